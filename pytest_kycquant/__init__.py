@@ -1,5 +1,15 @@
 """pytest-kycquant decides whether a quantized identity-verification model may ship."""
 
+from .gates import Candidate, FaceGates
 from .spec import FaceLimits, FaceVerification, KycModel, Preprocess, Recipe, Verdict
 
-__all__ = ["FaceLimits", "FaceVerification", "KycModel", "Preprocess", "Recipe", "Verdict"]
+__all__ = [
+    "Candidate",
+    "FaceGates",
+    "FaceLimits",
+    "FaceVerification",
+    "KycModel",
+    "Preprocess",
+    "Recipe",
+    "Verdict",
+]

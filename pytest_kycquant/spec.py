@@ -118,6 +118,7 @@ class FaceVerification:
             evaluation, or the path of other images in the same format as `data`.
         threshold: the production threshold (accept if score >= threshold), if there is one; it
             then replaces the choice on `selection`.
+        output: name of the embedding, for a model with several outputs.
     """
 
     data: StrPath
@@ -125,6 +126,7 @@ class FaceVerification:
     max_impostor_pairs: int | None = None
     selection: float | StrPath | None = None
     threshold: float | None = None
+    output: str | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.selection, (int, float)) and not 0 < self.selection < 1:
@@ -253,7 +255,6 @@ _OPTIONS: dict[str, tuple[str, ...]] = {
     "mixed": _STATIC,
     "int8-dynamic": ("weight_type", "per_channel", "reduce_range", "keep_fp32", "op_types"),
 }
-FP32 = Recipe("fp32")
 
 
 @dataclass(frozen=True)
@@ -312,6 +313,7 @@ class FaceLimits:
         frr_degradation: the same for FRR.
         mean_cosine: lower bound of the mean cosine between embeddings and their FP32 embeddings.
         p1_cosine: lower bound of the first percentile of that cosine.
+        fp16_min_cosine: smallest such cosine of an "fp16" variant, which has no excuse to drift.
         latency_ratio: upper bound of the paired latency ratio to FP32.
         latency_ms: upper bound of the 95th percentile latency of one image in milliseconds, if
             given. It is absolute: use it on a named machine only.
@@ -325,6 +327,7 @@ class FaceLimits:
     frr_degradation: float = limit(0.01, "below", "rate")
     mean_cosine: float = limit(0.99, "at least", "cosine")
     p1_cosine: float = limit(0.97, "at least", "cosine")
+    fp16_min_cosine: float = limit(0.999, "at least", "cosine")
     latency_ratio: float = limit(1.05, "below", "ratio")
     latency_ms: float | None = limit(None, "below", "ms")
     size_ratio: float = limit(0.75, "below", "ratio")
@@ -338,7 +341,7 @@ class FaceLimits:
                     f"{getattr(self, name)!r} is no rate",
                     "give a share between 0 and 1: 0.1 % is 0.001",
                 )
-        for name in ("mean_cosine", "p1_cosine"):
+        for name in ("mean_cosine", "p1_cosine", "fp16_min_cosine"):
             if not -1 <= getattr(self, name) < 1:
                 raise SpecError(
                     f"FaceLimits.{name}",
@@ -377,3 +380,6 @@ def _choice(where: str, value: object, allowed: Sequence[object]) -> None:
         raise SpecError(
             where, f"{value!r} is unknown", f"choose from {', '.join(repr(a) for a in allowed)}"
         )
+
+
+FP32 = Recipe("fp32")

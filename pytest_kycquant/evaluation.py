@@ -1,0 +1,332 @@
+"""A face model held against its golden baseline and its limits."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from . import golden as goldens
+from . import latency as latencies
+from .cache import digest_of
+from .errors import BaselineError, DataError
+from .quantize import build, operators
+from .runtime import open_session
+from .scoring import normalise, select_threshold
+from .settings import UPDATE_GOLDEN
+from .spec import FaceLimits, KycModel, Recipe, Verdict
+from .statistics import Rate
+from .tasks import face
+from .tasks.face import Embeddings
+from .tasks.face_gates import (
+    FaceComparison,
+    drift_figures,
+    judge_degradation,
+    judge_far,
+    judge_finite,
+    judge_frr,
+)
+from .verdicts import Check, GateResult, VariantRecord
+from .workbench import ModelBench, Variant, Workbench
+
+
+class FaceBench(ModelBench):
+    """Judges the variants of a face model.
+
+    Args:
+        workbench: of this process.
+        model: what the gate file says.
+        gate_file: where it says so.
+        limits: of the gates.
+    """
+
+    def __init__(
+        self, workbench: Workbench, model: KycModel, gate_file: Path, limits: FaceLimits
+    ) -> None:
+        super().__init__(workbench, model, gate_file)
+        self.limits = limits
+        self._records: dict[Recipe, VariantRecord] = {}
+
+    @cached_property
+    def baseline(self) -> Embeddings:
+        """FP32 embeddings of the evaluation images."""
+        return self.embeddings(self.fp32, self.data.evaluation.images, "evaluation")
+
+    @property
+    def golden_path(self) -> Path:
+        """Where the golden baseline of this model lies."""
+        return goldens.path_of(self.workbench.settings.golden, self.model.name)
+
+    @property
+    def update_command(self) -> str:
+        """What to type to accept the baseline as it is now."""
+        root = self.workbench.root
+        inside = self.gate_file.is_relative_to(root)
+        shown = self.gate_file.relative_to(root) if inside else self.gate_file
+        return f"pytest {shown} {UPDATE_GOLDEN}"
+
+    @cached_property
+    def golden(self) -> goldens.Golden:
+        """The golden baseline, checked against what FP32 does today.
+
+        Raises:
+            GoldenError: missing, stale, edited, or not reproduced.
+            BaselineError: FP32 itself fails its limits.
+        """
+        path, command = self.golden_path, self.update_command
+        if self.workbench.settings.update_golden:
+            self._update_golden(path)
+        golden = goldens.load(path, command)
+        goldens.check_current(golden, self._model_facts(), self._input_facts(), path, command)
+        found = self._fp32_comparison(golden.threshold)
+        goldens.check_reproduced(
+            golden,
+            _rate(found, genuine=False).as_dict(),
+            _rate(found, genuine=True).as_dict(),
+            self.workbench.environment.as_dict(),
+            path,
+            command,
+        )
+        self._require_sound(found)
+        return golden
+
+    @cached_property
+    def fp32_record(self) -> VariantRecord:
+        """FP32 held against its own limits: the row that everything is compared with."""
+        comparison = self._fp32_comparison(self.golden.threshold)
+        return self._row("fp32", self.fp32, self._fp32_gates(comparison), {})
+
+    def record(self, recipe: Recipe) -> VariantRecord:
+        """Build a variant and hold it against every limit."""
+        if recipe not in self._records:
+            golden = self.golden
+            variant = self.variant(recipe)
+            found = self.embeddings(variant, self.data.evaluation.images, "evaluation")
+            comparison = FaceComparison(
+                self.baseline, found, self.data.comparisons, golden.threshold
+            )
+            latency = self._latency(variant)
+            gates = [
+                judge_finite(comparison, self.data.evaluation.images.names),
+                judge_far(comparison, self.limits),
+                judge_frr(comparison, self.limits),
+                judge_degradation(comparison, self.limits, fp16=recipe.precision == "fp16"),
+                latencies.judge(latency, self.limits),
+                self._judge_size(variant),
+            ]
+            figures = drift_figures(comparison) | latency.as_dict()
+            self._records[recipe] = self._row(recipe.name, variant, gates, figures)
+        return self._records[recipe]
+
+    def path_of(self, record: VariantRecord) -> Path:
+        """The file of a variant that was judged here."""
+        for recipe, known in self._records.items():
+            if known is record:
+                return self.variant(recipe).path
+        return self.fp32.path
+
+    def judge_search(self, recipe: Recipe) -> tuple[GateResult, ...]:
+        """Hold a variant against the paired limits on people whom the verdict does not use."""
+        data = self.data
+        if data.selection is None or data.selection_comparisons is None:
+            raise DataError(
+                "selection", "a search needs people of its own", "set FaceVerification.selection"
+            )
+        images = data.selection.images
+        variant = self.variant(recipe)
+        comparison = FaceComparison(
+            self.embeddings(self.fp32, images, "selection"),
+            self.embeddings(variant, images, "selection"),
+            data.selection_comparisons,
+            self.golden.threshold,
+        )
+        return (
+            judge_finite(comparison, images.names),
+            judge_degradation(comparison, self.limits),
+            self._judge_size(variant),
+        )
+
+    def operator_harm(self, recipe: Recipe, name: str) -> float:
+        """One minus the mean cosine to FP32 when this operator alone is quantized."""
+        others = tuple(n.name for n in self.prepared.proto.graph.node if n.name != name)
+        made = build(
+            self.prepared,
+            replace(recipe, precision="mixed", keep_fp32=others),
+            ranges=self.ranges(recipe),
+            saturates=self.workbench.environment.u8s8_saturates,
+        )
+        session = open_session(made.content)
+        found = face.embed(session, self.probes, self.model.preprocess, self.output, threads=1)
+        fp32 = self.embeddings(self.fp32, self.probes, "probe")
+        cosines = np.einsum("ij,ij->i", normalise(fp32.values), normalise(found.values))
+        return 1.0 - float(np.nan_to_num(cosines, nan=-1.0).mean())
+
+    @cached_property
+    def operators(self) -> tuple[str, ...]:
+        """Names of the operators that a search may keep in FP32, in topological order."""
+        return operators(self.prepared)
+
+    def search_key(self, recipe: Recipe) -> list[Any]:
+        """Plain values that determine the result of a search."""
+        options = {k: v for k, v in asdict(recipe).items() if k != "name"}
+        images = self.data.calibration
+        limits = asdict(self.limits)
+        facts = [self._model_facts(), self._input_facts(), images.digest if images else None]
+        return [options, limits, self.golden.threshold, *facts]
+
+    def _update_golden(self, path: Path) -> None:
+        goldens.refuse_in_ci(path)
+        mark = f"golden-{digest_of(str(path))[:16]}"
+        with self.workbench.cache.lock(mark):
+            done = self.workbench.run_file(mark)
+            if not done.exists():  # another worker may have recorded it a moment ago
+                goldens.save(self._new_golden(), path)
+                done.touch()
+
+    def _new_golden(self) -> goldens.Golden:
+        task = self.model.task
+        if task.threshold is not None:
+            threshold, source = task.threshold, "given in the gate file"
+        else:
+            data = self.data
+            if data.selection is None or data.selection_comparisons is None:
+                raise DataError("selection", "there is no selection split", "set `selection`")
+            images = data.selection.images
+            unit = normalise(self.embeddings(self.fp32, images, "selection").values)
+            threshold = select_threshold(unit, data.selection_comparisons, self.limits.far)
+            source = (
+                f"smallest whose 95 % upper bound of FAR is below {self.limits.far:.4%} on "
+                f"{len(data.selection.subject_names):,} identities of the selection split"
+            )
+        found = self._fp32_comparison(threshold)
+        self._require_sound(found)
+        return goldens.Golden(
+            model=self._model_facts(),
+            inputs=self._input_facts(),
+            threshold=threshold,
+            threshold_source=source,
+            far=_rate(found, genuine=False).as_dict(),
+            frr=_rate(found, genuine=True).as_dict(),
+            latency_ms=round(self._latency(self.fp32).fp32_cpu_ms, 3),
+            environment=self.workbench.environment.as_dict(),
+        )
+
+    def _model_facts(self) -> dict[str, Any]:
+        loaded = self.loaded
+        return {
+            "name": self.model.name,
+            "sha256": loaded.digest,
+            "size": loaded.size,
+            "opset": loaded.opset,
+        }
+
+    def _input_facts(self) -> dict[str, Any]:
+        task = self.model.task
+        return {
+            **self.data.digest(),
+            "preprocess": face.describe_preprocess(self.model.preprocess),
+            "output": self.output,
+            "given threshold": task.threshold,
+            "FAR limit": self.limits.far if task.threshold is None else None,
+        }
+
+    def _fp32_comparison(self, threshold: float) -> FaceComparison:
+        return FaceComparison(self.baseline, self.baseline, self.data.comparisons, threshold)
+
+    def _fp32_gates(self, comparison: FaceComparison) -> list[GateResult]:
+        far, frr = judge_far(comparison, self.limits), judge_frr(comparison, self.limits)
+        # The same model on both sides: an "FP32 gallery" would say everything twice.
+        return [
+            judge_finite(comparison, self.data.evaluation.images.names),
+            replace(far, checks=far.checks[:1]),
+            replace(frr, checks=frr.checks[:1]),
+        ]
+
+    def _require_sound(self, comparison: FaceComparison) -> None:
+        """A broken baseline hides every degradation, so it is no basis for comparison."""
+        for gate in self._fp32_gates(comparison):
+            if gate.verdict is Verdict.FAIL:
+                raise BaselineError(
+                    self.loaded.path,
+                    f"FP32 itself fails its limits ({gate.worst_check().describe()})",
+                    "check channel order, mean and scale of the preprocessing, the labels and "
+                    "the threshold",
+                )
+
+    def _latency(self, variant: Variant) -> latencies.Latency:
+        """Latency beside FP32, measured once a run, with the machine to itself."""
+        limit = self.limits.latency_ratio
+        name = f"latency-{digest_of([self.fp32.sha256, variant.sha256, limit])[:32]}"
+        cache = self.workbench.cache
+        with cache.lock(name):
+            file = self.workbench.run_file(f"{name}.json")
+            if file.exists():
+                return latencies.Latency(**json.loads(file.read_text(encoding="utf-8")))
+            tensors = [t for _, t in face.tensors(self.probes, self.model.preprocess)]
+            runs = [_runner(v.path, tensors[0]) for v in (self.fp32, self.fp32, variant)]
+            task = f"{self.model.name}: measuring latency of {variant.recipe.name}"
+            exclusive = cache.machine(exclusive=True)
+            with self.workbench.progress.stage(task, 0, exclusive):
+                found = latencies.measure(runs[0], runs[1], runs[2], limit)
+            partial = file.with_suffix(".partial")
+            partial.write_text(json.dumps(found.as_dict()), encoding="utf-8")
+            partial.replace(file)
+            return found
+
+    def _judge_size(self, variant: Variant) -> GateResult:
+        ratio = variant.size / self.fp32.size
+        changed = sum(variant.quantized.values())
+        checks = [
+            _point("size relative to FP32", ratio, self.limits.size_ratio, "ratio"),
+            Check(
+                "operators changed by the quantizer",
+                Verdict.PASS if changed else Verdict.FAIL,
+                float(changed),
+                limit=1.0,
+                direction="at least",
+                unit="count",
+                detail=", ".join(f"{n} {op}" for op, n in sorted(variant.quantized.items())),
+            ),
+        ]
+        if self.limits.size_mb is not None:
+            checks.append(_point("file size", variant.size / 1e6, self.limits.size_mb, "MB"))
+        return GateResult(
+            "size", tuple(checks), "Quantize more operators, or ship another variant."
+        )
+
+    def _row(
+        self, label: str, variant: Variant, gates: list[GateResult], figures: dict[str, Any]
+    ) -> VariantRecord:
+        return VariantRecord(
+            model=self.model.name,
+            variant=label,
+            sha256=variant.sha256,
+            size=variant.size,
+            size_ratio=variant.size / self.fp32.size,
+            options=variant.resolved,
+            gates={gate.gate: gate for gate in gates},
+            figures=figures,
+            notes=variant.notes,
+        )
+
+
+def _rate(comparison: FaceComparison, *, genuine: bool) -> Rate:
+    errors = comparison.fp32_errors
+    ids = errors.false_rejects if genuine else errors.false_accepts
+    return comparison.rate(ids, genuine=genuine)
+
+
+def _runner(path: Path, tensor: Any) -> latencies.Run:
+    session = open_session(path)
+    feed = {session.get_inputs()[0].name: tensor}
+    return lambda: session.run(None, feed)
+
+
+def _point(name: str, value: float, limit: float, unit: str) -> Check:
+    """A figure that is known exactly."""
+    verdict = Verdict.PASS if value < limit else Verdict.FAIL
+    return Check(name, verdict, value, limit=limit, unit=unit)

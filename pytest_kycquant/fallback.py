@@ -1,0 +1,134 @@
+"""When a gate fails: look for another precision that passes, and decide what to ship."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from .evaluation import FaceBench
+from .search import Found, search
+from .spec import Recipe, Verdict
+from .verdicts import VariantRecord
+
+Fallback = Literal["mixed", "fp16", "fp32"] | None
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What to ship for one requested precision.
+
+    Args:
+        requested: label of the precision that the gate file asked for.
+        record: the variant that the gates are asserted on, and that would ship.
+        reason: why it is not the requested one; empty if it is.
+        tried: every variant that was judged on the way, the requested one first.
+        searches: attempts of the mixed-precision search, for the report.
+    """
+
+    requested: str
+    record: VariantRecord
+    reason: str
+    tried: tuple[VariantRecord, ...]
+    searches: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def fell_back(self) -> bool:
+        """Whether something else ships than was asked for."""
+        return bool(self.reason)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "model": self.record.model,
+            "requested": self.requested,
+            "ships": self.record.variant if self.record.verdict is Verdict.PASS else None,
+            "reason": self.reason,
+            "tried": [record.variant for record in self.tried],
+            "searches": [dict(found) for found in self.searches],
+        }
+
+
+def decide(bench: FaceBench, recipe: Recipe, fallback: Fallback) -> Decision:
+    """Judge a precision and, if it may not ship and a fallback is allowed, what may instead.
+
+    Args:
+        bench: of the model.
+        recipe: what the gate file asked for.
+        fallback: the first rung of the ladder mixed -> fp16 -> fp32; None for no ladder.
+    """
+    first = bench.record(recipe)
+    if not first.failed or fallback is None:
+        return Decision(recipe.name, first, "", (first,))
+    reason = f"{recipe.name} does not pass: {_why(first)}"
+    if bench.fp32_record.failed:
+        # The data cannot even decide on FP32; no other precision would fare better.
+        return Decision(recipe.name, first, "", (first,))
+    tried, searches = [first], []
+    for rung in _ladder(recipe, fallback):
+        if rung == "fp32":
+            record = bench.fp32_record
+        elif rung == "fp16":
+            record = bench.record(Recipe("fp16"))
+        # More FP32 mends accuracy, not size; and nobody knows that it mends latency.
+        elif not {gate.gate for gate in first.failed} - {"size", "latency"}:
+            continue
+        elif bench.data.selection is None:
+            reason += "; mixed was not searched: FaceVerification.selection names nobody for it"
+            continue
+        else:
+            found = search_mixed(bench, recipe)
+            searches.append(found.as_dict())
+            if not found.keep:
+                reason += "; no mixed model with at most half of its operators in FP32 passes"
+                continue
+            record = bench.record(_keeping(recipe, found.keep))
+        tried.append(record)
+        if not record.failed:
+            return Decision(recipe.name, record, reason, tuple(tried), tuple(searches))
+        reason += f"; {record.variant} does not pass: {_why(record)}"
+    return Decision(recipe.name, first, "", tuple(tried), tuple(searches))
+
+
+def search_mixed(bench: FaceBench, recipe: Recipe) -> Found:
+    """Search on people whom the verdict does not use; the same input gives the same result."""
+
+    def make(folder: Path) -> None:
+        task = f"{bench.model.name}: ranking operators of {recipe.name}"
+        with bench.workbench.progress.stage(task, len(bench.operators)) as advance:
+
+            def harm(name: str) -> float:
+                value = bench.operator_harm(recipe, name)
+                advance()
+                return value
+
+            def try_out(keep: tuple[str, ...]) -> tuple[bool, str]:
+                for gate in bench.judge_search(_keeping(recipe, keep)):
+                    if gate.verdict is not Verdict.PASS:
+                        return False, gate.worst_check().describe()
+                return True, ""
+
+            found = search(bench.operators, harm, try_out)
+        (folder / "search.json").write_text(json.dumps(found.as_dict()), encoding="utf-8")
+
+    folder = bench.workbench.cache.entry("search", bench.search_key(recipe), make)
+    return Found.from_dict(json.loads((folder / "search.json").read_text(encoding="utf-8")))
+
+
+def _keeping(recipe: Recipe, operators: tuple[str, ...]) -> Recipe:
+    keep = (*recipe.keep_fp32, *operators)
+    return replace(recipe, precision="mixed", name=f"{recipe.name}>mixed", keep_fp32=keep)
+
+
+def _ladder(recipe: Recipe, fallback: Fallback) -> tuple[str, ...]:
+    rungs = ("mixed", "fp16", "fp32")
+    below = rungs[rungs.index(fallback or "fp32") :]
+    if recipe.precision == "fp16":
+        return ("fp32",)
+    return below if recipe.is_static else tuple(rung for rung in below if rung != "mixed")
+
+
+def _why(record: VariantRecord) -> str:
+    return "; ".join(f"{gate.gate} ({gate.worst_check().describe()})" for gate in record.failed)

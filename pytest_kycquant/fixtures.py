@@ -1,0 +1,68 @@
+"""Fixtures: `pytest --fixtures` prints what stands here. The work is done elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import pytest
+
+from .gates import Candidate
+from .spec import Recipe, as_recipe
+
+if TYPE_CHECKING:
+    from .golden import Golden
+    from .workbench import Variant
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Golden:
+    """The golden FP32 baseline of the model under test.
+
+    Read from ``golden/<model>.json`` and checked against what FP32 does today. It has
+    ``threshold`` (accept if score >= threshold), ``far`` and ``frr`` (errors, trials, value,
+    lower, upper), ``size`` in bytes, ``latency_ms`` (for reference) and ``environment``.
+
+    A missing or stale baseline is an error that prints the command which records it::
+
+        pytest tests/gates/test_arcface.py --kycquant-update-golden
+    """
+    from .plugin import gate_run
+
+    return gate_run(request).golden
+
+
+@pytest.fixture
+def candidate(request: pytest.FixtureRequest) -> Candidate:
+    """The variant under test, one test item for each of the gate's ``precisions``.
+
+    It has been quantized (or taken from the cache), run on the evaluation data and held against
+    all limits. If it does not pass and a fallback does, ``candidate`` *is* the fallback and
+    ``candidate.fell_back`` is true. Attributes: ``path``, ``size`` in bytes, ``variant``,
+    ``precision``, ``gates`` (results by name) and ``check(gate)``, which asserts one::
+
+        def test_half_the_size(self, candidate, golden):
+            assert candidate.size < 0.5 * golden.size
+    """
+    from .plugin import gate_run
+
+    recipe: Recipe = request.param
+    return gate_run(request).candidate(recipe, request.node)
+
+
+@pytest.fixture
+def quantize(request: pytest.FixtureRequest) -> Callable[[str | Recipe], Variant]:
+    """Make a variant by hand: ``quantize("fp16")`` or ``quantize(Recipe("int8", ...))``.
+
+    Returns a variant with ``path``, ``size`` in bytes, ``sha256``, ``resolved`` (every option as
+    finally used) and ``quantized`` (operators changed, by type). It is built once and kept in the
+    cache; no gate is applied to it::
+
+        def test_first_layer_matters(self, quantize):
+            mixed = quantize(Recipe("mixed", keep_fp32=("first",)))
+            assert mixed.quantized["Conv"] == 49
+    """
+    from .plugin import gate_run
+
+    bench = gate_run(request).bench
+    return lambda precision: bench.variant(as_recipe(precision))

@@ -1,0 +1,213 @@
+"""The base class of gate files, and what their fixtures hand out."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import pytest
+
+from .errors import InconclusiveWarning, SpecError
+from .settings import Inconclusive, Settings
+from .spec import FaceLimits, KycModel, Recipe, Verdict, as_recipe
+from .verdicts import GateResult
+
+if TYPE_CHECKING:
+    from .fallback import Decision, Fallback
+    from .golden import Golden
+
+MARKER = "kycquant"
+
+
+@dataclass(frozen=True)
+class GateSpec:
+    """What a gate class or a marker asks for.
+
+    Args:
+        model: the FP32 model and its data.
+        precisions: what to derive and to judge.
+        limits: of the gates.
+        fallback: first rung of the ladder mixed -> fp16 -> fp32, or None.
+        strict: True fails instead of falling back; None leaves it to the settings.
+        inconclusive: what an undecided gate does; None leaves it to the settings.
+    """
+
+    model: KycModel
+    precisions: tuple[Recipe, ...]
+    limits: FaceLimits = FaceLimits()
+    fallback: Fallback = "mixed"
+    strict: bool | None = None
+    inconclusive: Inconclusive | None = None
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any], where: str) -> GateSpec:
+        """Build from class attributes or marker arguments.
+
+        Raises:
+            SpecError: unknown, missing or impossible values.
+        """
+        unknown = sorted(set(values) - set(cls.__dataclass_fields__))
+        if unknown:
+            raise SpecError(
+                where,
+                f"unknown argument {', '.join(map(repr, unknown))}",
+                f"its arguments are {', '.join(cls.__dataclass_fields__)}",
+            )
+        if not isinstance(values.get("model"), KycModel):
+            raise SpecError(where, "names no model", "add model=KycModel(...)")
+        given = values.get("precisions", ("int8",))
+        if isinstance(given, (str, Recipe)):
+            given = (given,)
+        recipes = tuple(as_recipe(precision) for precision in given)
+        names = [recipe.name for recipe in recipes]
+        if not names or len(set(names)) != len(names):
+            raise SpecError(
+                where,
+                f"precisions {names} are empty or not distinct",
+                'name at least one, and tell recipes apart by Recipe(..., name="...")',
+            )
+        if values.get("fallback", "mixed") not in ("mixed", "fp16", "fp32", None):
+            raise SpecError(
+                where,
+                f"fallback {values['fallback']!r} is unknown",
+                'choose "mixed", "fp16", "fp32" or None',
+            )
+        if values.get("inconclusive") not in (None, "fail", "warn", "xfail"):
+            raise SpecError(
+                where,
+                f"inconclusive {values['inconclusive']!r} is unknown",
+                'choose "fail", "warn" or "xfail"',
+            )
+        if not isinstance(values.get("limits", FaceLimits()), FaceLimits):
+            raise SpecError(where, "limits are no FaceLimits", "give limits=FaceLimits(...)")
+        return cls(**{**values, "precisions": recipes})
+
+    def effective_fallback(self, settings: Settings) -> Fallback:
+        """The ladder after precedence: class or marker, then command line, ini, default."""
+        strict = settings.strict if self.strict is None else self.strict
+        return None if strict else self.fallback
+
+    def effective_inconclusive(self, settings: Settings) -> Inconclusive:
+        """The policy after the same precedence."""
+        return self.inconclusive or settings.inconclusive
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """The variant that a gate is asserted on, as handed out by the fixture `candidate`.
+
+    If the requested precision does not pass and a fallback does, this is the fallback.
+
+    Args:
+        precision: what the gate file asked for.
+        variant: label of the variant at hand.
+        path: its ONNX file.
+        size: in bytes.
+        golden: the FP32 baseline.
+        decision: how it came about.
+        inconclusive: what an undecided gate does.
+    """
+
+    precision: str
+    variant: str
+    path: Path
+    size: int
+    golden: Golden
+    decision: Decision
+    inconclusive: Inconclusive
+
+    @property
+    def gates(self) -> Mapping[str, GateResult]:
+        """Results by gate: "finite", "far", "frr", "degradation", "latency", "size"."""
+        return self.decision.record.gates
+
+    @property
+    def fell_back(self) -> bool:
+        """Whether this is not the requested precision."""
+        return self.decision.fell_back
+
+    def check(self, gate: str) -> None:
+        """Assert a gate: fail with a small report, or do as the policy says if undecided."""
+        __tracebackhide__ = True
+        if self.fell_back and self.variant == "fp32" and gate not in self.gates:
+            return  # the gates against FP32 say nothing about FP32 itself
+        result = self.gates[gate]
+        if result.verdict is Verdict.PASS:
+            return
+        title = f"{self.decision.record.model}: {self.variant} {result.verdict.value} {gate}"
+        report = f"{title}\n{result.describe()}"
+        if result.verdict is Verdict.FAIL:
+            pytest.fail(report, pytrace=False)
+        # An undecided latency is the machine's noise, not the model's fault.
+        policy = "warn" if gate == "latency" else self.inconclusive
+        if policy == "fail":
+            pytest.fail(report, pytrace=False)
+        if policy == "xfail":
+            pytest.xfail(report)
+        warnings.warn(report, InconclusiveWarning, stacklevel=2)
+
+
+class FaceGates:
+    """Base class of a gate file for face verification: subclass it and set `model`.
+
+    Each gate is a test item for each precision. Limits are in `limits`, and tests of your own may
+    use the fixtures `candidate`, `golden` and `quantize`.
+
+    Example::
+
+        class TestArcFace(FaceGates):
+            model = KycModel("models/arcface_fp32.onnx", preprocess=..., task=..., ...)
+            precisions = ("fp16", "int8")
+    """
+
+    model: ClassVar[KycModel]
+    precisions: ClassVar[tuple[str | Recipe, ...]] = ("fp16", "int8")
+    limits: ClassVar[FaceLimits] = FaceLimits()
+    fallback: ClassVar[Literal["mixed", "fp16", "fp32"] | None] = "mixed"
+    strict: ClassVar[bool | None] = None
+    inconclusive: ClassVar[Inconclusive | None] = None
+
+    def test_finite(self, candidate: Candidate) -> None:
+        """No NaN or Inf in any output, on evaluation data and on edge inputs."""
+        candidate.check("finite")
+
+    def test_far(self, candidate: Candidate) -> None:
+        """Upper bound of the false accept rate at the frozen threshold below its limit."""
+        candidate.check("far")
+
+    def test_frr(self, candidate: Candidate) -> None:
+        """Upper bound of the false reject rate at the frozen threshold below its limit."""
+        candidate.check("frr")
+
+    def test_degradation(self, candidate: Candidate) -> None:
+        """Paired increase of FAR and FRR and drift of embeddings inside their budgets."""
+        candidate.check("degradation")
+
+    def test_latency(self, candidate: Candidate) -> None:
+        """Paired latency ratio to FP32 inside its limit."""
+        candidate.check("latency")
+
+    def test_size(self, candidate: Candidate) -> None:
+        """File size inside its limit, and the quantizer changed what it was asked to."""
+        candidate.check("size")
+
+
+def spec_of(cls: type | None, marker: pytest.Mark | None, where: str) -> GateSpec | None:
+    """The gate specification of a test, from its class or its marker; None if it has neither."""
+    values: dict[str, Any] = {}
+    if cls is not None and issubclass(cls, FaceGates):
+        values = {
+            name: getattr(cls, name) for name in GateSpec.__dataclass_fields__ if hasattr(cls, name)
+        }
+    elif marker is None:
+        return None
+    if marker is not None:
+        if marker.args:
+            raise SpecError(
+                where, "the marker takes keyword arguments only", "write kycquant(model=...)"
+            )
+        values |= marker.kwargs
+    return GateSpec.of(values, where)

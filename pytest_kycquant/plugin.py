@@ -1,0 +1,118 @@
+"""The plugin: hooks, and the fixtures that pytest finds here. Everything else is elsewhere."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+
+from . import settings
+from .errors import KycquantError
+from .fixtures import candidate, golden, quantize
+from .gates import MARKER, spec_of
+from .session import GateRun, KycquantSession, attach
+
+__all__ = ["candidate", "golden", "quantize"]
+
+_SESSION = pytest.StashKey[KycquantSession]()
+
+
+def gate_run(request: pytest.FixtureRequest) -> GateRun:
+    """What a fixture works with."""
+    return request.config.stash[_SESSION].gate(request.node)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Declare options and ini twins."""
+    settings.add_options(parser)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the marker and parse the settings."""
+    config.addinivalue_line(
+        "markers",
+        f"{MARKER}(model, precisions=('int8',), limits=FaceLimits(), fallback='mixed', "
+        "strict=None, inconclusive=None): gate a quantized model with the fixtures "
+        "`candidate`, `golden` and `quantize`.",
+    )
+    try:
+        session = config.stash[_SESSION] = KycquantSession(config)
+    except KycquantError as error:
+        raise pytest.UsageError(str(error)) from error
+    if not session.is_worker:
+        config.pluginmanager.register(_Summary(session), "kycquant-summary")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Make one test item for each precision of the gate."""
+    if "candidate" not in metafunc.fixturenames:
+        return
+    marker = metafunc.definition.get_closest_marker(MARKER)
+    try:
+        spec = spec_of(metafunc.cls, marker, metafunc.definition.nodeid)
+    except KycquantError as error:
+        raise pytest.Collector.CollectError(str(error)) from error
+    if spec is not None:
+        recipes = spec.precisions
+        metafunc.parametrize("candidate", recipes, ids=[r.name for r in recipes], indirect=True)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Say the plugin's own errors in one line, and send figures along."""
+    report = yield
+    expected = call.excinfo is not None and isinstance(call.excinfo.value, KycquantError)
+    if expected and call.excinfo is not None and not item.config.option.fulltrace:
+        report.longrepr = call.excinfo.getrepr(style="value")
+    attach(item, report)
+    return report
+
+
+def pytest_report_teststatus(
+    report: pytest.TestReport | pytest.CollectReport,
+) -> tuple[str, str, Any] | None:
+    """Show a gate that passed on a fallback as what it is."""
+    payload = getattr(report, "kycquant", None)
+    if payload is None or not report.passed:
+        return None
+    variant = json.loads(payload)["fallback"]
+    return ("fallback", "f", (f"FALLBACK {variant}", {"yellow": True})) if variant else None
+
+
+class _Summary:
+    """Collects what tests reported, over all workers, and prints it at the end.
+
+    Registered everywhere but in workers of pytest-xdist.
+    """
+
+    def __init__(self, session: KycquantSession) -> None:
+        self._session = session
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Collect the figures that came with a report."""
+        payload = getattr(report, "kycquant", None)
+        if payload is not None:
+            self._session.collected.add(payload)
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Print the table; nothing at all if no gate ran."""
+        collected = self._session.collected
+        report = self._session.settings.report
+        if report is not None:
+            from .report.records import write_json
+
+            write_json(collected, report)
+        if not collected.variants:
+            return
+        from .report import terminal
+
+        terminalreporter.section("kycquant")
+        for line in terminal.lines(collected):
+            terminalreporter.write_line(line)
+        stats = terminalreporter.stats
+        failed = len(stats.get("failed", [])) + len(stats.get("error", []))
+        terminalreporter.write_line(terminal.next_command(collected, failed))

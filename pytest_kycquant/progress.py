@@ -1,0 +1,65 @@
+"""A line of progress for long work: on a terminal it renews itself, in a log it stays rare."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+
+_FIRST = {True: 0.5, False: 10.0}  # seconds before a stage is worth a word
+_EVERY = {True: 0.2, False: 30.0}
+
+
+class Progress:
+    """Says which stage is running and how far it is.
+
+    Args:
+        write: receives a line of text (without line end), or None to say nothing.
+        live: whether a line may be overwritten (a terminal) or must stay (a log).
+        clock: seconds.
+    """
+
+    def __init__(
+        self,
+        write: Callable[[str], None] | None = None,
+        *,
+        live: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._write = write
+        self._live = live
+        self._clock = clock
+        self._lock = threading.Lock()
+
+    @contextlib.contextmanager
+    def stage(
+        self, task: str, total: int = 0, within: AbstractContextManager[None] | None = None
+    ) -> Iterator[Callable[[], None]]:
+        """Announce a stage; yields a function to call after each of `total` steps."""
+        began = self._clock()
+        due = began + _FIRST[self._live]
+        done = 0
+        if self._live:
+            self._say(task)
+
+        def advance() -> None:
+            nonlocal due, done
+            with self._lock:
+                done += 1
+                now = self._clock()
+                if now < due:
+                    return
+                due = now + _EVERY[self._live]
+                left = (now - began) * (total - done) / done
+                self._say(f"{task} {done:,}/{total:,}, about {left:.0f} s left")
+
+        with within or contextlib.nullcontext():
+            yield advance
+        if self._live:
+            self._say("")
+
+    def _say(self, text: str) -> None:
+        if self._write is not None:
+            self._write(text)

@@ -1,0 +1,1 @@
+"""Reports: rendered from plain records, without pytest and without touching a model."""

@@ -1,0 +1,96 @@
+"""The table at the end of a run, and what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ..spec import Verdict
+from ..verdicts import Check, VariantRecord
+from .records import Collected
+
+_HEADERS = ("variant", "size", "latency", "FAR", "FRR", "cosine", "verdict")
+
+
+def lines(collected: Collected) -> Iterator[str]:
+    """Yield the report of a run, a table for each model."""
+    environment = collected.environment
+    kernels = "U8S8 saturates" if environment["u8s8_saturates"] else "U8S8 exact"
+    features = ", ".join(environment["features"]) or "no known vector features"
+    yield f"onnxruntime {environment['onnxruntime']}, {environment['cpu']} ({features}; {kernels})"
+    for model in collected.models:
+        yield ""
+        yield from _table(collected, model)
+        yield from _reasons(collected, model)
+        ship = collected.to_ship(model)
+        yield f"ship: {ship.variant}{_advantage(ship)}"
+
+
+def next_command(collected: Collected, failed: int) -> str:
+    """What to type next."""
+    if failed:
+        return "next: pytest --lf to see the failures again, or gate another recipe"
+    if any(decision["reason"] for decision in collected.decisions.values()):
+        return "next: ship the fallback, or pytest --kycquant-strict to see what it replaced fail"
+    return "next: pytest --kycquant-report report.json keeps the figures as evidence"
+
+
+def _table(collected: Collected, model: str) -> Iterator[str]:
+    from tabulate import tabulate
+
+    rows = [_row(record) for record in collected.rows(model)]
+    yield f"{model} (bounds one-sided 95 %, latency relative to FP32)"
+    yield from tabulate(rows, headers=_HEADERS, tablefmt="simple", disable_numparse=True).split(
+        "\n"
+    )
+
+
+def _row(record: VariantRecord) -> tuple[str, ...]:
+    figures = record.figures
+    cosine = (
+        f"{figures['cosine_mean']:.4f} / {figures['cosine_min']:.4f}"
+        if "cosine_mean" in figures
+        else "-"
+    )
+    failed = ", ".join(gate.gate for gate in record.failed)
+    return (
+        record.variant,
+        f"{record.size / 1e6:.2f} MB ({record.size_ratio:.2f})",
+        _interval(record, "latency", 1.0, ".2f"),
+        _interval(record, "far", 100.0, ".3f", "%"),
+        _interval(record, "frr", 100.0, ".2f", "%"),
+        cosine,
+        f"{record.verdict.value} {failed}".strip(),
+    )
+
+
+def _interval(record: VariantRecord, gate: str, scale: float, form: str, unit: str = "") -> str:
+    if gate not in record.gates:
+        return "-"
+    check: Check = record.gates[gate].checks[0]
+    if check.value is None or check.lower is None or check.upper is None:
+        return "-"
+    low, high = (format(scale * bound, form) for bound in (check.lower, check.upper))
+    return f"{format(scale * check.value, form)}{unit} [{low}, {high}]"
+
+
+def _reasons(collected: Collected, model: str) -> Iterator[str]:
+    for (name, requested), decision in sorted(collected.decisions.items()):
+        if name == model and decision["reason"]:
+            yield f"fallback of {requested}: {decision['ships']}, because {decision['reason']}"
+    for record in collected.rows(model):
+        options = record.options.get("reason")
+        if options:
+            yield f"recipe of {record.variant}: {options}"
+        for note in record.notes:
+            yield f"note on {record.variant}: {note}"
+        for gate in record.gates.values():
+            if gate.verdict is Verdict.INCONCLUSIVE:
+                yield f"undecided: {record.variant} {gate.gate}: {gate.worst_check().describe()}"
+
+
+def _advantage(record: VariantRecord) -> str:
+    if record.variant == "fp32":
+        return " (no quantized variant passes: keep FP32)"
+    check = record.gates["latency"].checks[0] if "latency" in record.gates else None
+    speed = f", {check.value:.2f} of its latency" if check and check.value is not None else ""
+    return f" ({record.size_ratio:.2f} of the size of FP32{speed})"

@@ -1,0 +1,188 @@
+"""One object for each pytest session; the hooks in `plugin.py` forward to it."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from .gates import MARKER, Candidate, GateSpec, spec_of
+from .report.records import Collected
+from .settings import read_settings
+from .spec import Recipe
+
+if TYPE_CHECKING:
+    from .evaluation import FaceBench
+    from .fallback import Decision
+    from .golden import Golden
+    from .progress import Progress
+    from .workbench import Workbench
+
+PAYLOAD = pytest.StashKey[dict[str, Any]]()
+
+
+class KycquantSession:
+    """Settings, the workbench (opened when the first gate needs it) and what was found.
+
+    Args:
+        config: of this process, be it the only one, a controller or a worker of pytest-xdist.
+    """
+
+    def __init__(self, config: pytest.Config) -> None:
+        # The one place that asks whether this is a worker: xdist sets the attribute on workers.
+        worker: Mapping[str, Any] = getattr(config, "workerinput", {})
+        self.is_worker = bool(worker)
+        self._run_id = str(worker.get("testrunuid", uuid.uuid4().hex))
+        self._config = config
+        self.settings = read_settings(config, workers=int(worker.get("workercount", 1)))
+        self.collected = Collected()
+        self._benches: dict[tuple[GateSpec, Path], FaceBench] = {}
+        self._decisions: dict[tuple[GateSpec, Path, Recipe], Decision] = {}
+
+    @cached_property
+    def workbench(self) -> Workbench:
+        """Opened late: it imports onnxruntime."""
+        from .workbench import Workbench
+
+        return Workbench(self.settings, self._config.rootpath, self._run_id, self._progress())
+
+    def gate(self, item: pytest.Item) -> GateRun:
+        """What the fixtures of a test work with.
+
+        Raises:
+            SpecError: the test names no model.
+        """
+        from .errors import SpecError
+
+        spec = spec_of_item(item)
+        if spec is None:
+            raise SpecError(
+                item.nodeid,
+                "uses a kycquant fixture but names no model",
+                "subclass FaceGates or add @pytest.mark.kycquant(model=KycModel(...))",
+            )
+        return GateRun(self, spec, item.path)
+
+    def bench(self, spec: GateSpec, gate_file: Path) -> FaceBench:
+        """The bench of a gate; the same one for all of its tests."""
+        from .evaluation import FaceBench
+
+        key = (spec, gate_file)
+        if key not in self._benches:
+            self._benches[key] = FaceBench(self.workbench, spec.model, gate_file, spec.limits)
+        return self._benches[key]
+
+    def decision(self, spec: GateSpec, gate_file: Path, recipe: Recipe) -> Decision:
+        """What ships for a precision; decided once."""
+        from .fallback import decide
+
+        key = (spec, gate_file, recipe)
+        if key not in self._decisions:
+            ladder = spec.effective_fallback(self.settings)
+            self._decisions[key] = decide(self.bench(spec, gate_file), recipe, ladder)
+        return self._decisions[key]
+
+    def _progress(self) -> Progress:
+        from .progress import Progress
+
+        reporter = self._config.pluginmanager.get_plugin("terminalreporter")
+        capture = self._config.pluginmanager.get_plugin("capturemanager")
+        if reporter is None or capture is None or self._config.get_verbosity() < 0:
+            return Progress()
+        live = bool(reporter.isatty) and not self.is_worker
+
+        def write(text: str) -> None:
+            with capture.global_and_fixture_disabled():
+                if not live:
+                    reporter.ensure_newline()
+                    reporter.write_line(f"kycquant: {text}")
+                    return
+                if reporter.currentfspath is not None:
+                    reporter.ensure_newline()
+                shown = f"kycquant: {text}"[: reporter._tw.fullwidth - 1] if text else ""
+                reporter._tw.write(f"\r\x1b[2K{shown}", flush=True)
+
+        return Progress(write, live=live)
+
+
+class GateRun:
+    """One gate as its fixtures see it.
+
+    Args:
+        session: of this process.
+        spec: what the gate asks for.
+        gate_file: where it stands.
+    """
+
+    def __init__(self, session: KycquantSession, spec: GateSpec, gate_file: Path) -> None:
+        self._session = session
+        self._spec = spec
+        self._gate_file = gate_file
+
+    @property
+    def bench(self) -> FaceBench:
+        """Makes and measures variants."""
+        return self._session.bench(self._spec, self._gate_file)
+
+    @property
+    def golden(self) -> Golden:
+        """The FP32 baseline."""
+        return self.bench.golden
+
+    def candidate(self, recipe: Recipe, item: pytest.Item) -> Candidate:
+        """The variant that the gates of `item` are asserted on; records it for the report."""
+        decision = self._session.decision(self._spec, self._gate_file, recipe)
+        bench, record = self.bench, decision.record
+        rows = [bench.fp32_record, *decision.tried]
+        item.stash[PAYLOAD] = {
+            "environment": self._session.workbench.environment.as_dict(),
+            "cache": [self._session.workbench.cache.hits, self._session.workbench.cache.builds],
+            "variants": [row.as_dict() for row in rows],
+            "decision": decision.as_dict(),
+            "fallback": record.variant if decision.fell_back else "",
+        }
+        item.user_properties.extend(_properties(decision))
+        return Candidate(
+            precision=recipe.name,
+            variant=record.variant,
+            path=bench.path_of(record),
+            size=record.size,
+            golden=bench.golden,
+            decision=decision,
+            inconclusive=self._spec.effective_inconclusive(self._session.settings),
+        )
+
+
+def spec_of_item(item: pytest.Item) -> GateSpec | None:
+    """The gate specification of a collected test, or None."""
+    cls = getattr(item, "cls", None)
+    return spec_of(cls, item.get_closest_marker(MARKER), item.nodeid)
+
+
+def attach(item: pytest.Item, report: pytest.TestReport) -> None:
+    """Send what a test found along with its report, as a string that survives pytest-xdist."""
+    payload = item.stash.get(PAYLOAD, None)
+    if payload is not None and report.when == "call":
+        report.kycquant = json.dumps(payload, allow_nan=False)  # type: ignore[attr-defined]
+
+
+def _properties(decision: Decision) -> list[tuple[str, str]]:
+    """JUnit properties of a test."""
+    record = decision.record
+    pairs = [
+        ("kycquant.variant", record.variant),
+        ("kycquant.size_ratio", f"{record.size_ratio:.4f}"),
+        ("kycquant.sha256", record.sha256),
+    ]
+    if decision.fell_back:
+        pairs.append(("kycquant.fallback_reason", decision.reason))
+    pairs += [
+        (f"kycquant.{gate.gate}", " | ".join(check.describe() for check in gate.checks))
+        for gate in record.gates.values()
+    ]
+    return pairs

@@ -1,0 +1,163 @@
+"""Options and ini values, parsed once at the edge; inside there are only real types.
+
+Precedence: gate class attribute or marker, then command line, then ini, then default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from .errors import SettingsError
+
+if TYPE_CHECKING:
+    import pytest
+
+CACHE = "--kycquant-cache"
+GOLDEN = "--kycquant-golden"
+UPDATE_GOLDEN = "--kycquant-update-golden"
+STRICT = "--kycquant-strict"
+INCONCLUSIVE = "--kycquant-inconclusive"
+REPORT = "--kycquant-report"
+THREADS = "--kycquant-threads"
+
+Inconclusive = Literal["fail", "warn", "xfail"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a run was asked to do.
+
+    Args:
+        cache: folder of the cache.
+        golden: folder of the golden baselines.
+        update_golden: write the goldens instead of comparing with them.
+        strict: fail instead of falling back to another precision.
+        inconclusive: what an undecided gate does to its test.
+        report: where to write the JSON report, if anywhere.
+        threads: images evaluated at the same time.
+    """
+
+    cache: Path
+    golden: Path
+    update_golden: bool
+    strict: bool
+    inconclusive: Inconclusive
+    report: Path | None
+    threads: int
+
+
+@dataclass(frozen=True)
+class _Option:
+    flag: str
+    help: str
+    parse: Callable[[str, str], Any]
+    metavar: str | None = None
+    has_ini: bool = True
+
+    @property
+    def dest(self) -> str:
+        return self.flag.removeprefix("--").replace("-", "_")
+
+
+def _text(where: str, value: str) -> str:
+    if not value.strip():
+        raise SettingsError(where, "is empty", "give a path")
+    return value
+
+
+def _boolean(where: str, value: str) -> bool:
+    known = {"true": True, "1": True, "yes": True, "on": True}
+    known |= {"false": False, "0": False, "no": False, "off": False}
+    if value.strip().lower() not in known:
+        raise SettingsError(where, f"{value!r} is no truth value", "write true or false")
+    return known[value.strip().lower()]
+
+
+def _policy(where: str, value: str) -> Inconclusive:
+    allowed: tuple[Inconclusive, ...] = get_args(Inconclusive)
+    for policy in allowed:
+        if value == policy:
+            return policy
+    raise SettingsError(where, f"{value!r} is unknown", f"choose from {', '.join(allowed)}")
+
+
+def _positive(where: str, value: str) -> int:
+    if not value.strip().isdecimal() or int(value) < 1:
+        raise SettingsError(where, f"{value!r} is no positive number", "give 1, 2, ...")
+    return int(value)
+
+
+_OPTIONS = (
+    _Option(CACHE, "Folder of quantized models and embeddings (default: below pytest's cache).",
+            _text, "DIR"),
+    _Option(GOLDEN, "Folder of the golden FP32 baselines (default: golden).", _text, "DIR"),
+    _Option(UPDATE_GOLDEN, "Record the FP32 baselines anew. Refused when CI is set.",
+            _boolean, has_ini=False),
+    _Option(STRICT, "Fail a gate instead of falling back to another precision.", _boolean),
+    _Option(INCONCLUSIVE, "What a gate does that cannot decide on its data: fail (default), "
+            "warn or xfail.", _policy, "POLICY"),
+    _Option(REPORT, "Write every figure of the run to this JSON file.", _text, "FILE"),
+    _Option(THREADS, "Images evaluated at the same time (default: all cores, shared by the "
+            "workers of pytest-xdist). The results do not depend on it.", _positive, "N"),
+)  # fmt: skip
+
+
+def add_options(parser: pytest.Parser) -> None:
+    """Declare the options and their ini twins."""
+    group = parser.getgroup("kycquant", "gates for quantized identity-verification models")
+    for option in _OPTIONS:
+        if option.parse is _boolean:
+            group.addoption(
+                option.flag, dest=option.dest, action="store_const", const="true", help=option.help
+            )
+        else:
+            group.addoption(option.flag, dest=option.dest, metavar=option.metavar, help=option.help)
+        if option.has_ini:
+            parser.addini(option.dest, f"Twin of {option.flag}.", default=None)
+
+
+def read_settings(config: pytest.Config, *, workers: int) -> Settings:
+    """Parse options and ini values.
+
+    Args:
+        config: of this run.
+        workers: number of processes that share this machine.
+
+    Raises:
+        SettingsError: a value cannot be understood.
+    """
+    from .runtime import available_cores
+
+    values: dict[str, Any] = {}
+    for option in _OPTIONS:
+        given = config.getoption(option.dest)
+        where = option.flag
+        if given is None and option.has_ini:
+            given, where = config.getini(option.dest), f"ini option {option.dest}"
+        values[option.flag] = option.parse(where, given) if given not in (None, "") else None
+        if given == "" and where == option.flag:
+            option.parse(where, given)
+    root = config.rootpath
+    cache = values[CACHE]
+    report = values[REPORT]
+    return Settings(
+        cache=root / cache if cache else _default_cache(config),
+        golden=root / (values[GOLDEN] or "golden"),
+        update_golden=bool(values[UPDATE_GOLDEN]),
+        strict=bool(values[STRICT]),
+        inconclusive=values[INCONCLUSIVE] or "fail",
+        report=config.invocation_params.dir / report if report else None,
+        threads=values[THREADS] or max(1, available_cores() // workers),
+    )
+
+
+def _default_cache(config: pytest.Config) -> Path:
+    folder = (
+        Path(str(config.getini("cache_dir")))
+        if config.pluginmanager.has_plugin("cacheprovider")
+        else Path(".pytest_cache")
+    )
+    return config.rootpath / folder.expanduser() / "d" / "kycquant"

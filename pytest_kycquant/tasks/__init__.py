@@ -1,0 +1,1 @@
+"""Tasks: from model outputs to scores, error rates and gate results."""

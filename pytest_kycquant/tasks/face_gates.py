@@ -1,0 +1,319 @@
+"""The face gates: from embeddings of FP32 and of a variant to checks against limits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..data.pairs import Comparisons
+from ..scoring import (
+    RULE_OF_30,
+    Extremes,
+    PairErrors,
+    error_rate,
+    errors_at,
+    extremes,
+    normalise,
+)
+from ..spec import FaceLimits, Verdict
+from ..statistics import (
+    MIN_SUBJECTS,
+    Rate,
+    judge,
+    judge_bounds,
+    lower_rank,
+    mean_lower_bound,
+    noninferiority,
+    trials_to_decide,
+    upper_rank,
+)
+from ..verdicts import Check, GateResult
+from .face import Embeddings
+
+_COLLAPSE = (
+    0.5  # a variant whose embeddings spread less than half as far no longer tells people apart
+)
+
+
+@dataclass(frozen=True)
+class FaceComparison:
+    """A variant held against FP32 on the same images, at the same frozen threshold.
+
+    Args:
+        baseline: FP32 embeddings.
+        variant: embeddings of the variant, of the same images.
+        comparisons: which pairs to compare.
+        threshold: accept iff score >= threshold.
+    """
+
+    baseline: Embeddings
+    variant: Embeddings
+    comparisons: Comparisons
+    threshold: float
+
+    @cached_property
+    def fp32(self) -> NDArray[np.float32]:
+        """(N, D) unit embeddings of FP32."""
+        return _unit(self.baseline)
+
+    @cached_property
+    def unit(self) -> NDArray[np.float32]:
+        """(N, D) unit embeddings of the variant."""
+        return _unit(self.variant)
+
+    @cached_property
+    def fp32_errors(self) -> PairErrors:
+        """Errors of FP32."""
+        return errors_at(self.fp32, self.fp32, self.comparisons, self.threshold)
+
+    @cached_property
+    def errors(self) -> PairErrors:
+        """Errors of the variant on both sides."""
+        return errors_at(self.unit, self.unit, self.comparisons, self.threshold)
+
+    @cached_property
+    def mixed_errors(self) -> PairErrors:
+        """Errors of an FP32 gallery against variant probes: stored templates outlive models."""
+        return errors_at(self.fp32, self.unit, self.comparisons, self.threshold)
+
+    @cached_property
+    def worst(self) -> Extremes:
+        """The most dangerous comparisons of the variant, the reference for design effects."""
+        return extremes(self.unit, self.unit, self.comparisons, RULE_OF_30)
+
+    @cached_property
+    def cosines(self) -> NDArray[np.float64]:
+        """(N,) cosine of each embedding to its FP32 embedding; -1 where there is none."""
+        products = np.einsum("ij,ij->i", self.fp32.astype(np.float64), self.unit)
+        return np.nan_to_num(products, nan=-1.0)
+
+    def rate(self, ids: NDArray[np.int64], *, genuine: bool) -> Rate:
+        """Error rate of a set of wrongly decided pairs."""
+        reference = self.worst.genuine_ids if genuine else self.worst.impostor_ids
+        return error_rate(self.comparisons, ids, reference, genuine=genuine)
+
+
+def judge_finite(comparison: FaceComparison, names: Sequence[str]) -> GateResult:
+    """No NaN or Inf in any output, and outputs that still depend on the image."""
+    bad = [name for name, ok in zip(names, comparison.variant.finite, strict=True) if not ok]
+    spread = _spread(comparison.unit) / max(_spread(comparison.fp32), 1e-12)
+    checks = (
+        _count("images with NaN or Inf", bad),
+        _count("edge inputs with NaN or Inf", comparison.variant.broken_edges),
+        Check(
+            "spread of embeddings, relative to FP32",
+            _at_least(spread, spread, _COLLAPSE),
+            spread,
+            limit=_COLLAPSE,
+            direction="at least",
+            unit="ratio",
+            detail="" if spread >= _COLLAPSE else "outputs hardly depend on the image any more",
+        ),
+    )
+    return GateResult(
+        "finite", checks, "Look at the listed inputs; keep the operators that overflow in FP32."
+    )
+
+
+def judge_far(comparison: FaceComparison, limits: FaceLimits) -> GateResult:
+    """Upper bound of FAR below its limit, for new and for stored templates."""
+    return _judge_rate(comparison, limits.far, "FAR", genuine=False)
+
+
+def judge_frr(comparison: FaceComparison, limits: FaceLimits) -> GateResult:
+    """Upper bound of FRR below its limit, for new and for stored templates."""
+    return _judge_rate(comparison, limits.frr, "FRR", genuine=True)
+
+
+def judge_degradation(
+    comparison: FaceComparison, limits: FaceLimits, *, fp16: bool = False
+) -> GateResult:
+    """Paired increase of FAR and FRR against FP32, and embedding drift, inside their budgets."""
+    checks = [
+        _paired(comparison, limits.far_degradation, genuine=False),
+        _paired(comparison, limits.frr_degradation, genuine=True),
+        _mean_cosine(comparison, limits.mean_cosine),
+        _p1_cosine(comparison, limits.p1_cosine),
+    ]
+    if fp16:
+        smallest = float(comparison.cosines.min())
+        checks.append(
+            Check(
+                "smallest cosine to FP32",
+                _at_least(smallest, smallest, limits.fp16_min_cosine),
+                smallest,
+                limit=limits.fp16_min_cosine,
+                direction="at least",
+                unit="cosine",
+            )
+        )
+    return GateResult(
+        "degradation",
+        tuple(checks),
+        "Try per-channel weights, another calibration method or fallback = 'mixed'.",
+    )
+
+
+def drift_figures(comparison: FaceComparison) -> dict[str, float]:
+    """Figures for the report: drift of embeddings, their norms and their spread."""
+    norms = np.linalg.norm(comparison.variant.values.astype(np.float64), axis=1)
+    fp32_norms = np.linalg.norm(comparison.baseline.values.astype(np.float64), axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ratio = float(np.median(norms / fp32_norms))
+    return {
+        "cosine_mean": float(comparison.cosines.mean()),
+        "cosine_p1": float(np.quantile(comparison.cosines, 0.01)),
+        "cosine_min": float(comparison.cosines.min()),
+        "norm_ratio": ratio if np.isfinite(ratio) else 0.0,
+    }
+
+
+def _judge_rate(
+    comparison: FaceComparison, limit: float, name: str, *, genuine: bool
+) -> GateResult:
+    cells = ((name, comparison.errors), (f"{name}, FP32 gallery", comparison.mixed_errors))
+    checks = []
+    for label, errors in cells:
+        ids = errors.false_rejects if genuine else errors.false_accepts
+        found = comparison.rate(ids, genuine=genuine)
+        verdict = _claim(judge(found, limit), comparison)
+        checks.append(
+            Check(
+                label,
+                verdict,
+                found.value,
+                found.lower,
+                found.upper,
+                limit,
+                FaceLimits.direction("frr" if genuine else "far"),
+                detail=_describe_rate(found, limit, verdict, comparison, genuine=genuine),
+            )
+        )
+    return GateResult(
+        name.lower(),
+        tuple(checks),
+        "FP32 gallery: enrolled with the FP32 model, presented to this variant.",
+    )
+
+
+def _describe_rate(
+    found: Rate, limit: float, verdict: Verdict, comparison: FaceComparison, *, genuine: bool
+) -> str:
+    kind = "genuine" if genuine else "impostor"
+    text = (
+        f"{found.errors:,} errors in {found.trials:,} {kind} comparisons of "
+        f"{found.subjects} identities, design effect {found.deff:.1f}"
+    )
+    if verdict is not Verdict.INCONCLUSIVE:
+        return text
+    if not comparison.comparisons.has_subjects:
+        return f"{text}; pairs without identities cannot support a claim: add left_subject, right_subject"
+    if not found.supported:
+        return f"{text}; a claim needs at least {MIN_SUBJECTS} identities"
+    needed = trials_to_decide(found, limit)
+    if needed is None:
+        return f"{text}; no amount of data separates this rate from its limit"
+    return f"{text}; about {needed:,} such comparisons would decide"
+
+
+def _paired(comparison: FaceComparison, limit: float, *, genuine: bool) -> Check:
+    mine, theirs = comparison.errors, comparison.fp32_errors
+    wrong = mine.false_rejects if genuine else mine.false_accepts
+    wrong_fp32 = theirs.false_rejects if genuine else theirs.false_accepts
+    worse = comparison.rate(np.setdiff1d(wrong, wrong_fp32), genuine=genuine)
+    better = comparison.rate(np.setdiff1d(wrong_fp32, wrong), genuine=genuine)
+    found = noninferiority(worse, better)
+    verdict = judge_bounds(found.lower, found.upper, limit)
+    if not found.supported:
+        verdict = Verdict.INCONCLUSIVE
+    name = "FRR" if genuine else "FAR"
+    return Check(
+        f"increase of {name} over FP32",
+        _claim(verdict, comparison),
+        found.value,
+        found.lower,
+        found.upper,
+        limit,
+        FaceLimits.direction("frr_degradation" if genuine else "far_degradation"),
+        detail=f"{worse.errors:,} comparisons newly wrong, {better.errors:,} newly right",
+    )
+
+
+def _claim(verdict: Verdict, comparison: FaceComparison) -> Verdict:
+    """Without identities no interval is valid, so nothing can be claimed."""
+    return verdict if comparison.comparisons.has_subjects else Verdict.INCONCLUSIVE
+
+
+def _mean_cosine(comparison: FaceComparison, limit: float) -> Check:
+    subjects = comparison.comparisons.subjects
+    lower = mean_lower_bound(comparison.cosines, subjects)
+    upper = -mean_lower_bound(-comparison.cosines, subjects)
+    return Check(
+        "mean cosine to FP32",
+        _at_least(lower, upper, limit),
+        float(comparison.cosines.mean()),
+        max(lower, -1.0),
+        min(upper, 1.0),
+        limit,
+        FaceLimits.direction("mean_cosine"),
+        "cosine",
+        f"{len(comparison.cosines):,} images",
+    )
+
+
+def _p1_cosine(comparison: FaceComparison, limit: float) -> Check:
+    ordered = np.sort(comparison.cosines)
+    low, high = lower_rank(len(ordered), 0.01, 0.95), upper_rank(len(ordered), 0.01, 0.95)
+    detail = f"{len(ordered):,} images"
+    if low is None:
+        # The smallest value is stricter than any bound that these few images could give.
+        low, detail = 0, f"{detail}, too few for a bound: the smallest value stands in for it"
+    lower = float(ordered[low])
+    upper = float(ordered[high]) if high is not None else 1.0
+    return Check(
+        "1st percentile of cosine to FP32",
+        _at_least(lower, upper, limit),
+        float(np.quantile(ordered, 0.01)),
+        lower,
+        upper,
+        limit,
+        FaceLimits.direction("p1_cosine"),
+        "cosine",
+        detail,
+    )
+
+
+def _at_least(lower: float, upper: float, limit: float) -> Verdict:
+    if lower >= limit:
+        return Verdict.PASS
+    return Verdict.FAIL if not upper >= limit else Verdict.INCONCLUSIVE
+
+
+def _count(name: str, offenders: Sequence[str]) -> Check:
+    shown = ", ".join(offenders[:5]) + (" ..." if len(offenders) > 5 else "")
+    return Check(
+        name,
+        Verdict.FAIL if offenders else Verdict.PASS,
+        float(len(offenders)),
+        limit=1.0,
+        unit="count",
+        detail=shown,
+    )
+
+
+def _unit(embeddings: Embeddings) -> NDArray[np.float32]:
+    unit = normalise(embeddings.values)
+    unit[~embeddings.finite] = np.nan  # NaN in any output discredits the whole answer
+    return unit
+
+
+def _spread(unit: NDArray[np.float32]) -> float:
+    """Root mean square distance of unit embeddings from their mean; 0 if all are the same."""
+    usable = unit[np.isfinite(unit).all(axis=1)].astype(np.float64)
+    if not len(usable):
+        return 0.0
+    return float(np.sqrt(np.square(usable - usable.mean(axis=0)).sum(axis=1).mean()))

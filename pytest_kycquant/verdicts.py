@@ -1,0 +1,171 @@
+"""What a gate found: checks, results and their one-screen description. Pure records."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from .spec import Verdict
+
+
+@dataclass(frozen=True)
+class Check:
+    """One figure held against one limit.
+
+    Args:
+        name: what was measured, such as "FAR" or "FAR, FP32 gallery".
+        verdict: the outcome.
+        value: point estimate; None if there is nothing to estimate.
+        lower: one-sided lower confidence bound, in the unit of `value`.
+        upper: one-sided upper confidence bound, in the unit of `value`.
+        limit: what the bound was compared with.
+        direction: "below" or "at least".
+        unit: "rate", "cosine", "ratio", "ms", "MB" or "count".
+        detail: the counts behind the figure, and what to do about it.
+    """
+
+    name: str
+    verdict: Verdict
+    value: float | None = None
+    lower: float | None = None
+    upper: float | None = None
+    limit: float | None = None
+    direction: str = "below"
+    unit: str = "rate"
+    detail: str = ""
+
+    def describe(self) -> str:
+        """One line: verdict, figure with bounds, limit, detail."""
+        parts = [f"{self.verdict.value:<12} {self.name}"]
+        if self.value is not None:
+            parts.append(f"= {show(self.value, self.unit)}")
+        if self.lower is not None and self.upper is not None:
+            parts.append(f"[{show(self.lower, self.unit)}, {show(self.upper, self.unit)}]")
+        if self.limit is not None:
+            parts.append(f"must be {self.direction} {show(self.limit, self.unit)}")
+        line = " ".join(parts)
+        return f"{line}: {self.detail}" if self.detail else line
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {**vars(self), "verdict": self.verdict.value}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Check:
+        """Inverse of `as_dict`."""
+        return cls(**{**values, "verdict": Verdict(values["verdict"])})
+
+
+@dataclass(frozen=True)
+class GateResult:
+    """Outcome of one gate on one variant: every check must hold."""
+
+    gate: str
+    checks: tuple[Check, ...]
+    remedy: str = ""
+
+    @property
+    def verdict(self) -> Verdict:
+        """The worst verdict of the checks."""
+        return Verdict.worst([check.verdict for check in self.checks])
+
+    @property
+    def ships(self) -> bool:
+        """Whether this gate lets a variant ship. An undecided latency warns but does not block."""
+        if self.gate == "latency":
+            return self.verdict is not Verdict.FAIL
+        return self.verdict is Verdict.PASS
+
+    def worst_check(self) -> Check:
+        """The check that decided the verdict."""
+        return next(c for c in self.checks if c.verdict is self.verdict)
+
+    def describe(self) -> str:
+        """Every check on a line, worst first, then the remedy."""
+        order = [Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.PASS]
+        lines = [c.describe() for c in sorted(self.checks, key=lambda c: order.index(c.verdict))]
+        if self.remedy and self.verdict is not Verdict.PASS:
+            lines.append(self.remedy)
+        return "\n".join(lines)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "gate": self.gate,
+            "verdict": self.verdict.value,
+            "checks": [check.as_dict() for check in self.checks],
+            "remedy": self.remedy,
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> GateResult:
+        """Inverse of `as_dict`."""
+        checks = tuple(Check.from_dict(check) for check in values["checks"])
+        return cls(values["gate"], checks, values["remedy"])
+
+
+@dataclass(frozen=True)
+class VariantRecord:
+    """A variant and everything that was found out about it: a row of the table.
+
+    Args:
+        model: name of the model.
+        variant: label, such as "int8" or "int8 -> mixed".
+        sha256: digest of the file.
+        size: file size in bytes.
+        size_ratio: relative to the FP32 file.
+        options: the recipe as finally used, with the reason for each choice.
+        gates: results by gate, in the order in which they were judged.
+        figures: further figures for reports (drift, wall latency).
+        notes: caveats worth reading.
+    """
+
+    model: str
+    variant: str
+    sha256: str
+    size: int
+    size_ratio: float
+    options: Mapping[str, Any]
+    gates: Mapping[str, GateResult]
+    figures: Mapping[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def verdict(self) -> Verdict:
+        """The worst verdict, where an undecided latency does not count."""
+        return Verdict.worst([Verdict.PASS if g.ships else g.verdict for g in self.gates.values()])
+
+    @property
+    def failed(self) -> tuple[GateResult, ...]:
+        """The gates that keep this variant from shipping."""
+        return tuple(gate for gate in self.gates.values() if not gate.ships)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            **vars(self),
+            "options": dict(self.options),
+            "figures": dict(self.figures),
+            "notes": list(self.notes),
+            "gates": {name: gate.as_dict() for name, gate in self.gates.items()},
+            "verdict": self.verdict.value,
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> VariantRecord:
+        """Inverse of `as_dict`."""
+        plain = {k: v for k, v in values.items() if k != "verdict"}
+        gates = {name: GateResult.from_dict(gate) for name, gate in values["gates"].items()}
+        return cls(**{**plain, "gates": gates, "notes": tuple(values["notes"])})
+
+
+def show(value: float, unit: str) -> str:
+    """Write a figure for people: rates in percent, everything else plain."""
+    if unit == "rate":
+        return f"{100 * value:.4g} %"
+    if unit in ("ms", "MB"):
+        return f"{value:.4g} {unit}"
+    if unit == "count":
+        return f"{value:,.0f}"
+    return f"{value:.4g}" if unit == "ratio" else f"{value:.4f}"
