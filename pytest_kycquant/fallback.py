@@ -62,10 +62,10 @@ def decide(bench: FaceBench, recipe: Recipe, fallback: Fallback) -> Decision:
     first = bench.record(recipe)
     if not first.failed or fallback is None:
         return Decision(recipe.name, first, "", (first,))
-    reason = f"{recipe.name} does not pass: {_why(first)}"
-    if bench.fp32_record.failed:
-        # The data cannot even decide on FP32; no other precision would fare better.
+    if bench.undecidable:
+        # No other precision can fare better than FP32 itself: more data is needed, not a fallback.
         return Decision(recipe.name, first, "", (first,))
+    reason = f"{recipe.name} does not pass: {_why(first)}"
     tried, searches = [first], []
     for rung in _ladder(recipe, fallback):
         if rung == "fp32":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -37,7 +37,7 @@ class GateSpec:
 
     model: KycModel
     precisions: tuple[Recipe, ...]
-    limits: FaceLimits = FaceLimits()
+    limits: FaceLimits = field(default_factory=FaceLimits)
     fallback: Fallback = "mixed"
     strict: bool | None = None
     inconclusive: Inconclusive | None = None

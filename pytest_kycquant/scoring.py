@@ -50,7 +50,7 @@ def normalise(embeddings: Floats) -> Floats:
     """Scale rows to unit length; rows that are not finite or are zero become NaN."""
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         norms = np.linalg.norm(embeddings.astype(np.float64), axis=1, keepdims=True)
-        unit = (embeddings / norms).astype(np.float32)
+        unit: Floats = (embeddings / norms).astype(np.float32)
     unit[~np.isfinite(unit).all(axis=1)] = np.nan
     return unit
 
@@ -90,13 +90,16 @@ def extremes(gallery: Floats, probe: Floats, comparisons: Comparisons, keep: int
 
 def counts_of(comparisons: Comparisons, ids: Ids, *, genuine: bool) -> Counts:
     """Count errors per subject: an impostor pair touches two subjects, a genuine pair one."""
+    total = comparisons.n_genuine if genuine else comparisons.n_impostor
+    if not comparisons.has_subjects:
+        nobody = np.empty(0, np.int64)
+        return Counts(len(ids), total, nobody, nobody)
     left, right = pair_images(comparisons, ids)
     subjects = comparisons.subjects
     trials = comparisons.subject_trials(genuine)
     errors = np.bincount(subjects[left], minlength=len(trials))
     if not genuine:
         errors = errors + np.bincount(subjects[right], minlength=len(trials))
-    total = comparisons.n_genuine if genuine else comparisons.n_impostor
     return Counts(len(ids), total, errors.astype(np.int64), trials)
 
 

@@ -116,6 +116,9 @@ class FaceVerification:
         selection: identities on which the threshold is chosen and on which a fallback is searched.
             A share of the identities of `data` (0 < share < 1), which are then *not* used for
             evaluation, or the path of other images in the same format as `data`.
+        selection_far: the threshold is the smallest whose upper bound of FAR on `selection` is
+            below this rate; None means half of the limit. A threshold at the very limit would
+            leave quantization no room and evaluation undecided half of the time.
         threshold: the production threshold (accept if score >= threshold), if there is one; it
             then replaces the choice on `selection`.
         output: name of the embedding, for a model with several outputs.
@@ -125,6 +128,7 @@ class FaceVerification:
     pairs: StrPath | None = None
     max_impostor_pairs: int | None = None
     selection: float | StrPath | None = None
+    selection_far: float | None = None
     threshold: float | None = None
     output: str | None = None
 
@@ -142,6 +146,12 @@ class FaceVerification:
                 "FaceVerification.threshold",
                 f"{self.threshold!r} is no cosine",
                 "give the production threshold, a cosine between -1 and 1",
+            )
+        if self.selection_far is not None and not 0 < self.selection_far < 1:
+            raise SpecError(
+                "FaceVerification.selection_far",
+                f"{self.selection_far!r} is no rate",
+                "give a share between 0 and 1: 0.05 % is 0.0005",
             )
         if self.max_impostor_pairs is not None and (
             self.pairs is not None or self.max_impostor_pairs < 1

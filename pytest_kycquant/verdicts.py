@@ -37,7 +37,7 @@ class Check:
 
     def describe(self) -> str:
         """One line: verdict, figure with bounds, limit, detail."""
-        parts = [f"{self.verdict.value:<12} {self.name}"]
+        parts = [f"{self.verdict.value} {self.name}"]
         if self.value is not None:
             parts.append(f"= {show(self.value, self.unit)}")
         if self.lower is not None and self.upper is not None:

@@ -26,6 +26,7 @@ from .quantize import (
     PreparedModel,
     Ranges,
     build,
+    calibration_of,
     check_input,
     collect_ranges,
     load_model,
@@ -199,10 +200,11 @@ class ModelBench:
 
     def ranges(self, recipe: Recipe) -> Ranges | None:
         """Activation ranges that a recipe needs, collected once; None if it needs none."""
-        key = self._range_key(recipe)
-        if key is None:
+        needed = calibration_of(recipe)
+        if needed is None:
             return None
-        images, method, percentile = self._calibration_of(recipe)
+        method, percentile = needed
+        images = self._calibration(recipe)
 
         def make(folder: Path) -> None:
             inputs = face.tensors(images, self.model.preprocess)
@@ -216,7 +218,7 @@ class ModelBench:
                 found = collect_ranges(self.prepared, counted(), method, percentile)
             found.to_npz(folder / "ranges.npz")
 
-        folder = self.workbench.cache.entry("ranges", key, make)
+        folder = self.workbench.cache.entry("ranges", self._range_key(recipe), make)
         return Ranges.from_npz(folder / "ranges.npz")
 
     def embeddings(self, variant: Variant, images: ImageSet, role: str) -> Embeddings:
@@ -237,25 +239,24 @@ class ModelBench:
         folder = self.workbench.cache.entry("embeddings", key, make)
         return Embeddings.read(folder / "embeddings.npz")
 
-    def _calibration_of(self, recipe: Recipe) -> tuple[ImageSet, str, float | None]:
-        """Images and method: FP16 needs extremes only, and any images will do for those."""
-        calibration = self.data.calibration
-        if recipe.precision == "fp16":
-            return calibration or self.probes, "minmax", None
-        if calibration is None:
-            raise SpecError(
-                f"precision {recipe.name!r} of {self.model.name}",
-                "static quantization needs calibration images",
-                "name a folder of 100 to 500 images in KycModel(calibration=...)",
-            )
-        return calibration, recipe.calibration_method or "moving-average", recipe.percentile
-
     def _range_key(self, recipe: Recipe) -> list[Any] | None:
-        if not recipe.is_static and recipe.precision != "fp16":
+        needed = calibration_of(recipe)
+        if needed is None:
             return None
-        images, method, percentile = self._calibration_of(recipe)
         spec = face.describe_preprocess(self.model.preprocess)
-        return [self.loaded.digest, images.digest, spec, method, percentile]
+        return [self.loaded.digest, self._calibration(recipe).digest, spec, *needed]
+
+    def _calibration(self, recipe: Recipe) -> ImageSet:
+        """Images for the ranges of a recipe: FP16 needs extremes only, any images will do."""
+        if self.data.calibration is not None:
+            return self.data.calibration
+        if recipe.precision == "fp16":
+            return self.probes
+        raise SpecError(
+            f"precision {recipe.name!r} of {self.model.name}",
+            "static quantization needs calibration images",
+            "name a folder of 100 to 500 images in KycModel(calibration=...)",
+        )
 
     def _stage(self, task: str, total: int = 0) -> Any:
         """Announce a piece of work and share the machine with other workers while it lasts."""

@@ -16,10 +16,11 @@ from PIL import Image
 
 SIZE = 16
 WIDTH = 24
+EMBEDDING = 96
 
 
 def people(
-    identities: int, images: int = 2, *, seed: int = 0, noise: float = 25.0
+    identities: int, images: int = 2, *, seed: int = 0, noise: float = 14.0
 ) -> tuple[NDArray[np.uint8], NDArray[np.str_]]:
     """Images (N, 16, 16, 3) uint8 and subject names (N)."""
     rng = np.random.default_rng(seed)
@@ -49,7 +50,7 @@ def write_folders(path: Path, identities: int, images: int = 2, **options: float
 
 
 def embedder(*, fragile: bool = False, seed: int = 0, width: int = WIDTH) -> onnx.ModelProto:
-    """A face embedder, input 1 x 3 x 16 x 16, output 1 x 32.
+    """A face embedder, input 1 x 3 x 16 x 16, output 1 x 96.
 
     Args:
         fragile: spread the scales of the channels between two convolutions over four decades.
@@ -75,8 +76,8 @@ def embedder(*, fragile: bool = False, seed: int = 0, width: int = WIDTH) -> onn
         "third.w": third,
         "fourth.w": weights(width, width, 1, 1),
         "fifth.w": weights(width, width, 1, 1),
-        "gemm.w": weights(32, width * (SIZE // 4) ** 2),
-        "gemm.b": weights(32, 1).reshape(32),
+        "gemm.w": weights(EMBEDDING, width * (SIZE // 4) ** 2),
+        "gemm.b": weights(EMBEDDING, 1).reshape(-1) * 0,
     }
     nodes = [
         helper.make_node("Conv", ["input", "first.w"], ["a"], name="first", strides=[4, 4]),
@@ -93,7 +94,7 @@ def embedder(*, fragile: bool = False, seed: int = 0, width: int = WIDTH) -> onn
         nodes,
         "embedder",
         [helper.make_tensor_value_info("input", TensorProto.FLOAT, [1, 3, SIZE, SIZE])],
-        [helper.make_tensor_value_info("output", TensorProto.FLOAT, [1, 32])],
+        [helper.make_tensor_value_info("output", TensorProto.FLOAT, [1, EMBEDDING])],
         [numpy_helper.from_array(value, name) for name, value in arrays.items()],
     )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
@@ -123,7 +124,7 @@ def write_project(
     fallback: str | None = "mixed",
     limits: str = "",
     fragile: bool = False,
-    identities: int = 110,
+    identities: int = 330,
 ) -> Path:
     """Write a model, its data and a gate file below `root`; return the gate file."""
     (root / "models").mkdir(parents=True, exist_ok=True)

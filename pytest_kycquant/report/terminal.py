@@ -77,15 +77,17 @@ def _reasons(collected: Collected, model: str) -> Iterator[str]:
     for (name, requested), decision in sorted(collected.decisions.items()):
         if name == model and decision["reason"]:
             yield f"fallback of {requested}: {decision['ships']}, because {decision['reason']}"
+    recipes: dict[str, list[str]] = {}
     for record in collected.rows(model):
-        options = record.options.get("reason")
-        if options:
-            yield f"recipe of {record.variant}: {options}"
+        if "reduce_range" in record.options:
+            recipes.setdefault(record.options["reason"], []).append(record.variant)
         for note in record.notes:
             yield f"note on {record.variant}: {note}"
         for gate in record.gates.values():
             if gate.verdict is Verdict.INCONCLUSIVE:
-                yield f"undecided: {record.variant} {gate.gate}: {gate.worst_check().describe()}"
+                yield f"undecided for {record.variant}: {gate.worst_check().describe()}"
+    for reason, variants in recipes.items():
+        yield f"recipe of {', '.join(variants)}: {reason}"
 
 
 def _advantage(record: VariantRecord) -> str:

@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.calibration import load_calibration
-from ..data.faces import FaceSet, load_faces, split_subjects
+from ..data.faces import FaceSet, load_faces, selection_mask, split_subjects
 from ..data.images import ImageSet, preprocess
 from ..data.leakage import check_disjoint, check_disjoint_subjects
-from ..data.pairs import Comparisons, all_pairs, check_comparable, load_pairs, sample_pairs
+from ..data.pair_lists import load_pairs
+from ..data.pairs import Comparisons, all_pairs, check_comparable, sample_pairs
 from ..errors import DataError, ModelError
 from ..runtime import ordered_map
 from ..spec import FaceVerification, KycModel, Preprocess, StrPath
@@ -77,18 +78,16 @@ def load(model: KycModel, resolve: Resolve) -> FaceData:
     if isinstance(task.selection, float):
         evaluation, selection = split_subjects(faces, task.selection)
         if pairs is not None:
-            kept = set(evaluation.images.names)
-            indices = [i for i, name in enumerate(faces.images.names) if name in kept]
-            pairs, dropped = pairs.restrict(np.asarray(indices))
+            pairs, dropped = pairs.restrict(~selection_mask(faces, task.selection))
     elif task.selection is not None:
         selection = load_faces(resolve(task.selection, "FaceVerification.selection"))
     if pairs is None and task.max_impostor_pairs is not None:
         pairs = sample_pairs(evaluation, task.max_impostor_pairs)
     comparisons = pairs or all_pairs(evaluation)
-    check_comparable(comparisons, str(root))
+    check_comparable(comparisons, root)
     chosen = all_pairs(selection) if selection is not None else None
     if selection is not None and chosen is not None:
-        check_comparable(chosen, f"{selection.images.origin} (selection)")
+        check_comparable(chosen, selection.images.origin)
         check_disjoint_subjects(evaluation, "evaluation", selection, "selection")
         check_disjoint(evaluation.images, "evaluation", selection.images, "selection")
     calibration = None
@@ -130,7 +129,7 @@ class Embeddings:
 def tensors(images: ImageSet, spec: Preprocess) -> Iterator[tuple[str, NDArray[np.float32]]]:
     """Yield (name, input tensor) of each image, one at a time."""
     for index, name in enumerate(images.names):
-        yield name, preprocess(images.pixels(index), spec, name)
+        yield name, preprocess(images.pixels(index), spec, images.where(index))
 
 
 def embed(
@@ -154,13 +153,14 @@ def embed(
     (feed,) = (i.name for i in session.get_inputs())
     chosen = names.index(output)
 
-    def one(index: int) -> tuple[NDArray[np.float32], bool]:
-        tensor = preprocess(images.pixels(index), spec, images.names[index])
+    def one(tensor: NDArray[np.float32]) -> tuple[NDArray[np.float32], bool]:
         outputs = session.run(None, {feed: tensor})
         return as_embedding(np.asarray(outputs[chosen]), output), all_finite(outputs)
 
+    # Decoding stays in this thread: Pillow's settings are global.
+    decoded = (tensor for _, tensor in tensors(images, spec))
     values, finite = [], []
-    for value, ok in ordered_map(one, range(len(images.names)), threads=threads):
+    for value, ok in ordered_map(one, decoded, threads=threads):
         on_image()
         values.append(value)
         finite.append(ok)

@@ -22,6 +22,7 @@ from ..scoring import (
 from ..spec import FaceLimits, Verdict
 from ..statistics import (
     MIN_SUBJECTS,
+    Difference,
     Rate,
     judge,
     judge_bounds,
@@ -88,7 +89,8 @@ class FaceComparison:
     @cached_property
     def cosines(self) -> NDArray[np.float64]:
         """(N,) cosine of each embedding to its FP32 embedding; -1 where there is none."""
-        products = np.einsum("ij,ij->i", self.fp32.astype(np.float64), self.unit)
+        exact = self.fp32.astype(np.float64)
+        products: NDArray[np.float64] = np.einsum("ij,ij->i", exact, self.unit)
         return np.nan_to_num(products, nan=-1.0)
 
     def rate(self, ids: NDArray[np.int64], *, genuine: bool) -> Rate:
@@ -180,7 +182,7 @@ def _judge_rate(
     for label, errors in cells:
         ids = errors.false_rejects if genuine else errors.false_accepts
         found = comparison.rate(ids, genuine=genuine)
-        verdict = _claim(judge(found, limit), comparison)
+        verdict = judge(found, limit)
         checks.append(
             Check(
                 label,
@@ -190,7 +192,7 @@ def _judge_rate(
                 found.upper,
                 limit,
                 FaceLimits.direction("frr" if genuine else "far"),
-                detail=_describe_rate(found, limit, verdict, comparison, genuine=genuine),
+                detail=_describe_rate(found, limit, verdict, genuine=genuine),
             )
         )
     return GateResult(
@@ -200,24 +202,27 @@ def _judge_rate(
     )
 
 
-def _describe_rate(
-    found: Rate, limit: float, verdict: Verdict, comparison: FaceComparison, *, genuine: bool
-) -> str:
+def _describe_rate(found: Rate, limit: float, verdict: Verdict, *, genuine: bool) -> str:
     kind = "genuine" if genuine else "impostor"
     text = (
         f"{found.errors:,} errors in {found.trials:,} {kind} comparisons of "
         f"{found.subjects} identities, design effect {found.deff:.1f}"
     )
-    if verdict is not Verdict.INCONCLUSIVE:
-        return text
-    if not comparison.comparisons.has_subjects:
-        return f"{text}; pairs without identities cannot support a claim: add left_subject, right_subject"
+    return text if verdict is not Verdict.INCONCLUSIVE else f"{text}; {_wanting(found, limit)}"
+
+
+def _wanting(found: Rate | Difference, limit: float) -> str:
+    """What an undecided verdict lacks."""
+    rate = found.worse if isinstance(found, Difference) else found
+    if not rate.subjects:
+        return "a claim needs identities: add left_subject and right_subject to the list of pairs"
     if not found.supported:
-        return f"{text}; a claim needs at least {MIN_SUBJECTS} identities"
+        return f"a claim needs at least {MIN_SUBJECTS} identities"
     needed = trials_to_decide(found, limit)
     if needed is None:
-        return f"{text}; no amount of data separates this rate from its limit"
-    return f"{text}; about {needed:,} such comparisons would decide"
+        return "no amount of data separates this figure from its limit"
+    people = -(-rate.subjects * needed // rate.trials)
+    return f"about {needed:,} such comparisons on {people:,} identities would decide"
 
 
 def _paired(comparison: FaceComparison, limit: float, *, genuine: bool) -> Check:
@@ -228,24 +233,22 @@ def _paired(comparison: FaceComparison, limit: float, *, genuine: bool) -> Check
     better = comparison.rate(np.setdiff1d(wrong_fp32, wrong), genuine=genuine)
     found = noninferiority(worse, better)
     verdict = judge_bounds(found.lower, found.upper, limit)
-    if not found.supported:
+    if not found.supported:  # too few identities, or nobody knows which
         verdict = Verdict.INCONCLUSIVE
     name = "FRR" if genuine else "FAR"
+    detail = f"{worse.errors:,} comparisons newly wrong, {better.errors:,} newly right"
+    if verdict is Verdict.INCONCLUSIVE:
+        detail = f"{detail}; {_wanting(found, limit)}"
     return Check(
         f"increase of {name} over FP32",
-        _claim(verdict, comparison),
+        verdict,
         found.value,
         found.lower,
         found.upper,
         limit,
         FaceLimits.direction("frr_degradation" if genuine else "far_degradation"),
-        detail=f"{worse.errors:,} comparisons newly wrong, {better.errors:,} newly right",
+        detail=detail,
     )
-
-
-def _claim(verdict: Verdict, comparison: FaceComparison) -> Verdict:
-    """Without identities no interval is valid, so nothing can be claimed."""
-    return verdict if comparison.comparisons.has_subjects else Verdict.INCONCLUSIVE
 
 
 def _mean_cosine(comparison: FaceComparison, limit: float) -> Check:

@@ -1,0 +1,1 @@
+"""Images and labels from the formats that people have, validated before anything is computed."""

@@ -1,0 +1,215 @@
+"""Labelled faces: images and the identity that each one shows."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import DataError
+from .files import check_text, find_images, listed, load_npz, relative_name
+from .images import ImageSet
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, eq=False)
+class FaceSet:
+    """Images with their identities.
+
+    Attributes:
+        images: the images, N of them.
+        subjects: identity of each image, an index into `subject_names`; shape (N,), int64.
+        subject_names: the identities, each with at least one image.
+    """
+
+    images: ImageSet
+    subjects: NDArray[np.int64]
+    subject_names: tuple[str, ...]
+
+    def subset(self, indices: NDArray[Any] | Sequence[int]) -> FaceSet:
+        """Make the set of some of the images, by index or by boolean mask, in the order given.
+
+        Identities left without an image disappear and the others are renumbered in their order,
+        as `Comparisons.restrict` does.
+
+        Raises:
+            DataError: no image is chosen.
+        """
+        images = self.images.subset(indices)
+        present, subjects = np.unique(self.subjects[indices], return_inverse=True)
+        names = tuple(self.subject_names[subject] for subject in present)
+        return FaceSet(images, subjects.astype(np.int64), names)
+
+
+def load_faces(path: Path) -> FaceSet:
+    """Load labelled faces.
+
+    Args:
+        path: a folder with one sub-folder per identity, whose images may lie in further folders;
+            or an ``.npz`` file with ``images`` (see `ImageSet.from_array`) and ``subjects``
+            (N integers or strings).
+
+    Returns:
+        The faces, sorted by path (folder) or in the order of the rows (``.npz``).
+
+    Raises:
+        DataError: the path is missing or neither of these; a folder is empty, an identity has no
+            image, an image has no identity or an unknown file lies there (`find_images`); arrays
+            do not fit each other; the same content appears twice.
+    """
+    if path.is_dir():
+        faces = _from_folder(path)
+    elif path.suffix.lower() == ".npz":
+        faces = _from_npz(path)
+    elif path.exists():
+        raise DataError(
+            path, "is neither a folder nor an .npz file", "give a folder with one per identity"
+        )
+    else:
+        raise DataError(path, "does not exist", "check the path")
+    _check_copies(faces)
+    return faces
+
+
+def selection_mask(faces: FaceSet, share: float) -> NDArray[np.bool_]:
+    """Choose the images of some identities for selection; the others are for evaluation.
+
+    Identities are taken in the order of the SHA-256 of their names, so the choice depends on
+    nothing else, and one identity more or less moves at most one other to the other side.
+
+    Args:
+        faces: the faces to split.
+        share: share of the identities that go to selection.
+
+    Returns:
+        Whether each image is for selection, shape (N,), bool; fit for `FaceSet.subset` and
+        `Comparisons.restrict`.
+
+    Raises:
+        DataError: one side would be empty.
+    """
+    names = faces.subject_names
+    order = sorted(
+        range(len(names)), key=lambda subject: hashlib.sha256(names[subject].encode()).digest()
+    )
+    count = math.floor(share * len(names) + 0.5)
+    if not 0 < count < len(names):
+        raise DataError(
+            faces.images.origin,
+            f"{len(names)} identities cannot be split with a share of {share:g} for selection",
+            "add identities, change the share, or give other images for selection",
+        )
+    return np.isin(faces.subjects, order[:count])
+
+
+def split_subjects(faces: FaceSet, share: float) -> tuple[FaceSet, FaceSet]:
+    """Split faces into two sets of disjoint identities, as `selection_mask` chooses them.
+
+    Returns:
+        (evaluation, selection).
+
+    Raises:
+        DataError: one side would be empty.
+    """
+    selected = selection_mask(faces, share)
+    return faces.subset(~selected), faces.subset(selected)
+
+
+def _from_folder(root: Path) -> FaceSet:
+    paths = find_images(root)
+    if not paths:
+        raise DataError(
+            root, "holds no images", "add one folder per identity, with JPEG or PNG images"
+        )
+    images = ImageSet.from_files(root, paths)
+    stray = [name for name in images.names if "/" not in name]
+    if stray:
+        raise DataError(
+            root,
+            f"holds images outside of any identity: {listed(stray)}",
+            "move each into a folder named after its identity",
+        )
+    labels = [name.split("/", 1)[0] for name in images.names]
+    folders = {
+        relative_name(entry, root)
+        for entry in root.iterdir()
+        if entry.is_dir() and not entry.name.startswith(".")
+    }
+    empty = sorted(folders.difference(labels))
+    if empty:
+        raise DataError(
+            root,
+            f"holds identities without any image: {listed(empty)}",
+            "add their images or remove the folders",
+        )
+    return _numbered(images, labels)
+
+
+def _from_npz(path: Path) -> FaceSet:
+    arrays = load_npz(path, "images", "subjects")
+    images = ImageSet.from_array(arrays["images"], path)
+    labels = arrays["subjects"]
+    if labels.shape != (len(images),):
+        raise DataError(
+            path,
+            f"holds {len(images)} images but subjects of the shape {labels.shape}",
+            "save one subject per image",
+        )
+    if labels.dtype.kind not in "iuU":
+        raise DataError(
+            path, f"subjects are {labels.dtype}", "save them as integers or as unicode strings"
+        )
+    names = [check_text(str(label), path, "the subject name") for label in labels]
+    if not all(name.strip() for name in names):
+        raise DataError(path, "holds images whose subject is empty", "label them or leave them out")
+    return _numbered(images, names)
+
+
+def _numbered(images: ImageSet, labels: list[str]) -> FaceSet:
+    """Number the identities in the order of their names."""
+    names, subjects = np.unique(labels, return_inverse=True)
+    return FaceSet(images, subjects.astype(np.int64), tuple(map(str, names)))
+
+
+def _check_copies(faces: FaceSet) -> None:
+    """Refuse the same content twice.
+
+    Under two identities one label is wrong. Under one identity the genuine comparison is 1.0
+    whatever the model, and copies narrow an interval that counts them as separate evidence.
+    """
+    copies: defaultdict[str, list[int]] = defaultdict(list)
+    for index, digest in enumerate(faces.images.digests):
+        copies[digest].append(index)
+    groups = [group for group in copies.values() if len(group) > 1]
+    mislabelled = [group for group in groups if len(set(faces.subjects[group])) > 1]
+    if mislabelled:
+        raise DataError(
+            faces.images.origin,
+            f"the same image is under two identities: {_equations(faces, mislabelled)}",
+            "keep each image under the identity that it shows",
+        )
+    if groups:
+        raise DataError(
+            faces.images.origin,
+            f"the same image is there twice: {_equations(faces, groups)}",
+            "keep one of each",
+        )
+
+
+def _equations(faces: FaceSet, groups: list[list[int]]) -> str:
+    """Write groups of equal images as ``a = b``; an array row is given with its subject."""
+
+    def name(index: int) -> str:
+        if faces.images.is_array:
+            return f"{faces.images.names[index]} ({faces.subject_names[faces.subjects[index]]})"
+        return faces.images.names[index]
+
+    return listed([" = ".join(name(index) for index in group) for group in groups])

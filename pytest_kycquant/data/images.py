@@ -1,0 +1,293 @@
+"""Images as pixels: decoding, preprocessing and sets of images that are loaded lazily."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import warnings
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import DataError
+from .files import read_file, relative_name
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ..spec import Preprocess
+
+# Named so that no file, whatever its suffix, reaches a decoder such as Ghostscript's.
+_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+_EIGHT_BIT_MODES = frozenset(
+    {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"},
+)
+_REPLACE = "replace it by an intact image or remove it from the data"
+
+
+def decode(content: bytes, where: str) -> NDArray[np.uint8]:
+    """Decode the bytes of one image file.
+
+    The EXIF orientation of phones is applied. Greyscale, palette and CMYK images become RGB; an
+    alpha channel is dropped, as OpenCV does. Of a multi-picture JPEG (MPO, also a phone format)
+    the first picture is taken. Not for several threads at once: it sets process-wide switches
+    of Pillow and of warnings and restores them.
+
+    Args:
+        content: the whole file.
+        where: its name, for messages.
+
+    Returns:
+        RGB pixels, shape (height, width, 3), uint8, writable and contiguous.
+
+    Raises:
+        DataError: empty, unreadable, truncated or zero-sized; more than 8 bits per channel; an
+            animation or several pages; so large that Pillow suspects a decompression bomb;
+            damaged metadata, which may hide the orientation.
+    """
+    from PIL import Image, ImageFile, UnidentifiedImageError
+
+    if not content:
+        raise DataError(where, "is an empty file", _REPLACE)
+    # Another test may have allowed truncated images: here they would be half grey and pass.
+    tolerant = ImageFile.LOAD_TRUNCATED_IMAGES
+    ImageFile.LOAD_TRUNCATED_IMAGES = False
+    try:
+        with warnings.catch_warnings():
+            # Pillow warns where this must fail, and the caller's filters must not decide it.
+            warnings.simplefilter("error", UserWarning)
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
+                _check(image, content, where)
+                return _rgb(image)
+    except DataError:
+        raise
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+        raise DataError(
+            where, "has too many pixels, as a decompression bomb has", "scale it down"
+        ) from error
+    except UnidentifiedImageError as error:
+        raise DataError(
+            where, "is no image: unknown format, damaged header or no pixels", _REPLACE
+        ) from error
+    except Exception as error:  # decoders raise anything on damaged bytes, even IndexError
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise DataError(where, f"cannot be decoded ({reason})", _REPLACE) from error
+    finally:
+        ImageFile.LOAD_TRUNCATED_IMAGES = tolerant
+
+
+def preprocess(image: NDArray[np.uint8], spec: Preprocess, where: str) -> NDArray[np.float32]:
+    """Turn the pixels of one image into the input tensor of a model.
+
+    Args:
+        image: RGB pixels, shape (height, width, 3), uint8.
+        spec: size, colours, normalization and layout. GRAY is the ITU-R 601 luma, rounded to
+            8 bits exactly as Pillow does.
+        where: name of the image, for messages.
+
+    Returns:
+        Contiguous tensor of shape ``spec.shape`` (a batch of one), float32.
+
+    Raises:
+        DataError: the image has another size and the specification forbids to resize it.
+    """
+    height, width = spec.size
+    pixels = _luma(image) if spec.channels == "GRAY" else image
+    if image.shape[:2] != (height, width):
+        if spec.resize == "none":
+            raise DataError(
+                where,
+                f"is {image.shape[1]} x {image.shape[0]} pixels (width x height), "
+                f"not {width} x {height}",
+                'align it to that size or set Preprocess(resize="bilinear")',
+            )
+        from PIL import Image
+
+        resized = Image.fromarray(pixels).resize((width, height), Image.Resampling.BILINEAR)
+        pixels = np.asarray(resized)
+    if spec.channels == "GRAY":
+        pixels = pixels[..., np.newaxis]
+    elif spec.channels == "BGR":
+        pixels = pixels[..., ::-1]
+    mean = np.asarray(spec.mean, dtype=np.float32)
+    scale = np.asarray(spec.scale, dtype=np.float32)
+    tensor = (pixels.astype(np.float32) - mean) * scale
+    if spec.layout == "NCHW":
+        tensor = tensor.transpose(2, 0, 1)
+    return np.ascontiguousarray(tensor[np.newaxis])
+
+
+class ImageSet:
+    """Images in a fixed order, each decoded when it is asked for. Treat it as immutable.
+
+    Build it with `from_files` or `from_array`.
+
+    Attributes:
+        origin: the folder or the ``.npz`` file that the images come from.
+        names: one per image: posix path below `origin`, or ``file.npz[17]``.
+    """
+
+    def __init__(
+        self, origin: Path, names: tuple[str, ...], source: tuple[Path, ...] | NDArray[np.uint8]
+    ) -> None:
+        if not names:
+            raise DataError(origin, "holds no images", "add images or check the path")
+        self.origin = origin
+        self.names = names
+        self._source = source
+
+    @classmethod
+    def from_files(cls, root: Path, paths: Sequence[Path]) -> ImageSet:
+        """Make a set of the image files `paths`, which lie below `root`. Nothing is read yet.
+
+        Raises:
+            DataError: there are none, or a name cannot be shown on one line.
+        """
+        return cls(root, tuple(relative_name(path, root) for path in paths), tuple(paths))
+
+    @classmethod
+    def from_array(cls, array: NDArray[Any], origin: Path) -> ImageSet:
+        """Make a set of the rows of an array.
+
+        Args:
+            array: N x H x W x 3 (RGB) or N x H x W (greyscale), uint8.
+            origin: the ``.npz`` file that holds it.
+
+        Raises:
+            DataError: another type or shape, or nothing in it.
+        """
+        if array.dtype != np.uint8:
+            raise DataError(
+                origin,
+                f"images are {array.dtype}, not uint8",
+                "save raw pixels 0..255 as uint8: Preprocess does the normalization",
+            )
+        if not (array.ndim == 3 or (array.ndim == 4 and array.shape[3] == 3)):
+            raise DataError(
+                origin,
+                f"images have the shape {array.shape}",
+                "save them as N x H x W x 3 (RGB, channels last) or N x H x W (greyscale)",
+            )
+        if 0 in array.shape:
+            raise DataError(
+                origin, f"holds no pixels: images have the shape {array.shape}", "add images"
+            )
+        names = tuple(f"{origin.name}[{row}]" for row in range(len(array)))
+        return cls(origin, names, array)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __repr__(self) -> str:
+        return f"ImageSet({len(self)} images from {str(self.origin)!r})"
+
+    @property
+    def is_array(self) -> bool:
+        """Whether the images are rows of an array, not files."""
+        return isinstance(self._source, np.ndarray)
+
+    def where(self, index: int) -> str:
+        """Full name of one image, for messages."""
+        if isinstance(self._source, np.ndarray):
+            return str(self.origin.with_name(self.names[index]))
+        return str(self._source[index])
+
+    def pixels(self, index: int) -> NDArray[np.uint8]:
+        """Decode one image.
+
+        Returns:
+            RGB pixels, shape (height, width, 3), uint8.
+
+        Raises:
+            DataError: as `decode`, or the file has changed since its digest was taken.
+        """
+        if isinstance(self._source, np.ndarray):
+            row = self._source[index]
+            return np.stack([row] * 3, axis=-1) if row.ndim == 2 else row.copy()
+        content = read_file(self._source[index])
+        # Results are recorded under the digests: they must be of the content that was scored.
+        if "digests" in self.__dict__ and _sha256(content) != self.digests[index]:
+            raise DataError(self.where(index), "changed while it was in use", "run again")
+        return decode(content, self.where(index))
+
+    @cached_property
+    def digests(self) -> tuple[str, ...]:
+        """SHA-256 of the content of each image, before any decoding.
+
+        Of the bytes of a file; of the shape and the bytes of a row of an array.
+
+        Raises:
+            DataError: a file cannot be read.
+        """
+        if isinstance(self._source, np.ndarray):
+            shape = repr(self._source.shape[1:]).encode()
+            return tuple(_sha256(shape + row.tobytes()) for row in self._source)
+        return tuple(_sha256(read_file(path)) for path in self._source)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over names and contents; it does not depend on the order of the images."""
+        items = zip(self.names, self.digests, strict=True)
+        lines = sorted(f"{name}\n{digest}\n" for name, digest in items)
+        return _sha256("".join(lines).encode())
+
+    def subset(self, indices: NDArray[Any] | Sequence[int]) -> ImageSet:
+        """Make the set of some of the images, by index or by boolean mask, in the order given.
+
+        Raises:
+            DataError: none is chosen.
+        """
+        chosen = np.arange(len(self))[indices]
+        names = tuple(self.names[index] for index in chosen)
+        if isinstance(self._source, np.ndarray):
+            part = ImageSet(self.origin, names, self._source[chosen])
+        else:
+            part = ImageSet(self.origin, names, tuple(self._source[index] for index in chosen))
+        if "digests" in self.__dict__:
+            part.__dict__["digests"] = tuple(self.digests[index] for index in chosen)
+        return part
+
+
+def _check(image: Any, content: bytes, where: str) -> None:
+    """Refuse what Pillow would decode to something else than the picture."""
+    # The tile says how many bits are stored: Pillow shows 16-bit colour as mode RGB.
+    if image.mode not in _EIGHT_BIT_MODES or ";16" in str(image.tile):
+        raise DataError(
+            where,
+            f"is stored as {image.mode} with other than 8 bits per channel",
+            "convert it to 8-bit RGB or greyscale",
+        )
+    if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
+        raise DataError(
+            where, f"is an animation or document of {image.n_frames} frames", "save one as an image"
+        )
+    # An interrupted copy can leave zeros in place of the end, which decode without complaint.
+    if image.format in ("JPEG", "MPO") and content.endswith(b"\0"):
+        end_of_image, start_of_scan = content.rfind(b"\xff\xd9"), content.rfind(b"\xff\xda")
+        if end_of_image < start_of_scan:
+            raise DataError(where, "is truncated: it ends in zeros", _REPLACE)
+
+
+def _rgb(image: Any) -> NDArray[np.uint8]:
+    """Apply orientation and convert to RGB, shape (height, width, 3)."""
+    from PIL import ImageOps
+
+    ImageOps.exif_transpose(image, in_place=True)
+    if image.mode in ("P", "PA"):
+        # Straight to RGB, Pillow warns about palettes with transparency.
+        image = image.convert("RGBA")
+    return np.array(image.convert("RGB"), dtype=np.uint8)
+
+
+def _luma(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """ITU-R 601 luma in Pillow's fixed-point arithmetic, shape (height, width)."""
+    weights = np.array([19595, 38470, 7471], dtype=np.uint32)
+    return np.asarray((image.astype(np.uint32) @ weights + 0x8000) >> 16, dtype=np.uint8)
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

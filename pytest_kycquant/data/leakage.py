@@ -1,0 +1,80 @@
+"""Images and identities must not serve two purposes that have to be independent."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from ..errors import LeakageError
+from .files import listed
+
+if TYPE_CHECKING:
+    from .faces import FaceSet
+    from .images import ImageSet
+
+_LISTED = 10
+
+
+def check_disjoint(first: ImageSet, first_role: str, second: ImageSet, second_role: str) -> None:
+    """Make sure that no image serves two purposes, whatever its name.
+
+    Files are compared by their bytes and rows of arrays by theirs; a set of files and an array
+    by their pixels, which means decoding the files.
+
+    Args:
+        first: images of one purpose.
+        first_role: that purpose in a word or two, such as "calibration".
+        second: images of the other purpose.
+        second_role: that purpose.
+
+    Raises:
+        LeakageError: they have content in common; it names the images.
+        DataError: an image cannot be read.
+    """
+    if first.is_array == second.is_array:
+        first_contents, second_contents = first.digests, second.digests
+    else:
+        first_contents, second_contents = _pixel_digests(first), _pixel_digests(second)
+    where = dict(zip(second_contents, second.names, strict=True))
+    shared = [
+        f"{name} = {where[content]}"
+        for name, content in zip(first.names, first_contents, strict=True)
+        if content in where
+    ]
+    if shared:
+        raise LeakageError(
+            first.origin,
+            f"{len(shared)} of its images for {first_role} also serve for {second_role} "
+            f"({second.origin}): {listed(shared, _LISTED)}",
+            "use each image for one purpose only",
+        )
+
+
+def check_disjoint_subjects(
+    first: FaceSet, first_role: str, second: FaceSet, second_role: str
+) -> None:
+    """Make sure that no identity serves two purposes. Identities are compared by name.
+
+    Args:
+        first: faces of one purpose.
+        first_role: that purpose in a word or two, such as "selection".
+        second: faces of the other purpose.
+        second_role: that purpose.
+
+    Raises:
+        LeakageError: they have identities in common; it names them.
+    """
+    shared = sorted(set(first.subject_names) & set(second.subject_names))
+    if shared:
+        raise LeakageError(
+            first.images.origin,
+            f"{len(shared)} of its identities for {first_role} also serve for {second_role} "
+            f"({second.images.origin}): {listed(shared, _LISTED)}",
+            "use each identity for one purpose only, and give different people different names",
+        )
+
+
+def _pixel_digests(images: ImageSet) -> tuple[str, ...]:
+    """SHA-256 of the shape and the RGB pixels of each image."""
+    pixels = (images.pixels(index) for index in range(len(images)))
+    return tuple(hashlib.sha256(repr(p.shape).encode() + p.tobytes()).hexdigest() for p in pixels)

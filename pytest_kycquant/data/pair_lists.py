@@ -1,0 +1,256 @@
+"""Lists of comparisons on disk: LFW ``pairs.txt`` in both its forms, and CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import defaultdict
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from ..errors import DataError
+from .files import listed, read_file
+from .pairs import Comparisons, check_comparable
+
+if TYPE_CHECKING:
+    from .faces import FaceSet
+
+_REQUIRED = ("left", "right", "same")
+_OPTIONAL = ("left_subject", "right_subject")
+_TRUTH = {"1": True, "true": True, "0": False, "false": False}
+_CSV_REMEDY = "use the columns left,right,same and optionally left_subject,right_subject"
+_LFW_REMEDY = "compare with the pairs.txt of LFW, or use a .csv file"
+
+
+class _Pair(NamedTuple):
+    """One line of a list: which images, and what it claims about them."""
+
+    line: int
+    left: str
+    right: str
+    same: bool
+    left_subject: str | None = None
+    right_subject: str | None = None
+
+
+def load_pairs(path: Path, faces: FaceSet) -> Comparisons:
+    """Load a list of comparisons and check every line of it against the images.
+
+    Args:
+        path: a ``.csv`` with the columns ``left``, ``right`` (image names below the data folder),
+            ``same`` (0, 1, true or false) and optionally ``left_subject``, ``right_subject``;
+            any other suffix is LFW's format: a header with folds and pairs, then per fold so many
+            matched and as many mismatched pairs, or a header with the number of pairs only, then
+            so many of each.
+        faces: the images; their identities are the truth that the list must agree with.
+
+    Returns:
+        The comparisons in the order of the list.
+
+    Raises:
+        DataError: a malformed line or header, a wrong number of lines, an image that does not
+            exist, a label that contradicts the folders, an image compared with itself, a pair
+            that is there twice (also swapped), no genuine or no impostor pairs.
+    """
+    try:
+        text = read_file(path).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(path, "is not UTF-8 text", "save it as UTF-8") from error
+    if not text.strip():
+        raise DataError(path, "is an empty list", "list the pairs to compare")
+    known: defaultdict[str, list[int]] = defaultdict(list)
+    if path.suffix.lower() == ".csv":
+        pairs = _parse_csv(text, path)
+        for index, name in enumerate(faces.images.names):
+            known[name].append(index)
+    else:
+        pairs = _parse_lfw(text, path)
+        for index, name in enumerate(faces.images.names):
+            known[str(PurePosixPath(name).with_suffix(""))].append(index)
+    left, right = _resolve(pairs, known, path, faces)
+    _check_labels(pairs, left, right, path, faces)
+    _check_repeats(pairs, left, right, path)
+    comparisons = Comparisons(
+        faces.subjects, np.array(left, dtype=np.int64), np.array(right, dtype=np.int64)
+    )
+    check_comparable(comparisons, path)
+    return comparisons
+
+
+def _parse_csv(text: str, path: Path) -> list[_Pair]:
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    pairs = []
+    try:
+        header = [column.strip() for column in next(reader)]
+        unknown = [column for column in header if column not in _REQUIRED + _OPTIONAL]
+        if unknown:
+            raise DataError(path, f"has unknown columns: {listed(unknown)}", _CSV_REMEDY)
+        missing = [column for column in _REQUIRED if column not in header]
+        if missing:
+            raise DataError(path, f"lacks the columns {listed(missing)}", _CSV_REMEDY)
+        if len(set(header)) < len(header):
+            raise DataError(path, "has the same column twice", _CSV_REMEDY)
+        for fields in reader:
+            if not fields:
+                continue
+            values = dict(zip(header, (field.strip() for field in fields), strict=False))
+            same = _TRUTH.get(values.get("same", "").lower())
+            if len(fields) != len(header) or same is None or not all(values.values()):
+                raise DataError(
+                    path,
+                    f"line {reader.line_num} is malformed",
+                    f"fill in {', '.join(header)}, with same one of 0, 1, true, false",
+                )
+            pairs.append(
+                _Pair(
+                    reader.line_num,
+                    _image_name(values["left"]),
+                    _image_name(values["right"]),
+                    same,
+                    values.get("left_subject"),
+                    values.get("right_subject"),
+                )
+            )
+    except csv.Error as error:
+        raise DataError(
+            path, f"line {reader.line_num} is malformed ({error})", _CSV_REMEDY
+        ) from error
+    if not pairs:
+        raise DataError(path, "is an empty list", "list the pairs to compare")
+    return pairs
+
+
+def _image_name(text: str) -> str:
+    """Normalize a path written by hand, perhaps on Windows."""
+    return PurePosixPath(text.replace("\\", "/")).as_posix()
+
+
+def _parse_lfw(text: str, path: Path) -> list[_Pair]:
+    lines = [
+        (number, line.split("\t") if "\t" in line else line.split())
+        for number, line in enumerate(text.split("\n"), start=1)
+        if line.strip()
+    ]
+    header, body = lines[0][1], lines[1:]
+    try:
+        counts = [int(field) for field in header]
+    except ValueError:
+        counts = []
+    if len(counts) not in (1, 2) or min(counts) < 0:
+        raise DataError(
+            path,
+            f"line {lines[0][0]} is no LFW header ('10 300' or '1100')",
+            _LFW_REMEDY,
+        )
+    folds, size = (1, counts[0]) if len(counts) == 1 else counts
+    if folds * size == 0:
+        raise DataError(path, "is an empty list", "list the pairs to compare")
+    if len(body) != 2 * folds * size:
+        raise DataError(
+            path,
+            f"has {len(body)} pairs but its header announces {2 * folds * size}",
+            "download it again or correct the header",
+        )
+    pairs = []
+    for place, (number, fields) in enumerate(body):
+        matched = place // size % 2 == 0
+        try:
+            pairs.append(_lfw_pair(number, [field.strip() for field in fields], matched))
+        except ValueError as error:
+            form = "name<TAB>i<TAB>j" if matched else "name<TAB>i<TAB>other<TAB>j"
+            kind = "matched" if matched else "mismatched"
+            raise DataError(
+                path, f"line {number} is malformed: {form} expected, a {kind} pair", _LFW_REMEDY
+            ) from error
+    return pairs
+
+
+def _lfw_pair(line: int, fields: list[str], matched: bool) -> _Pair:
+    """Read the fields of one line; ValueError if they do not have the form of its kind."""
+    if matched:
+        name, one, two = fields
+        other = name
+    else:
+        name, one, other, two = fields
+    if not (name and other):
+        raise ValueError
+    left, right = f"{name}/{name}_{int(one):04d}", f"{other}/{other}_{int(two):04d}"
+    return _Pair(line, left, right, matched)
+
+
+def _resolve(
+    pairs: list[_Pair], known: dict[str, list[int]], path: Path, faces: FaceSet
+) -> tuple[list[int], list[int]]:
+    """Find the images of each pair: indices of the left and of the right ones."""
+    missing = []
+    ambiguous = []
+    for pair in pairs:
+        for name in (pair.left, pair.right):
+            found = known.get(name, [])
+            if not found:
+                missing.append(f"{name} (line {pair.line})")
+            elif len(found) > 1:
+                ambiguous.append(f"{name} (line {pair.line})")
+    if missing:
+        raise DataError(
+            path,
+            f"names images that {faces.images.origin} does not have: {listed(missing)}",
+            "add them or correct the list",
+        )
+    if ambiguous:
+        raise DataError(
+            path,
+            f"names images that are there with several suffixes: {listed(ambiguous)}",
+            "keep one file of each",
+        )
+    return [known[pair.left][0] for pair in pairs], [known[pair.right][0] for pair in pairs]
+
+
+def _check_labels(
+    pairs: list[_Pair], left: list[int], right: list[int], path: Path, faces: FaceSet
+) -> None:
+    wrong = []
+    for pair, one, two in zip(pairs, left, right, strict=True):
+        first = faces.subject_names[faces.subjects[one]]
+        second = faces.subject_names[faces.subjects[two]]
+        for image, claimed, actual in (
+            (pair.left, pair.left_subject, first),
+            (pair.right, pair.right_subject, second),
+        ):
+            if claimed is not None and claimed != actual:
+                wrong.append(f"line {pair.line} ({image} is {actual}, not {claimed})")
+        if pair.same != (first == second):
+            claim = "same" if pair.same else "different"
+            wrong.append(f"line {pair.line} ({first} and {second} said to be {claim})")
+    if wrong:
+        raise DataError(
+            path,
+            f"contradicts the identities of the images: {listed(wrong)}",
+            "correct the list or move the images",
+        )
+
+
+def _check_repeats(pairs: list[_Pair], left: list[int], right: list[int], path: Path) -> None:
+    seen: dict[tuple[int, int], int] = {}
+    itself = []
+    repeated = []
+    for pair, one, two in zip(pairs, left, right, strict=True):
+        key = (min(one, two), max(one, two))
+        if one == two:
+            itself.append(f"line {pair.line}")
+        elif key in seen:
+            repeated.append(f"line {pair.line} (as line {seen[key]})")
+        else:
+            seen[key] = pair.line
+    if itself:
+        raise DataError(
+            path, f"compares an image with itself: {listed(itself)}", "remove these lines"
+        )
+    if repeated:
+        raise DataError(
+            path,
+            f"has the same pair twice, perhaps swapped: {listed(repeated)}",
+            "remove the copies: they would count as evidence twice",
+        )

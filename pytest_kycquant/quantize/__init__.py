@@ -1,0 +1,25 @@
+"""From the FP32 file to the variants that the gates compare with it.
+
+Importing this package imports neither onnx nor onnxruntime: a test suite without gates pays
+nothing for it.
+"""
+
+from .calibrate import Ranges, collect_ranges
+from .model import LoadedModel, check_input, load_model
+from .preparation import PreparedModel, operators, prepare
+from .recipes import build, calibration_of
+from .variant import Variant
+
+__all__ = [
+    "LoadedModel",
+    "PreparedModel",
+    "Ranges",
+    "Variant",
+    "build",
+    "calibration_of",
+    "check_input",
+    "collect_ranges",
+    "load_model",
+    "operators",
+    "prepare",
+]

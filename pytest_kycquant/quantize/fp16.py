@@ -1,0 +1,168 @@
+"""FP16: half the size. What would overflow on an accelerator is found from FP32 ranges."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..errors import QuantizationError
+from .graph import consumers, float_tensors, initializers, producers
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+    from .calibrate import Ranges
+    from .preparation import PreparedModel
+    from .variant import Request
+
+_LARGEST = 65504.0
+_ADVISED_HEADROOM = 10.0
+# Two Resize of one tensor make the converter write two operators of one name.
+_BLOCKED = ("Resize",)
+
+
+def convert_fp16(
+    prepared: PreparedModel, request: Request, ranges: Ranges | None
+) -> tuple[ModelProto, tuple[str, ...]]:
+    """Convert weights and activations to float16; inputs and outputs stay float32.
+
+    A CPU computes float16 models in float32, so running one cannot show an overflow. The recorded
+    FP32 extremes can.
+
+    Args:
+        prepared: the prepared FP32 model; it is not changed.
+        request: the resolved recipe.
+        ranges: the extremes ("minmax") of every activation.
+
+    Returns:
+        The model and notes on it.
+
+    Raises:
+        QuantizationError: a weight or an activation exceeds 65504.
+    """
+    from onnxruntime.transformers.float16 import DEFAULT_OP_BLOCK_LIST, convert_float_to_float16
+
+    assert ranges is not None
+    blocked = sorted({*DEFAULT_OP_BLOCK_LIST, *_BLOCKED})
+    in_float = set(request.kept)
+    in_float |= {node.name for node in prepared.proto.graph.node if node.op_type in blocked}
+    _check_weights(prepared, request, in_float)
+    headroom = _check_activations(prepared, request, ranges, in_float)
+    source = type(prepared.proto)()
+    source.CopyFrom(prepared.proto)
+    proto = convert_float_to_float16(
+        source, keep_io_types=True, op_block_list=blocked, node_block_list=sorted(request.kept)
+    )
+    _merge_casts(prepared, proto)
+    present = sorted({n.op_type for n in prepared.proto.graph.node if n.op_type in blocked})
+    request.options["blocked_op_types"] = ", ".join(present)
+    request.options["headroom"] = round(headroom, 2)
+    notes: tuple[str, ...] = ()
+    if headroom < _ADVISED_HEADROOM:
+        notes = (
+            f"FP16 headroom is {headroom:.1f}: an input {headroom:.1f} times as extreme as the "
+            "calibration images overflows",
+        )
+    return proto, notes
+
+
+def _check_weights(prepared: PreparedModel, request: Request, in_float: set[str]) -> None:
+    from onnx import TensorProto, numpy_helper
+
+    weights = initializers(prepared.proto.graph)
+    for name, readers in consumers(prepared.proto.graph).items():
+        tensor = weights.get(name)
+        if tensor is None or tensor.data_type != TensorProto.FLOAT:
+            continue
+        converted = [node for node in readers if node.name not in in_float]
+        largest = float(np.max(np.abs(numpy_helper.to_array(tensor)), initial=0.0))
+        if converted and largest > _LARGEST:
+            raise QuantizationError(
+                request.where,
+                f"weight {name!r} of {converted[0].op_type} {converted[0].name!r} reaches "
+                f"{largest:.4g}, above the largest float16, 65504",
+                f"add {converted[0].name!r} to keep_fp32",
+            )
+
+
+def _check_activations(
+    prepared: PreparedModel, request: Request, ranges: Ranges, in_float: set[str]
+) -> float:
+    """Return 65504 over the largest activation that is stored in float16."""
+    written, read = producers(prepared.proto.graph), consumers(prepared.proto.graph)
+    extremes = dict(zip(ranges.names, np.maximum(-ranges.low, ranges.high).tolist(), strict=True))
+    largest = 0.0
+    for name in float_tensors(prepared.proto.graph):
+        if name not in extremes:
+            raise QuantizationError(
+                request.where,
+                f"tensor {name!r} has no calibrated range: they are those of another model",
+                "calibrate this model",
+            )
+        # A tensor stays float32 only if the operators on both of its sides do.
+        touching = [written[name]] if name in written else []
+        touching += read.get(name, [])
+        converted = [node.name for node in touching if node.name not in in_float]
+        if not converted:
+            continue
+        if extremes[name] > _LARGEST:
+            source = (
+                f" of {written[name].op_type} {written[name].name!r}" if name in written else ""
+            )
+            raise QuantizationError(
+                request.where,
+                f"tensor {name!r}{source} reaches {extremes[name]:.4g}, above the largest "
+                "float16, 65504",
+                f"add {', '.join(map(repr, converted))} to keep_fp32",
+            )
+        largest = max(largest, extremes[name])
+    return _LARGEST / largest if largest else float("inf")
+
+
+def _merge_casts(prepared: PreparedModel, proto: ModelProto) -> None:
+    """Repair the casts that the converter inserts.
+
+    It writes one cast per reader under a single name, which is no valid graph; and between two
+    neighbours kept in float32 it casts to float16 and back, where the value would overflow.
+    """
+    from onnx import TensorProto
+
+    own = {node.name for node in prepared.proto.graph.node}
+    outputs = {info.name for info in proto.graph.output}
+    casts: dict[str, tuple[str, int]] = {}  # output of a cast -> (input, type)
+    nodes = []
+    for node in proto.graph.node:
+        if node.op_type == "Cast" and node.name not in own:
+            if node.output[0] in casts:
+                continue
+            casts[node.output[0]] = (node.input[0], node.attribute[0].i)
+        nodes.append(node)
+    bypassed: dict[str, str] = {}  # float32 tensor behind a detour -> the tensor before it
+    promoted: dict[str, str] = {}  # the tensor before a detour -> the graph output behind it
+    for name, (source, kind) in casts.items():
+        first, via = casts.get(source, ("", 0))
+        if kind == TensorProto.FLOAT and via == TensorProto.FLOAT16:
+            if name in outputs:
+                promoted[first] = name
+            else:
+                bypassed[name] = first
+    dropped = {*bypassed, *promoted.values()}
+    kept = []
+    for node in nodes:
+        if node.op_type == "Cast" and node.output[0] in dropped:
+            continue
+        for index, name in enumerate(node.input):
+            source = bypassed.get(name, name)
+            node.input[index] = promoted.get(source, source)
+        for index, name in enumerate(node.output):
+            node.output[index] = promoted.get(name, name)
+        kept.append(node)
+    read = {name for node in kept for name in node.input} | outputs
+    kept = [
+        node
+        for node in kept
+        if node.op_type != "Cast" or node.name in own or node.output[0] in read
+    ]
+    del proto.graph.node[:]
+    proto.graph.node.extend(kept)

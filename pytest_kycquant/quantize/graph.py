@@ -1,0 +1,120 @@
+"""Small questions about an ONNX graph that the other modules of the package ask."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from typing import TYPE_CHECKING
+
+from ..errors import KycquantError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from onnx import GraphProto, ModelProto, NodeProto, TensorProto
+
+WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+"""Operator types that hold nearly all weights and nearly all the work of a network."""
+
+
+def producers(graph: GraphProto) -> dict[str, NodeProto]:
+    """Map each tensor to the operator that writes it; inputs and weights have none."""
+    return {name: node for node in graph.node for name in node.output if name}
+
+
+def consumers(graph: GraphProto) -> dict[str, list[NodeProto]]:
+    """Map each tensor to the operators that read it, in graph order."""
+    readers: dict[str, list[NodeProto]] = {}
+    for node in graph.node:
+        for name in dict.fromkeys(node.input):
+            if name:
+                readers.setdefault(name, []).append(node)
+    return readers
+
+
+def initializers(graph: GraphProto) -> dict[str, TensorProto]:
+    """Map each initializer's name to it."""
+    return {tensor.name: tensor for tensor in graph.initializer}
+
+
+def float_tensors(graph: GraphProto) -> tuple[str, ...]:
+    """Names of the float32 activations: graph inputs, then outputs of operators in their order.
+
+    Tensors whose type shape inference could not tell are left out, as onnxruntime does.
+    """
+    from onnx import TensorProto
+
+    infos = (*graph.value_info, *graph.output, *graph.input)
+    known = {
+        info.name for info in infos if info.type.tensor_type.elem_type == TensorProto.FLOAT
+    } - set(initializers(graph))
+    written = [info.name for info in graph.input]
+    written += [name for node in graph.node for name in node.output]
+    return tuple(name for name in dict.fromkeys(written) if name in known)
+
+
+def drop_unused_initializers(graph: GraphProto) -> None:
+    """Remove initializers that nothing reads, also not from within a subgraph."""
+    used = {info.name for info in graph.output}
+    pending = [graph]
+    while pending:
+        for node in pending.pop().node:
+            used.update(node.input)
+            for attribute in node.attribute:
+                pending.extend([*attribute.graphs, attribute.g])
+    kept = [tensor for tensor in graph.initializer if tensor.name in used]
+    if len(kept) < len(graph.initializer):
+        del graph.initializer[:]
+        graph.initializer.extend(kept)
+
+
+def sort_nodes(graph: GraphProto) -> None:
+    """Sort the operators topologically, keeping their order where it is already right."""
+    writer = {name: i for i, node in enumerate(graph.node) for name in node.output if name}
+    nodes = list(graph.node)
+    state = [0] * len(nodes)  # 0 unseen, 1 waits for its inputs, 2 placed
+    placed: list[int] = []
+    for start in range(len(nodes)):
+        stack = [start]
+        while stack:
+            index = stack[-1]
+            if state[index] == 0:
+                state[index] = 1
+                waiting = {writer[name] for name in nodes[index].input if name in writer}
+                stack.extend(sorted((i for i in waiting if state[i] == 0), reverse=True))
+                continue
+            if state[index] == 1:
+                state[index] = 2
+                placed.append(index)
+            stack.pop()
+    ordered = [nodes[i] for i in placed]
+    del graph.node[:]
+    graph.node.extend(ordered)
+
+
+def serialize(model: ModelProto) -> bytes:
+    """Serialize such that equal models have equal bytes."""
+    return bytes(model.SerializeToString(deterministic=True))
+
+
+def one_line(error: BaseException) -> str:
+    """Shorten the message of a library's exception to its first 200 characters, on one line."""
+    text = " ".join(str(error.problem if isinstance(error, KycquantError) else error).split())
+    return text if len(text) <= 200 else text[:197] + "..."
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keep onnxruntime's tools from logging advice about other workflows.
+
+    They log through the root logger, whose first use would install a handler on standard error;
+    a handler of our own prevents that.
+    """
+    root, handler, before = logging.getLogger(), logging.NullHandler(), logging.root.manager.disable
+    root.addHandler(handler)
+    logging.disable(max(before, logging.WARNING))
+    try:
+        yield
+    finally:
+        logging.disable(before)
+        root.removeHandler(handler)

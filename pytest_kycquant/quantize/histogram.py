@@ -1,0 +1,121 @@
+"""Histograms that grow with the data, in fixed memory, whatever the order of the data."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_SIDE = 8192  # bins on each side of zero
+_COARSE = 512  # the same for the entropy search: finer bins choose ever narrower ranges
+_LEVELS = 256  # levels that the entropy search quantizes to, those of uint8
+_STRIDE = 4  # thresholds the entropy search tries: every fourth bin
+
+
+class Histogram:
+    """Counts of values in equal bins on both sides of zero.
+
+    The bins span -2**e to 2**e for the smallest e that covers the data. A larger value merges
+    neighbouring bins, which is exact because all widths are powers of two; so the counts depend
+    on the values only and not on their order, and the memory is constant.
+    """
+
+    def __init__(self) -> None:
+        self.counts: NDArray[np.int64] = np.zeros(2 * _SIDE, np.int64)
+        self._exponent: int | None = None
+        self._low = math.inf
+        self._high = -math.inf
+
+    def add(self, values: NDArray[np.float32]) -> None:
+        """Count finite float32 values of any shape."""
+        if not values.size:
+            return
+        low, high = float(values.min()), float(values.max())
+        self._low, self._high = min(self._low, low), max(self._high, high)
+        largest = max(-low, high)
+        if largest == 0:
+            self.counts[_SIDE] += values.size
+            return
+        # Below 2**-100 the bin width would leave the range of float32.
+        self._grow(max(math.frexp(largest)[1], -100))
+        assert self._exponent is not None
+        scaled = np.floor(values.ravel() * np.float32(2.0**-self._exponent * _SIDE))
+        index = scaled.astype(np.int32) + _SIDE
+        self.counts += np.bincount(index, minlength=2 * _SIDE)
+
+    def percentile_range(self, percentile: float) -> tuple[float, float]:
+        """Return the range that keeps `percentile` percent of the values.
+
+        The same number of values is cut on either side; bins are kept whole.
+        """
+        total = self.counts.sum()
+        if not total:
+            return 0.0, 0.0
+        share = np.cumsum(self.counts) / total
+        cut = (100.0 - percentile) / 200.0
+        left = int(np.searchsorted(share, cut, side="right"))
+        right = int(np.searchsorted(share, 1.0 - cut))
+        width = self._width(_SIDE)
+        return self._clip((left - _SIDE) * width, (right + 1 - _SIDE) * width)
+
+    def entropy_range(self) -> tuple[float, float]:
+        """Return the range whose 256-level quantization diverges least from the values.
+
+        The divergence is that of Kullback and Leibler, searched over thresholds around zero.
+        """
+        if not self.counts.any():
+            return 0.0, 0.0
+        counts = self.counts.reshape(2 * _COARSE, -1).sum(axis=1)
+        candidates = range(_LEVELS // 2, _COARSE + 1, _STRIDE)
+        divergences = [_divergence(counts, half) for half in candidates]
+        threshold = candidates[int(np.argmin(divergences))] * self._width(_COARSE)
+        return self._clip(-threshold, threshold)
+
+    def _grow(self, exponent: int) -> None:
+        if self._exponent is None:
+            self._exponent = exponent  # until now only zeros, in the bin that begins at zero
+        for _ in range(exponent - self._exponent):
+            merged = self.counts.reshape(_SIDE, 2).sum(axis=1)
+            self.counts[:] = 0
+            self.counts[_SIDE // 2 : _SIDE // 2 + _SIDE] = merged
+        self._exponent = max(self._exponent, exponent)
+
+    def _width(self, side: int) -> float:
+        return 0.0 if self._exponent is None else 2.0**self._exponent / side
+
+    def _clip(self, low: float, high: float) -> tuple[float, float]:
+        """Keep a range inside the extremes that were seen."""
+        return max(low, self._low), min(high, self._high)
+
+
+def _divergence(counts: NDArray[np.int64], half: int) -> float:
+    """Divergence between the counts clipped at `half` bins from zero and their quantization."""
+    middle = counts.size // 2
+    window = counts[middle - half : middle + half].astype(np.float64)
+    clipped = window.copy()
+    clipped[0] += counts[: middle - half].sum()
+    clipped[-1] += counts[middle + half :].sum()
+    filled = clipped > 0
+    starts = np.arange(_LEVELS) * (window.size // _LEVELS)
+    lengths = np.diff(starts, append=window.size)
+    occupied = np.add.reduceat(filled.astype(np.float64), starts)
+    level = np.add.reduceat(window, starts) / np.maximum(occupied, 1)
+    quantized = np.where(filled, np.repeat(level, lengths), 0.0)
+    if not window.any():
+        return math.inf  # everything would be clipped
+    p, q = _smooth(clipped), _smooth(quantized)
+    return float(np.sum(p * np.log(p / q)))
+
+
+def _smooth(counts: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Move a little weight into empty bins, so that the divergence stays finite; sum to one."""
+    share = counts / counts.sum()
+    empty = share == 0
+    epsilon = 1e-4 / share.size
+    share[empty] = epsilon
+    share /= share.sum()
+    return np.asarray(share, np.float64)

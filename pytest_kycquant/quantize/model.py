@@ -1,0 +1,324 @@
+"""The FP32 file: everything that can be wrong with it is found here, before any work is done."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..errors import ModelError
+from .graph import WEIGHTED, one_line, producers
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from onnx import GraphProto, ModelProto, TensorProto
+
+_SMALLEST_NORMAL = np.finfo(np.float32).tiny
+_LFS_POINTER = b"version https://git-lfs"
+_INTEGER_OPERATORS = (
+    "QuantizeLinear",
+    "DequantizeLinear",
+    "DynamicQuantizeLinear",
+    "ConvInteger",
+    "MatMulInteger",
+    "MatMulNBits",
+)
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """An FP32 model that can be gated.
+
+    Args:
+        path: the file it was read from.
+        proto: its content, with external data read in.
+        digest: SHA-256 of the file and of its external data files, in hexadecimal digits.
+        size: bytes of the file and of its external data files.
+        opset: version of the standard operator set.
+        input_name: the only input.
+        input_shape: its four dimensions; None where the dimension is dynamic.
+        output_names: names of all outputs, in order.
+        subnormal_weights: number of float32 weights nearer to zero than the smallest normal number
+            without being zero. Some CPUs multiply such numbers many times slower.
+    """
+
+    path: Path
+    proto: ModelProto
+    digest: str
+    size: int
+    opset: int
+    input_name: str
+    input_shape: tuple[int | None, ...]
+    output_names: tuple[str, ...]
+    subnormal_weights: int
+
+
+def load_model(path: Path) -> LoadedModel:
+    """Read and check an FP32 model.
+
+    Args:
+        path: ONNX file; weights may lie in external data files of the same folder.
+
+    Raises:
+        ModelError: the file is missing, damaged, no ONNX model, not FP32, or its input is not one
+            float32 image tensor of rank 4.
+    """
+    content = _read(path)
+    proto = _parse(path, content)
+    sources = _external_files(path, proto)
+    digest = hashlib.sha256(content)
+    size = len(content)
+    for source in sources:
+        data = source.read_bytes()
+        digest.update(data)
+        size += len(data)
+    if sources:
+        from onnx.external_data_helper import load_external_data_for_model
+
+        try:
+            load_external_data_for_model(proto, str(path.parent))
+        except Exception as error:
+            raise ModelError(
+                path,
+                f"its external data cannot be read ({one_line(error)})",
+                "export the model again, or into a single file",
+            ) from error
+    _check_onnx(path, proto)
+    _check_precision(path, proto.graph)
+    name, shape = _check_input_tensor(path, proto.graph)
+    return LoadedModel(
+        path=path,
+        proto=proto,
+        digest=digest.hexdigest(),
+        size=size,
+        opset=next(o.version for o in proto.opset_import if o.domain in ("", "ai.onnx")),
+        input_name=name,
+        input_shape=shape,
+        output_names=tuple(output.name for output in proto.graph.output),
+        subnormal_weights=_check_weights(path, proto.graph),
+    )
+
+
+def check_input(model: LoadedModel, shape: tuple[int, int, int, int]) -> None:
+    """Compare the tensor that preprocessing makes with the input that the model declares.
+
+    Args:
+        model: a loaded model.
+        shape: what preprocessing makes of one image, such as (1, 3, 112, 112).
+
+    Raises:
+        ModelError: a fixed dimension of the input differs.
+    """
+    pairs = zip(model.input_shape, shape, strict=True)
+    if any(fixed not in (None, given) for fixed, given in pairs):
+        declared = "x".join("?" if n is None else str(n) for n in model.input_shape)
+        raise ModelError(
+            model.path,
+            f"input {model.input_name!r} is {declared} but preprocessing makes "
+            f"{'x'.join(map(str, shape))}",
+            "correct size, channels or layout of Preprocess, or export the model for a batch of 1",
+        )
+
+
+def _read(path: Path) -> bytes:
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise ModelError(path, "does not exist", "correct the path of KycModel") from None
+    except OSError as error:
+        reason = error.strerror or one_line(error)
+        raise ModelError(
+            path, f"cannot be read ({reason})", "give the path of a readable .onnx file"
+        ) from error
+    if not content:
+        raise ModelError(path, "is empty", "export or download the model again")
+    if content.startswith(_LFS_POINTER):
+        raise ModelError(path, "is a Git LFS pointer, not a model", "run: git lfs pull")
+    return content
+
+
+def _parse(path: Path, content: bytes) -> ModelProto:
+    from onnx import ModelProto
+
+    proto = ModelProto()
+    try:
+        proto.ParseFromString(content)
+    except Exception:
+        # Every exporter writes ir_version, field 1, first: its tag is the byte 8.
+        problem = "is truncated or damaged" if content[0] == 8 else "is not an ONNX file"
+        raise ModelError(path, problem, "export or download the model again") from None
+    if not proto.graph.node:
+        raise ModelError(
+            path, "is truncated or not an ONNX model: no operators", "export the model again"
+        )
+    return proto
+
+
+def _tensors(graph: GraphProto) -> Iterator[TensorProto]:
+    """Yield all constant tensors of a graph and of its subgraphs."""
+    yield from graph.initializer
+    for sparse in graph.sparse_initializer:
+        yield from (sparse.values, sparse.indices)
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("t"):
+                yield attribute.t
+            yield from attribute.tensors
+            for subgraph in [
+                *attribute.graphs,
+                *([attribute.g] if attribute.HasField("g") else []),
+            ]:
+                yield from _tensors(subgraph)
+
+
+def _external_files(path: Path, proto: ModelProto) -> tuple[Path, ...]:
+    """Find the external data files; none may lie outside the model's folder."""
+    from onnx import TensorProto
+
+    folder = path.parent.resolve()
+    needed: dict[Path, tuple[str, int]] = {}
+    for tensor in _tensors(proto.graph):
+        if tensor.data_location != TensorProto.EXTERNAL:
+            continue
+        entries = {entry.key: entry.value for entry in tensor.external_data}
+        location = entries.get("location", "")
+        source = (folder / location).resolve()
+        if not location or not source.is_relative_to(folder) or Path(location).is_absolute():
+            raise ModelError(
+                path,
+                f"weight {tensor.name!r} lies outside the model's folder, in {location!r}",
+                "export the model into a single file, or with its data beside it",
+            )
+        try:
+            end = int(entries.get("offset", 0)) + int(entries.get("length", 0))
+        except ValueError:
+            raise ModelError(
+                path,
+                f"weight {tensor.name!r} has a damaged reference to {location!r}",
+                "export the model again",
+            ) from None
+        needed[source] = (location, max(end, needed.get(source, ("", 0))[1]))
+    for source, (location, end) in needed.items():
+        if not source.is_file():
+            raise ModelError(
+                path,
+                f"its external data {location!r} is missing",
+                "copy that file beside the model",
+            )
+        if source.stat().st_size < end:
+            raise ModelError(
+                path,
+                f"its external data {location!r} is truncated: {source.stat().st_size} of at "
+                f"least {end} bytes",
+                "copy that file again",
+            )
+    return tuple(sorted(needed))
+
+
+def _check_onnx(path: Path, proto: ModelProto) -> None:
+    import onnx
+
+    try:
+        onnx.checker.check_model(proto)
+    except Exception as error:
+        raise ModelError(
+            path,
+            f"is not a valid ONNX model ({one_line(error)})",
+            "export the model again and run onnx.checker on it",
+        ) from error
+    if not any(o.domain in ("", "ai.onnx") for o in proto.opset_import):
+        raise ModelError(path, "imports no standard operator set", "export the model again")
+
+
+def _check_precision(path: Path, graph: GraphProto) -> None:
+    from onnx import TensorProto
+
+    for node in graph.node:
+        if node.op_type in _INTEGER_OPERATORS or node.op_type.startswith("QLinear"):
+            raise ModelError(
+                path,
+                f"is already quantized: it contains {node.op_type}",
+                "give the FP32 model from which it was made",
+            )
+    for tensor in graph.initializer:
+        if tensor.data_type in (TensorProto.FLOAT16, TensorProto.BFLOAT16):
+            raise ModelError(
+                path,
+                f"is not FP32: weight {tensor.name!r} has 16 bits",
+                "give the FP32 model from which it was made",
+            )
+
+
+def _check_input_tensor(path: Path, graph: GraphProto) -> tuple[str, tuple[int | None, ...]]:
+    from onnx import TensorProto
+
+    constants = {tensor.name for tensor in graph.initializer}
+    inputs = [info for info in graph.input if info.name not in constants]
+    if len(inputs) != 1:
+        names = ", ".join(repr(info.name) for info in inputs) or "none"
+        raise ModelError(
+            path, f"has {len(inputs)} inputs ({names})", "export it with the image as only input"
+        )
+    info = inputs[0]
+    kind = info.type.tensor_type
+    if kind.elem_type != TensorProto.FLOAT:
+        label = TensorProto.DataType.Name(kind.elem_type).lower()
+        raise ModelError(
+            path,
+            f"input {info.name!r} is {label}, not float32",
+            "export it with a float32 input; preprocessing belongs to Preprocess",
+        )
+    if not kind.HasField("shape") or len(kind.shape.dim) != 4:
+        rank = len(kind.shape.dim) if kind.HasField("shape") else "unknown"
+        raise ModelError(
+            path,
+            f"input {info.name!r} has rank {rank}, not 4",
+            "export it with an input of batch x channels x height x width",
+        )
+    # A dimension of 0 or -1 is how some exporters write "dynamic".
+    dims = (d.dim_value if d.HasField("dim_value") else 0 for d in kind.shape.dim)
+    return info.name, tuple(n if n > 0 else None for n in dims)
+
+
+def _check_weights(path: Path, graph: GraphProto) -> int:
+    """Refuse weights that no trained model has; count subnormal ones."""
+    from onnx import TensorProto, numpy_helper
+
+    arrays = {
+        tensor.name: numpy_helper.to_array(tensor)
+        for tensor in graph.initializer
+        if tensor.data_type == TensorProto.FLOAT
+    }
+    for name, array in arrays.items():
+        # A single infinity is a legitimate bound of a Clip or a mask.
+        if np.isnan(array).any() or (array.size > 1 and np.isinf(array).any()):
+            raise ModelError(
+                path, f"weight {name!r} contains NaN or Inf", "export a checkpoint that is finite"
+            )
+    written = producers(graph)
+    for node in graph.node:
+        if node.op_type not in WEIGHTED:
+            continue
+        for name in node.input[:2]:
+            source = written.get(name)
+            if source is not None and source.op_type == "Constant" and source.attribute[0].t.dims:
+                array = numpy_helper.to_array(source.attribute[0].t)
+            elif name in arrays:
+                array = arrays[name]
+            else:
+                continue
+            if array.size > 1 and (array == array.flat[0]).all():
+                raise ModelError(
+                    path,
+                    f"weight {name!r} of {node.op_type} is constant: every value is "
+                    f"{array.flat[0]:g}",
+                    "export the trained checkpoint, not an initialised one",
+                )
+    return sum(
+        int(np.count_nonzero((array != 0) & (np.abs(array) < _SMALLEST_NORMAL)))
+        for array in arrays.values()
+    )

@@ -1,0 +1,212 @@
+"""The graph that recipes start from: equal to the FP32 file, in a form the quantizer can take."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..errors import ModelError, QuantizationError
+from ..runtime import open_session
+from .graph import WEIGHTED, initializers, one_line, serialize
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+    from onnx import GraphProto, ModelProto
+
+    from .model import LoadedModel
+
+OPSET = 17
+"""Per-channel quantization below opset 13 is written without complaint and cannot be loaded."""
+_TOLERANCE = 1e-4
+
+
+@dataclass(frozen=True)
+class PreparedModel:
+    """An FP32 model ready for quantization.
+
+    Args:
+        path: the file of the FP32 model, for messages.
+        proto: the graph: every operator has a name of its own, opset 17 or later, with the types
+            of its tensors inferred. Treat it as constant.
+        input_name: the only input.
+        opset_upgraded_from: opset of the file if it was older than 17, otherwise None.
+        max_difference: largest absolute difference of any output to the file's, on the inputs
+            that it was verified with.
+    """
+
+    path: Path
+    proto: ModelProto
+    input_name: str
+    opset_upgraded_from: int | None
+    max_difference: float
+
+
+def prepare(model: LoadedModel, inputs: Sequence[NDArray[np.float32]]) -> PreparedModel:
+    """Bring a model into the form that all recipes start from, and verify that it is equal.
+
+    Args:
+        model: a loaded FP32 model.
+        inputs: preprocessed images, each of the model's input shape; a handful suffices.
+
+    Raises:
+        ModelError: onnxruntime cannot run the model as it is.
+        QuantizationError: the model cannot be upgraded, or the result is not equal to it.
+    """
+    if not inputs:
+        raise QuantizationError(
+            model.path, "there are no inputs to verify its preparation with", "give images"
+        )
+    proto = type(model.proto)()
+    proto.CopyFrom(model.proto)
+    _drop_weights_from_inputs(proto)
+    upgraded = model.opset if model.opset < OPSET else None
+    if upgraded is not None:
+        proto = _upgrade(model, proto)
+    _constants_to_initializers(proto.graph)
+    _name_operators(proto.graph)
+    proto = _infer_types(model, proto)
+    return PreparedModel(
+        path=model.path,
+        proto=proto,
+        input_name=model.input_name,
+        opset_upgraded_from=upgraded,
+        max_difference=_verify(model, proto, inputs),
+    )
+
+
+def operators(prepared: PreparedModel) -> tuple[str, ...]:
+    """Names of the operators that hold the weights, in graph order."""
+    return tuple(node.name for node in prepared.proto.graph.node if node.op_type in WEIGHTED)
+
+
+def _drop_weights_from_inputs(proto: ModelProto) -> None:
+    """Until IR version 3 every initializer was also declared as an input."""
+    weights = initializers(proto.graph)
+    inputs = [info for info in proto.graph.input if info.name not in weights]
+    del proto.graph.input[:]
+    proto.graph.input.extend(inputs)
+    proto.ir_version = max(proto.ir_version, 4)
+
+
+def _upgrade(model: LoadedModel, proto: ModelProto) -> ModelProto:
+    from onnx import version_converter
+
+    try:
+        upgraded = version_converter.convert_version(proto, OPSET)
+    except Exception as error:
+        raise QuantizationError(
+            model.path,
+            f"cannot be upgraded from opset {model.opset} to {OPSET} ({one_line(error)})",
+            f"export the model with opset {OPSET} or later",
+        ) from error
+    upgraded.ir_version = max(upgraded.ir_version, 8)
+    return upgraded
+
+
+def _constants_to_initializers(graph: GraphProto) -> None:
+    """Turn Constant operators and copies of weights into plain initializers.
+
+    The quantizer takes only an initializer for a weight; anything else it treats as an activation.
+    """
+    outputs = {info.name for info in graph.output}
+    weights = initializers(graph)
+    alias: dict[str, str] = {}
+    kept = []
+    for node in graph.node:
+        for index, name in enumerate(node.input):
+            node.input[index] = alias.get(name, name)
+        attribute = node.attribute[0] if node.attribute else None
+        if (
+            node.op_type == "Constant"
+            and attribute is not None
+            and attribute.name == "value"
+            and node.output[0] not in outputs
+        ):
+            tensor = graph.initializer.add()
+            tensor.CopyFrom(attribute.t)
+            tensor.name = node.output[0]
+            weights[tensor.name] = tensor
+        elif (
+            node.op_type == "Identity"
+            and node.input[0] in weights
+            and node.output[0] not in outputs
+            and not _has_subgraphs(graph)  # a subgraph may read the copy by its name
+        ):
+            alias[node.output[0]] = node.input[0]
+        else:
+            kept.append(node)
+    if len(kept) < len(graph.node):
+        del graph.node[:]
+        graph.node.extend(kept)
+
+
+def _has_subgraphs(graph: GraphProto) -> bool:
+    return any(a.HasField("g") or a.graphs for node in graph.node for a in node.attribute)
+
+
+def _name_operators(graph: GraphProto) -> None:
+    """Name the unnamed operators, because operators are kept in FP32 by name.
+
+    That no two have the same name onnxruntime checks when it opens the file.
+    """
+    taken = {node.name for node in graph.node}
+    for index, node in enumerate(graph.node):
+        name, suffix = node.name or f"{node.op_type}_{index}", 1
+        while not node.name and name in taken:
+            suffix += 1
+            name = f"{node.op_type}_{index}_{suffix}"
+        node.name = name
+        taken.add(name)
+
+
+def _infer_types(model: LoadedModel, proto: ModelProto) -> ModelProto:
+    from onnx import shape_inference
+
+    try:
+        return shape_inference.infer_shapes(proto)
+    except Exception as error:
+        raise QuantizationError(
+            model.path,
+            f"the shapes of its tensors contradict each other ({one_line(error)})",
+            "export the model again with fixed height and width",
+        ) from error
+
+
+def _verify(model: LoadedModel, proto: ModelProto, inputs: Sequence[NDArray[np.float32]]) -> float:
+    """Return the largest absolute difference between the outputs of both."""
+    try:
+        before = open_session(serialize(model.proto))
+        expected = [before.run(None, {model.input_name: array}) for array in inputs]
+    except Exception as error:
+        raise ModelError(
+            model.path,
+            f"onnxruntime cannot run it ({one_line(error)})",
+            "export the model for onnxruntime, or install a later onnxruntime",
+        ) from error
+    try:
+        after = open_session(serialize(proto))
+        found = [after.run(None, {model.input_name: array}) for array in inputs]
+    except Exception as error:
+        raise QuantizationError(
+            model.path,
+            f"onnxruntime cannot run its prepared graph ({one_line(error)})",
+            f"export the model with opset {OPSET} or later",
+        ) from error
+    worst = 0.0
+    for a, b in zip(expected, found, strict=True):
+        for name, x, y in zip(model.output_names, a, b, strict=True):
+            difference = float(np.max(np.abs(np.subtract(x, y, dtype=np.float64)), initial=0.0))
+            # Written so that a NaN fails.
+            if not difference <= _TOLERANCE * max(1.0, float(np.max(np.abs(x), initial=0.0))):
+                raise QuantizationError(
+                    model.path,
+                    f"output {name!r} changed by {difference:.3g} when the graph was prepared",
+                    f"export the model with opset {OPSET} or later and finite weights",
+                )
+            worst = max(worst, difference)
+    return worst

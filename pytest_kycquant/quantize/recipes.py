@@ -1,0 +1,185 @@
+"""From a recipe to a variant: options resolved, operators kept, and the result checked."""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING
+
+from ..errors import QuantizationError
+from ..runtime import open_session
+from .calibrate import DEFAULT_PERCENTILE, Ranges
+from .dynamic import dynamic_types, quantize_dynamic
+from .fp16 import convert_fp16
+from .graph import WEIGHTED, one_line, quiet, serialize, sort_nodes
+from .static import quantize_static, static_types
+from .variant import Request, Scalar, Variant, integer_kernels
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from onnx import GraphProto
+
+    from ..spec import CalibrationMethod, Recipe
+    from .preparation import PreparedModel
+
+_NEEDS_REMEDY = "collect them with calibration_of(recipe)"
+
+
+def calibration_of(recipe: Recipe) -> tuple[CalibrationMethod, float | None] | None:
+    """Tell which ranges `build` needs: method and percentile, or None if it needs none.
+
+    FP16 needs the extremes of every tensor, because a CPU computes it in FP32 and never overflows.
+    """
+    if recipe.precision == "fp16":
+        return "minmax", None
+    if not recipe.is_static:
+        return None
+    method = recipe.calibration_method or "moving-average"
+    if method == "percentile":
+        return method, recipe.percentile or DEFAULT_PERCENTILE
+    return method, None
+
+
+def build(
+    prepared: PreparedModel, recipe: Recipe, *, ranges: Ranges | None, saturates: bool
+) -> Variant:
+    """Make the variant that a recipe describes and check that it is what was asked for.
+
+    Args:
+        prepared: the prepared FP32 model; it is not changed.
+        recipe: any but "fp32".
+        ranges: as `calibration_of` asks for; None if it asks for none.
+        saturates: whether 8-bit kernels of this CPU saturate (`runtime.u8s8_saturates`).
+
+    Raises:
+        QuantizationError: the recipe does not fit the model or the ranges, onnxruntime cannot
+            apply it or load the result, or operators that should be quantized are not.
+    """
+    where = f"{prepared.path.name} as {recipe.name}"
+    if recipe.precision == "fp32":
+        raise QuantizationError(where, "FP32 is the model itself", "do not build it")
+    _check_ranges(where, recipe, ranges)
+    graph = prepared.proto.graph
+    kept = resolve_kept(graph, recipe.keep_fp32, where)
+    options = resolve_options(recipe, saturates)
+    request = Request(where, recipe, options, kept, _operator_types(graph, recipe, where))
+    steps = {"fp16": convert_fp16, "int8-dynamic": quantize_dynamic}
+    step = steps.get(recipe.precision, quantize_static)
+    try:
+        with quiet():
+            proto, notes = step(prepared, request, ranges)
+    except QuantizationError:
+        raise
+    except Exception as error:
+        raise QuantizationError(
+            where,
+            f"onnxruntime cannot apply the recipe ({type(error).__name__}: {one_line(error)})",
+            "keep the operator in FP32 (keep_fp32), or quantize fewer types (op_types)",
+        ) from error
+    sort_nodes(proto.graph)
+    content = serialize(proto)
+    try:
+        open_session(content)
+    except Exception as error:
+        raise QuantizationError(
+            where,
+            f"onnxruntime cannot load the result ({one_line(error)})",
+            "keep the operator in FP32 (keep_fp32), or use other types",
+        ) from error
+    quantized = request.count(prepared, proto)
+    if recipe.precision != "fp16":
+        notes += integer_kernels(content, quantized)
+    return Variant(content, options, quantized, kept, notes)
+
+
+def resolve_kept(graph: GraphProto, entries: Sequence[str], where: str) -> tuple[str, ...]:
+    """Turn names, operator types, "first" and "last" into names of operators, in graph order.
+
+    Raises:
+        QuantizationError: an entry matches nothing.
+    """
+    weighted = [node.name for node in graph.node if node.op_type in WEIGHTED]
+    kept: set[str] = set()
+    for entry in entries:
+        matches = [node.name for node in graph.node if node.name == entry]
+        if not matches and entry in ("first", "last"):
+            matches = weighted[:1] if entry == "first" else weighted[-1:]
+        matches = matches or [node.name for node in graph.node if node.op_type == entry]
+        if not matches:
+            known = dict.fromkeys([n.name for n in graph.node] + [n.op_type for n in graph.node])
+            close = difflib.get_close_matches(entry, known, n=3) or weighted[:3]
+            raise QuantizationError(
+                where,
+                f"keep_fp32 names {entry!r}, which is no operator of the model",
+                f"did you mean {' or '.join(map(repr, close))}?" if close else "leave it out",
+            )
+        kept.update(matches)
+    return tuple(node.name for node in graph.node if node.name in kept)
+
+
+def resolve_options(recipe: Recipe, saturates: bool) -> dict[str, Scalar]:
+    """Decide every option that the recipe leaves open, and say why."""
+    options: dict[str, Scalar] = {"precision": recipe.precision}
+    if recipe.precision == "fp16":
+        reason = "inputs and outputs stay float32"
+    else:
+        dynamic = recipe.precision == "int8-dynamic"
+        weight = recipe.weight_type or ("uint8" if dynamic else "int8")
+        activation = "uint8" if dynamic else recipe.activation_type or "uint8"
+        per_channel = not dynamic if recipe.per_channel is None else recipe.per_channel
+        # int8 activations are turned into uint8 when the model is loaded, and saturate alike.
+        exposed = weight == "int8" and activation in ("uint8", "int8")
+        reduce_range = recipe.reduce_range
+        if reduce_range is not None:
+            reason = "reduce_range as the recipe says"
+        elif not exposed:
+            reduce_range = False
+            reason = f"full range: {activation} x {weight} does not saturate"
+        elif not saturates:
+            reduce_range = False
+            reason = "full range: U8S8 does not saturate on this CPU"
+        elif not per_channel:
+            reduce_range = False
+            reason = "full range: per-tensor weights lose more to 7 bits than to saturation"
+        else:
+            reduce_range = True
+            reason = "reduce_range because U8S8 saturates on this CPU (no VNNI)"
+        options |= {
+            "activation_type": activation,
+            "weight_type": weight,
+            "per_channel": per_channel,
+            "reduce_range": reduce_range,
+            "op_types": ", ".join(recipe.op_types or ("all",)),
+        }
+        if calibration := calibration_of(recipe):
+            options["calibration_method"], options["percentile"] = calibration
+    options["keep_fp32"] = ", ".join(recipe.keep_fp32)
+    options["reason"] = reason
+    return options
+
+
+def _check_ranges(where: str, recipe: Recipe, ranges: Ranges | None) -> None:
+    needed = calibration_of(recipe)
+    if needed is None:
+        return
+    if ranges is None:
+        raise QuantizationError(where, f"needs {needed[0]} ranges", _NEEDS_REMEDY)
+    if (ranges.method, ranges.percentile) != needed:
+        raise QuantizationError(
+            where, f"needs {needed[0]} ranges, not {ranges.method}", _NEEDS_REMEDY
+        )
+
+
+def _operator_types(graph: GraphProto, recipe: Recipe, where: str) -> tuple[str, ...]:
+    present = tuple(sorted({node.op_type for node in graph.node}))
+    if recipe.precision == "fp16":
+        return present
+    if recipe.op_types is None:
+        return dynamic_types() if recipe.precision == "int8-dynamic" else static_types()
+    if not set(present).intersection(recipe.op_types):
+        raise QuantizationError(
+            where,
+            f"the model has no operator of the types {', '.join(recipe.op_types) or '()'}",
+            f"choose op_types from {', '.join(present)}",
+        )
+    return recipe.op_types

@@ -1,0 +1,106 @@
+"""A golden is written whole, read back the same, and refused when anything about it is off."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pytest_kycquant.errors import EnvironmentWarning, GoldenError
+from pytest_kycquant.golden import Golden, check_current, check_reproduced, load, path_of, save
+
+RATE = {"errors": 12, "trials": 10_000, "value": 0.0012, "lower": 0.0007, "upper": 0.0019}
+MODEL = {"name": "face", "sha256": "ab", "size": 100, "opset": 17}
+INPUTS = {"evaluation": "cd", "pairs": None}
+HERE = {"onnxruntime": "1.31", "cpu": "A", "features": ["avx2"], "u8s8_saturates": True}
+COMMAND = "pytest test_face.py --kycquant-update-golden"
+
+
+@pytest.fixture
+def golden(monkeypatch: pytest.MonkeyPatch) -> Golden:
+    monkeypatch.delenv("CI", raising=False)
+    return Golden(MODEL, INPUTS, 0.345, "given", RATE, RATE, 4.5, HERE)
+
+
+def test_round_trip(golden: Golden, tmp_path: Path) -> None:
+    path = path_of(tmp_path / "golden", "face")
+    save(golden, path)
+    assert load(path, COMMAND) == golden
+    assert [p.name for p in path.parent.iterdir()] == ["face.json"]
+
+
+def test_missing_names_the_command(tmp_path: Path) -> None:
+    with pytest.raises(GoldenError, match=f"no golden baseline yet; record it with: {COMMAND}"):
+        load(tmp_path / "face.json", COMMAND)
+
+
+@pytest.mark.parametrize("value", ["", "true", "1", "yes"])
+def test_update_is_refused_in_ci(
+    golden: Golden, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setenv("CI", value)
+    path = tmp_path / "face.json"
+    if not value:
+        save(golden, path)
+        return
+    with pytest.raises(GoldenError, match="refused when the environment variable CI is set"):
+        save(golden, path)
+    assert not path.exists()
+
+
+def test_edited_by_hand(golden: Golden, tmp_path: Path) -> None:
+    path = tmp_path / "face.json"
+    save(golden, path)
+    path.write_text(path.read_text().replace("0.345", "0.2"))
+    with pytest.raises(GoldenError, match=r"face.json: was edited by hand.*update-golden"):
+        load(path, COMMAND)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"schema": 99}', '{"schema": 1}'])
+def test_damaged(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "face.json"
+    path.write_text(text)
+    with pytest.raises(GoldenError, match=r"face.json: .*update-golden"):
+        load(path, COMMAND)
+
+
+def test_no_field_holds_a_template(golden: Golden, tmp_path: Path) -> None:
+    path = tmp_path / "face.json"
+    save(golden, path)
+    assert path.stat().st_size < 4_000
+    for value in json.loads(path.read_text()).values():
+        assert not (isinstance(value, list) and len(value) > 16)
+
+
+@pytest.mark.parametrize(
+    ("model", "inputs", "changed"),
+    [
+        ({"sha256": "xx"}, {}, "model sha256 changed"),
+        ({}, {"evaluation": "xx"}, "evaluation changed"),
+        ({}, {"new": 1}, "new changed"),
+    ],
+)
+def test_stale(golden: Golden, model: dict[str, str], inputs: dict[str, str], changed: str) -> None:
+    with pytest.raises(GoldenError, match=rf"is stale: {changed}.*accept it with: {COMMAND}"):
+        check_current(golden, MODEL | model, INPUTS | inputs, Path("face.json"), COMMAND)
+
+
+def test_current(golden: Golden) -> None:
+    check_current(golden, MODEL, INPUTS, Path("face.json"), COMMAND)
+
+
+def reproduce(golden: Golden, errors: int, **environment: object) -> None:
+    far = RATE | {"errors": errors}
+    check_reproduced(golden, far, RATE, HERE | environment, Path("face.json"), COMMAND)
+
+
+def test_other_errors_in_the_same_environment(golden: Golden) -> None:
+    reproduce(golden, 12)
+    with pytest.raises(GoldenError, match=r"FP32 FAR is 13 errors in 10000.*recorded were 12"):
+        reproduce(golden, 13)
+
+
+def test_another_environment_warns_and_may_tip_few(golden: Golden) -> None:
+    with pytest.warns(EnvironmentWarning, match=r"another environment \(cpu differ\)"):
+        reproduce(golden, 14, cpu="B")
+    with pytest.raises(GoldenError, match="FP32 FAR is 20 errors"):
+        reproduce(golden, 20, cpu="B")

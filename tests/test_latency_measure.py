@@ -1,0 +1,91 @@
+"""The paired measurement finds the ratio that is there, on a clock of our own."""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+
+from pytest_kycquant import FaceLimits, Verdict
+from pytest_kycquant.errors import MeasurementError
+from pytest_kycquant.latency import LOOKS, Latency, judge, measure
+
+
+class Machine:
+    """A simulated machine: each run takes its time, with noise and with drift."""
+
+    def __init__(self, noise: float = 0.0, drift: float = 0.0) -> None:
+        self.now = 0.0
+        self.rng = np.random.default_rng(0)
+        self.noise = noise
+        self.drift = drift
+
+    def run(self, milliseconds: float) -> Callable[[], None]:
+        def step() -> None:
+            slowdown = 1 + self.drift * self.now / 1e9
+            self.now += milliseconds * 1e6 * slowdown * np.exp(self.rng.normal(0, self.noise))
+
+        return step
+
+    def clock(self) -> int:
+        return int(self.now)
+
+    def measure(self, ratio: float, limit: float = 1.05) -> Latency:
+        fp32 = self.run(5.0)
+        return measure(fp32, self.run(5.0), self.run(5.0 * ratio), limit, clock=self.clock)
+
+
+def verdict(latency: Latency, limit: float = 1.05) -> Verdict:
+    return judge(latency, FaceLimits(latency_ratio=limit)).verdict
+
+
+def test_faster_passes_at_the_first_look() -> None:
+    latency = Machine(noise=0.02).measure(0.6)
+    assert latency.ratio == pytest.approx(0.6, rel=0.02)
+    assert latency.lower < latency.ratio < latency.upper
+    assert latency.rounds == LOOKS[0]
+    assert verdict(latency) is Verdict.PASS
+
+
+def test_slower_fails() -> None:
+    latency = Machine(noise=0.02).measure(1.15)
+    assert verdict(latency) is Verdict.FAIL
+
+
+def test_at_the_limit_is_undecided_after_all_looks() -> None:
+    latency = Machine(noise=0.05).measure(1.05)
+    assert latency.rounds == LOOKS[-1]
+    assert verdict(latency) is Verdict.INCONCLUSIVE
+
+
+def test_noisy_machine_is_undecided() -> None:
+    assert verdict(Machine(noise=0.8).measure(1.0)) is Verdict.INCONCLUSIVE
+
+
+def test_drift_of_the_machine_cancels() -> None:
+    latency = Machine(drift=0.2).measure(0.9)
+    assert latency.ratio == pytest.approx(0.9, rel=0.01)
+    assert latency.control < 1.01
+
+
+def test_short_runs_are_repeated_for_the_clock() -> None:
+    machine = Machine()
+    calls: Iterator[int] = iter(range(10**9))
+    step = machine.run(0.01)
+
+    def run() -> None:
+        next(calls)
+        step()
+
+    measure(run, machine.run(0.01), machine.run(0.01), 1.05, clock=machine.clock)
+    assert next(calls) > 50 * LOOKS[0]
+
+
+def test_clock_that_stands_still() -> None:
+    with pytest.raises(MeasurementError, match="clock does not advance"):
+        measure(lambda: None, lambda: None, lambda: None, 1.05, clock=lambda: 0)
+
+
+def test_absolute_limit_fails() -> None:
+    latency = Machine().measure(0.5)
+    result = judge(latency, FaceLimits(latency_ms=1e-9))
+    assert [check.verdict for check in result.checks] == [Verdict.PASS, Verdict.FAIL]
