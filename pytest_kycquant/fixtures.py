@@ -46,8 +46,8 @@ def candidate(request: pytest.FixtureRequest) -> Candidate:
     """
     from .plugin import gate_run
 
-    recipe: Recipe = request.param
-    return gate_run(request).candidate(recipe, request.node)
+    run = gate_run(request)
+    return run.candidate(request.param)
 
 
 @pytest.fixture

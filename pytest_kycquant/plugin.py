@@ -65,9 +65,12 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Say the plugin's own errors in one line, and send figures along."""
     report = yield
-    expected = call.excinfo is not None and isinstance(call.excinfo.value, KycquantError)
-    if expected and call.excinfo is not None and not item.config.option.fulltrace:
-        report.longrepr = call.excinfo.getrepr(style="value")
+    error = call.excinfo.value if call.excinfo is not None else None
+    if call.excinfo and isinstance(error, KycquantError) and not item.config.option.fulltrace:
+        shown = call.excinfo.getrepr(style="value")
+        if shown.reprcrash is not None:
+            shown.reprcrash.message = str(error)  # without the name of the class before it
+        report.longrepr = shown
     attach(item, report)
     return report
 

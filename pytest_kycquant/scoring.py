@@ -21,7 +21,8 @@ from .statistics import Counts, Rate, rate, small_sample_floor
 if TYPE_CHECKING:
     from .data.pairs import Comparisons
 
-_BLOCK = 1024
+_ROWS = 256  # of the score matrix at a time
+_LISTED = 65_536  # listed pairs at a time
 RULE_OF_30 = 30  # errors needed for a trustworthy design effect (Doddington)
 
 Floats = NDArray[np.float32]
@@ -68,24 +69,23 @@ def errors_at(
     """
     accepts: list[Ids] = []
     rejects: list[Ids] = []
-    for scores, ids, same in _blocks(gallery, probe, comparisons):
-        broken = np.isnan(scores)
-        accepted = scores >= np.float32(threshold)
-        accepts.append(ids[~same & (accepted | broken)])
-        rejects.append(ids[same & (~accepted | broken)])
+    for block in _blocks(gallery, probe, comparisons):
+        wrong = (block.scores >= np.float32(threshold)) != block.same
+        wrong |= np.isnan(block.scores)
+        ids, genuine = block.select(wrong)
+        accepts.append(ids[~genuine])
+        rejects.append(ids[genuine])
     return PairErrors(np.concatenate(accepts), np.concatenate(rejects))
 
 
 def extremes(gallery: Floats, probe: Floats, comparisons: Comparisons, keep: int) -> Extremes:
     """Keep the `keep` highest impostor scores (descending) and the 30 lowest genuine scores."""
-    top = (np.empty(0, np.float32), np.empty(0, np.int64))
-    low = (np.empty(0, np.float32), np.empty(0, np.int64))
-    for scores, ids, same in _blocks(gallery, probe, comparisons):
-        impostor = np.where(np.isnan(scores), np.float32(np.inf), scores)[~same]
-        genuine = np.where(np.isnan(scores), np.float32(-np.inf), scores)[same]
-        top = _largest(*top, impostor, ids[~same], keep)
-        low = _largest(low[0], low[1], -genuine, ids[same], RULE_OF_30)
-    return Extremes(top[0], top[1], -low[0], low[1])
+    top, low = _Largest(keep), _Largest(RULE_OF_30)
+    for block in _blocks(gallery, probe, comparisons):
+        broken = np.isnan(block.scores)
+        top.add(block, np.where(broken, np.float32(np.inf), block.scores), ~block.same)
+        low.add(block, np.where(broken, np.float32(np.inf), -block.scores), block.same)
+    return Extremes(top.scores, top.ids, -low.scores, low.ids)
 
 
 def counts_of(comparisons: Comparisons, ids: Ids, *, genuine: bool) -> Counts:
@@ -154,7 +154,7 @@ def select_threshold(embeddings: Floats, comparisons: Comparisons, limit: float)
             "threshold selection",
             f"even zero errors in {comparisons.n_impostor:,} impostor comparisons of "
             f"{far.subjects} identities leave FAR below {far.upper:.3%} only, not {limit:.3%}",
-            "give `selection` more identities, or set `threshold`",
+            "give `selection` more identities, raise `selection_far`, or set `threshold`",
         )
     low, high = 0, len(scores)  # holds(low); the first failure is at or before high
     while high - low > 1:
@@ -163,37 +163,71 @@ def select_threshold(embeddings: Floats, comparisons: Comparisons, limit: float)
     return float(np.nextafter(scores[low], np.float32(np.inf)))
 
 
-def _blocks(
-    gallery: Floats, probe: Floats, comparisons: Comparisons
-) -> Iterator[tuple[Floats, Ids, NDArray[np.bool_]]]:
-    """Yield (scores, pair ids, same subject) in blocks, in a fixed order."""
+@dataclass(frozen=True)
+class _Block:
+    """Some comparisons: scores, whether they are genuine and whether they count (same shape).
+
+    `ids` is computed for the few that are selected only.
+    """
+
+    scores: Floats
+    same: NDArray[np.bool_]
+    counts: NDArray[np.bool_]
+    first_id: int
+    stride: int
+
+    def select(self, chosen: NDArray[np.bool_]) -> tuple[Ids, NDArray[np.bool_]]:
+        """Ids of the chosen comparisons that count, and whether each is genuine."""
+        chosen = chosen & self.counts
+        index = np.nonzero(chosen)
+        ids = index[-1].astype(np.int64) + self.first_id
+        if len(index) == 2:
+            ids += index[0] * self.stride
+        return ids, self.same[index]
+
+
+def _blocks(gallery: Floats, probe: Floats, comparisons: Comparisons) -> Iterator[_Block]:
+    """Yield the comparisons in blocks, in the order of their ids."""
     subjects = comparisons.subjects
     count = len(subjects)
     if comparisons.left is None or comparisons.right is None or comparisons.same is None:
-        for start in range(0, count, _BLOCK):
-            rows = slice(start, min(start + _BLOCK, count))
-            scores = gallery[rows] @ probe[start:].T
-            i, j = np.triu_indices(scores.shape[0], 1, scores.shape[1])
-            left, right = i + start, j + start
-            yield scores[i, j], left * count + right, subjects[left] == subjects[right]
+        for start in range(0, count, _ROWS):
+            stop = min(start + _ROWS, count)
+            scores = gallery[start:stop] @ probe[start:].T
+            same = subjects[start:stop, None] == subjects[None, start:]
+            # Each pair once: image i with the images after it.
+            counts = np.ones(scores.shape, np.bool_)
+            counts[:, : stop - start] = np.triu(counts[:, : stop - start], 1)
+            yield _Block(scores, same, counts, start * count + start, count)
         return
-    size = _BLOCK * 16
-    for start in range(0, len(comparisons.left), size):
-        part = slice(start, start + size)
+    for start in range(0, len(comparisons.left), _LISTED):
+        part = slice(start, start + _LISTED)
         left, right = comparisons.left[part], comparisons.right[part]
         scores = np.einsum("ij,ij->i", gallery[left], probe[right])
-        yield scores, np.arange(start, start + len(left), dtype=np.int64), comparisons.same[part]
+        everything = np.ones(len(left), np.bool_)
+        yield _Block(scores, comparisons.same[part], everything, start, 0)
 
 
-def _largest(
-    scores: Floats, ids: Ids, more_scores: Floats, more_ids: Ids, keep: int
-) -> tuple[Floats, Ids]:
-    """Merge and keep the largest, descending, ties by id so that the order is reproducible."""
-    if len(more_scores) > keep:
-        # All ties of the smallest kept score stay in, so that the choice below sees them.
-        border = np.partition(more_scores, len(more_scores) - keep)[len(more_scores) - keep]
-        inside = more_scores >= border
-        more_scores, more_ids = more_scores[inside], more_ids[inside]
-    scores, ids = np.concatenate([scores, more_scores]), np.concatenate([ids, more_ids])
-    order = np.lexsort((ids, -scores))[:keep]
-    return scores[order], ids[order]
+class _Largest:
+    """The largest scores seen, descending; ties by id, so that the order is reproducible."""
+
+    def __init__(self, keep: int) -> None:
+        self._keep = keep
+        self.scores = np.empty(0, np.float32)
+        self.ids = np.empty(0, np.int64)
+
+    def add(self, block: _Block, scores: Floats, wanted: NDArray[np.bool_]) -> None:
+        """Take in the wanted comparisons of a block."""
+        wanted = wanted & block.counts
+        if len(self.scores) == self._keep:
+            wanted &= scores >= self.scores[-1]
+        ids, _ = block.select(wanted)
+        found = scores[wanted]
+        if len(found) > self._keep:
+            # All ties of the smallest kept score stay in, so that the order below sees them.
+            border = np.partition(found, len(found) - self._keep)[len(found) - self._keep]
+            inside = found >= border
+            found, ids = found[inside], ids[inside]
+        found, ids = np.concatenate([self.scores, found]), np.concatenate([self.ids, ids])
+        order = np.lexsort((ids, -found))[: self._keep]
+        self.scores, self.ids = found[order], ids[order]

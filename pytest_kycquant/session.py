@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from .errors import (
+    BaselineError,
+    CacheError,
+    DataError,
+    GoldenError,
+    KycquantError,
+    ModelError,
+    SpecError,
+)
 from .gates import MARKER, Candidate, GateSpec, spec_of
+from .golden import refuse_in_ci
 from .report.records import Collected
 from .settings import read_settings
 from .spec import Recipe
@@ -37,12 +48,16 @@ class KycquantSession:
         # The one place that asks whether this is a worker: xdist sets the attribute on workers.
         worker: Mapping[str, Any] = getattr(config, "workerinput", {})
         self.is_worker = bool(worker)
+        self.worker_id = str(worker.get("workerid", "main"))
         self._run_id = str(worker.get("testrunuid", uuid.uuid4().hex))
         self._config = config
         self.settings = read_settings(config, workers=int(worker.get("workercount", 1)))
+        if self.settings.update_golden:
+            refuse_in_ci(self.settings.golden)
         self.collected = Collected()
         self._benches: dict[tuple[GateSpec, Path], FaceBench] = {}
-        self._decisions: dict[tuple[GateSpec, Path, Recipe], Decision] = {}
+        self._decisions: dict[tuple[GateSpec, Path, Recipe], Decision | KycquantError] = {}
+        self._broken: dict[tuple[GateSpec, Path], tuple[str, KycquantError]] = {}
 
     @cached_property
     def workbench(self) -> Workbench:
@@ -57,8 +72,6 @@ class KycquantSession:
         Raises:
             SpecError: the test names no model.
         """
-        from .errors import SpecError
-
         spec = spec_of_item(item)
         if spec is None:
             raise SpecError(
@@ -66,7 +79,7 @@ class KycquantSession:
                 "uses a kycquant fixture but names no model",
                 "subclass FaceGates or add @pytest.mark.kycquant(model=KycModel(...))",
             )
-        return GateRun(self, spec, item.path)
+        return GateRun(self, spec, item)
 
     def bench(self, spec: GateSpec, gate_file: Path) -> FaceBench:
         """The bench of a gate; the same one for all of its tests."""
@@ -77,6 +90,19 @@ class KycquantSession:
             self._benches[key] = FaceBench(self.workbench, spec.model, gate_file, spec.limits)
         return self._benches[key]
 
+    @contextlib.contextmanager
+    def explained_once(self, spec: GateSpec, item: pytest.Item) -> Iterator[None]:
+        """Explain what is wrong with a gate to its first test; refer the others to that one."""
+        key = (spec, item.path)
+        if key in self._broken:
+            first, error = self._broken[key]
+            raise type(error)(error.where, "this gate cannot run", f"see the error of {first}")
+        try:
+            yield
+        except (DataError, ModelError, GoldenError, BaselineError, CacheError) as error:
+            self._broken[key] = (item.nodeid, error)
+            raise
+
     def decision(self, spec: GateSpec, gate_file: Path, recipe: Recipe) -> Decision:
         """What ships for a precision; decided once."""
         from .fallback import decide
@@ -84,8 +110,14 @@ class KycquantSession:
         key = (spec, gate_file, recipe)
         if key not in self._decisions:
             ladder = spec.effective_fallback(self.settings)
-            self._decisions[key] = decide(self.bench(spec, gate_file), recipe, ladder)
-        return self._decisions[key]
+            try:
+                self._decisions[key] = decide(self.bench(spec, gate_file), recipe, ladder)
+            except KycquantError as error:  # nor is a failed attempt made twice
+                self._decisions[key] = error
+        decision = self._decisions[key]
+        if isinstance(decision, KycquantError):
+            raise decision
+        return decision
 
     def _progress(self) -> Progress:
         from .progress import Progress
@@ -116,31 +148,35 @@ class GateRun:
     Args:
         session: of this process.
         spec: what the gate asks for.
-        gate_file: where it stands.
+        item: one of its tests.
     """
 
-    def __init__(self, session: KycquantSession, spec: GateSpec, gate_file: Path) -> None:
+    def __init__(self, session: KycquantSession, spec: GateSpec, item: pytest.Item) -> None:
         self._session = session
         self._spec = spec
-        self._gate_file = gate_file
+        self._item = item
 
     @property
     def bench(self) -> FaceBench:
         """Makes and measures variants."""
-        return self._session.bench(self._spec, self._gate_file)
+        return self._session.bench(self._spec, self._item.path)
 
     @property
     def golden(self) -> Golden:
         """The FP32 baseline."""
-        return self.bench.golden
+        with self._session.explained_once(self._spec, self._item):
+            return self.bench.golden
 
-    def candidate(self, recipe: Recipe, item: pytest.Item) -> Candidate:
-        """The variant that the gates of `item` are asserted on; records it for the report."""
-        decision = self._session.decision(self._spec, self._gate_file, recipe)
+    def candidate(self, recipe: Recipe) -> Candidate:
+        """The variant that the gates are asserted on; records it for the report."""
+        item = self._item
+        golden = self.golden
+        decision = self._session.decision(self._spec, item.path, recipe)
         bench, record = self.bench, decision.record
         rows = [bench.fp32_record, *decision.tried]
         item.stash[PAYLOAD] = {
             "environment": self._session.workbench.environment.as_dict(),
+            "worker": self._session.worker_id,
             "cache": [self._session.workbench.cache.hits, self._session.workbench.cache.builds],
             "variants": [row.as_dict() for row in rows],
             "decision": decision.as_dict(),
@@ -152,7 +188,7 @@ class GateRun:
             variant=record.variant,
             path=bench.path_of(record),
             size=record.size,
-            golden=bench.golden,
+            golden=golden,
             decision=decision,
             inconclusive=self._spec.effective_inconclusive(self._session.settings),
         )

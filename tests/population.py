@@ -130,7 +130,7 @@ def write_project(
     (root / "models").mkdir(parents=True, exist_ok=True)
     onnx.save(embedder(fragile=fragile), root / "models" / "face.onnx")
     write_npz(root / "calibration.npz", 60, 2, seed=1)
-    write_npz(root / "selection.npz", identities, 2, seed=2)
+    write_npz(root / "selection.npz", 330, 2, seed=2)
     write_npz(root / "faces.npz", identities, 2, seed=3)
     gate = root / "test_gate.py"
     limits = f", {limits}" if limits else ""

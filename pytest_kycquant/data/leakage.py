@@ -55,6 +55,9 @@ def check_disjoint_subjects(
 ) -> None:
     """Make sure that no identity serves two purposes. Identities are compared by name.
 
+    Names without a letter are mere numbering, which starts anew in every folder: of those only
+    the images are compared (`check_disjoint`).
+
     Args:
         first: faces of one purpose.
         first_role: that purpose in a word or two, such as "selection".
@@ -64,7 +67,11 @@ def check_disjoint_subjects(
     Raises:
         LeakageError: they have identities in common; it names them.
     """
-    shared = sorted(set(first.subject_names) & set(second.subject_names))
+    shared = sorted(
+        name
+        for name in set(first.subject_names) & set(second.subject_names)
+        if any(letter.isalpha() for letter in name)
+    )
     if shared:
         raise LeakageError(
             first.images.origin,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,6 +48,16 @@ class Comparisons:
             if not self.has_subjects:
                 raise ValueError("pairs without subjects need `same`")
             object.__setattr__(self, "same", self.subjects[self.left] == self.subjects[self.right])
+
+    @property
+    def digest(self) -> str | None:
+        """SHA-256 of a list of pairs and its labels; None for all pairs, which need no list."""
+        if self.left is None or self.right is None or self.same is None:
+            return None
+        state = hashlib.sha256()
+        for column in (self.left, self.right, self.same):
+            state.update(np.ascontiguousarray(column).tobytes())
+        return state.hexdigest()
 
     @property
     def n_genuine(self) -> int:

@@ -70,7 +70,8 @@ class Ranges:
             QuantizationError: the file is missing, damaged or of another kind.
         """
         try:
-            with np.load(path, allow_pickle=False) as file:
+            # From memory: numpy leaves the file open when it is damaged.
+            with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
                 percentile = float(file["percentile"])
                 ranges = cls(
                     names=tuple(file["names"].tolist()),

@@ -7,18 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import QuantizationError
+from .graph import copy_with_own_weights
+from .variant import Draft
 
 if TYPE_CHECKING:
-    from onnx import ModelProto
-
     from .calibrate import Ranges
     from .preparation import PreparedModel
     from .variant import Request
 
 
-def quantize_dynamic(
-    prepared: PreparedModel, request: Request, ranges: Ranges | None
-) -> tuple[ModelProto, tuple[str, ...]]:
+def quantize_dynamic(prepared: PreparedModel, request: Request, ranges: Ranges | None) -> Draft:
     """Replace Conv and MatMul by integer operators with onnxruntime's quantizer.
 
     Args:
@@ -26,8 +24,8 @@ def quantize_dynamic(
         request: the resolved recipe.
         ranges: not used; activations are measured at run time.
 
-    Returns:
-        The model and notes on it.
+    Raises:
+        QuantizationError: there is no dynamic kernel for the type of weights.
     """
     import onnx
     from onnxruntime.quantization import QuantType
@@ -46,7 +44,7 @@ def quantize_dynamic(
     with tempfile.TemporaryDirectory(prefix="kycquant-") as folder:
         target = Path(folder) / "dynamic.onnx"
         quantize(
-            prepared.proto,
+            copy_with_own_weights(prepared.proto, request.kept),
             target,
             op_types_to_quantize=list(request.op_types),
             per_channel=request.options["per_channel"],
@@ -58,7 +56,7 @@ def quantize_dynamic(
     notes: tuple[str, ...] = ()
     if request.options["per_channel"]:
         notes = ("per_channel applies to MatMul only: ConvInteger has one scale per tensor",)
-    return proto, notes
+    return Draft(proto, notes)
 
 
 def dynamic_types() -> tuple[str, ...]:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import QuantizationError
-from .graph import consumers, float_tensors, initializers, producers
+from .graph import consumers, copy_with_own_weights, float_tensors, initializers, producers
+from .variant import Draft
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -22,9 +23,7 @@ _ADVISED_HEADROOM = 10.0
 _BLOCKED = ("Resize",)
 
 
-def convert_fp16(
-    prepared: PreparedModel, request: Request, ranges: Ranges | None
-) -> tuple[ModelProto, tuple[str, ...]]:
+def convert_fp16(prepared: PreparedModel, request: Request, ranges: Ranges | None) -> Draft:
     """Convert weights and activations to float16; inputs and outputs stay float32.
 
     A CPU computes float16 models in float32, so running one cannot show an overflow. The recorded
@@ -34,9 +33,6 @@ def convert_fp16(
         prepared: the prepared FP32 model; it is not changed.
         request: the resolved recipe.
         ranges: the extremes ("minmax") of every activation.
-
-    Returns:
-        The model and notes on it.
 
     Raises:
         QuantizationError: a weight or an activation exceeds 65504.
@@ -48,23 +44,30 @@ def convert_fp16(
     in_float = set(request.kept)
     in_float |= {node.name for node in prepared.proto.graph.node if node.op_type in blocked}
     _check_weights(prepared, request, in_float)
-    headroom = _check_activations(prepared, request, ranges, in_float)
-    source = type(prepared.proto)()
-    source.CopyFrom(prepared.proto)
+    name, largest = _check_activations(prepared, request, ranges, in_float)
     proto = convert_float_to_float16(
-        source, keep_io_types=True, op_block_list=blocked, node_block_list=sorted(request.kept)
+        copy_with_own_weights(prepared.proto, request.kept),
+        keep_io_types=True,
+        op_block_list=blocked,
+        node_block_list=sorted(request.kept),
     )
     _merge_casts(prepared, proto)
     present = sorted({n.op_type for n in prepared.proto.graph.node if n.op_type in blocked})
-    request.options["blocked_op_types"] = ", ".join(present)
-    request.options["headroom"] = round(headroom, 2)
+    headroom = _LARGEST / largest if largest else None
     notes: tuple[str, ...] = ()
-    if headroom < _ADVISED_HEADROOM:
+    if headroom is not None and headroom < _ADVISED_HEADROOM:
         notes = (
-            f"FP16 headroom is {headroom:.1f}: an input {headroom:.1f} times as extreme as the "
-            "calibration images overflows",
+            f"FP16 headroom is {headroom:.1f}: tensor {name!r} overflows on an input that is "
+            f"{headroom:.1f} times as extreme as the calibration images",
         )
-    return proto, notes
+    return Draft(
+        proto,
+        notes,
+        {
+            "blocked_op_types": ", ".join(present),
+            "headroom": None if headroom is None else round(headroom, 2),
+        },
+    )
 
 
 def _check_weights(prepared: PreparedModel, request: Request, in_float: set[str]) -> None:
@@ -88,11 +91,11 @@ def _check_weights(prepared: PreparedModel, request: Request, in_float: set[str]
 
 def _check_activations(
     prepared: PreparedModel, request: Request, ranges: Ranges, in_float: set[str]
-) -> float:
-    """Return 65504 over the largest activation that is stored in float16."""
+) -> tuple[str, float]:
+    """Return the largest activation that is stored in float16, and its tensor."""
     written, read = producers(prepared.proto.graph), consumers(prepared.proto.graph)
     extremes = dict(zip(ranges.names, np.maximum(-ranges.low, ranges.high).tolist(), strict=True))
-    largest = 0.0
+    largest = ("", 0.0)
     for name in float_tensors(prepared.proto.graph):
         if name not in extremes:
             raise QuantizationError(
@@ -116,8 +119,8 @@ def _check_activations(
                 "float16, 65504",
                 f"add {', '.join(map(repr, converted))} to keep_fp32",
             )
-        largest = max(largest, extremes[name])
-    return _LARGEST / largest if largest else float("inf")
+        largest = max(largest, (name, extremes[name]), key=lambda found: found[1])
+    return largest
 
 
 def _merge_casts(prepared: PreparedModel, proto: ModelProto) -> None:

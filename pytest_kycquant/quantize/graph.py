@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ..errors import KycquantError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from onnx import GraphProto, ModelProto, NodeProto, TensorProto
 
@@ -66,6 +66,27 @@ def drop_unused_initializers(graph: GraphProto) -> None:
     if len(kept) < len(graph.initializer):
         del graph.initializer[:]
         graph.initializer.extend(kept)
+
+
+def copy_with_own_weights(model: ModelProto, kept: Collection[str]) -> ModelProto:
+    """Copy a model, for a tool that changes it, and separate kept operators from the others.
+
+    Where a kept operator shares a weight with one that is not kept, it gets a copy of it: the
+    tools would otherwise let it read the weight that they changed.
+    """
+    copy = type(model)()
+    copy.CopyFrom(model)
+    weights = initializers(copy.graph)
+    for name, readers in consumers(copy.graph).items():
+        sharing = [node for node in readers if node.name in kept]
+        if name not in weights or not sharing or len(sharing) == len(readers):
+            continue
+        own = copy.graph.initializer.add()
+        own.CopyFrom(weights[name])
+        own.name = f"{name}_kept"
+        for node in sharing:
+            node.input[:] = [own.name if read == name else read for read in node.input]
+    return copy
 
 
 def sort_nodes(graph: GraphProto) -> None:

@@ -40,10 +40,10 @@ class Histogram:
         if largest == 0:
             self.counts[_SIDE] += values.size
             return
-        # Below 2**-100 the bin width would leave the range of float32.
-        self._grow(max(math.frexp(largest)[1], -100))
+        self._grow(math.frexp(largest)[1])
         assert self._exponent is not None
-        scaled = np.floor(values.ravel() * np.float32(2.0**-self._exponent * _SIDE))
+        # In float64: the product of tiny numbers must not become zero and change its side.
+        scaled = np.floor(values.ravel() * np.float64(2.0**-self._exponent * _SIDE))
         index = scaled.astype(np.int32) + _SIDE
         self.counts += np.bincount(index, minlength=2 * _SIDE)
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ..spec import CalibrationMethod, Recipe
     from .preparation import PreparedModel
 
-_NEEDS_REMEDY = "collect them with calibration_of(recipe)"
+_NEEDS_REMEDY = "collect the ranges that calibration_of(recipe) names"
 
 
 def calibration_of(recipe: Recipe) -> tuple[CalibrationMethod, float | None] | None:
@@ -67,7 +67,7 @@ def build(
     step = steps.get(recipe.precision, quantize_static)
     try:
         with quiet():
-            proto, notes = step(prepared, request, ranges)
+            proto, notes, facts = step(prepared, request, ranges)
     except QuantizationError:
         raise
     except Exception as error:
@@ -87,9 +87,9 @@ def build(
             "keep the operator in FP32 (keep_fp32), or use other types",
         ) from error
     quantized = request.count(prepared, proto)
-    if recipe.precision != "fp16":
+    if recipe.is_static:
         notes += integer_kernels(content, quantized)
-    return Variant(content, options, quantized, kept, notes)
+    return Variant(content, {**options, **facts}, quantized, kept, notes)
 
 
 def resolve_kept(graph: GraphProto, entries: Sequence[str], where: str) -> tuple[str, ...]:
@@ -98,15 +98,18 @@ def resolve_kept(graph: GraphProto, entries: Sequence[str], where: str) -> tuple
     Raises:
         QuantizationError: an entry matches nothing.
     """
-    weighted = [node.name for node in graph.node if node.op_type in WEIGHTED]
+    types = {node.name: node.op_type for node in graph.node}
+    weighted = [name for name, op_type in types.items() if op_type in WEIGHTED]
     kept: set[str] = set()
     for entry in entries:
-        matches = [node.name for node in graph.node if node.name == entry]
-        if not matches and entry in ("first", "last"):
+        if entry in types:
+            matches = [entry]
+        elif entry in ("first", "last"):
             matches = weighted[:1] if entry == "first" else weighted[-1:]
-        matches = matches or [node.name for node in graph.node if node.op_type == entry]
+        else:
+            matches = [name for name, op_type in types.items() if op_type == entry]
         if not matches:
-            known = dict.fromkeys([n.name for n in graph.node] + [n.op_type for n in graph.node])
+            known = dict.fromkeys([*types, *types.values()])
             close = difflib.get_close_matches(entry, known, n=3) or weighted[:3]
             raise QuantizationError(
                 where,
@@ -114,7 +117,7 @@ def resolve_kept(graph: GraphProto, entries: Sequence[str], where: str) -> tuple
                 f"did you mean {' or '.join(map(repr, close))}?" if close else "leave it out",
             )
         kept.update(matches)
-    return tuple(node.name for node in graph.node if node.name in kept)
+    return tuple(name for name in types if name in kept)
 
 
 def resolve_options(recipe: Recipe, saturates: bool) -> dict[str, Scalar]:

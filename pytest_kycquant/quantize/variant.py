@@ -6,12 +6,14 @@ import tempfile
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import QuantizationError
 from .graph import WEIGHTED, initializers, producers
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from onnx import ModelProto, NodeProto
 
     from ..spec import Recipe
@@ -20,13 +22,9 @@ if TYPE_CHECKING:
 Scalar = str | int | float | bool | None
 _FUSED = {
     "QLinearConv": "Conv",
-    "ConvInteger": "Conv",
-    "QLinearConvTranspose": "ConvTranspose",
     "QGemm": "Gemm",
     "QLinearMatMul": "MatMul",
-    "MatMulInteger": "MatMul",
     "MatMulIntegerToFloat": "MatMul",
-    "DynamicQuantizeMatMul": "MatMul",
 }
 
 
@@ -47,6 +45,20 @@ class Variant:
     quantized: dict[str, int]
     kept: tuple[str, ...]
     notes: tuple[str, ...]
+
+
+class Draft(NamedTuple):
+    """What one recipe's module made, before it is checked.
+
+    Args:
+        proto: the model; its operators need not be sorted.
+        notes: as in `Variant`.
+        facts: to be added to the resolved options.
+    """
+
+    proto: ModelProto
+    notes: tuple[str, ...] = ()
+    facts: Mapping[str, Scalar] = {}
 
 
 @dataclass(frozen=True)
@@ -131,7 +143,6 @@ def integer_kernels(content: bytes, quantized: dict[str, int]) -> tuple[str, ...
         options = ort.SessionOptions()
         options.log_severity_level = 3
         options.intra_op_num_threads = 1
-        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
         options.optimized_model_filepath = str(target)
         ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         graph = onnx.load(target).graph

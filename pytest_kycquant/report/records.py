@@ -22,21 +22,29 @@ class Collected:
         environment: fingerprint of the machine that ran the gates.
         variants: by model and label.
         decisions: by model and requested precision.
-        cache: artefacts reused and built.
+        cache: artefacts reused and built, by worker.
     """
 
     environment: Mapping[str, Any] = field(default_factory=dict)
     variants: dict[tuple[str, str], VariantRecord] = field(default_factory=dict)
     decisions: dict[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict)
+    cache: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     def add(self, payload: str) -> None:
         """Merge what one test sent along with its report."""
         values = json.loads(payload)
         self.environment = values["environment"]
+        reused, built = values["cache"]
+        self.cache[values["worker"]] = (reused, built)
         for entry in values["variants"]:
             self.variants[entry["model"], entry["variant"]] = VariantRecord.from_dict(entry)
         decision = values["decision"]
         self.decisions[decision["model"], decision["requested"]] = decision
+
+    @property
+    def built(self) -> int:
+        """Artefacts built in this run; 0 if everything came from the cache."""
+        return sum(built for _, built in self.cache.values())
 
     @property
     def models(self) -> list[str]:

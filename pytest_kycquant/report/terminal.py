@@ -17,6 +17,8 @@ def lines(collected: Collected) -> Iterator[str]:
     kernels = "U8S8 saturates" if environment["u8s8_saturates"] else "U8S8 exact"
     features = ", ".join(environment["features"]) or "no known vector features"
     yield f"onnxruntime {environment['onnxruntime']}, {environment['cpu']} ({features}; {kernels})"
+    reused = sum(hits for hits, _ in collected.cache.values())
+    yield f"artefacts: {collected.built} built, {reused} taken from the cache"
     for model in collected.models:
         yield ""
         yield from _table(collected, model)

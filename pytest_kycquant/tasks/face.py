@@ -16,7 +16,7 @@ from ..data.images import ImageSet, preprocess
 from ..data.leakage import check_disjoint, check_disjoint_subjects
 from ..data.pair_lists import load_pairs
 from ..data.pairs import Comparisons, all_pairs, check_comparable, sample_pairs
-from ..errors import DataError, ModelError
+from ..errors import ModelError
 from ..runtime import ordered_map
 from ..spec import FaceVerification, KycModel, Preprocess, StrPath
 
@@ -49,11 +49,9 @@ class FaceData:
 
     def digest(self) -> dict[str, Any]:
         """Plain values that change whenever evaluation or selection would."""
-        pairs = self.comparisons
-        listed = None if pairs.left is None or pairs.right is None else _digest_pairs(pairs)
         return {
             "evaluation": self.evaluation.images.digest,
-            "pairs": listed,
+            "pairs": self.comparisons.digest,
             "selection": self.selection.images.digest if self.selection else None,
         }
 
@@ -228,14 +226,3 @@ def choose_output(names: tuple[str, ...], task: FaceVerification, where: Path) -
 def describe_preprocess(spec: Preprocess) -> dict[str, Any]:
     """Plain values of a preprocessing, for keys and goldens."""
     return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(spec).items()}
-
-
-def _digest_pairs(pairs: Comparisons) -> str:
-    import hashlib
-
-    state = hashlib.sha256()
-    for column in (pairs.left, pairs.right, pairs.same):
-        if column is None:
-            raise DataError("pairs", "a pair list lacks a column", "report this as a bug")
-        state.update(np.ascontiguousarray(column).tobytes())
-    return state.hexdigest()

@@ -1,0 +1,61 @@
+"""What all tests share: projects to run gates in, and a cache that they build once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+# pytester forgets modules that an inner run imports; these cannot be imported a second time.
+import numpy  # noqa: F401
+import onnx  # noqa: F401
+import onnxruntime  # noqa: F401
+import pytest
+import scipy.special  # noqa: F401
+from onnxruntime import quantization, transformers  # noqa: F401
+from PIL import Image  # noqa: F401
+from population import write_project
+
+import pytest_kycquant.evaluation
+import pytest_kycquant.fallback  # noqa: F401
+
+pytest_plugins = ["pytester"]
+
+Run = Callable[..., pytest.RunResult]
+
+
+@pytest.fixture(autouse=True)
+def _no_ci(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Goldens are refused in CI, which is where these tests run, too."""
+    monkeypatch.delenv("CI", raising=False)
+
+
+@pytest.fixture(scope="session")
+def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache for all tests that do not test the cache."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def run(pytester: pytest.Pytester, shared_cache: Path) -> Run:
+    """Run pytest in the test's folder with the shared cache."""
+
+    def runner(*arguments: str) -> pytest.RunResult:
+        # The inner run must not inherit that warnings are errors in these tests.
+        return pytester.runpytest_inprocess(
+            "-Wdefault", f"--kycquant-cache={shared_cache}", *arguments
+        )
+
+    return runner
+
+
+@pytest.fixture
+def project(pytester: pytest.Pytester, run: Run) -> Callable[..., None]:
+    """Write a project with a gate file and, unless told otherwise, record its golden."""
+
+    def write(*, golden: bool = True, **options: object) -> None:
+        write_project(pytester.path, **options)  # type: ignore[arg-type]
+        if golden:
+            result = run("--kycquant-update-golden", "-q", "-k", "test_size")
+            assert (pytester.path / "golden" / "face.json").is_file(), result.stdout.str()
+
+    return write

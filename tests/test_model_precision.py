@@ -1,0 +1,27 @@
+import numpy as np
+import pytest
+from onnx import numpy_helper
+from zoo import named_images, ready, save, tiny_embedder
+
+from pytest_kycquant.errors import ModelError
+from pytest_kycquant.quantize import build, calibration_of, collect_ranges, load_model
+from pytest_kycquant.spec import Recipe
+
+
+@pytest.mark.parametrize("precision", ["int8", "int8-dynamic"])
+def test_a_quantized_model_is_no_golden(tmp_path, precision):
+    prepared = ready(tmp_path)
+    needed = calibration_of(Recipe(precision))
+    ranges = collect_ranges(prepared, named_images(2), *needed) if needed else None
+    path = tmp_path / "quantized.onnx"
+    path.write_bytes(build(prepared, Recipe(precision), ranges=ranges, saturates=False).content)
+    with pytest.raises(ModelError, match="already quantized"):
+        load_model(path)
+
+
+def test_a_half_precision_model_is_no_golden(tmp_path):
+    proto = tiny_embedder()
+    half = numpy_helper.from_array(np.ones(3, np.float16), "half")
+    proto.graph.initializer.append(half)
+    with pytest.raises(ModelError, match="'half' has 16 bits"):
+        load_model(save(tmp_path, proto))

@@ -1,0 +1,93 @@
+"""The marker: gates without a class, and every way to get its arguments wrong."""
+
+from collections.abc import Callable
+
+import pytest
+from conftest import Run
+
+FUNCTION = """
+import pytest
+from pytest_kycquant import FaceLimits, FaceVerification, KycModel, Preprocess, Recipe
+
+MODEL = KycModel(
+    "models/face.onnx",
+    preprocess=Preprocess(size=(16, 16), mean=127.5, scale=1 / 127.5),
+    calibration="calibration.npz",
+    task=FaceVerification("faces.npz", selection="selection.npz"),
+)
+LIMITS = FaceLimits(latency_ratio=1000.0, size_ratio=10.0)
+"""
+
+
+def test_function_style(project: Callable[..., None], run: Run, pytester: pytest.Pytester) -> None:
+    project()
+    (pytester.path / "test_gate.py").write_text(
+        FUNCTION
+        + """
+@pytest.mark.kycquant(model=MODEL, precisions=("fp16", "int8"), limits=LIMITS)
+def test_gates(candidate, golden, quantize):
+    for gate in candidate.gates:
+        candidate.check(gate)
+    assert candidate.golden is golden
+    assert quantize(candidate.precision).sha256 == candidate.decision.record.sha256
+
+@pytest.mark.kycquant(model=MODEL, limits=LIMITS)
+def test_quantize_needs_no_golden_precision(quantize):
+    assert quantize("fp16").size < quantize("fp32").size
+"""
+    )
+    run().assert_outcomes(passed=3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("model=MODEL, precission=('int8',)", "unknown argument 'precission'; its arguments are *"),
+        ("precisions=('int8',)", "names no model; add model=KycModel(...)"),
+        ("model='models/face.onnx'", "names no model; add model=KycModel(...)"),
+        ("MODEL", "the marker takes keyword arguments only; *"),
+        ("model=MODEL, precisions=('int7',)", "precisions: 'int7' is unknown; choose from *"),
+        ("model=MODEL, precisions=('mixed',)", "*does not say which operators stay in FP32; *"),
+        ("model=MODEL, precisions=()", "precisions [[][]] are empty or not distinct; *"),
+        ("model=MODEL, precisions=('int8', 'int8')", "*are empty or not distinct; *"),
+        ("model=MODEL, fallback='none'", "fallback 'none' is unknown; choose *"),
+        ("model=MODEL, inconclusive='skip'", "inconclusive 'skip' is unknown; choose *"),
+        ("model=MODEL, limits={'far': 1}", "limits are no FaceLimits; *"),
+    ],
+)
+def test_wrong_arguments(pytester: pytest.Pytester, arguments: str, message: str) -> None:
+    pytester.makepyfile(
+        FUNCTION + f"@pytest.mark.kycquant({arguments})\ndef test_it(candidate):\n    pass\n"
+    )
+    result = pytester.runpytest_inprocess("-Wdefault")
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    result.stdout.fnmatch_lines([f"*{message}"])
+    result.stdout.no_fnmatch_line("*Traceback*")
+
+
+def test_fixture_without_a_model(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("def test_it(golden):\n    pass\n")
+    result = pytester.runpytest_inprocess()
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*::test_it: uses a kycquant fixture but names no model; *"])
+
+
+def test_candidate_without_a_model(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("def test_it(candidate):\n    pass\n")
+    result = pytester.runpytest_inprocess()
+    assert result.ret != 0
+    result.stdout.fnmatch_lines(["*::test_it: uses a kycquant fixture but names no model; *"])
+
+
+def test_class_without_a_model(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        "from pytest_kycquant import FaceGates\nclass TestIt(FaceGates):\n    pass\n"
+    )
+    result = pytester.runpytest_inprocess()
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    result.stdout.fnmatch_lines(["*TestIt* names no model; add model=KycModel(...)"])
+
+
+def test_marker_is_registered(pytester: pytest.Pytester) -> None:
+    result = pytester.runpytest_inprocess("--markers")
+    result.stdout.fnmatch_lines(["@pytest.mark.kycquant(model, precisions=('int8',)*"])

@@ -1,0 +1,88 @@
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from onnx import numpy_helper
+from zoo import named_images, ready, save, tiny_embedder
+
+from pytest_kycquant.quantize import build, calibration_of, collect_ranges
+from pytest_kycquant.spec import Recipe
+
+RECIPES = {
+    "int8": Recipe("int8"),
+    "percentile": Recipe("int8", calibration_method="percentile"),
+    "mixed": Recipe("mixed", keep_fp32=("depthwise", "Add")),
+    "dynamic": Recipe("int8-dynamic"),
+    "fp16": Recipe("fp16", keep_fp32=("depthwise", "residual")),
+}
+
+
+def digests(folder):
+    found = {}
+    for name, recipe in RECIPES.items():
+        prepared = ready(folder, tiny_embedder(opset=11))
+        needed = calibration_of(recipe)
+        ranges = collect_ranges(prepared, named_images(4), *needed) if needed else None
+        variant = build(prepared, recipe, ranges=ranges, saturates=True)
+        facts = f"{variant.resolved}{variant.quantized}{variant.kept}{variant.notes}"
+        found[name] = hashlib.sha256(variant.content + facts.encode()).hexdigest()
+    return found
+
+
+def test_the_same_request_gives_the_same_bytes(tmp_path):
+    assert digests(tmp_path) == digests(tmp_path)
+
+
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
+def test_building_does_not_change_the_prepared_model(tmp_path, recipe):
+    prepared = ready(tmp_path, wide_embedder())
+    before = prepared.proto.SerializeToString()
+    needed = calibration_of(recipe)
+    ranges = collect_ranges(prepared, named_images(2), *needed) if needed else None
+    build(prepared, recipe, ranges=ranges, saturates=False)
+    assert prepared.proto.SerializeToString() == before
+
+
+def wide_embedder():
+    """An embedder with a tensor large enough for external data (1 KB)."""
+    proto = tiny_embedder()
+    weight = np.random.default_rng(0).standard_normal((64, 8, 3, 3)).astype(np.float32)
+    for tensor in proto.graph.initializer:
+        if tensor.name in ("w4", "b4"):
+            array = weight.reshape(64, -1)[:, :8] if tensor.name == "w4" else weight.ravel()[:64]
+            tensor.CopyFrom(numpy_helper.from_array(array.copy(), tensor.name))
+    proto.graph.output[0].type.tensor_type.shape.dim[1].dim_value = 64
+    return proto
+
+
+@pytest.mark.parametrize("seed", ["1", "2"])
+def test_hash_seeds_do_not_leak_into_them(tmp_path, seed):
+    here = Path(__file__).parent
+    code = (
+        "import sys, pathlib, test_quantize_determinism as t;"
+        "print(t.digests(pathlib.Path(sys.argv[1])))"
+    )
+    paths = os.pathsep.join([str(here), str(here.parent), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)],
+        env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": paths},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == str(digests(tmp_path))
+    assert done.stderr == ""
+
+
+def test_no_file_is_left_behind(tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "scratch"))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    (tmp_path / "scratch").mkdir()
+    (tmp_path / "models").mkdir()
+    digests(tmp_path / "models")
+    assert list((tmp_path / "scratch").iterdir()) == []
+    assert list((tmp_path / "models").iterdir()) == [save(tmp_path / "models", tiny_embedder())]
