@@ -56,13 +56,15 @@ class Cache:
     Args:
         root: the folder; created when first needed.
         environment: plain values that every key depends on (versions of the libraries, CPU).
+
+    `reused` and `built` hold the entries that this process found and made.
     """
 
     def __init__(self, root: Path, environment: Mapping[str, object]) -> None:
         self.root = root
         self._environment = dict(environment)
-        self.hits = 0
-        self.builds = 0
+        self.reused: set[Path] = set()
+        self.built: set[Path] = set()
 
     def entry(self, kind: str, depends_on: object, build: Callable[[Path], None]) -> Path:
         """Return the folder of an artefact, building it under a lock if it is not there.
@@ -78,14 +80,15 @@ class Cache:
         key = digest_of([code_digest(), self._environment, kind, depends_on])
         path = self.root / kind / key[:32]
         if self._whole(path):
-            self.hits += 1
+            self.reused |= {path} - self.built
             return path
         with self._writable(), self.lock(f"{kind}-{key[:32]}"):
             if self._whole(path):  # another process built it while this one waited
-                self.hits += 1
+                self.reused.add(path)
                 return path
             self._build(path, build)
-            self.builds += 1
+            self.built.add(path)
+            self.reused.discard(path)
         return path
 
     @contextlib.contextmanager

@@ -105,10 +105,8 @@ def search_mixed(bench: FaceBench, recipe: Recipe) -> Found:
                 return value
 
             def try_out(keep: tuple[str, ...]) -> tuple[bool, str]:
-                for gate in bench.judge_search(_keeping(recipe, keep)):
-                    if gate.verdict is not Verdict.PASS:
-                        return False, gate.worst_check().describe()
-                return True, ""
+                objection = bench.search_objection(_keeping(recipe, keep))
+                return not objection, objection
 
             found = search(bench.operators, harm, try_out)
         (folder / "search.json").write_text(json.dumps(found.as_dict()), encoding="utf-8")

@@ -109,7 +109,7 @@ class _Summary:
             from .report.records import write_json
 
             write_json(collected, report)
-        if not collected.variants:
+        if not collected.gates:
             return
         from .report import terminal
 

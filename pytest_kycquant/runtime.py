@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 import platform
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -176,10 +175,3 @@ def _cpu() -> tuple[str, tuple[str, ...]]:
         elif key in ("flags", "Features"):
             flags.update(value.split())
     return name, tuple(f for f in _RELEVANT_FEATURES if f in flags)
-
-
-def available_cores() -> int:
-    """Number of cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

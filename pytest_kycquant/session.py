@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from .cache import digest_of
 from .errors import (
     BaselineError,
     CacheError,
@@ -173,11 +174,14 @@ class GateRun:
         golden = self.golden
         decision = self._session.decision(self._spec, item.path, recipe)
         bench, record = self.bench, decision.record
+        cache = self._session.workbench.cache
         rows = [bench.fp32_record, *decision.tried]
         item.stash[PAYLOAD] = {
             "environment": self._session.workbench.environment.as_dict(),
             "worker": self._session.worker_id,
-            "cache": [self._session.workbench.cache.hits, self._session.workbench.cache.builds],
+            "cache": [len(cache.reused), len(cache.built)],
+            "key": digest_of(repr(self._spec)),
+            "gate": _gate_name(item),
             "variants": [row.as_dict() for row in rows],
             "decision": decision.as_dict(),
             "fallback": record.variant if decision.fell_back else "",
@@ -198,6 +202,12 @@ def spec_of_item(item: pytest.Item) -> GateSpec | None:
     """The gate specification of a collected test, or None."""
     cls = getattr(item, "cls", None)
     return spec_of(cls, item.get_closest_marker(MARKER), item.nodeid)
+
+
+def _gate_name(item: pytest.Item) -> str:
+    """Node id of the class, or of a function without its parameters."""
+    owner = item.getparent(pytest.Class)
+    return owner.nodeid if owner is not None else item.nodeid.split("[")[0]
 
 
 def attach(item: pytest.Item, report: pytest.TestReport) -> None:

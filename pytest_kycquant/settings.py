@@ -5,6 +5,7 @@ Precedence: gate class attribute or marker, then command line, then ini, then de
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,8 +130,6 @@ def read_settings(config: pytest.Config, *, workers: int) -> Settings:
     Raises:
         SettingsError: a value cannot be understood.
     """
-    from .runtime import available_cores
-
     values: dict[str, Any] = {}
     for option in _OPTIONS:
         given = config.getoption(option.dest)
@@ -150,7 +149,7 @@ def read_settings(config: pytest.Config, *, workers: int) -> Settings:
         strict=bool(values[STRICT]),
         inconclusive=values[INCONCLUSIVE] or "fail",
         report=config.invocation_params.dir / report if report else None,
-        threads=values[THREADS] or max(1, available_cores() // workers),
+        threads=values[THREADS] or max(1, _available_cores() // workers),
     )
 
 
@@ -161,3 +160,9 @@ def _default_cache(config: pytest.Config) -> Path:
         else Path(".pytest_cache")
     )
     return config.rootpath / folder.expanduser() / "d" / "kycquant"
+
+
+def _available_cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -15,19 +15,61 @@ SCHEMA = 1
 
 
 @dataclass
+class Gate:
+    """What was found about one model under one set of precisions and limits.
+
+    Args:
+        model: name of the model.
+        name: node id of the class or function that asked, the first in order if several did.
+        variants: records by label.
+        decisions: what ships, by requested precision.
+    """
+
+    model: str
+    name: str
+    variants: dict[str, VariantRecord] = field(default_factory=dict)
+    decisions: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def rows(self) -> list[VariantRecord]:
+        """FP32 first as the yardstick, then worst first, then largest first."""
+        order = [Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.PASS]
+        return sorted(
+            self.variants.values(),
+            key=lambda r: (r.variant != "fp32", order.index(r.verdict), -r.size, r.variant),
+        )
+
+    def to_ship(self) -> VariantRecord:
+        """The smallest variant that passes; FP32 if there is none."""
+        passing = [
+            record
+            for record in self.rows()
+            if record.variant != "fp32" and record.verdict is Verdict.PASS
+        ]
+        return min(passing, key=lambda record: record.size, default=self.variants["fp32"])
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "model": self.model,
+            "gate": self.name,
+            "ship": self.to_ship().variant,
+            "variants": [record.as_dict() for record in self.rows()],
+            "decisions": [dict(decision) for _, decision in sorted(self.decisions.items())],
+        }
+
+
+@dataclass
 class Collected:
-    """Records by name; a record that arrives twice is the same record.
+    """Everything that tests sent along; what arrives twice is the same.
 
     Args:
         environment: fingerprint of the machine that ran the gates.
-        variants: by model and label.
-        decisions: by model and requested precision.
+        by_key: gates by a digest of what they ask for.
         cache: artefacts reused and built, by worker.
     """
 
     environment: Mapping[str, Any] = field(default_factory=dict)
-    variants: dict[tuple[str, str], VariantRecord] = field(default_factory=dict)
-    decisions: dict[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict)
+    by_key: dict[str, Gate] = field(default_factory=dict)
     cache: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     def add(self, payload: str) -> None:
@@ -36,10 +78,17 @@ class Collected:
         self.environment = values["environment"]
         reused, built = values["cache"]
         self.cache[values["worker"]] = (reused, built)
-        for entry in values["variants"]:
-            self.variants[entry["model"], entry["variant"]] = VariantRecord.from_dict(entry)
         decision = values["decision"]
-        self.decisions[decision["model"], decision["requested"]] = decision
+        gate = self.by_key.setdefault(values["key"], Gate(decision["model"], values["gate"]))
+        gate.name = min(gate.name, values["gate"])  # whatever worker was first
+        for entry in values["variants"]:
+            gate.variants[entry["variant"]] = VariantRecord.from_dict(entry)
+        gate.decisions[decision["requested"]] = decision
+
+    @property
+    def gates(self) -> list[Gate]:
+        """All gates, by model and name."""
+        return sorted(self.by_key.values(), key=lambda gate: (gate.model, gate.name))
 
     @property
     def built(self) -> int:
@@ -47,41 +96,16 @@ class Collected:
         return sum(built for _, built in self.cache.values())
 
     @property
-    def models(self) -> list[str]:
-        """Names of the models, sorted."""
-        return sorted({model for model, _ in self.variants})
-
-    def rows(self, model: str) -> list[VariantRecord]:
-        """Variants of a model: FP32 first as the yardstick, then worst first, then largest."""
-        order = [Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.PASS]
-        found = [record for (name, _), record in self.variants.items() if name == model]
-        return sorted(
-            found,
-            key=lambda r: (r.variant != "fp32", order.index(r.verdict), -r.size, r.variant),
-        )
-
-    def to_ship(self, model: str) -> VariantRecord:
-        """The smallest variant that passes; FP32 if there is none."""
-        passing = [r for r in self.rows(model) if r.variant != "fp32" and r.verdict is Verdict.PASS]
-        return min(passing, key=lambda r: r.size, default=self.variants[model, "fp32"])
+    def reused(self) -> int:
+        """Artefacts taken from the cache; workers that take the same one count it each."""
+        return sum(reused for reused, _ in self.cache.values())
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return {
             "schema": SCHEMA,
             "environment": dict(self.environment),
-            "models": {
-                model: {
-                    "ship": self.to_ship(model).variant,
-                    "variants": [record.as_dict() for record in self.rows(model)],
-                    "decisions": [
-                        dict(decision)
-                        for (name, _), decision in sorted(self.decisions.items())
-                        if name == model
-                    ],
-                }
-                for model in self.models
-            },
+            "gates": [gate.as_dict() for gate in self.gates],
         }
 
 

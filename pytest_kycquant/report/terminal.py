@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from ..spec import Verdict
 from ..verdicts import Check, VariantRecord
-from .records import Collected
+from .records import Collected, Gate
 
 _HEADERS = ("variant", "size", "latency", "FAR", "FRR", "cosine", "verdict")
 
@@ -17,13 +17,12 @@ def lines(collected: Collected) -> Iterator[str]:
     kernels = "U8S8 saturates" if environment["u8s8_saturates"] else "U8S8 exact"
     features = ", ".join(environment["features"]) or "no known vector features"
     yield f"onnxruntime {environment['onnxruntime']}, {environment['cpu']} ({features}; {kernels})"
-    reused = sum(hits for hits, _ in collected.cache.values())
-    yield f"artefacts: {collected.built} built, {reused} taken from the cache"
-    for model in collected.models:
+    yield f"artefacts: {collected.built} built, {collected.reused} taken from the cache"
+    for gate in collected.gates:
         yield ""
-        yield from _table(collected, model)
-        yield from _reasons(collected, model)
-        ship = collected.to_ship(model)
+        yield from _table(gate)
+        yield from _reasons(gate)
+        ship = gate.to_ship()
         yield f"ship: {ship.variant}{_advantage(ship)}"
 
 
@@ -31,16 +30,16 @@ def next_command(collected: Collected, failed: int) -> str:
     """What to type next."""
     if failed:
         return "next: pytest --lf to see the failures again, or gate another recipe"
-    if any(decision["reason"] for decision in collected.decisions.values()):
+    if any(d["reason"] for gate in collected.gates for d in gate.decisions.values()):
         return "next: ship the fallback, or pytest --kycquant-strict to see what it replaced fail"
     return "next: pytest --kycquant-report report.json keeps the figures as evidence"
 
 
-def _table(collected: Collected, model: str) -> Iterator[str]:
+def _table(gate: Gate) -> Iterator[str]:
     from tabulate import tabulate
 
-    rows = [_row(record) for record in collected.rows(model)]
-    yield f"{model} (bounds one-sided 95 %, latency relative to FP32)"
+    rows = [_row(record) for record in gate.rows()]
+    yield f"{gate.model}, {gate.name} (bounds one-sided 95 %, latency relative to FP32)"
     yield from tabulate(rows, headers=_HEADERS, tablefmt="simple", disable_numparse=True).split(
         "\n"
     )
@@ -75,19 +74,19 @@ def _interval(record: VariantRecord, gate: str, scale: float, form: str, unit: s
     return f"{format(scale * check.value, form)}{unit} [{low}, {high}]"
 
 
-def _reasons(collected: Collected, model: str) -> Iterator[str]:
-    for (name, requested), decision in sorted(collected.decisions.items()):
-        if name == model and decision["reason"]:
+def _reasons(gate: Gate) -> Iterator[str]:
+    for requested, decision in sorted(gate.decisions.items()):
+        if decision["reason"]:
             yield f"fallback of {requested}: {decision['ships']}, because {decision['reason']}"
     recipes: dict[str, list[str]] = {}
-    for record in collected.rows(model):
+    for record in gate.rows():
         if "reduce_range" in record.options:
             recipes.setdefault(record.options["reason"], []).append(record.variant)
         for note in record.notes:
             yield f"note on {record.variant}: {note}"
-        for gate in record.gates.values():
-            if gate.verdict is Verdict.INCONCLUSIVE:
-                yield f"undecided for {record.variant}: {gate.worst_check().describe()}"
+        for result in record.gates.values():
+            if result.verdict is Verdict.INCONCLUSIVE:
+                yield f"undecided for {record.variant}: {result.worst_check().describe()}"
     for reason, variants in recipes.items():
         yield f"recipe of {', '.join(variants)}: {reason}"
 

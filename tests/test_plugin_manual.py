@@ -1,0 +1,24 @@
+"""``pytest --fixtures`` and ``--help`` are the reference manual."""
+
+import pytest
+
+
+def test_fixtures(pytester: pytest.Pytester) -> None:
+    result = pytester.runpytest_inprocess("--fixtures", "-v")
+    text = result.stdout.str()
+    for fixture, example in (
+        ("golden", "--kycquant-update-golden"),
+        ("candidate", "assert candidate.size < 0.5 * golden.size"),
+        ("quantize", 'quantize(Recipe("mixed", keep_fp32=("first",)))'),
+    ):
+        assert f"\n{fixture} -- " in text
+        assert example in text
+
+
+def test_help(pytester: pytest.Pytester) -> None:
+    text = pytester.runpytest_inprocess("--help").stdout.str()
+    for name in ("cache", "golden", "update-golden", "strict", "inconclusive", "report", "threads"):
+        assert f"--kycquant-{name}" in text
+        if name != "update-golden":
+            assert f"kycquant_{name} (" in text
+    assert "kycquant_update_golden" not in text  # accepting a change is no standing setting

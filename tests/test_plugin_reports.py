@@ -1,0 +1,70 @@
+"""What a run leaves behind: JSON, JUnit properties, a header that says where it ran."""
+
+import json
+import xml.etree.ElementTree as ET
+from collections.abc import Callable
+
+import pytest
+from conftest import Run
+
+
+def test_json_report(project: Callable[..., None], run: Run, pytester: pytest.Pytester) -> None:
+    project(precisions='"fp16", "int8"')
+    run("--kycquant-report=out/report.json")
+    report = json.loads((pytester.path / "out" / "report.json").read_text())
+    assert report["schema"] == 1
+    assert report["environment"]["onnxruntime"]
+    (face,) = report["gates"]
+    assert (face["model"], face["gate"]) == ("face", "test_gate.py::TestFace")
+    assert face["ship"] == "int8"
+    assert [variant["variant"] for variant in face["variants"]] == ["fp32", "fp16", "int8"]
+    int8 = face["variants"][2]
+    assert int8["verdict"] == "PASS"
+    assert set(int8["gates"]) == {"finite", "far", "frr", "degradation", "latency", "size"}
+    far = int8["gates"]["far"]["checks"][0]
+    assert far["lower"] <= far["value"] <= far["upper"] < far["limit"] == 0.001
+    assert int8["options"]["reason"]
+    assert int8["figures"]["cosine_mean"] > 0.99
+    assert {decision["requested"] for decision in face["decisions"]} == {"fp16", "int8"}
+
+
+def test_json_report_of_a_fallback(
+    project: Callable[..., None], run: Run, pytester: pytest.Pytester
+) -> None:
+    project(fragile=True)
+    run("--kycquant-report=report.json")
+    (face,) = json.loads((pytester.path / "report.json").read_text())["gates"]
+    (decision,) = face["decisions"]
+    assert decision["ships"] == face["ship"] == "int8>mixed"
+    assert decision["tried"] == ["int8", "int8>mixed"]
+    assert "int8 does not pass" in decision["reason"]
+    (search,) = decision["searches"]
+    assert set(search["keep"]) == {"second", "third"}
+    assert [attempt["passed"] for attempt in search["attempts"]] == [False, True]
+    int8 = next(v for v in face["variants"] if v["variant"] == "int8")
+    assert int8["verdict"] == "FAIL"
+
+
+def test_junit_properties(
+    project: Callable[..., None], run: Run, pytester: pytest.Pytester
+) -> None:
+    project(fragile=True)
+    run("--junitxml=junit.xml")
+    cases = ET.parse(pytester.path / "junit.xml").getroot().iter("testcase")
+    properties = {
+        case.get("name"): {p.get("name"): p.get("value", "") for p in case.iter("property")}
+        for case in cases
+    }
+    found = properties["test_far[int8]"]
+    assert found["kycquant.variant"] == "int8>mixed"
+    assert found["kycquant.fallback_reason"].startswith("int8 does not pass")
+    assert found["kycquant.far"].startswith("PASS FAR = ")
+    assert 0 < float(found["kycquant.size_ratio"]) < 1
+
+
+def test_report_where_nothing_ran(run: Run, pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("def test_it(): pass")
+    result = run("--kycquant-report=report.json")
+    result.assert_outcomes(passed=1)
+    assert json.loads((pytester.path / "report.json").read_text())["gates"] == []
+    result.stdout.no_fnmatch_line("*= kycquant =*")
