@@ -67,7 +67,7 @@ def pytest_runtest_makereport(
     report = yield
     error = call.excinfo.value if call.excinfo is not None else None
     if call.excinfo and isinstance(error, KycquantError) and not item.config.option.fulltrace:
-        shown = call.excinfo.getrepr(style="value")
+        shown = call.excinfo.getrepr(style="value", chain=False)
         if shown.reprcrash is not None:
             shown.reprcrash.message = str(error)  # without the name of the class before it
         report.longrepr = shown

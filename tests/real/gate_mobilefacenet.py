@@ -9,29 +9,38 @@ MODEL = KycModel(
     "mobilefacenet_fp32.onnx",
     preprocess=Preprocess(size=(112, 112), mean=127.5, scale=1 / 128, channels="BGR"),
     calibration="calibration",
-    # The threshold of the published figures; the search has people of its own.
+    # The threshold of the published figures; a search for a fallback has people of its own.
     task=FaceVerification("evaluation", selection="selection", threshold=0.345),
 )
-MINMAX = {"calibration_method": "minmax", "reduce_range": False}
+PER_TENSOR = Recipe(
+    "int8",
+    name="int8-per-tensor",
+    per_channel=False,
+    reduce_range=False,
+    calibration_method="minmax",
+)
+# 300 people with five genuine pairs each cannot decide about an increase of FRR by one point.
+TWO_POINTS = 0.02
 
 
 class TestRecipes(FaceGates):
-    """Which recipes let impostors in? Drift is left to the other class."""
+    """Which recipes let impostors in? Their drift is for the other class to judge."""
 
     model = MODEL
-    limits = FaceLimits(mean_cosine=0.9, p1_cosine=0.8)
+    limits = FaceLimits(frr_degradation=TWO_POINTS, mean_cosine=0.9, p1_cosine=0.8)
     fallback = None
     precisions = (
         "fp16",
-        Recipe("int8", name="int8-per-tensor", per_channel=False, **MINMAX),
+        PER_TENSOR,
         Recipe("int8", name="int8-per-channel", calibration_method="minmax"),
         "int8-dynamic",
     )
 
 
 class TestFallback(FaceGates):
-    """What ships instead of the per-tensor recipe, with all limits at their defaults?"""
+    """What ships instead of the per-tensor recipe?"""
 
     model = MODEL
+    limits = FaceLimits(frr_degradation=TWO_POINTS)
     fallback = "mixed"
-    precisions = (Recipe("int8", name="int8-per-tensor", per_channel=False, **MINMAX), "int8")
+    precisions = (PER_TENSOR,)

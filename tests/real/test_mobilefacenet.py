@@ -1,0 +1,178 @@
+"""Real weights and real faces: the published figures, which recipes fail, and what ships instead."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pytest_kycquant.data.faces import load_faces
+from pytest_kycquant.data.pairs import all_pairs
+from pytest_kycquant.progress import Progress
+from pytest_kycquant.scoring import RULE_OF_30, error_rate, errors_at, extremes, normalise
+from pytest_kycquant.settings import Settings
+from pytest_kycquant.statistics import Rate
+from pytest_kycquant.tasks.face import Embeddings
+from pytest_kycquant.workbench import ModelBench, Workbench
+
+GATE = Path(__file__).with_name("gate_mobilefacenet.py")
+
+
+@pytest.fixture(scope="module")
+def project(real: Path, people: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A rootdir with the gate file, links to the real data, and a golden."""
+    root = tmp_path_factory.mktemp("project")
+    shutil.copy(GATE, root / "test_gate.py")
+    (root / "pytest.ini").write_text("[pytest]\n")
+    (root / "mobilefacenet_fp32.onnx").symlink_to(real / "models" / "mobilefacenet_fp32.onnx")
+    (root / "evaluation").symlink_to(real / "faces" / "evaluation")
+    for role in ("calibration", "selection"):
+        (root / role).symlink_to(people / role)
+    return root
+
+
+@pytest.fixture(scope="module")
+def report(project: Path, real_cache: Path) -> dict[str, Any]:
+    """The JSON report of the whole gate; its table is printed for `pytest -s` and failures."""
+    environment = {name: value for name, value in os.environ.items() if name != "CI"}
+    result = subprocess.run(
+        [
+            sys.executable, "-m", "pytest", "-v", "test_gate.py", "--kycquant-update-golden",
+            "--kycquant-report=report.json", f"--kycquant-cache={real_cache}",
+        ],
+        cwd=project, env=environment, capture_output=True, text=True,
+    )  # fmt: skip
+    print(result.stdout[result.stdout.rfind("= kycquant =") :])
+    found = json.loads((project / "report.json").read_text())
+    assert len(found["gates"]) == 2, result.stdout + result.stderr
+    return found
+
+
+def gate(report: dict[str, Any], name: str) -> dict[str, Any]:
+    return next(g for g in report["gates"] if g["gate"].endswith(name))
+
+
+def variants(report: dict[str, Any], name: str) -> dict[str, dict[str, Any]]:
+    return {v["variant"]: v for v in gate(report, name)["variants"]}
+
+
+@pytest.fixture(scope="module")
+def fp32(project: Path, real_cache: Path, report: dict[str, Any]) -> Any:
+    """FP32 embeddings of both sets of people, by role (from the cache of the gate's run)."""
+    sys.path.insert(0, str(GATE.parent))
+    try:
+        from gate_mobilefacenet import MODEL
+    finally:
+        sys.path.remove(str(GATE.parent))
+    settings = Settings(real_cache, project / "golden", False, False, "fail", None, threads=2)
+    bench = ModelBench(
+        Workbench(settings, project, "figures", Progress()), MODEL, project / "test_gate.py"
+    )
+    assert bench.data.selection is not None
+
+    def embeddings(role: str) -> tuple[Embeddings, Any]:
+        faces = bench.data.evaluation if role == "evaluation" else bench.data.selection
+        assert faces is not None
+        return bench.embeddings(bench.fp32, faces.images, role), all_pairs(faces)
+
+    return embeddings
+
+
+def rates(fp32: Any, role: str, threshold: float) -> tuple[Rate, Rate]:
+    found, comparisons = fp32(role)
+    unit = normalise(found.values)
+    errors = errors_at(unit, unit, comparisons, threshold)
+    worst = extremes(unit, unit, comparisons, RULE_OF_30)
+    return (
+        error_rate(comparisons, errors.false_accepts, worst.impostor_ids, genuine=False),
+        error_rate(comparisons, errors.false_rejects, worst.genuine_ids, genuine=True),
+    )
+
+
+@pytest.mark.parametrize(
+    ("threshold", "far", "frr"),
+    [(0.3334, 0.00093, 0.0067), (0.345, 0.000650, 0.0081), (0.3528, 0.00052, 0.0101)],
+)
+def test_fp32_reproduces_the_published_rates(
+    fp32: Any, threshold: float, far: float, frr: float
+) -> None:
+    found_far, found_frr = rates(fp32, "evaluation", threshold)
+    assert (found_far.trials, found_frr.trials) == (598_572, 1_488)
+    assert found_far.value == pytest.approx(far, rel=0.015)
+    assert found_frr.value == pytest.approx(frr, rel=0.015)
+
+
+def test_fp32_reproduces_the_published_interval(fp32: Any) -> None:
+    far, frr = rates(fp32, "evaluation", 0.345)
+    assert far.deff == pytest.approx(8.7, abs=0.15)
+    assert (far.lower, far.upper) == pytest.approx((0.000499, 0.000834), rel=0.015)
+    assert (frr.lower, frr.upper) == pytest.approx((0.0042, 0.0140), rel=0.015)
+
+
+def test_counts_of_people_and_pairs(real: Path) -> None:
+    faces = load_faces(real / "faces" / "calibration")
+    pairs = all_pairs(faces)
+    assert (len(faces.subject_names), len(faces.images)) == (300, 1_099)
+    assert (pairs.n_genuine, pairs.n_impostor) == (1_497, 601_854)
+
+
+# Published: on AVX2 without VNNI, 300 calibration images. Here 100 people calibrate, and the CPU
+# may be another, so the figures move a little; the verdicts must not.
+PUBLISHED = {
+    "fp32": ("PASS", 0.000650),
+    "fp16": ("PASS", 0.000650),
+    "int8-per-tensor": ("FAIL", 0.001517),
+    "int8-per-channel": ("PASS", 0.000733),
+    "int8-dynamic": ("FAIL", 0.001500),
+}
+
+
+@pytest.mark.parametrize("variant", PUBLISHED)
+def test_far_of_each_recipe(report: dict[str, Any], variant: str) -> None:
+    verdict, published = PUBLISHED[variant]
+    found = variants(report, "TestRecipes")[variant]["gates"]["far"]
+    assert found["verdict"] == verdict
+    assert found["checks"][0]["value"] == pytest.approx(published, rel=0.2)
+
+
+def test_frr_passes_for_all(report: dict[str, Any]) -> None:
+    for variant in variants(report, "TestRecipes").values():
+        assert variant["gates"]["frr"]["verdict"] == "PASS"
+
+
+def test_fp16_is_the_same_model_at_half_the_size(report: dict[str, Any]) -> None:
+    fp16 = variants(report, "TestRecipes")["fp16"]
+    assert fp16["size_ratio"] == pytest.approx(0.51, abs=0.01)
+    assert fp16["figures"]["cosine_min"] > 0.9999
+
+
+def test_default_recipe_follows_the_cpu(report: dict[str, Any]) -> None:
+    options = variants(report, "TestRecipes")["int8-per-channel"]["options"]
+    assert options["reduce_range"] == report["environment"]["u8s8_saturates"]
+    assert "saturate" in options["reason"]
+
+
+def test_fallback_rescues_the_per_tensor_recipe(report: dict[str, Any]) -> None:
+    found = gate(report, "TestFallback")
+    (decision,) = found["decisions"]
+    assert decision["requested"] == "int8-per-tensor"
+    assert decision["ships"] in ("int8-per-tensor>mixed", "fp16")
+    rows = variants(report, "TestFallback")
+    assert rows["int8-per-tensor"]["gates"]["far"]["verdict"] == "FAIL"
+    assert rows[decision["ships"]]["verdict"] == "PASS"
+    assert "int8-per-tensor does not pass: far (FAIL FAR" in decision["reason"]
+
+
+def test_no_template_in_the_golden(project: Path, report: dict[str, Any]) -> None:
+    golden = (project / "golden" / "mobilefacenet_fp32.json").read_text()
+    values = json.loads(golden)
+    assert values["threshold"] == 0.345
+    assert len(golden) < 4_000
+    assert not any(isinstance(v, list) and len(v) > 16 for v in np.asarray(list(values), object))

@@ -1,0 +1,78 @@
+"""Descriptions that can never work are refused when they are written down."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from pytest_kycquant import FaceLimits, FaceVerification, KycModel, Preprocess, Recipe, Verdict
+from pytest_kycquant.errors import SpecError
+from pytest_kycquant.spec import as_recipe
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Preprocess((0, 8)), r"Preprocess.size: .* \(height, width\)"),
+        (lambda: Preprocess((8, 8), scale=0), "Preprocess.scale: 0 makes every image the same"),
+        (lambda: Preprocess((8, 8), mean=float("nan")), "Preprocess.mean: nan"),
+        (lambda: Preprocess((8, 8), mean=(1.0, 2.0)), "Preprocess.mean: .* does not fit RGB"),
+        (lambda: Preprocess((8, 8), channels="RBG"), "Preprocess.channels: 'RBG' is unknown"),
+        (lambda: FaceVerification("d", selection=1.5), "FaceVerification.selection: 1.5"),
+        (lambda: FaceVerification("d", threshold=3), "FaceVerification.threshold: 3 is no cosine"),
+        (lambda: FaceVerification("d", selection_far=2), "selection_far: 2 is no rate"),
+        (lambda: FaceVerification("d", max_impostor_pairs=0), "needs pairs=None and a positive"),
+        (lambda: FaceVerification("d", pairs="p", max_impostor_pairs=9), "leave out one of"),
+        (lambda: FaceLimits(far=0.1 * 100), "FaceLimits.far: 10.0 is no rate; .* 0.1 % is 0.001"),
+        (lambda: FaceLimits(mean_cosine=1.0), "mean_cosine: 1.0 can never be met"),
+        (lambda: FaceLimits(size_ratio=-1), "size_ratio: -1 can never be met"),
+        (lambda: Recipe("int9"), "Recipe.precision: 'int9' is unknown"),
+        (
+            lambda: Recipe("fp16", per_channel=True),
+            r"Recipe\('fp16'\): has no option 'per_channel'",
+        ),
+        (lambda: Recipe("mixed"), r"Recipe\('mixed'\): keep_fp32 is empty"),
+        (lambda: Recipe("int8", percentile=99.9), "percentile: is used by one calibration method"),
+        (
+            lambda: Recipe("int8", calibration_method="percentile", percentile=10),
+            r"10 is not in \(50, 100\]",
+        ),
+        (lambda: as_recipe("mixed"), "does not say which operators stay in FP32"),
+        (lambda: KycModel("m", Preprocess((8, 8)), task="faces"), "KycModel.task: 'faces' is no"),
+    ],
+)
+def test_refused(make: Callable[[], Any], message: str) -> None:
+    with pytest.raises(SpecError, match=message):
+        make()
+
+
+def test_threshold_zero_is_a_threshold() -> None:
+    task = FaceVerification("d", threshold=0.0)
+    assert task.threshold == 0.0
+    assert task.selection is None
+
+
+def test_selection_defaults_to_half_without_a_threshold() -> None:
+    assert FaceVerification("d").selection == 0.5
+
+
+def test_every_limit_has_a_direction() -> None:
+    for name in FaceLimits.__dataclass_fields__:
+        assert FaceLimits.direction(name) in ("below", "at least")
+
+
+def test_worst_verdict_of_nothing_is_no_pass() -> None:
+    assert Verdict.worst([]) is Verdict.INCONCLUSIVE
+    assert Verdict.worst([Verdict.PASS, Verdict.INCONCLUSIVE]) is Verdict.INCONCLUSIVE
+    assert Verdict.worst([Verdict.INCONCLUSIVE, Verdict.FAIL]) is Verdict.FAIL
+
+
+def test_import_is_light() -> None:
+    code = (
+        "import sys, pytest_kycquant; "
+        "print(*[m for m in ('onnx', 'onnxruntime', 'scipy', 'PIL', 'numpy') if m in sys.modules])"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.stdout == "\n", result.stdout + result.stderr
