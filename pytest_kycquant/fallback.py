@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -23,21 +23,21 @@ class Decision:
     Args:
         requested: label of the precision that the gate file asked for.
         record: the variant that the gates are asserted on, and that would ship.
-        reason: why it is not the requested one; empty if it is.
+        reasons: why it is not the requested one; empty if it is.
         tried: every variant that was judged on the way, the requested one first.
         searches: attempts of the mixed-precision search, for the report.
     """
 
     requested: str
     record: VariantRecord
-    reason: str
+    reasons: tuple[str, ...]
     tried: tuple[VariantRecord, ...]
     searches: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def fell_back(self) -> bool:
         """Whether something else ships than was asked for."""
-        return bool(self.reason)
+        return bool(self.reasons)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -45,7 +45,7 @@ class Decision:
             "model": self.record.model,
             "requested": self.requested,
             "ships": self.record.variant if self.record.verdict is Verdict.PASS else None,
-            "reason": self.reason,
+            "reasons": list(self.reasons),
             "tried": [record.variant for record in self.tried],
             "searches": [dict(found) for found in self.searches],
         }
@@ -61,11 +61,11 @@ def decide(bench: FaceBench, recipe: Recipe, fallback: Fallback) -> Decision:
     """
     first = bench.record(recipe)
     if not first.failed or fallback is None:
-        return Decision(recipe.name, first, "", (first,))
+        return Decision(recipe.name, first, (), (first,))
     if bench.undecidable:
         # No other precision can fare better than FP32 itself: more data is needed, not a fallback.
-        return Decision(recipe.name, first, "", (first,))
-    reason = f"{recipe.name} does not pass: {_why(first)}"
+        return Decision(recipe.name, first, (), (first,))
+    reasons = list(_objections(first))
     tried, searches = [first], []
     for rung in _ladder(recipe, fallback):
         if rung == "fp32":
@@ -76,20 +76,20 @@ def decide(bench: FaceBench, recipe: Recipe, fallback: Fallback) -> Decision:
         elif not {gate.gate for gate in first.failed} - {"size", "latency"}:
             continue
         elif bench.data.selection is None:
-            reason += "; mixed was not searched: FaceVerification.selection names nobody for it"
+            reasons.append("mixed was not searched: FaceVerification.selection names nobody")
             continue
         else:
             found = search_mixed(bench, recipe)
             searches.append(found.as_dict())
             if not found.keep:
-                reason += "; no mixed model with at most half of its operators in FP32 passes"
+                reasons.append("no mixed model with at most half of its operators in FP32 passes")
                 continue
             record = bench.record(_keeping(recipe, found.keep))
         tried.append(record)
         if not record.failed:
-            return Decision(recipe.name, record, reason, tuple(tried), tuple(searches))
-        reason += f"; {record.variant} does not pass: {_why(record)}"
-    return Decision(recipe.name, first, "", tuple(tried), tuple(searches))
+            return Decision(recipe.name, record, tuple(reasons), tuple(tried), tuple(searches))
+        reasons += _objections(record)
+    return Decision(recipe.name, first, (), tuple(tried), tuple(searches))
 
 
 def search_mixed(bench: FaceBench, recipe: Recipe) -> Found:
@@ -128,5 +128,6 @@ def _ladder(recipe: Recipe, fallback: Fallback) -> tuple[str, ...]:
     return below if recipe.is_static else tuple(rung for rung in below if rung != "mixed")
 
 
-def _why(record: VariantRecord) -> str:
-    return "; ".join(f"{gate.gate} ({gate.worst_check().describe()})" for gate in record.failed)
+def _objections(record: VariantRecord) -> Iterator[str]:
+    for gate in record.failed:
+        yield f"{record.variant} does not pass {gate.gate}: {gate.worst_check().describe()}"

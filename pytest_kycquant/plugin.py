@@ -116,6 +116,11 @@ class _Summary:
         terminalreporter.section("kycquant")
         for line in terminal.lines(collected):
             terminalreporter.write_line(line)
+        if self._session.settings.export is not None:
+            from .report.export import export
+
+            for line in export(collected, self._session.settings.export):
+                terminalreporter.write_line(line)
         stats = terminalreporter.stats
         failed = len(stats.get("failed", [])) + len(stats.get("error", []))
         terminalreporter.write_line(terminal.next_command(collected, failed))

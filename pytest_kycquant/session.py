@@ -6,6 +6,7 @@ import contextlib
 import json
 import uuid
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -184,6 +185,8 @@ class GateRun:
             "gate": _gate_name(item),
             "variants": [row.as_dict() for row in rows],
             "decision": decision.as_dict(),
+            "paths": {row.variant: str(bench.path_of(row)) for row in rows},
+            "golden": asdict(golden),
             "fallback": record.variant if decision.fell_back else "",
         }
         item.user_properties.extend(_properties(decision))
@@ -226,7 +229,7 @@ def _properties(decision: Decision) -> list[tuple[str, str]]:
         ("kycquant.sha256", record.sha256),
     ]
     if decision.fell_back:
-        pairs.append(("kycquant.fallback_reason", decision.reason))
+        pairs.append(("kycquant.fallback_reason", "; ".join(decision.reasons)))
     pairs += [
         (f"kycquant.{gate.gate}", " | ".join(check.describe() for check in gate.checks))
         for gate in record.gates.values()

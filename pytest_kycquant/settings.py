@@ -22,6 +22,7 @@ UPDATE_GOLDEN = "--kycquant-update-golden"
 STRICT = "--kycquant-strict"
 INCONCLUSIVE = "--kycquant-inconclusive"
 REPORT = "--kycquant-report"
+EXPORT = "--kycquant-export"
 THREADS = "--kycquant-threads"
 
 Inconclusive = Literal["fail", "warn", "xfail"]
@@ -38,6 +39,7 @@ class Settings:
         strict: fail instead of falling back to another precision.
         inconclusive: what an undecided gate does to its test.
         report: where to write the JSON report, if anywhere.
+        export: folder for the models to ship and their evidence, if wanted.
         threads: images evaluated at the same time.
     """
 
@@ -47,6 +49,7 @@ class Settings:
     strict: bool
     inconclusive: Inconclusive
     report: Path | None
+    export: Path | None
     threads: int
 
 
@@ -100,6 +103,8 @@ _OPTIONS = (
     _Option(STRICT, "Fail a gate instead of falling back to another precision.", _boolean),
     _Option(INCONCLUSIVE, "What a gate does that cannot decide on its data: fail (default), "
             "warn or xfail.", _policy, "POLICY"),
+    _Option(EXPORT, "Write the model to ship, with its evidence, for each gate that passed.",
+            _text, "DIR"),
     _Option(REPORT, "Write every figure of the run to this JSON file.", _text, "FILE"),
     _Option(THREADS, "Images evaluated at the same time (default: all cores, shared by the "
             "workers of pytest-xdist). The results do not depend on it.", _positive, "N"),
@@ -141,14 +146,16 @@ def read_settings(config: pytest.Config, *, workers: int) -> Settings:
             option.parse(where, given)
     root = config.rootpath
     cache = values[CACHE]
-    report = values[REPORT]
+    here = config.invocation_params.dir
+    report, export = values[REPORT], values[EXPORT]
     return Settings(
         cache=root / cache if cache else _default_cache(config),
         golden=root / (values[GOLDEN] or "golden"),
         update_golden=bool(values[UPDATE_GOLDEN]),
         strict=bool(values[STRICT]),
         inconclusive=values[INCONCLUSIVE] or "fail",
-        report=config.invocation_params.dir / report if report else None,
+        report=here / report if report else None,
+        export=here / export if export else None,
         threads=values[THREADS] or max(1, _available_cores() // workers),
     )
 

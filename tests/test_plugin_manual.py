@@ -17,7 +17,16 @@ def test_fixtures(pytester: pytest.Pytester) -> None:
 
 def test_help(pytester: pytest.Pytester) -> None:
     text = pytester.runpytest_inprocess("--help").stdout.str()
-    for name in ("cache", "golden", "update-golden", "strict", "inconclusive", "report", "threads"):
+    for name in (
+        "cache",
+        "golden",
+        "update-golden",
+        "strict",
+        "inconclusive",
+        "report",
+        "export",
+        "threads",
+    ):
         assert f"--kycquant-{name}" in text
         if name != "update-golden":
             assert f"kycquant_{name} (" in text

@@ -58,6 +58,7 @@ def test_truth_table_of_inconclusive(
         ("cache", "a", "b", Path(".pytest_cache/d/kycquant"), Path("a"), Path("b")),
         ("golden", "a", "b", Path("golden"), Path("a"), Path("b")),
         ("report", "a.json", "b.json", None, Path("a.json"), Path("b.json")),
+        ("export", "a", "b", None, Path("a"), Path("b")),
         ("threads", "3", "5", None, 3, 5),
     ],
 )

@@ -23,12 +23,16 @@ class Gate:
         name: node id of the class or function that asked, the first in order if several did.
         variants: records by label.
         decisions: what ships, by requested precision.
+        paths: where each variant's file lies, by label.
+        golden: the FP32 baseline.
     """
 
     model: str
     name: str
     variants: dict[str, VariantRecord] = field(default_factory=dict)
     decisions: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    paths: dict[str, str] = field(default_factory=dict)
+    golden: Mapping[str, Any] = field(default_factory=dict)
 
     def rows(self) -> list[VariantRecord]:
         """FP32 first as the yardstick, then worst first, then largest first."""
@@ -53,6 +57,7 @@ class Gate:
             "model": self.model,
             "gate": self.name,
             "ship": self.to_ship().variant,
+            "golden": dict(self.golden),
             "variants": [record.as_dict() for record in self.rows()],
             "decisions": [dict(decision) for _, decision in sorted(self.decisions.items())],
         }
@@ -84,6 +89,8 @@ class Collected:
         for entry in values["variants"]:
             gate.variants[entry["variant"]] = VariantRecord.from_dict(entry)
         gate.decisions[decision["requested"]] = decision
+        gate.paths |= values["paths"]
+        gate.golden = values["golden"]
 
     @property
     def gates(self) -> list[Gate]:

@@ -30,7 +30,7 @@ def next_command(collected: Collected, failed: int) -> str:
     """What to type next."""
     if failed:
         return "next: pytest --lf to see the failures again, or gate another recipe"
-    if any(d["reason"] for gate in collected.gates for d in gate.decisions.values()):
+    if any(d["reasons"] for gate in collected.gates for d in gate.decisions.values()):
         return "next: ship the fallback, or pytest --kycquant-strict to see what it replaced fail"
     return "next: pytest --kycquant-report report.json keeps the figures as evidence"
 
@@ -76,8 +76,9 @@ def _interval(record: VariantRecord, gate: str, scale: float, form: str, unit: s
 
 def _reasons(gate: Gate) -> Iterator[str]:
     for requested, decision in sorted(gate.decisions.items()):
-        if decision["reason"]:
-            yield f"fallback of {requested}: {decision['ships']}, because {decision['reason']}"
+        if decision["reasons"]:
+            yield f"fallback of {requested}: {decision['ships']}, because"
+            yield from (f"  {reason}" for reason in decision["reasons"])
     recipes: dict[str, list[str]] = {}
     for record in gate.rows():
         if "reduce_range" in record.options:

@@ -71,7 +71,7 @@ def fp32(project: Path, real_cache: Path, report: dict[str, Any]) -> Any:
         from gate_mobilefacenet import MODEL
     finally:
         sys.path.remove(str(GATE.parent))
-    settings = Settings(real_cache, project / "golden", False, False, "fail", None, threads=2)
+    settings = Settings(real_cache, project / "golden", False, False, "fail", None, None, threads=2)
     bench = ModelBench(
         Workbench(settings, project, "figures", Progress()), MODEL, project / "test_gate.py"
     )
@@ -175,7 +175,7 @@ def test_fallback_rescues_the_per_tensor_recipe(report: dict[str, Any]) -> None:
     rows = variants(report, "TestFallback")
     assert rows["int8-per-tensor"]["gates"]["far"]["verdict"] == "FAIL"
     assert rows[decision["ships"]]["verdict"] == "PASS"
-    assert "int8-per-tensor does not pass: far (FAIL FAR" in decision["reason"]
+    assert decision["reasons"][0].startswith("int8-per-tensor does not pass far: FAIL FAR = ")
 
 
 def test_no_template_in_the_golden(project: Path, report: dict[str, Any]) -> None:

@@ -1,0 +1,55 @@
+"""The model to ship, with everything that speaks for it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from pathlib import Path
+
+from ..errors import CacheError
+from .records import Collected, Gate
+
+
+def export(collected: Collected, folder: Path) -> list[str]:
+    """Write each gate's model to ship and its evidence.
+
+    Files are ``<model>.onnx`` and ``<model>.json``, with the gate's name added where a model has
+    several gates. FP32 is not copied: it is where it always was.
+
+    Returns:
+        A line about each gate.
+
+    Raises:
+        CacheError: the variant's file is no longer the one that was judged.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = []
+    for gate in collected.gates:
+        ship = gate.to_ship()
+        stem = folder / _stem(collected, gate)
+        target = stem.with_name(stem.name + ".onnx")
+        if ship.variant == "fp32":
+            lines.append(f"exported: nothing for {gate.model}, keep FP32 ({gate.paths['fp32']})")
+        else:
+            content = Path(gate.paths[ship.variant]).read_bytes()
+            if hashlib.sha256(content).hexdigest() != ship.sha256:
+                raise CacheError(
+                    gate.paths[ship.variant],
+                    "is not the file that was judged",
+                    "run the gate again",
+                )
+            partial = target.with_name(target.name + ".partial")
+            partial.write_bytes(content)
+            partial.replace(target)
+            lines.append(f"exported: {target} ({ship.variant})")
+        evidence = {"environment": dict(collected.environment), **gate.as_dict()}
+        text = json.dumps(evidence, indent=2, allow_nan=False) + "\n"
+        stem.with_name(stem.name + ".json").write_text(text, encoding="utf-8")
+    return lines
+
+
+def _stem(collected: Collected, gate: Gate) -> str:
+    if sum(other.model == gate.model for other in collected.gates) == 1:
+        return gate.model
+    return f"{gate.model}-{re.sub(r'[^A-Za-z0-9_.-]+', '-', gate.name)}"
