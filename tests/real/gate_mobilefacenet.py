@@ -31,6 +31,7 @@ class TestRecipes(FaceGates):
     fallback = None
     precisions = (
         "fp16",
+        "int8",
         PER_TENSOR,
         Recipe("int8", name="int8-per-channel", calibration_method="minmax"),
         "int8-dynamic",

@@ -136,6 +136,7 @@ def test_counts_of_people_and_pairs(real: Path) -> None:
 PUBLISHED = {
     "fp32": ("PASS", 0.000650),
     "fp16": ("PASS", 0.000650),
+    "int8": ("PASS", 0.000733),
     "int8-per-tensor": ("FAIL", 0.001517),
     "int8-per-channel": ("PASS", 0.000733),
     "int8-dynamic": ("FAIL", 0.001500),
@@ -159,6 +160,12 @@ def test_fp16_is_the_same_model_at_half_the_size(report: dict[str, Any]) -> None
     fp16 = variants(report, "TestRecipes")["fp16"]
     assert fp16["size_ratio"] == pytest.approx(0.51, abs=0.01)
     assert fp16["figures"]["cosine_min"] > 0.9999
+
+
+def test_moving_average_drifts_less_than_minmax(report: dict[str, Any]) -> None:
+    rows = variants(report, "TestRecipes")
+    drift = {name: 1 - rows[name]["figures"]["cosine_mean"] for name in rows if name != "fp32"}
+    assert drift["int8"] < 0.7 * drift["int8-per-channel"] < drift["int8-per-tensor"]
 
 
 def test_default_recipe_follows_the_cpu(report: dict[str, Any]) -> None:
