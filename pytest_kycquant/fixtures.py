@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from .gates import Candidate
+from .session import gate_run
 from .spec import Recipe, as_recipe
 
 if TYPE_CHECKING:
@@ -27,8 +28,6 @@ def golden(request: pytest.FixtureRequest) -> Golden:
 
         pytest tests/gates/test_arcface.py --kycquant-update-golden
     """
-    from .plugin import gate_run
-
     return gate_run(request).golden
 
 
@@ -44,9 +43,7 @@ def candidate(request: pytest.FixtureRequest) -> Candidate:
         def test_half_the_size(self, candidate, golden):
             assert candidate.size < 0.5 * golden.size
     """
-    from .plugin import gate_run
-
-    run = gate_run(request)
+    run = gate_run(request)  # complains first where there is no model and hence no parameter
     return run.candidate(request.param)
 
 
@@ -62,7 +59,5 @@ def quantize(request: pytest.FixtureRequest) -> Callable[[str | Recipe], Variant
             mixed = quantize(Recipe("mixed", keep_fp32=("first",)))
             assert mixed.quantized["Conv"] == 49
     """
-    from .plugin import gate_run
-
     bench = gate_run(request).bench
     return lambda precision: bench.variant(as_recipe(precision))

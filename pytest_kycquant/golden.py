@@ -151,7 +151,8 @@ def check_current(
         raise GoldenError(
             path,
             f"is stale: {', '.join(changed)} changed since it was recorded",
-            f"if that was intended, accept it with: {command}",
+            f"if that was intended, accept it with: {command} (two gates that differ in this need "
+            "two names: KycModel(name=...))",
         )
 
 

@@ -12,16 +12,9 @@ from . import settings
 from .errors import KycquantError
 from .fixtures import candidate, golden, quantize
 from .gates import MARKER, spec_of
-from .session import GateRun, KycquantSession, attach
+from .session import SESSION, KycquantSession, attach
 
 __all__ = ["candidate", "golden", "quantize"]
-
-_SESSION = pytest.StashKey[KycquantSession]()
-
-
-def gate_run(request: pytest.FixtureRequest) -> GateRun:
-    """What a fixture works with."""
-    return request.config.stash[_SESSION].gate(request.node)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -38,7 +31,7 @@ def pytest_configure(config: pytest.Config) -> None:
         "`candidate`, `golden` and `quantize`.",
     )
     try:
-        session = config.stash[_SESSION] = KycquantSession(config)
+        session = config.stash[SESSION] = KycquantSession(config)
     except KycquantError as error:
         raise pytest.UsageError(str(error)) from error
     if not session.is_worker:

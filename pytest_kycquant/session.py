@@ -144,6 +144,9 @@ class KycquantSession:
         return Progress(write, live=live)
 
 
+SESSION = pytest.StashKey[KycquantSession]()
+
+
 class GateRun:
     """One gate as its fixtures see it.
 
@@ -199,6 +202,11 @@ class GateRun:
             decision=decision,
             inconclusive=self._spec.effective_inconclusive(self._session.settings),
         )
+
+
+def gate_run(request: pytest.FixtureRequest) -> GateRun:
+    """What a fixture works with."""
+    return request.config.stash[SESSION].gate(request.node)
 
 
 def spec_of_item(item: pytest.Item) -> GateSpec | None:

@@ -45,7 +45,7 @@ def test_stale_model(golden: Path, run: Run, pytester: pytest.Pytester) -> None:
     result = run()
     result.assert_outcomes(errors=6)
     result.stdout.fnmatch_lines(
-        [f"*face.json: is stale: model sha256 changed since *accept it with: {COMMAND}"]
+        [f"*face.json: is stale: model sha256 changed since *accept it with: {COMMAND} *"]
     )
 
 
