@@ -12,7 +12,7 @@ from . import settings
 from .errors import KycquantError
 from .fixtures import candidate, golden, quantize
 from .gates import MARKER, spec_of
-from .session import SESSION, KycquantSession, attach
+from .session import SESSION, KycquantSession, attach, is_gated
 
 __all__ = ["candidate", "golden", "quantize"]
 
@@ -39,17 +39,24 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Make one test item for each precision of the gate."""
-    if "candidate" not in metafunc.fixturenames:
-        return
+    """Make one test item for each precision of the gate; refuse a wrong marker early."""
     marker = metafunc.definition.get_closest_marker(MARKER)
     try:
         spec = spec_of(metafunc.cls, marker, metafunc.definition.nodeid)
     except KycquantError as error:
         raise pytest.Collector.CollectError(str(error)) from error
-    if spec is not None:
+    if spec is not None and "candidate" in metafunc.fixturenames:
         recipes = spec.precisions
         metafunc.parametrize("candidate", recipes, ids=[r.name for r in recipes], indirect=True)
+
+
+def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Item]) -> list[str]:
+    """Say where and how gates will run, if there are any."""
+    if not any(is_gated(item) for item in items):
+        return []
+    from .runtime import describe_machine
+
+    return [f"kycquant: {describe_machine()}", f"kycquant: {config.stash[SESSION].settings.mode}"]
 
 
 @pytest.hookimpl(wrapper=True)

@@ -11,8 +11,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import numpy as np
-
 from .errors import ModelError
 
 if TYPE_CHECKING:
@@ -89,6 +87,7 @@ def u8s8_saturates() -> bool:
     A probe: a 1x1 convolution of 255 x 127 products over 64 channels, whose true value is known.
     The CPU's flags alone would miss what onnxruntime really dispatches to.
     """
+    import numpy as np
     from onnx import TensorProto, helper, numpy_helper
 
     channels = 64
@@ -139,11 +138,6 @@ class Environment:
         """Plain values for JSON."""
         return {**asdict(self), "features": list(self.features)}
 
-    def describe(self) -> str:
-        """One line for the header."""
-        kernels = "U8S8 saturates" if self.u8s8_saturates else "U8S8 exact"
-        return f"onnxruntime {self.onnxruntime}, {self.cpu} ({', '.join(self.features)}; {kernels})"
-
 
 @functools.cache
 def environment() -> Environment:
@@ -159,6 +153,13 @@ def environment() -> Environment:
         features=features,
         u8s8_saturates=u8s8_saturates(),
     )
+
+
+def describe_machine() -> str:
+    """One line for the header, without importing anything heavy."""
+    cpu, features = _cpu()
+    known = ", ".join(features) or "no known vector features"
+    return f"onnxruntime {version('onnxruntime')}, {cpu} ({known})"
 
 
 def _cpu() -> tuple[str, tuple[str, ...]]:

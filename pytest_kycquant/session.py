@@ -23,7 +23,7 @@ from .errors import (
     ModelError,
     SpecError,
 )
-from .gates import MARKER, Candidate, GateSpec, spec_of
+from .gates import MARKER, Candidate, FaceGates, GateSpec, spec_of
 from .golden import refuse_in_ci
 from .report.records import Collected
 from .settings import read_settings
@@ -74,7 +74,8 @@ class KycquantSession:
         Raises:
             SpecError: the test names no model.
         """
-        spec = spec_of_item(item)
+        cls = getattr(item, "cls", None)
+        spec = spec_of(cls, item.get_closest_marker(MARKER), item.nodeid)
         if spec is None:
             raise SpecError(
                 item.nodeid,
@@ -209,10 +210,11 @@ def gate_run(request: pytest.FixtureRequest) -> GateRun:
     return request.config.stash[SESSION].gate(request.node)
 
 
-def spec_of_item(item: pytest.Item) -> GateSpec | None:
-    """The gate specification of a collected test, or None."""
+def is_gated(item: pytest.Item) -> bool:
+    """Whether a test belongs to a gate."""
     cls = getattr(item, "cls", None)
-    return spec_of(cls, item.get_closest_marker(MARKER), item.nodeid)
+    inherits = isinstance(cls, type) and issubclass(cls, FaceGates)
+    return inherits or item.get_closest_marker(MARKER) is not None
 
 
 def _gate_name(item: pytest.Item) -> str:

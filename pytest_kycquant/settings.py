@@ -52,6 +52,15 @@ class Settings:
     export: Path | None
     threads: int
 
+    @property
+    def mode(self) -> str:
+        """One line for the header."""
+        failing = "strict: no fallback" if self.strict else "fallback allowed"
+        updating = "; goldens are recorded anew" if self.update_golden else ""
+        policy = {"fail": "fail", "warn": "warn", "xfail": "are expected failures"}
+        undecided = policy[self.inconclusive]
+        return f"{failing}; undecided gates {undecided}; cache {self.cache}{updating}"
+
 
 @dataclass(frozen=True)
 class _Option:

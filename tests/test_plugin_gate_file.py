@@ -23,6 +23,9 @@ def test_table(project: Callable[..., None], run: Run) -> None:
     result = run()
     result.stdout.fnmatch_lines(
         [
+            "collected 12 items",
+            "kycquant: onnxruntime *",
+            "kycquant: fallback allowed; undecided gates fail; cache *",
             "*= kycquant =*",
             "onnxruntime * U8S8 *",
             "artefacts: * built, * taken from the cache",

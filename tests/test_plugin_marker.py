@@ -65,6 +65,15 @@ def test_wrong_arguments(pytester: pytest.Pytester, arguments: str, message: str
     result.stdout.no_fnmatch_line("*Traceback*")
 
 
+def test_wrong_arguments_where_no_candidate_is_used(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        FUNCTION + "@pytest.mark.kycquant(modell=MODEL)\ndef test_it():\n    pass\n"
+    )
+    result = pytester.runpytest_inprocess("-Wdefault")
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    result.stdout.fnmatch_lines(["*unknown argument 'modell'; its arguments are *"])
+
+
 def test_fixture_without_a_model(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("def test_it(golden):\n    pass\n")
     result = pytester.runpytest_inprocess()
