@@ -1,7 +1,8 @@
 """pytest-kycquant decides whether a quantized identity-verification model may ship."""
 
 from .gates import Candidate, FaceGates
-from .spec import FaceLimits, FaceVerification, KycModel, Preprocess, Recipe, Verdict
+from .recipe import Recipe
+from .spec import FaceLimits, FaceVerification, KycModel, Preprocess, Verdict
 
 __all__ = [
     "Candidate",

@@ -21,6 +21,9 @@ from pathlib import Path
 from .errors import CacheError
 
 _MANIFEST = "manifest.json"
+_PATIENCE = 5.0  # seconds to wait for another process before saying so
+# https://bford.info/cachedir/
+_TAG = "Signature: 8a477f597d28d172789f06886806bc55\n# Embeddings of images: keep them private.\n"
 _STORAGE_FAULTS = (
     errno.EACCES,
     errno.EPERM,
@@ -56,12 +59,19 @@ class Cache:
     Args:
         root: the folder; created when first needed.
         environment: plain values that every key depends on (versions of the libraries, CPU).
+        on_wait: receives a line when another process makes this one wait.
 
     `reused` and `built` hold the entries that this process found and made.
     """
 
-    def __init__(self, root: Path, environment: Mapping[str, object]) -> None:
+    def __init__(
+        self,
+        root: Path,
+        environment: Mapping[str, object],
+        on_wait: Callable[[str], None] = lambda line: None,
+    ) -> None:
         self.root = root
+        self._on_wait = on_wait
         self._environment = dict(environment)
         self.reused: set[Path] = set()
         self.built: set[Path] = set()
@@ -94,13 +104,17 @@ class Cache:
     @contextlib.contextmanager
     def lock(self, name: str) -> Iterator[None]:
         """Hold a lock between processes; the kernel releases it if its holder is killed."""
-        from filelock import FileLock
+        from filelock import FileLock, Timeout
 
-        folder = self.root / "locks"
         with self._writable():
-            folder.mkdir(parents=True, exist_ok=True)
+            folder = self._made() / "locks"
+            folder.mkdir(exist_ok=True)
             lock = FileLock(folder / f"{name}.lock")
-            lock.acquire()
+            try:
+                lock.acquire(timeout=_PATIENCE)
+            except Timeout:
+                self._on_wait(f"waiting for another process ({lock.lock_file})")
+                lock.acquire()
         try:
             yield
         finally:
@@ -109,13 +123,28 @@ class Cache:
     @contextlib.contextmanager
     def machine(self, *, exclusive: bool) -> Iterator[None]:
         """Share the machine with other workers, or have it alone to measure latency."""
-        from filelock import ReadWriteLock
+        from filelock import ReadWriteLock, Timeout
 
         with self._writable():
-            self.root.mkdir(parents=True, exist_ok=True)
-            lock = ReadWriteLock(self.root / "machine.db")
-        with lock.write_lock() if exclusive else lock.read_lock():
+            lock = ReadWriteLock(self._made() / "machine.db")
+            acquire = lock.acquire_write if exclusive else lock.acquire_read
+            try:
+                acquire(_PATIENCE)
+            except Timeout:
+                self._on_wait(f"waiting for another process ({lock.lock_file})")
+                acquire(-1)
+        try:
             yield
+        finally:
+            lock.release()
+
+    def _made(self) -> Path:
+        """Create the folder, marked as a cache: it holds biometric templates."""
+        if not (self.root / ".gitignore").exists():
+            self.root.mkdir(parents=True, exist_ok=True)
+            (self.root / "CACHEDIR.TAG").write_text(_TAG, encoding="utf-8")
+            (self.root / ".gitignore").write_text("*\n", encoding="utf-8")
+        return self.root
 
     def _build(self, path: Path, build: Callable[[Path], None]) -> None:
         # Nobody looks for an entry under this name, and the lock makes it this process's alone:

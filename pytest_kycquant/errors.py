@@ -77,7 +77,3 @@ class EnvironmentWarning(KycquantWarning):
 
 class InconclusiveWarning(KycquantWarning):
     """A gate could not decide on the data it was given."""
-
-
-class LatencyWarning(KycquantWarning):
-    """Latency was measured, but its figure deserves a caveat."""

@@ -13,16 +13,16 @@ import numpy as np
 from . import golden as goldens
 from . import latency as latencies
 from .cache import digest_of
-from .errors import BaselineError, DataError
+from .errors import BaselineError, DataError, GoldenError, QuantizationError
 from .quantize import build, operators
+from .recipe import Recipe
 from .runtime import open_session
 from .scoring import normalise, select_threshold
 from .settings import UPDATE_GOLDEN
-from .spec import FaceLimits, KycModel, Recipe, Verdict
-from .statistics import Rate
+from .spec import FaceLimits, KycModel, Verdict
 from .tasks import face
-from .tasks.face import Embeddings
 from .tasks.face_gates import (
+    Baseline,
     FaceComparison,
     drift_figures,
     judge_degradation,
@@ -50,11 +50,14 @@ class FaceBench(ModelBench):
         super().__init__(workbench, model, gate_file)
         self.limits = limits
         self._records: dict[Recipe, VariantRecord] = {}
+        self._baseline: Baseline | None = None
 
-    @cached_property
-    def baseline(self) -> Embeddings:
-        """FP32 embeddings of the evaluation images."""
-        return self.embeddings(self.fp32, self.data.evaluation.images, "evaluation")
+    def baseline(self, threshold: float) -> Baseline:
+        """FP32 on the evaluation images; the same object for the same threshold."""
+        if self._baseline is None or self._baseline.threshold != threshold:
+            found = self.embeddings(self.fp32, self.data.evaluation.images, "evaluation")
+            self._baseline = Baseline(found, self.data.comparisons, threshold)
+        return self._baseline
 
     @property
     def selection_far(self) -> float:
@@ -87,29 +90,44 @@ class FaceBench(ModelBench):
             self._update_golden(path)
         golden = goldens.load(path, command)
         goldens.check_current(golden, self._model_facts(), self._input_facts(), path, command)
-        found = self._fp32_comparison(golden.threshold)
+        cell = self.baseline(golden.threshold).cell
         goldens.check_reproduced(
             golden,
-            _rate(found, genuine=False).as_dict(),
-            _rate(found, genuine=True).as_dict(),
+            cell.rate(genuine=False).as_dict(),
+            cell.rate(genuine=True).as_dict(),
             self.workbench.environment.as_dict(),
             path,
             command,
         )
-        self._require_sound(found)
+        self._require_sound(golden.threshold)
         return golden
 
     @cached_property
     def fp32_record(self) -> VariantRecord:
         """FP32 held against its own limits: the row that everything is compared with."""
-        comparison = self._fp32_comparison(self.golden.threshold)
-        return self._row("fp32", self.fp32, self._fp32_gates(comparison), {})
+        gates = self._fp32_gates(self.golden.threshold)
+        # Limits relative to FP32 say nothing about itself; absolute ones bind it, too.
+        if self.limits.size_mb is not None:
+            checks = (_point("file size", self.fp32.size / 1e6, self.limits.size_mb, "MB"),)
+            gates.append(GateResult("size", checks))
+        if self.limits.latency_ms is not None:
+            result = latencies.judge(self._latency(self.fp32), self.limits)
+            gates.append(replace(result, checks=result.checks[1:]))
+        variant = self.fp32
+        if self.data.dropped:
+            note = (
+                f"{self.data.dropped:,} listed comparisons cross the split of the identities and "
+                "are not made; name other images in FaceVerification(selection=...) to keep them"
+            )
+            variant = replace(variant, notes=(*variant.notes, note))
+        return self._row("fp32", variant, gates, {})
 
     @cached_property
     def undecidable(self) -> tuple[Check, ...]:
         """Checks that this data cannot decide even for FP32 held against itself."""
-        comparison = self._fp32_comparison(self.golden.threshold)
-        gates = (*self._fp32_gates(comparison), judge_degradation(comparison, self.limits))
+        baseline = self.baseline(self.golden.threshold)
+        itself = judge_degradation(FaceComparison(baseline, baseline.embeddings), self.limits)
+        gates = (*self._fp32_gates(self.golden.threshold), itself)
         return tuple(c for g in gates for c in g.checks if c.verdict is not Verdict.PASS)
 
     def record(self, recipe: Recipe) -> VariantRecord:
@@ -118,18 +136,16 @@ class FaceBench(ModelBench):
             golden = self.golden
             variant = self.variant(recipe)
             found = self.embeddings(variant, self.data.evaluation.images, "evaluation")
-            comparison = FaceComparison(
-                self.baseline, found, self.data.comparisons, golden.threshold
-            )
+            with self.workbench.cache.machine(exclusive=False):
+                comparison = FaceComparison(self.baseline(golden.threshold), found)
+                gates = [
+                    judge_finite(comparison, self.data.evaluation.images.names),
+                    judge_far(comparison, self.limits),
+                    judge_frr(comparison, self.limits),
+                    judge_degradation(comparison, self.limits, fp16=recipe.precision == "fp16"),
+                ]
             latency = self._latency(variant)
-            gates = [
-                judge_finite(comparison, self.data.evaluation.images.names),
-                judge_far(comparison, self.limits),
-                judge_frr(comparison, self.limits),
-                judge_degradation(comparison, self.limits, fp16=recipe.precision == "fp16"),
-                latencies.judge(latency, self.limits),
-                self._judge_size(variant),
-            ]
+            gates += [latencies.judge(latency, self.limits), self._judge_size(variant)]
             figures = drift_figures(comparison) | latency.as_dict()
             self._records[recipe] = self._row(recipe.name, variant, gates, figures)
         return self._records[recipe]
@@ -158,12 +174,10 @@ class FaceBench(ModelBench):
         size = self._judge_size(variant)
         if size.verdict is not Verdict.PASS:
             return size.worst_check().describe()
-        comparison = FaceComparison(
-            self.embeddings(self.fp32, images, "selection"),
-            self.embeddings(variant, images, "selection"),
-            data.selection_comparisons,
-            self.golden.threshold,
-        )
+        fp32 = self.embeddings(self.fp32, images, "selection")
+        found = self.embeddings(variant, images, "selection")
+        baseline = Baseline(fp32, data.selection_comparisons, self.golden.threshold)
+        comparison = FaceComparison(baseline, found)
         for gate in (
             judge_finite(comparison, images.names),
             judge_degradation(comparison, self.limits),
@@ -176,22 +190,29 @@ class FaceBench(ModelBench):
     def operator_harm(self, recipe: Recipe, name: str) -> float:
         """One minus the mean cosine to FP32 when this operator alone is quantized."""
         others = tuple(n.name for n in self.prepared.proto.graph.node if n.name != name)
-        made = build(
-            self.prepared,
-            replace(recipe, precision="mixed", keep_fp32=others),
-            ranges=self.ranges(recipe),
-            saturates=self.workbench.environment.u8s8_saturates,
-        )
-        session = open_session(made.content)
-        found = face.embed(session, self.probes, self.model.preprocess, self.output, threads=1)
+        alone = replace(recipe, precision="mixed", keep_fp32=others)
+        saturates = self.workbench.environment.u8s8_saturates
+        ranges = self.ranges(recipe)
         fp32 = self.embeddings(self.fp32, self.probes, "probe")
+        with self.workbench.cache.machine(exclusive=False):
+            try:
+                made = build(self.prepared, alone, ranges=ranges, saturates=saturates)
+            except QuantizationError:
+                return 0.0  # it cannot be quantized alone, so keeping it in FP32 gains nothing
+            session = open_session(made.content)
+            found = face.embed(session, self.probes, self.model.preprocess, self.output, threads=1)
         cosines = np.einsum("ij,ij->i", normalise(fp32.values), normalise(found.values))
         return 1.0 - float(np.nan_to_num(cosines, nan=-1.0).mean())
 
-    @cached_property
-    def operators(self) -> tuple[str, ...]:
+    def operators(self, recipe: Recipe) -> tuple[str, ...]:
         """Names of the operators that a search may keep in FP32, in topological order."""
-        return operators(self.prepared)
+        types = {node.name: node.op_type for node in self.prepared.proto.graph.node}
+        return tuple(
+            name
+            for name in operators(self.prepared)
+            if (recipe.op_types is None or types[name] in recipe.op_types)
+            and name not in recipe.keep_fp32
+        )
 
     def search_key(self, recipe: Recipe) -> list[Any]:
         """Plain values that determine the result of a search."""
@@ -204,11 +225,18 @@ class FaceBench(ModelBench):
     def _update_golden(self, path: Path) -> None:
         goldens.refuse_in_ci(path)
         mark = f"golden-{digest_of(str(path))[:16]}"
+        facts = digest_of([self._model_facts(), self._input_facts()])
         with self.workbench.cache.lock(mark):
             done = self.workbench.run_file(mark)
-            if not done.exists():  # another worker may have recorded it a moment ago
+            if not done.exists():
                 goldens.save(self._new_golden(), path)
-                done.touch()
+                done.write_text(facts, encoding="utf-8")
+            elif done.read_text(encoding="utf-8") != facts:  # else another worker was faster
+                raise GoldenError(
+                    path,
+                    "two gates of this run record it for different models, data or limits",
+                    "give one of them a name of its own: KycModel(name=...)",
+                )
 
     def _new_golden(self) -> goldens.Golden:
         task = self.model.task
@@ -225,15 +253,15 @@ class FaceBench(ModelBench):
                 f"smallest whose 95 % upper bound of FAR is below {self.selection_far:.4%} on "
                 f"{len(data.selection.subject_names):,} identities of the selection split"
             )
-        found = self._fp32_comparison(threshold)
-        self._require_sound(found)
+        self._require_sound(threshold)
+        cell = self.baseline(threshold).cell
         return goldens.Golden(
             model=self._model_facts(),
             inputs=self._input_facts(),
             threshold=threshold,
             threshold_source=source,
-            far=_rate(found, genuine=False).as_dict(),
-            frr=_rate(found, genuine=True).as_dict(),
+            far=cell.rate(genuine=False).as_dict(),
+            frr=cell.rate(genuine=True).as_dict(),
             latency_ms=round(self._latency(self.fp32).fp32_cpu_ms, 3),
             environment=self.workbench.environment.as_dict(),
         )
@@ -257,21 +285,18 @@ class FaceBench(ModelBench):
             "selection FAR": self.selection_far if task.threshold is None else None,
         }
 
-    def _fp32_comparison(self, threshold: float) -> FaceComparison:
-        return FaceComparison(self.baseline, self.baseline, self.data.comparisons, threshold)
-
-    def _fp32_gates(self, comparison: FaceComparison) -> list[GateResult]:
-        far, frr = judge_far(comparison, self.limits), judge_frr(comparison, self.limits)
-        # The same model on both sides: an "FP32 gallery" would say everything twice.
+    def _fp32_gates(self, threshold: float) -> list[GateResult]:
+        baseline = self.baseline(threshold)
+        itself = FaceComparison(baseline, baseline.embeddings)
         return [
-            judge_finite(comparison, self.data.evaluation.images.names),
-            replace(far, checks=far.checks[:1]),
-            replace(frr, checks=frr.checks[:1]),
+            judge_finite(itself, self.data.evaluation.images.names),
+            judge_far(itself, self.limits),
+            judge_frr(itself, self.limits),
         ]
 
-    def _require_sound(self, comparison: FaceComparison) -> None:
+    def _require_sound(self, threshold: float) -> None:
         """A broken baseline hides every degradation, so it is no basis for comparison."""
-        for gate in self._fp32_gates(comparison):
+        for gate in self._fp32_gates(threshold):
             if gate.verdict is Verdict.FAIL:
                 raise BaselineError(
                     self.loaded.path,
@@ -335,12 +360,6 @@ class FaceBench(ModelBench):
             figures=figures,
             notes=variant.notes,
         )
-
-
-def _rate(comparison: FaceComparison, *, genuine: bool) -> Rate:
-    errors = comparison.fp32_errors
-    ids = errors.false_rejects if genuine else errors.false_accepts
-    return comparison.rate(ids, genuine=genuine)
 
 
 def _runner(path: Path, tensor: Any) -> latencies.Run:

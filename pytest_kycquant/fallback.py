@@ -8,9 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from .errors import QuantizationError
 from .evaluation import FaceBench
+from .recipe import Recipe
 from .search import Found, search
-from .spec import Recipe, Verdict
+from .spec import Verdict
 from .verdicts import VariantRecord
 
 Fallback = Literal["mixed", "fp16", "fp32"] | None
@@ -26,6 +28,7 @@ class Decision:
         reasons: why it is not the requested one; empty if it is.
         tried: every variant that was judged on the way, the requested one first.
         searches: attempts of the mixed-precision search, for the report.
+        note: why nothing else was tried, where that needs a word.
     """
 
     requested: str
@@ -33,6 +36,7 @@ class Decision:
     reasons: tuple[str, ...]
     tried: tuple[VariantRecord, ...]
     searches: tuple[Mapping[str, Any], ...] = ()
+    note: str = ""
 
     @property
     def fell_back(self) -> bool:
@@ -46,6 +50,7 @@ class Decision:
             "requested": self.requested,
             "ships": self.record.variant if self.record.verdict is Verdict.PASS else None,
             "reasons": list(self.reasons),
+            "note": self.note,
             "tried": [record.variant for record in self.tried],
             "searches": [dict(found) for found in self.searches],
         }
@@ -64,7 +69,11 @@ def decide(bench: FaceBench, recipe: Recipe, fallback: Fallback) -> Decision:
         return Decision(recipe.name, first, (), (first,))
     if bench.undecidable:
         # No other precision can fare better than FP32 itself: more data is needed, not a fallback.
-        return Decision(recipe.name, first, (), (first,))
+        note = (
+            "no fallback was tried, since the data cannot decide even about FP32 held against "
+            f"itself: {bench.undecidable[0].describe()}"
+        )
+        return Decision(recipe.name, first, (), (first,), note=note)
     reasons = list(_objections(first))
     tried, searches = [first], []
     for rung in _ladder(recipe, fallback):
@@ -97,7 +106,8 @@ def search_mixed(bench: FaceBench, recipe: Recipe) -> Found:
 
     def make(folder: Path) -> None:
         task = f"{bench.model.name}: ranking operators of {recipe.name}"
-        with bench.workbench.progress.stage(task, len(bench.operators)) as advance:
+        operators = bench.operators(recipe)
+        with bench.workbench.progress.stage(task, len(operators)) as advance:
 
             def harm(name: str) -> float:
                 value = bench.operator_harm(recipe, name)
@@ -105,10 +115,13 @@ def search_mixed(bench: FaceBench, recipe: Recipe) -> Found:
                 return value
 
             def try_out(keep: tuple[str, ...]) -> tuple[bool, str]:
-                objection = bench.search_objection(_keeping(recipe, keep))
+                try:
+                    objection = bench.search_objection(_keeping(recipe, keep))
+                except QuantizationError as error:
+                    objection = str(error)
                 return not objection, objection
 
-            found = search(bench.operators, harm, try_out)
+            found = search(operators, harm, try_out)
         (folder / "search.json").write_text(json.dumps(found.as_dict()), encoding="utf-8")
 
     folder = bench.workbench.cache.entry("search", bench.search_key(recipe), make)

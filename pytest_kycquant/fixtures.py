@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from .errors import SpecError
 from .gates import Candidate
+from .recipe import Recipe, as_recipe
 from .session import gate_run
-from .spec import Recipe, as_recipe
 
 if TYPE_CHECKING:
     from .golden import Golden
@@ -44,6 +45,12 @@ def candidate(request: pytest.FixtureRequest) -> Candidate:
             assert candidate.size < 0.5 * golden.size
     """
     run = gate_run(request)  # complains first where there is no model and hence no parameter
+    if not hasattr(request, "param"):
+        raise SpecError(
+            request.node.nodeid,
+            "asks for `candidate` while running, when it is too late to run once a precision",
+            "name `candidate` as an argument of the test",
+        )
     return run.candidate(request.param)
 
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import difflib
+import unittest
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import pytest
 
+from . import coerce
 from .errors import InconclusiveWarning, SpecError
+from .recipe import Recipe, as_recipe
 from .settings import Inconclusive, Settings
-from .spec import FaceLimits, KycModel, Recipe, Verdict, as_recipe
+from .spec import FaceLimits, KycModel, Verdict
 from .verdicts import GateResult
 
 if TYPE_CHECKING:
@@ -20,6 +24,8 @@ if TYPE_CHECKING:
     from .golden import Golden
 
 MARKER = "kycquant"
+GATES = ("finite", "far", "frr", "degradation", "latency", "size")
+_DEFAULT = ("fp16", "int8")
 
 
 @dataclass(frozen=True)
@@ -58,17 +64,7 @@ class GateSpec:
             )
         if not isinstance(values.get("model"), KycModel):
             raise SpecError(where, "names no model", "add model=KycModel(...)")
-        given = values.get("precisions", ("int8",))
-        if isinstance(given, (str, Recipe)):
-            given = (given,)
-        recipes = tuple(as_recipe(precision) for precision in given)
-        names = [recipe.name for recipe in recipes]
-        if not names or len(set(names)) != len(names):
-            raise SpecError(
-                where,
-                f"precisions {names} are empty or not distinct",
-                'name at least one, and tell recipes apart by Recipe(..., name="...")',
-            )
+        recipes = _recipes(values.get("precisions", _DEFAULT), where)
         if values.get("fallback", "mixed") not in ("mixed", "fp16", "fp32", None):
             raise SpecError(
                 where,
@@ -132,8 +128,10 @@ class Candidate:
     def check(self, gate: str) -> None:
         """Assert a gate: fail with a small report, or do as the policy says if undecided."""
         __tracebackhide__ = True
+        if gate not in GATES:
+            raise SpecError("candidate.check", f"{gate!r} is no gate", f"{', '.join(GATES)} are")
         if self.fell_back and self.variant == "fp32" and gate not in self.gates:
-            return  # the gates against FP32 say nothing about FP32 itself
+            return  # a limit relative to FP32 says nothing about FP32 itself
         result = self.gates[gate]
         if result.verdict is Verdict.PASS:
             return
@@ -147,6 +145,7 @@ class Candidate:
             pytest.fail(report, pytrace=False)
         if policy == "xfail":
             pytest.xfail(report)
+            pytest.fail(report, pytrace=False)  # --runxfail makes xfail do nothing
         warnings.warn(report, InconclusiveWarning, stacklevel=2)
 
 
@@ -164,11 +163,31 @@ class FaceGates:
     """
 
     model: ClassVar[KycModel]
-    precisions: ClassVar[tuple[str | Recipe, ...]] = ("fp16", "int8")
+    precisions: ClassVar[Sequence[str | Recipe]] = _DEFAULT
     limits: ClassVar[FaceLimits] = FaceLimits()
     fallback: ClassVar[Literal["mixed", "fp16", "fp32"] | None] = "mixed"
     strict: ClassVar[bool | None] = None
     inconclusive: ClassVar[Inconclusive | None] = None
+
+    def __init_subclass__(cls) -> None:
+        """Refuse what would silently not be a gate.
+
+        Raises:
+            SpecError: an attribute is misspelt, or the class is a unittest, which has no fixtures.
+        """
+        super().__init_subclass__()
+        if issubclass(cls, unittest.TestCase):
+            raise SpecError(
+                cls.__name__, "is a unittest, which has no fixtures", "drop unittest.TestCase"
+            )
+        for name, value in vars(cls).items():
+            if name.startswith(("_", "test")) or callable(value) or hasattr(FaceGates, name):
+                continue
+            known = [field for field in GateSpec.__dataclass_fields__ if field != name]
+            if name != "model" and (close := difflib.get_close_matches(name, known, cutoff=0.8)):
+                raise SpecError(
+                    f"{cls.__name__}.{name}", "is no attribute of gates", f"write {close[0]!r}"
+                )
 
     def test_finite(self, candidate: Candidate) -> None:
         """No NaN or Inf in any output, on evaluation data and on edge inputs."""
@@ -195,19 +214,44 @@ class FaceGates:
         candidate.check("size")
 
 
-def spec_of(cls: type | None, marker: pytest.Mark | None, where: str) -> GateSpec | None:
-    """The gate specification of a test, from its class or its marker; None if it has neither."""
+def spec_of(cls: type | None, markers: Sequence[pytest.Mark], where: str) -> GateSpec | None:
+    """The gate specification of a test; None if it has none.
+
+    Args:
+        cls: class of the test; attributes count if it is a gate class.
+        markers: of this plugin, the closest first; a closer one overrides argument by argument.
+        where: node id, for messages.
+    """
     values: dict[str, Any] = {}
     if cls is not None and issubclass(cls, FaceGates):
         values = {
             name: getattr(cls, name) for name in GateSpec.__dataclass_fields__ if hasattr(cls, name)
         }
-    elif marker is None:
+    elif not markers:
         return None
-    if marker is not None:
+    for marker in reversed(markers):
         if marker.args:
             raise SpecError(
                 where, "the marker takes keyword arguments only", "write kycquant(model=...)"
             )
         values |= marker.kwargs
     return GateSpec.of(values, where)
+
+
+def _recipes(given: Any, where: str) -> tuple[Recipe, ...]:
+    """Turn the entry `precisions` into recipes with labels that name one thing each."""
+    remedy = 'name at least one, and tell recipes apart by Recipe(..., name="...")'
+    if isinstance(given, (str, Recipe)):
+        given = (given,)
+    recipes = tuple(
+        as_recipe(entry) for entry in coerce.items(f"{where} precisions", given, remedy)
+    )
+    names = [recipe.name for recipe in recipes]
+    if not names or len(set(names)) != len(names):
+        raise SpecError(where, f"precisions {names} are empty or not distinct", remedy)
+    for recipe in recipes:
+        # Labels that the report gives itself: the baseline, the fallbacks.
+        reserved = recipe.name in ("fp32", "fp16") and recipe != as_recipe(recipe.name)
+        if reserved or ">" in recipe.name:
+            raise SpecError(where, f"the label {recipe.name!r} stands for something else", remedy)
+    return recipes

@@ -22,7 +22,7 @@ SCHEMA = 1
 # Another CPU rounds differently, and a comparison at the very threshold may tip over.
 _FOREIGN_TOLERANCE = 3
 # What a golden recorded elsewhere may differ in without any figure being in doubt.
-_DECISIVE = ("onnxruntime", "cpu", "features", "u8s8_saturates")
+_DECISIVE = ("onnxruntime", "pillow", "cpu", "features", "u8s8_saturates")
 
 
 @dataclass(frozen=True)
@@ -184,9 +184,12 @@ def check_reproduced(
                 f"find out why; if it is intended, accept it with: {command}",
             )
     if foreign:
+        counts = f"{far['errors']} and {frr['errors']}"
+        there = f"{golden.far['errors']} and {golden.frr['errors']}"
         warnings.warn(
             f"{path.name} was recorded in another environment ({', '.join(foreign)} differ): its "
-            f"latency is not comparable; to record it here: {command}",
+            f"latency is not comparable, and FP32 makes {counts} false accepts and rejects here, "
+            f"{there} there; to record it here: {command}",
             EnvironmentWarning,
             stacklevel=2,
         )

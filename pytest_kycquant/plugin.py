@@ -12,7 +12,7 @@ from . import settings
 from .errors import KycquantError
 from .fixtures import candidate, golden, quantize
 from .gates import MARKER, spec_of
-from .session import SESSION, KycquantSession, attach, is_gated
+from .session import RUN_ID, SESSION, KycquantSession, attach, is_gated
 
 __all__ = ["candidate", "golden", "quantize"]
 
@@ -26,7 +26,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Register the marker and parse the settings."""
     config.addinivalue_line(
         "markers",
-        f"{MARKER}(model, precisions=('int8',), limits=FaceLimits(), fallback='mixed', "
+        f"{MARKER}(model, precisions=('fp16', 'int8'), limits=FaceLimits(), fallback='mixed', "
         "strict=None, inconclusive=None): gate a quantized model with the fixtures "
         "`candidate`, `golden` and `quantize`.",
     )
@@ -40,9 +40,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Make one test item for each precision of the gate; refuse a wrong marker early."""
-    marker = metafunc.definition.get_closest_marker(MARKER)
+    markers = list(metafunc.definition.iter_markers(MARKER))
     try:
-        spec = spec_of(metafunc.cls, marker, metafunc.definition.nodeid)
+        spec = spec_of(metafunc.cls, markers, metafunc.definition.nodeid)
     except KycquantError as error:
         raise pytest.Collector.CollectError(str(error)) from error
     if spec is not None and "candidate" in metafunc.fixturenames:
@@ -66,7 +66,11 @@ def pytest_runtest_makereport(
     """Say the plugin's own errors in one line, and send figures along."""
     report = yield
     error = call.excinfo.value if call.excinfo is not None else None
-    if call.excinfo and isinstance(error, KycquantError) and not item.config.option.fulltrace:
+    if (
+        call.excinfo
+        and isinstance(error, KycquantError)
+        and not item.config.getoption("fulltrace", False)
+    ):
         shown = call.excinfo.getrepr(style="value", chain=False)
         if shown.reprcrash is not None:
             shown.reprcrash.message = str(error)  # without the name of the class before it
@@ -94,6 +98,12 @@ class _Summary:
 
     def __init__(self, session: KycquantSession) -> None:
         self._session = session
+        self._lines: list[str] = []
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        """Tell a worker of pytest-xdist which run it belongs to."""
+        node.workerinput[RUN_ID] = self._session.run_id
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Collect the figures that came with a report."""
@@ -101,26 +111,32 @@ class _Summary:
         if payload is not None:
             self._session.collected.add(payload)
 
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Write the files that were asked for, whether or not there is a terminal."""
+        from .report.export import export
+        from .report.records import write_json
+
+        settings, collected = self._session.settings, self._session.collected
+        try:
+            if settings.report is not None:
+                write_json(collected, settings.report)
+            if settings.export is not None:
+                self._lines += export(collected, settings.export)
+        except (OSError, KycquantError) as error:
+            self._lines.append(f"ERROR: the report or the export cannot be written: {error}")
+            session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
+
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Print the table; nothing at all if no gate ran."""
-        collected = self._session.collected
-        report = self._session.settings.report
-        if report is not None:
-            from .report.records import write_json
-
-            write_json(collected, report)
-        if not collected.gates:
-            return
         from .report import terminal
 
+        collected = self._session.collected
+        if not collected.gates and not self._lines:
+            return
         terminalreporter.section("kycquant")
-        for line in terminal.lines(collected):
+        for line in (*terminal.lines(collected), *self._lines):
             terminalreporter.write_line(line)
-        if self._session.settings.export is not None:
-            from .report.export import export
-
-            for line in export(collected, self._session.settings.export):
-                terminalreporter.write_line(line)
         stats = terminalreporter.stats
         failed = len(stats.get("failed", [])) + len(stats.get("error", []))
         terminalreporter.write_line(terminal.next_command(collected, failed))

@@ -42,7 +42,7 @@ class Progress:
         due = began + _FIRST[self._live]
         done = 0
         if self._live:
-            self._say(task)
+            self.say(task)
 
         def advance() -> None:
             nonlocal due, done
@@ -53,13 +53,16 @@ class Progress:
                     return
                 due = now + _EVERY[self._live]
                 left = (now - began) * (total - done) / done
-                self._say(f"{task} {done:,}/{total:,}, about {left:.0f} s left")
+                self.say(f"{task} {done:,}/{total:,}, about {left:.0f} s left")
 
-        with within or contextlib.nullcontext():
-            yield advance
-        if self._live:
-            self._say("")
+        try:
+            with within or contextlib.nullcontext():
+                yield advance
+        finally:
+            if self._live:
+                self.say("")
 
-    def _say(self, text: str) -> None:
+    def say(self, text: str) -> None:
+        """Write a line now."""
         if self._write is not None:
             self._write(text)

@@ -23,14 +23,11 @@ R = TypeVar("R")
 _RELEVANT_FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm")
 
 
-def open_session(
-    model: bytes | Path, *, exact: bool = False, optimize: bool = True
-) -> InferenceSession:
+def open_session(model: bytes | Path, *, optimize: bool = True) -> InferenceSession:
     """Open a model the way that verdicts are measured: one thread, CPU, sequential.
 
     Args:
         model: file path, or the serialized model (without external data).
-        exact: use U8U8 kernels that cannot saturate (``session.x64quantprecision``).
         optimize: False runs the graph as it is written, in float simulation of quantization.
 
     Raises:
@@ -45,8 +42,6 @@ def open_session(
     options.log_severity_level = 3
     # A spinning helper thread would consume CPU time that `time.thread_time` does not see.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    if exact:
-        options.add_session_config_entry("session.x64quantprecision", "1")
     if not optimize:
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     source = model if isinstance(model, bytes) else str(model)
@@ -128,6 +123,7 @@ class Environment:
     onnxruntime: str
     onnx: str
     numpy: str
+    pillow: str
     python: str
     system: str
     cpu: str
@@ -147,6 +143,7 @@ def environment() -> Environment:
         onnxruntime=version("onnxruntime"),
         onnx=version("onnx"),
         numpy=version("numpy"),
+        pillow=version("pillow"),
         python=platform.python_version(),
         system=f"{platform.system()} {platform.machine()}",
         cpu=cpu,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
@@ -25,9 +26,9 @@ from .errors import (
 )
 from .gates import MARKER, Candidate, FaceGates, GateSpec, spec_of
 from .golden import refuse_in_ci
+from .recipe import Recipe
 from .report.records import Collected
 from .settings import read_settings
-from .spec import Recipe
 
 if TYPE_CHECKING:
     from .evaluation import FaceBench
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from .progress import Progress
     from .workbench import Workbench
 
+RUN_ID = "kycquant_run_id"
 PAYLOAD = pytest.StashKey[dict[str, Any]]()
 
 
@@ -51,11 +53,14 @@ class KycquantSession:
         worker: Mapping[str, Any] = getattr(config, "workerinput", {})
         self.is_worker = bool(worker)
         self.worker_id = str(worker.get("workerid", "main"))
-        self._run_id = str(worker.get("testrunuid", uuid.uuid4().hex))
+        # Not xdist's own id, which a user may keep from run to run.
+        self.run_id = str(worker.get(RUN_ID, uuid.uuid4().hex))
         self._config = config
         self.settings = read_settings(config, workers=int(worker.get("workercount", 1)))
         if self.settings.update_golden:
             refuse_in_ci(self.settings.golden)
+        if config.getoption("cacheclear", False) and not self.is_worker:
+            shutil.rmtree(self.settings.cache, ignore_errors=True)
         self.collected = Collected()
         self._benches: dict[tuple[GateSpec, Path], FaceBench] = {}
         self._decisions: dict[tuple[GateSpec, Path, Recipe], Decision | KycquantError] = {}
@@ -66,7 +71,7 @@ class KycquantSession:
         """Opened late: it imports onnxruntime."""
         from .workbench import Workbench
 
-        return Workbench(self.settings, self._config.rootpath, self._run_id, self._progress())
+        return Workbench(self.settings, self._config.rootpath, self.run_id, self._progress())
 
     def gate(self, item: pytest.Item) -> GateRun:
         """What the fixtures of a test work with.
@@ -75,7 +80,7 @@ class KycquantSession:
             SpecError: the test names no model.
         """
         cls = getattr(item, "cls", None)
-        spec = spec_of(cls, item.get_closest_marker(MARKER), item.nodeid)
+        spec = spec_of(cls, list(item.iter_markers(MARKER)), item.nodeid)
         if spec is None:
             raise SpecError(
                 item.nodeid,

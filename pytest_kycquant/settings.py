@@ -78,7 +78,7 @@ class _Option:
 def _text(where: str, value: str) -> str:
     if not value.strip():
         raise SettingsError(where, "is empty", "give a path")
-    return value
+    return str(Path(value).expanduser())
 
 
 def _boolean(where: str, value: str) -> bool:
@@ -149,16 +149,15 @@ def read_settings(config: pytest.Config, *, workers: int) -> Settings:
         given = config.getoption(option.dest)
         where = option.flag
         if given is None and option.has_ini:
-            given, where = config.getini(option.dest), f"ini option {option.dest}"
-        values[option.flag] = option.parse(where, given) if given not in (None, "") else None
-        if given == "" and where == option.flag:
-            option.parse(where, given)
-    root = config.rootpath
-    cache = values[CACHE]
-    here = config.invocation_params.dir
+            where = f"ini option {option.dest}"
+            given = _ini(config, option.dest, where)
+        values[option.flag] = None if given is None else option.parse(where, given)
+    root, here = config.rootpath, config.invocation_params.dir
     report, export = values[REPORT], values[EXPORT]
+    if report is not None and (here / report).is_dir():
+        raise SettingsError(REPORT, f"{report} is a folder", "give the name of a file")
     return Settings(
-        cache=root / cache if cache else _default_cache(config),
+        cache=root / (values[CACHE] or _default_cache(config)),
         golden=root / (values[GOLDEN] or "golden"),
         update_golden=bool(values[UPDATE_GOLDEN]),
         strict=bool(values[STRICT]),
@@ -169,13 +168,19 @@ def read_settings(config: pytest.Config, *, workers: int) -> Settings:
     )
 
 
+def _ini(config: pytest.Config, name: str, where: str) -> str | None:
+    try:
+        value = config.getini(name)
+    except (TypeError, ValueError) as error:  # native TOML with a value that is no string
+        raise SettingsError(where, str(error), 'write the value as a string, "..."') from error
+    return None if value is None else str(value)
+
+
 def _default_cache(config: pytest.Config) -> Path:
-    folder = (
-        Path(str(config.getini("cache_dir")))
-        if config.pluginmanager.has_plugin("cacheprovider")
-        else Path(".pytest_cache")
-    )
-    return config.rootpath / folder.expanduser() / "d" / "kycquant"
+    """Beside the folders that pytest itself clears, in the middle of a run if a worker crashes."""
+    known = config.pluginmanager.has_plugin("cacheprovider")
+    folder = Path(str(config.getini("cache_dir")) if known else ".pytest_cache")
+    return folder.expanduser() / "kycquant"
 
 
 def _available_cores() -> int:

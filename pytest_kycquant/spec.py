@@ -1,4 +1,4 @@
-"""What a gate file says: model, preprocessing, task, recipes and limits.
+"""What a gate file says: model, preprocessing, task and limits (recipes: `recipe.py`).
 
 Everything here is a frozen, pure description. Nothing is read from disk and nothing heavy is
 imported; values that can never work are refused on construction with `SpecError`.
@@ -6,20 +6,17 @@ imported; values that can never work are refused on construction with `SpecError
 
 from __future__ import annotations
 
-import dataclasses
 import enum
-import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
+from . import coerce
 from .errors import SpecError
 
 StrPath = str | os.PathLike[str]
-Precision = Literal["fp32", "fp16", "int8", "int8-dynamic", "mixed"]
-CalibrationMethod = Literal["minmax", "moving-average", "percentile", "entropy"]
 
 
 class Verdict(enum.StrEnum):
@@ -64,29 +61,32 @@ class Preprocess:
     resize: Literal["bilinear", "none"] = "bilinear"
 
     def __post_init__(self) -> None:
-        if len(self.size) != 2 or not all(isinstance(s, int) and s > 0 for s in self.size):
-            raise SpecError(
-                "Preprocess.size",
-                f"{self.size!r} is not (height, width)",
-                "give two positive integers, such as (112, 112)",
-            )
-        _choice("Preprocess.channels", self.channels, ("RGB", "BGR", "GRAY"))
-        _choice("Preprocess.layout", self.layout, ("NCHW", "NHWC"))
-        _choice("Preprocess.resize", self.resize, ("bilinear", "none"))
+        remedy = "give (height, width) as two positive integers, such as (112, 112)"
+        size = coerce.items("Preprocess.size", self.size, remedy)
+        sides = tuple(coerce.whole("Preprocess.size", side, remedy) for side in size)
+        if len(sides) != 2 or min(sides) < 1:
+            raise SpecError("Preprocess.size", f"{self.size!r} is not (height, width)", remedy)
+        object.__setattr__(self, "size", sides)
+        coerce.choice("Preprocess.channels", self.channels, ("RGB", "BGR", "GRAY"))
+        coerce.choice("Preprocess.layout", self.layout, ("NCHW", "NHWC"))
+        coerce.choice("Preprocess.resize", self.resize, ("bilinear", "none"))
         for name, value in (("mean", self.mean), ("scale", self.scale)):
-            values = value if isinstance(value, tuple) else (value,)
-            if len(values) not in (1, self.depth) or not all(map(math.isfinite, values)):
-                raise SpecError(
-                    f"Preprocess.{name}",
-                    f"{value!r} does not fit {self.channels}",
-                    f"give one finite number or a tuple of {self.depth}",
-                )
+            object.__setattr__(self, name, self._per_channel(f"Preprocess.{name}", value))
         if 0 in (self.scale if isinstance(self.scale, tuple) else (self.scale,)):
             raise SpecError(
                 "Preprocess.scale",
                 "0 makes every image the same",
                 "give the factor used in training, such as 1 / 127.5",
             )
+
+    def _per_channel(self, where: str, value: Any) -> float | tuple[float, ...]:
+        remedy = f"give one finite number or a tuple of {self.depth}"
+        if not isinstance(value, Iterable) or isinstance(value, str):
+            return coerce.number(where, value, remedy)
+        values = tuple(coerce.number(where, entry, remedy) for entry in value)
+        if len(values) != self.depth:
+            raise SpecError(where, f"{value!r} does not fit {self.channels}", remedy)
+        return values
 
     @property
     def depth(self) -> int:
@@ -133,26 +133,32 @@ class FaceVerification:
     output: str | None = None
 
     def __post_init__(self) -> None:
-        if isinstance(self.selection, (int, float)) and not 0 < self.selection < 1:
-            raise SpecError(
-                "FaceVerification.selection",
-                f"{self.selection!r} is not a share",
-                "give a number between 0 and 1, or the path of other images",
-            )
-        if self.threshold is None and self.selection is None:
+        if self.selection is not None and not isinstance(self.selection, (str, os.PathLike)):
+            remedy = "give a number between 0 and 1, or the path of other images"
+            share = coerce.number("FaceVerification.selection", self.selection, remedy)
+            if not 0 < share < 1:
+                raise SpecError("FaceVerification.selection", f"{share!r} is not a share", remedy)
+            object.__setattr__(self, "selection", share)
+        if self.threshold is not None:
+            remedy = "give the production threshold, a cosine between -1 and 1"
+            threshold = coerce.number("FaceVerification.threshold", self.threshold, remedy)
+            if not -1 <= threshold <= 1:
+                raise SpecError("FaceVerification.threshold", f"{threshold!r} is no cosine", remedy)
+            object.__setattr__(self, "threshold", threshold)
+        elif self.selection is None:
             object.__setattr__(self, "selection", 0.5)
-        if self.threshold is not None and not -1 <= self.threshold <= 1:
-            raise SpecError(
-                "FaceVerification.threshold",
-                f"{self.threshold!r} is no cosine",
-                "give the production threshold, a cosine between -1 and 1",
+        if self.selection_far is not None:
+            remedy = "give a share between 0 and 1: 0.05 % is 0.0005"
+            far = coerce.number("FaceVerification.selection_far", self.selection_far, remedy)
+            if not 0 < far < 1:
+                raise SpecError("FaceVerification.selection_far", f"{far!r} is no rate", remedy)
+            object.__setattr__(self, "selection_far", far)
+        if self.max_impostor_pairs is not None:
+            remedy = "give a whole number"
+            most = coerce.whole(
+                "FaceVerification.max_impostor_pairs", self.max_impostor_pairs, remedy
             )
-        if self.selection_far is not None and not 0 < self.selection_far < 1:
-            raise SpecError(
-                "FaceVerification.selection_far",
-                f"{self.selection_far!r} is no rate",
-                "give a share between 0 and 1: 0.05 % is 0.0005",
-            )
+            object.__setattr__(self, "max_impostor_pairs", most)
         if self.max_impostor_pairs is not None and (
             self.pairs is not None or self.max_impostor_pairs < 1
         ):
@@ -161,110 +167,6 @@ class FaceVerification:
                 "needs pairs=None and a positive number",
                 "leave out one of `pairs` and `max_impostor_pairs`",
             )
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How to derive a variant from the FP32 model.
-
-    A plain string such as ``"int8"`` stands for ``Recipe("int8")``, the default recipe, which
-    follows the CPU. Options that a precision does not have must stay at their default.
-
-    Args:
-        precision: "fp16", "int8" (static QDQ), "int8-dynamic" or "mixed" (static QDQ with some
-            operators kept in FP32).
-        name: label in test ids and in the table; defaults to the precision.
-        activation_type: "uint8", "int8", "uint16" or "int16" (static only).
-        weight_type: "int8", "uint8", "int16" or "uint16"; None chooses int8 for static and uint8
-            for dynamic quantization.
-        per_channel: one scale per output channel; None means True for static, False for dynamic.
-        reduce_range: quantize weights to 7 bits, which prevents the 16-bit saturation of CPUs
-            without VNNI; None decides by probing this CPU.
-        calibration_method: how activation ranges are estimated (static only): "minmax",
-            "moving-average" (mean over images of each image's extremes), "percentile", "entropy";
-            None means "moving-average".
-        percentile: share of values, in percent, inside the range for "percentile".
-        keep_fp32: operators that stay in FP32: names of nodes, operator types, "first", "last".
-        op_types: quantize only operators of these types; None means all that onnxruntime can.
-    """
-
-    precision: Precision
-    name: str = ""
-    activation_type: Literal["uint8", "int8", "uint16", "int16"] | None = None
-    weight_type: Literal["int8", "uint8", "int16", "uint16"] | None = None
-    per_channel: bool | None = None
-    reduce_range: bool | None = None
-    calibration_method: CalibrationMethod | None = None
-    percentile: float | None = None
-    keep_fp32: tuple[str, ...] = ()
-    op_types: tuple[str, ...] | None = None
-
-    def __post_init__(self) -> None:
-        _choice("Recipe.precision", self.precision, get_args(Precision))
-        object.__setattr__(self, "name", self.name or self.precision)
-        if isinstance(self.keep_fp32, str):
-            object.__setattr__(self, "keep_fp32", (self.keep_fp32,))
-        integer = ("int8", "uint8", "int16", "uint16")
-        _choice("Recipe.activation_type", self.activation_type, (None, *integer))
-        _choice("Recipe.weight_type", self.weight_type, (None, *integer))
-        _choice(
-            "Recipe.calibration_method",
-            self.calibration_method,
-            (None, *get_args(CalibrationMethod)),
-        )
-        allowed = _OPTIONS[self.precision]
-        for option in dataclasses.fields(self):
-            if option.name in ("precision", "name") or option.name in allowed:
-                continue
-            if getattr(self, option.name) != option.default:
-                raise SpecError(
-                    f"Recipe({self.precision!r})",
-                    f"has no option {option.name!r}",
-                    f"its options are {', '.join(allowed) or 'none'}",
-                )
-        if self.precision == "mixed" and not self.keep_fp32:
-            raise SpecError(
-                "Recipe('mixed')",
-                "keep_fp32 is empty",
-                'name operators, operator types, "first" or "last", or use "int8"',
-            )
-        if self.percentile is not None:
-            if self.calibration_method != "percentile":
-                raise SpecError(
-                    "Recipe.percentile",
-                    "is used by one calibration method only",
-                    'add calibration_method="percentile"',
-                )
-            if not 50 < self.percentile <= 100:
-                raise SpecError(
-                    "Recipe.percentile",
-                    f"{self.percentile!r} is not in (50, 100]",
-                    "give a share in percent, such as 99.99",
-                )
-
-    @property
-    def is_static(self) -> bool:
-        """Whether the recipe needs calibration data."""
-        return self.precision in ("int8", "mixed")
-
-
-_STATIC = (
-    "activation_type",
-    "weight_type",
-    "per_channel",
-    "reduce_range",
-    "calibration_method",
-    "percentile",
-    "keep_fp32",
-    "op_types",
-)
-_OPTIONS: dict[str, tuple[str, ...]] = {
-    "fp32": (),
-    "fp16": ("keep_fp32",),
-    "int8": _STATIC,
-    "mixed": _STATIC,
-    "int8-dynamic": ("weight_type", "per_channel", "reduce_range", "keep_fp32", "op_types"),
-}
 
 
 @dataclass(frozen=True)
@@ -344,52 +246,28 @@ class FaceLimits:
     size_mb: float | None = limit(None, "below", "MB")
 
     def __post_init__(self) -> None:
-        for name in ("far", "frr", "far_degradation", "frr_degradation"):
-            if not 0 < getattr(self, name) < 1:
-                raise SpecError(
-                    f"FaceLimits.{name}",
-                    f"{getattr(self, name)!r} is no rate",
-                    "give a share between 0 and 1: 0.1 % is 0.001",
-                )
-        for name in ("mean_cosine", "p1_cosine", "fp16_min_cosine"):
-            if not -1 <= getattr(self, name) < 1:
-                raise SpecError(
-                    f"FaceLimits.{name}",
-                    f"{getattr(self, name)!r} can never be met",
-                    "give a cosine below 1, such as 0.99",
-                )
-        for name in ("latency_ratio", "latency_ms", "size_ratio", "size_mb"):
+        for name, declared in self.__dataclass_fields__.items():
             value = getattr(self, name)
-            if value is not None and not 0 < value < math.inf:
+            where = f"FaceLimits.{name}"
+            if value is None:
+                if declared.default is None:
+                    continue
+                raise SpecError(where, "cannot be switched off", "give a generous limit instead")
+            plain = coerce.number(where, value, "give a number")
+            object.__setattr__(self, name, plain)
+            unit = declared.metadata["unit"]
+            if unit == "rate" and not 0 < plain < 1:
                 raise SpecError(
-                    f"FaceLimits.{name}", f"{value!r} can never be met", "give a positive number"
+                    where, f"{value!r} is no rate", "give a share between 0 and 1: 0.1 % is 0.001"
                 )
+            if unit == "cosine" and not -1 <= plain < 1:
+                raise SpecError(
+                    where, f"{value!r} can never be met", "give a cosine below 1, such as 0.99"
+                )
+            if unit in ("ratio", "ms", "MB") and plain <= 0:
+                raise SpecError(where, f"{value!r} can never be met", "give a positive number")
 
     @classmethod
     def direction(cls, name: str) -> str:
         """Whether the limit `name` must stay "below" or "at least"."""
         return str(cls.__dataclass_fields__[name].metadata["direction"])
-
-
-def as_recipe(precision: str | Recipe) -> Recipe:
-    """Turn an entry of ``precisions`` into a recipe."""
-    if isinstance(precision, Recipe):
-        return precision
-    if precision == "mixed":
-        raise SpecError(
-            "precisions",
-            '"mixed" does not say which operators stay in FP32',
-            'use Recipe("mixed", keep_fp32=...), or fallback = "mixed" to search them',
-        )
-    _choice("precisions", precision, [p for p in get_args(Precision) if p != "mixed"])
-    return Recipe(precision)  # type: ignore[arg-type]
-
-
-def _choice(where: str, value: object, allowed: Sequence[object]) -> None:
-    if value not in allowed:
-        raise SpecError(
-            where, f"{value!r} is unknown", f"choose from {', '.join(repr(a) for a in allowed)}"
-        )
-
-
-FP32 = Recipe("fp32")

@@ -111,7 +111,7 @@ class VariantRecord:
 
     Args:
         model: name of the model.
-        variant: label, such as "int8" or "int8 -> mixed".
+        variant: label, such as "int8" or "int8>mixed".
         sha256: digest of the file.
         size: file size in bytes.
         size_ratio: relative to the FP32 file.

@@ -7,7 +7,9 @@ gate asks for another variant) is `fallback.py`.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import shutil
 import time
 from dataclasses import asdict, dataclass
@@ -32,9 +34,10 @@ from .quantize import (
     load_model,
     prepare,
 )
+from .recipe import FP32, Recipe
 from .runtime import Environment, environment, open_session
 from .settings import Settings
-from .spec import FP32, KycModel, Recipe, StrPath
+from .spec import KycModel, StrPath
 from .tasks import face
 from .tasks.face import Embeddings, FaceData
 
@@ -80,7 +83,7 @@ class Workbench:
         self.run_id = run_id
         self.progress = progress
         self.environment: Environment = environment()
-        self.cache = Cache(settings.cache, self.environment.as_dict())
+        self.cache = Cache(settings.cache, self.environment.as_dict(), on_wait=progress.say)
 
     def run_file(self, name: str) -> Path:
         """A file that lives for this run only; files of runs of other days are swept away."""
@@ -89,8 +92,10 @@ class Workbench:
         if not folder.exists():
             yesterday = time.time() - 86_400
             for old in runs.iterdir() if runs.exists() else ():
-                if old.stat().st_mtime < yesterday:
-                    shutil.rmtree(old, ignore_errors=True)
+                # Another worker may sweep at the same time.
+                with contextlib.suppress(OSError):
+                    if old.stat().st_mtime < yesterday:
+                        shutil.rmtree(old, ignore_errors=True)
             folder.mkdir(parents=True, exist_ok=True)
         return folder / name
 
@@ -124,7 +129,8 @@ class ModelBench:
     @cached_property
     def data(self) -> FaceData:
         """Images and comparisons."""
-        return face.load(self.model, self._resolve)
+        with self._stage("reading images"):
+            return face.load(self.model, self._resolve)
 
     @cached_property
     def fp32(self) -> Variant:
@@ -269,7 +275,8 @@ class ModelBench:
         tried = [self.workbench.root / path, self.gate_file.parent / path]
         for candidate in tried:
             if candidate.exists():
-                return candidate.resolve()
+                # Links stay: external data lies beside the link.
+                return Path(os.path.abspath(candidate))  # noqa: PTH100
         raise DataError(
             attribute,
             f"{path} is neither at {tried[0]} nor at {tried[1]}",

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from pytest_kycquant.data.pairs import Comparisons
 from pytest_kycquant.tasks.face import Embeddings
-from pytest_kycquant.tasks.face_gates import FaceComparison
+from pytest_kycquant.tasks.face_gates import Baseline, FaceComparison
 
 PEOPLE = 330
 THRESHOLD = 0.5
@@ -29,10 +29,8 @@ def comparison(
 ) -> FaceComparison:
     """Hold `variant` against `embeddings()`."""
     subjects = np.repeat(np.arange(PEOPLE), 2)
-    baseline = embeddings()
+    fp32 = Embeddings(embeddings(), np.ones(len(subjects), np.bool_))
     return FaceComparison(
-        Embeddings(baseline, np.ones(len(baseline), np.bool_)),
+        Baseline(fp32, comparisons or Comparisons(subjects), threshold),
         Embeddings(variant, np.isfinite(variant).all(axis=1), broken_edges),
-        comparisons or Comparisons(subjects),
-        threshold,
     )

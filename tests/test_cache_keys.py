@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from pytest_kycquant.cache import Cache, digest_of
+from pytest_kycquant.runtime import environment
 
 
 def build(folder: Path) -> None:
@@ -28,3 +29,13 @@ def test_anything_else_is_another_entry(tmp_path: Path) -> None:
 def test_digest_ignores_the_order_of_keys() -> None:
     assert digest_of({"a": 1, "b": 2}) == digest_of({"b": 2, "a": 1})
     assert digest_of(1.0) != digest_of(1.5)
+
+
+def test_folder_is_marked_as_a_private_cache(tmp_path: Path) -> None:
+    Cache(tmp_path / "cache", {}).entry("k", [1], build)
+    assert (tmp_path / "cache" / ".gitignore").read_text() == "*\n"
+    assert (tmp_path / "cache" / "CACHEDIR.TAG").read_text().startswith("Signature: 8a477f597d")
+
+
+def test_everything_that_decodes_or_computes_is_in_the_environment() -> None:
+    assert {"onnxruntime", "onnx", "numpy", "pillow", "cpu"} <= set(environment().as_dict())

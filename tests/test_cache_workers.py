@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from pytest_kycquant.cache import Cache
+
 SCRIPT = """
 import sys, time
 from pathlib import Path
@@ -17,6 +19,29 @@ def build(folder):
 
 print(Cache(Path(sys.argv[1]) / "cache", {}).entry("k", [1], build))
 """
+
+
+WAITER = """
+import sys
+from pathlib import Path
+from pytest_kycquant import cache
+
+cache._PATIENCE = 0.1
+shared = cache.Cache(Path(sys.argv[1]), {}, on_wait=print)
+with shared.machine(exclusive=True):
+    print("alone")
+"""
+
+
+def test_waiting_is_announced_and_ends(tmp_path: Path) -> None:
+    with Cache(tmp_path, {}).machine(exclusive=False):
+        process = subprocess.Popen(
+            [sys.executable, "-u", "-c", WAITER, str(tmp_path)], stdout=subprocess.PIPE, text=True
+        )
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("waiting for another process (")
+        assert process.poll() is None
+    assert process.communicate(timeout=60)[0] == "alone\n"
 
 
 def test_built_once(tmp_path: Path) -> None:

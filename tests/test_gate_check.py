@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from pytest_kycquant import Candidate, Verdict
-from pytest_kycquant.errors import InconclusiveWarning
+from pytest_kycquant.errors import InconclusiveWarning, SpecError
 from pytest_kycquant.fallback import Decision
 from pytest_kycquant.verdicts import Check, GateResult, VariantRecord
 
@@ -44,13 +44,19 @@ def test_undecided_is_an_expected_failure() -> None:
         candidate("far", Verdict.INCONCLUSIVE, "xfail").check("far")
 
 
+def test_undecided_fails_under_runxfail(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pytest, "xfail", lambda reason: None)  # as --runxfail does
+    with pytest.raises(pytest.fail.Exception, match="INCONCLUSIVE far"):
+        candidate("far", Verdict.INCONCLUSIVE, "xfail").check("far")
+
+
 def test_undecided_latency_warns_whatever_the_policy() -> None:
     with pytest.warns(InconclusiveWarning, match="INCONCLUSIVE latency"):
         candidate("latency", Verdict.INCONCLUSIVE, "fail").check("latency")
 
 
 def test_unknown_gate_is_an_error() -> None:
-    with pytest.raises(KeyError):
+    with pytest.raises(SpecError, match=r"candidate.check: 'fra' is no gate; finite, far, "):
         candidate("far", Verdict.PASS).check("fra")
 
 

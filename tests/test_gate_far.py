@@ -1,10 +1,13 @@
 """The FAR gate: impostors who get in fail it, on both sides or against stored templates."""
 
 import numpy as np
+import pytest
 from embeddings_for_tests import PEOPLE, comparison, embeddings
 
 from pytest_kycquant import FaceLimits, Verdict
 from pytest_kycquant.data.pairs import Comparisons
+from pytest_kycquant.scoring import counts_of
+from pytest_kycquant.statistics import design_effect
 from pytest_kycquant.tasks.face_gates import judge_far
 
 LIMITS = FaceLimits()
@@ -72,3 +75,16 @@ def test_the_limit_itself_does_not_pass() -> None:
     assert found.upper is not None
     at_limit = judge_far(comparison(embeddings(), threshold=0.4), FaceLimits(far=found.upper))
     assert at_limit.checks[0].verdict is not Verdict.PASS
+
+
+def test_few_errors_take_the_design_effect_of_their_own_cell() -> None:
+    """All probes drift towards one enrolled person: that cell's risk hangs on her alone."""
+    person = embeddings()[0] / np.linalg.norm(embeddings()[0])
+    variant = embeddings() + np.float32(2.5) * person
+    found = comparison(variant, threshold=0.99)
+    own = design_effect(
+        counts_of(found.stored.comparisons, found.stored.worst.impostor_ids, genuine=False)
+    )
+    assert found.stored.rate(genuine=False).errors < 10
+    assert found.stored.rate(genuine=False).deff == pytest.approx(own)
+    assert own != pytest.approx(found.cell.rate(genuine=False).deff)

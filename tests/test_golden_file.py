@@ -11,7 +11,13 @@ from pytest_kycquant.golden import Golden, check_current, check_reproduced, load
 RATE = {"errors": 12, "trials": 10_000, "value": 0.0012, "lower": 0.0007, "upper": 0.0019}
 MODEL = {"name": "face", "sha256": "ab", "size": 100, "opset": 17}
 INPUTS = {"evaluation": "cd", "pairs": None}
-HERE = {"onnxruntime": "1.31", "cpu": "A", "features": ["avx2"], "u8s8_saturates": True}
+HERE = {
+    "onnxruntime": "1.31",
+    "pillow": "13",
+    "cpu": "A",
+    "features": ["avx2"],
+    "u8s8_saturates": True,
+}
 COMMAND = "pytest test_face.py --kycquant-update-golden"
 
 

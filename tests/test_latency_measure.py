@@ -1,5 +1,6 @@
 """The paired measurement finds the ratio that is there, on a clock of our own."""
 
+import time
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -89,3 +90,22 @@ def test_absolute_limit_fails() -> None:
     latency = Machine().measure(0.5)
     result = judge(latency, FaceLimits(latency_ms=1e-9))
     assert [check.verdict for check in result.checks] == [Verdict.PASS, Verdict.FAIL]
+
+
+def test_percentile_is_of_single_runs() -> None:
+    """Every tenth run is slow: a mean of many runs would never show it."""
+    calls: Iterator[int] = iter(range(10**9))
+
+    def run() -> None:
+        if next(calls) % 10 == 0:
+            time.sleep(0.002)
+
+    machine = Machine()
+    step = machine.run(0.02)
+
+    def timed() -> None:
+        step()
+        run()
+
+    latency = measure(step, machine.run(0.02), timed, 1000.0, clock=machine.clock)
+    assert latency.wall_p95_ms > 2.0

@@ -5,7 +5,7 @@ from zoo import named_images, ready, save, tiny_embedder
 
 from pytest_kycquant.errors import ModelError
 from pytest_kycquant.quantize import build, calibration_of, collect_ranges, load_model
-from pytest_kycquant.spec import Recipe
+from pytest_kycquant.recipe import Recipe
 
 
 @pytest.mark.parametrize("precision", ["int8", "int8-dynamic"])

@@ -94,10 +94,31 @@ def test_ini_twin(fragile: Callable[..., None], run: Run, pytester: pytest.Pytes
     assert run().parseoutcomes()["failed"] >= 2
 
 
-def test_missing_size_is_not_mended_by_more_fp32(project: Callable[..., None], run: Run) -> None:
-    project(limits="size_mb=0.06")
-    run().assert_outcomes(passed=6)
-    project(golden=False, limits="size_mb=0.01")
+def test_absolute_limits_bind_fp32_too(fragile: Callable[..., None], run: Run) -> None:
+    """0.16 MB of FP32 are no way out of a limit of 0.1 MB."""
+    fragile(fallback="fp32", limits="size_mb=0.1")
+    result = run()
+    assert fallbacks(result) == 0
+    assert result.parseoutcomes()["failed"] >= 2
+    result.stdout.fnmatch_lines(
+        ["fp32 * FAIL size", "ship: nothing that these gates can vouch for, not even FP32"]
+    )
+
+
+def test_fallback_of_a_recipe_for_some_types(fragile: Callable[..., None], run: Run) -> None:
+    """What the recipe does not quantize is no candidate for FP32."""
+    fragile(precisions='Recipe("int8", op_types=("Conv",), keep_fp32=("first",))')
+    result = run()
+    assert fallbacks(result) == 6
+    result.stdout.fnmatch_lines(["fallback of int8: int8>mixed, because"])
+
+
+def test_missing_size_is_not_mended_by_more_fp32(
+    project: Callable[..., None], run: Run, pytester: pytest.Pytester
+) -> None:
+    project()
+    gate = pytester.path / "test_gate.py"
+    gate.write_text(gate.read_text().replace("size_ratio=10.0", "size_ratio=0.2"))
     result = run()
     assert fallbacks(result) == 6
     result.stdout.fnmatch_lines(

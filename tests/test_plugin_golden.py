@@ -72,6 +72,39 @@ def test_update_accepts_the_change(golden: Path, run: Run, pytester: pytest.Pyte
     run().assert_outcomes(passed=6)
 
 
+def test_stale_labels(golden: Path, run: Run, pytester: pytest.Pytester) -> None:
+    """The images are the same, but someone else is on them."""
+    path = pytester.path / "selection.npz"
+    with np.load(path) as stored:
+        images, subjects = stored["images"], stored["subjects"]
+    subjects[:60] = np.roll(subjects[:60], 2)
+    np.savez(path, images=images, subjects=np.where(subjects == subjects[0], "new", subjects))
+    result = run()
+    result.assert_outcomes(errors=6)
+    result.stdout.fnmatch_lines(["*face.json: is stale: selection changed since *"])
+
+
+def test_two_gates_that_share_a_golden_but_differ(
+    golden: Path, run: Run, pytester: pytest.Pytester
+) -> None:
+    gate = pytester.path / "test_gate.py"
+    text = gate.read_text()
+    second = text[text.index("class ") :].replace("TestFace", "TestOther")
+    gate.write_text(text + "\n" + second.replace("FaceLimits(", "FaceLimits(far=0.002, "))
+    result = run("--kycquant-update-golden")
+    result.assert_outcomes(passed=6, errors=6)
+    result.stdout.fnmatch_lines(
+        ["*face.json: two gates of this run record it for different *; give one of them a name *"]
+    )
+    gate.write_text(
+        gate.read_text()
+        .replace('selection="selection.npz"),', 'selection="selection.npz"), name="other",', 2)
+        .replace('name="other",', "", 1)
+    )
+    run("--kycquant-update-golden").assert_outcomes(passed=12)
+    assert (golden.parent / "other.json").is_file()
+
+
 def test_edited_threshold(golden: Path, run: Run) -> None:
     values = json.loads(golden.read_text())
     golden.write_text(golden.read_text().replace(str(values["threshold"]), "0.99"))

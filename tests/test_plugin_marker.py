@@ -31,7 +31,7 @@ def test_gates(candidate, golden, quantize):
     assert candidate.golden is golden
     assert quantize(candidate.precision).sha256 == candidate.decision.record.sha256
 
-@pytest.mark.kycquant(model=MODEL, limits=LIMITS)
+@pytest.mark.kycquant(model=MODEL, limits=LIMITS, precisions=("int8",))
 def test_quantize_needs_no_golden_precision(quantize):
     assert quantize("fp16").size < quantize("fp32").size
 """
@@ -50,6 +50,13 @@ def test_quantize_needs_no_golden_precision(quantize):
         ("model=MODEL, precisions=('mixed',)", "*does not say which operators stay in FP32; *"),
         ("model=MODEL, precisions=()", "precisions [[][]] are empty or not distinct; *"),
         ("model=MODEL, precisions=('int8', 'int8')", "*are empty or not distinct; *"),
+        ("model=MODEL, precisions=5", "precisions: 5 is no sequence; *"),
+        ("model=MODEL, precisions=(Recipe('int8', name='fp32'),)", "*'fp32' stands for something*"),
+        ("model=MODEL, precisions=(Recipe('int8', name='a>b'),)", "*'a>b' stands for something*"),
+        (
+            "model=MODEL, precisions=(Recipe('fp16', keep_fp32='first'),)",
+            "the label 'fp16' stands for something else; *",
+        ),
         ("model=MODEL, fallback='none'", "fallback 'none' is unknown; choose *"),
         ("model=MODEL, inconclusive='skip'", "inconclusive 'skip' is unknown; choose *"),
         ("model=MODEL, limits={'far': 1}", "limits are no FaceLimits; *"),
@@ -99,4 +106,70 @@ def test_class_without_a_model(pytester: pytest.Pytester) -> None:
 
 def test_marker_is_registered(pytester: pytest.Pytester) -> None:
     result = pytester.runpytest_inprocess("--markers")
-    result.stdout.fnmatch_lines(["@pytest.mark.kycquant(model, precisions=('int8',)*"])
+    result.stdout.fnmatch_lines(["@pytest.mark.kycquant(model, precisions=('fp16', 'int8')*"])
+
+
+def test_closer_markers_override_argument_by_argument(
+    project: Callable[..., None], run: Run, pytester: pytest.Pytester
+) -> None:
+    project(fragile=True)
+    (pytester.path / "test_gate.py").write_text(
+        FUNCTION
+        + """
+@pytest.mark.kycquant(model=MODEL, limits=LIMITS, precisions=("int8",), strict=True)
+class TestIt:
+    @pytest.mark.kycquant(inconclusive="warn")
+    def test_strict_still_holds(self, candidate):
+        assert not candidate.fell_back
+        assert candidate.inconclusive == "warn"
+
+    @pytest.mark.kycquant(strict=False)
+    def test_or_not(self, candidate):
+        assert candidate.fell_back
+        assert candidate.inconclusive == "fail"
+"""
+    )
+    assert run().parseoutcomes() == {"passed": 1, "fallback": 1}
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("limts = None", "*TestIt.limts: is no attribute of gates; write 'limits'"),
+        ("strickt = True", "*TestIt.strickt: is no attribute of gates; write 'strict'"),
+        ("precision = ('int8',)", "*TestIt.precision: is no attribute of gates; write *"),
+    ],
+)
+def test_misspelt_attributes(pytester: pytest.Pytester, body: str, message: str) -> None:
+    pytester.makepyfile(
+        f"from pytest_kycquant import FaceGates\nclass TestIt(FaceGates):\n    {body}\n"
+    )
+    result = pytester.runpytest_inprocess()
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    result.stdout.fnmatch_lines([message])
+
+
+def test_unittest_is_refused(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        "import unittest\nfrom pytest_kycquant import FaceGates\n"
+        "class TestIt(FaceGates, unittest.TestCase):\n    pass\n"
+    )
+    result = pytester.runpytest_inprocess()
+    result.stdout.fnmatch_lines(["*TestIt: is a unittest, which has no fixtures; *"])
+
+
+def test_candidate_asked_for_too_late(
+    project: Callable[..., None], run: Run, pytester: pytest.Pytester
+) -> None:
+    project()
+    (pytester.path / "test_gate.py").write_text(
+        FUNCTION
+        + """
+@pytest.mark.kycquant(model=MODEL, limits=LIMITS)
+def test_it(request):
+    request.getfixturevalue("candidate")
+"""
+    )
+    result = run()
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*name `candidate` as an argument of the test"])

@@ -55,7 +55,7 @@ def test_truth_table_of_inconclusive(
 @pytest.mark.parametrize(
     ("name", "ini", "option", "default", "from_ini", "from_option"),
     [
-        ("cache", "a", "b", Path(".pytest_cache/d/kycquant"), Path("a"), Path("b")),
+        ("cache", "a", "b", Path(".pytest_cache/kycquant"), Path("a"), Path("b")),
         ("golden", "a", "b", Path("golden"), Path("a"), Path("b")),
         ("report", "a.json", "b.json", None, Path("a.json"), Path("b.json")),
         ("export", "a", "b", None, Path("a"), Path("b")),
@@ -102,6 +102,19 @@ def test_bad_values(
     result = pytester.runpytest_inprocess(*arguments)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines([f"ERROR: {message}"])
+
+
+def test_home_is_expanded(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(pytester.path / "home"))
+    settings = settings_of(pytester, "", "--kycquant-cache=~/cache")
+    assert settings.cache == pytester.path / "home" / "cache"
+
+
+def test_report_that_is_a_folder(pytester: pytest.Pytester) -> None:
+    pytester.mkdir("out")
+    result = pytester.runpytest_inprocess("--kycquant-report=out")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: --kycquant-report: out is a folder; give the name of *"])
 
 
 def test_unknown_option(pytester: pytest.Pytester) -> None:

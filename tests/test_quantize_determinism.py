@@ -10,7 +10,7 @@ from onnx import numpy_helper
 from zoo import named_images, ready, save, tiny_embedder
 
 from pytest_kycquant.quantize import build, calibration_of, collect_ranges
-from pytest_kycquant.spec import Recipe
+from pytest_kycquant.recipe import Recipe
 
 RECIPES = {
     "int8": Recipe("int8"),

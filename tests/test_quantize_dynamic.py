@@ -5,8 +5,8 @@ from zoo import images, ready, tiny_embedder
 
 from pytest_kycquant.errors import QuantizationError
 from pytest_kycquant.quantize import build
+from pytest_kycquant.recipe import Recipe
 from pytest_kycquant.runtime import open_session
-from pytest_kycquant.spec import Recipe
 
 
 def make(prepared, **options):

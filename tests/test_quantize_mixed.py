@@ -6,8 +6,8 @@ from zoo import build_model, images, named_images, ready, tiny_embedder
 
 from pytest_kycquant.errors import QuantizationError
 from pytest_kycquant.quantize import build, collect_ranges, operators
+from pytest_kycquant.recipe import Recipe
 from pytest_kycquant.runtime import open_session
-from pytest_kycquant.spec import Recipe
 
 
 def make(prepared, keep):

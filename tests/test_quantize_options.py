@@ -2,7 +2,7 @@ import pytest
 
 from pytest_kycquant.quantize import calibration_of
 from pytest_kycquant.quantize.recipes import resolve_options
-from pytest_kycquant.spec import Recipe
+from pytest_kycquant.recipe import Recipe
 
 
 @pytest.mark.parametrize(

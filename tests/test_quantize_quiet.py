@@ -3,7 +3,7 @@ import logging
 from zoo import named_images, ready
 
 from pytest_kycquant.quantize import build, collect_ranges
-from pytest_kycquant.spec import Recipe
+from pytest_kycquant.recipe import Recipe
 
 
 def test_building_says_nothing_and_leaves_logging_as_it_was(tmp_path, capfd, caplog):

@@ -7,8 +7,8 @@ from zoo import build_model, images, named_images, ready, tiny_embedder
 
 from pytest_kycquant.errors import QuantizationError
 from pytest_kycquant.quantize import build, calibration_of, collect_ranges
+from pytest_kycquant.recipe import Recipe
 from pytest_kycquant.runtime import open_session
-from pytest_kycquant.spec import Recipe
 
 
 def make(prepared, recipe, saturates=False):
@@ -83,14 +83,16 @@ def test_eight_bits_run_as_integers(tmp_path):
 
 
 def test_only_the_types_asked_for_are_quantized(tmp_path):
-    variant = make(ready(tmp_path), Recipe("int8", op_types=("Gemm", "MatMul")))
+    variant = make(ready(tmp_path), Recipe("int8", op_types=("Gemm", "Add")))
     assert variant.quantized == {"Gemm": 1}
-    assert variant.resolved["op_types"] == "Gemm, MatMul"
+    assert variant.resolved["op_types"] == "Gemm, Add"
 
 
 def test_a_type_that_the_model_lacks_is_an_error(tmp_path):
     with pytest.raises(QuantizationError, match=r"no operator of the types LSTM; .*Conv, Flatten"):
         make(ready(tmp_path), Recipe("int8", op_types=("LSTM",)))
+    with pytest.raises(QuantizationError, match="no operator of the types gemm; choose op_types"):
+        make(ready(tmp_path), Recipe("int8", op_types=("Conv", "gemm")))
 
 
 def test_a_model_without_weights_has_nothing_to_quantize(tmp_path):

@@ -5,11 +5,12 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
 from pytest_kycquant import FaceLimits, FaceVerification, KycModel, Preprocess, Recipe, Verdict
 from pytest_kycquant.errors import SpecError
-from pytest_kycquant.spec import as_recipe
+from pytest_kycquant.recipe import as_recipe
 
 
 @pytest.mark.parametrize(
@@ -21,8 +22,11 @@ from pytest_kycquant.spec import as_recipe
         (lambda: Preprocess((8, 8), mean=(1.0, 2.0)), "Preprocess.mean: .* does not fit RGB"),
         (lambda: Preprocess((8, 8), channels="RBG"), "Preprocess.channels: 'RBG' is unknown"),
         (lambda: FaceVerification("d", selection=1.5), "FaceVerification.selection: 1.5"),
-        (lambda: FaceVerification("d", threshold=3), "FaceVerification.threshold: 3 is no cosine"),
-        (lambda: FaceVerification("d", selection_far=2), "selection_far: 2 is no rate"),
+        (
+            lambda: FaceVerification("d", threshold=3),
+            "FaceVerification.threshold: 3.0 is no cosine",
+        ),
+        (lambda: FaceVerification("d", selection_far=2), "selection_far: 2.0 is no rate"),
         (lambda: FaceVerification("d", max_impostor_pairs=0), "needs pairs=None and a positive"),
         (lambda: FaceVerification("d", pairs="p", max_impostor_pairs=9), "leave out one of"),
         (lambda: FaceLimits(far=0.1 * 100), "FaceLimits.far: 10.0 is no rate; .* 0.1 % is 0.001"),
@@ -37,7 +41,7 @@ from pytest_kycquant.spec import as_recipe
         (lambda: Recipe("int8", percentile=99.9), "percentile: is used by one calibration method"),
         (
             lambda: Recipe("int8", calibration_method="percentile", percentile=10),
-            r"10 is not in \(50, 100\]",
+            r"10.0 is not in \(50, 100\]",
         ),
         (lambda: as_recipe("mixed"), "does not say which operators stay in FP32"),
         (lambda: KycModel("m", Preprocess((8, 8)), task="faces"), "KycModel.task: 'faces' is no"),
@@ -46,6 +50,36 @@ from pytest_kycquant.spec import as_recipe
 def test_refused(make: Callable[[], Any], message: str) -> None:
     with pytest.raises(SpecError, match=message):
         make()
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Preprocess(16), "Preprocess.size: 16 is no sequence"),
+        (lambda: Preprocess((8.5, 8)), "Preprocess.size: 8.5 is no whole number"),
+        (lambda: Preprocess((8, 8), mean="127"), "Preprocess.mean: '127' is no number"),
+        (lambda: FaceVerification("d", threshold="0.5"), "threshold: '0.5' is no number"),
+        (lambda: FaceLimits(far="low"), "FaceLimits.far: 'low' is no number"),
+        (lambda: FaceLimits(far=None), "FaceLimits.far: cannot be switched off"),
+        (lambda: Recipe("int8", op_types=5), "Recipe.op_types: 5 is no sequence"),
+        (lambda: Recipe("int8", keep_fp32=[5]), "Recipe.keep_fp32: 5 is no name"),
+    ],
+)
+def test_wrong_types_are_refused(make: Callable[[], Any], message: str) -> None:
+    with pytest.raises(SpecError, match=message):
+        make()
+
+
+def test_lists_and_numpy_numbers_become_plain() -> None:
+    spec = Preprocess([16, 16], mean=[127.5] * 3, scale=np.float32(0.5))
+    assert (spec.size, spec.mean) == ((16, 16), (127.5, 127.5, 127.5))
+    assert type(spec.scale) is float
+    task = FaceVerification("d", selection=np.float32(0.5), threshold=np.float32(0.25))
+    assert (type(task.selection), type(task.threshold)) == (float, float)
+    recipe = Recipe("int8", op_types=["Conv"], keep_fp32="first")
+    assert (recipe.op_types, recipe.keep_fp32) == (("Conv",), ("first",))
+    assert hash(KycModel("m", spec, task))
+    assert hash(recipe)
 
 
 def test_threshold_zero_is_a_threshold() -> None:

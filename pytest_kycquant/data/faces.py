@@ -34,6 +34,16 @@ class FaceSet:
     subjects: NDArray[np.int64]
     subject_names: tuple[str, ...]
 
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the images, their names and who is on them; independent of their order."""
+        labels = (self.subject_names[subject] for subject in self.subjects)
+        lines = sorted(
+            f"{name}\0{label}" for name, label in zip(self.images.names, labels, strict=True)
+        )
+        text = "\n".join([self.images.digest, *lines])
+        return hashlib.sha256(text.encode()).hexdigest()
+
     def subset(self, indices: NDArray[Any] | Sequence[int]) -> FaceSet:
         """Make the set of some of the images, by index or by boolean mask, in the order given.
 

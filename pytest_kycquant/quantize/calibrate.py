@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from onnxruntime import InferenceSession
 
-    from ..spec import CalibrationMethod
+    from ..recipe import CalibrationMethod
     from .preparation import PreparedModel
 
 DEFAULT_PERCENTILE = 99.99

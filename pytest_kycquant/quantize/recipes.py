@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from onnx import GraphProto
 
-    from ..spec import CalibrationMethod, Recipe
+    from ..recipe import CalibrationMethod, Recipe
     from .preparation import PreparedModel
 
 _NEEDS_REMEDY = "collect the ranges that calibration_of(recipe) names"
@@ -179,10 +179,11 @@ def _operator_types(graph: GraphProto, recipe: Recipe, where: str) -> tuple[str,
         return present
     if recipe.op_types is None:
         return dynamic_types() if recipe.precision == "int8-dynamic" else static_types()
-    if not set(present).intersection(recipe.op_types):
+    missing = [op_type for op_type in recipe.op_types if op_type not in present]
+    if missing or not recipe.op_types:
         raise QuantizationError(
             where,
-            f"the model has no operator of the types {', '.join(recipe.op_types) or '()'}",
+            f"the model has no operator of the types {', '.join(missing) or '()'}",
             f"choose op_types from {', '.join(present)}",
         )
     return recipe.op_types

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from onnx import ModelProto, NodeProto
 
-    from ..spec import Recipe
+    from ..recipe import Recipe
     from .preparation import PreparedModel
 
 Scalar = str | int | float | bool | None

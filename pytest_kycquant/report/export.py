@@ -29,7 +29,9 @@ def export(collected: Collected, folder: Path) -> list[str]:
         ship = gate.to_ship()
         stem = folder / _stem(collected, gate)
         target = stem.with_name(stem.name + ".onnx")
-        if ship.variant == "fp32":
+        if ship is None:
+            lines.append(f"exported: nothing for {gate.model}, not even FP32 passes")
+        elif ship.variant == "fp32":
             lines.append(f"exported: nothing for {gate.model}, keep FP32 ({gate.paths['fp32']})")
         else:
             content = Path(gate.paths[ship.variant]).read_bytes()

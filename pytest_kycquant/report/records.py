@@ -42,21 +42,18 @@ class Gate:
             key=lambda r: (r.variant != "fp32", order.index(r.verdict), -r.size, r.variant),
         )
 
-    def to_ship(self) -> VariantRecord:
-        """The smallest variant that passes; FP32 if there is none."""
-        passing = [
-            record
-            for record in self.rows()
-            if record.variant != "fp32" and record.verdict is Verdict.PASS
-        ]
-        return min(passing, key=lambda record: record.size, default=self.variants["fp32"])
+    def to_ship(self) -> VariantRecord | None:
+        """The smallest variant that passes, FP32 last; None if not even FP32 does."""
+        passing = [record for record in self.rows() if record.verdict is Verdict.PASS]
+        return min(passing, key=lambda r: (r.variant == "fp32", r.size), default=None)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
+        ship = self.to_ship()
         return {
             "model": self.model,
             "gate": self.name,
-            "ship": self.to_ship().variant,
+            "ship": ship.variant if ship else None,
             "golden": dict(self.golden),
             "variants": [record.as_dict() for record in self.rows()],
             "decisions": [dict(decision) for _, decision in sorted(self.decisions.items())],

@@ -13,6 +13,8 @@ _HEADERS = ("variant", "size", "latency", "FAR", "FRR", "cosine", "verdict")
 
 def lines(collected: Collected) -> Iterator[str]:
     """Yield the report of a run, a table for each model."""
+    if not collected.gates:
+        return
     environment = collected.environment
     kernels = "U8S8 saturates" if environment["u8s8_saturates"] else "U8S8 exact"
     features = ", ".join(environment["features"]) or "no known vector features"
@@ -22,8 +24,7 @@ def lines(collected: Collected) -> Iterator[str]:
         yield ""
         yield from _table(gate)
         yield from _reasons(gate)
-        ship = gate.to_ship()
-        yield f"ship: {ship.variant}{_advantage(ship)}"
+        yield f"ship: {_advice(gate.to_ship())}"
 
 
 def next_command(collected: Collected, failed: int) -> str:
@@ -76,6 +77,8 @@ def _interval(record: VariantRecord, gate: str, scale: float, form: str, unit: s
 
 def _reasons(gate: Gate) -> Iterator[str]:
     for requested, decision in sorted(gate.decisions.items()):
+        if decision["note"]:
+            yield f"{requested}: {decision['note']}"
         if decision["reasons"]:
             yield f"fallback of {requested}: {decision['ships']}, because"
             yield from (f"  {reason}" for reason in decision["reasons"])
@@ -92,9 +95,11 @@ def _reasons(gate: Gate) -> Iterator[str]:
         yield f"recipe of {', '.join(variants)}: {reason}"
 
 
-def _advantage(record: VariantRecord) -> str:
+def _advice(record: VariantRecord | None) -> str:
+    if record is None:
+        return "nothing that these gates can vouch for, not even FP32"
     if record.variant == "fp32":
-        return " (no quantized variant passes: keep FP32)"
+        return "fp32 (no quantized variant passes: keep FP32)"
     check = record.gates["latency"].checks[0] if "latency" in record.gates else None
     speed = f", {check.value:.2f} of its latency" if check and check.value is not None else ""
-    return f" ({record.size_ratio:.2f} of the size of FP32{speed})"
+    return f"{record.variant} ({record.size_ratio:.2f} of the size of FP32{speed})"

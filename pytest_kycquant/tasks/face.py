@@ -50,9 +50,9 @@ class FaceData:
     def digest(self) -> dict[str, Any]:
         """Plain values that change whenever evaluation or selection would."""
         return {
-            "evaluation": self.evaluation.images.digest,
+            "evaluation": self.evaluation.digest,
             "pairs": self.comparisons.digest,
-            "selection": self.selection.images.digest if self.selection else None,
+            "selection": self.selection.digest if self.selection else None,
         }
 
 

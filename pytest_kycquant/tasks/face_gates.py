@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -40,69 +40,96 @@ _COLLAPSE = (
 )
 
 
-@dataclass(frozen=True)
-class FaceComparison:
-    """A variant held against FP32 on the same images, at the same frozen threshold.
+@dataclass(frozen=True, eq=False)
+class Cell:
+    """One way to compare: who is enrolled with which model, and who is presented to which.
 
     Args:
-        baseline: FP32 embeddings.
-        variant: embeddings of the variant, of the same images.
+        gallery: (N, D) unit embeddings of the enrolled side.
+        probe: (N, D) unit embeddings of the presented side, of the same images.
         comparisons: which pairs to compare.
         threshold: accept iff score >= threshold.
     """
 
-    baseline: Embeddings
-    variant: Embeddings
+    gallery: NDArray[np.float32]
+    probe: NDArray[np.float32]
     comparisons: Comparisons
     threshold: float
 
     @cached_property
-    def fp32(self) -> NDArray[np.float32]:
-        """(N, D) unit embeddings of FP32."""
-        return _unit(self.baseline)
-
-    @cached_property
-    def unit(self) -> NDArray[np.float32]:
-        """(N, D) unit embeddings of the variant."""
-        return _unit(self.variant)
-
-    @cached_property
-    def fp32_errors(self) -> PairErrors:
-        """Errors of FP32."""
-        return errors_at(self.fp32, self.fp32, self.comparisons, self.threshold)
-
-    @cached_property
     def errors(self) -> PairErrors:
-        """Errors of the variant on both sides."""
-        return errors_at(self.unit, self.unit, self.comparisons, self.threshold)
-
-    @cached_property
-    def mixed_errors(self) -> PairErrors:
-        """Errors of an FP32 gallery against variant probes: stored templates outlive models."""
-        return errors_at(self.fp32, self.unit, self.comparisons, self.threshold)
+        """Comparisons that are decided wrongly."""
+        return errors_at(self.gallery, self.probe, self.comparisons, self.threshold)
 
     @cached_property
     def worst(self) -> Extremes:
-        """The most dangerous comparisons of the variant, the reference for design effects."""
-        return extremes(self.unit, self.unit, self.comparisons, RULE_OF_30)
+        """The most dangerous comparisons, the reference for design effects of few errors."""
+        return extremes(self.gallery, self.probe, self.comparisons, RULE_OF_30)
+
+    def wrong(self, *, genuine: bool) -> NDArray[np.int64]:
+        """Ids of the false rejects or of the false accepts."""
+        return self.errors.false_rejects if genuine else self.errors.false_accepts
+
+    def rate(self, *, genuine: bool, only: NDArray[np.int64] | None = None) -> Rate:
+        """FRR or FAR; or the rate of only some of these errors."""
+        ids = self.wrong(genuine=genuine) if only is None else only
+        reference = self.worst.genuine_ids if genuine else self.worst.impostor_ids
+        return error_rate(self.comparisons, ids, reference, genuine=genuine)
+
+
+@dataclass(frozen=True, eq=False)
+class Baseline:
+    """FP32 on some images: what every variant is held against.
+
+    Args:
+        embeddings: raw outputs of FP32.
+        comparisons: which pairs to compare.
+        threshold: accept iff score >= threshold.
+    """
+
+    embeddings: Embeddings
+    comparisons: Comparisons
+    threshold: float
+
+    @cached_property
+    def cell(self) -> Cell:
+        """FP32 on both sides."""
+        unit = _unit(self.embeddings)
+        return Cell(unit, unit, self.comparisons, self.threshold)
+
+
+@dataclass(frozen=True, eq=False)
+class FaceComparison:
+    """A variant held against FP32 on the same images, at the same frozen threshold."""
+
+    baseline: Baseline
+    variant: Embeddings
+
+    @cached_property
+    def cell(self) -> Cell:
+        """The variant on both sides."""
+        if self.variant is self.baseline.embeddings:
+            return self.baseline.cell
+        unit = _unit(self.variant)
+        return replace(self.baseline.cell, gallery=unit, probe=unit)
+
+    @cached_property
+    def stored(self) -> Cell:
+        """FP32 gallery against variant probes: stored templates outlive models."""
+        return replace(self.baseline.cell, probe=self.cell.probe)
 
     @cached_property
     def cosines(self) -> NDArray[np.float64]:
         """(N,) cosine of each embedding to its FP32 embedding; -1 where there is none."""
-        exact = self.fp32.astype(np.float64)
-        products: NDArray[np.float64] = np.einsum("ij,ij->i", exact, self.unit)
+        exact = self.baseline.cell.probe.astype(np.float64)
+        products: NDArray[np.float64] = np.einsum("ij,ij->i", exact, self.cell.probe)
         return np.nan_to_num(products, nan=-1.0)
-
-    def rate(self, ids: NDArray[np.int64], *, genuine: bool) -> Rate:
-        """Error rate of a set of wrongly decided pairs."""
-        reference = self.worst.genuine_ids if genuine else self.worst.impostor_ids
-        return error_rate(self.comparisons, ids, reference, genuine=genuine)
 
 
 def judge_finite(comparison: FaceComparison, names: Sequence[str]) -> GateResult:
     """No NaN or Inf in any output, and outputs that still depend on the image."""
     bad = [name for name, ok in zip(names, comparison.variant.finite, strict=True) if not ok]
-    spread = _spread(comparison.unit) / max(_spread(comparison.fp32), 1e-12)
+    spread = _spread(comparison.cell.probe) / max(_spread(comparison.baseline.cell.probe), 1e-12)
     checks = (
         _count("images with NaN or Inf", bad),
         _count("edge inputs with NaN or Inf", comparison.variant.broken_edges),
@@ -161,9 +188,9 @@ def judge_degradation(
 
 
 def drift_figures(comparison: FaceComparison) -> dict[str, float]:
-    """Figures for the report: drift of embeddings, their norms and their spread."""
+    """Figures for the report: cosines to FP32 and the ratio of norms."""
     norms = np.linalg.norm(comparison.variant.values.astype(np.float64), axis=1)
-    fp32_norms = np.linalg.norm(comparison.baseline.values.astype(np.float64), axis=1)
+    fp32_norms = np.linalg.norm(comparison.baseline.embeddings.values.astype(np.float64), axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):
         ratio = float(np.median(norms / fp32_norms))
     return {
@@ -177,11 +204,12 @@ def drift_figures(comparison: FaceComparison) -> dict[str, float]:
 def _judge_rate(
     comparison: FaceComparison, limit: float, name: str, *, genuine: bool
 ) -> GateResult:
-    cells = ((name, comparison.errors), (f"{name}, FP32 gallery", comparison.mixed_errors))
+    cells = [(name, comparison.cell)]
+    if comparison.cell is not comparison.baseline.cell:
+        cells.append((f"{name}, FP32 gallery", comparison.stored))
     checks = []
-    for label, errors in cells:
-        ids = errors.false_rejects if genuine else errors.false_accepts
-        found = comparison.rate(ids, genuine=genuine)
+    for label, cell in cells:
+        found = cell.rate(genuine=genuine)
         verdict = judge(found, limit)
         checks.append(
             Check(
@@ -226,11 +254,10 @@ def _wanting(found: Rate | Difference, limit: float) -> str:
 
 
 def _paired(comparison: FaceComparison, limit: float, *, genuine: bool) -> Check:
-    mine, theirs = comparison.errors, comparison.fp32_errors
-    wrong = mine.false_rejects if genuine else mine.false_accepts
-    wrong_fp32 = theirs.false_rejects if genuine else theirs.false_accepts
-    worse = comparison.rate(np.setdiff1d(wrong, wrong_fp32), genuine=genuine)
-    better = comparison.rate(np.setdiff1d(wrong_fp32, wrong), genuine=genuine)
+    mine, theirs = comparison.cell, comparison.baseline.cell
+    wrong, wrong_fp32 = mine.wrong(genuine=genuine), theirs.wrong(genuine=genuine)
+    worse = mine.rate(genuine=genuine, only=np.setdiff1d(wrong, wrong_fp32))
+    better = theirs.rate(genuine=genuine, only=np.setdiff1d(wrong_fp32, wrong))
     found = noninferiority(worse, better)
     verdict = judge_bounds(found.lower, found.upper, limit)
     if not found.supported:  # too few identities, or nobody knows which
@@ -252,7 +279,7 @@ def _paired(comparison: FaceComparison, limit: float, *, genuine: bool) -> Check
 
 
 def _mean_cosine(comparison: FaceComparison, limit: float) -> Check:
-    subjects = comparison.comparisons.subjects
+    subjects = comparison.cell.comparisons.subjects
     lower = mean_lower_bound(comparison.cosines, subjects)
     upper = -mean_lower_bound(-comparison.cosines, subjects)
     return Check(

@@ -1,0 +1,140 @@
+"""Recipes: how to derive a variant from the FP32 model."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from . import coerce
+from .errors import SpecError
+
+Precision = Literal["fp32", "fp16", "int8", "int8-dynamic", "mixed"]
+CalibrationMethod = Literal["minmax", "moving-average", "percentile", "entropy"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to derive a variant from the FP32 model.
+
+    A plain string such as ``"int8"`` stands for ``Recipe("int8")``, the default recipe, which
+    follows the CPU. Options that a precision does not have must stay at their default.
+
+    Args:
+        precision: "fp16", "int8" (static QDQ), "int8-dynamic" or "mixed" (static QDQ with some
+            operators kept in FP32).
+        name: label in test ids and in the table; defaults to the precision.
+        activation_type: "uint8", "int8", "uint16" or "int16" (static only).
+        weight_type: "int8", "uint8", "int16" or "uint16"; None chooses int8 for static and uint8
+            for dynamic quantization.
+        per_channel: one scale per output channel; None means True for static, False for dynamic.
+        reduce_range: quantize weights to 7 bits, which prevents the 16-bit saturation of CPUs
+            without VNNI; None decides by probing this CPU.
+        calibration_method: how activation ranges are estimated (static only): "minmax",
+            "moving-average" (mean over images of each image's extremes), "percentile", "entropy";
+            None means "moving-average".
+        percentile: share of values, in percent, inside the range for "percentile".
+        keep_fp32: operators that stay in FP32: names of nodes, operator types, "first", "last".
+        op_types: quantize only operators of these types; None means all that onnxruntime can.
+    """
+
+    precision: Precision
+    name: str = ""
+    activation_type: Literal["uint8", "int8", "uint16", "int16"] | None = None
+    weight_type: Literal["int8", "uint8", "int16", "uint16"] | None = None
+    per_channel: bool | None = None
+    reduce_range: bool | None = None
+    calibration_method: CalibrationMethod | None = None
+    percentile: float | None = None
+    keep_fp32: tuple[str, ...] = ()
+    op_types: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        coerce.choice("Recipe.precision", self.precision, get_args(Precision))
+        object.__setattr__(self, "name", self.name or self.precision)
+        plain: dict[str, object] = {"keep_fp32": coerce.names("Recipe.keep_fp32", self.keep_fp32)}
+        if self.op_types is not None:
+            plain["op_types"] = coerce.names("Recipe.op_types", self.op_types)
+        if self.percentile is not None:
+            remedy = "give a share in percent, such as 99.99"
+            plain["percentile"] = coerce.number("Recipe.percentile", self.percentile, remedy)
+        for option_name, value in plain.items():
+            object.__setattr__(self, option_name, value)
+        integer = ("int8", "uint8", "int16", "uint16")
+        coerce.choice("Recipe.activation_type", self.activation_type, (None, *integer))
+        coerce.choice("Recipe.weight_type", self.weight_type, (None, *integer))
+        coerce.choice(
+            "Recipe.calibration_method",
+            self.calibration_method,
+            (None, *get_args(CalibrationMethod)),
+        )
+        allowed = _OPTIONS[self.precision]
+        for option in dataclasses.fields(self):
+            if option.name in ("precision", "name") or option.name in allowed:
+                continue
+            if getattr(self, option.name) != option.default:
+                raise SpecError(
+                    f"Recipe({self.precision!r})",
+                    f"has no option {option.name!r}",
+                    f"its options are {', '.join(allowed) or 'none'}",
+                )
+        if self.precision == "mixed" and not self.keep_fp32:
+            raise SpecError(
+                "Recipe('mixed')",
+                "keep_fp32 is empty",
+                'name operators, operator types, "first" or "last", or use "int8"',
+            )
+        if self.percentile is not None:
+            if self.calibration_method != "percentile":
+                raise SpecError(
+                    "Recipe.percentile",
+                    "is used by one calibration method only",
+                    'add calibration_method="percentile"',
+                )
+            if not 50 < self.percentile <= 100:
+                raise SpecError(
+                    "Recipe.percentile",
+                    f"{self.percentile!r} is not in (50, 100]",
+                    "give a share in percent, such as 99.99",
+                )
+
+    @property
+    def is_static(self) -> bool:
+        """Whether the recipe needs calibration data."""
+        return self.precision in ("int8", "mixed")
+
+
+_STATIC = (
+    "activation_type",
+    "weight_type",
+    "per_channel",
+    "reduce_range",
+    "calibration_method",
+    "percentile",
+    "keep_fp32",
+    "op_types",
+)
+_OPTIONS: dict[str, tuple[str, ...]] = {
+    "fp32": (),
+    "fp16": ("keep_fp32",),
+    "int8": _STATIC,
+    "mixed": _STATIC,
+    "int8-dynamic": ("weight_type", "per_channel", "reduce_range", "keep_fp32", "op_types"),
+}
+
+
+def as_recipe(precision: str | Recipe) -> Recipe:
+    """Turn an entry of ``precisions`` into a recipe."""
+    if isinstance(precision, Recipe):
+        return precision
+    if precision == "mixed":
+        raise SpecError(
+            "precisions",
+            '"mixed" does not say which operators stay in FP32',
+            'use Recipe("mixed", keep_fp32=...), or fallback = "mixed" to search them',
+        )
+    coerce.choice("precisions", precision, [p for p in get_args(Precision) if p != "mixed"])
+    return Recipe(precision)  # type: ignore[arg-type]
+
+
+FP32 = Recipe("fp32")
