@@ -84,7 +84,7 @@ def test_eight_bits_run_as_integers(tmp_path):
 
 def test_only_the_types_asked_for_are_quantized(tmp_path):
     variant = make(ready(tmp_path), Recipe("int8", op_types=("Gemm", "Add")))
-    assert variant.quantized == {"Gemm": 1}
+    assert variant.quantized == {"Add": 1, "Gemm": 1}
     assert variant.resolved["op_types"] == "Gemm, Add"
 
 
