@@ -89,8 +89,10 @@ class Cache:
         """
         key = digest_of([code_digest(), self._environment, kind, depends_on])
         path = self.root / kind / key[:32]
+        if self._known(path):
+            return path
         if self._whole(path):
-            self.reused |= {path} - self.built
+            self.reused.add(path)
             return path
         with self._writable(), self.lock(f"{kind}-{key[:32]}"):
             if self._whole(path):  # another process built it while this one waited
@@ -164,6 +166,10 @@ class Cache:
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
             raise
+
+    def _known(self, path: Path) -> bool:
+        """Whether this process has checked the digests of a (perhaps large) entry before."""
+        return path in self.reused | self.built and (path / _MANIFEST).exists()
 
     @staticmethod
     def _whole(path: Path) -> bool:

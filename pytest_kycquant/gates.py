@@ -250,6 +250,10 @@ def _recipes(given: Any, where: str) -> tuple[Recipe, ...]:
     if not names or len(set(names)) != len(names):
         raise SpecError(where, f"precisions {names} are empty or not distinct", remedy)
     for recipe in recipes:
+        if recipe.precision == "fp32":
+            raise SpecError(
+                where, "fp32 is no precision to gate", "leave it out: it is the baseline"
+            )
         # Labels that the report gives itself: the baseline, the fallbacks.
         reserved = recipe.name in ("fp32", "fp16") and recipe != as_recipe(recipe.name)
         if reserved or ">" in recipe.name:

@@ -50,6 +50,7 @@ def test_quantize_needs_no_golden_precision(quantize):
         ("model=MODEL, precisions=('mixed',)", "*does not say which operators stay in FP32; *"),
         ("model=MODEL, precisions=()", "precisions [[][]] are empty or not distinct; *"),
         ("model=MODEL, precisions=('int8', 'int8')", "*are empty or not distinct; *"),
+        ("model=MODEL, precisions=('fp32',)", "fp32 is no precision to gate; leave it out: *"),
         ("model=MODEL, precisions=5", "precisions: 5 is no sequence; *"),
         ("model=MODEL, precisions=(Recipe('int8', name='fp32'),)", "*'fp32' stands for something*"),
         ("model=MODEL, precisions=(Recipe('int8', name='a>b'),)", "*'a>b' stands for something*"),
