@@ -13,14 +13,12 @@ import pytest
 import scipy.special  # noqa: F401
 from onnxruntime import quantization, transformers  # noqa: F401
 from PIL import Image  # noqa: F401
-from population import write_project
+from population import Run, write_project
 
 import pytest_kycquant.evaluation
 import pytest_kycquant.fallback  # noqa: F401
 
 pytest_plugins = ["pytester"]
-
-Run = Callable[..., pytest.RunResult]
 
 
 @pytest.fixture(autouse=True)

@@ -6,14 +6,17 @@ random projection, so genuine pairs score high and impostor pairs near zero. Eve
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import onnx
+import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
+Run = Callable[..., pytest.RunResult]  # of the fixture `run`
 SIZE = 16
 WIDTH = 24
 EMBEDDING = 96

@@ -6,10 +6,9 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from conftest import Run
 from onnx import numpy_helper
 from PIL import Image
-from population import embedder, people, write_folders
+from population import Run, embedder, people, write_folders
 
 
 def model_of(root: Path) -> Path:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import onnxruntime
 import pytest
-from conftest import Run
+from population import Run
 
 
 def test_fallback_is_exported(

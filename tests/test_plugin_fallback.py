@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import pytest
-from conftest import Run
+from population import Run
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import pytest
-from conftest import Run
+from population import Run
 
 
 def test_every_gate_for_every_precision(project: Callable[..., None], run: Run) -> None:

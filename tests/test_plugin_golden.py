@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from conftest import Run
-from population import embedder, write_npz
+from population import Run, embedder, write_npz
 
 from pytest_kycquant.cache import digest_of
 

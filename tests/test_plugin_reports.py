@@ -5,7 +5,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Callable
 
 import pytest
-from conftest import Run
+from population import Run
 
 
 def test_json_report(project: Callable[..., None], run: Run, pytester: pytest.Pytester) -> None:

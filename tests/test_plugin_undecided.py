@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import pytest
-from conftest import Run
+from population import Run
 
 FEW = {"identities": 110}  # 110 genuine pairs cannot show an increase of FRR below one point
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 
 import pytest
-from conftest import Run
+from population import Run
 
 
 def test_report_is_written(
