@@ -314,8 +314,8 @@ class FaceBench(ModelBench):
             file = self.workbench.run_file(f"{name}.json")
             if file.exists():
                 return latencies.Latency(**json.loads(file.read_text(encoding="utf-8")))
-            tensors = [t for _, t in face.tensors(self.probes, self.model.preprocess)]
-            runs = [_runner(v.path, tensors[0]) for v in (self.fp32, self.fp32, variant)]
+            _, tensor = next(face.tensors(self.probes, self.model.preprocess))
+            runs = [_runner(v.path, tensor) for v in (self.fp32, self.fp32, variant)]
             task = f"{self.model.name}: measuring latency of {variant.recipe.name}"
             exclusive = cache.machine(exclusive=True)
             with self.workbench.progress.stage(task, 0, exclusive):
