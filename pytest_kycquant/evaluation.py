@@ -308,18 +308,20 @@ class FaceBench(ModelBench):
     def _latency(self, variant: Variant) -> latencies.Latency:
         """Latency beside FP32, measured once a run, with the machine to itself."""
         limit = self.limits.latency_ratio
-        name = f"latency-{digest_of([self.fp32.sha256, variant.sha256, limit])[:32]}"
+        percentile = self.limits.latency_ms is not None
+        key = [self.fp32.sha256, variant.sha256, limit, percentile]
+        name = f"latency-{digest_of(key)[:32]}"
         cache = self.workbench.cache
         with cache.lock(name):
             file = self.workbench.run_file(f"{name}.json")
             if file.exists():
                 return latencies.Latency(**json.loads(file.read_text(encoding="utf-8")))
             _, tensor = next(face.tensors(self.probes, self.model.preprocess))
-            runs = [_runner(v.path, tensor) for v in (self.fp32, self.fp32, variant)]
+            fp32, again, run = (_runner(v, tensor) for v in (self.fp32, self.fp32, variant))
             task = f"{self.model.name}: measuring latency of {variant.recipe.name}"
             exclusive = cache.machine(exclusive=True)
             with self.workbench.progress.stage(task, 0, exclusive):
-                found = latencies.measure(runs[0], runs[1], runs[2], limit)
+                found = latencies.measure(fp32, again, run, limit, percentile=percentile)
             partial = file.with_suffix(".partial")
             partial.write_text(json.dumps(found.as_dict()), encoding="utf-8")
             partial.replace(file)
@@ -362,8 +364,8 @@ class FaceBench(ModelBench):
         )
 
 
-def _runner(path: Path, tensor: Any) -> latencies.Run:
-    session = open_session(path)
+def _runner(variant: Variant, tensor: Any) -> latencies.Run:
+    session = open_session(variant.path)
     feed = {session.get_inputs()[0].name: tensor}
     return lambda: session.run(None, feed)
 

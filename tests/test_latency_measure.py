@@ -86,8 +86,17 @@ def test_clock_that_stands_still() -> None:
         measure(lambda: None, lambda: None, lambda: None, 1.05, clock=lambda: 0)
 
 
-def test_absolute_limit_fails() -> None:
+def test_absolute_limit_is_undecided_without_a_bound() -> None:
     latency = Machine().measure(0.5)
+    assert latency.wall_p95_upper_ms is None
+    result = judge(latency, FaceLimits(latency_ms=1e9))
+    assert [check.verdict for check in result.checks] == [Verdict.PASS, Verdict.INCONCLUSIVE]
+
+
+def test_absolute_limit_fails() -> None:
+    machine = Machine()
+    fp32, variant = machine.run(5.0), machine.run(2.5)
+    latency = measure(fp32, fp32, variant, 1.05, percentile=True, clock=machine.clock)
     result = judge(latency, FaceLimits(latency_ms=1e-9))
     assert [check.verdict for check in result.checks] == [Verdict.PASS, Verdict.FAIL]
 
@@ -107,5 +116,8 @@ def test_percentile_is_of_single_runs() -> None:
         step()
         run()
 
-    latency = measure(step, machine.run(0.02), timed, 1000.0, clock=machine.clock)
+    latency = measure(step, machine.run(0.02), timed, 1000.0, percentile=True, clock=machine.clock)
+    assert latency.rounds == LOOKS[1]
+    assert latency.wall_p95_upper_ms is not None
+    assert latency.wall_p95_upper_ms >= latency.wall_p95_ms
     assert latency.wall_p95_ms > 2.0
