@@ -57,9 +57,21 @@ class Check:
         return cls(**{**values, "verdict": Verdict(values["verdict"])})
 
 
+_UNDECIDED = {
+    "rate": "More people decide; or widen the budget knowingly, in FaceLimits.",
+    "latency": "This machine is too noisy to decide now; try again when it is idle.",
+}
+
+
 @dataclass(frozen=True)
 class GateResult:
-    """Outcome of one gate on one variant: every check must hold."""
+    """Outcome of one gate on one variant: every check must hold.
+
+    Args:
+        gate: "finite", "far", "frr", "degradation", "latency" or "size".
+        checks: what was held against a limit.
+        remedy: what to do about a failure.
+    """
 
     gate: str
     checks: tuple[Check, ...]
@@ -82,11 +94,13 @@ class GateResult:
         return next(c for c in self.checks if c.verdict is self.verdict)
 
     def describe(self) -> str:
-        """Every check on a line, worst first, then the remedy."""
+        """Every check on a line, worst first, then what to do."""
         order = [Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.PASS]
         lines = [c.describe() for c in sorted(self.checks, key=lambda c: order.index(c.verdict))]
-        if self.remedy and self.verdict is not Verdict.PASS:
+        if self.remedy and self.verdict is Verdict.FAIL:
             lines.append(self.remedy)
+        if self.verdict is Verdict.INCONCLUSIVE:
+            lines.append(_UNDECIDED["latency" if self.gate == "latency" else "rate"])
         return "\n".join(lines)
 
     def as_dict(self) -> dict[str, Any]:

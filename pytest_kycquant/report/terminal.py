@@ -76,12 +76,15 @@ def _interval(record: VariantRecord, gate: str, scale: float, form: str, unit: s
 
 
 def _reasons(gate: Gate) -> Iterator[str]:
+    notes: dict[str, list[str]] = {}
     for requested, decision in sorted(gate.decisions.items()):
         if decision["note"]:
-            yield f"{requested}: {decision['note']}"
+            notes.setdefault(decision["note"], []).append(requested)
         if decision["reasons"]:
             yield f"fallback of {requested}: {decision['ships']}, because"
             yield from (f"  {reason}" for reason in decision["reasons"])
+    for note, requests in notes.items():
+        yield f"{', '.join(requests)}: {note}"
     recipes: dict[str, list[str]] = {}
     for record in gate.rows():
         if "reduce_range" in record.options:
