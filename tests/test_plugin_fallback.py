@@ -28,6 +28,7 @@ def test_mixed_precision_rescues(fragile: Callable[..., None], run: Run) -> None
             "int8>mixed * PASS",
             "fallback of int8: int8>mixed, because",
             "  int8 does not pass degradation: FAIL *",
+            "int8>mixed keeps 2 in FP32: third, second",
             "ship: int8>mixed *",
             "next: ship the fallback, or pytest --kycquant-strict *",
         ]

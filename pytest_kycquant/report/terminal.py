@@ -89,6 +89,9 @@ def _reasons(gate: Gate) -> Iterator[str]:
     for record in gate.rows():
         if "reduce_range" in record.options:
             recipes.setdefault(record.options["reason"], []).append(record.variant)
+        if record.options.get("keep_fp32"):
+            kept = record.options["keep_fp32"].split(", ")
+            yield f"{record.variant} keeps {len(kept)} in FP32: {', '.join(kept)}"
         for note in record.notes:
             yield f"note on {record.variant}: {note}"
         for result in record.gates.values():
