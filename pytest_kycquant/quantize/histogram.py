@@ -42,8 +42,10 @@ class Histogram:
             return
         self._grow(math.frexp(largest)[1])
         assert self._exponent is not None
-        # In float64: the product of tiny numbers must not become zero and change its side.
-        scaled = np.floor(values.ravel() * np.float64(2.0**-self._exponent * _SIDE))
+        # In float64 (which numpy 1 would not choose): the product of tiny numbers must not become
+        # zero and change its side.
+        scale = 2.0**-self._exponent * _SIDE
+        scaled = np.floor(np.multiply(values.ravel(), scale, dtype=np.float64))
         index = scaled.astype(np.int32) + _SIDE
         self.counts += np.bincount(index, minlength=2 * _SIDE)
 
