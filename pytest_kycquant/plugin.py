@@ -109,7 +109,7 @@ class _Summary:
         """Collect the figures that came with a report."""
         payload = getattr(report, "kycquant", None)
         if payload is not None:
-            self._session.collected.add(payload)
+            self._session.collected.add(payload, failed=report.failed)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:

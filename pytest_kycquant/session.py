@@ -196,6 +196,7 @@ class GateRun:
             "decision": decision.as_dict(),
             "paths": {row.variant: str(bench.path_of(row)) for row in rows},
             "golden": asdict(golden),
+            "tested": record.variant,
             "fallback": record.variant if decision.fell_back else "",
         }
         item.user_properties.extend(_properties(decision))

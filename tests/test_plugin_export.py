@@ -34,3 +34,25 @@ def test_nothing_is_exported_when_nothing_passes(
     result = run("--kycquant-export=ship")
     result.stdout.fnmatch_lines(["exported: nothing for face, keep FP32 (*models/face.onnx)"])
     assert [path.name for path in (pytester.path / "ship").iterdir()] == ["face.json"]
+
+
+def test_variant_that_fails_a_rule_of_ones_own_does_not_ship(
+    project: Callable[..., None], run: Run, pytester: pytest.Pytester
+) -> None:
+    project(precisions='"fp16", "int8"')
+    gate = pytester.path / "test_gate.py"
+    gate.write_text(
+        gate.read_text()
+        + "\n    def test_rule(self, candidate):\n        assert candidate.variant != 'int8'\n"
+    )
+    result = run("--kycquant-export=ship")
+    result.assert_outcomes(passed=13, failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "int8 passes all gates, but a test of your own failed on it",
+            "ship: fp16 (*",
+            "exported: *ship/face.onnx (fp16)",
+        ]
+    )
+    evidence = json.loads((pytester.path / "ship" / "face.json").read_text())
+    assert (evidence["ship"], evidence["rejected"]) == ("fp16", ["int8"])

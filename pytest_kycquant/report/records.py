@@ -25,6 +25,7 @@ class Gate:
         decisions: what ships, by requested precision.
         paths: where each variant's file lies, by label.
         golden: the FP32 baseline.
+        rejected: labels of the variants on which a test failed, be it one of the user's own.
     """
 
     model: str
@@ -33,6 +34,7 @@ class Gate:
     decisions: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     paths: dict[str, str] = field(default_factory=dict)
     golden: Mapping[str, Any] = field(default_factory=dict)
+    rejected: set[str] = field(default_factory=set)
 
     def rows(self) -> list[VariantRecord]:
         """FP32 first as the yardstick, then worst first, then largest first."""
@@ -43,8 +45,12 @@ class Gate:
         )
 
     def to_ship(self) -> VariantRecord | None:
-        """The smallest variant that passes, FP32 last; None if not even FP32 does."""
-        passing = [record for record in self.rows() if record.verdict is Verdict.PASS]
+        """The smallest variant that passes everything, FP32 last; None if not even FP32 does."""
+        passing = [
+            record
+            for record in self.rows()
+            if record.verdict is Verdict.PASS and record.variant not in self.rejected
+        ]
         return min(passing, key=lambda r: (r.variant == "fp32", r.size), default=None)
 
     def as_dict(self) -> dict[str, Any]:
@@ -55,6 +61,7 @@ class Gate:
             "gate": self.name,
             "ship": ship.variant if ship else None,
             "golden": dict(self.golden),
+            "rejected": sorted(self.rejected),
             "variants": [record.as_dict() for record in self.rows()],
             "decisions": [dict(decision) for _, decision in sorted(self.decisions.items())],
         }
@@ -74,8 +81,8 @@ class Collected:
     by_key: dict[str, Gate] = field(default_factory=dict)
     cache: dict[str, tuple[int, int]] = field(default_factory=dict)
 
-    def add(self, payload: str) -> None:
-        """Merge what one test sent along with its report."""
+    def add(self, payload: str, *, failed: bool = False) -> None:
+        """Merge what one test sent along with its report, and whether the test failed."""
         values = json.loads(payload)
         self.environment = values["environment"]
         reused, built = values["cache"]
@@ -88,6 +95,8 @@ class Collected:
         gate.decisions[decision["requested"]] = decision
         gate.paths |= values["paths"]
         gate.golden = values["golden"]
+        if failed:
+            gate.rejected.add(values["tested"])
 
     @property
     def gates(self) -> list[Gate]:

@@ -89,6 +89,8 @@ def _reasons(gate: Gate) -> Iterator[str]:
     for record in gate.rows():
         if "reduce_range" in record.options:
             recipes.setdefault(record.options["reason"], []).append(record.variant)
+        if record.variant in gate.rejected and record.verdict is Verdict.PASS:
+            yield f"{record.variant} passes all gates, but a test of your own failed on it"
         if record.options.get("keep_fp32"):
             kept = record.options["keep_fp32"].split(", ")
             yield f"{record.variant} keeps {len(kept)} in FP32: {', '.join(kept)}"

@@ -226,6 +226,7 @@ def _judge_rate(
     return GateResult(
         name.lower(),
         tuple(checks),
+        "Keep the operators that harm most in FP32 (fallback = 'mixed') or try another recipe. "
         "FP32 gallery: enrolled with the FP32 model, presented to this variant.",
     )
 
