@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,9 @@ _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 _EIGHT_BIT_MODES = frozenset(
     {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"},
 )
+# Tag and values of EXIF 2.32, section 4.6.4: rows and columns are swapped from 5 on.
+_EXIF_ORIENTATION = 0x0112
+_EXIF_TURNED = (5, 6, 7, 8)
 _REPLACE = "replace it by an intact image or remove it from the data"
 
 
@@ -48,6 +52,25 @@ def decode(content: bytes, where: str) -> NDArray[np.uint8]:
             animation or several pages; so large that Pillow suspects a decompression bomb;
             damaged metadata, which may hide the orientation.
     """
+    with _opened(content, where) as image:
+        return _rgb(image)
+
+
+def image_size(content: bytes, where: str) -> tuple[int, int]:
+    """Read (height, width) from the header of an image file, as `decode` would orient it.
+
+    Raises:
+        DataError: as `decode`, as far as the header tells.
+    """
+    with _opened(content, where) as image:
+        width, height = image.size
+        turned = image.getexif().get(_EXIF_ORIENTATION, 1) in _EXIF_TURNED
+        return (width, height) if turned else (height, width)
+
+
+@contextlib.contextmanager
+def _opened(content: bytes, where: str) -> Iterator[Any]:
+    """Open an image strictly; whatever its decoder raises meanwhile becomes a `DataError`."""
     from PIL import Image, ImageFile, UnidentifiedImageError
 
     if not content:
@@ -62,7 +85,7 @@ def decode(content: bytes, where: str) -> NDArray[np.uint8]:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
                 _check(image, content, where)
-                return _rgb(image)
+                yield image
     except DataError:
         raise
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
@@ -213,6 +236,21 @@ class ImageSet:
         if "digests" in self.__dict__ and _sha256(content) != self.digests[index]:
             raise DataError(self.where(index), "changed while it was in use", "run again")
         return decode(content, self.where(index))
+
+    @cached_property
+    def sizes(self) -> tuple[tuple[int, int], ...]:
+        """(height, width) of each image in pixels; files are not decoded for it.
+
+        Raises:
+            DataError: as `image_size`.
+        """
+        if isinstance(self._source, np.ndarray):
+            height, width = self._source.shape[1:3]
+            return ((height, width),) * len(self)
+        return tuple(
+            image_size(read_file(path), self.where(index))
+            for index, path in enumerate(self._source)
+        )
 
     @cached_property
     def digests(self) -> tuple[str, ...]:
