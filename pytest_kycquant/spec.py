@@ -49,8 +49,9 @@ class Preprocess:
         scale: multiplied afterwards; one number, or one per channel in `channels` order.
         channels: order of the colour channels that the model was trained with.
         layout: "NCHW" or "NHWC".
-        resize: "bilinear" resizes images of another size (Pillow, antialiased); "none" refuses
-            them, for data that must already be aligned.
+        resize: "bilinear" stretches images of another size (Pillow, antialiased); "letterbox"
+            keeps their aspect ratio and pads with grey (114), as YOLO models want it; "none"
+            refuses them, for data that must already be aligned.
     """
 
     size: tuple[int, int]
@@ -58,7 +59,7 @@ class Preprocess:
     scale: float | tuple[float, ...] = 1.0
     channels: Literal["RGB", "BGR", "GRAY"] = "RGB"
     layout: Literal["NCHW", "NHWC"] = "NCHW"
-    resize: Literal["bilinear", "none"] = "bilinear"
+    resize: Literal["bilinear", "letterbox", "none"] = "bilinear"
 
     def __post_init__(self) -> None:
         remedy = "give (height, width) as two positive integers, such as (112, 112)"
@@ -69,7 +70,7 @@ class Preprocess:
         object.__setattr__(self, "size", sides)
         coerce.choice("Preprocess.channels", self.channels, ("RGB", "BGR", "GRAY"))
         coerce.choice("Preprocess.layout", self.layout, ("NCHW", "NHWC"))
-        coerce.choice("Preprocess.resize", self.resize, ("bilinear", "none"))
+        coerce.choice("Preprocess.resize", self.resize, ("bilinear", "letterbox", "none"))
         for name, value in (("mean", self.mean), ("scale", self.scale)):
             object.__setattr__(self, name, self._per_channel(f"Preprocess.{name}", value))
         if 0 in (self.scale if isinstance(self.scale, tuple) else (self.scale,)):

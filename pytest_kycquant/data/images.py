@@ -15,6 +15,7 @@ import numpy as np
 
 from ..errors import DataError
 from .files import read_file, relative_name
+from .placement import LETTERBOX_GREY, Placement, place
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -128,10 +129,7 @@ def preprocess(image: NDArray[np.uint8], spec: Preprocess, where: str) -> NDArra
                 f"not {width} x {height}",
                 'align it to that size or set Preprocess(resize="bilinear")',
             )
-        from PIL import Image
-
-        resized = Image.fromarray(pixels).resize((width, height), Image.Resampling.BILINEAR)
-        pixels = np.asarray(resized)
+        pixels = _placed(pixels, place(image.shape[:2], spec), spec.size)
     if spec.channels == "GRAY":
         pixels = pixels[..., np.newaxis]
     elif spec.channels == "BGR":
@@ -319,6 +317,21 @@ def _rgb(image: Any) -> NDArray[np.uint8]:
         # Straight to RGB, Pillow warns about palettes with transparency.
         image = image.convert("RGBA")
     return np.array(image.convert("RGB"), dtype=np.uint8)
+
+
+def _placed(
+    pixels: NDArray[np.uint8], where: Placement, size: tuple[int, int]
+) -> NDArray[np.uint8]:
+    """Resize (Pillow, antialiased) and pad to `size`, (height, width) of the input."""
+    from PIL import Image
+
+    height, width = where.size
+    resized = Image.fromarray(pixels).resize((width, height), Image.Resampling.BILINEAR)
+    if where.size == size:
+        return np.asarray(resized)
+    canvas = np.full((*size, *pixels.shape[2:]), LETTERBOX_GREY, np.uint8)
+    canvas[where.top : where.top + height, where.left : where.left + width] = resized
+    return canvas
 
 
 def _luma(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
