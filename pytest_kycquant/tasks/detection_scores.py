@@ -1,0 +1,418 @@
+"""From detections to what they are worth: matches, misses, average precision, agreement.
+
+The definitions are those of COCO (Lin et al., arXiv 1405.0312, and its detection evaluation):
+matching by descending score, average precision interpolated at 101 recalls, at most 100 detections
+of a class in an image, objects of every area. The tests hold the figures against pycocotools.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import DataError
+from ..scoring import RULE_OF_30
+from ..statistics import Counts, Rate, rate, small_sample_floor
+from .detection_decode import FLOOR, overlaps
+
+if TYPE_CHECKING:
+    from ..data.detections import DetectionSet
+
+IOUS = np.linspace(0.5, 0.95, 10)  # of COCO's mAP; the first is the one that decides on a miss
+_RECALLS = np.linspace(0.0, 1.0, 101)
+_PER_CLASS = 100
+_GROUPS = 200  # of images that a jackknife leaves out: more say no more and take longer
+_NEVER = -1.0  # the score of an object that no detection matches
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """What a model found in N images.
+
+    Args:
+        boxes: corners x1, y1, x2, y2 in pixels of the image; shape (D, 4), float64.
+        scores: confidence; shape (D,), float64.
+        classes: index of the class; shape (D,), int64.
+        image_index: image of each detection, ascending, best first within it; shape (D,), int64.
+        finite: whether all outputs for an image were finite; shape (N,), bool.
+        broken_edges: names of the edge inputs that gave NaN or Inf.
+    """
+
+    boxes: NDArray[np.float64]
+    scores: NDArray[np.float64]
+    classes: NDArray[np.int64]
+    image_index: NDArray[np.int64]
+    finite: NDArray[np.bool_]
+    broken_edges: tuple[str, ...] = ()
+
+    def save(self, path: Path) -> None:
+        """Write without pickle."""
+        np.savez(
+            path,
+            boxes=self.boxes,
+            scores=self.scores,
+            classes=self.classes,
+            image_index=self.image_index,
+            finite=self.finite,
+            broken_edges=np.asarray(self.broken_edges, "U16"),
+        )
+
+    @classmethod
+    def read(cls, path: Path) -> Predictions:
+        """Inverse of `save`."""
+        with np.load(path, allow_pickle=False) as stored:
+            arrays = {field.name: stored[field.name] for field in dataclasses.fields(cls)}
+        edges = tuple(str(name) for name in arrays.pop("broken_edges"))
+        return cls(**arrays, broken_edges=edges)
+
+    def above(self, confidence: float) -> Predictions:
+        """The detections whose score is at least `confidence`."""
+        kept = self.scores >= confidence
+        return dataclasses.replace(
+            self,
+            boxes=self.boxes[kept],
+            scores=self.scores[kept],
+            classes=self.classes[kept],
+            image_index=self.image_index[kept],
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Matching:
+    """Detections held against the objects that are there.
+
+    Args:
+        predictions: D detections.
+        truth: B objects in N images.
+    """
+
+    predictions: Predictions
+    truth: DetectionSet
+
+    @cached_property
+    def matched(self) -> NDArray[np.int64]:
+        """Object that each detection is, at each of `IOUS`; -1 if none; shape (10, D), int64.
+
+        By descending score each detection takes the object of its class in its image that it
+        overlaps most and that no better detection took; failing that, a crowd, which any number
+        of them may take.
+        """
+        found, truth = self.predictions, self.truth
+        matched = np.full((len(IOUS), len(found.scores)), -1, np.int64)
+        classes = len(truth.class_names)
+        of_truth = truth.image_index * classes + truth.classes
+        order = np.argsort(of_truth, kind="stable")
+        keys = of_truth[order]
+        for members in self._groups:
+            first = int(members[0])
+            key = found.image_index[first] * classes + found.classes[first]
+            low, high = np.searchsorted(keys, [key, key + 1])
+            objects = order[low:high]
+            if len(objects):
+                crowd = truth.crowd[objects]
+                shares = overlaps(found.boxes[members], truth.boxes[objects], crowd)
+                local = _match(shares, crowd)
+                matched[:, members] = np.where(local >= 0, objects[local], -1)
+        return matched
+
+    @cached_property
+    def ignored(self) -> NDArray[np.bool_]:
+        """Whether a detection is neither right nor wrong, at each of `IOUS`; shape (10, D), bool.
+
+        It matches a crowd, or there are 100 better ones of its class in its image.
+        """
+        ignored = np.zeros(self.matched.shape, np.bool_)
+        ignored[self.matched >= 0] = self.truth.crowd[self.matched[self.matched >= 0]]
+        ignored |= ~np.isin(np.arange(ignored.shape[1]), np.concatenate([*self._groups, []]))
+        return ignored
+
+    @cached_property
+    def acquired(self) -> NDArray[np.float64]:
+        """Score with which each object is found at IoU .5, -1 if it never is; shape (B,), float64.
+
+        At any confidence the objects that are found are those with at least this score: matching
+        goes by descending score, so detections below cannot change who takes what above.
+        """
+        scores = np.full(len(self.truth.boxes), _NEVER)
+        hit = self.matched[0] >= 0
+        scores[self.matched[0][hit]] = self.predictions.scores[hit]
+        return scores
+
+    def missed(self, confidence: float, which: int | None = None) -> NDArray[np.bool_]:
+        """Objects (no crowds, of class `which`) not found at `confidence`; shape (B,), bool."""
+        return (self.acquired < confidence) & self._counted(which)
+
+    def miss_rate(
+        self, confidence: float, which: int | None = None, *, only: NDArray[np.bool_] | None = None
+    ) -> Rate:
+        """Share of the objects of a class that are missed; or of only some of these misses.
+
+        The objects of an image share its light, pose and camera, so the image is the subject of
+        the design effect.
+        """
+        counted = self._counted(which)
+        hardest = np.argsort(np.where(counted, self.acquired, np.inf), kind="stable")
+        reference = np.zeros(len(counted), np.bool_)
+        reference[hardest[: min(RULE_OF_30, int(counted.sum()))]] = True
+        wrong = self.missed(confidence, which) if only is None else only
+        return clustered_rate(wrong, counted, self.truth.image_index, reference)
+
+    def false_positives(self, confidence: float) -> int:
+        """Number of detections at `confidence` that are no object at IoU .5."""
+        wrong = (self.matched[0] < 0) & ~self.ignored[0]
+        return int((wrong & (self.predictions.scores >= confidence)).sum())
+
+    @cached_property
+    def average_precisions(self) -> NDArray[np.float64]:
+        """Average precision over the classes (mAP) at each of `IOUS`; shape (10,), float64."""
+        return self._mean_precisions(None)
+
+    @cached_property
+    def leave_out(self) -> NDArray[np.float64]:
+        """`average_precisions` without each group of images; shape (G, 10), float64.
+
+        With up to 200 images each is a group of its own; else groups are neighbours by name,
+        which are taken on one day or by one camera more often than not.
+        """
+        return np.stack([self._mean_precisions(g) for g in range(int(self._group_of.max()) + 1)])
+
+    @cached_property
+    def _group_of(self) -> NDArray[np.int64]:
+        """Group of each image for the jackknife, shape (N,)."""
+        count = len(self.truth.images)
+        return np.arange(count) * min(count, _GROUPS) // count
+
+    @cached_property
+    def _groups(self) -> list[NDArray[np.int64]]:
+        """Indices of the best 100 detections of each class in each image, best first."""
+        found = self.predictions
+        order = np.lexsort((-found.scores, found.classes, found.image_index))
+        keys = np.stack([found.image_index[order], found.classes[order]])
+        starts = np.flatnonzero(np.any(np.diff(keys, axis=1) != 0, axis=0)) + 1
+        return [part[:_PER_CLASS] for part in np.split(order, starts) if len(part)]
+
+    @cached_property
+    def _rankings(self) -> list[_Ranking]:
+        """For each class its detections by descending score."""
+        found, truth = self.predictions, self.truth
+        order = np.argsort(-found.scores, kind="stable")
+        rankings = []
+        for which in range(len(truth.class_names)):
+            mine = order[found.classes[order] == which]
+            hits = (self.matched[:, mine] >= 0) & ~self.ignored[:, mine]
+            wrong = (self.matched[:, mine] < 0) & ~self.ignored[:, mine]
+            # Behind the last hit only recalls follow that are never reached.
+            end = int(np.flatnonzero(hits.any(axis=0)).max(initial=-1)) + 1
+            objects = truth.image_index[self._counted(which)]
+            rankings.append(
+                _Ranking(
+                    hits[:, :end],
+                    wrong[:, :end],
+                    self._group_of[found.image_index[mine[:end]]],
+                    self._group_of[objects],
+                )
+            )
+        return rankings
+
+    def _mean_precisions(self, without: int | None) -> NDArray[np.float64]:
+        values = [
+            ranking.precisions(without)
+            for ranking in self._rankings
+            if np.any(ranking.object_groups != without)
+        ]
+        if not values:
+            return np.zeros(len(IOUS))
+        mean: NDArray[np.float64] = np.mean(values, axis=0)
+        return mean
+
+    def _counted(self, which: int | None) -> NDArray[np.bool_]:
+        """Objects that must be found, of one class or of all."""
+        counted = ~self.truth.crowd
+        return counted if which is None else counted & (self.truth.classes == which)
+
+
+@dataclass(frozen=True, eq=False)
+class _Ranking:
+    """Detections of one class by descending score, up to the last that is right.
+
+    Args:
+        hits: (10, R) bool, right at each of `IOUS`.
+        wrong: (10, R) bool, wrong; neither if ignored.
+        groups: (R,) group of its image.
+        object_groups: group of the image of each object of the class.
+    """
+
+    hits: NDArray[np.bool_]
+    wrong: NDArray[np.bool_]
+    groups: NDArray[np.int64]
+    object_groups: NDArray[np.int64]
+
+    def precisions(self, without: int | None) -> NDArray[np.float64]:
+        """Average precision at each of `IOUS`, without one group of images; shape (10,)."""
+        hits, wrong, objects = self.hits, self.wrong, len(self.object_groups)
+        if without is not None:
+            kept = self.groups != without
+            hits, wrong = hits[:, kept], wrong[:, kept]
+            objects = int((self.object_groups != without).sum())
+        right = np.cumsum(hits, axis=1)
+        precision = right / np.maximum(right + np.cumsum(wrong, axis=1), 1)
+        # The best precision at this recall or any higher one; 0 at recalls that are not reached.
+        best = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
+        best = np.concatenate([best, np.zeros((len(best), 1))], axis=1)
+        recall = right / objects
+        return np.array(
+            [
+                values[np.searchsorted(reached, _RECALLS)].mean()
+                for values, reached in zip(best, recall, strict=True)
+            ]
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Agreement:
+    """A variant's detections held against FP32's, both at the frozen confidence.
+
+    Args:
+        recall: rate of FP32's detections that the variant lacks.
+        precision: rate of the variant's detections that FP32 lacks.
+        overlap: IoU of each pair, shape (P,), float64.
+        drift: absolute difference of the scores of each pair, shape (P,), float64.
+    """
+
+    recall: Rate
+    precision: Rate
+    overlap: NDArray[np.float64]
+    drift: NDArray[np.float64]
+
+
+def agreement(
+    fp32: Predictions, variant: Predictions, scenes: DetectionSet, confidence: float
+) -> Agreement:
+    """Compare detections without labels: FP32's are the truth (same class, IoU of at least .5).
+
+    Args:
+        fp32: of the same images.
+        variant: of the same images.
+        scenes: the images; its labels are not used.
+        confidence: score from which a detection counts.
+    """
+    expected, found = fp32.above(confidence), variant.above(confidence)
+    truth = dataclasses.replace(
+        scenes,
+        boxes=expected.boxes,
+        classes=expected.classes,
+        image_index=expected.image_index,
+        crowd=np.zeros(len(expected.boxes), np.bool_),
+    )
+    matched = Matching(found, truth).matched[0]
+    pairs = np.flatnonzero(matched >= 0)
+    partners = matched[pairs]
+    lacking = ~np.isin(np.arange(len(expected.scores)), partners)
+    overlap = [
+        float(overlaps(found.boxes[i : i + 1], expected.boxes[j : j + 1])[0, 0])
+        for i, j in zip(pairs, partners, strict=True)
+    ]
+    return Agreement(
+        clustered_rate(lacking, np.ones_like(lacking), expected.image_index, None),
+        clustered_rate(matched < 0, np.ones_like(matched, np.bool_), found.image_index, None),
+        np.array(overlap, np.float64),
+        np.abs(found.scores[pairs] - expected.scores[partners]),
+    )
+
+
+def clustered_rate(
+    wrong: NDArray[np.bool_],
+    counted: NDArray[np.bool_],
+    image_index: NDArray[np.int64],
+    reference: NDArray[np.bool_] | None,
+) -> Rate:
+    """Error rate of objects whose images are the subjects of the design effect.
+
+    Args:
+        wrong: which objects are decided wrongly, shape (B,), bool; all of them are `counted`.
+        counted: which objects are trials, shape (B,), bool.
+        image_index: image of each object, shape (B,), int64.
+        reference: the 30 hardest objects, for the design effect of few errors; None if unknown.
+    """
+    images = int(image_index.max(initial=-1)) + 1
+
+    def counts(errors: NDArray[np.bool_]) -> Counts:
+        per_image = np.bincount(image_index[errors], minlength=images)
+        trials = np.bincount(image_index[counted], minlength=images)
+        return Counts(int(errors.sum()), int(counted.sum()), per_image, trials)
+
+    found = counts(wrong)
+    known = None if reference is None else counts(reference)
+    return rate(found, deff_floor=small_sample_floor(found, known, per_subject=True))
+
+
+def select_confidence(matching: Matching, miss_rate: float) -> float:
+    """Choose the highest confidence at which no class is missed too often, on these images.
+
+    The highest, since each step down lets false positives in.
+
+    Args:
+        matching: FP32 on the selection split.
+        miss_rate: what the upper bound of each class must stay below.
+
+    Raises:
+        DataError: there is no such confidence.
+    """
+    classes = range(len(matching.truth.class_names))
+
+    def worst(confidence: float) -> Rate:
+        rates = [matching.miss_rate(confidence, which) for which in classes]
+        return max(rates, key=lambda found: found.upper if found.supported else 1.0)
+
+    def holds(confidence: float) -> bool:
+        found = worst(confidence)
+        return found.supported and found.upper < miss_rate
+
+    scores = np.unique(matching.acquired[matching.acquired >= FLOOR])
+    if not len(scores) or not holds(float(scores[0])):
+        found = worst(float(scores[0]) if len(scores) else FLOOR)
+        raise DataError(
+            "confidence selection",
+            f"even at the lowest confidence {found.errors:,} of {found.trials:,} objects in "
+            f"{found.subjects} images are missed, which leaves the miss rate below "
+            f"{found.upper:.2%} only, not {miss_rate:.2%}",
+            "give `selection` more images, raise `selection_miss_rate`, or set `confidence`",
+        )
+    low, high = 0, len(scores)  # holds(low); the first failure is at or before high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if holds(float(scores[middle])) else (low, middle)
+    return float(scores[low])
+
+
+def _match(shares: NDArray[np.float64], crowd: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Match the detections of one class in one image.
+
+    Args:
+        shares: (D, B) overlap of each detection, best first, with each object.
+        crowd: (B,) which objects are crowds.
+
+    Returns:
+        Object of each detection at each of `IOUS`, -1 if none; shape (10, D), int64.
+    """
+    # An overlap of 1 must not fail an IoU of 1 by rounding; COCO's own margin.
+    least = np.minimum(IOUS, 1 - 1e-10)[:, None]
+    count = len(crowd)
+    matched = np.full((len(IOUS), len(shares)), -1, np.int64)
+    taken = np.zeros((len(IOUS), count), np.bool_)
+    rows = np.arange(len(IOUS))
+    for index in np.flatnonzero(shares.max(axis=1) >= least[0]):
+        fits = shares[index] >= least
+        for allowed in (fits & ~crowd & ~taken, fits & crowd):
+            # Of equal overlaps the last object, as in COCO's evaluation.
+            best = count - 1 - np.argmax(np.where(allowed, shares[index], -1.0)[:, ::-1], axis=1)
+            new = (matched[:, index] < 0) & allowed[rows, best]
+            matched[new, index] = best[new]
+            taken[rows[new], best[new]] = True
+    return matched
