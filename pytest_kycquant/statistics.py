@@ -10,6 +10,7 @@ References:
     Fogliato et al., arXiv 2306.01198: intervals for one-to-one matching with shared subjects.
     Doddington et al., Speech Communication 31 (2000) 225: the rule of 30 errors.
     Newcombe, Statistics in Medicine 17 (1998) 873; Zou and Donner, ibid. 27 (2008) 1693: MOVER.
+    Shao and Tu, The Jackknife and Bootstrap (1995): standard errors of any smooth statistic.
     David and Nagaraja, Order Statistics (2003), chapter 7: intervals of quantiles.
 """
 
@@ -330,6 +331,27 @@ def mean_lower_bound(values: NDArray[np.floating], subjects: NDArray[Any]) -> fl
     sums, sizes = np.bincount(index, weights=x), np.bincount(index)
     error = math.sqrt(_jackknife_variance(float(x.sum()), x.size, sums, sizes))
     return float(x.mean() - stdtrit(names.size - 1, CONFIDENCE) * error)
+
+
+def jackknife_bounds(value: float, without: NDArray[np.floating]) -> tuple[float, float]:
+    """Bound any smooth statistic from below and from above, each at `CONFIDENCE`.
+
+    The value less and plus Student's t (G - 1 degrees of freedom) times the delete-a-group
+    jackknife standard error (Shao and Tu, The Jackknife and Bootstrap, 1995, chapter 2).
+
+    Args:
+        value: the statistic of all data.
+        without: (G,) the statistic without each group. With fewer than two groups, or if any
+            value is not finite, the bounds are infinite.
+    """
+    from scipy.special import stdtrit
+
+    groups = len(without)
+    if groups < 2 or not np.isfinite([value, *without]).all():
+        return -math.inf, math.inf
+    variance = (groups - 1) / groups * np.square(without - np.mean(without)).sum()
+    error = float(stdtrit(groups - 1, CONFIDENCE) * math.sqrt(variance))
+    return value - error, value + error
 
 
 def _jackknife_variance(

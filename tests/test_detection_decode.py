@@ -15,6 +15,7 @@ from pytest_kycquant.tasks.detection_decode import (
     MOST,
     Decoder,
     Detections,
+    check_scores,
     overlaps,
     suppress,
 )
@@ -142,15 +143,26 @@ def test_nothing_found() -> None:
 
 
 @pytest.mark.parametrize(
-    ("scores", "values", "other"),
-    [("probability", (-3.0, 0.5), "logit"), ("logit", (0.1, 0.9), "probability")],
+    ("kind", "values", "problem", "other"),
+    [
+        ("probability", (3.0, 0.5), "has detections with a score of 3", "logit"),
+        ("logit", (0.1, 0.9), "between .5 and .731", "probability"),
+    ],
 )
-def test_scores_of_the_other_kind(scores: str, values: tuple[float, float], other: str) -> None:
-    output = table((8, 6, 4, 2, *values))
-    decoder(scores=other).check_scores([output])
-    with pytest.raises(ModelError, match="its class scores lie between") as caught:
-        decoder(scores=scores).check_scores([output])
+def test_scores_of_the_other_kind(
+    kind: str, values: tuple[float, float], problem: str, other: str
+) -> None:
+    output = table(*[(8, 6, 4, 2, value, 0.0) for value in values])
+    check_scores(decoder(scores=other)([output]).scores, other, "yolo.onnx")
+    with pytest.raises(ModelError) as caught:
+        check_scores(decoder(scores=kind)([output]).scores, kind, "yolo.onnx")
+    assert caught.value.where == "yolo.onnx"
+    assert problem in caught.value.problem
     assert f'scores="{other}"' in caught.value.remedy
+
+
+def test_no_detections_say_nothing_about_their_scores() -> None:
+    check_scores(np.empty(0), "logit", "yolo.onnx")
 
 
 def detections(*rows: tuple[float, float, float, float, float, int]) -> Detections:

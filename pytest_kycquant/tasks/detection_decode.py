@@ -91,25 +91,6 @@ class Decoder:
         kept = suppress(found, self.nms_iou)
         return Detections(found.boxes[kept], found.scores[kept], found.classes[kept])
 
-    def check_scores(self, outputs: Sequence[NDArray[Any]]) -> None:
-        """Make sure that the scores of an FP32 model are what `scores` says.
-
-        Raises:
-            ModelError: probabilities outside of 0 to 1, or logits that all lie inside of it.
-        """
-        _, raw = self._split(outputs)
-        low, high = float(raw.min()), float(raw.max())
-        inside = low >= 0.0 and high <= 1.0
-        if np.isnan(low) or inside == (self.scores == "probability"):
-            return
-        other = "logit" if self.scores == "probability" else "probability"
-        raise ModelError(
-            self.origin,
-            f"its class scores lie between {low:.3g} and {high:.3g}, so they are no "
-            f"{'probabilities' if self.scores == 'probability' else 'logits'}",
-            f'set ObjectDetection(scores="{other}"), or check classes and keypoints',
-        )
-
     def _split(
         self, outputs: Sequence[NDArray[Any]]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -166,6 +147,36 @@ class Decoder:
         return boxes, flat[4 * _BINS : 4 * _BINS + self.classes].T
 
 
+def check_scores(scores: NDArray[np.float64], kind: str, origin: object) -> None:
+    """Make sure that the scores of an FP32 model's detections are what the gate file says.
+
+    Args:
+        scores: of all detections, shape (N,); a logit is already a probability here.
+        kind: "probability" or "logit".
+        origin: name of the model, for messages.
+
+    Raises:
+        ModelError: probabilities above 1, or "logits" that were between 0 and 1 before the sigmoid.
+    """
+    if not len(scores):
+        return
+    low, high = float(scores.min()), float(scores.max())
+    if kind == "probability" and high > 1.0:
+        problem, other = f"has detections with a score of {high:.3g}, no probability", "logit"
+    elif kind == "logit" and low >= _sigmoid(np.zeros(1))[0] and high <= _sigmoid(np.ones(1))[0]:
+        problem, other = (
+            "has detections that all score between .5 and .731, the sigmoid of a probability",
+            "probability",
+        )
+    else:
+        return
+    raise ModelError(
+        origin,
+        problem,
+        f'set ObjectDetection(scores="{other}"), or check its classes and keypoints',
+    )
+
+
 def suppress(found: Detections, iou: float) -> NDArray[np.int64]:
     """Greedy non-maximum suppression within each class.
 
@@ -213,6 +224,12 @@ def overlaps(
         inside, whole, out=np.zeros_like(inside), where=whole > 0
     )
     return shares
+
+
+def paired_overlaps(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Intersection over union of each box of `first` (N, 4) with that of `second`; (N,)."""
+    shares = [overlaps(a[None], b[None])[0, 0] for a, b in zip(first, second, strict=True)]
+    return np.array(shares, np.float64)
 
 
 def _corners(boxes: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -7,10 +7,8 @@ of a class in an image, objects of every area. The tests hold the figures agains
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,7 +17,7 @@ from numpy.typing import NDArray
 from ..errors import DataError
 from ..scoring import RULE_OF_30
 from ..statistics import Counts, Rate, rate, small_sample_floor
-from .detection_decode import FLOOR, overlaps
+from .detection_decode import FLOOR, overlaps, paired_overlaps
 
 if TYPE_CHECKING:
     from ..data.detections import DetectionSet
@@ -32,55 +30,65 @@ _NEVER = -1.0  # the score of an object that no detection matches
 
 
 @dataclass(frozen=True, eq=False)
+class Objects:
+    """What is there to be found in N images.
+
+    Args:
+        boxes: corners x1, y1, x2, y2 in pixels of the image; shape (B, 4), float64.
+        classes: index of the class; shape (B,), int64.
+        image_index: image of each object, ascending; shape (B,), int64.
+        crowd: whether it is a region in which detections are neither right nor wrong; (B,), bool.
+        images: number of images, N.
+        kinds: number of classes.
+    """
+
+    boxes: NDArray[np.float64]
+    classes: NDArray[np.int64]
+    image_index: NDArray[np.int64]
+    crowd: NDArray[np.bool_]
+    images: int
+    kinds: int
+
+    @classmethod
+    def labelled(cls, scenes: DetectionSet) -> Objects:
+        """The objects that labels state."""
+        return cls(
+            scenes.boxes,
+            scenes.classes,
+            scenes.image_index,
+            scenes.crowd,
+            len(scenes.images),
+            len(scenes.class_names),
+        )
+
+
+@dataclass(frozen=True, eq=False)
 class Predictions:
-    """What a model found in N images.
+    """What a model found.
 
     Args:
         boxes: corners x1, y1, x2, y2 in pixels of the image; shape (D, 4), float64.
         scores: confidence; shape (D,), float64.
         classes: index of the class; shape (D,), int64.
         image_index: image of each detection, ascending, best first within it; shape (D,), int64.
-        finite: whether all outputs for an image were finite; shape (N,), bool.
-        broken_edges: names of the edge inputs that gave NaN or Inf.
     """
 
     boxes: NDArray[np.float64]
     scores: NDArray[np.float64]
     classes: NDArray[np.int64]
     image_index: NDArray[np.int64]
-    finite: NDArray[np.bool_]
-    broken_edges: tuple[str, ...] = ()
-
-    def save(self, path: Path) -> None:
-        """Write without pickle."""
-        np.savez(
-            path,
-            boxes=self.boxes,
-            scores=self.scores,
-            classes=self.classes,
-            image_index=self.image_index,
-            finite=self.finite,
-            broken_edges=np.asarray(self.broken_edges, "U16"),
-        )
-
-    @classmethod
-    def read(cls, path: Path) -> Predictions:
-        """Inverse of `save`."""
-        with np.load(path, allow_pickle=False) as stored:
-            arrays = {field.name: stored[field.name] for field in dataclasses.fields(cls)}
-        edges = tuple(str(name) for name in arrays.pop("broken_edges"))
-        return cls(**arrays, broken_edges=edges)
 
     def above(self, confidence: float) -> Predictions:
         """The detections whose score is at least `confidence`."""
         kept = self.scores >= confidence
-        return dataclasses.replace(
-            self,
-            boxes=self.boxes[kept],
-            scores=self.scores[kept],
-            classes=self.classes[kept],
-            image_index=self.image_index[kept],
+        return Predictions(
+            self.boxes[kept], self.scores[kept], self.classes[kept], self.image_index[kept]
         )
+
+    def as_objects(self, images: int, kinds: int) -> Objects:
+        """The detections as the truth for another model."""
+        nothing = np.zeros(len(self.boxes), np.bool_)
+        return Objects(self.boxes, self.classes, self.image_index, nothing, images, kinds)
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,11 +97,11 @@ class Matching:
 
     Args:
         predictions: D detections.
-        truth: B objects in N images.
+        truth: B objects.
     """
 
     predictions: Predictions
-    truth: DetectionSet
+    truth: Objects
 
     @cached_property
     def matched(self) -> NDArray[np.int64]:
@@ -105,7 +113,7 @@ class Matching:
         """
         found, truth = self.predictions, self.truth
         matched = np.full((len(IOUS), len(found.scores)), -1, np.int64)
-        classes = len(truth.class_names)
+        classes = truth.kinds
         of_truth = truth.image_index * classes + truth.classes
         order = np.argsort(of_truth, kind="stable")
         keys = of_truth[order]
@@ -127,10 +135,11 @@ class Matching:
 
         It matches a crowd, or there are 100 better ones of its class in its image.
         """
-        ignored = np.zeros(self.matched.shape, np.bool_)
-        ignored[self.matched >= 0] = self.truth.crowd[self.matched[self.matched >= 0]]
-        ignored |= ~np.isin(np.arange(ignored.shape[1]), np.concatenate([*self._groups, []]))
-        return ignored
+        surplus = np.ones(len(self.predictions.scores), np.bool_)
+        for members in self._groups:
+            surplus[members] = False
+        crowd: NDArray[np.bool_] = np.append(self.truth.crowd, False)  # for -1, no object
+        return crowd[self.matched] | surplus
 
     @cached_property
     def acquired(self) -> NDArray[np.float64]:
@@ -185,7 +194,7 @@ class Matching:
     @cached_property
     def _group_of(self) -> NDArray[np.int64]:
         """Group of each image for the jackknife, shape (N,)."""
-        count = len(self.truth.images)
+        count = self.truth.images
         return np.arange(count) * min(count, _GROUPS) // count
 
     @cached_property
@@ -203,7 +212,7 @@ class Matching:
         found, truth = self.predictions, self.truth
         order = np.argsort(-found.scores, kind="stable")
         rankings = []
-        for which in range(len(truth.class_names)):
+        for which in range(truth.kinds):
             mine = order[found.classes[order] == which]
             hits = (self.matched[:, mine] >= 0) & ~self.ignored[:, mine]
             wrong = (self.matched[:, mine] < 0) & ~self.ignored[:, mine]
@@ -291,39 +300,42 @@ class Agreement:
     drift: NDArray[np.float64]
 
 
-def agreement(
-    fp32: Predictions, variant: Predictions, scenes: DetectionSet, confidence: float
-) -> Agreement:
+def agreement(fp32: Predictions, variant: Predictions, truth: Objects) -> Agreement:
     """Compare detections without labels: FP32's are the truth (same class, IoU of at least .5).
 
     Args:
-        fp32: of the same images.
-        variant: of the same images.
-        scenes: the images; its labels are not used.
-        confidence: score from which a detection counts.
+        fp32: detections at the frozen confidence.
+        variant: the same of the variant.
+        truth: of the same images; only the numbers of images and classes are used.
     """
-    expected, found = fp32.above(confidence), variant.above(confidence)
-    truth = dataclasses.replace(
-        scenes,
-        boxes=expected.boxes,
-        classes=expected.classes,
-        image_index=expected.image_index,
-        crowd=np.zeros(len(expected.boxes), np.bool_),
-    )
-    matched = Matching(found, truth).matched[0]
-    pairs = np.flatnonzero(matched >= 0)
-    partners = matched[pairs]
-    lacking = ~np.isin(np.arange(len(expected.scores)), partners)
-    overlap = [
-        float(overlaps(found.boxes[i : i + 1], expected.boxes[j : j + 1])[0, 0])
-        for i, j in zip(pairs, partners, strict=True)
-    ]
+    partner = Matching(variant, fp32.as_objects(truth.images, truth.kinds)).matched[0]
+    pairs = np.flatnonzero(partner >= 0)
+    partners = partner[pairs]
+    lacking = ~np.isin(np.arange(len(fp32.scores)), partners)
     return Agreement(
-        clustered_rate(lacking, np.ones_like(lacking), expected.image_index, None),
-        clustered_rate(matched < 0, np.ones_like(matched, np.bool_), found.image_index, None),
-        np.array(overlap, np.float64),
-        np.abs(found.scores[pairs] - expected.scores[partners]),
+        clustered_rate(lacking, np.ones_like(lacking), fp32.image_index, None),
+        clustered_rate(partner < 0, np.ones_like(partner, np.bool_), variant.image_index, None),
+        paired_overlaps(variant.boxes[pairs], fp32.boxes[partners]),
+        np.abs(variant.scores[pairs] - fp32.scores[partners]),
     )
+
+
+def distance(fp32: Predictions, variant: Predictions, images: int, kinds: int) -> float:
+    """How far the detections of two models are from each other, without any threshold.
+
+    Each detection weighs as much as its score. A pair (same class, IoU of at least .5) is apart by
+    ``1 - IoU (1 - |difference of scores|)``, a detection without a partner by 1.
+
+    Returns:
+        Between 0.0, the same, and 1.0, nothing in common.
+    """
+    partner = Matching(variant, fp32.as_objects(images, kinds)).matched[0]
+    pairs = np.flatnonzero(partner >= 0)
+    mine, theirs = variant.scores[pairs], fp32.scores[partner[pairs]]
+    overlap = paired_overlaps(variant.boxes[pairs], fp32.boxes[partner[pairs]])
+    common = float(((mine + theirs) * overlap * (1 - np.clip(np.abs(mine - theirs), 0, 1))).sum())
+    whole = float(variant.scores.sum() + fp32.scores.sum())
+    return 1.0 - common / whole if whole > 0 else 0.0
 
 
 def clustered_rate(
@@ -364,7 +376,7 @@ def select_confidence(matching: Matching, miss_rate: float) -> float:
     Raises:
         DataError: there is no such confidence.
     """
-    classes = range(len(matching.truth.class_names))
+    classes = range(matching.truth.kinds)
 
     def worst(confidence: float) -> Rate:
         rates = [matching.miss_rate(confidence, which) for which in classes]
