@@ -6,8 +6,6 @@ its image and whether its class is known is for `detections.py`, in the same wor
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,15 +13,15 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import DataError
-from .files import listed, read_file, relative_name
+from .files import listed, relative_name
+from .tables import decoded, image_name, malformed, read_table, read_text
 
 if TYPE_CHECKING:
     from .images import ImageSet
 
 _CSV_COLUMNS = ("file", "class", "x1", "y1", "x2", "y2")
-_CSV_REMEDY = (
-    f"use the columns {','.join(_CSV_COLUMNS)}; an image without boxes has a row with only its file"
-)
+_CSV_REMEDY = "fill in every column; an image without boxes has a row with only its file"
+_EMPTY_REMEDY = "list the boxes, a row each"
 _YOLO_FIELDS = 5
 _YOLO_REMEDY = "write 'class cx cy w h' a line, all but the class as shares of width and height"
 _YOLO_CLASSES = "classes.txt"  # labelling tools leave the names of the classes there
@@ -69,34 +67,24 @@ def read_csv(path: Path) -> BoxLabels:
     Raises:
         DataError: not such a file; an image has boxes and a row that says that it has none.
     """
-    reader = csv.reader(io.StringIO(_text(path), newline=""), strict=True)
+    text = read_text(path, _EMPTY_REMEDY)
+    rows = read_table(text, path, _CSV_COLUMNS, empty_remedy=_EMPTY_REMEDY, row_remedy=_CSV_REMEDY)
     entries: dict[str, str] = {}
     empty: dict[str, str] = {}
     boxes = []
-    try:
-        header = [column.strip() for column in next(reader, [])]
-        if sorted(header) != sorted(_CSV_COLUMNS):
-            raise DataError(path, f"has the columns {','.join(header) or 'none'}", _CSV_REMEDY)
-        for fields in reader:
-            if not fields:
-                continue
-            place = f"line {reader.line_num}"
-            values = dict(zip(header, (field.strip() for field in fields), strict=False))
-            if len(fields) != len(header) or not values["file"]:
-                raise DataError(path, f"{place} is malformed", _CSV_REMEDY)
-            name = PurePosixPath(values["file"].replace("\\", "/")).as_posix()
-            if not any(values[column] for column in _CSV_COLUMNS[1:]):
-                empty.setdefault(name, place)
-            else:
-                corners = _numbers([values[c] for c in _CSV_COLUMNS[2:]], path, place, _CSV_REMEDY)
-                if not values["class"]:
-                    raise DataError(path, f"{place} names no class", _CSV_REMEDY)
-                boxes.append(Box(place, name, values["class"], _four(corners)))
-            entries.setdefault(name, place)
-    except csv.Error as error:
-        raise DataError(
-            path, f"line {reader.line_num} is malformed ({error})", _CSV_REMEDY
-        ) from error
+    for line, values in rows:
+        place = f"line {line}"
+        if not values["file"]:
+            raise malformed(path, line, _CSV_REMEDY)
+        name = image_name(values["file"])
+        entries.setdefault(name, place)
+        if not any(values[column] for column in _CSV_COLUMNS[1:]):
+            empty.setdefault(name, place)
+            continue
+        if not values["class"]:
+            raise DataError(path, f"{place} names no class", _CSV_REMEDY)
+        corners = _numbers([values[c] for c in _CSV_COLUMNS[2:]], path, place, _CSV_REMEDY)
+        boxes.append(Box(place, name, values["class"], corners))
     contradicted = [f"{empty[b.image]} and {b.place}" for b in boxes if b.image in empty]
     if contradicted:
         raise DataError(
@@ -117,7 +105,7 @@ def read_coco(path: Path) -> BoxLabels:
         DataError: not such a file; ids that are there twice or refer to nothing.
     """
     try:
-        content = json.loads(_text(path))
+        content = json.loads(decoded(path))
     except (ValueError, RecursionError) as error:
         raise DataError(path, f"is not readable JSON ({error})", _COCO_REMEDY) from error
     tables = {}
@@ -208,7 +196,7 @@ def _yolo_boxes(
 ) -> list[Box]:
     height, width = size
     boxes = []
-    for number, line in enumerate(_text(path).splitlines(), start=1):
+    for number, line in enumerate(decoded(path).splitlines(), start=1):
         fields = line.split()
         if not fields:
             continue
@@ -234,7 +222,7 @@ def _yolo_boxes(
 
 
 def _check_yolo_classes(path: Path, classes: Sequence[str]) -> None:
-    named = [line.strip() for line in _text(path).splitlines() if line.strip()]
+    named = [line.strip() for line in decoded(path).splitlines() if line.strip()]
     if named != list(classes):
         raise DataError(
             path,
@@ -251,29 +239,22 @@ def _by_id(rows: list[dict[str, Any]], table: str, value: str, path: Path) -> di
         if not isinstance(key, int) or not isinstance(text, str) or not text:
             raise DataError(path, f"{table} no. {number} has no id or no {value}", _COCO_REMEDY)
         if value == "file_name":
-            text = PurePosixPath(text.replace("\\", "/")).as_posix()
+            text = image_name(text)
         if key in found or text in found.values():
             raise DataError(path, f"{table} has {key} or {text!r} twice", "remove one of them")
         found[key] = text
     return found
 
 
-def _numbers(fields: Sequence[Any], path: Path, place: str, remedy: str) -> list[float]:
-    """Turn fields into numbers; NaN and infinity are left for `detections.py` to refuse."""
+def _numbers(
+    fields: Sequence[Any], path: Path, place: str, remedy: str
+) -> tuple[float, float, float, float]:
+    """Turn four fields into numbers; NaN and infinity are left for `detections.py` to refuse."""
     try:
-        return [float(field) if not isinstance(field, bool) else float("nan") for field in fields]
+        one, two, three, four = (
+            float("nan") if isinstance(field, bool) else float(field) for field in fields
+        )
     except (TypeError, ValueError, OverflowError) as error:
         shown = " ".join(map(str, fields))
         raise DataError(path, f"{place} is malformed: {shown!r}", remedy) from error
-
-
-def _four(values: list[float]) -> tuple[float, float, float, float]:
-    one, two, three, four = values
     return one, two, three, four
-
-
-def _text(path: Path) -> str:
-    try:
-        return read_file(path).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(path, "is not UTF-8 text", "save it as UTF-8") from error

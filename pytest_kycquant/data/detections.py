@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 
 from ..errors import DataError
 from .box_labels import Box, BoxLabels, read_coco, read_csv, read_yolo
+from .copies import equal_images, equations
 from .files import find_images, listed, load_npz
 from .images import ImageSet
 
@@ -261,11 +261,10 @@ def _check_classes(scenes: DetectionSet, where: object, remedy: str) -> None:
 
 def _check_copies(images: ImageSet) -> None:
     """Refuse the same image twice: copies narrow an interval as if they were evidence."""
-    copies: defaultdict[str, list[str]] = defaultdict(list)
-    for name, digest in zip(images.names, images.digests, strict=True):
-        copies[digest].append(name)
-    twice = [" = ".join(names) for names in copies.values() if len(names) > 1]
+    twice = equal_images(images)
     if twice:
         raise DataError(
-            images.origin, f"the same image is there twice: {listed(twice)}", "keep one of each"
+            images.origin,
+            f"the same image is there twice: {equations(images, twice, lambda _: 'a copy')}",
+            "keep one of each",
         )

@@ -29,13 +29,22 @@ def read_text(path: Path, empty_remedy: str) -> str:
     Raises:
         DataError: it cannot be read, is empty or not UTF-8.
     """
-    try:
-        text = read_file(path).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(path, "is not UTF-8 text", "save it as UTF-8") from error
+    text = decoded(path)
     if not text.strip():
         raise DataError(path, "is an empty list", empty_remedy)
     return text
+
+
+def decoded(path: Path) -> str:
+    """Read a text file, UTF-8 with or without a byte order mark; it may be empty.
+
+    Raises:
+        DataError: it cannot be read or is not UTF-8.
+    """
+    try:
+        return read_file(path).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(path, "is not UTF-8 text", "save it as UTF-8") from error
 
 
 def read_table(
