@@ -341,10 +341,14 @@ def _runner(variant: Variant, tensor: Any) -> latencies.Run:
 
 
 def _promising(check: Check) -> bool:
-    """Whether a check passes, or is undecided about a rate whose estimate uses half its budget."""
-    if check.verdict is not Verdict.INCONCLUSIVE or check.unit != "rate":
+    """Whether a check passes, or is undecided about a share whose estimate uses half its budget."""
+    if check.verdict is not Verdict.INCONCLUSIVE or check.unit not in ("rate", "share"):
         return check.verdict is Verdict.PASS
-    return check.value is not None and check.limit is not None and check.value < check.limit / 2
+    if check.value is None or check.limit is None:
+        return False
+    if check.direction == "at least":  # what is missing, such as 1 - recall, is the rate
+        return 1 - check.value < (1 - check.limit) / 2
+    return check.value < check.limit / 2
 
 
 def _point(name: str, value: float, limit: float, unit: str) -> Check:

@@ -14,10 +14,10 @@ import pytest
 
 from . import coerce
 from .errors import InconclusiveWarning, SpecError
-from .limits import FaceLimits, Limits
+from .limits import DetectionLimits, FaceLimits, Limits
 from .recipe import Recipe, as_recipe
 from .settings import Inconclusive, Settings
-from .spec import FaceVerification, KycModel, TaskSpec, Verdict
+from .spec import FaceVerification, KycModel, ObjectDetection, TaskSpec, Verdict
 from .verdicts import GateResult
 
 if TYPE_CHECKING:
@@ -250,6 +250,28 @@ class FaceGates(Gates):
     def test_frr(self, candidate: Candidate) -> None:
         """Upper bound of the false reject rate at the frozen threshold below its limit."""
         candidate.check("frr")
+
+
+class DetectionGates(Gates):
+    """Base class of a gate file for detection: subclass it and set `model`.
+
+    Example::
+
+        class TestYolo(DetectionGates):
+            model = KycModel("models/yolov8n_face.onnx", preprocess=..., task=..., ...)
+            precisions = ("fp16", "int8")
+    """
+
+    limits: ClassVar[Limits | None] = DetectionLimits()
+    _task = ObjectDetection
+
+    def test_recall(self, candidate: Candidate) -> None:
+        """Lower bound of recall at the frozen confidence reaches its limit, for every class."""
+        candidate.check("recall")
+
+    def test_map(self, candidate: Candidate) -> None:
+        """Lower bound of mAP50 reaches its limit."""
+        candidate.check("map")
 
 
 def spec_of(cls: type | None, markers: Sequence[pytest.Mark], where: str) -> GateSpec | None:

@@ -96,3 +96,32 @@ class FaceLimits(Limits):
     mean_cosine: float = limit(0.99, "at least", "cosine")
     p1_cosine: float = limit(0.97, "at least", "cosine")
     fp16_min_cosine: float = limit(0.999, "at least", "cosine")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetectionLimits(Limits):
+    """Limits of the detection gates. Drops must stay below, everything else reach at least.
+
+    Args:
+        recall: lower confidence bound of the recall at the frozen confidence, for every class. An
+            object that is missed cannot be verified: a failure to acquire, which counts in FRR.
+        map50: lower confidence bound of COCO's mean average precision at an IoU of .5.
+        recall_degradation: upper bound of the paired increase of misses against golden FP32, for
+            every class.
+        map50_degradation: upper bound of the paired drop of mAP50 against golden FP32.
+        map_degradation: the same for mAP50-95.
+        agreement: lower confidence bounds of the share of FP32's detections that the variant has,
+            and of the variant's that FP32 has (same class, IoU of at least .5).
+        overlap: lower bound of the 5th percentile of the IoU of such pairs.
+        fp16_overlap: the same of an "fp16" variant, which has no excuse to move boxes.
+        latency_ratio: see `Limits`, as `latency_ms`, `size_ratio` and `size_mb`.
+    """
+
+    recall: float = limit(0.95, "at least", "share")
+    map50: float = limit(0.9, "at least", "share")
+    recall_degradation: float = limit(0.01, "below", "rate")
+    map50_degradation: float = limit(0.01, "below", "rate")
+    map_degradation: float = limit(0.02, "below", "rate")
+    agreement: float = limit(0.98, "at least", "share")
+    overlap: float = limit(0.85, "at least", "share")
+    fp16_overlap: float = limit(0.95, "at least", "share")

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Literal
 
 from . import coerce
 from .errors import SpecError
-from .limits import FaceLimits, Limits
+from .limits import DetectionLimits, FaceLimits, Limits
 
 StrPath = str | os.PathLike[str]
 
@@ -150,12 +150,8 @@ class FaceVerification(TaskSpec):
     output: str | None = None
 
     def __post_init__(self) -> None:
-        if self.selection is not None and not isinstance(self.selection, (str, os.PathLike)):
-            remedy = "give a number between 0 and 1, or the path of other images"
-            share = coerce.number("FaceVerification.selection", self.selection, remedy)
-            if not 0 < share < 1:
-                raise SpecError("FaceVerification.selection", f"{share!r} is not a share", remedy)
-            object.__setattr__(self, "selection", share)
+        selection = _share_or_path("FaceVerification.selection", self.selection)
+        object.__setattr__(self, "selection", selection)
         if self.threshold is not None:
             remedy = "give the production threshold, a cosine between -1 and 1"
             threshold = coerce.number("FaceVerification.threshold", self.threshold, remedy)
@@ -184,6 +180,109 @@ class FaceVerification(TaskSpec):
                 "needs pairs=None and a positive number",
                 "leave out one of `pairs` and `max_impostor_pairs`",
             )
+
+
+@dataclass(frozen=True)
+class ObjectDetection(TaskSpec):
+    """Finding faces, documents or other objects in whole images with a YOLO model.
+
+    Args:
+        data: evaluation images: a folder, or an ``.npz`` file with ``images``.
+        labels: their boxes: COCO detection JSON (``.json``), a CSV with
+            ``file,class,x1,y1,x2,y2`` in pixels, or a folder of YOLO text files.
+        classes: names of the classes in the order of the model's outputs.
+        confidence: the production confidence (a detection counts if score >= confidence), if
+            there is one; it then replaces the choice on `selection`.
+        selection: images on which the confidence is chosen and on which a fallback is searched. A
+            share of the images of `data` (0 < share < 1), which are then *not* used for
+            evaluation, or the path of other images.
+        selection_labels: boxes of those other images, in one of the formats of `labels`.
+        selection_miss_rate: the confidence is the highest at which the upper bound of the miss
+            rate of every class is below this on `selection`; None means half of what
+            `DetectionLimits.recall` allows, which leaves quantization some room.
+        scores: what the class outputs hold: "probabilities", as YOLOv8 exports them, or "logits",
+            as raw heads without the final sigmoid do.
+        keypoints: number of keypoints that the model gives beside each box; they are not judged.
+        nms_iou: of two boxes of a class that overlap more than this, the worse one is dropped.
+        outputs: names of the outputs to read; None reads them all.
+    """
+
+    limits: ClassVar[type[Limits]] = DetectionLimits
+    accuracy: ClassVar[tuple[str, ...]] = ("recall", "map")
+
+    data: StrPath
+    labels: StrPath
+    classes: tuple[str, ...]
+    confidence: float | None = None
+    selection: float | StrPath | None = None
+    selection_labels: StrPath | None = None
+    selection_miss_rate: float | None = None
+    scores: Literal["probabilities", "logits"] = "probabilities"
+    keypoints: int = 0
+    nms_iou: float = 0.7
+    outputs: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        where = "ObjectDetection"
+        for name in ("classes", "outputs"):
+            given = getattr(self, name)
+            if given is not None:
+                names = _names(f"{where}.{name}", given)
+                object.__setattr__(self, name, names)
+        for name in ("confidence", "selection_miss_rate", "nms_iou"):
+            value = getattr(self, name)
+            if value is not None:
+                remedy = "give a number between 0 and 1"
+                plain = coerce.number(f"{where}.{name}", value, remedy)
+                if not 0 < plain < 1:
+                    raise SpecError(f"{where}.{name}", f"{plain!r} is out of range", remedy)
+                object.__setattr__(self, name, plain)
+        coerce.choice(f"{where}.scores", self.scores, ("probabilities", "logits"))
+        remedy = "give a whole number from 0 on"
+        keypoints = coerce.whole(f"{where}.keypoints", self.keypoints, remedy)
+        if keypoints < 0:
+            raise SpecError(f"{where}.keypoints", f"{keypoints} is negative", remedy)
+        object.__setattr__(self, "keypoints", keypoints)
+        selection = _share_or_path(f"{where}.selection", self.selection)
+        if selection is None and self.confidence is None:
+            selection = 0.5
+        object.__setattr__(self, "selection", selection)
+        other = selection is not None and not isinstance(selection, float)
+        if other != (self.selection_labels is not None):
+            raise SpecError(
+                f"{where}.selection_labels",
+                "goes with a path of other images for selection, and only with one",
+                "give selection= and selection_labels= as paths, or a share in selection=",
+            )
+
+
+def _names(where: str, given: Any) -> tuple[str, ...]:
+    """Names that tell things apart.
+
+    Raises:
+        SpecError: none, not text, empty, or one of them twice.
+    """
+    remedy = 'give distinct names, such as ("face",)'
+    names = tuple(coerce.items(where, given, remedy))
+    sound = all(isinstance(name, str) and name.strip() == name != "" for name in names)
+    if isinstance(given, str) or not names or not sound or len(set(names)) != len(names):
+        raise SpecError(where, f"{given!r} are no distinct names", remedy)
+    return names
+
+
+def _share_or_path(where: str, value: Any) -> float | StrPath | None:
+    """A part of the data by share, or other data by path.
+
+    Raises:
+        SpecError: neither of these.
+    """
+    if value is None or isinstance(value, (str, os.PathLike)):
+        return value
+    remedy = "give a number between 0 and 1, or the path of other images"
+    share = coerce.number(where, value, remedy)
+    if not 0 < share < 1:
+        raise SpecError(where, f"{share!r} is not a share", remedy)
+    return share
 
 
 @dataclass(frozen=True)
@@ -216,7 +315,9 @@ class KycModel:
             )
         if not isinstance(self.task, TaskSpec):
             raise SpecError(
-                "KycModel.task", f"{self.task!r} is not a task", "give FaceVerification(...)"
+                "KycModel.task",
+                f"{self.task!r} is not a task",
+                "give FaceVerification(...) or ObjectDetection(...)",
             )
         if "/" in self.name or os.sep in self.name:
             raise SpecError(

@@ -23,7 +23,7 @@ from pytest_kycquant.tasks.detection_decode import (
 SIZE = (16, 24)  # height, width
 
 
-def decoder(classes: int = 2, keypoints: int = 0, scores: str = "probability") -> Decoder:
+def decoder(classes: int = 2, keypoints: int = 0, scores: str = "probabilities") -> Decoder:
     return Decoder(classes, keypoints, scores, 0.7, SIZE, "yolo.onnx")  # type: ignore[arg-type]
 
 
@@ -69,7 +69,7 @@ def test_channels_first_where_both_sides_fit() -> None:
 
 
 def test_logits() -> None:
-    found = decoder(scores="logit")([table((8, 6, 4, 2, 0.0, -3.0))])
+    found = decoder(scores="logits")([table((8, 6, 4, 2, 0.0, -3.0))])
     assert found.scores.tolist() == [0.5]
 
 
@@ -77,7 +77,7 @@ def test_raw_heads() -> None:
     """Cell (0, 1) of stride 8 has its centre at x = 12, y = 4; distances are bins times 8."""
     nothing = np.full((1, 66, 4, 6), -20, np.float32)  # stride 4
     heads = [dfl(8, {(0, 1): ((1, 0, 1, 1), (2.0, -9.0))}), nothing]
-    found = decoder(scores="logit")(heads)
+    found = decoder(scores="logits")(heads)
     np.testing.assert_allclose(found.boxes, [[4, 4, 20, 12]])
     np.testing.assert_allclose(found.scores, [1 / (1 + np.exp(-2.0))])
     assert found.classes.tolist() == [0]
@@ -87,7 +87,7 @@ def test_raw_heads_with_keypoints_in_any_order() -> None:
     one = dfl(8, {(1, 2): ((1, 1, 0, 0), (-9.0, 3.0, 1, 1, 1))})
     other = dfl(4, {(0, 0): ((0, 0, 2, 1), (5.0, -9.0, 1, 1, 1))})
     for heads in ([one, other], [other, one]):
-        found = decoder(keypoints=1, scores="logit")(heads)
+        found = decoder(keypoints=1, scores="logits")(heads)
         np.testing.assert_allclose(found.boxes, [[2, 2, 10, 6], [12, 4, 20, 12]])
         assert found.classes.tolist() == [0, 1]
 
@@ -96,7 +96,7 @@ def test_a_distance_is_the_mean_of_its_distribution() -> None:
     head = dfl(8, {(0, 0): ((0, 0, 0, 0), (5.0,))})
     head[0, 32:48, 0, 0] = -1000.0
     head[0, [34, 35], 0, 0] = np.log([1, 3])  # right: bins 2 and 3 with shares 1/4 and 3/4
-    found = decoder(classes=1, scores="logit")([head])
+    found = decoder(classes=1, scores="logits")([head])
     np.testing.assert_allclose(found.boxes, [[4, 4, 4 + 2.75 * 8, 4]], rtol=1e-6)
 
 
@@ -145,8 +145,8 @@ def test_nothing_found() -> None:
 @pytest.mark.parametrize(
     ("kind", "values", "problem", "other"),
     [
-        ("probability", (3.0, 0.5), "has detections with a score of 3", "logit"),
-        ("logit", (0.1, 0.9), "between .5 and .731", "probability"),
+        ("probabilities", (3.0, 0.5), "has detections with a score of 3", "logits"),
+        ("logits", (0.1, 0.9), "between .5 and .731", "probabilities"),
     ],
 )
 def test_scores_of_the_other_kind(
@@ -162,7 +162,7 @@ def test_scores_of_the_other_kind(
 
 
 def test_no_detections_say_nothing_about_their_scores() -> None:
-    check_scores(np.empty(0), "logit", "yolo.onnx")
+    check_scores(np.empty(0), "logits", "yolo.onnx")
 
 
 def detections(*rows: tuple[float, float, float, float, float, int]) -> Detections:

@@ -4,8 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..spec import Verdict
-from ..statistics import MIN_SUBJECTS, Difference, Rate, trials_to_decide
+from ..statistics import (
+    CONFIDENCE,
+    MIN_SUBJECTS,
+    Difference,
+    Rate,
+    lower_rank,
+    trials_to_decide,
+    upper_rank,
+)
 from ..verdicts import Check
 
 
@@ -51,3 +62,46 @@ def wanting(
         return "no amount of data separates this figure from its limit"
     people = -(-rate.subjects * needed // rate.trials)
     return f"about {needed:,} such {trials} on {people:,} {subjects} would decide"
+
+
+def low_quantile(
+    name: str,
+    values: NDArray[np.floating],
+    q: float,
+    limit: float,
+    *,
+    direction: str,
+    unit: str,
+    what: str,
+) -> Check:
+    """Hold a low quantile of similarities, of which 1.0 is the best, against what it must reach.
+
+    Args:
+        name: of the check.
+        values: (N,) floating, at least one.
+        q: which quantile, such as 0.01.
+        limit: that its lower confidence bound must reach.
+        direction: of the limit, as declared.
+        unit: of the values.
+        what: is counted, such as "images".
+    """
+    ordered = np.sort(values)
+    low = lower_rank(len(ordered), q, CONFIDENCE)
+    high = upper_rank(len(ordered), q, CONFIDENCE)
+    detail = f"{len(ordered):,} {what}"
+    if low is None:
+        # The smallest value is stricter than any bound that so few values could give.
+        low, detail = 0, f"{detail}, too few for a bound: the smallest value stands in for it"
+    lower = float(ordered[low])
+    upper = float(ordered[high]) if high is not None else 1.0
+    return Check(
+        name,
+        at_least(lower, upper, limit),
+        float(np.quantile(ordered, q)),
+        lower,
+        upper,
+        limit,
+        direction,
+        unit,
+        detail,
+    )

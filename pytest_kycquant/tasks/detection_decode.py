@@ -45,8 +45,8 @@ class Decoder:
     Args:
         classes: number of classes, C.
         keypoints: number of keypoints, K, which are skipped: 3 channels each.
-        scores: what the outputs hold: "probability" where the export applied the sigmoid,
-            "logit" where it did not.
+        scores: what the outputs hold: "probabilities" where the export applied the sigmoid,
+            "logits" where it did not.
         nms_iou: of two boxes of a class that overlap more than this, the worse one is dropped.
         size: (height, width) of the model's input in pixels.
         origin: name of the model, for messages.
@@ -54,7 +54,7 @@ class Decoder:
 
     classes: int
     keypoints: int
-    scores: Literal["probability", "logit"]
+    scores: Literal["probabilities", "logits"]
     nms_iou: float
     size: tuple[int, int]
     origin: str = "model"
@@ -77,7 +77,7 @@ class Decoder:
             ModelError: the shapes are of neither layout.
         """
         boxes, raw = self._split(outputs)
-        scores = _sigmoid(raw) if self.scores == "logit" else raw
+        scores = _sigmoid(raw) if self.scores == "logits" else raw
         # NaN in any class discredits the anchor: argmax would choose the NaN.
         kept: NDArray[np.bool_] = np.isfinite(np.concatenate([boxes, scores], axis=1)).all(axis=1)
         best = np.argmax(np.where(kept[:, None], scores, -1.0), axis=1)
@@ -152,7 +152,7 @@ def check_scores(scores: NDArray[np.float64], kind: str, origin: object) -> None
 
     Args:
         scores: of all detections, shape (N,); a logit is already a probability here.
-        kind: "probability" or "logit".
+        kind: "probabilities" or "logits".
         origin: name of the model, for messages.
 
     Raises:
@@ -161,12 +161,12 @@ def check_scores(scores: NDArray[np.float64], kind: str, origin: object) -> None
     if not len(scores):
         return
     low, high = float(scores.min()), float(scores.max())
-    if kind == "probability" and high > 1.0:
-        problem, other = f"has detections with a score of {high:.3g}, no probability", "logit"
-    elif kind == "logit" and low >= _sigmoid(np.zeros(1))[0] and high <= _sigmoid(np.ones(1))[0]:
+    if kind == "probabilities" and high > 1.0:
+        problem, other = f"has detections with a score of {high:.3g}, no probability", "logits"
+    elif kind == "logits" and low >= _sigmoid(np.zeros(1))[0] and high <= _sigmoid(np.ones(1))[0]:
         problem, other = (
             "has detections that all score between .5 and .731, the sigmoid of a probability",
-            "probability",
+            "probabilities",
         )
     else:
         return

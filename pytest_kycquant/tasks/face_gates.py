@@ -25,13 +25,11 @@ from ..statistics import (
     Rate,
     judge,
     judge_bounds,
-    lower_rank,
     mean_lower_bound,
     noninferiority,
-    upper_rank,
 )
 from ..verdicts import Check, GateResult
-from .checks import at_least, count, wanting
+from .checks import at_least, count, low_quantile, wanting
 from .outputs import Outputs
 
 _COLLAPSE = (
@@ -168,7 +166,15 @@ def judge_degradation(
         _paired(comparison, limits.far_degradation, genuine=False),
         _paired(comparison, limits.frr_degradation, genuine=True),
         _mean_cosine(comparison, limits.mean_cosine),
-        _p1_cosine(comparison, limits.p1_cosine),
+        low_quantile(
+            "1st percentile of cosine to FP32",
+            comparison.cosines,
+            0.01,
+            limits.p1_cosine,
+            direction=FaceLimits.direction("p1_cosine"),
+            unit="cosine",
+            what="images",
+        ),
     ]
     if fp16:
         smallest = float(comparison.cosines.min())
@@ -286,28 +292,6 @@ def _mean_cosine(comparison: FaceComparison, limit: float) -> Check:
         FaceLimits.direction("mean_cosine"),
         "cosine",
         f"{len(comparison.cosines):,} images",
-    )
-
-
-def _p1_cosine(comparison: FaceComparison, limit: float) -> Check:
-    ordered = np.sort(comparison.cosines)
-    low, high = lower_rank(len(ordered), 0.01, 0.95), upper_rank(len(ordered), 0.01, 0.95)
-    detail = f"{len(ordered):,} images"
-    if low is None:
-        # The smallest value is stricter than any bound that these few images could give.
-        low, detail = 0, f"{detail}, too few for a bound: the smallest value stands in for it"
-    lower = float(ordered[low])
-    upper = float(ordered[high]) if high is not None else 1.0
-    return Check(
-        "1st percentile of cosine to FP32",
-        at_least(lower, upper, limit),
-        float(np.quantile(ordered, 0.01)),
-        lower,
-        upper,
-        limit,
-        FaceLimits.direction("p1_cosine"),
-        "cosine",
-        detail,
     )
 
 
