@@ -121,7 +121,7 @@ def search_mixed(bench: Bench, recipe: Recipe) -> Found:
                     objection = str(error)
                 return not objection, objection
 
-            found = search(operators, harm, try_out)
+            found = search(operators, harm, try_out, always=bench.postprocessing(recipe))
         (folder / "search.json").write_text(json.dumps(found.as_dict()), encoding="utf-8")
 
     folder = bench.workbench.cache.entry("search", bench.search_key(recipe), make)

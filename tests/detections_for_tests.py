@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pytest_kycquant.data.images import ImageSet
+from pytest_kycquant.tasks.detection_gates import DetectionComparison, Detector
 from pytest_kycquant.tasks.detection_scores import Objects, Predictions
+from pytest_kycquant.verdicts import Check, GateResult
 
 IMAGES = 400
 
@@ -61,3 +65,29 @@ def without(predictions: Predictions, dropped: NDArray[np.bool_]) -> Predictions
 def shifted(predictions: Predictions, pixels: float) -> Predictions:
     """All boxes moved to the right."""
     return replace(predictions, boxes=predictions.boxes + np.array([pixels, 0, pixels, 0]))
+
+
+def comparison(
+    variant: Predictions,
+    truth: Objects,
+    *,
+    fp32: Predictions | None = None,
+    confidence: float = 0.5,
+    broken: tuple[str, ...] = (),
+    broken_edges: tuple[str, ...] = (),
+) -> DetectionComparison:
+    """Hold `variant` against `found(truth)`."""
+    images = ImageSet.from_array(np.zeros((truth.images, 1, 1, 3), np.uint8), Path("scenes.npz"))
+    names = tuple(f"kind{which}" for which in range(truth.kinds))
+    expected = found(truth) if fp32 is None else fp32
+    return DetectionComparison(
+        images,
+        names,
+        Detector(expected, (), (), truth, confidence),
+        Detector(variant, broken, broken_edges, truth, confidence),
+    )
+
+
+def named(result: GateResult, name: str) -> Check:
+    """The check of that name, or whose name begins so."""
+    return next(check for check in result.checks if check.name.startswith(name))
