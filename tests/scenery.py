@@ -66,18 +66,21 @@ def write_scenes(root: Path, name: str, count: int, **options: float) -> None:
                 writer.writerow([f"{name}.npz[{index}]", kind, left, top, left + 16, top + 16])
 
 
-def detector(*, fragile: bool = False, poisoned: bool = False, logits: bool = False):
+def detector(
+    *, fragile: bool = False, poisoned: bool = False, logits: bool = False, blind: bool = False
+) -> onnx.ModelProto:
     """A detector, input 1 x 3 x 64 x 64 (RGB / 255), output 1 x 6 x 49.
 
     Args:
-        fragile: spread the scales of the channels between two convolutions over four decades.
-            FP32 does not notice; per-tensor INT8 loses the small ones.
-        poisoned: a white input gives infinite scores.
+        fragile: blue is ten thousand times smaller than red between two convolutions. FP32 does
+            not notice; INT8, which has one scale for both, loses it.
+        poisoned: a white input gives infinite scores, since they are divided by zero.
         logits: leave out the final sigmoid.
+        blind: nothing scores high enough to be a candidate.
     """
     windows = INPUT // CELL - 1
     colour = np.arange(_CHANNELS) % 3
-    scale = np.logspace(0, -4, _CHANNELS) if fragile else np.ones(_CHANNELS)
+    scale = np.where((colour == _COLOUR["card"]) & fragile, 1e-4, 1.0)
     first = np.zeros((_CHANNELS, 3, CELL, CELL))
     first[np.arange(_CHANNELS), colour] = (scale / CELL**2)[:, None, None]
     second = np.zeros((_CHANNELS, _CHANNELS, 2, 2))
@@ -95,8 +98,9 @@ def detector(*, fragile: bool = False, poisoned: bool = False, logits: bool = Fa
         "third.w": same,
         "fourth.w": same,
         "head.w": head,
-        "head.b": np.full(2, -9.0),
+        "head.b": np.full(2, -99.0 if blind else -9.0),
         "boxes": boxes,
+        "one": np.ones(()),
     }
     nodes = [
         helper.make_node("Conv", ["input", "first.w"], ["a"], name="first", strides=[CELL, CELL]),
@@ -113,13 +117,14 @@ def detector(*, fragile: bool = False, poisoned: bool = False, logits: bool = Fa
     if not logits:
         nodes.append(helper.make_node("Sigmoid", [last], ["s"], name="sigmoid"))
         last = "s"
-    if poisoned:  # log(1 - x) of a saturated score is minus infinity
+    if poisoned:
         nodes += [
-            helper.make_node("Sub", ["one", last], ["t"], name="sub"),
-            helper.make_node("Log", ["t"], ["u"], name="log"),
-            helper.make_node("Exp", ["u"], ["v"], name="exp"),
-            helper.make_node("Sub", ["one", "v"], ["w"], name="sub2"),
+            helper.make_node("ReduceMin", ["input"], ["t"], name="darkest", keepdims=0),
+            helper.make_node("Sub", ["one", "t"], ["u"], name="sub"),
+            helper.make_node("Ceil", ["u"], ["w"], name="ceil"),
+            helper.make_node("Div", [last, "w"], ["x"], name="div"),
         ]
+        last = "x"
     graph = helper.make_graph(
         [*nodes, helper.make_node("Concat", ["boxes", last], ["output0"], name="concat", axis=1)],
         "detector",
@@ -175,7 +180,7 @@ def write_project(
     (root / "models").mkdir(parents=True, exist_ok=True)
     onnx.save(detector() if model is None else model, root / "models" / "detector.onnx")
     write_scenes(root, "calibration", 110, seed=1)
-    write_scenes(root, "selection", 400, seed=2)
+    write_scenes(root, "selection", count, seed=2)
     write_scenes(root, "scenes", count, seed=3)
     gate = root / "test_gate.py"
     gate.write_text(
