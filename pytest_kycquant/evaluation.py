@@ -80,6 +80,7 @@ class Bench(ModelBench):
             self.workbench.environment.as_dict(),
             path,
             command,
+            self.task.golden_figures(self.baseline(golden.threshold)),
         )
         self._require_sound(golden.threshold)
         return golden
@@ -231,6 +232,7 @@ class Bench(ModelBench):
             rates=self._rates(threshold),
             latency_ms=round(self._latency(self.fp32).fp32_cpu_ms, 3),
             environment=self.workbench.environment.as_dict(),
+            figures=self.task.golden_figures(self.baseline(threshold)),
         )
 
     def _selection(self) -> Part[Any]:

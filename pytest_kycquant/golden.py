@@ -7,10 +7,11 @@ holds no image and no embedding.
 from __future__ import annotations
 
 import json
+import math
 import os
 import warnings
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from .settings import UPDATE_GOLDEN
 SCHEMA = 2
 # Another CPU rounds differently, and a comparison at the very threshold may tip over.
 _FOREIGN_TOLERANCE = 3
+_FIGURE_TOLERANCE, _FOREIGN_FIGURE_TOLERANCE = 1e-6, 0.01
 # What a golden recorded elsewhere may differ in without any figure being in doubt.
 _DECISIVE = ("onnxruntime", "pillow", "cpu", "features", "u8s8_saturates")
 
@@ -38,6 +40,7 @@ class Golden:
         rates: error counts and bounds of FP32 by name (see `statistics.Rate`), such as "FAR".
         latency_ms: median thread CPU time of one image, for reference only.
         environment: where it was recorded.
+        figures: what FP32 must reproduce besides, such as mAP, which is no rate of errors.
     """
 
     model: Mapping[str, Any]
@@ -47,6 +50,7 @@ class Golden:
     rates: Mapping[str, Mapping[str, Any]]
     latency_ms: float
     environment: Mapping[str, Any]
+    figures: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def size(self) -> int:
@@ -160,6 +164,7 @@ def check_reproduced(
     environment: Mapping[str, Any],
     path: Path,
     command: str,
+    figures: Mapping[str, float] | None = None,
 ) -> None:
     """Compare FP32's errors of today with the recorded ones.
 
@@ -185,6 +190,16 @@ def check_reproduced(
                 path,
                 f"FP32 {name} is {found['errors']} errors in {found['trials']} trials here, "
                 f"recorded were {recorded['errors']} in {recorded['trials']}",
+                f"find out why; if it is intended, accept it with: {command}",
+            )
+    today = figures or {}
+    apart_by = _FOREIGN_FIGURE_TOLERANCE if foreign else _FIGURE_TOLERANCE
+    for name in sorted({*golden.figures, *today}):
+        before, now = golden.figures.get(name, math.nan), today.get(name, math.nan)
+        if not abs(before - now) <= apart_by:  # NaN, too, is no agreement
+            raise GoldenError(
+                path,
+                f"FP32 {name} is {now:.6g} here, recorded was {before:.6g}",
                 f"find out why; if it is intended, accept it with: {command}",
             )
     if foreign:

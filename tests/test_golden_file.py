@@ -1,6 +1,7 @@
 """A golden is written whole, read back the same, and refused when anything about it is off."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -116,3 +117,34 @@ def test_another_environment_warns_and_may_tip_few(golden: Golden) -> None:
 def test_other_rates_than_recorded(golden: Golden) -> None:
     with pytest.raises(GoldenError, match="holds the rates FAR, FRR, not FAR"):
         check_reproduced(golden, {"FAR": RATE}, HERE, Path("face.json"), COMMAND)
+
+
+@pytest.mark.parametrize(
+    ("now", "cpu", "message"),
+    [
+        ({"mAP50": 0.95}, "A", ""),
+        ({"mAP50": 0.951}, "A", "FP32 mAP50 is 0.951 here, recorded was 0.95"),
+        ({"mAP50": 0.955}, "B", ""),
+        ({"mAP50": 0.97}, "B", "FP32 mAP50 is 0.97 here, recorded was 0.95"),
+        ({"mAP50": float("nan")}, "A", "FP32 mAP50 is nan here"),
+        ({}, "A", "FP32 mAP50 is nan here"),
+        ({"mAP50": 0.95, "mAP": 0.8}, "A", "FP32 mAP is 0.8 here, recorded was nan"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::pytest_kycquant.errors.EnvironmentWarning")
+def test_figures_must_be_reproduced(
+    golden: Golden, tmp_path: Path, now: dict[str, float], cpu: str, message: str
+) -> None:
+    recorded = replace(golden, figures={"mAP50": 0.95})
+    place = tmp_path / "face.json"
+    save(recorded, place)
+    assert load(place, COMMAND) == recorded
+
+    def check() -> None:
+        check_reproduced(recorded, RATES, HERE | {"cpu": cpu}, place, COMMAND, now)
+
+    if not message:
+        check()
+        return
+    with pytest.raises(GoldenError, match=message):
+        check()

@@ -45,6 +45,7 @@ def test_every_gate_passes(scenery: Write, record: Run, pytester: pytest.Pyteste
     golden = json.loads((pytester.path / "golden" / "detector.json").read_text())
     assert set(golden["rates"]) == {"miss rate of face", "miss rate of card"}
     assert golden["rates"]["miss rate of face"]["trials"] == 400
+    assert set(golden["figures"]) == {"mAP50", "mAP50-95"}
     assert 0.2 < golden["threshold"] < 0.9
     assert golden["threshold_source"].startswith("highest at which the 95 % upper bound")
 

@@ -193,6 +193,10 @@ class Task(ABC, Generic[Truth, Comparison]):
     def rates(self, baseline: Comparison) -> Mapping[str, Rate]:
         """Error rates of FP32, for the golden: what it must reproduce."""
 
+    def golden_figures(self, baseline: Comparison) -> Mapping[str, float]:
+        """What FP32 must reproduce besides its error rates."""
+        return {}
+
     @abstractmethod
     def harm(self, fp32: Outputs, variant: Outputs) -> float:
         """How far a variant is from FP32 on a few images; 0.0 if it is the same."""

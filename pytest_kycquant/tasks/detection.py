@@ -169,6 +169,11 @@ class DetectionTask(Task[DetectionSet, DetectionComparison]):
             for which, name in enumerate(self.spec.classes)
         }
 
+    def golden_figures(self, baseline: DetectionComparison) -> dict[str, float]:
+        """Mean average precisions: they see false positives, too."""
+        values = baseline.fp32.matching.average_precisions
+        return {"mAP50": float(values[0]), "mAP50-95": float(values.mean())}
+
     def harm(self, fp32: Outputs, variant: Outputs) -> float:
         """How far detections are from those of FP32, without any confidence."""
         one, other = (_rows(outputs) for outputs in (fp32, variant))
