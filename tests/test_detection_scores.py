@@ -137,8 +137,28 @@ def test_leaving_out_an_image_is_evaluating_without_it() -> None:
         part = Objects(
             truth.boxes[kept], truth.classes[kept], truth.image_index[kept], truth.crowd[kept], 6, 2
         )
-        alone = Matching(without(noisy, ~there), part).average_precisions
+        alone = Matching(without(noisy, ~there), part).areas
         np.testing.assert_allclose(matching.leave_out[image], alone)
+
+
+@settings(deadline=None)
+@given(cases())
+def test_area_is_average_precision_but_for_its_rounding(
+    case: tuple[Predictions, Objects],
+) -> None:
+    matching = Matching(*case)
+    difference = matching.areas - matching.average_precisions
+    assert np.abs(difference).max() <= 0.01 + 1e-9
+
+
+def test_area_by_hand() -> None:
+    """Right, wrong, right, of four objects: precisions 1 and 2/3 at recalls 1/4 and 1/2."""
+    truth = objects(images=4)
+    boxes = np.stack([truth.boxes[0], [900.0, 0, 940, 40], truth.boxes[1]])
+    predictions = in_order(boxes, np.array([0.9, 0.8, 0.7]), np.zeros(3, int), np.array([0, 0, 1]))
+    matching = Matching(predictions, truth)
+    np.testing.assert_allclose(matching.areas, (1 + 2 / 3) / 4)
+    np.testing.assert_allclose(matching.average_precisions, (26 + 25 * 2 / 3) / 101)
 
 
 def test_many_images_are_left_out_in_groups() -> None:

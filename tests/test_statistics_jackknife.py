@@ -26,3 +26,18 @@ def test_known_value() -> None:
 @pytest.mark.parametrize("without", [[], [0.5], [0.5, np.nan], [0.5, np.inf]])
 def test_nothing_is_known(without: list[float]) -> None:
     assert jackknife_bounds(0.5, np.array(without)) == (-math.inf, math.inf)
+
+
+def test_a_share_is_bounded_on_the_scale_of_its_logit() -> None:
+    without = np.array([0.95, 0.9, 0.85])
+    plain = jackknife_bounds(0.9, without)
+    lower, upper = jackknife_bounds(0.9, without, share=True)
+    error = (plain[1] - 0.9) / (0.9 * 0.1)
+    assert lower == pytest.approx(1 / (1 + math.exp(error) / 9))
+    assert upper == pytest.approx(1 / (1 + math.exp(-error) / 9))
+    assert 0 < lower < 0.9 < upper < 1
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_a_share_at_its_end(value: float) -> None:
+    assert jackknife_bounds(value, np.full(20, value), share=True) == (value, value)

@@ -7,6 +7,7 @@ of a class in an image, objects of every area. The tests hold the figures agains
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -26,6 +27,7 @@ IOUS = np.linspace(0.5, 0.95, 10)  # of COCO's mAP; the first is the one that de
 _RECALLS = np.linspace(0.0, 1.0, 101)
 _PER_CLASS = 100
 _GROUPS = 200  # of images that a jackknife leaves out: more say no more and take longer
+Floats = NDArray[np.float64]
 _NEVER = -1.0  # the score of an object that no detection matches
 
 
@@ -179,17 +181,34 @@ class Matching:
 
     @cached_property
     def average_precisions(self) -> NDArray[np.float64]:
-        """Average precision over the classes (mAP) at each of `IOUS`; shape (10,), float64."""
-        return self._mean_precisions(None)
+        """COCO's mAP at each of `IOUS`, a mean over 101 recalls; shape (10,), float64."""
+        return _over_classes(ranking.interpolated() for ranking in self._rankings)
+
+    @cached_property
+    def areas(self) -> NDArray[np.float64]:
+        """Mean area under the same curves at each of `IOUS`; shape (10,), float64.
+
+        That is mAP before its rounding to whole percents of recall, by which one object more or
+        less can weigh nothing or one point. It is smooth, as a jackknife and a difference need it:
+        in simulations of 30 to 400 images the standard error of `leave_out` is that of mAP, while
+        one of mAP's own leave-outs bounded mAP50 from below in 69 % of cases instead of 95 %.
+        """
+        return _over_classes(ranking.area() for ranking in self._rankings)
 
     @cached_property
     def leave_out(self) -> NDArray[np.float64]:
-        """`average_precisions` without each group of images; shape (G, 10), float64.
+        """`areas` without each group of images; shape (G, 10), float64.
 
         With up to 200 images each is a group of its own; else groups are neighbours by name,
         which are taken on one day or by one camera more often than not.
         """
-        return np.stack([self._mean_precisions(g) for g in range(int(self._group_of.max()) + 1)])
+        rankings = self._rankings
+        return np.stack(
+            [
+                _over_classes(ranking.without(group).area() for ranking in rankings)
+                for group in range(int(self._group_of.max()) + 1)
+            ]
+        )
 
     @cached_property
     def _group_of(self) -> NDArray[np.int64]:
@@ -229,17 +248,6 @@ class Matching:
             )
         return rankings
 
-    def _mean_precisions(self, without: int | None) -> NDArray[np.float64]:
-        values = [
-            ranking.precisions(without)
-            for ranking in self._rankings
-            if np.any(ranking.object_groups != without)
-        ]
-        if not values:
-            return np.zeros(len(IOUS))
-        mean: NDArray[np.float64] = np.mean(values, axis=0)
-        return mean
-
     def _counted(self, which: int | None) -> NDArray[np.bool_]:
         """Objects that must be found, of one class or of all."""
         counted = ~self.truth.crowd
@@ -262,25 +270,39 @@ class _Ranking:
     groups: NDArray[np.int64]
     object_groups: NDArray[np.int64]
 
-    def precisions(self, without: int | None) -> NDArray[np.float64]:
-        """Average precision at each of `IOUS`, without one group of images; shape (10,)."""
-        hits, wrong, objects = self.hits, self.wrong, len(self.object_groups)
-        if without is not None:
-            kept = self.groups != without
-            hits, wrong = hits[:, kept], wrong[:, kept]
-            objects = int((self.object_groups != without).sum())
-        right = np.cumsum(hits, axis=1)
-        precision = right / np.maximum(right + np.cumsum(wrong, axis=1), 1)
-        # The best precision at this recall or any higher one; 0 at recalls that are not reached.
-        best = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-        best = np.concatenate([best, np.zeros((len(best), 1))], axis=1)
-        recall = right / objects
-        return np.array(
-            [
-                values[np.searchsorted(reached, _RECALLS)].mean()
-                for values, reached in zip(best, recall, strict=True)
-            ]
+    def without(self, group: int) -> _Ranking:
+        """The same without a group of images."""
+        kept = self.groups != group
+        return _Ranking(
+            self.hits[:, kept],
+            self.wrong[:, kept],
+            self.groups[kept],
+            self.object_groups[self.object_groups != group],
         )
+
+    def interpolated(self) -> Floats | None:
+        """Average precision over 101 recalls at each of `IOUS`, (10,); None without objects."""
+        if not len(self.object_groups):
+            return None
+        recall = np.cumsum(self.hits, axis=1) / len(self.object_groups)
+        # 0 at recalls that are not reached.
+        best = np.concatenate([self._best(), np.zeros((len(IOUS), 1))], axis=1)
+        curves = zip(best, recall, strict=True)
+        return np.array([values[np.searchsorted(r, _RECALLS)].mean() for values, r in curves])
+
+    def area(self) -> Floats | None:
+        """Area under the curve at each of `IOUS`, (10,); None without objects."""
+        if not len(self.object_groups):
+            return None
+        total: Floats = (self._best() * self.hits).sum(axis=1) / len(self.object_groups)
+        return total
+
+    def _best(self) -> Floats:
+        """The best precision at the recall of each detection or any higher one, (10, R)."""
+        right = np.cumsum(self.hits, axis=1)
+        precision = right / np.maximum(right + np.cumsum(self.wrong, axis=1), 1)
+        best: Floats = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
+        return best
 
 
 @dataclass(frozen=True, eq=False)
@@ -401,6 +423,13 @@ def select_confidence(matching: Matching, miss_rate: float) -> float:
         middle = (low + high) // 2
         low, high = (middle, high) if holds(float(scores[middle])) else (low, middle)
     return float(scores[low])
+
+
+def _over_classes(values: Iterable[Floats | None]) -> Floats:
+    """Mean over the classes that there are objects of, (10,)."""
+    known = [value for value in values if value is not None]
+    mean: Floats = np.mean(known, axis=0) if known else np.zeros(len(IOUS))
+    return mean
 
 
 def _match(shares: NDArray[np.float64], crowd: NDArray[np.bool_]) -> NDArray[np.int64]:

@@ -1,6 +1,7 @@
 """A gate on a real face detector and real photographs; `test_yolov8_face.py` runs it.
 
-Paths are relative to pytest's rootdir, a folder that the test fills with links.
+Paths are relative to pytest's rootdir, a folder that the test fills with links. The boxes are
+those of another detector and no human labels, so mAP50-95 says little here.
 """
 
 from pytest_kycquant import (
@@ -21,28 +22,27 @@ MODEL = KycModel(
         "evaluation.csv",
         classes=("face",),
         confidence=0.25,
-        selection="selection",
-        selection_labels="selection.csv",
-        scores="logits",  # raw heads end before the sigmoid
+        scores="logits",  # the heads end before the sigmoid
         keypoints=5,
     ),
 )
-STOCK = Recipe(
-    "int8",
-    name="int8-stock",
-    per_channel=False,
-    reduce_range=False,
-    calibration_method="minmax",
-)
-# What onnxruntime leaves alone by default beside the convolutions costs scores, not time.
-CONVOLUTIONS = Recipe("int8", name="int8-convolutions", op_types=("Conv",))
 
 
 class TestRecipes(DetectionGates):
-    """Which recipes lose faces or scores?"""
+    """What the stock recipe of onnxruntime does to a detector, and what the default does."""
 
     model = MODEL
-    # 250 photographs of one face each cannot decide about an increase of misses by one point.
-    limits = DetectionLimits(recall_degradation=0.02, agreement=0.95)
+    # 400 photographs of one face each cannot show an agreement of 98 %.
+    limits = DetectionLimits(agreement=0.96, map_degradation=0.05)
     fallback = None
-    precisions = ("fp16", "int8", STOCK, CONVOLUTIONS, "int8-dynamic")
+    precisions = (
+        "fp16",
+        "int8",
+        Recipe(
+            "int8",
+            name="int8-stock",
+            per_channel=False,
+            reduce_range=False,
+            calibration_method="minmax",
+        ),
+    )
