@@ -1,9 +1,9 @@
 """pytest-kycquant decides whether a quantized identity-verification model may ship."""
 
-from .gates import Candidate, FaceGates
-from .limits import FaceLimits
+from .gates import Candidate, FaceGates, LivenessGates
+from .limits import FaceLimits, LivenessLimits
 from .recipe import Recipe
-from .spec import FaceVerification, KycModel, Preprocess, Verdict
+from .spec import FaceVerification, KycModel, LivenessDetection, Preprocess, Verdict
 
 __all__ = [
     "Candidate",
@@ -11,6 +11,9 @@ __all__ = [
     "FaceLimits",
     "FaceVerification",
     "KycModel",
+    "LivenessDetection",
+    "LivenessGates",
+    "LivenessLimits",
     "Preprocess",
     "Recipe",
     "Verdict",

@@ -14,10 +14,10 @@ import pytest
 
 from . import coerce
 from .errors import InconclusiveWarning, SpecError
-from .limits import FaceLimits, Limits
+from .limits import FaceLimits, Limits, LivenessLimits
 from .recipe import Recipe, as_recipe
 from .settings import Inconclusive, Settings
-from .spec import FaceVerification, KycModel, TaskSpec, Verdict
+from .spec import FaceVerification, KycModel, LivenessDetection, TaskSpec, Verdict
 from .verdicts import GateResult
 
 if TYPE_CHECKING:
@@ -250,6 +250,28 @@ class FaceGates(Gates):
     def test_frr(self, candidate: Candidate) -> None:
         """Upper bound of the false reject rate at the frozen threshold below its limit."""
         candidate.check("frr")
+
+
+class LivenessGates(Gates):
+    """Base class of a gate file for liveness: subclass it and set `model`.
+
+    Example::
+
+        class TestMiniFASNet(LivenessGates):
+            model = KycModel("models/minifasnet_fp32.onnx", preprocess=..., task=..., ...)
+            precisions = ("fp16", "int8")
+    """
+
+    limits: ClassVar[Limits | None] = LivenessLimits()
+    _task = LivenessDetection
+
+    def test_apcer(self, candidate: Candidate) -> None:
+        """Upper bound of APCER at the frozen threshold below its limit, for every species."""
+        candidate.check("apcer")
+
+    def test_bpcer(self, candidate: Candidate) -> None:
+        """Upper bound of BPCER at the frozen threshold below its limit."""
+        candidate.check("bpcer")
 
 
 def spec_of(cls: type | None, markers: Sequence[pytest.Mark], where: str) -> GateSpec | None:

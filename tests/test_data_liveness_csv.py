@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from pictures import write_captures
 
-from pytest_kycquant.data.liveness import LIVE, load_liveness
+from pytest_kycquant.data.liveness import LIVE
+from pytest_kycquant.data.liveness_files import load_liveness
 from pytest_kycquant.errors import DataError
 
 PLAIN = "file,label,species\nlive/0001.png,live,\nprint/0001.png,attack,print\n"

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from pictures import write_captures, write_image
 
-from pytest_kycquant.data.liveness import LIVE, load_liveness
+from pytest_kycquant.data.liveness import LIVE
+from pytest_kycquant.data.liveness_files import load_liveness
 from pytest_kycquant.errors import DataError
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pytest_kycquant.data.liveness import LIVE, load_liveness
+from pytest_kycquant.data.liveness import LIVE
+from pytest_kycquant.data.liveness_files import load_liveness
 from pytest_kycquant.errors import DataError
 
 IMAGES = np.arange(4 * 12, dtype=np.uint8).reshape(4, 2, 2, 3)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..spec import FaceVerification, KycModel
+from ..spec import FaceVerification, KycModel, LivenessDetection
 
 if TYPE_CHECKING:
     from ..limits import Limits
@@ -23,4 +23,8 @@ def task_of(model: KycModel, limits: Limits, resolve: Resolve) -> Task[Any, Any]
         from .face import FaceTask
 
         return FaceTask(model, limits, resolve)
+    if isinstance(model.task, LivenessDetection):
+        from .liveness import LivenessTask
+
+        return LivenessTask(model, limits, resolve)
     raise NotImplementedError(f"no task judges {model.task!r}")
