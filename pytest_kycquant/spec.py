@@ -192,9 +192,9 @@ class LivenessDetection(TaskSpec):
         selection: captures on which the threshold is chosen and on which a fallback is searched.
             A share of the people of `data` (0 < share < 1), who are then *not* used for
             evaluation, or the path of other captures in one of the formats of `data`.
-        selection_apcer: the threshold is the smallest whose upper bound of APCER is below this
-            rate for every species of `selection`; None means half of the limit, which leaves
-            quantization some room.
+        selection_apcer: the threshold is the smallest from 1/2 on whose upper bound of APCER is
+            below this rate for every species of `selection`; None means half of the limit, which
+            leaves quantization some room.
         threshold: the production threshold (live if score >= threshold), if there is one; it then
             replaces the choice on `selection`.
         scores: what the output holds: "logits", from which softmax makes probabilities, or

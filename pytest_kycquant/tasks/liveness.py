@@ -96,15 +96,7 @@ class LivenessTask(Task[LivenessSet, LivenessComparison]):
 
     def read(self, outputs: list[NDArray[Any]]) -> Tensor:
         """One row: a value for each class."""
-        row = as_row(outputs[0])
-        if self.spec.live_class >= len(row):
-            raise ModelError(
-                "output",
-                f"has {len(row)} values, so there is no class {self.spec.live_class}",
-                "set LivenessDetection(live_class=...) to the index of the live class, 0 for a "
-                "single value",
-            )
-        return row[np.newaxis]
+        return as_row(outputs[0])[np.newaxis]
 
     @property
     def given_threshold(self) -> float | None:
@@ -122,11 +114,12 @@ class LivenessTask(Task[LivenessSet, LivenessComparison]):
         }
 
     def choose_threshold(self, fp32: Outputs, selection: Part[LivenessSet]) -> tuple[float, str]:
-        """The smallest whose upper bound of every species' APCER is below `selection_apcer`."""
+        """The smallest from 1/2 on whose bound of APCER is below `selection_apcer`, everywhere."""
         self._check_scale(fp32)
         source = (
-            f"smallest whose 95 % upper bound of APCER is below {self.selection_apcer:.4%} for "
-            f"every species, on {selection.size} of the selection split"
+            f"smallest from 1/2 on whose 95 % upper bound of APCER is below "
+            f"{self.selection_apcer:.4%} for every species, on {selection.size} of the selection "
+            "split"
         )
         scores = self._scores(fp32)
         return select_threshold(scores, selection.truth, self.selection_apcer), source

@@ -22,6 +22,7 @@ from ..statistics import MIN_SUBJECTS, Counts, Rate, rate, small_sample_floor
 from .outputs import Outputs
 
 Scores = NDArray[np.float64]
+_LEAST = 0.5  # threshold
 _SUM_TOLERANCE = 1e-3  # of probabilities in float32, far more than rounding
 
 
@@ -36,8 +37,18 @@ def live_scores(outputs: Outputs, live_class: int, *, probabilities: bool) -> Sc
 
     Returns:
         (N,) float64 in 0..1, NaN where any output of the model was not finite.
+
+    Raises:
+        ModelError: there is no such class.
     """
     values = outputs.values.astype(np.float64)
+    if live_class >= values.shape[1]:
+        raise ModelError(
+            "output",
+            f"has {values.shape[1]} values, so there is no class {live_class}",
+            "set LivenessDetection(live_class=...) to the index of the live class, 0 for a single "
+            "value",
+        )
     if probabilities:
         scores = values[:, live_class].copy()
     else:
@@ -155,10 +166,12 @@ def rate_of(
 
 
 def select_threshold(scores: Scores, captures: LivenessSet, limit: float) -> float:
-    """Smallest threshold whose upper bound of APCER stays below `limit` for every species.
+    """Smallest threshold from 1/2 on whose upper bound of APCER is below `limit`, for each species.
 
     As `scoring.select_threshold`: just above the score of an attack, so that equal scores are
-    rejected together.
+    rejected together. Of a model that tells almost all captures apart, the smallest threshold
+    would lie deep among the attacks, where the least drift lets many of them pass, so what is
+    more probably an attack than live is never accepted.
 
     Args:
         scores: (N,) probability of a live face by the FP32 model.
@@ -169,33 +182,34 @@ def select_threshold(scores: Scores, captures: LivenessSet, limit: float) -> flo
         DataError: the split is too small for any threshold to show the limit.
     """
     attacks = scores[~captures.live & np.isfinite(scores)]
-    candidates = np.nextafter(np.unique(attacks)[::-1], np.inf)  # descending
+    found = np.nextafter(np.unique(attacks)[::-1], np.inf)  # descending
+    candidates = [*(float(one) for one in found if one > _LEAST), _LEAST]
 
     def excess(threshold: float) -> tuple[str, Rate] | None:
         """A species whose bound is not below the limit."""
-        found = Decisions(scores, captures, threshold).species_rates
-        over = {n: r for n, r in found.items() if not (r.supported and r.upper < limit)}
+        rates = Decisions(scores, captures, threshold).species_rates
+        over = {n: r for n, r in rates.items() if not (r.supported and r.upper < limit)}
         return max(over.items(), key=lambda item: item[1].upper) if over else None
 
-    strictest = excess(float(candidates[0]) if len(candidates) else np.inf)
+    strictest = excess(candidates[0])
     if strictest is not None:
         name, least = strictest
-        found = f"{least.upper:.3%}"
+        bound = f"{least.upper:.3%}"
         if not least.supported:
-            found = f"no claim (it needs at least {MIN_SUBJECTS} subjects)"
+            bound = f"no claim (it needs at least {MIN_SUBJECTS} subjects)"
         raise DataError(
             "threshold selection",
             f"even at the strictest threshold, {least.errors} errors in {least.trials:,} attacks "
             f"of the species {name} on {least.subjects} subjects leave an upper bound of APCER of "
-            f"{found}, not below {limit:.3%}",
+            f"{bound}, not below {limit:.3%}",
             "give `selection` more attacks of it, raise `selection_apcer`, or set `threshold`",
         )
     low, high = 0, len(candidates)  # candidates[low] holds; the first failure is at most at high
     while high - low > 1:
         middle = (low + high) // 2
-        holds = excess(float(candidates[middle])) is None
+        holds = excess(candidates[middle]) is None
         low, high = (middle, high) if holds else (low, middle)
-    return float(candidates[low])
+    return candidates[low]
 
 
 def bpcer_at_apcer(decisions: Decisions, target: float) -> float:
