@@ -21,7 +21,7 @@ class Check:
         upper: one-sided upper confidence bound, in the unit of `value`.
         limit: what the bound was compared with.
         direction: "below" or "at least".
-        unit: "rate", "cosine", "ratio", "ms", "MB" or "count".
+        unit: "rate" or "share" (shown in percent), "cosine", "ratio", "ms", "MB" or "count".
         detail: the counts behind the figure, and what to do about it.
     """
 
@@ -178,8 +178,8 @@ class VariantRecord:
 
 
 def show(value: float, unit: str) -> str:
-    """Write a figure for people: rates in percent, everything else plain."""
-    if unit == "rate":
+    """Write a figure for people: rates and shares in percent, everything else plain."""
+    if unit in ("rate", "share"):
         return f"{100 * value:.4g} %"
     if unit in ("ms", "MB"):
         return f"{value:.4g} {unit}"
