@@ -1,9 +1,16 @@
 """pytest-kycquant decides whether a quantized identity-verification model may ship."""
 
-from .gates import Candidate, DetectionGates, FaceGates
-from .limits import DetectionLimits, FaceLimits
+from .gates import Candidate, DetectionGates, FaceGates, LivenessGates
+from .limits import DetectionLimits, FaceLimits, LivenessLimits
 from .recipe import Recipe
-from .spec import FaceVerification, KycModel, ObjectDetection, Preprocess, Verdict
+from .spec import (
+    FaceVerification,
+    KycModel,
+    LivenessDetection,
+    ObjectDetection,
+    Preprocess,
+    Verdict,
+)
 
 __all__ = [
     "Candidate",
@@ -13,6 +20,9 @@ __all__ = [
     "FaceLimits",
     "FaceVerification",
     "KycModel",
+    "LivenessDetection",
+    "LivenessGates",
+    "LivenessLimits",
     "ObjectDetection",
     "Preprocess",
     "Recipe",

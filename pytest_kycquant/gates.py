@@ -14,10 +14,17 @@ import pytest
 
 from . import coerce
 from .errors import InconclusiveWarning, SpecError
-from .limits import DetectionLimits, FaceLimits, Limits
+from .limits import DetectionLimits, FaceLimits, Limits, LivenessLimits
 from .recipe import Recipe, as_recipe
 from .settings import Inconclusive, Settings
-from .spec import FaceVerification, KycModel, ObjectDetection, TaskSpec, Verdict
+from .spec import (
+    FaceVerification,
+    KycModel,
+    LivenessDetection,
+    ObjectDetection,
+    TaskSpec,
+    Verdict,
+)
 from .verdicts import GateResult
 
 if TYPE_CHECKING:
@@ -272,6 +279,28 @@ class DetectionGates(Gates):
     def test_map(self, candidate: Candidate) -> None:
         """Lower bound of mAP50 reaches its limit."""
         candidate.check("map")
+
+
+class LivenessGates(Gates):
+    """Base class of a gate file for liveness: subclass it and set `model`.
+
+    Example::
+
+        class TestMiniFASNet(LivenessGates):
+            model = KycModel("models/minifasnet_fp32.onnx", preprocess=..., task=..., ...)
+            precisions = ("fp16", "int8")
+    """
+
+    limits: ClassVar[Limits | None] = LivenessLimits()
+    _task = LivenessDetection
+
+    def test_apcer(self, candidate: Candidate) -> None:
+        """Upper bound of APCER at the frozen threshold below its limit, for every species."""
+        candidate.check("apcer")
+
+    def test_bpcer(self, candidate: Candidate) -> None:
+        """Upper bound of BPCER at the frozen threshold below its limit."""
+        candidate.check("bpcer")
 
 
 def spec_of(cls: type | None, markers: Sequence[pytest.Mark], where: str) -> GateSpec | None:

@@ -125,3 +125,29 @@ class DetectionLimits(Limits):
     agreement: float = limit(0.98, "at least", "share")
     overlap: float = limit(0.85, "at least", "share")
     fp16_overlap: float = limit(0.95, "at least", "share")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LivenessLimits(Limits):
+    """Limits of the liveness gates. All must stay below.
+
+    Args:
+        apcer: upper confidence bound of APCER, for every attack species (ISO/IEC 30107-3).
+        bpcer: upper confidence bound of BPCER.
+        apcer_degradation: upper bound of the paired increase of APCER against golden FP32, for
+            every species.
+        bpcer_degradation: the same for BPCER.
+        flips: upper confidence bound of the share of decisions other than FP32's.
+        score_drift: upper bound of the mean absolute difference between scores (probabilities of
+            a live face) and their FP32 scores.
+        fp16_max_drift: largest such difference of an "fp16" variant, which has no excuse to drift.
+        latency_ratio: see `Limits`, as `latency_ms`, `size_ratio` and `size_mb`.
+    """
+
+    apcer: float = limit(0.05, "below", "rate")
+    bpcer: float = limit(0.05, "below", "rate")
+    apcer_degradation: float = limit(0.01, "below", "rate")
+    bpcer_degradation: float = limit(0.01, "below", "rate")
+    flips: float = limit(0.02, "below", "rate")
+    score_drift: float = limit(0.03, "below", "rate")
+    fp16_max_drift: float = limit(0.01, "below", "rate")

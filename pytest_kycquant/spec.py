@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Literal
 
 from . import coerce
 from .errors import SpecError
-from .limits import DetectionLimits, FaceLimits, Limits
+from .limits import DetectionLimits, FaceLimits, Limits, LivenessLimits
 
 StrPath = str | os.PathLike[str]
 
@@ -270,6 +270,83 @@ def _names(where: str, given: Any) -> tuple[str, ...]:
     return names
 
 
+@dataclass(frozen=True)
+class LivenessDetection(TaskSpec):
+    """Presentation attack detection: is this capture a live face?
+
+    Args:
+        data: labelled captures: a folder with a sub-folder ``live`` and one for each attack
+            species, a CSV with ``file,label,species,subject``, or an ``.npz`` (see
+            `data.liveness_files`).
+        selection: captures on which the threshold is chosen and on which a fallback is searched.
+            A share of the people of `data` (0 < share < 1), who are then *not* used for
+            evaluation, or the path of other captures in one of the formats of `data`.
+        selection_apcer: the threshold is the smallest from 1/2 on whose upper bound of APCER is
+            below this rate for every species of `selection`; None means half of the limit, which
+            leaves quantization some room.
+        threshold: the production threshold (live if score >= threshold), if there is one; it then
+            replaces the choice on `selection`.
+        scores: what the output holds: "logits", from which softmax makes probabilities, or
+            "probabilities".
+        live_class: index of the live class in the output; 1 for MiniFASNet, 0 for a model that
+            gives a single value.
+        boxes: CSV of face boxes (``file,x1,y1,x2,y2``), for whole photographs: of evaluation,
+            selection and calibration images, each of which is then cropped around its face.
+        crop_scale: how much larger than the face box that crop is, such as 2.7; with `boxes` only.
+        output: name of the scores, for a model with several outputs.
+    """
+
+    limits: ClassVar[type[Limits]] = LivenessLimits
+    accuracy: ClassVar[tuple[str, ...]] = ("apcer", "bpcer")
+
+    data: StrPath
+    selection: float | StrPath | None = None
+    selection_apcer: float | None = None
+    threshold: float | None = None
+    scores: Literal["logits", "probabilities"] = "logits"
+    live_class: int = 1
+    boxes: StrPath | None = None
+    crop_scale: float | None = None
+    output: str | None = None
+
+    def __post_init__(self) -> None:
+        selection = _share_or_path("LivenessDetection.selection", self.selection)
+        object.__setattr__(self, "selection", selection)
+        coerce.choice("LivenessDetection.scores", self.scores, ("logits", "probabilities"))
+        if self.threshold is not None:
+            remedy = "give the production threshold, a probability between 0 and 1"
+            threshold = coerce.number("LivenessDetection.threshold", self.threshold, remedy)
+            if not 0 < threshold <= 1:
+                raise SpecError("LivenessDetection.threshold", f"{threshold!r} is none", remedy)
+            object.__setattr__(self, "threshold", threshold)
+        elif self.selection is None:
+            object.__setattr__(self, "selection", 0.5)
+        if self.selection_apcer is not None:
+            remedy = "give a share between 0 and 1: 2.5 % is 0.025"
+            apcer = coerce.number("LivenessDetection.selection_apcer", self.selection_apcer, remedy)
+            if not 0 < apcer < 1:
+                raise SpecError(
+                    "LivenessDetection.selection_apcer", f"{apcer!r} is no rate", remedy
+                )
+            object.__setattr__(self, "selection_apcer", apcer)
+        remedy = "give the index of the live class, from 0 on"
+        live = coerce.whole("LivenessDetection.live_class", self.live_class, remedy)
+        if live < 0:
+            raise SpecError("LivenessDetection.live_class", f"{live} is no index", remedy)
+        object.__setattr__(self, "live_class", live)
+        self._check_crop()
+
+    def _check_crop(self) -> None:
+        where, remedy = "LivenessDetection.crop_scale", "give boxes= and crop_scale=, such as 2.7"
+        if (self.boxes is None) != (self.crop_scale is None):
+            raise SpecError(where, "boxes and crop_scale need each other", remedy)
+        if self.crop_scale is not None:
+            scale = coerce.number(where, self.crop_scale, remedy)
+            if scale < 1:
+                raise SpecError(where, f"{scale!r} cuts off the face", remedy)
+            object.__setattr__(self, "crop_scale", scale)
+
+
 def _share_or_path(where: str, value: Any) -> float | StrPath | None:
     """A part of the data by share, or other data by path.
 
@@ -317,7 +394,7 @@ class KycModel:
             raise SpecError(
                 "KycModel.task",
                 f"{self.task!r} is not a task",
-                "give FaceVerification(...) or ObjectDetection(...)",
+                "give FaceVerification(...), LivenessDetection(...) or ObjectDetection(...)",
             )
         if "/" in self.name or os.sep in self.name:
             raise SpecError(

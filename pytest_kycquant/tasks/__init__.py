@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..spec import FaceVerification, KycModel, ObjectDetection
+from ..spec import FaceVerification, KycModel, LivenessDetection, ObjectDetection
 
 if TYPE_CHECKING:
     from ..limits import Limits
@@ -27,4 +27,8 @@ def task_of(model: KycModel, limits: Limits, resolve: Resolve) -> Task[Any, Any]
         from .detection import DetectionTask
 
         return DetectionTask(model, limits, resolve)
+    if isinstance(model.task, LivenessDetection):
+        from .liveness import LivenessTask
+
+        return LivenessTask(model, limits, resolve)
     raise NotImplementedError(f"no task judges {model.task!r}")
