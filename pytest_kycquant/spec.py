@@ -225,9 +225,11 @@ class ObjectDetection(TaskSpec):
     def __post_init__(self) -> None:
         where = "ObjectDetection"
         for name in ("classes", "outputs"):
-            given = getattr(self, name)
-            if given is not None:
-                names = _names(f"{where}.{name}", given)
+            if (given := getattr(self, name)) is not None:
+                names = coerce.names(f"{where}.{name}", given)
+                if not names or len(set(names)) != len(names):
+                    remedy = 'give distinct names, such as ("face", "card")'
+                    raise SpecError(f"{where}.{name}", f"{given!r} are no distinct names", remedy)
                 object.__setattr__(self, name, names)
         for name in ("confidence", "selection_miss_rate", "nms_iou"):
             value = getattr(self, name)
@@ -254,20 +256,6 @@ class ObjectDetection(TaskSpec):
                 "goes with a path of other images for selection, and only with one",
                 "give selection= and selection_labels= as paths, or a share in selection=",
             )
-
-
-def _names(where: str, given: Any) -> tuple[str, ...]:
-    """Names that tell things apart.
-
-    Raises:
-        SpecError: none, not text, empty, or one of them twice.
-    """
-    remedy = 'give distinct names, such as ("face",)'
-    names = tuple(coerce.items(where, given, remedy))
-    sound = all(isinstance(name, str) and name.strip() == name != "" for name in names)
-    if isinstance(given, str) or not names or not sound or len(set(names)) != len(names):
-        raise SpecError(where, f"{given!r} are no distinct names", remedy)
-    return names
 
 
 @dataclass(frozen=True)

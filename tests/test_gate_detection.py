@@ -144,6 +144,16 @@ def test_nothing_found_fails_however_few_the_images(images: int) -> None:
     assert all(np.isfinite(list(figures(nothing).values())))
 
 
+def test_one_image_has_finite_bounds() -> None:
+    """They end up in JSON, which has no infinity."""
+    truth = objects(images=1)
+    itself = comparison(found(truth), truth)
+    for result in (judge_map(itself, LIMITS), judge_degradation(itself, LIMITS)):
+        assert result.verdict is Verdict.INCONCLUSIVE
+        for check in result.checks:
+            assert np.isfinite([check.value, check.lower, check.upper]).all()
+
+
 def test_too_few_images_decide_nothing() -> None:
     truth = objects(images=19)
     itself = comparison(found(truth), truth)

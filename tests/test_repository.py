@@ -6,7 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from pytest_kycquant import FaceGates, FaceVerification, LivenessDetection, LivenessGates
+from pytest_kycquant import (
+    DetectionGates,
+    FaceGates,
+    FaceVerification,
+    LivenessDetection,
+    LivenessGates,
+    ObjectDetection,
+)
 from pytest_kycquant.gates import GateSpec
 
 ROOT = Path(__file__).parents[1]
@@ -38,6 +45,7 @@ def test_every_option_is_documented() -> None:
 
 
 PAGES = {
+    "detection.md": (DetectionGates, ObjectDetection),
     "face.md": (FaceGates, FaceVerification),
     "liveness.md": (LivenessGates, LivenessDetection),
 }

@@ -283,8 +283,10 @@ class ImageSet:
             part = ImageSet(self.origin, names, self._source[chosen])
         else:
             part = ImageSet(self.origin, names, tuple(self._source[index] for index in chosen))
-        if "digests" in self.__dict__:
-            part.__dict__["digests"] = tuple(self.digests[index] for index in chosen)
+        for known in ("digests", "sizes"):
+            if known in self.__dict__:
+                values = self.__dict__[known]
+                part.__dict__[known] = tuple(values[index] for index in chosen)
         return part
 
 

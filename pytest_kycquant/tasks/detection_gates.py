@@ -306,6 +306,7 @@ def _drop(
     value = float((theirs.areas - mine.areas)[ious].mean())
     without = (theirs.leave_out - mine.leave_out)[:, ious].mean(axis=1)
     lower, upper = jackknife_bounds(value, without)
+    lower, upper = max(lower, -1.0), min(upper, 1.0)
     limit = getattr(limits, limit_name)
     verdict = judge_bounds(lower, upper, limit)
     images = comparison.variant.truth.images
@@ -343,7 +344,7 @@ def _wanting(found: Rate | Difference, limit: float) -> str:
 
 def _images_wanted(images: int, width: float, gap: float) -> str:
     """How many images would decide: bounds close in with the square root of their number."""
-    if images < MIN_SUBJECTS or not math.isfinite(width):
+    if images < MIN_SUBJECTS:
         return f"a claim needs at least {MIN_SUBJECTS} images"
     if gap == 0:
         return "no amount of data separates this figure from its limit"
