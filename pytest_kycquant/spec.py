@@ -191,6 +191,8 @@ class ObjectDetection(TaskSpec):
         labels: their boxes: COCO detection JSON (``.json``), a CSV with
             ``file,class,x1,y1,x2,y2`` in pixels, or a folder of YOLO text files.
         classes: names of the classes in the order of the model's outputs.
+        judged: those that are labelled and matter; None for all. A model of 80 classes may serve to
+            find people only: boxes and detections of other classes are then ignored.
         confidence: the production confidence (a detection counts if score >= confidence), if
             there is one; it then replaces the choice on `selection`.
         selection: images on which the confidence is chosen and on which a fallback is searched. A
@@ -213,6 +215,7 @@ class ObjectDetection(TaskSpec):
     data: StrPath
     labels: StrPath
     classes: tuple[str, ...]
+    judged: tuple[str, ...] | None = None
     confidence: float | None = None
     selection: float | StrPath | None = None
     selection_labels: StrPath | None = None
@@ -224,13 +227,19 @@ class ObjectDetection(TaskSpec):
 
     def __post_init__(self) -> None:
         where = "ObjectDetection"
-        for name in ("classes", "outputs"):
+        for name in ("classes", "judged", "outputs"):
             if (given := getattr(self, name)) is not None:
                 names = coerce.names(f"{where}.{name}", given)
                 if not names or len(set(names)) != len(names):
                     remedy = 'give distinct names, such as ("face", "card")'
                     raise SpecError(f"{where}.{name}", f"{given!r} are no distinct names", remedy)
                 object.__setattr__(self, name, names)
+        if strangers := sorted(set(self.judged or ()) - set(self.classes)):
+            raise SpecError(
+                f"{where}.judged",
+                f"{', '.join(strangers)} are no classes of the model",
+                "name some of classes=",
+            )
         for name in ("confidence", "selection_miss_rate", "nms_iou"):
             value = getattr(self, name)
             if value is not None:

@@ -90,6 +90,13 @@ def test_three_formats_say_the_same(
     assert scenes.class_names == CLASSES
 
 
+def test_boxes_of_classes_that_do_not_matter_are_left_out(images: Path, tmp_path: Path) -> None:
+    scenes = load_detections(images, write_csv(tmp_path), ("hand", *CLASSES), ("card",))
+    assert scenes.class_names == ("card",)
+    assert scenes.classes.tolist() == [0]
+    assert scenes.boxes.tolist() == [[0, 2, 6, 8]]
+
+
 def test_images_may_be_an_array(tmp_path: Path) -> None:
     np.savez(tmp_path / "s.npz", images=np.stack([pixels(0), pixels(1)]))
     labels = write_csv(
@@ -169,7 +176,7 @@ def test_boxes_are_of_the_upright_image(images: Path, tmp_path: Path) -> None:
         (CSV + "2.png,face,-2,1,3,2\n", "outside of their image: line 6 (2.png)", "in pixels"),
         (CSV + "2.png,face,6,1,7,2\n", "outside of their image: line 6 (2.png)", "in pixels"),
         (CSV + "2.png,card,0,2,6,8\n", "annotation twice: line 3 and line 6", "remove one"),
-        (CSV.replace("face", "card"), "has no box of the classes face", "label some"),
+        (CSV.replace("face", "card"), "has no box of the classes face", "ObjectDetection(judged="),
         ("file,class,x1,y1,x2,y2\na/1.png,,,,,\n2.png,,,,,\n3.png,,,,,\n", "not a single box", "l"),
     ],
 )

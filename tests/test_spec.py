@@ -61,6 +61,8 @@ def detection(**options: Any) -> ObjectDetection:
         (lambda: detection(classes=()), r"classes: \(\) are no distinct names"),
         (lambda: detection(classes=("a", "a")), "classes: .* are no distinct names"),
         (lambda: detection(classes=("a", "")), "classes: '' is no name"),
+        (lambda: detection(judged=("card",)), "judged: card are no classes of the model"),
+        (lambda: detection(judged=()), "judged: .* are no distinct names"),
         (lambda: detection(confidence=0), "confidence: 0.0 is out of range"),
         (lambda: detection(confidence=25), "confidence: 25.0 is out of range"),
         (lambda: detection(nms_iou=1.0), "nms_iou: 1.0 is out of range"),

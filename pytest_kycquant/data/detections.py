@@ -34,7 +34,7 @@ class DetectionSet:
         classes: class of each box, an index into `class_names`; shape (B,), int64.
         image_index: image of each box, ascending; shape (B,), int64.
         crowd: whether a box marks a region to ignore, as COCO's ``iscrowd``; shape (B,), bool.
-        class_names: the classes in the order of the model's outputs.
+        class_names: the classes that matter.
     """
 
     images: ImageSet
@@ -76,7 +76,9 @@ class DetectionSet:
         return part
 
 
-def load_detections(data: Path, labels: Path, classes: Sequence[str]) -> DetectionSet:
+def load_detections(
+    data: Path, labels: Path, classes: Sequence[str], judged: Sequence[str] | None = None
+) -> DetectionSet:
     """Load labelled scenes.
 
     Args:
@@ -85,6 +87,7 @@ def load_detections(data: Path, labels: Path, classes: Sequence[str]) -> Detecti
         labels: COCO detection JSON (``.json``), a CSV of boxes (``.csv``) or a folder with a YOLO
             text file for each image; see `box_labels`.
         classes: names of the classes in the order of the model's outputs.
+        judged: those of them that matter, whose boxes are kept; None for all.
 
     Returns:
         The scenes. Crowd annotations of COCO are regions to ignore, as in COCO's own evaluation.
@@ -113,16 +116,19 @@ def load_detections(data: Path, labels: Path, classes: Sequence[str]) -> Detecti
     _check_copies(images)
     _check_boxes(found, images, labels, classes)
     number = {name: index for index, name in enumerate(images.names)}
-    boxes = sorted(found.boxes, key=lambda box: number[box.image])
+    kinds = tuple(judged or classes)
+    kept = (box for box in found.boxes if box.label in kinds)
+    boxes = sorted(kept, key=lambda box: number[box.image])
     scenes = DetectionSet(
         images,
         np.array([box.corners for box in boxes], np.float64).reshape(-1, 4),
-        np.array([list(classes).index(box.label) for box in boxes], np.int64),
+        np.array([kinds.index(box.label) for box in boxes], np.int64),
         np.array([number[box.image] for box in boxes], np.int64),
         np.array([box.crowd for box in boxes], np.bool_),
-        tuple(classes),
+        kinds,
     )
-    _check_classes(scenes, labels, "label some, or leave out what the model need not find")
+    remedy = "label some, or name those that matter in ObjectDetection(judged=...)"
+    _check_classes(scenes, labels, remedy)
     return scenes
 
 

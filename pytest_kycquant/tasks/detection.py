@@ -36,6 +36,7 @@ class DetectionTask(Task[DetectionSet, DetectionComparison]):
         super().__init__(model, limits, resolve)
         self.spec = cast("ObjectDetection", model.task)
         self.limits = cast("DetectionLimits", limits)
+        self.judged = self.spec.judged or self.spec.classes
 
     @cached_property
     def decoder(self) -> Decoder:
@@ -90,17 +91,23 @@ class DetectionTask(Task[DetectionSet, DetectionComparison]):
         return self.spec.outputs or names
 
     def read(self, outputs: list[NDArray[Any]]) -> Tensor:
-        """A row for each detection: box in pixels of the input, score, class."""
+        """A row for each detection of a judged class: box in pixels of the input, score, class.
+
+        Classes are counted in the order of `judged`.
+        """
         found = self.decoder(outputs)
+        place = {name: number for number, name in enumerate(self.judged)}
+        numbers = np.array([place.get(name, -1) for name in self.spec.classes])[found.classes]
         rows = np.empty((len(found.scores), _COLUMNS), np.float32)
-        rows[:, :4], rows[:, 4], rows[:, 5] = found.boxes, found.scores, found.classes
-        return rows
+        rows[:, :4], rows[:, 4], rows[:, 5] = found.boxes, found.scores, numbers
+        return rows[numbers >= 0]
 
     def reading(self) -> dict[str, Any]:
         """Everything that the decoder depends on."""
         spec = self.spec
         return {
             "classes": list(spec.classes),
+            "judged": list(self.judged),
             "scores": spec.scores,
             "keypoints": spec.keypoints,
             "nms_iou": spec.nms_iou,
@@ -136,7 +143,7 @@ class DetectionTask(Task[DetectionSet, DetectionComparison]):
         self._check_scores(fp32)
         truth = Objects.labelled(part.truth)
         detector = self._detector(part.images, fp32, truth, threshold)
-        return DetectionComparison(part.images, self.spec.classes, detector, detector)
+        return DetectionComparison(part.images, self.judged, detector, detector)
 
     def compare(self, baseline: DetectionComparison, variant: Outputs) -> DetectionComparison:
         """The variant's detections beside those of FP32."""
@@ -166,7 +173,7 @@ class DetectionTask(Task[DetectionSet, DetectionComparison]):
         detector = baseline.fp32
         return {
             f"miss rate of {name}": detector.matching.miss_rate(detector.confidence, which)
-            for which, name in enumerate(self.spec.classes)
+            for which, name in enumerate(self.judged)
         }
 
     def golden_figures(self, baseline: DetectionComparison) -> dict[str, float]:
@@ -177,7 +184,7 @@ class DetectionTask(Task[DetectionSet, DetectionComparison]):
     def harm(self, fp32: Outputs, variant: Outputs) -> float:
         """How far detections are from those of FP32, without any confidence."""
         one, other = (_rows(outputs) for outputs in (fp32, variant))
-        return distance(one, other, len(fp32.rows), len(self.spec.classes))
+        return distance(one, other, len(fp32.rows), len(self.judged))
 
     def figures(self, comparison: DetectionComparison) -> dict[str, float]:
         """mAP, false positives, agreement with FP32."""
@@ -194,6 +201,7 @@ class DetectionTask(Task[DetectionSet, DetectionComparison]):
             self.resolve(data, f"ObjectDetection.{data_name}"),
             self.resolve(labels, f"ObjectDetection.{labels_name}"),
             self.spec.classes,
+            self.judged,
         )
 
     def _check_scores(self, fp32: Outputs) -> None:
