@@ -100,7 +100,8 @@ def test_few_people_are_undecided() -> None:
     assert "captures on 303 people would decide" in check(result, APCER).detail
     assert check(result, "decisions other").verdict is Verdict.INCONCLUSIVE
     fewest = captures(19, each=100)
-    result = judge_degradation(comparison(logits(fewest), fewest), LivenessLimits(flips=0.5))
+    wide = LivenessLimits(flips=0.5, apcer_degradation=0.5, bpcer_degradation=0.5)
+    result = judge_degradation(comparison(logits(fewest), fewest), wide)
     for name in (APCER, BPCER, "decisions other"):
         assert check(result, name).verdict is Verdict.INCONCLUSIVE
         assert "a claim needs at least 20 people" in check(result, name).detail

@@ -38,6 +38,14 @@ def test_collapsed_model_fails(constant: float) -> None:
     assert "scores hardly depend on the image any more" in result.describe()
 
 
+def test_nearly_collapsed_model_fails() -> None:
+    variant = logits(ALL) * np.float32(0.1)
+    result = judge_finite(comparison(variant, ALL))
+    assert result.checks[2].verdict is Verdict.FAIL
+    assert result.checks[2].value is not None
+    assert 0.1 < result.checks[2].value < 0.5
+
+
 def test_nothing_finite_fails() -> None:
     result = judge_finite(comparison(np.full_like(logits(ALL), np.nan), ALL))
     assert [check.verdict for check in result.checks] == [

@@ -9,6 +9,7 @@ from scores_for_tests import captures, logits, of_kind, swapped
 
 from pytest_kycquant.data.liveness import LIVE
 from pytest_kycquant.errors import ModelError
+from pytest_kycquant.statistics import Counts, design_effect
 from pytest_kycquant.tasks.liveness_scores import (
     Decisions,
     bpcer_at_apcer,
@@ -132,5 +133,27 @@ def test_bpcer_at_apcer_looks_at_the_worst_species() -> None:
     scores[of.live] = 0.9
     scores[of_kind(of, 1, 2)] = 0.95
     assert bpcer_at_apcer(Decisions(scores, of, 0.5), 0.1) == 1.0
-    scores[of_kind(of, 1, 1)] = np.nan  # always accepted: the one in ten that is allowed
-    assert bpcer_at_apcer(Decisions(scores, of, 0.5), 0.2) == 0.0
+    scores[of_kind(of, 1, 2)] = np.nan, 0.0  # always accepted: the one in ten that is allowed
+    assert bpcer_at_apcer(Decisions(scores, of, 0.5), 0.1) == 0.0
+    assert bpcer_at_apcer(Decisions(scores, of, 0.5), 0.05) == 1.0
+
+
+@pytest.mark.parametrize("kind", [0, LIVE])
+def test_few_errors_take_the_design_effect_of_the_most_dangerous_captures(kind: int) -> None:
+    """Three errors, but the 30 captures next to go wrong are all of six of the 60 people."""
+    of = captures(60, species=("print",), each=5)
+    of = of.subset(np.random.default_rng(0).permutation(600))
+    members = of_kind(of, kind, 300)
+    members = members[np.argsort(of.subjects[members], kind="stable")]
+    wrong = 0.1 if kind == LIVE else 0.9
+    right = 1 - wrong
+    scores = np.where(of.live, 0.9, 0.1)
+    scores[members[-30:]] = 0.5 + 0.1 * (right - 0.5)
+    scores[members[[-1, -8, -15]]] = wrong
+    found = Decisions(scores, of, 0.5).rate(kind)
+    counts = Counts(30, 300, np.r_[np.full(6, 5), np.zeros(54, int)], np.full(60, 5))
+    assert found.errors == 3
+    assert found.deff == pytest.approx(design_effect(counts))
+    assert found.deff > 5.05  # the mean number of captures of a person is the least
+    scores[members[[-1, -8, -15]]] = np.nan
+    assert Decisions(scores, of, 0.5).rate(kind) == found
