@@ -15,13 +15,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from pytest_kycquant.errors import DataError
+from pytest_kycquant.tasks.detection_agreement import agreement, distance
 from pytest_kycquant.tasks.detection_scores import (
     IOUS,
     Matching,
     Objects,
     Predictions,
-    agreement,
-    distance,
     select_confidence,
 )
 

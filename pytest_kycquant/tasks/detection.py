@@ -21,9 +21,10 @@ from ..statistics import Rate
 from ..verdicts import GateResult
 from . import detection_gates
 from .base import Part, Resolve, Task, TaskData
+from .detection_agreement import distance
 from .detection_decode import FLOOR, MOST, Decoder, check_scores
 from .detection_gates import DetectionComparison, Detector
-from .detection_scores import Matching, Objects, Predictions, distance, select_confidence
+from .detection_scores import Matching, Objects, Predictions, select_confidence
 from .outputs import Outputs, Tensor
 
 _COLUMNS = 6  # x1, y1, x2, y2 in pixels of the input, score, class

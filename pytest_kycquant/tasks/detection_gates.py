@@ -21,7 +21,8 @@ from ..statistics import (
 )
 from ..verdicts import Check, GateResult
 from .checks import at_least, count, low_quantile, wanting
-from .detection_scores import Agreement, Matching, Objects, Predictions, agreement
+from .detection_agreement import Agreement, agreement
+from .detection_scores import Matching, Objects, Predictions
 
 # Sound INT8 detectors keep a quarter of the distinct scores of FP32, broken ones 1 to 5 %.
 _COLLAPSE = 0.1
