@@ -19,6 +19,7 @@ Floats = NDArray[np.float64]
 Bytes = NDArray[np.uint8]
 Colour = tuple[float, float, float]
 
+_FINE = 4  # samples of a texture between two of its knots
 SUBSAMPLING = 2  # of JPEG chroma, 4:2:0; given explicitly, since defaults change
 
 
@@ -31,8 +32,12 @@ def soft(distance: Floats, width: float) -> Floats:
 
 
 def bump(x: Floats, y: Floats, sx: float, sy: float) -> Floats:
-    """Gaussian hill of height 1 with standard deviations `sx` and `sy`."""
-    return np.exp(-0.5 * (np.square(x / sx) + np.square(y / sy)))
+    """Gaussian hill of height 1 with standard deviations `sx` and `sy`; 0 beyond four of them."""
+    hill = np.zeros(x.shape)
+    part = extent((np.abs(x) < 4.0 * sx) & (np.abs(y) < 4.0 * sy))
+    if part is not None:
+        hill[part] = np.exp(-0.5 * (np.square(x[part] / sx) + np.square(y[part] / sy)))
+    return hill
 
 
 def box(x: Floats, y: Floats, half_width: float, half_height: float, radius: float) -> Floats:
@@ -61,7 +66,21 @@ def paint(image: Floats, colour: Floats | Colour, mask: Floats) -> None:
         colour: (3,) or (H, W, 3).
         mask: (H, W) coverage 0..1.
     """
-    image += (np.asarray(colour, np.float64) - image) * mask[..., None]
+    part = extent(mask > 0.0)
+    if part is not None:
+        colours = np.asarray(colour, np.float64)
+        target = image[part]
+        target += ((colours[part] if colours.ndim == 3 else colours) - target) * mask[part][
+            ..., None
+        ]
+
+
+def extent(mask: NDArray[np.bool_]) -> tuple[slice, slice] | None:
+    """The smallest window of (H, W) that holds all that is true; None if nothing is."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not len(rows):
+        return None
+    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
 
 
 def mix(a: Sequence[float], b: Sequence[float], share: float) -> Colour:
@@ -94,16 +113,23 @@ def _interpolation(length: int, knots: int) -> Floats:
     return weights
 
 
+def texture(rng: np.random.Generator, cells: int = 64) -> Floats:
+    """A periodic square of smooth noise, -1..1, for `lookup`; `_FINE` samples for each cell."""
+    lattice = rng.uniform(-1.0, 1.0, (cells, cells))
+    position = np.arange(cells * _FINE) / _FINE
+    lower = position.astype(np.int64)
+    upper, share = (lower + 1) % cells, position - lower
+    share = share * share * (3.0 - 2.0 * share)
+    rows = lattice[lower] + (lattice[upper] - lattice[lower]) * share[:, None]
+    return rows[:, lower] + (rows[:, upper] - rows[:, lower]) * share
+
+
 def lookup(table: Floats, x: Floats, y: Floats) -> Floats:
-    """Sample a square periodic table at (x, y) in cells, linear between them."""
-    size = table.shape[0]
-    column, row = np.floor(x), np.floor(y)
-    fx, fy = x - column, y - row
-    left, top = column.astype(np.int64) % size, row.astype(np.int64) % size
-    right, bottom = (left + 1) % size, (top + 1) % size
-    upper = table[top, left] * (1.0 - fx) + table[top, right] * fx
-    lower = table[bottom, left] * (1.0 - fx) + table[bottom, right] * fx
-    return upper * (1.0 - fy) + lower * fy
+    """Read a `texture` at (x, y) in cells; it repeats itself. The size is a power of two."""
+    last = table.shape[0] - 1
+    column = np.floor(x * _FINE).astype(np.int64) & last
+    row = np.floor(y * _FINE).astype(np.int64) & last
+    return table.ravel().take(row * (last + 1) + column)
 
 
 # -- filters and warps ---------------------------------------------------------------------------
@@ -193,9 +219,8 @@ def paste_warped(canvas: Floats, image: Floats, quad: Floats) -> Floats:
     scale = width / max(float(np.hypot(*(np.asarray(quad)[1] - np.asarray(quad)[0]))), 1e-9)
     inside = np.minimum(np.minimum(u, width - u), np.minimum(v, height - v))
     coverage = np.where(w > 0.0, soft(inside, max(scale, 1e-9)), 0.0)
-    rows, columns = np.nonzero(coverage)
-    if len(rows):
-        window = np.s_[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
+    window = extent(coverage > 0.0)
+    if window is not None:
         paint(canvas[window], sample(image, u[window] - 0.5, v[window] - 0.5), coverage[window])
     return coverage
 

@@ -9,6 +9,7 @@ their variation can be published and are reproduced from seeds alone.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,20 +18,22 @@ from .canvas import (
     Bytes,
     Colour,
     Floats,
+    extent,
     mix,
     paint,
     shade,
     smooth_noise,
     soft,
+    texture,
     to_uint8,
 )
 from .captures import Capture, capture, degrade
 from .features import (
     Surface,
-    hair_colours,
     hair_cover,
     nose_relief,
     paint_eyes,
+    paint_hair,
     paint_mouth,
     paint_nose,
     paint_occlusion,
@@ -76,7 +79,7 @@ def render(
     scene = _backdrop(capture, size, background, rng)
     y, x = np.mgrid[:height, :width] + 0.5
     x, y = (x - middle_x) / unit, (y - middle_y) / unit
-    table = np.random.default_rng([0x7AB1E, person.seed]).uniform(-1.0, 1.0, (64, 64))
+    table = _texture(person.seed)
     view = _View(person, capture)
     _paint_body(scene, x, y, person, capture, table, 1.0 / unit, view)
     reach = 1.75
@@ -86,6 +89,14 @@ def render(
         part = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
         _paint_head(scene[part], x[part], y[part], person, capture, table, 1.0 / unit, view)
     return to_uint8(scene)
+
+
+@lru_cache(maxsize=4)
+def _texture(seed: int) -> Floats:
+    """Skin and hair of a person in detail; cached, since people are pictured several times."""
+    table = texture(np.random.default_rng([0x7AB1E, seed]))
+    table.flags.writeable = False
+    return table
 
 
 @dataclass(frozen=True)
@@ -163,25 +174,29 @@ def _paint_head(
         _paint_ears(scene, x, y, person, capture, pixel, view)
     x = x / view.profile(y)
     hit = view.meet(x, y)
+    window = extent(hit.inside > -pixel)
+    if window is None:
+        return
+    x, y, scene = x[window], y[window], scene[window]
+    u, v, inside = hit.u[window], hit.v[window], hit.inside[window]
     # What stands out moves when the head turns: look again where the nose has moved from.
-    nose = nose_relief(person, hit.u, hit.v)
-    hit2 = view.meet(x - view.rotation[0, 2] * nose, y - view.rotation[1, 2] * nose)
-    seen = hit.inside > 0.0
-    u = np.where(seen, hit2.u, _NOWHERE)
-    v = np.where(seen, hit2.v, _NOWHERE)
+    nose = nose_relief(person, u, v)
+    moved = view.meet(x - view.rotation[0, 2] * nose, y - view.rotation[1, 2] * nose)
+    u = np.where(inside > 0.0, moved.u, _NOWHERE)
+    v = np.where(inside > 0.0, moved.v, _NOWHERE)
     skin = Surface(u, v, np.zeros_like(scene), pixel)
     paint_skin(person, capture, skin, table)
     paint_nose(person, capture, skin)
     paint_eyes(person, capture, skin, table)
     paint_mouth(person, capture, skin)
     hair = hair_cover(person, u, v, table, pixel)
-    paint(skin.colours, hair_colours(person, u, v, table), hair)
-    height = hit.depth + relief(person, u, v) + 0.012 * hair
+    paint_hair(person, skin, hair, table, np.ones(3))
+    height = hit.depth[window] + relief(person, u, v) + 0.012 * hair
     factors, shine = shade(height, pixel, capture.light, person.skin.gloss)
     skin.colours[:] = skin.colours * factors + (255.0 * shine * (1.0 - 0.8 * hair))[..., None]
     if capture.occlusion is not None:
         paint_occlusion(person, capture, skin, table)
-    paint(scene, skin.colours, soft(hit.inside, 1.2 * pixel))
+    paint(scene, skin.colours, soft(inside, 1.2 * pixel))
 
 
 def _paint_ears(
@@ -196,14 +211,18 @@ def _paint_ears(
     head = person.head
     for sign in (-1.0, 1.0):
         place = view.place(sign * (head.width + 0.01), -0.02, -0.05)
-        dx, dy = x - place[0], y - place[1]
-        dx = dx - 0.25 * sign * head.ear_angle * dy * -1.0
+        reach = 1.2 * head.ear_size
+        part = extent((np.abs(x - place[0]) < reach) & (np.abs(y - place[1]) < reach))
+        if part is None:
+            continue
+        dx, dy = x[part] - place[0], y[part] - place[1]
+        dx = dx + 0.25 * sign * head.ear_angle * dy
         round_ = np.hypot(dx / (0.45 + 0.2 * head.ear_angle), dy) / head.ear_size
         inside = soft((1.0 - round_) * head.ear_size * 0.5, pixel)
         light = _flat_light(capture, sign * 0.7)
         tone = np.asarray(person.skin.colour) * light
         shell = tone * (0.62 + 0.38 * np.clip(np.abs(round_ - 0.45) * 2.2, 0.0, 1.0))[..., None]
-        paint(scene, shell, inside)
+        paint(scene[part], shell, inside)
 
 
 def _flat_light(capture: Capture, facing_x: float) -> NDArray[np.float64]:
@@ -227,57 +246,73 @@ def _paint_body(
     view: _View,
 ) -> None:
     """Shoulders, the hair behind the head and the neck."""
-    neck = person.head.neck
-    cloth = np.asarray(capture.clothing or person.clothing)
-    sideways = np.clip(x / 2.2, -1.0, 1.0)
-    side = np.abs(x)
-    shoulders = 1.24 + 0.28 * np.square(x) + 3.0 * np.square(np.maximum(side - 1.75, 0.0))
-    cover = soft(y - shoulders, 2.0 * pixel)
     light = _flat_light(capture, 0.0)
-    bend = 0.85 + 0.35 * capture.light.direction[0] * sideways - 0.12 * np.square(sideways)
-    folds = 1.0 + 0.06 * np.sin(7.0 * x + 3.0 * y) * np.clip(y - 1.6, 0.0, 1.0)
-    if cover.any():
-        paint(scene, cloth * light * (bend * folds)[..., None], cover)
-    ux, uy = view.upright(x, y)
-    _paint_back_hair(scene, ux, uy, person, capture, table, pixel)
-    skin = np.asarray(person.skin.colour)
-    across = np.clip(x / neck, -1.0, 1.0)
-    column = soft(neck + 0.25 * np.square(np.maximum(y - 1.1, 0.0)) - side, 1.5 * pixel)
-    column *= soft(y - 0.3, 0.2) * soft(1.72 - 0.8 * side - y, 2.0 * pixel)
-    tone = (1.0 - 0.35 * np.square(across)) * (0.6 + 0.3 * np.clip((y - 1.0) / 0.6, 0.0, 1.0))
-    tone = tone * (1.0 + 0.3 * capture.light.direction[0] * across)
-    if column.any():
-        paint(scene, skin * light * tone[..., None], column)
+    low = extent(y > 0.2)
+    if low is not None:
+        _paint_shoulders(scene[low], x[low], y[low], person, capture, light, pixel)
+    _paint_back_hair(scene, *view.upright(x, y), person, light, table, pixel)
+    if low is not None:
+        _paint_neck(scene[low], x[low], y[low], person, capture, light, pixel)
 
 
-def _paint_back_hair(
+def _paint_shoulders(
     scene: Floats,
     x: Floats,
     y: Floats,
     person: Person,
     capture: Capture,
-    table: Floats,
+    light: Floats,
     pixel: float,
+) -> None:
+    cloth = np.asarray(capture.clothing or person.clothing)
+    sideways = np.clip(x / 2.2, -1.0, 1.0)
+    edge = 1.24 + 0.28 * np.square(x) + 3.0 * np.square(np.maximum(np.abs(x) - 1.75, 0.0))
+    bend = 0.85 + 0.35 * capture.light.direction[0] * sideways - 0.12 * np.square(sideways)
+    folds = 1.0 + 0.06 * np.sin(7.0 * x + 3.0 * y) * np.clip(y - 1.6, 0.0, 1.0)
+    paint(scene, cloth * light * (bend * folds)[..., None], soft(y - edge, 2.0 * pixel))
+
+
+def _paint_neck(
+    scene: Floats,
+    x: Floats,
+    y: Floats,
+    person: Person,
+    capture: Capture,
+    light: Floats,
+    pixel: float,
+) -> None:
+    half, side = person.head.neck, np.abs(x)
+    column = soft(half + 0.25 * np.square(np.maximum(y - 1.1, 0.0)) - side, 1.5 * pixel)
+    column *= soft(y - 0.3, 0.2) * soft(1.72 - 0.8 * side - y, 2.0 * pixel)
+    across = np.clip(x / half, -1.0, 1.0)
+    tone = (1.0 - 0.35 * np.square(across)) * (0.6 + 0.3 * np.clip((y - 1.0) / 0.6, 0.0, 1.0))
+    tone = tone * (1.0 + 0.3 * capture.light.direction[0] * across)
+    paint(scene, np.asarray(person.skin.colour) * light * tone[..., None], column)
+
+
+def _paint_back_hair(
+    scene: Floats, x: Floats, y: Floats, person: Person, light: Floats, table: Floats, pixel: float
 ) -> None:
     hair, head = person.hair, person.head
     if hair.baldness > 0.8:
         return
     wide, high = head.width + 0.75 * hair.volume, _HALF_HEIGHT + hair.volume
+    bottom = max(0.25 + max(hair.length, 0.0), hair.length - _MIDDLE)
+    window = extent((np.abs(x) < 1.3 * wide) & (y > -1.1 * high) & (y < bottom + 0.2))
+    if window is None:
+        return
+    x, y, scene = x[window], y[window], scene[window]
     angle = np.arctan2(y, x)  # both terms have whole periods, so there is no seam
     ragged = np.sin(13.0 * angle + person.seed) + np.sin(29.0 * angle + 2.0 * person.seed)
     crown = 0.9 * (1.0 - np.hypot(x / wide, y / high)) + 0.012 * (0.3 + hair.curl) * ragged
     crown = np.minimum(crown, 0.25 + max(hair.length, 0.0) - y)
     if hair.length > 0.3:
-        bottom = hair.length - _MIDDLE
         waves = 0.06 * hair.curl * np.sin(8.0 * y + 1.3)
         spread = wide * (1.0 + 0.12 * np.clip(y, 0.0, 1.5)) + waves
-        fall = np.minimum(np.minimum(spread - np.abs(x), bottom - y + 0.03 * ragged), y + 0.1)
-        crown = np.maximum(crown, fall)
-    cover = soft(crown, 0.05 + pixel)
-    light = _flat_light(capture, 0.0) * 0.8
-    shadow = 0.55 + 0.45 * np.clip(-y * 0.6 + 0.7, 0.0, 1.0)
-    colours = hair_colours(person, x, y + _MIDDLE, table) * light * shadow[..., None]
-    paint(scene, colours, cover)
+        fall = np.minimum(spread - np.abs(x), hair.length - _MIDDLE - y + 0.03 * ragged)
+        crown = np.maximum(crown, np.minimum(fall, y + 0.1))
+    surface = Surface(x, y + _MIDDLE, scene, pixel)
+    paint_hair(person, surface, soft(crown, 0.05 + pixel), table, 0.75 * light)
 
 
 def _backdrop(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from . import captures
-from .canvas import Floats, box, bump, capsule, lookup, mix, paint, soft
+from .canvas import Floats, box, bump, capsule, extent, lookup, mix, paint, soft
 from .captures import Capture
 from .people import Person
 
@@ -35,11 +35,9 @@ class Surface:
 
     def near(self, u: float, v: float, width: float, height: float) -> Surface | None:
         """The part around a position, as a view; None if it cannot be seen."""
-        inside = (np.abs(self.u - u) < width) & (np.abs(self.v - v) < height)
-        rows, columns = np.nonzero(inside.any(axis=1))[0], np.nonzero(inside.any(axis=0))[0]
-        if not len(rows):
+        window = extent((np.abs(self.u - u) < width) & (np.abs(self.v - v) < height))
+        if window is None:
             return None
-        window = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
         return Surface(self.u[window], self.v[window], self.colours[window], self.pixel)
 
 
@@ -64,6 +62,11 @@ def nose_relief(person: Person, u: Floats, v: Floats) -> Floats:
     """The part of `relief` that stands out so far that a turned head moves it."""
     nose, top = person.nose, person.eyes.height - 0.02
     base = nose_base(person)
+    relief = np.zeros(u.shape)
+    part = extent((np.abs(u) < 0.42) & (v > top - 0.32) & (v < base + 0.22))
+    if part is None:
+        return relief
+    u, v = u[part], v[part]
     down = np.clip((v - top) / (base - top), 0.0, 1.0)
     below = np.exp(-np.square(np.maximum(v - base + 0.02, 0.0) / 0.045))
     above = np.exp(-np.square(np.minimum(v - top, 0.0) / 0.1))
@@ -72,7 +75,8 @@ def nose_relief(person: Person, u: Floats, v: Floats) -> Floats:
     height = nose.bridge_relief * (0.3 + 0.7 * down) * ridge * below * above
     height += 0.6 * nose.tip_relief * bump(u, v - base + 0.05, nose.tip * 0.75, 0.062)
     height += 0.06 * bump(np.abs(u) - 0.72 * nose.wings, v - base + 0.025, 0.04, 0.04)
-    return height
+    relief[part] = height
+    return relief
 
 
 def nose_base(person: Person) -> float:
@@ -253,14 +257,18 @@ def hair_cover(person: Person, u: Floats, v: Floats, table: Floats, pixel: float
     return soft(edge - v + 0.03 * ragged, 0.06 + pixel)
 
 
-def hair_colours(person: Person, u: Floats, v: Floats, table: Floats) -> Floats:
-    """(H, W, 3) colours of hair at positions on the head or beside it."""
-    hair = person.hair
-    wave = 0.08 * hair.curl * np.sin(9.0 * v + 5.0 * u)
+def paint_hair(person: Person, head: Surface, cover: Floats, table: Floats, light: Floats) -> None:
+    """Paint hair where `cover` (H, W) says; `light` (3,) factors its colour."""
+    window = extent(cover > 0.0)
+    if window is None:
+        return
+    u, v, hair = head.u[window], head.v[window], person.hair
+    wave = 0.08 * hair.curl * np.sin(9.0 * v + 5.0 * u) if hair.curl > 0.1 else 0.0
     strands = lookup(table, 30.0 * (u + wave) + 7.0, (2.0 + 9.0 * hair.curl) * v + 3.0)
     sheen = np.exp(-np.square((v + 1.0 + 0.15 * np.square(u)) / 0.16))
     factor = 0.86 + 0.3 * strands + 0.35 * sheen * (0.6 + 0.4 * strands)
-    return np.asarray(hair.colour) * factor[..., None] + 10.0 * sheen[..., None]
+    colours = np.asarray(hair.colour) * factor[..., None] + 10.0 * sheen[..., None]
+    paint(head.colours[window], colours * light, cover[window])
 
 
 def paint_occlusion(person: Person, capture: Capture, head: Surface, table: Floats) -> None:
@@ -304,11 +312,18 @@ def paint_occlusion(person: Person, capture: Capture, head: Surface, table: Floa
         cover = soft(0.06 + 0.14 * capture.extent - np.abs(u - middle), 0.08)
         cover = np.clip(cover * (0.8 + 0.7 * strands), 0.0, 1.0)
         cover *= soft(0.05 + 0.5 * capture.extent - v, 0.1)
-        paint(head.colours, hair_colours(person, u, v, table) * light, cover)
+        paint_hair(person, head, cover, table, np.full(3, light))
 
 
 def _line(
     x: Floats, y: Floats, start: tuple[float, float], end: tuple[float, float], width: float
 ) -> Floats:
     """A soft line, 1 in its middle."""
-    return np.exp(-np.square(capsule(x, y, start, end, 0.0) / width))
+    left, right = sorted((start[0], end[0]))
+    top, bottom = sorted((start[1], end[1]))
+    reach, line = 3.0 * width, np.zeros(x.shape)
+    inside = (x > left - reach) & (x < right + reach) & (y > top - reach) & (y < bottom + reach)
+    part = extent(inside)
+    if part is not None:
+        line[part] = np.exp(-np.square(capsule(x[part], y[part], start, end, 0.0) / width))
+    return line
