@@ -121,7 +121,8 @@ def texture(rng: np.random.Generator, cells: int = 64) -> Floats:
     upper, share = (lower + 1) % cells, position - lower
     share = share * share * (3.0 - 2.0 * share)
     rows = lattice[lower] + (lattice[upper] - lattice[lower]) * share[:, None]
-    return rows[:, lower] + (rows[:, upper] - rows[:, lower]) * share
+    table = rows[:, lower] + (rows[:, upper] - rows[:, lower]) * share
+    return np.ascontiguousarray(table)  # so that `lookup` need not copy it
 
 
 def lookup(table: Floats, x: Floats, y: Floats) -> Floats:

@@ -42,7 +42,11 @@ from .features import (
 )
 from .people import Person, person
 
-__all__ = ["Capture", "Person", "capture", "degrade", "person", "render"]
+__all__ = ["Capture", "Person", "aligned", "capture", "degrade", "person", "render"]
+
+CROP = (112, 112)
+CROP_FACE = 0.85  # face height in an aligned crop; eyes and mouth are 35 pixels apart
+DIFFICULTY = 0.5  # of calibration, selection and evaluation pictures
 
 _MIDDLE = -0.15  # v of the centre of the head's ellipsoid
 _HALF_HEIGHT = 1.18
@@ -89,6 +93,23 @@ def render(
         part = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
         _paint_head(scene[part], x[part], y[part], person, capture, table, 1.0 / unit, view)
     return to_uint8(scene)
+
+
+def aligned(seed: int, index: int, *, difficulty: float = DIFFICULTY) -> Bytes:
+    """Picture number `index` of a person as a face pipeline would crop it.
+
+    Args:
+        seed: of the person, see `splits`.
+        index: of the picture.
+        difficulty: see `capture`.
+
+    Returns:
+        (112, 112, 3) uint8, RGB.
+    """
+    rng = np.random.default_rng([0xA119, seed, index])
+    how = capture(rng, difficulty=difficulty)
+    picture = render(person(seed), how, CROP, CROP_FACE)
+    return degrade(picture, how, rng, CROP[0] * CROP_FACE)
 
 
 @lru_cache(maxsize=4)
