@@ -198,7 +198,7 @@ def train(
         loss.backward()
         optimizer.step()
         schedule.step()
-        losses.append(float(loss))
+        losses.append(float(loss.detach()))
         if step % 100 == 99:
             speed = (step + 1) * batch / (time.monotonic() - started)
             print(
