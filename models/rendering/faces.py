@@ -16,12 +16,13 @@ from . import splits
 from .canvas import Bytes, encode_jpeg
 from .captures import Capture, capture, degrade
 from .heads import render
-from .people import Person, person
+from .people import Person, anatomy, person
 
 __all__ = [
     "Capture",
     "Person",
     "aligned",
+    "anatomy",
     "capture",
     "degrade",
     "person",
