@@ -1,8 +1,9 @@
 """pytest-kycquant decides whether a quantized identity-verification model may ship."""
 
 from .gates import Candidate, FaceGates
+from .limits import FaceLimits
 from .recipe import Recipe
-from .spec import FaceLimits, FaceVerification, KycModel, Preprocess, Verdict
+from .spec import FaceVerification, KycModel, Preprocess, Verdict
 
 __all__ = [
     "Candidate",

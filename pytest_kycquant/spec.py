@@ -1,4 +1,4 @@
-"""What a gate file says: model, preprocessing, task and limits (recipes: `recipe.py`).
+"""What a gate file says: model, preprocessing and task (limits: `limits.py`; recipes: `recipe.py`).
 
 Everything here is a frozen, pure description. Nothing is read from disk and nothing heavy is
 imported; values that can never work are refused on construction with `SpecError`.
@@ -9,12 +9,13 @@ from __future__ import annotations
 import enum
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from . import coerce
 from .errors import SpecError
+from .limits import FaceLimits, Limits
 
 StrPath = str | os.PathLike[str]
 
@@ -102,8 +103,20 @@ class Preprocess:
         return (1, height, width, self.depth)
 
 
+class TaskSpec:
+    """What all descriptions of a task have in common: which limits and which gates belong to it."""
+
+    limits: ClassVar[type[Limits]]
+    accuracy: ClassVar[tuple[str, ...]]
+
+    @classmethod
+    def gates(cls) -> tuple[str, ...]:
+        """Names of the gates, in the order in which they are judged."""
+        return ("finite", *cls.accuracy, "degradation", "latency", "size")
+
+
 @dataclass(frozen=True)
-class FaceVerification:
+class FaceVerification(TaskSpec):
     """One-to-one comparison of faces: which images, which comparisons, which threshold.
 
     Args:
@@ -123,6 +136,9 @@ class FaceVerification:
             then replaces the choice on `selection`.
         output: name of the embedding, for a model with several outputs.
     """
+
+    limits: ClassVar[type[Limits]] = FaceLimits
+    accuracy: ClassVar[tuple[str, ...]] = ("far", "frr")
 
     data: StrPath
     pairs: StrPath | None = None
@@ -185,7 +201,7 @@ class KycModel:
 
     path: StrPath
     preprocess: Preprocess
-    task: FaceVerification
+    task: TaskSpec
     calibration: StrPath | None = None
     name: str = ""
 
@@ -197,7 +213,7 @@ class KycModel:
                 f"{self.preprocess!r} is not a Preprocess",
                 "give Preprocess(size=..., mean=..., scale=..., channels=...)",
             )
-        if not isinstance(self.task, FaceVerification):
+        if not isinstance(self.task, TaskSpec):
             raise SpecError(
                 "KycModel.task", f"{self.task!r} is not a task", "give FaceVerification(...)"
             )
@@ -207,67 +223,3 @@ class KycModel:
                 f"{self.name!r} is not a file name",
                 "use letters, digits, '-', '_' and '.'",
             )
-
-
-def limit(default: float | None, direction: Literal["below", "at least"], unit: str) -> Any:
-    """Declare a limit with its direction, so that no gate can compare the wrong way round."""
-    return field(default=default, metadata={"direction": direction, "unit": unit})
-
-
-@dataclass(frozen=True)
-class FaceLimits:
-    """Limits of the face gates. Rates, ratios and sizes must stay below, cosines reach at least.
-
-    Args:
-        far: upper confidence bound of the false accept rate (NIST SP 800-63B rev 3: 0.1 %).
-        frr: upper confidence bound of the false reject rate.
-        far_degradation: upper bound of the paired increase of FAR against golden FP32.
-        frr_degradation: the same for FRR.
-        mean_cosine: lower bound of the mean cosine between embeddings and their FP32 embeddings.
-        p1_cosine: lower bound of the first percentile of that cosine.
-        fp16_min_cosine: smallest such cosine of an "fp16" variant, which has no excuse to drift.
-        latency_ratio: upper bound of the paired latency ratio to FP32.
-        latency_ms: upper bound of the 95th percentile latency of one image in milliseconds, if
-            given. It is absolute: use it on a named machine only.
-        size_ratio: file size relative to FP32.
-        size_mb: file size in megabytes (10^6 bytes), if given.
-    """
-
-    far: float = limit(0.001, "below", "rate")
-    frr: float = limit(0.05, "below", "rate")
-    far_degradation: float = limit(0.0005, "below", "rate")
-    frr_degradation: float = limit(0.01, "below", "rate")
-    mean_cosine: float = limit(0.99, "at least", "cosine")
-    p1_cosine: float = limit(0.97, "at least", "cosine")
-    fp16_min_cosine: float = limit(0.999, "at least", "cosine")
-    latency_ratio: float = limit(1.05, "below", "ratio")
-    latency_ms: float | None = limit(None, "below", "ms")
-    size_ratio: float = limit(0.75, "below", "ratio")
-    size_mb: float | None = limit(None, "below", "MB")
-
-    def __post_init__(self) -> None:
-        for name, declared in self.__dataclass_fields__.items():
-            value = getattr(self, name)
-            where = f"FaceLimits.{name}"
-            if value is None:
-                if declared.default is None:
-                    continue
-                raise SpecError(where, "cannot be switched off", "give a generous limit instead")
-            plain = coerce.number(where, value, "give a number")
-            object.__setattr__(self, name, plain)
-            unit = declared.metadata["unit"]
-            if unit == "rate" and not 0 < plain < 1:
-                raise SpecError(
-                    where, f"{value!r} is no rate", "give a share between 0 and 1: 0.1 % is 0.001"
-                )
-            if unit == "cosine" and not -1 <= plain < 1:
-                raise SpecError(
-                    where, f"{value!r} can never be met", "give a cosine below 1, such as 0.99"
-                )
-            if unit in ("ratio", "ms", "MB") and plain <= 0:
-                raise SpecError(where, f"{value!r} can never be met", "give a positive number")
-
-    @classmethod
-    def direction(cls, name: str) -> str:
-        """Whether the limit `name` must stay "below" or "at least"."""
-        return str(cls.__dataclass_fields__[name].metadata["direction"])

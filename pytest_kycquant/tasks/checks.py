@@ -1,0 +1,53 @@
+"""Checks that the gates of several tasks have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..spec import Verdict
+from ..statistics import MIN_SUBJECTS, Difference, Rate, trials_to_decide
+from ..verdicts import Check
+
+
+def at_least(lower: float, upper: float, limit: float) -> Verdict:
+    """Decide from bounds whether a figure reaches `limit`; NaN never passes."""
+    if lower >= limit:
+        return Verdict.PASS
+    return Verdict.FAIL if not upper >= limit else Verdict.INCONCLUSIVE
+
+
+def count(name: str, offenders: Sequence[str]) -> Check:
+    """No offender may exist; the first five are named."""
+    shown = ", ".join(offenders[:5]) + (" ..." if len(offenders) > 5 else "")
+    return Check(
+        name,
+        Verdict.FAIL if offenders else Verdict.PASS,
+        float(len(offenders)),
+        limit=1.0,
+        unit="count",
+        detail=shown,
+    )
+
+
+def wanting(
+    found: Rate | Difference, limit: float, trials: str, subjects: str, unknown: str
+) -> str:
+    """What an undecided verdict lacks.
+
+    Args:
+        found: the figure.
+        limit: that it could not be held against.
+        trials: what is counted, such as "comparisons".
+        subjects: on what, such as "identities".
+        unknown: what to say if no subject is known.
+    """
+    rate = found.worse if isinstance(found, Difference) else found
+    if not rate.subjects:
+        return unknown
+    if not found.supported:
+        return f"a claim needs at least {MIN_SUBJECTS} {subjects}"
+    needed = trials_to_decide(found, limit)
+    if needed is None:
+        return "no amount of data separates this figure from its limit"
+    people = -(-rate.subjects * needed // rate.trials)
+    return f"about {needed:,} such {trials} on {people:,} {subjects} would decide"
