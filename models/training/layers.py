@@ -10,8 +10,8 @@ from torch.nn import functional
 class PReLU(nn.PReLU):
     """PReLU that trains faster on CPUs and is exported as the ONNX operator.
 
-    The function of He et al. (arXiv 1502.01852), written as ``x + (a - 1) min(x, 0)``: PyTorch's own
-    kernel takes nearly half of the training time of a MobileFaceNet.
+    The function of He et al. (arXiv 1502.01852), written as ``x + (a - 1) min(x, 0)``:
+    PyTorch's own kernel takes nearly half of the training time of a MobileFaceNet.
     """
 
     def forward(self, x: Tensor) -> Tensor:

@@ -1,0 +1,108 @@
+"""Face crops for a liveness model: live captures, prints, screens and masks, in folders.
+
+A subject is a person of `faces.py`; the split of a subject follows from its number (`splits.py`).
+Each picture depends on its kind, subject and index alone, not on what was drawn before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from . import faces, recapture, splits
+from .canvas import Bytes, Floats, encode_jpeg, jpeg, to_uint8
+
+SIZE = recapture.SIZE
+LIVE, PRINT, SCREEN, MASK = KINDS = ("live", "print", "screen", "mask")
+LABELS = {LIVE: 1, PRINT: 0, SCREEN: 2, MASK: 0}  # MiniFASNetV2: 0 and 2 are attacks
+
+_DOMAIN = 80_270
+_PHOTO = len(KINDS)
+
+
+def picture(kind: str, subject: int, index: int) -> tuple[Bytes, int]:
+    """Draw one crop.
+
+    Args:
+        kind: one of `KINDS`.
+        subject: number of the person.
+        index: number of the picture among those of this kind and person.
+
+    Returns:
+        (SIZE, SIZE, 3) uint8 RGB, and the JPEG quality at which it is to be stored.
+    """
+    rng = np.random.default_rng([_DOMAIN, subject, KINDS.index(kind), index])
+    if kind == PRINT:
+        scene = recapture.show_print(rng, _photo(subject))
+    elif kind == SCREEN:
+        scene = recapture.show_screen(rng, _photo(subject))
+    else:
+        show = recapture.show_live if kind == LIVE else recapture.show_mask
+        scene = show(rng, _person(rng, subject, SIZE, recapture.CROP_SCALE))
+    return recapture.photograph(rng, scene)
+
+
+@lru_cache(maxsize=4)
+def _photo(subject: int) -> Bytes:
+    """The one photo of a person that an attacker has; prints and screens show it."""
+    rng = np.random.default_rng([_DOMAIN, subject, _PHOTO])
+    person = _person(rng, subject, recapture.PHOTO_SIZE, recapture.PHOTO_SCALE)
+    return recapture.publish(rng, person)
+
+
+def _person(rng: np.random.Generator, subject: int, size: int, scale: float) -> Floats:
+    """A person before a room, (size, size, 3): the face box is 1 / scale of it."""
+    room = to_uint8(recapture.backdrop(rng, size))
+    seen = faces.capture(rng, difficulty=float(rng.uniform(0.1, 0.7)))
+    drawn = faces.render(faces.person(subject), seen, (size, size), 1 / scale, background=room)
+    return drawn.astype(np.float64)
+
+
+def render(kind: str, subject: int, index: int) -> bytes:
+    """The JPEG file of one crop."""
+    return encode_jpeg(*picture(kind, subject, index))
+
+
+def pixels(kind: str, subject: int, index: int) -> Bytes:
+    """What a reader of that file sees, (SIZE, SIZE, 3) uint8 RGB."""
+    return jpeg(*picture(kind, subject, index))
+
+
+def write_evaluation(folder: Path) -> None:
+    """Write 300 people alive, twice each, and 400 attacks of each species on 200 of them."""
+    _write(folder, splits.EVALUATION, live=300, attacked=200)
+
+
+def write_selection(folder: Path) -> None:
+    """Write 200 people alive, twice each, and 400 attacks of each species on them."""
+    _write(folder, splits.SELECTION, live=200, attacked=200)
+
+
+def write_calibration(folder: Path) -> None:
+    """Write 256 crops of 64 people, one of each kind, into one folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for subject in splits.CALIBRATION[:64]:
+        for kind in KINDS:
+            (folder / f"{subject}-{kind}.jpg").write_bytes(render(kind, subject, 0))
+
+
+def _write(folder: Path, people: range, *, live: int, attacked: int) -> None:
+    counts = {LIVE: live, PRINT: attacked, SCREEN: attacked, MASK: attacked}
+    for subject in people[: max(counts.values())]:
+        for kind in KINDS:
+            if subject - people.start < counts[kind]:
+                place = folder / kind / f"{subject}"
+                place.mkdir(parents=True)
+                for index in range(2):
+                    (place / f"{index:02}.jpg").write_bytes(render(kind, subject, index))
+
+
+def training(subjects: Iterable[int]) -> Iterator[tuple[Bytes, int]]:
+    """Yield crops and labels of people: three live captures and four attacks each."""
+    for subject in subjects:
+        for kind, count in ((LIVE, 3), (PRINT, 1), (SCREEN, 2), (MASK, 1)):
+            for index in range(count):
+                yield pixels(kind, subject, index), LABELS[kind]
