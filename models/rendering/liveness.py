@@ -18,6 +18,9 @@ from .canvas import Bytes, Floats, encode_jpeg, jpeg, to_uint8
 SIZE = recapture.SIZE
 LIVE, PRINT, SCREEN, MASK = KINDS = ("live", "print", "screen", "mask")
 LABELS = {LIVE: 1, PRINT: 0, SCREEN: 2, MASK: 0}  # MiniFASNetV2: 0 and 2 are attacks
+CALIBRATION_SUBJECTS = 64
+SELECTION_SUBJECTS = 300
+EVALUATION_SUBJECTS = 400
 
 _DOMAIN = 80_270
 _PHOTO = len(KINDS)
@@ -72,32 +75,35 @@ def pixels(kind: str, subject: int, index: int) -> Bytes:
 
 
 def write_evaluation(folder: Path) -> None:
-    """Write 300 people alive, twice each, and 400 attacks of each species on 200 of them."""
-    _write(folder, splits.EVALUATION, live=300, attacked=200)
+    """Write what the gates judge: two live captures of each person, an attack of each species."""
+    write(folder, splits.EVALUATION[:EVALUATION_SUBJECTS])
 
 
 def write_selection(folder: Path) -> None:
-    """Write 200 people alive, twice each, and 400 attacks of each species on them."""
-    _write(folder, splits.SELECTION, live=200, attacked=200)
+    """Write other people in the same form: for the threshold and for the mixed search."""
+    write(folder, splits.SELECTION[:SELECTION_SUBJECTS])
+
+
+def write(folder: Path, subjects: Iterable[int]) -> None:
+    """Write people into ``KIND/idSUBJECT/NN.jpg``.
+
+    Species have one attack for each person: attacks on the same person are not independent, so
+    that more of them would say little more about the error rate.
+    """
+    for subject in subjects:
+        for kind in KINDS:
+            place = folder / kind / f"id{subject}"
+            place.mkdir(parents=True)
+            for index in range(2 if kind == LIVE else 1):
+                (place / f"{index:02}.jpg").write_bytes(render(kind, subject, index))
 
 
 def write_calibration(folder: Path) -> None:
-    """Write 256 crops of 64 people, one of each kind, into one folder."""
+    """Write the crops whose ranges INT8 uses: one of each kind for people of their own."""
     folder.mkdir(parents=True, exist_ok=True)
-    for subject in splits.CALIBRATION[:64]:
+    for subject in splits.CALIBRATION[:CALIBRATION_SUBJECTS]:
         for kind in KINDS:
-            (folder / f"{subject}-{kind}.jpg").write_bytes(render(kind, subject, 0))
-
-
-def _write(folder: Path, people: range, *, live: int, attacked: int) -> None:
-    counts = {LIVE: live, PRINT: attacked, SCREEN: attacked, MASK: attacked}
-    for subject in people[: max(counts.values())]:
-        for kind in KINDS:
-            if subject - people.start < counts[kind]:
-                place = folder / kind / f"{subject}"
-                place.mkdir(parents=True)
-                for index in range(2):
-                    (place / f"{index:02}.jpg").write_bytes(render(kind, subject, index))
+            (folder / f"id{subject}-{kind}.jpg").write_bytes(render(kind, subject, 0))
 
 
 def training(subjects: Iterable[int]) -> Iterator[tuple[Bytes, int]]:

@@ -28,6 +28,7 @@ from models.rendering import liveness, splits
 
 from .export import export
 from .layers import PReLU
+from .liveness_figures import report
 
 ROOT = Path(__file__).parents[2]
 MODEL = ROOT / "models" / "minifasnet_fp32.onnx"
@@ -153,29 +154,32 @@ def render_pool(subjects: int, folder: Path) -> Pool:
         return Pool(stored["images"], stored["labels"])
 
 
-def batches(pool: Pool, rng: np.random.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+def batches(
+    pool: Pool, rng: np.random.Generator, size: int = BATCH
+) -> Iterator[tuple[Tensor, Tensor]]:
     """Shuffle a pool and yield whole batches, mirrored, moved and brightened at random."""
     order = rng.permutation(len(pool.labels))
     edges = ((0, 0), (MARGIN, MARGIN), (MARGIN, MARGIN))
-    for start in range(0, len(order) - BATCH + 1, BATCH):
-        chosen = order[start : start + BATCH]
-        images = np.empty((BATCH, *SHAPE), np.float32)
+    for start in range(0, len(order) - size + 1, size):
+        chosen = order[start : start + size]
+        images = np.empty((size, *SHAPE), np.float32)
         for place, image in zip(images, pool.images[chosen], strict=True):
             row, column = rng.integers(0, 2 * MARGIN + 1, 2)
             moved = np.pad(image, edges, mode="edge")[:, row:, column:][:, : SHAPE[1], : SHAPE[2]]
             place[:] = moved if rng.random() < 0.5 else moved[..., ::-1]
-        images *= rng.uniform(0.9, 1.1, (BATCH, 1, 1, 1)).astype(np.float32)
+        images *= rng.uniform(0.9, 1.1, (size, 1, 1, 1)).astype(np.float32)
         np.clip(images, 0.0, 255.0, out=images)
         tensor = torch.from_numpy(images).contiguous(memory_format=torch.channels_last)
         yield tensor, torch.from_numpy(pool.labels[chosen])
 
 
-def train(pool: Pool, steps: int) -> MiniFASNetV2:
+def train(pool: Pool, steps: int, *, batch: int = BATCH) -> MiniFASNetV2:
     """Train from scratch with SGD, the rate warming up and then falling along a cosine.
 
     Args:
         pool: the training images.
         steps: number of batches.
+        batch: images in each.
 
     Raises:
         FloatingPointError: the loss is not finite.
@@ -193,7 +197,7 @@ def train(pool: Pool, steps: int) -> MiniFASNetV2:
     )
     started, losses, done = time.monotonic(), [], 0
     while done < steps:
-        for images, labels in batches(pool, rng):
+        for images, labels in batches(pool, rng, batch):
             loss = functional.cross_entropy(network(images), labels)
             if not math.isfinite(loss.item()):
                 raise FloatingPointError(f"loss is {loss.item()} at step {done}")
@@ -224,6 +228,7 @@ def main() -> None:
     steps = options.steps or EPOCHS * len(pool.labels) // BATCH
     network = train(pool, steps)
     export(network, SHAPE, options.out, output_names=["logits"])
+    report(options.out)
 
 
 if __name__ == "__main__":
