@@ -36,7 +36,7 @@ POOLS = ROOT / ".rendered"
 SHAPE = (3, liveness.SIZE, liveness.SIZE)
 SEED = 0
 SUBJECTS = 2400
-EPOCHS = 10
+EPOCHS = 8
 BATCH = 64
 RATE = 0.1
 DECAY = 5e-4
@@ -173,13 +173,16 @@ def batches(
         yield tensor, torch.from_numpy(pool.labels[chosen])
 
 
-def train(pool: Pool, steps: int, *, batch: int = BATCH) -> MiniFASNetV2:
+def train(
+    pool: Pool, steps: int, *, batch: int = BATCH, checkpoint: Path | None = None
+) -> MiniFASNetV2:
     """Train from scratch with SGD, the rate warming up and then falling along a cosine.
 
     Args:
         pool: the training images.
         steps: number of batches.
         batch: images in each.
+        checkpoint: where to keep the weights every 100 steps.
 
     Raises:
         FloatingPointError: the loss is not finite.
@@ -211,6 +214,8 @@ def train(pool: Pool, steps: int, *, batch: int = BATCH) -> MiniFASNetV2:
                 elapsed = time.monotonic() - started
                 print(f"{done}/{steps} loss {np.mean(losses):.4f} {elapsed:.0f} s", flush=True)
                 losses.clear()
+                if checkpoint is not None:
+                    torch.save(network.state_dict(), checkpoint)
             if done == steps:
                 break
     return network
@@ -226,7 +231,7 @@ def main() -> None:
     torch.set_num_threads(1)
     pool = render_pool(options.subjects, POOLS)
     steps = options.steps or EPOCHS * len(pool.labels) // BATCH
-    network = train(pool, steps)
+    network = train(pool, steps, checkpoint=options.out.with_suffix(".pt"))
     export(network, SHAPE, options.out, output_names=["logits"])
     report(options.out)
 
