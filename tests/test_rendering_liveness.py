@@ -86,7 +86,7 @@ def test_a_copy_of_a_plain_photo_has_a_texture_of_its_own(show):
     """Dots of ink or pixels of a display, where the photo itself has nothing."""
     rng = np.random.default_rng(0)
     middle = np.s_[30:50, 30:50]
-    textures = [np.std(show(rng, flat())[middle], axis=(0, 1)).mean() for _ in range(30)]
+    textures = [np.std(show(rng, flat(), 0.0)[middle], axis=(0, 1)).mean() for _ in range(30)]
     assert np.median(textures) > 3.0
     assert min(textures) < 2.0  # some traces are hardly visible
 
@@ -100,13 +100,13 @@ def test_edges_of_a_copy_are_not_always_in_the_crop():
 def test_a_mask_changes_the_face_and_not_the_room():
     rng = np.random.default_rng(2)
     image = rng.uniform(0.0, 255.0, (recapture.SIZE, recapture.SIZE, 3))
-    masked = recapture.show_mask(rng, image)
+    masked = recapture.show_mask(rng, image, 1.0)
     assert difference(masked[30:50, 33:47], image[30:50, 33:47]) > 20.0
     np.testing.assert_array_equal(masked[:10], image[:10])
 
 
 def test_the_camera_keeps_values_in_range_and_draws_its_quality():
     rng = np.random.default_rng(3)
-    shots = [recapture.photograph(rng, np.full((80, 80, 3), 300.0)) for _ in range(20)]
+    shots = [recapture.photograph(rng, np.full((80, 80, 3), 300.0), 1.0) for _ in range(20)]
     assert all(picture.dtype == np.uint8 for picture, _ in shots)
     assert len({quality for _, quality in shots}) > 5

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -21,6 +22,26 @@ LABELS = {LIVE: 1, PRINT: 0, SCREEN: 2, MASK: 0}  # MiniFASNetV2: 0 and 2 are at
 CALIBRATION_SUBJECTS = 64
 SELECTION_SUBJECTS = 300
 EVALUATION_SUBJECTS = 400
+
+
+class Hardness(NamedTuple):
+    """How difficult pictures may be.
+
+    Args:
+        least: how faint the traces of an attack may be, 0 (hardly visible) to 1.
+        rough: how often the camera is out of focus or the room dark, see `recapture.photograph`.
+        difficulty: most that `faces.capture` is asked for.
+    """
+
+    least: float
+    rough: float
+    difficulty: float
+
+
+# The network is trained on harder pictures than it is judged on: identity verification turns most
+# blurred and dark captures away before it asks whether they are live.
+TRAINED = Hardness(least=0.2, rough=1.0, difficulty=0.7)
+JUDGED = Hardness(least=0.4, rough=0.25, difficulty=0.5)
 
 _DOMAIN = 80_270
 _PHOTO = len(KINDS)
@@ -38,14 +59,18 @@ def picture(kind: str, subject: int, index: int) -> tuple[Bytes, int]:
         (SIZE, SIZE, 3) uint8 RGB, and the JPEG quality at which it is to be stored.
     """
     rng = np.random.default_rng([_DOMAIN, subject, KINDS.index(kind), index])
+    hardness = _hardness(subject)
     if kind == PRINT:
-        scene = recapture.show_print(rng, _photo(subject))
+        scene = recapture.show_print(rng, _photo(subject), hardness.least)
     elif kind == SCREEN:
-        scene = recapture.show_screen(rng, _photo(subject))
+        scene = recapture.show_screen(rng, _photo(subject), hardness.least)
     else:
-        show = recapture.show_live if kind == LIVE else recapture.show_mask
-        scene = show(rng, _person(rng, subject, SIZE, recapture.CROP_SCALE))
-    return recapture.photograph(rng, scene)
+        scene = _person(rng, subject, SIZE, recapture.CROP_SCALE)
+        if kind == LIVE:
+            scene = recapture.show_live(rng, scene)
+        else:
+            scene = recapture.show_mask(rng, scene, hardness.least)
+    return recapture.photograph(rng, scene, hardness.rough)
 
 
 @lru_cache(maxsize=4)
@@ -56,10 +81,15 @@ def _photo(subject: int) -> Bytes:
     return recapture.publish(rng, person)
 
 
+def _hardness(subject: int) -> Hardness:
+    return TRAINED if subject in splits.TRAINING else JUDGED
+
+
 def _person(rng: np.random.Generator, subject: int, size: int, scale: float) -> Floats:
     """A person before a room, (size, size, 3): the face box is 1 / scale of it."""
     room = to_uint8(recapture.backdrop(rng, size))
-    seen = faces.capture(rng, difficulty=float(rng.uniform(0.1, 0.7)))
+    difficulty = float(rng.uniform(0.1, _hardness(subject).difficulty))
+    seen = faces.capture(rng, difficulty=difficulty)
     drawn = faces.render(faces.person(subject), seen, (size, size), 1 / scale, background=room)
     return drawn.astype(np.float64)
 

@@ -129,17 +129,14 @@ def _between(rng: np.random.Generator, low: float, high: float, strength: float)
     return low + (high - low) * strength * float(rng.uniform(0.3, 1.0))
 
 
-def _strength(rng: np.random.Generator) -> float:
-    """How careless the attacker is: 0 leaves hardly a trace."""
-    return float(rng.uniform(0.2, 1.0))
-
-
 # -- species -------------------------------------------------------------------------------------
+#
+# Each draws how careless the attacker was, from `least` to 1: 0 would leave hardly a trace.
 
 
-def show_print(rng: np.random.Generator, photo: Bytes) -> Floats:
+def show_print(rng: np.random.Generator, photo: Bytes, least: float) -> Floats:
     """A print of `photo` on paper, held in front of the camera; (SIZE, SIZE, 3)."""
-    strength = _strength(rng)
+    strength = float(rng.uniform(least, 1.0))
     sheet = _lay(rng, curl=rng.normal(0.0, 1.0) if rng.random() < 0.7 else 0.0)
     image = _ink(rng, sheet.read(photo) / 255.0, sheet.p, sheet.q, strength) * 255.0
     image *= 1.0 + 0.12 * np.clip(sheet.tilt, -2.0, 2.0)[..., None]
@@ -205,9 +202,9 @@ def _held(rng: np.random.Generator, image: Floats, inside: Floats) -> Floats:
     return room
 
 
-def show_screen(rng: np.random.Generator, photo: Bytes) -> Floats:
+def show_screen(rng: np.random.Generator, photo: Bytes, least: float) -> Floats:
     """A display that shows `photo`, in front of the camera; (SIZE, SIZE, 3)."""
-    strength = _strength(rng)
+    strength = float(rng.uniform(least, 1.0))
     sheet = _lay(rng, curl=0.0)
     image = sheet.read(photo) / 255.0
     grey = (image @ _LUMA)[..., None]
@@ -266,9 +263,9 @@ def _reflection(rng: np.random.Generator, most: float) -> Floats:
     return np.zeros((SIZE, SIZE))
 
 
-def show_mask(rng: np.random.Generator, image: Floats) -> Floats:
+def show_mask(rng: np.random.Generator, image: Floats, least: float) -> Floats:
     """A person, seen in `image`, who wears a mask of paper or of plastic; (SIZE, SIZE, 3)."""
-    strength = _strength(rng)
+    strength = float(rng.uniform(least, 1.0))
     u = _U - rng.normal(0.0, 0.015)
     v = _V - rng.normal(0.0, 0.015)
     oval = 1.0 - np.sqrt(
@@ -337,12 +334,13 @@ def show_live(rng: np.random.Generator, image: Floats) -> Floats:
 # -- the camera ----------------------------------------------------------------------------------
 
 
-def photograph(rng: np.random.Generator, image: Floats) -> tuple[Bytes, int]:
+def photograph(rng: np.random.Generator, image: Floats, rough: float) -> tuple[Bytes, int]:
     """What the camera in front of the scene makes of it.
 
     Args:
         rng: draws exposure, white balance, blur, noise and compression.
         image: (SIZE, SIZE, 3) light, 0..255 where it is neither dark nor bright.
+        rough: how often it is out of focus or dark, 0 (never) to 1 (one capture in five).
 
     Returns:
         the picture, uint8, and the JPEG quality at which it is to be stored.
@@ -350,12 +348,13 @@ def photograph(rng: np.random.Generator, image: Floats) -> tuple[Bytes, int]:
     image = image * (rng.uniform(0.8, 1.2) * (1.0 + rng.normal(0.0, 0.03, 3)))
     image = 255.0 * np.clip(image / 255.0, 0.0, None) ** rng.uniform(0.88, 1.14)
     image = image * (1.0 - rng.uniform(0.0, 0.08) * (np.square(_U) + np.square(_V))[..., None])
-    image = blur(image, rng.uniform(0.1, 0.7) if rng.random() < 0.88 else rng.uniform(0.7, 1.4))
+    focused = rng.random() < 1.0 - 0.12 * rough
+    image = blur(image, rng.uniform(0.1, 0.7) if focused else rng.uniform(0.7, 1.4))
     if rng.random() < 0.25:
         image = image + rng.uniform(0.2, 0.8) * (image - blur(image, 0.8))
     shot = np.sqrt(np.clip(image, 0.0, 255.0) / 255.0)
     grey, colour = rng.uniform(0.5, 5.0), rng.uniform(0.2, 2.5)
-    if rng.random() < 0.08:  # a dark room
+    if rng.random() < 0.08 * rough:  # a dark room
         grey, colour = 2.0 * grey + 2.0, 2.0 * colour + 1.0
     noise = grey * rng.normal(0.0, 1.0, (SIZE, SIZE, 1)) + colour * rng.normal(
         0.0, 1.0, image.shape
