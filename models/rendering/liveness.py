@@ -73,7 +73,7 @@ def picture(kind: str, subject: int, index: int) -> tuple[Bytes, int]:
     return recapture.photograph(rng, scene, hardness.rough)
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=EVALUATION_SUBJECTS)  # a set draws all prints before it draws screens
 def _photo(subject: int) -> Bytes:
     """The one photo of a person that an attacker has; prints and screens show it."""
     rng = np.random.default_rng([_DOMAIN, subject, _PHOTO])
@@ -105,27 +105,31 @@ def pixels(kind: str, subject: int, index: int) -> Bytes:
 
 
 def write_evaluation(folder: Path) -> None:
-    """Write what the gates judge: two live captures of each person, an attack of each species."""
-    write(folder, splits.EVALUATION[:EVALUATION_SUBJECTS])
+    """Write what the gates judge, as `write` does."""
+    write(folder, splits.EVALUATION, EVALUATION_SUBJECTS)
 
 
 def write_selection(folder: Path) -> None:
     """Write other people in the same form: for the threshold and for the mixed search."""
-    write(folder, splits.SELECTION[:SELECTION_SUBJECTS])
+    write(folder, splits.SELECTION, SELECTION_SUBJECTS)
 
 
-def write(folder: Path, subjects: Iterable[int]) -> None:
-    """Write people into ``KIND/idSUBJECT/NN.jpg``.
+def write(folder: Path, split: range, attacked: int) -> None:
+    """Write captures of one split into ``KIND/idSUBJECT/00.jpg``.
 
-    Species have one attack for each person: attacks on the same person are not independent, so
-    that more of them would say little more about the error rate.
+    One picture of each kind for each person: further ones would not be independent of the first
+    and say little more about error rates.
+
+    Args:
+        folder: where to.
+        split: the people.
+        attacked: how many of them have an attack of each species; twice as many are seen alive.
     """
-    for subject in subjects:
-        for kind in KINDS:
+    for kind in KINDS:
+        for subject in split[: 2 * attacked if kind == LIVE else attacked]:
             place = folder / kind / f"id{subject}"
             place.mkdir(parents=True)
-            for index in range(2 if kind == LIVE else 1):
-                (place / f"{index:02}.jpg").write_bytes(render(kind, subject, index))
+            (place / "00.jpg").write_bytes(render(kind, subject, 0))
 
 
 def write_calibration(folder: Path) -> None:
