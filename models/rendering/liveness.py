@@ -41,7 +41,7 @@ class Hardness(NamedTuple):
 # The network is trained on harder pictures than it is judged on: identity verification turns most
 # blurred and dark captures away before it asks whether they are live.
 TRAINED = Hardness(least=0.2, rough=1.0, difficulty=0.7)
-JUDGED = Hardness(least=0.4, rough=0.25, difficulty=0.5)
+JUDGED = Hardness(least=0.45, rough=0.2, difficulty=0.5)
 
 _DOMAIN = 80_270
 _PHOTO = len(KINDS)
