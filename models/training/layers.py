@@ -1,0 +1,38 @@
+"""What the networks of several reference models share."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class PReLU(nn.PReLU):
+    """PReLU that trains faster on CPUs and is exported as the ONNX operator.
+
+    The same function of He et al. (arXiv 1502.01852), written as ``max(x, 0) + a min(x, 0)``:
+    PyTorch's own kernel takes nearly half of the training time of a MobileFaceNet.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply the slopes to an (N, C, ...) tensor, channel by channel."""
+        if torch.onnx.is_in_onnx_export():
+            return functional.prelu(x, self.weight)
+        slopes = self.weight.view(1, -1, *([1] * (x.dim() - 2)))
+        return _PiecewiseLinear.apply(x, slopes)
+
+
+class _PiecewiseLinear(torch.autograd.Function):
+    """Keeps the input alone for the backward pass, where autograd would keep three tensors."""
+
+    @staticmethod
+    def forward(ctx: torch.autograd.function.FunctionCtx, x: Tensor, slopes: Tensor) -> Tensor:
+        ctx.save_for_backward(x, slopes)
+        return torch.addcmul(x.clamp_min(0), x.clamp_max(0), slopes)
+
+    @staticmethod
+    def backward(ctx: torch.autograd.function.FunctionCtx, grad: Tensor) -> tuple[Tensor, Tensor]:
+        x, slopes = ctx.saved_tensors
+        towards_x = torch.where(x > 0, grad, grad * slopes)
+        summed = [0, *range(2, x.dim())]
+        return towards_x, (grad * x.clamp_max(0)).sum(summed, keepdim=True)
