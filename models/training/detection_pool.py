@@ -1,0 +1,159 @@
+"""Training scenes: rendered once, then varied while they are read."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional
+
+from models.rendering import documents, splits
+
+MOST = 4  # boxes in a scene: two documents and their portraits
+_CHUNK = 100
+
+
+class Pool(NamedTuple):
+    """Rendered scenes.
+
+    Args:
+        pixels: N x 320 x 320 x 3, uint8.
+        boxes: N x 4 x 4, x1, y1, x2, y2; zeros fill up.
+        classes: N x 4.
+    """
+
+    pixels: NDArray[np.uint8]
+    boxes: NDArray[np.float32]
+    classes: NDArray[np.int64]
+
+
+class Batch(NamedTuple):
+    """What the network sees.
+
+    Args:
+        images: N x 3 x S x S, 0..1.
+        boxes: N x 4 x 4 in pixels of these images.
+        classes: N x 4.
+    """
+
+    images: Tensor
+    boxes: Tensor
+    classes: Tensor
+
+
+def render_pool(folder: Path, scenes: int, workers: int) -> Pool:
+    """Render the first scenes of the training split, or read them if that was done before.
+
+    Args:
+        folder: cache; a pool of another size or of another renderer does not belong there.
+        scenes: how many.
+        workers: processes that render.
+    """
+    path = folder / f"documents-{scenes}.npy"
+    truth = path.with_suffix(".npz")
+    if not truth.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        shape = (scenes, documents.SIZE, documents.SIZE, 3)
+        pixels = np.lib.format.open_memmap(path, "w+", np.uint8, shape)
+        boxes = np.zeros((scenes, MOST, 4), np.float32)
+        classes = np.zeros((scenes, MOST), np.int64)
+        starts = range(0, scenes, _CHUNK)
+        with ProcessPoolExecutor(workers) as pool:
+            parts = pool.map(_render, starts, [min(_CHUNK, scenes - start) for start in starts])
+            for start, part in zip(starts, parts, strict=True):
+                rows = slice(start, start + len(part.pixels))
+                pixels[rows], boxes[rows], classes[rows] = part
+                print(f"rendered {rows.stop} of {scenes} scenes", flush=True)
+        pixels.flush()
+        np.savez(truth, boxes=boxes, classes=classes)  # last: it says that the pool is complete
+    with np.load(truth) as found:
+        return Pool(np.load(path, mmap_mode="r"), found["boxes"], found["classes"])
+
+
+def _render(start: int, count: int) -> Pool:
+    pixels = np.empty((count, documents.SIZE, documents.SIZE, 3), np.uint8)
+    boxes = np.zeros((count, MOST, 4), np.float32)
+    classes = np.zeros((count, MOST), np.int64)
+    for row, seed in enumerate(splits.TRAINING[start : start + count]):
+        scene = documents.scene(seed)
+        pixels[row] = np.asarray(Image.open(io.BytesIO(scene.jpeg)))
+        boxes[row, : len(scene.boxes)] = scene.boxes
+        classes[row, : len(scene.classes)] = scene.classes
+    return Pool(pixels, boxes, classes)
+
+
+def batches(pool: Pool, batch: int, seed: int) -> Iterator[NDArray[np.int64]]:
+    """Rows of the pool, in a new order in each epoch, without end."""
+    rng = np.random.default_rng(seed)
+    while True:
+        order = rng.permutation(len(pool.pixels))
+        yield from order[: len(order) // batch * batch].reshape(-1, batch)
+
+
+def vary(pool: Pool, rows: NDArray[np.int64], size: int, rng: np.random.Generator) -> Batch:
+    """Read scenes and vary them: mirrored, turned by quarters, zoomed, shifted, other colours."""
+    images, boxes = [], []
+    for row in rows:
+        image, box = _move(pool.pixels[row], pool.boxes[row], size, rng)
+        images.append(_recolour(image, rng))
+        boxes.append(box)
+    return Batch(
+        torch.cat(images), torch.from_numpy(np.stack(boxes)), torch.from_numpy(pool.classes[rows])
+    )
+
+
+def plain(pool: Pool, rows: NDArray[np.int64]) -> Batch:
+    """Read scenes as they are."""
+    images = torch.from_numpy(pool.pixels[rows]).permute(0, 3, 1, 2).float() / 255
+    return Batch(images, torch.from_numpy(pool.boxes[rows]), torch.from_numpy(pool.classes[rows]))
+
+
+def _move(
+    pixels: NDArray[np.uint8], boxes: NDArray[np.float32], size: int, rng: np.random.Generator
+) -> tuple[Tensor, NDArray[np.float32]]:
+    """Mirror, turn, zoom and shift one scene; returns 1 x 3 x size x size and its boxes."""
+    side = pixels.shape[0]
+    boxes = boxes.copy()
+    used = boxes[:, 2] > boxes[:, 0]
+    if rng.random() < 0.5:
+        pixels, boxes = pixels[:, ::-1], np.stack(
+            [side - boxes[:, 2], boxes[:, 1], side - boxes[:, 0], boxes[:, 3]], 1
+        )
+    for _ in range(max(0, int(rng.integers(-3, 4)))):  # (x, y) becomes (y, side - x)
+        pixels, boxes = np.rot90(pixels), np.stack(
+            [boxes[:, 1], side - boxes[:, 2], boxes[:, 3], side - boxes[:, 0]], 1
+        )
+    zoom = math.exp(rng.uniform(math.log(0.7), math.log(1.3)))
+    centre = side / 2 + rng.uniform(-0.12, 0.12, 2) * side
+    # Affine map of the output (-1..1) to the input (-1..1).
+    shift = (centre - side / 2) / (side / 2)
+    theta = torch.tensor([[[1 / zoom, 0.0, shift[0]], [0.0, 1 / zoom, shift[1]]]], dtype=torch.float32)
+    grid = functional.affine_grid(theta, [1, 3, size, size], align_corners=False)
+    image = torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)[None].float() / 255
+    margin = float(rng.random())  # one colour: a reflection would repeat portraits
+    image = functional.grid_sample(image - margin, grid, align_corners=False).add_(margin)
+    moved = (boxes - np.tile(centre, 2)) * zoom * size / side + size / 2
+    area = (moved[:, 2:] - moved[:, :2]).prod(1)
+    moved = moved.clip(0, size)
+    kept = used & ((moved[:, 2:] - moved[:, :2]).prod(1) > documents.LEAST_VISIBLE * area)
+    return image, np.where(kept[:, None], moved, 0).astype(np.float32)
+
+
+def _recolour(image: Tensor, rng: np.random.Generator) -> Tensor:
+    """Change exposure, contrast, colour balance and saturation, in place."""
+    gain = torch.from_numpy(np.exp(rng.normal(0, 0.15) + rng.normal(0, 0.06, 3))).float()
+    offset = float(rng.normal(0, 0.04))
+    image.mul_(gain.view(1, 3, 1, 1)).add_(offset)
+    if rng.random() < 0.3:
+        gray = image.mean(1, keepdim=True)
+        image.lerp_(gray.expand_as(image), float(rng.uniform(0, 1)))
+    return image.clamp_(0, 1)
