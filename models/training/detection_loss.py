@@ -121,7 +121,9 @@ def complete_iou(first: Tensor, second: Tensor) -> Tensor:
     hull_low = torch.minimum(first[..., :2], second[..., :2])
     hull_high = torch.maximum(first[..., 2:], second[..., 2:])
     diagonal = (hull_high - hull_low).square().sum(-1) + 1e-7
-    apart = (first[..., :2] + first[..., 2:] - second[..., :2] - second[..., 2:]).square().sum(-1) / 4
+    apart = (first[..., :2] + first[..., 2:] - second[..., :2] - second[..., 2:]).square().sum(
+        -1
+    ) / 4
     angle1 = torch.atan(size1[..., 0] / (size1[..., 1] + 1e-7))
     angle2 = torch.atan(size2[..., 0] / (size2[..., 1] + 1e-7))
     ratio = 4 / math.pi**2 * (angle1 - angle2).square()

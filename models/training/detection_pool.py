@@ -125,20 +125,24 @@ def _move(
     boxes = boxes.copy()
     used = boxes[:, 2] > boxes[:, 0]
     if rng.random() < 0.5:
-        pixels, boxes = pixels[:, ::-1], np.stack(
-            [side - boxes[:, 2], boxes[:, 1], side - boxes[:, 0], boxes[:, 3]], 1
+        pixels, boxes = (
+            pixels[:, ::-1],
+            np.stack([side - boxes[:, 2], boxes[:, 1], side - boxes[:, 0], boxes[:, 3]], 1),
         )
     for _ in range(max(0, int(rng.integers(-3, 4)))):  # (x, y) becomes (y, side - x)
-        pixels, boxes = np.rot90(pixels), np.stack(
-            [boxes[:, 1], side - boxes[:, 2], boxes[:, 3], side - boxes[:, 0]], 1
+        pixels, boxes = (
+            np.rot90(pixels),
+            np.stack([boxes[:, 1], side - boxes[:, 2], boxes[:, 3], side - boxes[:, 0]], 1),
         )
-    zoom = math.exp(rng.uniform(math.log(0.7), math.log(1.3)))
+    zoom = math.exp(rng.uniform(math.log(0.75), math.log(1.3)))
     centre = side / 2 + rng.uniform(-0.12, 0.12, 2) * side
     # Affine map of the output (-1..1) to the input (-1..1).
     shift = (centre - side / 2) / (side / 2)
-    theta = torch.tensor([[[1 / zoom, 0.0, shift[0]], [0.0, 1 / zoom, shift[1]]]], dtype=torch.float32)
+    theta = torch.tensor(
+        [[[1 / zoom, 0.0, shift[0]], [0.0, 1 / zoom, shift[1]]]], dtype=torch.float32
+    )
     grid = functional.affine_grid(theta, [1, 3, size, size], align_corners=False)
-    image = torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)[None].float() / 255
+    image = torch.from_numpy(np.array(pixels)).permute(2, 0, 1)[None].float() / 255
     margin = float(rng.random())  # one colour: a reflection would repeat portraits
     image = functional.grid_sample(image - margin, grid, align_corners=False).add_(margin)
     moved = (boxes - np.tile(centre, 2)) * zoom * size / side + size / 2

@@ -22,7 +22,7 @@ from .export import export
 from .yolov8_network import SIZE, YoloV8
 
 SEED = 8
-SCENES = 10_000
+SCENES = 8_000
 STEPS = 6_000
 BATCH = 16
 SMALL, SMALL_SHARE = 224, 0.6  # pixels, and share of the steps on images of that size

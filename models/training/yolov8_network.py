@@ -52,9 +52,7 @@ class C2f(nn.Module):
         super().__init__()
         hidden = outputs // 2
         self.entry = ConvBlock(inputs, 2 * hidden)
-        self.blocks = nn.ModuleList(
-            Bottleneck(hidden, shortcut=shortcut) for _ in range(repeats)
-        )
+        self.blocks = nn.ModuleList(Bottleneck(hidden, shortcut=shortcut) for _ in range(repeats))
         self.exit = ConvBlock((2 + repeats) * hidden, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -95,9 +93,7 @@ class Head(nn.Module):
         )
         # Start from what is rare: about five objects in 640 x 640 pixels.
         nn.init.constant_(self.box[-1].bias, 1.0)
-        nn.init.constant_(
-            self.scores[-1].bias, math.log(5 / len(CLASSES) / (640 / stride) ** 2)
-        )
+        nn.init.constant_(self.scores[-1].bias, math.log(5 / len(CLASSES) / (640 / stride) ** 2))
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.cat([self.box(x), self.scores(x)], 1)
@@ -114,7 +110,9 @@ class YoloV8(nn.Module):
 
     def __init__(self, width: float = WIDTH) -> None:
         super().__init__()
-        c1, c2, c3, c4, c5 = (max(8, math.ceil(c * width / 8) * 8) for c in (64, 128, 256, 512, 1024))
+        c1, c2, c3, c4, c5 = (
+            max(8, math.ceil(c * width / 8) * 8) for c in (64, 128, 256, 512, 1024)
+        )
         self.stem = nn.Sequential(
             ConvBlock(3, c1, 3, 2),
             ConvBlock(c1, c2, 3, 2),
@@ -123,9 +121,7 @@ class YoloV8(nn.Module):
             C2f(c3, c3, 2, shortcut=True),
         )
         self.middle = nn.Sequential(ConvBlock(c3, c4, 3, 2), C2f(c4, c4, 2, shortcut=True))
-        self.deep = nn.Sequential(
-            ConvBlock(c4, c5, 3, 2), C2f(c5, c5, 1, shortcut=True), SPPF(c5)
-        )
+        self.deep = nn.Sequential(ConvBlock(c4, c5, 3, 2), C2f(c5, c5, 1, shortcut=True), SPPF(c5))
         self.up = nn.Upsample(scale_factor=2, mode="nearest")
         self.top_down_4 = C2f(c5 + c4, c4, 1, shortcut=False)
         self.top_down_3 = C2f(c4 + c3, c3, 1, shortcut=False)
