@@ -88,7 +88,7 @@ def loss(
     """
     sides, logits = (output.float() for output in outputs)
     grid, strides = cells(*size, sides)
-    distances = network.distances(sides)
+    distances = network.distances(sides, grid.shape[1])
     predicted = torch.cat([grid - distances[:, :2], grid + distances[:, 2:]], 1) * strides
     predicted, logits = predicted.transpose(1, 2), logits.transpose(1, 2)
     centres = (grid * strides).T

@@ -14,7 +14,6 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
-from torch.nn import functional
 
 from models.rendering import documents, splits
 
@@ -103,11 +102,15 @@ def vary(pool: Pool, rows: NDArray[np.int64], size: int, rng: np.random.Generato
     """Read scenes and vary them: mirrored, turned by quarters, zoomed, shifted, other colours."""
     images, boxes = [], []
     for row in rows:
-        image, box = _move(pool.pixels[row], pool.boxes[row], size, rng)
-        images.append(_recolour(image, rng))
+        margin = int(rng.integers(256))
+        image, box = moved(pool.pixels[row], pool.boxes[row], size, rng, margin=margin)
+        images.append(image)
         boxes.append(box)
+    pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float().div_(255)
     return Batch(
-        torch.cat(images), torch.from_numpy(np.stack(boxes)), torch.from_numpy(pool.classes[rows])
+        _recoloured(pixels, rng),
+        torch.from_numpy(np.stack(boxes)),
+        torch.from_numpy(pool.classes[rows]),
     )
 
 
@@ -117,10 +120,26 @@ def plain(pool: Pool, rows: NDArray[np.int64]) -> Batch:
     return Batch(images, torch.from_numpy(pool.boxes[rows]), torch.from_numpy(pool.classes[rows]))
 
 
-def _move(
-    pixels: NDArray[np.uint8], boxes: NDArray[np.float32], size: int, rng: np.random.Generator
-) -> tuple[Tensor, NDArray[np.float32]]:
-    """Mirror, turn, zoom and shift one scene; returns 1 x 3 x size x size and its boxes."""
+def moved(
+    pixels: NDArray[np.uint8],
+    boxes: NDArray[np.float32],
+    size: int,
+    rng: np.random.Generator,
+    *,
+    margin: int,
+) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """Mirror, turn by quarters, zoom and shift one scene.
+
+    Args:
+        pixels: S x S x 3.
+        boxes: M x 4; zeros fill up.
+        size: of the result in pixels.
+        rng: source of randomness.
+        margin: grey, 0..255, of what lies outside: a reflection would repeat documents.
+
+    Returns:
+        size x size x 3, and the boxes on it.
+    """
     side = pixels.shape[0]
     boxes = boxes.copy()
     used = boxes[:, 2] > boxes[:, 0]
@@ -136,28 +155,30 @@ def _move(
         )
     zoom = math.exp(rng.uniform(math.log(0.75), math.log(1.3)))
     centre = side / 2 + rng.uniform(-0.12, 0.12, 2) * side
-    # Affine map of the output (-1..1) to the input (-1..1).
-    shift = (centre - side / 2) / (side / 2)
-    theta = torch.tensor(
-        [[[1 / zoom, 0.0, shift[0]], [0.0, 1 / zoom, shift[1]]]], dtype=torch.float32
+    # Coefficients of the map from the result to the scene.
+    step = side / (zoom * size)
+    left, top = centre - side / (2 * zoom)
+    image = Image.fromarray(np.ascontiguousarray(pixels)).transform(
+        (size, size),
+        Image.Transform.AFFINE,
+        (step, 0, left, 0, step, top),
+        Image.Resampling.BILINEAR,
+        fillcolor=(margin, margin, margin),
     )
-    grid = functional.affine_grid(theta, [1, 3, size, size], align_corners=False)
-    image = torch.from_numpy(np.array(pixels)).permute(2, 0, 1)[None].float() / 255
-    margin = float(rng.random())  # one colour: a reflection would repeat portraits
-    image = functional.grid_sample(image - margin, grid, align_corners=False).add_(margin)
     moved = (boxes - np.tile(centre, 2)) * zoom * size / side + size / 2
     area = (moved[:, 2:] - moved[:, :2]).prod(1)
     moved = moved.clip(0, size)
     kept = used & ((moved[:, 2:] - moved[:, :2]).prod(1) > documents.LEAST_VISIBLE * area)
-    return image, np.where(kept[:, None], moved, 0).astype(np.float32)
+    return np.asarray(image), np.where(kept[:, None], moved, 0).astype(np.float32)
 
 
-def _recolour(image: Tensor, rng: np.random.Generator) -> Tensor:
-    """Change exposure, contrast, colour balance and saturation, in place."""
-    gain = torch.from_numpy(np.exp(rng.normal(0, 0.15) + rng.normal(0, 0.06, 3))).float()
-    offset = float(rng.normal(0, 0.04))
-    image.mul_(gain.view(1, 3, 1, 1)).add_(offset)
-    if rng.random() < 0.3:
-        gray = image.mean(1, keepdim=True)
-        image.lerp_(gray.expand_as(image), float(rng.uniform(0, 1)))
-    return image.clamp_(0, 1)
+def _recoloured(images: Tensor, rng: np.random.Generator) -> Tensor:
+    """Change exposure, colour balance, brightness and saturation, in place."""
+    count = len(images)
+    gain = np.exp(rng.normal(0, 0.15, (count, 1)) + rng.normal(0, 0.06, (count, 3)))
+    offset = rng.normal(0, 0.04, (count, 1))
+    images.mul_(torch.from_numpy(gain).float()[..., None, None])
+    images.add_(torch.from_numpy(offset).float()[..., None, None])
+    fade = rng.uniform(0, 1, count) * (rng.random(count) < 0.3)
+    images.lerp_(images.mean(1, keepdim=True), torch.from_numpy(fade).float()[:, None, None, None])
+    return images.clamp_(0, 1)

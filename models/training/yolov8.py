@@ -23,9 +23,9 @@ from .yolov8_network import SIZE, YoloV8
 
 SEED = 8
 SCENES = 8_000
-STEPS = 6_000
+STEPS = 4_200
 BATCH = 16
-SMALL, SMALL_SHARE = 224, 0.6  # pixels, and share of the steps on images of that size
+SMALL, SMALL_SHARE = 192, 0.7  # pixels, and share of the steps on images of that size
 RATE, DECAY = 2e-3, 0.02  # highest learning rate, weight decay
 AVERAGE = 0.998  # memory of the average of the weights
 OUT = Path("models/yolov8_fp32.onnx")

@@ -28,6 +28,7 @@ class ConvBlock(nn.Module):
         self.bn = nn.BatchNorm2d(outputs, eps=1e-3, momentum=0.03)
 
     def forward(self, x: Tensor) -> Tensor:
+        """N x inputs x H x W to N x outputs x H/stride x W/stride."""
         return nn.functional.silu(self.bn(self.conv(x)))
 
 
@@ -41,6 +42,7 @@ class Bottleneck(nn.Module):
         self.shortcut = shortcut
 
     def forward(self, x: Tensor) -> Tensor:
+        """Keeps the shape."""
         y = self.second(self.first(x))
         return x + y if self.shortcut else y
 
@@ -50,13 +52,14 @@ class C2f(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, repeats: int, *, shortcut: bool) -> None:
         super().__init__()
-        hidden = outputs // 2
+        self.hidden = hidden = outputs // 2
         self.entry = ConvBlock(inputs, 2 * hidden)
         self.blocks = nn.ModuleList(Bottleneck(hidden, shortcut=shortcut) for _ in range(repeats))
         self.exit = ConvBlock((2 + repeats) * hidden, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        parts = list(self.entry(x).chunk(2, 1))
+        """N x inputs x H x W to N x outputs x H x W."""
+        parts = list(self.entry(x).split(self.hidden, 1))
         for block in self.blocks:
             parts.append(block(parts[-1]))
         return self.exit(torch.cat(parts, 1))
@@ -72,6 +75,7 @@ class SPPF(nn.Module):
         self.exit = ConvBlock(channels * 2, channels)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Keeps the shape."""
         parts = [self.entry(x)]
         for _ in range(3):
             parts.append(self.pool(parts[-1]))
@@ -96,6 +100,7 @@ class Head(nn.Module):
         nn.init.constant_(self.scores[-1].bias, math.log(5 / len(CLASSES) / (640 / stride) ** 2))
 
     def forward(self, x: Tensor) -> Tensor:
+        """N x inputs x H x W to N x (64 + 2) x H x W, logits."""
         return torch.cat([self.box(x), self.scores(x)], 1)
 
 
@@ -154,10 +159,9 @@ class YoloV8(nn.Module):
         n3 = self.top_down_3(torch.cat([self.up(n4), p3], 1))
         m4 = self.bottom_up_4(torch.cat([self.down_3(n3), n4], 1))
         m5 = self.bottom_up_5(torch.cat([self.down_4(m4), p5], 1))
-        channels = 4 * BINS + len(CLASSES)
-        maps = [head(x) for head, x in zip(self.heads, (n3, m4, m5), strict=True)]
-        flat = torch.cat([m.reshape(-1, channels, m.shape[2] * m.shape[3]) for m in maps], 2)
-        return flat[:, : 4 * BINS], flat[:, 4 * BINS :]
+        maps = [head(x).flatten(2) for head, x in zip(self.heads, (n3, m4, m5), strict=True)]
+        boxes, scores = torch.cat(maps, 2).split((4 * BINS, len(CLASSES)), 1)
+        return boxes, scores
 
     def decode(self, boxes: Tensor, scores: Tensor, height: int, width: int) -> Tensor:
         """Turn logits into boxes and probabilities, as the usual export of YOLOv8 does.
@@ -166,17 +170,22 @@ class YoloV8(nn.Module):
             N x (4 + 2) x A: centre x, centre y, width and height in pixels, then the sigmoid of
             each class.
         """
-        sides = self.distances(boxes)
         centres, strides = cells(height, width, boxes)
-        left_top, right_bottom = centres - sides[:, :2], centres + sides[:, 2:]
+        sides = self.distances(boxes, count_cells(height, width))
+        before, after = sides.split(2, 1)
+        left_top, right_bottom = centres - before, centres + after
         box = torch.cat([(left_top + right_bottom) / 2, right_bottom - left_top], 1)
         return torch.cat([box * strides, scores.sigmoid()], 1)
 
-    def distances(self, boxes: Tensor) -> Tensor:
+    def distances(self, boxes: Tensor, anchors: int) -> Tensor:
         """Expected distances of left, top, right and bottom in cells: N x 4 x A."""
-        anchors = boxes.shape[2]
         bins = boxes.reshape(-1, 4, BINS, anchors).transpose(1, 2).softmax(1)
-        return self.dfl(bins).reshape(-1, 4, anchors)
+        return self.dfl(bins).squeeze(1)
+
+
+def count_cells(height: int, width: int) -> int:
+    """Number of cells of all scales: 2100 for 320 x 320."""
+    return sum((height // stride) * (width // stride) for stride in STRIDES)
 
 
 def cells(height: int, width: int, like: Tensor) -> tuple[Tensor, Tensor]:
