@@ -6,7 +6,7 @@ and (0, 0) is the middle of the face.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import numpy as np
 
@@ -320,6 +320,25 @@ def person(seed: int) -> Person:
         marks=_marks(draw, skin),
         clothing=(draw.between(20, 225), draw.between(20, 225), draw.between(20, 225)),
     )
+
+
+def anatomy(person: Person) -> list[float]:
+    """All numbers that describe a person except marks and clothing, always in the same order."""
+    parts = (
+        person.head,
+        person.eyes,
+        person.brows,
+        person.nose,
+        person.mouth,
+        person.skin,
+        person.hair,
+        person.beard,
+    )
+    numbers: list[float] = []
+    for part in parts:
+        for value in astuple(part):
+            numbers.extend(value if isinstance(value, tuple) else (value,))
+    return numbers
 
 
 def _marks(draw: _Draw, skin: Colour) -> tuple[Mark, ...]:

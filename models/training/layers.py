@@ -33,6 +33,9 @@ class _PiecewiseLinear(torch.autograd.Function):
     @staticmethod
     def backward(ctx: torch.autograd.function.FunctionCtx, grad: Tensor) -> tuple[Tensor, Tensor]:
         x, slopes = ctx.saved_tensors
-        towards_x = torch.where(x > 0, grad, grad * slopes)
+        # torch.where is slow here, so the two sides of the kink are separated by ReLU's gradient.
+        right = torch.ops.aten.threshold_backward(grad, x, 0)
+        left = grad - right
+        towards_x = torch.addcmul(right, left, slopes)
         summed = [0, *range(2, x.dim())]
-        return towards_x, (grad * x.clamp_max(0)).sum(summed, keepdim=True)
+        return towards_x, left.mul_(x).sum(summed, keepdim=True)
