@@ -53,9 +53,12 @@ def render_pool(folder: Path, scenes: int, workers: int) -> Pool:
     """Render the first scenes of the training split, or read them if that was done before.
 
     Args:
-        folder: cache; a pool of another size or of another renderer does not belong there.
+        folder: where to keep them.
         scenes: how many.
         workers: processes that render.
+
+    Raises:
+        RuntimeError: the scenes that were found there come from another version of the renderer.
     """
     path = folder / f"documents-{scenes}.npy"
     truth = path.with_suffix(".npz")
@@ -66,8 +69,8 @@ def render_pool(folder: Path, scenes: int, workers: int) -> Pool:
         boxes = np.zeros((scenes, MOST, 4), np.float32)
         classes = np.zeros((scenes, MOST), np.int64)
         starts = range(0, scenes, _CHUNK)
-        with ProcessPoolExecutor(workers) as pool:
-            parts = pool.map(_render, starts, [min(_CHUNK, scenes - start) for start in starts])
+        with ProcessPoolExecutor(workers) as executor:
+            parts = executor.map(_render, starts, [min(_CHUNK, scenes - start) for start in starts])
             for start, part in zip(starts, parts, strict=True):
                 rows = slice(start, start + len(part.pixels))
                 pixels[rows], boxes[rows], classes[rows] = part
@@ -75,7 +78,10 @@ def render_pool(folder: Path, scenes: int, workers: int) -> Pool:
         pixels.flush()
         np.savez(truth, boxes=boxes, classes=classes)  # last: it says that the pool is complete
     with np.load(truth) as found:
-        return Pool(np.load(path, mmap_mode="r"), found["boxes"], found["classes"])
+        pool = Pool(np.load(path, mmap_mode="r"), found["boxes"], found["classes"])
+    if not np.array_equal(pool.pixels[:1], _render(0, 1).pixels):
+        raise RuntimeError(f"{path} was rendered by another version: delete it and run again")
+    return pool
 
 
 def _render(start: int, count: int) -> Pool:

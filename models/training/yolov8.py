@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from .detection_loss import loss
 from .detection_pool import Pool, batches, render_pool, vary
 from .export import export
+from .pool import FOLDER
 from .yolov8_network import SIZE, YoloV8
 
 SEED = 8
@@ -129,9 +130,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=OUT, help="ONNX file to write")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    cache = Path(".rendered")
-    pool = render_pool(cache, arguments.scenes, arguments.threads)
-    network = train(pool, arguments.steps, checkpoint=cache / f"yolov8-{arguments.steps}.pt")
+    pool = render_pool(FOLDER, arguments.scenes, arguments.threads)
+    checkpoint = FOLDER / f"yolov8-{arguments.scenes}-{arguments.steps}.pt"
+    network = train(pool, arguments.steps, checkpoint=checkpoint)
     export(
         Detector(network.to(memory_format=torch.contiguous_format)),
         (3, SIZE, SIZE),
@@ -139,6 +140,7 @@ def main() -> None:
         input_name="images",
         output_names=["output0"],
     )
+    checkpoint.unlink(missing_ok=True)  # the next run starts afresh
 
 
 if __name__ == "__main__":
