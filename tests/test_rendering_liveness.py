@@ -57,7 +57,7 @@ def test_a_folder_for_each_kind_and_subject(tmp_path, monkeypatch, write, split)
     expected = [
         f"{kind}/id{subject}/00.jpg"
         for kind in KINDS
-        for subject in split[: 4 if kind == LIVE else 2]
+        for subject in split[: 6 if kind == LIVE else 2]
     ]
     assert sorted(expected) == [file.relative_to(tmp_path).as_posix() for file in files]
     with Image.open(files[0]) as picture:

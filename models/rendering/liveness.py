@@ -123,10 +123,11 @@ def write(folder: Path, split: range, attacked: int) -> None:
     Args:
         folder: where to.
         split: the people.
-        attacked: how many of them have an attack of each species; twice as many are seen alive.
+        attacked: how many of them have an attack of each species. Three times as many are seen
+            alive: half a point more of BPCER is to be told from chance.
     """
     for kind in KINDS:
-        for subject in split[: 2 * attacked if kind == LIVE else attacked]:
+        for subject in split[: 3 * attacked if kind == LIVE else attacked]:
             place = folder / kind / f"id{subject}"
             place.mkdir(parents=True)
             (place / "00.jpg").write_bytes(render(kind, subject, 0))
