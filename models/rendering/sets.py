@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import shutil
+from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -16,18 +17,17 @@ from filelock import FileLock
 
 _HERE = Path(__file__).parent
 _STAMP = ".renderer"
-# Folder below `data/`, the module that renders it, and its function.
+# Folder below `data/`: the module that renders it, and its function.
 SETS = {
-    "faces": ("faces", "write_evaluation"),
-    "faces-selection": ("faces", "write_selection"),
-    "liveness": ("liveness", "write_evaluation"),
-    "liveness-selection": ("liveness", "write_selection"),
-    "documents": ("documents", "write_evaluation"),
-    "documents-selection": ("documents", "write_selection"),
+    f"{name}{suffix}": (f"models.rendering.{name}", function)
+    for name in ("faces", "liveness", "documents")
+    for suffix, function in (("", "write_evaluation"), ("-selection", "write_selection"))
 }
 
 
-def ensure(root: Path, workers: int = 2) -> None:
+def ensure(
+    root: Path, sets: Mapping[str, tuple[str, str]] = SETS, stamp: str = "", workers: int = 2
+) -> None:
     """Render what is missing below `root`, or was rendered by other code.
 
     Processes that ask at the same time wait for each other; a set is published whole or not at
@@ -35,16 +35,18 @@ def ensure(root: Path, workers: int = 2) -> None:
 
     Args:
         root: the folder `data/`.
+        sets: what to render: folder, module and function, which is given the folder to fill.
+        stamp: names the code that renders; by default the digest of this package.
         workers: processes to render with, a set each.
     """
     root.mkdir(parents=True, exist_ok=True)
-    wanted = renderer_digest()
+    stamp = stamp or renderer_digest()
     with FileLock(root / ".lock"):
-        missing = [name for name in SETS if _stamp(root / name) != wanted]
+        missing = [name for name in sets if _stamp(root / name) != stamp]
         if not missing:
             return
         with ProcessPoolExecutor(min(workers, len(missing))) as pool:
-            for done in [pool.submit(_write, name, root, wanted) for name in missing]:
+            for done in [pool.submit(_write, root / name, *sets[name], stamp) for name in missing]:
                 done.result()
 
 
@@ -54,12 +56,12 @@ def renderer_digest() -> str:
     return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
 
 
-def _write(name: str, root: Path, stamp: str) -> None:
-    module, function = SETS[name]
-    target, partial = root / name, root / f".{name}.partial"
+def _write(target: Path, module: str, function: str, stamp: str) -> None:
+    partial = target.with_name(f".{target.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
-    getattr(importlib.import_module(f"models.rendering.{module}"), function)(partial)
+    getattr(importlib.import_module(module), function)(partial)
+    _stamp_file(target).unlink(missing_ok=True)
     shutil.rmtree(target, ignore_errors=True)
     partial.rename(target)
     # Written last and beside the images, where no loader looks for labels.
