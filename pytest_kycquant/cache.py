@@ -80,7 +80,7 @@ class Cache:
         """Return the folder of an artefact, building it under a lock if it is not there.
 
         Args:
-            kind: what it is, such as "variant" or "embeddings".
+            kind: what it is, such as "variant" or "outputs".
             depends_on: plain values that determine the content.
             build: writes files into the folder it is given.
 

@@ -1,4 +1,4 @@
-"""A face model held against its golden baseline and its limits."""
+"""A model held against its golden baseline and its limits."""
 
 from __future__ import annotations
 
@@ -8,34 +8,23 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from . import golden as goldens
 from . import latency as latencies
 from .cache import digest_of
 from .errors import BaselineError, DataError, GoldenError, QuantizationError
-from .quantize import build, operators
+from .limits import Limits
+from .quantize import build, operators, postprocessing, static_types
 from .recipe import Recipe
 from .runtime import open_session
-from .scoring import normalise, select_threshold
 from .settings import UPDATE_GOLDEN
-from .spec import FaceLimits, KycModel, Verdict
-from .tasks import face
-from .tasks.face_gates import (
-    Baseline,
-    FaceComparison,
-    drift_figures,
-    judge_degradation,
-    judge_far,
-    judge_finite,
-    judge_frr,
-)
+from .spec import KycModel, Verdict
+from .tasks.base import Part
 from .verdicts import Check, GateResult, VariantRecord
 from .workbench import ModelBench, Variant, Workbench
 
 
-class FaceBench(ModelBench):
-    """Judges the variants of a face model.
+class Bench(ModelBench):
+    """Judges the variants of a model.
 
     Args:
         workbench: of this process.
@@ -45,24 +34,19 @@ class FaceBench(ModelBench):
     """
 
     def __init__(
-        self, workbench: Workbench, model: KycModel, gate_file: Path, limits: FaceLimits
+        self, workbench: Workbench, model: KycModel, gate_file: Path, limits: Limits
     ) -> None:
-        super().__init__(workbench, model, gate_file)
-        self.limits = limits
+        super().__init__(workbench, model, gate_file, limits)
         self._records: dict[Recipe, VariantRecord] = {}
-        self._baseline: Baseline | None = None
+        self._baseline: tuple[float, Any] | None = None
 
-    def baseline(self, threshold: float) -> Baseline:
+    def baseline(self, threshold: float) -> Any:
         """FP32 on the evaluation images; the same object for the same threshold."""
-        if self._baseline is None or self._baseline.threshold != threshold:
-            found = self.embeddings(self.fp32, self.data.evaluation.images, "evaluation")
-            self._baseline = Baseline(found, self.data.comparisons, threshold)
-        return self._baseline
-
-    @property
-    def selection_far(self) -> float:
-        """FAR at which the threshold is chosen; its default leaves quantization some room."""
-        return self.model.task.selection_far or self.limits.far / 2
+        if self._baseline is None or self._baseline[0] != threshold:
+            part = self.data.evaluation
+            found = self.outputs(self.fp32, part.images, "evaluation")
+            self._baseline = threshold, self.task.baseline(part, found, threshold)
+        return self._baseline[1]
 
     @property
     def golden_path(self) -> Path:
@@ -90,14 +74,13 @@ class FaceBench(ModelBench):
             self._update_golden(path)
         golden = goldens.load(path, command)
         goldens.check_current(golden, self._model_facts(), self._input_facts(), path, command)
-        cell = self.baseline(golden.threshold).cell
         goldens.check_reproduced(
             golden,
-            cell.rate(genuine=False).as_dict(),
-            cell.rate(genuine=True).as_dict(),
+            self._rates(golden.threshold),
             self.workbench.environment.as_dict(),
             path,
             command,
+            self.task.golden_figures(self.baseline(golden.threshold)),
         )
         self._require_sound(golden.threshold)
         return golden
@@ -114,19 +97,14 @@ class FaceBench(ModelBench):
             result = latencies.judge(self._latency(self.fp32), self.limits)
             gates.append(replace(result, checks=result.checks[1:]))
         variant = self.fp32
-        if self.data.dropped:
-            note = (
-                f"{self.data.dropped:,} listed comparisons cross the split of the identities and "
-                "are not made; name other images in FaceVerification(selection=...) to keep them"
-            )
-            variant = replace(variant, notes=(*variant.notes, note))
-        return self._row("fp32", variant, gates, {})
+        if self.data.note:
+            variant = replace(variant, notes=(*variant.notes, self.data.note))
+        return self._row("fp32", variant, gates, {}, {})
 
     @cached_property
     def undecidable(self) -> tuple[Check, ...]:
         """Checks that this data cannot decide even for FP32 held against itself."""
-        baseline = self.baseline(self.golden.threshold)
-        itself = judge_degradation(FaceComparison(baseline, baseline.embeddings), self.limits)
+        itself = self.task.judge_degradation(self.baseline(self.golden.threshold))
         gates = (*self._fp32_gates(self.golden.threshold), itself)
         return tuple(c for g in gates for c in g.checks if c.verdict is not Verdict.PASS)
 
@@ -135,19 +113,20 @@ class FaceBench(ModelBench):
         if recipe not in self._records:
             golden = self.golden
             variant = self.variant(recipe)
-            found = self.embeddings(variant, self.data.evaluation.images, "evaluation")
+            found = self.outputs(variant, self.data.evaluation.images, "evaluation")
             with self.workbench.cache.machine(exclusive=False):
-                comparison = FaceComparison(self.baseline(golden.threshold), found)
+                task = self.task
+                comparison = task.compare(self.baseline(golden.threshold), found)
                 gates = [
-                    judge_finite(comparison, self.data.evaluation.images.names),
-                    judge_far(comparison, self.limits),
-                    judge_frr(comparison, self.limits),
-                    judge_degradation(comparison, self.limits, fp16=recipe.precision == "fp16"),
+                    task.judge_finite(comparison),
+                    *task.judge_accuracy(comparison),
+                    task.judge_degradation(comparison, fp16=recipe.precision == "fp16"),
                 ]
+                figures, shown = task.figures(comparison), task.shown(comparison)
             latency = self._latency(variant)
             gates += [latencies.judge(latency, self.limits), self._judge_size(variant)]
-            figures = drift_figures(comparison) | latency.as_dict()
-            self._records[recipe] = self._row(recipe.name, variant, gates, figures)
+            figures |= latency.as_dict()
+            self._records[recipe] = self._row(recipe.name, variant, gates, figures, shown)
         return self._records[recipe]
 
     def path_of(self, record: VariantRecord) -> Path:
@@ -164,45 +143,35 @@ class FaceBench(ModelBench):
         error rates do not rise, so half of each budget must hold for the estimates. The winner
         is held against all limits, with bounds, on other people.
         """
-        data = self.data
-        if data.selection is None or data.selection_comparisons is None:
-            raise DataError(
-                "selection", "a search needs people of its own", "set FaceVerification.selection"
-            )
-        images = data.selection.images
+        selection = self._selection()
         variant = self.variant(recipe)
         size = self._judge_size(variant)
         if size.verdict is not Verdict.PASS:
             return size.worst_check().describe()
-        fp32 = self.embeddings(self.fp32, images, "selection")
-        found = self.embeddings(variant, images, "selection")
-        baseline = Baseline(fp32, data.selection_comparisons, self.golden.threshold)
-        comparison = FaceComparison(baseline, found)
-        for gate in (
-            judge_finite(comparison, images.names),
-            judge_degradation(comparison, self.limits),
-        ):
+        task = self.task
+        fp32 = self.outputs(self.fp32, selection.images, "selection")
+        found = self.outputs(variant, selection.images, "selection")
+        baseline = task.baseline(selection, fp32, self.golden.threshold)
+        comparison = task.compare(baseline, found)
+        for gate in (task.judge_finite(comparison), task.judge_degradation(comparison)):
             for check in gate.checks:
                 if not _promising(check):
                     return check.describe()
         return ""
 
     def operator_harm(self, recipe: Recipe, name: str) -> float:
-        """One minus the mean cosine to FP32 when this operator alone is quantized."""
+        """How far from FP32 the outputs are when this operator alone is quantized."""
         others = tuple(n.name for n in self.prepared.proto.graph.node if n.name != name)
         alone = replace(recipe, precision="mixed", keep_fp32=others)
         saturates = self.workbench.environment.u8s8_saturates
         ranges = self.ranges(recipe)
-        fp32 = self.embeddings(self.fp32, self.probes, "probe")
-        with self.workbench.cache.machine(exclusive=False):
-            try:
+        fp32 = self.outputs(self.fp32, self.probes, "probe")
+        try:
+            with self.workbench.cache.machine(exclusive=False):
                 made = build(self.prepared, alone, ranges=ranges, saturates=saturates)
-            except QuantizationError:
-                return 0.0  # it cannot be quantized alone, so keeping it in FP32 gains nothing
-            session = open_session(made.content)
-            found = face.embed(session, self.probes, self.model.preprocess, self.output, threads=1)
-        cosines = np.einsum("ij,ij->i", normalise(fp32.values), normalise(found.values))
-        return 1.0 - float(np.nan_to_num(cosines, nan=-1.0).mean())
+        except QuantizationError:
+            return 0.0  # it cannot be quantized alone, so keeping it in FP32 gains nothing
+        return self.task.harm(fp32, self.probe_outputs(made.content))
 
     def operators(self, recipe: Recipe) -> tuple[str, ...]:
         """Names of the operators that a search may keep in FP32, in topological order."""
@@ -214,13 +183,23 @@ class FaceBench(ModelBench):
             and name not in recipe.keep_fp32
         )
 
+    def postprocessing(self, recipe: Recipe) -> tuple[str, ...]:
+        """Names of the operators behind the last weights that a recipe would quantize.
+
+        In INT8 they save next to nothing, and scores that share a scale with boxes are lost.
+        """
+        types = {node.name: node.op_type for node in self.prepared.proto.graph.node}
+        quantized = recipe.op_types or static_types()
+        return tuple(name for name in postprocessing(self.prepared) if types[name] in quantized)
+
     def search_key(self, recipe: Recipe) -> list[Any]:
         """Plain values that determine the result of a search."""
         options = {k: v for k, v in asdict(recipe).items() if k != "name"}
         images = self.data.calibration
         limits = asdict(self.limits)
         facts = [self._model_facts(), self._input_facts(), images.digest if images else None]
-        return [options, limits, self.golden.threshold, *facts]
+        always = self.postprocessing(recipe)
+        return [options, limits, self.golden.threshold, always, *facts]
 
     def _update_golden(self, path: Path) -> None:
         goldens.refuse_in_ci(path)
@@ -239,32 +218,36 @@ class FaceBench(ModelBench):
                 )
 
     def _new_golden(self) -> goldens.Golden:
-        task = self.model.task
-        if task.threshold is not None:
-            threshold, source = task.threshold, "given in the gate file"
-        else:
-            data = self.data
-            if data.selection is None or data.selection_comparisons is None:
-                raise DataError("selection", "there is no selection split", "set `selection`")
-            images = data.selection.images
-            unit = normalise(self.embeddings(self.fp32, images, "selection").values)
-            threshold = select_threshold(unit, data.selection_comparisons, self.selection_far)
-            source = (
-                f"smallest whose 95 % upper bound of FAR is below {self.selection_far:.4%} on "
-                f"{len(data.selection.subject_names):,} identities of the selection split"
-            )
+        threshold, source = self.task.given_threshold, "given in the gate file"
+        if threshold is None:
+            selection = self._selection()
+            fp32 = self.outputs(self.fp32, selection.images, "selection")
+            threshold, source = self.task.choose_threshold(fp32, selection)
         self._require_sound(threshold)
-        cell = self.baseline(threshold).cell
         return goldens.Golden(
             model=self._model_facts(),
             inputs=self._input_facts(),
             threshold=threshold,
             threshold_source=source,
-            far=cell.rate(genuine=False).as_dict(),
-            frr=cell.rate(genuine=True).as_dict(),
+            rates=self._rates(threshold),
             latency_ms=round(self._latency(self.fp32).fp32_cpu_ms, 3),
             environment=self.workbench.environment.as_dict(),
+            figures=self.task.golden_figures(self.baseline(threshold)),
         )
+
+    def _selection(self) -> Part[Any]:
+        """The part of the data that no verdict rests on."""
+        if self.data.selection is None:
+            raise DataError(
+                "selection",
+                "choosing a threshold and searching need subjects of their own",
+                f"set {self.task.name}(selection=...)",
+            )
+        return self.data.selection
+
+    def _rates(self, threshold: float) -> dict[str, Any]:
+        found = self.task.rates(self.baseline(threshold))
+        return {name: rate.as_dict() for name, rate in found.items()}
 
     def _model_facts(self) -> dict[str, Any]:
         loaded = self.loaded
@@ -276,23 +259,16 @@ class FaceBench(ModelBench):
         }
 
     def _input_facts(self) -> dict[str, Any]:
-        task = self.model.task
         return {
-            **self.data.digest(),
-            "preprocess": face.describe_preprocess(self.model.preprocess),
-            "output": self.output,
-            "given threshold": task.threshold,
-            "selection FAR": self.selection_far if task.threshold is None else None,
+            **self.data.digests,
+            "preprocess": self.input_facts(),
+            "outputs": list(self.outputs_read),
+            **self.task.policy(),
         }
 
     def _fp32_gates(self, threshold: float) -> list[GateResult]:
-        baseline = self.baseline(threshold)
-        itself = FaceComparison(baseline, baseline.embeddings)
-        return [
-            judge_finite(itself, self.data.evaluation.images.names),
-            judge_far(itself, self.limits),
-            judge_frr(itself, self.limits),
-        ]
+        itself = self.baseline(threshold)
+        return [self.task.judge_finite(itself), *self.task.judge_accuracy(itself)]
 
     def _require_sound(self, threshold: float) -> None:
         """A broken baseline hides every degradation, so it is no basis for comparison."""
@@ -316,7 +292,7 @@ class FaceBench(ModelBench):
             file = self.workbench.run_file(f"{name}.json")
             if file.exists():
                 return latencies.Latency(**json.loads(file.read_text(encoding="utf-8")))
-            _, tensor = next(face.tensors(self.probes, self.model.preprocess))
+            _, tensor = next(self.task.tensors(self.probes))
             fp32, again, run = (_runner(v, tensor) for v in (self.fp32, self.fp32, variant))
             task = f"{self.model.name}: measuring latency of {variant.recipe.name}"
             exclusive = cache.machine(exclusive=True)
@@ -349,7 +325,12 @@ class FaceBench(ModelBench):
         )
 
     def _row(
-        self, label: str, variant: Variant, gates: list[GateResult], figures: dict[str, Any]
+        self,
+        label: str,
+        variant: Variant,
+        gates: list[GateResult],
+        figures: dict[str, Any],
+        shown: dict[str, str],
     ) -> VariantRecord:
         return VariantRecord(
             model=self.model.name,
@@ -360,6 +341,7 @@ class FaceBench(ModelBench):
             options=variant.resolved,
             gates={gate.gate: gate for gate in gates},
             figures=figures,
+            shown=shown,
             notes=variant.notes,
         )
 
@@ -371,10 +353,14 @@ def _runner(variant: Variant, tensor: Any) -> latencies.Run:
 
 
 def _promising(check: Check) -> bool:
-    """Whether a check passes, or is undecided about a rate whose estimate uses half its budget."""
-    if check.verdict is not Verdict.INCONCLUSIVE or check.unit != "rate":
+    """Whether a check passes, or is undecided about a share whose estimate uses half its budget."""
+    if check.verdict is not Verdict.INCONCLUSIVE or check.unit not in ("rate", "share"):
         return check.verdict is Verdict.PASS
-    return check.value is not None and check.limit is not None and check.value < check.limit / 2
+    if check.value is None or check.limit is None:
+        return False
+    if check.direction == "at least":  # what is missing, such as 1 - recall, is the rate
+        return 1 - check.value < (1 - check.limit) / 2
+    return check.value < check.limit / 2
 
 
 def _point(name: str, value: float, limit: float, unit: str) -> Check:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from .errors import QuantizationError
-from .evaluation import FaceBench
+from .evaluation import Bench
 from .recipe import Recipe
 from .search import Found, search
 from .spec import Verdict
@@ -56,7 +56,7 @@ class Decision:
         }
 
 
-def decide(bench: FaceBench, recipe: Recipe, fallback: Fallback) -> Decision:
+def decide(bench: Bench, recipe: Recipe, fallback: Fallback) -> Decision:
     """Judge a precision and, if it may not ship and a fallback is allowed, what may instead.
 
     Args:
@@ -85,7 +85,7 @@ def decide(bench: FaceBench, recipe: Recipe, fallback: Fallback) -> Decision:
         elif not {gate.gate for gate in first.failed} - {"size", "latency"}:
             continue
         elif bench.data.selection is None:
-            reasons.append("mixed was not searched: FaceVerification.selection names nobody")
+            reasons.append(f"mixed was not searched: {bench.task.name}(selection=...) names nobody")
             continue
         else:
             found = search_mixed(bench, recipe)
@@ -101,7 +101,7 @@ def decide(bench: FaceBench, recipe: Recipe, fallback: Fallback) -> Decision:
     return Decision(recipe.name, first, (), tuple(tried), tuple(searches))
 
 
-def search_mixed(bench: FaceBench, recipe: Recipe) -> Found:
+def search_mixed(bench: Bench, recipe: Recipe) -> Found:
     """Search on people whom the verdict does not use; the same input gives the same result."""
 
     def make(folder: Path) -> None:
@@ -121,7 +121,7 @@ def search_mixed(bench: FaceBench, recipe: Recipe) -> Found:
                     objection = str(error)
                 return not objection, objection
 
-            found = search(operators, harm, try_out)
+            found = search(operators, harm, try_out, always=bench.postprocessing(recipe))
         (folder / "search.json").write_text(json.dumps(found.as_dict()), encoding="utf-8")
 
     folder = bench.workbench.cache.entry("search", bench.search_key(recipe), make)

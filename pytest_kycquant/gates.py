@@ -6,7 +6,7 @@ import difflib
 import unittest
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -14,9 +14,17 @@ import pytest
 
 from . import coerce
 from .errors import InconclusiveWarning, SpecError
+from .limits import DetectionLimits, FaceLimits, Limits, LivenessLimits
 from .recipe import Recipe, as_recipe
 from .settings import Inconclusive, Settings
-from .spec import FaceLimits, KycModel, Verdict
+from .spec import (
+    FaceVerification,
+    KycModel,
+    LivenessDetection,
+    ObjectDetection,
+    TaskSpec,
+    Verdict,
+)
 from .verdicts import GateResult
 
 if TYPE_CHECKING:
@@ -24,7 +32,6 @@ if TYPE_CHECKING:
     from .golden import Golden
 
 MARKER = "kycquant"
-GATES = ("finite", "far", "frr", "degradation", "latency", "size")
 _DEFAULT = ("fp16", "int8")
 
 
@@ -35,7 +42,7 @@ class GateSpec:
     Args:
         model: the FP32 model and its data.
         precisions: what to derive and to judge.
-        limits: of the gates.
+        limits: of the gates, of the class that belongs to the model's task; None for its defaults.
         fallback: first rung of the ladder mixed -> fp16 -> fp32, or None.
         strict: True fails instead of falling back; None leaves it to the settings.
         inconclusive: what an undecided gate does; None leaves it to the settings.
@@ -43,7 +50,7 @@ class GateSpec:
 
     model: KycModel
     precisions: tuple[Recipe, ...]
-    limits: FaceLimits = field(default_factory=FaceLimits)
+    limits: Limits
     fallback: Fallback = "mixed"
     strict: bool | None = None
     inconclusive: Inconclusive | None = None
@@ -77,9 +84,17 @@ class GateSpec:
                 f"inconclusive {values['inconclusive']!r} is unknown",
                 'choose "fail", "warn" or "xfail"',
             )
-        if not isinstance(values.get("limits", FaceLimits()), FaceLimits):
-            raise SpecError(where, "limits are no FaceLimits", "give limits=FaceLimits(...)")
-        return cls(**{**values, "precisions": recipes})
+        wanted = values["model"].task.limits
+        limits = values.get("limits")
+        if limits is None:
+            limits = wanted()
+        if not isinstance(limits, wanted):
+            raise SpecError(
+                where,
+                f"limits are no {wanted.__name__}",
+                f"give limits={wanted.__name__}(...)",
+            )
+        return cls(**{**values, "precisions": recipes, "limits": limits})
 
     def effective_fallback(self, settings: Settings) -> Fallback:
         """The ladder after precedence: class or marker, then command line, ini, default."""
@@ -105,6 +120,7 @@ class Candidate:
         golden: the FP32 baseline.
         decision: how it came about.
         inconclusive: what an undecided gate does.
+        known: names of the gates of the model's task.
     """
 
     precision: str
@@ -114,10 +130,11 @@ class Candidate:
     golden: Golden
     decision: Decision
     inconclusive: Inconclusive
+    known: tuple[str, ...]
 
     @property
     def gates(self) -> Mapping[str, GateResult]:
-        """Results by gate: "finite", "far", "frr", "degradation", "latency", "size"."""
+        """Results by gate, such as "finite", "far", "frr", "degradation", "latency", "size"."""
         return self.decision.record.gates
 
     @property
@@ -128,8 +145,10 @@ class Candidate:
     def check(self, gate: str) -> None:
         """Assert a gate: fail with a small report, or do as the policy says if undecided."""
         __tracebackhide__ = True
-        if gate not in GATES:
-            raise SpecError("candidate.check", f"{gate!r} is no gate", f"{', '.join(GATES)} are")
+        if gate not in self.known:
+            raise SpecError(
+                "candidate.check", f"{gate!r} is no gate", f"{', '.join(self.known)} are"
+            )
         if self.fell_back and self.variant == "fp32" and gate not in self.gates:
             return  # a limit relative to FP32 says nothing about FP32 itself
         result = self.gates[gate]
@@ -149,25 +168,20 @@ class Candidate:
         warnings.warn(report, InconclusiveWarning, stacklevel=2)
 
 
-class FaceGates:
-    """Base class of a gate file for face verification: subclass it and set `model`.
+class Gates:
+    """What the base classes of gate files have in common; subclass one of those.
 
     Each gate is a test item for each precision. Limits are in `limits`, and tests of your own may
     use the fixtures `candidate`, `golden` and `quantize`.
-
-    Example::
-
-        class TestArcFace(FaceGates):
-            model = KycModel("models/arcface_fp32.onnx", preprocess=..., task=..., ...)
-            precisions = ("fp16", "int8")
     """
 
     model: ClassVar[KycModel]
     precisions: ClassVar[Sequence[str | Recipe]] = _DEFAULT
-    limits: ClassVar[FaceLimits] = FaceLimits()
+    limits: ClassVar[Limits | None] = None
     fallback: ClassVar[Literal["mixed", "fp16", "fp32"] | None] = "mixed"
     strict: ClassVar[bool | None] = None
     inconclusive: ClassVar[Inconclusive | None] = None
+    _task: ClassVar[type[TaskSpec]] = TaskSpec
 
     def __init_subclass__(cls) -> None:
         """Refuse what would silently not be a gate.
@@ -181,7 +195,7 @@ class FaceGates:
                 cls.__name__, "is a unittest, which has no fixtures", "drop unittest.TestCase"
             )
         for name, value in vars(cls).items():
-            if name.startswith(("_", "test")) or callable(value) or hasattr(FaceGates, name):
+            if name.startswith(("_", "test")) or callable(value) or hasattr(Gates, name):
                 continue
             known = [field for field in GateSpec.__dataclass_fields__ if field != name]
             if name != "model" and (close := difflib.get_close_matches(name, known, cutoff=0.8)):
@@ -189,20 +203,29 @@ class FaceGates:
                     f"{cls.__name__}.{name}", "is no attribute of gates", f"write {close[0]!r}"
                 )
 
+    @classmethod
+    def values(cls) -> dict[str, Any]:
+        """The attributes that describe the gate.
+
+        Raises:
+            SpecError: the model's task is judged by another base class.
+        """
+        model = getattr(cls, "model", None)
+        if isinstance(model, KycModel) and not isinstance(model.task, cls._task):
+            raise SpecError(
+                cls.__name__,
+                f"judges {cls._task.__name__}, and its model names {type(model.task).__name__}",
+                "subclass the gates of that task",
+            )
+        names = GateSpec.__dataclass_fields__
+        return {name: getattr(cls, name) for name in names if hasattr(cls, name)}
+
     def test_finite(self, candidate: Candidate) -> None:
         """No NaN or Inf in any output, on evaluation data and on edge inputs."""
         candidate.check("finite")
 
-    def test_far(self, candidate: Candidate) -> None:
-        """Upper bound of the false accept rate at the frozen threshold below its limit."""
-        candidate.check("far")
-
-    def test_frr(self, candidate: Candidate) -> None:
-        """Upper bound of the false reject rate at the frozen threshold below its limit."""
-        candidate.check("frr")
-
     def test_degradation(self, candidate: Candidate) -> None:
-        """Paired increase of FAR and FRR and drift of embeddings inside their budgets."""
+        """Paired increase of errors over FP32 and drift of outputs inside their budgets."""
         candidate.check("degradation")
 
     def test_latency(self, candidate: Candidate) -> None:
@@ -214,6 +237,72 @@ class FaceGates:
         candidate.check("size")
 
 
+class FaceGates(Gates):
+    """Base class of a gate file for face verification: subclass it and set `model`.
+
+    Example::
+
+        class TestArcFace(FaceGates):
+            model = KycModel("models/arcface_fp32.onnx", preprocess=..., task=..., ...)
+            precisions = ("fp16", "int8")
+    """
+
+    limits: ClassVar[Limits | None] = FaceLimits()
+    _task = FaceVerification
+
+    def test_far(self, candidate: Candidate) -> None:
+        """Upper bound of the false accept rate at the frozen threshold below its limit."""
+        candidate.check("far")
+
+    def test_frr(self, candidate: Candidate) -> None:
+        """Upper bound of the false reject rate at the frozen threshold below its limit."""
+        candidate.check("frr")
+
+
+class DetectionGates(Gates):
+    """Base class of a gate file for detection: subclass it and set `model`.
+
+    Example::
+
+        class TestYolo(DetectionGates):
+            model = KycModel("models/yolov8n_face.onnx", preprocess=..., task=..., ...)
+            precisions = ("fp16", "int8")
+    """
+
+    limits: ClassVar[Limits | None] = DetectionLimits()
+    _task = ObjectDetection
+
+    def test_recall(self, candidate: Candidate) -> None:
+        """Lower bound of recall at the frozen confidence reaches its limit, for every class."""
+        candidate.check("recall")
+
+    def test_map(self, candidate: Candidate) -> None:
+        """Lower bound of mAP50 reaches its limit."""
+        candidate.check("map")
+
+
+class LivenessGates(Gates):
+    """Base class of a gate file for liveness: subclass it and set `model`.
+
+    Example::
+
+        class TestMiniFASNet(LivenessGates):
+            model = KycModel("models/minifasnet_fp32.onnx", preprocess=..., task=..., ...)
+            precisions = ("fp16", "int8")
+    """
+
+    limits: ClassVar[Limits | None] = LivenessLimits()
+    _task = LivenessDetection
+
+    def test_apcer(self, candidate: Candidate) -> None:
+        """Upper bound of APCER at the frozen threshold below its limit, for every species."""
+        candidate.check("apcer")
+
+    def test_bpcer(self, candidate: Candidate) -> None:
+        """Upper bound of BPCER at the frozen threshold below its limit."""
+        candidate.check("bpcer")
+
+
 def spec_of(cls: type | None, markers: Sequence[pytest.Mark], where: str) -> GateSpec | None:
     """The gate specification of a test; None if it has none.
 
@@ -223,10 +312,8 @@ def spec_of(cls: type | None, markers: Sequence[pytest.Mark], where: str) -> Gat
         where: node id, for messages.
     """
     values: dict[str, Any] = {}
-    if cls is not None and issubclass(cls, FaceGates):
-        values = {
-            name: getattr(cls, name) for name in GateSpec.__dataclass_fields__ if hasattr(cls, name)
-        }
+    if cls is not None and issubclass(cls, Gates):
+        values = cls.values()
     elif not markers:
         return None
     for marker in reversed(markers):

@@ -7,10 +7,11 @@ holds no image and no embedding.
 from __future__ import annotations
 
 import json
+import math
 import os
 import warnings
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,10 @@ from .cache import digest_of
 from .errors import EnvironmentWarning, GoldenError
 from .settings import UPDATE_GOLDEN
 
-SCHEMA = 1
+SCHEMA = 2
 # Another CPU rounds differently, and a comparison at the very threshold may tip over.
 _FOREIGN_TOLERANCE = 3
+_FIGURE_TOLERANCE, _FOREIGN_FIGURE_TOLERANCE = 1e-6, 0.01
 # What a golden recorded elsewhere may differ in without any figure being in doubt.
 _DECISIVE = ("onnxruntime", "pillow", "cpu", "features", "u8s8_saturates")
 
@@ -35,20 +37,20 @@ class Golden:
             for which the threshold was chosen.
         threshold: accept iff score >= threshold.
         threshold_source: where it comes from, in words.
-        far: error counts and bounds of FP32 (see `statistics.Rate`).
-        frr: the same for false rejects.
+        rates: error counts and bounds of FP32 by name (see `statistics.Rate`), such as "FAR".
         latency_ms: median thread CPU time of one image, for reference only.
         environment: where it was recorded.
+        figures: what FP32 must reproduce besides, such as mAP, which is no rate of errors.
     """
 
     model: Mapping[str, Any]
     inputs: Mapping[str, Any]
     threshold: float
     threshold_source: str
-    far: Mapping[str, Any]
-    frr: Mapping[str, Any]
+    rates: Mapping[str, Mapping[str, Any]]
     latency_ms: float
     environment: Mapping[str, Any]
+    figures: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def size(self) -> int:
@@ -158,15 +160,15 @@ def check_current(
 
 def check_reproduced(
     golden: Golden,
-    far: Mapping[str, Any],
-    frr: Mapping[str, Any],
+    rates: Mapping[str, Mapping[str, Any]],
     environment: Mapping[str, Any],
     path: Path,
     command: str,
+    figures: Mapping[str, float] | None = None,
 ) -> None:
     """Compare FP32's errors of today with the recorded ones.
 
-    Another environment warns, and may tip over a few comparisons at the very threshold; in the
+    Another environment warns, and may tip over a few decisions at the very threshold; in the
     same environment every count must be the same.
 
     Raises:
@@ -174,22 +176,39 @@ def check_reproduced(
     """
     foreign = [k for k in _DECISIVE if golden.environment.get(k) != environment[k]]
     tolerance = _FOREIGN_TOLERANCE if foreign else 0
-    for name, recorded, found in (("FAR", golden.far, far), ("FRR", golden.frr, frr)):
+    if sorted(golden.rates) != sorted(rates):
+        raise GoldenError(
+            path,
+            f"holds the rates {', '.join(golden.rates)}, not {', '.join(rates)}",
+            f"find out why; if it is intended, accept it with: {command}",
+        )
+    for name, found in rates.items():
+        recorded = golden.rates[name]
         apart = abs(int(recorded["errors"]) - int(found["errors"]))
         if recorded["trials"] != found["trials"] or apart > tolerance:
             raise GoldenError(
                 path,
-                f"FP32 {name} is {found['errors']} errors in {found['trials']} comparisons here, "
+                f"FP32 {name} is {found['errors']} errors in {found['trials']} trials here, "
                 f"recorded were {recorded['errors']} in {recorded['trials']}",
                 f"find out why; if it is intended, accept it with: {command}",
             )
+    today = figures or {}
+    apart_by = _FOREIGN_FIGURE_TOLERANCE if foreign else _FIGURE_TOLERANCE
+    for name in sorted({*golden.figures, *today}):
+        before, now = golden.figures.get(name, math.nan), today.get(name, math.nan)
+        if not abs(before - now) <= apart_by:  # NaN, too, is no agreement
+            raise GoldenError(
+                path,
+                f"FP32 {name} is {now:.6g} here, recorded was {before:.6g}",
+                f"find out why; if it is intended, accept it with: {command}",
+            )
     if foreign:
-        counts = f"{far['errors']} and {frr['errors']}"
-        there = f"{golden.far['errors']} and {golden.frr['errors']}"
+        counts = ", ".join(f"{name} {found['errors']}" for name, found in rates.items())
+        there = ", ".join(f"{name} {found['errors']}" for name, found in golden.rates.items())
         warnings.warn(
             f"{path.name} was recorded in another environment ({', '.join(foreign)} differ): its "
-            f"latency is not comparable, and FP32 makes {counts} false accepts and rejects here, "
-            f"{there} there; to record it here: {command}",
+            f"latency is not comparable, and the errors of FP32 are {counts} here and {there} "
+            f"there; to record it here: {command}",
             EnvironmentWarning,
             stacklevel=2,
         )

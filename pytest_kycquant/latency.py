@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import MeasurementError
-from .spec import FaceLimits, Verdict
+from .limits import Limits
+from .spec import Verdict
 from .statistics import order_statistic_interval, upper_rank
 from .verdicts import Check, GateResult
 
@@ -117,7 +118,7 @@ def judge_ratio(latency: Latency, limit: float) -> Verdict:
     return Verdict.FAIL if latency.lower >= limit else Verdict.INCONCLUSIVE
 
 
-def judge(latency: Latency, limits: FaceLimits) -> GateResult:
+def judge(latency: Latency, limits: Limits) -> GateResult:
     """Latency ratio to FP32, and the absolute limit where one is given."""
     verdict = judge_ratio(latency, limits.latency_ratio)
     checks = [
@@ -128,7 +129,7 @@ def judge(latency: Latency, limits: FaceLimits) -> GateResult:
             latency.lower,
             latency.upper,
             limits.latency_ratio,
-            FaceLimits.direction("latency_ratio"),
+            Limits.direction("latency_ratio"),
             "ratio",
             f"{latency.rounds} rounds, {latency.cpu_ms:.3g} ms to {latency.fp32_cpu_ms:.3g} ms "
             f"CPU, FP32 against itself within {100 * (latency.control - 1):.1f} %",
@@ -144,7 +145,7 @@ def judge(latency: Latency, limits: FaceLimits) -> GateResult:
                 latency.wall_p50_ms,
                 bound,
                 limits.latency_ms,
-                FaceLimits.direction("latency_ms"),
+                Limits.direction("latency_ms"),
                 "ms",
                 "wall clock; bounds are the median and the upper bound of the percentile",
             )

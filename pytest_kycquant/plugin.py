@@ -26,7 +26,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Register the marker and parse the settings."""
     config.addinivalue_line(
         "markers",
-        f"{MARKER}(model, precisions=('fp16', 'int8'), limits=FaceLimits(), fallback='mixed', "
+        f"{MARKER}(model, precisions=('fp16', 'int8'), limits=None, fallback='mixed', "
         "strict=None, inconclusive=None): gate a quantized model with the fixtures "
         "`candidate`, `golden` and `quantize`.",
     )

@@ -13,7 +13,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Attempt:
-    """One candidate of the search: how many operators it kept, and what it gave."""
+    """One candidate of the search: how many ranked operators it kept, and what it gave."""
 
     kept: int
     passed: bool
@@ -56,6 +56,8 @@ def search(
     operators: Sequence[str],
     harm: Callable[[str], float],
     try_out: Callable[[tuple[str, ...]], tuple[bool, str]],
+    *,
+    always: tuple[str, ...] = (),
 ) -> Found:
     """Find a small set of operators to keep in FP32.
 
@@ -66,6 +68,7 @@ def search(
         harm: how much quantizing one operator alone changes the outputs; larger is worse.
         try_out: builds and judges the variant that keeps the given operators, on data that the
             final verdict does not use; returns whether it passed, and why not.
+        always: operators without weights that every candidate keeps; they may be all it takes.
     """
     ranked = sorted(
         ((name, harm(name)) for name in operators),
@@ -75,14 +78,14 @@ def search(
     attempts: list[Attempt] = []
 
     def passes(count: int) -> bool:
-        passed, reason = try_out(tuple(order[:count]))
+        passed, reason = try_out((*always, *order[:count]))
         attempts.append(Attempt(count, passed, reason))
         return passed
 
     most = len(order) // 2
-    failed, count = 0, 1
+    failed, count = (-1, 0) if always else (0, 1)
     while count <= most and not passes(count):
-        failed, count = count, min(2 * count, most) if count < most else most + 1
+        failed, count = count, min(2 * count or 1, most) if count < most else most + 1
     if count > most:
         return Found((), tuple(ranked), tuple(attempts))
     passed = count
@@ -92,4 +95,4 @@ def search(
             passed = middle
         else:
             failed = middle
-    return Found(tuple(order[:passed]), tuple(ranked), tuple(attempts))
+    return Found((*always, *order[:passed]), tuple(ranked), tuple(attempts))

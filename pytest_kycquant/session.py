@@ -24,14 +24,14 @@ from .errors import (
     ModelError,
     SpecError,
 )
-from .gates import MARKER, Candidate, FaceGates, GateSpec, spec_of
+from .gates import MARKER, Candidate, Gates, GateSpec, spec_of
 from .golden import refuse_in_ci
 from .recipe import Recipe
 from .report.records import Collected
 from .settings import read_settings
 
 if TYPE_CHECKING:
-    from .evaluation import FaceBench
+    from .evaluation import Bench
     from .fallback import Decision
     from .golden import Golden
     from .progress import Progress
@@ -62,7 +62,7 @@ class KycquantSession:
         if config.getoption("cacheclear", False) and not self.is_worker:
             shutil.rmtree(self.settings.cache, ignore_errors=True)
         self.collected = Collected()
-        self._benches: dict[tuple[GateSpec, Path], FaceBench] = {}
+        self._benches: dict[tuple[GateSpec, Path], Bench] = {}
         self._decisions: dict[tuple[GateSpec, Path, Recipe], Decision | KycquantError] = {}
         self._broken: dict[tuple[GateSpec, Path], tuple[str, KycquantError]] = {}
 
@@ -89,13 +89,13 @@ class KycquantSession:
             )
         return GateRun(self, spec, item)
 
-    def bench(self, spec: GateSpec, gate_file: Path) -> FaceBench:
+    def bench(self, spec: GateSpec, gate_file: Path) -> Bench:
         """The bench of a gate; the same one for all of its tests."""
-        from .evaluation import FaceBench
+        from .evaluation import Bench
 
         key = (spec, gate_file)
         if key not in self._benches:
-            self._benches[key] = FaceBench(self.workbench, spec.model, gate_file, spec.limits)
+            self._benches[key] = Bench(self.workbench, spec.model, gate_file, spec.limits)
         return self._benches[key]
 
     @contextlib.contextmanager
@@ -168,7 +168,7 @@ class GateRun:
         self._item = item
 
     @property
-    def bench(self) -> FaceBench:
+    def bench(self) -> Bench:
         """Makes and measures variants."""
         return self._session.bench(self._spec, self._item.path)
 
@@ -208,6 +208,7 @@ class GateRun:
             golden=golden,
             decision=decision,
             inconclusive=self._spec.effective_inconclusive(self._session.settings),
+            known=self._spec.model.task.gates(),
         )
 
 
@@ -219,7 +220,7 @@ def gate_run(request: pytest.FixtureRequest) -> GateRun:
 def is_gated(item: pytest.Item) -> bool:
     """Whether a test belongs to a gate."""
     cls = getattr(item, "cls", None)
-    inherits = isinstance(cls, type) and issubclass(cls, FaceGates)
+    inherits = isinstance(cls, type) and issubclass(cls, Gates)
     return inherits or item.get_closest_marker(MARKER) is not None
 
 

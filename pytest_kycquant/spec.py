@@ -1,4 +1,4 @@
-"""What a gate file says: model, preprocessing, task and limits (recipes: `recipe.py`).
+"""What a gate file says: model, preprocessing and task (limits: `limits.py`; recipes: `recipe.py`).
 
 Everything here is a frozen, pure description. Nothing is read from disk and nothing heavy is
 imported; values that can never work are refused on construction with `SpecError`.
@@ -9,12 +9,13 @@ from __future__ import annotations
 import enum
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from . import coerce
 from .errors import SpecError
+from .limits import DetectionLimits, FaceLimits, Limits, LivenessLimits
 
 StrPath = str | os.PathLike[str]
 
@@ -49,8 +50,9 @@ class Preprocess:
         scale: multiplied afterwards; one number, or one per channel in `channels` order.
         channels: order of the colour channels that the model was trained with.
         layout: "NCHW" or "NHWC".
-        resize: "bilinear" resizes images of another size (Pillow, antialiased); "none" refuses
-            them, for data that must already be aligned.
+        resize: "bilinear" stretches images of another size (Pillow, antialiased); "letterbox"
+            keeps their aspect ratio and pads with grey (114), as YOLO models want it; "none"
+            refuses them, for data that must already be aligned.
     """
 
     size: tuple[int, int]
@@ -58,7 +60,7 @@ class Preprocess:
     scale: float | tuple[float, ...] = 1.0
     channels: Literal["RGB", "BGR", "GRAY"] = "RGB"
     layout: Literal["NCHW", "NHWC"] = "NCHW"
-    resize: Literal["bilinear", "none"] = "bilinear"
+    resize: Literal["bilinear", "letterbox", "none"] = "bilinear"
 
     def __post_init__(self) -> None:
         remedy = "give (height, width) as two positive integers, such as (112, 112)"
@@ -69,7 +71,7 @@ class Preprocess:
         object.__setattr__(self, "size", sides)
         coerce.choice("Preprocess.channels", self.channels, ("RGB", "BGR", "GRAY"))
         coerce.choice("Preprocess.layout", self.layout, ("NCHW", "NHWC"))
-        coerce.choice("Preprocess.resize", self.resize, ("bilinear", "none"))
+        coerce.choice("Preprocess.resize", self.resize, ("bilinear", "letterbox", "none"))
         for name, value in (("mean", self.mean), ("scale", self.scale)):
             object.__setattr__(self, name, self._per_channel(f"Preprocess.{name}", value))
         if 0 in (self.scale if isinstance(self.scale, tuple) else (self.scale,)):
@@ -102,8 +104,20 @@ class Preprocess:
         return (1, height, width, self.depth)
 
 
+class TaskSpec:
+    """What all descriptions of a task have in common: which limits and which gates belong to it."""
+
+    limits: ClassVar[type[Limits]]
+    accuracy: ClassVar[tuple[str, ...]]
+
+    @classmethod
+    def gates(cls) -> tuple[str, ...]:
+        """Names of the gates, in the order in which they are judged."""
+        return ("finite", *cls.accuracy, "degradation", "latency", "size")
+
+
 @dataclass(frozen=True)
-class FaceVerification:
+class FaceVerification(TaskSpec):
     """One-to-one comparison of faces: which images, which comparisons, which threshold.
 
     Args:
@@ -124,6 +138,9 @@ class FaceVerification:
         output: name of the embedding, for a model with several outputs.
     """
 
+    limits: ClassVar[type[Limits]] = FaceLimits
+    accuracy: ClassVar[tuple[str, ...]] = ("far", "frr")
+
     data: StrPath
     pairs: StrPath | None = None
     max_impostor_pairs: int | None = None
@@ -133,12 +150,8 @@ class FaceVerification:
     output: str | None = None
 
     def __post_init__(self) -> None:
-        if self.selection is not None and not isinstance(self.selection, (str, os.PathLike)):
-            remedy = "give a number between 0 and 1, or the path of other images"
-            share = coerce.number("FaceVerification.selection", self.selection, remedy)
-            if not 0 < share < 1:
-                raise SpecError("FaceVerification.selection", f"{share!r} is not a share", remedy)
-            object.__setattr__(self, "selection", share)
+        selection = _share_or_path("FaceVerification.selection", self.selection)
+        object.__setattr__(self, "selection", selection)
         if self.threshold is not None:
             remedy = "give the production threshold, a cosine between -1 and 1"
             threshold = coerce.number("FaceVerification.threshold", self.threshold, remedy)
@@ -170,6 +183,183 @@ class FaceVerification:
 
 
 @dataclass(frozen=True)
+class ObjectDetection(TaskSpec):
+    """Finding faces, documents or other objects in whole images with a YOLO model.
+
+    Args:
+        data: evaluation images: a folder, or an ``.npz`` file with ``images``.
+        labels: their boxes: COCO detection JSON (``.json``), a CSV with
+            ``file,class,x1,y1,x2,y2`` in pixels, or a folder of YOLO text files.
+        classes: names of the classes in the order of the model's outputs.
+        judged: those that are labelled and matter; None for all. A model of 80 classes may serve to
+            find people only: boxes and detections of other classes are then ignored.
+        confidence: the production confidence (a detection counts if score >= confidence), if
+            there is one; it then replaces the choice on `selection`.
+        selection: images on which the confidence is chosen and on which a fallback is searched. A
+            share of the images of `data` (0 < share < 1), which are then *not* used for
+            evaluation, or the path of other images.
+        selection_labels: boxes of those other images, in one of the formats of `labels`.
+        selection_miss_rate: the confidence is the highest at which the upper bound of the miss
+            rate of every class is below this on `selection`; None means half of what
+            `DetectionLimits.recall` allows, which leaves quantization some room.
+        scores: what the class outputs hold: "probabilities", as YOLOv8 exports them, or "logits",
+            as raw heads without the final sigmoid do.
+        keypoints: number of keypoints that the model gives beside each box; they are not judged.
+        nms_iou: of two boxes of a class that overlap more than this, the worse one is dropped.
+        outputs: names of the outputs to read; None reads them all.
+    """
+
+    limits: ClassVar[type[Limits]] = DetectionLimits
+    accuracy: ClassVar[tuple[str, ...]] = ("recall", "map")
+
+    data: StrPath
+    labels: StrPath
+    classes: tuple[str, ...]
+    judged: tuple[str, ...] | None = None
+    confidence: float | None = None
+    selection: float | StrPath | None = None
+    selection_labels: StrPath | None = None
+    selection_miss_rate: float | None = None
+    scores: Literal["probabilities", "logits"] = "probabilities"
+    keypoints: int = 0
+    nms_iou: float = 0.7
+    outputs: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        where = "ObjectDetection"
+        for name in ("classes", "judged", "outputs"):
+            if (given := getattr(self, name)) is not None:
+                names = coerce.names(f"{where}.{name}", given)
+                if not names or len(set(names)) != len(names):
+                    remedy = 'give distinct names, such as ("face", "card")'
+                    raise SpecError(f"{where}.{name}", f"{given!r} are no distinct names", remedy)
+                object.__setattr__(self, name, names)
+        if strangers := sorted(set(self.judged or ()) - set(self.classes)):
+            raise SpecError(
+                f"{where}.judged",
+                f"{', '.join(strangers)} are no classes of the model",
+                "name some of classes=",
+            )
+        for name in ("confidence", "selection_miss_rate", "nms_iou"):
+            value = getattr(self, name)
+            if value is not None:
+                remedy = "give a number between 0 and 1"
+                plain = coerce.number(f"{where}.{name}", value, remedy)
+                if not 0 < plain < 1:
+                    raise SpecError(f"{where}.{name}", f"{plain!r} is out of range", remedy)
+                object.__setattr__(self, name, plain)
+        coerce.choice(f"{where}.scores", self.scores, ("probabilities", "logits"))
+        remedy = "give a whole number from 0 on"
+        keypoints = coerce.whole(f"{where}.keypoints", self.keypoints, remedy)
+        if keypoints < 0:
+            raise SpecError(f"{where}.keypoints", f"{keypoints} is negative", remedy)
+        object.__setattr__(self, "keypoints", keypoints)
+        selection = _share_or_path(f"{where}.selection", self.selection)
+        if selection is None and self.confidence is None:
+            selection = 0.5
+        object.__setattr__(self, "selection", selection)
+        other = selection is not None and not isinstance(selection, float)
+        if other != (self.selection_labels is not None):
+            raise SpecError(
+                f"{where}.selection_labels",
+                "goes with a path of other images for selection, and only with one",
+                "give selection= and selection_labels= as paths, or a share in selection=",
+            )
+
+
+@dataclass(frozen=True)
+class LivenessDetection(TaskSpec):
+    """Presentation attack detection: is this capture a live face?
+
+    Args:
+        data: labelled captures: a folder with a sub-folder ``live`` and one for each attack
+            species, a CSV with ``file,label,species,subject``, or an ``.npz`` (see
+            `data.liveness_files`).
+        selection: captures on which the threshold is chosen and on which a fallback is searched.
+            A share of the people of `data` (0 < share < 1), who are then *not* used for
+            evaluation, or the path of other captures in one of the formats of `data`.
+        selection_apcer: the threshold is the smallest from 1/2 on whose upper bound of APCER is
+            below this rate for every species of `selection`; None means half of the limit, which
+            leaves quantization some room.
+        threshold: the production threshold (live if score >= threshold), if there is one; it then
+            replaces the choice on `selection`.
+        scores: what the output holds: "logits", from which softmax makes probabilities, or
+            "probabilities".
+        live_class: index of the live class in the output; 1 for MiniFASNet, 0 for a model that
+            gives a single value.
+        boxes: CSV of face boxes (``file,x1,y1,x2,y2``), for whole photographs: of evaluation,
+            selection and calibration images, each of which is then cropped around its face.
+        crop_scale: how much larger than the face box that crop is, such as 2.7; with `boxes` only.
+        output: name of the scores, for a model with several outputs.
+    """
+
+    limits: ClassVar[type[Limits]] = LivenessLimits
+    accuracy: ClassVar[tuple[str, ...]] = ("apcer", "bpcer")
+
+    data: StrPath
+    selection: float | StrPath | None = None
+    selection_apcer: float | None = None
+    threshold: float | None = None
+    scores: Literal["logits", "probabilities"] = "logits"
+    live_class: int = 1
+    boxes: StrPath | None = None
+    crop_scale: float | None = None
+    output: str | None = None
+
+    def __post_init__(self) -> None:
+        selection = _share_or_path("LivenessDetection.selection", self.selection)
+        object.__setattr__(self, "selection", selection)
+        coerce.choice("LivenessDetection.scores", self.scores, ("logits", "probabilities"))
+        if self.threshold is not None:
+            remedy = "give the production threshold, a probability between 0 and 1"
+            threshold = coerce.number("LivenessDetection.threshold", self.threshold, remedy)
+            if not 0 < threshold <= 1:
+                raise SpecError("LivenessDetection.threshold", f"{threshold!r} is none", remedy)
+            object.__setattr__(self, "threshold", threshold)
+        elif self.selection is None:
+            object.__setattr__(self, "selection", 0.5)
+        if self.selection_apcer is not None:
+            remedy = "give a share between 0 and 1: 2.5 % is 0.025"
+            apcer = coerce.number("LivenessDetection.selection_apcer", self.selection_apcer, remedy)
+            if not 0 < apcer < 1:
+                raise SpecError(
+                    "LivenessDetection.selection_apcer", f"{apcer!r} is no rate", remedy
+                )
+            object.__setattr__(self, "selection_apcer", apcer)
+        remedy = "give the index of the live class, from 0 on"
+        live = coerce.whole("LivenessDetection.live_class", self.live_class, remedy)
+        if live < 0:
+            raise SpecError("LivenessDetection.live_class", f"{live} is no index", remedy)
+        object.__setattr__(self, "live_class", live)
+        self._check_crop()
+
+    def _check_crop(self) -> None:
+        where, remedy = "LivenessDetection.crop_scale", "give boxes= and crop_scale=, such as 2.7"
+        if (self.boxes is None) != (self.crop_scale is None):
+            raise SpecError(where, "boxes and crop_scale need each other", remedy)
+        if self.crop_scale is not None:
+            scale = coerce.number(where, self.crop_scale, remedy)
+            if scale < 1:
+                raise SpecError(where, f"{scale!r} cuts off the face", remedy)
+            object.__setattr__(self, "crop_scale", scale)
+
+
+def _share_or_path(where: str, value: Any) -> float | StrPath | None:
+    """A part of the data by share, or other data by path.
+
+    Raises:
+        SpecError: neither of these.
+    """
+    if value is None or isinstance(value, (str, os.PathLike)):
+        return value
+    remedy = "give a number between 0 and 1, or the path of other images"
+    share = coerce.number(where, value, remedy)
+    if not 0 < share < 1:
+        raise SpecError(where, f"{share!r} is not a share", remedy)
+    return share
+
+
+@dataclass(frozen=True)
 class KycModel:
     """The FP32 model under test and what is needed to quantize and to evaluate it.
 
@@ -185,7 +375,7 @@ class KycModel:
 
     path: StrPath
     preprocess: Preprocess
-    task: FaceVerification
+    task: TaskSpec
     calibration: StrPath | None = None
     name: str = ""
 
@@ -197,9 +387,11 @@ class KycModel:
                 f"{self.preprocess!r} is not a Preprocess",
                 "give Preprocess(size=..., mean=..., scale=..., channels=...)",
             )
-        if not isinstance(self.task, FaceVerification):
+        if not isinstance(self.task, TaskSpec):
             raise SpecError(
-                "KycModel.task", f"{self.task!r} is not a task", "give FaceVerification(...)"
+                "KycModel.task",
+                f"{self.task!r} is not a task",
+                "give FaceVerification(...), LivenessDetection(...) or ObjectDetection(...)",
             )
         if "/" in self.name or os.sep in self.name:
             raise SpecError(
@@ -207,67 +399,3 @@ class KycModel:
                 f"{self.name!r} is not a file name",
                 "use letters, digits, '-', '_' and '.'",
             )
-
-
-def limit(default: float | None, direction: Literal["below", "at least"], unit: str) -> Any:
-    """Declare a limit with its direction, so that no gate can compare the wrong way round."""
-    return field(default=default, metadata={"direction": direction, "unit": unit})
-
-
-@dataclass(frozen=True)
-class FaceLimits:
-    """Limits of the face gates. Rates, ratios and sizes must stay below, cosines reach at least.
-
-    Args:
-        far: upper confidence bound of the false accept rate (NIST SP 800-63B rev 3: 0.1 %).
-        frr: upper confidence bound of the false reject rate.
-        far_degradation: upper bound of the paired increase of FAR against golden FP32.
-        frr_degradation: the same for FRR.
-        mean_cosine: lower bound of the mean cosine between embeddings and their FP32 embeddings.
-        p1_cosine: lower bound of the first percentile of that cosine.
-        fp16_min_cosine: smallest such cosine of an "fp16" variant, which has no excuse to drift.
-        latency_ratio: upper bound of the paired latency ratio to FP32.
-        latency_ms: upper bound of the 95th percentile latency of one image in milliseconds, if
-            given. It is absolute: use it on a named machine only.
-        size_ratio: file size relative to FP32.
-        size_mb: file size in megabytes (10^6 bytes), if given.
-    """
-
-    far: float = limit(0.001, "below", "rate")
-    frr: float = limit(0.05, "below", "rate")
-    far_degradation: float = limit(0.0005, "below", "rate")
-    frr_degradation: float = limit(0.01, "below", "rate")
-    mean_cosine: float = limit(0.99, "at least", "cosine")
-    p1_cosine: float = limit(0.97, "at least", "cosine")
-    fp16_min_cosine: float = limit(0.999, "at least", "cosine")
-    latency_ratio: float = limit(1.05, "below", "ratio")
-    latency_ms: float | None = limit(None, "below", "ms")
-    size_ratio: float = limit(0.75, "below", "ratio")
-    size_mb: float | None = limit(None, "below", "MB")
-
-    def __post_init__(self) -> None:
-        for name, declared in self.__dataclass_fields__.items():
-            value = getattr(self, name)
-            where = f"FaceLimits.{name}"
-            if value is None:
-                if declared.default is None:
-                    continue
-                raise SpecError(where, "cannot be switched off", "give a generous limit instead")
-            plain = coerce.number(where, value, "give a number")
-            object.__setattr__(self, name, plain)
-            unit = declared.metadata["unit"]
-            if unit == "rate" and not 0 < plain < 1:
-                raise SpecError(
-                    where, f"{value!r} is no rate", "give a share between 0 and 1: 0.1 % is 0.001"
-                )
-            if unit == "cosine" and not -1 <= plain < 1:
-                raise SpecError(
-                    where, f"{value!r} can never be met", "give a cosine below 1, such as 0.99"
-                )
-            if unit in ("ratio", "ms", "MB") and plain <= 0:
-                raise SpecError(where, f"{value!r} can never be met", "give a positive number")
-
-    @classmethod
-    def direction(cls, name: str) -> str:
-        """Whether the limit `name` must stay "below" or "at least"."""
-        return str(cls.__dataclass_fields__[name].metadata["direction"])

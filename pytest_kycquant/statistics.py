@@ -10,6 +10,7 @@ References:
     Fogliato et al., arXiv 2306.01198: intervals for one-to-one matching with shared subjects.
     Doddington et al., Speech Communication 31 (2000) 225: the rule of 30 errors.
     Newcombe, Statistics in Medicine 17 (1998) 873; Zou and Donner, ibid. 27 (2008) 1693: MOVER.
+    Shao and Tu, The Jackknife and Bootstrap (1995): standard errors of any smooth statistic.
     David and Nagaraja, Order Statistics (2003), chapter 7: intervals of quantiles.
 """
 
@@ -330,6 +331,34 @@ def mean_lower_bound(values: NDArray[np.floating], subjects: NDArray[Any]) -> fl
     sums, sizes = np.bincount(index, weights=x), np.bincount(index)
     error = math.sqrt(_jackknife_variance(float(x.sum()), x.size, sums, sizes))
     return float(x.mean() - stdtrit(names.size - 1, CONFIDENCE) * error)
+
+
+def jackknife_bounds(
+    value: float, without: NDArray[np.floating], *, share: bool = False
+) -> tuple[float, float]:
+    """Bound a smooth statistic from below and from above, each at `CONFIDENCE`.
+
+    The value less and plus Student's t (G - 1 degrees of freedom) times the delete-a-group
+    jackknife standard error (Shao and Tu, chapter 2).
+
+    Args:
+        value: the statistic of all data.
+        without: (G,) the statistic, or one with the same standard error, without each group. With
+            fewer than two groups, or if any value is not finite, the bounds are infinite.
+        share: whether the statistic lies between 0 and 1; bounds are then found on the scale of
+            its logit, for near an end its distribution is skewed.
+    """
+    from scipy.special import expit, logit, stdtrit
+
+    groups = len(without)
+    if groups < 2 or not np.isfinite([value, *without]).all():
+        return -math.inf, math.inf
+    variance = (groups - 1) / groups * np.square(without - np.mean(without)).sum()
+    error = float(stdtrit(groups - 1, CONFIDENCE) * math.sqrt(variance))
+    if not (share and 0 < value < 1):
+        return value - error, value + error
+    middle, error = float(logit(value)), error / (value * (1 - value))
+    return float(expit(middle - error)), float(expit(middle + error))
 
 
 def _jackknife_variance(

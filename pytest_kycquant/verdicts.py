@@ -21,7 +21,7 @@ class Check:
         upper: one-sided upper confidence bound, in the unit of `value`.
         limit: what the bound was compared with.
         direction: "below" or "at least".
-        unit: "rate", "cosine", "ratio", "ms", "MB" or "count".
+        unit: "rate" or "share" (shown in percent), "cosine", "ratio", "ms", "MB" or "count".
         detail: the counts behind the figure, and what to do about it.
     """
 
@@ -58,7 +58,7 @@ class Check:
 
 
 _UNDECIDED = {
-    "rate": "More people decide; or widen the budget knowingly, in FaceLimits.",
+    "rate": "More data decide; or widen the budget knowingly, in `limits`.",
     "latency": "This machine is too noisy to decide now; try again when it is idle.",
 }
 
@@ -68,7 +68,7 @@ class GateResult:
     """Outcome of one gate on one variant: every check must hold.
 
     Args:
-        gate: "finite", "far", "frr", "degradation", "latency" or "size".
+        gate: its name, such as "far": one of `TaskSpec.gates`.
         checks: what was held against a limit.
         remedy: what to do about a failure.
     """
@@ -133,6 +133,7 @@ class VariantRecord:
         gates: results by gate, in the order in which they were judged.
         figures: further figures for reports (drift, wall latency).
         notes: caveats worth reading.
+        shown: further columns of the table, header and cell.
     """
 
     model: str
@@ -144,6 +145,7 @@ class VariantRecord:
     gates: Mapping[str, GateResult]
     figures: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    shown: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def verdict(self) -> Verdict:
@@ -161,6 +163,7 @@ class VariantRecord:
             **vars(self),
             "options": dict(self.options),
             "figures": dict(self.figures),
+            "shown": dict(self.shown),
             "notes": list(self.notes),
             "gates": {name: gate.as_dict() for name, gate in self.gates.items()},
             "verdict": self.verdict.value,
@@ -175,8 +178,8 @@ class VariantRecord:
 
 
 def show(value: float, unit: str) -> str:
-    """Write a figure for people: rates in percent, everything else plain."""
-    if unit == "rate":
+    """Write a figure for people: rates and shares in percent, everything else plain."""
+    if unit in ("rate", "share"):
         return f"{100 * value:.4g} %"
     if unit in ("ms", "MB"):
         return f"{value:.4g} {unit}"

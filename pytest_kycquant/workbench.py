@@ -1,7 +1,7 @@
 """The session's object: what has been built and measured, once, for all tests of a run.
 
 Data flows one way: spec -> golden FP32 -> quantize -> evaluate -> gate. This module makes the
-artefacts (variants, ranges, embeddings), `evaluation.py` judges them, and the way back (a failed
+artefacts (variants, ranges, outputs), `evaluation.py` judges them, and the way back (a failed
 gate asks for another variant) is `fallback.py`.
 """
 
@@ -22,6 +22,7 @@ import numpy as np
 from .cache import Cache
 from .data.images import ImageSet
 from .errors import DataError, SpecError
+from .limits import Limits
 from .progress import Progress
 from .quantize import (
     LoadedModel,
@@ -37,9 +38,10 @@ from .quantize import (
 from .recipe import FP32, Recipe
 from .runtime import Environment, environment, open_session
 from .settings import Settings
-from .spec import KycModel, StrPath
-from .tasks import face
-from .tasks.face import Embeddings, FaceData
+from .spec import KycModel, Preprocess, StrPath
+from .tasks import task_of
+from .tasks.base import Task, TaskData
+from .tasks.outputs import Outputs, run_model
 
 PROBES = 8  # images that verify a prepared graph and rank operators: more rank no better
 
@@ -107,12 +109,17 @@ class ModelBench:
         workbench: of this process.
         model: what the gate file says.
         gate_file: where it says so; relative paths are looked up beside it, too.
+        limits: of the gates.
     """
 
-    def __init__(self, workbench: Workbench, model: KycModel, gate_file: Path) -> None:
+    def __init__(
+        self, workbench: Workbench, model: KycModel, gate_file: Path, limits: Limits
+    ) -> None:
         self.workbench = workbench
         self.model = model
         self.gate_file = gate_file
+        self.limits = limits
+        self.task: Task[Any, Any] = task_of(model, limits, self._resolve)
 
     @cached_property
     def loaded(self) -> LoadedModel:
@@ -122,15 +129,15 @@ class ModelBench:
         return loaded
 
     @cached_property
-    def output(self) -> str:
-        """Name of the output that is the embedding."""
-        return face.choose_output(self.loaded.output_names, self.model.task, self.loaded.path)
+    def outputs_read(self) -> tuple[str, ...]:
+        """Names of the outputs that the task reads."""
+        return self.task.choose_outputs(self.loaded.output_names, self.loaded.path)
 
     @cached_property
-    def data(self) -> FaceData:
-        """Images and comparisons."""
+    def data(self) -> TaskData[Any]:
+        """Images and labels."""
         with self._stage("reading images"):
-            return face.load(self.model, self._resolve)
+            return self.task.load()
 
     @cached_property
     def fp32(self) -> Variant:
@@ -147,7 +154,7 @@ class ModelBench:
     @cached_property
     def prepared(self) -> PreparedModel:
         """The FP32 graph as the quantizers need it, verified on real inputs."""
-        inputs = [tensor for _, tensor in face.tensors(self.probes, self.model.preprocess)]
+        inputs = [tensor for _, tensor in self.task.tensors(self.probes)]
         return prepare(self.loaded, inputs)
 
     @cached_property
@@ -213,7 +220,7 @@ class ModelBench:
         images = self._calibration(recipe)
 
         def make(folder: Path) -> None:
-            inputs = face.tensors(images, self.model.preprocess)
+            inputs = self.task.tensors(images)
             with self._stage(f"calibrating ({method})", len(images.names)) as advance:
 
                 def counted() -> Any:
@@ -227,30 +234,43 @@ class ModelBench:
         folder = self.workbench.cache.entry("ranges", self._range_key(recipe), make)
         return Ranges.from_npz(folder / "ranges.npz")
 
-    def embeddings(self, variant: Variant, images: ImageSet, role: str) -> Embeddings:
+    def outputs(self, variant: Variant, images: ImageSet, role: str) -> Outputs:
         """Outputs of a variant, computed once for the same file and the same images."""
-        spec = self.model.preprocess
-        key = [variant.sha256, images.digest, face.describe_preprocess(spec), self.output]
+        key = [variant.sha256, images.digest, self.input_facts(), self.outputs_read]
 
         def make(folder: Path) -> None:
-            task = f"running {variant.recipe.name} on {role} images"
-            with self._stage(task, len(images.names)) as advance:
+            title = f"running {variant.recipe.name} on {role} images"
+            with self._stage(title, len(images.names)) as advance:
                 session = open_session(variant.path)
                 threads = self.workbench.settings.threads
-                found = face.embed(
-                    session, images, spec, self.output, threads=threads, on_image=advance
-                )
-            found.save(folder / "embeddings.npz")
+                self._run(session, images, threads, advance).save(folder / "outputs.npz")
 
-        folder = self.workbench.cache.entry("embeddings", key, make)
-        return Embeddings.read(folder / "embeddings.npz")
+        folder = self.workbench.cache.entry("outputs", key, make)
+        return Outputs.read(folder / "outputs.npz")
+
+    def probe_outputs(self, content: bytes) -> Outputs:
+        """Outputs of a model that is not worth a place in the cache, on the probes."""
+        with self.workbench.cache.machine(exclusive=False):
+            return self._run(open_session(content), self.probes, 1)
+
+    def input_facts(self) -> dict[str, Any]:
+        """Plain values that determine what the model is given and how its outputs are read."""
+        return {**describe_preprocess(self.model.preprocess), **self.task.reading()}
+
+    def _run(
+        self, session: Any, images: ImageSet, threads: int, advance: Any = lambda: None
+    ) -> Outputs:
+        task = self.task
+        tensors, edges = task.tensors(images), task.edge_inputs()
+        read, wanted = task.read, self.outputs_read
+        return run_model(session, tensors, edges, wanted, read, threads=threads, on_image=advance)
 
     def _range_key(self, recipe: Recipe) -> list[Any] | None:
         needed = calibration_of(recipe)
         if needed is None:
             return None
-        spec = face.describe_preprocess(self.model.preprocess)
-        return [self.loaded.digest, self._calibration(recipe).digest, spec, *needed]
+        calibration = self._calibration(recipe).digest
+        return [self.loaded.digest, calibration, self.input_facts(), *needed]
 
     def _calibration(self, recipe: Recipe) -> ImageSet:
         """Images for the ranges of a recipe: FP16 needs extremes only, any images will do."""
@@ -282,3 +302,8 @@ class ModelBench:
             f"{path} is neither at {tried[0]} nor at {tried[1]}",
             "give a path relative to pytest's rootdir or to the gate file, or an absolute one",
         )
+
+
+def describe_preprocess(spec: Preprocess) -> dict[str, Any]:
+    """Plain values of a preprocessing, for keys and goldens."""
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(spec).items()}

@@ -14,6 +14,7 @@ import scipy.special  # noqa: F401
 from onnxruntime import quantization, transformers  # noqa: F401
 from PIL import Image  # noqa: F401
 from population import Run, write_project
+from presentations import write_liveness_project
 
 import pytest_kycquant.evaluation
 import pytest_kycquant.fallback  # noqa: F401
@@ -55,5 +56,18 @@ def project(pytester: pytest.Pytester, run: Run) -> Callable[..., None]:
         if golden:
             result = run("--kycquant-update-golden", "-q", "-k", "test_size")
             assert (pytester.path / "golden" / "face.json").is_file(), result.stdout.str()
+
+    return write
+
+
+@pytest.fixture
+def liveness_project(pytester: pytest.Pytester, run: Run) -> Callable[..., None]:
+    """Write a project with a liveness gate and, unless told otherwise, record its golden."""
+
+    def write(*, golden: bool = True, **options: object) -> None:
+        write_liveness_project(pytester.path, **options)  # type: ignore[arg-type]
+        if golden:
+            result = run("--kycquant-update-golden", "-q", "-k", "test_size")
+            assert (pytester.path / "golden" / "liveness.json").is_file(), result.stdout.str()
 
     return write

@@ -6,11 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pytest_kycquant.data.pairs import Comparisons
-from pytest_kycquant.tasks.face import Embeddings
 from pytest_kycquant.tasks.face_gates import Baseline, FaceComparison
+from pytest_kycquant.tasks.outputs import Outputs
 
 PEOPLE = 330
 THRESHOLD = 0.5
+NAMES = tuple(f"{i}.jpg" for i in range(2 * PEOPLE))
 
 
 def embeddings(seed: int = 0, dimensions: int = 64) -> NDArray[np.float32]:
@@ -29,8 +30,8 @@ def comparison(
 ) -> FaceComparison:
     """Hold `variant` against `embeddings()`."""
     subjects = np.repeat(np.arange(PEOPLE), 2)
-    fp32 = Embeddings(embeddings(), np.ones(len(subjects), np.bool_))
+    fp32 = Outputs(embeddings(), np.ones(len(subjects), np.bool_))
     return FaceComparison(
-        Baseline(fp32, comparisons or Comparisons(subjects), threshold),
-        Embeddings(variant, np.isfinite(variant).all(axis=1), broken_edges),
+        Baseline(fp32, comparisons or Comparisons(subjects), threshold, NAMES),
+        Outputs(variant, np.isfinite(variant).all(axis=1), broken_edges),
     )

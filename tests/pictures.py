@@ -41,3 +41,19 @@ def npz_faces(path: Path, subjects: list) -> FaceSet:
     images[:, 0, 0, 0], images[:, 0, 1, 0] = np.divmod(np.arange(len(subjects)), 256)
     np.savez(path, images=images, subjects=np.array(subjects))
     return load_faces(path)
+
+
+def write_captures(
+    root: Path, counts: dict[str, int], people: int = 0, *, first_seed: int = 0
+) -> Path:
+    """Write ``live/0001.png``, ``print/0001.png`` and so on.
+
+    With `people`, each class has that many folders ``person00`` ... with so many captures each.
+    """
+    seed = first_seed
+    for kind, count in counts.items():
+        for person in [f"person{i:02d}" for i in range(people)] or [""]:
+            for number in range(1, count + 1):
+                seed += 1
+                write_image(root / kind / person / f"{number:04d}.png", seed)
+    return root

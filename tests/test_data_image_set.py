@@ -146,3 +146,20 @@ def test_arrays_that_are_no_images(array: np.ndarray, problem: str, remedy: str)
 
 def test_repr_is_short(files: ImageSet, tmp_path: Path) -> None:
     assert repr(files) == f"ImageSet(3 images from {str(tmp_path)!r})"
+
+
+def test_sizes_are_those_of_the_pixels(tmp_path: Path, rows: ImageSet) -> None:
+    for name, height, width in (("1.png", 3, 9), ("2.png", 7, 2)):
+        (tmp_path / name).write_bytes(encoded(pixels(0, height, width)))
+    images = ImageSet.from_files(tmp_path, find_images(tmp_path))
+    assert images.sizes == ((3, 9), (7, 2))
+    (tmp_path / "1.png").unlink()  # known already
+    assert images.subset([1, 0]).sizes == ((7, 2), (3, 9))
+    assert rows.subset([0, 2]).sizes == ((8, 6), (8, 6))
+
+
+def test_size_of_what_is_no_image(tmp_path: Path) -> None:
+    (tmp_path / "1.png").write_bytes(b"text")
+    images = ImageSet.from_files(tmp_path, find_images(tmp_path))
+    with pytest.raises(DataError, match=r"1\.png: is no image"):
+        _ = images.sizes

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from pytest_kycquant import Candidate, Verdict
+from pytest_kycquant import Candidate, FaceVerification, Verdict
 from pytest_kycquant.errors import InconclusiveWarning, SpecError
 from pytest_kycquant.fallback import Decision
 from pytest_kycquant.verdicts import Check, GateResult, VariantRecord
@@ -15,7 +15,8 @@ def candidate(gate: str, verdict: Verdict, policy: Any = "fail", **options: Any)
     result = GateResult(gate, (Check("figure", verdict, 1.0, 0.5, 1.5, 1.2),), "Do this.")
     record = VariantRecord("face", "int8", "", 1, 0.3, {}, {gate: result})
     decision = Decision("int8", record, (), (record,))
-    return Candidate("int8", "int8", Path("x"), 1, None, decision, policy, **options)  # type: ignore[arg-type]
+    known = FaceVerification.gates()
+    return Candidate("int8", "int8", Path("x"), 1, None, decision, policy, known, **options)  # type: ignore[arg-type]
 
 
 def test_pass_is_silent() -> None:

@@ -1,5 +1,7 @@
 """The finiteness gate: NaN and Inf anywhere fail, and so does an embedder that has collapsed."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from embeddings_for_tests import comparison, embeddings
@@ -8,11 +10,9 @@ from pytest_kycquant import Verdict
 from pytest_kycquant.tasks.face_gates import judge_finite
 from pytest_kycquant.verdicts import GateResult
 
-NAMES = [f"image{i}.jpg" for i in range(660)]
-
 
 def judge(variant: np.ndarray, **options: tuple[str, ...]) -> GateResult:
-    return judge_finite(comparison(variant, **options), NAMES)
+    return judge_finite(comparison(variant, **options))
 
 
 def test_finite_passes() -> None:
@@ -25,7 +25,7 @@ def test_one_value_fails_and_names_the_image(value: float) -> None:
     variant[17, 3] = value
     result = judge(variant)
     assert result.verdict is Verdict.FAIL
-    assert "image17.jpg" in result.describe()
+    assert "17.jpg" in result.describe()
 
 
 def test_edge_input_fails_and_names_it() -> None:
@@ -47,5 +47,7 @@ def test_nearly_collapsed_embedder_fails() -> None:
 
 
 def test_names_must_fit() -> None:
+    whole = comparison(embeddings())
+    short = replace(whole, baseline=replace(whole.baseline, names=whole.baseline.names[:-1]))
     with pytest.raises(ValueError, match="zip"):
-        judge_finite(comparison(embeddings()), NAMES[:-1])
+        judge_finite(short)

@@ -1,6 +1,7 @@
 """A golden is written whole, read back the same, and refused when anything about it is off."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from pytest_kycquant.errors import EnvironmentWarning, GoldenError
 from pytest_kycquant.golden import Golden, check_current, check_reproduced, load, path_of, save
 
 RATE = {"errors": 12, "trials": 10_000, "value": 0.0012, "lower": 0.0007, "upper": 0.0019}
+RATES = {"FAR": RATE, "FRR": RATE}
 MODEL = {"name": "face", "sha256": "ab", "size": 100, "opset": 17}
 INPUTS = {"evaluation": "cd", "pairs": None}
 HERE = {
@@ -24,7 +26,7 @@ COMMAND = "pytest test_face.py --kycquant-update-golden"
 @pytest.fixture
 def golden(monkeypatch: pytest.MonkeyPatch) -> Golden:
     monkeypatch.delenv("CI", raising=False)
-    return Golden(MODEL, INPUTS, 0.345, "given", RATE, RATE, 4.5, HERE)
+    return Golden(MODEL, INPUTS, 0.345, "given", RATES, 4.5, HERE)
 
 
 def test_round_trip(golden: Golden, tmp_path: Path) -> None:
@@ -95,8 +97,8 @@ def test_current(golden: Golden) -> None:
 
 
 def reproduce(golden: Golden, errors: int, **environment: object) -> None:
-    far = RATE | {"errors": errors}
-    check_reproduced(golden, far, RATE, HERE | environment, Path("face.json"), COMMAND)
+    rates = RATES | {"FAR": RATE | {"errors": errors}}
+    check_reproduced(golden, rates, HERE | environment, Path("face.json"), COMMAND)
 
 
 def test_other_errors_in_the_same_environment(golden: Golden) -> None:
@@ -110,3 +112,39 @@ def test_another_environment_warns_and_may_tip_few(golden: Golden) -> None:
         reproduce(golden, 14, cpu="B")
     with pytest.raises(GoldenError, match="FP32 FAR is 20 errors"):
         reproduce(golden, 20, cpu="B")
+
+
+def test_other_rates_than_recorded(golden: Golden) -> None:
+    with pytest.raises(GoldenError, match="holds the rates FAR, FRR, not FAR"):
+        check_reproduced(golden, {"FAR": RATE}, HERE, Path("face.json"), COMMAND)
+
+
+@pytest.mark.parametrize(
+    ("now", "cpu", "message"),
+    [
+        ({"mAP50": 0.95}, "A", ""),
+        ({"mAP50": 0.951}, "A", "FP32 mAP50 is 0.951 here, recorded was 0.95"),
+        ({"mAP50": 0.955}, "B", ""),
+        ({"mAP50": 0.97}, "B", "FP32 mAP50 is 0.97 here, recorded was 0.95"),
+        ({"mAP50": float("nan")}, "A", "FP32 mAP50 is nan here"),
+        ({}, "A", "FP32 mAP50 is nan here"),
+        ({"mAP50": 0.95, "mAP": 0.8}, "A", "FP32 mAP is 0.8 here, recorded was nan"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::pytest_kycquant.errors.EnvironmentWarning")
+def test_figures_must_be_reproduced(
+    golden: Golden, tmp_path: Path, now: dict[str, float], cpu: str, message: str
+) -> None:
+    recorded = replace(golden, figures={"mAP50": 0.95})
+    place = tmp_path / "face.json"
+    save(recorded, place)
+    assert load(place, COMMAND) == recorded
+
+    def check() -> None:
+        check_reproduced(recorded, RATES, HERE | {"cpu": cpu}, place, COMMAND, now)
+
+    if not message:
+        check()
+        return
+    with pytest.raises(GoldenError, match=message):
+        check()

@@ -113,8 +113,9 @@ def test_edited_threshold(golden: Path, run: Run) -> None:
 
 
 def test_other_errors_than_recorded(golden: Path, run: Run) -> None:
-    far = json.loads(golden.read_text())["far"]
-    rewrite(golden, far=far | {"errors": far["errors"] + 1})
+    rates = json.loads(golden.read_text())["rates"]
+    rates["FAR"]["errors"] += 1
+    rewrite(golden, rates=rates)
     result = run()
     result.assert_outcomes(errors=6)
     result.stdout.fnmatch_lines(["*face.json: FP32 FAR is * errors in * here, recorded were *"])

@@ -2,10 +2,11 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from scenery import detector
 from zoo import build_model, images, ready, save, tiny_embedder
 
 from pytest_kycquant.errors import ModelError, QuantizationError
-from pytest_kycquant.quantize import load_model, operators, prepare
+from pytest_kycquant.quantize import load_model, operators, postprocessing, prepare
 from pytest_kycquant.quantize.model import LoadedModel
 
 
@@ -41,6 +42,14 @@ def test_every_operator_gets_a_name_of_its_own(tmp_path):
 
 def test_operators_are_those_with_weights_in_graph_order(tmp_path):
     assert operators(ready(tmp_path)) == ("stem", "depthwise", "project", "embed")
+
+
+def test_postprocessing_is_what_leads_to_no_weights(tmp_path):
+    assert postprocessing(ready(tmp_path)) == ()
+    prepared = prepare(
+        load_model(save(tmp_path, detector())), [np.zeros((1, 3, 64, 64), np.float32)]
+    )
+    assert postprocessing(prepared) == ("flatten", "reshape", "sigmoid", "concat")
 
 
 def test_old_models_declare_weights_as_inputs(tmp_path):

@@ -1,9 +1,20 @@
 """What the repository says about itself is true."""
 
 import re
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
+
+from pytest_kycquant import (
+    DetectionGates,
+    FaceGates,
+    FaceVerification,
+    LivenessDetection,
+    LivenessGates,
+    ObjectDetection,
+)
+from pytest_kycquant.gates import GateSpec
 
 ROOT = Path(__file__).parents[1]
 
@@ -33,9 +44,32 @@ def test_every_option_is_documented() -> None:
     assert not [option for option in options if option not in text]
 
 
-def test_every_limit_is_documented() -> None:
-    from pytest_kycquant import FaceLimits
+PAGES = {
+    "detection.md": (DetectionGates, ObjectDetection),
+    "face.md": (FaceGates, FaceVerification),
+    "liveness.md": (LivenessGates, LivenessDetection),
+}
 
-    text = (ROOT / "docs" / "face.md").read_text()
-    missing = [name for name in FaceLimits.__dataclass_fields__ if f"{name}`" not in text]
-    assert not missing
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_limit_and_every_option_of_a_task_is_documented(page: str) -> None:
+    text = (ROOT / "docs" / page).read_text()
+    task = PAGES[page][1]
+    limits = [name for name in task.limits.__dataclass_fields__ if f"{name}`" not in text]
+    options = [f.name for f in fields(task) if not re.search(rf"\b{f.name}\b", text)]
+    assert not limits
+    assert not options
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_gate_file_of_a_page_can_be_copied(page: str) -> None:
+    text = (ROOT / "docs" / page).read_text()
+    block = re.search(r"```python\n(from .*?)```", text, re.DOTALL)
+    assert block is not None
+    names: dict[str, object] = {"__name__": "gate_file"}
+    exec(block[1], names)
+    (gates,) = [v for v in names.values() if getattr(v, "__module__", "") == "gate_file"]
+    assert issubclass(gates, PAGES[page][0])
+    spec = GateSpec.of(gates.values(), page)
+    assert isinstance(spec.model.task, PAGES[page][1])
+    assert all(callable(getattr(gates, f"test_{gate}")) for gate in spec.model.task.gates())

@@ -8,9 +8,22 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pytest_kycquant import FaceLimits, FaceVerification, KycModel, Preprocess, Recipe, Verdict
+from pytest_kycquant import (
+    DetectionLimits,
+    FaceLimits,
+    FaceVerification,
+    KycModel,
+    ObjectDetection,
+    Preprocess,
+    Recipe,
+    Verdict,
+)
 from pytest_kycquant.errors import SpecError
 from pytest_kycquant.recipe import as_recipe
+
+
+def detection(**options: Any) -> ObjectDetection:
+    return ObjectDetection("scenes", "labels", **{"classes": ("face",), **options})
 
 
 @pytest.mark.parametrize(
@@ -45,6 +58,23 @@ from pytest_kycquant.recipe import as_recipe
         ),
         (lambda: as_recipe("mixed"), "does not say which operators stay in FP32"),
         (lambda: KycModel("m", Preprocess((8, 8)), task="faces"), "KycModel.task: 'faces' is no"),
+        (lambda: detection(classes=()), r"classes: \(\) are no distinct names"),
+        (lambda: detection(classes=("a", "a")), "classes: .* are no distinct names"),
+        (lambda: detection(classes=("a", "")), "classes: '' is no name"),
+        (lambda: detection(judged=("card",)), "judged: card are no classes of the model"),
+        (lambda: detection(judged=()), "judged: .* are no distinct names"),
+        (lambda: detection(confidence=0), "confidence: 0.0 is out of range"),
+        (lambda: detection(confidence=25), "confidence: 25.0 is out of range"),
+        (lambda: detection(nms_iou=1.0), "nms_iou: 1.0 is out of range"),
+        (lambda: detection(selection_miss_rate=2), "selection_miss_rate: 2.0 is out of range"),
+        (lambda: detection(scores="softmax"), "scores: 'softmax' is unknown"),
+        (lambda: detection(keypoints=-1), "keypoints: -1 is negative"),
+        (lambda: detection(selection=1.5), "selection: 1.5 is not a share"),
+        (lambda: detection(selection="other"), "selection_labels: goes with a path"),
+        (lambda: detection(selection=0.5, selection_labels="l"), "selection_labels: goes with"),
+        (lambda: detection(outputs=()), "outputs: .* are no distinct names"),
+        (lambda: DetectionLimits(recall=95), "recall: 95 is no share; .* 95 % is 0.95"),
+        (lambda: DetectionLimits(map50_degradation=1), "map50_degradation: 1 is no rate"),
     ],
 )
 def test_refused(make: Callable[[], Any], message: str) -> None:
@@ -59,6 +89,9 @@ def test_refused(make: Callable[[], Any], message: str) -> None:
         (lambda: Preprocess((8.5, 8)), "Preprocess.size: 8.5 is no whole number"),
         (lambda: Preprocess((8, 8), mean="127"), "Preprocess.mean: '127' is no number"),
         (lambda: FaceVerification("d", threshold="0.5"), "threshold: '0.5' is no number"),
+        (lambda: detection(classes=(1,)), "classes: 1 is no name"),
+        (lambda: detection(confidence="0.5"), "confidence: '0.5' is no number"),
+        (lambda: detection(keypoints=5.5), "keypoints: 5.5 is no whole number"),
         (lambda: FaceLimits(far="low"), "FaceLimits.far: 'low' is no number"),
         (lambda: FaceLimits(far=None), "FaceLimits.far: cannot be switched off"),
         (lambda: Recipe("int8", op_types=5), "Recipe.op_types: 5 is no sequence"),
@@ -92,9 +125,19 @@ def test_selection_defaults_to_half_without_a_threshold() -> None:
     assert FaceVerification("d").selection == 0.5
 
 
-def test_every_limit_has_a_direction() -> None:
-    for name in FaceLimits.__dataclass_fields__:
-        assert FaceLimits.direction(name) in ("below", "at least")
+def test_a_confidence_needs_no_selection() -> None:
+    assert detection(classes="face").classes == ("face",)
+    assert detection().selection == 0.5
+    assert detection(confidence=0.25).selection is None
+    task = detection(classes=["a", "b"], confidence=np.float32(0.25), selection=0.3)
+    assert (task.classes, type(task.confidence), task.selection) == (("a", "b"), float, 0.3)
+    assert hash(task)
+
+
+@pytest.mark.parametrize("limits", [FaceLimits, DetectionLimits])
+def test_every_limit_has_a_direction(limits: type) -> None:
+    for name in limits.__dataclass_fields__:
+        assert limits.direction(name) in ("below", "at least")
 
 
 def test_worst_verdict_of_nothing_is_no_pass() -> None:

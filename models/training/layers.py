@@ -10,7 +10,7 @@ from torch.nn import functional
 class PReLU(nn.PReLU):
     """PReLU that trains faster on CPUs and is exported as the ONNX operator.
 
-    The same function of He et al. (arXiv 1502.01852), written as ``max(x, 0) + a min(x, 0)``:
+    The function of He et al. (arXiv 1502.01852), written as ``x + (a - 1) min(x, 0)``:
     PyTorch's own kernel takes nearly half of the training time of a MobileFaceNet.
     """
 
@@ -23,12 +23,12 @@ class PReLU(nn.PReLU):
 
 
 class _PiecewiseLinear(torch.autograd.Function):
-    """Keeps the input alone for the backward pass, where autograd would keep three tensors."""
+    """Few passes over memory, and one tensor kept for the backward pass: both bound the speed."""
 
     @staticmethod
     def forward(ctx: torch.autograd.function.FunctionCtx, x: Tensor, slopes: Tensor) -> Tensor:
         ctx.save_for_backward(x, slopes)
-        return torch.addcmul(x.clamp_min(0), x.clamp_max(0), slopes)
+        return x.clamp_max(0).mul_(slopes - 1).add_(x)
 
     @staticmethod
     def backward(ctx: torch.autograd.function.FunctionCtx, grad: Tensor) -> tuple[Tensor, Tensor]:
@@ -36,6 +36,6 @@ class _PiecewiseLinear(torch.autograd.Function):
         # torch.where is slow here, so the two sides of the kink are separated by ReLU's gradient.
         right = torch.ops.aten.threshold_backward(grad, x, 0)
         left = grad - right
-        towards_x = torch.addcmul(right, left, slopes)
+        towards_x = right.addcmul_(left, slopes)
         summed = [0, *range(2, x.dim())]
         return towards_x, left.mul_(x).sum(summed, keepdim=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import DataError
+from .copies import equal_images, equations
 from .files import check_text, find_images, listed, load_npz, relative_name
 from .images import ImageSet
 
@@ -89,6 +89,18 @@ def load_faces(path: Path) -> FaceSet:
     return faces
 
 
+def chosen_names(names: Sequence[str], share: float) -> list[int]:
+    """Choose a share of some names, in the order of their SHA-256, on which nothing else bears.
+
+    Returns:
+        Indices of the chosen names: as many as the share makes after rounding, perhaps none.
+    """
+    order = sorted(
+        range(len(names)), key=lambda index: hashlib.sha256(names[index].encode()).digest()
+    )
+    return order[: math.floor(share * len(names) + 0.5)]
+
+
 def selection_mask(faces: FaceSet, share: float) -> NDArray[np.bool_]:
     """Choose the images of some identities for selection; the others are for evaluation.
 
@@ -107,17 +119,14 @@ def selection_mask(faces: FaceSet, share: float) -> NDArray[np.bool_]:
         DataError: one side would be empty.
     """
     names = faces.subject_names
-    order = sorted(
-        range(len(names)), key=lambda subject: hashlib.sha256(names[subject].encode()).digest()
-    )
-    count = math.floor(share * len(names) + 0.5)
-    if not 0 < count < len(names):
+    chosen = chosen_names(names, share)
+    if not 0 < len(chosen) < len(names):
         raise DataError(
             faces.images.origin,
             f"{len(names)} identities cannot be split with a share of {share:g} for selection",
             "add identities, change the share, or give other images for selection",
         )
-    return np.isin(faces.subjects, order[:count])
+    return np.isin(faces.subjects, chosen)
 
 
 def split_subjects(faces: FaceSet, share: float) -> tuple[FaceSet, FaceSet]:
@@ -195,31 +204,21 @@ def _check_copies(faces: FaceSet) -> None:
     Under two identities one label is wrong. Under one identity the genuine comparison is 1.0
     whatever the model, and copies narrow an interval that counts them as separate evidence.
     """
-    copies: defaultdict[str, list[int]] = defaultdict(list)
-    for index, digest in enumerate(faces.images.digests):
-        copies[digest].append(index)
-    groups = [group for group in copies.values() if len(group) > 1]
+    groups = equal_images(faces.images)
     mislabelled = [group for group in groups if len(set(faces.subjects[group])) > 1]
+
+    def shown(some: list[list[int]]) -> str:
+        return equations(faces.images, some, lambda i: faces.subject_names[faces.subjects[i]])
+
     if mislabelled:
         raise DataError(
             faces.images.origin,
-            f"the same image is under two identities: {_equations(faces, mislabelled)}",
+            f"the same image is under two identities: {shown(mislabelled)}",
             "keep each image under the identity that it shows",
         )
     if groups:
         raise DataError(
             faces.images.origin,
-            f"the same image is there twice: {_equations(faces, groups)}",
+            f"the same image is there twice: {shown(groups)}",
             "keep one of each",
         )
-
-
-def _equations(faces: FaceSet, groups: list[list[int]]) -> str:
-    """Write groups of equal images as ``a = b``; an array row is given with its subject."""
-
-    def name(index: int) -> str:
-        if faces.images.is_array:
-            return f"{faces.images.names[index]} ({faces.subject_names[faces.subjects[index]]})"
-        return faces.images.names[index]
-
-    return listed([" = ".join(name(index) for index in group) for group in groups])

@@ -109,12 +109,13 @@ def find_images(folder: Path) -> list[Path]:
     return images
 
 
-def load_npz(path: Path, *keys: str) -> dict[str, NDArray[Any]]:
+def load_npz(path: Path, *keys: str, optional: Sequence[str] = ()) -> dict[str, NDArray[Any]]:
     """Load arrays from an ``.npz`` file, never unpickling anything.
 
     Args:
         path: the file.
-        keys: names of the arrays that must be there; others are not read.
+        keys: names of the arrays that must be there.
+        optional: names of arrays that are read if they are there; others are not read.
 
     Returns:
         The arrays by name.
@@ -138,7 +139,7 @@ def load_npz(path: Path, *keys: str) -> dict[str, NDArray[Any]]:
                     f"lacks {_quoted(missing)}; its arrays are: {_quoted(archive.files) or 'none'}",
                     f"save it with {_quoted(keys)}",
                 )
-            for key in keys:
+            for key in (*keys, *(key for key in optional if key in archive.files)):
                 arrays[key] = _member(archive, key, path)
     except DataError:
         raise

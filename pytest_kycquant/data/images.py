@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ import numpy as np
 
 from ..errors import DataError
 from .files import read_file, relative_name
+from .placement import LETTERBOX_GREY, Placement, place
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,6 +27,9 @@ _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 _EIGHT_BIT_MODES = frozenset(
     {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"},
 )
+# Tag and values of EXIF 2.32, section 4.6.4: rows and columns are swapped from 5 on.
+_EXIF_ORIENTATION = 0x0112
+_EXIF_TURNED = (5, 6, 7, 8)
 _REPLACE = "replace it by an intact image or remove it from the data"
 
 
@@ -48,6 +53,25 @@ def decode(content: bytes, where: str) -> NDArray[np.uint8]:
             animation or several pages; so large that Pillow suspects a decompression bomb;
             damaged metadata, which may hide the orientation.
     """
+    with _opened(content, where) as image:
+        return _rgb(image)
+
+
+def image_size(content: bytes, where: str) -> tuple[int, int]:
+    """Read (height, width) from the header of an image file, as `decode` would orient it.
+
+    Raises:
+        DataError: as `decode`, as far as the header tells.
+    """
+    with _opened(content, where) as image:
+        width, height = image.size
+        turned = image.getexif().get(_EXIF_ORIENTATION, 1) in _EXIF_TURNED
+        return (width, height) if turned else (height, width)
+
+
+@contextlib.contextmanager
+def _opened(content: bytes, where: str) -> Iterator[Any]:
+    """Open an image strictly; whatever its decoder raises meanwhile becomes a `DataError`."""
     from PIL import Image, ImageFile, UnidentifiedImageError
 
     if not content:
@@ -62,7 +86,7 @@ def decode(content: bytes, where: str) -> NDArray[np.uint8]:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
                 _check(image, content, where)
-                return _rgb(image)
+                yield image
     except DataError:
         raise
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
@@ -105,10 +129,7 @@ def preprocess(image: NDArray[np.uint8], spec: Preprocess, where: str) -> NDArra
                 f"not {width} x {height}",
                 'align it to that size or set Preprocess(resize="bilinear")',
             )
-        from PIL import Image
-
-        resized = Image.fromarray(pixels).resize((width, height), Image.Resampling.BILINEAR)
-        pixels = np.asarray(resized)
+        pixels = _placed(pixels, place(image.shape[:2], spec), spec.size)
     if spec.channels == "GRAY":
         pixels = pixels[..., np.newaxis]
     elif spec.channels == "BGR":
@@ -215,6 +236,21 @@ class ImageSet:
         return decode(content, self.where(index))
 
     @cached_property
+    def sizes(self) -> tuple[tuple[int, int], ...]:
+        """(height, width) of each image in pixels; files are not decoded for it.
+
+        Raises:
+            DataError: as `image_size`.
+        """
+        if isinstance(self._source, np.ndarray):
+            height, width = self._source.shape[1:3]
+            return ((height, width),) * len(self)
+        return tuple(
+            image_size(read_file(path), self.where(index))
+            for index, path in enumerate(self._source)
+        )
+
+    @cached_property
     def digests(self) -> tuple[str, ...]:
         """SHA-256 of the content of each image, before any decoding.
 
@@ -247,8 +283,10 @@ class ImageSet:
             part = ImageSet(self.origin, names, self._source[chosen])
         else:
             part = ImageSet(self.origin, names, tuple(self._source[index] for index in chosen))
-        if "digests" in self.__dict__:
-            part.__dict__["digests"] = tuple(self.digests[index] for index in chosen)
+        for known in ("digests", "sizes"):
+            if known in self.__dict__:
+                values = self.__dict__[known]
+                part.__dict__[known] = tuple(values[index] for index in chosen)
         return part
 
 
@@ -281,6 +319,21 @@ def _rgb(image: Any) -> NDArray[np.uint8]:
         # Straight to RGB, Pillow warns about palettes with transparency.
         image = image.convert("RGBA")
     return np.array(image.convert("RGB"), dtype=np.uint8)
+
+
+def _placed(
+    pixels: NDArray[np.uint8], where: Placement, size: tuple[int, int]
+) -> NDArray[np.uint8]:
+    """Resize (Pillow, antialiased) and pad to `size`, (height, width) of the input."""
+    from PIL import Image
+
+    height, width = where.size
+    resized = Image.fromarray(pixels).resize((width, height), Image.Resampling.BILINEAR)
+    if where.size == size:
+        return np.asarray(resized)
+    canvas = np.full((*size, *pixels.shape[2:]), LETTERBOX_GREY, np.uint8)
+    canvas[where.top : where.top + height, where.left : where.left + width] = resized
+    return canvas
 
 
 def _luma(image: NDArray[np.uint8]) -> NDArray[np.uint8]:

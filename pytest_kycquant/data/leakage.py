@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from ..errors import LeakageError
 from .files import listed
 
 if TYPE_CHECKING:
-    from .faces import FaceSet
     from .images import ImageSet
 
 _LISTED = 10
+
+
+class OfSubjects(Protocol):
+    """Images of known people: `FaceSet`, `LivenessSet`."""
+
+    @property
+    def images(self) -> ImageSet:
+        """The images."""
+
+    @property
+    def subject_names(self) -> tuple[str, ...]:
+        """The people on them; empty if nobody knows."""
 
 
 def check_disjoint(first: ImageSet, first_role: str, second: ImageSet, second_role: str) -> None:
@@ -51,7 +62,7 @@ def check_disjoint(first: ImageSet, first_role: str, second: ImageSet, second_ro
 
 
 def check_disjoint_subjects(
-    first: FaceSet, first_role: str, second: FaceSet, second_role: str
+    first: OfSubjects, first_role: str, second: OfSubjects, second_role: str
 ) -> None:
     """Make sure that no identity serves two purposes. Identities are compared by name.
 
@@ -59,9 +70,9 @@ def check_disjoint_subjects(
     the images are compared (`check_disjoint`).
 
     Args:
-        first: faces of one purpose.
+        first: images of one purpose.
         first_role: that purpose in a word or two, such as "selection".
-        second: faces of the other purpose.
+        second: images of the other purpose.
         second_role: that purpose.
 
     Raises:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import defaultdict
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
@@ -11,8 +9,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ..errors import DataError
-from .files import listed, read_file
+from .files import listed
 from .pairs import Comparisons, check_comparable
+from .tables import image_name, malformed, read_table, read_text
 
 if TYPE_CHECKING:
     from .faces import FaceSet
@@ -20,7 +19,8 @@ if TYPE_CHECKING:
 _REQUIRED = ("left", "right", "same")
 _OPTIONAL = ("left_subject", "right_subject")
 _TRUTH = {"1": True, "true": True, "0": False, "false": False}
-_CSV_REMEDY = "use the columns left,right,same and optionally left_subject,right_subject"
+_ROW_REMEDY = "fill in every column, with same one of 0, 1, true, false"
+_EMPTY_REMEDY = "list the pairs to compare"
 _LFW_REMEDY = "compare with the pairs.txt of LFW, or use a .csv file"
 
 
@@ -54,12 +54,7 @@ def load_pairs(path: Path, faces: FaceSet) -> Comparisons:
             exist, a label that contradicts the folders, an image compared with itself, a pair
             that is there twice (also swapped), no genuine or no impostor pairs.
     """
-    try:
-        text = read_file(path).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(path, "is not UTF-8 text", "save it as UTF-8") from error
-    if not text.strip():
-        raise DataError(path, "is an empty list", "list the pairs to compare")
+    text = read_text(path, _EMPTY_REMEDY)
     known: defaultdict[str, list[int]] = defaultdict(list)
     if path.suffix.lower() == ".csv":
         pairs = _parse_csv(text, path)
@@ -80,51 +75,25 @@ def load_pairs(path: Path, faces: FaceSet) -> Comparisons:
 
 
 def _parse_csv(text: str, path: Path) -> list[_Pair]:
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    rows = read_table(
+        text, path, _REQUIRED, _OPTIONAL, empty_remedy=_EMPTY_REMEDY, row_remedy=_ROW_REMEDY
+    )
     pairs = []
-    try:
-        header = [column.strip() for column in next(reader)]
-        unknown = [column for column in header if column not in _REQUIRED + _OPTIONAL]
-        if unknown:
-            raise DataError(path, f"has unknown columns: {listed(unknown)}", _CSV_REMEDY)
-        missing = [column for column in _REQUIRED if column not in header]
-        if missing:
-            raise DataError(path, f"lacks the columns {listed(missing)}", _CSV_REMEDY)
-        if len(set(header)) < len(header):
-            raise DataError(path, "has the same column twice", _CSV_REMEDY)
-        for fields in reader:
-            if not fields:
-                continue
-            values = dict(zip(header, (field.strip() for field in fields), strict=False))
-            same = _TRUTH.get(values.get("same", "").lower())
-            if len(fields) != len(header) or same is None or not all(values.values()):
-                raise DataError(
-                    path,
-                    f"line {reader.line_num} is malformed",
-                    f"fill in {', '.join(header)}, with same one of 0, 1, true, false",
-                )
-            pairs.append(
-                _Pair(
-                    reader.line_num,
-                    _image_name(values["left"]),
-                    _image_name(values["right"]),
-                    same,
-                    values.get("left_subject"),
-                    values.get("right_subject"),
-                )
+    for line, values in rows:
+        same = _TRUTH.get(values["same"].lower())
+        if same is None or not all(values.values()):
+            raise malformed(path, line, _ROW_REMEDY)
+        pairs.append(
+            _Pair(
+                line,
+                image_name(values["left"]),
+                image_name(values["right"]),
+                same,
+                values.get("left_subject"),
+                values.get("right_subject"),
             )
-    except csv.Error as error:
-        raise DataError(
-            path, f"line {reader.line_num} is malformed ({error})", _CSV_REMEDY
-        ) from error
-    if not pairs:
-        raise DataError(path, "is an empty list", "list the pairs to compare")
+        )
     return pairs
-
-
-def _image_name(text: str) -> str:
-    """Normalize a path written by hand, perhaps on Windows."""
-    return PurePosixPath(text.replace("\\", "/")).as_posix()
 
 
 def _parse_lfw(text: str, path: Path) -> list[_Pair]:
@@ -146,7 +115,7 @@ def _parse_lfw(text: str, path: Path) -> list[_Pair]:
         )
     folds, size = (1, counts[0]) if len(counts) == 1 else counts
     if folds * size == 0:
-        raise DataError(path, "is an empty list", "list the pairs to compare")
+        raise DataError(path, "is an empty list", _EMPTY_REMEDY)
     if len(body) != 2 * folds * size:
         raise DataError(
             path,

@@ -6,8 +6,9 @@ nothing for it.
 
 from .calibrate import Ranges, collect_ranges
 from .model import LoadedModel, check_input, load_model
-from .preparation import PreparedModel, operators, prepare
+from .preparation import PreparedModel, operators, postprocessing, prepare
 from .recipes import build, calibration_of
+from .static import static_types
 from .variant import Variant
 
 __all__ = [
@@ -21,5 +22,7 @@ __all__ = [
     "collect_ranges",
     "load_model",
     "operators",
+    "postprocessing",
     "prepare",
+    "static_types",
 ]

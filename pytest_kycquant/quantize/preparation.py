@@ -93,6 +93,22 @@ def operators(prepared: PreparedModel) -> tuple[str, ...]:
     return tuple(node.name for node in prepared.proto.graph.node if node.op_type in WEIGHTED)
 
 
+def postprocessing(prepared: PreparedModel) -> tuple[str, ...]:
+    """Names of the operators whose results reach no more weights, in graph order.
+
+    They turn what the layers computed into the outputs: the sigmoid of scores, the arithmetic of
+    boxes, and the concatenation of both, which in INT8 would have to share one scale.
+    """
+    leads_to_weights: set[str] = set()  # tensors
+    names = []
+    for node in reversed(prepared.proto.graph.node):
+        if node.op_type in WEIGHTED or leads_to_weights.intersection(node.output):
+            leads_to_weights.update(node.input)
+        else:
+            names.append(node.name)
+    return tuple(reversed(names))
+
+
 def _drop_weights_from_inputs(proto: ModelProto) -> None:
     """Until IR version 3 every initializer was also declared as an input."""
     weights = initializers(proto.graph)

@@ -8,7 +8,9 @@ from ..spec import Verdict
 from ..verdicts import Check, VariantRecord
 from .records import Collected, Gate
 
-_HEADERS = ("variant", "size", "latency", "FAR", "FRR", "cosine", "verdict")
+# Gates that are no column of their own, or have a fixed place.
+_ELSEWHERE = ("finite", "degradation", "latency", "size")
+_HEADERS = {"recall": "recall", "map": "mAP50"}
 
 
 def lines(collected: Collected) -> Iterator[str]:
@@ -39,38 +41,38 @@ def next_command(collected: Collected, failed: int) -> str:
 def _table(gate: Gate) -> Iterator[str]:
     from tabulate import tabulate
 
-    rows = [_row(record) for record in gate.rows()]
+    rows = gate.rows()
+    accuracy = list(dict.fromkeys(g for r in rows for g in r.gates if g not in _ELSEWHERE))
+    extra = list(dict.fromkeys(header for r in rows for header in r.shown))
+    named = [_HEADERS.get(name, name.upper()) for name in accuracy]
+    headers = ["variant", "size", "latency", *named, *extra, "verdict"]
+    cells = [_row(record, accuracy, extra) for record in rows]
+    table = tabulate(cells, headers=headers, tablefmt="simple", disable_numparse=True)
     yield f"{gate.model}, {gate.name} (bounds one-sided 95 %, latency relative to FP32)"
-    yield from tabulate(rows, headers=_HEADERS, tablefmt="simple", disable_numparse=True).split(
-        "\n"
-    )
+    yield from table.split("\n")
 
 
-def _row(record: VariantRecord) -> tuple[str, ...]:
-    figures = record.figures
-    cosine = (
-        f"{figures['cosine_mean']:.4f} / {figures['cosine_min']:.4f}"
-        if "cosine_mean" in figures
-        else "-"
-    )
+def _row(record: VariantRecord, accuracy: list[str], extra: list[str]) -> list[str]:
     failed = ", ".join(gate.gate for gate in record.failed)
-    return (
+    return [
         record.variant,
         f"{record.size / 1e6:.2f} MB ({record.size_ratio:.2f})",
-        _interval(record, "latency", 1.0, ".2f"),
-        _interval(record, "far", 100.0, ".3f", "%"),
-        _interval(record, "frr", 100.0, ".2f", "%"),
-        cosine,
+        _interval(record, "latency"),
+        *(_interval(record, name) for name in accuracy),
+        *(record.shown.get(header, "-") for header in extra),
         f"{record.verdict.value} {failed}".strip(),
-    )
+    ]
 
 
-def _interval(record: VariantRecord, gate: str, scale: float, form: str, unit: str = "") -> str:
+def _interval(record: VariantRecord, gate: str) -> str:
+    """A figure with its bounds; small rates want a digit more."""
     if gate not in record.gates:
         return "-"
     check: Check = record.gates[gate].checks[0]
     if check.value is None or check.lower is None or check.upper is None:
         return "-"
+    scale, unit = (1.0, "") if check.unit == "ratio" else (100.0, "%")
+    form = ".3f" if unit and check.limit is not None and check.limit < 0.01 else ".2f"
     low, high = (format(scale * bound, form) for bound in (check.lower, check.upper))
     return f"{format(scale * check.value, form)}{unit} [{low}, {high}]"
 

@@ -1,1 +1,34 @@
 """Tasks: from model outputs to scores, error rates and gate results."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ..spec import FaceVerification, KycModel, LivenessDetection, ObjectDetection
+
+if TYPE_CHECKING:
+    from ..limits import Limits
+    from .base import Resolve, Task
+
+
+def task_of(model: KycModel, limits: Limits, resolve: Resolve) -> Task[Any, Any]:
+    """What judges a model: the counterpart of the `task` that its gate file names.
+
+    Args:
+        model: what the gate file says.
+        limits: of the gates.
+        resolve: turns a path of the gate file (and the attribute that names it) into a real one.
+    """
+    if isinstance(model.task, FaceVerification):
+        from .face import FaceTask
+
+        return FaceTask(model, limits, resolve)
+    if isinstance(model.task, ObjectDetection):
+        from .detection import DetectionTask
+
+        return DetectionTask(model, limits, resolve)
+    if isinstance(model.task, LivenessDetection):
+        from .liveness import LivenessTask
+
+        return LivenessTask(model, limits, resolve)
+    raise NotImplementedError(f"no task judges {model.task!r}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -10,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.pairs import Comparisons
+from ..limits import FaceLimits
 from ..scoring import (
     RULE_OF_30,
     Extremes,
@@ -19,21 +19,18 @@ from ..scoring import (
     extremes,
     normalise,
 )
-from ..spec import FaceLimits, Verdict
+from ..spec import Verdict
 from ..statistics import (
-    MIN_SUBJECTS,
     Difference,
     Rate,
     judge,
     judge_bounds,
-    lower_rank,
     mean_lower_bound,
     noninferiority,
-    trials_to_decide,
-    upper_rank,
 )
 from ..verdicts import Check, GateResult
-from .face import Embeddings
+from .checks import at_least, count, low_quantile, wanting
+from .outputs import Outputs
 
 _COLLAPSE = (
     0.5  # a variant whose embeddings spread less than half as far no longer tells people apart
@@ -85,11 +82,13 @@ class Baseline:
         embeddings: raw outputs of FP32.
         comparisons: which pairs to compare.
         threshold: accept iff score >= threshold.
+        names: of the images.
     """
 
-    embeddings: Embeddings
+    embeddings: Outputs
     comparisons: Comparisons
     threshold: float
+    names: tuple[str, ...]
 
     @cached_property
     def cell(self) -> Cell:
@@ -103,7 +102,7 @@ class FaceComparison:
     """A variant held against FP32 on the same images, at the same frozen threshold."""
 
     baseline: Baseline
-    variant: Embeddings
+    variant: Outputs
 
     @cached_property
     def cell(self) -> Cell:
@@ -126,16 +125,17 @@ class FaceComparison:
         return np.nan_to_num(products, nan=-1.0)
 
 
-def judge_finite(comparison: FaceComparison, names: Sequence[str]) -> GateResult:
+def judge_finite(comparison: FaceComparison) -> GateResult:
     """No NaN or Inf in any output, and outputs that still depend on the image."""
+    names = comparison.baseline.names
     bad = [name for name, ok in zip(names, comparison.variant.finite, strict=True) if not ok]
     spread = _spread(comparison.cell.probe) / max(_spread(comparison.baseline.cell.probe), 1e-12)
     checks = (
-        _count("images with NaN or Inf", bad),
-        _count("edge inputs with NaN or Inf", comparison.variant.broken_edges),
+        count("images with NaN or Inf", bad),
+        count("edge inputs with NaN or Inf", comparison.variant.broken_edges),
         Check(
             "spread of embeddings, relative to FP32",
-            _at_least(spread, spread, _COLLAPSE),
+            at_least(spread, spread, _COLLAPSE),
             spread,
             limit=_COLLAPSE,
             direction="at least",
@@ -166,14 +166,22 @@ def judge_degradation(
         _paired(comparison, limits.far_degradation, genuine=False),
         _paired(comparison, limits.frr_degradation, genuine=True),
         _mean_cosine(comparison, limits.mean_cosine),
-        _p1_cosine(comparison, limits.p1_cosine),
+        low_quantile(
+            "1st percentile of cosine to FP32",
+            comparison.cosines,
+            0.01,
+            limits.p1_cosine,
+            direction=FaceLimits.direction("p1_cosine"),
+            unit="cosine",
+            what="images",
+        ),
     ]
     if fp16:
         smallest = float(comparison.cosines.min())
         checks.append(
             Check(
                 "smallest cosine to FP32",
-                _at_least(smallest, smallest, limits.fp16_min_cosine),
+                at_least(smallest, smallest, limits.fp16_min_cosine),
                 smallest,
                 limit=limits.fp16_min_cosine,
                 direction="at least",
@@ -241,17 +249,8 @@ def _describe_rate(found: Rate, limit: float, verdict: Verdict, *, genuine: bool
 
 
 def _wanting(found: Rate | Difference, limit: float) -> str:
-    """What an undecided verdict lacks."""
-    rate = found.worse if isinstance(found, Difference) else found
-    if not rate.subjects:
-        return "a claim needs identities: add left_subject and right_subject to the list of pairs"
-    if not found.supported:
-        return f"a claim needs at least {MIN_SUBJECTS} identities"
-    needed = trials_to_decide(found, limit)
-    if needed is None:
-        return "no amount of data separates this figure from its limit"
-    people = -(-rate.subjects * needed // rate.trials)
-    return f"about {needed:,} such comparisons on {people:,} identities would decide"
+    unknown = "a claim needs identities: add left_subject and right_subject to the list of pairs"
+    return wanting(found, limit, "comparisons", "identities", unknown)
 
 
 def _paired(comparison: FaceComparison, limit: float, *, genuine: bool) -> Check:
@@ -285,7 +284,7 @@ def _mean_cosine(comparison: FaceComparison, limit: float) -> Check:
     upper = -mean_lower_bound(-comparison.cosines, subjects)
     return Check(
         "mean cosine to FP32",
-        _at_least(lower, upper, limit),
+        at_least(lower, upper, limit),
         float(comparison.cosines.mean()),
         max(lower, -1.0),
         min(upper, 1.0),
@@ -296,47 +295,7 @@ def _mean_cosine(comparison: FaceComparison, limit: float) -> Check:
     )
 
 
-def _p1_cosine(comparison: FaceComparison, limit: float) -> Check:
-    ordered = np.sort(comparison.cosines)
-    low, high = lower_rank(len(ordered), 0.01, 0.95), upper_rank(len(ordered), 0.01, 0.95)
-    detail = f"{len(ordered):,} images"
-    if low is None:
-        # The smallest value is stricter than any bound that these few images could give.
-        low, detail = 0, f"{detail}, too few for a bound: the smallest value stands in for it"
-    lower = float(ordered[low])
-    upper = float(ordered[high]) if high is not None else 1.0
-    return Check(
-        "1st percentile of cosine to FP32",
-        _at_least(lower, upper, limit),
-        float(np.quantile(ordered, 0.01)),
-        lower,
-        upper,
-        limit,
-        FaceLimits.direction("p1_cosine"),
-        "cosine",
-        detail,
-    )
-
-
-def _at_least(lower: float, upper: float, limit: float) -> Verdict:
-    if lower >= limit:
-        return Verdict.PASS
-    return Verdict.FAIL if not upper >= limit else Verdict.INCONCLUSIVE
-
-
-def _count(name: str, offenders: Sequence[str]) -> Check:
-    shown = ", ".join(offenders[:5]) + (" ..." if len(offenders) > 5 else "")
-    return Check(
-        name,
-        Verdict.FAIL if offenders else Verdict.PASS,
-        float(len(offenders)),
-        limit=1.0,
-        unit="count",
-        detail=shown,
-    )
-
-
-def _unit(embeddings: Embeddings) -> NDArray[np.float32]:
+def _unit(embeddings: Outputs) -> NDArray[np.float32]:
     unit = normalise(embeddings.values)
     unit[~embeddings.finite] = np.nan  # NaN in any output discredits the whole answer
     return unit

@@ -13,13 +13,14 @@ from typing import Any
 
 import pytest
 
+from pytest_kycquant import FaceLimits
 from pytest_kycquant.data.faces import load_faces
 from pytest_kycquant.data.pairs import all_pairs
 from pytest_kycquant.progress import Progress
 from pytest_kycquant.scoring import RULE_OF_30, error_rate, errors_at, extremes, normalise
 from pytest_kycquant.settings import Settings
 from pytest_kycquant.statistics import Rate
-from pytest_kycquant.tasks.face import Embeddings
+from pytest_kycquant.tasks.outputs import Outputs
 from pytest_kycquant.workbench import ModelBench, Workbench
 
 GATE = Path(__file__).with_name("gate_mobilefacenet.py")
@@ -75,14 +76,17 @@ def fp32(project: Path, real_cache: Path, report: dict[str, Any]) -> Any:
         sys.path.remove(str(GATE.parent))
     settings = Settings(real_cache, project / "golden", False, False, "fail", None, None, threads=2)
     bench = ModelBench(
-        Workbench(settings, project, "figures", Progress()), MODEL, project / "test_gate.py"
+        Workbench(settings, project, "figures", Progress()),
+        MODEL,
+        project / "test_gate.py",
+        FaceLimits(),
     )
     assert bench.data.selection is not None
 
-    def embeddings(role: str) -> tuple[Embeddings, Any]:
-        faces = bench.data.evaluation if role == "evaluation" else bench.data.selection
-        assert faces is not None
-        return bench.embeddings(bench.fp32, faces.images, role), all_pairs(faces)
+    def embeddings(role: str) -> tuple[Outputs, Any]:
+        part = bench.data.evaluation if role == "evaluation" else bench.data.selection
+        assert part is not None
+        return bench.outputs(bench.fp32, part.images, role), part.truth
 
     return embeddings
 

@@ -1,0 +1,260 @@
+"""Boxes on disk: COCO JSON, YOLO text files and CSV, read strictly and not yet judged.
+
+Each reader returns what its file says, with the place where it says so; whether a box lies inside
+its image and whether its class is known is for `detections.py`, in the same words for all three.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ..errors import DataError
+from .files import listed, relative_name
+from .tables import decoded, image_name, malformed, read_table, read_text
+
+if TYPE_CHECKING:
+    from .images import ImageSet
+
+_CSV_COLUMNS = ("file", "class", "x1", "y1", "x2", "y2")
+_CSV_REMEDY = "fill in every column; an image without boxes has a row with only its file"
+_EMPTY_REMEDY = "list the boxes, a row each"
+_YOLO_FIELDS = 5
+_YOLO_REMEDY = "write 'class cx cy w h' a line, all but the class as shares of width and height"
+_YOLO_CLASSES = "classes.txt"  # labelling tools leave the names of the classes there
+_COCO_REMEDY = "export it again as COCO detection JSON"
+
+
+class Box(NamedTuple):
+    """One annotation.
+
+    Attributes:
+        place: where it stands, such as ``labels.csv line 4``.
+        image: name of the image below the data folder.
+        label: name of the class.
+        corners: x1, y1, x2, y2 in pixels.
+        crowd: whether it marks a region in which detections are neither right nor wrong.
+    """
+
+    place: str
+    image: str
+    label: str
+    corners: tuple[float, float, float, float]
+    crowd: bool = False
+
+
+@dataclass(frozen=True)
+class BoxLabels:
+    """What the labels say.
+
+    Args:
+        entries: images that the labels mention, with or without boxes, and where.
+        boxes: the annotations in the order of the file.
+        sizes: (height, width) that the labels claim of images, where they do.
+    """
+
+    entries: Mapping[str, str]
+    boxes: Sequence[Box]
+    sizes: Mapping[str, tuple[int, int]]
+
+
+def read_csv(path: Path) -> BoxLabels:
+    """Read a CSV of boxes with the columns ``file,class,x1,y1,x2,y2`` (pixels).
+
+    Raises:
+        DataError: not such a file; an image has boxes and a row that says that it has none.
+    """
+    text = read_text(path, _EMPTY_REMEDY)
+    rows = read_table(text, path, _CSV_COLUMNS, empty_remedy=_EMPTY_REMEDY, row_remedy=_CSV_REMEDY)
+    entries: dict[str, str] = {}
+    empty: dict[str, str] = {}
+    boxes = []
+    for line, values in rows:
+        place = f"line {line}"
+        if not values["file"]:
+            raise malformed(path, line, _CSV_REMEDY)
+        name = image_name(values["file"])
+        entries.setdefault(name, place)
+        if not any(values[column] for column in _CSV_COLUMNS[1:]):
+            empty.setdefault(name, place)
+            continue
+        if not values["class"]:
+            raise DataError(path, f"{place} names no class", _CSV_REMEDY)
+        corners = _numbers([values[c] for c in _CSV_COLUMNS[2:]], path, place, _CSV_REMEDY)
+        boxes.append(Box(place, name, values["class"], corners))
+    contradicted = [f"{empty[b.image]} and {b.place}" for b in boxes if b.image in empty]
+    if contradicted:
+        raise DataError(
+            path,
+            f"says of the same image that it has a box and that it has none: "
+            f"{listed(contradicted)}",
+            "remove the rows without a box",
+        )
+    return BoxLabels(entries, boxes, {})
+
+
+def read_coco(path: Path) -> BoxLabels:
+    """Read COCO detection JSON: ``images``, ``annotations`` (bbox x, y, w, h) and ``categories``.
+
+    Names of images are ``file_name``, below the data folder.
+
+    Raises:
+        DataError: not such a file; ids that are there twice or refer to nothing.
+    """
+    try:
+        content = json.loads(decoded(path))
+    except (ValueError, RecursionError) as error:
+        raise DataError(path, f"is not readable JSON ({error})", _COCO_REMEDY) from error
+    tables = {}
+    for table in ("images", "annotations", "categories"):
+        rows = content.get(table) if isinstance(content, dict) else None
+        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+            raise DataError(path, f"has no list of {table}", _COCO_REMEDY)
+        tables[table] = rows
+    names = _by_id(tables["images"], "images", "file_name", path)
+    labels = _by_id(tables["categories"], "categories", "name", path)
+    sizes = {}
+    for row in tables["images"]:
+        height, width = row.get("height"), row.get("width")
+        if isinstance(height, int) and isinstance(width, int):
+            sizes[names[row["id"]]] = (height, width)
+    boxes = []
+    for number, row in enumerate(tables["annotations"]):
+        place = f"annotation {row.get('id', f'no. {number + 1}')}"
+        for key, known in (("image_id", names), ("category_id", labels)):
+            if not isinstance(row.get(key), int) or row[key] not in known:
+                raise DataError(path, f"{place} has an unknown {key}: {row.get(key)!r}", "add it")
+        corners = row.get("bbox")
+        if not isinstance(corners, list) or len(corners) != 4:
+            raise DataError(path, f"{place} has no bbox of four numbers", _COCO_REMEDY)
+        x, y, width, height = _numbers(corners, path, place, _COCO_REMEDY)
+        if row.get("iscrowd", 0) not in (0, 1):
+            raise DataError(path, f"{place} has iscrowd {row['iscrowd']!r}", "write 0 or 1")
+        boxes.append(
+            Box(
+                place,
+                names[row["image_id"]],
+                labels[row["category_id"]],
+                (x, y, x + width, y + height),
+                bool(row.get("iscrowd", 0)),
+            )
+        )
+    return BoxLabels({name: f"image {key}" for key, name in names.items()}, boxes, sizes)
+
+
+def read_yolo(folder: Path, images: ImageSet, classes: Sequence[str]) -> BoxLabels:
+    """Read YOLO labels: for ``a/1.jpg`` a file ``a/1.txt`` below `folder`; an empty one is fine.
+
+    Args:
+        folder: usually ``labels/`` beside ``images/``.
+        images: the images; their sizes turn shares into pixels.
+        classes: the names that the numbers of classes stand for.
+
+    Raises:
+        DataError: an image without its file or the reverse, a malformed line, two images that
+            share a file, a ``classes.txt`` that names other classes.
+    """
+    files = {
+        relative_name(path, folder): path
+        for path in sorted(folder.rglob("*.txt"))
+        if not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    }
+    if _YOLO_CLASSES in files:
+        _check_yolo_classes(files.pop(_YOLO_CLASSES), classes)
+    owners: dict[str, int] = {}
+    for index, name in enumerate(images.names):
+        label = PurePosixPath(name).with_suffix(".txt").as_posix()
+        if label in owners:
+            raise DataError(
+                folder,
+                f"{label} would label both {images.names[owners[label]]} and {name}",
+                "rename one of them",
+            )
+        owners[label] = index
+    stray = sorted(set(files) - set(owners))
+    if stray:
+        raise DataError(
+            folder,
+            f"holds labels without an image in {images.origin}: {listed(stray)}",
+            "add the images or remove the labels",
+        )
+    entries = {}
+    boxes = []
+    for label, index in owners.items():
+        if label in files:
+            name = images.names[index]
+            entries[name] = label
+            boxes += _yolo_boxes(files[label], label, name, images.sizes[index], classes)
+    return BoxLabels(entries, boxes, {})
+
+
+def _yolo_boxes(
+    path: Path, label: str, image: str, size: tuple[int, int], classes: Sequence[str]
+) -> list[Box]:
+    height, width = size
+    boxes = []
+    for number, line in enumerate(decoded(path).splitlines(), start=1):
+        fields = line.split()
+        if not fields:
+            continue
+        place = f"line {number}"
+        if len(fields) != _YOLO_FIELDS:
+            raise DataError(path, f"{place} has {len(fields)} fields, not 5", _YOLO_REMEDY)
+        which = int(fields[0]) if fields[0].isascii() and fields[0].isdigit() else -1
+        if not 0 <= which < len(classes):
+            raise DataError(
+                path,
+                f"{place} has the unknown class {fields[0]!r}",
+                f"the classes are 0 to {len(classes) - 1}: {listed(list(classes))}",
+            )
+        cx, cy, w, h = _numbers(fields[1:], path, place, _YOLO_REMEDY)
+        corners = (
+            (cx - w / 2) * width,
+            (cy - h / 2) * height,
+            (cx + w / 2) * width,
+            (cy + h / 2) * height,
+        )
+        boxes.append(Box(f"{label} {place}", image, classes[which], corners))
+    return boxes
+
+
+def _check_yolo_classes(path: Path, classes: Sequence[str]) -> None:
+    named = [line.strip() for line in decoded(path).splitlines() if line.strip()]
+    if named != list(classes):
+        raise DataError(
+            path,
+            f"names the classes {listed(named)}, the gate file {listed(list(classes))}",
+            "give ObjectDetection(classes=...) the classes in the order of the model's outputs",
+        )
+
+
+def _by_id(rows: list[dict[str, Any]], table: str, value: str, path: Path) -> dict[int, str]:
+    """Index the rows of a table of a COCO file; both ids and values must be unique."""
+    found: dict[int, str] = {}
+    for number, row in enumerate(rows, start=1):
+        key, text = row.get("id"), row.get(value)
+        if not isinstance(key, int) or not isinstance(text, str) or not text:
+            raise DataError(path, f"{table} no. {number} has no id or no {value}", _COCO_REMEDY)
+        if value == "file_name":
+            text = image_name(text)
+        if key in found or text in found.values():
+            raise DataError(path, f"{table} has {key} or {text!r} twice", "remove one of them")
+        found[key] = text
+    return found
+
+
+def _numbers(
+    fields: Sequence[Any], path: Path, place: str, remedy: str
+) -> tuple[float, float, float, float]:
+    """Turn four fields into numbers; NaN and infinity are left for `detections.py` to refuse."""
+    try:
+        one, two, three, four = (
+            float("nan") if isinstance(field, bool) else float(field) for field in fields
+        )
+    except (TypeError, ValueError, OverflowError) as error:
+        shown = " ".join(map(str, fields))
+        raise DataError(path, f"{place} is malformed: {shown!r}", remedy) from error
+    return one, two, three, four

@@ -1,0 +1,276 @@
+"""Labelled scenes: images and the boxes of the objects in them."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import DataError
+from .box_labels import Box, BoxLabels, read_coco, read_csv, read_yolo
+from .copies import equal_images, equations
+from .files import find_images, listed, load_npz
+from .images import ImageSet
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+# Labelling tools round, and some count the last pixel as a coordinate: not worth an error.
+_ROUNDING = 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class DetectionSet:
+    """Images with the boxes that a detector must find in them.
+
+    Attributes:
+        images: the images, N of them, each with any number of boxes.
+        boxes: corners x1, y1, x2, y2 in pixels of the image; shape (B, 4), float64.
+        classes: class of each box, an index into `class_names`; shape (B,), int64.
+        image_index: image of each box, ascending; shape (B,), int64.
+        crowd: whether a box marks a region to ignore, as COCO's ``iscrowd``; shape (B,), bool.
+        class_names: the classes that matter.
+    """
+
+    images: ImageSet
+    boxes: NDArray[np.float64]
+    classes: NDArray[np.int64]
+    image_index: NDArray[np.int64]
+    crowd: NDArray[np.bool_]
+    class_names: tuple[str, ...]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the images, their names and their boxes; independent of any order."""
+        rows = zip(self.image_index, self.classes, self.crowd, self.boxes, strict=True)
+        lines = sorted(
+            f"{self.images.names[image]}\0{self.class_names[which]}\0{int(crowd)}\0{box.tolist()}"
+            for image, which, crowd, box in rows
+        )
+        text = "\n".join([self.images.digest, "\0".join(self.class_names), *lines])
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def subset(self, chosen: NDArray[np.bool_]) -> DetectionSet:
+        """Make the set of the images where `chosen`, shape (N,), bool, is true.
+
+        Raises:
+            DataError: no image is chosen, or a class is left without a box.
+        """
+        images = self.images.subset(chosen)
+        kept = chosen[self.image_index]
+        numbers = np.cumsum(chosen) - 1
+        part = DetectionSet(
+            images,
+            self.boxes[kept],
+            self.classes[kept],
+            numbers[self.image_index[kept]].astype(np.int64),
+            self.crowd[kept],
+            self.class_names,
+        )
+        _check_classes(part, self.images.origin, "add images or change the share for selection")
+        return part
+
+
+def load_detections(
+    data: Path, labels: Path, classes: Sequence[str], judged: Sequence[str] | None = None
+) -> DetectionSet:
+    """Load labelled scenes.
+
+    Args:
+        data: folder of images, at any depth, or an ``.npz`` file with ``images`` (see
+            `ImageSet.from_array`), whose names are ``file.npz[17]``.
+        labels: COCO detection JSON (``.json``), a CSV of boxes (``.csv``) or a folder with a YOLO
+            text file for each image; see `box_labels`.
+        classes: names of the classes in the order of the model's outputs.
+        judged: those of them that matter, whose boxes are kept; None for all.
+
+    Returns:
+        The scenes. Crowd annotations of COCO are regions to ignore, as in COCO's own evaluation.
+
+    Raises:
+        DataError: unreadable images or labels; an image without an entry in the labels or the
+            reverse; a box that is not finite, empty or outside of its image; an unknown class; the
+            same annotation or the same image twice; no box, or none of some class.
+    """
+    images = _images(data)
+    if not labels.exists():
+        raise DataError(labels, "does not exist", "check the path of the labels")
+    if labels.is_dir():
+        found = read_yolo(labels, images, classes)
+    elif labels.suffix.lower() == ".json":
+        found = read_coco(labels)
+    elif labels.suffix.lower() == ".csv":
+        found = read_csv(labels)
+    else:
+        raise DataError(
+            labels,
+            "is no label file",
+            "give COCO detection JSON (.json), a CSV of boxes (.csv) or a folder of YOLO labels",
+        )
+    _check_entries(found, images, labels)
+    _check_copies(images)
+    _check_boxes(found, images, labels, classes)
+    number = {name: index for index, name in enumerate(images.names)}
+    kinds = tuple(judged or classes)
+    kept = (box for box in found.boxes if box.label in kinds)
+    boxes = sorted(kept, key=lambda box: number[box.image])
+    scenes = DetectionSet(
+        images,
+        np.array([box.corners for box in boxes], np.float64).reshape(-1, 4),
+        np.array([kinds.index(box.label) for box in boxes], np.int64),
+        np.array([number[box.image] for box in boxes], np.int64),
+        np.array([box.crowd for box in boxes], np.bool_),
+        kinds,
+    )
+    remedy = "label some, or name those that matter in ObjectDetection(judged=...)"
+    _check_classes(scenes, labels, remedy)
+    return scenes
+
+
+def split_scenes(scenes: DetectionSet, share: float) -> tuple[DetectionSet, DetectionSet]:
+    """Split scenes in two, in the order of the SHA-256 of their names, so by nothing else.
+
+    Args:
+        scenes: what to split.
+        share: share of the images that go to selection.
+
+    Returns:
+        (evaluation, selection).
+
+    Raises:
+        DataError: one side would be empty or lack a class.
+    """
+    names = scenes.images.names
+    order = sorted(range(len(names)), key=lambda i: hashlib.sha256(names[i].encode()).digest())
+    count = math.floor(share * len(names) + 0.5)
+    if not 0 < count < len(names):
+        raise DataError(
+            scenes.images.origin,
+            f"{len(names)} images cannot be split with a share of {share:g} for selection",
+            "add images, change the share, or give other images for selection",
+        )
+    selected = np.isin(np.arange(len(names)), order[:count])
+    return scenes.subset(~selected), scenes.subset(selected)
+
+
+def _images(path: Path) -> ImageSet:
+    if path.is_dir():
+        files = find_images(path)
+        if not files:
+            raise DataError(path, "holds no images", "add JPEG or PNG images")
+        return ImageSet.from_files(path, files)
+    if path.suffix.lower() == ".npz":
+        return ImageSet.from_array(load_npz(path, "images")["images"], path)
+    if path.exists():
+        raise DataError(path, "is neither a folder nor an .npz file", "give a folder of images")
+    raise DataError(path, "does not exist", "check the path of the images")
+
+
+def _check_entries(labels: BoxLabels, images: ImageSet, path: Path) -> None:
+    """Images and labels must be of each other: a missing label is not an empty scene."""
+    known = set(images.names)
+    gone = [f"{name} ({place})" for name, place in labels.entries.items() if name not in known]
+    if gone:
+        raise DataError(
+            path,
+            f"labels images that {images.origin} does not have: {listed(gone)}",
+            "add them or remove their labels; names are relative to the folder of images",
+        )
+    unlabelled = [name for name in images.names if name not in labels.entries]
+    if unlabelled:
+        raise DataError(
+            path,
+            f"has no entry for {len(unlabelled)} images of {images.origin}: {listed(unlabelled)}",
+            "label them, with an entry without boxes where there is nothing to find",
+        )
+    for index, name in enumerate(images.names):
+        if name in labels.sizes and labels.sizes[name] != images.sizes[index]:
+            height, width = images.sizes[index]
+            claimed = labels.sizes[name]
+            raise DataError(
+                path,
+                f"{labels.entries[name]}: {name} is {width} x {height} pixels, the labels say "
+                f"{claimed[1]} x {claimed[0]}",
+                "label the images as they are, upright and not resized",
+            )
+
+
+def _check_boxes(labels: BoxLabels, images: ImageSet, path: Path, classes: Sequence[str]) -> None:
+    sizes = dict(zip(images.names, images.sizes, strict=True))
+    unknown = [f"{b.place} ({b.label})" for b in labels.boxes if b.label not in classes]
+    if unknown:
+        raise DataError(
+            path,
+            f"has boxes of unknown classes: {listed(unknown)}",
+            f"the classes are {listed(list(classes))}; correct the labels or "
+            "ObjectDetection(classes=...)",
+        )
+    for problem, wrong, remedy in (
+        ("coordinates that are no finite numbers", _not_finite, "correct the labels"),
+        ("boxes without any area", _no_area, "write x1 < x2 and y1 < y2, a positive w and h"),
+        ("boxes outside of their image", _outside, "label the images as they are, in pixels"),
+    ):
+        places = [
+            f"{box.place} ({box.image})"
+            for box in labels.boxes
+            if wrong(box.corners, *sizes[box.image])
+        ]
+        if places:
+            raise DataError(path, f"has {problem}: {listed(places)}", remedy)
+    seen: dict[tuple[Any, ...], Box] = {}
+    for box in labels.boxes:
+        first = seen.setdefault((box.image, box.label, box.corners), box)
+        if first is not box:
+            raise DataError(
+                path,
+                f"has the same annotation twice: {first.place} and {box.place} ({box.image})",
+                "remove one: a detector can find it only once",
+            )
+
+
+def _not_finite(corners: tuple[float, ...], height: int, width: int) -> bool:
+    return not all(map(math.isfinite, corners))
+
+
+def _no_area(corners: tuple[float, ...], height: int, width: int) -> bool:
+    x1, y1, x2, y2 = corners
+    return not (x1 < x2 and y1 < y2)
+
+
+def _outside(corners: tuple[float, ...], height: int, width: int) -> bool:
+    x1, y1, x2, y2 = corners
+    inside = (
+        min(x1, y1) >= -_ROUNDING
+        and x2 <= width + _ROUNDING
+        and y2 <= height + _ROUNDING
+        and x1 < width
+        and y1 < height
+        and x2 > 0
+        and y2 > 0
+    )
+    return not inside
+
+
+def _check_classes(scenes: DetectionSet, where: object, remedy: str) -> None:
+    counts = np.bincount(scenes.classes[~scenes.crowd], minlength=len(scenes.class_names))
+    if not counts.any():
+        raise DataError(where, "has not a single box", remedy)
+    if not counts.all():
+        empty = [name for name, count in zip(scenes.class_names, counts, strict=True) if not count]
+        raise DataError(where, f"has no box of the classes {listed(empty)}", remedy)
+
+
+def _check_copies(images: ImageSet) -> None:
+    """Refuse the same image twice: copies narrow an interval as if they were evidence."""
+    twice = equal_images(images)
+    if twice:
+        raise DataError(
+            images.origin,
+            f"the same image is there twice: {equations(images, twice, lambda _: 'a copy')}",
+            "keep one of each",
+        )

@@ -1,0 +1,278 @@
+"""Labelled captures on disk: folders, CSV and npz."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from ..errors import DataError
+from .copies import equal_images, equations
+from .files import check_text, find_images, listed, load_npz, relative_name
+from .images import ImageSet
+from .liveness import LivenessSet, labelled
+from .tables import Row, image_name, malformed, read_table, read_text
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+_LIVE_WORDS = frozenset({"live", "real", "genuine", "bona fide", "bonafide"})
+_ATTACK_WORDS = frozenset({"attack", "attacks", "spoof", "fake", "presentation attack"})
+_ROW_REMEDY = (
+    "fill in file and label in every row, species in every attack, and subject in every row or "
+    "not at all"
+)
+_EMPTY_REMEDY = "list the captures with file,label,species"
+_LABEL_REMEDY = "write live or attack"
+_SPECIES_REMEDY = "name its species, such as print, screen or mask: rates are never pooled"
+
+
+def load_liveness(path: Path) -> LivenessSet:
+    """Load labelled captures.
+
+    Args:
+        path: one of
+            a folder with a sub-folder ``live`` (or ``real``, ``bona_fide``) and one for each
+            attack species, with images directly in them or, in all of them, in one folder for
+            each person;
+            a CSV file with ``file`` (below the folder of the CSV), ``label`` (live or attack),
+            ``species`` (of attacks) and optionally ``subject``;
+            an ``.npz`` file with ``images`` (see `ImageSet.from_array`), ``labels`` ("live" or
+            "attack"), ``species`` ("" for live) and optionally ``subjects``, N of each.
+
+    Returns:
+        The captures, sorted by path (folder) or in the order of the rows.
+
+    Raises:
+        DataError: the path is missing or none of these; there are no live captures or no attacks,
+            an empty folder, an image without a label or a label without its image, an unknown
+            label, an attack without species, subjects given for some captures only, or the same
+            image twice.
+    """
+    if path.is_dir():
+        captures = _from_folder(path)
+    elif path.suffix.lower() == ".csv":
+        captures = _from_csv(path)
+    elif path.suffix.lower() == ".npz":
+        captures = _from_npz(path)
+    elif path.exists():
+        raise DataError(
+            path,
+            "is neither a folder nor a .csv nor an .npz file",
+            "give a folder with the sub-folders live and one for each attack species",
+        )
+    else:
+        raise DataError(path, "does not exist", "check the path")
+    _check_both(captures.live, path)
+    _check_copies(captures)
+    return captures
+
+
+def _from_folder(root: Path) -> LivenessSet:
+    paths = find_images(root)
+    if not paths:
+        raise DataError(
+            root, "holds no images", "add the sub-folders live and one for each attack species"
+        )
+    images = ImageSet.from_files(root, paths)
+    parts = [name.split("/") for name in images.names]
+    stray = ["/".join(part) for part in parts if len(part) == 1]
+    if stray:
+        raise DataError(
+            root,
+            f"holds images outside of any class: {listed(stray)}",
+            "move each into the sub-folder live or into one named after its attack species",
+        )
+    folders = sorted(
+        relative_name(entry, root)
+        for entry in root.iterdir()
+        if entry.is_dir() and not entry.name.startswith(".")
+    )
+    empty = [folder for folder in folders if all(part[0] != folder for part in parts)]
+    if empty:
+        raise DataError(
+            root, f"has folders without any image: {listed(empty)}", "fill or remove them"
+        )
+    if len(folders) == 1:
+        raise DataError(
+            root,
+            f"has one sub-folder only: {folders[0]}",
+            "a gate needs the sub-folder live and at least one attack species",
+        )
+    live = [folder for folder in folders if _word(folder) in _LIVE_WORDS]
+    if len(live) > 1:
+        raise DataError(root, f"has several live folders: {listed(live)}", "merge them into live")
+    pooled = [folder for folder in folders if _word(folder) in _ATTACK_WORDS]
+    if pooled:
+        raise DataError(
+            root,
+            f"has the folder {listed(pooled)}, which names no attack species",
+            "make one folder for each species, such as print, screen or mask, beside live",
+        )
+    species = ["" if part[0] in live else part[0] for part in parts]
+    deep = [len(part) > 2 for part in parts]
+    if any(deep) and not all(deep):
+        loose = [name for name, below in zip(images.names, deep, strict=True) if not below]
+        raise DataError(
+            root,
+            f"tells of some captures whom they show, but not of {listed(loose)}",
+            "move each into a folder named after its person, or all out of such folders",
+        )
+    return labelled(images, species, [part[1] for part in parts] if all(deep) else None)
+
+
+class _Listed(NamedTuple):
+    """One row of a CSV, understood."""
+
+    name: str
+    species: str
+    subject: str
+
+
+def _from_csv(path: Path) -> LivenessSet:
+    rows = read_table(
+        read_text(path, _EMPTY_REMEDY),
+        path,
+        ("file", "label"),
+        ("species", "subject"),
+        empty_remedy=_EMPTY_REMEDY,
+        row_remedy=_ROW_REMEDY,
+    )
+    folder = path.parent
+    seen: dict[str, tuple[int, _Listed]] = {}
+    missing = []
+    for row in rows:
+        found = _listed_capture(row, path)
+        if found.name in seen:
+            line, before = seen[found.name]
+            how = "again" if before.species == found.species else "with another label"
+            raise DataError(
+                path,
+                f"line {row.line} lists {found.name} {how} (as line {line})",
+                "keep one line for each capture",
+            )
+        seen[found.name] = row.line, found
+        if not (folder / found.name).is_file():
+            missing.append(f"{found.name} (line {row.line})")
+    if missing:
+        raise DataError(
+            path,
+            f"names files that do not exist: {listed(missing)}",
+            "paths are relative to the folder of the CSV",
+        )
+    captures = [found for _, found in seen.values()]
+    # Not `from_files`: messages must name the CSV, not its folder.
+    names = tuple(found.name for found in captures)
+    images = ImageSet(path, names, tuple(folder / name for name in names))
+    subjects = _all_or_none([found.subject for found in captures], images, path)
+    return labelled(images, [found.species for found in captures], subjects)
+
+
+def _listed_capture(row: Row, path: Path) -> _Listed:
+    name = check_text(image_name(row.values["file"]), path, "the file name")
+    if not row.values["file"] or not row.values["label"]:
+        raise malformed(path, row.line, _ROW_REMEDY)
+    if name.startswith("/") or ".." in name.split("/"):
+        raise DataError(
+            path,
+            f"line {row.line} names {name}, which is not below the folder of the CSV",
+            "move the CSV above the captures and write relative paths",
+        )
+    where = f"line {row.line} ({name})"
+    species = _species(row.values["label"], row.values.get("species", ""), where, path)
+    subject = check_text(row.values.get("subject", ""), path, "the subject name")
+    return _Listed(name, species, subject)
+
+
+def _from_npz(path: Path) -> LivenessSet:
+    arrays = load_npz(path, "images", "labels", "species", optional=("subjects",))
+    images = ImageSet.from_array(arrays.pop("images"), path)
+    columns: dict[str, list[str]] = {}
+    for key, values in arrays.items():
+        if values.shape != (len(images),):
+            raise DataError(
+                path,
+                f"holds {len(images)} images but {key} of the shape {values.shape}",
+                "save one of each for each image",
+            )
+        if values.dtype.kind not in ("iuU" if key == "subjects" else "U"):
+            raise DataError(path, f"{key} are {values.dtype}", "save them as unicode strings")
+        columns[key] = [str(value).strip() for value in values]
+    species = [
+        _species(label, name, images.names[index], path)
+        for index, (label, name) in enumerate(
+            zip(columns["labels"], columns["species"], strict=True)
+        )
+    ]
+    subjects = None
+    if "subjects" in columns:
+        names = [check_text(name, path, "the subject name") for name in columns["subjects"]]
+        subjects = _all_or_none(names, images, path)
+        if subjects is None:
+            raise DataError(path, "has subjects that are all empty", "leave out subjects")
+    return labelled(images, species, subjects)
+
+
+def _species(label: str, species: str, where: str, path: Path) -> str:
+    """The species of a capture, "" if live, from what a list says about it."""
+    word = _word(label)
+    if word in _LIVE_WORDS:
+        if species and _word(species) not in _LIVE_WORDS:
+            raise DataError(
+                path, f"{where} is live but of the attack species {species}", _LABEL_REMEDY
+            )
+        return ""
+    if word not in _ATTACK_WORDS:
+        raise DataError(path, f"{where} has the unknown label {label!r}", _LABEL_REMEDY)
+    name = check_text(species, path, "the species")
+    if not name or _word(name) in _ATTACK_WORDS | _LIVE_WORDS:
+        raise DataError(path, f"{where} is an attack of no species", _SPECIES_REMEDY)
+    return name
+
+
+def _word(text: str) -> str:
+    """Spellings of one word: Bona-Fide, bona_fide."""
+    return text.lower().replace("_", " ").replace("-", " ").strip()
+
+
+def _all_or_none(names: list[str], images: ImageSet, path: Path) -> list[str] | None:
+    """Subjects of all captures, or None if nobody says."""
+    if not any(names):
+        return None
+    lacking = [image for image, name in zip(images.names, names, strict=True) if not name]
+    if lacking:
+        raise DataError(
+            path,
+            f"tells of some captures whom they show, but not of {listed(lacking)}",
+            "give the subject of each capture or of none",
+        )
+    return names
+
+
+def _check_both(live: NDArray[np.bool_], path: Path) -> None:
+    if not live.any():
+        raise DataError(path, "holds no live captures", "add them: BPCER is measured on them")
+    if live.all():
+        raise DataError(path, "holds no attacks", "add at least one attack species")
+
+
+def _check_copies(captures: LivenessSet) -> None:
+    """Refuse the same content twice: a label is wrong, or evidence counts double."""
+    groups = equal_images(captures.images)
+    mislabelled = [group for group in groups if len(set(captures.species[group])) > 1]
+
+    def shown(some: list[list[int]]) -> str:
+        return equations(captures.images, some, captures.describe)
+
+    if mislabelled:
+        raise DataError(
+            captures.images.origin,
+            f"the same image is under two labels: {shown(mislabelled)}",
+            "keep each capture under what it shows",
+        )
+    if groups:
+        raise DataError(
+            captures.images.origin,
+            f"the same image is there twice: {shown(groups)}",
+            "keep one of each",
+        )

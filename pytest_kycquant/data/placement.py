@@ -1,0 +1,60 @@
+"""Where an image comes to lie in the input of a model, and the way back for boxes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ..spec import Preprocess
+
+LETTERBOX_GREY = 114  # what YOLO models were trained with around their images
+
+
+@dataclass(frozen=True)
+class Placement:
+    """An image of `source` pixels, resized to `size` and put at (`top`, `left`) of the input.
+
+    All pairs are (height, width) in pixels.
+    """
+
+    source: tuple[int, int]
+    size: tuple[int, int]
+    top: int
+    left: int
+
+    def to_image(self, boxes: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Map boxes of the input to the image and clip them to it.
+
+        Args:
+            boxes: corners x1, y1, x2, y2 in pixels of the input, shape (N, 4), float64.
+
+        Returns:
+            The same in pixels of the image.
+        """
+        (height, width), (new_height, new_width) = self.source, self.size
+        offset = np.array([self.left, self.top] * 2, np.float64)
+        ratio = np.array([width / new_width, height / new_height] * 2, np.float64)
+        most = np.array([width, height] * 2, np.float64)
+        placed: NDArray[np.float64] = np.clip((boxes - offset) * ratio, 0.0, most)
+        return placed
+
+
+def place(source: tuple[int, int], spec: Preprocess) -> Placement:
+    """Where an image of `source` (height, width) pixels lies in the input.
+
+    "letterbox" keeps the aspect ratio and centres, with the odd pixel at the bottom or right, as
+    YOLOv5 and its successors do; otherwise the image fills the input.
+    """
+    if spec.resize != "letterbox":
+        return Placement(source, spec.size, 0, 0)
+    ratio = min(spec.size[0] / source[0], spec.size[1] / source[1])
+    # At least one pixel: a line of a thousand pixels would vanish.
+    height, width = (max(1, round(side * ratio)) for side in source)
+    return Placement(
+        source, (height, width), (spec.size[0] - height) // 2, (spec.size[1] - width) // 2
+    )

@@ -1,0 +1,233 @@
+"""What the bench asks of a kind of model; faces, liveness and detection each answer it.
+
+A task knows its data, how to read the outputs of a model, and how to judge a variant against FP32.
+It knows nothing of quantization, caches or pytest.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..data.calibration import load_calibration
+from ..data.images import ImageSet, preprocess
+from ..data.leakage import check_disjoint
+from ..errors import ModelError
+from ..limits import Limits
+from ..spec import KycModel, StrPath
+from ..statistics import Rate
+from ..verdicts import GateResult
+from .outputs import Outputs, Tensor
+
+Resolve = Callable[[StrPath, str], Path]
+Truth = TypeVar("Truth")
+Comparison = TypeVar("Comparison")
+
+
+@dataclass(frozen=True)
+class Part(Generic[Truth]):
+    """Images of one role and what is true about them.
+
+    Args:
+        images: the images.
+        truth: labels, in the task's own form.
+        digest: changes whenever images or labels do.
+        size: how much of what counts there is, in words, such as "300 identities".
+    """
+
+    images: ImageSet
+    truth: Truth
+    digest: str
+    size: str
+
+
+@dataclass(frozen=True)
+class TaskData(Generic[Truth]):
+    """The data of one gate, with the promises between its parts checked.
+
+    Args:
+        evaluation: on which the verdict is given.
+        selection: other subjects, for the operating point and for searching; None if the
+            threshold is given and no selection split was asked for.
+        calibration: images for static quantization; None if the gate file names none.
+        digests: plain values that change whenever evaluation or selection would.
+        note: a caveat for the report, or "".
+    """
+
+    evaluation: Part[Truth]
+    selection: Part[Truth] | None
+    calibration: ImageSet | None
+    digests: Mapping[str, Any] = field(default_factory=dict)
+    note: str = ""
+
+
+class Task(ABC, Generic[Truth, Comparison]):
+    """One kind of model.
+
+    `Truth` is what labels say about a part of the data. `Comparison` holds a variant against FP32
+    on the same images at the same frozen threshold; FP32 against itself is one, too.
+
+    Args:
+        model: what the gate file says; its `task` is of the class that this one implements.
+        limits: of the gates, of the class that belongs to that task.
+        resolve: turns a path of the gate file (and the attribute that names it) into a real one.
+    """
+
+    def __init__(self, model: KycModel, limits: Limits, resolve: Resolve) -> None:
+        self.model = model
+        self.resolve = resolve
+
+    @property
+    def name(self) -> str:
+        """The class that the gate file names."""
+        return type(self.model.task).__name__
+
+    # Data
+
+    @abstractmethod
+    def load(self) -> TaskData[Truth]:
+        """Read the data and check that its parts are disjoint.
+
+        Raises:
+            DataError: images or labels cannot be used.
+            LeakageError: calibration, selection and evaluation overlap.
+        """
+
+    def load_calibration(self, *others: tuple[ImageSet, str]) -> ImageSet | None:
+        """Read the calibration images, which none of the others (with their roles) may hold."""
+        if self.model.calibration is None:
+            return None
+        images = load_calibration(self.resolve(self.model.calibration, "KycModel.calibration"))
+        for other, role in others:
+            check_disjoint(images, "calibration", other, role)
+        return images
+
+    def tensors(self, images: ImageSet) -> Iterator[tuple[str, Tensor]]:
+        """Yield (name, input tensor) of each image, one at a time."""
+        for index, name in enumerate(images.names):
+            yield name, self.tensor(images.pixels(index), images.where(index))
+
+    def tensor(self, pixels: NDArray[np.uint8], where: str) -> Tensor:
+        """Turn RGB pixels (H, W, 3) into the input of the model; `where` is for messages."""
+        return preprocess(pixels, self.model.preprocess, where)
+
+    def edge_inputs(self) -> Iterator[tuple[str, Tensor]]:
+        """Inputs at the edge of what a camera gives: black, white and (seeded) noise."""
+        height, width = self.model.preprocess.size
+        noise = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+        yield "black", preprocess(np.zeros_like(noise), self.model.preprocess, "black")
+        yield "white", preprocess(np.full_like(noise, 255), self.model.preprocess, "white")
+        yield "noise", preprocess(noise, self.model.preprocess, "noise")
+
+    # Outputs
+
+    @abstractmethod
+    def choose_outputs(self, names: tuple[str, ...], where: Path) -> tuple[str, ...]:
+        """Decide which outputs of the model are read.
+
+        Raises:
+            ModelError: the model has not the outputs that the task needs.
+        """
+
+    @abstractmethod
+    def read(self, outputs: list[NDArray[Any]]) -> Tensor:
+        """Turn the chosen outputs for one image into its rows (n, K), float32.
+
+        Args:
+            outputs: in the order of `choose_outputs`.
+
+        Raises:
+            ModelError: type or shape do not fit the task.
+        """
+
+    def reading(self) -> Mapping[str, Any]:
+        """Plain values, beside the preprocessing, that determine what `read` makes of outputs."""
+        return {}
+
+    # Judgement
+
+    @property
+    @abstractmethod
+    def given_threshold(self) -> float | None:
+        """The production threshold of the gate file, if there is one."""
+
+    @abstractmethod
+    def choose_threshold(self, fp32: Outputs, selection: Part[Truth]) -> tuple[float, str]:
+        """Choose the threshold on FP32, and say in words by what rule.
+
+        Raises:
+            DataError: the selection split is too small for any.
+        """
+
+    def policy(self) -> Mapping[str, Any]:
+        """Plain values that determine the threshold, for the golden."""
+        return {"given threshold": self.given_threshold}
+
+    @abstractmethod
+    def baseline(self, part: Part[Truth], fp32: Outputs, threshold: float) -> Comparison:
+        """Hold FP32 against itself."""
+
+    @abstractmethod
+    def compare(self, baseline: Comparison, variant: Outputs) -> Comparison:
+        """Hold a variant against FP32."""
+
+    @abstractmethod
+    def judge_finite(self, comparison: Comparison) -> GateResult:
+        """No NaN or Inf in any output, and outputs that still depend on the image."""
+
+    @abstractmethod
+    def judge_accuracy(self, comparison: Comparison) -> list[GateResult]:
+        """Absolute limits: one result for each of the task's `accuracy` gates, in order."""
+
+    @abstractmethod
+    def judge_degradation(self, comparison: Comparison, *, fp16: bool = False) -> GateResult:
+        """Paired increase of errors over FP32, and drift of the outputs."""
+
+    @abstractmethod
+    def rates(self, baseline: Comparison) -> Mapping[str, Rate]:
+        """Error rates of FP32, for the golden: what it must reproduce."""
+
+    def golden_figures(self, baseline: Comparison) -> Mapping[str, float]:
+        """What FP32 must reproduce besides its error rates."""
+        return {}
+
+    @abstractmethod
+    def harm(self, fp32: Outputs, variant: Outputs) -> float:
+        """How far a variant is from FP32 on a few images; 0.0 if it is the same."""
+
+    def figures(self, comparison: Comparison) -> dict[str, float]:
+        """Further figures of a variant, for reports."""
+        return {}
+
+    def shown(self, comparison: Comparison) -> dict[str, str]:
+        """Further columns of the table: header and cell."""
+        return {}
+
+
+def only_output(
+    names: tuple[str, ...], asked: str | None, what: str, attribute: str, where: Path
+) -> str:
+    """Decide which output is `what`: the one asked for, or the only one.
+
+    Raises:
+        ModelError: there is no such output, or there are several and none was asked for.
+    """
+    if asked is not None:
+        if asked not in names:
+            raise ModelError(
+                where, f"has no output {asked!r}", f"its outputs are {', '.join(names)}"
+            )
+        return asked
+    if len(names) != 1:
+        raise ModelError(
+            where,
+            f"has {len(names)} outputs ({', '.join(names)})",
+            f"name the {what} in {attribute}",
+        )
+    return names[0]

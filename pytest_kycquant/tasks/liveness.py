@@ -1,0 +1,208 @@
+"""Liveness detection: its data, its scores and how they are judged."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..data.crops import crop_faces, load_boxes
+from ..data.images import ImageSet
+from ..data.leakage import check_disjoint, check_disjoint_subjects
+from ..data.liveness import (
+    LIVE,
+    LivenessSet,
+    check_same_species,
+    split_captures,
+)
+from ..data.liveness_files import load_liveness
+from ..errors import ModelError
+from ..limits import Limits, LivenessLimits
+from ..spec import KycModel, LivenessDetection
+from ..statistics import Rate
+from ..verdicts import GateResult
+from . import liveness_gates
+from .base import Part, Resolve, Task, TaskData, only_output
+from .liveness_gates import LivenessComparison
+from .liveness_scores import Decisions, Scores, check_scale, live_scores, select_threshold
+from .outputs import Outputs, Tensor
+
+
+class LivenessTask(Task[LivenessSet, LivenessComparison]):
+    """Presentation attack detection by the probability of a live face."""
+
+    def __init__(self, model: KycModel, limits: Limits, resolve: Resolve) -> None:
+        super().__init__(model, limits, resolve)
+        self.spec = cast("LivenessDetection", model.task)
+        self.limits = cast("LivenessLimits", limits)
+
+    @property
+    def selection_apcer(self) -> float:
+        """APCER at which the threshold is chosen; its default leaves quantization some room."""
+        return self.spec.selection_apcer or self.limits.apcer / 2
+
+    def load(self) -> TaskData[LivenessSet]:
+        """Read captures, split them, and crop them if there are boxes."""
+        spec = self.spec
+        captures = load_liveness(self.resolve(spec.data, "LivenessDetection.data"))
+        selection: LivenessSet | None = None
+        evaluation = captures
+        if isinstance(spec.selection, float):
+            evaluation, selection = split_captures(captures, spec.selection)
+        elif spec.selection is not None:
+            path = self.resolve(spec.selection, "LivenessDetection.selection")
+            selection = load_liveness(path)
+        others = [(evaluation.images, "evaluation")]
+        if selection is not None:
+            check_same_species(evaluation, selection)
+            check_disjoint_subjects(evaluation, "evaluation", selection, "selection")
+            check_disjoint(evaluation.images, "evaluation", selection.images, "selection")
+            others.append((selection.images, "selection"))
+        calibration = self.load_calibration(*others)
+        if spec.boxes is not None and spec.crop_scale is not None:
+            boxes = load_boxes(self.resolve(spec.boxes, "LivenessDetection.boxes"))
+
+            def cropped(images: ImageSet) -> ImageSet:
+                return crop_faces(images, boxes, cast("float", spec.crop_scale))
+
+            evaluation = replace(evaluation, images=cropped(evaluation.images))
+            if selection is not None:
+                selection = replace(selection, images=cropped(selection.images))
+            calibration = cropped(calibration) if calibration is not None else None
+        note = ""
+        if not evaluation.knows_subjects:
+            note = (
+                "the data does not say who is captured, so each capture counts as another person: "
+                "with several captures a person, the intervals are too narrow"
+            )
+        return TaskData(
+            _part(evaluation),
+            _part(selection) if selection is not None else None,
+            calibration,
+            {
+                "evaluation": evaluation.digest,
+                "selection": selection.digest if selection is not None else None,
+            },
+            note,
+        )
+
+    def choose_outputs(self, names: tuple[str, ...], where: Path) -> tuple[str, ...]:
+        """The scores."""
+        asked = "LivenessDetection(output=...)"
+        return (only_output(names, self.spec.output, "scores", asked, where),)
+
+    def read(self, outputs: list[NDArray[Any]]) -> Tensor:
+        """One row: a value for each class."""
+        return as_row(outputs[0])[np.newaxis]
+
+    @property
+    def given_threshold(self) -> float | None:
+        """The production threshold, a probability."""
+        return self.spec.threshold
+
+    def policy(self) -> dict[str, Any]:
+        """How scores are read, and the given threshold or the APCER for which it is chosen."""
+        chosen = self.selection_apcer if self.given_threshold is None else None
+        return {
+            "given threshold": self.given_threshold,
+            "selection APCER": chosen,
+            "scores": self.spec.scores,
+            "live class": self.spec.live_class,
+        }
+
+    def choose_threshold(self, fp32: Outputs, selection: Part[LivenessSet]) -> tuple[float, str]:
+        """The smallest from 1/2 on whose bound of APCER is below `selection_apcer`, everywhere."""
+        self._check_scale(fp32)
+        source = (
+            f"smallest from 1/2 on whose 95 % upper bound of APCER is below "
+            f"{self.selection_apcer:.4%} for every species, on {selection.size} of the selection "
+            "split"
+        )
+        scores = self._scores(fp32)
+        return select_threshold(scores, selection.truth, self.selection_apcer), source
+
+    def baseline(
+        self, part: Part[LivenessSet], fp32: Outputs, threshold: float
+    ) -> LivenessComparison:
+        """FP32 on both sides."""
+        self._check_scale(fp32)
+        decisions = Decisions(self._scores(fp32), part.truth, threshold)
+        return LivenessComparison(decisions, decisions, fp32.finite, fp32.broken_edges)
+
+    def compare(self, baseline: LivenessComparison, variant: Outputs) -> LivenessComparison:
+        """The variant's scores beside those of FP32."""
+        decisions = replace(baseline.fp32, scores=self._scores(variant))
+        return LivenessComparison(baseline.fp32, decisions, variant.finite, variant.broken_edges)
+
+    def judge_finite(self, comparison: LivenessComparison) -> GateResult:
+        """No NaN or Inf, and scores that still depend on the image."""
+        return liveness_gates.judge_finite(comparison)
+
+    def judge_accuracy(self, comparison: LivenessComparison) -> list[GateResult]:
+        """APCER and BPCER."""
+        return [
+            liveness_gates.judge_apcer(comparison, self.limits),
+            liveness_gates.judge_bpcer(comparison, self.limits),
+        ]
+
+    def judge_degradation(
+        self, comparison: LivenessComparison, *, fp16: bool = False
+    ) -> GateResult:
+        """Paired increase of APCER and BPCER, flipped decisions and drift of scores."""
+        return liveness_gates.judge_degradation(comparison, self.limits, fp16=fp16)
+
+    def rates(self, baseline: LivenessComparison) -> dict[str, Rate]:
+        """APCER of each species, and BPCER."""
+        found = baseline.fp32.species_rates
+        return {f"APCER {name}": rate for name, rate in found.items()} | {
+            "BPCER": baseline.fp32.rate(LIVE)
+        }
+
+    def harm(self, fp32: Outputs, variant: Outputs) -> float:
+        """Mean distance of the values, relative to their length: probabilities saturate."""
+        exact = fp32.values.astype(np.float64)
+        with np.errstate(invalid="ignore", over="ignore"):
+            distance = np.linalg.norm(variant.values - exact, axis=1)
+        # The opposite answer is twice its length away; nothing finite is no better.
+        length = np.linalg.norm(exact, axis=1)
+        distance = np.where(np.isfinite(distance), distance, 2 * length)
+        return float(distance.mean() / max(float(length.mean()), 1e-12))
+
+    def figures(self, comparison: LivenessComparison) -> dict[str, float]:
+        """Drift, ACER and BPCER at fixed APCER."""
+        return liveness_gates.figures(comparison)
+
+    def shown(self, comparison: LivenessComparison) -> dict[str, str]:
+        """Difference of scores to FP32, mean and largest."""
+        drift = comparison.drift
+        return {"score drift": f"{drift.mean():.4f} / {drift.max():.4f}"}
+
+    def _scores(self, outputs: Outputs) -> Scores:
+        probabilities = self.spec.scores == "probabilities"
+        return live_scores(outputs, self.spec.live_class, probabilities=probabilities)
+
+    def _check_scale(self, fp32: Outputs) -> None:
+        check_scale(fp32, probabilities=self.spec.scores == "probabilities")
+
+
+def as_row(value: NDArray[Any]) -> NDArray[np.float32]:
+    """Check that an output is one row of classes, (1, C) with trailing ones allowed; flatten it."""
+    wide = [size for size in value.shape if size != 1]
+    if value.dtype != np.float32 or len(wide) > 1 or value.size == 0:
+        raise ModelError(
+            "output",
+            f"{value.dtype} of shape {value.shape} is no row of classes of one image",
+            "a liveness model gives float32 of shape (1, C); name the right one in "
+            "LivenessDetection(output=...)",
+        )
+    return value.reshape(-1)
+
+
+def _part(captures: LivenessSet) -> Part[LivenessSet]:
+    count, species = len(captures.images), len(captures.species_names)
+    people = f" of {len(captures.subject_names):,} people" if captures.knows_subjects else ""
+    size = f"{count:,} captures{people} with {species} attack species"
+    return Part(captures.images, captures, captures.digest, size)

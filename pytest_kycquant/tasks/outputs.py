@@ -1,0 +1,120 @@
+"""What a model says about images: run once, kept in the cache, judged later."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import ModelError
+from ..runtime import ordered_map
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+Tensor = NDArray[np.float32]
+Read = Callable[[list[NDArray[Any]]], Tensor]
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What one model gave for a set of images, after the task has read it.
+
+    Args:
+        values: (R, K) float32, the rows of all images one after the other.
+        finite: (N,) bool, whether *all* outputs of each image were free of NaN and Inf.
+        broken_edges: names of the edge inputs that gave NaN or Inf.
+        rows: (N,) int64, how many rows belong to each image; by default one each.
+    """
+
+    values: Tensor
+    finite: NDArray[np.bool_]
+    broken_edges: tuple[str, ...] = ()
+    rows: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+
+    def __post_init__(self) -> None:
+        if not len(self.rows):
+            object.__setattr__(self, "rows", np.ones(len(self.finite), np.int64))
+        if len(self.rows) != len(self.finite) or int(self.rows.sum()) != len(self.values):
+            raise ValueError(
+                f"{len(self.values)} values in {self.rows.sum()} rows of {len(self.finite)} images"
+            )
+
+    def save(self, path: Path) -> None:
+        """Write without pickle."""
+        edges = np.asarray(self.broken_edges, dtype="U16")
+        arrays = {"values": self.values, "finite": self.finite, "rows": self.rows}
+        np.savez(path, broken_edges=edges, **arrays)  # type: ignore[arg-type]
+
+    @classmethod
+    def read(cls, path: Path) -> Outputs:
+        """Inverse of `save`."""
+        with np.load(path, allow_pickle=False) as stored:
+            edges = tuple(str(name) for name in stored["broken_edges"])
+            return cls(stored["values"], stored["finite"], edges, stored["rows"])
+
+
+def run_model(
+    session: InferenceSession,
+    tensors: Iterable[tuple[str, Tensor]],
+    edges: Iterable[tuple[str, Tensor]],
+    outputs: tuple[str, ...],
+    read: Read,
+    *,
+    threads: int,
+    on_image: Callable[[], None] = lambda: None,
+) -> Outputs:
+    """Run a model over images, one image a call.
+
+    One image a call is how a KYC pipeline runs it, and the only order-independent way: dynamic
+    quantization takes its ranges from the whole batch.
+
+    Args:
+        session: of the model; it has one input.
+        tensors: (name, input) of each image, decoded in the calling thread.
+        edges: (name, input) of inputs at the edge of what a camera gives.
+        outputs: names of the outputs that `read` wants, in its order.
+        read: turns those outputs into the rows (n, K) of the image.
+        threads: images in flight at the same time.
+        on_image: called after each image.
+
+    Raises:
+        ModelError: the outputs do not fit the task, or their width changes between images.
+    """
+    names = [o.name for o in session.get_outputs()]
+    (feed,) = (i.name for i in session.get_inputs())
+    chosen = [names.index(output) for output in outputs]
+
+    def one(tensor: Tensor) -> tuple[Tensor, bool]:
+        given = [np.asarray(value) for value in session.run(None, {feed: tensor})]
+        return read([given[i] for i in chosen]), all_finite(given)
+
+    # Decoding stays in this thread: Pillow's settings are global.
+    decoded = (tensor for _, tensor in tensors)
+    values, finite = [], []
+    for rows, ok in ordered_map(one, decoded, threads=threads):
+        on_image()
+        values.append(rows)
+        finite.append(ok)
+    if len({rows.shape[1:] for rows in values}) != 1:
+        raise ModelError(
+            f"output {', '.join(outputs)}", "differs in length between images", "fix the export"
+        )
+    broken = tuple(
+        name for name, tensor in edges if not all_finite(session.run(None, {feed: tensor}))
+    )
+    lengths = np.asarray([len(rows) for rows in values], np.int64)
+    return Outputs(np.concatenate(values), np.asarray(finite, np.bool_), broken, lengths)
+
+
+def all_finite(outputs: list[Any]) -> bool:
+    """Whether no floating point output holds NaN or Inf."""
+    return all(
+        bool(np.isfinite(value).all())
+        for value in map(np.asarray, outputs)
+        if np.issubdtype(value.dtype, np.floating)
+    )

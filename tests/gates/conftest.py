@@ -1,0 +1,25 @@
+"""The gates of this repository run on rendered images; a user's data simply lies in a folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from models.rendering.sets import ensure
+
+HERE = Path(__file__).parent
+FOREIGN = "default::pytest_kycquant.errors.KycquantWarning"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _images(pytestconfig: pytest.Config) -> None:
+    """Render the evaluation images into `data/` unless they are there."""
+    ensure(pytestconfig.rootpath / "data")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Warnings are errors in this repository's tests, but not a golden from another CPU."""
+    for item in items:
+        if item.path.is_relative_to(HERE):
+            item.add_marker(pytest.mark.filterwarnings(FOREIGN))

@@ -1,0 +1,60 @@
+"""What a gate file says about liveness is checked before anything is read."""
+
+import numpy as np
+import pytest
+
+from pytest_kycquant import KycModel, LivenessDetection, LivenessLimits, Preprocess
+from pytest_kycquant.errors import SpecError
+
+
+def test_defaults() -> None:
+    task = LivenessDetection("data")
+    assert (task.selection, task.threshold, task.live_class, task.scores) == (
+        0.5,
+        None,
+        1,
+        "logits",
+    )
+    assert LivenessDetection("data", threshold=0.5).selection is None
+    assert task.gates() == ("finite", "apcer", "bpcer", "degradation", "latency", "size")
+    assert KycModel("a.onnx", Preprocess(size=(80, 80)), task).name == "a"
+
+
+def test_numbers_become_plain() -> None:
+    task = LivenessDetection(
+        "data", threshold=np.float32(0.5), live_class=np.int64(2), boxes="b.csv", crop_scale=4
+    )
+    assert (task.threshold, task.live_class, task.crop_scale) == (0.5, 2, 4.0)
+    assert {type(value) for value in (task.threshold, task.crop_scale)} == {float}
+    assert type(task.live_class) is int
+
+
+@pytest.mark.parametrize(
+    ("options", "where", "problem"),
+    [
+        ({"selection": 1.5}, "selection", "1.5 is not a share"),
+        ({"selection_apcer": 2.5}, "selection_apcer", "2.5 is no rate"),
+        ({"selection_apcer": "low"}, "selection_apcer", "'low' is no number"),
+        ({"threshold": 0.0}, "threshold", "0.0 is none"),
+        ({"threshold": 50}, "threshold", "50.0 is none"),
+        ({"threshold": float("nan")}, "threshold", "nan is not finite"),
+        ({"scores": "softmax"}, "scores", "'softmax' is unknown"),
+        ({"live_class": -1}, "live_class", "-1 is no index"),
+        ({"live_class": 0.5}, "live_class", "0.5 is no whole number"),
+        ({"boxes": "b.csv"}, "crop_scale", "boxes and crop_scale need each other"),
+        ({"crop_scale": 2.7}, "crop_scale", "boxes and crop_scale need each other"),
+        ({"boxes": "b.csv", "crop_scale": 0.5}, "crop_scale", "0.5 cuts off the face"),
+    ],
+)
+def test_impossible_tasks(options: dict[str, object], where: str, problem: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        LivenessDetection("data", **options)  # type: ignore[arg-type]
+    assert caught.value.where == f"LivenessDetection.{where}"
+    assert caught.value.problem == problem
+
+
+@pytest.mark.parametrize("name", ["apcer", "bpcer", "apcer_degradation", "flips", "score_drift"])
+def test_impossible_limits(name: str) -> None:
+    with pytest.raises(SpecError, match=rf"LivenessLimits\.{name}: 5 is no rate"):
+        LivenessLimits(**{name: 5})
+    assert LivenessLimits.direction(name) == "below"
