@@ -52,7 +52,7 @@ def test_the_margin_makes_the_right_identity_harder():
     torch.manual_seed(0)
     loss = arcface.ArcMargin(5)
     embeddings, labels = torch.randn(8, arcface.EMBEDDING), torch.arange(8) % 5
-    plain, harder = (float(loss(embeddings, labels, margin)) for margin in (0.0, 0.4))
+    plain, harder = (float(loss(embeddings, labels, margin).detach()) for margin in (0.0, 0.4))
     assert harder > plain
 
 
@@ -63,7 +63,7 @@ def test_the_margin_is_cos_of_the_enlarged_angle():
     with torch.no_grad():
         loss.centres.zero_()
         loss.centres[0, 0] = loss.centres[1, 1] = 1.0
-    angle, margin = 0.7, 0.4
+    angle, margin = 1.3, 0.4
     embedding = torch.zeros(1, arcface.EMBEDDING)
     embedding[0, 0], embedding[0, 2] = np.cos(angle), np.sin(angle)
     found = float(loss(embedding, torch.tensor([0]), margin).detach())

@@ -17,7 +17,7 @@ def pool(tmp_path_factory):
 def test_trains_and_exports(pool, tmp_path, monkeypatch):
     monkeypatch.setattr(yolov8, "SIZE", 64)
     monkeypatch.setattr(yolov8, "SMALL", 64)
-    network = yolov8.train(pool, 3, checkpoint=tmp_path / "state.pt", batch=4)
+    network = yolov8.train(pool, 2, checkpoint=tmp_path / "state.pt", batch=2)
     assert all(torch.isfinite(p).all() for p in network.parameters())
     path = tmp_path / "detector.onnx"
     detector = yolov8.Detector(network.to(memory_format=torch.contiguous_format))

@@ -34,7 +34,7 @@ __all__ = [
 
 CROP = (112, 112)
 CROP_FACE = 0.85  # face height in an aligned crop; eyes and mouth are 35 pixels apart
-DIFFICULTY = 0.5  # of calibration, selection and evaluation pictures
+DIFFICULTY = 0.65  # of calibration, selection and evaluation pictures: worse than usual selfies
 
 CALIBRATION_IMAGES = 256
 SELECTION_IDENTITIES = 300
