@@ -28,7 +28,7 @@ SUBSAMPLING = 2  # of JPEG chroma, 4:2:0; given explicitly, since defaults chang
 
 def soft(distance: Floats, width: float) -> Floats:
     """Turn a signed distance (positive inside) into coverage 0..1, over an edge of `width`."""
-    return np.clip(0.5 + distance / width, 0.0, 1.0)
+    return np.minimum(np.maximum(0.5 + distance / width, 0.0), 1.0)
 
 
 def bump(x: Floats, y: Floats, sx: float, sy: float) -> Floats:
@@ -77,9 +77,10 @@ def paint(image: Floats, colour: Floats | Colour, mask: Floats) -> None:
 
 def extent(mask: NDArray[np.bool_]) -> tuple[slice, slice] | None:
     """The smallest window of (H, W) that holds all that is true; None if nothing is."""
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    (rows,) = mask.any(axis=1).nonzero()
     if not len(rows):
         return None
+    (columns,) = mask[rows[0] : rows[-1] + 1].any(axis=0).nonzero()
     return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
 
 

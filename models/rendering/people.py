@@ -7,6 +7,7 @@ and (0, 0) is the middle of the face.
 from __future__ import annotations
 
 from dataclasses import astuple, dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -213,6 +214,7 @@ class _Draw:
         return mix(colours[index], colours[index + 1], position - index)
 
 
+@lru_cache(maxsize=16)  # people are pictured several times in a row
 def person(seed: int) -> Person:
     """Draw the person with this seed.
 
