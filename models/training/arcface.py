@@ -24,7 +24,7 @@ from torch.nn import functional
 from models.rendering import faces, splits
 
 from .export import export
-from .layers import PReLU
+from .layers import Bottleneck, convolution
 from .pool import face_pool
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -49,41 +49,6 @@ EMBEDDING = 128
 _STEM = 32
 _BOTTLENECKS = ((2, 32, 5, 2), (4, 64, 1, 2), (2, 64, 6, 1), (4, 64, 1, 2), (2, 64, 2, 1))
 _LAST = 256
-
-
-def convolution(
-    inputs: int,
-    outputs: int,
-    kernel: int,
-    *,
-    stride: int = 1,
-    groups: int = 1,
-    padding: int = 0,
-    linear: bool = False,
-) -> nn.Sequential:
-    """Make a convolution with batch normalization and, unless it is `linear`, PReLU."""
-    layers: list[nn.Module] = [
-        nn.Conv2d(inputs, outputs, kernel, stride, padding, groups=groups, bias=False),
-        nn.BatchNorm2d(outputs),
-    ]
-    return nn.Sequential(*layers, *([] if linear else [PReLU(outputs)]))
-
-
-class Bottleneck(nn.Module):
-    """Expand with 1x1, filter each channel with 3x3, project with 1x1; the input may be added."""
-
-    def __init__(self, inputs: int, expanded: int, outputs: int, stride: int) -> None:
-        super().__init__()
-        self.residual = stride == 1 and inputs == outputs
-        self.body = nn.Sequential(
-            convolution(inputs, expanded, 1),
-            convolution(expanded, expanded, 3, stride=stride, groups=expanded, padding=1),
-            convolution(expanded, outputs, 1, linear=True),
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (N, inputs, H, W) to (N, outputs, H / stride, W / stride)."""
-        return x + self.body(x) if self.residual else self.body(x)
 
 
 class MobileFaceNet(nn.Module):

@@ -22,6 +22,41 @@ class PReLU(nn.PReLU):
         return _PiecewiseLinear.apply(x, slopes)
 
 
+def convolution(
+    inputs: int,
+    outputs: int,
+    kernel: int,
+    *,
+    stride: int = 1,
+    groups: int = 1,
+    padding: int = 0,
+    linear: bool = False,
+) -> nn.Sequential:
+    """Make a convolution with batch normalization and, unless it is `linear`, PReLU."""
+    layers: list[nn.Module] = [
+        nn.Conv2d(inputs, outputs, kernel, stride, padding, groups=groups, bias=False),
+        nn.BatchNorm2d(outputs),
+    ]
+    return nn.Sequential(*layers, *([] if linear else [PReLU(outputs)]))
+
+
+class Bottleneck(nn.Module):
+    """Expand with 1x1, filter each channel with 3x3, project with 1x1; the input may be added."""
+
+    def __init__(self, inputs: int, expanded: int, outputs: int, stride: int = 1) -> None:
+        super().__init__()
+        self.residual = stride == 1 and inputs == outputs
+        self.body = nn.Sequential(
+            convolution(inputs, expanded, 1),
+            convolution(expanded, expanded, 3, stride=stride, groups=expanded, padding=1),
+            convolution(expanded, outputs, 1, linear=True),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, inputs, H, W) to (N, outputs, H / stride, W / stride)."""
+        return x + self.body(x) if self.residual else self.body(x)
+
+
 class _PiecewiseLinear(torch.autograd.Function):
     """Few passes over memory, and one tensor kept for the backward pass: both bound the speed."""
 

@@ -27,7 +27,7 @@ from torch.nn import functional
 from models.rendering import liveness, splits
 
 from .export import export
-from .layers import PReLU
+from .layers import Bottleneck, convolution
 from .liveness_figures import report
 
 ROOT = Path(__file__).parents[2]
@@ -52,41 +52,6 @@ _DOWN_3, _BLOCKS_3 = 308, (26, 26)
 _LAST = 512
 
 
-def convolution(
-    inputs: int,
-    outputs: int,
-    kernel: int,
-    *,
-    stride: int = 1,
-    groups: int = 1,
-    padding: int = 0,
-    linear: bool = False,
-) -> nn.Sequential:
-    """Make a convolution with batch normalization and, unless it is `linear`, PReLU."""
-    layers: list[nn.Module] = [
-        nn.Conv2d(inputs, outputs, kernel, stride, padding, groups=groups, bias=False),
-        nn.BatchNorm2d(outputs),
-    ]
-    return nn.Sequential(*layers, *([] if linear else [PReLU(outputs)]))
-
-
-class DepthWise(nn.Module):
-    """Expand with 1x1, filter each channel with 3x3, project with 1x1; the input may be added."""
-
-    def __init__(self, inputs: int, expanded: int, outputs: int, stride: int = 1) -> None:
-        super().__init__()
-        self.residual = stride == 1 and inputs == outputs
-        self.body = nn.Sequential(
-            convolution(inputs, expanded, 1),
-            convolution(expanded, expanded, 3, stride=stride, groups=expanded, padding=1),
-            convolution(expanded, outputs, 1, linear=True),
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (N, inputs, H, W) to (N, outputs, H / stride, W / stride)."""
-        return x + self.body(x) if self.residual else self.body(x)
-
-
 class MiniFASNetV2(nn.Module):
     """(N, 3, 80, 80) images, BGR, 0 to 255, to (N, 3) logits; class 1 is a live face.
 
@@ -99,12 +64,12 @@ class MiniFASNetV2(nn.Module):
         self.features = nn.Sequential(
             convolution(3, _STEM, 3, stride=2, padding=1),
             convolution(_STEM, _STEM, 3, groups=_STEM, padding=1),
-            DepthWise(_STEM, _DOWN_1, 64, stride=2),
-            *(DepthWise(64, width, 64) for width in _BLOCKS_1),
-            DepthWise(64, _DOWN_2, 128, stride=2),
-            *(DepthWise(128, width, 128) for width in _BLOCKS_2),
-            DepthWise(128, _DOWN_3, 128, stride=2),
-            *(DepthWise(128, width, 128) for width in _BLOCKS_3),
+            Bottleneck(_STEM, _DOWN_1, 64, stride=2),
+            *(Bottleneck(64, width, 64) for width in _BLOCKS_1),
+            Bottleneck(64, _DOWN_2, 128, stride=2),
+            *(Bottleneck(128, width, 128) for width in _BLOCKS_2),
+            Bottleneck(128, _DOWN_3, 128, stride=2),
+            *(Bottleneck(128, width, 128) for width in _BLOCKS_3),
             convolution(128, _LAST, 1),
         )
         self.head = nn.Sequential(
