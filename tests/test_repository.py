@@ -19,11 +19,10 @@ from pytest_kycquant.gates import GateSpec
 ROOT = Path(__file__).parents[1]
 
 
-def test_ci_runs_the_test_command_of_the_readme() -> None:
+def test_ci_runs_the_commands_of_the_readme() -> None:
     lines = re.findall(r"^python3 -m venv .*$", (ROOT / "README.md").read_text(), re.MULTILINE)
-    gates, tests = (line.split("#")[0].rstrip() for line in lines)
-    assert gates.endswith("tox run -e gates")
-    commands = [tests]
+    commands = [line.split("#")[0].rstrip() for line in lines]
+    assert len(commands) == 2
     script = (ROOT / ".ci" / "run").read_text().splitlines()
     assert all(command in script for command in commands)
 
