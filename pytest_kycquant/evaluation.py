@@ -38,15 +38,15 @@ class Bench(ModelBench):
     ) -> None:
         super().__init__(workbench, model, gate_file, limits)
         self._records: dict[Recipe, VariantRecord] = {}
-        self._baseline: tuple[float, Any] | None = None
+        self._baselines: dict[tuple[str, float], Any] = {}
 
-    def baseline(self, threshold: float) -> Any:
-        """FP32 on the evaluation images; the same object for the same threshold."""
-        if self._baseline is None or self._baseline[0] != threshold:
-            part = self.data.evaluation
-            found = self.outputs(self.fp32, part.images, "evaluation")
-            self._baseline = threshold, self.task.baseline(part, found, threshold)
-        return self._baseline[1]
+    def baseline(self, threshold: float, role: str = "evaluation") -> Any:
+        """FP32 on the images of a role; the same object for the same threshold."""
+        if (role, threshold) not in self._baselines:
+            part = self._selection() if role == "selection" else self.data.evaluation
+            found = self.outputs(self.fp32, part.images, role)
+            self._baselines[role, threshold] = self.task.baseline(part, found, threshold)
+        return self._baselines[role, threshold]
 
     @property
     def golden_path(self) -> Path:
@@ -149,10 +149,8 @@ class Bench(ModelBench):
         if size.verdict is not Verdict.PASS:
             return size.worst_check().describe()
         task = self.task
-        fp32 = self.outputs(self.fp32, selection.images, "selection")
         found = self.outputs(variant, selection.images, "selection")
-        baseline = task.baseline(selection, fp32, self.golden.threshold)
-        comparison = task.compare(baseline, found)
+        comparison = task.compare(self.baseline(self.golden.threshold, "selection"), found)
         for gate in (task.judge_finite(comparison), task.judge_degradation(comparison)):
             for check in gate.checks:
                 if not _promising(check):

@@ -16,14 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import DataError
-from .statistics import Counts, Rate, rate, small_sample_floor
+from .statistics import RULE_OF_30, Counts, Rate, rate, small_sample_floor
 
 if TYPE_CHECKING:
     from .data.pairs import Comparisons
 
 _ROWS = 256  # of the score matrix at a time
 _LISTED = 65_536  # listed pairs at a time
-RULE_OF_30 = 30  # errors needed for a trustworthy design effect (Doddington)
 
 Floats = NDArray[np.float32]
 Ids = NDArray[np.int64]

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 CONFIDENCE = 0.95
 MIN_SUBJECTS = 20
+RULE_OF_30 = 30  # errors needed for a trustworthy design effect (Doddington)
 _FEW_ERRORS = 10
 _MOST_TRIALS = 10**10
 

@@ -188,7 +188,7 @@ def test_map_near_its_limit_is_undecided() -> None:
 def test_newly_missed_objects_fail() -> None:
     truth = objects()
     result = judge_degradation(comparison(lost(found(truth), 0.05), truth), LIMITS)
-    check = named(result, "increase of misses over FP32, kind0")
+    check = named(result, "increase of misses of kind0 over FP32")
     assert check.verdict is Verdict.FAIL
     assert "objects newly missed, 0 newly found" in check.detail
 

@@ -192,44 +192,6 @@ def sample(image: Floats, x: Floats, y: Floats) -> Floats:
     return upper * (1.0 - fy) + lower * fy
 
 
-def homography(source: Floats, target: Floats) -> Floats:
-    """(3, 3) projective map that takes 4 `source` points to 4 `target` points, each (4, 2)."""
-    rows: list[list[float]] = []
-    for (x, y), (u, v) in zip(source.tolist(), target.tolist(), strict=True):
-        rows.append([x, y, 1.0, 0.0, 0.0, 0.0, -u * x, -u * y])
-        rows.append([0.0, 0.0, 0.0, x, y, 1.0, -v * x, -v * y])
-    solved = np.linalg.solve(np.array(rows), np.asarray(target, np.float64).reshape(8))
-    return np.append(solved, 1.0).reshape(3, 3)
-
-
-def paste_warped(canvas: Floats, image: Floats, quad: Floats) -> Floats:
-    """Draw `image` into the quadrilateral `quad` of `canvas`, in place.
-
-    Args:
-        canvas: (H, W, 3), changed in place.
-        image: (h, w, 3).
-        quad: (4, 2) corners x, y on the canvas: top left, top right, bottom right, bottom left.
-
-    Returns:
-        (H, W) coverage 0..1.
-    """
-    height, width = image.shape[:2]
-    corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float64)
-    inverse = homography(np.asarray(quad, np.float64), corners)
-    y, x = np.mgrid[: canvas.shape[0], : canvas.shape[1]] + 0.5
-    w = inverse[2, 0] * x + inverse[2, 1] * y + inverse[2, 2]
-    w = np.where(np.abs(w) < 1e-9, 1e-9, w)
-    u = (inverse[0, 0] * x + inverse[0, 1] * y + inverse[0, 2]) / w
-    v = (inverse[1, 0] * x + inverse[1, 1] * y + inverse[1, 2]) / w
-    scale = width / max(float(np.hypot(*(np.asarray(quad)[1] - np.asarray(quad)[0]))), 1e-9)
-    inside = np.minimum(np.minimum(u, width - u), np.minimum(v, height - v))
-    coverage = np.where(w > 0.0, soft(inside, max(scale, 1e-9)), 0.0)
-    window = extent(coverage > 0.0)
-    if window is not None:
-        paint(canvas[window], sample(image, u[window] - 0.5, v[window] - 0.5), coverage[window])
-    return coverage
-
-
 # -- to and from uint8 ---------------------------------------------------------------------------
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from ..errors import DataError
 from .box_labels import Box, BoxLabels, read_coco, read_csv, read_yolo
 from .copies import equal_images, equations
+from .faces import chosen_names
 from .files import find_images, listed, load_npz
 from .images import ImageSet
 
@@ -146,15 +147,14 @@ def split_scenes(scenes: DetectionSet, share: float) -> tuple[DetectionSet, Dete
         DataError: one side would be empty or lack a class.
     """
     names = scenes.images.names
-    order = sorted(range(len(names)), key=lambda i: hashlib.sha256(names[i].encode()).digest())
-    count = math.floor(share * len(names) + 0.5)
-    if not 0 < count < len(names):
+    chosen = chosen_names(names, share)
+    if not 0 < len(chosen) < len(names):
         raise DataError(
             scenes.images.origin,
             f"{len(names)} images cannot be split with a share of {share:g} for selection",
             "add images, change the share, or give other images for selection",
         )
-    selected = np.isin(np.arange(len(names)), order[:count])
+    selected = np.isin(np.arange(len(names)), chosen)
     return scenes.subset(~selected), scenes.subset(selected)
 
 

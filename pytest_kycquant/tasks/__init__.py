@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ..errors import SpecError
 from ..spec import FaceVerification, KycModel, LivenessDetection, ObjectDetection
 
 if TYPE_CHECKING:
@@ -18,6 +19,9 @@ def task_of(model: KycModel, limits: Limits, resolve: Resolve) -> Task[Any, Any]
         model: what the gate file says.
         limits: of the gates.
         resolve: turns a path of the gate file (and the attribute that names it) into a real one.
+
+    Raises:
+        SpecError: the task is of a class of the user's own.
     """
     if isinstance(model.task, FaceVerification):
         from .face import FaceTask
@@ -31,4 +35,8 @@ def task_of(model: KycModel, limits: Limits, resolve: Resolve) -> Task[Any, Any]
         from .liveness import LivenessTask
 
         return LivenessTask(model, limits, resolve)
-    raise NotImplementedError(f"no task judges {model.task!r}")
+    raise SpecError(
+        "KycModel.task",
+        f"nothing judges {type(model.task).__name__}",
+        "give FaceVerification(...), LivenessDetection(...) or ObjectDetection(...)",
+    )

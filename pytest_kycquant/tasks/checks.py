@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,11 +13,13 @@ from ..statistics import (
     MIN_SUBJECTS,
     Difference,
     Rate,
+    judge_bounds,
     lower_rank,
+    noninferiority,
     trials_to_decide,
     upper_rank,
 )
-from ..verdicts import Check
+from ..verdicts import Check, GateResult
 
 
 def at_least(lower: float, upper: float, limit: float) -> Verdict:
@@ -37,6 +39,89 @@ def count(name: str, offenders: Sequence[str]) -> Check:
         limit=1.0,
         unit="count",
         detail=shown,
+    )
+
+
+def finite_gate(
+    broken: Sequence[str],
+    broken_edges: Sequence[str],
+    kept: float,
+    least: float,
+    *,
+    what: str,
+    detail: str,
+    collapsed: str,
+) -> GateResult:
+    """The gate "finite": no NaN or Inf in any output, and outputs that still vary.
+
+    Args:
+        broken: names of the images with NaN or Inf in an output.
+        broken_edges: names of the edge inputs with such.
+        kept: how much of FP32's variety is left; less than `least` is a collapse.
+        least: what must be left.
+        what: this variety, such as "spread of scores".
+        detail: the figures behind it, or "".
+        collapsed: what a collapse means.
+    """
+    verdict = at_least(kept, kept, least)
+    if verdict is not Verdict.PASS:
+        detail = f"{detail}; {collapsed}" if detail else collapsed
+    variety = Check(
+        f"{what}, relative to FP32",
+        verdict,
+        kept,
+        limit=least,
+        direction="at least",
+        unit="ratio",
+        detail=detail,
+    )
+    return GateResult(
+        "finite",
+        (
+            count("images with NaN or Inf", broken),
+            count("edge inputs with NaN or Inf", broken_edges),
+            variety,
+        ),
+        "Look at the listed inputs; keep the operators that overflow in FP32.",
+    )
+
+
+def increase_check(
+    what: str,
+    worse: Rate,
+    better: Rate,
+    limit: float,
+    *,
+    direction: str,
+    detail: str,
+    lacking: Callable[[Difference, float], str],
+) -> Check:
+    """A paired increase of errors over FP32, held against its budget.
+
+    Args:
+        what: rises, such as "FAR".
+        worse: rate of the trials that are wrong with the variant only.
+        better: rate of those that are wrong with FP32 only.
+        limit: of the increase.
+        direction: of the limit, as declared.
+        detail: both counts, in words.
+        lacking: says what an undecided difference lacks; see `wanting`.
+    """
+    found = noninferiority(worse, better)
+    verdict = judge_bounds(found.lower, found.upper, limit)
+    if not found.supported:  # too few subjects, or nobody knows which
+        verdict = Verdict.INCONCLUSIVE
+    if verdict is Verdict.INCONCLUSIVE:
+        detail = f"{detail}; {lacking(found, limit)}"
+    return Check(
+        f"increase of {what} over FP32",
+        verdict,
+        found.value,
+        found.lower,
+        found.upper,
+        limit,
+        direction,
+        detail=detail,
     )
 
 

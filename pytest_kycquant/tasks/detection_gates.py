@@ -17,10 +17,9 @@ from ..statistics import (
     Rate,
     jackknife_bounds,
     judge_bounds,
-    noninferiority,
 )
 from ..verdicts import Check, GateResult
-from .checks import at_least, count, low_quantile, wanting
+from .checks import at_least, finite_gate, increase_check, low_quantile, wanting
 from .detection_agreement import Agreement, agreement
 from .detection_scores import Matching, Objects, Predictions
 
@@ -102,25 +101,14 @@ def judge_finite(comparison: DetectionComparison) -> GateResult:
     values are left of them, which no error of the whole output shows.
     """
     mine, theirs = comparison.variant, comparison.fp32
-    kept = mine.levels / theirs.levels if theirs.levels else 0.0
-    detail = f"{mine.levels:,} distinct scores (in 8 bits), FP32 has {theirs.levels:,}"
-    if kept < _COLLAPSE:
-        detail += "; keep what follows the head in FP32"
-    checks = (
-        count("images with NaN or Inf", mine.broken),
-        count("edge inputs with NaN or Inf", mine.broken_edges),
-        Check(
-            "distinct scores, relative to FP32",
-            at_least(kept, kept, _COLLAPSE),
-            kept,
-            limit=_COLLAPSE,
-            direction="at least",
-            unit="ratio",
-            detail=detail,
-        ),
-    )
-    return GateResult(
-        "finite", checks, "Look at the listed inputs; keep the operators that overflow in FP32."
+    return finite_gate(
+        mine.broken,
+        mine.broken_edges,
+        mine.levels / theirs.levels if theirs.levels else 0.0,
+        _COLLAPSE,
+        what="distinct scores",
+        detail=f"{mine.levels:,} distinct scores (in 8 bits), FP32 has {theirs.levels:,}",
+        collapsed="keep what follows the head in FP32",
     )
 
 
@@ -274,22 +262,14 @@ def _more_misses(comparison: DetectionComparison, which: int, limits: DetectionL
     missed, missed_fp32 = mine.missed(confidence, which), theirs.missed(confidence, which)
     worse = mine.miss_rate(confidence, which, only=missed & ~missed_fp32)
     better = theirs.miss_rate(confidence, which, only=missed_fp32 & ~missed)
-    found = noninferiority(worse, better)
-    verdict = judge_bounds(found.lower, found.upper, limits.recall_degradation)
-    if not found.supported:
-        verdict = Verdict.INCONCLUSIVE
-    detail = f"{worse.errors:,} objects newly missed, {better.errors:,} newly found"
-    if verdict is Verdict.INCONCLUSIVE:
-        detail = f"{detail}; {_wanting(found, limits.recall_degradation)}"
-    return Check(
-        f"increase of misses over FP32, {comparison.class_names[which]}",
-        verdict,
-        found.value,
-        found.lower,
-        found.upper,
+    return increase_check(
+        f"misses of {comparison.class_names[which]}",
+        worse,
+        better,
         limits.recall_degradation,
-        DetectionLimits.direction("recall_degradation"),
-        detail=detail,
+        direction=DetectionLimits.direction("recall_degradation"),
+        detail=f"{worse.errors:,} objects newly missed, {better.errors:,} newly found",
+        lacking=_wanting,
     )
 
 

@@ -16,8 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
-from ..scoring import RULE_OF_30
-from ..statistics import Counts, Rate, rate, small_sample_floor
+from ..statistics import RULE_OF_30, Counts, Rate, rate, small_sample_floor
 from .detection_decode import FLOOR, overlaps
 
 if TYPE_CHECKING:

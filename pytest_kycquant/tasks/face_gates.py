@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from ..data.pairs import Comparisons
 from ..limits import FaceLimits
 from ..scoring import (
-    RULE_OF_30,
     Extremes,
     PairErrors,
     error_rate,
@@ -21,15 +20,14 @@ from ..scoring import (
 )
 from ..spec import Verdict
 from ..statistics import (
+    RULE_OF_30,
     Difference,
     Rate,
     judge,
-    judge_bounds,
     mean_lower_bound,
-    noninferiority,
 )
 from ..verdicts import Check, GateResult
-from .checks import at_least, count, low_quantile, wanting
+from .checks import at_least, finite_gate, increase_check, low_quantile, wanting
 from .outputs import Outputs
 
 _COLLAPSE = (
@@ -130,21 +128,14 @@ def judge_finite(comparison: FaceComparison) -> GateResult:
     names = comparison.baseline.names
     bad = [name for name, ok in zip(names, comparison.variant.finite, strict=True) if not ok]
     spread = _spread(comparison.cell.probe) / max(_spread(comparison.baseline.cell.probe), 1e-12)
-    checks = (
-        count("images with NaN or Inf", bad),
-        count("edge inputs with NaN or Inf", comparison.variant.broken_edges),
-        Check(
-            "spread of embeddings, relative to FP32",
-            at_least(spread, spread, _COLLAPSE),
-            spread,
-            limit=_COLLAPSE,
-            direction="at least",
-            unit="ratio",
-            detail="" if spread >= _COLLAPSE else "outputs hardly depend on the image any more",
-        ),
-    )
-    return GateResult(
-        "finite", checks, "Look at the listed inputs; keep the operators that overflow in FP32."
+    return finite_gate(
+        bad,
+        comparison.variant.broken_edges,
+        spread,
+        _COLLAPSE,
+        what="spread of embeddings",
+        detail="",
+        collapsed="outputs hardly depend on the image any more",
     )
 
 
@@ -258,23 +249,14 @@ def _paired(comparison: FaceComparison, limit: float, *, genuine: bool) -> Check
     wrong, wrong_fp32 = mine.wrong(genuine=genuine), theirs.wrong(genuine=genuine)
     worse = mine.rate(genuine=genuine, only=np.setdiff1d(wrong, wrong_fp32))
     better = theirs.rate(genuine=genuine, only=np.setdiff1d(wrong_fp32, wrong))
-    found = noninferiority(worse, better)
-    verdict = judge_bounds(found.lower, found.upper, limit)
-    if not found.supported:  # too few identities, or nobody knows which
-        verdict = Verdict.INCONCLUSIVE
-    name = "FRR" if genuine else "FAR"
-    detail = f"{worse.errors:,} comparisons newly wrong, {better.errors:,} newly right"
-    if verdict is Verdict.INCONCLUSIVE:
-        detail = f"{detail}; {_wanting(found, limit)}"
-    return Check(
-        f"increase of {name} over FP32",
-        verdict,
-        found.value,
-        found.lower,
-        found.upper,
+    return increase_check(
+        "FRR" if genuine else "FAR",
+        worse,
+        better,
         limit,
-        FaceLimits.direction("frr_degradation" if genuine else "far_degradation"),
-        detail=detail,
+        direction=FaceLimits.direction("frr_degradation" if genuine else "far_degradation"),
+        detail=f"{worse.errors:,} comparisons newly wrong, {better.errors:,} newly right",
+        lacking=_wanting,
     )
 
 

@@ -23,10 +23,9 @@ from ..statistics import (
     judge,
     judge_bounds,
     mean_lower_bound,
-    noninferiority,
 )
 from ..verdicts import Check, GateResult
-from .checks import at_least, count, wanting
+from .checks import finite_gate, increase_check, wanting
 from .liveness_scores import Decisions, bpcer_at_apcer, rate_of
 
 _COLLAPSE = 0.5  # a variant whose scores spread less than half as far hardly looks at the image
@@ -70,21 +69,14 @@ def judge_finite(comparison: LivenessComparison) -> GateResult:
     names = comparison.captures.images.names
     bad = [name for name, ok in zip(names, comparison.finite, strict=True) if not ok]
     spread = _spread(comparison.variant.scores) / max(_spread(comparison.fp32.scores), 1e-12)
-    checks = (
-        count("images with NaN or Inf", bad),
-        count("edge inputs with NaN or Inf", comparison.broken_edges),
-        Check(
-            "spread of scores, relative to FP32",
-            at_least(spread, spread, _COLLAPSE),
-            spread,
-            limit=_COLLAPSE,
-            direction="at least",
-            unit="ratio",
-            detail="" if spread >= _COLLAPSE else "scores hardly depend on the image any more",
-        ),
-    )
-    return GateResult(
-        "finite", checks, "Look at the listed inputs; keep the operators that overflow in FP32."
+    return finite_gate(
+        bad,
+        comparison.broken_edges,
+        spread,
+        _COLLAPSE,
+        what="spread of scores",
+        detail="",
+        collapsed="scores hardly depend on the image any more",
     )
 
 
@@ -218,22 +210,15 @@ def _paired(comparison: LivenessComparison, kind: int, name: str, limit: float) 
     mine, theirs = comparison.variant, comparison.fp32
     worse = mine.rate(kind, only=mine.wrong & ~theirs.wrong)
     better = theirs.rate(kind, only=theirs.wrong & ~mine.wrong)
-    found = noninferiority(worse, better)
-    verdict = judge_bounds(found.lower, found.upper, limit)
-    if not found.supported:
-        verdict = Verdict.INCONCLUSIVE
-    detail = f"{worse.errors:,} captures newly wrong, {better.errors:,} newly right"
-    if verdict is Verdict.INCONCLUSIVE:
-        detail = f"{detail}; {_wanting(found, limit, comparison.captures)}"
-    return Check(
-        f"increase of {name} over FP32",
-        verdict,
-        found.value,
-        found.lower,
-        found.upper,
+    attribute = "bpcer_degradation" if kind == LIVE else "apcer_degradation"
+    return increase_check(
+        name,
+        worse,
+        better,
         limit,
-        LivenessLimits.direction("bpcer_degradation" if kind == LIVE else "apcer_degradation"),
-        detail=detail,
+        direction=LivenessLimits.direction(attribute),
+        detail=f"{worse.errors:,} captures newly wrong, {better.errors:,} newly right",
+        lacking=lambda found, limit: _wanting(found, limit, comparison.captures),
     )
 
 

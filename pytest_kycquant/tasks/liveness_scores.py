@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 
 from ..data.liveness import LIVE, LivenessSet
 from ..errors import DataError, ModelError
-from ..scoring import RULE_OF_30
-from ..statistics import MIN_SUBJECTS, Counts, Rate, rate, small_sample_floor
+from ..statistics import MIN_SUBJECTS, RULE_OF_30, Counts, Rate, rate, small_sample_floor
 from .outputs import Outputs
 
 Scores = NDArray[np.float64]
