@@ -3,14 +3,8 @@
 from .gates import Candidate, DetectionGates, FaceGates, LivenessGates
 from .limits import DetectionLimits, FaceLimits, LivenessLimits
 from .recipe import Recipe
-from .spec import (
-    FaceVerification,
-    KycModel,
-    LivenessDetection,
-    ObjectDetection,
-    Preprocess,
-    Verdict,
-)
+from .spec import KycModel, Preprocess, Verdict
+from .task_spec import FaceVerification, LivenessDetection, ObjectDetection
 
 __all__ = [
     "Candidate",

@@ -17,14 +17,8 @@ from .errors import InconclusiveWarning, SpecError
 from .limits import DetectionLimits, FaceLimits, Limits, LivenessLimits
 from .recipe import Recipe, as_recipe
 from .settings import Inconclusive, Settings
-from .spec import (
-    FaceVerification,
-    KycModel,
-    LivenessDetection,
-    ObjectDetection,
-    TaskSpec,
-    Verdict,
-)
+from .spec import KycModel, Verdict
+from .task_spec import FaceVerification, LivenessDetection, ObjectDetection, TaskSpec
 from .verdicts import GateResult
 
 if TYPE_CHECKING:

@@ -38,7 +38,8 @@ from .quantize import (
 from .recipe import FP32, Recipe
 from .runtime import Environment, environment, open_session
 from .settings import Settings
-from .spec import KycModel, Preprocess, StrPath
+from .spec import KycModel, Preprocess
+from .task_spec import StrPath
 from .tasks import task_of
 from .tasks.base import Task, TaskData
 from .tasks.outputs import Outputs, run_model

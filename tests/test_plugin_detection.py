@@ -84,7 +84,7 @@ def test_accuracy_gates_fail(scenery: Write, record: Run) -> None:
             "detector: int8 FAIL map",
             "FAIL mAP50 = * must be at least 90 %: 400 images, mAP50-95 *",
             "detector: int8 FAIL degradation",
-            "FAIL increase of misses over FP32, card = *",
+            "FAIL increase of misses of card over FP32 = *",
             "FAIL drop of mAP50 from FP32 = *",
             "FAIL drop of mAP50-95 from FP32 = *",
             "FAIL detections of FP32 that the variant has = *",

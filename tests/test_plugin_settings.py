@@ -6,7 +6,8 @@ import pytest
 
 from pytest_kycquant.gates import GateSpec
 from pytest_kycquant.settings import Settings, read_settings
-from pytest_kycquant.spec import FaceVerification, KycModel, Preprocess
+from pytest_kycquant.spec import KycModel, Preprocess
+from pytest_kycquant.task_spec import FaceVerification
 
 
 def settings_of(pytester: pytest.Pytester, ini: str, *arguments: str) -> Settings:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..errors import SpecError
-from ..spec import FaceVerification, KycModel, LivenessDetection, ObjectDetection
+from ..spec import KycModel
+from ..task_spec import FaceVerification, LivenessDetection, ObjectDetection
 
 if TYPE_CHECKING:
     from ..limits import Limits

@@ -20,8 +20,9 @@ from ..data.images import ImageSet, preprocess
 from ..data.leakage import check_disjoint
 from ..errors import ModelError
 from ..limits import Limits
-from ..spec import KycModel, StrPath
+from ..spec import KycModel
 from ..statistics import Rate
+from ..task_spec import StrPath
 from ..verdicts import GateResult
 from .outputs import Outputs, Tensor
 

@@ -16,8 +16,9 @@ from ..data.leakage import check_disjoint
 from ..data.placement import place
 from ..errors import ModelError
 from ..limits import DetectionLimits, Limits
-from ..spec import KycModel, ObjectDetection
+from ..spec import KycModel
 from ..statistics import Rate
+from ..task_spec import ObjectDetection
 from ..verdicts import GateResult
 from . import detection_gates
 from .base import Part, Resolve, Task, TaskData

@@ -7,7 +7,6 @@ of a class in an image, objects of every area. The tests hold the figures agains
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -18,15 +17,13 @@ from numpy.typing import NDArray
 from ..errors import DataError
 from ..statistics import RULE_OF_30, Counts, Rate, rate, small_sample_floor
 from .detection_decode import FLOOR, overlaps
+from .detection_ranking import IOUS, Ranking, over_classes
 
 if TYPE_CHECKING:
     from ..data.detections import DetectionSet
 
-IOUS = np.linspace(0.5, 0.95, 10)  # of COCO's mAP; the first is the one that decides on a miss
-_RECALLS = np.linspace(0.0, 1.0, 101)
 _PER_CLASS = 100
 _GROUPS = 200  # of images that a jackknife leaves out: more say no more and take longer
-Floats = NDArray[np.float64]
 _NEVER = -1.0  # the score of an object that no detection matches
 
 
@@ -181,7 +178,7 @@ class Matching:
     @cached_property
     def average_precisions(self) -> NDArray[np.float64]:
         """COCO's mAP at each of `IOUS`, a mean over 101 recalls; shape (10,), float64."""
-        return _over_classes(ranking.interpolated() for ranking in self._rankings)
+        return over_classes(ranking.interpolated() for ranking in self._rankings)
 
     @cached_property
     def areas(self) -> NDArray[np.float64]:
@@ -192,7 +189,7 @@ class Matching:
         in simulations of 30 to 400 images the standard error of `leave_out` is that of mAP, while
         bounds from mAP's own leave-outs held in 69 to 87 % of cases instead of 95 %.
         """
-        return _over_classes(ranking.area() for ranking in self._rankings)
+        return over_classes(ranking.area() for ranking in self._rankings)
 
     @cached_property
     def leave_out(self) -> NDArray[np.float64]:
@@ -204,7 +201,7 @@ class Matching:
         rankings = self._rankings
         return np.stack(
             [
-                _over_classes(ranking.without(group).area() for ranking in rankings)
+                over_classes(ranking.without(group).area() for ranking in rankings)
                 for group in range(int(self._group_of.max()) + 1)
             ]
         )
@@ -225,7 +222,7 @@ class Matching:
         return [part[:_PER_CLASS] for part in np.split(order, starts) if len(part)]
 
     @cached_property
-    def _rankings(self) -> list[_Ranking]:
+    def _rankings(self) -> list[Ranking]:
         """For each class its detections by descending score."""
         found, truth = self.predictions, self.truth
         order = np.argsort(-found.scores, kind="stable")
@@ -238,7 +235,7 @@ class Matching:
             end = int(np.flatnonzero(hits.any(axis=0)).max(initial=-1)) + 1
             objects = truth.image_index[self._counted(which)]
             rankings.append(
-                _Ranking(
+                Ranking(
                     hits[:, :end],
                     wrong[:, :end],
                     self._group_of[found.image_index[mine[:end]]],
@@ -251,57 +248,6 @@ class Matching:
         """Objects that must be found, of one class or of all."""
         counted = ~self.truth.crowd
         return counted if which is None else counted & (self.truth.classes == which)
-
-
-@dataclass(frozen=True, eq=False)
-class _Ranking:
-    """Detections of one class by descending score, up to the last that is right.
-
-    Args:
-        hits: (10, R) bool, right at each of `IOUS`.
-        wrong: (10, R) bool, wrong; neither if ignored.
-        groups: (R,) group of its image.
-        object_groups: group of the image of each object of the class.
-    """
-
-    hits: NDArray[np.bool_]
-    wrong: NDArray[np.bool_]
-    groups: NDArray[np.int64]
-    object_groups: NDArray[np.int64]
-
-    def without(self, group: int) -> _Ranking:
-        """The same without a group of images."""
-        kept = self.groups != group
-        return _Ranking(
-            self.hits[:, kept],
-            self.wrong[:, kept],
-            self.groups[kept],
-            self.object_groups[self.object_groups != group],
-        )
-
-    def interpolated(self) -> Floats | None:
-        """Average precision over 101 recalls at each of `IOUS`, (10,); None without objects."""
-        if not len(self.object_groups):
-            return None
-        recall = np.cumsum(self.hits, axis=1) / len(self.object_groups)
-        # 0 at recalls that are not reached.
-        best = np.concatenate([self._best(), np.zeros((len(IOUS), 1))], axis=1)
-        curves = zip(best, recall, strict=True)
-        return np.array([values[np.searchsorted(r, _RECALLS)].mean() for values, r in curves])
-
-    def area(self) -> Floats | None:
-        """Area under the curve at each of `IOUS`, (10,); None without objects."""
-        if not len(self.object_groups):
-            return None
-        total: Floats = (self._best() * self.hits).sum(axis=1) / len(self.object_groups)
-        return total
-
-    def _best(self) -> Floats:
-        """The best precision at the recall of each detection or any higher one, (10, R)."""
-        right = np.cumsum(self.hits, axis=1)
-        precision = right / np.maximum(right + np.cumsum(self.wrong, axis=1), 1)
-        best: Floats = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-        return best
 
 
 def clustered_rate(
@@ -367,13 +313,6 @@ def select_confidence(matching: Matching, miss_rate: float) -> float:
         middle = (low + high) // 2
         low, high = (middle, high) if holds(float(scores[middle])) else (low, middle)
     return float(scores[low])
-
-
-def _over_classes(values: Iterable[Floats | None]) -> Floats:
-    """Mean over the classes that there are objects of, (10,)."""
-    known = [value for value in values if value is not None]
-    mean: Floats = np.mean(known, axis=0) if known else np.zeros(len(IOUS))
-    return mean
 
 
 def _match(shares: NDArray[np.float64], crowd: NDArray[np.bool_]) -> NDArray[np.int64]:

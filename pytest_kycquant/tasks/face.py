@@ -15,8 +15,9 @@ from ..data.pairs import Comparisons, all_pairs, check_comparable, sample_pairs
 from ..errors import ModelError
 from ..limits import FaceLimits, Limits
 from ..scoring import normalise, select_threshold
-from ..spec import FaceVerification, KycModel
+from ..spec import KycModel
 from ..statistics import Rate
+from ..task_spec import FaceVerification
 from ..verdicts import GateResult
 from . import face_gates
 from .base import Part, Resolve, Task, TaskData, only_output

@@ -21,8 +21,9 @@ from ..data.liveness import (
 from ..data.liveness_files import load_liveness
 from ..errors import ModelError
 from ..limits import Limits, LivenessLimits
-from ..spec import KycModel, LivenessDetection
+from ..spec import KycModel
 from ..statistics import Rate
+from ..task_spec import LivenessDetection
 from ..verdicts import GateResult
 from . import liveness_gates
 from .base import Part, Resolve, Task, TaskData, only_output
