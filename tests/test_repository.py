@@ -24,7 +24,8 @@ def test_ci_runs_the_commands_of_the_readme() -> None:
     commands = [line.split("#")[0].rstrip() for line in lines]
     assert len(commands) == 2
     script = (ROOT / ".ci" / "run").read_text().splitlines()
-    assert all(command in script for command in commands)
+    # Without the exit, a line whose first part fails would not fail the script.
+    assert all(f"{command} || exit 1" in script for command in commands)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,8 @@ from pytest_kycquant import (
 )
 from pytest_kycquant.errors import SpecError
 from pytest_kycquant.recipe import as_recipe
+from pytest_kycquant.task_spec import TaskSpec
+from pytest_kycquant.tasks import task_of
 
 
 def detection(**options: Any) -> ObjectDetection:
@@ -153,3 +156,12 @@ def test_import_is_light() -> None:
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert result.stdout == "\n", result.stdout + result.stderr
+
+
+def test_a_task_of_ones_own_is_refused_before_any_work() -> None:
+    class Own(TaskSpec):
+        limits = FaceLimits
+
+    model = KycModel("m.onnx", Preprocess((8, 8)), Own())
+    with pytest.raises(SpecError, match="KycModel.task: nothing judges Own; give FaceVer"):
+        task_of(model, FaceLimits(), lambda path, attribute: Path(str(path)))

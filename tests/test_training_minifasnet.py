@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from models.rendering import liveness
 from models.training import liveness_figures, minifasnet
+from models.training import pool as pools
 from models.training.export import export
 from models.training.layers import PReLU
 
@@ -36,6 +37,13 @@ def test_a_pool_is_rendered_once(pool, tmp_path, monkeypatch):
     monkeypatch.setattr(liveness, "training", lambda subjects: pytest.fail("rendered again"))
     again = minifasnet.render_pool(1, tmp_path)
     np.testing.assert_array_equal(again.images, pool.images[: len(again.labels)])
+
+
+def test_another_renderer_has_another_pool(tmp_path, monkeypatch):
+    minifasnet.render_pool(1, tmp_path)
+    monkeypatch.setattr(pools, "renderer_digest", lambda: "another renderer")
+    minifasnet.render_pool(1, tmp_path)
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_the_pool_is_bgr(pool):

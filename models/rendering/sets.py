@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -26,7 +26,11 @@ SETS = {
 
 
 def ensure(
-    root: Path, sets: Mapping[str, tuple[str, str]] = SETS, stamp: str = "", workers: int = 2
+    root: Path,
+    sets: Mapping[str, tuple[str, str]] = SETS,
+    stamp: str = "",
+    workers: int = 2,
+    say: Callable[[str], None] = print,
 ) -> None:
     """Render what is missing below `root`, or was rendered by other code.
 
@@ -38,6 +42,7 @@ def ensure(
         sets: what to render: folder, module and function, which is given the folder to fill.
         stamp: names the code that renders; by default the digest of this package.
         workers: processes to render with, a set each.
+        say: is told what takes a while.
     """
     root.mkdir(parents=True, exist_ok=True)
     stamp = stamp or renderer_digest()
@@ -45,6 +50,7 @@ def ensure(
         missing = [name for name in sets if _stamp(root / name) != stamp]
         if not missing:
             return
+        say(f"rendering {', '.join(missing)} into {root} (once, for about a minute)")
         with ProcessPoolExecutor(min(workers, len(missing))) as pool:
             for done in [pool.submit(_write, root / name, *sets[name], stamp) for name in missing]:
                 done.result()

@@ -11,7 +11,6 @@ not part of the exported network), on the images of `models.rendering.liveness`.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import math
 import time
 from collections.abc import Iterator
@@ -29,10 +28,10 @@ from models.rendering import liveness, splits
 from .export import export
 from .layers import Bottleneck, convolution
 from .liveness_figures import report
+from .pool import FOLDER, pool_file
 
 ROOT = Path(__file__).parents[2]
 MODEL = ROOT / "models" / "minifasnet_fp32.onnx"
-POOLS = ROOT / ".rendered"
 SHAPE = (3, liveness.SIZE, liveness.SIZE)
 SEED = 0
 SUBJECTS = 2400
@@ -103,15 +102,11 @@ def render_pool(subjects: int, folder: Path) -> Pool:
         subjects: number of people; each gives seven images.
         folder: where they are kept for the next training.
     """
-    code = hashlib.sha256()
-    for source in sorted(Path(liveness.__file__).parent.glob("*.py")):
-        code.update(source.read_bytes())
-    path = folder / f"liveness-{subjects}-{code.hexdigest()[:12]}.npz"
+    path = pool_file(folder, f"liveness-{subjects}.npz")
     if not path.exists():
         drawn = list(liveness.training(splits.TRAINING[:subjects]))
         images = np.stack([image.transpose(2, 0, 1)[::-1] for image, _ in drawn])
         labels = np.array([label for _, label in drawn], np.int64)
-        folder.mkdir(parents=True, exist_ok=True)
         draft = path.with_suffix(".part.npz")
         np.savez(draft, images=images, labels=labels)
         draft.replace(path)
@@ -194,7 +189,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=MODEL, help="ONNX file to write")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    pool = render_pool(options.subjects, POOLS)
+    pool = render_pool(options.subjects, FOLDER)
     steps = options.steps or EPOCHS * len(pool.labels) // BATCH
     network = train(pool, steps, checkpoint=options.out.with_suffix(".pt"))
     export(network, SHAPE, options.out, output_names=["logits"])

@@ -1,4 +1,4 @@
-"""Training pictures, rendered once and kept in a memory-mapped file."""
+"""Training pictures, rendered once and kept for the next training by the same renderer."""
 
 from __future__ import annotations
 
@@ -10,8 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.rendering import faces, splits
+from models.rendering.sets import renderer_digest
 
 FOLDER = Path(__file__).resolve().parents[2] / ".rendered"
+
+
+def pool_file(folder: Path, name: str) -> Path:
+    """Where a pool lies; another renderer has another file, so that no stale pool is trained on."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / name
+    return path.with_stem(f"{path.stem}-{renderer_digest()[:12]}")
 
 
 def difficulty(seed: int, index: int) -> float:
@@ -30,9 +38,8 @@ def face_pool(identities: int, pictures: int, workers: int = 1) -> NDArray[np.ui
     Returns:
         (identities, pictures, 112, 112, 3) uint8, memory-mapped and read-only.
     """
-    path = FOLDER / f"faces-{identities}x{pictures}.npy"
+    path = pool_file(FOLDER, f"faces-{identities}x{pictures}.npy")
     if not path.exists():
-        FOLDER.mkdir(exist_ok=True)
         partial = path.with_suffix(f".{os.getpid()}.partial")
         shape = (identities, pictures, *faces.CROP, 3)
         pool = np.lib.format.open_memmap(partial, "w+", np.uint8, shape)

@@ -15,7 +15,13 @@ FOREIGN = "default::pytest_kycquant.errors.KycquantWarning"
 @pytest.fixture(scope="session", autouse=True)
 def _images(pytestconfig: pytest.Config) -> None:
     """Render the evaluation images into `data/` unless they are there."""
-    ensure(pytestconfig.rootpath / "data")
+    capture = pytestconfig.pluginmanager.getplugin("capturemanager")
+
+    def say(text: str) -> None:
+        with capture.global_and_fixture_disabled():
+            print(f"\n{text}", flush=True)
+
+    ensure(pytestconfig.rootpath / "data", say=say)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -36,3 +41,30 @@ def real_cache(pytestconfig: pytest.Config) -> Path:
     cache = pytestconfig.cache
     assert cache is not None
     return cache.mkdir("kycquant-real")
+
+
+class GateRun(NamedTuple):
+    """What a gate in a folder of its own printed, and its JSON report."""
+
+    printed: str
+    report: dict[str, Any]
+
+
+@pytest.fixture(scope="session")
+def run_gate(real_cache: Path) -> Callable[[Path], GateRun]:
+    """Run `test_gate.py` of a folder in a process of its own, recording its golden."""
+
+    def run(project: Path) -> GateRun:
+        environment = {name: value for name, value in os.environ.items() if name != "CI"}
+        result = subprocess.run(
+            [
+                sys.executable, "-m", "pytest", "-v", "test_gate.py", "--kycquant-update-golden",
+                "--kycquant-report=report.json", f"--kycquant-cache={real_cache}",
+            ],
+            cwd=project, env=environment, capture_output=True, text=True,
+        )  # fmt: skip
+        report = project / "report.json"
+        assert report.is_file(), result.stdout + result.stderr
+        return GateRun(result.stdout + result.stderr, json.loads(report.read_text()))
+
+    return run

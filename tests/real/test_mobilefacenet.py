@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
-import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -40,22 +39,15 @@ def project(real: Path, people: Path, tmp_path_factory: pytest.TempPathFactory) 
 
 
 @pytest.fixture(scope="module")
-def report(project: Path, real_cache: Path) -> dict[str, Any]:
+def report(project: Path, run_gate: Callable[[Path], Any]) -> dict[str, Any]:
     """The JSON report of the whole gate; its table is left beside it."""
-    environment = {name: value for name, value in os.environ.items() if name != "CI"}
-    result = subprocess.run(
-        [
-            sys.executable, "-m", "pytest", "-v", "test_gate.py", "--kycquant-update-golden",
-            "--kycquant-report=report.json", f"--kycquant-cache={real_cache}",
-        ],
-        cwd=project, env=environment, capture_output=True, text=True,
-    )  # fmt: skip
+    found = run_gate(project)
     # Without the summary of the inner run, whose failures are what this test is about.
-    table = result.stdout[result.stdout.rfind("= kycquant =") :].partition("\nnext: ")[0]
+    table = found.printed[found.printed.rfind("= kycquant =") :].partition("\nnext: ")[0]
     (project / "table.txt").write_text(table)
-    found = json.loads((project / "report.json").read_text())
-    assert len(found["gates"]) == 2, result.stdout + result.stderr
-    return found
+    assert len(found.report["gates"]) == 2, found.printed
+    report: dict[str, Any] = found.report
+    return report
 
 
 def gate(report: dict[str, Any], name: str) -> dict[str, Any]:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import csv
-import json
-import os
 import shutil
-import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -101,19 +99,11 @@ def test_logits_and_keypoints_must_be_declared(task: DetectionTask, project: Pat
 
 
 @pytest.fixture(scope="module")
-def report(project: Path, real_cache: Path) -> dict[str, Any]:
+def report(project: Path, run_gate: Callable[[Path], Any]) -> dict[str, Any]:
     """The variants of the gate's JSON report, by name."""
-    environment = {name: value for name, value in os.environ.items() if name != "CI"}
-    result = subprocess.run(
-        [
-            sys.executable, "-m", "pytest", "-v", "test_gate.py", "--kycquant-update-golden",
-            "--kycquant-report=report.json", f"--kycquant-cache={real_cache}",
-        ],
-        cwd=project, env=environment, capture_output=True, text=True,
-    )  # fmt: skip
-    found = json.loads((project / "report.json").read_text())
-    assert len(found["gates"]) == 1, result.stdout + result.stderr
-    return {variant["variant"]: variant for variant in found["gates"][0]["variants"]}
+    found = run_gate(project)
+    assert len(found.report["gates"]) == 1, found.printed
+    return {variant["variant"]: variant for variant in found.report["gates"][0]["variants"]}
 
 
 def verdict(report: dict[str, Any], variant: str, gate: str) -> str:
