@@ -163,5 +163,5 @@ def test_a_task_of_ones_own_is_refused_before_any_work() -> None:
         limits = FaceLimits
 
     model = KycModel("m.onnx", Preprocess((8, 8)), Own())
-    with pytest.raises(SpecError, match="KycModel.task: nothing judges Own; give FaceVer"):
+    with pytest.raises(SpecError, match=r"KycModel\.task: nothing judges Own; give FaceVer"):
         task_of(model, FaceLimits(), lambda path, attribute: Path(str(path)))
