@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -35,8 +36,10 @@ def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def run(pytester: pytest.Pytester, shared_cache: Path) -> Run:
+def run(pytester: pytest.Pytester, shared_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Run pytest in the test's folder with the shared cache."""
+    # Bytecode is told from its source by size and whole seconds: an edit could go unnoticed.
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
 
     def runner(*arguments: str) -> pytest.RunResult:
         # The inner run must not inherit that warnings are errors in these tests.

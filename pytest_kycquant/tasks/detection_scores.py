@@ -185,9 +185,8 @@ class Matching:
         """Mean area under the same curves at each of `IOUS`; shape (10,), float64.
 
         That is mAP before its rounding to whole percents of recall, by which one object more or
-        less can weigh nothing or one point. It is smooth, as a jackknife and a difference need it:
-        in simulations of 30 to 400 images the standard error of `leave_out` is that of mAP, while
-        bounds from mAP's own leave-outs held in 69 to 87 % of cases instead of 95 %.
+        less can weigh nothing or one point. It is smooth, as a jackknife and a difference need
+        it: `benchmarks/map_coverage.py` compares the bounds that follow with those of mAP itself.
         """
         return over_classes(ranking.area() for ranking in self._rankings)
 
