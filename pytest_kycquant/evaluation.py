@@ -104,7 +104,7 @@ class Bench(ModelBench):
     @cached_property
     def undecidable(self) -> tuple[Check, ...]:
         """Checks that this data cannot decide even for FP32 held against itself."""
-        itself = self.task.judge_degradation(self.baseline(self.golden.threshold))
+        itself = self.task.judge_against_fp32(self.baseline(self.golden.threshold))
         gates = (*self._fp32_gates(self.golden.threshold), itself)
         return tuple(c for g in gates for c in g.checks if c.verdict is not Verdict.PASS)
 
@@ -120,7 +120,7 @@ class Bench(ModelBench):
                 gates = [
                     task.judge_finite(comparison),
                     *task.judge_accuracy(comparison),
-                    task.judge_degradation(comparison, fp16=recipe.precision == "fp16"),
+                    task.judge_against_fp32(comparison, fp16=recipe.precision == "fp16"),
                 ]
                 figures, shown = task.figures(comparison), task.shown(comparison)
             latency = self._latency(variant)
@@ -151,7 +151,7 @@ class Bench(ModelBench):
         task = self.task
         found = self.outputs(variant, selection.images, "selection")
         comparison = task.compare(self.baseline(self.golden.threshold, "selection"), found)
-        for gate in (task.judge_finite(comparison), task.judge_degradation(comparison)):
+        for gate in (task.judge_finite(comparison), task.judge_against_fp32(comparison)):
             for check in gate.checks:
                 if not _promising(check):
                     return check.describe()

@@ -22,10 +22,9 @@ class TaskSpec:
     limits: ClassVar[type[Limits]]
     accuracy: ClassVar[tuple[str, ...]]
 
-    @classmethod
-    def gates(cls) -> tuple[str, ...]:
+    def gates(self) -> tuple[str, ...]:
         """Names of the gates, in the order in which they are judged."""
-        return ("finite", *cls.accuracy, "degradation", "latency", "size")
+        return ("finite", *self.accuracy, "degradation", "latency", "size")
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ def candidate(gate: str, verdict: Verdict, policy: Any = "fail", **options: Any)
     result = GateResult(gate, (Check("figure", verdict, 1.0, 0.5, 1.5, 1.2),), "Do this.")
     record = VariantRecord("face", "int8", "", 1, 0.3, {}, {gate: result})
     decision = Decision("int8", record, (), (record,))
-    known = FaceVerification.gates()
+    known = FaceVerification("faces").gates()
     return Candidate("int8", "int8", Path("x"), 1, None, decision, policy, known, **options)  # type: ignore[arg-type]
 
 

@@ -187,7 +187,7 @@ class Task(ABC, Generic[Truth, Comparison]):
         """Absolute limits: one result for each of the task's `accuracy` gates, in order."""
 
     @abstractmethod
-    def judge_degradation(self, comparison: Comparison, *, fp16: bool = False) -> GateResult:
+    def judge_against_fp32(self, comparison: Comparison, *, fp16: bool = False) -> GateResult:
         """Paired increase of errors over FP32, and drift of the outputs."""
 
     @abstractmethod

@@ -164,7 +164,7 @@ class DetectionTask(Task[DetectionSet, DetectionComparison]):
             detection_gates.judge_map(comparison, self.limits),
         ]
 
-    def judge_degradation(
+    def judge_against_fp32(
         self, comparison: DetectionComparison, *, fp16: bool = False
     ) -> GateResult:
         """Paired increase of misses, drop of mAP, and agreement with FP32."""

@@ -130,7 +130,7 @@ class FaceTask(Task[Comparisons, FaceComparison]):
             face_gates.judge_frr(comparison, self.limits),
         ]
 
-    def judge_degradation(self, comparison: FaceComparison, *, fp16: bool = False) -> GateResult:
+    def judge_against_fp32(self, comparison: FaceComparison, *, fp16: bool = False) -> GateResult:
         """Paired increase of FAR and FRR, and drift of embeddings."""
         return face_gates.judge_degradation(comparison, self.limits, fp16=fp16)
 

@@ -149,7 +149,7 @@ class LivenessTask(Task[LivenessSet, LivenessComparison]):
             liveness_gates.judge_bpcer(comparison, self.limits),
         ]
 
-    def judge_degradation(
+    def judge_against_fp32(
         self, comparison: LivenessComparison, *, fp16: bool = False
     ) -> GateResult:
         """Paired increase of APCER and BPCER, flipped decisions and drift of scores."""
