@@ -1,13 +1,16 @@
 """pytest-kycquant decides whether a quantized identity-verification model may ship."""
 
-from .gates import Candidate, DetectionGates, FaceGates, LivenessGates
-from .limits import DetectionLimits, FaceLimits, LivenessLimits
+from .gates import Candidate, CustomGates, DetectionGates, FaceGates, LivenessGates
+from .limits import CustomLimits, DetectionLimits, FaceLimits, LivenessLimits
 from .recipe import Recipe
 from .spec import KycModel, Preprocess, Verdict
-from .task_spec import FaceVerification, LivenessDetection, ObjectDetection
+from .task_spec import CustomTask, FaceVerification, LivenessDetection, ObjectDetection
 
 __all__ = [
     "Candidate",
+    "CustomGates",
+    "CustomLimits",
+    "CustomTask",
     "DetectionGates",
     "DetectionLimits",
     "FaceGates",

@@ -21,6 +21,7 @@ from .errors import (
     DataError,
     GoldenError,
     KycquantError,
+    MetricError,
     ModelError,
     SpecError,
 )
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from .workbench import Workbench
 
 RUN_ID = "kycquant_run_id"
+# What is wrong with a gate as a whole, whatever the precision.
+_ONCE = (DataError, ModelError, GoldenError, BaselineError, CacheError, MetricError)
 PAYLOAD = pytest.StashKey[dict[str, Any]]()
 
 
@@ -107,7 +110,7 @@ class KycquantSession:
             raise type(error)(error.where, "this gate cannot run", f"see the error of {first}")
         try:
             yield
-        except (DataError, ModelError, GoldenError, BaselineError, CacheError) as error:
+        except _ONCE as error:
             self._broken[key] = (item.nodeid, error)
             raise
 

@@ -136,7 +136,7 @@ class KycModel:
             raise SpecError(
                 "KycModel.task",
                 f"{self.task!r} is not a task",
-                "give FaceVerification(...), LivenessDetection(...) or ObjectDetection(...)",
+                "give FaceVerification, LivenessDetection, ObjectDetection or CustomTask",
             )
         if "/" in self.name or os.sep in self.name:
             raise SpecError(
