@@ -75,12 +75,18 @@ def judge_metric(comparison: CustomComparison, limits: CustomLimits) -> GateResu
     if mine.form == "errors":
         check = _rate_check(mine, limits)
     else:
+        lower, upper = bounds(mine.value, mine.without, share=mine.may_be_share)
+        # A share at its better end: nothing lies beyond.
+        if mine.metric.higher and mine.value == 1:
+            upper = 1.0
+        elif not mine.metric.higher and mine.value == 0:
+            lower = 0.0
         prefix = "mean " if mine.form == "values" else ""
         check = _figure_check(
             f"{prefix}{mine.metric.name}",
             mine,
             mine.value,
-            bounds(mine.value, mine.without),
+            (lower, upper),
             limits.metric,
             direction="at least" if mine.metric.higher else "below",
         )
@@ -105,14 +111,11 @@ def judge_degradation(comparison: CustomComparison, limits: CustomLimits) -> Gat
             lacking=lambda found, limit: _wanting(found, limit, mine),
         )
         return GateResult("degradation", (check,), _REMEDY)
-    sign = -1.0 if mine.metric.higher else 1.0
-    value = sign * (mine.value - theirs.value)
-    if comparison.same:
-        found = value, value
-    elif len(mine.without) == len(theirs.without):
-        found = bounds(value, sign * (mine.without - theirs.without))
-    else:  # one of them has no value
-        found = bounds(value, np.empty(0))
+    more, less = (theirs, mine) if mine.metric.higher else (mine, theirs)
+    value = more.value - less.value
+    found = value, value
+    if np.isfinite(value) and not comparison.same:
+        found = bounds(value, more.without - less.without, share=False)
     check = _figure_check(
         f"drop of {name} from FP32" if mine.metric.higher else f"increase of {name} over FP32",
         mine,

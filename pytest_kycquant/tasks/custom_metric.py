@@ -223,6 +223,12 @@ class Measurement:
         group_of = subjects * groups // count
         return np.array([self._figure(group_of != group) for group in range(groups)])
 
+    @property
+    def may_be_share(self) -> bool:
+        """Whether nothing speaks against a figure between 0 and 1."""
+        known = self.values if self.form == "values" else np.array(self.value)
+        return bool(((known >= 0) & (known <= 1)).all())
+
     def broken(self) -> list[str]:
         """Names of the images that leave no finite value."""
         good = self.finite
@@ -244,17 +250,17 @@ class Measurement:
         return tuple(output[kept] for output in self.outputs), self.truth.labels[kept]
 
 
-def bounds(value: float, without: NDArray[np.float64]) -> tuple[float, float]:
+def bounds(value: float, without: NDArray[np.float64], *, share: bool) -> tuple[float, float]:
     """Bound a figure of unknown nature from below and from above, each at 95 %.
 
-    The jackknife. Between 0 and 1 the figure may be a share, whose distribution is skewed, so of
-    the bounds on the plain and on the logit scale the wider ones count. Where no subject makes any
-    difference, as with an F1 of 1, the jackknife is blind, and the width is that of an error rate
-    without any error among as many subjects (Clopper and Pearson).
+    The jackknife. Where no subject makes any difference, as with an F1 of 1, it is blind, and the
+    width is that of an error rate without any error among as many subjects (Clopper and Pearson).
 
     Args:
         value: the figure.
         without: (G,) the figure without each subject.
+        share: whether it may lie between 0 and 1 by nature. Its distribution is skewed then, so of
+            the bounds on the plain and on the logit scale the wider ones count.
     """
     lower, upper = jackknife_bounds(value, without)
     if not math.isfinite(upper - lower):
@@ -262,7 +268,7 @@ def bounds(value: float, without: NDArray[np.float64]) -> tuple[float, float]:
     if np.ptp(without) <= 1e-12 * max(1.0, abs(value)):
         _, width = clopper_pearson(0, len(without))
         return value - width, value + width
-    if 0 < value < 1:
+    if share and 0 < value < 1:
         low, high = jackknife_bounds(value, without, share=True)
         return min(lower, low), max(upper, high)
     return lower, upper
