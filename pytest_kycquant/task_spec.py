@@ -6,8 +6,9 @@ Frozen, pure descriptions, as those of `spec.py`.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from types import FunctionType
 from typing import Any, ClassVar, Literal
 
 from . import coerce
@@ -302,14 +303,14 @@ class CustomTask(TaskSpec):
 
     def __post_init__(self) -> None:
         where = "CustomTask"
-        if not callable(self.metric) or not isinstance(self.metric, Hashable):
+        # A function has a source, which tells whether it changed; a partial or an object hides it.
+        if not isinstance(self.metric, FunctionType):
             raise SpecError(
                 f"{where}.metric",
                 f"{self.metric!r} is no function",
-                "give a function of (outputs, labels)",
+                "give a function of (outputs, labels), written in the gate file",
             )
-        name = self.name or getattr(self.metric, "__name__", type(self.metric).__name__)
-        object.__setattr__(self, "name", name)
+        object.__setattr__(self, "name", self.name or self.metric.__name__)
         coerce.choice(f"{where}.direction", self.direction, ("lower", "higher"))
         for attribute in ("classes", "outputs"):
             if (given := getattr(self, attribute)) is not None:

@@ -63,18 +63,16 @@ class Metric:
         Raises:
             MetricError: it has no source, so nobody could tell whether it changed.
         """
-        routine = inspect.isroutine(self.function)
-        target = self.function if routine else type(self.function)
         try:
-            source = textwrap.dedent(inspect.getsource(target))
+            source = textwrap.dedent(inspect.getsource(self.function))
         except (OSError, TypeError, SyntaxError) as error:
             raise MetricError(
                 self.where,
                 "has no source that could be read, so a change would go unnoticed",
-                "wrap it in a function of the gate file",
+                "write it in the gate file",
             ) from error
         digest = hashlib.sha256(source.encode()).hexdigest()
-        return {"metric": target.__qualname__, "metric source": digest}
+        return {"metric": self.function.__qualname__, "metric source": digest}
 
     def __call__(self, outputs: tuple[Tensor, ...], labels: NDArray[Any]) -> NDArray[Any]:
         """Ask it twice about some images.
