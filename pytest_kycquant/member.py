@@ -223,11 +223,19 @@ class Member:
         return {**describe_preprocess(self.preprocess), **self.task.reading()}
 
     def _of_this_file(self, recipe: Recipe) -> Recipe:
-        """A recipe for a system of files, as it is for this one."""
+        """A recipe for a system of files, as it is for this one.
+
+        What is kept in FP32 may be named with its file; "first", a type or a name alone is meant
+        for all files.
+        """
         if not self.prefix:
             return recipe
-        mine = (n.removeprefix(self.prefix) for n in recipe.keep_fp32 if n.startswith(self.prefix))
-        return replace(recipe, keep_fp32=tuple(mine))
+        others = tuple(f"{stem}:" for stem in self._bench.model.stems if stem != self.stem)
+        names = (name for name in recipe.keep_fp32 if not name.startswith(others))
+        mine = tuple(name.removeprefix(self.prefix) for name in names)
+        if recipe.precision == "mixed" and not mine:
+            return replace(recipe, precision="int8", keep_fp32=())
+        return replace(recipe, keep_fp32=mine)
 
     def _build(self, recipe: Recipe) -> Any:
         saturates = self._bench.workbench.environment.u8s8_saturates

@@ -82,12 +82,15 @@ class Variant:
     @property
     def resolved(self) -> dict[str, Any]:
         """Every option as finally used, with reasons; what differs between files is listed."""
+        if len(self.files) == 1:
+            return self.files[0].resolved
         merged: dict[str, Any] = {}
         for name in dict.fromkeys(name for file in self.files for name in file.resolved):
             values = [file.resolved[name] for file in self.files if name in file.resolved]
             same = all(value == values[0] for value in values)
-            merged[name] = values[0] if same else ", ".join(str(v) for v in values if v != "")
-        return merged
+            merged[name] = values[0] if same else ", ".join(map(str, values))
+        whole = {"precision": self.recipe.precision, "keep_fp32": ", ".join(self.recipe.keep_fp32)}
+        return {name: whole.get(name, value) for name, value in merged.items()}
 
     @property
     def quantized(self) -> dict[str, int]:
@@ -185,16 +188,8 @@ class ModelBench:
 
         Raises:
             QuantizationError: the recipe cannot be applied to this model.
-            SpecError: static quantization without calibration images, or a name without its file.
+            SpecError: static quantization without calibration images.
         """
-        known = tuple(member.prefix for member in self.members)
-        for name in recipe.keep_fp32:
-            if not name.startswith(known):
-                raise SpecError(
-                    f"precision {recipe.name!r} of {self.model.name}",
-                    f"keep_fp32 does not say in which file {name!r} is",
-                    f"write {' or '.join(f'{prefix}{name}' for prefix in known)}",
-                )
         return Variant(recipe, tuple(member.make(recipe) for member in self.members))
 
     def outputs(self, variant: Variant, images: ImageSet, role: str) -> Outputs:
