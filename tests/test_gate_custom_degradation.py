@@ -75,7 +75,7 @@ def test_values_are_paired_by_image() -> None:
     assert found.verdict is Verdict.PASS
     assert found.value == pytest.approx(difference.mean(), rel=1e-6)
     assert found.upper == pytest.approx(difference.mean() + error, rel=1e-6)
-    limits = CustomLimits(metric=51.0, degradation=0.1)
+    limits = CustomLimits(metric=60.0, degradation=0.1)
     assert judge_metric(comparison, limits).verdict is Verdict.INCONCLUSIVE
 
 

@@ -74,7 +74,9 @@ class CustomMetricTask(Task[LabelledSet, CustomComparison]):
             note,
         )
 
-    def choose_outputs(self, names: tuple[str, ...], where: Path) -> tuple[str, ...]:
+    def choose_outputs(
+        self, names: tuple[str, ...], where: Path, member: int = 0
+    ) -> tuple[str, ...]:
         """Those of the gate file, or the only one."""
         asked = self.spec.outputs
         given = "CustomTask(outputs=...)"
