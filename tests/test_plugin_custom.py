@@ -69,7 +69,7 @@ def test_more_errors_fail(document_project: Project, run: Run) -> None:
     result.stdout.fnmatch_lines(
         [
             "document: int8 FAIL degradation",
-            "FAIL increase of misread over FP32 = * must be below 1 %: * newly wrong, 0 newly right",
+            "FAIL increase of misread over FP32 = * must be below 1 %: * newly wrong, *",
             "document: int8 FAIL metric",
             "FAIL misread = * must be below 2 %: * errors in 990 images of 330 subjects, design *",
         ]
@@ -202,7 +202,6 @@ def test_unknown_subjects_are_a_note_in_the_report(document_project: Project, ru
     [
         ("!= labels", "!= labels + 0", "metric source changed"),
         ("misread", "misjudged", "metric, metric source changed"),
-        ("print", "prunt", None),
     ],
 )
 def test_another_metric_makes_the_golden_stale(
@@ -211,15 +210,14 @@ def test_another_metric_makes_the_golden_stale(
     pytester: pytest.Pytester,
     before: str,
     after: str,
-    what: str | None,
+    what: str,
 ) -> None:
     document_project()
     gate = pytester.path / "test_gate.py"
     gate.write_text(gate.read_text().replace(before, after))
     result = run()
     result.assert_outcomes(errors=5)
-    if what is not None:
-        assert f"document.json: is stale: {what} since it was recorded" in result.stdout.str()
+    assert f"document.json: is stale: {what} since it was recorded" in result.stdout.str()
 
 
 def test_another_direction_makes_the_golden_stale(
@@ -243,9 +241,7 @@ def test_another_helper_of_the_metric_does_not_reproduce_the_golden(
     result.stdout.fnmatch_lines(["*document.json: FP32 distance is * here, recorded was *"])
 
 
-def test_landmarks_of_several_outputs(
-    document_project: Project, run: Run, pytester: pytest.Pytester
-) -> None:
+def test_landmarks(document_project: Project, run: Run, pytester: pytest.Pytester) -> None:
     """Labels (N, K), and shapes that come back from the cache."""
     document_project(golden=False)
     path = pytester.path / "documents.npz"

@@ -10,6 +10,7 @@ import hashlib
 import inspect
 import math
 import textwrap
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -105,11 +106,15 @@ class Metric:
             answer = self.function(given if len(given) > 1 else given[0], labels.copy())
             found = np.asarray(answer)
         except Exception as error:  # whatever a function of the user's own may raise
-            reason = " ".join(str(error).split())
+            file = self.function.__code__.co_filename
+            frames = traceback.extract_tb(error.__traceback__)
+            lines = [frame.lineno for frame in frames if frame.filename == file]
+            place = f" in line {lines[-1]}" if lines else ""
+            reason = str(error).split("\n")[0]  # pytest explains an assert at length
             shapes = ", ".join(str(output.shape) for output in given)
             raise MetricError(
                 self.where,
-                f"raised {type(error).__name__}: {reason}",
+                f"raised {type(error).__name__}{place}: {reason}",
                 f"it was given outputs of the shape {shapes} and labels of the shape "
                 f"{labels.shape}, {labels.dtype}",
             ) from error
