@@ -81,7 +81,7 @@ class Task(ABC, Generic[Truth, Comparison]):
         resolve: turns a path of the gate file (and the attribute that names it) into a real one.
     """
 
-    has_threshold: ClassVar[bool] = True
+    has_threshold: ClassVar[bool] = True  # to choose on FP32 and to freeze
 
     def __init__(self, model: KycModel, limits: Limits, resolve: Resolve) -> None:
         self.model = model
