@@ -1,5 +1,6 @@
 """pytest-kycquant decides whether a quantized identity-verification model may ship."""
 
+from . import presets
 from .gates import Candidate, CustomGates, DetectionGates, FaceGates, LivenessGates
 from .limits import CustomLimits, DetectionLimits, FaceLimits, LivenessLimits
 from .recipe import Recipe
@@ -24,4 +25,5 @@ __all__ = [
     "Preprocess",
     "Recipe",
     "Verdict",
+    "presets",
 ]
