@@ -1,12 +1,13 @@
 """pytest-kycquant decides whether a quantized identity-verification model may ship."""
 
-from .gates import Candidate, DetectionGates, FaceGates, LivenessGates
+from .gates import AgreementGates, Candidate, DetectionGates, FaceGates, LivenessGates
 from .limits import DetectionLimits, FaceLimits, LivenessLimits
 from .recipe import Recipe
 from .spec import KycModel, Preprocess, Verdict
 from .task_spec import FaceVerification, LivenessDetection, ObjectDetection
 
 __all__ = [
+    "AgreementGates",
     "Candidate",
     "DetectionGates",
     "DetectionLimits",

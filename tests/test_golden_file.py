@@ -103,7 +103,7 @@ def reproduce(golden: Golden, errors: int, **environment: object) -> None:
 
 def test_other_errors_in_the_same_environment(golden: Golden) -> None:
     reproduce(golden, 12)
-    with pytest.raises(GoldenError, match=r"FP32 FAR is 13 errors in 10000.*recorded were 12"):
+    with pytest.raises(GoldenError, match=r"FP32 FAR is 13 of 10000.*recorded were 12"):
         reproduce(golden, 13)
 
 
