@@ -154,9 +154,12 @@ def judge_agreement(
 def _flips(comparison: FaceAgreement, flips: Flips, name: str, limit: float) -> Check:
     found = flips.rate(comparison.pairs)
     verdict = judge(found, limit)
+    accepted = len(comparison.baseline.cell.errors.false_accepts)
+    # Matches are rare among all pairs, so those that are lost want a base of their own.
     detail = (
-        f"{len(flips.accepts):,} newly accepted and {len(flips.rejects):,} newly rejected of "
-        f"{found.trials:,} pairs of {found.subjects:,} images, design effect {found.deff:.1f}"
+        f"{len(flips.accepts):,} newly accepted, and newly rejected {len(flips.rejects):,} of "
+        f"{accepted:,} that FP32 accepts, in {found.trials:,} pairs of {found.subjects:,} images, "
+        f"design effect {found.deff:.1f}"
     )
     if verdict is Verdict.INCONCLUSIVE:
         detail = f"{detail}; {wanting(found, limit, 'pairs', 'images', 'there are no pairs')}"
