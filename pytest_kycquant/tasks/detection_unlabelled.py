@@ -50,7 +50,7 @@ class UnlabelledDetectionTask(DetectionTask):
         for which, name in enumerate(self.judged):
             if not (found.fp32.shown.classes == which).any():
                 raise unsound(
-                    self.model.path,
+                    self.model,
                     f"finds no {name} in {part.size} at a confidence of {threshold:.4g}",
                     f"give images that show one, or leave {name} out of "
                     "ObjectDetection(judged=...)",

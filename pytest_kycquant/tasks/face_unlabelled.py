@@ -83,7 +83,7 @@ class UnlabelledFaceTask(FaceTask):
         # The gate "finite" has a word of its own for broken embeddings, which count as accepted.
         if accepted > _MOST_ACCEPTED and fp32.finite.all():
             raise unsound(
-                self.model.path,
+                self.model,
                 f"accepts {accepted:.1%} of all pairs of {part.size} at a threshold of "
                 f"{threshold:.4g}",
                 "give images of many different people",

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from ..data.crops import crop_faces, load_boxes
 from ..data.images import ImageSet
 from ..data.liveness import LIVE, LivenessSet
 from ..statistics import Rate
@@ -31,9 +30,13 @@ class UnlabelledLivenessTask(LivenessTask):
     """Presentation attack detection by agreement with FP32."""
 
     def load(self) -> TaskData[LivenessSet]:
-        """Read images, and crop them if there are boxes."""
-        spec = self.spec
-        return load_unlabelled(self, spec.data, spec.selection, _blank, _NOTE, self._crop())
+        """Read images, whose faces have boxes if any have."""
+        data = load_unlabelled(self, self.spec.data, self.spec.selection, _blank, _NOTE)
+        parts = [part.images for part in (data.evaluation, data.selection) if part is not None]
+        for images in (data.calibration, *parts):
+            if images is not None:
+                self.seen(images, 0)  # complains of missing boxes before anything is computed
+        return replace(data, digests={**data.digests, **self._crops(parts)})
 
     def policy(self) -> dict[str, Any]:
         """How scores are read, and the threshold, which is always given."""
@@ -51,7 +54,7 @@ class UnlabelledLivenessTask(LivenessTask):
         scores = found.fp32.scores[np.isfinite(found.fp32.scores)]
         if len(scores) and scores.std() < _LEAST_SPREAD:
             raise unsound(
-                self.model.path,
+                self.model,
                 f"scores all of {part.size} alike, {scores.min():.4g} to {scores.max():.4g}",
                 "give live captures and attacks",
             )
@@ -79,14 +82,6 @@ class UnlabelledLivenessTask(LivenessTask):
             for suffix, decisions in (("", comparison.variant), ("_fp32", comparison.fp32))
         }
         return liveness_gates.drift_figures(comparison) | accepted
-
-    def _crop(self) -> Callable[[ImageSet], ImageSet]:
-        spec = self.spec
-        scale = spec.crop_scale
-        if spec.boxes is None or scale is None:
-            return lambda images: images
-        boxes = load_boxes(self.resolve(spec.boxes, "LivenessDetection.boxes"))
-        return lambda images: crop_faces(images, boxes, scale)
 
 
 def _blank(images: ImageSet) -> LivenessSet:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ..data.leakage import check_disjoint
 from ..data.unlabelled import check_copies, load_images, selected_images
 from ..errors import BaselineError, DataError
+from ..spec import KycModel
 from ..statistics import MIN_SUBJECTS
 from ..task_spec import StrPath
 from .base import Part, Task, TaskData
@@ -25,17 +26,12 @@ if TYPE_CHECKING:
 Truth = TypeVar("Truth")
 
 
-def _as_they_are(images: ImageSet) -> ImageSet:
-    return images
-
-
 def load_unlabelled(
     task: Task[Truth, Any],
     data: StrPath,
     selection: float | StrPath | None,
     blank: Callable[[ImageSet], Truth],
     note: str,
-    crop: Callable[[ImageSet], ImageSet] = _as_they_are,
 ) -> TaskData[Truth]:
     """Read images without labels, split them and check that the parts are disjoint.
 
@@ -45,7 +41,6 @@ def load_unlabelled(
         selection: a share of them, other images, or None.
         blank: makes what stands for labels where there are none.
         note: what is not claimed.
-        crop: applied to all images after the checks.
 
     Raises:
         DataError: images cannot be used, or there is only one.
@@ -68,17 +63,15 @@ def load_unlabelled(
                 f"has a single image for {role}",
                 f"add images: a claim needs at least {MIN_SUBJECTS}",
             )
-    calibration = task.load_calibration(*others)
 
     def part(images: ImageSet) -> Part[Truth]:
-        cropped = crop(images)
-        return Part(cropped, blank(cropped), cropped.digest, f"{len(cropped):,} images")
+        return Part(images, blank(images), images.digest, f"{len(images):,} images")
 
     judged, other = part(evaluation), part(chosen) if chosen is not None else None
     return TaskData(
         judged,
         other,
-        crop(calibration) if calibration is not None else None,
+        task.load_calibration(*others),
         {
             "evaluation": judged.digest,
             "selection": other.digest if other is not None else None,
@@ -88,16 +81,16 @@ def load_unlabelled(
     )
 
 
-def unsound(model: StrPath, problem: str, images: str) -> BaselineError:
+def unsound(model: KycModel, problem: str, images: str) -> BaselineError:
     """What to raise where FP32 decides nothing that another model could be held against.
 
     Args:
-        model: the FP32 file.
+        model: whose FP32 it is.
         problem: what it does.
         images: what images would make a difference.
     """
     return BaselineError(
-        model,
+        ", ".join(map(str, model.paths)),
         f"FP32 itself {problem}, so agreement with it says nothing",
         f"check channel order, mean and scale of the preprocessing, and the threshold; {images}",
     )
