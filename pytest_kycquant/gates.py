@@ -227,25 +227,19 @@ class Gates:
         """
         if not isinstance(model, KycModel):
             return
-        task = type(model.task).__name__
+        task, labelled = type(model.task).__name__, model.task.labelled
         if not isinstance(model.task, cls._task):
-            raise SpecError(
-                cls.__name__,
-                f"judges {cls._task.__name__}, and its model names {task}",
-                "subclass the gates of that task",
-            )
-        if cls._labelled and not model.task.labelled:
-            raise SpecError(
-                cls.__name__,
-                f"judges errors, and {task}(labelled=False) has no labels to tell them by",
-                "subclass AgreementGates, or label the images",
-            )
-        if model.task.labelled and not cls._labelled:
-            raise SpecError(
-                cls.__name__,
-                f"judges agreement without labels, and the images of {task} are labelled",
-                "subclass the gates of that task, which are stricter, or set labelled=False",
-            )
+            problem = f"judges {cls._task.__name__}, and its model names {task}"
+            remedy = "subclass the gates of that task"
+        elif cls._labelled and not labelled:
+            problem = f"judges errors, and {task}(labelled=False) has no labels to tell them by"
+            remedy = "subclass AgreementGates, or label the images"
+        elif labelled and not cls._labelled:
+            problem = f"judges agreement without labels, and the images of {task} are labelled"
+            remedy = "subclass the gates of that task, which are stricter, or set labelled=False"
+        else:
+            return
+        raise SpecError(cls.__name__, problem, remedy)
 
     def test_finite(self, candidate: Candidate) -> None:
         """No NaN or Inf in any output, on evaluation data and on edge inputs."""
