@@ -1,5 +1,6 @@
 """pytest-kycquant decides whether a quantized identity-verification model may ship."""
 
+from . import presets
 from .gates import AgreementGates, Candidate, DetectionGates, FaceGates, LivenessGates
 from .limits import DetectionLimits, FaceLimits, LivenessLimits
 from .recipe import Recipe
@@ -22,4 +23,5 @@ __all__ = [
     "Preprocess",
     "Recipe",
     "Verdict",
+    "presets",
 ]
