@@ -20,6 +20,7 @@ from pytest_kycquant import (
     LivenessGates,
     ObjectDetection,
     Preprocess,
+    presets,
 )
 from pytest_kycquant.errors import SpecError
 from pytest_kycquant.gates import GateSpec
@@ -122,6 +123,17 @@ def test_agreement_gates_refuse_labels(task: TaskSpec) -> None:
 def test_refused(make: Callable[[], Any], message: str) -> None:
     with pytest.raises(SpecError, match=message):
         make()
+
+
+def test_presets_take_it() -> None:
+    for model in (
+        presets.arcface("m.onnx", "d", labelled=False, threshold=0.35),
+        presets.minifasnet("2.7_80x80_MiniFASNetV2.onnx", "d", labelled=False, threshold=0.5),
+        presets.yolov8("m.onnx", "d", classes=("face",), labelled=False, confidence=0.25),
+    ):
+        assert model.task.gates() == ("finite", "agreement", "latency", "size")
+    with pytest.raises(SpecError, match=r"ObjectDetection\.labels: are missing"):
+        presets.yolov8("m.onnx", "d", classes=("face",))
 
 
 def test_labels_stay_the_second_argument_of_detection() -> None:
