@@ -1,13 +1,21 @@
 """pytest-kycquant decides whether a quantized identity-verification model may ship."""
 
 from . import presets
-from .gates import Candidate, CustomGates, DetectionGates, FaceGates, LivenessGates
+from .gates import (
+    AgreementGates,
+    Candidate,
+    CustomGates,
+    DetectionGates,
+    FaceGates,
+    LivenessGates,
+)
 from .limits import CustomLimits, DetectionLimits, FaceLimits, LivenessLimits
 from .recipe import Recipe
 from .spec import KycModel, Preprocess, Verdict
 from .task_spec import CustomTask, FaceVerification, LivenessDetection, ObjectDetection
 
 __all__ = [
+    "AgreementGates",
     "Candidate",
     "CustomGates",
     "CustomLimits",
