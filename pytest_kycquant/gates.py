@@ -88,6 +88,7 @@ class GateSpec:
                 f"limits are no {wanted.__name__}",
                 f"give limits={wanted.__name__}(...)",
             )
+        values["model"].task.check_limits(limits)
         return cls(**{**values, "precisions": recipes, "limits": limits})
 
     def effective_fallback(self, settings: Settings) -> Fallback:

@@ -161,31 +161,56 @@ class LivenessLimits(Limits):
 
 @dataclass(frozen=True, kw_only=True)
 class CustomLimits(Limits):
-    """Limits of the gates of a custom task, in the unit of its metric. Both have no default.
+    """Limits of the gates of a custom task, in the unit of its metric. None has a default.
 
     Args:
         metric: what the confidence bound of the metric must stay below, or reach if higher is
             better; of errors the share, so 2 % is 0.02.
         degradation: upper bound of how much worse than golden FP32 the metric may be on the same
             images, whichever direction that is.
+        agreement: without labels, in the place of both: what the bound of a metric that holds
+            outputs against those of FP32 must stay below, or reach.
         latency_ratio: see `Limits`, as `latency_ms`, `size_ratio` and `size_mb`.
     """
 
-    metric: float = limit(None, "below", "metric")
-    degradation: float = limit(None, "below", "metric")
+    metric: float | None = limit(None, "below", "metric")
+    degradation: float | None = limit(None, "below", "metric")
+    agreement: float | None = limit(None, "below", "metric")
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("metric", "degradation"):
-            if getattr(self, name) is None:
-                raise SpecError(
-                    f"CustomLimits.{name}",
-                    "has no default, for nobody else knows the metric",
-                    "give limits = CustomLimits(metric=..., degradation=...)",
-                )
-        if self.degradation <= 0:
+        if self.degradation is not None and self.degradation <= 0:
             raise SpecError(
                 "CustomLimits.degradation",
                 f"{self.degradation!r} can never be met",
                 "give a positive number: how much worse it may be, whichever direction that is",
             )
+
+    def require(self, *names: str) -> None:
+        """Make sure that just these limits of a metric are given.
+
+        Raises:
+            SpecError: one is missing, or one has no meaning here.
+        """
+        wanted = ", ".join(f"{name}=..." for name in names)
+        for name in ("metric", "degradation", "agreement"):
+            if name in names and getattr(self, name) is None:
+                raise SpecError(
+                    f"CustomLimits.{name}",
+                    "has no default, for nobody else knows the metric",
+                    f"give limits = CustomLimits({wanted})",
+                )
+            if name not in names and getattr(self, name) is not None:
+                raise SpecError(
+                    f"CustomLimits.{name}",
+                    "means nothing for a task with labels"
+                    if name == "agreement"
+                    else "needs labels, and labelled=False says that there are none",
+                    f"give limits = CustomLimits({wanted})",
+                )
+
+    def budget(self, name: str) -> float:
+        """A limit that `require` found to be given."""
+        value = getattr(self, name)
+        assert value is not None
+        return float(value)

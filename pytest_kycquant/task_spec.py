@@ -32,11 +32,12 @@ class TaskSpec:
             return ("finite", "agreement", "latency", "size")
         return ("finite", *self.accuracy, "degradation", "latency", "size")
 
-    def _check_labelled(self, threshold: str, *of_labels: str) -> None:
+    def _check_labelled(self, threshold: str | None, *of_labels: str) -> None:
         """Without labels, make sure that the threshold is given and that nothing rests on labels.
 
         Args:
-            threshold: name of the field that holds it: without labels nobody can choose one.
+            threshold: name of the field that holds it: without labels nobody can choose one. None
+                if the task has none.
             of_labels: names of the fields that mean something with labels only.
 
         Raises:
@@ -56,12 +57,19 @@ class TaskSpec:
                 "needs labels, and labelled=False says that there are none",
                 f"leave out one of {given[0]}= and labelled=False",
             )
-        if getattr(self, threshold) is None:
+        if threshold is not None and getattr(self, threshold) is None:
             raise SpecError(
                 f"{name}.{threshold}",
                 "is missing, and without labels none can be chosen",
                 f"give the one of production in {threshold}=",
             )
+
+    def check_limits(self, limits: Limits) -> None:
+        """Refuse limits, of the class that belongs to the task, that do not fit this one.
+
+        Raises:
+            SpecError: they do not.
+        """
 
     def check_files(self, count: int) -> None:
         """Refuse a number of model files that the task cannot judge as one.
@@ -378,6 +386,8 @@ class CustomTask(TaskSpec):
             one of the formats of `data`.
         selection_labels: the CSV of those other images.
         outputs: names of the outputs that the metric wants, for a model with several.
+        labelled: False if there are no labels: `data` and `selection` are then any images, and the
+            metric is given FP32's outputs in the place of labels.
         name: of the metric, for reports; default: that of the function.
     """
 
@@ -393,10 +403,12 @@ class CustomTask(TaskSpec):
     selection: float | StrPath | None = None
     selection_labels: StrPath | None = None
     outputs: tuple[str, ...] | None = None
+    labelled: bool = True
     name: str = ""
 
     def __post_init__(self) -> None:
         where = "CustomTask"
+        self._check_labelled(None, "labels", "classes", "selection_labels")
         # A function has a source, which tells whether it changed; a partial or an object hides it.
         if not isinstance(self.metric, FunctionType):
             raise SpecError(
@@ -427,6 +439,17 @@ class CustomTask(TaskSpec):
                 "goes with a path of other images for selection only",
                 "give both as paths, or a share in selection=",
             )
+        if not self.labelled and len(self.outputs or ()) > 1:
+            raise SpecError(
+                f"{where}.outputs",
+                "are several, and without labels the metric compares one with that of FP32",
+                "name the one that decides",
+            )
+
+    def check_limits(self, limits: Limits) -> None:
+        """Those that the metric is held against."""
+        assert isinstance(limits, CustomLimits)
+        limits.require(*(("metric", "degradation") if self.labelled else ("agreement",)))
 
 
 def _share_or_path(where: str, value: Any) -> float | StrPath | None:

@@ -42,8 +42,9 @@ def task_of(model: KycModel, limits: Limits, resolve: Resolve) -> Task[Any, Any]
         return (LivenessTask if labelled else UnlabelledLivenessTask)(model, limits, resolve)
     if isinstance(model.task, CustomTask):
         from .custom import CustomMetricTask
+        from .custom_unlabelled import UnlabelledCustomTask
 
-        return CustomMetricTask(model, limits, resolve)
+        return (CustomMetricTask if labelled else UnlabelledCustomTask)(model, limits, resolve)
     raise SpecError(
         "KycModel.task",
         f"nothing judges {type(model.task).__name__}",
