@@ -145,21 +145,32 @@ class Candidate:
             )
         if self.fell_back and self.variant == "fp32" and gate not in self.gates:
             return  # a limit relative to FP32 says nothing about FP32 itself
-        result = self.gates[gate]
-        if result.verdict is Verdict.PASS:
-            return
-        title = f"{self.decision.record.model}: {self.variant} {result.verdict.value} {gate}"
-        report = f"{title}\n{result.describe()}"
-        if result.verdict is Verdict.FAIL:
-            pytest.fail(report, pytrace=False)
-        # An undecided latency is the machine's noise, not the model's fault.
-        policy = "warn" if gate == "latency" else self.inconclusive
-        if policy == "fail":
-            pytest.fail(report, pytrace=False)
-        if policy == "xfail":
-            pytest.xfail(report)
-            pytest.fail(report, pytrace=False)  # --runxfail makes xfail do nothing
-        warnings.warn(report, InconclusiveWarning, stacklevel=2)
+        title = f"{self.decision.record.model}: {self.variant}"
+        enforce(self.gates[gate], title, self.inconclusive)
+
+
+def enforce(result: GateResult, title: str, inconclusive: Inconclusive) -> None:
+    """Fail a test with a small report, or do as the policy says if a gate is undecided.
+
+    Args:
+        result: of the gate.
+        title: what was judged.
+        inconclusive: the policy.
+    """
+    __tracebackhide__ = True
+    if result.verdict is Verdict.PASS:
+        return
+    report = f"{title} {result.verdict.value} {result.gate}\n{result.describe()}"
+    if result.verdict is Verdict.FAIL:
+        pytest.fail(report, pytrace=False)
+    # An undecided latency is the machine's noise, not the model's fault.
+    policy = "warn" if result.gate == "latency" else inconclusive
+    if policy == "fail":
+        pytest.fail(report, pytrace=False)
+    if policy == "xfail":
+        pytest.xfail(report)
+        pytest.fail(report, pytrace=False)  # --runxfail makes xfail do nothing
+    warnings.warn(report, InconclusiveWarning, stacklevel=3)
 
 
 class Gates:

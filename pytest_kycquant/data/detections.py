@@ -15,8 +15,8 @@ from ..errors import DataError
 from .box_labels import Box, BoxLabels, read_coco, read_csv, read_yolo
 from .copies import equal_images, equations
 from .faces import chosen_names
-from .files import find_images, listed, load_npz
-from .images import ImageSet
+from .files import listed
+from .images import ImageSet, load_images
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -98,7 +98,7 @@ def load_detections(
             reverse; a box that is not finite, empty or outside of its image; an unknown class; the
             same annotation or the same image twice; no box, or none of some class.
     """
-    images = _images(data)
+    images = load_images(data)
     if not labels.exists():
         raise DataError(labels, "does not exist", "check the path of the labels")
     if labels.is_dir():
@@ -156,19 +156,6 @@ def split_scenes(scenes: DetectionSet, share: float) -> tuple[DetectionSet, Dete
         )
     selected = np.isin(np.arange(len(names)), chosen)
     return scenes.subset(~selected), scenes.subset(selected)
-
-
-def _images(path: Path) -> ImageSet:
-    if path.is_dir():
-        files = find_images(path)
-        if not files:
-            raise DataError(path, "holds no images", "add JPEG or PNG images")
-        return ImageSet.from_files(path, files)
-    if path.suffix.lower() == ".npz":
-        return ImageSet.from_array(load_npz(path, "images")["images"], path)
-    if path.exists():
-        raise DataError(path, "is neither a folder nor an .npz file", "give a folder of images")
-    raise DataError(path, "does not exist", "check the path of the images")
 
 
 def _check_entries(labels: BoxLabels, images: ImageSet, path: Path) -> None:
