@@ -11,11 +11,9 @@ from typing import Any
 from . import golden as goldens
 from . import latency as latencies
 from .cache import digest_of
-from .errors import BaselineError, DataError, GoldenError, QuantizationError
+from .errors import BaselineError, DataError, GoldenError
 from .limits import Limits
-from .quantize import build, operators, postprocessing, static_types
 from .recipe import Recipe
-from .runtime import open_session
 from .settings import UPDATE_GOLDEN
 from .spec import KycModel, Verdict
 from .tasks.base import Part
@@ -73,7 +71,7 @@ class Bench(ModelBench):
         if self.workbench.settings.update_golden:
             self._update_golden(path)
         golden = goldens.load(path, command)
-        goldens.check_current(golden, self._model_facts(), self._input_facts(), path, command)
+        goldens.check_current(golden, self.model_facts(), self._input_facts(), path, command)
         goldens.check_reproduced(
             golden,
             self._rates(golden.threshold),
@@ -96,10 +94,8 @@ class Bench(ModelBench):
         if self.limits.latency_ms is not None:
             result = latencies.judge(self._latency(self.fp32), self.limits)
             gates.append(replace(result, checks=result.checks[1:]))
-        variant = self.fp32
-        if self.data.note:
-            variant = replace(variant, notes=(*variant.notes, self.data.note))
-        return self._row("fp32", variant, gates, {}, {})
+        row = self._row("fp32", self.fp32, gates, {}, {})
+        return replace(row, notes=(*row.notes, self.data.note)) if self.data.note else row
 
     @cached_property
     def undecidable(self) -> tuple[Check, ...]:
@@ -129,12 +125,12 @@ class Bench(ModelBench):
             self._records[recipe] = self._row(recipe.name, variant, gates, figures, shown)
         return self._records[recipe]
 
-    def path_of(self, record: VariantRecord) -> Path:
-        """The file of a variant that was judged here."""
+    def paths_of(self, record: VariantRecord) -> tuple[Path, ...]:
+        """The files of a variant that was judged here."""
         for recipe, known in self._records.items():
             if known is record:
-                return self.variant(recipe).path
-        return self.fp32.path
+                return self.variant(recipe).paths
+        return self.fp32.paths
 
     def search_objection(self, recipe: Recipe) -> str:
         """What speaks against a variant on people whom the verdict does not use; "" if nothing.
@@ -159,50 +155,24 @@ class Bench(ModelBench):
 
     def operator_harm(self, recipe: Recipe, name: str) -> float:
         """How far from FP32 the outputs are when this operator alone is quantized."""
-        others = tuple(n.name for n in self.prepared.proto.graph.node if n.name != name)
-        alone = replace(recipe, precision="mixed", keep_fp32=others)
-        saturates = self.workbench.environment.u8s8_saturates
-        ranges = self.ranges(recipe)
         fp32 = self.outputs(self.fp32, self.probes, "probe")
-        try:
-            with self.workbench.cache.machine(exclusive=False):
-                made = build(self.prepared, alone, ranges=ranges, saturates=saturates)
-        except QuantizationError:
-            return 0.0  # it cannot be quantized alone, so keeping it in FP32 gains nothing
-        return self.task.harm(fp32, self.probe_outputs(made.content))
-
-    def operators(self, recipe: Recipe) -> tuple[str, ...]:
-        """Names of the operators that a search may keep in FP32, in topological order."""
-        types = {node.name: node.op_type for node in self.prepared.proto.graph.node}
-        return tuple(
-            name
-            for name in operators(self.prepared)
-            if (recipe.op_types is None or types[name] in recipe.op_types)
-            and name not in recipe.keep_fp32
-        )
-
-    def postprocessing(self, recipe: Recipe) -> tuple[str, ...]:
-        """Names of the operators behind the last weights that a recipe would quantize.
-
-        In INT8 they save next to nothing, and scores that share a scale with boxes are lost.
-        """
-        types = {node.name: node.op_type for node in self.prepared.proto.graph.node}
-        quantized = recipe.op_types or static_types()
-        return tuple(name for name in postprocessing(self.prepared) if types[name] in quantized)
+        changed = self.alone(recipe, name)
+        # One that cannot be quantized alone gains nothing by being kept in FP32.
+        return 0.0 if changed is None else self.task.harm(fp32, changed)
 
     def search_key(self, recipe: Recipe) -> list[Any]:
         """Plain values that determine the result of a search."""
         options = {k: v for k, v in asdict(recipe).items() if k != "name"}
         images = self.data.calibration
         limits = asdict(self.limits)
-        facts = [self._model_facts(), self._input_facts(), images.digest if images else None]
+        facts = [self.model_facts(), self._input_facts(), images.digest if images else None]
         always = self.postprocessing(recipe)
         return [options, limits, self.golden.threshold, always, *facts]
 
     def _update_golden(self, path: Path) -> None:
         goldens.refuse_in_ci(path)
         mark = f"golden-{digest_of(str(path))[:16]}"
-        facts = digest_of([self._model_facts(), self._input_facts()])
+        facts = digest_of([self.model_facts(), self._input_facts()])
         with self.workbench.cache.lock(mark):
             done = self.workbench.run_file(mark)
             if not done.exists():
@@ -223,7 +193,7 @@ class Bench(ModelBench):
             threshold, source = self.task.choose_threshold(fp32, selection)
         self._require_sound(threshold)
         return goldens.Golden(
-            model=self._model_facts(),
+            model=self.model_facts(),
             inputs=self._input_facts(),
             threshold=threshold,
             threshold_source=source,
@@ -247,22 +217,8 @@ class Bench(ModelBench):
         found = self.task.rates(self.baseline(threshold))
         return {name: rate.as_dict() for name, rate in found.items()}
 
-    def _model_facts(self) -> dict[str, Any]:
-        loaded = self.loaded
-        return {
-            "name": self.model.name,
-            "sha256": loaded.digest,
-            "size": loaded.size,
-            "opset": loaded.opset,
-        }
-
     def _input_facts(self) -> dict[str, Any]:
-        return {
-            **self.data.digests,
-            "preprocess": self.input_facts(),
-            "outputs": list(self.outputs_read),
-            **self.task.policy(),
-        }
+        return {**self.data.digests, **self.input_facts(), **self.task.policy()}
 
     def _fp32_gates(self, threshold: float) -> list[GateResult]:
         itself = self.baseline(threshold)
@@ -273,7 +229,7 @@ class Bench(ModelBench):
         for gate in self._fp32_gates(threshold):
             if gate.verdict is Verdict.FAIL:
                 raise BaselineError(
-                    self.loaded.path,
+                    ", ".join(str(member.loaded.path) for member in self.members),
                     f"FP32 itself fails its limits ({gate.worst_check().describe()})",
                     "check channel order, mean and scale of the preprocessing, the labels and "
                     "the threshold",
@@ -290,8 +246,7 @@ class Bench(ModelBench):
             file = self.workbench.run_file(f"{name}.json")
             if file.exists():
                 return latencies.Latency(**json.loads(file.read_text(encoding="utf-8")))
-            _, tensor = next(self.task.tensors(self.probes))
-            fp32, again, run = (_runner(v, tensor) for v in (self.fp32, self.fp32, variant))
+            fp32, again, run = (self.runner(v) for v in (self.fp32, self.fp32, variant))
             task = f"{self.model.name}: measuring latency of {variant.recipe.name}"
             exclusive = cache.machine(exclusive=True)
             with self.workbench.progress.stage(task, 0, exclusive):
@@ -341,13 +296,8 @@ class Bench(ModelBench):
             figures=figures,
             shown=shown,
             notes=variant.notes,
+            files=dict(zip(self.model.stems, (f.sha256 for f in variant.files), strict=True)),
         )
-
-
-def _runner(variant: Variant, tensor: Any) -> latencies.Run:
-    session = open_session(variant.path)
-    feed = {session.get_inputs()[0].name: tensor}
-    return lambda: session.run(None, feed)
 
 
 def _promising(check: Check) -> bool:

@@ -109,8 +109,8 @@ class Candidate:
     Args:
         precision: what the gate file asked for.
         variant: label of the variant at hand.
-        path: its ONNX file.
-        size: in bytes.
+        paths: its ONNX files: one, unless the model has several.
+        size: in bytes, of all files together.
         golden: the FP32 baseline.
         decision: how it came about.
         inconclusive: what an undecided gate does.
@@ -119,12 +119,21 @@ class Candidate:
 
     precision: str
     variant: str
-    path: Path
+    paths: tuple[Path, ...]
     size: int
     golden: Golden
     decision: Decision
     inconclusive: Inconclusive
     known: tuple[str, ...]
+
+    @property
+    def path(self) -> Path:
+        """Its ONNX file; of a model with several, see `paths`."""
+        if len(self.paths) != 1:
+            raise SpecError(
+                "candidate.path", f"this model has {len(self.paths)} files", "use candidate.paths"
+            )
+        return self.paths[0]
 
     @property
     def gates(self) -> Mapping[str, GateResult]:

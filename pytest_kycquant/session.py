@@ -194,7 +194,7 @@ class GateRun:
             "gate": _gate_name(item),
             "variants": [row.as_dict() for row in rows],
             "decision": decision.as_dict(),
-            "paths": {row.variant: str(bench.path_of(row)) for row in rows},
+            "paths": {row.variant: [str(path) for path in bench.paths_of(row)] for row in rows},
             "golden": asdict(golden),
             "tested": record.variant,
             "fallback": record.variant if decision.fell_back else "",
@@ -203,7 +203,7 @@ class GateRun:
         return Candidate(
             precision=recipe.name,
             variant=record.variant,
-            path=bench.path_of(record),
+            paths=bench.paths_of(record),
             size=record.size,
             golden=golden,
             decision=decision,

@@ -111,26 +111,44 @@ class KycModel:
     Relative paths are looked up below pytest's rootdir, then beside the gate file.
 
     Args:
-        path: the FP32 ONNX file; it is never changed.
-        preprocess: how images become the input tensor.
+        path: the FP32 ONNX file; it is never changed. Several files are judged as one system
+            whose scores are the mean of theirs, as MiniFASNet is deployed (liveness only).
+        preprocess: how images become the input tensor; of several files one for each, or one for
+            all.
         task: evaluation data and how to score it.
         calibration: folder of images (100 to 500) or ``.npz`` with ``images``, for static INT8.
         name: name of the golden file and of the rows in the table; default: the file's stem.
     """
 
-    path: StrPath
-    preprocess: Preprocess
+    path: StrPath | tuple[StrPath, ...]
+    preprocess: Preprocess | tuple[Preprocess, ...]
     task: TaskSpec
     calibration: StrPath | None = None
     name: str = ""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "name", self.name or Path(self.path).stem)
-        if not isinstance(self.preprocess, Preprocess):
+        for field in ("path", "preprocess"):
+            if isinstance(given := getattr(self, field), list):
+                object.__setattr__(self, field, tuple(given))  # lists have no hash
+        paths = self.paths
+        if len(set(self.stems)) != len(paths) or not paths:
+            raise SpecError(
+                "KycModel.path",
+                f"{self.path!r} does not name files of different names",
+                "give one path, or several whose names differ",
+            )
+        object.__setattr__(self, "name", self.name or "+".join(self.stems))
+        if not all(isinstance(one, Preprocess) for one in self.preprocesses):
             raise SpecError(
                 "KycModel.preprocess",
                 f"{self.preprocess!r} is not a Preprocess",
                 "give Preprocess(size=..., mean=..., scale=..., channels=...)",
+            )
+        if len(self.preprocesses) != len(paths):
+            raise SpecError(
+                "KycModel.preprocess",
+                f"there are {len(self.preprocesses)} for {len(paths)} files",
+                "give one for each file, or one for all",
             )
         if not isinstance(self.task, TaskSpec):
             raise SpecError(
@@ -138,9 +156,27 @@ class KycModel:
                 f"{self.task!r} is not a task",
                 "give FaceVerification(...), LivenessDetection(...) or ObjectDetection(...)",
             )
+        self.task.check_files(len(paths))
         if "/" in self.name or os.sep in self.name:
             raise SpecError(
                 "KycModel.name",
                 f"{self.name!r} is not a file name",
                 "use letters, digits, '-', '_' and '.'",
             )
+
+    @property
+    def paths(self) -> tuple[StrPath, ...]:
+        """The FP32 files."""
+        return self.path if isinstance(self.path, tuple) else (self.path,)
+
+    @property
+    def stems(self) -> tuple[str, ...]:
+        """Names of the files without folder and suffix; they tell the files apart."""
+        return tuple(Path(path).stem for path in self.paths)
+
+    @property
+    def preprocesses(self) -> tuple[Preprocess, ...]:
+        """How images become the input of each file."""
+        if isinstance(self.preprocess, tuple):
+            return self.preprocess
+        return (self.preprocess,) * len(self.paths)

@@ -26,6 +26,19 @@ class TaskSpec:
         """Names of the gates, in the order in which they are judged."""
         return ("finite", *self.accuracy, "degradation", "latency", "size")
 
+    def check_files(self, count: int) -> None:
+        """Refuse a number of model files that the task cannot judge as one.
+
+        Raises:
+            SpecError: several files, for a task that has no use for them.
+        """
+        if count != 1:
+            raise SpecError(
+                "KycModel.path",
+                f"names {count} files, which {type(self).__name__} cannot judge as one",
+                "write a gate for each; only the scores of liveness models are averaged",
+            )
+
 
 @dataclass(frozen=True)
 class FaceVerification(TaskSpec):
@@ -201,7 +214,9 @@ class LivenessDetection(TaskSpec):
         boxes: CSV of face boxes (``file,x1,y1,x2,y2``), for whole photographs: of evaluation,
             selection and calibration images, each of which is then cropped around its face.
         crop_scale: how much larger than the face box that crop is, such as 2.7; with `boxes` only.
-        output: name of the scores, for a model with several outputs.
+            A model of several files takes one for each, such as (2.7, 4.0).
+        output: name of the scores, for a model with several outputs; of several files one for
+            each, or one for all.
     """
 
     limits: ClassVar[type[Limits]] = LivenessLimits
@@ -214,8 +229,8 @@ class LivenessDetection(TaskSpec):
     scores: Literal["logits", "probabilities"] = "logits"
     live_class: int = 1
     boxes: StrPath | None = None
-    crop_scale: float | None = None
-    output: str | None = None
+    crop_scale: float | tuple[float, ...] | None = None
+    output: str | tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         selection = _share_or_path("LivenessDetection.selection", self.selection)
@@ -242,17 +257,40 @@ class LivenessDetection(TaskSpec):
         if live < 0:
             raise SpecError("LivenessDetection.live_class", f"{live} is no index", remedy)
         object.__setattr__(self, "live_class", live)
+        if self.output is not None and not isinstance(self.output, str):
+            names = coerce.names("LivenessDetection.output", self.output)
+            object.__setattr__(self, "output", names)
         self._check_crop()
+
+    def check_files(self, count: int) -> None:
+        """One crop and one output for each file."""
+        for name, given in (("crop_scale", self.crop_scale), ("output", self.output)):
+            if isinstance(given, tuple) and len(given) != count:
+                raise SpecError(
+                    f"LivenessDetection.{name}",
+                    f"there are {len(given)} for {count} files",
+                    "give one for each path of KycModel, or one for all",
+                )
+
+    def crop_scales(self, count: int) -> tuple[float, ...]:
+        """Scale of the crop of each of `count` files; empty without crops."""
+        if self.crop_scale is None:
+            return ()
+        return self.crop_scale if isinstance(self.crop_scale, tuple) else (self.crop_scale,) * count
 
     def _check_crop(self) -> None:
         where, remedy = "LivenessDetection.crop_scale", "give boxes= and crop_scale=, such as 2.7"
         if (self.boxes is None) != (self.crop_scale is None):
             raise SpecError(where, "boxes and crop_scale need each other", remedy)
-        if self.crop_scale is not None:
-            scale = coerce.number(where, self.crop_scale, remedy)
+        if self.crop_scale is None:
+            return
+        given = self.crop_scale if isinstance(self.crop_scale, (tuple, list)) else [self.crop_scale]
+        scales = tuple(coerce.number(where, one, remedy) for one in given)
+        for scale in scales:
             if scale < 1:
                 raise SpecError(where, f"{scale!r} cuts off the face", remedy)
-            object.__setattr__(self, "crop_scale", scale)
+        several = isinstance(self.crop_scale, (tuple, list))
+        object.__setattr__(self, "crop_scale", scales if several else scales[0])
 
 
 def _share_or_path(where: str, value: Any) -> float | StrPath | None:

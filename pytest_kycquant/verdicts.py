@@ -126,14 +126,15 @@ class VariantRecord:
     Args:
         model: name of the model.
         variant: label, such as "int8" or "int8>mixed".
-        sha256: digest of the file.
-        size: file size in bytes.
+        sha256: digest of the file, or of the digests of several.
+        size: file size in bytes, of all files together.
         size_ratio: relative to the FP32 file.
         options: the recipe as finally used, with the reason for each choice.
         gates: results by gate, in the order in which they were judged.
         figures: further figures for reports (drift, wall latency).
         notes: caveats worth reading.
         shown: further columns of the table, header and cell.
+        files: digest of each file, by the name of the FP32 file that it stands for.
     """
 
     model: str
@@ -146,6 +147,7 @@ class VariantRecord:
     figures: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     shown: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def verdict(self) -> Verdict:
@@ -164,6 +166,7 @@ class VariantRecord:
             "options": dict(self.options),
             "figures": dict(self.figures),
             "shown": dict(self.shown),
+            "files": dict(self.files),
             "notes": list(self.notes),
             "gates": {name: gate.as_dict() for name, gate in self.gates.items()},
             "verdict": self.verdict.value,

@@ -8,66 +8,102 @@ gate asks for another variant) is `fallback.py`.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 import time
-from dataclasses import asdict, dataclass
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from .cache import Cache
+from .cache import Cache, digest_of
 from .data.images import ImageSet
 from .errors import DataError, SpecError
 from .limits import Limits
+from .member import Member, ModelFile
 from .progress import Progress
-from .quantize import (
-    LoadedModel,
-    PreparedModel,
-    Ranges,
-    build,
-    calibration_of,
-    check_input,
-    collect_ranges,
-    load_model,
-    prepare,
-)
 from .recipe import FP32, Recipe
-from .runtime import Environment, environment, open_session
+from .runtime import Environment, environment
 from .settings import Settings
-from .spec import KycModel, Preprocess
+from .spec import KycModel
 from .task_spec import StrPath
 from .tasks import task_of
 from .tasks.base import Task, TaskData
-from .tasks.outputs import Outputs, run_model
+from .tasks.outputs import Outputs
 
 PROBES = 8  # images that verify a prepared graph and rank operators: more rank no better
 
 
 @dataclass(frozen=True)
 class Variant:
-    """A model file derived from FP32, in the cache; or FP32 itself.
+    """What a recipe makes of a model, or FP32 itself: a file for each file of the model.
 
     Args:
-        path: the ONNX file.
         recipe: how it was made.
-        sha256: digest of the file.
-        size: in bytes.
-        resolved: every option as finally used, with reasons.
-        quantized: number of operators changed, by type.
-        notes: caveats worth reading.
+        files: the files, in the order of `KycModel.path`.
     """
 
-    path: Path
     recipe: Recipe
-    sha256: str
-    size: int
-    resolved: dict[str, Any]
-    quantized: dict[str, int]
-    notes: tuple[str, ...] = ()
+    files: tuple[ModelFile, ...]
+
+    @property
+    def path(self) -> Path:
+        """The ONNX file; of a model with several, see `paths`.
+
+        Raises:
+            SpecError: there are several.
+        """
+        if len(self.files) != 1:
+            raise SpecError(
+                "variant.path", f"this model has {len(self.files)} files", "use variant.paths"
+            )
+        return self.files[0].path
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The ONNX files."""
+        return tuple(file.path for file in self.files)
+
+    @property
+    def size(self) -> int:
+        """In bytes, all files together."""
+        return sum(file.size for file in self.files)
+
+    @property
+    def sha256(self) -> str:
+        """Digest of the file, or of the digests of several."""
+        digests = [file.sha256 for file in self.files]
+        return digests[0] if len(digests) == 1 else digest_of(digests)
+
+    @property
+    def resolved(self) -> dict[str, Any]:
+        """Every option as finally used, with reasons; what differs between files is listed."""
+        if len(self.files) == 1:
+            return self.files[0].resolved
+        merged: dict[str, Any] = {}
+        for name in dict.fromkeys(name for file in self.files for name in file.resolved):
+            values = [file.resolved[name] for file in self.files if name in file.resolved]
+            same = all(value == values[0] for value in values)
+            merged[name] = values[0] if same else ", ".join(map(str, values))
+        whole = {"precision": self.recipe.precision, "keep_fp32": ", ".join(self.recipe.keep_fp32)}
+        return {name: whole.get(name, value) for name, value in merged.items()}
+
+    @property
+    def quantized(self) -> dict[str, int]:
+        """Number of operators changed, by type."""
+        counts: Counter[str] = Counter()
+        for file in self.files:
+            counts.update(file.quantized)
+        return dict(sorted(counts.items()))
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Caveats worth reading."""
+        return tuple(dict.fromkeys(note for file in self.files for note in file.notes))
 
 
 class Workbench:
@@ -120,43 +156,15 @@ class ModelBench:
         self.model = model
         self.gate_file = gate_file
         self.limits = limits
-        self.task: Task[Any, Any] = task_of(model, limits, self._resolve)
-
-    @cached_property
-    def loaded(self) -> LoadedModel:
-        """The FP32 file, checked against the preprocessing."""
-        loaded = load_model(self._resolve(self.model.path, "KycModel.path"))
-        check_input(loaded, self.model.preprocess.shape)
-        return loaded
-
-    @cached_property
-    def outputs_read(self) -> tuple[str, ...]:
-        """Names of the outputs that the task reads."""
-        return self.task.choose_outputs(self.loaded.output_names, self.loaded.path)
+        self.task: Task[Any, Any] = task_of(model, limits, self.resolve)
+        self.members = tuple(Member(self, index) for index in range(len(model.paths)))
 
     @cached_property
     def data(self) -> TaskData[Any]:
         """Images and labels."""
-        with self._stage("reading images"):
+        shared = self.workbench.cache.machine(exclusive=False)
+        with self.workbench.progress.stage(f"{self.model.name}: reading images", 0, shared):
             return self.task.load()
-
-    @cached_property
-    def fp32(self) -> Variant:
-        """The FP32 model as a variant of itself."""
-        loaded = self.loaded
-        notes: tuple[str, ...] = ()
-        if loaded.subnormal_weights:
-            notes = (
-                f"{loaded.subnormal_weights:,} weights of FP32 are subnormal, which makes it "
-                "several times slower on some CPUs: part of a speed-up may come from that alone",
-            )
-        return Variant(loaded.path, FP32, loaded.digest, loaded.size, {}, {}, notes)
-
-    @cached_property
-    def prepared(self) -> PreparedModel:
-        """The FP32 graph as the quantizers need it, verified on real inputs."""
-        inputs = [tensor for _, tensor in self.task.tensors(self.probes)]
-        return prepare(self.loaded, inputs)
 
     @cached_property
     def probes(self) -> ImageSet:
@@ -170,128 +178,74 @@ class ModelBench:
         count = min(PROBES, len(images.names))
         return images.subset(np.linspace(0, len(images.names) - 1, count).astype(np.int64))
 
+    @cached_property
+    def fp32(self) -> Variant:
+        """The FP32 model as a variant of itself."""
+        return Variant(FP32, tuple(member.fp32 for member in self.members))
+
     def variant(self, recipe: Recipe) -> Variant:
-        """The model that a recipe makes, built once and kept in the cache.
+        """What a recipe makes of the model, built once and kept in the cache.
 
         Raises:
             QuantizationError: the recipe cannot be applied to this model.
             SpecError: static quantization without calibration images.
         """
-        if recipe.precision == "fp32":
-            return self.fp32
-        options = {k: v for k, v in asdict(recipe).items() if k != "name"}
-        key = [self.loaded.digest, options, self._range_key(recipe)]
-
-        def make(folder: Path) -> None:
-            with self._stage(f"quantizing {recipe.name}"):
-                made = build(
-                    self.prepared,
-                    recipe,
-                    ranges=self.ranges(recipe),
-                    saturates=self.workbench.environment.u8s8_saturates,
-                )
-            (folder / "model.onnx").write_bytes(made.content)
-            facts = {
-                "resolved": made.resolved,
-                "quantized": made.quantized,
-                "notes": list(made.notes),
-            }
-            (folder / "variant.json").write_text(json.dumps(facts), encoding="utf-8")
-
-        folder = self.workbench.cache.entry("variant", key, make)
-        path = folder / "model.onnx"
-        facts = json.loads((folder / "variant.json").read_text(encoding="utf-8"))
-        digest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))[path.name]
-        return Variant(
-            path,
-            recipe,
-            digest,
-            path.stat().st_size,
-            facts["resolved"],
-            facts["quantized"],
-            tuple(facts["notes"]),
-        )
-
-    def ranges(self, recipe: Recipe) -> Ranges | None:
-        """Activation ranges that a recipe needs, collected once; None if it needs none."""
-        needed = calibration_of(recipe)
-        if needed is None:
-            return None
-        method, percentile = needed
-        images = self._calibration(recipe)
-
-        def make(folder: Path) -> None:
-            inputs = self.task.tensors(images)
-            with self._stage(f"calibrating ({method})", len(images.names)) as advance:
-
-                def counted() -> Any:
-                    for named in inputs:
-                        advance()
-                        yield named
-
-                found = collect_ranges(self.prepared, counted(), method, percentile)
-            found.to_npz(folder / "ranges.npz")
-
-        folder = self.workbench.cache.entry("ranges", self._range_key(recipe), make)
-        return Ranges.from_npz(folder / "ranges.npz")
+        return Variant(recipe, tuple(member.make(recipe) for member in self.members))
 
     def outputs(self, variant: Variant, images: ImageSet, role: str) -> Outputs:
         """Outputs of a variant, computed once for the same file and the same images."""
-        key = [variant.sha256, images.digest, self.input_facts(), self.outputs_read]
+        title = f"{variant.recipe.name} on {role}"
+        pairs = zip(self.members, variant.files, strict=True)
+        return self.task.fuse([member.outputs(file, images, title) for member, file in pairs])
 
-        def make(folder: Path) -> None:
-            title = f"running {variant.recipe.name} on {role} images"
-            with self._stage(title, len(images.names)) as advance:
-                session = open_session(variant.path)
-                threads = self.workbench.settings.threads
-                self._run(session, images, threads, advance).save(folder / "outputs.npz")
+    def alone(self, recipe: Recipe, name: str) -> Outputs | None:
+        """Outputs on the probes when one operator only is quantized; None if that cannot be."""
+        given = []
+        for member in self.members:
+            if name.startswith(member.prefix):
+                changed = member.alone(recipe, name)
+                if changed is None:
+                    return None
+                given.append(changed)
+            else:
+                given.append(member.outputs(member.fp32, self.probes, "fp32 on probe"))
+        return self.task.fuse(given)
 
-        folder = self.workbench.cache.entry("outputs", key, make)
-        return Outputs.read(folder / "outputs.npz")
+    def operators(self, recipe: Recipe) -> tuple[str, ...]:
+        """Names of the operators that a search may keep in FP32, in topological order."""
+        return tuple(name for member in self.members for name in member.operators(recipe))
 
-    def probe_outputs(self, content: bytes) -> Outputs:
-        """Outputs of a model that is not worth a place in the cache, on the probes."""
-        with self.workbench.cache.machine(exclusive=False):
-            return self._run(open_session(content), self.probes, 1)
+    def postprocessing(self, recipe: Recipe) -> tuple[str, ...]:
+        """Names of the operators behind the last weights that a recipe would quantize."""
+        return tuple(name for member in self.members for name in member.postprocessing(recipe))
+
+    def runner(self, variant: Variant) -> Callable[[], object]:
+        """Run all files of a variant once on one image, for a measurement of latency."""
+        pairs = zip(self.members, variant.files, strict=True)
+        runs = [member.runner(file) for member, file in pairs]
+        return runs[0] if len(runs) == 1 else lambda: [run() for run in runs]
+
+    def model_facts(self) -> dict[str, Any]:
+        """Plain values that say which FP32 model this is."""
+        facts = {
+            "name": self.model.name,
+            "sha256": self.fp32.sha256,
+            "size": self.fp32.size,
+            "opset": max(member.loaded.opset for member in self.members),
+        }
+        if len(self.members) > 1:
+            facts["files"] = {m.stem: m.fp32.sha256 for m in self.members}
+        return facts
 
     def input_facts(self) -> dict[str, Any]:
-        """Plain values that determine what the model is given and how its outputs are read."""
-        return {**describe_preprocess(self.model.preprocess), **self.task.reading()}
+        """Plain values that say what the model is given and how its outputs are read."""
+        each = [member.input_facts() for member in self.members]
+        read = [list(member.outputs_read) for member in self.members]
+        if len(each) == 1:
+            return {"preprocess": each[0], "outputs": read[0]}
+        return {"preprocess": each, "outputs": read}
 
-    def _run(
-        self, session: Any, images: ImageSet, threads: int, advance: Any = lambda: None
-    ) -> Outputs:
-        task = self.task
-        tensors, edges = task.tensors(images), task.edge_inputs()
-        read, wanted = task.read, self.outputs_read
-        return run_model(session, tensors, edges, wanted, read, threads=threads, on_image=advance)
-
-    def _range_key(self, recipe: Recipe) -> list[Any] | None:
-        needed = calibration_of(recipe)
-        if needed is None:
-            return None
-        calibration = self._calibration(recipe).digest
-        return [self.loaded.digest, calibration, self.input_facts(), *needed]
-
-    def _calibration(self, recipe: Recipe) -> ImageSet:
-        """Images for the ranges of a recipe: FP16 needs extremes only, any images will do."""
-        if self.data.calibration is not None:
-            return self.data.calibration
-        if recipe.precision == "fp16":
-            return self.probes
-        raise SpecError(
-            f"precision {recipe.name!r} of {self.model.name}",
-            "static quantization needs calibration images",
-            "name a folder of 100 to 500 images in KycModel(calibration=...)",
-        )
-
-    def _stage(self, task: str, total: int = 0) -> Any:
-        """Announce a piece of work and share the machine with other workers while it lasts."""
-        return self.workbench.progress.stage(
-            f"{self.model.name}: {task}", total, self.workbench.cache.machine(exclusive=False)
-        )
-
-    def _resolve(self, path: StrPath, attribute: str) -> Path:
+    def resolve(self, path: StrPath, attribute: str) -> Path:
         """Find a path of the gate file below the rootdir, then beside the gate file."""
         tried = [self.workbench.root / path, self.gate_file.parent / path]
         for candidate in tried:
@@ -303,8 +257,3 @@ class ModelBench:
             f"{path} is neither at {tried[0]} nor at {tried[1]}",
             "give a path relative to pytest's rootdir or to the gate file, or an absolute one",
         )
-
-
-def describe_preprocess(spec: Preprocess) -> dict[str, Any]:
-    """Plain values of a preprocessing, for keys and goldens."""
-    return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(spec).items()}

@@ -16,7 +16,7 @@ def candidate(gate: str, verdict: Verdict, policy: Any = "fail", **options: Any)
     record = VariantRecord("face", "int8", "", 1, 0.3, {}, {gate: result})
     decision = Decision("int8", record, (), (record,))
     known = FaceVerification("faces").gates()
-    return Candidate("int8", "int8", Path("x"), 1, None, decision, policy, known, **options)  # type: ignore[arg-type]
+    return Candidate("int8", "int8", (Path("x"),), 1, None, decision, policy, known, **options)  # type: ignore[arg-type]
 
 
 def test_pass_is_silent() -> None:

@@ -43,13 +43,23 @@ def load(root: Path, **options: object) -> TaskData[LivenessSet]:
 
 def test_every_role_is_cropped(root: Path) -> None:
     """Also calibration: ranges of whole photographs would be those of other inputs."""
-    found = load(root, selection="other", boxes="boxes.csv", crop_scale=2.0)
+    judge = task(root, selection="other", boxes="boxes.csv", crop_scale=2.0)
+    found = judge.load()
     assert found.selection is not None
     assert found.calibration is not None
-    for images in (found.evaluation.images, found.selection.images, found.calibration):
+    for whole in (found.evaluation.images, found.selection.images, found.calibration):
+        images = judge.seen(whole, 0)
         # Centre (2, 2), sides 4: from 0 to 4, both included.
         assert [images.pixels(i).shape for i in range(len(images))] == [(5, 5, 3)] * len(images)
     assert found.evaluation.truth.images is found.evaluation.images
+
+
+def test_each_file_has_its_own_crop(root: Path) -> None:
+    spec = LivenessDetection("data", threshold=0.5, boxes="boxes.csv", crop_scale=(1.0, 2.0))
+    model = KycModel(["a.onnx", "b.onnx"], Preprocess(size=(4, 4)), spec)  # type: ignore[arg-type]
+    judge = LivenessTask(model, LivenessLimits(), lambda path, _: root / path)
+    images = judge.load().evaluation.images
+    assert [judge.seen(images, file).pixels(0).shape for file in (0, 1)] == [(3, 3, 3), (5, 5, 3)]
 
 
 @pytest.mark.parametrize("role", ["data/live", "other/print", "calibration/a"])
@@ -68,8 +78,9 @@ def test_golden_is_stale_when_a_crop_changes(root: Path) -> None:
     ]
     whole = load(root, selection="other").digests
     assert digests[0] == digests[1]
-    for key in ("evaluation", "selection"):
-        assert len({digests[0][key], digests[2][key], whole[key]}) == 3
+    assert [len(found["crops"]) for found in digests] == [2, 2, 2]  # evaluation and selection
+    assert not set(digests[0]["crops"]) & set(digests[2]["crops"])
+    assert "crops" not in whole
 
 
 def test_share_for_selection(root: Path) -> None:

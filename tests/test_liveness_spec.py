@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 
-from pytest_kycquant import KycModel, LivenessDetection, LivenessLimits, Preprocess
+from pytest_kycquant import (
+    FaceVerification,
+    KycModel,
+    LivenessDetection,
+    LivenessLimits,
+    Preprocess,
+)
 from pytest_kycquant.errors import SpecError
 
 
@@ -58,3 +64,40 @@ def test_impossible_limits(name: str) -> None:
     with pytest.raises(SpecError, match=rf"LivenessLimits\.{name}: 5 is no rate"):
         LivenessLimits(**{name: 5})
     assert LivenessLimits.direction(name) == "below"
+
+
+MINI = Preprocess(size=(80, 80))
+
+
+def test_several_files() -> None:
+    task = LivenessDetection("data", boxes="b.csv", crop_scale=[2.7, np.float64(4)])  # type: ignore[arg-type]
+    model = KycModel(["models/v2.onnx", "models/v1se.onnx"], MINI, task)  # type: ignore[arg-type]
+    assert model.name == "v2+v1se"
+    assert model.paths == ("models/v2.onnx", "models/v1se.onnx")
+    assert model.preprocesses == (MINI, MINI)
+    assert task.crop_scales(2) == (2.7, 4.0)
+    assert LivenessDetection("data", boxes="b.csv", crop_scale=3).crop_scales(2) == (3.0, 3.0)
+    assert LivenessDetection("data").crop_scales(2) == ()
+    hash(model)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"path": ("a.onnx", "b.onnx", "c.onnx")}, r"crop_scale: there are 2 for 3 files"),
+        ({"path": ("x/a.onnx", "y/a.onnx")}, "does not name files of different names"),
+        ({"path": ()}, "does not name files of different names"),
+        ({"preprocess": (MINI,) * 3}, r"preprocess: there are 3 for 2 files"),
+        ({"preprocess": (MINI, "BGR")}, "is not a Preprocess"),
+        ({"task": FaceVerification("faces")}, "2 files, which FaceVerification cannot judge as"),
+        (
+            {"task": LivenessDetection("data", output=("a", "b", "c"))},
+            r"output: there are 3 for 2 files",
+        ),
+    ],
+)
+def test_files_that_do_not_fit(options: dict[str, object], message: str) -> None:
+    task = LivenessDetection("data", boxes="b.csv", crop_scale=(2.7, 4.0))
+    given = {"path": ("a.onnx", "b.onnx"), "preprocess": MINI, "task": task}
+    with pytest.raises(SpecError, match=message):
+        KycModel(**(given | options))  # type: ignore[arg-type]

@@ -15,7 +15,8 @@ def export(collected: Collected, folder: Path) -> list[str]:
     """Write each gate's model to ship and its evidence.
 
     Files are ``<model>.onnx`` and ``<model>.json``, with the gate's name added where a model has
-    several gates. FP32 is not copied: it is where it always was.
+    several gates, and the FP32 file's where it has several files. FP32 is not copied: it is where
+    it always was.
 
     Returns:
         A line about each gate.
@@ -28,27 +29,32 @@ def export(collected: Collected, folder: Path) -> list[str]:
     for gate in collected.gates:
         ship = gate.to_ship()
         stem = folder / _stem(collected, gate)
-        target = stem.with_name(stem.name + ".onnx")
         if ship is None:
             lines.append(f"exported: nothing for {gate.model}, not even FP32 passes")
         elif ship.variant == "fp32":
-            lines.append(f"exported: nothing for {gate.model}, keep FP32 ({gate.paths['fp32']})")
+            where = ", ".join(gate.paths["fp32"])
+            lines.append(f"exported: nothing for {gate.model}, keep FP32 ({where})")
         else:
-            content = Path(gate.paths[ship.variant]).read_bytes()
-            if hashlib.sha256(content).hexdigest() != ship.sha256:
-                raise CacheError(
-                    gate.paths[ship.variant],
-                    "is not the file that was judged",
-                    "run the gate again",
-                )
-            partial = target.with_name(target.name + ".partial")
-            partial.write_bytes(content)
-            partial.replace(target)
-            lines.append(f"exported: {target} ({ship.variant})")
+            files = zip(gate.paths[ship.variant], ship.files.items(), strict=True)
+            for source, (name, digest) in files:
+                suffix = f"-{name}.onnx" if len(ship.files) > 1 else ".onnx"
+                target = stem.with_name(stem.name + suffix)
+                _copy(Path(source), target, digest)
+                lines.append(f"exported: {target} ({ship.variant})")
         evidence = {"environment": dict(collected.environment), **gate.as_dict()}
         text = json.dumps(evidence, indent=2, allow_nan=False) + "\n"
         stem.with_name(stem.name + ".json").write_text(text, encoding="utf-8")
     return lines
+
+
+def _copy(source: Path, target: Path, digest: str) -> None:
+    """Copy a file, whole or not at all."""
+    content = source.read_bytes()
+    if hashlib.sha256(content).hexdigest() != digest:
+        raise CacheError(source, "is not the file that was judged", "run the gate again")
+    partial = target.with_name(target.name + ".partial")
+    partial.write_bytes(content)
+    partial.replace(target)
 
 
 def _stem(collected: Collected, gate: Gate) -> str:

@@ -23,7 +23,7 @@ class Gate:
         name: node id of the class or function that asked, the first in order if several did.
         variants: records by label.
         decisions: what ships, by requested precision.
-        paths: where each variant's file lies, by label.
+        paths: where the files of each variant lie, by label.
         golden: the FP32 baseline.
         rejected: labels of the variants on which a test failed, be it one of the user's own.
     """
@@ -32,7 +32,7 @@ class Gate:
     name: str
     variants: dict[str, VariantRecord] = field(default_factory=dict)
     decisions: dict[str, Mapping[str, Any]] = field(default_factory=dict)
-    paths: dict[str, str] = field(default_factory=dict)
+    paths: dict[str, list[str]] = field(default_factory=dict)
     golden: Mapping[str, Any] = field(default_factory=dict)
     rejected: set[str] = field(default_factory=set)
 

@@ -7,7 +7,7 @@ It knows nothing of quantization, caches or pytest.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -20,7 +20,7 @@ from ..data.images import ImageSet, preprocess
 from ..data.leakage import check_disjoint
 from ..errors import ModelError
 from ..limits import Limits
-from ..spec import KycModel
+from ..spec import KycModel, Preprocess
 from ..statistics import Rate
 from ..task_spec import StrPath
 from ..verdicts import GateResult
@@ -75,7 +75,8 @@ class Task(ABC, Generic[Truth, Comparison]):
     on the same images at the same frozen threshold; FP32 against itself is one, too.
 
     Args:
-        model: what the gate file says; its `task` is of the class that this one implements.
+        model: what the gate file says; its `task` is of the class that this one implements. It may
+            have several files; a `member` is the place of one among them.
         limits: of the gates, of the class that belongs to that task.
         resolve: turns a path of the gate file (and the attribute that names it) into a real one.
     """
@@ -109,31 +110,44 @@ class Task(ABC, Generic[Truth, Comparison]):
             check_disjoint(images, "calibration", other, role)
         return images
 
-    def tensors(self, images: ImageSet) -> Iterator[tuple[str, Tensor]]:
-        """Yield (name, input tensor) of each image, one at a time."""
+    @property
+    def preprocess(self) -> Preprocess:
+        """How images become the input of the first file, of most models the only one."""
+        return self.model.preprocesses[0]
+
+    def seen(self, images: ImageSet, member: int) -> ImageSet:
+        """What a file of the model sees of the images."""
+        return images
+
+    def tensors(self, images: ImageSet, member: int = 0) -> Iterator[tuple[str, Tensor]]:
+        """Yield (name, input tensor of a file of the model) of each image, one at a time."""
+        images, spec = self.seen(images, member), self.model.preprocesses[member]
         for index, name in enumerate(images.names):
-            yield name, self.tensor(images.pixels(index), images.where(index))
+            yield name, preprocess(images.pixels(index), spec, images.where(index))
 
-    def tensor(self, pixels: NDArray[np.uint8], where: str) -> Tensor:
-        """Turn RGB pixels (H, W, 3) into the input of the model; `where` is for messages."""
-        return preprocess(pixels, self.model.preprocess, where)
-
-    def edge_inputs(self) -> Iterator[tuple[str, Tensor]]:
+    def edge_inputs(self, member: int = 0) -> Iterator[tuple[str, Tensor]]:
         """Inputs at the edge of what a camera gives: black, white and (seeded) noise."""
-        height, width = self.model.preprocess.size
-        noise = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
-        yield "black", preprocess(np.zeros_like(noise), self.model.preprocess, "black")
-        yield "white", preprocess(np.full_like(noise, 255), self.model.preprocess, "white")
-        yield "noise", preprocess(noise, self.model.preprocess, "noise")
+        spec = self.model.preprocesses[member]
+        noise = np.random.default_rng(0).integers(0, 256, (*spec.size, 3), dtype=np.uint8)
+        yield "black", preprocess(np.zeros_like(noise), spec, "black")
+        yield "white", preprocess(np.full_like(noise, 255), spec, "white")
+        yield "noise", preprocess(noise, spec, "noise")
 
     # Outputs
 
     @abstractmethod
-    def choose_outputs(self, names: tuple[str, ...], where: Path) -> tuple[str, ...]:
-        """Decide which outputs of the model are read.
+    def choose_outputs(
+        self, names: tuple[str, ...], where: Path, member: int = 0
+    ) -> tuple[str, ...]:
+        """Decide which outputs of a file of the model are read.
+
+        Args:
+            names: of its outputs.
+            where: the file.
+            member: its place among the files.
 
         Raises:
-            ModelError: the model has not the outputs that the task needs.
+            ModelError: the file has not the outputs that the task needs.
         """
 
     @abstractmethod
@@ -146,6 +160,15 @@ class Task(ABC, Generic[Truth, Comparison]):
         Raises:
             ModelError: type or shape do not fit the task.
         """
+
+    def fuse(self, outputs: Sequence[Outputs]) -> Outputs:
+        """Make one of what the files of the model gave for the same images.
+
+        Raises:
+            ModelError: they do not fit each other.
+        """
+        (only,) = outputs
+        return only
 
     def reading(self) -> Mapping[str, Any]:
         """Plain values, beside the preprocessing, that determine what `read` makes of outputs."""
@@ -188,7 +211,7 @@ class Task(ABC, Generic[Truth, Comparison]):
 
     @abstractmethod
     def judge_against_fp32(self, comparison: Comparison, *, fp16: bool = False) -> GateResult:
-        """Paired increase of errors over FP32, and drift of the outputs."""
+        """What changed against FP32: paired increase of errors, and drift of the outputs."""
 
     @abstractmethod
     def rates(self, baseline: Comparison) -> Mapping[str, Rate]:

@@ -49,7 +49,7 @@ class DetectionTask(Task[DetectionSet, DetectionComparison]):
             spec.keypoints,
             spec.scores,
             spec.nms_iou,
-            self.model.preprocess.size,
+            self.preprocess.size,
             str(self.model.path),
         )
 
@@ -83,7 +83,9 @@ class DetectionTask(Task[DetectionSet, DetectionComparison]):
             },
         )
 
-    def choose_outputs(self, names: tuple[str, ...], where: Path) -> tuple[str, ...]:
+    def choose_outputs(
+        self, names: tuple[str, ...], where: Path, member: int = 0
+    ) -> tuple[str, ...]:
         """Those of the gate file, or all."""
         for asked in self.spec.outputs or ():
             if asked not in names:
@@ -215,7 +217,7 @@ class DetectionTask(Task[DetectionSet, DetectionComparison]):
         boxes = found.boxes.copy()
         ends = np.cumsum(outputs.rows)
         for size, start, end in zip(images.sizes, ends - outputs.rows, ends, strict=True):
-            boxes[start:end] = place(size, self.model.preprocess).to_image(boxes[start:end])
+            boxes[start:end] = place(size, self.preprocess).to_image(boxes[start:end])
         return replace(found, boxes=boxes)
 
     def _detector(

@@ -83,7 +83,9 @@ class FaceTask(Task[Comparisons, FaceComparison]):
             note,
         )
 
-    def choose_outputs(self, names: tuple[str, ...], where: Path) -> tuple[str, ...]:
+    def choose_outputs(
+        self, names: tuple[str, ...], where: Path, member: int = 0
+    ) -> tuple[str, ...]:
         """The embedding."""
         asked = "FaceVerification(output=...)"
         return (only_output(names, self.spec.output, "embedding", asked, where),)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.crops import crop_faces, load_boxes
+from ..data.crops import Box, crop_faces, load_boxes
 from ..data.images import ImageSet
 from ..data.leakage import check_disjoint, check_disjoint_subjects
 from ..data.liveness import (
@@ -63,16 +65,9 @@ class LivenessTask(Task[LivenessSet, LivenessComparison]):
             check_disjoint(evaluation.images, "evaluation", selection.images, "selection")
             others.append((selection.images, "selection"))
         calibration = self.load_calibration(*others)
-        if spec.boxes is not None and spec.crop_scale is not None:
-            boxes = load_boxes(self.resolve(spec.boxes, "LivenessDetection.boxes"))
-
-            def cropped(images: ImageSet) -> ImageSet:
-                return crop_faces(images, boxes, cast("float", spec.crop_scale))
-
-            evaluation = replace(evaluation, images=cropped(evaluation.images))
-            if selection is not None:
-                selection = replace(selection, images=cropped(selection.images))
-            calibration = cropped(calibration) if calibration is not None else None
+        for images in (calibration, *(images for images, _ in others)):
+            if images is not None:
+                self.seen(images, 0)  # complains of missing boxes before anything is computed
         note = ""
         if not evaluation.knows_subjects:
             note = (
@@ -86,18 +81,58 @@ class LivenessTask(Task[LivenessSet, LivenessComparison]):
             {
                 "evaluation": evaluation.digest,
                 "selection": selection.digest if selection is not None else None,
+                **self._crops([images for images, _ in others]),
             },
             note,
         )
 
-    def choose_outputs(self, names: tuple[str, ...], where: Path) -> tuple[str, ...]:
+    @cached_property
+    def boxes(self) -> dict[Path, Box]:
+        """Face box of each photograph; empty if images are crops already."""
+        if self.spec.boxes is None:
+            return {}
+        return load_boxes(self.resolve(self.spec.boxes, "LivenessDetection.boxes"))
+
+    def seen(self, images: ImageSet, member: int) -> ImageSet:
+        """The surroundings of each face, as large as this file of the model wants them."""
+        scales = self.spec.crop_scales(len(self.model.paths))
+        return crop_faces(images, self.boxes, scales[member]) if scales else images
+
+    def _crops(self, parts: list[ImageSet]) -> dict[str, Any]:
+        """Plain values that change whenever a crop would."""
+        if self.spec.boxes is None:
+            return {}
+        files = range(len(self.model.paths))
+        return {"crops": [self.seen(images, file).digest for images in parts for file in files]}
+
+    def choose_outputs(
+        self, names: tuple[str, ...], where: Path, member: int = 0
+    ) -> tuple[str, ...]:
         """The scores."""
-        asked = "LivenessDetection(output=...)"
-        return (only_output(names, self.spec.output, "scores", asked, where),)
+        output, attribute = self.spec.output, "LivenessDetection(output=...)"
+        asked = output[member] if isinstance(output, tuple) else output
+        return (only_output(names, asked, "scores", attribute, where),)
 
     def read(self, outputs: list[NDArray[Any]]) -> Tensor:
         """One row: a value for each class."""
         return as_row(outputs[0])[np.newaxis]
+
+    def fuse(self, outputs: Sequence[Outputs]) -> Outputs:
+        """The classes of all files, side by side; scores are averaged later, as probabilities."""
+        widths = [each.values.shape[1] for each in outputs]
+        if len(set(widths)) != 1:
+            raise ModelError(
+                ", ".join(map(str, self.model.paths)),
+                f"give {', '.join(map(str, widths))} values, so their classes are not the same",
+                "fuse models of the same classes",
+            )
+        if len(outputs) == 1:
+            return outputs[0]
+        return Outputs(
+            np.hstack([each.values for each in outputs]),
+            np.logical_and.reduce([each.finite for each in outputs]),
+            tuple(dict.fromkeys(name for each in outputs for name in each.broken_edges)),
+        )
 
     @property
     def given_threshold(self) -> float | None:
@@ -182,11 +217,20 @@ class LivenessTask(Task[LivenessSet, LivenessComparison]):
         return {"score drift": f"{drift.mean():.4f} / {drift.max():.4f}"}
 
     def _scores(self, outputs: Outputs) -> Scores:
-        probabilities = self.spec.scores == "probabilities"
-        return live_scores(outputs, self.spec.live_class, probabilities=probabilities)
+        """Probability of a live face, the mean over the files of the model."""
+        live, probabilities = self.spec.live_class, self.spec.scores == "probabilities"
+        scores = [live_scores(o, live, probabilities=probabilities) for o in self._each(outputs)]
+        mean: Scores = np.mean(scores, axis=0)
+        return mean
 
     def _check_scale(self, fp32: Outputs) -> None:
-        check_scale(fp32, probabilities=self.spec.scores == "probabilities")
+        for outputs in self._each(fp32):
+            check_scale(outputs, probabilities=self.spec.scores == "probabilities")
+
+    def _each(self, outputs: Outputs) -> Iterator[Outputs]:
+        """Take apart what `fuse` put side by side."""
+        for values in np.split(outputs.values, len(self.model.paths), axis=1):
+            yield replace(outputs, values=values)
 
 
 def as_row(value: NDArray[Any]) -> NDArray[np.float32]:

@@ -90,7 +90,7 @@ def test_every_face_is_found(task: DetectionTask, project: Path) -> None:
 def test_logits_and_keypoints_must_be_declared(task: DetectionTask, project: Path) -> None:
     session = open_session(project / "yolov8-lite-t.onnx")
     part = task.load().evaluation
-    outputs = session.run(None, {"images": task.tensor(part.images.pixels(0), "first")})
+    outputs = session.run(None, {"images": next(task.tensors(part.images))[1]})
     found = Decoder(1, 5, "probabilities", 0.7, (640, 640))(outputs)
     with pytest.raises(ModelError, match='scores="logits"'):
         check_scores(found.scores, "probabilities", "yolov8-lite-t.onnx")

@@ -1,0 +1,280 @@
+"""One FP32 file of a model: its variants are made and run here, each once.
+
+Most models have one file. A system of several, such as two MiniFASNets whose scores are averaged,
+has a member for each; `workbench.py` puts together what they give.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .data.images import ImageSet
+from .errors import QuantizationError, SpecError
+from .quantize import (
+    LoadedModel,
+    PreparedModel,
+    Ranges,
+    build,
+    calibration_of,
+    check_input,
+    collect_ranges,
+    load_model,
+    operators,
+    postprocessing,
+    prepare,
+    static_types,
+)
+from .recipe import Recipe
+from .runtime import open_session
+from .spec import Preprocess
+from .tasks.outputs import Outputs, run_model
+
+if TYPE_CHECKING:
+    from .workbench import ModelBench
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """A file derived from an FP32 file, in the cache; or that file itself.
+
+    Args:
+        path: the ONNX file.
+        sha256: digest of the file.
+        size: in bytes.
+        resolved: every option as finally used, with reasons.
+        quantized: number of operators changed, by type.
+        notes: caveats worth reading.
+    """
+
+    path: Path
+    sha256: str
+    size: int
+    resolved: dict[str, Any]
+    quantized: dict[str, int]
+    notes: tuple[str, ...] = ()
+
+
+class Member:
+    """One FP32 file with the images that it sees.
+
+    Args:
+        bench: of the model that it belongs to.
+        index: its place among the files of that model.
+    """
+
+    def __init__(self, bench: ModelBench, index: int) -> None:
+        self._bench = bench
+        self.index = index
+        self.task = bench.task
+        self.preprocess: Preprocess = bench.model.preprocesses[index]
+        alone = len(bench.model.paths) == 1
+        self.stem = bench.model.stems[index]
+        # Two files may well name their operators alike.
+        self.prefix = "" if alone else f"{self.stem}:"
+        self._title = bench.model.name if alone else f"{bench.model.name}, {self.stem}"
+
+    @cached_property
+    def loaded(self) -> LoadedModel:
+        """The FP32 file, checked against the preprocessing."""
+        path = self._bench.model.paths[self.index]
+        loaded = load_model(self._bench.resolve(path, "KycModel.path"))
+        check_input(loaded, self.preprocess.shape)
+        return loaded
+
+    @cached_property
+    def outputs_read(self) -> tuple[str, ...]:
+        """Names of the outputs that the task reads."""
+        return self.task.choose_outputs(self.loaded.output_names, self.loaded.path, self.index)
+
+    @cached_property
+    def fp32(self) -> ModelFile:
+        """The FP32 file as a variant of itself."""
+        loaded = self.loaded
+        notes: tuple[str, ...] = ()
+        if loaded.subnormal_weights:
+            notes = (
+                f"{loaded.subnormal_weights:,} weights of FP32 are subnormal, which makes it "
+                "several times slower on some CPUs: part of a speed-up may come from that alone",
+            )
+        return ModelFile(loaded.path, loaded.digest, loaded.size, {}, {}, notes)
+
+    @cached_property
+    def prepared(self) -> PreparedModel:
+        """The FP32 graph as the quantizers need it, verified on real inputs."""
+        inputs = [tensor for _, tensor in self.task.tensors(self._bench.probes, self.index)]
+        return prepare(self.loaded, inputs)
+
+    def make(self, recipe: Recipe) -> ModelFile:
+        """The file that a recipe makes, built once and kept in the cache.
+
+        Raises:
+            QuantizationError: the recipe cannot be applied to this file.
+            SpecError: static quantization without calibration images.
+        """
+        mine = self._of_this_file(recipe)
+        if recipe.precision == "fp32":
+            return self.fp32
+        if self.prefix and mine.is_static and mine.keep_fp32 and not self.operators(mine):
+            return self.fp32  # others of the system are quantized, this one is kept as a whole
+        options = {k: v for k, v in asdict(mine).items() if k != "name"}
+        key = [self.loaded.digest, options, self._range_key(recipe)]
+
+        def make(folder: Path) -> None:
+            with self._stage(f"quantizing {recipe.name}"):
+                made = self._build(mine)
+            (folder / "model.onnx").write_bytes(made.content)
+            facts = {
+                "resolved": made.resolved,
+                "quantized": made.quantized,
+                "notes": list(made.notes),
+            }
+            (folder / "variant.json").write_text(json.dumps(facts), encoding="utf-8")
+
+        folder = self._bench.workbench.cache.entry("variant", key, make)
+        path = folder / "model.onnx"
+        facts = json.loads((folder / "variant.json").read_text(encoding="utf-8"))
+        digest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))[path.name]
+        resolved, notes = facts["resolved"], tuple(facts["notes"])
+        return ModelFile(path, digest, path.stat().st_size, resolved, facts["quantized"], notes)
+
+    def ranges(self, recipe: Recipe) -> Ranges | None:
+        """Activation ranges that a recipe needs, collected once; None if it needs none."""
+        needed = calibration_of(recipe)
+        if needed is None:
+            return None
+        method, percentile = needed
+        images = self._calibration(recipe)
+
+        def make(folder: Path) -> None:
+            inputs = self.task.tensors(images, self.index)
+            with self._stage(f"calibrating ({method})", len(images.names)) as advance:
+
+                def counted() -> Any:
+                    for named in inputs:
+                        advance()
+                        yield named
+
+                found = collect_ranges(self.prepared, counted(), method, percentile)
+            found.to_npz(folder / "ranges.npz")
+
+        folder = self._bench.workbench.cache.entry("ranges", self._range_key(recipe), make)
+        return Ranges.from_npz(folder / "ranges.npz")
+
+    def outputs(self, file: ModelFile, images: ImageSet, title: str) -> Outputs:
+        """Outputs of a variant, computed once for the same file and the same images."""
+        seen = self.task.seen(images, self.index)
+        key = [file.sha256, seen.digest, self.input_facts(), self.outputs_read]
+
+        def make(folder: Path) -> None:
+            with self._stage(f"running {title} images", len(images.names)) as advance:
+                threads = self._bench.workbench.settings.threads
+                found = self._run(open_session(file.path), images, threads, advance)
+                found.save(folder / "outputs.npz")
+
+        folder = self._bench.workbench.cache.entry("outputs", key, make)
+        return Outputs.read(folder / "outputs.npz")
+
+    def alone(self, recipe: Recipe, name: str) -> Outputs | None:
+        """Outputs on the probes when one operator only is quantized; None if that cannot be."""
+        mine = self._of_this_file(recipe)
+        name = name.removeprefix(self.prefix)
+        others = tuple(n.name for n in self.prepared.proto.graph.node if n.name != name)
+        with self._bench.workbench.cache.machine(exclusive=False):
+            try:
+                made = self._build(replace(mine, precision="mixed", keep_fp32=others))
+            except QuantizationError:
+                return None
+            return self._run(open_session(made.content), self._bench.probes, 1)
+
+    def operators(self, recipe: Recipe) -> tuple[str, ...]:
+        """Names of the operators that a search may keep in FP32, in topological order."""
+        types = {node.name: node.op_type for node in self.prepared.proto.graph.node}
+        return tuple(
+            self.prefix + name
+            for name in operators(self.prepared)
+            if (recipe.op_types is None or types[name] in recipe.op_types)
+            and not {name, self.prefix + name}.intersection(recipe.keep_fp32)
+        )
+
+    def postprocessing(self, recipe: Recipe) -> tuple[str, ...]:
+        """Names of the operators behind the last weights that a recipe would quantize.
+
+        In INT8 they save next to nothing, and scores that share a scale with boxes are lost.
+        """
+        types = {node.name: node.op_type for node in self.prepared.proto.graph.node}
+        quantized = recipe.op_types or static_types()
+        behind = postprocessing(self.prepared)
+        return tuple(self.prefix + name for name in behind if types[name] in quantized)
+
+    def runner(self, file: ModelFile) -> Callable[[], object]:
+        """Run a variant on the first of the probes, for a measurement of latency."""
+        _, tensor = next(self.task.tensors(self._bench.probes, self.index))
+        session = open_session(file.path)
+        feed = {session.get_inputs()[0].name: tensor}
+        return lambda: session.run(None, feed)
+
+    def input_facts(self) -> dict[str, Any]:
+        """Plain values that determine what the model is given and how its outputs are read."""
+        return {**describe_preprocess(self.preprocess), **self.task.reading()}
+
+    def _of_this_file(self, recipe: Recipe) -> Recipe:
+        """A recipe for a system of files, as it is for this one.
+
+        What is kept in FP32 may be named with its file; "first", a type or a name alone is meant
+        for all files.
+        """
+        if not self.prefix:
+            return recipe
+        others = tuple(f"{stem}:" for stem in self._bench.model.stems if stem != self.stem)
+        names = (name for name in recipe.keep_fp32 if not name.startswith(others))
+        mine = tuple(name.removeprefix(self.prefix) for name in names)
+        if recipe.precision == "mixed" and not mine:
+            return replace(recipe, precision="int8", keep_fp32=())
+        return replace(recipe, keep_fp32=mine)
+
+    def _build(self, recipe: Recipe) -> Any:
+        saturates = self._bench.workbench.environment.u8s8_saturates
+        return build(self.prepared, recipe, ranges=self.ranges(recipe), saturates=saturates)
+
+    def _run(
+        self, session: Any, images: ImageSet, threads: int, advance: Any = lambda: None
+    ) -> Outputs:
+        task = self.task
+        tensors, edges = task.tensors(images, self.index), task.edge_inputs(self.index)
+        read, wanted = task.read, self.outputs_read
+        return run_model(session, tensors, edges, wanted, read, threads=threads, on_image=advance)
+
+    def _range_key(self, recipe: Recipe) -> list[Any] | None:
+        needed = calibration_of(recipe)
+        if needed is None:
+            return None
+        calibration = self.task.seen(self._calibration(recipe), self.index).digest
+        return [self.loaded.digest, calibration, self.input_facts(), *needed]
+
+    def _calibration(self, recipe: Recipe) -> ImageSet:
+        """Images for the ranges of a recipe: FP16 needs extremes only, any images will do."""
+        if self._bench.data.calibration is not None:
+            return self._bench.data.calibration
+        if recipe.precision == "fp16":
+            return self._bench.probes
+        raise SpecError(
+            f"precision {recipe.name!r} of {self._bench.model.name}",
+            "static quantization needs calibration images",
+            "name a folder of 100 to 500 images in KycModel(calibration=...)",
+        )
+
+    def _stage(self, task: str, total: int = 0) -> Any:
+        """Announce a piece of work and share the machine with other workers while it lasts."""
+        workbench = self._bench.workbench
+        shared = workbench.cache.machine(exclusive=False)
+        return workbench.progress.stage(f"{self._title}: {task}", total, shared)
+
+
+def describe_preprocess(spec: Preprocess) -> dict[str, Any]:
+    """Plain values of a preprocessing, for keys and goldens."""
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(spec).items()}
