@@ -1,7 +1,8 @@
 """pytest-kycquant decides whether a quantized identity-verification model may ship."""
 
 from .gates import Candidate, DetectionGates, FaceGates, LivenessGates
-from .limits import DetectionLimits, FaceLimits, LivenessLimits
+from .limits import DetectionLimits, FaceLimits, LivenessLimits, PipelineLimits
+from .pipeline.gates import PipelineGates
 from .recipe import Recipe
 from .spec import KycModel, Preprocess, Verdict
 from .task_spec import FaceVerification, LivenessDetection, ObjectDetection
@@ -18,6 +19,8 @@ __all__ = [
     "LivenessGates",
     "LivenessLimits",
     "ObjectDetection",
+    "PipelineGates",
+    "PipelineLimits",
     "Preprocess",
     "Recipe",
     "Verdict",

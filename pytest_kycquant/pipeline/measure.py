@@ -212,7 +212,8 @@ def _drift(answers: Sequence[tuple[Trace, Trace]]) -> dict[str, float]:
         apart = [abs(float(one[0] - other[0])) for one, other in found["liveness"]]
         drift |= {"score_drift_mean": float(np.mean(apart)), "score_drift_max": max(apart)}
     if "embedder" in found:
-        one, other = (normalise(np.stack(side)) for side in zip(*found["embedder"], strict=True))
-        cosines = np.einsum("ij,ij->i", one, other)
+        fp32, shipped = zip(*found["embedder"], strict=True)
+        unit, moved = normalise(np.stack(fp32)), normalise(np.stack(shipped))
+        cosines = np.nan_to_num(np.einsum("ij,ij->i", unit, moved), nan=-1.0)
         drift |= {"cosine_mean": float(cosines.mean()), "cosine_min": float(cosines.min())}
     return drift

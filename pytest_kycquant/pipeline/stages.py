@@ -21,7 +21,6 @@ from ..spec import KycModel
 from ..tasks import task_of
 from ..tasks.detection import DetectionTask
 from ..tasks.liveness import LivenessTask
-from ..tasks.liveness_scores import live_scores
 from ..tasks.outputs import Outputs, all_finite
 
 if TYPE_CHECKING:
@@ -194,14 +193,12 @@ class Stages:
         began = self._clock()
         stage = self._stage("liveness")
         task = cast("LivenessTask", stage.task)
-        scale = task.spec.crop_scale
-        seen = [
-            pixels if box is None else self.crop(pixels, box, scale or 1.0, square=False)
-            for _ in stage.sessions
-        ]
-        outputs = self._run("liveness", seen)
-        probabilities = task.spec.scores == "probabilities"
-        score = float(live_scores(outputs, task.spec.live_class, probabilities=probabilities)[0])
+        count = len(stage.sessions)
+        seen = [pixels] * count
+        if box is not None:
+            scales = task.spec.crop_scales(count) or (1.0,) * count
+            seen = [self.crop(pixels, box, scale, square=False) for scale in scales]
+        score = float(task.scores(self._run("liveness", seen))[0])
         self._spend("liveness", began, np.array([score]))
         return score
 
@@ -278,13 +275,13 @@ class _OpenStage:
     def __init__(self, stage: Stage, open_model: Callable[[Path], Any]) -> None:
         model = stage.model
         self.threshold = stage.threshold
-        self.preprocesses = (model.preprocess,) * len(stage.paths)
+        self.preprocesses = model.preprocesses
         self.task: Task[Any, Any] = task_of(model, model.task.limits(), _nowhere)
         self.sessions = [open_model(path) for path in stage.paths]
         self._feeds, self._chosen = [], []
-        for path, session in zip(stage.paths, self.sessions, strict=True):
+        for index, (path, session) in enumerate(zip(stage.paths, self.sessions, strict=True)):
             names = [output.name for output in session.get_outputs()]
-            wanted = self.task.choose_outputs(tuple(names), path)
+            wanted = self.task.choose_outputs(tuple(names), path, index)
             self._feeds.append(session.get_inputs()[0].name)
             self._chosen.append([names.index(name) for name in wanted])
 
@@ -299,8 +296,7 @@ class _OpenStage:
             rows = self.task.read([outputs[index] for index in chosen])
             finite = np.array([all_finite(outputs)])
             given.append(Outputs(rows, finite, rows=np.array([len(rows)])))
-        (only,) = given
-        return only
+        return self.task.fuse(given)
 
 
 def _nowhere(path: object, attribute: str) -> Path:
