@@ -43,9 +43,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Make one test item for each precision of the gate; refuse a wrong marker early."""
     markers = list(metafunc.definition.iter_markers(MARKER))
     try:
-        spec = spec_of(metafunc.cls, markers, metafunc.definition.nodeid)
         if metafunc.cls is not None and issubclass(metafunc.cls, PipelineGates):
-            PipelineSpec.of(metafunc.cls)
+            PipelineSpec.of(metafunc.cls, marked=bool(markers))
+        spec = spec_of(metafunc.cls, markers, metafunc.definition.nodeid)
     except KycquantError as error:
         raise pytest.Collector.CollectError(str(error)) from error
     if spec is not None and "candidate" in metafunc.fixturenames:

@@ -98,9 +98,11 @@ class PipelineGates:
             raise SpecError(
                 cls.__name__, "is a unittest, which has no fixtures", "drop unittest.TestCase"
             )
-        known = (*_ATTRIBUTES, "process")
-        for name in vars(cls):
-            if name.startswith(("_", "test")) or name in known:
+        for name, value in vars(cls).items():
+            if name.startswith(("_", "test")) or hasattr(PipelineGates, name):
+                continue
+            known = ("process",) if inspect.isfunction(value) else _ATTRIBUTES
+            if name in known:
                 continue
             if close := difflib.get_close_matches(name, known, cutoff=0.8):
                 raise SpecError(
@@ -187,13 +189,23 @@ class PipelineSpec:
     inconclusive: Inconclusive | None
 
     @classmethod
-    def of(cls, gates: type[PipelineGates]) -> PipelineSpec:
+    def of(cls, gates: type[PipelineGates], marked: bool = False) -> PipelineSpec:
         """Build from class attributes.
+
+        Args:
+            gates: the class of the gate file.
+            marked: whether it carries the plugin's marker.
 
         Raises:
             SpecError: missing or impossible values.
         """
         where = gates.__name__
+        if marked:
+            raise SpecError(
+                where,
+                f"is a pipeline, to which the marker {MARKER} says nothing",
+                "set attributes of the class; markers belong to the gates of its stages",
+            )
         images = getattr(gates, "images", None)
         if not isinstance(images, (str, os.PathLike)):
             raise SpecError(f"{where}.images", "names no images", 'write images = "data/scenes"')

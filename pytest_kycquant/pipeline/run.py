@@ -52,7 +52,7 @@ def judge(session: KycquantSession, spec: PipelineSpec, gate: str) -> PipelineRe
     workbench = session.workbench
     images = load_images(workbench.resolve(spec.images, f"{gate} images", spec.gate_file))
     fp32, shipped = _pipelines(session, spec)
-    name = f"pipeline-{digest_of([repr(spec), repr(fp32), repr(shipped)])[:32]}"
+    name = f"pipeline-{digest_of([gate, repr(spec), repr(fp32), repr(shipped)])[:32]}"
     with workbench.cache.lock(name):
         file = workbench.run_file(f"{name}.json")
         if file.exists():  # another worker was faster

@@ -20,16 +20,13 @@ def lines(collected: Collected) -> Iterator[str]:
 def _table(record: PipelineRecord) -> Iterator[str]:
     from tabulate import tabulate
 
-    rows = (record.fp32, record.shipped)
     stages = list(record.shipped.variants)
     timed = record.shipped.timing is not None
-    parts = list(record.shipped.timing["stages"]) if record.shipped.timing else []
-    times = ["p50", "p95 [bound]", "max", *parts, "load", "peak memory"] if timed else []
+    times = ["other", "p50", "p95 [bound]", "max", "load", "peak memory"] if timed else []
     failed = ", ".join(g.gate for g in record.gates.values() if g.verdict is not Verdict.PASS)
-    verdicts = ("-", f"{record.verdict.value} {failed}".strip())
     cells = [
-        [row.label, *(row.variants[name] for name in stages), *_times(row, parts), verdict]
-        for row, verdict in zip(rows, verdicts, strict=True)
+        [*_row(record.fp32), "-"],
+        [*_row(record.shipped), f"{record.verdict.value} {failed}".strip()],
     ]
     headers = ["pipeline", *stages, *times, "verdict"]
     table = tabulate(cells, headers=headers, tablefmt="simple", disable_numparse=True)
@@ -37,18 +34,19 @@ def _table(record: PipelineRecord) -> Iterator[str]:
     yield from table.split("\n")
 
 
-def _times(row: PipelineRow, parts: list[str]) -> list[str]:
+def _row(row: PipelineRow) -> list[str]:
     timing = row.timing
     if timing is None:
-        return []
-    memory = "-" if row.peak_mb is None else f"{row.peak_mb:.0f} MB"
+        return [row.label, *row.variants.values()]
     return [
+        row.label,
+        *(f"{variant} {timing['stages'][name]:.3g}" for name, variant in row.variants.items()),
+        f"{timing['stages']['other']:.3g}",
         f"{timing['p50']:.4g}",
         f"{timing['p95']:.4g} [{timing['bound']:.4g}]",
         f"{timing['slowest']:.4g}",
-        *(f"{timing['stages'][part]:.3g}" for part in parts),
         f"{timing['load']:.0f}",
-        memory,
+        "-" if row.peak_mb is None else f"{row.peak_mb:.0f} MB",
     ]
 
 
