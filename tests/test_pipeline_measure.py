@@ -87,7 +87,9 @@ def test_drift_end_to_end() -> None:
     turned = {"liveness": (np.array([0.7]),), "embedder": (np.array([0.6, 0.8]),)}
     zero = {"liveness": (np.array([0.9]),), "embedder": (np.array([0.0, 0.0]),)}
     shipped = always(trace(answers=turned), {0: trace(answers=zero)})
-    drift = covered(always(trace()), shipped, 2).drift
+    found = covered(always(trace()), shipped, 2)
+    drift = found.drift
+    assert found.farthest == {"liveness": "some.npz[1]", "embedder": "some.npz[0]"}
     assert drift["score_drift_mean"] == pytest.approx(0.1)
     assert drift["score_drift_max"] == pytest.approx(0.2)
     assert drift["cosine_mean"] == pytest.approx((0.6 - 1) / 2)  # no direction is the worst one

@@ -16,6 +16,7 @@ from ..statistics import upper_rank
 from .stages import Photo, Trace
 
 Run = Callable[[Photo], Trace]
+Answers = NDArray[np.float64]
 PERCENTILE = 0.95
 
 
@@ -29,6 +30,7 @@ class Coverage:
         lost: of these, the ones that the shipped pipeline left early: name, and what it left out.
         broken: of these, the ones with NaN or Inf: name, and where.
         drift: what the shipped pipeline answers, relative to FP32, end to end.
+        farthest: the image on which it differs most, by stage.
     """
 
     images: int
@@ -36,6 +38,7 @@ class Coverage:
     lost: Mapping[str, str]
     broken: Mapping[str, str]
     drift: Mapping[str, float]
+    farthest: Mapping[str, str]
 
     @property
     def complete(self) -> bool:
@@ -92,7 +95,7 @@ def cover(
     lost: dict[str, str] = {}
     broken: dict[str, str] = {}
     ends: Counter[str] = Counter()
-    answers: list[tuple[Trace, Trace]] = []
+    answers: list[tuple[str, Trace, Trace]] = []
     for photo in photos:
         exact, other = fp32(photo), shipped(photo)
         on_image()
@@ -111,7 +114,7 @@ def cover(
         elif other.broken:
             broken[photo.name] = ", ".join(other.broken)
         else:
-            answers.append((exact, other))
+            answers.append((photo.name, exact, other))
     if not reached:
         where = photos[0].images.origin
         found = "; ".join(f"{count:,} do without {what}" for what, count in ends.most_common())
@@ -120,7 +123,7 @@ def cover(
             f"on none of its {len(photos):,} images does FP32 go through every stage ({found})",
             "give images in which the detector finds the class `face`, or check process()",
         )
-    return Coverage(len(photos), tuple(reached), lost, broken, _drift(answers))
+    return Coverage(len(photos), tuple(reached), lost, broken, *_drift(answers))
 
 
 def time_runs(
@@ -201,19 +204,40 @@ def _left_out(trace: Trace, stages: Sequence[str]) -> str:
     return listed([name for name in stages if name not in trace.spent_ns])
 
 
-def _drift(answers: Sequence[tuple[Trace, Trace]]) -> dict[str, float]:
-    """Answers of the shipped pipeline relative to FP32: other boxes make other crops."""
-    found: dict[str, list[tuple[NDArray[np.float64], NDArray[np.float64]]]] = {}
-    for exact, other in answers:
-        for name, given in exact.answers.items():
-            found.setdefault(name, []).extend(zip(given, other.answers.get(name, ()), strict=False))
+def _drift(
+    answers: Sequence[tuple[str, Trace, Trace]],
+) -> tuple[dict[str, float], dict[str, str]]:
+    """Answers of the shipped pipeline relative to FP32, and where they differ most.
+
+    More than the drift of each model: another box makes another crop, perhaps of another face.
+    """
     drift: dict[str, float] = {}
-    if "liveness" in found:
-        apart = [abs(float(one[0] - other[0])) for one, other in found["liveness"]]
-        drift |= {"score_drift_mean": float(np.mean(apart)), "score_drift_max": max(apart)}
-    if "embedder" in found:
-        fp32, shipped = zip(*found["embedder"], strict=True)
-        unit, moved = normalise(np.stack(fp32)), normalise(np.stack(shipped))
-        cosines = np.nan_to_num(np.einsum("ij,ij->i", unit, moved), nan=-1.0)
-        drift |= {"cosine_mean": float(cosines.mean()), "cosine_min": float(cosines.min())}
-    return drift
+    farthest: dict[str, str] = {}
+    for stage, figures in (("liveness", _score_drift), ("embedder", _cosines)):
+        names, fp32, shipped = [], [], []
+        for name, exact, other in answers:
+            given = (exact.answers.get(stage, ()), other.answers.get(stage, ()))
+            for one, changed in zip(*given, strict=False):
+                names.append(name)
+                fp32.append(one)
+                shipped.append(changed)
+        if names:
+            found, worst = figures(np.stack(fp32), np.stack(shipped))
+            drift |= found
+            farthest[stage] = names[worst]
+    return drift, farthest
+
+
+def _score_drift(fp32: Answers, shipped: Answers) -> tuple[dict[str, float], int]:
+    """Absolute difference of the probability of a live face."""
+    apart = np.abs(shipped - fp32)[:, 0]
+    figures = {"score_drift_mean": float(apart.mean()), "score_drift_max": float(apart.max())}
+    return figures, int(apart.argmax())
+
+
+def _cosines(fp32: Answers, shipped: Answers) -> tuple[dict[str, float], int]:
+    """Cosine between embeddings; one without direction is as far as can be."""
+    one, other = (normalise(side.astype(np.float32)) for side in (fp32, shipped))
+    cosines = np.nan_to_num(np.einsum("ij,ij->i", one, other), nan=-1.0)
+    figures = {"cosine_mean": float(cosines.mean()), "cosine_min": float(cosines.min())}
+    return figures, int(cosines.argmin())

@@ -47,6 +47,7 @@ class PipelineRecord:
         gates: results by gate, of the shipped pipeline.
         models: key of each stage's own gate in the report, to see whether it ships the same.
         figures: further figures: ratio to FP32, drift of the answers end to end.
+        farthest: image on which liveness and embedder answer least like FP32.
         notes: caveats worth reading.
     """
 
@@ -56,6 +57,7 @@ class PipelineRecord:
     gates: Mapping[str, GateResult]
     models: Mapping[str, str]
     figures: Mapping[str, float]
+    farthest: Mapping[str, str]
     notes: tuple[str, ...] = ()
 
     @property

@@ -139,6 +139,7 @@ def _measure(
         gates={result.gate: result for result in gates},
         models={stage.name: digest_of(repr(stage.gate)) for stage in spec.stages},
         figures=figures,
+        farthest=coverage.farthest,
         notes=_notes(coverage, shipped, images),
     )
 

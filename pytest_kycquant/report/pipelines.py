@@ -57,12 +57,13 @@ def _remarks(record: PipelineRecord, collected: Collected) -> Iterator[str]:
     if "cosine_mean" in figures:
         yield (
             f"end to end, cosine of embeddings to fp32: mean {figures['cosine_mean']:.4f}, "
-            f"smallest {figures['cosine_min']:.4f}"
+            f"smallest {figures['cosine_min']:.4f} ({record.farthest['embedder']})"
         )
     if "score_drift_mean" in figures:
         yield (
             f"end to end, difference of liveness scores to fp32: mean "
-            f"{figures['score_drift_mean']:.4f}, largest {figures['score_drift_max']:.4f}"
+            f"{figures['score_drift_mean']:.4f}, largest {figures['score_drift_max']:.4f} "
+            f"({record.farthest['liveness']})"
         )
     for note in record.notes:
         yield f"note: {note}"
