@@ -1,5 +1,6 @@
 """pytest-kycquant decides whether a quantized identity-verification model may ship."""
 
+from . import presets
 from .gates import Candidate, DetectionGates, FaceGates, LivenessGates
 from .limits import DetectionLimits, FaceLimits, LivenessLimits, PipelineLimits
 from .pipeline.gates import PipelineGates
@@ -24,4 +25,5 @@ __all__ = [
     "Preprocess",
     "Recipe",
     "Verdict",
+    "presets",
 ]

@@ -71,7 +71,7 @@ def test_the_pair_is_quantized_measured_and_exported(
         assert rows["int8"]["files"][name] == hashlib.sha256(exported).hexdigest()
         onnxruntime.InferenceSession(exported)
     size = next(c for c in rows["int8"]["gates"]["size"]["checks"] if c["unit"] == "count")
-    assert size["detail"].startswith("6 Conv, 2 Gemm")
+    assert size["detail"].startswith("10 Conv, 2 Flatten, 2 Gemm")
 
 
 def test_scores_are_the_mean_of_probabilities(pair: Pair, pytester: pytest.Pytester) -> None:
@@ -167,7 +167,7 @@ def test_a_name_alone_is_meant_for_both_files(
     run("--kycquant-report=report.json").assert_outcomes(passed=6)
     (mixed,) = (r for r in report(pytester)["variants"] if r["variant"] == "mixed")
     changed = next(c for c in mixed["gates"]["size"]["checks"] if c["unit"] == "count")
-    assert changed["detail"].startswith("4 Conv, 1 Gemm")
+    assert changed["detail"].startswith("8 Conv, 2 Flatten, 1 Gemm")
     assert mixed["options"]["keep_fp32"] == "first, second:last"
 
 

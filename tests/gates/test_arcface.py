@@ -1,16 +1,16 @@
 """The reference embedder: is the selfie the person on the document?"""
 
-from pytest_kycquant import FaceGates, FaceVerification, KycModel, Preprocess, Recipe
+from pytest_kycquant import FaceGates, Recipe, presets
 
 
 class TestArcFace(FaceGates):
     """ArcFace ships at the smallest precision that lets no impostor in."""
 
-    model = KycModel(
+    model = presets.arcface(
         "models/arcface_fp32.onnx",
-        preprocess=Preprocess(size=(112, 112), mean=127.5, scale=1 / 127.5, channels="RGB"),
+        "data/faces",
+        selection="data/faces-selection",
         calibration="calibration/faces",
-        task=FaceVerification("data/faces", selection="data/faces-selection"),
     )
     precisions = (
         "fp16",

@@ -1,16 +1,16 @@
 """The reference liveness model: is it a live face, or a print, a screen or a mask?"""
 
-from pytest_kycquant import KycModel, LivenessDetection, LivenessGates, Preprocess, Recipe
+from pytest_kycquant import LivenessGates, Recipe, presets
 
 
 class TestMiniFASNet(LivenessGates):
     """MiniFASNet ships at the smallest precision that no attack species gets past."""
 
-    model = KycModel(
+    model = presets.minifasnet(
         "models/minifasnet_fp32.onnx",
-        preprocess=Preprocess(size=(80, 80), channels="BGR"),
+        "data/liveness",
+        selection="data/liveness-selection",
         calibration="calibration/liveness",
-        task=LivenessDetection("data/liveness", selection="data/liveness-selection"),
     )
     precisions = (
         "fp16",

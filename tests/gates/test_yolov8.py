@@ -1,23 +1,23 @@
 """The reference detector: where is the document, and where the portrait on it?"""
 
-from pytest_kycquant import DetectionGates, KycModel, ObjectDetection, Preprocess, Recipe
+from dataclasses import replace
+
+from pytest_kycquant import DetectionGates, Recipe, presets
 
 
 class TestYolov8(DetectionGates):
     """YOLOv8 ships at the smallest precision that misses no document."""
 
-    model = KycModel(
+    model = presets.yolov8(
         "models/yolov8_fp32.onnx",
-        preprocess=Preprocess(size=(320, 320), scale=1 / 255, resize="letterbox"),
+        "data/documents/images",
+        "data/documents/labels.json",
+        ("document", "portrait"),
+        preprocess=replace(presets.YOLOV8, size=(320, 320)),
+        selection="data/documents-selection/images",
+        selection_labels="data/documents-selection/labels.json",
+        confidence=0.25,
         calibration="calibration/documents",
-        task=ObjectDetection(
-            "data/documents/images",
-            labels="data/documents/labels.json",
-            classes=("document", "portrait"),
-            selection="data/documents-selection/images",
-            selection_labels="data/documents-selection/labels.json",
-            confidence=0.25,
-        ),
     )
     precisions = (
         "fp16",

@@ -64,6 +64,31 @@ def test_samples_are_classified_right(
     assert found["sample_F2.jpg"] < margin
 
 
+def test_the_pair_is_averaged_as_in_the_original_system(real: Path, samples: Path) -> None:
+    """Each on its own crop; neither alone says all that the mean does."""
+    names, scales = ("MiniFASNetV2", "MiniFASNetV1SE"), (2.7, 4.0)
+    files = tuple(real / "models" / f"{name}.onnx" for name in names)
+    spec = LivenessDetection("labels.csv", threshold=0.5, boxes="boxes.csv", crop_scale=scales)
+    task = LivenessTask(
+        KycModel(files, BGR, spec), LivenessLimits(), lambda path, _: samples / path
+    )
+    part = task.load().evaluation
+    outputs = []
+    for member, file in enumerate(files):
+        given, edges = task.tensors(part.images, member), task.edge_inputs(member)
+        session = open_session(file)
+        outputs.append(run_model(session, given, edges, ("logits",), task.read, threads=1))
+    found = task.baseline(part, task.fuse(outputs), 0.5).fp32.scores
+    alone = [scores(f, samples, scale, BGR) for f, scale in zip(files, scales, strict=True)]
+    by_hand = [np.mean([one[name] for one in alone]) for name in part.images.names]
+    assert found == pytest.approx(by_hand, abs=1e-9)
+    assert dict(zip(part.images.names, found >= 0.5, strict=True)) == {
+        "sample_T1.jpg": True,
+        "sample_F1.jpg": False,
+        "sample_F2.jpg": False,
+    }
+
+
 def test_usual_mistakes_in_preprocessing_change_the_answer(real: Path, samples: Path) -> None:
     """What the sanity floor of FP32 is for: the live face is rejected when divided by 255."""
     scaled = Preprocess(size=(80, 80), channels="BGR", scale=1 / 255)
