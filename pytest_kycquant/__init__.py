@@ -1,15 +1,18 @@
 """pytest-kycquant decides whether a quantized identity-verification model may ship."""
 
 from . import presets
-from .gates import Candidate, DetectionGates, FaceGates, LivenessGates
-from .limits import DetectionLimits, FaceLimits, LivenessLimits, PipelineLimits
+from .gates import Candidate, CustomGates, DetectionGates, FaceGates, LivenessGates
+from .limits import CustomLimits, DetectionLimits, FaceLimits, LivenessLimits, PipelineLimits
 from .pipeline.gates import PipelineGates
 from .recipe import Recipe
 from .spec import KycModel, Preprocess, Verdict
-from .task_spec import FaceVerification, LivenessDetection, ObjectDetection
+from .task_spec import CustomTask, FaceVerification, LivenessDetection, ObjectDetection
 
 __all__ = [
     "Candidate",
+    "CustomGates",
+    "CustomLimits",
+    "CustomTask",
     "DetectionGates",
     "DetectionLimits",
     "FaceGates",

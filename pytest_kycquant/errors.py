@@ -43,6 +43,10 @@ class LeakageError(DataError):
     """The same content is used for two purposes that must be disjoint."""
 
 
+class MetricError(KycquantError):
+    """A metric of the user's own raises, or what it returns cannot be judged."""
+
+
 class QuantizationError(KycquantError):
     """A recipe cannot be applied, or what it produced is not what was asked for."""
 

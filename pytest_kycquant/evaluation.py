@@ -36,9 +36,9 @@ class Bench(ModelBench):
     ) -> None:
         super().__init__(workbench, model, gate_file, limits)
         self._records: dict[Recipe, VariantRecord] = {}
-        self._baselines: dict[tuple[str, float], Any] = {}
+        self._baselines: dict[tuple[str, float | None], Any] = {}
 
-    def baseline(self, threshold: float, role: str = "evaluation") -> Any:
+    def baseline(self, threshold: float | None, role: str = "evaluation") -> Any:
         """FP32 on the images of a role; the same object for the same threshold."""
         if (role, threshold) not in self._baselines:
             part = self._selection() if role == "selection" else self.data.evaluation
@@ -187,7 +187,9 @@ class Bench(ModelBench):
 
     def _new_golden(self) -> goldens.Golden:
         threshold, source = self.task.given_threshold, "given in the gate file"
-        if threshold is None:
+        if not self.task.has_threshold:
+            source = "the task has none"
+        elif threshold is None:
             selection = self._selection()
             fp32 = self.outputs(self.fp32, selection.images, "selection")
             threshold, source = self.task.choose_threshold(fp32, selection)
@@ -213,18 +215,18 @@ class Bench(ModelBench):
             )
         return self.data.selection
 
-    def _rates(self, threshold: float) -> dict[str, Any]:
+    def _rates(self, threshold: float | None) -> dict[str, Any]:
         found = self.task.rates(self.baseline(threshold))
         return {name: rate.as_dict() for name, rate in found.items()}
 
     def _input_facts(self) -> dict[str, Any]:
         return {**self.data.digests, **self.input_facts(), **self.task.policy()}
 
-    def _fp32_gates(self, threshold: float) -> list[GateResult]:
+    def _fp32_gates(self, threshold: float | None) -> list[GateResult]:
         itself = self.baseline(threshold)
         return [self.task.judge_finite(itself), *self.task.judge_accuracy(itself)]
 
-    def _require_sound(self, threshold: float) -> None:
+    def _require_sound(self, threshold: float | None) -> None:
         """A broken baseline hides every degradation, so it is no basis for comparison."""
         for gate in self._fp32_gates(threshold):
             if gate.verdict is Verdict.FAIL:
@@ -301,8 +303,8 @@ class Bench(ModelBench):
 
 
 def _promising(check: Check) -> bool:
-    """Whether a check passes, or is undecided about a share whose estimate uses half its budget."""
-    if check.verdict is not Verdict.INCONCLUSIVE or check.unit not in ("rate", "share"):
+    """Whether a check passes, or is undecided and its estimate uses half of its budget."""
+    if check.verdict is not Verdict.INCONCLUSIVE or check.unit not in ("rate", "share", "metric"):
         return check.verdict is Verdict.PASS
     if check.value is None or check.limit is None:
         return False

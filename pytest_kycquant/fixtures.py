@@ -23,9 +23,9 @@ def golden(request: pytest.FixtureRequest) -> Golden:
     """The golden FP32 baseline of the model under test.
 
     Read from ``golden/<model>.json`` and checked against what FP32 does today. It has
-    ``threshold`` (accept if score >= threshold), ``rates`` by name, such as ``rates["FAR"]``
-    (errors, trials, value, lower, upper), ``size`` in bytes, ``latency_ms`` (for reference) and
-    ``environment``.
+    ``threshold`` (accept if score >= threshold; None for a custom task), ``rates`` by name, such as
+    ``rates["FAR"]`` (errors, trials, value, lower, upper), ``figures`` that are no rates, ``size``
+    in bytes, ``latency_ms`` (for reference) and ``environment``.
 
     A missing or stale baseline is an error that prints the command which records it::
 

@@ -18,7 +18,7 @@ from .limits import DetectionLimits, FaceLimits, Limits, LivenessLimits
 from .recipe import Recipe, as_recipe
 from .settings import Inconclusive, Settings
 from .spec import KycModel, Verdict
-from .task_spec import FaceVerification, LivenessDetection, ObjectDetection, TaskSpec
+from .task_spec import CustomTask, FaceVerification, LivenessDetection, ObjectDetection, TaskSpec
 from .verdicts import GateResult
 
 if TYPE_CHECKING:
@@ -271,6 +271,23 @@ class FaceGates(Gates):
     def test_frr(self, candidate: Candidate) -> None:
         """Upper bound of the false reject rate at the frozen threshold below its limit."""
         candidate.check("frr")
+
+
+class CustomGates(Gates):
+    """Base class of a gate file for a metric of your own: subclass it, set `model` and `limits`.
+
+    Example::
+
+        class TestDocumentType(CustomGates):
+            model = KycModel("models/document_type.onnx", preprocess=..., task=CustomTask(...), ...)
+            limits = CustomLimits(metric=0.02, degradation=0.005)
+    """
+
+    _task = CustomTask
+
+    def test_metric(self, candidate: Candidate) -> None:
+        """Bound of the metric inside its limit."""
+        candidate.check("metric")
 
 
 class DetectionGates(Gates):

@@ -35,7 +35,7 @@ class Golden:
         model: name, sha256, size in bytes and opset of the FP32 file.
         inputs: digests of evaluation and selection data, pair list, preprocessing and the limit
             for which the threshold was chosen.
-        threshold: accept iff score >= threshold.
+        threshold: accept iff score >= threshold; None for a task that has none.
         threshold_source: where it comes from, in words.
         rates: error counts and bounds of FP32 by name (see `statistics.Rate`), such as "FAR".
         latency_ms: median thread CPU time of one image, for reference only.
@@ -45,7 +45,7 @@ class Golden:
 
     model: Mapping[str, Any]
     inputs: Mapping[str, Any]
-    threshold: float
+    threshold: float | None
     threshold_source: str
     rates: Mapping[str, Mapping[str, Any]]
     latency_ms: float
@@ -196,7 +196,8 @@ def check_reproduced(
     apart_by = _FOREIGN_FIGURE_TOLERANCE if foreign else _FIGURE_TOLERANCE
     for name in sorted({*golden.figures, *today}):
         before, now = golden.figures.get(name, math.nan), today.get(name, math.nan)
-        if not abs(before - now) <= apart_by:  # NaN, too, is no agreement
+        # Relative where it is large: the unit may be any.
+        if not abs(before - now) <= apart_by * max(1.0, abs(before)):  # NaN, too, is no agreement
             raise GoldenError(
                 path,
                 f"FP32 {name} is {now:.6g} here, recorded was {before:.6g}",

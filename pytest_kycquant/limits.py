@@ -20,7 +20,7 @@ def limit(default: float | None, direction: Literal["below", "at least"], unit: 
         default: None for a limit that is off until somebody gives it.
         direction: where the figure must lie.
         unit: "rate" (a share that must stay low), "share" (one that must be high), "cosine",
-            "ratio", "ms" or "MB".
+            "ratio", "ms", "MB" or "metric" (whatever a metric of the user's own is measured in).
     """
     return field(default=default, metadata={"direction": direction, "unit": unit})
 
@@ -156,6 +156,38 @@ class LivenessLimits(Limits):
     flips: float = limit(0.02, "below", "rate")
     score_drift: float = limit(0.03, "below", "rate")
     fp16_max_drift: float = limit(0.01, "below", "rate")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CustomLimits(Limits):
+    """Limits of the gates of a custom task, in the unit of its metric. Both have no default.
+
+    Args:
+        metric: what the confidence bound of the metric must stay below, or reach if higher is
+            better; of errors the share, so 2 % is 0.02.
+        degradation: upper bound of how much worse than golden FP32 the metric may be on the same
+            images, whichever direction that is.
+        latency_ratio: see `Limits`, as `latency_ms`, `size_ratio` and `size_mb`.
+    """
+
+    metric: float = limit(None, "below", "metric")
+    degradation: float = limit(None, "below", "metric")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("metric", "degradation"):
+            if getattr(self, name) is None:
+                raise SpecError(
+                    f"CustomLimits.{name}",
+                    "has no default, for nobody else knows the metric",
+                    "give limits = CustomLimits(metric=..., degradation=...)",
+                )
+        if self.degradation <= 0:
+            raise SpecError(
+                "CustomLimits.degradation",
+                f"{self.degradation!r} can never be met",
+                "give a positive number: how much worse it may be, whichever direction that is",
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,6 +22,7 @@ from .errors import (
     GoldenError,
     KycquantError,
     MeasurementError,
+    MetricError,
     ModelError,
     SpecError,
 )
@@ -42,7 +43,16 @@ if TYPE_CHECKING:
     from .workbench import Workbench
 
 RUN_ID = "kycquant_run_id"
-_NO_GATE_RUNS = (DataError, ModelError, GoldenError, BaselineError, CacheError, MeasurementError)
+# What is wrong with a gate as a whole, whatever the precision.
+_ONCE = (
+    DataError,
+    ModelError,
+    GoldenError,
+    BaselineError,
+    CacheError,
+    MeasurementError,
+    MetricError,
+)
 PAYLOAD = pytest.StashKey[dict[str, Any]]()
 
 
@@ -113,7 +123,7 @@ class KycquantSession:
             raise type(error)(error.where, "this gate cannot run", f"see the error of {first}")
         try:
             yield
-        except _NO_GATE_RUNS as error:
+        except _ONCE as error:
             self._broken[key] = (item.nodeid, error)
             raise
 

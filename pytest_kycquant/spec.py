@@ -154,7 +154,7 @@ class KycModel:
             raise SpecError(
                 "KycModel.task",
                 f"{self.task!r} is not a task",
-                "give FaceVerification(...), LivenessDetection(...) or ObjectDetection(...)",
+                "give FaceVerification, LivenessDetection, ObjectDetection or CustomTask",
             )
         self.task.check_files(len(paths))
         if "/" in self.name or os.sep in self.name:

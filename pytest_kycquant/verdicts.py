@@ -21,7 +21,8 @@ class Check:
         upper: one-sided upper confidence bound, in the unit of `value`.
         limit: what the bound was compared with.
         direction: "below" or "at least".
-        unit: "rate" or "share" (shown in percent), "cosine", "ratio", "ms", "MB" or "count".
+        unit: "rate" or "share" (shown in percent), "cosine", "ratio", "ms", "MB", "count" or
+            "metric" (in the unit of a metric of the user's own).
         detail: the counts behind the figure, and what to do about it.
     """
 
@@ -189,4 +190,4 @@ def show(value: float, unit: str) -> str:
         return f"{value:.4g} {unit}"
     if unit == "count":
         return f"{value:,.0f}"
-    return f"{value:.4g}" if unit == "ratio" else f"{value:.4f}"
+    return f"{value:.4g}" if unit in ("ratio", "metric") else f"{value:.4f}"

@@ -15,6 +15,7 @@ import onnx  # noqa: F401
 import onnxruntime  # noqa: F401
 import pytest
 import scipy.special  # noqa: F401
+from documents import write_document_project
 from onnxruntime import quantization, transformers  # noqa: F401
 from PIL import Image  # noqa: F401
 from pipelines import write_gate, write_pipeline
@@ -77,6 +78,19 @@ def liveness_project(pytester: pytest.Pytester, run: Run) -> Callable[..., None]
         if golden:
             result = run("--kycquant-update-golden", "-q", "-k", "test_size")
             assert (pytester.path / "golden" / "liveness.json").is_file(), result.stdout.str()
+
+    return write
+
+
+@pytest.fixture
+def document_project(pytester: pytest.Pytester, run: Run) -> Callable[..., None]:
+    """Write a project with a custom gate and, unless told otherwise, record its golden."""
+
+    def write(*, golden: bool = True, **options: object) -> None:
+        write_document_project(pytester.path, **options)  # type: ignore[arg-type]
+        if golden:
+            result = run("--kycquant-update-golden", "-q", "-k", "test_size")
+            assert (pytester.path / "golden" / "document.json").is_file(), result.stdout.str()
 
     return write
 

@@ -101,7 +101,7 @@ def test_ways_to_write_a_list(tmp_path: Path, text: str) -> None:
         (
             SUBJECTS.replace("bob", ""),
             "but not of print/0001.png",
-            "give the subject of each capture or of none",
+            "give the subject of each image or of none",
         ),
         ("file,label\nlive/0001.png,live\n", "holds no attacks", "at least one attack species"),
         (

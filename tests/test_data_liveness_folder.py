@@ -125,7 +125,7 @@ def test_empty_species(root: Path) -> None:
 @pytest.mark.parametrize("name", ["live", "print"])
 def test_one_folder_only(tmp_path: Path, name: str) -> None:
     root = write_captures(tmp_path, {name: 2})
-    refuse(root, f"has one sub-folder only: {name}", "at least one attack species")
+    refuse(root, f"has one sub-folder only: {name}", "one for each attack species")
 
 
 def test_no_live_images(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ def test_subjects(tmp_path: Path, subjects: list) -> None:
         ({"labels": ["live", "attack", "odd", "live"]}, "captures.npz[2] has the unknown", "write"),
         ({"species": ["", "", "print", ""]}, "captures.npz[1] is an attack of no", "name its"),
         ({"species": ["mask", "a", "b", ""]}, "captures.npz[0] is live but of", "write live or"),
-        ({"subjects": ["a", "b", "", "d"]}, "but not of captures.npz[2]", "of each capture or"),
+        ({"subjects": ["a", "b", "", "d"]}, "but not of captures.npz[2]", "of each image or"),
         ({"subjects": [""] * 4}, "subjects that are all empty", "leave out subjects"),
         ({"subjects": [1.0, 2.0, 3.0, 4.0]}, "subjects are float64", "as unicode strings"),
         ({"images": IMAGES / 255}, "images are float64", "save raw pixels"),

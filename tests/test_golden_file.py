@@ -148,3 +148,27 @@ def test_figures_must_be_reproduced(
         return
     with pytest.raises(GoldenError, match=message):
         check()
+
+
+def test_a_task_without_threshold(golden: Golden, tmp_path: Path) -> None:
+    path = tmp_path / "face.json"
+    save(replace(golden, threshold=None, rates={}, figures={"distance": 812.5}), path)
+    found = load(path, COMMAND)
+    assert found.threshold is None
+    assert found.figures == {"distance": 812.5}
+
+
+@pytest.mark.parametrize(("today", "same"), [(812.5004, True), (812.502, False)])
+def test_figures_of_any_unit_have_a_relative_tolerance(
+    golden: Golden, tmp_path: Path, today: float, same: bool
+) -> None:
+    recorded = replace(golden, figures={"distance": 812.5})
+
+    def check() -> None:
+        check_reproduced(recorded, RATES, HERE, tmp_path, COMMAND, {"distance": today})
+
+    if same:
+        check()
+        return
+    with pytest.raises(GoldenError, match=r"FP32 distance is 812\.502 here, recorded was 812\.5"):
+        check()

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from pytest_kycquant import (
+    CustomGates,
+    CustomTask,
     DetectionGates,
     FaceGates,
     FaceVerification,
@@ -48,6 +50,7 @@ def test_every_option_is_documented() -> None:
 
 
 PAGES = {
+    "custom.md": (CustomGates, CustomTask),
     "detection.md": (DetectionGates, ObjectDetection),
     "face.md": (FaceGates, FaceVerification),
     "liveness.md": (LivenessGates, LivenessDetection),
@@ -71,7 +74,8 @@ def test_gate_file_of_a_page_can_be_copied(page: str) -> None:
     assert block is not None
     names: dict[str, object] = {"__name__": "gate_file"}
     exec(block[1], names)
-    (gates,) = [v for v in names.values() if getattr(v, "__module__", "") == "gate_file"]
+    classes = [v for v in names.values() if isinstance(v, type)]
+    (gates,) = [v for v in classes if v.__module__ == "gate_file"]
     assert issubclass(gates, PAGES[page][0])
     spec = GateSpec.of(gates.values(), page)
     assert isinstance(spec.model.task, PAGES[page][1])

@@ -58,11 +58,13 @@ def test_postprocessing_alone_is_no_success_where_nothing_passes() -> None:
         (0.006, 0.01, "below", "rate", False),
         (0.992, 0.98, "at least", "share", True),
         (0.988, 0.98, "at least", "share", False),
+        (4.9, 10.0, "below", "metric", True),
+        (5.1, 10.0, "below", "metric", False),
         (0.999, 0.98, "at least", "cosine", False),
         (None, 0.98, "at least", "share", False),
     ],
 )
-def test_an_undecided_share_may_use_half_of_its_budget(
+def test_an_undecided_figure_may_use_half_of_its_budget(
     value: float | None, limit: float, direction: str, unit: str, promising: bool
 ) -> None:
     check = Check("x", Verdict.INCONCLUSIVE, value, 0.0, 1.0, limit, direction, unit)

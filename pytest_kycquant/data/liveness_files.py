@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import DataError
+from .class_folders import all_or_none, people_of, read_class_folders
 from .copies import equal_images, equations
-from .files import check_text, find_images, listed, load_npz, relative_name
+from .files import check_text, listed, load_npz
 from .images import ImageSet
 from .liveness import LivenessSet, labelled
 from .tables import Row, image_name, malformed, read_table, read_text
@@ -69,36 +70,12 @@ def load_liveness(path: Path) -> LivenessSet:
 
 
 def _from_folder(root: Path) -> LivenessSet:
-    paths = find_images(root)
-    if not paths:
-        raise DataError(
-            root, "holds no images", "add the sub-folders live and one for each attack species"
-        )
-    images = ImageSet.from_files(root, paths)
-    parts = [name.split("/") for name in images.names]
-    stray = ["/".join(part) for part in parts if len(part) == 1]
-    if stray:
-        raise DataError(
-            root,
-            f"holds images outside of any class: {listed(stray)}",
-            "move each into the sub-folder live or into one named after its attack species",
-        )
-    folders = sorted(
-        relative_name(entry, root)
-        for entry in root.iterdir()
-        if entry.is_dir() and not entry.name.startswith(".")
+    images, classes = read_class_folders(
+        root,
+        wanted="the sub-folders live and one for each attack species",
+        place="the sub-folder live or into one named after its attack species",
     )
-    empty = [folder for folder in folders if all(part[0] != folder for part in parts)]
-    if empty:
-        raise DataError(
-            root, f"has folders without any image: {listed(empty)}", "fill or remove them"
-        )
-    if len(folders) == 1:
-        raise DataError(
-            root,
-            f"has one sub-folder only: {folders[0]}",
-            "a gate needs the sub-folder live and at least one attack species",
-        )
+    folders = sorted(set(classes))
     live = [folder for folder in folders if _word(folder) in _LIVE_WORDS]
     if len(live) > 1:
         raise DataError(root, f"has several live folders: {listed(live)}", "merge them into live")
@@ -109,16 +86,7 @@ def _from_folder(root: Path) -> LivenessSet:
             f"has the folder {listed(pooled)}, which names no attack species",
             "make one folder for each species, such as print, screen or mask, beside live",
         )
-    species = ["" if part[0] in live else part[0] for part in parts]
-    deep = [len(part) > 2 for part in parts]
-    if any(deep) and not all(deep):
-        loose = [name for name, below in zip(images.names, deep, strict=True) if not below]
-        raise DataError(
-            root,
-            f"tells of some captures whom they show, but not of {listed(loose)}",
-            "move each into a folder named after its person, or all out of such folders",
-        )
-    return labelled(images, species, [part[1] for part in parts] if all(deep) else None)
+    return labelled(images, ["" if name in live else name for name in classes], people_of(images))
 
 
 class _Listed(NamedTuple):
@@ -164,7 +132,7 @@ def _from_csv(path: Path) -> LivenessSet:
     # Not `from_files`: messages must name the CSV, not its folder.
     names = tuple(found.name for found in captures)
     images = ImageSet(path, names, tuple(folder / name for name in names))
-    subjects = _all_or_none([found.subject for found in captures], images, path)
+    subjects = all_or_none([found.subject for found in captures], images, path)
     return labelled(images, [found.species for found in captures], subjects)
 
 
@@ -207,7 +175,7 @@ def _from_npz(path: Path) -> LivenessSet:
     subjects = None
     if "subjects" in columns:
         names = [check_text(name, path, "the subject name") for name in columns["subjects"]]
-        subjects = _all_or_none(names, images, path)
+        subjects = all_or_none(names, images, path)
         if subjects is None:
             raise DataError(path, "has subjects that are all empty", "leave out subjects")
     return labelled(images, species, subjects)
@@ -233,20 +201,6 @@ def _species(label: str, species: str, where: str, path: Path) -> str:
 def _word(text: str) -> str:
     """Spellings of one word: Bona-Fide, bona_fide."""
     return text.lower().replace("_", " ").replace("-", " ").strip()
-
-
-def _all_or_none(names: list[str], images: ImageSet, path: Path) -> list[str] | None:
-    """Subjects of all captures, or None if nobody says."""
-    if not any(names):
-        return None
-    lacking = [image for image, name in zip(images.names, names, strict=True) if not name]
-    if lacking:
-        raise DataError(
-            path,
-            f"tells of some captures whom they show, but not of {listed(lacking)}",
-            "give the subject of each capture or of none",
-        )
-    return names
 
 
 def _check_both(live: NDArray[np.bool_], path: Path) -> None:

@@ -51,7 +51,7 @@ def read_table(
     text: str,
     path: Path,
     required: Sequence[str],
-    optional: Sequence[str] = (),
+    optional: Sequence[str] | None = (),
     *,
     empty_remedy: str,
     row_remedy: str,
@@ -63,7 +63,7 @@ def read_table(
         path: its name, for messages.
         required: columns that must be there, in any order.
         optional: columns that may be there; others are refused, for a typing error would
-            otherwise drop a column without a word.
+            otherwise drop a column without a word. None takes any others that have a name.
         empty_remedy: what to do about a table without rows.
         row_remedy: what to do about a row with too few or too many fields.
 
@@ -77,7 +77,10 @@ def read_table(
     rows = []
     try:
         header = [column.strip() for column in next(reader)]
-        unknown = [column for column in header if column not in (*required, *optional)]
+        if optional is None:
+            unknown = ["one without a name"] if "" in header else []
+        else:
+            unknown = [column for column in header if column not in (*required, *optional)]
         if unknown:
             raise DataError(path, f"has unknown columns: {listed(unknown)}", remedy)
         missing = [column for column in required if column not in header]

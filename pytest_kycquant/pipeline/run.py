@@ -71,6 +71,7 @@ def _pipelines(session: KycquantSession, spec: PipelineSpec) -> tuple[Pipeline, 
     for stage in spec.stages:
         bench = session.bench(stage.gate, stage.gate_file)
         threshold = bench.golden.threshold  # missing or stale: the error of its own gates
+        assert threshold is not None  # only custom tasks, which are no stage, have none
         for stages, record in ((fp32, bench.fp32_record), (shipped, _ships(session, stage))):
             paths = bench.paths_of(record)
             stages[stage.name] = Stage(bench.model, record.variant, paths, threshold, record.size)

@@ -11,7 +11,7 @@ from .records import Collected, Gate
 
 # Gates that are no column of their own, or have a fixed place.
 _ELSEWHERE = ("finite", "degradation", "latency", "size")
-_HEADERS = {"recall": "recall", "map": "mAP50"}
+_HEADERS = {"recall": "recall", "map": "mAP50", "metric": "metric"}
 
 
 def lines(collected: Collected) -> Iterator[str]:
@@ -73,6 +73,8 @@ def _interval(record: VariantRecord, gate: str) -> str:
     check: Check = record.gates[gate].checks[0]
     if check.value is None or check.lower is None or check.upper is None:
         return "-"
+    if check.unit == "metric":
+        return f"{check.value:.4g} [{check.lower:.4g}, {check.upper:.4g}]"
     scale, unit = (1.0, "") if check.unit == "ratio" else (100.0, "%")
     form = ".3f" if unit and check.limit is not None and check.limit < 0.01 else ".2f"
     low, high = (format(scale * bound, form) for bound in (check.lower, check.upper))

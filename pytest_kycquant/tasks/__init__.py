@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import SpecError
 from ..spec import KycModel
-from ..task_spec import FaceVerification, LivenessDetection, ObjectDetection
+from ..task_spec import CustomTask, FaceVerification, LivenessDetection, ObjectDetection
 
 if TYPE_CHECKING:
     from ..limits import Limits
@@ -36,8 +36,12 @@ def task_of(model: KycModel, limits: Limits, resolve: Resolve) -> Task[Any, Any]
         from .liveness import LivenessTask
 
         return LivenessTask(model, limits, resolve)
+    if isinstance(model.task, CustomTask):
+        from .custom import CustomMetricTask
+
+        return CustomMetricTask(model, limits, resolve)
     raise SpecError(
         "KycModel.task",
         f"nothing judges {type(model.task).__name__}",
-        "give FaceVerification(...), LivenessDetection(...) or ObjectDetection(...)",
+        "give FaceVerification, LivenessDetection, ObjectDetection or CustomTask",
     )

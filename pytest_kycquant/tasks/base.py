@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,6 +80,8 @@ class Task(ABC, Generic[Truth, Comparison]):
         limits: of the gates, of the class that belongs to that task.
         resolve: turns a path of the gate file (and the attribute that names it) into a real one.
     """
+
+    has_threshold: ClassVar[bool] = True  # to choose on FP32 and to freeze
 
     def __init__(self, model: KycModel, limits: Limits, resolve: Resolve) -> None:
         self.model = model
@@ -177,25 +179,25 @@ class Task(ABC, Generic[Truth, Comparison]):
     # Judgement
 
     @property
-    @abstractmethod
     def given_threshold(self) -> float | None:
         """The production threshold of the gate file, if there is one."""
+        return None
 
-    @abstractmethod
     def choose_threshold(self, fp32: Outputs, selection: Part[Truth]) -> tuple[float, str]:
-        """Choose the threshold on FP32, and say in words by what rule.
+        """Choose the threshold on FP32, and say in words by what rule; if `has_threshold`.
 
         Raises:
             DataError: the selection split is too small for any.
         """
+        raise NotImplementedError
 
     def policy(self) -> Mapping[str, Any]:
         """Plain values that determine the threshold, for the golden."""
         return {"given threshold": self.given_threshold}
 
     @abstractmethod
-    def baseline(self, part: Part[Truth], fp32: Outputs, threshold: float) -> Comparison:
-        """Hold FP32 against itself."""
+    def baseline(self, part: Part[Truth], fp32: Outputs, threshold: Any) -> Comparison:
+        """Hold FP32 against itself, at the frozen threshold (float; None without one)."""
 
     @abstractmethod
     def compare(self, baseline: Comparison, variant: Outputs) -> Comparison:

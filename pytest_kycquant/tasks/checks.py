@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -147,6 +148,28 @@ def wanting(
         return "no amount of data separates this figure from its limit"
     people = -(-rate.subjects * needed // rate.trials)
     return f"about {needed:,} such {trials} on {people:,} {subjects} would decide"
+
+
+def subjects_wanted(count: int, lower: float, upper: float, gap: float, what: str) -> str:
+    """What an undecided figure with jackknife bounds lacks.
+
+    Bounds close in with the square root of the number of subjects.
+
+    Args:
+        count: subjects that there are.
+        lower: bound of the figure.
+        upper: bound of the figure.
+        gap: between the figure and its limit.
+        what: the subjects are, such as "images".
+    """
+    if count < MIN_SUBJECTS:
+        return f"a claim needs at least {MIN_SUBJECTS} {what}"
+    if not math.isfinite(upper - lower):
+        return f"it has no finite value without some of the {what}"
+    if gap == 0:
+        return "no amount of data separates this figure from its limit"
+    needed = math.ceil(count * ((upper - lower) / 2 / gap) ** 2)
+    return f"about {needed:,} such {what} would decide"
 
 
 def low_quantile(

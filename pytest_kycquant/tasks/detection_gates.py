@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -19,7 +18,7 @@ from ..statistics import (
     judge_bounds,
 )
 from ..verdicts import Check, GateResult
-from .checks import at_least, finite_gate, increase_check, low_quantile, wanting
+from .checks import at_least, finite_gate, increase_check, low_quantile, subjects_wanted, wanting
 from .detection_agreement import Agreement, agreement
 from .detection_scores import Matching, Objects, Predictions
 
@@ -156,7 +155,9 @@ def judge_map(comparison: DetectionComparison, limits: DetectionLimits) -> GateR
     if not len(detector.predictions.scores):
         verdict, detail = Verdict.FAIL, "not a single detection"
     elif verdict is Verdict.INCONCLUSIVE:
-        detail = f"{detail}; {_images_wanted(images, upper - lower, value - limits.map50)}"
+        detail = (
+            f"{detail}; {subjects_wanted(images, lower, upper, value - limits.map50, 'images')}"
+        )
     check = Check(
         "mAP50",
         verdict,
@@ -296,7 +297,7 @@ def _drop(
     if images < MIN_SUBJECTS:
         verdict = Verdict.INCONCLUSIVE
     if verdict is Verdict.INCONCLUSIVE:
-        detail = f"{detail}; {_images_wanted(images, upper - lower, value - limit)}"
+        detail = f"{detail}; {subjects_wanted(images, lower, upper, value - limit, 'images')}"
     return Check(
         f"drop of {name} from FP32",
         verdict,
@@ -322,15 +323,6 @@ def _describe_misses(detector: Detector, found: Rate, limit: float, verdict: Ver
 
 def _wanting(found: Rate | Difference, limit: float) -> str:
     return wanting(found, limit, "objects", "images", "there is no such object")
-
-
-def _images_wanted(images: int, width: float, gap: float) -> str:
-    """How many images would decide: bounds close in with the square root of their number."""
-    if images < MIN_SUBJECTS:
-        return f"a claim needs at least {MIN_SUBJECTS} images"
-    if gap == 0:
-        return "no amount of data separates this figure from its limit"
-    return f"about {math.ceil(images * (width / 2 / gap) ** 2):,} such images would decide"
 
 
 def _confidence(comparison: DetectionComparison) -> str:

@@ -31,7 +31,7 @@ from . import liveness_gates
 from .base import Part, Resolve, Task, TaskData, only_output
 from .liveness_gates import LivenessComparison
 from .liveness_scores import Decisions, Scores, check_scale, live_scores, select_threshold
-from .outputs import Outputs, Tensor
+from .outputs import Outputs, Tensor, relative_distance
 
 
 class LivenessTask(Task[LivenessSet, LivenessComparison]):
@@ -199,13 +199,7 @@ class LivenessTask(Task[LivenessSet, LivenessComparison]):
 
     def harm(self, fp32: Outputs, variant: Outputs) -> float:
         """Mean distance of the values, relative to their length: probabilities saturate."""
-        exact = fp32.values.astype(np.float64)
-        with np.errstate(invalid="ignore", over="ignore"):
-            distance = np.linalg.norm(variant.values - exact, axis=1)
-        # The opposite answer is twice its length away; nothing finite is no better.
-        length = np.linalg.norm(exact, axis=1)
-        distance = np.where(np.isfinite(distance), distance, 2 * length)
-        return float(distance.mean() / max(float(length.mean()), 1e-12))
+        return relative_distance(fp32.values, variant.values)
 
     def figures(self, comparison: LivenessComparison) -> dict[str, float]:
         """Drift, ACER and BPCER at fixed APCER."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,12 +30,15 @@ class Outputs:
         finite: (N,) bool, whether *all* outputs of each image were free of NaN and Inf.
         broken_edges: names of the edge inputs that gave NaN or Inf.
         rows: (N,) int64, how many rows belong to each image; by default one each.
+        shapes: of each output for one image, as the model gives it, where all images have the
+            same; else empty.
     """
 
     values: Tensor
     finite: NDArray[np.bool_]
     broken_edges: tuple[str, ...] = ()
     rows: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    shapes: tuple[tuple[int, ...], ...] = ()
 
     def __post_init__(self) -> None:
         if not len(self.rows):
@@ -48,14 +52,16 @@ class Outputs:
         """Write without pickle."""
         edges = np.asarray(self.broken_edges, dtype="U16")
         arrays = {"values": self.values, "finite": self.finite, "rows": self.rows}
-        np.savez(path, broken_edges=edges, **arrays)  # type: ignore[arg-type]
+        shapes = json.dumps(self.shapes)
+        np.savez(path, broken_edges=edges, shapes=shapes, **arrays)  # type: ignore[arg-type]
 
     @classmethod
     def read(cls, path: Path) -> Outputs:
         """Inverse of `save`."""
         with np.load(path, allow_pickle=False) as stored:
             edges = tuple(str(name) for name in stored["broken_edges"])
-            return cls(stored["values"], stored["finite"], edges, stored["rows"])
+            shapes = tuple(tuple(shape) for shape in json.loads(str(stored["shapes"])))
+            return cls(stored["values"], stored["finite"], edges, stored["rows"], shapes)
 
 
 def run_model(
@@ -89,17 +95,19 @@ def run_model(
     (feed,) = (i.name for i in session.get_inputs())
     chosen = [names.index(output) for output in outputs]
 
-    def one(tensor: Tensor) -> tuple[Tensor, bool]:
+    def one(tensor: Tensor) -> tuple[Tensor, bool, tuple[tuple[int, ...], ...]]:
         given = [np.asarray(value) for value in session.run(None, {feed: tensor})]
-        return read([given[i] for i in chosen]), all_finite(given)
+        wanted = [given[i] for i in chosen]
+        return read(wanted), all_finite(given), tuple(value.shape for value in wanted)
 
     # Decoding stays in this thread: Pillow's settings are global.
     decoded = (tensor for _, tensor in tensors)
-    values, finite = [], []
-    for rows, ok in ordered_map(one, decoded, threads=threads):
+    values, finite, shapes = [], [], set()
+    for rows, ok, shape in ordered_map(one, decoded, threads=threads):
         on_image()
         values.append(rows)
         finite.append(ok)
+        shapes.add(shape)
     if len({rows.shape[1:] for rows in values}) != 1:
         raise ModelError(
             f"output {', '.join(outputs)}", "differs in length between images", "fix the export"
@@ -108,7 +116,8 @@ def run_model(
         name for name, tensor in edges if not all_finite(session.run(None, {feed: tensor}))
     )
     lengths = np.asarray([len(rows) for rows in values], np.int64)
-    return Outputs(np.concatenate(values), np.asarray(finite, np.bool_), broken, lengths)
+    same = shapes.pop() if len(shapes) == 1 else ()
+    return Outputs(np.concatenate(values), np.asarray(finite, np.bool_), broken, lengths, same)
 
 
 def all_finite(outputs: list[Any]) -> bool:
@@ -118,3 +127,17 @@ def all_finite(outputs: list[Any]) -> bool:
         for value in map(np.asarray, outputs)
         if np.issubdtype(value.dtype, np.floating)
     )
+
+
+def relative_distance(exact: NDArray[np.floating], other: NDArray[np.floating]) -> float:
+    """Mean L2 distance between rows (N, K) and those of FP32, relative to the length of those.
+
+    0.0 if they are the same. What is not finite is as bad as the opposite answer, twice its length
+    away.
+    """
+    exact = exact.astype(np.float64)
+    with np.errstate(invalid="ignore", over="ignore"):
+        distance = np.linalg.norm(other - exact, axis=1)
+    length = np.linalg.norm(exact, axis=1)
+    distance = np.where(np.isfinite(distance), distance, 2 * length)
+    return float(distance.mean() / max(float(length.mean()), 1e-12))

@@ -1,0 +1,92 @@
+"""Images in a folder for each class, and perhaps in one for each person below it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..errors import DataError
+from .files import find_images, listed, relative_name
+from .images import ImageSet
+
+
+def read_class_folders(root: Path, *, wanted: str, place: str) -> tuple[ImageSet, list[str]]:
+    """Read images that lie in a sub-folder of `root` named after their class.
+
+    Args:
+        root: the folder.
+        wanted: the sub-folders that it must have, in words, for messages.
+        place: where a stray image belongs, in words.
+
+    Returns:
+        The images, sorted by path, and the class of each.
+
+    Raises:
+        DataError: no image, one outside of any class, a class without any, or one class only.
+    """
+    paths = find_images(root)
+    if not paths:
+        raise DataError(root, "holds no images", f"add {wanted}")
+    images = ImageSet.from_files(root, paths)
+    parts = [name.split("/") for name in images.names]
+    stray = ["/".join(part) for part in parts if len(part) == 1]
+    if stray:
+        raise DataError(
+            root, f"holds images outside of any class: {listed(stray)}", f"move each into {place}"
+        )
+    folders = sorted(
+        relative_name(entry, root)
+        for entry in root.iterdir()
+        if entry.is_dir() and not entry.name.startswith(".")
+    )
+    empty = [folder for folder in folders if all(part[0] != folder for part in parts)]
+    if empty:
+        raise DataError(
+            root, f"has folders without any image: {listed(empty)}", "fill or remove them"
+        )
+    if len(folders) == 1:
+        raise DataError(root, f"has one sub-folder only: {folders[0]}", f"a gate needs {wanted}")
+    return images, [part[0] for part in parts]
+
+
+def people_of(images: ImageSet) -> list[str] | None:
+    """Whom each image in a folder for each class shows: the folder below that of its class.
+
+    Returns:
+        A name for each image, or None if all lie directly in the folders of their classes.
+
+    Raises:
+        DataError: only some lie in a folder for each person.
+    """
+    parts = [name.split("/") for name in images.names]
+    deep = [len(part) > 2 for part in parts]
+    if any(deep) and not all(deep):
+        loose = [name for name, below in zip(images.names, deep, strict=True) if not below]
+        raise DataError(
+            images.origin,
+            f"tells of some images whom they show, but not of {listed(loose)}",
+            "move each into a folder named after its person, or all out of such folders",
+        )
+    return [part[1] for part in parts] if all(deep) else None
+
+
+def all_or_none(names: list[str], images: ImageSet, path: Path) -> list[str] | None:
+    """Subjects of all images, or None if nobody says.
+
+    Args:
+        names: of the subject of each image; "" where it is not said.
+        images: the images.
+        path: the file that says so.
+
+    Raises:
+        DataError: it says so of some only.
+    """
+    if not any(names):
+        return None
+    lacking = [image for image, name in zip(images.names, names, strict=True) if not name]
+    if lacking:
+        raise DataError(
+            path,
+            f"tells of some images whom they show, but not of {listed(lacking)}",
+            "give the subject of each image or of none",
+        )
+    return names

@@ -1,0 +1,345 @@
+"""Images with labels of any kind, for a metric of the user's own."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import DataError
+from .class_folders import all_or_none, people_of, read_class_folders
+from .copies import equal_images, equations
+from .faces import chosen_names
+from .files import check_text, find_images, listed, load_npz
+from .images import ImageSet
+from .tables import Row, image_name, malformed, read_table, read_text
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_EMPTY_REMEDY = "list the images with file and a column of labels"
+_ROW_REMEDY = "fill in every column of every row; subject in every row or not at all"
+_CLASSES_REMEDY = "correct the labels or CustomTask(classes=...)"
+# Neither leading zeros nor more digits than float64 holds: 0042 is a document number, not 42.
+_NUMBER = re.compile(r"[+-]?((0|[1-9][0-9]{0,14})(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledSet:
+    """Images with their labels.
+
+    Attributes:
+        images: the images, N of them.
+        labels: (N, ...) of numbers, or (N,) str; classes are indices, int64.
+        subjects: whom each shows, an index into `subject_names`; (N,) int64. Where nobody says,
+            every image counts as a subject of its own.
+        subject_names: the people; empty if nobody says.
+    """
+
+    images: ImageSet
+    labels: NDArray[Any]
+    subjects: NDArray[np.int64]
+    subject_names: tuple[str, ...]
+
+    @property
+    def knows_subjects(self) -> bool:
+        """Whether the data says whom the images show."""
+        return bool(self.subject_names)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of images, names, labels and subjects; independent of their order."""
+        people = self._people() or [""] * len(self.images)
+        rows = zip(self.images.names, self.labels.tolist(), people, strict=True)
+        lines = sorted(f"{name}\0{label!r}\0{subject}" for name, label, subject in rows)
+        text = "\n".join([self.images.digest, *lines])
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def subset(self, indices: NDArray[Any] | Sequence[int]) -> LabelledSet:
+        """Make the set of some images, by index or by boolean mask, in the order given.
+
+        Raises:
+            DataError: no image is chosen.
+        """
+        images = self.images.subset(indices)
+        people = self._people()
+        chosen = np.arange(len(self.images))[indices]
+        kept = [people[index] for index in chosen] if people is not None else None
+        return _numbered(images, self.labels[indices], kept)
+
+    def _people(self) -> list[str] | None:
+        if not self.knows_subjects:
+            return None
+        return [self.subject_names[subject] for subject in self.subjects]
+
+
+def load_labelled(
+    path: Path, table: Path | None = None, classes: tuple[str, ...] | None = None
+) -> LabelledSet:
+    """Load labelled images.
+
+    Args:
+        path: without `table` a folder with a sub-folder for each class, with images directly in
+            them or, in all of them, in one folder for each person; or an ``.npz`` file with
+            ``images`` (see `ImageSet.from_array`), ``labels`` (N, ...) and optionally
+            ``subjects`` (N). With `table` a folder of images, at any depth.
+        table: CSV with ``file`` (below `path`), optionally ``subject``, and one column of labels
+            (numbers if all are, else text) or several of numbers.
+        classes: names of the classes if labels are such, by name or (``.npz``) by index.
+
+    Raises:
+        DataError: unreadable images or labels, an image without a label or the reverse, a label
+            that is empty or not finite, an unknown class or one without images, subjects given
+            for some images only, or the same image twice.
+    """
+    if not path.exists():
+        raise DataError(path, "does not exist", "check the path")
+    if table is not None and not path.is_dir():
+        raise DataError(path, "is no folder, and labels= goes with one", "leave out labels=")
+    if table is not None:
+        found = _from_csv(path, table, as_text=classes is not None)
+    elif path.is_dir():
+        images, names = read_class_folders(
+            path,
+            wanted="a sub-folder for each class, or name a CSV of labels in CustomTask(labels=...)",
+            place="the sub-folder of its class, or name a CSV of labels in CustomTask(labels=...)",
+        )
+        found = _numbered(images, np.array(names), people_of(images))
+    elif path.suffix.lower() == ".npz":
+        found = _from_npz(path)
+    else:
+        raise DataError(
+            path,
+            "is neither a folder nor an .npz file",
+            "give a folder with a sub-folder for each class, or a folder and labels=",
+        )
+    twice = equal_images(found.images)
+    if twice:
+        shown = equations(found.images, twice, lambda index: str(found.labels[index]))
+        raise DataError(path, f"the same image is there twice: {shown}", "keep one of each")
+    if classes is None:
+        return found
+    indices = _class_indices(found, classes, table or path)
+    return LabelledSet(found.images, indices, found.subjects, found.subject_names)
+
+
+def split_labelled(labelled: LabelledSet, share: float) -> tuple[LabelledSet, LabelledSet]:
+    """Split images into two sets of different people, in the order of the SHA-256 of their names.
+
+    Where nobody says whom they show, it is the names of the images.
+
+    Args:
+        labelled: what to split.
+        share: share of the people that go to selection.
+
+    Returns:
+        (evaluation, selection).
+
+    Raises:
+        DataError: one side would be empty.
+    """
+    names = labelled.subject_names or labelled.images.names
+    chosen = chosen_names(names, share)
+    if not 0 < len(chosen) < len(names):
+        raise DataError(
+            labelled.images.origin,
+            f"{len(names)} subjects cannot be split with a share of {share:g} for selection",
+            "add images, change the share, or give other images for selection",
+        )
+    selected = np.isin(labelled.subjects, chosen)
+    return labelled.subset(~selected), labelled.subset(selected)
+
+
+def check_classes(labelled: LabelledSet, classes: tuple[str, ...], remedy: str) -> None:
+    """Make sure that there is an image of each class.
+
+    Raises:
+        DataError: there is none of some.
+    """
+    counts = np.bincount(labelled.labels, minlength=len(classes))
+    lacking = [name for name, count in zip(classes, counts, strict=True) if not count]
+    if lacking:
+        raise DataError(
+            labelled.images.origin, f"has no images of the classes {listed(lacking)}", remedy
+        )
+
+
+def _from_csv(folder: Path, table: Path, *, as_text: bool) -> LabelledSet:
+    paths = find_images(folder)
+    if not paths:
+        raise DataError(folder, "holds no images", "add JPEG or PNG images")
+    images = ImageSet.from_files(folder, paths)
+    rows = read_table(
+        read_text(table, _EMPTY_REMEDY),
+        table,
+        ("file",),
+        None,
+        empty_remedy=_EMPTY_REMEDY,
+        row_remedy=_ROW_REMEDY,
+    )
+    columns = [name for name in rows[0].values if name not in ("file", "subject")]
+    if not columns:
+        raise DataError(table, "has no column of labels", _EMPTY_REMEDY)
+    by_name: dict[str, Row] = {}
+    for row in rows:
+        name = check_text(image_name(row.values["file"]), table, "the file name")
+        if not all(row.values[column] for column in ("file", *columns)):
+            raise malformed(table, row.line, _ROW_REMEDY)
+        first = by_name.setdefault(name, row)
+        if first is not row:
+            raise DataError(
+                table,
+                f"line {row.line} labels {name} again (as line {first.line})",
+                "keep one line for each image",
+            )
+    gone = [
+        f"{name} (line {row.line})" for name, row in by_name.items() if name not in images.names
+    ]
+    if gone:
+        raise DataError(
+            table,
+            f"labels images that {folder} does not have: {listed(gone)}",
+            "add them or remove their lines; names are relative to that folder",
+        )
+    unlabelled = [name for name in images.names if name not in by_name]
+    if unlabelled:
+        raise DataError(
+            table,
+            f"has no label for {len(unlabelled)} images of {folder}: {listed(unlabelled)}",
+            "label them or move them away",
+        )
+    ordered = [by_name[name] for name in images.names]
+    labels = _column_labels(ordered, columns, table, as_text=as_text)
+    people = [
+        check_text(row.values.get("subject", ""), table, "the subject name") for row in ordered
+    ]
+    return _numbered(images, labels, all_or_none(people, images, table))
+
+
+def _column_labels(
+    rows: list[Row], columns: list[str], table: Path, *, as_text: bool
+) -> NDArray[Any]:
+    """Labels of the columns of a CSV: (N,) of one, (N, K) of several."""
+    texts = [[row.values[column] for column in columns] for row in rows]
+    if as_text and len(columns) > 1:
+        raise DataError(
+            table, f"has the label columns {listed(columns)}", "classes= want a single one"
+        )
+    cells = [(row.line, text) for row, line in zip(rows, texts, strict=True) for text in line]
+    strange = [(line, text) for line, text in cells if not _is_number(text)]
+    # In a single column NaN is a broken number, other words are labels.
+    wrong = [c for c in strange if len(columns) > 1 or _is_not_finite(c[1])]
+    if wrong and not as_text:
+        raise DataError(
+            table,
+            "has labels that are no finite numbers: "
+            f"{listed([f'line {line} ({text})' for line, text in wrong])}",
+            "correct them; labels of several columns are numbers",
+        )
+    if as_text or strange:
+        return np.array([check_text(line[0], table, "the label") for line in texts])
+    values = np.array([[float(text) for text in line] for line in texts])
+    if all(re.fullmatch(r"[+-]?[0-9]+", text) for _, text in cells):
+        values = values.astype(np.int64)
+    return values[:, 0] if len(columns) == 1 else values
+
+
+def _is_number(text: str) -> bool:
+    """Whether a cell is a finite number as people write it."""
+    return bool(_NUMBER.fullmatch(text)) and math.isfinite(float(text))
+
+
+def _is_not_finite(text: str) -> bool:
+    try:
+        return not math.isfinite(float(text))
+    except ValueError:
+        return False
+
+
+def _from_npz(path: Path) -> LabelledSet:
+    arrays = load_npz(path, "images", "labels", optional=("subjects",))
+    images = ImageSet.from_array(arrays["images"], path)
+    labels = arrays["labels"]
+    if labels.ndim == 0 or len(labels) != len(images):
+        raise DataError(
+            path,
+            f"holds {len(images)} images but labels of the shape {labels.shape}",
+            "save one for each image",
+        )
+    if labels.dtype.kind == "U" and labels.ndim == 1:
+        for index, label in enumerate(labels):
+            if not check_text(str(label), path, "the label").strip():
+                raise DataError(path, f"{images.names[index]} has an empty label", "label it")
+    elif labels.dtype.kind not in "biuf" or not labels.size:
+        raise DataError(
+            path,
+            f"labels are {labels.dtype} of the shape {labels.shape}",
+            "save numbers, or one unicode string for each image",
+        )
+    elif not np.isfinite(labels).all():
+        wrong = ~np.isfinite(labels.reshape(len(labels), -1)).all(axis=1)
+        names = [images.names[index] for index in np.flatnonzero(wrong)]
+        raise DataError(path, f"has labels that are not finite: {listed(names)}", "correct them")
+    people = None
+    if "subjects" in arrays:
+        subjects = arrays["subjects"]
+        if subjects.shape != (len(images),) or subjects.dtype.kind not in "iuU":
+            raise DataError(
+                path,
+                f"subjects are {subjects.dtype} of the shape {subjects.shape}",
+                "save one integer or unicode string for each image",
+            )
+        names = [check_text(str(name), path, "the subject name").strip() for name in subjects]
+        people = all_or_none(names, images, path)
+        if people is None:
+            raise DataError(path, "has subjects that are all empty", "leave out subjects")
+    return _numbered(images, labels, people)
+
+
+def _class_indices(
+    labelled: LabelledSet, classes: tuple[str, ...], where: Path
+) -> NDArray[np.int64]:
+    """Index of the class of each image.
+
+    Raises:
+        DataError: labels are no classes, one is unknown, or a class has no image.
+    """
+    labels = labelled.labels
+    if labels.ndim != 1 or labels.dtype.kind not in "iuU":
+        raise DataError(
+            where,
+            f"labels are {labels.dtype} of the shape {labels.shape}, not one class for each image",
+            "give names or integers, or leave out CustomTask(classes=...)",
+        )
+    number: dict[Any, int] = {name: index for index, name in enumerate(classes)}
+    if labels.dtype.kind != "U":
+        number = {index: index for index in range(len(classes))}
+    unknown = [
+        f"{name} ({label})"
+        for name, label in zip(labelled.images.names, labels.tolist(), strict=True)
+        if label not in number
+    ]
+    if unknown:
+        raise DataError(
+            where,
+            f"has labels that are none of the classes {listed(classes)}: {listed(unknown)}",
+            _CLASSES_REMEDY,
+        )
+    indices = np.array([number[label] for label in labels.tolist()], np.int64)
+    found = LabelledSet(labelled.images, indices, labelled.subjects, labelled.subject_names)
+    check_classes(found, classes, _CLASSES_REMEDY)
+    return indices
+
+
+def _numbered(images: ImageSet, labels: NDArray[Any], people: list[str] | None) -> LabelledSet:
+    """Number people in the order of their names."""
+    if people is None:
+        return LabelledSet(images, labels, np.arange(len(images), dtype=np.int64), ())
+    names, subjects = np.unique(people, return_inverse=True)
+    return LabelledSet(images, labels, subjects.astype(np.int64), tuple(map(str, names)))
