@@ -196,6 +196,7 @@ class Gates:
     strict: ClassVar[bool | None] = None
     inconclusive: ClassVar[Inconclusive | None] = None
     _task: ClassVar[type[TaskSpec]] = TaskSpec
+    _labelled: ClassVar[bool] = True
 
     def __init_subclass__(cls) -> None:
         """Refuse what would silently not be a gate.
@@ -224,23 +225,36 @@ class Gates:
         Raises:
             SpecError: the model's task is judged by another base class.
         """
-        model = getattr(cls, "model", None)
-        if isinstance(model, KycModel) and not isinstance(model.task, cls._task):
-            raise SpecError(
-                cls.__name__,
-                f"judges {cls._task.__name__}, and its model names {type(model.task).__name__}",
-                "subclass the gates of that task",
-            )
+        cls.check_task(getattr(cls, "model", None))
         names = GateSpec.__dataclass_fields__
         return {name: getattr(cls, name) for name in names if hasattr(cls, name)}
+
+    @classmethod
+    def check_task(cls, model: Any) -> None:
+        """Make sure that these gates judge the task of a model.
+
+        Raises:
+            SpecError: another base class does.
+        """
+        if not isinstance(model, KycModel):
+            return
+        task, labelled = type(model.task).__name__, model.task.labelled
+        if not isinstance(model.task, cls._task):
+            problem = f"judges {cls._task.__name__}, and its model names {task}"
+            remedy = "subclass the gates of that task"
+        elif cls._labelled and not labelled:
+            problem = f"judges errors, and {task}(labelled=False) has no labels to tell them by"
+            remedy = "subclass AgreementGates, or label the images"
+        elif labelled and not cls._labelled:
+            problem = f"judges agreement without labels, and the images of {task} are labelled"
+            remedy = "subclass the gates of that task, which are stricter, or set labelled=False"
+        else:
+            return
+        raise SpecError(cls.__name__, problem, remedy)
 
     def test_finite(self, candidate: Candidate) -> None:
         """No NaN or Inf in any output, on evaluation data and on edge inputs."""
         candidate.check("finite")
-
-    def test_degradation(self, candidate: Candidate) -> None:
-        """Paired increase of errors over FP32 and drift of outputs inside their budgets."""
-        candidate.check("degradation")
 
     def test_latency(self, candidate: Candidate) -> None:
         """Paired latency ratio to FP32 inside its limit."""
@@ -251,7 +265,39 @@ class Gates:
         candidate.check("size")
 
 
-class FaceGates(Gates):
+class LabelledGates(Gates):
+    """What the gates of tasks with labels have in common; subclass those of a task."""
+
+    def test_degradation(self, candidate: Candidate) -> None:
+        """Paired increase of errors over FP32 and drift of outputs inside their budgets."""
+        candidate.check("degradation")
+
+
+class AgreementGates(Gates):
+    """Base class of a gate file for images without labels, of any task that has ``labelled``.
+
+    A variant must decide as FP32 does. That says nothing about whether FP32 decides well.
+
+    Example::
+
+        class TestArcFaceAgreement(AgreementGates):
+            model = KycModel(
+                "models/arcface_fp32.onnx",
+                preprocess=...,
+                task=FaceVerification("data/selfies", labelled=False, threshold=0.35),
+                ...,
+            )
+            precisions = ("fp16", "int8")
+    """
+
+    _labelled = False
+
+    def test_agreement(self, candidate: Candidate) -> None:
+        """Decisions are those of FP32, and drift of outputs is inside its budgets."""
+        candidate.check("agreement")
+
+
+class FaceGates(LabelledGates):
     """Base class of a gate file for face verification: subclass it and set `model`.
 
     Example::
@@ -273,7 +319,7 @@ class FaceGates(Gates):
         candidate.check("frr")
 
 
-class CustomGates(Gates):
+class CustomGates(LabelledGates):
     """Base class of a gate file for a metric of your own: subclass it, set `model` and `limits`.
 
     Example::
@@ -290,7 +336,7 @@ class CustomGates(Gates):
         candidate.check("metric")
 
 
-class DetectionGates(Gates):
+class DetectionGates(LabelledGates):
     """Base class of a gate file for detection: subclass it and set `model`.
 
     Example::
@@ -312,7 +358,7 @@ class DetectionGates(Gates):
         candidate.check("map")
 
 
-class LivenessGates(Gates):
+class LivenessGates(LabelledGates):
     """Base class of a gate file for liveness: subclass it and set `model`.
 
     Example::
@@ -353,6 +399,8 @@ def spec_of(cls: type | None, markers: Sequence[pytest.Mark], where: str) -> Gat
                 where, "the marker takes keyword arguments only", "write kycquant(model=...)"
             )
         values |= marker.kwargs
+    if cls is not None and issubclass(cls, Gates):
+        cls.check_task(values.get("model"))  # a marker may have brought another one
     return GateSpec.of(values, where)
 
 

@@ -188,8 +188,8 @@ def check_reproduced(
         if recorded["trials"] != found["trials"] or apart > tolerance:
             raise GoldenError(
                 path,
-                f"FP32 {name} is {found['errors']} errors in {found['trials']} trials here, "
-                f"recorded were {recorded['errors']} in {recorded['trials']}",
+                f"FP32 {name} is {found['errors']} of {found['trials']} here, "
+                f"recorded were {recorded['errors']} of {recorded['trials']}",
                 f"find out why; if it is intended, accept it with: {command}",
             )
     today = figures or {}
@@ -208,7 +208,7 @@ def check_reproduced(
         there = ", ".join(f"{name} {found['errors']}" for name, found in golden.rates.items())
         warnings.warn(
             f"{path.name} was recorded in another environment ({', '.join(foreign)} differ): its "
-            f"latency is not comparable, and the errors of FP32 are {counts} here and {there} "
+            f"latency is not comparable, and the counts of FP32 are {counts} here and {there} "
             f"there; to record it here: {command}",
             EnvironmentWarning,
             stacklevel=2,

@@ -91,6 +91,10 @@ class FaceLimits(Limits):
         mean_cosine: lower bound of the mean cosine between embeddings and their FP32 embeddings.
         p1_cosine: lower bound of the first percentile of that cosine.
         fp16_min_cosine: smallest such cosine of an "fp16" variant, which has no excuse to drift.
+        flips: without labels, upper confidence bound of the share of pairs decided otherwise than
+            by FP32. Among pairs of different people, a FAR that rises by a budget flips that many.
+        certified: without labels, share of pairs whose decision provably cannot have flipped; it
+            is told where no limit is given.
         latency_ratio: see `Limits`, as `latency_ms`, `size_ratio` and `size_mb`.
     """
 
@@ -101,6 +105,8 @@ class FaceLimits(Limits):
     mean_cosine: float = limit(0.99, "at least", "cosine")
     p1_cosine: float = limit(0.97, "at least", "cosine")
     fp16_min_cosine: float = limit(0.999, "at least", "cosine")
+    flips: float = limit(0.0005, "below", "rate")
+    certified: float | None = limit(None, "at least", "share")
 
 
 @dataclass(frozen=True, kw_only=True)

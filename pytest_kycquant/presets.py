@@ -100,8 +100,8 @@ def minifasnet(
 def yolov8(
     path: StrPath,
     data: StrPath,
-    labels: StrPath,
-    classes: Sequence[str],
+    labels: StrPath | None = None,
+    classes: Sequence[str] = (),
     *,
     calibration: StrPath | None = None,
     preprocess: Preprocess = YOLOV8,
@@ -113,7 +113,7 @@ def yolov8(
     Args:
         path: the FP32 ONNX file.
         data: images, see `ObjectDetection`.
-        labels: their boxes.
+        labels: their boxes; left out with ``labelled=False``.
         classes: names of the classes in the order of the model's outputs.
         calibration: see `KycModel`.
         preprocess: `YOLOV8`, or another: ``replace(presets.YOLOV8, size=(320, 320))``.

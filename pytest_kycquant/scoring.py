@@ -68,7 +68,7 @@ def errors_at(
     """
     accepts: list[Ids] = []
     rejects: list[Ids] = []
-    for block in _blocks(gallery, probe, comparisons):
+    for block in blocks(gallery, probe, comparisons):
         wrong = (block.scores >= np.float32(threshold)) != block.same
         wrong |= np.isnan(block.scores)
         ids, genuine = block.select(wrong)
@@ -79,8 +79,8 @@ def errors_at(
 
 def extremes(gallery: Floats, probe: Floats, comparisons: Comparisons, keep: int) -> Extremes:
     """Keep the `keep` highest impostor scores (descending) and the 30 lowest genuine scores."""
-    top, low = _Largest(keep), _Largest(RULE_OF_30)
-    for block in _blocks(gallery, probe, comparisons):
+    top, low = Largest(keep), Largest(RULE_OF_30)
+    for block in blocks(gallery, probe, comparisons):
         broken = np.isnan(block.scores)
         top.add(block, np.where(broken, np.float32(np.inf), block.scores), ~block.same)
         low.add(block, np.where(broken, np.float32(np.inf), -block.scores), block.same)
@@ -163,7 +163,7 @@ def select_threshold(embeddings: Floats, comparisons: Comparisons, limit: float)
 
 
 @dataclass(frozen=True)
-class _Block:
+class Block:
     """Some comparisons: scores, whether they are genuine and whether they count (same shape).
 
     `ids` is computed for the few that are selected only.
@@ -185,7 +185,7 @@ class _Block:
         return ids, self.same[index]
 
 
-def _blocks(gallery: Floats, probe: Floats, comparisons: Comparisons) -> Iterator[_Block]:
+def blocks(gallery: Floats, probe: Floats, comparisons: Comparisons) -> Iterator[Block]:
     """Yield the comparisons in blocks, in the order of their ids."""
     subjects = comparisons.subjects
     count = len(subjects)
@@ -197,17 +197,17 @@ def _blocks(gallery: Floats, probe: Floats, comparisons: Comparisons) -> Iterato
             # Each pair once: image i with the images after it.
             counts = np.ones(scores.shape, np.bool_)
             counts[:, : stop - start] = np.triu(counts[:, : stop - start], 1)
-            yield _Block(scores, same, counts, start * count + start, count)
+            yield Block(scores, same, counts, start * count + start, count)
         return
     for start in range(0, len(comparisons.left), _LISTED):
         part = slice(start, start + _LISTED)
         left, right = comparisons.left[part], comparisons.right[part]
         scores = np.einsum("ij,ij->i", gallery[left], probe[right])
         everything = np.ones(len(left), np.bool_)
-        yield _Block(scores, comparisons.same[part], everything, start, 0)
+        yield Block(scores, comparisons.same[part], everything, start, 0)
 
 
-class _Largest:
+class Largest:
     """The largest scores seen, descending; ties by id, so that the order is reproducible."""
 
     def __init__(self, keep: int) -> None:
@@ -215,7 +215,7 @@ class _Largest:
         self.scores = np.empty(0, np.float32)
         self.ids = np.empty(0, np.int64)
 
-    def add(self, block: _Block, scores: Floats, wanted: NDArray[np.bool_]) -> None:
+    def add(self, block: Block, scores: Floats, wanted: NDArray[np.bool_]) -> None:
         """Take in the wanted comparisons of a block."""
         wanted = wanted & block.counts
         if len(self.scores) == self._keep:

@@ -23,10 +23,45 @@ class TaskSpec:
 
     limits: ClassVar[type[Limits]]
     accuracy: ClassVar[tuple[str, ...]]
+    # A field of those tasks that can do without labels.
+    labelled: bool = True
 
     def gates(self) -> tuple[str, ...]:
         """Names of the gates, in the order in which they are judged."""
+        if not self.labelled:
+            return ("finite", "agreement", "latency", "size")
         return ("finite", *self.accuracy, "degradation", "latency", "size")
+
+    def _check_labelled(self, threshold: str, *of_labels: str) -> None:
+        """Without labels, make sure that the threshold is given and that nothing rests on labels.
+
+        Args:
+            threshold: name of the field that holds it: without labels nobody can choose one.
+            of_labels: names of the fields that mean something with labels only.
+
+        Raises:
+            SpecError: `labelled` is no truth value, or the fields do not fit each other.
+        """
+        name = type(self).__name__
+        if not isinstance(self.labelled, bool):
+            raise SpecError(
+                f"{name}.labelled", f"{self.labelled!r} is neither True nor False", "give one"
+            )
+        if self.labelled:
+            return
+        given = [field for field in of_labels if getattr(self, field) is not None]
+        if given:
+            raise SpecError(
+                f"{name}.{given[0]}",
+                "needs labels, and labelled=False says that there are none",
+                f"leave out one of {given[0]}= and labelled=False",
+            )
+        if getattr(self, threshold) is None:
+            raise SpecError(
+                f"{name}.{threshold}",
+                "is missing, and without labels none can be chosen",
+                f"give the one of production in {threshold}=",
+            )
 
     def check_files(self, count: int) -> None:
         """Refuse a number of model files that the task cannot judge as one.
@@ -62,6 +97,9 @@ class FaceVerification(TaskSpec):
         threshold: the production threshold (accept if score >= threshold), if there is one; it
             then replaces the choice on `selection`.
         output: name of the embedding, for a model with several outputs.
+        labelled: False if nobody says who is on the images: `data` and `selection` are then any
+            folders of images (or an ``.npz`` with ``images``), `threshold` must be given, and
+            `AgreementGates` compare the decisions with those of FP32.
     """
 
     limits: ClassVar[type[Limits]] = FaceLimits
@@ -74,8 +112,10 @@ class FaceVerification(TaskSpec):
     selection_far: float | None = None
     threshold: float | None = None
     output: str | None = None
+    labelled: bool = True
 
     def __post_init__(self) -> None:
+        self._check_labelled("threshold", "pairs", "max_impostor_pairs", "selection_far")
         selection = _share_or_path("FaceVerification.selection", self.selection)
         object.__setattr__(self, "selection", selection)
         if self.threshold is not None:
@@ -116,7 +156,7 @@ class ObjectDetection(TaskSpec):
         data: evaluation images: a folder, or an ``.npz`` file with ``images``.
         labels: their boxes: COCO detection JSON (``.json``), a CSV with
             ``file,class,x1,y1,x2,y2`` in pixels, or a folder of YOLO text files.
-        classes: names of the classes in the order of the model's outputs.
+        classes: names of the classes in the order of the model's outputs; they must be given.
         judged: those that are labelled and matter; None for all. A model of 80 classes may serve to
             find people only: boxes and detections of other classes are then ignored.
         confidence: the production confidence (a detection counts if score >= confidence), if
@@ -133,14 +173,17 @@ class ObjectDetection(TaskSpec):
         keypoints: number of keypoints that the model gives beside each box; they are not judged.
         nms_iou: of two boxes of a class that overlap more than this, the worse one is dropped.
         outputs: names of the outputs to read; None reads them all.
+        labelled: False if there are no boxes: `labels` and `selection_labels` are then left out,
+            `confidence` must be given, and `AgreementGates` compare what is found with what FP32
+            finds.
     """
 
     limits: ClassVar[type[Limits]] = DetectionLimits
     accuracy: ClassVar[tuple[str, ...]] = ("recall", "map")
 
     data: StrPath
-    labels: StrPath
-    classes: tuple[str, ...]
+    labels: StrPath | None = None
+    classes: tuple[str, ...] = ()
     judged: tuple[str, ...] | None = None
     confidence: float | None = None
     selection: float | StrPath | None = None
@@ -150,9 +193,17 @@ class ObjectDetection(TaskSpec):
     keypoints: int = 0
     nms_iou: float = 0.7
     outputs: tuple[str, ...] | None = None
+    labelled: bool = True
 
     def __post_init__(self) -> None:
         where = "ObjectDetection"
+        self._check_labelled("confidence", "labels", "selection_labels", "selection_miss_rate")
+        if self.labelled and self.labels is None:
+            raise SpecError(
+                f"{where}.labels",
+                "are missing",
+                "give the boxes of the images, or labelled=False and subclass AgreementGates",
+            )
         for name in ("classes", "judged", "outputs"):
             if (given := getattr(self, name)) is not None:
                 names = coerce.names(f"{where}.{name}", given)
@@ -185,7 +236,7 @@ class ObjectDetection(TaskSpec):
             selection = 0.5
         object.__setattr__(self, "selection", selection)
         other = selection is not None and not isinstance(selection, float)
-        if other != (self.selection_labels is not None):
+        if self.labelled and other != (self.selection_labels is not None):
             raise SpecError(
                 f"{where}.selection_labels",
                 "goes with a path of other images for selection, and only with one",
@@ -219,6 +270,9 @@ class LivenessDetection(TaskSpec):
             A model of several files takes one for each, such as (2.7, 4.0).
         output: name of the scores, for a model with several outputs; of several files one for
             each, or one for all.
+        labelled: False if nobody says what is live: `data` and `selection` are then any folders
+            of images (or an ``.npz`` with ``images``), `threshold` must be given, and
+            `AgreementGates` compare the decisions with those of FP32.
     """
 
     limits: ClassVar[type[Limits]] = LivenessLimits
@@ -233,8 +287,10 @@ class LivenessDetection(TaskSpec):
     boxes: StrPath | None = None
     crop_scale: float | tuple[float, ...] | None = None
     output: str | tuple[str, ...] | None = None
+    labelled: bool = True
 
     def __post_init__(self) -> None:
+        self._check_labelled("threshold", "selection_apcer")
         selection = _share_or_path("LivenessDetection.selection", self.selection)
         object.__setattr__(self, "selection", selection)
         coerce.choice("LivenessDetection.scores", self.scores, ("logits", "probabilities"))

@@ -103,14 +103,14 @@ def reproduce(golden: Golden, errors: int, **environment: object) -> None:
 
 def test_other_errors_in_the_same_environment(golden: Golden) -> None:
     reproduce(golden, 12)
-    with pytest.raises(GoldenError, match=r"FP32 FAR is 13 errors in 10000.*recorded were 12"):
+    with pytest.raises(GoldenError, match=r"FP32 FAR is 13 of 10000.*recorded were 12"):
         reproduce(golden, 13)
 
 
 def test_another_environment_warns_and_may_tip_few(golden: Golden) -> None:
     with pytest.warns(EnvironmentWarning, match=r"another environment \(cpu differ\)"):
         reproduce(golden, 14, cpu="B")
-    with pytest.raises(GoldenError, match="FP32 FAR is 20 errors"):
+    with pytest.raises(GoldenError, match="FP32 FAR is 20 of"):
         reproduce(golden, 20, cpu="B")
 
 

@@ -7,13 +7,17 @@ from pathlib import Path
 import pytest
 
 from pytest_kycquant import (
+    AgreementGates,
     CustomGates,
     CustomTask,
     DetectionGates,
+    DetectionLimits,
     FaceGates,
+    FaceLimits,
     FaceVerification,
     LivenessDetection,
     LivenessGates,
+    LivenessLimits,
     ObjectDetection,
 )
 from pytest_kycquant.gates import GateSpec
@@ -67,7 +71,10 @@ def test_every_limit_and_every_option_of_a_task_is_documented(page: str) -> None
     assert not options
 
 
-@pytest.mark.parametrize("page", PAGES)
+GATE_FILES = {**PAGES, "agreement.md": (AgreementGates, FaceVerification)}
+
+
+@pytest.mark.parametrize("page", GATE_FILES)
 def test_gate_file_of_a_page_can_be_copied(page: str) -> None:
     text = (ROOT / "docs" / page).read_text()
     block = re.search(r"```python\n(from .*?)```", text, re.DOTALL)
@@ -76,7 +83,32 @@ def test_gate_file_of_a_page_can_be_copied(page: str) -> None:
     exec(block[1], names)
     classes = [v for v in names.values() if isinstance(v, type)]
     (gates,) = [v for v in classes if v.__module__ == "gate_file"]
-    assert issubclass(gates, PAGES[page][0])
+    assert issubclass(gates, GATE_FILES[page][0])
     spec = GateSpec.of(gates.values(), page)
-    assert isinstance(spec.model.task, PAGES[page][1])
+    assert isinstance(spec.model.task, GATE_FILES[page][1])
     assert all(callable(getattr(gates, f"test_{gate}")) for gate in spec.model.task.gates())
+
+
+def test_other_tasks_without_labels_can_be_copied() -> None:
+    text = (ROOT / "docs" / "agreement.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert len(blocks) == 2
+    names: dict[str, object] = {}
+    exec(blocks[1], names)
+    for name, kind in (("captures", LivenessDetection), ("scenes", ObjectDetection)):
+        task = names[name]
+        assert isinstance(task, kind)
+        assert task.gates() == ("finite", "agreement", "latency", "size")
+
+
+def test_every_limit_of_agreement_is_documented_with_its_default() -> None:
+    text = (ROOT / "docs" / "agreement.md").read_text()
+    for limits, shown in (
+        (FaceLimits(), {"flips": ".05 %", "mean_cosine": ".99", "p1_cosine": ".97"}),
+        (LivenessLimits(), {"flips": "2 %", "score_drift": ".03", "fp16_max_drift": ".01"}),
+        (DetectionLimits(), {"agreement": "98 %", "overlap": ".85", "fp16_overlap": ".95"}),
+    ):
+        for name, value in shown.items():
+            assert re.search(rf"`{name}`(,)? \(?{re.escape(value)}", text), name
+            number = float(value.rstrip(" %")) / (100 if "%" in value else 1)
+            assert getattr(limits, name) == number

@@ -13,10 +13,9 @@ import numpy as np
 
 from ..errors import DataError
 from .box_labels import Box, BoxLabels, read_coco, read_csv, read_yolo
-from .copies import equal_images, equations
-from .faces import chosen_names
 from .files import listed
-from .images import ImageSet, load_images
+from .images import ImageSet
+from .unlabelled import check_copies, load_images, selected_images
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -114,7 +113,7 @@ def load_detections(
             "give COCO detection JSON (.json), a CSV of boxes (.csv) or a folder of YOLO labels",
         )
     _check_entries(found, images, labels)
-    _check_copies(images)
+    check_copies(images)
     _check_boxes(found, images, labels, classes)
     number = {name: index for index, name in enumerate(images.names)}
     kinds = tuple(judged or classes)
@@ -146,15 +145,7 @@ def split_scenes(scenes: DetectionSet, share: float) -> tuple[DetectionSet, Dete
     Raises:
         DataError: one side would be empty or lack a class.
     """
-    names = scenes.images.names
-    chosen = chosen_names(names, share)
-    if not 0 < len(chosen) < len(names):
-        raise DataError(
-            scenes.images.origin,
-            f"{len(names)} images cannot be split with a share of {share:g} for selection",
-            "add images, change the share, or give other images for selection",
-        )
-    selected = np.isin(np.arange(len(names)), chosen)
+    selected = selected_images(scenes.images, share)
     return scenes.subset(~selected), scenes.subset(selected)
 
 
@@ -250,14 +241,3 @@ def _check_classes(scenes: DetectionSet, where: object, remedy: str) -> None:
     if not counts.all():
         empty = [name for name, count in zip(scenes.class_names, counts, strict=True) if not count]
         raise DataError(where, f"has no box of the classes {listed(empty)}", remedy)
-
-
-def _check_copies(images: ImageSet) -> None:
-    """Refuse the same image twice: copies narrow an interval as if they were evidence."""
-    twice = equal_images(images)
-    if twice:
-        raise DataError(
-            images.origin,
-            f"the same image is there twice: {equations(images, twice, lambda _: 'a copy')}",
-            "keep one of each",
-        )

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import DataError
-from .files import find_images, load_npz, read_file, relative_name
+from .files import read_file, relative_name
 from .placement import LETTERBOX_GREY, Placement, place
 
 if TYPE_CHECKING:
@@ -288,28 +288,6 @@ class ImageSet:
                 values = self.__dict__[known]
                 part.__dict__[known] = tuple(values[index] for index in chosen)
         return part
-
-
-def load_images(path: Path) -> ImageSet:
-    """Load images that need no labels of their own.
-
-    Args:
-        path: a folder, searched at any depth, or an ``.npz`` file with ``images`` (see
-            `ImageSet.from_array`).
-
-    Raises:
-        DataError: the path is missing or neither of these, or holds no images.
-    """
-    if path.is_dir():
-        files = find_images(path)
-        if not files:
-            raise DataError(path, "holds no images", "add JPEG or PNG images")
-        return ImageSet.from_files(path, files)
-    if path.suffix.lower() == ".npz":
-        return ImageSet.from_array(load_npz(path, "images")["images"], path)
-    if path.exists():
-        raise DataError(path, "is neither a folder nor an .npz file", "give a folder of images")
-    raise DataError(path, "does not exist", "check the path of the images")
 
 
 def _check(image: Any, content: bytes, where: str) -> None:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..cache import digest_of
-from ..data.images import ImageSet, load_images
+from ..data.images import ImageSet
+from ..data.unlabelled import load_images
 from ..errors import BaselineError, MeasurementError, QuantizationError
 from ..report.records import Gate
 from .measure import Coverage, Run, Timing, cover, ratio, summarise, time_runs

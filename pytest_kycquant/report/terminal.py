@@ -46,12 +46,20 @@ def _table(gate: Gate) -> Iterator[str]:
     rows = gate.rows()
     accuracy = list(dict.fromkeys(g for r in rows for g in r.gates if g not in _ELSEWHERE))
     extra = list(dict.fromkeys(header for r in rows for header in r.shown))
-    named = [_HEADERS.get(name, name.upper()) for name in accuracy]
+    named = [_header(name, rows) for name in accuracy]
     headers = ["variant", "size", "latency", *named, *extra, "verdict"]
     cells = [_row(record, accuracy, extra) for record in rows]
     table = tabulate(cells, headers=headers, tablefmt="simple", disable_numparse=True)
     yield f"{gate.model}, {gate.name} (bounds one-sided 95 %, latency relative to FP32)"
     yield from table.split("\n")
+
+
+def _header(gate: str, rows: list[VariantRecord]) -> str:
+    """Name of a gate's column: the figure of its first check."""
+    if gate == "agreement":
+        checks = next(r.gates[gate].checks for r in rows if gate in r.gates)
+        return "flips" if checks[0].unit == "rate" else gate
+    return _HEADERS.get(gate, gate.upper())
 
 
 def _row(record: VariantRecord, accuracy: list[str], extra: list[str]) -> list[str]:

@@ -24,18 +24,22 @@ def task_of(model: KycModel, limits: Limits, resolve: Resolve) -> Task[Any, Any]
     Raises:
         SpecError: the task is of a class of the user's own.
     """
+    labelled = model.task.labelled
     if isinstance(model.task, FaceVerification):
         from .face import FaceTask
+        from .face_unlabelled import UnlabelledFaceTask
 
-        return FaceTask(model, limits, resolve)
+        return (FaceTask if labelled else UnlabelledFaceTask)(model, limits, resolve)
     if isinstance(model.task, ObjectDetection):
         from .detection import DetectionTask
+        from .detection_unlabelled import UnlabelledDetectionTask
 
-        return DetectionTask(model, limits, resolve)
+        return (DetectionTask if labelled else UnlabelledDetectionTask)(model, limits, resolve)
     if isinstance(model.task, LivenessDetection):
         from .liveness import LivenessTask
+        from .liveness_unlabelled import UnlabelledLivenessTask
 
-        return LivenessTask(model, limits, resolve)
+        return (LivenessTask if labelled else UnlabelledLivenessTask)(model, limits, resolve)
     if isinstance(model.task, CustomTask):
         from .custom import CustomMetricTask
 

@@ -26,7 +26,7 @@ from .detection_scores import Matching, Objects, Predictions
 _COLLAPSE = 0.1
 _LEVELS = 255  # distinct scores are counted on the grid of 8 bits, which INT8 may have at best
 _QUANTILE = 0.05  # of the overlap of boxes with those of FP32
-_REMEDY = (
+REMEDY = (
     "Keep what follows the head (Sigmoid, Mul, Concat) in FP32, try per-channel weights, another "
     "calibration method or fallback = 'mixed'."
 )
@@ -137,7 +137,7 @@ def judge_recall(comparison: DetectionComparison, limits: DetectionLimits) -> Ga
             )
         )
     checks.sort(key=lambda check: check.lower or 0.0)
-    return GateResult("recall", tuple(checks), _REMEDY)
+    return GateResult("recall", tuple(checks), REMEDY)
 
 
 def judge_map(comparison: DetectionComparison, limits: DetectionLimits) -> GateResult:
@@ -169,7 +169,7 @@ def judge_map(comparison: DetectionComparison, limits: DetectionLimits) -> GateR
         "share",
         detail,
     )
-    return GateResult("map", (check,), _REMEDY)
+    return GateResult("map", (check,), REMEDY)
 
 
 def judge_degradation(
@@ -182,7 +182,7 @@ def judge_degradation(
         _drop(comparison, "mAP50-95", slice(None), "map_degradation", limits),
         *judge_agreement(comparison, limits, fp16=fp16),
     ]
-    return GateResult("degradation", tuple(checks), _REMEDY)
+    return GateResult("degradation", tuple(checks), REMEDY)
 
 
 def judge_agreement(
@@ -242,17 +242,24 @@ def judge_agreement(
 def figures(comparison: DetectionComparison) -> dict[str, float]:
     """Figures for the report: mAP, false positives and how far detections are from FP32's."""
     mine, theirs = comparison.variant, comparison.fp32
-    found = comparison.agreement
     return {
         "map50": float(mine.matching.average_precisions[0]),
         "map50_95": float(mine.matching.average_precisions.mean()),
         "false_positives_per_image": mine.false_positives,
         "false_positives_per_image_fp32": theirs.false_positives,
+        **agreement_figures(comparison),
+    }
+
+
+def agreement_figures(comparison: DetectionComparison) -> dict[str, float]:
+    """Figures that need no labels: how far detections are from those of FP32."""
+    found = comparison.agreement
+    return {
         "agreement_recall": 1 - found.recall.value if found.recall.trials else 0.0,
         "agreement_precision": 1 - found.precision.value if found.precision.trials else 0.0,
         "overlap_p5": float(np.quantile(found.overlap, _QUANTILE)) if len(found.overlap) else 0.0,
         "confidence_drift": float(found.drift.mean()) if len(found.drift) else 1.0,
-        "distinct_scores": float(mine.levels),
+        "distinct_scores": float(comparison.variant.levels),
     }
 
 

@@ -30,6 +30,7 @@ from ..verdicts import Check, GateResult
 from .checks import at_least, finite_gate, increase_check, low_quantile, wanting
 from .outputs import Outputs
 
+DRIFT_REMEDY = "Try per-channel weights, another calibration method or fallback = 'mixed'."
 _COLLAPSE = (
     0.5  # a variant whose embeddings spread less than half as far no longer tells people apart
 )
@@ -156,6 +157,14 @@ def judge_degradation(
     checks = [
         _paired(comparison, limits.far_degradation, genuine=False),
         _paired(comparison, limits.frr_degradation, genuine=True),
+        *drift_checks(comparison, limits, fp16=fp16),
+    ]
+    return GateResult("degradation", tuple(checks), DRIFT_REMEDY)
+
+
+def drift_checks(comparison: FaceComparison, limits: FaceLimits, *, fp16: bool) -> list[Check]:
+    """Drift of the embeddings, which needs no labels."""
+    checks = [
         _mean_cosine(comparison, limits.mean_cosine),
         low_quantile(
             "1st percentile of cosine to FP32",
@@ -179,11 +188,7 @@ def judge_degradation(
                 unit="cosine",
             )
         )
-    return GateResult(
-        "degradation",
-        tuple(checks),
-        "Try per-channel weights, another calibration method or fallback = 'mixed'.",
-    )
+    return checks
 
 
 def drift_figures(comparison: FaceComparison) -> dict[str, float]:

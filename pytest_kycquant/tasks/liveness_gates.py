@@ -28,6 +28,7 @@ from ..verdicts import Check, GateResult
 from .checks import finite_gate, increase_check, wanting
 from .liveness_scores import Decisions, bpcer_at_apcer, rate_of
 
+DRIFT_REMEDY = "Try per-channel weights, another calibration method or fallback = 'mixed'."
 _COLLAPSE = 0.5  # a variant whose scores spread less than half as far hardly looks at the image
 _SEVERITY = (Verdict.PASS, Verdict.INCONCLUSIVE, Verdict.FAIL)
 
@@ -60,8 +61,9 @@ class LivenessComparison:
 
     @cached_property
     def flipped(self) -> NDArray[np.bool_]:
-        """(N,) whether the variant decides otherwise than FP32."""
-        return np.not_equal(self.variant.wrong, self.fp32.wrong)
+        """(N,) whether the variant decides otherwise than FP32; without a score it does not."""
+        decided = np.equal(self.variant.wrong, self.fp32.wrong)
+        return ~decided | np.isnan(self.variant.scores)
 
 
 def judge_finite(comparison: LivenessComparison) -> GateResult:
@@ -119,9 +121,16 @@ def judge_degradation(
             for index, name in enumerate(comparison.captures.species_names)
         ),
         _paired(comparison, LIVE, "BPCER", limits.bpcer_degradation),
-        _flips(comparison, limits.flips),
-        _mean_drift(comparison, limits.score_drift),
+        *drift_checks(comparison, limits, fp16=fp16),
     ]
+    return GateResult("degradation", tuple(checks), DRIFT_REMEDY)
+
+
+def drift_checks(
+    comparison: LivenessComparison, limits: LivenessLimits, *, fp16: bool
+) -> list[Check]:
+    """Flipped decisions and drift of the scores, which need no labels."""
+    checks = [_flips(comparison, limits.flips), _mean_drift(comparison, limits.score_drift)]
     if fp16:
         largest = float(comparison.drift.max())
         checks.append(
@@ -134,20 +143,21 @@ def judge_degradation(
                 unit="probability",
             )
         )
-    return GateResult(
-        "degradation",
-        tuple(checks),
-        "Try per-channel weights, another calibration method or fallback = 'mixed'.",
-    )
+    return checks
 
 
-def figures(comparison: LivenessComparison) -> dict[str, float]:
-    """Figures for the report: drift, and what ISO/IEC 30107-3 asks for beside the two rates."""
-    found = {
+def drift_figures(comparison: LivenessComparison) -> dict[str, float]:
+    """Figures for the report: how far scores and decisions are from those of FP32."""
+    return {
         "score_drift_mean": float(comparison.drift.mean()),
         "score_drift_max": float(comparison.drift.max()),
         "flipped": float(comparison.flipped.mean()),
     }
+
+
+def figures(comparison: LivenessComparison) -> dict[str, float]:
+    """Figures for the report: drift, and what ISO/IEC 30107-3 asks for beside the two rates."""
+    found = drift_figures(comparison)
     for suffix, decisions in (("", comparison.variant), ("_fp32", comparison.fp32)):
         apcer = max(rate.value for rate in decisions.species_rates.values())
         found[f"acer{suffix}"] = (apcer + decisions.rate(LIVE).value) / 2
@@ -227,6 +237,10 @@ def _flips(comparison: LivenessComparison, limit: float) -> Check:
     found = rate_of(comparison.flipped, comparison.captures.subjects)
     verdict = judge(found, limit)
     detail = f"{found.errors:,} of {found.trials:,} captures"
+    if found.errors:
+        accepted = comparison.fp32.scores >= comparison.fp32.threshold
+        newly = int((comparison.flipped & ~accepted).sum())
+        detail = f"{detail}, {newly:,} newly live and {found.errors - newly:,} newly rejected"
     if verdict is Verdict.INCONCLUSIVE:
         detail = f"{detail}; {_wanting(found, limit, comparison.captures)}"
     return Check(

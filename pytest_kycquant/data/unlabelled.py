@@ -1,0 +1,78 @@
+"""Images of which nobody says anything; sets with labels read and split theirs the same way."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..errors import DataError
+from .copies import equal_images, equations
+from .faces import chosen_names
+from .files import find_images, load_npz
+from .images import ImageSet
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+def load_images(path: Path) -> ImageSet:
+    """Load images without labels.
+
+    Args:
+        path: a folder, searched at any depth for images, or an ``.npz`` file with ``images`` (see
+            `ImageSet.from_array`).
+
+    Raises:
+        DataError: the path is missing or neither of these, holds no images or unknown files.
+    """
+    if path.is_dir():
+        files = find_images(path)
+        if not files:
+            raise DataError(path, "holds no images", "add JPEG or PNG images")
+        return ImageSet.from_files(path, files)
+    if path.suffix.lower() == ".npz":
+        return ImageSet.from_array(load_npz(path, "images")["images"], path)
+    if path.exists():
+        raise DataError(path, "is neither a folder nor an .npz file", "give a folder of images")
+    raise DataError(path, "does not exist", "check the path of the images")
+
+
+def check_copies(images: ImageSet) -> None:
+    """Refuse the same image twice: copies narrow an interval as if they were evidence.
+
+    Raises:
+        DataError: some are the same, or an image cannot be read.
+    """
+    twice = equal_images(images)
+    if twice:
+        raise DataError(
+            images.origin,
+            f"the same image is there twice: {equations(images, twice, lambda _: 'a copy')}",
+            "keep one of each",
+        )
+
+
+def selected_images(images: ImageSet, share: float) -> NDArray[np.bool_]:
+    """Choose images for selection, in the order of the SHA-256 of their names, so by nothing else.
+
+    Args:
+        images: what to split.
+        share: share of the images that go to selection.
+
+    Returns:
+        Whether each image is for selection, shape (N,).
+
+    Raises:
+        DataError: one side would be empty.
+    """
+    names = images.names
+    chosen = chosen_names(names, share)
+    if not 0 < len(chosen) < len(names):
+        raise DataError(
+            images.origin,
+            f"{len(names)} images cannot be split with a share of {share:g} for selection",
+            "add images, change the share, or give other images for selection",
+        )
+    return np.isin(np.arange(len(names)), chosen)

@@ -1,0 +1,103 @@
+"""Tasks without labels: their images, and what they may not claim.
+
+Each derives from the task with labels and keeps what needs none: how outputs are read, how they
+drift, which operators do harm. There is no absolute gate, and the one gate against FP32 is
+"agreement".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ..data.leakage import check_disjoint
+from ..data.unlabelled import check_copies, load_images, selected_images
+from ..errors import BaselineError, DataError
+from ..spec import KycModel
+from ..statistics import MIN_SUBJECTS
+from ..task_spec import StrPath
+from .base import Part, Task, TaskData
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ..data.images import ImageSet
+
+Truth = TypeVar("Truth")
+
+
+def load_unlabelled(
+    task: Task[Truth, Any],
+    data: StrPath,
+    selection: float | StrPath | None,
+    blank: Callable[[ImageSet], Truth],
+    note: str,
+) -> TaskData[Truth]:
+    """Read images without labels, split them and check that the parts are disjoint.
+
+    Args:
+        task: that asks.
+        data: evaluation images, a folder or an ``.npz`` file.
+        selection: a share of them, other images, or None.
+        blank: makes what stands for labels where there are none.
+        note: what is not claimed.
+
+    Raises:
+        DataError: images cannot be used, or there is only one.
+        LeakageError: calibration, selection and evaluation overlap.
+    """
+    evaluation, chosen = _load(task, data, "data"), None
+    if isinstance(selection, float):
+        mask = selected_images(evaluation, selection)
+        evaluation, chosen = evaluation.subset(~mask), evaluation.subset(mask)
+    elif selection is not None:
+        chosen = _load(task, selection, "selection")
+    others = [(evaluation, "evaluation")]
+    if chosen is not None:
+        check_disjoint(evaluation, "evaluation", chosen, "selection")
+        others.append((chosen, "selection"))
+    for images, role in others:
+        if len(images) < 2:
+            raise DataError(
+                images.origin,
+                f"has a single image for {role}",
+                f"add images: a claim needs at least {MIN_SUBJECTS}",
+            )
+
+    def part(images: ImageSet) -> Part[Truth]:
+        return Part(images, blank(images), images.digest, f"{len(images):,} images")
+
+    judged, other = part(evaluation), part(chosen) if chosen is not None else None
+    return TaskData(
+        judged,
+        other,
+        task.load_calibration(*others),
+        {
+            "evaluation": judged.digest,
+            "selection": other.digest if other is not None else None,
+            "labelled": False,
+        },
+        note,
+    )
+
+
+def unsound(model: KycModel, problem: str, images: str) -> BaselineError:
+    """What to raise where FP32 decides nothing that another model could be held against.
+
+    Args:
+        model: whose FP32 it is.
+        problem: what it does.
+        images: what images would make a difference.
+    """
+    return BaselineError(
+        ", ".join(map(str, model.paths)),
+        f"FP32 itself {problem}, so agreement with it says nothing",
+        f"check channel order, mean and scale of the preprocessing, and the threshold; {images}",
+    )
+
+
+def _load(task: Task[Any, Any], path: StrPath, attribute: str) -> ImageSet:
+    found: Path = task.resolve(path, f"{task.name}.{attribute}")
+    images = load_images(found)
+    check_copies(images)
+    return images
