@@ -26,21 +26,8 @@ def limit(default: float | None, direction: Literal["below", "at least"], unit: 
 
 
 @dataclass(frozen=True, kw_only=True)
-class Limits:
-    """Limits that every task has: latency and size.
-
-    Args:
-        latency_ratio: upper bound of the paired latency ratio to FP32.
-        latency_ms: upper bound of the 95th percentile latency of one image in milliseconds, if
-            given. It is absolute: use it on a named machine only.
-        size_ratio: file size relative to FP32.
-        size_mb: file size in megabytes (10^6 bytes), if given.
-    """
-
-    latency_ratio: float = limit(1.05, "below", "ratio")
-    latency_ms: float | None = limit(None, "below", "ms")
-    size_ratio: float = limit(0.75, "below", "ratio")
-    size_mb: float | None = limit(None, "below", "MB")
+class CheckedLimits:
+    """Numbers that can be met, each with its direction."""
 
     def __post_init__(self) -> None:
         for name, declared in self.__dataclass_fields__.items():
@@ -72,6 +59,24 @@ class Limits:
     def direction(cls, name: str) -> str:
         """Whether the limit `name` must stay "below" or "at least"."""
         return str(cls.__dataclass_fields__[name].metadata["direction"])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits(CheckedLimits):
+    """Limits that every task has: latency and size.
+
+    Args:
+        latency_ratio: upper bound of the paired latency ratio to FP32.
+        latency_ms: upper bound of the 95th percentile latency of one image in milliseconds, if
+            given. It is absolute: use it on a named machine only.
+        size_ratio: file size relative to FP32.
+        size_mb: file size in megabytes (10^6 bytes), if given.
+    """
+
+    latency_ratio: float = limit(1.05, "below", "ratio")
+    latency_ms: float | None = limit(None, "below", "ms")
+    size_ratio: float = limit(0.75, "below", "ratio")
+    size_mb: float | None = limit(None, "below", "MB")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -214,3 +219,19 @@ class CustomLimits(Limits):
         value = getattr(self, name)
         assert value is not None
         return float(value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PipelineLimits(CheckedLimits):
+    """Limits of a whole pipeline. All must stay below.
+
+    Args:
+        wall_ms: upper bound of the 95th percentile of the wall-clock time of one image, from its
+            bytes to the last output, in milliseconds. It is absolute: it holds for a named machine.
+        memory_ratio: peak resident memory of the process relative to that of the FP32 pipeline.
+        memory_mb: peak resident memory of the process in megabytes (10^6 bytes), if given.
+    """
+
+    wall_ms: float = limit(8000.0, "below", "ms")
+    memory_ratio: float = limit(1.1, "below", "ratio")
+    memory_mb: float | None = limit(None, "below", "MB")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ..custom_spec import CustomTask
 from ..errors import SpecError
 from ..spec import KycModel
-from ..task_spec import CustomTask, FaceVerification, LivenessDetection, ObjectDetection
+from ..task_spec import FaceVerification, LivenessDetection, ObjectDetection
 
 if TYPE_CHECKING:
     from ..limits import Limits

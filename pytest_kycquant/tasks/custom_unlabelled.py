@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from ..custom_spec import CustomTask
 from ..data.images import ImageSet
 from ..data.labelled import LabelledSet
 from ..statistics import Rate
-from ..task_spec import CustomTask
 from ..verdicts import GateResult
 from . import custom_gates
 from .base import Part, TaskData
