@@ -14,6 +14,7 @@ from .cache import digest_of
 from .errors import BaselineError, DataError, GoldenError
 from .limits import Limits
 from .recipe import Recipe
+from .search import Block
 from .settings import UPDATE_GOLDEN
 from .spec import KycModel, Verdict
 from .tasks.base import Part
@@ -153,10 +154,10 @@ class Bench(ModelBench):
                     return check.describe()
         return ""
 
-    def operator_harm(self, recipe: Recipe, name: str) -> float:
-        """How far from FP32 the outputs are when this operator alone is quantized."""
+    def harm(self, recipe: Recipe, block: Block) -> float:
+        """How far from FP32 the outputs are when this block alone is quantized."""
         fp32 = self.outputs(self.fp32, self.probes, "probe")
-        changed = self.alone(recipe, name)
+        changed = self.alone(recipe, block)
         # One that cannot be quantized alone gains nothing by being kept in FP32.
         return 0.0 if changed is None else self.task.harm(fp32, changed)
 
@@ -167,7 +168,8 @@ class Bench(ModelBench):
         limits = asdict(self.limits)
         facts = [self.model_facts(), self._input_facts(), images.digest if images else None]
         always = self.postprocessing(recipe)
-        return [options, limits, self.golden.threshold, always, *facts]
+        budget = self.workbench.settings.search_budget
+        return [options, limits, self.golden.threshold, always, budget, *facts]
 
     def _update_golden(self, path: Path) -> None:
         goldens.refuse_in_ci(path)

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from .errors import QuantizationError
 from .evaluation import Bench
 from .recipe import Recipe
-from .search import Found, search
+from .search import Block, Found, search
 from .spec import Verdict
 from .verdicts import VariantRecord
 
@@ -91,7 +91,7 @@ def decide(bench: Bench, recipe: Recipe, fallback: Fallback) -> Decision:
             found = search_mixed(bench, recipe)
             searches.append(found.as_dict())
             if not found.keep:
-                reasons.append("no mixed model with at most half of its operators in FP32 passes")
+                reasons.append(_nothing_found(found))
                 continue
             record = bench.record(_keeping(recipe, found.keep))
         tried.append(record)
@@ -105,27 +105,46 @@ def search_mixed(bench: Bench, recipe: Recipe) -> Found:
     """Search on people whom the verdict does not use; the same input gives the same result."""
 
     def make(folder: Path) -> None:
-        task = f"{bench.model.name}: ranking operators of {recipe.name}"
-        operators = bench.operators(recipe)
-        with bench.workbench.progress.stage(task, len(operators)) as advance:
-
-            def harm(name: str) -> float:
-                value = bench.operator_harm(recipe, name)
+        blocks, always = bench.blocks(recipe), bench.postprocessing(recipe)
+        budget = bench.workbench.settings.search_budget
+        stage = bench.workbench.progress.stage
+        harms: dict[Block, float] = {}
+        title = f"{bench.model.name}: ranking operators of {recipe.name}"
+        with stage(title, len(blocks)) as advance:
+            for block in blocks:
+                harms[block] = bench.harm(recipe, block)
                 advance()
-                return value
+        firsts = {block.names[0] for block in blocks}
+        passed: list[int] = []  # how many blocks each candidate kept that passed
+        tried = 0
+        with stage(f"{bench.model.name}: searching {recipe.name}>mixed", budget) as advance:
 
             def try_out(keep: tuple[str, ...]) -> tuple[bool, str]:
+                nonlocal tried
+                tried += 1
+                best = f"best keeps {min(passed)} of {len(blocks)}" if passed else "none passed"
+                candidate = _keeping(recipe, keep)
+                # The lines of progress name the recipe; what is made does not depend on its name.
+                label = f"{candidate.name} (candidate {tried} of at most {budget}, {best})"
                 try:
-                    objection = bench.search_objection(_keeping(recipe, keep))
+                    objection = bench.search_objection(replace(candidate, name=label))
                 except QuantizationError as error:
-                    objection = str(error)
+                    objection = error.problem
+                if not objection:
+                    passed.append(len(firsts.intersection(keep)))
+                advance()
                 return not objection, objection
 
-            found = search(operators, harm, try_out, always=bench.postprocessing(recipe))
+            found = search(blocks, harms.__getitem__, try_out, always=always, budget=budget)
         (folder / "search.json").write_text(json.dumps(found.as_dict()), encoding="utf-8")
 
     folder = bench.workbench.cache.entry("search", bench.search_key(recipe), make)
     return Found.from_dict(json.loads((folder / "search.json").read_text(encoding="utf-8")))
+
+
+def _nothing_found(found: Found) -> str:
+    tried = f"of {len(found.attempts)} mixed models, none with at most half of its operators in"
+    return f"{tried} FP32 passes{'; ' if found.note else ''}{found.note}"
 
 
 def _keeping(recipe: Recipe, operators: tuple[str, ...]) -> Recipe:

@@ -13,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .blocks import blocks_of
 from .data.images import ImageSet
 from .errors import QuantizationError, SpecError
 from .quantize import (
@@ -31,6 +32,7 @@ from .quantize import (
 )
 from .recipe import Recipe
 from .runtime import open_session
+from .search import Block
 from .spec import Preprocess
 from .tasks.outputs import Outputs, run_model
 
@@ -179,11 +181,11 @@ class Member:
         folder = self._bench.workbench.cache.entry("outputs", key, make)
         return Outputs.read(folder / "outputs.npz")
 
-    def alone(self, recipe: Recipe, name: str) -> Outputs | None:
-        """Outputs on the probes when one operator only is quantized; None if that cannot be."""
+    def alone(self, recipe: Recipe, names: tuple[str, ...]) -> Outputs | None:
+        """Outputs on the probes when these operators only are quantized; None if it cannot be."""
         mine = self._of_this_file(recipe)
-        name = name.removeprefix(self.prefix)
-        others = tuple(n.name for n in self.prepared.proto.graph.node if n.name != name)
+        bare = {name.removeprefix(self.prefix) for name in names}
+        others = tuple(n.name for n in self.prepared.proto.graph.node if n.name not in bare)
         with self._bench.workbench.cache.machine(exclusive=False):
             try:
                 made = self._build(replace(mine, precision="mixed", keep_fp32=others))
@@ -199,6 +201,18 @@ class Member:
             for name in operators(self.prepared)
             if (recipe.op_types is None or types[name] in recipe.op_types)
             and not {name, self.prefix + name}.intersection(recipe.keep_fp32)
+        )
+
+    def blocks(self, recipe: Recipe) -> tuple[Block, ...]:
+        """Blocks of those operators, each with what follows it and the recipe quantizes, too."""
+        graph = self.prepared.proto.graph
+        quantized = recipe.op_types or static_types()
+        behind = set(postprocessing(self.prepared))
+        others = {n.name for n in graph.node if n.op_type in quantized} - behind
+        starts = {name.removeprefix(self.prefix) for name in self.operators(recipe)}
+        return tuple(
+            replace(block, names=tuple(self.prefix + name for name in block.names))
+            for block in blocks_of(graph, starts, others)
         )
 
     def postprocessing(self, recipe: Recipe) -> tuple[str, ...]:

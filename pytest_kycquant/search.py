@@ -1,23 +1,52 @@
 """Search for the mixed-precision model that keeps few operators in FP32 and passes.
 
-Operators are ranked by the harm that each does when it alone is quantized. The number of top
-ranked operators kept in FP32 is doubled until the variant passes, then bisected.
+Blocks of operators are ranked by the harm that each does when it alone is quantized. Harms about
+add up, so the worst are kept in FP32, each time enough of them to halve the harm that is left,
+until the candidate passes. Then blocks are given back, the least harmful first, in groups that
+shrink from half of them to single ones, as delta debugging does (Zeller and Hildebrandt,
+"Simplifying and isolating failure-inducing input", IEEE TSE 28(2), 2002). The result is minimal
+in their sense: from it, each block was given back alone, and that candidate did not pass. It need
+not be the smallest of all sets that pass; where whatever keeps more also passes, no part of it
+does.
 """
 
 from __future__ import annotations
 
+import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 
 @dataclass(frozen=True)
+class Block:
+    """Operators that are kept in FP32, or quantized, as one.
+
+    Args:
+        names: of the operators; the first stands for the block.
+        saves: bytes of weights, which quantizing it makes smaller.
+    """
+
+    names: tuple[str, ...]
+    saves: int = 0
+
+
+@dataclass(frozen=True)
 class Attempt:
-    """One candidate of the search: how many ranked operators it kept, and what it gave."""
+    """One candidate of the search: how many blocks it kept, what it gave and what it cost.
+
+    Args:
+        kept: number of blocks in FP32.
+        passed: whether it passed.
+        reason: why not, or "".
+        seconds: of wall clock; two searches are equal though they took different times.
+    """
 
     kept: int
     passed: bool
     reason: str
+    seconds: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True)
@@ -26,73 +55,172 @@ class Found:
 
     Args:
         keep: names of the operators to keep in FP32; empty if nothing passed.
-        ranking: (name, harm) of every operator, worst first.
+        blocks: first names of the blocks among them, worst first.
+        of: number of blocks that there are.
+        quantized_share: share of the bytes of weights that is quantized.
+        minimal: whether each block kept was given back alone, from this set, in vain.
+        note: what kept the search from its end, or "".
+        ranking: (first name, harm) of every block, worst first.
         attempts: every candidate in the order of trial.
     """
 
     keep: tuple[str, ...]
+    blocks: tuple[str, ...]
+    of: int
+    quantized_share: float
+    minimal: bool
+    note: str
     ranking: tuple[tuple[str, float], ...]
     attempts: tuple[Attempt, ...]
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return {
+            **asdict(self),
             "keep": list(self.keep),
+            "blocks": list(self.blocks),
             "ranking": [list(entry) for entry in self.ranking],
-            "attempts": [vars(attempt) for attempt in self.attempts],
+            "attempts": [asdict(attempt) for attempt in self.attempts],
         }
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Found:
         """Inverse of `as_dict`."""
         return cls(
-            tuple(values["keep"]),
-            tuple((name, harm) for name, harm in values["ranking"]),
-            tuple(Attempt(**attempt) for attempt in values["attempts"]),
+            **{
+                **values,
+                "keep": tuple(values["keep"]),
+                "blocks": tuple(values["blocks"]),
+                "ranking": tuple((name, harm) for name, harm in values["ranking"]),
+                "attempts": tuple(Attempt(**attempt) for attempt in values["attempts"]),
+            }
         )
 
 
 def search(
-    operators: Sequence[str],
-    harm: Callable[[str], float],
+    blocks: Sequence[Block],
+    harm: Callable[[Block], float],
     try_out: Callable[[tuple[str, ...]], tuple[bool, str]],
     *,
     always: tuple[str, ...] = (),
+    budget: int = 60,
 ) -> Found:
-    """Find a small set of operators to keep in FP32.
+    """Find a minimal set of operators to keep in FP32; the same answers give the same set.
 
-    A variant with more than half of its operators in FP32 is no success and is not tried.
+    A variant with more than half of its blocks in FP32 is no success.
 
     Args:
-        operators: names of the quantizable operators, in topological order.
-        harm: how much quantizing one operator alone changes the outputs; larger is worse.
+        blocks: of the quantizable operators, in topological order.
+        harm: how much quantizing one block alone changes the outputs; larger is worse.
         try_out: builds and judges the variant that keeps the given operators, on data that the
-            final verdict does not use; returns whether it passed, and why not.
+            final verdict does not use; returns whether it passed, and why not. No set is tried
+            twice, nor is one that keeps nothing or everything.
         always: operators without weights that every candidate keeps; they may be all it takes.
+        budget: most candidates to try; the smallest set that has passed by then is the result.
     """
-    ranked = sorted(
-        ((name, harm(name)) for name in operators),
-        key=lambda entry: (-entry[1], operators.index(entry[0])),
+    harms = {block: harm(block) for block in blocks}
+    # Of blocks that harm alike, the one with most weights is the first to be given back.
+    order = sorted(blocks, key=lambda block: (-harms[block], block.saves))
+    tries = _Tries(order, try_out, always, budget)
+    minimal, note = False, ""
+    try:
+        if tries.grow([harms[block] for block in order]):
+            minimal = tries.give_back()
+    except _BudgetUsedUpError:
+        note = f"not minimal: the budget of {budget:,} candidates was used up"
+    kept = tries.passing
+    if kept is None or len(kept) > len(order) // 2:
+        kept, minimal = None, False
+        note = note and f"the budget of {budget:,} candidates was used up before one passed"
+    whole = sum(block.saves for block in order)
+    saved = whole - sum(order[i].saves for i in kept or ())
+    return Found(
+        keep=tries.names(kept) if kept is not None else (),
+        blocks=tuple(order[i].names[0] for i in kept or ()),
+        of=len(order),
+        quantized_share=saved / whole if whole and kept is not None else 0.0,
+        minimal=minimal,
+        note=note,
+        ranking=tuple((block.names[0], harms[block]) for block in order),
+        attempts=tuple(tries.attempts),
     )
-    order = [name for name, _ in ranked]
-    attempts: list[Attempt] = []
 
-    def passes(count: int) -> bool:
-        passed, reason = try_out((*always, *order[:count]))
-        attempts.append(Attempt(count, passed, reason))
-        return passed
 
-    most = len(order) // 2
-    failed, count = (-1, 0) if always else (0, 1)
-    while count <= most and not passes(count):
-        failed, count = count, min(2 * count or 1, most) if count < most else most + 1
-    if count > most:
-        return Found((), tuple(ranked), tuple(attempts))
-    passed = count
-    while passed - failed > 1:
-        middle = (passed + failed) // 2
-        if passes(middle):
-            passed = middle
-        else:
-            failed = middle
-    return Found((*always, *order[:passed]), tuple(ranked), tuple(attempts))
+class _BudgetUsedUpError(Exception):
+    """Another candidate would be one too many."""
+
+
+class _Tries:
+    """Candidates that were tried; a set is given by the ranks of the blocks that it keeps."""
+
+    def __init__(
+        self,
+        order: list[Block],
+        try_out: Callable[[tuple[str, ...]], tuple[bool, str]],
+        always: tuple[str, ...],
+        budget: int,
+    ) -> None:
+        self._order = order
+        self._try_out = try_out
+        self._always = always
+        self._budget = budget
+        self._known: dict[tuple[int, ...], bool] = {}
+        self.attempts: list[Attempt] = []
+        self.passing: tuple[int, ...] | None = None
+
+    def names(self, kept: tuple[int, ...]) -> tuple[str, ...]:
+        """Operators of a set."""
+        return (*self._always, *(name for i in kept for name in self._order[i].names))
+
+    def grow(self, harms: list[float]) -> bool:
+        """Keep more and more of the worst blocks, up to all but one, until that passes."""
+        half, most = len(harms) // 2, len(harms) - 1
+        left = [sum(harms[count:]) for count in range(len(harms) + 1)]
+        count = 0 if self._always else 1
+        while count <= most:
+            if self._passes(tuple(range(count))):
+                return True
+            halved = next(k for k in range(count, most + 2) if left[k] <= left[count] / 2)
+            larger = max(count + 1, 2 * count, halved)
+            # What keeps more than half is no success, but something to give back from.
+            count = min(larger, half) if count < half else max(count + 1, min(larger, most))
+        return False
+
+    def give_back(self) -> bool:
+        """Quantize kept blocks again while that passes; whether the result is minimal.
+
+        Hopeless is what needs more than half of all blocks: that ends early.
+        """
+        assert self.passing is not None
+        waiting = deque(reversed(self.passing))  # the least harmful first
+        needed = 0  # at the end of the queue: given back alone from the present set, in vain
+        group = len(waiting) // 2
+        while needed < len(waiting) and needed <= len(self._order) // 2:
+            group = max(1, min(group, len(waiting) - needed))
+            rest = tuple(i for i in self.passing if i not in [*waiting][:group])
+            if self._passes(rest):
+                needed = 0
+                for _ in range(group):
+                    waiting.popleft()
+            elif group > 1:
+                group //= 2
+            else:
+                needed += 1
+                waiting.rotate(-1)
+        return needed == len(waiting)
+
+    def _passes(self, kept: tuple[int, ...]) -> bool:
+        # To keep nothing is what the gate file asked for, and that did not pass.
+        if not kept and not self._always:
+            return False
+        if kept not in self._known:
+            if len(self.attempts) >= self._budget:
+                raise _BudgetUsedUpError
+            began = time.monotonic()
+            passed, reason = self._try_out(self.names(kept))
+            seconds = round(time.monotonic() - began, 1)
+            self.attempts.append(Attempt(len(kept), passed, reason, seconds))
+            self._known[kept] = passed
+        if self._known[kept]:
+            self.passing = kept
+        return self._known[kept]

@@ -24,6 +24,7 @@ INCONCLUSIVE = "--kycquant-inconclusive"
 REPORT = "--kycquant-report"
 EXPORT = "--kycquant-export"
 THREADS = "--kycquant-threads"
+SEARCH_BUDGET = "--kycquant-search-budget"
 
 Inconclusive = Literal["fail", "warn", "xfail"]
 
@@ -41,6 +42,7 @@ class Settings:
         report: where to write the JSON report, if anywhere.
         export: folder for the models to ship and their evidence, if wanted.
         threads: images evaluated at the same time.
+        search_budget: most candidates that a mixed-precision search tries.
     """
 
     cache: Path
@@ -51,6 +53,7 @@ class Settings:
     report: Path | None
     export: Path | None
     threads: int
+    search_budget: int = 60
 
     @property
     def mode(self) -> str:
@@ -103,6 +106,14 @@ def _positive(where: str, value: str) -> int:
     return int(value)
 
 
+def _budget(where: str, value: str) -> int:
+    if value.strip() == "0":
+        raise SettingsError(
+            where, "a search without candidates finds nothing", "use fallback = 'fp16'"
+        )
+    return _positive(where, value)
+
+
 _OPTIONS = (
     _Option(CACHE, "Folder of quantized models and embeddings (default: below pytest's cache).",
             _text, "DIR"),
@@ -117,6 +128,8 @@ _OPTIONS = (
     _Option(REPORT, "Write every figure of the run to this JSON file.", _text, "FILE"),
     _Option(THREADS, "Images evaluated at the same time (default: all cores, shared by the "
             "workers of pytest-xdist). The results do not depend on it.", _positive, "N"),
+    _Option(SEARCH_BUDGET, "Candidates that a search for mixed precision tries at most, for each "
+            "precision that does not pass (default: 60).", _budget, "N"),
 )  # fmt: skip
 
 
@@ -165,6 +178,7 @@ def read_settings(config: pytest.Config, *, workers: int) -> Settings:
         report=here / report if report else None,
         export=here / export if export else None,
         threads=values[THREADS] or max(1, _available_cores() // workers),
+        search_budget=values[SEARCH_BUDGET] or Settings.search_budget,
     )
 
 

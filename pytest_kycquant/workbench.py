@@ -28,6 +28,7 @@ from .member import Member, ModelFile
 from .progress import Progress
 from .recipe import FP32, Recipe
 from .runtime import Environment, environment
+from .search import Block
 from .settings import Settings
 from .spec import KycModel
 from .task_spec import StrPath
@@ -215,12 +216,12 @@ class ModelBench:
         pairs = zip(self.members, variant.files, strict=True)
         return self.task.fuse([member.outputs(file, images, title) for member, file in pairs])
 
-    def alone(self, recipe: Recipe, name: str) -> Outputs | None:
-        """Outputs on the probes when one operator only is quantized; None if that cannot be."""
+    def alone(self, recipe: Recipe, block: Block) -> Outputs | None:
+        """Outputs on the probes when one block only is quantized; None if that cannot be."""
         given = []
         for member in self.members:
-            if name.startswith(member.prefix):
-                changed = member.alone(recipe, name)
+            if block.names[0].startswith(member.prefix):
+                changed = member.alone(recipe, block.names)
                 if changed is None:
                     return None
                 given.append(changed)
@@ -228,9 +229,9 @@ class ModelBench:
                 given.append(member.outputs(member.fp32, self.probes, "fp32 on probe"))
         return self.task.fuse(given)
 
-    def operators(self, recipe: Recipe) -> tuple[str, ...]:
-        """Names of the operators that a search may keep in FP32, in topological order."""
-        return tuple(name for member in self.members for name in member.operators(recipe))
+    def blocks(self, recipe: Recipe) -> tuple[Block, ...]:
+        """Blocks of operators that a search may keep in FP32, in topological order."""
+        return tuple(block for member in self.members for block in member.blocks(recipe))
 
     def postprocessing(self, recipe: Recipe) -> tuple[str, ...]:
         """Names of the operators behind the last weights that a recipe would quantize."""
