@@ -143,8 +143,10 @@ def search_mixed(bench: Bench, recipe: Recipe) -> Found:
 
 
 def _nothing_found(found: Found) -> str:
-    tried = f"of {len(found.attempts)} mixed models, none with at most half of its operators in"
-    return f"{tried} FP32 passes{'; ' if found.note else ''}{found.note}"
+    number = len(found.attempts)
+    tried = f"{number} mixed model{'' if number == 1 else 's'}"
+    text = f"of {tried}, none with at most half of its operators in FP32 passes"
+    return f"{text}; {found.note}" if found.note else text
 
 
 def _keeping(recipe: Recipe, operators: tuple[str, ...]) -> Recipe:

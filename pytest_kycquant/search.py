@@ -173,7 +173,10 @@ class _Tries:
         return (*self._always, *(name for i in kept for name in self._order[i].names))
 
     def grow(self, harms: list[float]) -> bool:
-        """Keep more and more of the worst blocks, up to all but one, until that passes."""
+        """Keep more and more of the worst blocks, up to all but one, until that passes.
+
+        Where even that does not, the least harmful block would be needed, or nothing helps.
+        """
         half, most = len(harms) // 2, len(harms) - 1
         left = [sum(harms[count:]) for count in range(len(harms) + 1)]
         count = 0 if self._always else 1

@@ -28,7 +28,8 @@ def test_mixed_precision_rescues(fragile: Callable[..., None], run: Run) -> None
             "int8>mixed * PASS",
             "fallback of int8: int8>mixed, because",
             "  int8 does not pass degradation: FAIL *",
-            "int8>mixed keeps 2 in FP32: third, second",
+            "int8>mixed keeps 2 of 6 operators with weights in FP32: third, second; * % of the "
+            "weights are quantized; 3 candidates in * s, minimal",
             "ship: int8>mixed *",
             "next: ship the fallback, or pytest --kycquant-strict *",
         ]

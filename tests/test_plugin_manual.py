@@ -26,8 +26,9 @@ def test_help(pytester: pytest.Pytester) -> None:
         "report",
         "export",
         "threads",
+        "search-budget",
     ):
         assert f"--kycquant-{name}" in text
         if name != "update-golden":
-            assert f"kycquant_{name} (" in text
+            assert f"kycquant_{name.replace('-', '_')} (" in text
     assert "kycquant_update_golden" not in text  # accepting a change is no standing setting

@@ -40,7 +40,19 @@ def test_json_report_of_a_fallback(
     assert decision["reasons"][0].startswith("int8 does not pass ")
     (search,) = decision["searches"]
     assert set(search["keep"]) == {"second", "third"}
-    assert [attempt["passed"] for attempt in search["attempts"]] == [False, True]
+    assert search["blocks"] == ["third", "second"]
+    assert search["of"] == len(search["ranking"]) == 6
+    assert search["minimal"]
+    assert search["note"] == ""
+    assert 0.9 < search["quantized_share"] < 1
+    # What passed, and each of the two given back alone.
+    assert [(attempt["kept"], attempt["passed"]) for attempt in search["attempts"]] == [
+        (1, False),
+        (2, True),
+        (1, False),
+    ]
+    assert all(attempt["seconds"] >= 0 for attempt in search["attempts"])
+    assert all(bool(attempt["reason"]) != attempt["passed"] for attempt in search["attempts"])
     int8 = next(v for v in face["variants"] if v["variant"] == "int8")
     assert int8["verdict"] == "FAIL"
 

@@ -61,6 +61,7 @@ def test_truth_table_of_inconclusive(
         ("report", "a.json", "b.json", None, Path("a.json"), Path("b.json")),
         ("export", "a", "b", None, Path("a"), Path("b")),
         ("threads", "3", "5", None, 3, 5),
+        ("search_budget", "3", "5", 60, 3, 5),
     ],
 )
 def test_precedence(
@@ -76,7 +77,7 @@ def test_precedence(
         return pytester.path / value if isinstance(value, Path) else value
 
     given = f"kycquant_{name} = {ini}"
-    flag = f"--kycquant-{name}={option}"
+    flag = f"--kycquant-{name.replace('_', '-')}={option}"
     if name != "threads":  # whose default depends on the machine
         assert getattr(settings_of(pytester, ""), name) == absolute(default)
     assert getattr(settings_of(pytester, given), name) == absolute(from_ini)
@@ -90,6 +91,7 @@ def test_precedence(
         ("", ["--kycquant-inconclusive=maybe"], "--kycquant-inconclusive: 'maybe' is unknown; *"),
         ("", ["--kycquant-threads=0"], "--kycquant-threads: '0' is no positive number; *"),
         ("", ["--kycquant-threads=two"], "--kycquant-threads: 'two' is no positive number; *"),
+        ("", ["--kycquant-search-budget=-1"], "--kycquant-search-budget: '-1' is no positive *"),
         ("", ["--kycquant-cache="], "--kycquant-cache: is empty; give a path"),
         ("kycquant_strict = maybe", [], "ini option kycquant_strict: 'maybe' is no truth value; *"),
         ("kycquant_inconclusive = no", [], "ini option kycquant_inconclusive: 'no' is unknown; *"),

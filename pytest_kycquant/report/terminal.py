@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from ..spec import Verdict
 from ..verdicts import Check, VariantRecord
@@ -99,6 +100,11 @@ def _reasons(gate: Gate) -> Iterator[str]:
             yield from (f"  {reason}" for reason in decision["reasons"])
     for note, requests in notes.items():
         yield f"{', '.join(requests)}: {note}"
+    searches = {
+        f"{requested}>mixed": found
+        for requested, decision in gate.decisions.items()
+        for found in decision["searches"]
+    }
     recipes: dict[str, list[str]] = {}
     for record in gate.rows():
         if "reduce_range" in record.options:
@@ -106,8 +112,7 @@ def _reasons(gate: Gate) -> Iterator[str]:
         if record.variant in gate.rejected and record.verdict is Verdict.PASS:
             yield f"{record.variant} passes all gates, but a test of your own failed on it"
         if record.options.get("keep_fp32"):
-            kept = record.options["keep_fp32"].split(", ")
-            yield f"{record.variant} keeps {len(kept)} in FP32: {', '.join(kept)}"
+            yield _kept(record, searches.get(record.variant))
         for note in record.notes:
             yield f"note on {record.variant}: {note}"
         for result in record.gates.values():
@@ -115,6 +120,27 @@ def _reasons(gate: Gate) -> Iterator[str]:
                 yield f"undecided for {record.variant}: {result.worst_check().describe()}"
     for reason, variants in recipes.items():
         yield f"recipe of {', '.join(variants)}: {reason}"
+
+
+def _kept(record: VariantRecord, found: Mapping[str, Any] | None) -> str:
+    """What a mixed model keeps in FP32, and how a search found that; the first five by name."""
+    names = record.options["keep_fp32"].split(", ")
+    if found is None:
+        return f"{record.variant} keeps {len(names)} in FP32: {_first(names)}"
+    blocks, attempts = found["blocks"], found["attempts"]
+    kept = f"{len(blocks)} of {found['of']} operators with weights in FP32: {_first(blocks)}"
+    if not blocks:
+        kept = f"{len(names)} without weights in FP32: {_first(names)}"
+    seconds = sum(attempt["seconds"] for attempt in attempts)
+    number = f"{len(attempts)} candidate{'s' if len(attempts) > 1 else ''} in {seconds:.0f} s"
+    proof = "minimal" if found["minimal"] else found["note"]
+    share = f"{100 * found['quantized_share']:.0f} % of the weights are quantized"
+    return f"{record.variant} keeps {kept}; {share}; {number}, {proof}"
+
+
+def _first(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return ", ".join(names[:5]) + more
 
 
 def _advice(record: VariantRecord | None) -> str:
