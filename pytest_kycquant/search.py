@@ -50,50 +50,63 @@ class Attempt:
 
 
 @dataclass(frozen=True)
+class Choice:
+    """A set that passed, with at most half of the blocks in FP32.
+
+    Args:
+        keep: names of the operators to keep in FP32.
+        blocks: first names of the blocks among them, worst first.
+        quantized_share: share of the bytes of weights that is quantized.
+    """
+
+    keep: tuple[str, ...] = ()
+    blocks: tuple[str, ...] = ()
+    quantized_share: float = 0.0
+
+
+@dataclass(frozen=True)
 class Found:
     """Outcome of a search.
 
     Args:
-        keep: names of the operators to keep in FP32; empty if nothing passed.
-        blocks: first names of the blocks among them, worst first.
+        passing: sets that passed, each a part of the one before it; empty if none did.
         of: number of blocks that there are.
-        quantized_share: share of the bytes of weights that is quantized.
-        minimal: whether each block kept was given back alone, from this set, in vain.
+        minimal: whether each block of the last set was given back alone, in vain.
         note: what kept the search from its end, or "".
         ranking: (first name, harm) of every block, worst first.
         attempts: every candidate in the order of trial.
     """
 
-    keep: tuple[str, ...]
-    blocks: tuple[str, ...]
+    passing: tuple[Choice, ...]
     of: int
-    quantized_share: float
     minimal: bool
     note: str
     ranking: tuple[tuple[str, float], ...]
     attempts: tuple[Attempt, ...]
 
+    @property
+    def best(self) -> Choice:
+        """The smallest set that passed; one that keeps nothing if none did."""
+        return self.passing[-1] if self.passing else Choice()
+
     def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return {
-            **asdict(self),
-            "keep": list(self.keep),
-            "blocks": list(self.blocks),
-            "ranking": [list(entry) for entry in self.ranking],
-            "attempts": [asdict(attempt) for attempt in self.attempts],
-        }
+        """Plain values for JSON, with those of the best set beside them."""
+        return {**asdict(self.best), **asdict(self)}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Found:
         """Inverse of `as_dict`."""
+        passing = (
+            Choice(tuple(each["keep"]), tuple(each["blocks"]), each["quantized_share"])
+            for each in values["passing"]
+        )
         return cls(
-            **{
-                **values,
-                "keep": tuple(values["keep"]),
-                "blocks": tuple(values["blocks"]),
-                "ranking": tuple((name, harm) for name, harm in values["ranking"]),
-                "attempts": tuple(Attempt(**attempt) for attempt in values["attempts"]),
-            }
+            tuple(passing),
+            values["of"],
+            values["minimal"],
+            values["note"],
+            tuple((name, harm) for name, harm in values["ranking"]),
+            tuple(Attempt(**attempt) for attempt in values["attempts"]),
         )
 
 
@@ -128,18 +141,21 @@ def search(
             minimal = tries.give_back()
     except _BudgetUsedUpError:
         note = f"not minimal: the budget of {budget:,} candidates was used up"
-    kept = tries.passing
-    if kept is None or len(kept) > len(order) // 2:
-        kept, minimal = None, False
-        note = note and f"the budget of {budget:,} candidates was used up before one passed"
-    whole = sum(block.saves for block in order)
-    saved = whole - sum(order[i].saves for i in kept or ())
+    chosen = [kept for kept in tries.passed if len(kept) <= len(order) // 2]
+    if note and not chosen:
+        note = f"the budget of {budget:,} candidates was used up before one passed"
+    whole = sum(block.saves for block in order) or 1
     return Found(
-        keep=tries.names(kept) if kept is not None else (),
-        blocks=tuple(order[i].names[0] for i in kept or ()),
+        passing=tuple(
+            Choice(
+                tries.names(kept),
+                tuple(order[i].names[0] for i in kept),
+                1 - sum(order[i].saves for i in kept) / whole,
+            )
+            for kept in chosen
+        ),
         of=len(order),
-        quantized_share=saved / whole if whole and kept is not None else 0.0,
-        minimal=minimal,
+        minimal=minimal and bool(chosen),
         note=note,
         ranking=tuple((block.names[0], harms[block]) for block in order),
         attempts=tuple(tries.attempts),
@@ -166,7 +182,7 @@ class _Tries:
         self._budget = budget
         self._known: dict[tuple[int, ...], bool] = {}
         self.attempts: list[Attempt] = []
-        self.passing: tuple[int, ...] | None = None
+        self.passed: list[tuple[int, ...]] = []  # each a part of the one before it
 
     def names(self, kept: tuple[int, ...]) -> tuple[str, ...]:
         """Operators of a set."""
@@ -194,15 +210,15 @@ class _Tries:
 
         Hopeless is what needs more than half of all blocks: that ends early.
         """
-        assert self.passing is not None
-        waiting = deque(reversed(self.passing))  # the least harmful first
+        kept = self.passed[-1]
+        waiting = deque(reversed(kept))  # the least harmful first
         needed = 0  # at the end of the queue: given back alone from the present set, in vain
         group = len(waiting) // 2
         while needed < len(waiting) and needed <= len(self._order) // 2:
             group = max(1, min(group, len(waiting) - needed))
-            rest = tuple(i for i in self.passing if i not in [*waiting][:group])
+            rest = tuple(i for i in kept if i not in [*waiting][:group])
             if self._passes(rest):
-                needed = 0
+                kept, needed = rest, 0
                 for _ in range(group):
                     waiting.popleft()
             elif group > 1:
@@ -224,6 +240,6 @@ class _Tries:
             seconds = round(time.monotonic() - began, 1)
             self.attempts.append(Attempt(len(kept), passed, reason, seconds))
             self._known[kept] = passed
-        if self._known[kept]:
-            self.passing = kept
+            if passed:
+                self.passed.append(kept)
         return self._known[kept]

@@ -56,9 +56,9 @@ def test_minimal_by_brute_force(tmp_path: Path) -> None:
         if not bench.search_objection(_keeping(RECIPE, kept))
     ]
     assert found.minimal
-    assert set(found.keep) in passing
-    assert not any(kept < set(found.keep) for kept in passing)
-    assert len(found.keep) == min(map(len, passing))
+    assert set(found.best.keep) in passing
+    assert not any(kept < set(found.best.keep) for kept in passing)
+    assert len(found.best.keep) == min(map(len, passing))
     assert 1 < len(passing) < 20  # or there was nothing to find
 
 
@@ -68,7 +68,7 @@ def test_two_searches_give_the_same_file(tmp_path: Path) -> None:
     for name in ("one", "two"):
         bench = bench_of(tmp_path, tmp_path / name)
         found = search_mixed(bench, RECIPE)
-        results.append((found, bench.variant(_keeping(RECIPE, found.keep)).sha256))
+        results.append((found, bench.variant(_keeping(RECIPE, found.best.keep)).sha256))
         assert found.attempts
     assert results[0] == results[1]
 
@@ -78,7 +78,9 @@ def test_progress_tells_attempts_and_the_best_so_far(tmp_path: Path) -> None:
     said: list[str] = []
     found = search_mixed(bench_of(tmp_path, tmp_path / "cache", said), RECIPE)
     assert any("(candidate 1 of at most 60, none passed)" in line for line in said)
-    last = f"(candidate {len(found.attempts)} of at most 60, best keeps {len(found.keep)} of 5)"
+    last = (
+        f"(candidate {len(found.attempts)} of at most 60, best keeps {len(found.best.keep)} of 5)"
+    )
     assert any(last in line for line in said)
 
 
@@ -86,7 +88,7 @@ def test_the_budget_is_part_of_the_key(tmp_path: Path) -> None:
     """A search that was cut short must not answer for one that may go on."""
     write_project(tmp_path, fragile=True)
     short = search_mixed(bench_of(tmp_path, tmp_path / "cache", budget=1), RECIPE)
-    assert short.keep == ()
+    assert short.best.keep == ()
     assert short.note == "the budget of 1 candidates was used up before one passed"
     assert search_mixed(bench_of(tmp_path, tmp_path / "cache"), RECIPE).minimal
 

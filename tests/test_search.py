@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_kycquant.evaluation import _promising
-from pytest_kycquant.search import Block, Found, search
+from pytest_kycquant.search import Block, Choice, Found, search
 from pytest_kycquant.spec import Verdict
 from pytest_kycquant.verdicts import Check
 
@@ -38,21 +38,22 @@ def found(
 @pytest.mark.parametrize("needed", ["a", "b", "e", "ab", "dg", "abcd", "cefg"])
 def test_no_more_than_needed(needed: str) -> None:
     result = found(set(needed))
-    assert result.keep == result.blocks == tuple(needed)  # worst first
+    assert result.best.keep == result.best.blocks == tuple(needed)  # worst first
     assert result.minimal
     assert result.note == ""
     assert result.of == 8
-    assert result.quantized_share == (8 - len(needed)) / 8
+    assert result.best.quantized_share == (8 - len(needed)) / 8
 
 
 def test_more_than_half_is_no_success() -> None:
     result = found(set("abcde"))
-    assert (result.keep, result.blocks, result.minimal, result.note) == ((), (), False, "")
+    assert (result.passing, result.minimal, result.note) == ((), False, "")
+    assert result.best == Choice()
 
 
 def test_all_but_one_in_fp32_is_the_last_to_be_tried() -> None:
     result = found(set("xyz"))
-    assert result.keep == ()
+    assert result.best.keep == ()
     assert [attempt.kept for attempt in result.attempts] == [1, 4, 7]
     assert all(attempt.reason == "something is missing" for attempt in result.attempts)
 
@@ -61,48 +62,48 @@ def test_hopeless_ends_before_everything_was_given_back() -> None:
     """Once more than half of the operators are needed, the others do not matter."""
     operators = tuple(chr(ord("a") + i) for i in range(24))
     result = found(set(operators[:22]), operators=operators)
-    assert result.keep == ()
+    assert result.best.keep == ()
     assert len(result.attempts) < 24
 
 
 def test_postprocessing_may_be_all_it_takes() -> None:
     result = found({"sigmoid"}, ("sigmoid", "concat"))
-    assert result.keep == ("sigmoid", "concat")
-    assert result.blocks == ()
+    assert result.best.keep == ("sigmoid", "concat")
+    assert result.best.blocks == ()
     assert result.minimal
-    assert result.quantized_share == 1.0
+    assert result.best.quantized_share == 1.0
     assert [attempt.kept for attempt in result.attempts] == [0]
 
 
 @pytest.mark.parametrize("needed", ["a", "c", "bd"])
 def test_postprocessing_is_kept_beside_layers(needed: str) -> None:
-    assert found({"sigmoid", *needed}, ("sigmoid",)).keep == ("sigmoid", *needed)
+    assert found({"sigmoid", *needed}, ("sigmoid",)).best.keep == ("sigmoid", *needed)
 
 
 def test_postprocessing_alone_is_no_success_where_nothing_passes() -> None:
-    assert found({"x"}, ("sigmoid",)).keep == ()
+    assert found({"x"}, ("sigmoid",)).best.keep == ()
 
 
 @pytest.mark.parametrize("count", [0, 1])
 def test_one_operator_cannot_be_searched(count: int) -> None:
     """To keep it would keep everything, and to quantize it is what failed."""
     result = found(set(), operators=OPERATORS[:count])
-    assert result.keep == ()
+    assert result.best.keep == ()
     assert result.attempts == ()
 
 
 def test_a_block_is_kept_as_a_whole() -> None:
     blocks = [Block(("conv1", "sigmoid1", "mul1"), 6), Block(("conv2", "relu2"), 2)]
     result = search(blocks, lambda block: block.saves, lambda keep: ("mul1" in keep, ""))
-    assert result.keep == ("conv1", "sigmoid1", "mul1")
-    assert result.blocks == ("conv1",)
-    assert result.quantized_share == 0.25
+    assert result.best.keep == ("conv1", "sigmoid1", "mul1")
+    assert result.best.blocks == ("conv1",)
+    assert result.best.quantized_share == 0.25
 
 
 def test_of_blocks_that_harm_alike_the_heaviest_is_quantized() -> None:
     blocks = [Block(("large",), 900), Block(("small",), 10), Block(("medium",), 90)]
     result = search(blocks, lambda block: 1.0, lambda keep: (bool(keep), ""))
-    assert result.keep == ("small",)
+    assert result.best.keep == ("small",)
 
 
 def test_blocks_that_are_alike_keep_the_order_of_the_graph() -> None:
@@ -122,9 +123,9 @@ def test_budget_is_never_exceeded(budget: int) -> None:
     result = found(set("beg"), budget=budget)
     assert len(result.attempts) <= budget
     if result.minimal:
-        assert (result.keep, result.note) == (("b", "e", "g"), "")
-    elif result.keep:
-        assert set("beg") <= set(result.keep)
+        assert (result.best.keep, result.note) == (("b", "e", "g"), "")
+    elif result.best.keep:
+        assert set("beg") <= set(result.best.keep)
         assert result.note == f"not minimal: the budget of {budget} candidates was used up"
     else:
         assert result.note == f"the budget of {budget} candidates was used up before one passed"
@@ -135,7 +136,7 @@ def test_a_budget_that_ends_while_giving_back() -> None:
     whole = found(set("cd"))
     assert whole.minimal
     result = found(set("cd"), budget=len(whole.attempts) - 1)
-    assert result.keep == ("c", "d")
+    assert result.best.keep == ("c", "d")
     assert not result.minimal
     assert "used up" in result.note
 
@@ -143,7 +144,7 @@ def test_a_budget_that_ends_while_giving_back() -> None:
 def test_a_budget_that_ends_with_too_many_kept() -> None:
     result = found(set("ag"), budget=3)
     assert [attempt.passed for attempt in result.attempts] == [False, False, True]
-    assert result.keep == ()
+    assert result.best.keep == ()
     assert "used up" in result.note
 
 
@@ -161,6 +162,21 @@ def test_json_round_trip() -> None:
     again = Found.from_dict(json.loads(json.dumps(result.as_dict())))
     assert again == result
     assert again.as_dict() == result.as_dict()
+
+
+def test_what_passed_on_the_way_is_nested() -> None:
+    result = found(set("bd"))
+    kept = [set(choice.keep) for choice in result.passing]
+    assert len(kept) > 1
+    assert all(smaller < larger for larger, smaller in itertools.pairwise(kept))
+    assert [len(each) for each in kept] == [a.kept for a in result.attempts if a.passed]
+    assert kept[-1] == set("bd")
+
+
+def test_what_passed_with_more_than_half_is_left_out() -> None:
+    result = found(set("ag"))
+    assert max(attempt.kept for attempt in result.attempts if attempt.passed) > 4
+    assert all(len(choice.keep) <= 4 for choice in result.passing)
 
 
 @st.composite
@@ -209,8 +225,8 @@ def test_each_operator_was_given_back_in_vain(
     result, tried = run(harms, passes)
     assert len(set(tried)) == len(tried) == len(result.attempts)  # nothing is tried twice
     assert all(0 < len(kept) < len(harms) for kept in tried)
-    if result.keep:
-        keep = frozenset(map(int, result.keep))
+    if result.best.keep:
+        keep = frozenset(map(int, result.best.keep))
         assert passes(keep)
         assert len(keep) <= len(harms) // 2
         assert result.minimal
@@ -226,7 +242,7 @@ def test_no_part_of_a_minimal_set_passes(
     """By brute force over all subsets, where keeping more never hurts."""
     harms, passes = world
     result, tried = run(harms, passes)
-    keep = frozenset(map(int, result.keep))
+    keep = frozenset(map(int, result.best.keep))
     for size in range(1, len(keep)):
         assert not any(passes(frozenset(part)) for part in itertools.combinations(keep, size))
     n = len(harms)

@@ -127,14 +127,19 @@ def _kept(record: VariantRecord, found: Mapping[str, Any] | None) -> str:
     names = record.options["keep_fp32"].split(", ")
     if found is None:
         return f"{record.variant} keeps {len(names)} in FP32: {_first(names)}"
-    blocks, attempts = found["blocks"], found["attempts"]
+    choice, attempts = found["passing"][found["confirmed"]], found["attempts"]
+    blocks = choice["blocks"]
     kept = f"{len(blocks)} of {found['of']} operators with weights in FP32: {_first(blocks)}"
     if not blocks:
         kept = f"{len(names)} without weights in FP32: {_first(names)}"
     seconds = sum(attempt["seconds"] for attempt in attempts)
     number = f"{len(attempts)} candidate{'s' if len(attempts) > 1 else ''} in {seconds:.0f} s"
     proof = "minimal" if found["minimal"] else found["note"]
-    share = f"{100 * found['quantized_share']:.0f} % of the weights are quantized"
+    if not found["stopped"] and found["confirmed"] < len(found["passing"]) - 1:
+        proof = "the largest set that passed the search"
+    elif found["stopped"]:
+        proof = f"not minimal: with fewer it passed the search, but here {found['stopped']}"
+    share = f"{100 * choice['quantized_share']:.0f} % of the weights are quantized"
     return f"{record.variant} keeps {kept}; {share}; {number}, {proof}"
 
 
