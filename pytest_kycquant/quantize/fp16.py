@@ -95,6 +95,9 @@ def _check_activations(
     """Return the largest activation that is stored in float16, and its tensor."""
     written, read = producers(prepared.proto.graph), consumers(prepared.proto.graph)
     extremes = dict(zip(ranges.names, np.maximum(-ranges.low, ranges.high).tolist(), strict=True))
+    for name, (source, factor) in prepared.bounds.items():
+        if source in extremes:
+            extremes[name] = factor * extremes[source]
     largest = ("", 0.0)
     for name in float_tensors(prepared.proto.graph):
         if name not in extremes:
