@@ -78,7 +78,7 @@ class Member:
         self.stem = bench.model.stems[index]
         # Two files may well name their operators alike.
         self.prefix = "" if alone else f"{self.stem}:"
-        self._graphs: dict[tuple[str, ...], PreparedModel] = {}
+        self._graphs: dict[tuple[tuple[str, ...], bool], PreparedModel] = {}
         self._title = bench.model.name if alone else f"{bench.model.name}, {self.stem}"
 
     @cached_property
@@ -117,11 +117,10 @@ class Member:
         What is faster here is measured once, with the machine to itself, and stays in the cache.
         """
         if recipe.rewrites is None and recipe.op_types is None:
-            return self._measured
-        return resolve(recipe, self.prepared, lambda: self._measured)
+            return self._measured(recipe.is_integer)
+        return resolve(recipe, self.prepared, lambda: self._measured(recipe.is_integer))
 
-    @cached_property
-    def _measured(self) -> Choice:
+    def _measured(self, integer: bool) -> Choice:
         cache = self._bench.workbench.cache
 
         def make(folder: Path) -> None:
@@ -129,17 +128,20 @@ class Member:
             alone = cache.machine(exclusive=True)
             task = f"{self._title}: measuring rewrites"
             with self._bench.workbench.progress.stage(task, 0, alone):
-                found = choose(prepared, inputs)
+                found = choose(prepared, inputs, integer=integer)
             (folder / "choice.json").write_text(json.dumps(found.as_dict()), encoding="utf-8")
 
-        folder = cache.entry("rewrites", [self.loaded.digest, self.input_facts()], make)
+        key = [self.loaded.digest, self.input_facts(), integer]
+        folder = cache.entry("rewrites", key, make)
         return Choice.from_dict(json.loads((folder / "choice.json").read_text(encoding="utf-8")))
 
-    def _rewritten(self, names: tuple[str, ...]) -> PreparedModel | None:
+    def _rewritten(self, names: tuple[str, ...], integer: bool) -> PreparedModel | None:
         """The FP32 graph after rewrites, verified on real inputs; None for none."""
-        if names and names not in self._graphs:
-            self._graphs[names] = rewrite(self.prepared, names, self._probe_tensors())
-        return self._graphs.get(names)
+        key = (names, integer)
+        if names and key not in self._graphs:
+            inputs = self._probe_tensors()
+            self._graphs[key] = rewrite(self.prepared, names, inputs, integer=integer)
+        return self._graphs.get(key)
 
     def _probe_tensors(self) -> list[Tensor]:
         return [tensor for _, tensor in self.task.tensors(self._bench.probes, self.index)]
@@ -283,7 +285,7 @@ class Member:
             recipe,
             ranges=self.ranges(recipe),
             saturates=self._bench.workbench.environment.u8s8_saturates,
-            rewritten=self._rewritten(choice.names),
+            rewritten=self._rewritten(choice.names, recipe.is_integer),
         )
 
     def _run(

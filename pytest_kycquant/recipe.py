@@ -118,6 +118,11 @@ class Recipe:
         """Whether the recipe needs calibration data."""
         return self.precision in ("int8", "mixed")
 
+    @property
+    def is_integer(self) -> bool:
+        """Whether the recipe computes convolutions in integers."""
+        return self.is_static or self.precision == "int8-dynamic"
+
 
 _STATIC = (
     "activation_type",

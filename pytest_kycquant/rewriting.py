@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 PAYS = 0.97
 """A rewrite is used if the upper bound of its latency ratio is below this."""
-_LOOKS = LOOKS[:2]  # what is not decided by then is not worth a choice
+_LOOKS = LOOKS[:1]  # what needs a closer look is not worth a choice
 
 Race = Callable[[PreparedModel, PreparedModel], Latency]
 
@@ -51,13 +51,19 @@ class Choice:
 
 
 def choose(
-    prepared: PreparedModel, inputs: Sequence[NDArray[np.float32]], race: Race | None = None
+    prepared: PreparedModel,
+    inputs: Sequence[NDArray[np.float32]],
+    *,
+    integer: bool = False,
+    race: Race | None = None,
 ) -> Choice:
     """Measure each rewrite that fits the model, beside those that have already won.
 
     Args:
         prepared: the prepared FP32 model.
         inputs: preprocessed images, to verify the rewrites on; the first is timed.
+        integer: whether the convolutions are to be quantized. They are not yet when this is
+            measured, since every recipe would want a measurement of its own.
         race: measures the latency of its second argument beside its first; None for real timing.
     """
     race = race or (lambda before, after: _race(before, after, inputs[0]))
@@ -66,12 +72,12 @@ def choose(
     fastest = prepared
     for name in applicable(prepared):
         try:
-            candidate = rewrite(prepared, (*names, name), inputs)
+            candidate = rewrite(prepared, (*names, name), inputs, integer=integer)
         except QuantizationError as error:
             reasons[name] = f"not rewritten, {one_line(error)}"
             continue
         found = race(fastest, candidate)
-        figure = f"{found.ratio:.2f} [{found.lower:.2f}, {found.upper:.2f}] of the latency"
+        figure = f"{found.ratio:.2f} [{found.lower:.2f}, {found.upper:.2f}] of the latency of FP32"
         if found.upper < PAYS:
             names.append(name)
             fastest = candidate

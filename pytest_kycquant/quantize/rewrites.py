@@ -44,16 +44,21 @@ class Rewrite(NamedTuple):
     Args:
         title: what it is about, in reports.
         replaces: operator type of which it leaves none; "" if it replaces no operators.
-        apply: changes the graph in place; an edit without parts means that nothing fitted.
+        apply: changes the graph in place; an edit without parts means that nothing fitted. Told
+            whether the convolutions are to be quantized.
     """
 
     title: str
     replaces: str
-    apply: Callable[[GraphProto], Edit]
+    apply: Callable[[GraphProto, bool], Edit]
 
 
 def rewrite(
-    prepared: PreparedModel, names: Sequence[str], inputs: Sequence[NDArray[np.float32]]
+    prepared: PreparedModel,
+    names: Sequence[str],
+    inputs: Sequence[NDArray[np.float32]],
+    *,
+    integer: bool = False,
 ) -> PreparedModel:
     """Apply rewrites to a prepared model and verify that it still computes the same.
 
@@ -61,6 +66,7 @@ def rewrite(
         prepared: the prepared FP32 model; it is not changed.
         names: of `REWRITES`.
         inputs: preprocessed images, each of the model's input shape; a handful suffices.
+        integer: whether the convolutions are to be quantized, which calls for other operators.
 
     Raises:
         QuantizationError: a rewrite fits nothing in the model, or its outputs are not the same.
@@ -75,7 +81,7 @@ def rewrite(
     for name, step in REWRITES.items():
         if name not in names:
             continue
-        edit = step.apply(proto.graph)
+        edit = step.apply(proto.graph, integer)
         if not edit.parts:
             raise QuantizationError(
                 prepared.path,
@@ -95,7 +101,7 @@ def applicable(prepared: PreparedModel) -> tuple[str, ...]:
     for name, step in REWRITES.items():
         graph = type(prepared.proto.graph)()
         graph.CopyFrom(prepared.proto.graph)
-        if step.apply(graph).parts:
+        if step.apply(graph, False).parts:
             found.append(name)
     return tuple(found)
 
@@ -133,18 +139,19 @@ def nothing_to_rewrite(where: object, tried: str = "") -> QuantizationError:
     )
 
 
-def _split_prelu(graph: GraphProto) -> Edit:
+def _split_prelu(graph: GraphProto, integer: bool) -> Edit:
     """Write each PReLU with constant slopes s as ``(1 - s) * Relu(x) + s * x``.
 
     Exact for every slope, also negative ones and those above 1, of any shape. onnxruntime's kernel
-    of PRelu became four times slower in 1.27, and separates convolutions that Relu, Mul and Add
-    leave in their blocked layout.
+    of PRelu became four times slower in 1.27, and it stands between convolutions whose blocked
+    layout Relu, Mul and Add keep. Quantized convolutions have no such layout: between them
+    ``Max(x, s * x)`` is faster, which is the same as long as no slope is above 1.
     """
     from onnx import TensorProto, helper, numpy_helper
 
     weights = initializers(graph)
     fresh = _Names(graph)
-    rest: dict[str, tuple[str, float, float]] = {}  # slopes -> 1 - s, largest |1 - s|, largest |s|
+    rest: dict[str, str] = {}  # slopes -> 1 - slopes
     edit = Edit({}, {})
     nodes: list[NodeProto] = []
     for node in graph.node:
@@ -152,25 +159,31 @@ def _split_prelu(graph: GraphProto) -> Edit:
         if slopes is None or slopes.data_type != TensorProto.FLOAT:
             nodes.append(node)
             continue
-        if slopes.name not in rest:
-            s = numpy_helper.to_array(slopes).astype(np.float64)
-            name = fresh(f"{slopes.name}_rest")
-            graph.initializer.append(numpy_helper.from_array((1 - s).astype(np.float32), name))
-            rest[slopes.name] = (name, _largest(1 - s), _largest(s))
-        name, largest_rest, largest = rest[slopes.name]
-        x, y = node.input[0], node.output[0]
-        relu, above, below = (fresh(f"{y}_{part}") for part in ("relu", "above", "below"))
+        s = numpy_helper.to_array(slopes).astype(np.float64)
+        x, y, number = node.input[0], node.output[0], len(edit.parts)
+        # Short names: in a small model, long ones would make up most of what is added.
+        below = fresh(f"prelu{number}_below")
+        edit.bounds[below] = (x, _largest(s))
         made = [
-            helper.make_node("Relu", [x], [relu], fresh(f"{node.name}/relu")),
-            helper.make_node("Mul", [relu, name], [above], fresh(f"{node.name}/above")),
             helper.make_node("Mul", [x, slopes.name], [below], fresh(f"{node.name}/below")),
-            helper.make_node("Add", [above, below], [y], fresh(f"{node.name}/add")),
         ]
+        if integer and (s <= 1).all():
+            made.append(helper.make_node("Max", [x, below], [y], fresh(f"{node.name}/max")))
+        else:
+            if slopes.name not in rest:
+                rest[slopes.name] = fresh(f"prelu{number}_rest")
+                array = (1 - s).astype(np.float32)
+                graph.initializer.append(numpy_helper.from_array(array, rest[slopes.name]))
+            relu, above = fresh(f"prelu{number}_relu"), fresh(f"prelu{number}_above")
+            edit.bounds.update({relu: (x, 1.0), above: (x, _largest(1 - s))})
+            factors = [relu, rest[slopes.name]]
+            made += [
+                helper.make_node("Relu", [x], [relu], fresh(f"{node.name}/relu")),
+                helper.make_node("Mul", factors, [above], fresh(f"{node.name}/above")),
+                helper.make_node("Add", [above, below], [y], fresh(f"{node.name}/add")),
+            ]
         nodes += made
         edit.parts[node.name] = tuple(part.name for part in made)
-        edit.bounds.update(
-            {relu: (x, 1.0), above: (x, largest_rest), below: (x, largest)},
-        )
     if edit.parts:
         del graph.node[:]
         graph.node.extend(nodes)
@@ -181,7 +194,7 @@ def _largest(values: NDArray[np.float64]) -> float:
     return float(np.max(np.abs(values), initial=0.0))
 
 
-def _flush_subnormals(graph: GraphProto) -> Edit:
+def _flush_subnormals(graph: GraphProto, integer: bool) -> Edit:
     """Set weights nearer to zero than 1.2e-38 to zero.
 
     Some CPUs multiply such numbers many times slower. A graph of 10,000 of them, each times an
