@@ -31,7 +31,7 @@ def _no_ci(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CI", raising=False)
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def rewrite_ratio(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Latency ratio of every rewrite of a graph, in place of a measurement; [0] may be changed.
 
@@ -53,7 +53,12 @@ def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def run(pytester: pytest.Pytester, shared_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+def run(
+    pytester: pytest.Pytester,
+    shared_cache: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    rewrite_ratio: list[float],
+) -> Run:
     """Run pytest in the test's folder with the shared cache."""
     # Bytecode is told from its source by size and whole seconds: an edit could go unnoticed.
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
