@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tabulate import tabulate
 
-from pytest_kycquant.data.images import ImageSet, find_images, preprocess
+from pytest_kycquant.data.files import find_images
+from pytest_kycquant.data.images import ImageSet, preprocess
 from pytest_kycquant.latency import measure
 from pytest_kycquant.quantize import (
     Ranges,

@@ -1,18 +1,20 @@
 """pytest-kycquant decides whether a quantized identity-verification model may ship."""
 
 from . import presets
-from .gates import (
+from .custom_spec import CustomTask
+from .gate_classes import (
     AgreementGates,
-    Candidate,
     CustomGates,
     DetectionGates,
     FaceGates,
     LivenessGates,
 )
-from .limits import CustomLimits, DetectionLimits, FaceLimits, LivenessLimits
+from .gates import Candidate
+from .limits import CustomLimits, DetectionLimits, FaceLimits, LivenessLimits, PipelineLimits
+from .pipeline.gates import PipelineGates
 from .recipe import Recipe
 from .spec import KycModel, Preprocess, Verdict
-from .task_spec import CustomTask, FaceVerification, LivenessDetection, ObjectDetection
+from .task_spec import FaceVerification, LivenessDetection, ObjectDetection
 
 __all__ = [
     "AgreementGates",
@@ -30,6 +32,8 @@ __all__ = [
     "LivenessGates",
     "LivenessLimits",
     "ObjectDetection",
+    "PipelineGates",
+    "PipelineLimits",
     "Preprocess",
     "Recipe",
     "Verdict",

@@ -6,6 +6,7 @@ What is written in a gate file ends in keys, goldens and reports, which hold pla
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -76,3 +77,18 @@ def choice(where: str, value: object, allowed: Sequence[object]) -> None:
         raise SpecError(
             where, f"{value!r} is unknown", f"choose from {', '.join(repr(a) for a in allowed)}"
         )
+
+
+def share_or_path(where: str, value: Any) -> float | str | os.PathLike[str] | None:
+    """A part of the data by share, or other data by path.
+
+    Raises:
+        SpecError: neither of these.
+    """
+    if value is None or isinstance(value, (str, os.PathLike)):
+        return value
+    remedy = "give a number between 0 and 1, or the path of other images"
+    share = number(where, value, remedy)
+    if not 0 < share < 1:
+        raise SpecError(where, f"{share!r} is not a share", remedy)
+    return share

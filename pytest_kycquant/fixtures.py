@@ -9,8 +9,9 @@ import pytest
 
 from .errors import SpecError
 from .gates import Candidate
+from .pipeline.gates import KycPipeline
 from .recipe import Recipe, as_recipe
-from .session import gate_run
+from .session import SESSION, gate_run
 
 if TYPE_CHECKING:
     from .golden import Golden
@@ -69,3 +70,17 @@ def quantize(request: pytest.FixtureRequest) -> Callable[[str | Recipe], Variant
     """
     bench = gate_run(request).bench
     return lambda precision: bench.variant(as_recipe(precision))
+
+
+@pytest.fixture
+def kyc_pipeline(request: pytest.FixtureRequest) -> KycPipeline:
+    """The shipped pipeline beside FP32, for the tests of a `PipelineGates` class.
+
+    It has been run on all images, timed in turns with FP32 and opened in a process of its own.
+    Attributes: ``gates`` (results by name), ``variants`` (what ships at each stage), ``record``
+    (every figure) and ``check(gate)``, which asserts one::
+
+        def test_detector_is_quantized(self, kyc_pipeline):
+            assert kyc_pipeline.variants["detector"] != "fp32"
+    """
+    return request.config.stash[SESSION].pipeline(request.node)

@@ -1,4 +1,4 @@
-"""The base class of gate files, and what their fixtures hand out."""
+"""What a gate file asks for, and what its fixtures hand out; its classes: `gate_classes.py`."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ import pytest
 
 from . import coerce
 from .errors import InconclusiveWarning, SpecError
-from .limits import DetectionLimits, FaceLimits, Limits, LivenessLimits
+from .limits import Limits
 from .recipe import Recipe, as_recipe
 from .settings import Inconclusive, Settings
 from .spec import KycModel, Verdict
-from .task_spec import CustomTask, FaceVerification, LivenessDetection, ObjectDetection, TaskSpec
+from .task_spec import TaskSpec
 from .verdicts import GateResult
 
 if TYPE_CHECKING:
@@ -89,6 +89,7 @@ class GateSpec:
                 f"limits are no {wanted.__name__}",
                 f"give limits={wanted.__name__}(...)",
             )
+        values["model"].task.check_limits(limits)
         return cls(**{**values, "precisions": recipes, "limits": limits})
 
     def effective_fallback(self, settings: Settings) -> Fallback:
@@ -155,21 +156,32 @@ class Candidate:
             )
         if self.fell_back and self.variant == "fp32" and gate not in self.gates:
             return  # a limit relative to FP32 says nothing about FP32 itself
-        result = self.gates[gate]
-        if result.verdict is Verdict.PASS:
-            return
-        title = f"{self.decision.record.model}: {self.variant} {result.verdict.value} {gate}"
-        report = f"{title}\n{result.describe()}"
-        if result.verdict is Verdict.FAIL:
-            pytest.fail(report, pytrace=False)
-        # An undecided latency is the machine's noise, not the model's fault.
-        policy = "warn" if gate == "latency" else self.inconclusive
-        if policy == "fail":
-            pytest.fail(report, pytrace=False)
-        if policy == "xfail":
-            pytest.xfail(report)
-            pytest.fail(report, pytrace=False)  # --runxfail makes xfail do nothing
-        warnings.warn(report, InconclusiveWarning, stacklevel=2)
+        title = f"{self.decision.record.model}: {self.variant}"
+        enforce(self.gates[gate], title, self.inconclusive)
+
+
+def enforce(result: GateResult, title: str, inconclusive: Inconclusive) -> None:
+    """Fail a test with a small report, or do as the policy says if a gate is undecided.
+
+    Args:
+        result: of the gate.
+        title: what was judged.
+        inconclusive: the policy.
+    """
+    __tracebackhide__ = True
+    if result.verdict is Verdict.PASS:
+        return
+    report = f"{title} {result.verdict.value} {result.gate}\n{result.describe()}"
+    if result.verdict is Verdict.FAIL:
+        pytest.fail(report, pytrace=False)
+    # An undecided latency is the machine's noise, not the model's fault.
+    policy = "warn" if result.gate == "latency" else inconclusive
+    if policy == "fail":
+        pytest.fail(report, pytrace=False)
+    if policy == "xfail":
+        pytest.xfail(report)
+        pytest.fail(report, pytrace=False)  # --runxfail makes xfail do nothing
+    warnings.warn(report, InconclusiveWarning, stacklevel=3)
 
 
 class Gates:
@@ -253,121 +265,6 @@ class Gates:
     def test_size(self, candidate: Candidate) -> None:
         """File size inside its limit, and the quantizer changed what it was asked to."""
         candidate.check("size")
-
-
-class LabelledGates(Gates):
-    """What the gates of tasks with labels have in common; subclass those of a task."""
-
-    def test_degradation(self, candidate: Candidate) -> None:
-        """Paired increase of errors over FP32 and drift of outputs inside their budgets."""
-        candidate.check("degradation")
-
-
-class AgreementGates(Gates):
-    """Base class of a gate file for images without labels, of any task that has ``labelled``.
-
-    A variant must decide as FP32 does. That says nothing about whether FP32 decides well.
-
-    Example::
-
-        class TestArcFaceAgreement(AgreementGates):
-            model = KycModel(
-                "models/arcface_fp32.onnx",
-                preprocess=...,
-                task=FaceVerification("data/selfies", labelled=False, threshold=0.35),
-                ...,
-            )
-            precisions = ("fp16", "int8")
-    """
-
-    _labelled = False
-
-    def test_agreement(self, candidate: Candidate) -> None:
-        """Decisions are those of FP32, and drift of outputs is inside its budgets."""
-        candidate.check("agreement")
-
-
-class FaceGates(LabelledGates):
-    """Base class of a gate file for face verification: subclass it and set `model`.
-
-    Example::
-
-        class TestArcFace(FaceGates):
-            model = KycModel("models/arcface_fp32.onnx", preprocess=..., task=..., ...)
-            precisions = ("fp16", "int8")
-    """
-
-    limits: ClassVar[Limits | None] = FaceLimits()
-    _task = FaceVerification
-
-    def test_far(self, candidate: Candidate) -> None:
-        """Upper bound of the false accept rate at the frozen threshold below its limit."""
-        candidate.check("far")
-
-    def test_frr(self, candidate: Candidate) -> None:
-        """Upper bound of the false reject rate at the frozen threshold below its limit."""
-        candidate.check("frr")
-
-
-class CustomGates(LabelledGates):
-    """Base class of a gate file for a metric of your own: subclass it, set `model` and `limits`.
-
-    Example::
-
-        class TestDocumentType(CustomGates):
-            model = KycModel("models/document_type.onnx", preprocess=..., task=CustomTask(...), ...)
-            limits = CustomLimits(metric=0.02, degradation=0.005)
-    """
-
-    _task = CustomTask
-
-    def test_metric(self, candidate: Candidate) -> None:
-        """Bound of the metric inside its limit."""
-        candidate.check("metric")
-
-
-class DetectionGates(LabelledGates):
-    """Base class of a gate file for detection: subclass it and set `model`.
-
-    Example::
-
-        class TestYolo(DetectionGates):
-            model = KycModel("models/yolov8n_face.onnx", preprocess=..., task=..., ...)
-            precisions = ("fp16", "int8")
-    """
-
-    limits: ClassVar[Limits | None] = DetectionLimits()
-    _task = ObjectDetection
-
-    def test_recall(self, candidate: Candidate) -> None:
-        """Lower bound of recall at the frozen confidence reaches its limit, for every class."""
-        candidate.check("recall")
-
-    def test_map(self, candidate: Candidate) -> None:
-        """Lower bound of mAP50 reaches its limit."""
-        candidate.check("map")
-
-
-class LivenessGates(LabelledGates):
-    """Base class of a gate file for liveness: subclass it and set `model`.
-
-    Example::
-
-        class TestMiniFASNet(LivenessGates):
-            model = KycModel("models/minifasnet_fp32.onnx", preprocess=..., task=..., ...)
-            precisions = ("fp16", "int8")
-    """
-
-    limits: ClassVar[Limits | None] = LivenessLimits()
-    _task = LivenessDetection
-
-    def test_apcer(self, candidate: Candidate) -> None:
-        """Upper bound of APCER at the frozen threshold below its limit, for every species."""
-        candidate.check("apcer")
-
-    def test_bpcer(self, candidate: Candidate) -> None:
-        """Upper bound of BPCER at the frozen threshold below its limit."""
-        candidate.check("bpcer")
 
 
 def spec_of(cls: type | None, markers: Sequence[pytest.Mark], where: str) -> GateSpec | None:

@@ -26,21 +26,8 @@ def limit(default: float | None, direction: Literal["below", "at least"], unit: 
 
 
 @dataclass(frozen=True, kw_only=True)
-class Limits:
-    """Limits that every task has: latency and size.
-
-    Args:
-        latency_ratio: upper bound of the paired latency ratio to FP32.
-        latency_ms: upper bound of the 95th percentile latency of one image in milliseconds, if
-            given. It is absolute: use it on a named machine only.
-        size_ratio: file size relative to FP32.
-        size_mb: file size in megabytes (10^6 bytes), if given.
-    """
-
-    latency_ratio: float = limit(1.05, "below", "ratio")
-    latency_ms: float | None = limit(None, "below", "ms")
-    size_ratio: float = limit(0.75, "below", "ratio")
-    size_mb: float | None = limit(None, "below", "MB")
+class CheckedLimits:
+    """Numbers that can be met, each with its direction."""
 
     def __post_init__(self) -> None:
         for name, declared in self.__dataclass_fields__.items():
@@ -72,6 +59,24 @@ class Limits:
     def direction(cls, name: str) -> str:
         """Whether the limit `name` must stay "below" or "at least"."""
         return str(cls.__dataclass_fields__[name].metadata["direction"])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits(CheckedLimits):
+    """Limits that every task has: latency and size.
+
+    Args:
+        latency_ratio: upper bound of the paired latency ratio to FP32.
+        latency_ms: upper bound of the 95th percentile latency of one image in milliseconds, if
+            given. It is absolute: use it on a named machine only.
+        size_ratio: file size relative to FP32.
+        size_mb: file size in megabytes (10^6 bytes), if given.
+    """
+
+    latency_ratio: float = limit(1.05, "below", "ratio")
+    latency_ms: float | None = limit(None, "below", "ms")
+    size_ratio: float = limit(0.75, "below", "ratio")
+    size_mb: float | None = limit(None, "below", "MB")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,31 +166,72 @@ class LivenessLimits(Limits):
 
 @dataclass(frozen=True, kw_only=True)
 class CustomLimits(Limits):
-    """Limits of the gates of a custom task, in the unit of its metric. Both have no default.
+    """Limits of the gates of a custom task, in the unit of its metric. None has a default.
 
     Args:
         metric: what the confidence bound of the metric must stay below, or reach if higher is
             better; of errors the share, so 2 % is 0.02.
         degradation: upper bound of how much worse than golden FP32 the metric may be on the same
             images, whichever direction that is.
+        agreement: without labels, in the place of both: what the bound of a metric that holds
+            outputs against those of FP32 must stay below, or reach.
         latency_ratio: see `Limits`, as `latency_ms`, `size_ratio` and `size_mb`.
     """
 
-    metric: float = limit(None, "below", "metric")
-    degradation: float = limit(None, "below", "metric")
+    metric: float | None = limit(None, "below", "metric")
+    degradation: float | None = limit(None, "below", "metric")
+    agreement: float | None = limit(None, "below", "metric")
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("metric", "degradation"):
-            if getattr(self, name) is None:
-                raise SpecError(
-                    f"CustomLimits.{name}",
-                    "has no default, for nobody else knows the metric",
-                    "give limits = CustomLimits(metric=..., degradation=...)",
-                )
-        if self.degradation <= 0:
+        if self.degradation is not None and self.degradation <= 0:
             raise SpecError(
                 "CustomLimits.degradation",
                 f"{self.degradation!r} can never be met",
                 "give a positive number: how much worse it may be, whichever direction that is",
             )
+
+    def require(self, *names: str) -> None:
+        """Make sure that just these limits of a metric are given.
+
+        Raises:
+            SpecError: one is missing, or one has no meaning here.
+        """
+        wanted = ", ".join(f"{name}=..." for name in names)
+        for name in ("metric", "degradation", "agreement"):
+            if name in names and getattr(self, name) is None:
+                raise SpecError(
+                    f"CustomLimits.{name}",
+                    "has no default, for nobody else knows the metric",
+                    f"give limits = CustomLimits({wanted})",
+                )
+            if name not in names and getattr(self, name) is not None:
+                raise SpecError(
+                    f"CustomLimits.{name}",
+                    "means nothing for a task with labels"
+                    if name == "agreement"
+                    else "needs labels, and labelled=False says that there are none",
+                    f"give limits = CustomLimits({wanted})",
+                )
+
+    def budget(self, name: str) -> float:
+        """A limit that `require` found to be given."""
+        value = getattr(self, name)
+        assert value is not None
+        return float(value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PipelineLimits(CheckedLimits):
+    """Limits of a whole pipeline. All must stay below.
+
+    Args:
+        wall_ms: upper bound of the 95th percentile of the wall-clock time of one image, from its
+            bytes to the last output, in milliseconds. It is absolute: it holds for a named machine.
+        memory_ratio: peak resident memory of the process relative to that of the FP32 pipeline.
+        memory_mb: peak resident memory of the process in megabytes (10^6 bytes), if given.
+    """
+
+    wall_ms: float = limit(8000.0, "below", "ms")
+    memory_ratio: float = limit(1.1, "below", "ratio")
+    memory_mb: float | None = limit(None, "below", "MB")

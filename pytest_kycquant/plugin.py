@@ -10,11 +10,12 @@ import pytest
 
 from . import settings
 from .errors import KycquantError
-from .fixtures import candidate, golden, quantize
+from .fixtures import candidate, golden, kyc_pipeline, quantize
 from .gates import MARKER, spec_of
+from .pipeline.gates import PipelineGates, PipelineSpec
 from .session import RUN_ID, SESSION, KycquantSession, attach, is_gated
 
-__all__ = ["candidate", "golden", "quantize"]
+__all__ = ["candidate", "golden", "kyc_pipeline", "quantize"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -42,6 +43,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Make one test item for each precision of the gate; refuse a wrong marker early."""
     markers = list(metafunc.definition.iter_markers(MARKER))
     try:
+        if metafunc.cls is not None and issubclass(metafunc.cls, PipelineGates):
+            PipelineSpec.of(metafunc.cls, marked=bool(markers))
         spec = spec_of(metafunc.cls, markers, metafunc.definition.nodeid)
     except KycquantError as error:
         raise pytest.Collector.CollectError(str(error)) from error
@@ -132,7 +135,7 @@ class _Summary:
         from .report import terminal
 
         collected = self._session.collected
-        if not collected.gates and not self._lines:
+        if not collected.gates and not collected.pipelines and not self._lines:
             return
         terminalreporter.section("kycquant")
         for line in (*terminal.lines(collected), *self._lines):

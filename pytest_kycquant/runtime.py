@@ -23,12 +23,15 @@ R = TypeVar("R")
 _RELEVANT_FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm")
 
 
-def open_session(model: bytes | Path, *, optimize: bool = True) -> InferenceSession:
+def open_session(
+    model: bytes | Path, *, optimize: bool = True, threads: int = 1
+) -> InferenceSession:
     """Open a model the way that verdicts are measured: one thread, CPU, sequential.
 
     Args:
         model: file path, or the serialized model (without external data).
         optimize: False runs the graph as it is written, in float simulation of quantization.
+        threads: within an operator; more than one only for the wall clock of a pipeline.
 
     Raises:
         ModelError: onnxruntime cannot load the model.
@@ -36,7 +39,7 @@ def open_session(model: bytes | Path, *, optimize: bool = True) -> InferenceSess
     import onnxruntime as ort
 
     options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
+    options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
     options.log_severity_level = 3

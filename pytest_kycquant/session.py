@@ -21,12 +21,14 @@ from .errors import (
     DataError,
     GoldenError,
     KycquantError,
+    MeasurementError,
     MetricError,
     ModelError,
     SpecError,
 )
 from .gates import MARKER, Candidate, Gates, GateSpec, spec_of
 from .golden import refuse_in_ci
+from .pipeline.gates import KycPipeline, PipelineGates, PipelineSpec
 from .recipe import Recipe
 from .report.records import Collected
 from .settings import read_settings
@@ -35,12 +37,22 @@ if TYPE_CHECKING:
     from .evaluation import Bench
     from .fallback import Decision
     from .golden import Golden
+    from .pipeline.record import PipelineRecord
     from .progress import Progress
+    from .verdicts import GateResult
     from .workbench import Workbench
 
 RUN_ID = "kycquant_run_id"
 # What is wrong with a gate as a whole, whatever the precision.
-_ONCE = (DataError, ModelError, GoldenError, BaselineError, CacheError, MetricError)
+_ONCE = (
+    DataError,
+    ModelError,
+    GoldenError,
+    BaselineError,
+    CacheError,
+    MeasurementError,
+    MetricError,
+)
 PAYLOAD = pytest.StashKey[dict[str, Any]]()
 
 
@@ -67,7 +79,8 @@ class KycquantSession:
         self.collected = Collected()
         self._benches: dict[tuple[GateSpec, Path], Bench] = {}
         self._decisions: dict[tuple[GateSpec, Path, Recipe], Decision | KycquantError] = {}
-        self._broken: dict[tuple[GateSpec, Path], tuple[str, KycquantError]] = {}
+        self._pipelines: dict[PipelineSpec, PipelineRecord] = {}
+        self._broken: dict[tuple[object, Path], tuple[str, KycquantError]] = {}
 
     @cached_property
     def workbench(self) -> Workbench:
@@ -102,7 +115,7 @@ class KycquantSession:
         return self._benches[key]
 
     @contextlib.contextmanager
-    def explained_once(self, spec: GateSpec, item: pytest.Item) -> Iterator[None]:
+    def explained_once(self, spec: object, item: pytest.Item) -> Iterator[None]:
         """Explain what is wrong with a gate to its first test; refer the others to that one."""
         key = (spec, item.path)
         if key in self._broken:
@@ -129,6 +142,33 @@ class KycquantSession:
         if isinstance(decision, KycquantError):
             raise decision
         return decision
+
+    def pipeline(self, item: pytest.Item) -> KycPipeline:
+        """What the tests of a pipeline work with; records it for the report."""
+        cls = getattr(item, "cls", None)
+        if not (isinstance(cls, type) and issubclass(cls, PipelineGates)):
+            raise SpecError(
+                item.nodeid, "uses `kyc_pipeline` outside of a pipeline", "subclass PipelineGates"
+            )
+        spec = PipelineSpec.of(cls)
+        if spec not in self._pipelines:
+            from .pipeline.run import judge
+
+            with self.explained_once(spec, item):
+                self._pipelines[spec] = judge(self, spec, _gate_name(item))
+        record = self._pipelines[spec]
+        item.stash[PAYLOAD] = {**self.origin(), "pipeline": record.as_dict(), "fallback": ""}
+        item.user_properties.extend(_gate_properties(record.gates))
+        return KycPipeline(record, spec.inconclusive or self.settings.inconclusive)
+
+    def origin(self) -> dict[str, Any]:
+        """Where figures come from, for the report."""
+        cache = self.workbench.cache
+        return {
+            "environment": self.workbench.environment.as_dict(),
+            "worker": self.worker_id,
+            "cache": [len(cache.reused), len(cache.built)],
+        }
 
     def _progress(self) -> Progress:
         from .progress import Progress
@@ -187,12 +227,9 @@ class GateRun:
         golden = self.golden
         decision = self._session.decision(self._spec, item.path, recipe)
         bench, record = self.bench, decision.record
-        cache = self._session.workbench.cache
         rows = [bench.fp32_record, *decision.tried]
         item.stash[PAYLOAD] = {
-            "environment": self._session.workbench.environment.as_dict(),
-            "worker": self._session.worker_id,
-            "cache": [len(cache.reused), len(cache.built)],
+            **self._session.origin(),
             "key": digest_of(repr(self._spec)),
             "gate": _gate_name(item),
             "variants": [row.as_dict() for row in rows],
@@ -223,7 +260,7 @@ def gate_run(request: pytest.FixtureRequest) -> GateRun:
 def is_gated(item: pytest.Item) -> bool:
     """Whether a test belongs to a gate."""
     cls = getattr(item, "cls", None)
-    inherits = isinstance(cls, type) and issubclass(cls, Gates)
+    inherits = isinstance(cls, type) and issubclass(cls, (Gates, PipelineGates))
     return inherits or item.get_closest_marker(MARKER) is not None
 
 
@@ -250,8 +287,11 @@ def _properties(decision: Decision) -> list[tuple[str, str]]:
     ]
     if decision.fell_back:
         pairs.append(("kycquant.fallback_reason", "; ".join(decision.reasons)))
-    pairs += [
+    return pairs + _gate_properties(record.gates)
+
+
+def _gate_properties(gates: Mapping[str, GateResult]) -> list[tuple[str, str]]:
+    return [
         (f"kycquant.{gate.gate}", " | ".join(check.describe() for check in gate.checks))
-        for gate in record.gates.values()
+        for gate in gates.values()
     ]
-    return pairs

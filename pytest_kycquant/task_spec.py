@@ -6,14 +6,12 @@ Frozen, pure descriptions, as those of `spec.py`.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from types import FunctionType
-from typing import Any, ClassVar, Literal
+from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 from . import coerce
 from .errors import SpecError
-from .limits import CustomLimits, DetectionLimits, FaceLimits, Limits, LivenessLimits
+from .limits import DetectionLimits, FaceLimits, Limits, LivenessLimits
 
 StrPath = str | os.PathLike[str]
 
@@ -32,11 +30,12 @@ class TaskSpec:
             return ("finite", "agreement", "latency", "size")
         return ("finite", *self.accuracy, "degradation", "latency", "size")
 
-    def _check_labelled(self, threshold: str, *of_labels: str) -> None:
+    def _check_labelled(self, threshold: str | None, *of_labels: str) -> None:
         """Without labels, make sure that the threshold is given and that nothing rests on labels.
 
         Args:
-            threshold: name of the field that holds it: without labels nobody can choose one.
+            threshold: name of the field that holds it: without labels nobody can choose one. None
+                if the task has none.
             of_labels: names of the fields that mean something with labels only.
 
         Raises:
@@ -56,12 +55,19 @@ class TaskSpec:
                 "needs labels, and labelled=False says that there are none",
                 f"leave out one of {given[0]}= and labelled=False",
             )
-        if getattr(self, threshold) is None:
+        if threshold is not None and getattr(self, threshold) is None:
             raise SpecError(
                 f"{name}.{threshold}",
                 "is missing, and without labels none can be chosen",
                 f"give the one of production in {threshold}=",
             )
+
+    def check_limits(self, limits: Limits) -> None:
+        """Refuse limits, of the class that belongs to the task, that do not fit this one.
+
+        Raises:
+            SpecError: they do not.
+        """
 
     def check_files(self, count: int) -> None:
         """Refuse a number of model files that the task cannot judge as one.
@@ -116,7 +122,7 @@ class FaceVerification(TaskSpec):
 
     def __post_init__(self) -> None:
         self._check_labelled("threshold", "pairs", "max_impostor_pairs", "selection_far")
-        selection = _share_or_path("FaceVerification.selection", self.selection)
+        selection = coerce.share_or_path("FaceVerification.selection", self.selection)
         object.__setattr__(self, "selection", selection)
         if self.threshold is not None:
             remedy = "give the production threshold, a cosine between -1 and 1"
@@ -231,7 +237,7 @@ class ObjectDetection(TaskSpec):
         if keypoints < 0:
             raise SpecError(f"{where}.keypoints", f"{keypoints} is negative", remedy)
         object.__setattr__(self, "keypoints", keypoints)
-        selection = _share_or_path(f"{where}.selection", self.selection)
+        selection = coerce.share_or_path(f"{where}.selection", self.selection)
         if selection is None and self.confidence is None:
             selection = 0.5
         object.__setattr__(self, "selection", selection)
@@ -268,6 +274,8 @@ class LivenessDetection(TaskSpec):
             selection and calibration images, each of which is then cropped around its face.
         crop_scale: how much larger than the face box that crop is, such as 2.7; with `boxes` only.
             A model of several files takes one for each, such as (2.7, 4.0).
+        single_species: True if there is one kind of attack only; otherwise data with a single one
+            is an error, since the others are what was forgotten.
         output: name of the scores, for a model with several outputs; of several files one for
             each, or one for all.
         labelled: False if nobody says what is live: `data` and `selection` are then any folders
@@ -288,10 +296,11 @@ class LivenessDetection(TaskSpec):
     crop_scale: float | tuple[float, ...] | None = None
     output: str | tuple[str, ...] | None = None
     labelled: bool = True
+    single_species: bool = False
 
     def __post_init__(self) -> None:
         self._check_labelled("threshold", "selection_apcer")
-        selection = _share_or_path("LivenessDetection.selection", self.selection)
+        selection = coerce.share_or_path("LivenessDetection.selection", self.selection)
         object.__setattr__(self, "selection", selection)
         coerce.choice("LivenessDetection.scores", self.scores, ("logits", "probabilities"))
         if self.threshold is not None:
@@ -349,96 +358,3 @@ class LivenessDetection(TaskSpec):
                 raise SpecError(where, f"{scale!r} cuts off the face", remedy)
         several = isinstance(self.crop_scale, (tuple, list))
         object.__setattr__(self, "crop_scale", scales if several else scales[0])
-
-
-@dataclass(frozen=True)
-class CustomTask(TaskSpec):
-    """Anything else: a model and a metric of the user's own.
-
-    The metric is called with outputs and labels of many images at once, and what it returns says
-    what is judged:
-
-    - (N,) bool: an *error* for each image, or none. Gated is the error rate.
-    - (N,) numbers: a value for each image, such as a distance in pixels. Gated is the mean.
-    - one number: a figure of all images together, such as an F1. It is also called without each
-      person, for its interval.
-
-    Args:
-        data: evaluation images. A folder with a sub-folder for each class, an ``.npz`` file with
-            ``images``, ``labels`` (N, ...) and optionally ``subjects``, or with `labels` a folder.
-        labels: CSV with ``file`` (below `data`), optionally ``subject``, and one column of labels
-            or several of numbers.
-        metric: function of (outputs, labels). Outputs: (N, *shape) float32, where the shape is
-            that of one image without its batch of one; a tuple of such if several are named in
-            `outputs`. Labels: (N,) or (N, K). It must give the same for the same.
-        classes: names of the classes, if labels are such: the metric gets their index.
-        direction: whether "lower" or "higher" values of the metric are better.
-        selection: images on which a fallback is searched. A share of the people of `data`
-            (0 < share < 1), who are then *not* used for evaluation, or the path of other images in
-            one of the formats of `data`.
-        selection_labels: the CSV of those other images.
-        outputs: names of the outputs that the metric wants, for a model with several.
-        name: of the metric, for reports; default: that of the function.
-    """
-
-    limits: ClassVar[type[Limits]] = CustomLimits
-    accuracy: ClassVar[tuple[str, ...]] = ("metric",)
-
-    data: StrPath
-    labels: StrPath | None = None
-    # The address of a function, which its repr has, differs between workers.
-    metric: Callable[..., Any] = field(kw_only=True, repr=False)
-    classes: tuple[str, ...] | None = None
-    direction: Literal["lower", "higher"] = "lower"
-    selection: float | StrPath | None = None
-    selection_labels: StrPath | None = None
-    outputs: tuple[str, ...] | None = None
-    name: str = ""
-
-    def __post_init__(self) -> None:
-        where = "CustomTask"
-        # A function has a source, which tells whether it changed; a partial or an object hides it.
-        if not isinstance(self.metric, FunctionType):
-            raise SpecError(
-                f"{where}.metric",
-                f"{self.metric!r} is no function",
-                "give a function of (outputs, labels), written in the gate file",
-            )
-        object.__setattr__(self, "name", self.name or self.metric.__name__)
-        coerce.choice(f"{where}.direction", self.direction, ("lower", "higher"))
-        for attribute in ("classes", "outputs"):
-            if (given := getattr(self, attribute)) is not None:
-                names = coerce.names(f"{where}.{attribute}", given)
-                if not names or len(set(names)) != len(names):
-                    remedy = "give distinct names"
-                    raise SpecError(
-                        f"{where}.{attribute}", f"{given!r} are no distinct names", remedy
-                    )
-                object.__setattr__(self, attribute, names)
-        if self.classes is not None and len(self.classes) < 2:
-            raise SpecError(
-                f"{where}.classes", f"{self.classes!r} is one class only", "name them all"
-            )
-        selection = _share_or_path(f"{where}.selection", self.selection)
-        object.__setattr__(self, "selection", selection)
-        if self.selection_labels is not None and not isinstance(selection, (str, os.PathLike)):
-            raise SpecError(
-                f"{where}.selection_labels",
-                "goes with a path of other images for selection only",
-                "give both as paths, or a share in selection=",
-            )
-
-
-def _share_or_path(where: str, value: Any) -> float | StrPath | None:
-    """A part of the data by share, or other data by path.
-
-    Raises:
-        SpecError: neither of these.
-    """
-    if value is None or isinstance(value, (str, os.PathLike)):
-        return value
-    remedy = "give a number between 0 and 1, or the path of other images"
-    share = coerce.number(where, value, remedy)
-    if not 0 < share < 1:
-        raise SpecError(where, f"{share!r} is not a share", remedy)
-    return share

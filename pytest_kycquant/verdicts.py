@@ -61,6 +61,7 @@ class Check:
 _UNDECIDED = {
     "rate": "More data decide; or widen the budget knowingly, in `limits`.",
     "latency": "This machine is too noisy to decide now; try again when it is idle.",
+    "memory": "Measure where a process can read its own peak, such as Linux.",
 }
 
 
@@ -101,7 +102,7 @@ class GateResult:
         if self.remedy and self.verdict is Verdict.FAIL:
             lines.append(self.remedy)
         if self.verdict is Verdict.INCONCLUSIVE:
-            lines.append(_UNDECIDED["latency" if self.gate == "latency" else "rate"])
+            lines.append(_UNDECIDED.get(self.gate, _UNDECIDED["rate"]))
         return "\n".join(lines)
 
     def as_dict(self) -> dict[str, Any]:

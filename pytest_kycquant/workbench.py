@@ -139,6 +139,23 @@ class Workbench:
             folder.mkdir(parents=True, exist_ok=True)
         return folder / name
 
+    def resolve(self, path: StrPath, attribute: str, gate_file: Path) -> Path:
+        """Find a path of a gate file below the rootdir, then beside the gate file.
+
+        Raises:
+            DataError: it is at neither place.
+        """
+        tried = [self.root / path, gate_file.parent / path]
+        for candidate in tried:
+            if candidate.exists():
+                # Links stay: external data lies beside the link.
+                return Path(os.path.abspath(candidate))  # noqa: PTH100
+        raise DataError(
+            attribute,
+            f"{path} is neither at {tried[0]} nor at {tried[1]}",
+            "give a path relative to pytest's rootdir or to the gate file, or an absolute one",
+        )
+
 
 class ModelBench:
     """One FP32 model with its data: makes its variants and runs them, each once.
@@ -256,14 +273,5 @@ class ModelBench:
         return {"preprocess": each, "outputs": read}
 
     def resolve(self, path: StrPath, attribute: str) -> Path:
-        """Find a path of the gate file below the rootdir, then beside the gate file."""
-        tried = [self.workbench.root / path, self.gate_file.parent / path]
-        for candidate in tried:
-            if candidate.exists():
-                # Links stay: external data lies beside the link.
-                return Path(os.path.abspath(candidate))  # noqa: PTH100
-        raise DataError(
-            attribute,
-            f"{path} is neither at {tried[0]} nor at {tried[1]}",
-            "give a path relative to pytest's rootdir or to the gate file, or an absolute one",
-        )
+        """Find a path of the gate file; see `Workbench.resolve`."""
+        return self.workbench.resolve(path, attribute, self.gate_file)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,11 +18,13 @@ import scipy.special  # noqa: F401
 from documents import write_document_project
 from onnxruntime import quantization, transformers  # noqa: F401
 from PIL import Image  # noqa: F401
+from pipelines import write_gate, write_pipeline
 from population import Run, write_project
 from presentations import write_liveness_project
 
 import pytest_kycquant.evaluation
-import pytest_kycquant.fallback  # noqa: F401
+import pytest_kycquant.fallback
+import pytest_kycquant.pipeline.run  # noqa: F401
 from pytest_kycquant.latency import Latency
 
 pytest_plugins = ["pytester"]
@@ -107,5 +112,34 @@ def document_project(pytester: pytest.Pytester, run: Run) -> Callable[..., None]
         if golden:
             result = run("--kycquant-update-golden", "-q", "-k", "test_size")
             assert (pytester.path / "golden" / "document.json").is_file(), result.stdout.str()
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def pipeline_world(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) -> Path:
+    """Three models with their data, gates and goldens, and a pipeline; do not write there."""
+    root = tmp_path_factory.mktemp("pipeline")
+    write_pipeline(root)
+    (root / "pytest.ini").touch()
+    command = [
+        sys.executable, "-m", "pytest", "-q", "-k", "complete", "--kycquant-update-golden",
+        f"--kycquant-cache={shared_cache}",
+    ]  # fmt: skip
+    environment = {name: value for name, value in os.environ.items() if name != "CI"}
+    result = subprocess.run(command, cwd=root, capture_output=True, text=True, env=environment)
+    assert "1 passed" in result.stdout, result.stdout + result.stderr
+    return root
+
+
+@pytest.fixture
+def pipeline_project(pytester: pytest.Pytester, pipeline_world: Path) -> Callable[..., Path]:
+    """Copy that world and write a gate file with more lines in its class."""
+
+    def write(body: str = "") -> Path:
+        ignored = shutil.ignore_patterns("__pycache__", ".pytest_cache")
+        shutil.copytree(pipeline_world, pytester.path, dirs_exist_ok=True, ignore=ignored)
+        write_gate(pytester.path, body)
+        return pytester.path
 
     return write

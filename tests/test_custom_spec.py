@@ -92,11 +92,12 @@ def test_impossible_tasks(options: dict[str, Any], where: str, problem: str) -> 
         ({"metric": 0.02, "degradation": 0}, "degradation", "0.0 can never be met"),
         ({"metric": 0.02, "degradation": -0.1}, "degradation", "-0.1 can never be met"),
         ({"metric": float("nan"), "degradation": 0.1}, "metric", "nan is not finite"),
+        ({"metric": 1, "degradation": 1, "agreement": 1}, "agreement", "for a task with labels"),
     ],
 )
 def test_impossible_limits(options: dict[str, float], name: str, problem: str) -> None:
     with pytest.raises(SpecError) as caught:
-        CustomLimits(**options)
+        CustomTask("data", metric=misread).check_limits(CustomLimits(**options))
     assert caught.value.where == f"CustomLimits.{name}"
     assert problem in caught.value.problem
 
@@ -107,3 +108,34 @@ def test_a_gate_without_limits_is_an_error() -> None:
 
     with pytest.raises(SpecError, match=r"CustomLimits.metric: has no default, .* limits = "):
         GateSpec.of(Gate.values(), "here")
+
+
+@pytest.mark.parametrize(
+    ("options", "name", "problem"),
+    [
+        ({}, "agreement", "has no default"),
+        ({"agreement": 0.1, "metric": 0.1}, "metric", "needs labels"),
+        ({"agreement": 0.1, "degradation": 0.1}, "degradation", "needs labels"),
+    ],
+)
+def test_limits_without_labels(options: dict[str, float], name: str, problem: str) -> None:
+    task = CustomTask("data", metric=misread, labelled=False)
+    assert task.gates() == ("finite", "agreement", "latency", "size")
+    with pytest.raises(SpecError) as caught:
+        task.check_limits(CustomLimits(**options))
+    assert caught.value.where == f"CustomLimits.{name}"
+    assert problem in caught.value.problem
+
+
+@pytest.mark.parametrize(
+    ("options", "where"),
+    [
+        ({"labels": "l.csv"}, "labels"),
+        ({"classes": ("a", "b")}, "classes"),
+        ({"outputs": ("a", "b")}, "outputs"),
+    ],
+)
+def test_what_needs_labels(options: dict[str, object], where: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        CustomTask("data", metric=misread, labelled=False, **options)  # type: ignore[arg-type]
+    assert caught.value.where == f"CustomTask.{where}"

@@ -10,7 +10,7 @@ from scipy.stats import t
 from pytest_kycquant import CustomLimits, Verdict
 from pytest_kycquant.errors import SpecError
 from pytest_kycquant.statistics import Counts, rate
-from pytest_kycquant.tasks.custom_gates import CustomComparison, judge_metric
+from pytest_kycquant.tasks.custom_gates import CustomComparison, judge_degradation, judge_metric
 from pytest_kycquant.verdicts import Check
 
 N = 400
@@ -172,6 +172,7 @@ def test_a_perfect_figure_leaves_doubt() -> None:
 
 @pytest.mark.parametrize("limits", [(2.0, 0.5), (0.02, 1.0), (0.0, 0.5), (-1.0, 0.5)])
 def test_limits_of_errors_are_rates(limits: tuple[float, float]) -> None:
-    metric, degradation = limits
+    given = CustomLimits(metric=limits[0], degradation=limits[1])
+    wrong = judge_degradation if 0 < limits[0] < 1 else judge_metric
     with pytest.raises(SpecError, match="is no rate, and the metric tells errors"):
-        judge_metric(errors(0), CustomLimits(metric=metric, degradation=degradation))
+        wrong(errors(0), given)

@@ -65,3 +65,26 @@ def test_gate_file_collects_without_heavy_imports(tmp_path: Path) -> None:
     )
     assert "12 tests collected" in result.stdout
     assert "HEAVY: []" in result.stdout, result.stdout
+
+
+def test_pipeline_collects_without_heavy_imports(tmp_path: Path) -> None:
+    (tmp_path / "test_gate.py").write_text(
+        "from pytest_kycquant import *\n"
+        "class Face(FaceGates):\n"
+        "    model = KycModel('f.onnx', Preprocess((8, 8)), FaceVerification('d'))\n"
+        "class Detector(DetectionGates):\n"
+        "    model = KycModel('d.onnx', Preprocess((8, 8)),\n"
+        "                     ObjectDetection('d', 'l', classes=('face',)))\n"
+        "class TestPipeline(PipelineGates):\n"
+        "    images, detector, face, embedder = 'photos', Detector, 'face', Face\n"
+    )
+    arguments = ["--collect-only", "-q"]
+    result = subprocess.run(
+        [sys.executable, "-c", CHECK.format(heavy=HEAVY, arguments=arguments)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "3 tests collected" in result.stdout
+    assert "HEAVY: []" in result.stdout, result.stdout

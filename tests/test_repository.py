@@ -92,9 +92,13 @@ def test_gate_file_of_a_page_can_be_copied(page: str) -> None:
 def test_other_tasks_without_labels_can_be_copied() -> None:
     text = (ROOT / "docs" / "agreement.md").read_text()
     blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    assert len(blocks) == 2
+    assert len(blocks) == 3
     names: dict[str, object] = {}
     exec(blocks[1], names)
+    exec(blocks[2], names)
+    own = names["documents"]
+    assert isinstance(own, CustomTask)
+    own.check_limits(names["limits"])  # type: ignore[arg-type]
     for name, kind in (("captures", LivenessDetection), ("scenes", ObjectDetection)):
         task = names[name]
         assert isinstance(task, kind)

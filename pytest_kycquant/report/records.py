@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..pipeline.record import PipelineRecord
 from ..spec import Verdict
 from ..verdicts import VariantRecord
 
@@ -78,11 +79,13 @@ class Collected:
         environment: fingerprint of the machine that ran the gates.
         by_key: gates by a digest of what they ask for.
         cache: artefacts reused and built, by worker.
+        pipelines: records of whole pipelines, by the node id of their gates.
     """
 
     environment: Mapping[str, Any] = field(default_factory=dict)
     by_key: dict[str, Gate] = field(default_factory=dict)
     cache: dict[str, tuple[int, int]] = field(default_factory=dict)
+    pipelines: dict[str, PipelineRecord] = field(default_factory=dict)
 
     def add(self, payload: str, *, failed: bool = False) -> None:
         """Merge what one test sent along with its report, and whether the test failed."""
@@ -90,6 +93,10 @@ class Collected:
         self.environment = values["environment"]
         reused, built = values["cache"]
         self.cache[values["worker"]] = (reused, built)
+        if "pipeline" in values:
+            record = PipelineRecord.from_dict(values["pipeline"])
+            self.pipelines[record.gate] = record
+            return
         decision = values["decision"]
         gate = self.by_key.setdefault(values["key"], Gate(decision["model"], values["gate"]))
         gate.name = min(gate.name, values["gate"])  # whatever worker was first
@@ -122,6 +129,7 @@ class Collected:
             "schema": SCHEMA,
             "environment": dict(self.environment),
             "gates": [gate.as_dict() for gate in self.gates],
+            "pipelines": [record.as_dict() for _, record in sorted(self.pipelines.items())],
         }
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from ..spec import Verdict
 from ..verdicts import Check, VariantRecord
+from . import pipelines
 from .records import Collected, Gate
 
 # Gates that are no column of their own, or have a fixed place.
@@ -14,8 +15,8 @@ _HEADERS = {"recall": "recall", "map": "mAP50", "metric": "metric"}
 
 
 def lines(collected: Collected) -> Iterator[str]:
-    """Yield the report of a run, a table for each model."""
-    if not collected.gates:
+    """Yield the report of a run: a table for each model, then one for each pipeline."""
+    if not collected.gates and not collected.pipelines:
         return
     environment = collected.environment
     kernels = "U8S8 saturates" if environment["u8s8_saturates"] else "U8S8 exact"
@@ -27,6 +28,7 @@ def lines(collected: Collected) -> Iterator[str]:
         yield from _table(gate)
         yield from _reasons(gate)
         yield f"ship: {_advice(gate.to_ship())}"
+    yield from pipelines.lines(collected)
 
 
 def next_command(collected: Collected, failed: int) -> str:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ..custom_spec import CustomTask
 from ..errors import SpecError
 from ..spec import KycModel
-from ..task_spec import CustomTask, FaceVerification, LivenessDetection, ObjectDetection
+from ..task_spec import FaceVerification, LivenessDetection, ObjectDetection
 
 if TYPE_CHECKING:
     from ..limits import Limits
@@ -42,8 +43,9 @@ def task_of(model: KycModel, limits: Limits, resolve: Resolve) -> Task[Any, Any]
         return (LivenessTask if labelled else UnlabelledLivenessTask)(model, limits, resolve)
     if isinstance(model.task, CustomTask):
         from .custom import CustomMetricTask
+        from .custom_unlabelled import UnlabelledCustomTask
 
-        return CustomMetricTask(model, limits, resolve)
+        return (CustomMetricTask if labelled else UnlabelledCustomTask)(model, limits, resolve)
     raise SpecError(
         "KycModel.task",
         f"nothing judges {type(model.task).__name__}",

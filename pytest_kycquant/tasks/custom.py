@@ -9,13 +9,14 @@ from typing import Any, ClassVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from ..custom_spec import CustomTask
 from ..data.labelled import LabelledSet, check_classes, load_labelled, split_labelled
 from ..data.leakage import check_disjoint, check_disjoint_subjects
 from ..errors import ModelError
 from ..limits import CustomLimits, Limits
 from ..spec import KycModel
 from ..statistics import Rate
-from ..task_spec import CustomTask, StrPath
+from ..task_spec import StrPath
 from ..verdicts import GateResult
 from . import custom_gates
 from .base import Part, Resolve, Task, TaskData, only_output

@@ -71,9 +71,18 @@ def judge_finite(comparison: CustomComparison) -> GateResult:
 
 def judge_metric(comparison: CustomComparison, limits: CustomLimits) -> GateResult:
     """Bound of the metric inside its limit."""
-    mine = comparison.variant
+    return GateResult("metric", (_metric_check(comparison.variant, limits, "metric"),), _REMEDY)
+
+
+def judge_agreement(comparison: CustomComparison, limits: CustomLimits) -> GateResult:
+    """Bound of a metric that holds outputs against those of FP32 inside its limit."""
+    check = _metric_check(comparison.variant, limits, "agreement")
+    return GateResult("agreement", (check,), _REMEDY)
+
+
+def _metric_check(mine: Measurement, limits: CustomLimits, attribute: str) -> Check:
     if mine.form == "errors":
-        check = _rate_check(mine, limits)
+        check = _rate_check(mine, limits, attribute)
     else:
         lower, upper = bounds(mine.value, mine.without, share=mine.may_be_share)
         # A share at its better end: nothing lies beyond.
@@ -87,18 +96,18 @@ def judge_metric(comparison: CustomComparison, limits: CustomLimits) -> GateResu
             mine,
             mine.value,
             (lower, upper),
-            limits.metric,
+            limits.budget(attribute),
             direction="at least" if mine.metric.higher else "below",
         )
-    return GateResult("metric", (check,), _REMEDY)
+    return check
 
 
 def judge_degradation(comparison: CustomComparison, limits: CustomLimits) -> GateResult:
     """How much worse than FP32 the metric is on the same images."""
     mine, theirs = comparison.variant, comparison.fp32
-    name, limit = mine.metric.name, limits.degradation
+    name, limit = mine.metric.name, limits.budget("degradation")
     if mine.form == "errors":
-        _require_rates(limits)
+        _require_rate(limits, "degradation")
         worse = mine.rate(mine.errors & ~theirs.errors)
         better = theirs.rate(theirs.errors & ~mine.errors)
         check = increase_check(
@@ -134,9 +143,8 @@ def drift(fp32: Sequence[NDArray[np.float32]], variant: Sequence[NDArray[np.floa
     return float(np.mean(apart))
 
 
-def _rate_check(mine: Measurement, limits: CustomLimits) -> Check:
-    limit = limits.metric
-    _require_rates(limits)
+def _rate_check(mine: Measurement, limits: CustomLimits, attribute: str) -> Check:
+    limit = _require_rate(limits, attribute)
     found = mine.rate()
     verdict = judge(found, limit)
     detail = f"{found.errors:,} errors in {_of_whom(mine)}, design effect {found.deff:.1f}"
@@ -149,7 +157,7 @@ def _rate_check(mine: Measurement, limits: CustomLimits) -> Check:
         found.lower,
         found.upper,
         limit,
-        CustomLimits.direction("metric"),
+        CustomLimits.direction(attribute),
         detail=detail,
     )
 
@@ -195,20 +203,20 @@ def _figure_check(
     )
 
 
-def _require_rates(limits: CustomLimits) -> None:
-    """Limits of errors are rates: 2, where 2 % is meant, would pass anything.
+def _require_rate(limits: CustomLimits, attribute: str) -> float:
+    """The limit of a rate of errors: 2, where 2 % is meant, would pass anything.
 
     Raises:
-        SpecError: they are none.
+        SpecError: it is none.
     """
-    for name in ("metric", "degradation"):
-        limit = getattr(limits, name)
-        if not 0 < limit < 1:
-            raise SpecError(
-                f"CustomLimits.{name}",
-                f"{limit!r} is no rate, and the metric tells errors",
-                "give a share between 0 and 1: 2 % is 0.02",
-            )
+    limit = limits.budget(attribute)
+    if not 0 < limit < 1:
+        raise SpecError(
+            f"CustomLimits.{attribute}",
+            f"{limit!r} is no rate, and the metric tells errors",
+            "give a share between 0 and 1: 2 % is 0.02",
+        )
+    return limit
 
 
 def _of_whom(mine: Measurement) -> str:

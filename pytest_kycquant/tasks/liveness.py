@@ -18,6 +18,7 @@ from ..data.liveness import (
     LIVE,
     LivenessSet,
     check_same_species,
+    check_several_species,
     split_captures,
 )
 from ..data.liveness_files import load_liveness
@@ -51,6 +52,8 @@ class LivenessTask(Task[LivenessSet, LivenessComparison]):
         """Read captures, split them, and crop them if there are boxes."""
         spec = self.spec
         captures = load_liveness(self.resolve(spec.data, "LivenessDetection.data"))
+        if not spec.single_species:
+            check_several_species(captures)
         selection: LivenessSet | None = None
         evaluation = captures
         if isinstance(spec.selection, float):
@@ -157,7 +160,7 @@ class LivenessTask(Task[LivenessSet, LivenessComparison]):
             f"{self.selection_apcer:.4%} for every species, on {selection.size} of the selection "
             "split"
         )
-        scores = self._scores(fp32)
+        scores = self.scores(fp32)
         return select_threshold(scores, selection.truth, self.selection_apcer), source
 
     def baseline(
@@ -165,12 +168,12 @@ class LivenessTask(Task[LivenessSet, LivenessComparison]):
     ) -> LivenessComparison:
         """FP32 on both sides."""
         self._check_scale(fp32)
-        decisions = Decisions(self._scores(fp32), part.truth, threshold)
+        decisions = Decisions(self.scores(fp32), part.truth, threshold)
         return LivenessComparison(decisions, decisions, fp32.finite, fp32.broken_edges)
 
     def compare(self, baseline: LivenessComparison, variant: Outputs) -> LivenessComparison:
         """The variant's scores beside those of FP32."""
-        decisions = replace(baseline.fp32, scores=self._scores(variant))
+        decisions = replace(baseline.fp32, scores=self.scores(variant))
         return LivenessComparison(baseline.fp32, decisions, variant.finite, variant.broken_edges)
 
     def judge_finite(self, comparison: LivenessComparison) -> GateResult:
@@ -210,7 +213,7 @@ class LivenessTask(Task[LivenessSet, LivenessComparison]):
         drift = comparison.drift
         return {"score drift": f"{drift.mean():.4f} / {drift.max():.4f}"}
 
-    def _scores(self, outputs: Outputs) -> Scores:
+    def scores(self, outputs: Outputs) -> Scores:
         """Probability of a live face, the mean over the files of the model."""
         live, probabilities = self.spec.live_class, self.spec.scores == "probabilities"
         scores = [live_scores(o, live, probabilities=probabilities) for o in self._each(outputs)]

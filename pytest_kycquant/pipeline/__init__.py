@@ -1,0 +1,1 @@
+"""The whole pipeline on whole images: detector, crop, liveness and embedder within one budget."""

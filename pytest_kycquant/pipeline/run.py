@@ -1,0 +1,209 @@
+"""From a gate file to a record: what ships at each stage, and what both pipelines do."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..cache import digest_of
+from ..data.images import ImageSet
+from ..data.unlabelled import load_images
+from ..errors import BaselineError, MeasurementError, QuantizationError
+from ..report.records import Gate
+from .measure import Coverage, Run, Timing, cover, ratio, summarise, time_runs
+from .memory import Job, Peak, measure_peak
+from .record import (
+    PipelineRecord,
+    PipelineRow,
+    judge_complete,
+    judge_latency,
+    judge_memory,
+    not_judged,
+)
+from .stages import Photo, Pipeline, Stage, Stages
+
+if TYPE_CHECKING:
+    from ..session import KycquantSession
+    from ..verdicts import VariantRecord
+    from ..workbench import Workbench
+    from .gates import PipelineSpec, StageSpec
+
+Process = Callable[[Stages, Photo], object]
+MEMORY_IMAGES = 5  # the largest ones: the peak is theirs
+WARM_UP = 5  # runs after the first
+
+
+def judge(session: KycquantSession, spec: PipelineSpec, gate: str) -> PipelineRecord:
+    """Measure the shipped pipeline beside FP32, once a run, and hold it against its limits.
+
+    Args:
+        session: of this process.
+        spec: what the gate file says.
+        gate: node id of its class.
+
+    Raises:
+        KycquantError: a stage cannot be judged, or nothing ships there; images cannot be used; on
+            none of them FP32 reaches every stage.
+    """
+    workbench = session.workbench
+    images = load_images(workbench.resolve(spec.images, f"{gate} images", spec.gate_file))
+    fp32, shipped = _pipelines(session, spec)
+    name = f"pipeline-{digest_of([gate, repr(spec), repr(fp32), repr(shipped)])[:32]}"
+    with workbench.cache.lock(name):
+        file = workbench.run_file(f"{name}.json")
+        if file.exists():  # another worker was faster
+            return PipelineRecord.from_dict(json.loads(file.read_text(encoding="utf-8")))
+        record = _measure(workbench, spec, gate, fp32, shipped, images)
+        partial = file.with_suffix(".partial")
+        partial.write_text(json.dumps(record.as_dict(), allow_nan=False), encoding="utf-8")
+        partial.replace(file)
+        return record
+
+
+def _pipelines(session: KycquantSession, spec: PipelineSpec) -> tuple[Pipeline, Pipeline]:
+    """Both pipelines: all stages in FP32, and each as its gates let it ship."""
+    fp32: dict[str, Stage] = {}
+    shipped: dict[str, Stage] = {}
+    for stage in spec.stages:
+        bench = session.bench(stage.gate, stage.gate_file)
+        threshold = bench.golden.threshold  # missing or stale: the error of its own gates
+        assert threshold is not None  # only custom tasks, which are no stage, have none
+        for stages, record in ((fp32, bench.fp32_record), (shipped, _ships(session, stage))):
+            paths = bench.paths_of(record)
+            stages[stage.name] = Stage(bench.model, record.variant, paths, threshold, record.size)
+    return Pipeline("fp32", fp32, spec.threads), Pipeline("shipped", shipped, spec.threads)
+
+
+def _ships(session: KycquantSession, stage: StageSpec) -> VariantRecord:
+    """What a stage's own gates would let ship: the rule of the line `ship:` of the report."""
+    bench = session.bench(stage.gate, stage.gate_file)
+    judged = Gate(bench.model.name, stage.name, {"fp32": bench.fp32_record})
+    for recipe in stage.gate.precisions:
+        try:
+            decision = session.decision(stage.gate, stage.gate_file, recipe)
+        except QuantizationError:
+            continue  # an error of its own gates; other precisions may ship
+        judged.variants |= {record.variant: record for record in decision.tried}
+    ship = judged.to_ship()
+    if ship is None:
+        raise BaselineError(
+            f"{stage.name} ({bench.model.name})",
+            "its own gates let nothing ship, not even FP32",
+            f"run {stage.gate_file} and see why",
+        )
+    return ship
+
+
+def _measure(
+    workbench: Workbench,
+    spec: PipelineSpec,
+    gate: str,
+    fp32: Pipeline,
+    shipped: Pipeline,
+    images: ImageSet,
+) -> PipelineRecord:
+    names = tuple(fp32.stages)
+    process = spec.cls().process
+    photos = [Photo(images, index) for index in range(len(images))]
+    stage, machine = workbench.progress.stage, workbench.cache.machine
+    with stage("pipeline: running both ways", len(photos), machine(exclusive=False)) as advance:
+        coverage = cover(_runner(fp32, process), _runner(shipped, process), photos, names, advance)
+    gates = [judge_complete(coverage)]
+    rows = {pipeline.label: _row(pipeline) for pipeline in (fp32, shipped)}
+    figures = dict(coverage.drift)
+    if coverage.complete:
+        with stage("pipeline: measuring its time", 0, machine(exclusive=True)):
+            timings, quotient = _time(fp32, shipped, process, coverage.reached, spec.runs)
+        with stage("pipeline: measuring its memory", 0, machine(exclusive=False)):
+            peaks, problem = _peaks(spec, fp32, shipped, coverage.reached)
+        gates.append(judge_latency(timings["shipped"], timings["fp32"], quotient, spec.limits))
+        gates.append(judge_memory(peaks.get("fp32"), peaks.get("shipped"), problem, spec.limits))
+        figures["latency_ratio"] = quotient
+        for label in rows:
+            peak = peaks.get(label)
+            rows[label] = replace(
+                rows[label],
+                timing=asdict(timings[label]),
+                peak_mb=peak.peak_mb if peak else None,
+                imports_mb=peak.imports_mb if peak else None,
+            )
+    else:
+        gates += [not_judged("latency"), not_judged("memory")]
+    return PipelineRecord(
+        gate=gate,
+        fp32=rows["fp32"],
+        shipped=rows["shipped"],
+        gates={result.gate: result for result in gates},
+        models={stage.name: digest_of(repr(stage.gate)) for stage in spec.stages},
+        figures=figures,
+        farthest=coverage.farthest,
+        notes=_notes(coverage, shipped, images),
+    )
+
+
+def _runner(pipeline: Pipeline, process: Process) -> Run:
+    stages = Stages(pipeline)
+    return lambda photo: stages.trace(process, photo)
+
+
+def _time(
+    fp32: Pipeline, shipped: Pipeline, process: Process, photos: Sequence[Photo], runs: int
+) -> tuple[dict[str, Timing], float]:
+    """Timings by label, and the ratio of the shipped pipeline to FP32."""
+    runners: dict[str, Run] = {}
+    load: dict[str, float] = {}
+    first: dict[str, float] = {}
+    for pipeline in (fp32, shipped):
+        began = time.perf_counter()
+        runners[pipeline.label] = run = _runner(pipeline, process)
+        load[pipeline.label] = 1e3 * (time.perf_counter() - began)
+        first[pipeline.label] = run(photos[0]).wall_ns / 1e6
+        for number in range(WARM_UP):
+            run(photos[number % len(photos)])
+    names = tuple(fp32.stages)
+    timed = time_runs(runners["fp32"], runners["shipped"], photos, runs, names)
+    traces = dict(zip(("fp32", "shipped"), timed, strict=True))
+    timings = {
+        label: summarise(traces[label], names, load[label], first[label]) for label in traces
+    }
+    return timings, ratio(*timed)
+
+
+def _peaks(
+    spec: PipelineSpec, fp32: Pipeline, shipped: Pipeline, photos: Sequence[Photo]
+) -> tuple[dict[str, Peak], str]:
+    """Peak memory by label on the largest images; none, and the reason, if it is not known."""
+    images = photos[0].images.subset([photo.index for photo in photos])
+    pixels = [height * width for height, width in images.sizes]
+    largest = images.subset(np.argsort(pixels, kind="stable")[::-1][:MEMORY_IMAGES])
+    try:
+        return {
+            pipeline.label: measure_peak(Job.of(spec.cls, pipeline, largest))
+            for pipeline in (fp32, shipped)
+        }, ""
+    except MeasurementError as error:
+        return {}, str(error)
+
+
+def _row(pipeline: Pipeline) -> PipelineRow:
+    variants = {name: stage.variant for name, stage in pipeline.stages.items()}
+    return PipelineRow(pipeline.label, variants, sum(s.size for s in pipeline.stages.values()))
+
+
+def _notes(coverage: Coverage, shipped: Pipeline, images: ImageSet) -> tuple[str, ...]:
+    notes = []
+    if short := coverage.images - len(coverage.reached):
+        notes.append(
+            f"{short:,} of {coverage.images:,} images are not used: FP32 does not go through "
+            "every stage on them"
+        )
+    if images.is_array:
+        notes.append("the images are rows of an array, so no decoding is part of the time")
+    if all(stage.variant == "fp32" for stage in shipped.stages.values()):
+        notes.append("every stage ships FP32, so both rows are the same pipeline")
+    return tuple(notes)

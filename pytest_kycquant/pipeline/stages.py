@@ -1,0 +1,303 @@
+"""A pipeline as plain data, and the callables that it becomes once its models are open."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..data.crops import Box, crop_box
+from ..data.files import read_file
+from ..data.images import ImageSet, decode, preprocess
+from ..data.placement import place
+from ..errors import ModelError, SpecError
+from ..runtime import open_session
+from ..spec import KycModel
+from ..tasks import task_of
+from ..tasks.detection import DetectionTask
+from ..tasks.liveness import LivenessTask
+from ..tasks.outputs import Outputs, all_finite
+
+if TYPE_CHECKING:
+    from ..tasks.base import Task
+
+Pixels = NDArray[np.uint8]
+Clock = Callable[[], int]
+Open = Callable[[Path, int], Any]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One model of a pipeline in one variant; plain data, so that another process can open it.
+
+    Args:
+        model: what its gate file says.
+        variant: label of the variant.
+        paths: of its ONNX files: one, or those of all members of a fused liveness model.
+        threshold: frozen in its golden; only the detector decides by it.
+        size: of all files in bytes.
+    """
+
+    model: KycModel
+    variant: str
+    paths: tuple[Path, ...]
+    threshold: float
+    size: int
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """The models that one image goes through.
+
+    Args:
+        label: "fp32" or "shipped".
+        stages: by name: "detector", then "liveness" and "embedder", as far as there are any.
+        threads: that onnxruntime may use within an operator.
+    """
+
+    label: str
+    stages: Mapping[str, Stage]
+    threads: int = 1
+
+
+@dataclass(frozen=True)
+class Photo:
+    """An image that a pipeline has not seen yet.
+
+    Args:
+        images: where it is from.
+        index: its place there.
+    """
+
+    images: ImageSet
+    index: int
+
+    @property
+    def name(self) -> str:
+        """Its name below the folder."""
+        return self.images.names[self.index]
+
+    @property
+    def path(self) -> Path:
+        """Its file.
+
+        Raises:
+            SpecError: it is a row of an array.
+        """
+        if self.images.is_array:
+            raise SpecError(self.name, "is a row of an array, no file", "name a folder of images")
+        return Path(self.images.where(self.index))
+
+    def pixels(self) -> Pixels:
+        """Read and decode it: RGB, shape (height, width, 3), uint8."""
+        return self.images.pixels(self.index)
+
+
+@dataclass(frozen=True)
+class Found:
+    """A detection at or above the frozen confidence.
+
+    Args:
+        name: of its class.
+        box: in pixels of the image, clipped to it.
+        score: confidence.
+    """
+
+    name: str
+    box: Box
+    score: float
+
+
+@dataclass(frozen=True)
+class Trace:
+    """One run of a pipeline on one image.
+
+    Args:
+        wall_ns: wall-clock time from before the image was read to after the last stage.
+        spent_ns: what each stage took, its preprocessing included; only those that were called.
+        broken: stages that gave NaN or Inf.
+        answers: what liveness and embedder said, call by call.
+    """
+
+    wall_ns: int
+    spent_ns: Mapping[str, int]
+    broken: tuple[str, ...] = ()
+    answers: Mapping[str, tuple[NDArray[np.float64], ...]] = field(default_factory=dict)
+
+
+class Stages:
+    """What a pipeline's `process` works with; every call is timed and checked for NaN.
+
+    Args:
+        pipeline: what to open.
+        clock: wall clock in ns.
+        open_model: opens an ONNX file for a number of threads.
+
+    Raises:
+        ModelError: a model cannot be opened, or lacks an output.
+    """
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        *,
+        clock: Clock = time.perf_counter_ns,
+        open_model: Open = lambda path, threads: open_session(path, threads=threads),
+    ) -> None:
+        self._clock = clock
+        self._open = {
+            name: _OpenStage(stage, lambda path: open_model(path, pipeline.threads))
+            for name, stage in pipeline.stages.items()
+        }
+        self._restart()
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._open
+
+    def detect(self, pixels: Pixels) -> list[Found]:
+        """Find objects, best first, as the detector's gates decode them.
+
+        Args:
+            pixels: the whole image, RGB, shape (height, width, 3), uint8.
+
+        Returns:
+            Detections of all judged classes whose score reaches the frozen confidence. A box
+            without area inside the image is none.
+        """
+        began = self._clock()
+        stage = self._stage("detector")
+        task = cast("DetectionTask", stage.task)
+        rows = self._run("detector", [pixels] * len(stage.sessions)).values.astype(np.float64)
+        boxes = place(pixels.shape[:2], stage.preprocesses[0]).to_image(rows[:, :4])
+        found = [
+            Found(task.judged[int(kind)], Box(*(float(side) for side in box)), float(score))
+            for box, score, kind in zip(boxes, rows[:, 4], rows[:, 5], strict=True)
+            if score >= stage.threshold and box[2] > box[0] and box[3] > box[1]
+        ]
+        self._spend("detector", began)
+        return found
+
+    def liveness(self, pixels: Pixels, box: Box | None = None) -> float:
+        """Probability of a live face, NaN if the model gives none.
+
+        Args:
+            pixels: RGB, shape (height, width, 3), uint8.
+            box: the face, around which each member crops at the `crop_scale` of its gate file (at
+                the box itself if that has none); None if `pixels` are the crop already.
+        """
+        began = self._clock()
+        stage = self._stage("liveness")
+        task = cast("LivenessTask", stage.task)
+        count = len(stage.sessions)
+        seen = [pixels] * count
+        if box is not None:
+            scales = task.spec.crop_scales(count) or (1.0,) * count
+            seen = [self.crop(pixels, box, scale, square=False) for scale in scales]
+        score = float(task.scores(self._run("liveness", seen))[0])
+        self._spend("liveness", began, np.array([score]))
+        return score
+
+    def embed(self, pixels: Pixels) -> NDArray[np.float64]:
+        """Embedding of an aligned or cropped face: shape (D,), float64, not normalised."""
+        began = self._clock()
+        stage = self._stage("embedder")
+        values = self._run("embedder", [pixels] * len(stage.sessions)).values
+        embedding: NDArray[np.float64] = values[0].astype(np.float64)
+        self._spend("embedder", began, embedding)
+        return embedding
+
+    @staticmethod
+    def crop(pixels: Pixels, box: Box, scale: float = 1.0, *, square: bool = True) -> Pixels:
+        """Cut out a box made `scale` times larger, shifted inside at the border of the image.
+
+        Args:
+            pixels: RGB, shape (height, width, 3), uint8.
+            box: of positive area, in pixels.
+            scale: side of the crop relative to that of the box.
+            square: whether the shorter side grows to the longer one first.
+        """
+        height, width = pixels.shape[:2]
+        if square:
+            half = max(box.width, box.height) / 2
+            x, y = (box.x1 + box.x2) / 2, (box.y1 + box.y2) / 2
+            box = Box(x - half, y - half, x + half, y + half)
+        left, top, right, bottom = crop_box(width, height, box, scale)
+        return np.ascontiguousarray(pixels[top:bottom, left:right])
+
+    @staticmethod
+    def open(path: Path) -> Pixels:
+        """Read and decode another image: RGB, shape (height, width, 3), uint8."""
+        return decode(read_file(path), str(path))
+
+    def trace(self, process: Callable[[Stages, Photo], object], photo: Photo) -> Trace:
+        """Run a pipeline on one image."""
+        self._restart()
+        began = self._clock()
+        process(self, photo)
+        wall = self._clock() - began
+        answers = {name: tuple(given) for name, given in self._answers.items()}
+        return Trace(wall, self._spent, tuple(self._broken), answers)
+
+    def _restart(self) -> None:
+        self._spent: dict[str, int] = {}
+        self._broken: list[str] = []
+        self._answers: dict[str, list[NDArray[np.float64]]] = {}
+
+    def _run(self, name: str, seen: list[Pixels]) -> Outputs:
+        outputs = self._open[name].run(seen, f"what the {name} is given")
+        if not outputs.finite.all() and name not in self._broken:
+            self._broken.append(name)
+        return outputs
+
+    def _spend(self, name: str, began: int, answer: NDArray[np.float64] | None = None) -> None:
+        self._spent[name] = self._spent.get(name, 0) + self._clock() - began
+        if answer is not None:
+            self._answers.setdefault(name, []).append(answer)
+
+    def _stage(self, name: str) -> _OpenStage:
+        if name not in self._open:
+            raise SpecError(
+                "process",
+                f"calls the {name}, which this pipeline has not",
+                f"name its gates in the attribute {name}, or do not call it",
+            )
+        return self._open[name]
+
+
+class _OpenStage:
+    """A model with open sessions, one for each of its files."""
+
+    def __init__(self, stage: Stage, open_model: Callable[[Path], Any]) -> None:
+        model = stage.model
+        self.threshold = stage.threshold
+        self.preprocesses = model.preprocesses
+        self.task: Task[Any, Any] = task_of(model, model.task.limits(), _nowhere)
+        self.sessions = [open_model(path) for path in stage.paths]
+        self._feeds, self._chosen = [], []
+        for index, (path, session) in enumerate(zip(stage.paths, self.sessions, strict=True)):
+            names = [output.name for output in session.get_outputs()]
+            wanted = self.task.choose_outputs(tuple(names), path, index)
+            self._feeds.append(session.get_inputs()[0].name)
+            self._chosen.append([names.index(name) for name in wanted])
+
+    def run(self, seen: list[Pixels], where: str) -> Outputs:
+        """Outputs for one image, of which each file sees its own crop; `where` is for messages."""
+        given = []
+        for pixels, spec, session, feed, chosen in zip(
+            seen, self.preprocesses, self.sessions, self._feeds, self._chosen, strict=True
+        ):
+            tensor = preprocess(pixels, spec, where)
+            outputs = [np.asarray(value) for value in session.run(None, {feed: tensor})]
+            rows = self.task.read([outputs[index] for index in chosen])
+            finite = np.array([all_finite(outputs)])
+            given.append(Outputs(rows, finite, rows=np.array([len(rows)])))
+        return self.task.fuse(given)
+
+
+def _nowhere(path: object, attribute: str) -> Path:
+    raise ModelError(attribute, "is not read by a pipeline", "report this as a bug")

@@ -1,0 +1,80 @@
+"""The table of whole pipelines, behind those of their models."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ..pipeline.record import PipelineRecord, PipelineRow
+from ..spec import Verdict
+from .records import Collected
+
+
+def lines(collected: Collected) -> Iterator[str]:
+    """Yield a table for each pipeline."""
+    for _, record in sorted(collected.pipelines.items()):
+        yield ""
+        yield from _table(record)
+        yield from _remarks(record, collected)
+
+
+def _table(record: PipelineRecord) -> Iterator[str]:
+    from tabulate import tabulate
+
+    stages = list(record.shipped.variants)
+    timed = record.shipped.timing is not None
+    times = ["other", "p50", "p95 [bound]", "max", "load", "peak memory"] if timed else []
+    failed = ", ".join(g.gate for g in record.gates.values() if g.verdict is not Verdict.PASS)
+    cells = [
+        [*_row(record.fp32), "-"],
+        [*_row(record.shipped), f"{record.verdict.value} {failed}".strip()],
+    ]
+    headers = ["pipeline", *stages, *times, "verdict"]
+    table = tabulate(cells, headers=headers, tablefmt="simple", disable_numparse=True)
+    yield f"pipeline, {record.gate} (wall clock in ms, medians of stages, bound one-sided 95 %)"
+    yield from table.split("\n")
+
+
+def _row(row: PipelineRow) -> list[str]:
+    timing = row.timing
+    if timing is None:
+        return [row.label, *row.variants.values()]
+    return [
+        row.label,
+        *(f"{variant} {timing['stages'][name]:.3g}" for name, variant in row.variants.items()),
+        f"{timing['stages']['other']:.3g}",
+        f"{timing['p50']:.4g}",
+        f"{timing['p95']:.4g} [{timing['bound']:.4g}]",
+        f"{timing['slowest']:.4g}",
+        f"{timing['load']:.0f}",
+        "-" if row.peak_mb is None else f"{row.peak_mb:.0f} MB",
+    ]
+
+
+def _remarks(record: PipelineRecord, collected: Collected) -> Iterator[str]:
+    figures = record.figures
+    if "latency_ratio" in figures:
+        yield f"shipped takes {figures['latency_ratio']:.2f} of the time of fp32"
+    if "cosine_mean" in figures:
+        yield (
+            f"end to end, cosine of embeddings to fp32: mean {figures['cosine_mean']:.4f}, "
+            f"smallest {figures['cosine_min']:.4f} ({record.farthest['embedder']})"
+        )
+    if "score_drift_mean" in figures:
+        yield (
+            f"end to end, difference of liveness scores to fp32: mean "
+            f"{figures['score_drift_mean']:.4f}, largest {figures['score_drift_max']:.4f} "
+            f"({record.farthest['liveness']})"
+        )
+    for note in record.notes:
+        yield f"note: {note}"
+    for result in record.gates.values():
+        for check in result.checks:
+            if check.verdict is not Verdict.PASS:
+                yield f"{result.gate}: {check.describe()}"
+    for stage, key in record.models.items():
+        gate, ran = collected.by_key.get(key), record.shipped.variants[stage]
+        ship = gate.to_ship() if gate else None
+        # What ships also depends on rules of a user's own, which only the whole run has seen.
+        if gate and ran in gate.rejected:
+            instead = ship.variant if ship else "nothing"
+            yield f"{stage} ran {ran}, but a test of your own failed on it: {instead} would ship"

@@ -1,0 +1,91 @@
+"""Peak memory of a pipeline, in a process of its own."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pytest_kycquant import PipelineLimits, Verdict
+from pytest_kycquant.data.images import ImageSet
+from pytest_kycquant.errors import MeasurementError
+from pytest_kycquant.pipeline import memory
+from pytest_kycquant.pipeline.memory import Job, Peak, measure_peak
+from pytest_kycquant.pipeline.record import judge_memory
+from pytest_kycquant.pipeline.stages import Pipeline
+
+GATE = """
+from pytest_kycquant import PipelineGates
+
+class TestIt(PipelineGates):
+    def process(self, stages, photo):
+        {line}
+"""
+
+
+@pytest.fixture
+def peak(tmp_path: Path, images: ImageSet) -> Callable[[str], Peak]:
+    """Run one line in the place of a pipeline."""
+
+    def run(line: str) -> Peak:
+        file = tmp_path / "only_pytest_knows_this_name.py"
+        file.write_text(GATE.format(line=line))
+        return measure_peak(
+            Job(Pipeline("fp32", {}), str(file), "some.package.it", "TestIt", images)
+        )
+
+    return run
+
+
+@pytest.fixture
+def images() -> ImageSet:
+    import numpy as np
+
+    return ImageSet.from_array(np.zeros((2, 4, 4, 3), np.uint8), Path("some.npz"))
+
+
+def test_peak_is_that_of_the_process_alone(peak: Callable[[str], Peak]) -> None:
+    """Neither what this process holds nor what the other one gave back again is missed."""
+    ballast = bytearray(400_000_000)
+    ballast[::4096] = b"x" * len(ballast[::4096])
+    small = peak("pass")
+    large = peak("x = bytearray(100_000_000); x[::4096] = b'x' * len(x[::4096]); del x")
+    assert small.peak_mb < 300
+    assert small.peak_mb - small.imports_mb < 20
+    assert 90 < large.peak_mb - small.peak_mb < 120
+    assert abs(large.imports_mb - small.imports_mb) < 10
+
+
+def test_failing_process(peak: Callable[[str], Peak]) -> None:
+    with pytest.raises(
+        MeasurementError, match=r"fp32 pipeline: its process ended with 1 \(ZeroDivisionError"
+    ):
+        peak("1 / 0")
+
+
+def test_killed_process(peak: Callable[[str], Peak]) -> None:
+    with pytest.raises(MeasurementError, match="its process ended with -9"):
+        peak("import os; os.kill(os.getpid(), 9)")
+
+
+def test_system_that_does_not_tell(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, peak: Callable[[str], Peak]
+) -> None:
+    assert memory.peak_bytes()
+    monkeypatch.setattr(memory, "_STATUS", tmp_path / "no such file")
+    assert memory.peak_bytes() is None
+    hidden = "from pytest_kycquant.pipeline import memory; memory._STATUS = memory.Path('none')"
+    with pytest.raises(MeasurementError, match="this system does not tell it; run on Linux"):
+        peak(hidden)
+
+
+def test_limits() -> None:
+    limits = PipelineLimits(memory_mb=100)
+    fp32 = Peak(90, 60)
+    assert judge_memory(fp32, Peak(98.9, 60), "", limits).verdict is Verdict.PASS
+    assert judge_memory(fp32, Peak(99.1, 60), "", limits).verdict is Verdict.FAIL  # the ratio
+    absolute = judge_memory(Peak(99, 60), Peak(100, 60), "", limits)
+    assert [check.verdict for check in absolute.checks] == [Verdict.PASS, Verdict.FAIL]
+    unknown = judge_memory(None, None, "nobody knows", limits)
+    assert unknown.verdict is Verdict.INCONCLUSIVE
+    assert "nobody knows" in unknown.describe()
+    assert "More data" not in unknown.describe()
