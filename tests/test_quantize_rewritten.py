@@ -108,8 +108,10 @@ def test_an_overflow_within_the_rewrite_is_found(tmp_path):
     prepared = ready(tmp_path, proto)
     high = [("c1", 50_000.0), ("p1", 50_000.0)]
     make(prepared, Recipe("fp16"), again=False, high=high)
-    with pytest.raises(QuantizationError, match=r"'stem_act/below' reaches 7.5e\+04, above"):
+    message = r"'stem_act/below' reaches 7.5e\+04, above .*; add 'stem_act' to keep_fp32"
+    with pytest.raises(QuantizationError, match=message):
         make(prepared, Recipe("fp16"), high=high)
+    make(prepared, Recipe("fp16", keep_fp32="stem_act"), high=high)
 
 
 def test_fp32_optimized(prepared):
