@@ -21,6 +21,11 @@ from .tasks.base import Part
 from .verdicts import Check, GateResult, VariantRecord
 from .workbench import ModelBench, Variant, Workbench
 
+# Precisions that have no excuse to drift.
+_FLOAT = ("fp16", "fp32-optimized")
+# What rewrites may add to a file; `Limits.size_ratio` is about quantized variants.
+_FLOAT_SIZE = 1.05
+
 
 class Bench(ModelBench):
     """Judges the variants of a model.
@@ -117,7 +122,7 @@ class Bench(ModelBench):
                 gates = [
                     task.judge_finite(comparison),
                     *task.judge_accuracy(comparison),
-                    task.judge_against_fp32(comparison, fp16=recipe.precision == "fp16"),
+                    task.judge_against_fp32(comparison, fp16=recipe.precision in _FLOAT),
                 ]
                 figures, shown = task.figures(comparison), task.shown(comparison)
             latency = self._latency(variant)
@@ -169,7 +174,8 @@ class Bench(ModelBench):
         facts = [self.model_facts(), self._input_facts(), images.digest if images else None]
         always = self.postprocessing(recipe)
         budget = self.workbench.settings.search_budget
-        return [options, limits, self.golden.threshold, always, budget, *facts]
+        rewrites = [member.rewrites(recipe).names for member in self.members]
+        return [options, limits, self.golden.threshold, always, budget, rewrites, *facts]
 
     def _update_golden(self, path: Path) -> None:
         goldens.refuse_in_ci(path)
@@ -263,8 +269,11 @@ class Bench(ModelBench):
     def _judge_size(self, variant: Variant) -> GateResult:
         ratio = variant.size / self.fp32.size
         changed = sum(variant.quantized.values())
+        limit = self.limits.size_ratio
+        if variant.recipe.precision == "fp32-optimized":
+            limit = _FLOAT_SIZE
         checks = [
-            _point("size relative to FP32", ratio, self.limits.size_ratio, "ratio"),
+            _point("size relative to FP32", ratio, limit, "ratio"),
             Check(
                 "operators changed by the quantizer",
                 Verdict.PASS if changed else Verdict.FAIL,

@@ -10,12 +10,13 @@ from typing import Any, Literal
 
 from .errors import QuantizationError
 from .evaluation import Bench
-from .recipe import Recipe
+from .recipe import FP32_OPTIMIZED, Recipe
 from .search import Block, Found, search
 from .spec import Verdict
 from .verdicts import VariantRecord
 
-Fallback = Literal["mixed", "fp16", "fp32"] | None
+Fallback = Literal["mixed", "fp16", "fp32-optimized", "fp32"] | None
+RUNGS = ("mixed", "fp16", "fp32-optimized", "fp32")
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,8 @@ def decide(bench: Bench, recipe: Recipe, fallback: Fallback) -> Decision:
     Args:
         bench: of the model.
         recipe: what the gate file asked for.
-        fallback: the first rung of the ladder mixed -> fp16 -> fp32; None for no ladder.
+        fallback: the first rung of the ladder mixed -> fp16 -> fp32-optimized -> fp32; None for
+            no ladder.
     """
     first = bench.record(recipe)
     if not first.failed or fallback is None:
@@ -81,6 +83,10 @@ def decide(bench: Bench, recipe: Recipe, fallback: Fallback) -> Decision:
             record = bench.fp32_record
         elif rung == "fp16":
             record = bench.record(Recipe("fp16"))
+        elif rung == "fp32-optimized":
+            if not bench.rewrites_pay():
+                continue
+            record = bench.record(FP32_OPTIMIZED)
         # More FP32 mends accuracy, not size; and nobody knows that it mends latency.
         elif not {gate.gate for gate in first.failed} - {"size", "latency"}:
             continue
@@ -182,11 +188,12 @@ def _keeping(recipe: Recipe, operators: tuple[str, ...]) -> Recipe:
 
 
 def _ladder(recipe: Recipe, fallback: Fallback) -> tuple[str, ...]:
-    rungs = ("mixed", "fp16", "fp32")
-    below = rungs[rungs.index(fallback or "fp32") :]
-    if recipe.precision == "fp16":
-        return ("fp32",)
-    return below if recipe.is_static else tuple(rung for rung in below if rung != "mixed")
+    below = RUNGS[RUNGS.index(fallback or "fp32") :]
+    if recipe.is_static:
+        return below
+    if recipe.precision in RUNGS:  # it is a rung itself
+        return tuple(rung for rung in RUNGS[RUNGS.index(recipe.precision) + 1 :] if rung in below)
+    return tuple(rung for rung in below if rung != "mixed")
 
 
 def _objections(record: VariantRecord) -> Iterator[str]:

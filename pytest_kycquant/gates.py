@@ -37,7 +37,7 @@ class GateSpec:
         model: the FP32 model and its data.
         precisions: what to derive and to judge.
         limits: of the gates, of the class that belongs to the model's task; None for its defaults.
-        fallback: first rung of the ladder mixed -> fp16 -> fp32, or None.
+        fallback: first rung of the ladder mixed -> fp16 -> fp32-optimized -> fp32, or None.
         strict: True fails instead of falling back; None leaves it to the settings.
         inconclusive: what an undecided gate does; None leaves it to the settings.
     """
@@ -66,11 +66,12 @@ class GateSpec:
         if not isinstance(values.get("model"), KycModel):
             raise SpecError(where, "names no model", "add model=KycModel(...)")
         recipes = _recipes(values.get("precisions", _DEFAULT), where)
-        if values.get("fallback", "mixed") not in ("mixed", "fp16", "fp32", None):
+        rungs = ("mixed", "fp16", "fp32-optimized", "fp32")
+        if values.get("fallback", "mixed") not in (*rungs, None):
             raise SpecError(
                 where,
                 f"fallback {values['fallback']!r} is unknown",
-                'choose "mixed", "fp16", "fp32" or None',
+                'choose "mixed", "fp16", "fp32-optimized", "fp32" or None',
             )
         if values.get("inconclusive") not in (None, "fail", "warn", "xfail"):
             raise SpecError(
@@ -193,7 +194,7 @@ class Gates:
     model: ClassVar[KycModel]
     precisions: ClassVar[Sequence[str | Recipe]] = _DEFAULT
     limits: ClassVar[Limits | None] = None
-    fallback: ClassVar[Literal["mixed", "fp16", "fp32"] | None] = "mixed"
+    fallback: ClassVar[Literal["mixed", "fp16", "fp32-optimized", "fp32"] | None] = "mixed"
     strict: ClassVar[bool | None] = None
     inconclusive: ClassVar[Inconclusive | None] = None
     _task: ClassVar[type[TaskSpec]] = TaskSpec
@@ -307,7 +308,8 @@ def _recipes(given: Any, where: str) -> tuple[Recipe, ...]:
                 where, "fp32 is no precision to gate", "leave it out: it is the baseline"
             )
         # Labels that the report gives itself: the baseline, the fallbacks.
-        reserved = recipe.name in ("fp32", "fp16") and recipe != as_recipe(recipe.name)
+        labels = ("fp32", "fp32-optimized", "fp16")
+        reserved = recipe.name in labels and recipe != as_recipe(recipe.name)
         if reserved or ">" in recipe.name:
             raise SpecError(where, f"the label {recipe.name!r} stands for something else", remedy)
     return recipes

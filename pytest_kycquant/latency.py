@@ -11,7 +11,7 @@ import contextlib
 import math
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -74,11 +74,12 @@ def measure(
     limit: float,
     *,
     percentile: bool = False,
+    looks: Sequence[int] = LOOKS,
     clock: Callable[[], int] = time.thread_time_ns,
 ) -> Latency:
     """Measure a variant against FP32 in interleaved rounds A B C C B A.
 
-    Stops at the first of three looks at which the ratio is decided against `limit`.
+    Stops at the first look at which the ratio is decided against `limit`.
 
     Args:
         fp32: runs the FP32 model once (A).
@@ -86,6 +87,7 @@ def measure(
         variant: runs the variant once (B).
         limit: of the ratio, exclusive.
         percentile: go on until the 95th percentile has an upper bound, too.
+        looks: rounds after which the result is looked at, at most three.
         clock: CPU time of this thread in ns.
 
     Raises:
@@ -97,7 +99,7 @@ def measure(
         rounds: list[tuple[float, float, float]] = []
         wall: list[float] = []
         result = None
-        for look in LOOKS:
+        for look in looks:
             while len(rounds) < look:
                 rounds.append(_round(runs, repeats, clock, wall))
             result = _summarise(np.asarray(rounds), np.asarray(wall))

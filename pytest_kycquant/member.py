@@ -28,13 +28,15 @@ from .quantize import (
     operators,
     postprocessing,
     prepare,
+    rewrite,
     static_types,
 )
 from .recipe import Recipe
+from .rewriting import Choice, choose, resolve
 from .runtime import open_session
 from .search import Block
 from .spec import Preprocess
-from .tasks.outputs import Outputs, run_model
+from .tasks.outputs import Outputs, Tensor, run_model
 
 if TYPE_CHECKING:
     from .workbench import ModelBench
@@ -78,6 +80,7 @@ class Member:
         self.stem = bench.model.stems[index]
         # Two files may well name their operators alike.
         self.prefix = "" if alone else f"{self.stem}:"
+        self._graphs: dict[tuple[tuple[str, ...], bool], PreparedModel] = {}
         self._title = bench.model.name if alone else f"{bench.model.name}, {self.stem}"
 
     @cached_property
@@ -108,8 +111,42 @@ class Member:
     @cached_property
     def prepared(self) -> PreparedModel:
         """The FP32 graph as the quantizers need it, verified on real inputs."""
-        inputs = [tensor for _, tensor in self.task.tensors(self._bench.probes, self.index)]
-        return prepare(self.loaded, inputs)
+        return prepare(self.loaded, self._probe_tensors())
+
+    def rewrites(self, recipe: Recipe) -> Choice:
+        """The rewrites of the FP32 graph that a recipe starts from.
+
+        What is faster here is measured once, with the machine to itself, and stays in the cache.
+        """
+        if recipe.rewrites is None and recipe.op_types is None:
+            return self._measured(recipe.is_integer)
+        return resolve(recipe, self.prepared, lambda: self._measured(recipe.is_integer))
+
+    def _measured(self, integer: bool) -> Choice:
+        cache = self._bench.workbench.cache
+
+        def make(folder: Path) -> None:
+            prepared, inputs = self.prepared, self._probe_tensors()
+            alone = cache.machine(exclusive=True)
+            task = f"{self._title}: measuring rewrites"
+            with self._bench.workbench.progress.stage(task, 0, alone):
+                found = choose(prepared, inputs, integer=integer)
+            (folder / "choice.json").write_text(json.dumps(found.as_dict()), encoding="utf-8")
+
+        key = [self.loaded.digest, self.input_facts(), integer]
+        folder = cache.entry("rewrites", key, make)
+        return Choice.from_dict(json.loads((folder / "choice.json").read_text(encoding="utf-8")))
+
+    def _rewritten(self, names: tuple[str, ...], integer: bool) -> PreparedModel | None:
+        """The FP32 graph after rewrites, verified on real inputs; None for none."""
+        key = (names, integer)
+        if names and key not in self._graphs:
+            inputs = self._probe_tensors()
+            self._graphs[key] = rewrite(self.prepared, names, inputs, integer=integer)
+        return self._graphs.get(key)
+
+    def _probe_tensors(self) -> list[Tensor]:
+        return [tensor for _, tensor in self.task.tensors(self._bench.probes, self.index)]
 
     def make(self, recipe: Recipe) -> ModelFile:
         """The file that a recipe makes, built once and kept in the cache.
@@ -123,15 +160,19 @@ class Member:
             return self.fp32
         if self.prefix and mine.is_static and mine.keep_fp32 and not self.operators(mine):
             return self.fp32  # others of the system are quantized, this one is kept as a whole
+        # Before the entry: whoever builds it shares the machine, and measuring needs it alone.
+        choice = self.rewrites(mine)
+        if recipe.precision == "fp32-optimized" and not choice.names:
+            return self.fp32
         options = {k: v for k, v in asdict(mine).items() if k != "name"}
-        key = [self.loaded.digest, options, self._range_key(recipe)]
+        key = [self.loaded.digest, options, self._range_key(recipe), choice.as_dict()]
 
         def make(folder: Path) -> None:
             with self._stage(f"quantizing {recipe.name}"):
-                made = self._build(mine)
+                made = self._build(mine, choice)
             (folder / "model.onnx").write_bytes(made.content)
             facts = {
-                "resolved": made.resolved,
+                "resolved": made.resolved | {"rewrites": choice.describe()},
                 "quantized": made.quantized,
                 "notes": list(made.notes),
             }
@@ -186,9 +227,10 @@ class Member:
         mine = self._of_this_file(recipe)
         bare = {name.removeprefix(self.prefix) for name in names}
         others = tuple(n.name for n in self.prepared.proto.graph.node if n.name not in bare)
+        choice = self.rewrites(mine)
         with self._bench.workbench.cache.machine(exclusive=False):
             try:
-                made = self._build(replace(mine, precision="mixed", keep_fp32=others))
+                made = self._build(replace(mine, precision="mixed", keep_fp32=others), choice)
             except QuantizationError:
                 return None
             return self._run(open_session(made.content), self._bench.probes, 1)
@@ -251,9 +293,14 @@ class Member:
             return replace(recipe, precision="int8", keep_fp32=())
         return replace(recipe, keep_fp32=mine)
 
-    def _build(self, recipe: Recipe) -> Any:
-        saturates = self._bench.workbench.environment.u8s8_saturates
-        return build(self.prepared, recipe, ranges=self.ranges(recipe), saturates=saturates)
+    def _build(self, recipe: Recipe, choice: Choice) -> Any:
+        return build(
+            self.prepared,
+            recipe,
+            ranges=self.ranges(recipe),
+            saturates=self._bench.workbench.environment.u8s8_saturates,
+            rewritten=self._rewritten(choice.names, recipe.is_integer),
+        )
 
     def _run(
         self, session: Any, images: ImageSet, threads: int, advance: Any = lambda: None

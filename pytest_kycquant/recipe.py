@@ -9,7 +9,8 @@ from typing import Literal, get_args
 from . import coerce
 from .errors import SpecError
 
-Precision = Literal["fp32", "fp16", "int8", "int8-dynamic", "mixed"]
+Precision = Literal["fp32", "fp32-optimized", "fp16", "int8", "int8-dynamic", "mixed"]
+RewriteName = Literal["subnormals", "prelu"]
 CalibrationMethod = Literal["minmax", "moving-average", "percentile", "entropy"]
 
 
@@ -21,8 +22,8 @@ class Recipe:
     follows the CPU. Options that a precision does not have must stay at their default.
 
     Args:
-        precision: "fp16", "int8" (static QDQ), "int8-dynamic" or "mixed" (static QDQ with some
-            operators kept in FP32).
+        precision: "fp16", "int8" (static QDQ), "int8-dynamic", "mixed" (static QDQ with some
+            operators kept in FP32) or "fp32-optimized" (FP32 after exact rewrites).
         name: label in test ids and in the table; defaults to the precision.
         activation_type: "uint8", "int8", "uint16" or "int16" (static only).
         weight_type: "int8", "uint8", "int16" or "uint16"; None chooses int8 for static and uint8
@@ -36,6 +37,9 @@ class Recipe:
         percentile: share of values, in percent, inside the range for "percentile".
         keep_fp32: operators that stay in FP32: names of nodes, operator types, "first", "last".
         op_types: quantize only operators of these types; None means all that onnxruntime can.
+        rewrites: exact rewrites of the FP32 graph to start from: "prelu", "subnormals"; True for
+            all that fit the model, False for none; None uses those that measuring shows to be
+            faster on this machine.
     """
 
     precision: Precision
@@ -48,6 +52,7 @@ class Recipe:
     percentile: float | None = None
     keep_fp32: tuple[str, ...] = ()
     op_types: tuple[str, ...] | None = None
+    rewrites: bool | tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         coerce.choice("Recipe.precision", self.precision, get_args(Precision))
@@ -58,6 +63,10 @@ class Recipe:
         if self.percentile is not None:
             remedy = "give a share in percent, such as 99.99"
             plain["percentile"] = coerce.number("Recipe.percentile", self.percentile, remedy)
+        if self.rewrites is not None and not isinstance(self.rewrites, bool):
+            plain["rewrites"] = coerce.names("Recipe.rewrites", self.rewrites)
+            for entry in coerce.names("Recipe.rewrites", self.rewrites):
+                coerce.choice("Recipe.rewrites", entry, get_args(RewriteName))
         for option_name, value in plain.items():
             object.__setattr__(self, option_name, value)
         integer = ("int8", "uint8", "int16", "uint16")
@@ -78,6 +87,12 @@ class Recipe:
                     f"has no option {option.name!r}",
                     f"its options are {', '.join(allowed) or 'none'}",
                 )
+        if self.precision == "fp32-optimized" and self.rewrites in (False, ()):
+            raise SpecError(
+                "Recipe('fp32-optimized')",
+                "has nothing to rewrite",
+                "leave rewrites out, or leave out the precision",
+            )
         if self.precision == "mixed" and not self.keep_fp32:
             raise SpecError(
                 "Recipe('mixed')",
@@ -103,6 +118,11 @@ class Recipe:
         """Whether the recipe needs calibration data."""
         return self.precision in ("int8", "mixed")
 
+    @property
+    def is_integer(self) -> bool:
+        """Whether the recipe computes convolutions in integers."""
+        return self.is_static or self.precision == "int8-dynamic"
+
 
 _STATIC = (
     "activation_type",
@@ -113,13 +133,22 @@ _STATIC = (
     "percentile",
     "keep_fp32",
     "op_types",
+    "rewrites",
 )
 _OPTIONS: dict[str, tuple[str, ...]] = {
     "fp32": (),
-    "fp16": ("keep_fp32",),
+    "fp32-optimized": ("rewrites",),
+    "fp16": ("keep_fp32", "rewrites"),
     "int8": _STATIC,
     "mixed": _STATIC,
-    "int8-dynamic": ("weight_type", "per_channel", "reduce_range", "keep_fp32", "op_types"),
+    "int8-dynamic": (
+        "weight_type",
+        "per_channel",
+        "reduce_range",
+        "keep_fp32",
+        "op_types",
+        "rewrites",
+    ),
 }
 
 
@@ -138,3 +167,4 @@ def as_recipe(precision: str | Recipe) -> Recipe:
 
 
 FP32 = Recipe("fp32")
+FP32_OPTIMIZED = Recipe("fp32-optimized")

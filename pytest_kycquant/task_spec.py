@@ -274,6 +274,8 @@ class LivenessDetection(TaskSpec):
             selection and calibration images, each of which is then cropped around its face.
         crop_scale: how much larger than the face box that crop is, such as 2.7; with `boxes` only.
             A model of several files takes one for each, such as (2.7, 4.0).
+        single_species: True if there is one kind of attack only; otherwise data with a single one
+            is an error, since the others are what was forgotten.
         output: name of the scores, for a model with several outputs; of several files one for
             each, or one for all.
         labelled: False if nobody says what is live: `data` and `selection` are then any folders
@@ -294,6 +296,7 @@ class LivenessDetection(TaskSpec):
     crop_scale: float | tuple[float, ...] | None = None
     output: str | tuple[str, ...] | None = None
     labelled: bool = True
+    single_species: bool = False
 
     def __post_init__(self) -> None:
         self._check_labelled("threshold", "selection_apcer")

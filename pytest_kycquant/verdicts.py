@@ -161,6 +161,11 @@ class VariantRecord:
         """The gates that keep this variant from shipping."""
         return tuple(gate for gate in self.gates.values() if not gate.ships)
 
+    @property
+    def is_float(self) -> bool:
+        """Whether nothing is quantized: FP32, as it is or after exact rewrites."""
+        return self.variant == "fp32" or self.options.get("precision") == "fp32-optimized"
+
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return {

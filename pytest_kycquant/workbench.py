@@ -26,7 +26,8 @@ from .errors import DataError, SpecError
 from .limits import Limits
 from .member import Member, ModelFile
 from .progress import Progress
-from .recipe import FP32, Recipe
+from .quantize import nothing_to_rewrite
+from .recipe import FP32, FP32_OPTIMIZED, Recipe
 from .runtime import Environment, environment
 from .search import Block
 from .settings import Settings
@@ -208,7 +209,16 @@ class ModelBench:
             QuantizationError: the recipe cannot be applied to this model.
             SpecError: static quantization without calibration images.
         """
-        return Variant(recipe, tuple(member.make(recipe) for member in self.members))
+        variant = Variant(recipe, tuple(member.make(recipe) for member in self.members))
+        if recipe.precision == "fp32-optimized" and not variant.quantized:
+            where = f"{self.model.name} as {recipe.name}"
+            tried = dict.fromkeys(m.rewrites(recipe).describe() for m in self.members)
+            raise nothing_to_rewrite(where, "; ".join(filter(None, tried)))
+        return variant
+
+    def rewrites_pay(self) -> bool:
+        """Whether some exact rewrite makes FP32 faster on this machine."""
+        return any(member.rewrites(FP32_OPTIMIZED).names for member in self.members)
 
     def outputs(self, variant: Variant, images: ImageSet, role: str) -> Outputs:
         """Outputs of a variant, computed once for the same file and the same images."""

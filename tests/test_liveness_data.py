@@ -31,7 +31,8 @@ def root(tmp_path: Path) -> Path:
 
 
 def task(root: Path, data: str = "data", **options: object) -> LivenessTask:
-    spec = LivenessDetection(data, **options)  # type: ignore[arg-type]
+    given: dict[str, object] = {"single_species": True} | options
+    spec = LivenessDetection(data, **given)  # type: ignore[arg-type]
     model = KycModel("m.onnx", Preprocess(size=(4, 4)), spec, calibration="calibration")
     resolve: Callable[..., Path] = lambda path, _: root / path  # noqa: E731
     return LivenessTask(model, LivenessLimits(apcer=0.08), resolve)
@@ -55,7 +56,8 @@ def test_every_role_is_cropped(root: Path) -> None:
 
 
 def test_each_file_has_its_own_crop(root: Path) -> None:
-    spec = LivenessDetection("data", threshold=0.5, boxes="boxes.csv", crop_scale=(1.0, 2.0))
+    options = {"boxes": "boxes.csv", "crop_scale": (1.0, 2.0), "single_species": True}
+    spec = LivenessDetection("data", threshold=0.5, **options)  # type: ignore[arg-type]
     model = KycModel(["a.onnx", "b.onnx"], Preprocess(size=(4, 4)), spec)  # type: ignore[arg-type]
     judge = LivenessTask(model, LivenessLimits(), lambda path, _: root / path)
     images = judge.load().evaluation.images
@@ -123,6 +125,12 @@ def test_a_leak_is_one_whatever_part_is_looked_at(root: Path) -> None:
     )
     with pytest.raises(LeakageError, match="for evaluation also serve for selection"):
         load(root, selection="other", boxes="boxes.csv", crop_scale=2.0)
+
+
+def test_one_species_is_an_error_unless_there_is_no_other(root: Path) -> None:
+    with pytest.raises(DataError, match=r"one species only \(print\), .*single_species=True"):
+        load(root, single_species=False)
+    assert load(root).evaluation.truth.species_names == ("print",)
 
 
 def test_selection_of_other_species(root: Path) -> None:

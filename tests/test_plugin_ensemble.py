@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from onnx import numpy_helper
+from onnx import helper, numpy_helper
 from population import Run
 from presentations import SIZE, detector, write_liveness_project
 
@@ -72,6 +72,33 @@ def test_the_pair_is_quantized_measured_and_exported(
         onnxruntime.InferenceSession(exported)
     size = next(c for c in rows["int8"]["gates"]["size"]["checks"] if c["unit"] == "count")
     assert size["detail"].startswith("10 Conv, 2 Flatten, 2 Gemm")
+
+
+def test_one_file_may_have_nothing_to_rewrite(
+    pair: Pair, run: Run, pytester: pytest.Pytester, rewrite_ratio: list[float]
+) -> None:
+    """Slopes that are computed are left alone, and that file stays what it is."""
+    computed = onnx.load_from_string(moved())
+    graph = computed.graph
+    for node in graph.node:
+        if node.op_type == "PRelu":
+            node.input[1] = "computed"
+    graph.initializer.append(numpy_helper.from_array(np.float32(1), "one"))
+    graph.node.insert(0, helper.make_node("Mul", ["slope", "one"], ["computed"], "slopes"))
+    pair(precisions='"fp32-optimized"', second=computed.SerializeToString())
+    rewrite_ratio[0] = 0.53
+    result = run("--kycquant-cache=cache", "--kycquant-report=report.json")
+    result.assert_outcomes(passed=6)
+    rows = {row["variant"]: row for row in report(pytester)["variants"]}
+    fp32, found = rows["fp32"]["files"], rows["fp32-optimized"]["files"]
+    assert (found["second"] == fp32["second"], found["liveness"] == fp32["liveness"]) == (
+        True,
+        False,
+    )
+    size = next(
+        c for c in rows["fp32-optimized"]["gates"]["size"]["checks"] if c["unit"] == "count"
+    )
+    assert size["detail"] == "2 PRelu"
 
 
 def test_scores_are_the_mean_of_probabilities(pair: Pair, pytester: pytest.Pytester) -> None:

@@ -58,7 +58,11 @@ def test_quantize_needs_no_golden_precision(quantize):
             "model=MODEL, precisions=(Recipe('fp16', keep_fp32='first'),)",
             "the label 'fp16' stands for something else; *",
         ),
-        ("model=MODEL, fallback='none'", "fallback 'none' is unknown; choose *"),
+        (
+            "model=MODEL, precisions=(Recipe('fp32-optimized', rewrites='prelu'),)",
+            "the label 'fp32-optimized' stands for something else; *",
+        ),
+        ("model=MODEL, fallback='none'", "fallback 'none' is unknown; choose *fp32-optimized*"),
         ("model=MODEL, inconclusive='skip'", "inconclusive 'skip' is unknown; choose *"),
         ("model=MODEL, limits={'far': 1}", "limits are no FaceLimits; *"),
     ],

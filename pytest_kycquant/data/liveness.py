@@ -145,6 +145,22 @@ def split_captures(captures: LivenessSet, share: float) -> tuple[LivenessSet, Li
     return captures.subset(~selected), captures.subset(selected)
 
 
+def check_several_species(captures: LivenessSet) -> None:
+    """Make sure that the maximum over species is one.
+
+    Raises:
+        DataError: there is one species only.
+    """
+    if len(captures.species_names) == 1:
+        raise DataError(
+            captures.images.origin,
+            f"has attacks of one species only ({captures.species_names[0]}), and a model that "
+            "stops these may let all others pass",
+            "add another species, or say that there is no other: "
+            "LivenessDetection(single_species=True)",
+        )
+
+
 def check_same_species(evaluation: LivenessSet, selection: LivenessSet) -> None:
     """Make sure that the threshold is chosen on the attacks that it is judged on.
 

@@ -8,21 +8,26 @@ from .calibrate import Ranges, collect_ranges
 from .model import LoadedModel, check_input, load_model
 from .preparation import PreparedModel, operators, postprocessing, prepare
 from .recipes import build, calibration_of
+from .rewrites import REWRITES, applicable, nothing_to_rewrite, rewrite
 from .static import static_types
 from .variant import Variant
 
 __all__ = [
+    "REWRITES",
     "LoadedModel",
     "PreparedModel",
     "Ranges",
     "Variant",
+    "applicable",
     "build",
     "calibration_of",
     "check_input",
     "collect_ranges",
     "load_model",
+    "nothing_to_rewrite",
     "operators",
     "postprocessing",
     "prepare",
+    "rewrite",
     "static_types",
 ]

@@ -95,6 +95,10 @@ def _check_activations(
     """Return the largest activation that is stored in float16, and its tensor."""
     written, read = producers(prepared.proto.graph), consumers(prepared.proto.graph)
     extremes = dict(zip(ranges.names, np.maximum(-ranges.low, ranges.high).tolist(), strict=True))
+    for name, (source, factor) in prepared.bounds.items():
+        if source in extremes:
+            extremes[name] = factor * extremes[source]
+    operator = {part: name for name, parts in prepared.parts.items() for part in parts}
     largest = ("", 0.0)
     for name in float_tensors(prepared.proto.graph):
         if name not in extremes:
@@ -106,7 +110,9 @@ def _check_activations(
         # A tensor stays float32 only if the operators on both of its sides do.
         touching = [written[name]] if name in written else []
         touching += read.get(name, [])
-        converted = [node.name for node in touching if node.name not in in_float]
+        converted = [
+            operator.get(node.name, node.name) for node in touching if node.name not in in_float
+        ]
         if not converted:
             continue
         if extremes[name] > _LARGEST:
@@ -117,7 +123,7 @@ def _check_activations(
                 request.where,
                 f"tensor {name!r}{source} reaches {extremes[name]:.4g}, above the largest "
                 "float16, 65504",
-                f"add {', '.join(map(repr, converted))} to keep_fp32",
+                f"add {', '.join(map(repr, dict.fromkeys(converted)))} to keep_fp32",
             )
         largest = max(largest, (name, extremes[name]), key=lambda found: found[1])
     return largest

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,7 +20,7 @@ from .graph import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -44,7 +44,10 @@ class PreparedModel:
         input_name: the only input.
         opset_upgraded_from: opset of the file if it was older than 17, otherwise None.
         max_difference: largest absolute difference of any output to the file's, on the inputs
-            that it was verified with.
+            that it was verified with; of a rewritten model, to those before the rewrites.
+        parts: operator that was rewritten -> names of the operators that it became.
+        bounds: tensor that a rewrite added -> an older tensor, and how many times as large as the
+            largest of its values the new ones can be.
     """
 
     path: Path
@@ -52,6 +55,8 @@ class PreparedModel:
     input_name: str
     opset_upgraded_from: int | None
     max_difference: float
+    parts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    bounds: Mapping[str, tuple[str, float]] = field(default_factory=dict)
 
 
 def prepare(model: LoadedModel, inputs: Sequence[NDArray[np.float32]]) -> PreparedModel:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..errors import QuantizationError
@@ -11,6 +12,7 @@ from .calibrate import DEFAULT_PERCENTILE, Ranges
 from .dynamic import dynamic_types, quantize_dynamic
 from .fp16 import convert_fp16
 from .graph import WEIGHTED, one_line, quiet, serialize, sort_nodes
+from .rewrites import added_operators, keep_float
 from .static import quantize_static, static_types
 from .variant import Request, Scalar, Variant, integer_kernels
 
@@ -41,7 +43,12 @@ def calibration_of(recipe: Recipe) -> tuple[CalibrationMethod, float | None] | N
 
 
 def build(
-    prepared: PreparedModel, recipe: Recipe, *, ranges: Ranges | None, saturates: bool
+    prepared: PreparedModel,
+    recipe: Recipe,
+    *,
+    ranges: Ranges | None,
+    saturates: bool,
+    rewritten: PreparedModel | None = None,
 ) -> Variant:
     """Make the variant that a recipe describes and check that it is what was asked for.
 
@@ -50,6 +57,8 @@ def build(
         recipe: any but "fp32".
         ranges: as `calibration_of` asks for; None if it asks for none.
         saturates: whether 8-bit kernels of this CPU saturate (`runtime.u8s8_saturates`).
+        rewritten: what `rewrite` made of the model, to start from; None starts from the model.
+            Operators are named, kept and counted as in the model.
 
     Raises:
         QuantizationError: the recipe does not fit the model or the ranges, onnxruntime cannot
@@ -63,11 +72,20 @@ def build(
     kept = resolve_kept(graph, recipe.keep_fp32, where)
     options = resolve_options(recipe, saturates)
     request = Request(where, recipe, options, kept, _operator_types(graph, recipe, where))
-    steps = {"fp16": convert_fp16, "int8-dynamic": quantize_dynamic}
+    source = rewritten or prepared
+    steps = {
+        "fp32-optimized": keep_float,
+        "fp16": convert_fp16,
+        "int8-dynamic": quantize_dynamic,
+    }
     step = steps.get(recipe.precision, quantize_static)
+    excluded = tuple(part for name in kept for part in source.parts.get(name, (name,)))
+    if recipe.precision != "fp16":
+        # What replaces an operator that stays in FP32 stays there, too.
+        excluded = tuple(dict.fromkeys((*excluded, *added_operators(source))))
     try:
         with quiet():
-            proto, notes, facts = step(prepared, request, ranges)
+            proto, notes, facts = step(source, replace(request, kept=excluded), ranges)
     except QuantizationError:
         raise
     except Exception as error:
@@ -86,7 +104,7 @@ def build(
             f"onnxruntime cannot load the result ({one_line(error)})",
             "keep the operator in FP32 (keep_fp32), or use other types",
         ) from error
-    quantized = request.count(prepared, proto)
+    quantized = request.count(prepared, proto, source.parts)
     if recipe.is_static:
         notes += integer_kernels(content, quantized)
     return Variant(content, {**options, **facts}, quantized, kept, notes)
@@ -123,7 +141,9 @@ def resolve_kept(graph: GraphProto, entries: Sequence[str], where: str) -> tuple
 def resolve_options(recipe: Recipe, saturates: bool) -> dict[str, Scalar]:
     """Decide every option that the recipe leaves open, and say why."""
     options: dict[str, Scalar] = {"precision": recipe.precision}
-    if recipe.precision == "fp16":
+    if recipe.precision == "fp32-optimized":
+        reason = "the same function in operators that have faster kernels"
+    elif recipe.precision == "fp16":
         reason = "inputs and outputs stay float32"
     else:
         dynamic = recipe.precision == "int8-dynamic"
@@ -175,7 +195,7 @@ def _check_ranges(where: str, recipe: Recipe, ranges: Ranges | None) -> None:
 
 def _operator_types(graph: GraphProto, recipe: Recipe, where: str) -> tuple[str, ...]:
     present = tuple(sorted({node.op_type for node in graph.node}))
-    if recipe.precision == "fp16":
+    if recipe.precision in ("fp16", "fp32-optimized"):
         return present
     if recipe.op_types is None:
         return dynamic_types() if recipe.precision == "int8-dynamic" else static_types()

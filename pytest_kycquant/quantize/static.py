@@ -77,5 +77,5 @@ def static_types() -> tuple[str, ...]:
 
 def _uncalibrated(prepared: PreparedModel, ranges: Ranges) -> str | None:
     """Name an activation without a range, if there is one."""
-    known = set(ranges.names)
+    known = {*ranges.names, *prepared.bounds}  # what a rewrite added is not quantized
     return next((n for n in float_tensors(prepared.proto.graph) if n not in known), None)

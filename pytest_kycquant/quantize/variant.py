@@ -79,14 +79,25 @@ class Request:
     kept: tuple[str, ...]
     op_types: tuple[str, ...]
 
-    def count(self, prepared: PreparedModel, proto: ModelProto) -> dict[str, int]:
+    def count(
+        self, prepared: PreparedModel, proto: ModelProto, parts: Mapping[str, tuple[str, ...]]
+    ) -> dict[str, int]:
         """Count the operators that were changed.
+
+        Args:
+            prepared: the model, before any rewrite.
+            proto: what was made of it.
+            parts: what became of its operators, as in `PreparedModel`.
 
         Raises:
             QuantizationError: an operator with weights that should have been changed was not, one
                 that should not have been was, or none was.
         """
-        changed = _CHANGED[self.recipe.precision](proto)
+        if self.recipe.precision == "fp32-optimized":
+            changed = set(parts)
+        else:
+            changed = _CHANGED[self.recipe.precision](proto)
+            changed |= {name for name, became in parts.items() if changed.issuperset(became)}
         asked = [
             node
             for node in prepared.proto.graph.node
@@ -120,7 +131,7 @@ class Request:
         return dict(sorted(counts.items()))
 
     def _must_change(self, prepared: PreparedModel, node: NodeProto) -> bool:
-        if node.op_type not in WEIGHTED:
+        if node.op_type not in WEIGHTED or self.recipe.precision == "fp32-optimized":
             return False
         if self.recipe.precision == "int8-dynamic":
             # onnxruntime has integer kernels for Conv and for MatMul with constant weights only.

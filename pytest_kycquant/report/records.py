@@ -46,13 +46,16 @@ class Gate:
         )
 
     def to_ship(self) -> VariantRecord | None:
-        """The smallest variant that passes everything, FP32 last; None if not even FP32 does."""
+        """The smallest variant that passes everything; None if not even FP32 does.
+
+        FP32 comes last and FP32 after exact rewrites before it: neither saves any space.
+        """
         passing = [
             record
             for record in self.rows()
             if record.verdict is Verdict.PASS and record.variant not in self.rejected
         ]
-        return min(passing, key=lambda r: (r.variant == "fp32", r.size), default=None)
+        return min(passing, key=lambda r: (r.variant == "fp32", r.is_float, r.size), default=None)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""

@@ -106,9 +106,12 @@ def _reasons(gate: Gate) -> Iterator[str]:
         for found in decision["searches"]
     }
     recipes: dict[str, list[str]] = {}
+    rewrites: dict[str, list[str]] = {}
     for record in gate.rows():
         if "reduce_range" in record.options:
             recipes.setdefault(record.options["reason"], []).append(record.variant)
+        if record.options.get("rewrites"):
+            rewrites.setdefault(record.options["rewrites"], []).append(record.variant)
         if record.variant in gate.rejected and record.verdict is Verdict.PASS:
             yield f"{record.variant} passes all gates, but a test of your own failed on it"
         if record.options.get("keep_fp32"):
@@ -120,6 +123,8 @@ def _reasons(gate: Gate) -> Iterator[str]:
                 yield f"undecided for {record.variant}: {result.worst_check().describe()}"
     for reason, variants in recipes.items():
         yield f"recipe of {', '.join(variants)}: {reason}"
+    for choice, variants in rewrites.items():
+        yield f"rewrites of {', '.join(variants)}: {choice}"
 
 
 def _kept(record: VariantRecord, found: Mapping[str, Any] | None) -> str:
@@ -155,4 +160,5 @@ def _advice(record: VariantRecord | None) -> str:
         return "fp32 (no quantized variant passes: keep FP32)"
     check = record.gates["latency"].checks[0] if "latency" in record.gates else None
     speed = f", {check.value:.2f} of its latency" if check and check.value is not None else ""
-    return f"{record.variant} ({record.size_ratio:.2f} of the size of FP32{speed})"
+    alone = "; no quantized variant passes" if record.is_float else ""
+    return f"{record.variant} ({record.size_ratio:.2f} of the size of FP32{speed}{alone})"

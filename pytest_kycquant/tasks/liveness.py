@@ -18,6 +18,7 @@ from ..data.liveness import (
     LIVE,
     LivenessSet,
     check_same_species,
+    check_several_species,
     split_captures,
 )
 from ..data.liveness_files import load_liveness
@@ -51,6 +52,8 @@ class LivenessTask(Task[LivenessSet, LivenessComparison]):
         """Read captures, split them, and crop them if there are boxes."""
         spec = self.spec
         captures = load_liveness(self.resolve(spec.data, "LivenessDetection.data"))
+        if not spec.single_species:
+            check_several_species(captures)
         selection: LivenessSet | None = None
         evaluation = captures
         if isinstance(spec.selection, float):

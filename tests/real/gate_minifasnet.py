@@ -1,4 +1,4 @@
-"""A gate on two real liveness models and real photographs; `test_pipeline.py` runs it.
+"""A gate on two real liveness models and real photographs; `test_real_pipeline.py` runs it.
 
 Paths are relative to pytest's rootdir or to this file's folder, which the test fills with links.
 Nobody says who is live on these photographs: the pair is judged by agreement with FP32.

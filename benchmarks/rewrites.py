@@ -1,0 +1,144 @@
+"""What do exact rewrites of FP32 give? Size, latency and cosine of each variant with and without.
+
+The reference models of this repository are measured, and beside them the public MobileFaceNet and
+MiniFASNetV2 where a folder holds them (as `tests/real` expects it). Run with::
+
+    python -m benchmarks.rewrites [--real DIR]
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from tabulate import tabulate
+
+from pytest_kycquant.data.files import find_images
+from pytest_kycquant.data.images import ImageSet, preprocess
+from pytest_kycquant.latency import measure
+from pytest_kycquant.quantize import (
+    Ranges,
+    build,
+    calibration_of,
+    collect_ranges,
+    load_model,
+    prepare,
+    rewrite,
+)
+from pytest_kycquant.recipe import Recipe
+from pytest_kycquant.rewriting import choose
+from pytest_kycquant.runtime import describe_machine, open_session, u8s8_saturates
+from pytest_kycquant.spec import Preprocess
+
+PROBES, CALIBRATION, HELD_OUT = 8, 64, 60
+VARIANTS = (
+    Recipe("int8", name="int8, no rewrite", rewrites=False),
+    Recipe("fp16", name="fp16, no rewrite", rewrites=False),
+    Recipe("fp32-optimized"),
+    Recipe("fp16"),
+    Recipe("int8"),
+)
+
+
+class Subject(NamedTuple):
+    """A model, images for it, and how they become its input."""
+
+    model: Path
+    images: Path
+    spec: Preprocess
+
+
+def reference() -> Iterator[Subject]:
+    """The models of this repository."""
+    root = Path(__file__).parents[1]
+    face = Preprocess(size=(112, 112), mean=127.5, scale=1 / 127.5)
+    yield Subject(root / "models/arcface_fp32.onnx", root / "calibration/faces", face)
+    live = Preprocess(size=(80, 80), channels="BGR")
+    yield Subject(root / "models/minifasnet_fp32.onnx", root / "calibration/liveness", live)
+
+
+def public(folder: Path) -> Iterator[Subject]:
+    """Public models; for latency and cosine any photographs do."""
+    face = Preprocess(size=(112, 112), mean=127.5, scale=1 / 128, channels="BGR")
+    faces = folder / "faces/calibration"
+    yield Subject(folder / "models/mobilefacenet_fp32.onnx", faces, face)
+    live = Preprocess(size=(80, 80), channels="BGR")
+    yield Subject(folder / "models/MiniFASNetV2.onnx", folder / "scenes/images", live)
+
+
+def tensors(subject: Subject) -> list[tuple[str, NDArray[np.float32]]]:
+    """Every so many-th image of the folder, calibration and held-out images in turn."""
+    files = find_images(subject.images)
+    chosen = np.linspace(0, len(files) - 1, CALIBRATION + HELD_OUT).astype(int)
+    images = ImageSet.from_files(subject.images, [files[i] for i in np.unique(chosen)])
+    spec = subject.spec
+    return [(n, preprocess(images.pixels(i), spec, n)) for i, n in enumerate(images.names)]
+
+
+def cosine(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
+    x, y = a.ravel().astype(np.float64), b.ravel().astype(np.float64)
+    return float(x @ y / np.linalg.norm(x) / np.linalg.norm(y))
+
+
+def rows(subject: Subject) -> Iterator[list[str]]:
+    """A row of the table for each variant."""
+    model = load_model(subject.model)
+    named = tensors(subject)
+    calibration, held_out = named[::2], [tensor for _, tensor in named[1::2]]
+    probes = [tensor for _, tensor in calibration[:PROBES]]
+    prepared = prepare(model, probes)
+    choices = {i: choose(prepared, probes, integer=i) for i in (False, True)}
+    known: dict[object, Ranges] = {}
+
+    def runner(source: bytes | Path) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+        session = open_session(source)
+        return lambda tensor: session.run(None, {model.input_name: tensor})[0]
+
+    fp32, again = runner(model.path), runner(model.path)
+    expected = [fp32(tensor) for tensor in held_out]
+    for recipe in VARIANTS:
+        choice = choices[recipe.is_integer]
+        names = () if recipe.rewrites is False else choice.names
+        found = rewrite(prepared, names, probes, integer=recipe.is_integer) if names else None
+        needed = calibration_of(recipe)
+        if needed and needed not in known:
+            known[needed] = collect_ranges(prepared, calibration, *needed)
+        variant = build(
+            prepared,
+            recipe,
+            ranges=known.get(needed),
+            saturates=u8s8_saturates(),
+            rewritten=found,
+        )
+        run = runner(variant.content)
+        cosines = [cosine(run(x), y) for x, y in zip(held_out, expected, strict=True)]
+        timed = (partial(each, probes[0]) for each in (fp32, again, run))
+        took = measure(*timed, limit=1.0)
+        yield [
+            model.path.stem,
+            recipe.name,
+            f"{len(variant.content) / model.size:.3f}",
+            f"{took.ratio:.2f} [{took.lower:.2f}, {took.upper:.2f}]",
+            f"{np.mean(cosines):.4f} / {np.min(cosines):.4f}",
+            choice.describe() if names else "",
+        ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--real", type=Path, help="folder of public models and photographs")
+    folder = parser.parse_args().real
+    subjects = [*reference(), *(public(folder) if folder else ())]
+    table = [row for subject in subjects for row in rows(subject)]
+    headers = ["model", "variant", "size", "latency", "cosine mean / min", "rewrites"]
+    print(describe_machine())
+    print(tabulate(table, headers=headers, tablefmt="simple", disable_numparse=True))
+
+
+if __name__ == "__main__":
+    main()

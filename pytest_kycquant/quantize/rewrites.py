@@ -1,0 +1,286 @@
+"""Exact rewrites of the FP32 graph: the same function in operators that have faster kernels.
+
+Each is verified on real inputs before it is used. Whether it pays depends on the version of
+onnxruntime and on the CPU: `rewriting.py` decides by measuring.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from ..errors import QuantizationError
+from ..runtime import open_session
+from .graph import consumers, initializers, one_line, serialize
+from .variant import Draft
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from onnx import GraphProto, ModelProto, NodeProto, TensorProto
+
+    from .calibrate import Ranges
+    from .preparation import PreparedModel
+    from .variant import Request
+
+_TOLERANCE = 1e-5
+"""Of the largest value of an output: some hundred roundings of float32."""
+_ABSOLUTE = 1e-7
+_SMALLEST_NORMAL = float(np.finfo(np.float32).smallest_normal)
+
+
+class Edit(NamedTuple):
+    """What a rewrite did to a graph; fields as in `PreparedModel`."""
+
+    parts: dict[str, tuple[str, ...]]
+    bounds: dict[str, tuple[str, float]]
+
+
+class Rewrite(NamedTuple):
+    """One way to write a graph differently.
+
+    Args:
+        title: what it is about, in reports.
+        replaces: operator type of which it leaves none; "" if it replaces no operators.
+        apply: changes the graph in place; an edit without parts means that nothing fitted. Told
+            whether the convolutions are to be quantized.
+    """
+
+    title: str
+    replaces: str
+    apply: Callable[[GraphProto, bool], Edit]
+
+
+def rewrite(
+    prepared: PreparedModel,
+    names: Sequence[str],
+    inputs: Sequence[NDArray[np.float32]],
+    *,
+    integer: bool = False,
+) -> PreparedModel:
+    """Apply rewrites to a prepared model and verify that it still computes the same.
+
+    Args:
+        prepared: the prepared FP32 model; it is not changed.
+        names: of `REWRITES`.
+        inputs: preprocessed images, each of the model's input shape; a handful suffices.
+        integer: whether the convolutions are to be quantized, which calls for other operators.
+
+    Raises:
+        QuantizationError: a rewrite fits nothing in the model, or its outputs are not the same.
+    """
+    from onnx import shape_inference
+
+    proto = type(prepared.proto)()
+    proto.CopyFrom(prepared.proto)
+    parts: dict[str, tuple[str, ...]] = {}
+    bounds: dict[str, tuple[str, float]] = {}
+    # In the order of REWRITES: the last one to touch an operator says what it became.
+    for name, step in REWRITES.items():
+        if name not in names:
+            continue
+        edit = step.apply(proto.graph, integer)
+        if not edit.parts:
+            raise QuantizationError(
+                prepared.path,
+                f"rewrites names {name!r}, which fits nothing in the model",
+                f"those that fit are {', '.join(applicable(prepared)) or 'none'}",
+            )
+        parts |= edit.parts
+        bounds |= edit.bounds
+    proto = shape_inference.infer_shapes(proto)
+    difference = _verify(prepared, proto, inputs)
+    return replace(prepared, proto=proto, max_difference=difference, parts=parts, bounds=bounds)
+
+
+def applicable(prepared: PreparedModel) -> tuple[str, ...]:
+    """Names of the rewrites that have something to rewrite in a model."""
+    found = []
+    for name, step in REWRITES.items():
+        graph = type(prepared.proto.graph)()
+        graph.CopyFrom(prepared.proto.graph)
+        if step.apply(graph, False).parts:
+            found.append(name)
+    return tuple(found)
+
+
+def added_operators(model: PreparedModel) -> tuple[str, ...]:
+    """Names of the operators that rewrites added to a model."""
+    return tuple(part for name, parts in model.parts.items() for part in parts if part != name)
+
+
+def keep_float(rewritten: PreparedModel, request: Request, ranges: Ranges | None) -> Draft:
+    """Make the FP32 variant of a rewritten model.
+
+    Args:
+        rewritten: as `rewrite` made it; it is not changed.
+        request: the resolved recipe.
+        ranges: not used.
+
+    Raises:
+        QuantizationError: no rewrite was applied.
+    """
+    if not rewritten.parts:
+        raise nothing_to_rewrite(request.where)
+    proto = type(rewritten.proto)()
+    proto.CopyFrom(rewritten.proto)
+    del proto.graph.value_info[:]  # onnxruntime infers them as well, and they make the file larger
+    return Draft(proto)
+
+
+def nothing_to_rewrite(where: object, tried: str = "") -> QuantizationError:
+    """The error of an FP32 model that no rewrite makes faster; `tried` says which were measured."""
+    return QuantizationError(
+        where,
+        f"nothing to rewrite: FP32 is as fast as it gets{f' ({tried})' if tried else ''}",
+        "leave out fp32-optimized, or force rewrites: Recipe(..., rewrites=True)",
+    )
+
+
+def _split_prelu(graph: GraphProto, integer: bool) -> Edit:
+    """Write each PReLU with constant slopes s as ``(1 - s) * Relu(x) + s * x``.
+
+    Exact for every slope, also negative ones and those above 1, of any shape. onnxruntime's kernel
+    of PRelu became four times slower in 1.27, and it stands between convolutions whose blocked
+    layout Relu, Mul and Add keep. Quantized convolutions have no such layout: between them
+    ``Max(x, s * x)`` is faster, which is the same as long as no slope is above 1.
+    """
+    from onnx import TensorProto, helper, numpy_helper
+
+    weights = initializers(graph)
+    fresh = _Names(graph)
+    rest: dict[str, str] = {}  # slopes -> 1 - slopes
+    edit = Edit({}, {})
+    nodes: list[NodeProto] = []
+    for node in graph.node:
+        slopes = weights.get(node.input[1]) if node.op_type == "PRelu" else None
+        if slopes is None or slopes.data_type != TensorProto.FLOAT:
+            nodes.append(node)
+            continue
+        s = numpy_helper.to_array(slopes).astype(np.float64)
+        x, y, number = node.input[0], node.output[0], len(edit.parts)
+        # Short names: in a small model, long ones would make up most of what is added.
+        below = fresh(f"prelu{number}_below")
+        edit.bounds[below] = (x, _largest(s))
+        made = [
+            helper.make_node("Mul", [x, slopes.name], [below], fresh(f"{node.name}/below")),
+        ]
+        if integer and (s <= 1).all():
+            made.append(helper.make_node("Max", [x, below], [y], fresh(f"{node.name}/max")))
+        else:
+            if slopes.name not in rest:
+                rest[slopes.name] = fresh(f"prelu{number}_rest")
+                array = (1 - s).astype(np.float32)
+                graph.initializer.append(numpy_helper.from_array(array, rest[slopes.name]))
+            relu, above = fresh(f"prelu{number}_relu"), fresh(f"prelu{number}_above")
+            edit.bounds.update({relu: (x, 1.0), above: (x, _largest(1 - s))})
+            factors = [relu, rest[slopes.name]]
+            made += [
+                helper.make_node("Relu", [x], [relu], fresh(f"{node.name}/relu")),
+                helper.make_node("Mul", factors, [above], fresh(f"{node.name}/above")),
+                helper.make_node("Add", [above, below], [y], fresh(f"{node.name}/add")),
+            ]
+        nodes += made
+        edit.parts[node.name] = tuple(part.name for part in made)
+    if edit.parts:
+        del graph.node[:]
+        graph.node.extend(nodes)
+    return edit
+
+
+def _largest(values: NDArray[np.float64]) -> float:
+    return float(np.max(np.abs(values), initial=0.0))
+
+
+def _flush_subnormals(graph: GraphProto, integer: bool) -> Edit:
+    """Set weights nearer to zero than 1.2e-38 to zero.
+
+    Some CPUs multiply such numbers many times slower. A graph of 10,000 of them, each times an
+    activation of 1,000, changes by less than 1e-30.
+    """
+    from onnx import numpy_helper
+
+    read = consumers(graph)
+    edit = Edit({}, {})
+    for tensor in graph.initializer:
+        if tensor.name not in read or not _has_subnormals(tensor):
+            continue
+        array = numpy_helper.to_array(tensor)
+        flushed = np.where(np.abs(array) < _SMALLEST_NORMAL, np.float32(0), array)
+        tensor.CopyFrom(numpy_helper.from_array(flushed, tensor.name))
+        edit.parts.update({node.name: (node.name,) for node in read[tensor.name]})
+    return edit
+
+
+def _has_subnormals(tensor: TensorProto) -> bool:
+    from onnx import TensorProto, numpy_helper
+
+    if tensor.data_type != TensorProto.FLOAT:
+        return False
+    array = numpy_helper.to_array(tensor)
+    return bool(((array != 0) & (np.abs(array) < _SMALLEST_NORMAL)).any())
+
+
+REWRITES = {
+    "subnormals": Rewrite("subnormal weights", "", _flush_subnormals),
+    "prelu": Rewrite("PReLU", "PRelu", _split_prelu),
+}
+"""All rewrites by name, in the order in which they are applied."""
+
+
+class _Names:
+    """Hands out names that no operator and no tensor of a graph has."""
+
+    def __init__(self, graph: GraphProto) -> None:
+        self._taken = {tensor.name for tensor in graph.initializer}
+        self._taken.update(info.name for info in (*graph.input, *graph.output))
+        pending = [graph]
+        while pending:  # the names within subgraphs are taken, too
+            for node in pending.pop().node:
+                self._taken.update((node.name, *node.input, *node.output))
+                for attribute in node.attribute:
+                    pending.extend([*attribute.graphs, attribute.g])
+
+    def __call__(self, name: str) -> str:
+        while name in self._taken:
+            name += "_"
+        self._taken.add(name)
+        return name
+
+
+def _verify(
+    prepared: PreparedModel, proto: ModelProto, inputs: Sequence[NDArray[np.float32]]
+) -> float:
+    """Return the largest absolute difference between the outputs of both."""
+    if not inputs:
+        raise QuantizationError(
+            prepared.path, "there are no inputs to verify its rewrites with", "give images"
+        )
+    try:
+        before, after = (open_session(serialize(p)) for p in (prepared.proto, proto))
+        pairs = [
+            [session.run(None, {prepared.input_name: array}) for session in (before, after)]
+            for array in inputs
+        ]
+    except Exception as error:
+        raise QuantizationError(
+            prepared.path,
+            f"onnxruntime cannot run its rewritten graph ({one_line(error)})",
+            "set rewrites=False in its recipes",
+        ) from error
+    worst = 0.0
+    names = [info.name for info in prepared.proto.graph.output]
+    for expected, found in pairs:
+        for name, x, y in zip(names, expected, found, strict=True):
+            difference = float(np.max(np.abs(np.subtract(x, y, dtype=np.float64)), initial=0.0))
+            allowed = max(_TOLERANCE * float(np.max(np.abs(x), initial=0.0)), _ABSOLUTE)
+            if not difference <= allowed:  # written so that a NaN fails
+                raise QuantizationError(
+                    prepared.path,
+                    f"output {name!r} changed by {difference:.3g} when the graph was rewritten",
+                    "set rewrites=False in its recipes",
+                )
+            worst = max(worst, difference)
+    return worst
