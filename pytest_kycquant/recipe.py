@@ -10,7 +10,7 @@ from . import coerce
 from .errors import SpecError
 
 Precision = Literal["fp32", "fp16", "int8", "int8-dynamic", "mixed"]
-CalibrationMethod = Literal["minmax", "moving-average", "percentile", "entropy"]
+CalibrationMethod = Literal["minmax", "moving-average", "percentile", "entropy", "mse"]
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,12 @@ class Recipe:
         reduce_range: quantize weights to 7 bits, which prevents the 16-bit saturation of CPUs
             without VNNI; None decides by probing this CPU.
         calibration_method: how activation ranges are estimated (static only): "minmax",
-            "moving-average" (mean over images of each image's extremes), "percentile", "entropy";
-            None means "moving-average".
+            "moving-average" (mean over images of each image's extremes), "percentile", "entropy",
+            "mse" (least squared error of 8 bits); None means "moving-average".
         percentile: share of values, in percent, inside the range for "percentile".
+        equalize: scale channels so that they fill the range they share, before anything is
+            quantized (static only); exact.
+        bias_correction: take the mean error of quantized weights off the biases (static only).
         keep_fp32: operators that stay in FP32: names of nodes, operator types, "first", "last".
         op_types: quantize only operators of these types; None means all that onnxruntime can.
     """
@@ -46,6 +49,8 @@ class Recipe:
     reduce_range: bool | None = None
     calibration_method: CalibrationMethod | None = None
     percentile: float | None = None
+    equalize: bool | None = None
+    bias_correction: bool | None = None
     keep_fp32: tuple[str, ...] = ()
     op_types: tuple[str, ...] | None = None
 
@@ -84,6 +89,12 @@ class Recipe:
                 "keep_fp32 is empty",
                 'name operators, operator types, "first" or "last", or use "int8"',
             )
+        if self.calibration_method == "mse" and self.activation_type in ("uint16", "int16"):
+            raise SpecError(
+                "Recipe.calibration_method",
+                f'"mse" is for 8 bits, and activation_type is {self.activation_type!r}',
+                'use "minmax" or "moving-average": 16 bits need no cut',
+            )
         if self.percentile is not None:
             if self.calibration_method != "percentile":
                 raise SpecError(
@@ -111,6 +122,8 @@ _STATIC = (
     "reduce_range",
     "calibration_method",
     "percentile",
+    "equalize",
+    "bias_correction",
     "keep_fp32",
     "op_types",
 )

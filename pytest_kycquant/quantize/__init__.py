@@ -5,13 +5,16 @@ nothing for it.
 """
 
 from .calibrate import Ranges, collect_ranges
+from .channels import ChannelStatistics, collect_channels
+from .equalize import equalize
 from .model import LoadedModel, check_input, load_model
 from .preparation import PreparedModel, operators, postprocessing, prepare
-from .recipes import build, calibration_of
+from .recipes import build, calibration_of, corrects_biases, equalizes
 from .static import static_types
 from .variant import Variant
 
 __all__ = [
+    "ChannelStatistics",
     "LoadedModel",
     "PreparedModel",
     "Ranges",
@@ -19,7 +22,11 @@ __all__ = [
     "build",
     "calibration_of",
     "check_input",
+    "collect_channels",
     "collect_ranges",
+    "corrects_biases",
+    "equalize",
+    "equalizes",
     "load_model",
     "operators",
     "postprocessing",

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from onnx import GraphProto
 
     from ..recipe import CalibrationMethod, Recipe
+    from .channels import ChannelStatistics
     from .preparation import PreparedModel
 
 _NEEDS_REMEDY = "collect the ranges that calibration_of(recipe) names"
@@ -40,16 +41,32 @@ def calibration_of(recipe: Recipe) -> tuple[CalibrationMethod, float | None] | N
     return method, None
 
 
+def equalizes(recipe: Recipe) -> bool:
+    """Tell whether a recipe starts from the equalized model."""
+    return recipe.is_static and (recipe.equalize or False)
+
+
+def corrects_biases(recipe: Recipe) -> bool:
+    """Tell whether a recipe corrects biases."""
+    return recipe.is_static and (recipe.bias_correction or False)
+
+
 def build(
-    prepared: PreparedModel, recipe: Recipe, *, ranges: Ranges | None, saturates: bool
+    prepared: PreparedModel,
+    recipe: Recipe,
+    *,
+    ranges: Ranges | None,
+    saturates: bool,
+    statistics: ChannelStatistics | None = None,
 ) -> Variant:
     """Make the variant that a recipe describes and check that it is what was asked for.
 
     Args:
-        prepared: the prepared FP32 model; it is not changed.
+        prepared: the prepared FP32 model, equalized if the recipe `equalizes`; not changed.
         recipe: any but "fp32".
-        ranges: as `calibration_of` asks for; None if it asks for none.
+        ranges: as `calibration_of` asks for, of this same model; None if it asks for none.
         saturates: whether 8-bit kernels of this CPU saturate (`runtime.u8s8_saturates`).
+        statistics: of this same model, for a recipe that `corrects_biases`.
 
     Raises:
         QuantizationError: the recipe does not fit the model or the ranges, onnxruntime cannot
@@ -62,7 +79,19 @@ def build(
     graph = prepared.proto.graph
     kept = resolve_kept(graph, recipe.keep_fp32, where)
     options = resolve_options(recipe, saturates)
-    request = Request(where, recipe, options, kept, _operator_types(graph, recipe, where))
+    if (prepared.equalized is not None) != equalizes(recipe):
+        raise QuantizationError(
+            where,
+            f"needs a model {'that is' if equalizes(recipe) else 'that is not'} equalized",
+            "build it from equalize(prepared, ...) exactly if equalizes(recipe)",
+        )
+    means = {}
+    if corrects_biases(recipe):
+        if statistics is None:
+            raise QuantizationError(where, "needs statistics of channels", _NEEDS_REMEDY)
+        means = statistics.means
+    op_types = _operator_types(graph, recipe, where)
+    request = Request(where, recipe, options, kept, op_types, means)
     steps = {"fp16": convert_fp16, "int8-dynamic": quantize_dynamic}
     step = steps.get(recipe.precision, quantize_static)
     try:
@@ -156,6 +185,8 @@ def resolve_options(recipe: Recipe, saturates: bool) -> dict[str, Scalar]:
         }
         if calibration := calibration_of(recipe):
             options["calibration_method"], options["percentile"] = calibration
+            options["equalize"] = equalizes(recipe)
+            options["bias_correction"] = corrects_biases(recipe)
     options["keep_fp32"] = ", ".join(recipe.keep_fp32)
     options["reason"] = reason
     return options

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import QuantizationError
+from .bias import correct_biases, give_own_biases
 from .graph import copy_with_own_weights, float_tensors
 from .variant import Draft
 
@@ -52,8 +53,13 @@ def quantize_static(prepared: PreparedModel, request: Request, ranges: Ranges | 
             for name, low, high in zip(ranges.names, ranges.low, ranges.high, strict=True)
         },
     )
+    source = copy_with_own_weights(prepared.proto, request.kept)
+    if request.options["bias_correction"]:
+        give_own_biases(source, request.op_types, request.kept)
+    given = type(source)()
+    given.CopyFrom(source)  # the quantizer works in place
     quantizer = QDQQuantizer(
-        copy_with_own_weights(prepared.proto, request.kept),
+        given,
         request.options["per_channel"],
         request.options["reduce_range"],
         types[str(request.options["weight_type"])],
@@ -65,7 +71,10 @@ def quantize_static(prepared: PreparedModel, request: Request, ranges: Ranges | 
         {},
     )
     quantizer.quantize_model()
-    return Draft(quantizer.model.model)
+    made = quantizer.model.model
+    if request.options["bias_correction"]:
+        correct_biases(source, made, request.means)
+    return Draft(made)
 
 
 def static_types() -> tuple[str, ...]:
