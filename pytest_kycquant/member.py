@@ -7,7 +7,8 @@ has a member for each; `workbench.py` puts together what they give.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -16,13 +17,18 @@ from typing import TYPE_CHECKING, Any
 from .data.images import ImageSet
 from .errors import QuantizationError, SpecError
 from .quantize import (
+    ChannelStatistics,
     LoadedModel,
     PreparedModel,
     Ranges,
     build,
     calibration_of,
     check_input,
+    collect_channels,
     collect_ranges,
+    corrects_biases,
+    equalize,
+    equalizes,
     load_model,
     operators,
     postprocessing,
@@ -106,8 +112,12 @@ class Member:
     @cached_property
     def prepared(self) -> PreparedModel:
         """The FP32 graph as the quantizers need it, verified on real inputs."""
-        inputs = [tensor for _, tensor in self.task.tensors(self._bench.probes, self.index)]
-        return prepare(self.loaded, inputs)
+        return prepare(self.loaded, self._probe_tensors())
+
+    @cached_property
+    def equalized(self) -> tuple[PreparedModel, ChannelStatistics]:
+        """The prepared graph with equalized channels, and its statistics."""
+        return equalize(self.prepared, self._statistics, self._probe_tensors())
 
     def make(self, recipe: Recipe) -> ModelFile:
         """The file that a recipe makes, built once and kept in the cache.
@@ -149,17 +159,11 @@ class Member:
             return None
         method, percentile = needed
         images = self._calibration(recipe)
+        source = self.equalized[0] if equalizes(recipe) else self.prepared
 
         def make(folder: Path) -> None:
-            inputs = self.task.tensors(images, self.index)
-            with self._stage(f"calibrating ({method})", len(images.names)) as advance:
-
-                def counted() -> Any:
-                    for named in inputs:
-                        advance()
-                        yield named
-
-                found = collect_ranges(self.prepared, counted(), method, percentile)
+            with self._inputs(f"calibrating ({method})", images) as inputs:
+                found = collect_ranges(source, inputs, method, percentile)
             found.to_npz(folder / "ranges.npz")
 
         folder = self._bench.workbench.cache.entry("ranges", self._range_key(recipe), make)
@@ -239,7 +243,30 @@ class Member:
 
     def _build(self, recipe: Recipe) -> Any:
         saturates = self._bench.workbench.environment.u8s8_saturates
-        return build(self.prepared, recipe, ranges=self.ranges(recipe), saturates=saturates)
+        source, statistics = self.prepared, None
+        if equalizes(recipe):
+            source, statistics = self.equalized
+        elif corrects_biases(recipe):
+            statistics = self._statistics
+        ranges = self.ranges(recipe)
+        return build(source, recipe, ranges=ranges, saturates=saturates, statistics=statistics)
+
+    @cached_property
+    def _statistics(self) -> ChannelStatistics:
+        """Figures of the channels of the prepared graph, collected once."""
+        images = self._calibration(Recipe("int8"))
+
+        def make(folder: Path) -> None:
+            with self._inputs("calibrating (channels)", images) as inputs:
+                found = collect_channels(self.prepared, inputs)
+            found.to_npz(folder / "channels.npz")
+
+        key = [self.loaded.digest, self.task.seen(images, self.index).digest, self.input_facts()]
+        folder = self._bench.workbench.cache.entry("channels", key, make)
+        return ChannelStatistics.from_npz(folder / "channels.npz")
+
+    def _probe_tensors(self) -> list[Any]:
+        return [tensor for _, tensor in self.task.tensors(self._bench.probes, self.index)]
 
     def _run(
         self, session: Any, images: ImageSet, threads: int, advance: Any = lambda: None
@@ -254,7 +281,7 @@ class Member:
         if needed is None:
             return None
         calibration = self.task.seen(self._calibration(recipe), self.index).digest
-        return [self.loaded.digest, calibration, self.input_facts(), *needed]
+        return [self.loaded.digest, calibration, self.input_facts(), *needed, equalizes(recipe)]
 
     def _calibration(self, recipe: Recipe) -> ImageSet:
         """Images for the ranges of a recipe: FP16 needs extremes only, any images will do."""
@@ -267,6 +294,19 @@ class Member:
             "static quantization needs calibration images",
             "name a folder of 100 to 500 images in KycModel(calibration=...)",
         )
+
+    @contextmanager
+    def _inputs(self, task: str, images: ImageSet) -> Iterator[Iterator[tuple[str, Any]]]:
+        """Named input tensors of images, one at a time, with a progress line."""
+        with self._stage(task, len(images.names)) as advance:
+
+            def counted() -> Iterator[tuple[str, Any]]:
+                for named in self.task.tensors(images, self.index):
+                    advance()
+                    yield named
+                    del named  # before the next one is made
+
+            yield counted()
 
     def _stage(self, task: str, total: int = 0) -> Any:
         """Announce a piece of work and share the machine with other workers while it lasts."""

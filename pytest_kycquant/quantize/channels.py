@@ -68,7 +68,7 @@ class ChannelStatistics:
             buffer,
             names=np.array(json.dumps(names), np.str_),
             images=np.int64(self.images),
-            **arrays,  # type: ignore[arg-type]
+            **arrays,
         )
         path.write_bytes(buffer.getvalue())
 

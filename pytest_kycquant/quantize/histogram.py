@@ -92,7 +92,8 @@ class Histogram:
         middles = np.arange(-_SIDE + 0.5, _SIDE) * width
         middles[_SIDE] = 0.0
         weighted = self.counts * np.stack([np.ones(middles.size), middles, middles**2])
-        moments = np.pad(np.cumsum(weighted, axis=1), ((0, 0), (1, 0)))
+        moments = np.zeros((3, middles.size + 1))
+        np.cumsum(weighted, axis=1, out=moments[:, 1:])
         lowest, highest = min(self._low, 0.0), max(self._high, 0.0)
         lows = highs = np.geomspace(_SMALLEST, 1.0, _GRID)  # shares of the extremes
         step = _SMALLEST ** (1 / (1 - _GRID))
