@@ -27,7 +27,7 @@ from .quantize import (
     collect_channels,
     collect_ranges,
     corrects_biases,
-    equalize,
+    equalize_channels,
     equalizes,
     load_model,
     operators,
@@ -117,7 +117,7 @@ class Member:
     @cached_property
     def equalized(self) -> tuple[PreparedModel, ChannelStatistics]:
         """The prepared graph with equalized channels, and its statistics."""
-        return equalize(self.prepared, self._statistics, self._probe_tensors())
+        return equalize_channels(self.prepared, self._statistics, self._probe_tensors())
 
     def make(self, recipe: Recipe) -> ModelFile:
         """The file that a recipe makes, built once and kept in the cache.

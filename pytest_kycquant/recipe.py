@@ -32,11 +32,14 @@ class Recipe:
             without VNNI; None decides by probing this CPU.
         calibration_method: how activation ranges are estimated (static only): "minmax",
             "moving-average" (mean over images of each image's extremes), "percentile", "entropy",
-            "mse" (least squared error of 8 bits); None means "moving-average".
+            "mse" (least squared error of 8 bits); None means "mse", or "moving-average" for
+            activations of 16 bits.
         percentile: share of values, in percent, inside the range for "percentile".
-        equalize: scale channels so that they fill the range they share, before anything is
-            quantized (static only); exact.
-        bias_correction: take the mean error of quantized weights off the biases (static only).
+        equalize: scale channels to like ranges before anything is quantized, which changes no
+            output of FP32 (static only); None means True for 8-bit activations and weights with a
+            scale per channel.
+        bias_correction: take the mean error of quantized weights off the biases (static only);
+            None means True.
         keep_fp32: operators that stay in FP32: names of nodes, operator types, "first", "last".
         op_types: quantize only operators of these types; None means all that onnxruntime can.
     """
@@ -73,6 +76,8 @@ class Recipe:
             self.calibration_method,
             (None, *get_args(CalibrationMethod)),
         )
+        coerce.choice("Recipe.equalize", self.equalize, (None, True, False))
+        coerce.choice("Recipe.bias_correction", self.bias_correction, (None, True, False))
         allowed = _OPTIONS[self.precision]
         for option in dataclasses.fields(self):
             if option.name in ("precision", "name") or option.name in allowed:

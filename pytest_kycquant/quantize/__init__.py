@@ -6,7 +6,7 @@ nothing for it.
 
 from .calibrate import Ranges, collect_ranges
 from .channels import ChannelStatistics, collect_channels
-from .equalize import equalize
+from .equalize import equalize_channels
 from .model import LoadedModel, check_input, load_model
 from .preparation import PreparedModel, operators, postprocessing, prepare
 from .recipes import build, calibration_of, corrects_biases, equalizes
@@ -25,7 +25,7 @@ __all__ = [
     "collect_channels",
     "collect_ranges",
     "corrects_biases",
-    "equalize",
+    "equalize_channels",
     "equalizes",
     "load_model",
     "operators",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .graph import attributes, consumers, initializers, numbers, producers
+from .graph import attributes, consumers, drop_unused_initializers, initializers, numbers, producers
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -22,6 +22,30 @@ if TYPE_CHECKING:
 
 _CORRECTED = ("Conv", "Gemm")  # a MatMul has no bias
 _INT32 = np.iinfo(np.int32)
+
+
+def fold_betas(proto: ModelProto) -> None:
+    """Multiply the constant biases of Gemm with their factor beta, in place.
+
+    onnxruntime's quantizer sets beta to one and leaves the bias as it was.
+    """
+    from onnx import numpy_helper
+
+    weights = initializers(proto.graph)
+    for node in proto.graph.node:
+        beta = attributes(node).get("beta", 1.0)
+        if node.op_type != "Gemm" or beta == 1 or len(node.input) < 3:
+            continue
+        if node.input[2] not in weights:
+            continue
+        folded = (numbers(weights[node.input[2]]) * beta).astype(np.float32)
+        name = f"{node.name}_folded_bias"
+        proto.graph.initializer.append(numpy_helper.from_array(folded, name))
+        node.input[2] = name
+        kept = [a for a in node.attribute if a.name != "beta"]
+        del node.attribute[:]
+        node.attribute.extend(kept)
+    drop_unused_initializers(proto.graph)
 
 
 def give_own_biases(proto: ModelProto, op_types: Collection[str], kept: Collection[str]) -> None:
@@ -79,11 +103,10 @@ def correct_biases(
         rounded = _dequantized(quantized[node.name].input[1], written, weights)
         bias, size = originals.get(node.input[2]), _outputs(node, originals[node.input[1]])
         given = attributes(node)
-        beta = given.get("beta", 1.0)
-        if rounded is None or bias is None or tuple(bias.dims) != (size,) or not beta:
+        if rounded is None or bias is None or tuple(bias.dims) != (size,):
             continue
         error = _mean_output(node, rounded - numbers(originals[node.input[1]]), means[node.name])
-        wanted = numbers(bias) - error * given.get("alpha", 1.0) / beta
+        wanted = numbers(bias) - error * given.get("alpha", 1.0)
         _store(quantized[node.name].input[2], wanted, written, weights)
         corrected += 1
     return corrected

@@ -73,7 +73,9 @@ def channel_groups(graph: GraphProto) -> tuple[ChannelGroup, ...]:
         else:
             fixed.update((*data, *node.output))
     members: dict[str, list[str]] = {}
-    for name in dict.fromkeys(name for node in graph.node for name in node.output if name):
+    written = [info.name for info in graph.input]
+    written += [name for node in graph.node for name in node.output if name]
+    for name in written:
         members.setdefault(groups.find(name), []).append(name)
     found = []
     for tensors in members.values():

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import QuantizationError
-from .graph import attributes, float_tensors, initializers, one_line
+from .channel_groups import channel_groups
+from .graph import attributes, initializers, one_line
 from .observe import observe
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
-    from onnx import NodeProto
+    from onnx import GraphProto, NodeProto
 
     from .preparation import PreparedModel
 
@@ -32,7 +33,8 @@ class ChannelStatistics:
     """Figures of activations per channel, over the calibration images.
 
     Args:
-        low: tensor -> mean over the images of each channel's smallest value, float64, `[C]`.
+        low: tensor that equalization may scale -> mean over the images of each channel's smallest
+            value, float64, `[C]`.
         high: tensor -> the same of the largest.
         squares: tensor -> mean of each channel's squares.
         means: Conv or Gemm with constant weights -> mean of what each of its weights is multiplied
@@ -48,10 +50,11 @@ class ChannelStatistics:
     means: dict[str, NDArray[np.float64]]
     images: int
 
-    def covers(self, tensors: Iterable[str], operators: Iterable[str]) -> bool:
-        """Whether all of these are known, which those of another model are not."""
-        return all(name in self.low for name in tensors) and all(
-            name in self.means for name in operators
+    def covers(self, graph: GraphProto) -> bool:
+        """Whether these can be figures of this graph."""
+        return self.low.keys() == _scaled(graph).keys() and all(
+            self.means.get(node.name, np.empty(0)).shape == _shape_of_means(node, shape)
+            for node, shape in _readers(graph)
         )
 
     def to_npz(self, path: Path) -> None:
@@ -114,25 +117,17 @@ def collect_channels(
         QuantizationError: an activation is NaN or Inf.
     """
     graph = prepared.proto.graph
-    weights = initializers(graph)
-    readers = [
-        (node, tuple(weights[node.input[1]].dims))
-        for node in graph.node
-        if node.op_type in ("Conv", "Gemm")
-        and node.input[0] not in weights
-        and node.input[1] in weights
-    ]
+    readers = _readers(graph)
     low: dict[str, NDArray[np.float64]] = {}
     high: dict[str, NDArray[np.float64]] = {}
     squares: dict[str, NDArray[np.float64]] = {}
     means: dict[str, NDArray[np.float64]] = {}
-    names = float_tensors(graph)
+    scaled = _scaled(graph)
+    names = tuple(dict.fromkeys((*scaled, *(node.input[0] for node, _ in readers))))
 
     def take(values: Mapping[str, NDArray[np.float32]]) -> str | None:
-        for name in names:
+        for name in scaled:
             array = values[name]
-            if array.ndim < 2 or not array.size:
-                continue
             others = (0, *range(2, array.ndim))
             lowest, highest = array.min(axis=others), array.max(axis=others)
             if not (np.isfinite(lowest).all() and np.isfinite(highest).all()):
@@ -143,6 +138,8 @@ def collect_channels(
             squares[name] = squares.get(name, 0.0) + power
         for node, shape in readers:
             seen = window_means(node, shape, values[node.input[0]])
+            if not np.isfinite(seen).all():
+                return str(node.input[0])
             means[node.name] = means.get(node.name, 0.0) + seen
         return None
 
@@ -151,6 +148,30 @@ def collect_channels(
         for name in table:
             table[name] /= count
     return ChannelStatistics(low, high, squares, means, count)
+
+
+def _scaled(graph: GraphProto) -> dict[str, None]:
+    """Names of the tensors whose channels equalization may scale."""
+    return {name: None for group in channel_groups(graph) for name in group.tensors}
+
+
+def _readers(graph: GraphProto) -> list[tuple[NodeProto, tuple[int, ...]]]:
+    """Every Conv and Gemm with constant weights, and the shape of those."""
+    weights = initializers(graph)
+    return [
+        (node, tuple(weights[node.input[1]].dims))
+        for node in graph.node
+        if node.op_type in ("Conv", "Gemm")
+        and node.input[0] not in weights
+        and node.input[1] in weights
+    ]
+
+
+def _shape_of_means(node: NodeProto, weight: tuple[int, ...]) -> tuple[int, ...]:
+    given = attributes(node)
+    if node.op_type == "Conv":
+        return (weight[1] * given.get("group", 1), *weight[2:])
+    return (weight[1 if given.get("transB") else 0],)
 
 
 def window_means(

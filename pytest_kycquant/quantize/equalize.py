@@ -36,7 +36,7 @@ _CANDIDATES = ((0.0, 0.0), *((a, w) for a in (0.25, 0.5, 0.75, 1.0) for w in (0.
 """Exponents of what a channel fills, and of the toll of the weights; (0, 0) changes nothing."""
 
 
-def equalize(
+def equalize_channels(
     prepared: PreparedModel,
     statistics: ChannelStatistics,
     inputs: Sequence[NDArray[np.float32]],
@@ -61,13 +61,13 @@ def equalize(
     low, high, means = dict(statistics.low), dict(statistics.high), dict(statistics.means)
     squares = dict(statistics.squares)
     scaled = 0
+    if not statistics.covers(proto.graph):
+        raise QuantizationError(
+            prepared.path,
+            "the statistics lack some of its tensors: they are those of another model",
+            "collect those of this model",
+        )
     for group in channel_groups(proto.graph):
-        if not statistics.covers(group.tensors, group.readers):
-            raise QuantizationError(
-                prepared.path,
-                f"tensor {group.tensors[0]!r} has no statistics: they are those of another model",
-                "collect those of this model",
-            )
         factor = _factors(group, proto.graph, statistics)
         scaled += int(np.count_nonzero(factor != 1))
         for name in group.writers:

@@ -46,7 +46,7 @@ class PreparedModel:
         opset_upgraded_from: opset of the file if it was older than 17, otherwise None.
         max_difference: largest absolute difference of any output to the file's, on the inputs
             that it was verified with.
-        equalized: number of channels that `equalize` scaled; None before it.
+        equalized: number of channels that `equalize_channels` scaled; None before it.
     """
 
     path: Path
