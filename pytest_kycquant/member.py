@@ -7,7 +7,8 @@ has a member for each; `workbench.py` puts together what they give.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -17,13 +18,18 @@ from .blocks import blocks_of
 from .data.images import ImageSet
 from .errors import QuantizationError, SpecError
 from .quantize import (
+    ChannelStatistics,
     LoadedModel,
     PreparedModel,
     Ranges,
     build,
     calibration_of,
     check_input,
+    collect_channels,
     collect_ranges,
+    corrects_biases,
+    equalize_channels,
+    equalizes,
     load_model,
     operators,
     postprocessing,
@@ -80,7 +86,7 @@ class Member:
         self.stem = bench.model.stems[index]
         # Two files may well name their operators alike.
         self.prefix = "" if alone else f"{self.stem}:"
-        self._graphs: dict[tuple[tuple[str, ...], bool], PreparedModel] = {}
+        self._graphs: dict[tuple[bool, tuple[str, ...], bool], PreparedModel] = {}
         self._title = bench.model.name if alone else f"{bench.model.name}, {self.stem}"
 
     @cached_property
@@ -137,16 +143,23 @@ class Member:
         folder = cache.entry("rewrites", key, make)
         return Choice.from_dict(json.loads((folder / "choice.json").read_text(encoding="utf-8")))
 
-    def _rewritten(self, names: tuple[str, ...], integer: bool) -> PreparedModel | None:
-        """The FP32 graph after rewrites, verified on real inputs; None for none."""
-        key = (names, integer)
+    def _rewritten(
+        self, source: PreparedModel, names: tuple[str, ...], integer: bool
+    ) -> PreparedModel | None:
+        """The graph that a recipe starts from after rewrites, verified; None for none."""
+        key = (source is self.prepared, names, integer)
         if names and key not in self._graphs:
             inputs = self._probe_tensors()
-            self._graphs[key] = rewrite(self.prepared, names, inputs, integer=integer)
+            self._graphs[key] = rewrite(source, names, inputs, integer=integer)
         return self._graphs.get(key)
 
     def _probe_tensors(self) -> list[Tensor]:
         return [tensor for _, tensor in self.task.tensors(self._bench.probes, self.index)]
+
+    @cached_property
+    def equalized(self) -> tuple[PreparedModel, ChannelStatistics]:
+        """The prepared graph with equalized channels, and its statistics."""
+        return equalize_channels(self.prepared, self._statistics, self._probe_tensors())
 
     def make(self, recipe: Recipe) -> ModelFile:
         """The file that a recipe makes, built once and kept in the cache.
@@ -192,17 +205,11 @@ class Member:
             return None
         method, percentile = needed
         images = self._calibration(recipe)
+        source = self.equalized[0] if equalizes(recipe) else self.prepared
 
         def make(folder: Path) -> None:
-            inputs = self.task.tensors(images, self.index)
-            with self._stage(f"calibrating ({method})", len(images.names)) as advance:
-
-                def counted() -> Any:
-                    for named in inputs:
-                        advance()
-                        yield named
-
-                found = collect_ranges(self.prepared, counted(), method, percentile)
+            with self._inputs(f"calibrating ({method})", images) as inputs:
+                found = collect_ranges(source, inputs, method, percentile)
             found.to_npz(folder / "ranges.npz")
 
         folder = self._bench.workbench.cache.entry("ranges", self._range_key(recipe), make)
@@ -294,13 +301,34 @@ class Member:
         return replace(recipe, keep_fp32=mine)
 
     def _build(self, recipe: Recipe, choice: Choice) -> Any:
+        saturates = self._bench.workbench.environment.u8s8_saturates
+        source, statistics = self.prepared, None
+        if equalizes(recipe):
+            source, statistics = self.equalized
+        elif corrects_biases(recipe):
+            statistics = self._statistics
         return build(
-            self.prepared,
+            source,
             recipe,
             ranges=self.ranges(recipe),
-            saturates=self._bench.workbench.environment.u8s8_saturates,
-            rewritten=self._rewritten(choice.names, recipe.is_integer),
+            saturates=saturates,
+            statistics=statistics,
+            rewritten=self._rewritten(source, choice.names, recipe.is_integer),
         )
+
+    @cached_property
+    def _statistics(self) -> ChannelStatistics:
+        """Figures of the channels of the prepared graph, collected once."""
+        images = self._calibration(Recipe("int8"))
+
+        def make(folder: Path) -> None:
+            with self._inputs("calibrating (channels)", images) as inputs:
+                found = collect_channels(self.prepared, inputs)
+            found.to_npz(folder / "channels.npz")
+
+        key = [self.loaded.digest, self.task.seen(images, self.index).digest, self.input_facts()]
+        folder = self._bench.workbench.cache.entry("channels", key, make)
+        return ChannelStatistics.from_npz(folder / "channels.npz")
 
     def _run(
         self, session: Any, images: ImageSet, threads: int, advance: Any = lambda: None
@@ -315,7 +343,7 @@ class Member:
         if needed is None:
             return None
         calibration = self.task.seen(self._calibration(recipe), self.index).digest
-        return [self.loaded.digest, calibration, self.input_facts(), *needed]
+        return [self.loaded.digest, calibration, self.input_facts(), *needed, equalizes(recipe)]
 
     def _calibration(self, recipe: Recipe) -> ImageSet:
         """Images for the ranges of a recipe: FP16 needs extremes only, any images will do."""
@@ -328,6 +356,19 @@ class Member:
             "static quantization needs calibration images",
             "name a folder of 100 to 500 images in KycModel(calibration=...)",
         )
+
+    @contextmanager
+    def _inputs(self, task: str, images: ImageSet) -> Iterator[Iterator[tuple[str, Any]]]:
+        """Named input tensors of images, one at a time, with a progress line."""
+        with self._stage(task, len(images.names)) as advance:
+
+            def counted() -> Iterator[tuple[str, Any]]:
+                for named in self.task.tensors(images, self.index):
+                    advance()
+                    yield named
+                    del named  # before the next one is made
+
+            yield counted()
 
     def _stage(self, task: str, total: int = 0) -> Any:
         """Announce a piece of work and share the machine with other workers while it lasts."""

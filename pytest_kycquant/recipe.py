@@ -11,7 +11,7 @@ from .errors import SpecError
 
 Precision = Literal["fp32", "fp32-optimized", "fp16", "int8", "int8-dynamic", "mixed"]
 RewriteName = Literal["subnormals", "prelu"]
-CalibrationMethod = Literal["minmax", "moving-average", "percentile", "entropy"]
+CalibrationMethod = Literal["minmax", "moving-average", "percentile", "entropy", "mse"]
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,15 @@ class Recipe:
         reduce_range: quantize weights to 7 bits, which prevents the 16-bit saturation of CPUs
             without VNNI; None decides by probing this CPU.
         calibration_method: how activation ranges are estimated (static only): "minmax",
-            "moving-average" (mean over images of each image's extremes), "percentile", "entropy";
-            None means "moving-average".
+            "moving-average" (mean over images of each image's extremes), "percentile", "entropy",
+            "mse" (least squared error of 8 bits); None means "mse", or "moving-average" for
+            activations of 16 bits.
         percentile: share of values, in percent, inside the range for "percentile".
+        equalize: scale channels to like ranges before anything is quantized, which changes no
+            output of FP32 (static only); None means True for 8-bit activations and weights with a
+            scale per channel.
+        bias_correction: take the mean error of quantized weights off the biases (static only);
+            None means True.
         keep_fp32: operators that stay in FP32: names of nodes, operator types, "first", "last".
         op_types: quantize only operators of these types; None means all that onnxruntime can.
         rewrites: exact rewrites of the FP32 graph to start from: "prelu", "subnormals"; True for
@@ -50,6 +56,8 @@ class Recipe:
     reduce_range: bool | None = None
     calibration_method: CalibrationMethod | None = None
     percentile: float | None = None
+    equalize: bool | None = None
+    bias_correction: bool | None = None
     keep_fp32: tuple[str, ...] = ()
     op_types: tuple[str, ...] | None = None
     rewrites: bool | tuple[str, ...] | None = None
@@ -77,6 +85,8 @@ class Recipe:
             self.calibration_method,
             (None, *get_args(CalibrationMethod)),
         )
+        coerce.choice("Recipe.equalize", self.equalize, (None, True, False))
+        coerce.choice("Recipe.bias_correction", self.bias_correction, (None, True, False))
         allowed = _OPTIONS[self.precision]
         for option in dataclasses.fields(self):
             if option.name in ("precision", "name") or option.name in allowed:
@@ -98,6 +108,12 @@ class Recipe:
                 "Recipe('mixed')",
                 "keep_fp32 is empty",
                 'name operators, operator types, "first" or "last", or use "int8"',
+            )
+        if self.calibration_method == "mse" and self.activation_type in ("uint16", "int16"):
+            raise SpecError(
+                "Recipe.calibration_method",
+                f'"mse" is for 8 bits, and activation_type is {self.activation_type!r}',
+                'use "minmax" or "moving-average": 16 bits need no cut',
             )
         if self.percentile is not None:
             if self.calibration_method != "percentile":
@@ -131,6 +147,8 @@ _STATIC = (
     "reduce_range",
     "calibration_method",
     "percentile",
+    "equalize",
+    "bias_correction",
     "keep_fp32",
     "op_types",
     "rewrites",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from population import without_repair
 from presentations import detector, presentations
 
 CLASSES = ("print", "live", "screen")  # in the order of the model's outputs
@@ -24,7 +25,7 @@ def accuracy(outputs, labels):
 
 GATE = """
 import numpy as np
-from pytest_kycquant import CustomGates, CustomLimits, CustomTask, KycModel, Preprocess
+from pytest_kycquant import CustomGates, CustomLimits, CustomTask, KycModel, Preprocess, Recipe
 
 {metric}
 
@@ -81,7 +82,7 @@ def write_document_project(
             metric=metric.strip(),
             name=metric.split("def ")[1].split("(")[0],
             limits=limits,
-            precisions=precisions,
+            precisions=without_repair(precisions) if fragile else precisions,
             fallback=fallback,
             selection=selection,
             task=f", {task}" if task else "",

@@ -15,7 +15,7 @@ import onnx
 import onnxruntime
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
-from population import SIZE, embedder
+from population import SIZE, embedder, without_repair
 
 SPECIES = ("", "print", "screen")  # as in an npz: "" is live
 
@@ -156,7 +156,7 @@ def write_liveness_project(
     gate = root / "test_gate.py"
     gate.write_text(
         GATE.format(
-            precisions=precisions,
+            precisions=without_repair(precisions) if fragile else precisions,
             fallback=fallback,
             limits=f", {limits}" if limits else "",
             task=f", {task}" if task else "",

@@ -6,12 +6,13 @@ import json
 from collections.abc import Callable
 
 import pytest
-from population import Run
+from population import Run, without_repair
 from scenery import detector, write_project
 
 from pytest_kycquant.quantize import static_types
 
 GOOD = 'Recipe("int8", op_types=("Conv",))'
+FRAGILE = without_repair('"int8"', '("Conv",)')
 Write = Callable[..., None]
 
 
@@ -83,7 +84,7 @@ def test_scores_that_share_a_scale_with_boxes_fail_and_stay_in_fp32(
 
 def test_accuracy_gates_fail(scenery: Write, record: Run) -> None:
     """Layers whose scales INT8 cannot hold: objects are missed."""
-    scenery(model=detector(fragile=True), precisions=GOOD, fallback=None)
+    scenery(model=detector(fragile=True), precisions=FRAGILE, fallback=None)
     result = record("-k", "recall or map or degradation")
     result.assert_outcomes(failed=3, deselected=3)
     result.stdout.fnmatch_lines_random(
@@ -103,7 +104,7 @@ def test_accuracy_gates_fail(scenery: Write, record: Run) -> None:
 
 
 def test_mixed_precision_rescues(scenery: Write, record: Run) -> None:
-    scenery(model=detector(fragile=True), precisions=GOOD)
+    scenery(model=detector(fragile=True), precisions=FRAGILE)
     result = record()
     assert result.parseoutcomes()["fallback"] == 6
     result.stdout.fnmatch_lines(["int8>mixed * PASS", "int8>mixed keeps * in FP32: *second*"])

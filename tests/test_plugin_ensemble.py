@@ -14,7 +14,10 @@ from onnx import helper, numpy_helper
 from population import Run
 from presentations import SIZE, detector, write_liveness_project
 
-PER_TENSOR = 'Recipe("int8", per_channel=False, reduce_range=False, calibration_method="minmax")'
+PER_TENSOR = (
+    'Recipe("int8", per_channel=False, reduce_range=False, calibration_method="minmax", '
+    "bias_correction=False)"
+)
 Pair = Callable[..., Path]
 
 

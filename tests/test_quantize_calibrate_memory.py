@@ -1,13 +1,17 @@
 import tracemalloc
 import weakref
+from functools import partial
 
 import numpy as np
 import pytest
 from zoo import ready
 
-from pytest_kycquant.quantize import collect_ranges
+from pytest_kycquant.quantize import collect_channels, collect_ranges
 
-METHODS = ["minmax", "moving-average", "percentile", "entropy"]
+COLLECTORS = {
+    method: partial(collect_ranges, method=method)
+    for method in ("minmax", "moving-average", "percentile", "entropy", "mse")
+} | {"channels": collect_channels}
 
 
 def stream(count, alive):
@@ -21,18 +25,18 @@ def stream(count, alive):
         del array
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_one_image_is_held_at_a_time(tmp_path, method):
-    assert collect_ranges(ready(tmp_path), stream(10, set()), method).images == 10
+@pytest.mark.parametrize("collect", COLLECTORS.values(), ids=COLLECTORS)
+def test_one_image_is_held_at_a_time(tmp_path, collect):
+    assert collect(ready(tmp_path), stream(10, set())).images == 10
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_memory_does_not_grow_with_the_images(tmp_path, method):
+@pytest.mark.parametrize("collect", COLLECTORS.values(), ids=COLLECTORS)
+def test_memory_does_not_grow_with_the_images(tmp_path, collect):
     prepared = ready(tmp_path)
 
     def peak(count):
         tracemalloc.start()
-        collect_ranges(prepared, stream(count, set()), method)
+        collect(prepared, stream(count, set()))
         _, highest = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         return highest

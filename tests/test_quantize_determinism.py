@@ -7,13 +7,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 from onnx import numpy_helper
-from zoo import named_images, ready, save, tiny_embedder
+from zoo import images, named_images, ready, save, tiny_embedder
 
-from pytest_kycquant.quantize import build, calibration_of, collect_ranges
+from pytest_kycquant.quantize import (
+    build,
+    calibration_of,
+    collect_channels,
+    collect_ranges,
+    corrects_biases,
+    equalize_channels,
+    equalizes,
+)
 from pytest_kycquant.recipe import Recipe
 
 RECIPES = {
     "int8": Recipe("int8"),
+    "plain": Recipe("int8", equalize=False, bias_correction=False, calibration_method="minmax"),
+    "bias": Recipe("int8", equalize=False),
+    "equalized": Recipe("int8", bias_correction=False),
     "percentile": Recipe("int8", calibration_method="percentile"),
     "mixed": Recipe("mixed", keep_fp32=("depthwise", "Add")),
     "dynamic": Recipe("int8-dynamic"),
@@ -21,29 +32,40 @@ RECIPES = {
 }
 
 
+def make(prepared, recipe, count):
+    """Build a variant from images, with all that the recipe is meant to have."""
+    statistics = None
+    if equalizes(recipe) or corrects_biases(recipe):
+        statistics = collect_channels(prepared, named_images(count))
+    if equalizes(recipe):
+        prepared, statistics = equalize_channels(prepared, statistics, images(2))
+    if not corrects_biases(recipe):
+        statistics = None
+    needed = calibration_of(recipe)
+    ranges = collect_ranges(prepared, named_images(count), *needed) if needed else None
+    return build(prepared, recipe, ranges=ranges, saturates=True, statistics=statistics)
+
+
 def digests(folder):
     found = {}
     for name, recipe in RECIPES.items():
-        prepared = ready(folder, tiny_embedder(opset=11))
-        needed = calibration_of(recipe)
-        ranges = collect_ranges(prepared, named_images(4), *needed) if needed else None
-        variant = build(prepared, recipe, ranges=ranges, saturates=True)
+        variant = make(ready(folder, tiny_embedder(opset=11)), recipe, 4)
         facts = f"{variant.resolved}{variant.quantized}{variant.kept}{variant.notes}"
         found[name] = hashlib.sha256(variant.content + facts.encode()).hexdigest()
     return found
 
 
 def test_the_same_request_gives_the_same_bytes(tmp_path):
-    assert digests(tmp_path) == digests(tmp_path)
+    first = digests(tmp_path)
+    assert first == digests(tmp_path)
+    assert len(set(first.values())) == len(RECIPES)
 
 
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
 def test_building_does_not_change_the_prepared_model(tmp_path, recipe):
     prepared = ready(tmp_path, wide_embedder())
     before = prepared.proto.SerializeToString()
-    needed = calibration_of(recipe)
-    ranges = collect_ranges(prepared, named_images(2), *needed) if needed else None
-    build(prepared, recipe, ranges=ranges, saturates=False)
+    make(prepared, recipe, 2)
     assert prepared.proto.SerializeToString() == before
 
 

@@ -11,7 +11,7 @@ from pytest_kycquant.runtime import open_session
 
 
 def make(prepared, keep):
-    ranges = collect_ranges(prepared, named_images(8), "moving-average")
+    ranges = collect_ranges(prepared, named_images(8), "mse")
     recipe = Recipe("mixed", keep_fp32=keep)
     return build(prepared, recipe, ranges=ranges, saturates=False)
 
@@ -116,7 +116,7 @@ def test_a_removed_relu_and_a_shared_weight_keep_their_meaning(tmp_path, keep, s
 def test_a_kept_operator_that_shares_a_weight_reads_the_original(tmp_path, precision):
     proto = relu_model(shared_weight=True)
     prepared = ready(tmp_path, proto)
-    method = {"mixed": "moving-average", "fp16": "minmax"}.get(precision)
+    method = {"mixed": "mse", "fp16": "minmax"}.get(precision)
     ranges = method and collect_ranges(prepared, named_images(2), method)
     recipe = Recipe(precision, keep_fp32=("two",))
     content = build(prepared, recipe, ranges=ranges, saturates=False).content

@@ -1,6 +1,7 @@
 import pytest
 
-from pytest_kycquant.quantize import calibration_of
+from pytest_kycquant.errors import SpecError
+from pytest_kycquant.quantize import calibration_of, corrects_biases, equalizes
 from pytest_kycquant.quantize.recipes import resolve_options
 from pytest_kycquant.recipe import Recipe
 
@@ -33,7 +34,7 @@ def test_every_option_is_resolved():
         "per_channel": True,
         "reduce_range": False,
         "op_types": "all",
-        "calibration_method": "moving-average",
+        "calibration_method": "mse",
         "percentile": None,
         "keep_fp32": "",
         "reason": "full range: U8S8 does not saturate on this CPU",
@@ -43,7 +44,8 @@ def test_every_option_is_resolved():
 @pytest.mark.parametrize(
     ("recipe", "needed"),
     [
-        (Recipe("int8"), ("moving-average", None)),
+        (Recipe("int8"), ("mse", None)),
+        (Recipe("int8", activation_type="uint16"), ("moving-average", None)),
         (Recipe("int8", calibration_method="percentile"), ("percentile", 99.99)),
         (Recipe("int8", calibration_method="percentile", percentile=99.0), ("percentile", 99.0)),
         (Recipe("mixed", keep_fp32=("first",), calibration_method="entropy"), ("entropy", None)),
@@ -54,3 +56,31 @@ def test_every_option_is_resolved():
 )
 def test_a_recipe_says_which_ranges_it_needs(recipe, needed):
     assert calibration_of(recipe) == needed
+
+
+@pytest.mark.parametrize(
+    ("recipe", "scaled", "corrected"),
+    [
+        (Recipe("int8"), True, True),
+        (Recipe("mixed", keep_fp32=("first",)), True, True),
+        (Recipe("int8", equalize=False), False, True),
+        (Recipe("int8", bias_correction=False), True, False),
+        (Recipe("int8", activation_type="uint16"), False, True),
+        (Recipe("int8", activation_type="uint16", equalize=True), True, True),
+        (Recipe("int8", per_channel=False), False, True),
+        (Recipe("int8-dynamic"), False, False),
+        (Recipe("fp16"), False, False),
+        (Recipe("fp32"), False, False),
+    ],
+)
+def test_a_recipe_says_which_accuracy_tools_it_uses(recipe, scaled, corrected):
+    assert equalizes(recipe) is scaled
+    assert corrects_biases(recipe) is corrected
+
+
+@pytest.mark.parametrize("option", ["equalize", "bias_correction"])
+def test_only_static_recipes_have_accuracy_tools(option):
+    with pytest.raises(SpecError, match=f"has no option '{option}'"):
+        Recipe("int8-dynamic", **{option: True})
+    with pytest.raises(SpecError, match=f"Recipe.{option}.*'yes'"):
+        Recipe("int8", **{option: "yes"})

@@ -103,14 +103,14 @@ def test_a_model_without_weights_has_nothing_to_quantize(tmp_path):
 
 
 def test_ranges_must_be_given(tmp_path):
-    with pytest.raises(QuantizationError, match="needs moving-average ranges"):
+    with pytest.raises(QuantizationError, match="needs mse ranges"):
         build(ready(tmp_path), Recipe("int8"), ranges=None, saturates=False)
 
 
 def test_ranges_of_another_method_are_refused(tmp_path):
     prepared = ready(tmp_path)
     ranges = collect_ranges(prepared, named_images(2), "minmax")
-    with pytest.raises(QuantizationError, match="needs moving-average ranges, not minmax"):
+    with pytest.raises(QuantizationError, match="needs mse ranges, not minmax"):
         build(prepared, Recipe("int8"), ranges=ranges, saturates=False)
 
 

@@ -42,6 +42,12 @@ WORLDS = {
 }
 
 
+INT8_THAT_BREAKS = {
+    world: population.without_repair('"int8"', '("Conv",)' if world == "detection" else "None")
+    for world in WORLDS
+}
+
+
 def pixels(world: str, count: int, seed: int) -> np.ndarray:
     """Images of a world, (count, H, W, 3) uint8."""
     if world == "faces":
@@ -89,7 +95,7 @@ def write_unlabelled(
             limits=f", {limits}" if limits else "",
             options=f"{given}, {options}" if options else given,
             preprocess=preprocess,
-            precisions=precisions or int8,
+            precisions=precisions or (INT8_THAT_BREAKS[world] if fragile else int8),
             fallback=fallback,
         )
     )

@@ -5,15 +5,18 @@ nothing for it.
 """
 
 from .calibrate import Ranges, collect_ranges
+from .channels import ChannelStatistics, collect_channels
+from .equalize import equalize_channels
 from .model import LoadedModel, check_input, load_model
 from .preparation import PreparedModel, operators, postprocessing, prepare
-from .recipes import build, calibration_of
+from .recipes import build, calibration_of, corrects_biases, equalizes
 from .rewrites import REWRITES, applicable, nothing_to_rewrite, rewrite
 from .static import static_types
 from .variant import Variant
 
 __all__ = [
     "REWRITES",
+    "ChannelStatistics",
     "LoadedModel",
     "PreparedModel",
     "Ranges",
@@ -22,7 +25,11 @@ __all__ = [
     "build",
     "calibration_of",
     "check_input",
+    "collect_channels",
     "collect_ranges",
+    "corrects_biases",
+    "equalize_channels",
+    "equalizes",
     "load_model",
     "nothing_to_rewrite",
     "operators",

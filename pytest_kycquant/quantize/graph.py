@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from ..errors import KycquantError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
+    from numpy.typing import NDArray
     from onnx import GraphProto, ModelProto, NodeProto, TensorProto
 
 WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
@@ -37,6 +40,20 @@ def initializers(graph: GraphProto) -> dict[str, TensorProto]:
     return {tensor.name: tensor for tensor in graph.initializer}
 
 
+def attributes(node: NodeProto) -> dict[str, Any]:
+    """Map the names of an operator's attributes to their values."""
+    from onnx import helper
+
+    return {a.name: helper.get_attribute_value(a) for a in node.attribute}
+
+
+def numbers(tensor: TensorProto) -> NDArray[np.float64]:
+    """Return the content of an initializer, for arithmetic that is rounded once at its end."""
+    from onnx import numpy_helper
+
+    return np.asarray(numpy_helper.to_array(tensor), np.float64)
+
+
 def float_tensors(graph: GraphProto) -> tuple[str, ...]:
     """Names of the float32 activations: graph inputs, then outputs of operators in their order.
 
@@ -51,6 +68,11 @@ def float_tensors(graph: GraphProto) -> tuple[str, ...]:
     written = [info.name for info in graph.input]
     written += [name for node in graph.node for name in node.output]
     return tuple(name for name in dict.fromkeys(written) if name in known)
+
+
+def has_subgraphs(graph: GraphProto) -> bool:
+    """Whether an operator such as If or Loop holds a graph, which may read tensors of this one."""
+    return any(a.HasField("g") or a.graphs for node in graph.node for a in node.attribute)
 
 
 def drop_unused_initializers(graph: GraphProto) -> None:

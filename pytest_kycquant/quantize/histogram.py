@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 
 _SIDE = 8192  # bins on each side of zero
 _COARSE = 512  # the same for the entropy search: finer bins choose ever narrower ranges
-_LEVELS = 256  # levels that the entropy search quantizes to, those of uint8
+_LEVELS = 256  # levels that the searches quantize to, those of 8 bits
+_GRID = 33  # ends that each step of the search for the least squared error tries
+_SMALLEST = 1 / 64  # share of the extremes that it keeps at least
 _STRIDE = 4  # thresholds the entropy search tries: every fourth bin
 
 
@@ -77,6 +79,38 @@ class Histogram:
         threshold = candidates[int(np.argmin(divergences))] * self._width(_COARSE)
         return self._clip(-threshold, threshold)
 
+    def mse_range(self) -> tuple[float, float]:
+        """Return the range whose 256-level quantization has the least squared error.
+
+        A narrower range has finer steps and cuts off more. Pairs of ends are tried on a grid, then
+        on a finer one around the best. Values count as the middle of their bin, and those of the
+        bin that begins at zero as zero, which every range represents exactly.
+        """
+        if self._exponent is None:
+            return 0.0, 0.0
+        width = self._width(_SIDE)
+        middles = np.arange(-_SIDE + 0.5, _SIDE) * width
+        middles[_SIDE] = 0.0
+        weighted = self.counts * np.stack([np.ones(middles.size), middles, middles**2])
+        moments = np.zeros((3, middles.size + 1))
+        np.cumsum(weighted, axis=1, out=moments[:, 1:])
+        lowest, highest = min(self._low, 0.0), max(self._high, 0.0)
+        lows = highs = np.geomspace(_SMALLEST, 1.0, _GRID)  # shares of the extremes
+        step = _SMALLEST ** (1 / (1 - _GRID))
+        for _ in range(3):
+            lows = np.unique(lows) if lowest else np.ones(1)
+            highs = np.unique(highs) if highest else np.ones(1)
+            errors = np.array(
+                [_squared_errors(moments, middles, low * lowest, highs * highest) for low in lows]
+            )
+            below, above = np.unravel_index(int(np.argmin(errors)), errors.shape)
+            low, high = float(lows[below] * lowest), float(highs[above] * highest)
+            around = step ** np.linspace(-1, 1, _GRID // 2 + 1)
+            lows = np.minimum(lows[below] * around, 1.0)
+            highs = np.minimum(highs[above] * around, 1.0)
+            step = step ** (4 / _GRID)
+        return low, high
+
     def _grow(self, exponent: int) -> None:
         if self._exponent is None:
             self._exponent = exponent  # until now only zeros, in the bin that begins at zero
@@ -92,6 +126,30 @@ class Histogram:
     def _clip(self, low: float, high: float) -> tuple[float, float]:
         """Keep a range inside the extremes that were seen."""
         return max(low, self._low), min(high, self._high)
+
+
+def _squared_errors(
+    moments: NDArray[np.float64],
+    middles: NDArray[np.float64],
+    low: float,
+    highs: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Sum of squared errors of the quantization to [low, high] for each of `highs`.
+
+    Args:
+        moments: sums of 1, x and x squared over the bins before each bin, `[3, bins + 1]`.
+        middles: value of each bin, ascending.
+        low: lower end, at most zero.
+        highs: upper ends, at least zero.
+    """
+    scale = ((highs - low) / (_LEVELS - 1))[:, None]
+    zero = np.round(-low / scale)
+    levels = (np.arange(_LEVELS) - zero) * scale
+    edges = np.searchsorted(middles, (levels[:, 1:] + levels[:, :-1]) / 2)
+    count, first, second = (
+        np.diff(sums[edges], axis=1, prepend=0.0, append=sums[-1]) for sums in moments
+    )
+    return np.asarray((second - 2 * levels * first + levels**2 * count).sum(axis=1))
 
 
 def _divergence(counts: NDArray[np.int64], half: int) -> float:

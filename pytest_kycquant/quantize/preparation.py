@@ -13,6 +13,7 @@ from .graph import (
     WEIGHTED,
     consumers,
     drop_unused_initializers,
+    has_subgraphs,
     initializers,
     one_line,
     producers,
@@ -48,6 +49,7 @@ class PreparedModel:
         parts: operator that was rewritten -> names of the operators that it became.
         bounds: tensor that a rewrite added -> an older tensor, and how many times as large as the
             largest of its values the new ones can be.
+        equalized: number of channels that `equalize_channels` scaled; None before it.
     """
 
     path: Path
@@ -57,6 +59,7 @@ class PreparedModel:
     max_difference: float
     parts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     bounds: Mapping[str, tuple[str, float]] = field(default_factory=dict)
+    equalized: int | None = None
 
 
 def prepare(model: LoadedModel, inputs: Sequence[NDArray[np.float32]]) -> PreparedModel:
@@ -89,7 +92,7 @@ def prepare(model: LoadedModel, inputs: Sequence[NDArray[np.float32]]) -> Prepar
         proto=proto,
         input_name=model.input_name,
         opset_upgraded_from=upgraded,
-        max_difference=_verify(model, proto, inputs),
+        max_difference=verify_equal(model.path, model.input_name, model.proto, proto, inputs),
     )
 
 
@@ -165,7 +168,7 @@ def _constants_to_initializers(graph: GraphProto) -> None:
             node.op_type == "Identity"
             and node.input[0] in weights
             and node.output[0] not in outputs
-            and not _has_subgraphs(graph)  # a subgraph may read the copy by its name
+            and not has_subgraphs(graph)  # a subgraph may read the copy by its name
         ):
             alias[node.output[0]] = node.input[0]
         else:
@@ -196,7 +199,7 @@ def _fold_batch_norms(graph: GraphProto) -> None:
             or len(read[norm.input[0]]) != 1
             or norm.input[0] in outputs
             or not weights.keys() >= {name for name in (*conv.input[1:], *norm.input[1:]) if name}
-            or _has_subgraphs(graph)
+            or has_subgraphs(graph)
         ):
             kept.append(norm)
             continue
@@ -224,10 +227,6 @@ def _fold_batch_norms(graph: GraphProto) -> None:
         del graph.node[:]
         graph.node.extend(kept)
         drop_unused_initializers(graph)
-
-
-def _has_subgraphs(graph: GraphProto) -> bool:
-    return any(a.HasField("g") or a.graphs for node in graph.node for a in node.attribute)
 
 
 def _name_operators(graph: GraphProto) -> None:
@@ -258,34 +257,46 @@ def _infer_types(model: LoadedModel, proto: ModelProto) -> ModelProto:
         ) from error
 
 
-def _verify(model: LoadedModel, proto: ModelProto, inputs: Sequence[NDArray[np.float32]]) -> float:
-    """Return the largest absolute difference between the outputs of both."""
+def verify_equal(
+    path: Path,
+    input_name: str,
+    before: ModelProto,
+    after: ModelProto,
+    inputs: Sequence[NDArray[np.float32]],
+) -> float:
+    """Return the largest absolute difference between the outputs of two graphs of one model.
+
+    Raises:
+        ModelError: onnxruntime cannot run the first.
+        QuantizationError: it cannot run the second, or an output is not equal to float accuracy.
+    """
     try:
-        before = open_session(serialize(model.proto))
-        expected = [before.run(None, {model.input_name: array}) for array in inputs]
+        session = open_session(serialize(before))
+        expected = [session.run(None, {input_name: array}) for array in inputs]
     except Exception as error:
         raise ModelError(
-            model.path,
+            path,
             f"onnxruntime cannot run it ({one_line(error)})",
             "export the model for onnxruntime, or install a later onnxruntime",
         ) from error
     try:
-        after = open_session(serialize(proto))
-        found = [after.run(None, {model.input_name: array}) for array in inputs]
+        session = open_session(serialize(after))
+        found = [session.run(None, {input_name: array}) for array in inputs]
     except Exception as error:
         raise QuantizationError(
-            model.path,
+            path,
             f"onnxruntime cannot run its prepared graph ({one_line(error)})",
             f"export the model with opset {OPSET} or later",
         ) from error
+    names = [output.name for output in before.graph.output]
     worst = 0.0
     for a, b in zip(expected, found, strict=True):
-        for name, x, y in zip(model.output_names, a, b, strict=True):
+        for name, x, y in zip(names, a, b, strict=True):
             difference = float(np.max(np.abs(np.subtract(x, y, dtype=np.float64)), initial=0.0))
             # Written so that a NaN fails.
             if not difference <= _TOLERANCE * max(1.0, float(np.max(np.abs(x), initial=0.0))):
                 raise QuantizationError(
-                    model.path,
+                    path,
                     f"output {name!r} changed by {difference:.3g} when the graph was prepared",
                     f"export the model with opset {OPSET} or later and finite weights",
                 )

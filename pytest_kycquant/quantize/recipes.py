@@ -17,13 +17,15 @@ from .static import quantize_static, static_types
 from .variant import Request, Scalar, Variant, integer_kernels
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from onnx import GraphProto
 
     from ..recipe import CalibrationMethod, Recipe
+    from .channels import ChannelStatistics
     from .preparation import PreparedModel
 
+_WIDE = ("uint16", "int16")
 _NEEDS_REMEDY = "collect the ranges that calibration_of(recipe) names"
 
 
@@ -36,10 +38,30 @@ def calibration_of(recipe: Recipe) -> tuple[CalibrationMethod, float | None] | N
         return "minmax", None
     if not recipe.is_static:
         return None
-    method = recipe.calibration_method or "moving-average"
+    # The steps of 16 bits are so fine that nothing need be cut off for them.
+    default: CalibrationMethod = "moving-average" if recipe.activation_type in _WIDE else "mse"
+    method = recipe.calibration_method or default
     if method == "percentile":
         return method, recipe.percentile or DEFAULT_PERCENTILE
     return method, None
+
+
+def equalizes(recipe: Recipe) -> bool:
+    """Tell whether a recipe is meant to start from the equalized model.
+
+    By default it is where activations have 8 bits and weights a scale per channel, for which the
+    factors are chosen.
+    """
+    if not recipe.is_static:
+        return False
+    if recipe.equalize is not None:
+        return recipe.equalize
+    return recipe.activation_type not in _WIDE and recipe.per_channel is not False
+
+
+def corrects_biases(recipe: Recipe) -> bool:
+    """Tell whether a recipe is meant to correct biases."""
+    return recipe.is_static and recipe.bias_correction is not False
 
 
 def build(
@@ -49,16 +71,21 @@ def build(
     ranges: Ranges | None,
     saturates: bool,
     rewritten: PreparedModel | None = None,
+    statistics: ChannelStatistics | None = None,
 ) -> Variant:
     """Make the variant that a recipe describes and check that it is what was asked for.
 
+    Whether channels are equalized and biases corrected, where the recipe leaves it open, follows
+    from what is given: `equalizes` and `corrects_biases` say what is best.
+
     Args:
-        prepared: the prepared FP32 model; it is not changed.
+        prepared: the prepared FP32 model, or what `equalize_channels` made of it; not changed.
         recipe: any but "fp32".
-        ranges: as `calibration_of` asks for; None if it asks for none.
+        ranges: as `calibration_of` asks for, of this same model; None if it asks for none.
         saturates: whether 8-bit kernels of this CPU saturate (`runtime.u8s8_saturates`).
         rewritten: what `rewrite` made of the model, to start from; None starts from the model.
             Operators are named, kept and counted as in the model.
+        statistics: of `prepared`, to correct biases with.
 
     Raises:
         QuantizationError: the recipe does not fit the model or the ranges, onnxruntime cannot
@@ -71,7 +98,10 @@ def build(
     graph = prepared.proto.graph
     kept = resolve_kept(graph, recipe.keep_fp32, where)
     options = resolve_options(recipe, saturates)
-    request = Request(where, recipe, options, kept, _operator_types(graph, recipe, where))
+    options |= _accuracy_tools(where, prepared, recipe, statistics)
+    means = statistics.means if statistics and options.get("bias_correction") else {}
+    op_types = _operator_types(graph, recipe, where)
+    request = Request(where, recipe, options, kept, op_types, means)
     source = rewritten or prepared
     steps = {
         "fp32-optimized": keep_float,
@@ -94,6 +124,8 @@ def build(
             f"onnxruntime cannot apply the recipe ({type(error).__name__}: {one_line(error)})",
             "keep the operator in FP32 (keep_fp32), or quantize fewer types (op_types)",
         ) from error
+    if recipe.is_static:
+        options["reason"] = "; ".join([str(options["reason"]), *_done(prepared, facts)])
     sort_nodes(proto.graph)
     content = serialize(proto)
     try:
@@ -179,6 +211,45 @@ def resolve_options(recipe: Recipe, saturates: bool) -> dict[str, Scalar]:
     options["keep_fp32"] = ", ".join(recipe.keep_fp32)
     options["reason"] = reason
     return options
+
+
+def _accuracy_tools(
+    where: str, prepared: PreparedModel, recipe: Recipe, statistics: ChannelStatistics | None
+) -> dict[str, Scalar]:
+    """Resolve what is done for accuracy, and check that what it takes was given.
+
+    Raises:
+        QuantizationError: the recipe asks for something else than what was given.
+    """
+    if not recipe.is_static:
+        return {}
+    equalized = prepared.equalized is not None
+    if recipe.equalize is not None and recipe.equalize is not equalized:
+        raise QuantizationError(
+            where,
+            f"equalize={recipe.equalize}, and the model is {'' if equalized else 'not '}equalized",
+            "build it from equalize_channels(prepared, ...) exactly if equalizes(recipe)",
+        )
+    if recipe.bias_correction and statistics is None:
+        raise QuantizationError(
+            where, "bias_correction needs statistics", "give those of collect_channels"
+        )
+    corrected = recipe.bias_correction is not False and statistics is not None
+    if corrected and statistics and not statistics.covers(prepared.proto.graph):
+        raise QuantizationError(
+            where,
+            "the statistics lack some of its operators: they are those of another model",
+            "collect those of this model",
+        )
+    return {"equalize": equalized, "bias_correction": corrected}
+
+
+def _done(prepared: PreparedModel, facts: Mapping[str, Scalar]) -> Iterator[str]:
+    """Say what the accuracy tools did; silence where they were not asked for."""
+    if prepared.equalized is not None:
+        yield f"{prepared.equalized or 'no'} channels equalized"
+    if "biases_corrected" in facts:
+        yield f"{facts['biases_corrected'] or 'no'} biases corrected"
 
 
 def _check_ranges(where: str, recipe: Recipe, ranges: Ranges | None) -> None:

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import QuantizationError
+from .bias import correct_biases, fold_betas, give_own_biases
 from .graph import copy_with_own_weights, float_tensors
 from .variant import Draft
 
 if TYPE_CHECKING:
     from .calibrate import Ranges
     from .preparation import PreparedModel
-    from .variant import Request
+    from .variant import Request, Scalar
 
 
 def quantize_static(prepared: PreparedModel, request: Request, ranges: Ranges | None) -> Draft:
@@ -52,8 +53,14 @@ def quantize_static(prepared: PreparedModel, request: Request, ranges: Ranges | 
             for name, low, high in zip(ranges.names, ranges.low, ranges.high, strict=True)
         },
     )
+    source = copy_with_own_weights(prepared.proto, request.kept)
+    fold_betas(source)
+    if request.options["bias_correction"]:
+        give_own_biases(source, request.op_types, request.kept)
+    given = type(source)()
+    given.CopyFrom(source)  # the quantizer works in place
     quantizer = QDQQuantizer(
-        copy_with_own_weights(prepared.proto, request.kept),
+        given,
         request.options["per_channel"],
         request.options["reduce_range"],
         types[str(request.options["weight_type"])],
@@ -65,7 +72,11 @@ def quantize_static(prepared: PreparedModel, request: Request, ranges: Ranges | 
         {},
     )
     quantizer.quantize_model()
-    return Draft(quantizer.model.model)
+    made = quantizer.model.model
+    facts: dict[str, Scalar] = {}
+    if request.options["bias_correction"]:
+        facts["biases_corrected"] = correct_biases(source, made, request.means)
+    return Draft(made, facts=facts)
 
 
 def static_types() -> tuple[str, ...]:

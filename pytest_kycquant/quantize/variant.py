@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -14,6 +14,8 @@ from .graph import WEIGHTED, initializers, producers
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import numpy as np
+    from numpy.typing import NDArray
     from onnx import ModelProto, NodeProto
 
     from ..recipe import Recipe
@@ -71,6 +73,7 @@ class Request:
         options: every option resolved.
         kept: names of the operators kept in FP32.
         op_types: operator types to quantize.
+        means: as in `ChannelStatistics`, for bias correction; empty without it.
     """
 
     where: str
@@ -78,6 +81,7 @@ class Request:
     options: dict[str, Scalar]
     kept: tuple[str, ...]
     op_types: tuple[str, ...]
+    means: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
 
     def count(
         self, prepared: PreparedModel, proto: ModelProto, parts: Mapping[str, tuple[str, ...]]

@@ -44,5 +44,6 @@ class TestRecipes(DetectionGates):
             per_channel=False,
             reduce_range=False,
             calibration_method="minmax",
+            bias_correction=False,
         ),
     )

@@ -23,7 +23,7 @@ class TestAgreement(AgreementGates):
     precisions = (
         "fp16", "int8",
         Recipe("int8", name="stock", per_channel=False, reduce_range=False,
-               calibration_method="minmax"),
+               calibration_method="minmax", bias_correction=False),
     )
     fallback = None
 """

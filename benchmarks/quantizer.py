@@ -1,0 +1,214 @@
+"""What each switch of static INT8 gives: error of the outputs against FP32, held out, and size.
+
+The models of this repository, and the real ones in `KYCQUANT_REAL` (or `../shared/real`) where
+they are present. Ranges come from the first half of a folder of images, figures from the second.
+Run with::
+
+    python -m benchmarks.quantizer [--images N] [--models NAME ...] [--methods NAME ...]
+
+Per part of the outputs: error (root of the mean square of the difference to FP32, relative to that
+of FP32), mean and smallest cosine to FP32. The cosine of an output near zero says little; the
+error weighs it as it should.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from itertools import product
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pytest_kycquant import presets
+from pytest_kycquant.data.images import ImageSet, preprocess
+from pytest_kycquant.quantize import (
+    build,
+    calibration_of,
+    collect_channels,
+    collect_ranges,
+    equalize_channels,
+    equalizes,
+    load_model,
+    prepare,
+)
+from pytest_kycquant.recipe import Recipe
+from pytest_kycquant.runtime import open_session
+from pytest_kycquant.spec import Preprocess
+
+HERE = Path(__file__).resolve().parent.parent
+REAL = Path(os.environ.get("KYCQUANT_REAL", HERE.parent / "shared" / "real"))
+METHODS = ("minmax", "moving-average", "percentile", "mse")
+
+Array = NDArray[np.float32]
+Part = Callable[[list[Array]], NDArray[np.float64]]
+
+
+def _all(outputs: list[Array]) -> NDArray[np.float64]:
+    return np.concatenate([output.ravel() for output in outputs]).astype(np.float64)
+
+
+def _channels(first: int, last: int | None) -> Part:
+    """Some channels, `[1, C, ...]`, of every output."""
+    return lambda outputs: _all([output[:, first:last] for output in outputs])
+
+
+@dataclass(frozen=True)
+class Case:
+    """A model, images for it, and which parts of its outputs are judged apart."""
+
+    model: Path
+    images: Path
+    preprocess: Preprocess
+    parts: dict[str, Part]
+    op_types: tuple[str, ...] | None = None
+    share: float = 1.0  # of the images asked for, where they are large
+
+
+CASES = {
+    "arcface": Case(
+        HERE / "models/arcface_fp32.onnx",
+        HERE / "calibration/faces",
+        presets.ARCFACE,
+        {"embedding": _all},
+    ),
+    "minifasnet": Case(
+        HERE / "models/minifasnet_fp32.onnx",
+        HERE / "calibration/liveness",
+        presets.MINIFASNET,
+        {"logits": _all},
+    ),
+    "yolov8": Case(
+        HERE / "models/yolov8_fp32.onnx",
+        HERE / "calibration/documents",
+        replace(presets.YOLOV8, size=(320, 320)),
+        {"boxes": _channels(0, 4), "scores": _channels(4, None)},
+        ("Conv",),
+    ),
+    "mobilefacenet (real)": Case(
+        REAL / "models/mobilefacenet_fp32.onnx",
+        REAL / "faces/calibration",
+        Preprocess(size=(112, 112), mean=127.5, scale=1 / 128, channels="BGR"),
+        {"embedding": _all},
+    ),
+    "MiniFASNetV2 (real)": Case(
+        REAL / "models/MiniFASNetV2.onnx",
+        REAL / "scenes/images",
+        presets.MINIFASNET,
+        {"logits": _all},
+    ),
+    "yolov8-lite-t (real)": Case(
+        REAL / "models/yolov8-lite-t.onnx",
+        REAL / "scenes/images",
+        presets.YOLOV8,
+        {"boxes": _channels(0, 64), "scores": _channels(64, 65)},
+        ("Conv",),
+        0.25,
+    ),
+}
+
+
+class Figures(NamedTuple):
+    """Against FP32, over images."""
+
+    error: float
+    mean_cosine: float
+    min_cosine: float
+
+
+def figures(found: NDArray[np.float64], wanted: NDArray[np.float64]) -> Figures:
+    """Compare outputs, `[images, values]`."""
+    error = np.sqrt(np.square(found - wanted).sum() / np.square(wanted).sum())
+    lengths = np.linalg.norm(found, axis=1) * np.linalg.norm(wanted, axis=1)
+    cosines = np.einsum("ij,ij->i", found, wanted) / lengths
+    return Figures(float(error), float(cosines.mean()), float(cosines.min()))
+
+
+def read(folder: Path, spec: Preprocess, count: int) -> tuple[list[tuple[str, Array]], list[Array]]:
+    """Images for calibration, with names, and held-out ones, evenly from either half."""
+    files = sorted(folder.rglob("*.jpg"))
+    chosen = np.linspace(0, len(files) - 1, min(2 * count, len(files))).astype(int)
+    images = ImageSet.from_files(folder, [files[i] for i in chosen])
+    pairs = [(n, preprocess(images.pixels(i), spec, n)) for i, n in enumerate(images.names)]
+    half = len(pairs) // 2
+    return pairs[:half], [array for _, array in pairs[half:]]
+
+
+def rows(
+    case: Case, count: int, methods: Iterable[str]
+) -> Iterable[tuple[str, float, dict[str, Figures]]]:
+    """Label, size relative to FP32 and figures of each part, for each recipe."""
+    calibration, held_out = read(case.images, case.preprocess, max(8, int(count * case.share)))
+    loaded = load_model(case.model)
+    probes = [array for _, array in calibration[:4]]
+    prepared = prepare(loaded, probes)
+    statistics = collect_channels(prepared, calibration)
+    sources = {
+        False: (prepared, statistics),
+        True: equalize_channels(prepared, statistics, probes),
+    }
+
+    def outputs(content: bytes) -> list[list[Array]]:
+        session = open_session(content)
+        return [session.run(None, {loaded.input_name: array}) for array in held_out]
+
+    wanted = outputs(case.model.read_bytes())
+    switches = list(product((False, True), repeat=2)) if sources[True][0].equalized else None
+    for method in methods:
+        ranges = {}
+        for scaled, corrected in switches or ((False, False), (False, True)):
+            recipe = Recipe(
+                "int8",
+                calibration_method=method,
+                equalize=scaled,
+                bias_correction=corrected,
+                op_types=case.op_types,
+            )
+            source, known = sources[equalizes(recipe)]
+            if scaled not in ranges:
+                needed = calibration_of(recipe)
+                assert needed is not None
+                ranges[scaled] = collect_ranges(source, calibration, *needed)
+            made = build(
+                source, recipe, ranges=ranges[scaled], saturates=False, statistics=known
+            ).content
+            found = outputs(made)
+            label = method + " +equalize" * scaled + " +bias" * corrected
+            yield (
+                label,
+                len(made) / loaded.size,
+                {
+                    name: figures(np.stack([*map(part, found)]), np.stack([*map(part, wanted)]))
+                    for name, part in case.parts.items()
+                },
+            )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--images", type=int, default=64, help="for each half (default 64)")
+    parser.add_argument("--models", nargs="*", choices=CASES, default=list(CASES))
+    parser.add_argument("--methods", nargs="*", choices=METHODS, default=list(METHODS))
+    given = parser.parse_args()
+    for name in given.models:
+        case = CASES[name]
+        if not (case.model.is_file() and case.images.is_dir()):
+            print(f"{name}: not present\n")
+            continue
+        types = "all operators" if case.op_types is None else " and ".join(case.op_types)
+        print(f"{name}, {types}: error, mean cosine / smallest")
+        for label, size, parts in rows(case, given.images, given.methods):
+            shown = "   ".join(
+                f"{part} {f.error:.4f}, {f.mean_cosine:.4f} / {f.min_cosine:.4f}"
+                for part, f in parts.items()
+            )
+            print(f"  {label:32} size {size:.3f}   {shown}", flush=True)
+        print()
+
+
+if __name__ == "__main__":
+    main()
