@@ -31,12 +31,12 @@ def run(folder: Path, *arguments: str) -> str:
 def entries(folder: Path) -> dict[str, int]:
     """Identity (inode) of every artefact: a rebuilt one would be another."""
     cache = folder / "cache"
-    kinds = ("variant", "ranges", "outputs", "search")
+    kinds = ("variant", "ranges", "outputs", "search", "channels", "rewrites")
     return {str(p): p.stat().st_ino for kind in kinds for p in (cache / kind).glob("*")}
 
 
 def verdicts(folder: Path) -> dict[str, object]:
-    """Everything of the report but latency, which is measured anew each time."""
+    """Everything of the report but times, which are measured anew each time."""
     report = json.loads((folder / "report.json").read_text())
     report["gates"][0]["golden"].pop("latency_ms")
     for variant in report["gates"][0]["variants"]:
@@ -44,6 +44,10 @@ def verdicts(folder: Path) -> dict[str, object]:
         for name in list(variant["figures"]):
             if not name.startswith(("cosine", "norm")):
                 del variant["figures"][name]
+    for decision in report["gates"][0]["decisions"]:
+        for search in decision["searches"]:
+            for attempt in search["attempts"]:
+                del attempt["seconds"]
     return report
 
 

@@ -29,6 +29,7 @@ class TestYolov8(DetectionGates):
             op_types=("Conv",),
             keep_fp32=("first", "/dfl/Conv"),
             calibration_method="minmax",
+            bias_correction=False,
         ),
     )
     # INT8 of the whole graph is lost beyond what a search repairs: go to half precision at once.

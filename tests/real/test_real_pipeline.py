@@ -31,6 +31,8 @@ import dataclasses
 
 class Stage({base}):
     limits = dataclasses.replace({base}.limits, latency_ratio=10.0)
+    precisions = ("fp16", "int8")
+    fallback = None
 """
 
 
