@@ -6,17 +6,16 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, get_args
 
 from .errors import QuantizationError
 from .evaluation import Bench
-from .recipe import FP32_OPTIMIZED, Recipe
+from .recipe import FP32_OPTIMIZED, Fallback, Recipe
 from .search import Block, Found, search
 from .spec import Verdict
 from .verdicts import VariantRecord
 
-Fallback = Literal["mixed", "fp16", "fp32-optimized", "fp32"] | None
-RUNGS = ("mixed", "fp16", "fp32-optimized", "fp32")
+RUNGS = get_args(Fallback)
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,7 @@ class Decision:
         }
 
 
-def decide(bench: Bench, recipe: Recipe, fallback: Fallback) -> Decision:
+def decide(bench: Bench, recipe: Recipe, fallback: Fallback | None) -> Decision:
     """Judge a precision and, if it may not ship and a fallback is allowed, what may instead.
 
     Args:
@@ -187,7 +186,7 @@ def _keeping(recipe: Recipe, operators: tuple[str, ...]) -> Recipe:
     return replace(recipe, precision="mixed", name=f"{recipe.name}>mixed", keep_fp32=keep)
 
 
-def _ladder(recipe: Recipe, fallback: Fallback) -> tuple[str, ...]:
+def _ladder(recipe: Recipe, fallback: Fallback | None) -> tuple[str, ...]:
     below = RUNGS[RUNGS.index(fallback or "fp32") :]
     if recipe.is_static:
         return below

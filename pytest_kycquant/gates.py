@@ -8,21 +8,21 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, get_args
 
 import pytest
 
 from . import coerce
 from .errors import InconclusiveWarning, SpecError
 from .limits import Limits
-from .recipe import Recipe, as_recipe
+from .recipe import Fallback, Recipe, as_recipe
 from .settings import Inconclusive, Settings
 from .spec import KycModel, Verdict
 from .task_spec import TaskSpec
 from .verdicts import GateResult
 
 if TYPE_CHECKING:
-    from .fallback import Decision, Fallback
+    from .fallback import Decision
     from .golden import Golden
 
 MARKER = "kycquant"
@@ -45,7 +45,7 @@ class GateSpec:
     model: KycModel
     precisions: tuple[Recipe, ...]
     limits: Limits
-    fallback: Fallback = "mixed"
+    fallback: Fallback | None = "mixed"
     strict: bool | None = None
     inconclusive: Inconclusive | None = None
 
@@ -66,12 +66,12 @@ class GateSpec:
         if not isinstance(values.get("model"), KycModel):
             raise SpecError(where, "names no model", "add model=KycModel(...)")
         recipes = _recipes(values.get("precisions", _DEFAULT), where)
-        rungs = ("mixed", "fp16", "fp32-optimized", "fp32")
+        rungs = get_args(Fallback)
         if values.get("fallback", "mixed") not in (*rungs, None):
             raise SpecError(
                 where,
                 f"fallback {values['fallback']!r} is unknown",
-                'choose "mixed", "fp16", "fp32-optimized", "fp32" or None',
+                f"choose {', '.join(f'{rung!r}' for rung in rungs)} or None",
             )
         if values.get("inconclusive") not in (None, "fail", "warn", "xfail"):
             raise SpecError(
@@ -92,7 +92,7 @@ class GateSpec:
         values["model"].task.check_limits(limits)
         return cls(**{**values, "precisions": recipes, "limits": limits})
 
-    def effective_fallback(self, settings: Settings) -> Fallback:
+    def effective_fallback(self, settings: Settings) -> Fallback | None:
         """The ladder after precedence: class or marker, then command line, ini, default."""
         strict = settings.strict if self.strict is None else self.strict
         return None if strict else self.fallback
@@ -194,7 +194,7 @@ class Gates:
     model: ClassVar[KycModel]
     precisions: ClassVar[Sequence[str | Recipe]] = _DEFAULT
     limits: ClassVar[Limits | None] = None
-    fallback: ClassVar[Literal["mixed", "fp16", "fp32-optimized", "fp32"] | None] = "mixed"
+    fallback: ClassVar[Fallback | None] = "mixed"
     strict: ClassVar[bool | None] = None
     inconclusive: ClassVar[Inconclusive | None] = None
     _task: ClassVar[type[TaskSpec]] = TaskSpec

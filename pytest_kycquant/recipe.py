@@ -11,6 +11,8 @@ from .errors import SpecError
 
 Precision = Literal["fp32", "fp32-optimized", "fp16", "int8", "int8-dynamic", "mixed"]
 RewriteName = Literal["subnormals", "prelu"]
+Fallback = Literal["mixed", "fp16", "fp32-optimized", "fp32"]
+"""Rungs of the ladder down which a gate falls, in their order."""
 CalibrationMethod = Literal["minmax", "moving-average", "percentile", "entropy", "mse"]
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ..data.calibration import load_calibration
 from ..data.images import ImageSet, preprocess
 from ..data.leakage import check_disjoint
-from ..errors import ModelError
+from ..errors import ModelError, SpecError
 from ..limits import Limits
 from ..spec import KycModel, Preprocess
 from ..statistics import Rate
@@ -188,8 +188,9 @@ class Task(ABC, Generic[Truth, Comparison]):
 
         Raises:
             DataError: the selection split is too small for any.
+            SpecError: the task has no threshold.
         """
-        raise NotImplementedError
+        raise SpecError(self.name, "has no threshold to choose", "report this as a bug")
 
     def policy(self) -> Mapping[str, Any]:
         """Plain values that determine the threshold, for the golden."""

@@ -14,6 +14,7 @@ from ..statistics import (
     MIN_SUBJECTS,
     Difference,
     Rate,
+    judge,
     judge_bounds,
     lower_rank,
     noninferiority,
@@ -84,6 +85,33 @@ def finite_gate(
             variety,
         ),
         "Look at the listed inputs; keep the operators that overflow in FP32.",
+    )
+
+
+def rate_check(
+    name: str,
+    found: Rate,
+    limit: float,
+    *,
+    direction: str,
+    detail: str,
+    lacking: Callable[[Rate, float], str],
+) -> Check:
+    """A rate of errors, held against its limit by its upper bound.
+
+    Args:
+        name: of the check, such as "FAR".
+        found: the rate.
+        limit: of it.
+        direction: of the limit, as declared.
+        detail: the counts, in words.
+        lacking: says what an undecided rate lacks; see `wanting`.
+    """
+    verdict = judge(found, limit)
+    if verdict is Verdict.INCONCLUSIVE:
+        detail = f"{detail}; {lacking(found, limit)}"
+    return Check(
+        name, verdict, found.value, found.lower, found.upper, limit, direction, detail=detail
     )
 
 

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from ..errors import SpecError
 from ..limits import CustomLimits
 from ..spec import Verdict
-from ..statistics import MIN_SUBJECTS, Difference, Rate, judge, judge_bounds
+from ..statistics import MIN_SUBJECTS, Difference, Rate, judge_bounds
 from ..verdicts import Check, GateResult
-from .checks import at_least, finite_gate, increase_check, subjects_wanted, wanting
+from .checks import at_least, finite_gate, increase_check, rate_check, subjects_wanted, wanting
 from .custom_metric import Measurement, bounds
 from .outputs import relative_distance
 
@@ -146,19 +146,13 @@ def drift(fp32: Sequence[NDArray[np.float32]], variant: Sequence[NDArray[np.floa
 def _rate_check(mine: Measurement, limits: CustomLimits, attribute: str) -> Check:
     limit = _require_rate(limits, attribute)
     found = mine.rate()
-    verdict = judge(found, limit)
-    detail = f"{found.errors:,} errors in {_of_whom(mine)}, design effect {found.deff:.1f}"
-    if verdict is Verdict.INCONCLUSIVE:
-        detail = f"{detail}; {_wanting(found, limit, mine)}"
-    return Check(
+    return rate_check(
         mine.metric.name,
-        verdict,
-        found.value,
-        found.lower,
-        found.upper,
+        found,
         limit,
-        CustomLimits.direction(attribute),
-        detail=detail,
+        direction=CustomLimits.direction(attribute),
+        detail=f"{found.errors:,} errors in {_of_whom(mine)}, design effect {found.deff:.1f}",
+        lacking=lambda found, limit: _wanting(found, limit, mine),
     )
 
 

@@ -18,16 +18,14 @@ from ..scoring import (
     extremes,
     normalise,
 )
-from ..spec import Verdict
 from ..statistics import (
     RULE_OF_30,
     Difference,
     Rate,
-    judge,
     mean_lower_bound,
 )
 from ..verdicts import Check, GateResult
-from .checks import at_least, finite_gate, increase_check, low_quantile, wanting
+from .checks import at_least, finite_gate, increase_check, low_quantile, rate_check, wanting
 from .outputs import Outputs
 
 DRIFT_REMEDY = "Try per-channel weights, another calibration method or fallback = 'mixed'."
@@ -214,17 +212,14 @@ def _judge_rate(
     checks = []
     for label, cell in cells:
         found = cell.rate(genuine=genuine)
-        verdict = judge(found, limit)
         checks.append(
-            Check(
+            rate_check(
                 label,
-                verdict,
-                found.value,
-                found.lower,
-                found.upper,
+                found,
                 limit,
-                FaceLimits.direction("frr" if genuine else "far"),
-                detail=_describe_rate(found, limit, verdict, genuine=genuine),
+                direction=FaceLimits.direction("frr" if genuine else "far"),
+                detail=_describe_rate(found, genuine=genuine),
+                lacking=_wanting,
             )
         )
     return GateResult(
@@ -235,13 +230,12 @@ def _judge_rate(
     )
 
 
-def _describe_rate(found: Rate, limit: float, verdict: Verdict, *, genuine: bool) -> str:
+def _describe_rate(found: Rate, *, genuine: bool) -> str:
     kind = "genuine" if genuine else "impostor"
-    text = (
+    return (
         f"{found.errors:,} errors in {found.trials:,} {kind} comparisons of "
         f"{found.subjects} identities, design effect {found.deff:.1f}"
     )
-    return text if verdict is not Verdict.INCONCLUSIVE else f"{text}; {_wanting(found, limit)}"
 
 
 def _wanting(found: Rate | Difference, limit: float) -> str:

@@ -9,12 +9,11 @@ from typing import Any
 from ..data.images import ImageSet
 from ..data.pairs import Comparisons
 from ..limits import FaceLimits
-from ..spec import Verdict
-from ..statistics import Rate, judge
+from ..statistics import Rate
 from ..verdicts import Check, GateResult
 from . import face_gates
 from .base import Part, TaskData
-from .checks import at_least, wanting
+from .checks import at_least, rate_check, wanting
 from .face import FaceTask
 from .face_flips import Flips, angles, certified_share, flips_at, pairs_of
 from .face_gates import Cell, FaceComparison
@@ -154,7 +153,6 @@ def judge_agreement(
 
 def _flips(comparison: FaceAgreement, flips: Flips, name: str, limit: float) -> Check:
     found = flips.rate(comparison.pairs)
-    verdict = judge(found, limit)
     accepted = len(comparison.baseline.cell.errors.false_accepts)
     # Matches are rare among all pairs, so those that are lost want a base of their own.
     detail = (
@@ -162,17 +160,13 @@ def _flips(comparison: FaceAgreement, flips: Flips, name: str, limit: float) -> 
         f"{accepted:,} that FP32 accepts, in {found.trials:,} pairs of {found.subjects:,} images, "
         f"design effect {found.deff:.1f}"
     )
-    if verdict is Verdict.INCONCLUSIVE:
-        detail = f"{detail}; {wanting(found, limit, 'pairs', 'images', 'there are no pairs')}"
-    return Check(
+    return rate_check(
         name,
-        verdict,
-        found.value,
-        found.lower,
-        found.upper,
+        found,
         limit,
-        FaceLimits.direction("flips"),
+        direction=FaceLimits.direction("flips"),
         detail=detail,
+        lacking=lambda found, limit: wanting(found, limit, "pairs", "images", "there are no pairs"),
     )
 
 

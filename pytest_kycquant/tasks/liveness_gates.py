@@ -20,12 +20,11 @@ from ..spec import Verdict
 from ..statistics import (
     Difference,
     Rate,
-    judge,
     judge_bounds,
     mean_lower_bound,
 )
 from ..verdicts import Check, GateResult
-from .checks import finite_gate, increase_check, wanting
+from .checks import finite_gate, increase_check, rate_check, wanting
 from .liveness_scores import Decisions, bpcer_at_apcer, rate_of
 
 DRIFT_REMEDY = "Try per-channel weights, another calibration method or fallback = 'mixed'."
@@ -170,20 +169,15 @@ def figures(comparison: LivenessComparison) -> dict[str, float]:
 def _rate_check(
     name: str, found: Rate, limit: float, attribute: str, captures: LivenessSet
 ) -> Check:
-    verdict = judge(found, limit)
     kind = "live captures" if attribute == "bpcer" else "attacks"
     detail = f"{found.errors:,} errors in {found.trials:,} {kind} {_of_whom(found, captures)}"
-    if verdict is Verdict.INCONCLUSIVE:
-        detail = f"{detail}; {_wanting(found, limit, captures)}"
-    return Check(
+    return rate_check(
         name,
-        verdict,
-        found.value,
-        found.lower,
-        found.upper,
+        found,
         limit,
-        LivenessLimits.direction(attribute),
+        direction=LivenessLimits.direction(attribute),
         detail=detail,
+        lacking=lambda found, limit: _wanting(found, limit, captures),
     )
 
 
@@ -235,23 +229,18 @@ def _paired(comparison: LivenessComparison, kind: int, name: str, limit: float) 
 def _flips(comparison: LivenessComparison, limit: float) -> Check:
     """Errors of one kind may hide those of the other; a flipped decision is a flipped decision."""
     found = rate_of(comparison.flipped, comparison.captures.subjects)
-    verdict = judge(found, limit)
     detail = f"{found.errors:,} of {found.trials:,} captures"
     if found.errors:
         accepted = comparison.fp32.scores >= comparison.fp32.threshold
         newly = int((comparison.flipped & ~accepted).sum())
         detail = f"{detail}, {newly:,} newly live and {found.errors - newly:,} newly rejected"
-    if verdict is Verdict.INCONCLUSIVE:
-        detail = f"{detail}; {_wanting(found, limit, comparison.captures)}"
-    return Check(
+    return rate_check(
         "decisions other than FP32's",
-        verdict,
-        found.value,
-        found.lower,
-        found.upper,
+        found,
         limit,
-        LivenessLimits.direction("flips"),
+        direction=LivenessLimits.direction("flips"),
         detail=detail,
+        lacking=lambda found, limit: _wanting(found, limit, comparison.captures),
     )
 
 
