@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 import unittest
 import warnings
 from collections.abc import Mapping, Sequence
@@ -184,6 +185,34 @@ def enforce(result: GateResult, title: str, inconclusive: Inconclusive) -> None:
     warnings.warn(report, InconclusiveWarning, stacklevel=3)
 
 
+def refuse_unused(
+    cls: type, base: type, attributes: tuple[str, ...], methods: tuple[str, ...] = ()
+) -> None:
+    """Refuse in a class of a gate file what would silently not be used.
+
+    Args:
+        cls: the class.
+        base: what it derives from.
+        attributes: that mean something there.
+        methods: that it may override.
+
+    Raises:
+        SpecError: an attribute or method is misspelt, or the class is a unittest.
+    """
+    if issubclass(cls, unittest.TestCase):
+        raise SpecError(
+            cls.__name__, "is a unittest, which has no fixtures", "drop unittest.TestCase"
+        )
+    for name, value in vars(cls).items():
+        known = methods if inspect.isfunction(value) else attributes
+        if name.startswith(("_", "test")) or name in known or hasattr(base, name):
+            continue
+        if close := difflib.get_close_matches(name, known, cutoff=0.8):
+            raise SpecError(
+                f"{cls.__name__}.{name}", "is no attribute of gates", f"write {close[0]!r}"
+            )
+
+
 class Gates:
     """What the base classes of gate files have in common; subclass one of those.
 
@@ -207,18 +236,7 @@ class Gates:
             SpecError: an attribute is misspelt, or the class is a unittest, which has no fixtures.
         """
         super().__init_subclass__()
-        if issubclass(cls, unittest.TestCase):
-            raise SpecError(
-                cls.__name__, "is a unittest, which has no fixtures", "drop unittest.TestCase"
-            )
-        for name, value in vars(cls).items():
-            if name.startswith(("_", "test")) or callable(value) or hasattr(Gates, name):
-                continue
-            known = [field for field in GateSpec.__dataclass_fields__ if field != name]
-            if name != "model" and (close := difflib.get_close_matches(name, known, cutoff=0.8)):
-                raise SpecError(
-                    f"{cls.__name__}.{name}", "is no attribute of gates", f"write {close[0]!r}"
-                )
+        refuse_unused(cls, Gates, tuple(GateSpec.__dataclass_fields__))
 
     @classmethod
     def values(cls) -> dict[str, Any]:

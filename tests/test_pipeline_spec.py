@@ -97,7 +97,7 @@ def test_markers_of_a_stage_count() -> None:
         ({"embedder_scale": 0}, "0.0 is no scale"),
         ({"embedder_scale": "2"}, "'2' is no number"),
         ({"inconclusive": "ignore"}, "'ignore' is unknown"),
-        ({"image": "scenes"}, "TestIt.image: is no attribute of pipeline gates; write 'images'"),
+        ({"image": "scenes"}, "TestIt.image: is no attribute of gates; write 'images'"),
         ({"limit": PipelineLimits()}, "write 'limits'"),
         ({"embeder": Face}, "write 'embedder'"),
         ({"proces": lambda self, stages, photo: None}, "write 'process'"),

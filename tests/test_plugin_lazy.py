@@ -49,12 +49,25 @@ def test_worker_imports_nothing_heavy(tmp_path: Path) -> None:
     assert "1 passed" in result.stdout, result.stdout
 
 
-def test_gate_file_collects_without_heavy_imports(tmp_path: Path) -> None:
-    (tmp_path / "test_gate.py").write_text(
-        "from pytest_kycquant import FaceGates, FaceVerification, KycModel, Preprocess\n"
-        "class TestIt(FaceGates):\n"
-        "    model = KycModel('m.onnx', preprocess=Preprocess((8, 8)), task=FaceVerification('d'))"
-    )
+FACE = """
+from pytest_kycquant import FaceGates, FaceVerification, KycModel, Preprocess
+class TestIt(FaceGates):
+    model = KycModel("m.onnx", preprocess=Preprocess((8, 8)), task=FaceVerification("d"))
+"""
+PIPELINE = """
+from pytest_kycquant import *
+class Face(FaceGates):
+    model = KycModel("f.onnx", Preprocess((8, 8)), FaceVerification("d"))
+class Detector(DetectionGates):
+    model = KycModel("d.onnx", Preprocess((8, 8)), ObjectDetection("d", "l", classes=("face",)))
+class TestPipeline(PipelineGates):
+    images, detector, face, embedder = "photos", Detector, "face", Face
+"""
+
+
+@pytest.mark.parametrize(("gate", "tests"), [(FACE, 12), (PIPELINE, 3)])
+def test_gate_file_collects_without_heavy_imports(tmp_path: Path, gate: str, tests: int) -> None:
+    (tmp_path / "test_gate.py").write_text(gate)
     arguments = ["--collect-only", "-q"]
     result = subprocess.run(
         [sys.executable, "-c", CHECK.format(heavy=HEAVY, arguments=arguments)],
@@ -63,28 +76,5 @@ def test_gate_file_collects_without_heavy_imports(tmp_path: Path) -> None:
         text=True,
         check=True,
     )
-    assert "12 tests collected" in result.stdout
-    assert "HEAVY: []" in result.stdout, result.stdout
-
-
-def test_pipeline_collects_without_heavy_imports(tmp_path: Path) -> None:
-    (tmp_path / "test_gate.py").write_text(
-        "from pytest_kycquant import *\n"
-        "class Face(FaceGates):\n"
-        "    model = KycModel('f.onnx', Preprocess((8, 8)), FaceVerification('d'))\n"
-        "class Detector(DetectionGates):\n"
-        "    model = KycModel('d.onnx', Preprocess((8, 8)),\n"
-        "                     ObjectDetection('d', 'l', classes=('face',)))\n"
-        "class TestPipeline(PipelineGates):\n"
-        "    images, detector, face, embedder = 'photos', Detector, 'face', Face\n"
-    )
-    arguments = ["--collect-only", "-q"]
-    result = subprocess.run(
-        [sys.executable, "-c", CHECK.format(heavy=HEAVY, arguments=arguments)],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert "3 tests collected" in result.stdout
+    assert f"{tests} tests collected" in result.stdout
     assert "HEAVY: []" in result.stdout, result.stdout

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import os
 import sys
-import unittest
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -15,7 +13,7 @@ import pytest
 
 from .. import coerce
 from ..errors import SpecError
-from ..gates import MARKER, Gates, GateSpec, enforce, spec_of
+from ..gates import MARKER, Gates, GateSpec, enforce, refuse_unused, spec_of
 from ..limits import PipelineLimits
 from ..settings import Inconclusive
 from ..task_spec import FaceVerification, LivenessDetection, ObjectDetection, StrPath, TaskSpec
@@ -94,22 +92,7 @@ class PipelineGates:
             SpecError: an attribute or `process` is misspelt, or the class is a unittest.
         """
         super().__init_subclass__()
-        if issubclass(cls, unittest.TestCase):
-            raise SpecError(
-                cls.__name__, "is a unittest, which has no fixtures", "drop unittest.TestCase"
-            )
-        for name, value in vars(cls).items():
-            if name.startswith(("_", "test")) or hasattr(PipelineGates, name):
-                continue
-            known = ("process",) if inspect.isfunction(value) else _ATTRIBUTES
-            if name in known:
-                continue
-            if close := difflib.get_close_matches(name, known, cutoff=0.8):
-                raise SpecError(
-                    f"{cls.__name__}.{name}",
-                    "is no attribute of pipeline gates",
-                    f"write {close[0]!r}",
-                )
+        refuse_unused(cls, PipelineGates, _ATTRIBUTES, ("process",))
 
     def process(self, stages: Stages, photo: Photo) -> None:
         """What happens to one image; override it where your pipeline does something else.

@@ -1,15 +1,24 @@
-"""Two workers import the gate file, and its metric, each; they give the verdicts of one process."""
+"""Two workers import the gate file each; they give the verdicts of one process."""
 
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from documents import write_document_project
+from presentations import write_liveness_project
 
 
-def test_two_workers(tmp_path: Path) -> None:
-    write_document_project(tmp_path, precisions='"fp16", "int8"', fragile=True)
+@pytest.mark.parametrize(
+    ("write", "accuracy"),
+    [(write_liveness_project, ("apcer", "bpcer")), (write_document_project, ("metric",))],
+    ids=["liveness", "custom"],
+)
+def test_two_workers(tmp_path: Path, write: Callable[..., Path], accuracy: tuple[str, ...]) -> None:
+    write(tmp_path, precisions='"fp16", "int8"', fragile=True)
+    gates = 4 + len(accuracy)
 
     def run(*arguments: str) -> dict[str, object]:
         command = [
@@ -17,11 +26,11 @@ def test_two_workers(tmp_path: Path) -> None:
             "--kycquant-cache=cache", *arguments,
         ]  # fmt: skip
         result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-        assert "5 passed, 5 fallback" in result.stdout, result.stdout + result.stderr
+        assert f"{gates} passed, {gates} fallback" in result.stdout, result.stdout + result.stderr
         report = json.loads((tmp_path / "report.json").read_text())
         (gate,) = report["gates"]  # not one for each worker's function
         return {
-            row["variant"]: {name: row["gates"][name] for name in ("finite", "metric")}
+            row["variant"]: {name: row["gates"][name] for name in ("finite", *accuracy)}
             for row in gate["variants"]
         }
 
