@@ -98,11 +98,11 @@ def test_the_stock_recipe_decides_otherwise(faces: dict[str, Any]) -> None:
     assert figures["newly_accepted"] > 3 * figures["newly_rejected"]
 
 
-def test_the_default_keeps_decisions_but_drifts(faces: dict[str, Any]) -> None:
-    """On the edge of its budget of drift, and on the right side of the budget of flips."""
+def test_the_default_keeps_decisions(faces: dict[str, Any]) -> None:
+    """On the right side of the budget of flips, and, where 7 bits are not needed, of drift."""
     found = checks(faces["int8"])
     assert found[FLIPS]["verdict"] == found[STORED]["verdict"] == "PASS"
-    assert found["mean cosine to FP32"]["value"] > 0.98
+    assert found["mean cosine to FP32"]["value"] > 0.985
 
 
 def test_certified_shares_tell_the_recipes_apart(faces: dict[str, Any]) -> None:
