@@ -4,8 +4,8 @@ Importing this package imports neither onnx nor onnxruntime: a test suite withou
 nothing for it.
 """
 
-from .calibrate import Ranges, collect_ranges
-from .channels import ChannelStatistics, collect_channels
+from .calibrate import Activations, Ranges, observe_activations, observe_equalized
+from .channels import ChannelStatistics
 from .equalize import equalize_channels
 from .model import LoadedModel, check_input, load_model
 from .preparation import PreparedModel, operators, postprocessing, prepare
@@ -16,6 +16,7 @@ from .variant import Variant
 
 __all__ = [
     "REWRITES",
+    "Activations",
     "ChannelStatistics",
     "LoadedModel",
     "PreparedModel",
@@ -25,13 +26,13 @@ __all__ = [
     "build",
     "calibration_of",
     "check_input",
-    "collect_channels",
-    "collect_ranges",
     "corrects_biases",
     "equalize_channels",
     "equalizes",
     "load_model",
     "nothing_to_rewrite",
+    "observe_activations",
+    "observe_equalized",
     "operators",
     "postprocessing",
     "prepare",
