@@ -8,8 +8,9 @@ from .calibrate import Activations, Ranges, observe_activations, observe_equaliz
 from .channels import ChannelStatistics
 from .equalize import equalize_channels
 from .model import LoadedModel, check_input, load_model
+from .partial import FullyQuantized, keep_in_float
 from .preparation import PreparedModel, operators, postprocessing, prepare
-from .recipes import build, calibration_of, corrects_biases, equalizes
+from .recipes import build, calibration_of, corrects_biases, equalizes, quantize_whole
 from .rewrites import REWRITES, applicable, nothing_to_rewrite, rewrite
 from .static import static_types
 from .variant import Variant
@@ -18,6 +19,7 @@ __all__ = [
     "REWRITES",
     "Activations",
     "ChannelStatistics",
+    "FullyQuantized",
     "LoadedModel",
     "PreparedModel",
     "Ranges",
@@ -29,6 +31,7 @@ __all__ = [
     "corrects_biases",
     "equalize_channels",
     "equalizes",
+    "keep_in_float",
     "load_model",
     "nothing_to_rewrite",
     "observe_activations",
@@ -36,6 +39,7 @@ __all__ = [
     "operators",
     "postprocessing",
     "prepare",
+    "quantize_whole",
     "rewrite",
     "static_types",
 ]
