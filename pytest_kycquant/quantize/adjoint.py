@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from .graph import attributes, initializers
+from .graph import attributes, float_tensors, initializers, numbers
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -66,6 +66,7 @@ class _Tape:
         self.nodes: list[NodeProto] = []
         self.seeds: dict[str, str] = {}
         self.weights = initializers(graph)
+        self._activations = set(float_tensors(graph))
         self.shapes = {
             info.name: [d.dim_value for d in info.type.tensor_type.shape.dim]
             for info in (*graph.value_info, *graph.input, *graph.output)
@@ -116,7 +117,7 @@ class _Tape:
         adjoint = _ADJOINTS.get(node.op_type)
         if adjoint is None or len(reached) > 1 or not adjoint(self, node, self.total(reached[0])):
             for name in node.input:
-                if name and name not in self.weights and name in self.shapes:
+                if name in self._activations:
                     self.seed(name)
 
 
@@ -193,8 +194,6 @@ def _sigmoid(tape: _Tape, node: NodeProto, gradient: str) -> bool:
 
 
 def _batch_norm(tape: _Tape, node: NodeProto, gradient: str) -> bool:
-    from .graph import numbers
-
     if not all(name in tape.weights for name in node.input[1:]) or len(node.output) > 1:
         return False
     shape = tape.shapes.get(node.output[0], ())
@@ -206,8 +205,6 @@ def _batch_norm(tape: _Tape, node: NodeProto, gradient: str) -> bool:
 
 
 def _matmul(tape: _Tape, node: NodeProto, gradient: str) -> bool:
-    from .graph import numbers
-
     x, weight = node.input[:2]
     if weight not in tape.weights or x in tape.weights or len(tape.weights[weight].dims) != 2:
         return False

@@ -11,6 +11,8 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from .sensitivity import Weights
+
 BINS = 16384  # half of them on each side of zero
 _SIDE = BINS // 2
 _COARSE = 512  # the same for the entropy search: finer bins choose ever narrower ranges
@@ -106,12 +108,15 @@ class Histogram:
         threshold = candidates[int(np.argmin(divergences))] * self._width(_COARSE)
         return self._clip(-threshold, threshold)
 
-    def mse_range(self) -> tuple[float, float]:
+    def mse_range(self, weights: Weights | None = None) -> tuple[float, float]:
         """Return the range whose 256-level quantization has the least squared error.
 
         A narrower range has finer steps and cuts off more. Pairs of ends are tried on a grid, then
         on a finer one around the best. Values count as the middle of their bin, and those of the
         bin that begins at zero as zero, which every range represents exactly.
+
+        Args:
+            weights: how much the squared error of each value counts; None for all alike.
         """
         width = self._width(_SIDE)
         lowest, highest = min(self.low, 0.0) / width, max(self.high, 0.0) / width
@@ -119,7 +124,8 @@ class Histogram:
             return 0.0, 0.0
         middles = np.arange(-_SIDE + 0.5, _SIDE)  # the width of a bin is the unit
         middles[_SIDE] = 0.0
-        weighted = self.counts * np.stack([np.ones(BINS), middles])
+        counts = self.counts if weights is None else self.counts * weights.at(middles * width)
+        weighted = counts * np.stack([np.ones(BINS), middles])
         moments = np.zeros((2, BINS + 1))
         np.cumsum(weighted, axis=1, out=moments[:, 1:])
         lows = highs = np.geomspace(_SMALLEST, 1.0, _GRID)  # shares of the extremes
