@@ -16,6 +16,7 @@ from .graph import WEIGHTED, one_line, quiet, serialize, sort_nodes
 from .partial import FullyQuantized, corrections, keep_in_float
 from .rewrites import added_operators, keep_float
 from .static import quantize_fully, static_types
+from .stored import quantize_weights, store_weights
 from .variant import Draft, Request, Scalar, Variant, integer_kernels
 
 if TYPE_CHECKING:
@@ -102,12 +103,16 @@ def build(
     if recipe.is_static:
         whole = whole or _whole(source, request, ranges)
         made = Draft(keep_in_float(whole, kept), facts=corrections(whole, kept))
+        if recipe.float_weights in ("float16", "int8"):
+            store_weights(made.proto, {n.name for n in made.proto.graph.node}, recipe.float_weights)
         options["reason"] = "; ".join([str(options["reason"]), *_done(prepared, made.facts)])
     else:
         step = {
             "fp32-optimized": keep_float,
             "fp16": convert_fp16,
             "int8-dynamic": quantize_dynamic,
+            "int8-weights": quantize_weights,
+            "int4-weights": quantize_weights,
         }[recipe.precision]
         excluded = tuple(part for name in kept for part in source.parts.get(name, (name,)))
         if recipe.precision != "fp16":
@@ -245,6 +250,10 @@ def resolve_options(recipe: Recipe, saturates: bool) -> dict[str, Scalar]:
         reason = "the same function in operators that have faster kernels"
     elif recipe.precision == "fp16":
         reason = "inputs and outputs stay float32"
+    elif recipe.stores_weights:
+        options["weight_type"] = recipe.precision.removesuffix("-weights")
+        options["op_types"] = ", ".join(recipe.op_types or WEIGHTED)
+        reason = "computed in FP32: loading the model turns the stored weights into floats"
     else:
         dynamic = recipe.precision == "int8-dynamic"
         weight = recipe.weight_type or ("uint8" if dynamic else "int8")
@@ -274,6 +283,8 @@ def resolve_options(recipe: Recipe, saturates: bool) -> dict[str, Scalar]:
             "reduce_range": reduce_range,
             "op_types": ", ".join(recipe.op_types or ("all",)),
         }
+        if recipe.is_static:
+            options["float_weights"] = recipe.float_weights or "float32"
         if calibration := calibration_of(recipe):
             options["calibration_method"], options["percentile"] = calibration
     options["keep_fp32"] = ", ".join(recipe.keep_fp32)
@@ -336,6 +347,8 @@ def _operator_types(graph: GraphProto, recipe: Recipe, where: str) -> tuple[str,
     present = tuple(sorted({node.op_type for node in graph.node}))
     if recipe.precision in ("fp16", "fp32-optimized"):
         return present
+    if recipe.op_types is None and recipe.stores_weights:
+        return WEIGHTED
     if recipe.op_types is None:
         return dynamic_types() if recipe.precision == "int8-dynamic" else static_types()
     missing = [op_type for op_type in recipe.op_types if op_type not in present]

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from ..recipe import Recipe
     from .preparation import PreparedModel
 
+STORED = "/stored"
+"""Ends the name of the operator that writes a weight which is stored in fewer bits."""
 Scalar = str | int | float | bool | None
 _FUSED = {
     "QLinearConv": "Conv",
@@ -137,6 +139,8 @@ class Request:
     def _must_change(self, prepared: PreparedModel, node: NodeProto) -> bool:
         if node.op_type not in WEIGHTED or self.recipe.precision == "fp32-optimized":
             return False
+        if self.recipe.stores_weights:
+            return node.input[1] in initializers(prepared.proto.graph)
         if self.recipe.precision == "int8-dynamic":
             # onnxruntime has integer kernels for Conv and for MatMul with constant weights only.
             weights = initializers(prepared.proto.graph)
@@ -216,9 +220,17 @@ def _half(proto: ModelProto) -> set[str]:
     }
 
 
+def _stored(proto: ModelProto) -> set[str]:
+    """Names of the operators whose weights are stored in fewer bits."""
+    written = {name for n in proto.graph.node if n.name.endswith(STORED) for name in n.output}
+    return {n.name for n in proto.graph.node if n.op_type in WEIGHTED and n.input[1] in written}
+
+
 _CHANGED = {
     "int8": _dequantized,
     "mixed": _dequantized,
     "int8-dynamic": _integer,
     "fp16": _half,
+    "int8-weights": _stored,
+    "int4-weights": _stored,
 }
