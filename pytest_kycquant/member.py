@@ -24,6 +24,7 @@ from .quantize import (
     LoadedModel,
     PreparedModel,
     Ranges,
+    Sensitivity,
     build,
     calibration_of,
     check_input,
@@ -32,6 +33,7 @@ from .quantize import (
     equalizes,
     keep_in_float,
     load_model,
+    measure_sensitivity,
     observe_activations,
     observe_equalized,
     operators,
@@ -39,6 +41,7 @@ from .quantize import (
     prepare,
     quantize_whole,
     rewrite,
+    sensitivity_images,
     static_types,
 )
 from .quantize.graph import serialize
@@ -218,7 +221,8 @@ class Member:
             return None
         key = (*self._activations_key(recipe), *needed)
         if key not in self._ranges:
-            self._ranges[key] = self.activations(recipe).ranges(*needed)
+            sensitivity = self._sensitivity(recipe) if needed[0] == "mse" else None
+            self._ranges[key] = self.activations(recipe).ranges(*needed, sensitivity)
         return self._ranges[key]
 
     def activations(self, recipe: Recipe) -> Activations:
@@ -249,6 +253,20 @@ class Member:
         key = [self.loaded.digest, *self._activations_key(recipe), self.input_facts()]
         folder = workbench.cache.entry("activations", key, make)
         return Activations.from_npz(folder / "activations.npz")
+
+    def _sensitivity(self, recipe: Recipe) -> Sensitivity:
+        """How much the activations of the graph that a recipe starts from matter."""
+        images = self._calibration(recipe)
+        some = images.subset(sensitivity_images(len(images)))
+        source = self.equalized[0] if equalizes(recipe) else self.prepared
+
+        def make(folder: Path) -> None:
+            with self._inputs("measuring sensitivity", some) as inputs:
+                measure_sensitivity(source, inputs).to_npz(folder / "sensitivity.npz")
+
+        key = [self.loaded.digest, *self._activations_key(recipe), self.input_facts()]
+        folder = self._bench.workbench.cache.entry("sensitivity", key, make)
+        return Sensitivity.from_npz(folder / "sensitivity.npz")
 
     def outputs(self, file: ModelFile, images: ImageSet, title: str) -> Outputs:
         """Outputs of a variant, computed once for the same file and the same images."""

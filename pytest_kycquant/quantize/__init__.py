@@ -12,7 +12,7 @@ from .partial import FullyQuantized, keep_in_float
 from .preparation import PreparedModel, operators, postprocessing, prepare
 from .recipes import build, calibration_of, corrects_biases, equalizes, quantize_whole
 from .rewrites import REWRITES, applicable, nothing_to_rewrite, rewrite
-from .sensitivity import Sensitivity, measure_sensitivity
+from .sensitivity import Sensitivity, measure_sensitivity, sensitivity_images
 from .static import static_types
 from .variant import Variant
 
@@ -44,5 +44,6 @@ __all__ = [
     "prepare",
     "quantize_whole",
     "rewrite",
+    "sensitivity_images",
     "static_types",
 ]

@@ -102,11 +102,11 @@ class _Tape:
         self.nodes.append(helper.make_node(op_type, list(inputs), [name], name, **given))
         return name
 
-    def constant(self, array: NDArray[np.generic]) -> str:
+    def constant(self, values: float | NDArray[np.float64]) -> str:
         from onnx import numpy_helper
 
         name = f"adjoint/constant{len(self._graph.initializer)}"
-        self._graph.initializer.append(numpy_helper.from_array(array, name))
+        self._graph.initializer.append(numpy_helper.from_array(np.array(values, np.float32), name))
         return name
 
     def reverse(self, node: NodeProto) -> None:
@@ -155,20 +155,31 @@ def _slopes(tape: _Tape, node: NodeProto, gradient: str) -> bool:
         slope = node.input[1]
     else:
         alpha = attributes(node).get("alpha", 0.01) if node.op_type == "LeakyRelu" else 0.0
-        slope = tape.constant(np.float32(alpha))
-    zero, one = tape.constant(np.float32(0)), tape.constant(np.float32(1))
+        slope = tape.constant(alpha)
+    zero, one = tape.constant(0.0), tape.constant(1.0)
     factor = tape.op("Where", tape.op("Greater", x, zero), one, slope)
     tape.pass_on(x, tape.op("Mul", gradient, factor))
     return True
 
 
+def _clip(tape: _Tape, node: NodeProto, gradient: str) -> bool:
+    from onnx import TensorProto
+
+    x, ends = node.input[0], [*node.input[1:], "", ""][:2]
+    inside = [tape.op(o, x, end) for o, end in zip(("Greater", "Less"), ends, strict=True) if end]
+    for mask in inside:
+        gradient = tape.op("Mul", gradient, tape.op("Cast", mask, to=TensorProto.FLOAT))
+    tape.pass_on(x, gradient)
+    return True
+
+
 def _sum(tape: _Tape, node: NodeProto, gradient: str) -> bool:
-    data = [name for name in node.input if name not in tape.weights]
+    data = [(i, name) for i, name in enumerate(node.input) if name not in tape.weights]
     shape = tape.shapes.get(node.output[0])
-    if shape is None or any(tape.shapes.get(name) != shape for name in data):
+    if shape is None or any(tape.shapes.get(name) != shape for _, name in data):
         return False
-    for name in data:
-        negative = node.op_type == "Sub" and name == node.input[1]
+    for index, name in data:
+        negative = node.op_type == "Sub" and index == 1
         tape.pass_on(name, tape.op("Neg", gradient) if negative else gradient)
     return True
 
@@ -188,20 +199,20 @@ def _product(tape: _Tape, node: NodeProto, gradient: str) -> bool:
 
 def _sigmoid(tape: _Tape, node: NodeProto, gradient: str) -> bool:
     y = node.output[0]
-    slope = tape.op("Mul", y, tape.op("Sub", tape.constant(np.float32(1)), y))
+    slope = tape.op("Mul", y, tape.op("Sub", tape.constant(1.0), y))
     tape.pass_on(node.input[0], tape.op("Mul", gradient, slope))
     return True
 
 
 def _batch_norm(tape: _Tape, node: NodeProto, gradient: str) -> bool:
-    if not all(name in tape.weights for name in node.input[1:]) or len(node.output) > 1:
-        return False
     shape = tape.shapes.get(node.output[0], ())
+    if not all(name in tape.weights for name in node.input[1:]) or len(shape) < 2:
+        return False
     scale, _, _, variance = (numbers(tape.weights[name]) for name in node.input[1:])
     factor = scale / np.sqrt(variance + attributes(node).get("epsilon", 1e-5))
-    factor = factor.reshape(-1, *[1] * (len(shape) - 2)).astype(np.float32)
+    factor = factor.reshape(-1, *[1] * (len(shape) - 2))
     tape.pass_on(node.input[0], tape.op("Mul", gradient, tape.constant(factor)))
-    return len(shape) > 1
+    return True
 
 
 def _matmul(tape: _Tape, node: NodeProto, gradient: str) -> bool:
@@ -213,7 +224,7 @@ def _matmul(tape: _Tape, node: NodeProto, gradient: str) -> bool:
         return False
     matrix = numbers(tape.weights[weight]) * given.get("alpha", 1.0)
     matrix = matrix if given.get("transB") else matrix.T
-    constant = tape.constant(np.ascontiguousarray(matrix, np.float32))
+    constant = tape.constant(matrix)
     tape.pass_on(x, tape.op("MatMul", gradient, constant))
     return True
 
@@ -236,7 +247,7 @@ def _global_mean(tape: _Tape, node: NodeProto, gradient: str) -> bool:
     size = math.prod(tape.shapes.get(x, [])[2:])
     if not size:
         return False
-    share = tape.op("Div", gradient, tape.constant(np.float32(size)))
+    share = tape.op("Div", gradient, tape.constant(size))
     tape.pass_on(x, tape.op("Expand", share, tape.op("Shape", x)))
     return True
 
@@ -244,6 +255,7 @@ def _global_mean(tape: _Tape, node: NodeProto, gradient: str) -> bool:
 _ADJOINTS: Mapping[str, Callable[[_Tape, NodeProto, str], bool]] = {
     "Add": _sum,
     "BatchNormalization": _batch_norm,
+    "Clip": _clip,
     "Conv": _conv,
     "Flatten": _reshape,
     "Gemm": _matmul,

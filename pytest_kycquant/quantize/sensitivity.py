@@ -39,8 +39,7 @@ if TYPE_CHECKING:
 
     from .preparation import PreparedModel
 
-IMAGES = 32
-"""So many suffice, because only the weights come from them; values are counted on all images."""
+_IMAGES = 32  # suffice: only the weights come from them, values are counted on all images
 
 _SIDE = 16  # bins on each side of zero
 _SAMPLE = 1 << 14  # values of a tensor that are looked at in an image, about
@@ -108,6 +107,12 @@ class Sensitivity:
         return cls({name: Weights(row, int(exponent)) for name, row, exponent in rows})
 
 
+def sensitivity_images(count: int) -> list[int]:
+    """Which of so many calibration images sensitivity is measured on: of all kinds, evenly."""
+    chosen = min(count, _IMAGES)
+    return [index * count // chosen for index in range(chosen)]
+
+
 def measure_sensitivity(
     prepared: PreparedModel, inputs: Iterable[tuple[str, NDArray[np.float32]]]
 ) -> Sensitivity:
@@ -119,7 +124,8 @@ def measure_sensitivity(
 
     Args:
         prepared: the prepared FP32 model, equalized or not.
-        inputs: (name, tensor) per image, `IMAGES` of all kinds suffice. Consumed once, in order.
+        inputs: (name, tensor) per image: those that `sensitivity_images` names will do. Consumed
+            once, in order.
 
     Raises:
         DataError: there are no images, or one contains NaN or Inf or does not fit the model.
@@ -196,7 +202,9 @@ class _Seed:
         self._squares = self._squares + mean
         size = np.sqrt(self._squares / self._images)
         signs = 2.0 * self._rng.integers(0, 2, values.shape) - 1
-        return np.divide(signs, size, out=np.zeros(values.shape), where=size > 0).astype(np.float32)
+        scaled = np.zeros(values.shape)
+        np.divide(signs, size, out=scaled, where=size > 0)
+        return scaled.astype(np.float32)
 
 
 class _Tally:
