@@ -45,7 +45,7 @@ GRAPHS = {
     "prelu": ([node("PRelu", ["input", "s"], "output")], {"s": draw(4, 1, 1)}),
     "clip": (
         [node("Clip", ["input", "low", "high"], "output")],
-        {"low": np.float32(-0.5), "high": np.float32(0.7)},
+        {"low": np.float32(-0.51), "high": np.float32(0.73)},
     ),
     "clip above": ([node("Clip", ["input", "", "high"], "output")], {"high": np.float32(0.3)}),
     "sigmoid": ([node("Sigmoid", ["input"], "output")], {}),
@@ -87,6 +87,27 @@ GRAPHS = {
             node("Gemm", ["r", "w"], "output"),
         ],
         {"to": np.array([72, -1]), "w": draw(4, 3)},
+    ),
+    "branches": (
+        [
+            helper.make_node("Split", ["input"], ["a", "b"], "split", axis=1),
+            node("Sigmoid", ["b"], "c"),
+            node("Concat", ["c", "input", "k"], "output", axis=1),
+        ],
+        {"k": draw(1, 2, 9, 8)},
+    ),
+    "enlarged": (
+        [
+            node(
+                "Resize",
+                ["input", "", "by"],
+                "output",
+                mode="nearest",
+                coordinate_transformation_mode="asymmetric",
+                nearest_mode="floor",
+            )
+        ],
+        {"by": np.array([1, 1, 2, 3], np.float32)},
     ),
     "unknown": (  # no adjoint of Softmax: the gradient starts in front of it
         [

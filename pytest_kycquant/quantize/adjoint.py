@@ -102,6 +102,16 @@ class _Tape:
         self.nodes.append(helper.make_node(op_type, list(inputs), [name], name, **given))
         return name
 
+    def split(self, name: str, sizes: list[int], axis: int) -> list[str]:
+        from onnx import helper, numpy_helper
+
+        first = f"adjoint/{len(self.nodes)}"
+        parts = [f"{first}/{index}" for index in range(len(sizes))]
+        lengths = f"{first}/sizes"
+        self._graph.initializer.append(numpy_helper.from_array(np.array(sizes, np.int64), lengths))
+        self.nodes.append(helper.make_node("Split", [name, lengths], parts, first, axis=axis))
+        return parts
+
     def constant(self, values: float | NDArray[np.float64]) -> str:
         from onnx import numpy_helper
 
@@ -115,7 +125,8 @@ class _Tape:
         if not reached:
             return
         adjoint = _ADJOINTS.get(node.op_type)
-        if adjoint is None or len(reached) > 1 or not adjoint(self, node, self.total(reached[0])):
+        known = len(reached) == 1 or node.op_type == "Split"
+        if adjoint is None or not known or not adjoint(self, node, self.total(reached[0])):
             for name in node.input:
                 if name in self._activations:
                     self.seed(name)
@@ -252,10 +263,56 @@ def _global_mean(tape: _Tape, node: NodeProto, gradient: str) -> bool:
     return True
 
 
+def _concat(tape: _Tape, node: NodeProto, gradient: str) -> bool:
+    axis = attributes(node)["axis"]
+    shapes = [
+        list(tape.weights[name].dims) if name in tape.weights else tape.shapes.get(name, [])
+        for name in node.input
+    ]
+    sizes = [shape[axis] if -len(shape) <= axis < len(shape) else 0 for shape in shapes]
+    if not all(sizes):
+        return False
+    parts = tape.split(gradient, sizes, axis)
+    for name, part in zip(node.input, parts, strict=True):
+        if name not in tape.weights:
+            tape.pass_on(name, part)
+    return True
+
+
+def _split(tape: _Tape, node: NodeProto, gradient: str) -> bool:
+    zero = tape.constant(0.0)
+    parts = [
+        tape.total(name) if tape.reaches(name) else tape.op("Mul", name, zero)
+        for name in node.output
+    ]
+    axis = attributes(node).get("axis", 0)
+    tape.pass_on(node.input[0], tape.op("Concat", *parts, axis=axis))
+    return True
+
+
+def _enlarge(tape: _Tape, node: NodeProto, gradient: str) -> bool:
+    """Resize that repeats each value a whole number of times."""
+    given = attributes(node)
+    x, y = (tape.shapes.get(name, []) for name in (node.input[0], node.output[0]))
+    if (
+        given.get("mode", b"nearest") != b"nearest"
+        or given.get("coordinate_transformation_mode") != b"asymmetric"
+        or given.get("nearest_mode") != b"floor"
+        or not (len(x) == len(y) > 2 and x[:2] == y[:2] and all((*x[2:], *y[2:])))
+        or any(after % before for before, after in zip(x[2:], y[2:], strict=True))
+    ):
+        return False
+    times = [after // before for before, after in zip(x[2:], y[2:], strict=True)]
+    mean = tape.op("AveragePool", gradient, kernel_shape=times, strides=times)
+    tape.pass_on(node.input[0], tape.op("Mul", mean, tape.constant(math.prod(times))))
+    return True
+
+
 _ADJOINTS: Mapping[str, Callable[[_Tape, NodeProto, str], bool]] = {
     "Add": _sum,
     "BatchNormalization": _batch_norm,
     "Clip": _clip,
+    "Concat": _concat,
     "Conv": _conv,
     "Flatten": _reshape,
     "Gemm": _matmul,
@@ -267,7 +324,9 @@ _ADJOINTS: Mapping[str, Callable[[_Tape, NodeProto, str], bool]] = {
     "PRelu": _slopes,
     "Relu": _slopes,
     "Reshape": _reshape,
+    "Resize": _enlarge,
     "Sigmoid": _sigmoid,
+    "Split": _split,
     "Squeeze": _reshape,
     "Sub": _sum,
     "Sum": _sum,
