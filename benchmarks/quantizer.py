@@ -29,11 +29,11 @@ from pytest_kycquant.data.images import ImageSet, preprocess
 from pytest_kycquant.quantize import (
     build,
     calibration_of,
-    collect_channels,
-    collect_ranges,
     equalize_channels,
     equalizes,
     load_model,
+    observe_activations,
+    observe_equalized,
     prepare,
 )
 from pytest_kycquant.recipe import Recipe
@@ -146,10 +146,11 @@ def rows(
     loaded = load_model(case.model)
     probes = [array for _, array in calibration[:4]]
     prepared = prepare(loaded, probes)
-    statistics = collect_channels(prepared, calibration)
+    activations = observe_activations(prepared, calibration)
+    equalized, channels = equalize_channels(prepared, activations.channels, probes)
     sources = {
-        False: (prepared, statistics),
-        True: equalize_channels(prepared, statistics, probes),
+        False: (prepared, activations),
+        True: (equalized, observe_equalized(equalized, activations, channels, calibration)),
     }
 
     def outputs(content: bytes) -> list[list[Array]]:
@@ -157,9 +158,8 @@ def rows(
         return [session.run(None, {loaded.input_name: array}) for array in held_out]
 
     wanted = outputs(case.model.read_bytes())
-    switches = list(product((False, True), repeat=2)) if sources[True][0].equalized else None
+    switches = list(product((False, True), repeat=2)) if equalized.equalized else None
     for method in methods:
-        ranges = {}
         for scaled, corrected in switches or ((False, False), (False, True)):
             recipe = Recipe(
                 "int8",
@@ -169,12 +169,11 @@ def rows(
                 op_types=case.op_types,
             )
             source, known = sources[equalizes(recipe)]
-            if scaled not in ranges:
-                needed = calibration_of(recipe)
-                assert needed is not None
-                ranges[scaled] = collect_ranges(source, calibration, *needed)
+            needed = calibration_of(recipe)
+            assert needed is not None
+            ranges = known.ranges(*needed)
             made = build(
-                source, recipe, ranges=ranges[scaled], saturates=False, statistics=known
+                source, recipe, ranges=ranges, saturates=False, statistics=known.channels
             ).content
             found = outputs(made)
             label = method + " +equalize" * scaled + " +bias" * corrected

@@ -18,6 +18,7 @@ from .blocks import blocks_of
 from .data.images import ImageSet
 from .errors import QuantizationError, SpecError
 from .quantize import (
+    Activations,
     ChannelStatistics,
     FullyQuantized,
     LoadedModel,
@@ -26,13 +27,13 @@ from .quantize import (
     build,
     calibration_of,
     check_input,
-    collect_channels,
-    collect_ranges,
     corrects_biases,
     equalize_channels,
     equalizes,
     keep_in_float,
     load_model,
+    observe_activations,
+    observe_equalized,
     operators,
     postprocessing,
     prepare,
@@ -91,6 +92,8 @@ class Member:
         # Two files may well name their operators alike.
         self.prefix = "" if alone else f"{self.stem}:"
         self._graphs: dict[tuple[bool, tuple[str, ...], bool], PreparedModel] = {}
+        self._activations: dict[tuple[str, bool], Activations] = {}
+        self._ranges: dict[tuple[object, ...], Ranges] = {}
         self._wholes: dict[tuple[Recipe, tuple[str, ...]], FullyQuantized | None] = {}
         self._title = bench.model.name if alone else f"{bench.model.name}, {self.stem}"
 
@@ -164,7 +167,8 @@ class Member:
     @cached_property
     def equalized(self) -> tuple[PreparedModel, ChannelStatistics]:
         """The prepared graph with equalized channels, and its statistics."""
-        return equalize_channels(self.prepared, self._statistics, self._probe_tensors())
+        found = self.activations(Recipe("int8", equalize=False))
+        return equalize_channels(self.prepared, found.channels, self._probe_tensors())
 
     def make(self, recipe: Recipe) -> ModelFile:
         """The file that a recipe makes, built once and kept in the cache.
@@ -183,7 +187,11 @@ class Member:
         if recipe.precision == "fp32-optimized" and not choice.names:
             return self.fp32
         options = {k: v for k, v in asdict(mine).items() if k != "name"}
-        key = [self.loaded.digest, options, self._range_key(recipe), choice.as_dict()]
+        calibration = calibration_of(recipe) and [
+            *self._activations_key(recipe),
+            self.input_facts(),
+        ]
+        key = [self.loaded.digest, options, calibration, choice.as_dict()]
 
         def make(folder: Path) -> None:
             with self._stage(f"quantizing {recipe.name}"):
@@ -204,21 +212,43 @@ class Member:
         return ModelFile(path, digest, path.stat().st_size, resolved, facts["quantized"], notes)
 
     def ranges(self, recipe: Recipe) -> Ranges | None:
-        """Activation ranges that a recipe needs, collected once; None if it needs none."""
+        """Activation ranges that a recipe needs, estimated once; None if it needs none."""
         needed = calibration_of(recipe)
         if needed is None:
             return None
-        method, percentile = needed
-        images = self._calibration(recipe)
-        source = self.equalized[0] if equalizes(recipe) else self.prepared
+        key = (*self._activations_key(recipe), *needed)
+        if key not in self._ranges:
+            self._ranges[key] = self.activations(recipe).ranges(*needed)
+        return self._ranges[key]
+
+    def activations(self, recipe: Recipe) -> Activations:
+        """What is known of the activations of the graph that a recipe starts from.
+
+        All recipes share one pass over the calibration images; those that equalize, a second one.
+        """
+        key = self._activations_key(recipe)
+        if key not in self._activations:
+            self._activations[key] = self._observed(recipe)
+        return self._activations[key]
+
+    def _observed(self, recipe: Recipe) -> Activations:
+        workbench, images = self._bench.workbench, self._calibration(recipe)
+        threads = workbench.settings.threads
+        before = self.activations(replace(recipe, equalize=False)) if equalizes(recipe) else None
 
         def make(folder: Path) -> None:
-            with self._inputs(f"calibrating ({method})", images) as inputs:
-                found = collect_ranges(source, inputs, method, percentile)
-            found.to_npz(folder / "ranges.npz")
+            if before is None:
+                with self._inputs("calibrating", images) as inputs:
+                    found = observe_activations(self.prepared, inputs, threads=threads)
+            else:
+                graph, channels = self.equalized
+                with self._inputs("calibrating (equalized)", images) as inputs:
+                    found = observe_equalized(graph, before, channels, inputs, threads=threads)
+            found.to_npz(folder / "activations.npz")
 
-        folder = self._bench.workbench.cache.entry("ranges", self._range_key(recipe), make)
-        return Ranges.from_npz(folder / "ranges.npz")
+        key = [self.loaded.digest, *self._activations_key(recipe), self.input_facts()]
+        folder = workbench.cache.entry("activations", key, make)
+        return Activations.from_npz(folder / "activations.npz")
 
     def outputs(self, file: ModelFile, images: ImageSet, title: str) -> Outputs:
         """Outputs of a variant, computed once for the same file and the same images."""
@@ -337,7 +367,7 @@ class Member:
         if equalizes(recipe):
             source, statistics = self.equalized
         elif corrects_biases(recipe):
-            statistics = self._statistics
+            statistics = self.activations(recipe).channels
         return {
             "prepared": source,
             "ranges": self.ranges(recipe),
@@ -345,20 +375,6 @@ class Member:
             "statistics": statistics,
             "rewritten": self._rewritten(source, choice.names, recipe.is_integer),
         }
-
-    @cached_property
-    def _statistics(self) -> ChannelStatistics:
-        """Figures of the channels of the prepared graph, collected once."""
-        images = self._calibration(Recipe("int8"))
-
-        def make(folder: Path) -> None:
-            with self._inputs("calibrating (channels)", images) as inputs:
-                found = collect_channels(self.prepared, inputs)
-            found.to_npz(folder / "channels.npz")
-
-        key = [self.loaded.digest, self.task.seen(images, self.index).digest, self.input_facts()]
-        folder = self._bench.workbench.cache.entry("channels", key, make)
-        return ChannelStatistics.from_npz(folder / "channels.npz")
 
     def _run(
         self, session: Any, images: ImageSet, threads: int, advance: Any = lambda: None
@@ -368,12 +384,10 @@ class Member:
         read, wanted = task.read, self.outputs_read
         return run_model(session, tensors, edges, wanted, read, threads=threads, on_image=advance)
 
-    def _range_key(self, recipe: Recipe) -> list[Any] | None:
-        needed = calibration_of(recipe)
-        if needed is None:
-            return None
-        calibration = self.task.seen(self._calibration(recipe), self.index).digest
-        return [self.loaded.digest, calibration, self.input_facts(), *needed, equalizes(recipe)]
+    def _activations_key(self, recipe: Recipe) -> tuple[str, bool]:
+        """What activations depend on besides the file: the images, and the graph."""
+        seen = self.task.seen(self._calibration(recipe), self.index)
+        return seen.digest, equalizes(recipe)
 
     def _calibration(self, recipe: Recipe) -> ImageSet:
         """Images for the ranges of a recipe: FP16 needs extremes only, any images will do."""

@@ -10,7 +10,7 @@ from onnx import helper, numpy_helper
 from zoo import build_model, images, named_images, ready, tiny_embedder
 
 from pytest_kycquant.errors import QuantizationError, SpecError
-from pytest_kycquant.quantize import build, collect_ranges
+from pytest_kycquant.quantize import build, observe_activations
 from pytest_kycquant.quantize.graph import serialize, sort_nodes
 from pytest_kycquant.quantize.stored import store_weights
 from pytest_kycquant.recipe import Recipe
@@ -157,7 +157,7 @@ def test_nothing_to_store_is_an_error(tmp_path):
 )
 def test_weights_of_operators_in_fp32_are_stored_as_asked(tmp_path, float_weights, largest):
     prepared = ready(tmp_path)
-    ranges = collect_ranges(prepared, named_images(4), "mse")
+    ranges = observe_activations(prepared, named_images(4)).ranges("mse")
     recipe = Recipe("mixed", keep_fp32=("depthwise",), float_weights=float_weights)
     variant = build(prepared, recipe, ranges=ranges, saturates=False)
     assert variant.resolved["float_weights"] == float_weights

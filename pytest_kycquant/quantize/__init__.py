@@ -4,8 +4,8 @@ Importing this package imports neither onnx nor onnxruntime: a test suite withou
 nothing for it.
 """
 
-from .calibrate import Ranges, collect_ranges
-from .channels import ChannelStatistics, collect_channels
+from .calibrate import Activations, Ranges, observe_activations, observe_equalized
+from .channels import ChannelStatistics
 from .equalize import equalize_channels
 from .model import LoadedModel, check_input, load_model
 from .partial import FullyQuantized, keep_in_float
@@ -17,6 +17,7 @@ from .variant import Variant
 
 __all__ = [
     "REWRITES",
+    "Activations",
     "ChannelStatistics",
     "FullyQuantized",
     "LoadedModel",
@@ -27,14 +28,14 @@ __all__ = [
     "build",
     "calibration_of",
     "check_input",
-    "collect_channels",
-    "collect_ranges",
     "corrects_biases",
     "equalize_channels",
     "equalizes",
     "keep_in_float",
     "load_model",
     "nothing_to_rewrite",
+    "observe_activations",
+    "observe_equalized",
     "operators",
     "postprocessing",
     "prepare",

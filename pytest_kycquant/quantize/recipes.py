@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from .preparation import PreparedModel
 
 _WIDE = ("uint16", "int16")
-_NEEDS_REMEDY = "collect the ranges that calibration_of(recipe) names"
+_NEEDS_REMEDY = "take the ranges that calibration_of(recipe) names"
 
 
 def calibration_of(recipe: Recipe) -> tuple[CalibrationMethod, float | None] | None:
@@ -311,7 +311,7 @@ def _accuracy_tools(
         )
     if recipe.bias_correction and statistics is None:
         raise QuantizationError(
-            where, "bias_correction needs statistics", "give those of collect_channels"
+            where, "bias_correction needs statistics", "give the channels of observe_activations"
         )
     corrected = recipe.bias_correction is not False and statistics is not None
     if corrected and statistics and not statistics.covers(prepared.proto.graph):
