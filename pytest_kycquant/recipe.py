@@ -46,7 +46,7 @@ class Recipe:
             without VNNI; None decides by probing this CPU.
         calibration_method: how activation ranges are estimated (static only): "minmax",
             "moving-average" (mean over images of each image's extremes), "percentile", "entropy",
-            "mse" (least squared error of 8 bits); None means "mse", or "moving-average" for
+            "mse" (least squared error of 8 bits); None means "mse", or "minmax" for
             activations of 16 bits.
         percentile: share of values, in percent, inside the range for "percentile".
         equalize: scale channels to like ranges before anything is quantized, which changes no
@@ -131,7 +131,7 @@ class Recipe:
             raise SpecError(
                 "Recipe.calibration_method",
                 f'"mse" is for 8 bits, and activation_type is {self.activation_type!r}',
-                'use "minmax" or "moving-average": 16 bits need no cut',
+                'use "minmax": 16 bits need no cut',
             )
         if self.percentile is not None:
             if self.calibration_method != "percentile":

@@ -125,6 +125,7 @@ def test_budget_used_up_before_anything_passed(
         [
             "fallback of int8: fp16, because",
             "  of 1 mixed model, none * passes; the budget of 1 candidates was used up before *",
+            "  int8-weights does not pass degradation: *",
         ]
     )
     assert search_of(pytester)["keep"] == []

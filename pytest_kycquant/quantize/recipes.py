@@ -12,7 +12,7 @@ from ..runtime import open_session
 from .calibrate import DEFAULT_PERCENTILE, Ranges
 from .dynamic import dynamic_types, quantize_dynamic
 from .fp16 import convert_fp16
-from .graph import WEIGHTED, one_line, quiet, serialize, sort_nodes
+from .graph import WEIGHTED, has_subgraphs, one_line, quiet, serialize, sort_nodes
 from .partial import FullyQuantized, corrections, keep_in_float
 from .rewrites import added_operators, keep_float
 from .static import quantize_fully, static_types
@@ -42,7 +42,7 @@ def calibration_of(recipe: Recipe) -> tuple[CalibrationMethod, float | None] | N
     if not recipe.is_static:
         return None
     # The steps of 16 bits are so fine that nothing need be cut off for them.
-    default: CalibrationMethod = "moving-average" if recipe.activation_type in _WIDE else "mse"
+    default: CalibrationMethod = "minmax" if recipe.activation_type in _WIDE else "mse"
     method = recipe.calibration_method or default
     if method == "percentile":
         return method, recipe.percentile or DEFAULT_PERCENTILE
@@ -134,6 +134,8 @@ def build(
     quantized = request.count(prepared, proto, source.parts)
     if recipe.is_static:
         notes += integer_kernels(content, quantized)
+    if recipe.precision != "fp16" and has_subgraphs(prepared.proto.graph):
+        notes += ("operators within subgraphs (If, Loop) stay in FP32",)
     return Variant(content, {**options, **facts}, quantized, kept, notes)
 
 
