@@ -13,6 +13,7 @@ from .preparation import PreparedModel, operators, postprocessing, prepare
 from .recipes import build, calibration_of, corrects_biases, equalizes, quantize_whole
 from .rewrites import REWRITES, applicable, nothing_to_rewrite, rewrite
 from .sensitivity import Sensitivity, measure_sensitivity, sensitivity_images
+from .shift import shift_images
 from .static import static_types
 from .variant import Variant
 
@@ -45,5 +46,6 @@ __all__ = [
     "quantize_whole",
     "rewrite",
     "sensitivity_images",
+    "shift_images",
     "static_types",
 ]

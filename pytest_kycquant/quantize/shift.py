@@ -14,13 +14,14 @@ import numpy as np
 
 from ..runtime import open_session
 from .bias import dequantized, store
-from .graph import consumers, initializers, numbers, producers, serialize, sort_nodes
+from .graph import consumers, has_subgraphs, initializers, numbers, producers, serialize, sort_nodes
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
     from onnx import ModelProto, NodeProto
+    from onnxruntime import InferenceSession
 
     Values = dict[str, NDArray[np.float32]]
 
@@ -58,25 +59,31 @@ def correct_shifts(
     outputs = {node.name: node.output[0] for node in before.graph.node}
     input_name = before.graph.input[0].name
     live = [{input_name: image} for image in images]
-    if not nodes or len(live) < 2:
-        return
+    if not nodes or len(live) < 2 or has_subgraphs(ordered.graph):
+        return  # a subgraph may read any activation by its name
     wanted = [outputs[node.name] for node in nodes]
-    session = _session(before, before.graph.node, [input_name], wanted)
+    session = _session(before, before.graph.node, live[0], wanted)
     means = [[_mean(y) for y in session.run(wanted, values)] for values in live]
     written, weights = producers(after.graph), initializers(after.graph)
     steps = _Steps(ordered)
     for index, node in enumerate(nodes):
         steps.advance(node, live)
-        errors = np.array([_mean(v[node.output[0]]) - m[index] for v, m in zip(live, means, strict=True)])
-        mean, noise = errors.mean(axis=0), errors.var(axis=0, ddof=1) / len(live)
-        square = np.square(mean)
-        shift = mean * np.maximum(0, 1 - np.divide(noise, square, out=np.ones_like(noise), where=square > 0))
+        errors = np.array([_mean(values[node.output[0]]) for values in live])
+        shift = _shrunk(errors - [of_image[index] for of_image in means])
         for values in live:
             y = values[node.output[0]]
             y -= shift.reshape(-1, *[1] * (y.ndim - 2)).astype(np.float32)
         bias = node.input[2]
         given = dequantized(bias, written, weights)
         store(bias, (numbers(weights[bias]) if given is None else given) - shift, written, weights)
+
+
+def _shrunk(errors: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Mean over the images, `[images, C]`, less what chance contributes to it."""
+    mean, noise = errors.mean(axis=0), errors.var(axis=0, ddof=1) / errors.shape[0]
+    square = np.square(mean)
+    chance = np.divide(noise, square, out=np.ones_like(noise), where=square > 0)
+    return np.asarray(mean * np.maximum(1 - chance, 0))
 
 
 class _Steps:
@@ -96,7 +103,7 @@ class _Steps:
         made = {name for each in piece for name in each.output if name}
         outputs = [n for n in made if n == node.output[0] or self._pending(n)]
         outputs = [n for each in piece for n in each.output if n in outputs]
-        inputs = [n for n in live[0] if any(n in each.input for each in piece)]
+        inputs = {n: x for n, x in live[0].items() if any(n in each.input for each in piece)}
         session = _session(self._proto, piece, inputs, outputs)
         for values in live:
             found = session.run(outputs, {name: values[name] for name in inputs})
@@ -122,21 +129,23 @@ class _Steps:
 
 
 def _session(
-    proto: ModelProto, nodes: Iterable[NodeProto], inputs: Sequence[str], outputs: Sequence[str]
-):
-    """Open a piece of a model, in float simulation."""
-    from onnx import TensorProto, helper
+    proto: ModelProto, nodes: Iterable[NodeProto], inputs: Values, outputs: Sequence[str]
+) -> InferenceSession:
+    """Open a piece of a model, in float simulation; inputs are such as it will be given."""
+    from onnx import helper
 
     nodes = list(nodes)
     read = {name for node in nodes for name in node.input}
-    types = {info.name: info.type for info in (*proto.graph.input, *proto.graph.output)}
     piece = type(proto)(ir_version=proto.ir_version, opset_import=proto.opset_import)
     piece.graph.CopyFrom(
         helper.make_graph(
             nodes,
             "piece",
-            [helper.make_tensor_value_info(n, TensorProto.FLOAT, None) for n in inputs],
-            [helper.make_tensor_value_info(n, TensorProto.FLOAT, None) for n in outputs],
+            [
+                helper.make_tensor_value_info(n, helper.np_dtype_to_tensor_dtype(x.dtype), None)
+                for n, x in inputs.items()
+            ],
+            [helper.make_empty_tensor_value_info(name) for name in outputs],
             [tensor for tensor in proto.graph.initializer if tensor.name in read],
         )
     )
