@@ -37,6 +37,7 @@ from pytest_kycquant.quantize import (
     observe_equalized,
     prepare,
     sensitivity_images,
+    shift_images,
 )
 from pytest_kycquant.recipe import Recipe
 from pytest_kycquant.runtime import open_session
@@ -155,6 +156,7 @@ def rows(
         False: (prepared, activations),
         True: (equalized, observe_equalized(equalized, activations, channels, calibration)),
     }
+    shifted = [calibration[i][1] for i in shift_images(len(calibration), probes[0].shape)]
     some = sensitivity_images(len(calibration))
     sensitivity = {
         scaled: measure_sensitivity(source, [calibration[i] for i in some])
@@ -182,7 +184,12 @@ def rows(
             matters = sensitivity[scaled] if method == "mse" else None
             ranges = known.ranges(*needed, matters)
             made = build(
-                source, recipe, ranges=ranges, saturates=False, statistics=known.channels
+                source,
+                recipe,
+                ranges=ranges,
+                saturates=False,
+                statistics=known.channels,
+                images=shifted if corrected else (),
             ).content
             found = outputs(made)
             label = method + " +equalize" * scaled + " +bias" * corrected

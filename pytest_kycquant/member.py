@@ -42,6 +42,7 @@ from .quantize import (
     quantize_whole,
     rewrite,
     sensitivity_images,
+    shift_images,
     static_types,
 )
 from .quantize.graph import serialize
@@ -362,7 +363,8 @@ class Member:
     def _build(self, recipe: Recipe, choice: Choice) -> Any:
         given = self._ingredients(recipe, choice)
         whole = self._whole(recipe, choice) if recipe.is_static else None
-        return build(given.pop("prepared"), recipe, whole=whole, **given)
+        images = [] if whole else self._shift_tensors(recipe)
+        return build(given.pop("prepared"), recipe, whole=whole, images=images, **given)
 
     def _whole(self, recipe: Recipe, choice: Choice) -> FullyQuantized | None:
         """All operators quantized, to derive variants from; None if one cannot be quantized.
@@ -373,11 +375,20 @@ class Member:
         if key not in self._wholes:
             given = self._ingredients(recipe, choice)
             try:
-                whole = quantize_whole(given.pop("prepared"), recipe, **given)
+                images = self._shift_tensors(recipe)
+                whole = quantize_whole(given.pop("prepared"), recipe, images=images, **given)
             except QuantizationError:
                 whole = None
             self._wholes = {key: whole}
         return self._wholes[key]
+
+    def _shift_tensors(self, recipe: Recipe) -> list[Tensor]:
+        """Calibration images to correct with what quantized activations add to biases."""
+        if not corrects_biases(recipe):
+            return []
+        images = self._calibration(recipe)
+        some = images.subset(shift_images(len(images), self.preprocess.shape))
+        return [tensor for _, tensor in self.task.tensors(some, self.index)]
 
     def _ingredients(self, recipe: Recipe, choice: Choice) -> dict[str, Any]:
         """What `build` and `quantize_whole` take beside the recipe."""
