@@ -26,7 +26,7 @@ import numpy as np
 from ..errors import DataError, QuantizationError
 from ..runtime import open_session
 from .adjoint import Backward, backward
-from .graph import float_tensors, one_line, serialize
+from .graph import float_tensors, has_subgraphs, one_line, serialize
 from .observe import observe
 
 if TYPE_CHECKING:
@@ -68,7 +68,8 @@ class Sensitivity:
     """The weights of a model's activations.
 
     Args:
-        weights: by tensor. Those that no gradient reaches have none.
+        weights: by tensor. Those that no gradient reaches have none, nor has a model with
+            subgraphs.
     """
 
     weights: dict[str, Weights]
@@ -136,6 +137,8 @@ def measure_sensitivity(
         raise DataError(
             prepared.path, "there are no calibration images", "give 100 to 500 in KycModel"
         )
+    if has_subgraphs(prepared.proto.graph):
+        return Sensitivity({})  # they may read any activation by its name
     model = _with_shape(prepared, first[1].shape)
     found = backward(model)
     names = [n for n in float_tensors(model.graph) if n in found.gradients]
