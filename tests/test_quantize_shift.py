@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
-from zoo import images, ready, tiny_embedder
+from zoo import build_model, images, ready, tiny_embedder
 
 from pytest_kycquant.quantize import build, observe_activations, shift_images
 from pytest_kycquant.quantize.shift import _shrunk
@@ -76,6 +76,23 @@ def test_no_operator_shifts_any_more_with_those_before_it_quantized(tmp_path):
 def test_the_same_images_give_the_same_bytes(tmp_path):
     prepared = ready(tmp_path)
     assert quantized(prepared, bright(4)) == quantized(prepared, bright(4))
+
+
+def test_an_operator_with_a_single_channel_is_corrected(tmp_path):
+    """Its bias has a scale for each channel all the same."""
+    weights = {"w": np.array([0.3, 0.5, 0.7], "f").reshape(1, 3, 1, 1), "b": np.ones(1, "f")}
+    node = helper.make_node("Conv", ["input", "w", "b"], ["output"], "conv")
+    prepared = ready(tmp_path, build_model([node], weights, output=(1, 1, 32, 32)))
+    wanted, *found = (
+        np.mean([open_session(c).run(None, {"input": x})[0] for x in bright(16)])
+        for c in (
+            prepared.proto.SerializeToString(),
+            quantized(prepared, ()),
+            quantized(prepared, bright(16)),
+        )
+    )
+    without, with_them = np.abs(np.array(found) - wanted)
+    assert with_them < without / 2
 
 
 @pytest.mark.parametrize("options", [{"bias_correction": False}, {}], ids=["off", "one image"])

@@ -132,7 +132,7 @@ def dequantized(
         return None
     stored, scale = (numbers(weights[key]) for key in node.input[:2])
     zero = numbers(weights[node.input[2]]) if len(node.input) > 2 else np.zeros(())
-    if scale.ndim:
+    if scale.size > 1:
         shape = [1] * stored.ndim
         shape[attributes(node).get("axis", 1)] = -1
         scale, zero = scale.reshape(shape), zero.reshape(shape)
