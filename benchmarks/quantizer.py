@@ -38,6 +38,7 @@ from pytest_kycquant.quantize import (
     prepare,
     sensitivity_images,
     shift_images,
+    tune_ranges,
 )
 from pytest_kycquant.recipe import Recipe
 from pytest_kycquant.runtime import open_session
@@ -183,6 +184,8 @@ def rows(
             assert needed is not None
             matters = sensitivity[scaled] if method == "mse" else None
             ranges = known.ranges(*needed, matters)
+            if method == "mse":
+                ranges = tune_ranges(source, ranges, shifted)
             made = build(
                 source,
                 recipe,

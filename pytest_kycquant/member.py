@@ -44,6 +44,7 @@ from .quantize import (
     sensitivity_images,
     shift_images,
     static_types,
+    tune_ranges,
 )
 from .quantize.graph import serialize
 from .recipe import Recipe
@@ -54,6 +55,7 @@ from .spec import Preprocess
 from .tasks.outputs import Outputs, Tensor, run_model
 
 if TYPE_CHECKING:
+    from .recipe import CalibrationMethod
     from .workbench import ModelBench
 
 
@@ -222,9 +224,19 @@ class Member:
             return None
         key = (*self._activations_key(recipe), *needed)
         if key not in self._ranges:
-            sensitivity = self._sensitivity(recipe) if needed[0] == "mse" else None
-            self._ranges[key] = self.activations(recipe).ranges(*needed, sensitivity)
+            self._ranges[key] = self._estimated(recipe, *needed)
         return self._ranges[key]
+
+    def _estimated(
+        self, recipe: Recipe, method: CalibrationMethod, percentile: float | None
+    ) -> Ranges:
+        activations = self.activations(recipe)
+        if method != "mse":
+            return activations.ranges(method, percentile)
+        ranges = activations.ranges(method, sensitivity=self._sensitivity(recipe))
+        source = self.equalized[0] if equalizes(recipe) else self.prepared
+        with self._stage("trying ranges"):
+            return tune_ranges(source, ranges, self._some_tensors(recipe))
 
     def activations(self, recipe: Recipe) -> Activations:
         """What is known of the activations of the graph that a recipe starts from.
@@ -363,7 +375,7 @@ class Member:
     def _build(self, recipe: Recipe, choice: Choice) -> Any:
         given = self._ingredients(recipe, choice)
         whole = self._whole(recipe, choice) if recipe.is_static else None
-        images = [] if whole else self._shift_tensors(recipe)
+        images = [] if whole or not corrects_biases(recipe) else self._some_tensors(recipe)
         return build(given.pop("prepared"), recipe, whole=whole, images=images, **given)
 
     def _whole(self, recipe: Recipe, choice: Choice) -> FullyQuantized | None:
@@ -375,17 +387,15 @@ class Member:
         if key not in self._wholes:
             given = self._ingredients(recipe, choice)
             try:
-                images = self._shift_tensors(recipe)
+                images = self._some_tensors(recipe) if corrects_biases(recipe) else []
                 whole = quantize_whole(given.pop("prepared"), recipe, images=images, **given)
             except QuantizationError:
                 whole = None
             self._wholes = {key: whole}
         return self._wholes[key]
 
-    def _shift_tensors(self, recipe: Recipe) -> list[Tensor]:
-        """Calibration images to correct with what quantized activations add to biases."""
-        if not corrects_biases(recipe):
-            return []
+    def _some_tensors(self, recipe: Recipe) -> list[Tensor]:
+        """Calibration images to look at outputs with."""
         images = self._calibration(recipe)
         some = images.subset(shift_images(len(images), self.preprocess.shape))
         return [tensor for _, tensor in self.task.tensors(some, self.index)]

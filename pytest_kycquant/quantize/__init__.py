@@ -15,6 +15,7 @@ from .rewrites import REWRITES, applicable, nothing_to_rewrite, rewrite
 from .sensitivity import Sensitivity, measure_sensitivity, sensitivity_images
 from .shift import shift_images
 from .static import static_types
+from .trials import tune_ranges
 from .variant import Variant
 
 __all__ = [
@@ -48,4 +49,5 @@ __all__ = [
     "sensitivity_images",
     "shift_images",
     "static_types",
+    "tune_ranges",
 ]
