@@ -32,9 +32,12 @@ from pytest_kycquant.quantize import (
     equalize_channels,
     equalizes,
     load_model,
+    measure_sensitivity,
     observe_activations,
     observe_equalized,
     prepare,
+    sensitivity_images,
+    shift_images,
 )
 from pytest_kycquant.recipe import Recipe
 from pytest_kycquant.runtime import open_session
@@ -42,7 +45,8 @@ from pytest_kycquant.spec import Preprocess
 
 HERE = Path(__file__).resolve().parent.parent
 REAL = Path(os.environ.get("KYCQUANT_REAL", HERE.parent / "shared" / "real"))
-METHODS = ("minmax", "moving-average", "percentile", "mse")
+METHODS = ("minmax", "moving-average", "percentile", "local-mse", "mse")
+"""Those of recipes, and "mse" as it would be without looking at the outputs."""
 
 Array = NDArray[np.float32]
 Part = Callable[[list[Array]], NDArray[np.float64]]
@@ -152,6 +156,12 @@ def rows(
         False: (prepared, activations),
         True: (equalized, observe_equalized(equalized, activations, channels, calibration)),
     }
+    shifted = [calibration[i][1] for i in shift_images(len(calibration), probes[0].shape)]
+    some = sensitivity_images(len(calibration))
+    sensitivity = {
+        scaled: measure_sensitivity(source, [calibration[i] for i in some])
+        for scaled, (source, _) in sources.items()
+    }
 
     def outputs(content: bytes) -> list[list[Array]]:
         session = open_session(content)
@@ -163,7 +173,7 @@ def rows(
         for scaled, corrected in switches or ((False, False), (False, True)):
             recipe = Recipe(
                 "int8",
-                calibration_method=method,
+                calibration_method="mse" if method == "local-mse" else method,
                 equalize=scaled,
                 bias_correction=corrected,
                 op_types=case.op_types,
@@ -171,9 +181,15 @@ def rows(
             source, known = sources[equalizes(recipe)]
             needed = calibration_of(recipe)
             assert needed is not None
-            ranges = known.ranges(*needed)
+            matters = sensitivity[scaled] if method == "mse" else None
+            ranges = known.ranges(*needed, matters)
             made = build(
-                source, recipe, ranges=ranges, saturates=False, statistics=known.channels
+                source,
+                recipe,
+                ranges=ranges,
+                saturates=False,
+                statistics=known.channels,
+                images=shifted if corrected else (),
             ).content
             found = outputs(made)
             label = method + " +equalize" * scaled + " +bias" * corrected

@@ -24,6 +24,7 @@ from .quantize import (
     LoadedModel,
     PreparedModel,
     Ranges,
+    Sensitivity,
     build,
     calibration_of,
     check_input,
@@ -32,6 +33,7 @@ from .quantize import (
     equalizes,
     keep_in_float,
     load_model,
+    measure_sensitivity,
     observe_activations,
     observe_equalized,
     operators,
@@ -39,6 +41,8 @@ from .quantize import (
     prepare,
     quantize_whole,
     rewrite,
+    sensitivity_images,
+    shift_images,
     static_types,
 )
 from .quantize.graph import serialize
@@ -218,7 +222,8 @@ class Member:
             return None
         key = (*self._activations_key(recipe), *needed)
         if key not in self._ranges:
-            self._ranges[key] = self.activations(recipe).ranges(*needed)
+            sensitivity = self._sensitivity(recipe) if needed[0] == "mse" else None
+            self._ranges[key] = self.activations(recipe).ranges(*needed, sensitivity)
         return self._ranges[key]
 
     def activations(self, recipe: Recipe) -> Activations:
@@ -249,6 +254,20 @@ class Member:
         key = [self.loaded.digest, *self._activations_key(recipe), self.input_facts()]
         folder = workbench.cache.entry("activations", key, make)
         return Activations.from_npz(folder / "activations.npz")
+
+    def _sensitivity(self, recipe: Recipe) -> Sensitivity:
+        """How much the activations of the graph that a recipe starts from matter."""
+        images = self._calibration(recipe)
+        some = images.subset(sensitivity_images(len(images)))
+        source = self.equalized[0] if equalizes(recipe) else self.prepared
+
+        def make(folder: Path) -> None:
+            with self._inputs("measuring sensitivity", some) as inputs:
+                measure_sensitivity(source, inputs).to_npz(folder / "sensitivity.npz")
+
+        key = [self.loaded.digest, *self._activations_key(recipe), self.input_facts()]
+        folder = self._bench.workbench.cache.entry("sensitivity", key, make)
+        return Sensitivity.from_npz(folder / "sensitivity.npz")
 
     def outputs(self, file: ModelFile, images: ImageSet, title: str) -> Outputs:
         """Outputs of a variant, computed once for the same file and the same images."""
@@ -344,7 +363,8 @@ class Member:
     def _build(self, recipe: Recipe, choice: Choice) -> Any:
         given = self._ingredients(recipe, choice)
         whole = self._whole(recipe, choice) if recipe.is_static else None
-        return build(given.pop("prepared"), recipe, whole=whole, **given)
+        images = [] if whole else self._shift_tensors(recipe)
+        return build(given.pop("prepared"), recipe, whole=whole, images=images, **given)
 
     def _whole(self, recipe: Recipe, choice: Choice) -> FullyQuantized | None:
         """All operators quantized, to derive variants from; None if one cannot be quantized.
@@ -355,11 +375,20 @@ class Member:
         if key not in self._wholes:
             given = self._ingredients(recipe, choice)
             try:
-                whole = quantize_whole(given.pop("prepared"), recipe, **given)
+                images = self._shift_tensors(recipe)
+                whole = quantize_whole(given.pop("prepared"), recipe, images=images, **given)
             except QuantizationError:
                 whole = None
             self._wholes = {key: whole}
         return self._wholes[key]
+
+    def _shift_tensors(self, recipe: Recipe) -> list[Tensor]:
+        """Calibration images to correct with what quantized activations add to biases."""
+        if not corrects_biases(recipe):
+            return []
+        images = self._calibration(recipe)
+        some = images.subset(shift_images(len(images), self.preprocess.shape))
+        return [tensor for _, tensor in self.task.tensors(some, self.index)]
 
     def _ingredients(self, recipe: Recipe, choice: Choice) -> dict[str, Any]:
         """What `build` and `quantize_whole` take beside the recipe."""

@@ -46,14 +46,14 @@ class Recipe:
             without VNNI; None decides by probing this CPU.
         calibration_method: how activation ranges are estimated (static only): "minmax",
             "moving-average" (mean over images of each image's extremes), "percentile", "entropy",
-            "mse" (least squared error of 8 bits); None means "mse", or "minmax" for
-            activations of 16 bits.
+            "mse" (least squared error that 8 bits cause in the outputs); None means "mse", or
+            "minmax" for activations of 16 bits.
         percentile: share of values, in percent, inside the range for "percentile".
         equalize: scale channels to like ranges before anything is quantized, which changes no
             output of FP32 (static only); None means True for 8-bit activations and weights with a
             scale per channel.
-        bias_correction: take the mean error of quantized weights off the biases (static only);
-            None means True.
+        bias_correction: take the mean error of quantized weights and activations off the biases
+            (static only); None means True.
         keep_fp32: operators that stay in FP32: names of nodes, operator types, "first", "last".
         float_weights: how weights of operators that stay in FP32 are stored: "float32" (None),
             "float16" or "int8" (static only); all are computed with in FP32.

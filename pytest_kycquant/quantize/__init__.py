@@ -12,6 +12,8 @@ from .partial import FullyQuantized, keep_in_float
 from .preparation import PreparedModel, operators, postprocessing, prepare
 from .recipes import build, calibration_of, corrects_biases, equalizes, quantize_whole
 from .rewrites import REWRITES, applicable, nothing_to_rewrite, rewrite
+from .sensitivity import Sensitivity, measure_sensitivity, sensitivity_images
+from .shift import shift_images
 from .static import static_types
 from .variant import Variant
 
@@ -23,6 +25,7 @@ __all__ = [
     "LoadedModel",
     "PreparedModel",
     "Ranges",
+    "Sensitivity",
     "Variant",
     "applicable",
     "build",
@@ -33,6 +36,7 @@ __all__ = [
     "equalizes",
     "keep_in_float",
     "load_model",
+    "measure_sensitivity",
     "nothing_to_rewrite",
     "observe_activations",
     "observe_equalized",
@@ -41,5 +45,7 @@ __all__ = [
     "prepare",
     "quantize_whole",
     "rewrite",
+    "sensitivity_images",
+    "shift_images",
     "static_types",
 ]

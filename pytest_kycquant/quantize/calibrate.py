@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ..recipe import CalibrationMethod
     from .channels import Key
     from .preparation import PreparedModel
+    from .sensitivity import Sensitivity, Weights
 
 DEFAULT_PERCENTILE = 99.99
 """The best of 99.9, 99.99 and 99.999 on the embedder and the liveness model we measured."""
@@ -75,7 +76,12 @@ class Activations:
     channels: ChannelStatistics
     images: int
 
-    def ranges(self, method: CalibrationMethod, percentile: float | None = None) -> Ranges:
+    def ranges(
+        self,
+        method: CalibrationMethod,
+        percentile: float | None = None,
+        sensitivity: Sensitivity | None = None,
+    ) -> Ranges:
         """Estimate the range of each activation.
 
         Args:
@@ -85,13 +91,21 @@ class Activations:
                 Entropy weighs rare large values little: on face embedders it was the least
                 accurate. "mse": the least squared error of 8 bits.
             percentile: share of values inside the range in percent, for "percentile" (99.99).
+            sensitivity: of the same model, for "mse": the least squared error of the outputs, to
+                first order, instead of that of each tensor.
         """
         if method == "percentile" and percentile is None:
             percentile = DEFAULT_PERCENTILE
         if method == "moving-average":
             low, high = self.mean_low, self.mean_high
         else:
-            found = np.array([_range(each, method, percentile) for each in self.histograms])
+            weights = sensitivity.weights if sensitivity else {}
+            found = np.array(
+                [
+                    _range(each, method, percentile, weights.get(name))
+                    for name, each in zip(self.names, self.histograms, strict=True)
+                ]
+            )
             low, high = found.reshape(-1, 2).T
         return Ranges(
             names=self.names,
@@ -261,14 +275,14 @@ def _observe(
 
 
 def _range(
-    histogram: Histogram, method: CalibrationMethod, percentile: float | None
+    histogram: Histogram,
+    method: CalibrationMethod,
+    percentile: float | None,
+    weights: Weights | None,
 ) -> tuple[float, float]:
     if method == "percentile":
         assert percentile is not None
         return histogram.percentile_range(percentile)
-    ways = {
-        "minmax": histogram.extremes,
-        "entropy": histogram.entropy_range,
-        "mse": histogram.mse_range,
-    }
-    return ways[method]()
+    if method == "mse":
+        return histogram.mse_range(weights)
+    return histogram.entropy_range() if method == "entropy" else histogram.extremes()

@@ -11,6 +11,8 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from .sensitivity import Weights
+
 BINS = 16384  # half of them on each side of zero
 _SIDE = BINS // 2
 _COARSE = 512  # the same for the entropy search: finer bins choose ever narrower ranges
@@ -19,6 +21,7 @@ _GRID = 33  # ends that each step of the search for the least squared error trie
 _SMALLEST = 1 / 64  # share of the extremes that it keeps at least
 _STRIDE = 4  # thresholds the entropy search tries: every fourth bin
 _CHUNK = 1 << 17  # values counted at once, so that what lies between stays in the CPU's cache
+_ALIKE = 4  # times that the error of a value that is cut off counts where outputs are looked at
 _NOTHING = -149  # exponent before the first value but zero: that of the smallest float32
 # Exponents for which float32 counts exactly: beyond, tiny numbers become zero and change sides,
 # or the factor overflows.
@@ -106,12 +109,17 @@ class Histogram:
         threshold = candidates[int(np.argmin(divergences))] * self._width(_COARSE)
         return self._clip(-threshold, threshold)
 
-    def mse_range(self) -> tuple[float, float]:
+    def mse_range(self, weights: Weights | None = None) -> tuple[float, float]:
         """Return the range whose 256-level quantization has the least squared error.
 
         A narrower range has finer steps and cuts off more. Pairs of ends are tried on a grid, then
         on a finer one around the best. Values count as the middle of their bin, and those of the
         bin that begins at zero as zero, which every range represents exactly.
+
+        Args:
+            weights: how much the squared error of each value counts in the outputs; None for all
+                alike. They take errors to be independent, as those of rounding are. Values that
+                are cut off all move the same way, and their errors add up: they count more.
         """
         width = self._width(_SIDE)
         lowest, highest = min(self.low, 0.0) / width, max(self.high, 0.0) / width
@@ -119,17 +127,19 @@ class Histogram:
             return 0.0, 0.0
         middles = np.arange(-_SIDE + 0.5, _SIDE)  # the width of a bin is the unit
         middles[_SIDE] = 0.0
-        weighted = self.counts * np.stack([np.ones(BINS), middles])
-        moments = np.zeros((2, BINS + 1))
+        counts = self.counts if weights is None else self.counts * weights.at(middles * width)
+        weighted = counts * np.stack([np.ones(BINS), middles, middles**2])
+        moments = np.zeros((3, BINS + 1))
         np.cumsum(weighted, axis=1, out=moments[:, 1:])
         lows = highs = np.geomspace(_SMALLEST, 1.0, _GRID)  # shares of the extremes
         step = _SMALLEST ** (1 / (1 - _GRID))
         for _ in range(3):
             lows = np.unique(lows) if lowest else np.ones(1)
             highs = np.unique(highs) if highest else np.ones(1)
-            errors = np.array(
-                [_squared_errors(moments, low * lowest, highs * highest) for low in lows]
-            )
+            pairs = [(moments, low * lowest, highs * highest) for low in lows]
+            errors = np.array([_squared_errors(*pair) for pair in pairs])
+            if weights is not None:
+                errors += (_ALIKE - 1) * np.array([_cut_off(*pair) for pair in pairs])
             below, above = np.unravel_index(int(np.argmin(errors)), errors.shape)
             low, high = float(lows[below] * lowest), float(highs[above] * highest)
             around = step ** np.linspace(-1, 1, _GRID // 2 + 1)
@@ -180,11 +190,11 @@ def _squared_errors(
     sum(x**2) - 2 F L[-1] + C L[-1]**2 + 2 s sum(F[k] - m[k] C[k]).
 
     Args:
-        moments: number and sum of the values before each bin, `[2, BINS + 1]`.
+        moments: number, sum and sum of squares of the values before each bin, `[3, BINS + 1]`.
         low: lower end in bins, at most zero.
         highs: upper ends, at least zero.
     """
-    count, first = moments
+    count, first, _ = moments
     scale = (highs - low) / (_LEVELS - 1)
     zero = np.round(-low / scale)
     halfway = (np.arange(0.5, _LEVELS - 1) - zero[:, None]) * scale[:, None]
@@ -195,6 +205,23 @@ def _squared_errors(
     top = (_LEVELS - 1 - zero) * scale
     inside = (first[edges] - halfway * count[edges]).sum(axis=1)
     return np.asarray(top * (top * count[-1] - 2 * first[-1]) + 2 * scale * inside)
+
+
+def _cut_off(
+    moments: NDArray[np.float64], low: float, highs: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """The part of the squared errors that is of values outside; arguments as above."""
+    scale = (highs - low) / (_LEVELS - 1)
+    bottom = -np.round(-low / scale) * scale
+    top = bottom + (_LEVELS - 1) * scale
+    below, above = (
+        moments[:, np.clip(np.ceil(end - 0.5).astype(np.int64) + _SIDE, 0, BINS)]
+        for end in (bottom, top)
+    )
+    above = moments[:, -1:] - above
+    return np.asarray(
+        sum(q - 2 * end * f + end**2 * c for (c, f, q), end in ((below, bottom), (above, top)))
+    )
 
 
 def _divergence(counts: NDArray[np.int64], half: int) -> float:

@@ -22,6 +22,8 @@ from .variant import Draft, Request, Scalar, Variant, integer_kernels
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    import numpy as np
+    from numpy.typing import NDArray
     from onnx import GraphProto
 
     from ..recipe import CalibrationMethod, Recipe
@@ -75,6 +77,7 @@ def build(
     saturates: bool,
     rewritten: PreparedModel | None = None,
     statistics: ChannelStatistics | None = None,
+    images: Sequence[NDArray[np.float32]] = (),
     whole: FullyQuantized | None = None,
 ) -> Variant:
     """Make the variant that a recipe describes and check that it is what was asked for.
@@ -90,6 +93,8 @@ def build(
         rewritten: what `rewrite` made of the model, to start from; None starts from the model.
             Operators are named, kept and counted as in the model.
         statistics: of `prepared`, to correct biases with.
+        images: preprocessed calibration images, those that `shift_images` names, to correct with
+            what quantized activations add to biases; none leaves that out.
         whole: what `quantize_whole` made of the same arguments, for a static recipe, whatever it
             keeps in FP32; None makes it.
 
@@ -98,7 +103,7 @@ def build(
             apply it or load the result, or operators that should be quantized are not.
     """
     source = rewritten or prepared
-    request = _request(prepared, recipe, ranges, saturates, statistics)
+    request = _request(prepared, recipe, ranges, saturates, statistics, images)
     where, options, kept = request.where, request.options, request.kept
     if recipe.is_static:
         whole = whole or _whole(source, request, ranges)
@@ -147,6 +152,7 @@ def quantize_whole(
     saturates: bool,
     rewritten: PreparedModel | None = None,
     statistics: ChannelStatistics | None = None,
+    images: Sequence[NDArray[np.float32]] = (),
 ) -> FullyQuantized:
     """Quantize all operators that a static recipe can, whatever it keeps in FP32.
 
@@ -159,7 +165,12 @@ def quantize_whole(
         QuantizationError: as in `build`, or an operator cannot be quantized.
     """
     request = _request(
-        prepared, replace(recipe, precision="int8", keep_fp32=()), ranges, saturates, statistics
+        prepared,
+        replace(recipe, precision="int8", keep_fp32=()),
+        ranges,
+        saturates,
+        statistics,
+        images,
     )
     return _whole(rewritten or prepared, request, ranges)
 
@@ -170,6 +181,7 @@ def _request(
     ranges: Ranges | None,
     saturates: bool,
     statistics: ChannelStatistics | None,
+    images: Sequence[NDArray[np.float32]],
 ) -> Request:
     """Resolve a recipe for one model; see `build`."""
     where = f"{prepared.path.name} as {recipe.name}"
@@ -181,7 +193,8 @@ def _request(
     options = resolve_options(recipe, saturates)
     options |= _accuracy_tools(where, prepared, recipe, statistics)
     means = statistics.means if statistics and options.get("bias_correction") else {}
-    return Request(where, recipe, options, kept, _operator_types(graph, recipe, where), means)
+    op_types = _operator_types(graph, recipe, where)
+    return Request(where, recipe, options, kept, op_types, means, images)
 
 
 def _whole(source: PreparedModel, request: Request, ranges: Ranges | None) -> FullyQuantized:

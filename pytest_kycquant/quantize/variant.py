@@ -12,7 +12,7 @@ from ..errors import QuantizationError
 from .graph import WEIGHTED, initializers, producers
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -76,6 +76,7 @@ class Request:
         kept: names of the operators kept in FP32.
         op_types: operator types to quantize.
         means: as in `ChannelStatistics`, for bias correction; empty without it.
+        images: to measure with what quantized activations add to biases.
     """
 
     where: str
@@ -84,6 +85,7 @@ class Request:
     kept: tuple[str, ...]
     op_types: tuple[str, ...]
     means: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    images: Sequence[NDArray[np.float32]] = ()
 
     def count(
         self, prepared: PreparedModel, proto: ModelProto, parts: Mapping[str, tuple[str, ...]]
