@@ -1,0 +1,140 @@
+"""pytest-kycquant: INT8 by the default recipe, or the mixed-precision search of the fallback."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from pytest_kycquant.blocks import blocks_of
+from pytest_kycquant.errors import QuantizationError
+from pytest_kycquant.quantize import (
+    build,
+    calibration_of,
+    collect_channels,
+    collect_ranges,
+    equalize_channels,
+    load_model,
+    operators,
+    postprocessing,
+    prepare,
+    rewrite,
+    static_types,
+)
+from pytest_kycquant.recipe import Recipe
+from pytest_kycquant.rewriting import choose
+from pytest_kycquant.runtime import open_session, u8s8_saturates
+from pytest_kycquant.search import Block, search
+from pytest_kycquant.statistics import mean_lower_bound
+
+from ..job import Array, Job, Run, cosines, main
+
+PROBES = 8  # images, to rank blocks with
+BUDGET = 60  # candidates
+
+
+class Quantizer:
+    """The default recipe for one model, calibrated once."""
+
+    def __init__(self, job: Job) -> None:
+        named = [(f"calibration image {i}", x[None]) for i, x in enumerate(job.calibration)]
+        chosen = np.linspace(0, len(named) - 1, PROBES).astype(int)
+        self.probes = [named[i][1] for i in chosen]
+        self.prepared = prepare(load_model(job.original), self.probes)
+        choice = choose(self.prepared, self.probes, integer=True)
+        self.recipe = Recipe("int8")
+        statistics = collect_channels(self.prepared, named)
+        self._source, self._statistics = equalize_channels(self.prepared, statistics, self.probes)
+        needed = calibration_of(self.recipe)
+        assert needed is not None
+        self._ranges = collect_ranges(self._source, named, *needed)
+        self._rewritten = (
+            rewrite(self._source, choice.names, self.probes, integer=True) if choice.names else None
+        )
+
+    def candidate(self, keep: tuple[str, ...] = ()) -> bytes:
+        """The model that keeps these operators in FP32."""
+        recipe = replace(self.recipe, precision="mixed", keep_fp32=keep) if keep else self.recipe
+        return build(
+            self._source,
+            recipe,
+            ranges=self._ranges,
+            saturates=u8s8_saturates(),
+            rewritten=self._rewritten,
+            statistics=self._statistics,
+        ).content
+
+    def blocks(self) -> tuple[tuple[Block, ...], tuple[str, ...]]:
+        """Blocks to rank, and what every candidate keeps, as the fallback of the gates has them."""
+        graph, types = self.prepared.proto.graph, static_types()
+        behind = set(postprocessing(self.prepared))
+        quantized = [node.name for node in graph.node if node.op_type in types]
+        others = {name for name in quantized if name not in behind}
+        always = tuple(name for name in quantized if name in behind)
+        return blocks_of(graph, operators(self.prepared), others), always
+
+
+def compete(job: Job) -> None:
+    job.start()
+    quantizer = Quantizer(job)
+    if "mixed" in job.method:
+        _search(job, quantizer)
+    else:
+        job.finish(quantizer.candidate())
+
+
+def _runner(job: Job, content: bytes) -> Run:
+    session = open_session(content)
+    return lambda image: session.run(None, {job.input_name: image})
+
+
+def _search(job: Job, quantizer: Quantizer) -> None:
+    def outputs(run: Run) -> np.ndarray:
+        return np.stack([job.reading(run(image)) for image in quantizer.probes])
+
+    session = open_session(job.prepared)
+    wanted = outputs(lambda image: session.run(None, {job.input_name: image}))
+    everything = [node.name for node in quantizer.prepared.proto.graph.node]
+
+    def harm(block: Block) -> float:
+        keep = tuple(name for name in everything if name not in block.names)
+        try:
+            found = outputs(_runner(job, quantizer.candidate(keep)))
+        except QuantizationError:  # it cannot be quantized alone
+            return 0.0
+        return float(1 - cosines(found, wanted).mean())
+
+    made: dict[tuple[str, ...], bytes] = {}
+
+    def try_out(keep: tuple[str, ...]) -> tuple[bool, str]:
+        content = quantizer.candidate(keep)
+        found = job.cosines(_runner(job, content))
+        # With the bound: of the mean of other images of the kind, one-sided, at 95 %.
+        bounded = "bound" in job.method
+        reached = mean_lower_bound(found, job.subjects) if bounded else float(found.mean())
+        if reached < job.target:
+            return False, f"cosine {reached:.5f}"
+        made[keep] = content
+        return True, ""
+
+    if try_out(())[0]:
+        job.finish(made[()], minimal=True, kept=[])
+        return
+    blocks, always = quantizer.blocks()
+    found = search(blocks, harm, try_out, always=always, budget=BUDGET)
+    facts = {
+        "ranked": len(blocks),
+        "minimal": found.minimal,
+        "note": found.note,
+        "kept": list(found.best.blocks),
+        "attempts": [[each.kept, each.passed, each.reason] for each in found.attempts],
+    }
+    if found.passing:
+        job.finish(made[found.best.keep], **facts)
+    else:
+        reason = "none with at most half of the blocks in FP32 reaches the target"
+        job.give_up(f"{reason}; {found.note}" if found.note else reason, **facts)
+
+
+if __name__ == "__main__":
+    main(compete)
