@@ -118,9 +118,7 @@ def main() -> None:
         if name in absent:
             continue
         with tempfile.TemporaryDirectory() as work:
-            for row in rows(
-                SUBJECTS[name], methods, given.environments, given.limit, Path(work)
-            ):
+            for row in rows(SUBJECTS[name], methods, given.environments, given.limit, Path(work)):
                 found.append(row)
                 say(f"  {row.method}: {row.problem or row.figures['held_out']['mean']}")
                 if given.json:  # after every row: a long run may be interrupted

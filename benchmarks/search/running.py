@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -72,15 +73,12 @@ def run(command: Sequence[str], folder: Path, limit: float) -> Outcome:
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     """End the process and all that it started."""
-    try:
+    with contextlib.suppress(ProcessLookupError):  # none is left
         os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass  # none is left
     process.wait()
 
 
 def _last_line(log: Path) -> str:
     lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
-    return next((" ".join(line.split()) for line in reversed(lines) if line.strip()), "silently")[
-        :200
-    ]
+    said = [" ".join(line.split()) for line in lines if line.strip()]
+    return said[-1][:200] if said else "it said nothing"

@@ -6,7 +6,6 @@ import csv
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -95,14 +94,19 @@ def _people(path: Path) -> Part:
 def _real_faces() -> Sets:
     """A third of the people of one folder for calibration, and two for the search."""
     search, calibration = split_subjects(load_faces(REAL / "faces/calibration"), 1 / 3)
-    parts = (Part(each.images, each.subjects) for each in (calibration, search))
-    return (*parts, _people(REAL / "faces/evaluation"))  # type: ignore[return-value]
+    return (
+        Part(calibration.images, calibration.subjects),
+        Part(search.images, search.subjects),
+        _people(REAL / "faces/evaluation"),
+    )
 
 
 def _thirds(images: ImageSet) -> Sets:
     """Photographs in turn: 0, 3, 6, ... and 1, 4, 7, ... and 2, 5, 8, ..."""
-    total = len(images.names)
-    return tuple(Part.of(images.subset(np.arange(k, total, 3))) for k in range(3))  # type: ignore[return-value]
+    first, second, third = (
+        Part.of(images.subset(np.arange(k, len(images.names), 3))) for k in range(3)
+    )
+    return first, second, third
 
 
 def _scenes() -> Sets:
@@ -172,8 +176,7 @@ def present(subject: Subject) -> bool:
 def describe(sets: Sets) -> str:
     """Sizes of the sets in words."""
     names = ("calibration", "search", "final check")
-    parts: list[Any] = [
-        f"{name} {len(part.images.names)} images of {len(np.unique(part.subjects))}"
+    return ", ".join(
+        f"{name} on {len(part.images.names)} images of {len(np.unique(part.subjects))} subjects"
         for name, part in zip(names, sets, strict=True)
-    ]
-    return ", ".join(parts)
+    )

@@ -38,10 +38,11 @@ def table(rows: list[Row]) -> str:
 
 def _cost(row: Row) -> list[str]:
     facts = row.facts
+    tried = str(facts.get("evaluations", ""))
     return [
         f"{facts['wall_s']:.1f}" if "wall_s" in facts else "",
         f"{facts['cpu_s']:.1f}" if "cpu_s" in facts else "",
-        str(facts.get("evaluations", "")),
+        f"{tried} + {facts['ranked']}" if "ranked" in facts else tried,
     ]
 
 

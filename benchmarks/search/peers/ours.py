@@ -27,7 +27,7 @@ from pytest_kycquant.runtime import open_session, u8s8_saturates
 from pytest_kycquant.search import Block, search
 from pytest_kycquant.statistics import mean_lower_bound
 
-from ..job import Array, Job, Run, cosines, main
+from ..job import Job, Run, cosines, main
 
 PROBES = 8  # images, to rank blocks with
 BUDGET = 60  # candidates
