@@ -19,6 +19,7 @@ from .data.images import ImageSet
 from .errors import QuantizationError, SpecError
 from .quantize import (
     ChannelStatistics,
+    FullyQuantized,
     LoadedModel,
     PreparedModel,
     Ranges,
@@ -30,13 +31,16 @@ from .quantize import (
     corrects_biases,
     equalize_channels,
     equalizes,
+    keep_in_float,
     load_model,
     operators,
     postprocessing,
     prepare,
+    quantize_whole,
     rewrite,
     static_types,
 )
+from .quantize.graph import serialize
 from .recipe import Recipe
 from .rewriting import Choice, choose, resolve
 from .runtime import open_session
@@ -87,6 +91,7 @@ class Member:
         # Two files may well name their operators alike.
         self.prefix = "" if alone else f"{self.stem}:"
         self._graphs: dict[tuple[bool, tuple[str, ...], bool], PreparedModel] = {}
+        self._wholes: dict[tuple[Recipe, tuple[str, ...]], FullyQuantized | None] = {}
         self._title = bench.model.name if alone else f"{bench.model.name}, {self.stem}"
 
     @cached_property
@@ -236,11 +241,17 @@ class Member:
         others = tuple(n.name for n in self.prepared.proto.graph.node if n.name not in bare)
         choice = self.rewrites(mine)
         with self._bench.workbench.cache.machine(exclusive=False):
+            whole = self._whole(mine, choice)
             try:
-                made = self._build(replace(mine, precision="mixed", keep_fp32=others), choice)
+                if whole is None:
+                    content = self._build(
+                        replace(mine, precision="mixed", keep_fp32=others), choice
+                    ).content
+                else:
+                    content = serialize(keep_in_float(whole, others))
             except QuantizationError:
                 return None
-            return self._run(open_session(made.content), self._bench.probes, 1)
+            return self._run(open_session(content), self._bench.probes, 1)
 
     def operators(self, recipe: Recipe) -> tuple[str, ...]:
         """Names of the operators that a search may keep in FP32, in topological order."""
@@ -301,20 +312,39 @@ class Member:
         return replace(recipe, keep_fp32=mine)
 
     def _build(self, recipe: Recipe, choice: Choice) -> Any:
-        saturates = self._bench.workbench.environment.u8s8_saturates
+        given = self._ingredients(recipe, choice)
+        whole = self._whole(recipe, choice) if recipe.is_static else None
+        return build(given.pop("prepared"), recipe, whole=whole, **given)
+
+    def _whole(self, recipe: Recipe, choice: Choice) -> FullyQuantized | None:
+        """All operators quantized, to derive variants from; None if one cannot be quantized.
+
+        Only the last one is held: a search derives its candidates from one.
+        """
+        key = replace(recipe, precision="int8", name="", keep_fp32=()), choice.names
+        if key not in self._wholes:
+            given = self._ingredients(recipe, choice)
+            try:
+                whole = quantize_whole(given.pop("prepared"), recipe, **given)
+            except QuantizationError:
+                whole = None
+            self._wholes = {key: whole}
+        return self._wholes[key]
+
+    def _ingredients(self, recipe: Recipe, choice: Choice) -> dict[str, Any]:
+        """What `build` and `quantize_whole` take beside the recipe."""
         source, statistics = self.prepared, None
         if equalizes(recipe):
             source, statistics = self.equalized
         elif corrects_biases(recipe):
             statistics = self._statistics
-        return build(
-            source,
-            recipe,
-            ranges=self.ranges(recipe),
-            saturates=saturates,
-            statistics=statistics,
-            rewritten=self._rewritten(source, choice.names, recipe.is_integer),
-        )
+        return {
+            "prepared": source,
+            "ranges": self.ranges(recipe),
+            "saturates": self._bench.workbench.environment.u8s8_saturates,
+            "statistics": statistics,
+            "rewritten": self._rewritten(source, choice.names, recipe.is_integer),
+        }
 
     @cached_property
     def _statistics(self) -> ChannelStatistics:

@@ -8,8 +8,9 @@ from .calibrate import Ranges, collect_ranges
 from .channels import ChannelStatistics, collect_channels
 from .equalize import equalize_channels
 from .model import LoadedModel, check_input, load_model
+from .partial import FullyQuantized, keep_in_float
 from .preparation import PreparedModel, operators, postprocessing, prepare
-from .recipes import build, calibration_of, corrects_biases, equalizes
+from .recipes import build, calibration_of, corrects_biases, equalizes, quantize_whole
 from .rewrites import REWRITES, applicable, nothing_to_rewrite, rewrite
 from .static import static_types
 from .variant import Variant
@@ -17,6 +18,7 @@ from .variant import Variant
 __all__ = [
     "REWRITES",
     "ChannelStatistics",
+    "FullyQuantized",
     "LoadedModel",
     "PreparedModel",
     "Ranges",
@@ -30,11 +32,13 @@ __all__ = [
     "corrects_biases",
     "equalize_channels",
     "equalizes",
+    "keep_in_float",
     "load_model",
     "nothing_to_rewrite",
     "operators",
     "postprocessing",
     "prepare",
+    "quantize_whole",
     "rewrite",
     "static_types",
 ]

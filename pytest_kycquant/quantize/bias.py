@@ -82,8 +82,8 @@ def give_own_biases(proto: ModelProto, op_types: Collection[str], kept: Collecti
 
 def correct_biases(
     before: ModelProto, after: ModelProto, means: Mapping[str, NDArray[np.float64]]
-) -> int:
-    """Correct the biases of a quantized model, in place; return how many operators have changed.
+) -> tuple[str, ...]:
+    """Correct the biases of a quantized model, in place; return the names of their operators.
 
     Operators whose weights are not quantized keep their bias, and so does a Gemm that has none of
     the size of its output.
@@ -96,7 +96,7 @@ def correct_biases(
     originals, weights = initializers(before.graph), initializers(after.graph)
     written = producers(after.graph)
     quantized = {node.name: node for node in after.graph.node}
-    corrected = 0
+    corrected = []
     for node in before.graph.node:
         if node.name not in means or node.name not in quantized or len(node.input) < 3:
             continue
@@ -108,8 +108,8 @@ def correct_biases(
         error = _mean_output(node, rounded - numbers(originals[node.input[1]]), means[node.name])
         wanted = numbers(bias) - error * given.get("alpha", 1.0)
         _store(quantized[node.name].input[2], wanted, written, weights)
-        corrected += 1
-    return corrected
+        corrected.append(node.name)
+    return tuple(corrected)
 
 
 def _mean_output(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -12,9 +13,10 @@ from .calibrate import DEFAULT_PERCENTILE, Ranges
 from .dynamic import dynamic_types, quantize_dynamic
 from .fp16 import convert_fp16
 from .graph import WEIGHTED, one_line, quiet, serialize, sort_nodes
+from .partial import FullyQuantized, corrections, keep_in_float
 from .rewrites import added_operators, keep_float
-from .static import quantize_static, static_types
-from .variant import Request, Scalar, Variant, integer_kernels
+from .static import quantize_fully, static_types
+from .variant import Draft, Request, Scalar, Variant, integer_kernels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -72,6 +74,7 @@ def build(
     saturates: bool,
     rewritten: PreparedModel | None = None,
     statistics: ChannelStatistics | None = None,
+    whole: FullyQuantized | None = None,
 ) -> Variant:
     """Make the variant that a recipe describes and check that it is what was asked for.
 
@@ -86,46 +89,33 @@ def build(
         rewritten: what `rewrite` made of the model, to start from; None starts from the model.
             Operators are named, kept and counted as in the model.
         statistics: of `prepared`, to correct biases with.
+        whole: what `quantize_whole` made of the same arguments, for a static recipe, whatever it
+            keeps in FP32; None makes it.
 
     Raises:
         QuantizationError: the recipe does not fit the model or the ranges, onnxruntime cannot
             apply it or load the result, or operators that should be quantized are not.
     """
-    where = f"{prepared.path.name} as {recipe.name}"
-    if recipe.precision == "fp32":
-        raise QuantizationError(where, "FP32 is the model itself", "do not build it")
-    _check_ranges(where, recipe, ranges)
-    graph = prepared.proto.graph
-    kept = resolve_kept(graph, recipe.keep_fp32, where)
-    options = resolve_options(recipe, saturates)
-    options |= _accuracy_tools(where, prepared, recipe, statistics)
-    means = statistics.means if statistics and options.get("bias_correction") else {}
-    op_types = _operator_types(graph, recipe, where)
-    request = Request(where, recipe, options, kept, op_types, means)
     source = rewritten or prepared
-    steps = {
-        "fp32-optimized": keep_float,
-        "fp16": convert_fp16,
-        "int8-dynamic": quantize_dynamic,
-    }
-    step = steps.get(recipe.precision, quantize_static)
-    excluded = tuple(part for name in kept for part in source.parts.get(name, (name,)))
-    if recipe.precision != "fp16":
-        # What replaces an operator that stays in FP32 stays there, too.
-        excluded = tuple(dict.fromkeys((*excluded, *added_operators(source))))
-    try:
-        with quiet():
-            proto, notes, facts = step(source, replace(request, kept=excluded), ranges)
-    except QuantizationError:
-        raise
-    except Exception as error:
-        raise QuantizationError(
-            where,
-            f"onnxruntime cannot apply the recipe ({type(error).__name__}: {one_line(error)})",
-            "keep the operator in FP32 (keep_fp32), or quantize fewer types (op_types)",
-        ) from error
+    request = _request(prepared, recipe, ranges, saturates, statistics)
+    where, options, kept = request.where, request.options, request.kept
     if recipe.is_static:
-        options["reason"] = "; ".join([str(options["reason"]), *_done(prepared, facts)])
+        whole = whole or _whole(source, request, ranges)
+        made = Draft(keep_in_float(whole, kept), facts=corrections(whole, kept))
+        options["reason"] = "; ".join([str(options["reason"]), *_done(prepared, made.facts)])
+    else:
+        step = {
+            "fp32-optimized": keep_float,
+            "fp16": convert_fp16,
+            "int8-dynamic": quantize_dynamic,
+        }[recipe.precision]
+        excluded = tuple(part for name in kept for part in source.parts.get(name, (name,)))
+        if recipe.precision != "fp16":
+            # What replaces an operator that stays in FP32 stays there, too.
+            excluded = tuple(dict.fromkeys((*excluded, *added_operators(source))))
+        with _onnxruntime(where):
+            made = step(source, replace(request, kept=excluded), ranges)
+    proto, notes, facts = made
     sort_nodes(proto.graph)
     content = serialize(proto)
     try:
@@ -140,6 +130,84 @@ def build(
     if recipe.is_static:
         notes += integer_kernels(content, quantized)
     return Variant(content, {**options, **facts}, quantized, kept, notes)
+
+
+def quantize_whole(
+    prepared: PreparedModel,
+    recipe: Recipe,
+    *,
+    ranges: Ranges | None,
+    saturates: bool,
+    rewritten: PreparedModel | None = None,
+    statistics: ChannelStatistics | None = None,
+) -> FullyQuantized:
+    """Quantize all operators that a static recipe can, whatever it keeps in FP32.
+
+    From the result `build` derives each variant that differs in `keep_fp32` alone, and
+    `keep_in_float` candidates that need no check.
+
+    The arguments are those of `build`.
+
+    Raises:
+        QuantizationError: as in `build`, or an operator cannot be quantized.
+    """
+    request = _request(
+        prepared, replace(recipe, precision="int8", keep_fp32=()), ranges, saturates, statistics
+    )
+    return _whole(rewritten or prepared, request, ranges)
+
+
+def _request(
+    prepared: PreparedModel,
+    recipe: Recipe,
+    ranges: Ranges | None,
+    saturates: bool,
+    statistics: ChannelStatistics | None,
+) -> Request:
+    """Resolve a recipe for one model; see `build`."""
+    where = f"{prepared.path.name} as {recipe.name}"
+    if recipe.precision == "fp32":
+        raise QuantizationError(where, "FP32 is the model itself", "do not build it")
+    _check_ranges(where, recipe, ranges)
+    graph = prepared.proto.graph
+    kept = resolve_kept(graph, recipe.keep_fp32, where)
+    options = resolve_options(recipe, saturates)
+    options |= _accuracy_tools(where, prepared, recipe, statistics)
+    means = statistics.means if statistics and options.get("bias_correction") else {}
+    return Request(where, recipe, options, kept, _operator_types(graph, recipe, where), means)
+
+
+def _whole(source: PreparedModel, request: Request, ranges: Ranges | None) -> FullyQuantized:
+    """Quantize what can be; only if that fails are operators kept from the quantizer at all."""
+    assert ranges is not None
+    added = added_operators(source)
+    kept = tuple(part for name in request.kept for part in source.parts.get(name, (name,)))
+    try:
+        with _onnxruntime(request.where):
+            return quantize_fully(source, replace(request, kept=added), ranges)
+    except QuantizationError as error:
+        if not kept or error.__cause__ is None:
+            raise
+    with _onnxruntime(request.where):
+        return quantize_fully(
+            source, replace(request, kept=tuple(dict.fromkeys((*kept, *added)))), ranges
+        )
+
+
+@contextlib.contextmanager
+def _onnxruntime(where: str) -> Iterator[None]:
+    """Turn what onnxruntime's quantizers raise into our error."""
+    try:
+        with quiet():
+            yield
+    except QuantizationError:
+        raise
+    except Exception as error:
+        raise QuantizationError(
+            where,
+            f"onnxruntime cannot apply the recipe ({type(error).__name__}: {one_line(error)})",
+            "keep the operator in FP32 (keep_fp32), or quantize fewer types (op_types)",
+        ) from error
 
 
 def resolve_kept(graph: GraphProto, entries: Sequence[str], where: str) -> tuple[str, ...]:

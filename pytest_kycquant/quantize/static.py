@@ -9,15 +9,15 @@ import numpy as np
 from ..errors import QuantizationError
 from .bias import correct_biases, fold_betas, give_own_biases
 from .graph import copy_with_own_weights, float_tensors
-from .variant import Draft
+from .partial import FullyQuantized
 
 if TYPE_CHECKING:
     from .calibrate import Ranges
     from .preparation import PreparedModel
-    from .variant import Request, Scalar
+    from .variant import Request
 
 
-def quantize_static(prepared: PreparedModel, request: Request, ranges: Ranges | None) -> Draft:
+def quantize_fully(prepared: PreparedModel, request: Request, ranges: Ranges) -> FullyQuantized:
     """Insert pairs of quantization and dequantization with onnxruntime's quantizer.
 
     Args:
@@ -32,7 +32,6 @@ def quantize_static(prepared: PreparedModel, request: Request, ranges: Ranges | 
     from onnxruntime.quantization.calibrate import CalibrationMethod, TensorData, TensorsData
     from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 
-    assert ranges is not None
     missing = _uncalibrated(prepared, ranges)
     if missing:
         raise QuantizationError(
@@ -73,10 +72,17 @@ def quantize_static(prepared: PreparedModel, request: Request, ranges: Ranges | 
     )
     quantizer.quantize_model()
     made = quantizer.model.model
-    facts: dict[str, Scalar] = {}
+    corrected: tuple[str, ...] | None = None
     if request.options["bias_correction"]:
-        facts["biases_corrected"] = correct_biases(source, made, request.means)
-    return Draft(made, facts=facts)
+        corrected = correct_biases(source, made, request.means)
+    return FullyQuantized(
+        source=prepared.proto,
+        made=made,
+        op_types=request.op_types,
+        kept=request.kept,
+        parts=prepared.parts,
+        corrected=corrected,
+    )
 
 
 def static_types() -> tuple[str, ...]:
