@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from pytest_kycquant.blocks import blocks_of
-from pytest_kycquant.errors import QuantizationError
 from pytest_kycquant.quantize import (
-    build,
     calibration_of,
     collect_channels,
     collect_ranges,
     equalize_channels,
+    keep_in_float,
     load_model,
     operators,
     postprocessing,
     prepare,
+    quantize_whole,
     rewrite,
     static_types,
 )
+from pytest_kycquant.quantize.graph import serialize
 from pytest_kycquant.recipe import Recipe
 from pytest_kycquant.rewriting import choose
 from pytest_kycquant.runtime import open_session, u8s8_saturates
@@ -42,27 +41,24 @@ class Quantizer:
         self.probes = [named[i][1] for i in chosen]
         self.prepared = prepare(load_model(job.original), self.probes)
         choice = choose(self.prepared, self.probes, integer=True)
-        self.recipe = Recipe("int8")
+        recipe = Recipe("int8")
         statistics = collect_channels(self.prepared, named)
-        self._source, self._statistics = equalize_channels(self.prepared, statistics, self.probes)
-        needed = calibration_of(self.recipe)
+        source, statistics = equalize_channels(self.prepared, statistics, self.probes)
+        needed = calibration_of(recipe)
         assert needed is not None
-        self._ranges = collect_ranges(self._source, named, *needed)
-        self._rewritten = (
-            rewrite(self._source, choice.names, self.probes, integer=True) if choice.names else None
+        names = choice.names
+        self._whole = quantize_whole(
+            source,
+            recipe,
+            ranges=collect_ranges(source, named, *needed),
+            saturates=u8s8_saturates(),
+            rewritten=rewrite(source, names, self.probes, integer=True) if names else None,
+            statistics=statistics,
         )
 
     def candidate(self, keep: tuple[str, ...] = ()) -> bytes:
         """The model that keeps these operators in FP32."""
-        recipe = replace(self.recipe, precision="mixed", keep_fp32=keep) if keep else self.recipe
-        return build(
-            self._source,
-            recipe,
-            ranges=self._ranges,
-            saturates=u8s8_saturates(),
-            rewritten=self._rewritten,
-            statistics=self._statistics,
-        ).content
+        return serialize(keep_in_float(self._whole, keep))
 
     def blocks(self) -> tuple[tuple[Block, ...], tuple[str, ...]]:
         """Blocks to rank, and what every candidate keeps, as the fallback of the gates has them."""
@@ -98,10 +94,7 @@ def _search(job: Job, quantizer: Quantizer) -> None:
 
     def harm(block: Block) -> float:
         keep = tuple(name for name in everything if name not in block.names)
-        try:
-            found = outputs(_runner(job, quantizer.candidate(keep)))
-        except QuantizationError:  # it cannot be quantized alone
-            return 0.0
+        found = outputs(_runner(job, quantizer.candidate(keep)))
         return float(1 - cosines(found, wanted).mean())
 
     made: dict[tuple[str, ...], bytes] = {}
