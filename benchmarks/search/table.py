@@ -9,7 +9,10 @@ from tabulate import tabulate
 from .environments import REQUIREMENTS
 from .judging import Row
 
-HEADERS = ("", "wall s", "CPU s", "tried", "float", "size", "latency", "search", "held out")
+HEADERS = (
+    *("", "wall s", "CPU s", "tried", "float", "size"),
+    *("latency", "search", "held out", "error"),
+)
 
 
 def legend(date: str, machine: str, target: float, limit: float) -> str:
@@ -54,6 +57,7 @@ def _shown(figures: dict[str, Any]) -> list[str]:
         f"{latency['ratio']:.2f} [{latency['lower']:.2f}, {latency['upper']:.2f}]",
         f"{search['mean']:.4f} / {search['min']:.3f}",
         f"{held_out['mean']:.4f} / {held_out['min']:.3f}",
+        f"{held_out['error']:.3f}",
     ]
 
 
