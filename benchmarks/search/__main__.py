@@ -23,7 +23,7 @@ import numpy as np
 
 from pytest_kycquant.quantize import load_model, prepare
 from pytest_kycquant.quantize.graph import serialize
-from pytest_kycquant.runtime import describe_machine
+from pytest_kycquant.runtime import describe_machine, environment
 
 from .environments import METHODS, REQUIREMENTS, Method, UnavailableError, python_of
 from .job import write_job
@@ -108,7 +108,9 @@ def main() -> None:
     record = {
         "date": date.today().isoformat(),
         "machine": describe_machine(),
+        "environment": environment().as_dict(),
         "target": TARGET,
+        "limit_s": given.limit,
         "requirements": REQUIREMENTS,
         "absent": absent,
         "rows": [],
