@@ -32,8 +32,7 @@ from .running import ROOT, Outcome, run
 from .subjects import SUBJECTS, Sets, Subject, describe, present
 from .table import legend, table
 
-TARGET = 0.999
-CALIBRATION, SEARCH = 100, 64  # images; a share of them for large ones
+CALIBRATION, SEARCH, FEWEST = 100, 64, 32  # images; a share of them where they are large
 
 
 def rows(
@@ -44,8 +43,8 @@ def rows(
     share = subject.spec.share
     most = subject.most or len(held_out.images.names)
     sets: Sets = (
-        calibration.evenly(max(8, int(CALIBRATION * share))),
-        everyone.evenly(max(8, int(SEARCH * share))),
+        calibration.evenly(max(FEWEST, int(CALIBRATION * share))),
+        everyone.evenly(max(FEWEST, int(SEARCH * share))),
         held_out.evenly(most),
     )
     say(f"{subject.case}: {describe(sets)}")
@@ -73,7 +72,7 @@ def rows(
             original=str(subject.spec.model),
             prepared=str(prepared),
             input_name=loaded.input_name,
-            target=TARGET,
+            target=subject.target,
         )
         try:
             python = python_of(method.environment, environments)
@@ -109,7 +108,7 @@ def main() -> None:
         "date": date.today().isoformat(),
         "machine": describe_machine(),
         "environment": environment().as_dict(),
-        "target": TARGET,
+        "targets": {name: SUBJECTS[name].target for name in given.models},
         "limit_s": given.limit,
         "requirements": REQUIREMENTS,
         "absent": absent,
@@ -126,9 +125,9 @@ def main() -> None:
                 if given.json:  # after every row: a long run may be interrupted
                     record["rows"] = [each.as_dict() for each in found]
                     given.json.write_text(json.dumps(record, indent=1), encoding="utf-8")
-    print(legend(record["date"], record["machine"], TARGET, given.limit))
+    print(legend(record["date"], record["machine"], given.limit))
     for name in given.models:
-        print(f"\n**{name}**\n")
+        print(f"\n**{name}**, target {SUBJECTS[name].target}\n")
         mine = [row for row in found if row.model == name]
         print(table(mine) if mine else "not present")
 

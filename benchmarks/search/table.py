@@ -15,12 +15,12 @@ HEADERS = (
 )
 
 
-def legend(date: str, machine: str, target: float, limit: float) -> str:
+def legend(date: str, machine: str, limit: float) -> str:
     """What was run where, for above the tables."""
     peers = "; ".join(f"{name}: {', '.join(pins)}" for name, pins in REQUIREMENTS.items())
     return (
-        f"{date}, {machine}. Target: mean cosine {target} on the search images. "
-        f"Limit: {limit:g} s. Peers: {peers}."
+        f"{date}, {machine}. Target: a mean cosine on the search images. Limit: {limit:g} s. "
+        f"Peers: {peers}."
     )
 
 
