@@ -29,12 +29,15 @@ from pytest_kycquant.data.images import ImageSet, preprocess
 from pytest_kycquant.quantize import (
     build,
     calibration_of,
-    collect_channels,
-    collect_ranges,
     equalize_channels,
     equalizes,
     load_model,
+    measure_sensitivity,
+    observe_activations,
+    observe_equalized,
     prepare,
+    sensitivity_images,
+    shift_images,
 )
 from pytest_kycquant.recipe import Recipe
 from pytest_kycquant.runtime import open_session
@@ -42,7 +45,8 @@ from pytest_kycquant.spec import Preprocess
 
 HERE = Path(__file__).resolve().parent.parent
 REAL = Path(os.environ.get("KYCQUANT_REAL", HERE.parent / "shared" / "real"))
-METHODS = ("minmax", "moving-average", "percentile", "mse")
+METHODS = ("minmax", "moving-average", "percentile", "local-mse", "mse")
+"""Those of recipes, and "mse" as it would be without looking at the outputs."""
 
 Array = NDArray[np.float32]
 Part = Callable[[list[Array]], NDArray[np.float64]]
@@ -146,10 +150,17 @@ def rows(
     loaded = load_model(case.model)
     probes = [array for _, array in calibration[:4]]
     prepared = prepare(loaded, probes)
-    statistics = collect_channels(prepared, calibration)
+    activations = observe_activations(prepared, calibration)
+    equalized, channels = equalize_channels(prepared, activations.channels, probes)
     sources = {
-        False: (prepared, statistics),
-        True: equalize_channels(prepared, statistics, probes),
+        False: (prepared, activations),
+        True: (equalized, observe_equalized(equalized, activations, channels, calibration)),
+    }
+    shifted = [calibration[i][1] for i in shift_images(len(calibration), probes[0].shape)]
+    some = sensitivity_images(len(calibration))
+    sensitivity = {
+        scaled: measure_sensitivity(source, [calibration[i] for i in some])
+        for scaled, (source, _) in sources.items()
     }
 
     def outputs(content: bytes) -> list[list[Array]]:
@@ -157,24 +168,28 @@ def rows(
         return [session.run(None, {loaded.input_name: array}) for array in held_out]
 
     wanted = outputs(case.model.read_bytes())
-    switches = list(product((False, True), repeat=2)) if sources[True][0].equalized else None
+    switches = list(product((False, True), repeat=2)) if equalized.equalized else None
     for method in methods:
-        ranges = {}
         for scaled, corrected in switches or ((False, False), (False, True)):
             recipe = Recipe(
                 "int8",
-                calibration_method=method,
+                calibration_method="mse" if method == "local-mse" else method,
                 equalize=scaled,
                 bias_correction=corrected,
                 op_types=case.op_types,
             )
             source, known = sources[equalizes(recipe)]
-            if scaled not in ranges:
-                needed = calibration_of(recipe)
-                assert needed is not None
-                ranges[scaled] = collect_ranges(source, calibration, *needed)
+            needed = calibration_of(recipe)
+            assert needed is not None
+            matters = sensitivity[scaled] if method == "mse" else None
+            ranges = known.ranges(*needed, matters)
             made = build(
-                source, recipe, ranges=ranges[scaled], saturates=False, statistics=known
+                source,
+                recipe,
+                ranges=ranges,
+                saturates=False,
+                statistics=known.channels,
+                images=shifted if corrected else (),
             ).content
             found = outputs(made)
             label = method + " +equalize" * scaled + " +bias" * corrected

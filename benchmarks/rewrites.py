@@ -22,11 +22,10 @@ from pytest_kycquant.data.files import find_images
 from pytest_kycquant.data.images import ImageSet, preprocess
 from pytest_kycquant.latency import measure
 from pytest_kycquant.quantize import (
-    Ranges,
     build,
     calibration_of,
-    collect_ranges,
     load_model,
+    observe_activations,
     prepare,
     rewrite,
 )
@@ -93,7 +92,7 @@ def rows(subject: Subject) -> Iterator[list[str]]:
     probes = [tensor for _, tensor in calibration[:PROBES]]
     prepared = prepare(model, probes)
     choices = {i: choose(prepared, probes, integer=i) for i in (False, True)}
-    known: dict[object, Ranges] = {}
+    activations = observe_activations(prepared, calibration)
 
     def runner(source: bytes | Path) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
         session = open_session(source)
@@ -106,12 +105,10 @@ def rows(subject: Subject) -> Iterator[list[str]]:
         names = () if recipe.rewrites is False else choice.names
         found = rewrite(prepared, names, probes, integer=recipe.is_integer) if names else None
         needed = calibration_of(recipe)
-        if needed and needed not in known:
-            known[needed] = collect_ranges(prepared, calibration, *needed)
         variant = build(
             prepared,
             recipe,
-            ranges=known.get(needed),
+            ranges=activations.ranges(*needed) if needed else None,
             saturates=u8s8_saturates(),
             rewritten=found,
         )

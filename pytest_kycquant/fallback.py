@@ -6,16 +6,14 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from .errors import QuantizationError
 from .evaluation import Bench
-from .recipe import FP32_OPTIMIZED, Fallback, Recipe
+from .recipe import FP32_OPTIMIZED, RUNGS, Fallback, Recipe, as_recipe
 from .search import Block, Found, search
 from .spec import Verdict
 from .verdicts import VariantRecord
-
-RUNGS = get_args(Fallback)
 
 
 @dataclass(frozen=True)
@@ -62,8 +60,8 @@ def decide(bench: Bench, recipe: Recipe, fallback: Fallback | None) -> Decision:
     Args:
         bench: of the model.
         recipe: what the gate file asked for.
-        fallback: the first rung of the ladder mixed -> fp16 -> fp32-optimized -> fp32; None for
-            no ladder.
+        fallback: the first rung of the ladder mixed -> int8-weights -> fp16 -> fp32-optimized ->
+            fp32; None for no ladder.
     """
     first = bench.record(recipe)
     if not first.failed or fallback is None:
@@ -80,8 +78,8 @@ def decide(bench: Bench, recipe: Recipe, fallback: Fallback | None) -> Decision:
     for rung in _ladder(recipe, fallback):
         if rung == "fp32":
             record = bench.fp32_record
-        elif rung == "fp16":
-            record = bench.record(Recipe("fp16"))
+        elif rung in ("int8-weights", "fp16"):
+            record = bench.record(as_recipe(rung))
         elif rung == "fp32-optimized":
             if not bench.rewrites_pay():
                 continue

@@ -16,7 +16,7 @@ import pytest
 from . import coerce
 from .errors import InconclusiveWarning, SpecError
 from .limits import Limits
-from .recipe import Fallback, Recipe, as_recipe
+from .recipe import RUNGS, Fallback, Recipe, as_recipe
 from .settings import Inconclusive, Settings
 from .spec import KycModel, Verdict
 from .task_spec import TaskSpec
@@ -326,7 +326,7 @@ def _recipes(given: Any, where: str) -> tuple[Recipe, ...]:
                 where, "fp32 is no precision to gate", "leave it out: it is the baseline"
             )
         # Labels that the report gives itself: the baseline, the fallbacks.
-        labels = ("fp32", "fp32-optimized", "fp16")
+        labels = ("fp32", *(rung for rung in RUNGS if rung != "mixed"))
         reserved = recipe.name in labels and recipe != as_recipe(recipe.name)
         if reserved or ">" in recipe.name:
             raise SpecError(where, f"the label {recipe.name!r} stands for something else", remedy)

@@ -18,26 +18,31 @@ from .blocks import blocks_of
 from .data.images import ImageSet
 from .errors import QuantizationError, SpecError
 from .quantize import (
+    Activations,
     ChannelStatistics,
     FullyQuantized,
     LoadedModel,
     PreparedModel,
     Ranges,
+    Sensitivity,
     build,
     calibration_of,
     check_input,
-    collect_channels,
-    collect_ranges,
     corrects_biases,
     equalize_channels,
     equalizes,
     keep_in_float,
     load_model,
+    measure_sensitivity,
+    observe_activations,
+    observe_equalized,
     operators,
     postprocessing,
     prepare,
     quantize_whole,
     rewrite,
+    sensitivity_images,
+    shift_images,
     static_types,
 )
 from .quantize.graph import serialize
@@ -91,6 +96,8 @@ class Member:
         # Two files may well name their operators alike.
         self.prefix = "" if alone else f"{self.stem}:"
         self._graphs: dict[tuple[bool, tuple[str, ...], bool], PreparedModel] = {}
+        self._activations: dict[tuple[str, bool], Activations] = {}
+        self._ranges: dict[tuple[object, ...], Ranges] = {}
         self._wholes: dict[tuple[Recipe, tuple[str, ...]], FullyQuantized | None] = {}
         self._title = bench.model.name if alone else f"{bench.model.name}, {self.stem}"
 
@@ -164,7 +171,8 @@ class Member:
     @cached_property
     def equalized(self) -> tuple[PreparedModel, ChannelStatistics]:
         """The prepared graph with equalized channels, and its statistics."""
-        return equalize_channels(self.prepared, self._statistics, self._probe_tensors())
+        found = self.activations(Recipe("int8", equalize=False))
+        return equalize_channels(self.prepared, found.channels, self._probe_tensors())
 
     def make(self, recipe: Recipe) -> ModelFile:
         """The file that a recipe makes, built once and kept in the cache.
@@ -183,7 +191,11 @@ class Member:
         if recipe.precision == "fp32-optimized" and not choice.names:
             return self.fp32
         options = {k: v for k, v in asdict(mine).items() if k != "name"}
-        key = [self.loaded.digest, options, self._range_key(recipe), choice.as_dict()]
+        calibration = calibration_of(recipe) and [
+            *self._activations_key(recipe),
+            self.input_facts(),
+        ]
+        key = [self.loaded.digest, options, calibration, choice.as_dict()]
 
         def make(folder: Path) -> None:
             with self._stage(f"quantizing {recipe.name}"):
@@ -204,21 +216,58 @@ class Member:
         return ModelFile(path, digest, path.stat().st_size, resolved, facts["quantized"], notes)
 
     def ranges(self, recipe: Recipe) -> Ranges | None:
-        """Activation ranges that a recipe needs, collected once; None if it needs none."""
+        """Activation ranges that a recipe needs, estimated once; None if it needs none."""
         needed = calibration_of(recipe)
         if needed is None:
             return None
-        method, percentile = needed
+        key = (*self._activations_key(recipe), *needed)
+        if key not in self._ranges:
+            sensitivity = self._sensitivity(recipe) if needed[0] == "mse" else None
+            self._ranges[key] = self.activations(recipe).ranges(*needed, sensitivity)
+        return self._ranges[key]
+
+    def activations(self, recipe: Recipe) -> Activations:
+        """What is known of the activations of the graph that a recipe starts from.
+
+        All recipes share one pass over the calibration images; those that equalize, a second one.
+        """
+        key = self._activations_key(recipe)
+        if key not in self._activations:
+            self._activations[key] = self._observed(recipe)
+        return self._activations[key]
+
+    def _observed(self, recipe: Recipe) -> Activations:
+        workbench, images = self._bench.workbench, self._calibration(recipe)
+        threads = workbench.settings.threads
+        before = self.activations(replace(recipe, equalize=False)) if equalizes(recipe) else None
+
+        def make(folder: Path) -> None:
+            if before is None:
+                with self._inputs("calibrating", images) as inputs:
+                    found = observe_activations(self.prepared, inputs, threads=threads)
+            else:
+                graph, channels = self.equalized
+                with self._inputs("calibrating (equalized)", images) as inputs:
+                    found = observe_equalized(graph, before, channels, inputs, threads=threads)
+            found.to_npz(folder / "activations.npz")
+
+        key = [self.loaded.digest, *self._activations_key(recipe), self.input_facts()]
+        folder = workbench.cache.entry("activations", key, make)
+        return Activations.from_npz(folder / "activations.npz")
+
+    def _sensitivity(self, recipe: Recipe) -> Sensitivity:
+        """How much the activations of the graph that a recipe starts from matter."""
         images = self._calibration(recipe)
+        some = images.subset(sensitivity_images(len(images)))
         source = self.equalized[0] if equalizes(recipe) else self.prepared
 
         def make(folder: Path) -> None:
-            with self._inputs(f"calibrating ({method})", images) as inputs:
-                found = collect_ranges(source, inputs, method, percentile)
-            found.to_npz(folder / "ranges.npz")
+            with self._inputs("measuring sensitivity", some) as inputs:
+                measure_sensitivity(source, inputs).to_npz(folder / "sensitivity.npz")
 
-        folder = self._bench.workbench.cache.entry("ranges", self._range_key(recipe), make)
-        return Ranges.from_npz(folder / "ranges.npz")
+        key = [self.loaded.digest, *self._activations_key(recipe), self.input_facts()]
+        folder = self._bench.workbench.cache.entry("sensitivity", key, make)
+        return Sensitivity.from_npz(folder / "sensitivity.npz")
 
     def outputs(self, file: ModelFile, images: ImageSet, title: str) -> Outputs:
         """Outputs of a variant, computed once for the same file and the same images."""
@@ -314,7 +363,8 @@ class Member:
     def _build(self, recipe: Recipe, choice: Choice) -> Any:
         given = self._ingredients(recipe, choice)
         whole = self._whole(recipe, choice) if recipe.is_static else None
-        return build(given.pop("prepared"), recipe, whole=whole, **given)
+        images = [] if whole else self._shift_tensors(recipe)
+        return build(given.pop("prepared"), recipe, whole=whole, images=images, **given)
 
     def _whole(self, recipe: Recipe, choice: Choice) -> FullyQuantized | None:
         """All operators quantized, to derive variants from; None if one cannot be quantized.
@@ -325,11 +375,20 @@ class Member:
         if key not in self._wholes:
             given = self._ingredients(recipe, choice)
             try:
-                whole = quantize_whole(given.pop("prepared"), recipe, **given)
+                images = self._shift_tensors(recipe)
+                whole = quantize_whole(given.pop("prepared"), recipe, images=images, **given)
             except QuantizationError:
                 whole = None
             self._wholes = {key: whole}
         return self._wholes[key]
+
+    def _shift_tensors(self, recipe: Recipe) -> list[Tensor]:
+        """Calibration images to correct with what quantized activations add to biases."""
+        if not corrects_biases(recipe):
+            return []
+        images = self._calibration(recipe)
+        some = images.subset(shift_images(len(images), self.preprocess.shape))
+        return [tensor for _, tensor in self.task.tensors(some, self.index)]
 
     def _ingredients(self, recipe: Recipe, choice: Choice) -> dict[str, Any]:
         """What `build` and `quantize_whole` take beside the recipe."""
@@ -337,7 +396,7 @@ class Member:
         if equalizes(recipe):
             source, statistics = self.equalized
         elif corrects_biases(recipe):
-            statistics = self._statistics
+            statistics = self.activations(recipe).channels
         return {
             "prepared": source,
             "ranges": self.ranges(recipe),
@@ -345,20 +404,6 @@ class Member:
             "statistics": statistics,
             "rewritten": self._rewritten(source, choice.names, recipe.is_integer),
         }
-
-    @cached_property
-    def _statistics(self) -> ChannelStatistics:
-        """Figures of the channels of the prepared graph, collected once."""
-        images = self._calibration(Recipe("int8"))
-
-        def make(folder: Path) -> None:
-            with self._inputs("calibrating (channels)", images) as inputs:
-                found = collect_channels(self.prepared, inputs)
-            found.to_npz(folder / "channels.npz")
-
-        key = [self.loaded.digest, self.task.seen(images, self.index).digest, self.input_facts()]
-        folder = self._bench.workbench.cache.entry("channels", key, make)
-        return ChannelStatistics.from_npz(folder / "channels.npz")
 
     def _run(
         self, session: Any, images: ImageSet, threads: int, advance: Any = lambda: None
@@ -368,12 +413,10 @@ class Member:
         read, wanted = task.read, self.outputs_read
         return run_model(session, tensors, edges, wanted, read, threads=threads, on_image=advance)
 
-    def _range_key(self, recipe: Recipe) -> list[Any] | None:
-        needed = calibration_of(recipe)
-        if needed is None:
-            return None
-        calibration = self.task.seen(self._calibration(recipe), self.index).digest
-        return [self.loaded.digest, calibration, self.input_facts(), *needed, equalizes(recipe)]
+    def _activations_key(self, recipe: Recipe) -> tuple[str, bool]:
+        """What activations depend on besides the file: the images, and the graph."""
+        seen = self.task.seen(self._calibration(recipe), self.index)
+        return seen.digest, equalizes(recipe)
 
     def _calibration(self, recipe: Recipe) -> ImageSet:
         """Images for the ranges of a recipe: FP16 needs extremes only, any images will do."""

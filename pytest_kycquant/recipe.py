@@ -9,9 +9,19 @@ from typing import Literal, get_args
 from . import coerce
 from .errors import SpecError
 
-Precision = Literal["fp32", "fp32-optimized", "fp16", "int8", "int8-dynamic", "mixed"]
+Precision = Literal[
+    "fp32",
+    "fp32-optimized",
+    "fp16",
+    "int8",
+    "int8-dynamic",
+    "int8-weights",
+    "int4-weights",
+    "mixed",
+]
 RewriteName = Literal["subnormals", "prelu"]
-Fallback = Literal["mixed", "fp16", "fp32-optimized", "fp32"]
+Fallback = Literal["mixed", "int8-weights", "fp16", "fp32-optimized", "fp32"]
+RUNGS = get_args(Fallback)
 """Rungs of the ladder down which a gate falls, in their order."""
 CalibrationMethod = Literal["minmax", "moving-average", "percentile", "entropy", "mse"]
 
@@ -25,7 +35,8 @@ class Recipe:
 
     Args:
         precision: "fp16", "int8" (static QDQ), "int8-dynamic", "mixed" (static QDQ with some
-            operators kept in FP32) or "fp32-optimized" (FP32 after exact rewrites).
+            operators kept in FP32), "int8-weights" or "int4-weights" (stored in 8 or 4 bits,
+            computed in FP32) or "fp32-optimized" (FP32 after exact rewrites).
         name: label in test ids and in the table; defaults to the precision.
         activation_type: "uint8", "int8", "uint16" or "int16" (static only).
         weight_type: "int8", "uint8", "int16" or "uint16"; None chooses int8 for static and uint8
@@ -35,15 +46,17 @@ class Recipe:
             without VNNI; None decides by probing this CPU.
         calibration_method: how activation ranges are estimated (static only): "minmax",
             "moving-average" (mean over images of each image's extremes), "percentile", "entropy",
-            "mse" (least squared error of 8 bits); None means "mse", or "moving-average" for
-            activations of 16 bits.
+            "mse" (least squared error that 8 bits cause in the outputs); None means "mse", or
+            "minmax" for activations of 16 bits.
         percentile: share of values, in percent, inside the range for "percentile".
         equalize: scale channels to like ranges before anything is quantized, which changes no
             output of FP32 (static only); None means True for 8-bit activations and weights with a
             scale per channel.
-        bias_correction: take the mean error of quantized weights off the biases (static only);
-            None means True.
+        bias_correction: take the mean error of quantized weights and activations off the biases
+            (static only); None means True.
         keep_fp32: operators that stay in FP32: names of nodes, operator types, "first", "last".
+        float_weights: how weights of operators that stay in FP32 are stored: "float32" (None),
+            "float16" or "int8" (static only); all are computed with in FP32.
         op_types: quantize only operators of these types; None means all that onnxruntime can.
         rewrites: exact rewrites of the FP32 graph to start from: "prelu", "subnormals"; True for
             all that fit the model, False for none; None uses those that measuring shows to be
@@ -61,6 +74,7 @@ class Recipe:
     equalize: bool | None = None
     bias_correction: bool | None = None
     keep_fp32: tuple[str, ...] = ()
+    float_weights: Literal["float32", "float16", "int8"] | None = None
     op_types: tuple[str, ...] | None = None
     rewrites: bool | tuple[str, ...] | None = None
 
@@ -87,6 +101,8 @@ class Recipe:
             self.calibration_method,
             (None, *get_args(CalibrationMethod)),
         )
+        kinds = (None, "float32", "float16", "int8")
+        coerce.choice("Recipe.float_weights", self.float_weights, kinds)
         coerce.choice("Recipe.equalize", self.equalize, (None, True, False))
         coerce.choice("Recipe.bias_correction", self.bias_correction, (None, True, False))
         allowed = _OPTIONS[self.precision]
@@ -115,7 +131,7 @@ class Recipe:
             raise SpecError(
                 "Recipe.calibration_method",
                 f'"mse" is for 8 bits, and activation_type is {self.activation_type!r}',
-                'use "minmax" or "moving-average": 16 bits need no cut',
+                'use "minmax": 16 bits need no cut',
             )
         if self.percentile is not None:
             if self.calibration_method != "percentile":
@@ -137,6 +153,11 @@ class Recipe:
         return self.precision in ("int8", "mixed")
 
     @property
+    def stores_weights(self) -> bool:
+        """Whether the recipe changes how weights are stored, and nothing that is computed."""
+        return self.precision in ("int8-weights", "int4-weights")
+
+    @property
     def is_integer(self) -> bool:
         """Whether the recipe computes convolutions in integers."""
         return self.is_static or self.precision == "int8-dynamic"
@@ -152,23 +173,20 @@ _STATIC = (
     "equalize",
     "bias_correction",
     "keep_fp32",
+    "float_weights",
     "op_types",
     "rewrites",
 )
+_WEIGHTS = ("keep_fp32", "op_types", "rewrites")
 _OPTIONS: dict[str, tuple[str, ...]] = {
     "fp32": (),
     "fp32-optimized": ("rewrites",),
     "fp16": ("keep_fp32", "rewrites"),
     "int8": _STATIC,
     "mixed": _STATIC,
-    "int8-dynamic": (
-        "weight_type",
-        "per_channel",
-        "reduce_range",
-        "keep_fp32",
-        "op_types",
-        "rewrites",
-    ),
+    "int8-dynamic": ("weight_type", "per_channel", "reduce_range", *_WEIGHTS),
+    "int8-weights": _WEIGHTS,
+    "int4-weights": _WEIGHTS,
 }
 
 

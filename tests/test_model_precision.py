@@ -4,7 +4,7 @@ from onnx import numpy_helper
 from zoo import named_images, ready, save, tiny_embedder
 
 from pytest_kycquant.errors import ModelError
-from pytest_kycquant.quantize import build, calibration_of, collect_ranges, load_model
+from pytest_kycquant.quantize import build, calibration_of, load_model, observe_activations
 from pytest_kycquant.recipe import Recipe
 
 
@@ -12,7 +12,7 @@ from pytest_kycquant.recipe import Recipe
 def test_a_quantized_model_is_no_golden(tmp_path, precision):
     prepared = ready(tmp_path)
     needed = calibration_of(Recipe(precision))
-    ranges = collect_ranges(prepared, named_images(2), *needed) if needed else None
+    ranges = observe_activations(prepared, named_images(2)).ranges(*needed) if needed else None
     path = tmp_path / "quantized.onnx"
     path.write_bytes(build(prepared, Recipe(precision), ranges=ranges, saturates=False).content)
     with pytest.raises(ModelError, match="already quantized"):

@@ -52,6 +52,33 @@ def test_strict_fails(fragile: Callable[..., None], run: Run) -> None:
     )
 
 
+def test_fallback_to_stored_weights(project: Callable[..., None], run: Run) -> None:
+    cut = 'Recipe("int8", name="cut", calibration_method="percentile", percentile=60)'
+    project(precisions=cut, fallback="int8-weights")
+    result = run()
+    assert fallbacks(result) == 6
+    result.stdout.fnmatch_lines(
+        [
+            "fallback of cut: int8-weights, because",
+            "  cut does not pass *: FAIL *",
+            "ship: int8-weights *",
+        ]
+    )
+
+
+def test_weights_in_8_bits_are_gated_like_any_precision(
+    fragile: Callable[..., None], run: Run
+) -> None:
+    fragile(precisions='"int8-weights", "int4-weights"', fallback=None)
+    result = run()
+    outcomes = result.parseoutcomes()
+    assert outcomes["failed"] >= 2
+    assert outcomes["passed"] + outcomes["failed"] == 12
+    result.stdout.fnmatch_lines(
+        ["int8-weights * FAIL degradation", "int4-weights * FAIL *degradation*"]
+    )
+
+
 def test_fallback_to_fp16(fragile: Callable[..., None], run: Run) -> None:
     fragile(fallback="fp16")
     result = run()

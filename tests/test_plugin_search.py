@@ -18,11 +18,13 @@ from pytest_kycquant import (
     Preprocess,
     Recipe,
 )
+from pytest_kycquant.data.images import ImageSet
 from pytest_kycquant.evaluation import Bench
 from pytest_kycquant.fallback import _keeping, search_mixed
 from pytest_kycquant.progress import Progress
 from pytest_kycquant.settings import Settings
-from pytest_kycquant.workbench import Workbench
+from pytest_kycquant.tasks.outputs import Outputs
+from pytest_kycquant.workbench import Variant, Workbench
 
 # On graphs as small as these, timing would choose rewrites now this way and now that.
 RECIPE = Recipe("int8", op_types=("Conv",), rewrites=False)
@@ -61,6 +63,30 @@ def test_minimal_by_brute_force(tmp_path: Path) -> None:
     assert not any(kept < set(found.best.keep) for kept in passing)
     assert len(found.best.keep) == min(map(len, passing))
     assert 1 < len(passing) < 20  # or there was nothing to find
+
+
+def test_a_hopeless_candidate_is_not_run_to_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_project(tmp_path, fragile=True)
+    bench = bench_of(tmp_path, tmp_path / "cache")
+    best = search_mixed(bench, RECIPE).best.keep
+    images = len(bench.data.selection.images)  # type: ignore[union-attr]
+    seen: list[int] = []
+    real = Bench.outputs
+
+    def counting(self: Bench, variant: Variant, images: ImageSet, role: str) -> Outputs:
+        if variant.recipe.precision != "fp32":
+            seen.append(len(images))
+        return real(self, variant, images, role)
+
+    monkeypatch.setattr(Bench, "outputs", counting)
+    objection = bench.search_objection(_keeping(RECIPE, ("fifth",)))
+    assert seen == [-(-images // 8)]
+    assert objection.endswith(f"(after {seen[0]} of {images} images, were it FP32 on the others)")
+    seen.clear()
+    assert bench.search_objection(_keeping(RECIPE, best)) == ""
+    assert sum(seen) == images
 
 
 def test_two_searches_give_the_same_file(tmp_path: Path) -> None:
@@ -125,6 +151,7 @@ def test_budget_used_up_before_anything_passed(
         [
             "fallback of int8: fp16, because",
             "  of 1 mixed model, none * passes; the budget of 1 candidates was used up before *",
+            "  int8-weights does not pass degradation: *",
         ]
     )
     assert search_of(pytester)["keep"] == []

@@ -7,7 +7,7 @@ from onnx import helper, numpy_helper
 from zoo import build_model, images, named_images, ready, tiny_embedder
 
 from pytest_kycquant.errors import QuantizationError
-from pytest_kycquant.quantize import build, collect_channels, collect_ranges
+from pytest_kycquant.quantize import build, observe_activations
 from pytest_kycquant.recipe import Recipe
 from pytest_kycquant.runtime import open_session
 
@@ -23,8 +23,8 @@ def quantized(prepared, inputs, **options):
     named = [(str(i), x) for i, x in enumerate(inputs)]
     recipe = Recipe("mixed" if options.get("keep_fp32") else "int8", **options)
     # The widest ranges: no error but that of rounding.
-    ranges = collect_ranges(prepared, named, recipe.calibration_method)
-    statistics = collect_channels(prepared, named)
+    activations = observe_activations(prepared, named)
+    ranges, statistics = activations.ranges(recipe.calibration_method), activations.channels
     return build(prepared, recipe, ranges=ranges, saturates=False, statistics=statistics)
 
 
@@ -152,12 +152,12 @@ def test_operators_that_share_a_bias_are_corrected_each(tmp_path):
 
 def test_what_it_needs_is_asked_for(tmp_path):
     prepared = ready(tmp_path)
-    ranges = collect_ranges(prepared, named_images(2), "mse")
+    ranges = observe_activations(prepared, named_images(2)).ranges("mse")
     recipe = Recipe("int8", bias_correction=True)
     with pytest.raises(QuantizationError, match="bias_correction needs statistics"):
         build(prepared, recipe, ranges=ranges, saturates=False)
     proto = tiny_embedder()
     proto.graph.node[0].name = "other"
-    statistics = collect_channels(ready(tmp_path, proto), named_images(2))
+    statistics = observe_activations(ready(tmp_path, proto), named_images(2)).channels
     with pytest.raises(QuantizationError, match="those of another model"):
         build(prepared, recipe, ranges=ranges, saturates=False, statistics=statistics)

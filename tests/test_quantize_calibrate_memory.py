@@ -1,45 +1,41 @@
 import tracemalloc
 import weakref
-from functools import partial
 
 import numpy as np
 import pytest
 from zoo import ready
 
-from pytest_kycquant.quantize import collect_channels, collect_ranges
-
-COLLECTORS = {
-    method: partial(collect_ranges, method=method)
-    for method in ("minmax", "moving-average", "percentile", "entropy", "mse")
-} | {"channels": collect_channels}
+from pytest_kycquant.quantize import observe_activations
 
 
-def stream(count, alive):
+def stream(count, alive, most):
     rng = np.random.default_rng(0)
     for index in range(count):
         array = rng.uniform(-1, 1, (1, 3, 32, 32)).astype(np.float32)
         alive.add(index)
         weakref.finalize(array, alive.discard, index)
-        assert len(alive) == 1, "an earlier image is still held"
+        assert len(alive) <= most, "earlier images are still held"
         yield str(index), array
         del array
 
 
-@pytest.mark.parametrize("collect", COLLECTORS.values(), ids=COLLECTORS)
-def test_one_image_is_held_at_a_time(tmp_path, collect):
-    assert collect(ready(tmp_path), stream(10, set())).images == 10
+@pytest.mark.parametrize(("threads", "most"), [(1, 1), (2, 6)])
+def test_few_images_are_held_at_a_time(tmp_path, threads, most):
+    inputs = stream(30, set(), most)
+    assert observe_activations(ready(tmp_path), inputs, threads=threads).images == 30
 
 
-@pytest.mark.parametrize("collect", COLLECTORS.values(), ids=COLLECTORS)
-def test_memory_does_not_grow_with_the_images(tmp_path, collect):
+@pytest.mark.parametrize("threads", [1, 2])
+def test_memory_does_not_grow_with_the_images(tmp_path, threads):
     prepared = ready(tmp_path)
 
     def peak(count):
         tracemalloc.start()
-        collect(prepared, stream(count, set()))
+        observe_activations(prepared, stream(count, set(), 6), threads=threads)
         _, highest = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         return highest
 
     peak(2)  # imports
-    assert peak(60) < peak(4) + 100_000
+    # One image's activations in one more thread; those of 60 images would take 10 MB.
+    assert peak(60) < peak(8) + 500_000 * (threads - 1) + 100_000

@@ -1,4 +1,4 @@
-"""Figures per channel: exact means of what weights meet, and a file that keeps them."""
+"""Figures per channel: exact means of what weights meet."""
 
 import numpy as np
 import pytest
@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from onnx import helper
 from zoo import build_model, images, named_images, ready, tiny_embedder
 
-from pytest_kycquant.errors import DataError, QuantizationError
-from pytest_kycquant.quantize import ChannelStatistics, collect_channels
+from pytest_kycquant.errors import QuantizationError
+from pytest_kycquant.quantize import observe_activations
 from pytest_kycquant.runtime import open_session
 
 
@@ -38,7 +38,7 @@ def test_the_mean_of_an_output_follows_from_them(tmp_path_factory, conv, height,
     proto = build_model([node], {"w": weight}, shape=shape, output=("n", "c", "h", "w"))
     inputs = [array + 1 for array in images(3, shape=shape)]
     prepared = ready(tmp_path_factory.mktemp("model"), proto)
-    means = collect_channels(prepared, [("a", x) for x in inputs]).means["conv"]
+    means = observe_activations(prepared, [("a", x) for x in inputs]).channels.means["conv"]
     session = open_session(proto.SerializeToString())
     outputs = np.concatenate([session.run(None, {"input": x})[0] for x in inputs])
     groups = next(a.i for a in node.attribute if a.name == "group")
@@ -49,7 +49,7 @@ def test_the_mean_of_an_output_follows_from_them(tmp_path_factory, conv, height,
 
 def test_they_are_means_over_images(tmp_path):
     proto = tiny_embedder()
-    statistics = collect_channels(ready(tmp_path, proto), named_images(5))
+    statistics = observe_activations(ready(tmp_path, proto), named_images(5)).channels
     proto.graph.output.add().name = "p2"
     session = open_session(proto.SerializeToString())
     seen = np.concatenate([session.run(["p2"], {"input": array})[0] for array in images(5)])
@@ -64,37 +64,9 @@ def test_they_are_means_over_images(tmp_path):
     assert statistics.means["embed"].shape == (8,)
 
 
-def test_a_file_keeps_them(tmp_path):
-    proto = tiny_embedder()
-    proto.graph.node[0].name = "a/b.npy"  # names are no file names
-    statistics = collect_channels(ready(tmp_path, proto), named_images(2))
-    statistics.to_npz(tmp_path / "one.npz")
-    statistics.to_npz(tmp_path / "two.npz")
-    assert (tmp_path / "one.npz").read_bytes() == (tmp_path / "two.npz").read_bytes()
-    read = ChannelStatistics.from_npz(tmp_path / "one.npz")
-    assert read.images == 2
-    for table in ("low", "high", "squares", "means"):
-        before, after = getattr(statistics, table), getattr(read, table)
-        assert list(before) == list(after)
-        for name, array in before.items():
-            np.testing.assert_array_equal(array, after[name])
-
-
-def test_a_damaged_file_says_so(tmp_path):
-    path = tmp_path / "channels.npz"
-    path.write_bytes(b"nothing")
-    with pytest.raises(QuantizationError, match=r"holds no statistics of channels .* delete it"):
-        ChannelStatistics.from_npz(path)
-
-
-def test_no_images_are_an_error(tmp_path):
-    with pytest.raises(DataError, match="no calibration images"):
-        collect_channels(ready(tmp_path), [])
-
-
 def test_nan_is_an_error_that_names_the_tensor(tmp_path):
     prepared = ready(tmp_path)
     bad = images(1)[0]
     bad[:] = 3e38
     with pytest.raises(QuantizationError, match=r"tensor 'c1' of Conv 'stem' is NaN or Inf"):
-        collect_channels(prepared, [("bad.jpg", bad)])
+        observe_activations(prepared, [("bad.jpg", bad)])

@@ -12,11 +12,11 @@ from zoo import images, named_images, ready, save, tiny_embedder
 from pytest_kycquant.quantize import (
     build,
     calibration_of,
-    collect_channels,
-    collect_ranges,
     corrects_biases,
     equalize_channels,
     equalizes,
+    observe_activations,
+    observe_equalized,
 )
 from pytest_kycquant.recipe import Recipe
 
@@ -34,15 +34,13 @@ RECIPES = {
 
 def make(prepared, recipe, count):
     """Build a variant from images, with all that the recipe is meant to have."""
-    statistics = None
-    if equalizes(recipe) or corrects_biases(recipe):
-        statistics = collect_channels(prepared, named_images(count))
-    if equalizes(recipe):
-        prepared, statistics = equalize_channels(prepared, statistics, images(2))
-    if not corrects_biases(recipe):
-        statistics = None
     needed = calibration_of(recipe)
-    ranges = collect_ranges(prepared, named_images(count), *needed) if needed else None
+    activations = observe_activations(prepared, named_images(count))
+    if equalizes(recipe):
+        prepared, channels = equalize_channels(prepared, activations.channels, images(2))
+        activations = observe_equalized(prepared, activations, channels, named_images(count))
+    ranges = activations.ranges(*needed) if needed else None
+    statistics = activations.channels if corrects_biases(recipe) else None
     return build(prepared, recipe, ranges=ranges, saturates=True, statistics=statistics)
 
 

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import helper, numpy_helper
-from zoo import build_model, images, named_images, ready, tiny_embedder
+from zoo import build_model, images, named_images, ready, unequal_embedder
 
 from pytest_kycquant.errors import QuantizationError
-from pytest_kycquant.quantize import build, collect_channels, collect_ranges, equalize_channels
+from pytest_kycquant.quantize import build, equalize_channels, observe_activations
 from pytest_kycquant.quantize.channel_groups import channel_groups
 from pytest_kycquant.recipe import Recipe
 from pytest_kycquant.runtime import open_session
@@ -23,7 +23,7 @@ SHAPE = (1, 4, 9, 9)
 
 def equalized(prepared, count=4, shape=(1, 3, 32, 32)):
     inputs = images(count, shape=shape)
-    statistics = collect_channels(prepared, [(str(i), x) for i, x in enumerate(inputs)])
+    statistics = observe_activations(prepared, [(str(i), x) for i, x in enumerate(inputs)]).channels
     return equalize_channels(prepared, statistics, inputs)
 
 
@@ -120,21 +120,6 @@ def test_no_output_changes_by_a_bit(tmp_path_factory, chosen, proto):
         np.testing.assert_array_equal(before, after)
 
 
-def unequal_embedder(factors=(64, 64, 1, 1, 1, 1, 1, 1)):
-    """The tiny embedder, the first channels of whose stem are far larger than the others."""
-    proto = tiny_embedder()
-    for tensor in proto.graph.initializer:
-        scale = {"w1": np.array(factors), "b1": np.array(factors), "w2": 1 / np.array(factors)}
-        if tensor.name in scale:
-            array = numpy_helper.to_array(tensor)
-            factor = scale[tensor.name].reshape(-1, *[1] * (array.ndim - 1))
-            changed = (array * factor).astype(np.float32)
-            tensor.CopyFrom(numpy_helper.from_array(changed, tensor.name))
-    proto.graph.node[5].input[1] = "c3b"  # the residual would need the large channels
-    proto.graph.node.insert(5, helper.make_node("Relu", ["c3"], ["c3b"], "again"))
-    return proto
-
-
 def test_channels_of_like_ranges_survive_quantization(tmp_path):
     prepared = ready(tmp_path, unequal_embedder())
     result, _ = equalized(prepared)
@@ -142,7 +127,7 @@ def test_channels_of_like_ranges_survive_quantization(tmp_path):
     expected = np.concatenate(run(prepared, unseen))
 
     def error(source):
-        ranges = collect_ranges(source, named_images(8), "minmax")
+        ranges = observe_activations(source, named_images(8)).ranges("minmax")
         recipe = Recipe("int8", calibration_method="minmax", op_types=("Conv",))
         variant = build(source, recipe, ranges=ranges, saturates=False)
         session = open_session(variant.content)
@@ -155,7 +140,7 @@ def test_channels_of_like_ranges_survive_quantization(tmp_path):
 def test_the_statistics_are_those_of_the_equalized_model(tmp_path):
     prepared = ready(tmp_path, unequal_embedder())
     result, statistics = equalized(prepared)
-    again = collect_channels(result, named_images(4))
+    again = observe_activations(result, named_images(4)).channels
     for table in ("low", "high", "squares", "means"):
         found, expected = getattr(statistics, table), getattr(again, table)
         assert found.keys() == expected.keys()
@@ -259,7 +244,7 @@ def test_a_dead_channel_keeps_its_scale(tmp_path):
 
 def test_statistics_of_another_model_are_refused(tmp_path):
     prepared = ready(tmp_path)
-    statistics = collect_channels(prepared, named_images(2))
+    statistics = observe_activations(prepared, named_images(2)).channels
     del statistics.means["depthwise"]
     with pytest.raises(QuantizationError, match="those of another model"):
         equalize_channels(prepared, statistics, images(1))
@@ -268,7 +253,7 @@ def test_statistics_of_another_model_are_refused(tmp_path):
 def test_a_recipe_that_was_not_given_what_it_asks_for_says_so(tmp_path):
     prepared = ready(tmp_path)
     result, _ = equalized(prepared)
-    ranges = collect_ranges(prepared, named_images(2), "mse")
+    ranges = observe_activations(prepared, named_images(2)).ranges("mse")
     for source, wanted in ((prepared, True), (result, False)):
         recipe = Recipe("int8", equalize=wanted)
         with pytest.raises(QuantizationError, match=f"equalize={wanted}, and the model is"):

@@ -7,13 +7,13 @@ from onnx import TensorProto, helper
 from zoo import build_model, images, named_images, ready, tiny_embedder
 
 from pytest_kycquant.errors import QuantizationError
-from pytest_kycquant.quantize import build, collect_ranges
+from pytest_kycquant.quantize import build, observe_activations
 from pytest_kycquant.recipe import Recipe
 from pytest_kycquant.runtime import open_session
 
 
 def make(prepared, *keep, **extremes):
-    ranges = collect_ranges(prepared, named_images(3), "minmax")
+    ranges = observe_activations(prepared, named_images(3)).ranges("minmax")
     high = ranges.high.copy()
     for name, value in extremes.items():
         high[ranges.names.index(name)] = value

@@ -5,13 +5,13 @@ from onnx import helper
 from zoo import build_model, images, named_images, ready, tiny_embedder
 
 from pytest_kycquant.errors import QuantizationError
-from pytest_kycquant.quantize import build, collect_ranges, operators
+from pytest_kycquant.quantize import build, observe_activations, operators
 from pytest_kycquant.recipe import Recipe
 from pytest_kycquant.runtime import open_session
 
 
 def make(prepared, keep):
-    ranges = collect_ranges(prepared, named_images(8), "mse")
+    ranges = observe_activations(prepared, named_images(8)).ranges("mse")
     recipe = Recipe("mixed", keep_fp32=keep)
     return build(prepared, recipe, ranges=ranges, saturates=False)
 
@@ -117,7 +117,7 @@ def test_a_kept_operator_that_shares_a_weight_reads_the_original(tmp_path, preci
     proto = relu_model(shared_weight=True)
     prepared = ready(tmp_path, proto)
     method = {"mixed": "mse", "fp16": "minmax"}.get(precision)
-    ranges = method and collect_ranges(prepared, named_images(2), method)
+    ranges = method and observe_activations(prepared, named_images(2)).ranges(method)
     recipe = Recipe(precision, keep_fp32=("two",))
     content = build(prepared, recipe, ranges=ranges, saturates=False).content
     graph = onnx.load_model_from_string(content).graph

@@ -34,6 +34,7 @@ def test_every_option_is_resolved():
         "per_channel": True,
         "reduce_range": False,
         "op_types": "all",
+        "float_weights": "float32",
         "calibration_method": "mse",
         "percentile": None,
         "keep_fp32": "",
@@ -45,7 +46,7 @@ def test_every_option_is_resolved():
     ("recipe", "needed"),
     [
         (Recipe("int8"), ("mse", None)),
-        (Recipe("int8", activation_type="uint16"), ("moving-average", None)),
+        (Recipe("int8", activation_type="uint16"), ("minmax", None)),
         (Recipe("int8", calibration_method="percentile"), ("percentile", 99.99)),
         (Recipe("int8", calibration_method="percentile", percentile=99.0), ("percentile", 99.0)),
         (Recipe("mixed", keep_fp32=("first",), calibration_method="entropy"), ("entropy", None)),

@@ -12,9 +12,8 @@ from zoo import build_model, images, named_images, ready
 from pytest_kycquant.errors import QuantizationError
 from pytest_kycquant.quantize import (
     build,
-    collect_channels,
-    collect_ranges,
     keep_in_float,
+    observe_activations,
     quantize_whole,
     recipes,
 )
@@ -38,8 +37,8 @@ def whole(prepared):
 
 def quantized(prepared, **options):
     recipe = Recipe("int8", calibration_method="minmax", **options)
-    ranges = collect_ranges(prepared, named_images(8), "minmax")
-    statistics = collect_channels(prepared, named_images(8))
+    activations = observe_activations(prepared, named_images(8))
+    ranges, statistics = activations.ranges("minmax"), activations.channels
     return quantize_whole(prepared, recipe, ranges=ranges, saturates=False, statistics=statistics)
 
 
@@ -161,7 +160,7 @@ def test_an_operator_that_cannot_be_quantized_can_be_kept(tmp_path, monkeypatch)
         return real(source, request, ranges)
 
     monkeypatch.setattr(recipes, "quantize_fully", refusing)
-    ranges = collect_ranges(prepared, named_images(4), "minmax")
+    ranges = observe_activations(prepared, named_images(4)).ranges("minmax")
     recipe = Recipe("mixed", keep_fp32=("project",), calibration_method="minmax")
     assert build(prepared, recipe, ranges=ranges, saturates=False).quantized["Conv"] == 2
     with pytest.raises(QuantizationError, match=r"cannot apply the recipe .* keep the operator"):

@@ -2,14 +2,14 @@ import logging
 
 from zoo import named_images, ready
 
-from pytest_kycquant.quantize import build, collect_ranges
+from pytest_kycquant.quantize import build, observe_activations
 from pytest_kycquant.recipe import Recipe
 
 
 def test_building_says_nothing_and_leaves_logging_as_it_was(tmp_path, capfd, caplog):
     prepared = ready(tmp_path)
     before = (list(logging.root.handlers), logging.root.manager.disable)
-    ranges = collect_ranges(prepared, named_images(2), "moving-average")
+    ranges = observe_activations(prepared, named_images(2)).ranges("moving-average")
     recipe = Recipe("int8", activation_type="uint16")
     build(prepared, recipe, ranges=ranges, saturates=False)
     build(prepared, Recipe("int8-dynamic"), ranges=None, saturates=False)

@@ -9,7 +9,7 @@ from onnx import TensorProto
 from zoo import images, named_images, ready, tiny_embedder
 
 from pytest_kycquant.errors import QuantizationError
-from pytest_kycquant.quantize import build, calibration_of, collect_ranges, operators, rewrite
+from pytest_kycquant.quantize import build, calibration_of, observe_activations, operators, rewrite
 from pytest_kycquant.recipe import Recipe
 from pytest_kycquant.runtime import open_session
 
@@ -25,7 +25,7 @@ def make(prepared, recipe, *, again=True, high=()):
     needed = calibration_of(recipe)
     ranges = None
     if needed is not None:
-        ranges = collect_ranges(prepared, named_images(8), *needed)
+        ranges = observe_activations(prepared, named_images(8)).ranges(*needed)
         values = ranges.high.copy()
         for name, value in high:
             values[ranges.names.index(name)] = value

@@ -6,13 +6,13 @@ from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_
 from zoo import build_model, images, named_images, ready, tiny_embedder
 
 from pytest_kycquant.errors import QuantizationError
-from pytest_kycquant.quantize import build, calibration_of, collect_ranges
+from pytest_kycquant.quantize import build, calibration_of, observe_activations
 from pytest_kycquant.recipe import Recipe
 from pytest_kycquant.runtime import open_session
 
 
 def make(prepared, recipe, saturates=False):
-    ranges = collect_ranges(prepared, named_images(8), *calibration_of(recipe))
+    ranges = observe_activations(prepared, named_images(8)).ranges(*calibration_of(recipe))
     return build(prepared, recipe, ranges=ranges, saturates=saturates)
 
 
@@ -109,7 +109,7 @@ def test_ranges_must_be_given(tmp_path):
 
 def test_ranges_of_another_method_are_refused(tmp_path):
     prepared = ready(tmp_path)
-    ranges = collect_ranges(prepared, named_images(2), "minmax")
+    ranges = observe_activations(prepared, named_images(2)).ranges("minmax")
     with pytest.raises(QuantizationError, match="needs mse ranges, not minmax"):
         build(prepared, Recipe("int8"), ranges=ranges, saturates=False)
 
@@ -120,7 +120,7 @@ def test_ranges_of_another_model_are_refused(tmp_path, precision):
     nodes = [helper.make_node("Relu", ["input"], ["output"])]
     other = ready(tmp_path, build_model(nodes, {}, output=(1, 3, 32, 32)))
     needed = calibration_of(Recipe(precision))
-    ranges = collect_ranges(other, named_images(2), *needed)
+    ranges = observe_activations(other, named_images(2)).ranges(*needed)
     with pytest.raises(QuantizationError, match="those of another model"):
         build(prepared, Recipe(precision), ranges=ranges, saturates=False)
 

@@ -76,6 +76,21 @@ def tiny_embedder(
     return build_model(nodes, weights, shape=(batch, 3, 32, 32), output=(batch, 16), opset=opset)
 
 
+def unequal_embedder(factors: tuple[int, ...] = (64, 64, 1, 1, 1, 1, 1, 1)) -> onnx.ModelProto:
+    """The tiny embedder, the first channels of whose stem are far larger than the others."""
+    proto = tiny_embedder()
+    for tensor in proto.graph.initializer:
+        scale = {"w1": np.array(factors), "b1": np.array(factors), "w2": 1 / np.array(factors)}
+        if tensor.name in scale:
+            array = numpy_helper.to_array(tensor)
+            factor = scale[tensor.name].reshape(-1, *[1] * (array.ndim - 1))
+            changed = (array * factor).astype(np.float32)
+            tensor.CopyFrom(numpy_helper.from_array(changed, tensor.name))
+    proto.graph.node[5].input[1] = "c3b"  # the residual would need the large channels
+    proto.graph.node.insert(5, helper.make_node("Relu", ["c3"], ["c3b"], "again"))
+    return proto
+
+
 def images(count: int, seed: int = 1, shape: tuple[int, ...] = (1, 3, 32, 32)) -> list[NDArray]:
     """Smooth float32 inputs in about -1..1."""
     rng = np.random.default_rng(seed)

@@ -4,41 +4,48 @@ Importing this package imports neither onnx nor onnxruntime: a test suite withou
 nothing for it.
 """
 
-from .calibrate import Ranges, collect_ranges
-from .channels import ChannelStatistics, collect_channels
+from .calibrate import Activations, Ranges, observe_activations, observe_equalized
+from .channels import ChannelStatistics
 from .equalize import equalize_channels
 from .model import LoadedModel, check_input, load_model
 from .partial import FullyQuantized, keep_in_float
 from .preparation import PreparedModel, operators, postprocessing, prepare
 from .recipes import build, calibration_of, corrects_biases, equalizes, quantize_whole
 from .rewrites import REWRITES, applicable, nothing_to_rewrite, rewrite
+from .sensitivity import Sensitivity, measure_sensitivity, sensitivity_images
+from .shift import shift_images
 from .static import static_types
 from .variant import Variant
 
 __all__ = [
     "REWRITES",
+    "Activations",
     "ChannelStatistics",
     "FullyQuantized",
     "LoadedModel",
     "PreparedModel",
     "Ranges",
+    "Sensitivity",
     "Variant",
     "applicable",
     "build",
     "calibration_of",
     "check_input",
-    "collect_channels",
-    "collect_ranges",
     "corrects_biases",
     "equalize_channels",
     "equalizes",
     "keep_in_float",
     "load_model",
+    "measure_sensitivity",
     "nothing_to_rewrite",
+    "observe_activations",
+    "observe_equalized",
     "operators",
     "postprocessing",
     "prepare",
     "quantize_whole",
     "rewrite",
+    "sensitivity_images",
+    "shift_images",
     "static_types",
 ]

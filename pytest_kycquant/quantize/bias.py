@@ -100,14 +100,14 @@ def correct_biases(
     for node in before.graph.node:
         if node.name not in means or node.name not in quantized or len(node.input) < 3:
             continue
-        rounded = _dequantized(quantized[node.name].input[1], written, weights)
+        rounded = dequantized(quantized[node.name].input[1], written, weights)
         bias, size = originals.get(node.input[2]), _outputs(node, originals[node.input[1]])
         given = attributes(node)
         if rounded is None or bias is None or tuple(bias.dims) != (size,):
             continue
         error = _mean_output(node, rounded - numbers(originals[node.input[1]]), means[node.name])
         wanted = numbers(bias) - error * given.get("alpha", 1.0)
-        _store(quantized[node.name].input[2], wanted, written, weights)
+        store(quantized[node.name].input[2], wanted, written, weights)
         corrected.append(node.name)
     return tuple(corrected)
 
@@ -123,23 +123,23 @@ def _mean_output(
     return np.asarray(np.einsum("gok,gk->go", per_group, mean.reshape(groups, -1)).reshape(-1))
 
 
-def _dequantized(
+def dequantized(
     name: str, written: Mapping[str, NodeProto], weights: Mapping[str, TensorProto]
 ) -> NDArray[np.float64] | None:
-    """The numbers that a quantized weight or bias stands for; None if it is not quantized."""
+    """Return the numbers that a quantized weight or bias stands for; None for one in float."""
     node = written.get(name)
     if node is None or node.op_type != "DequantizeLinear" or node.input[0] not in weights:
         return None
     stored, scale = (numbers(weights[key]) for key in node.input[:2])
     zero = numbers(weights[node.input[2]]) if len(node.input) > 2 else np.zeros(())
-    if scale.ndim:
+    if scale.size > 1:
         shape = [1] * stored.ndim
         shape[attributes(node).get("axis", 1)] = -1
         scale, zero = scale.reshape(shape), zero.reshape(shape)
     return (stored - zero) * scale
 
 
-def _store(
+def store(
     name: str,
     values: NDArray[np.float64],
     written: Mapping[str, NodeProto],

@@ -1,18 +1,21 @@
-"""Ranges of the activations, collected once per model from a stream of calibration images."""
+"""What is known of a model's activations: collected in one pass over the calibration images."""
 
 from __future__ import annotations
 
 import io
+import json
 import zipfile
-from dataclasses import dataclass
+import zlib
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import QuantizationError
+from ..errors import DataError, QuantizationError
+from .channels import ChannelStatistics, ChannelWatch
 from .graph import float_tensors, one_line
-from .histogram import Histogram
-from .observe import observe
+from .histogram import BINS, Histogram
+from .observe import NotFiniteError, observe
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -21,10 +24,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ..recipe import CalibrationMethod
+    from .channels import Key
     from .preparation import PreparedModel
+    from .sensitivity import Sensitivity, Weights
 
 DEFAULT_PERCENTILE = 99.99
 """The best of 99.9, 99.99 and 99.999 on the embedder and the liveness model we measured."""
+
+_DAMAGED = (OSError, LookupError, ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error)
+"""What numpy raises for a file that is damaged or of another kind."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,22 +55,85 @@ class Ranges:
     percentile: float | None
     images: int
 
+
+@dataclass(frozen=True, eq=False)
+class Activations:
+    """What is known of the float32 activations of a model; every method takes its ranges from it.
+
+    Args:
+        names: tensors, in graph order.
+        histograms: of all values of each tensor, with their extremes.
+        mean_low: mean over the images of each tensor's smallest value, float64, `[tensors]`.
+        mean_high: the same of the largest.
+        channels: figures per channel.
+        images: their number.
+    """
+
+    names: tuple[str, ...]
+    histograms: tuple[Histogram, ...]
+    mean_low: NDArray[np.float64]
+    mean_high: NDArray[np.float64]
+    channels: ChannelStatistics
+    images: int
+
+    def ranges(
+        self,
+        method: CalibrationMethod,
+        percentile: float | None = None,
+        sensitivity: Sensitivity | None = None,
+    ) -> Ranges:
+        """Estimate the range of each activation.
+
+        Args:
+            method: "minmax": the extremes, bit for bit those of onnxruntime; "moving-average": mean
+                over the images of each image's extremes; "percentile"; "entropy" (256 levels in 512
+                bins a side: onnxruntime's defaults, 128 in 128, always return the min-max ranges).
+                Entropy weighs rare large values little: on face embedders it was the least
+                accurate. "mse": the least squared error of 8 bits.
+            percentile: share of values inside the range in percent, for "percentile" (99.99).
+            sensitivity: of the same model, for "mse": the least squared error of the outputs, to
+                first order, instead of that of each tensor.
+        """
+        if method == "percentile" and percentile is None:
+            percentile = DEFAULT_PERCENTILE
+        if method == "moving-average":
+            low, high = self.mean_low, self.mean_high
+        else:
+            weights = sensitivity.weights if sensitivity else {}
+            found = np.array(
+                [
+                    _range(each, method, percentile, weights.get(name))
+                    for name, each in zip(self.names, self.histograms, strict=True)
+                ]
+            )
+            low, high = found.reshape(-1, 2).T
+        return Ranges(
+            names=self.names,
+            low=low.astype(np.float32),
+            high=high.astype(np.float32),
+            method=method,
+            percentile=percentile,
+            images=self.images,
+        )
+
     def to_npz(self, path: Path) -> None:
-        """Write to an ``.npz`` file without pickled objects; equal ranges give equal bytes."""
+        """Write to an ``.npz`` file without pickled objects; equal figures give equal bytes."""
+        channels = self.channels.by_key()
         buffer = io.BytesIO()
-        np.savez(
+        np.savez_compressed(
             buffer,
-            names=np.array(self.names, np.str_),
-            low=self.low,
-            high=self.high,
-            method=np.array(self.method),
-            percentile=np.float64(np.nan if self.percentile is None else self.percentile),
-            images=np.int64(self.images),
+            # A tensor may have any name, a member of the file may not.
+            facts=np.array(json.dumps([self.names, list(channels), self.images])),
+            counts=np.array([h.counts for h in self.histograms]).reshape(-1, BINS),
+            exponents=np.array([h.exponent for h in self.histograms], np.int64),
+            extremes=np.array([(h.low, h.high) for h in self.histograms]).reshape(-1, 2),
+            means=np.array([self.mean_low, self.mean_high]),
+            **{f"channels_{i}": array for i, array in enumerate(channels.values())},  # type: ignore[arg-type]
         )
         path.write_bytes(buffer.getvalue())
 
     @classmethod
-    def from_npz(cls, path: Path) -> Ranges:
+    def from_npz(cls, path: Path) -> Activations:
         """Read what `to_npz` wrote.
 
         Raises:
@@ -71,153 +142,147 @@ class Ranges:
         try:
             # From memory: numpy leaves the file open when it is damaged.
             with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
-                percentile = float(file["percentile"])
-                ranges = cls(
-                    names=tuple(file["names"].tolist()),
-                    low=np.asarray(file["low"], np.float32),
-                    high=np.asarray(file["high"], np.float32),
-                    method=file["method"].item(),
-                    percentile=None if np.isnan(percentile) else percentile,
-                    images=int(file["images"]),
-                )
-        except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+                names, keys, images = json.loads(file["facts"].item())
+                counts, exponents = file["counts"], file["exponents"]
+                extremes, means = file["extremes"], file["means"]
+                channels = {tuple(key): file[f"channels_{i}"] for i, key in enumerate(keys)}
+            shapes = [array.shape for array in (counts, exponents, extremes, means)]
+            if shapes != [(len(names), BINS), (len(names),), (len(names), 2), (2, len(names))]:
+                raise ValueError("arrays do not match their names")
+            histograms = tuple(
+                Histogram(count, int(exponent), float(low), float(high))
+                for count, exponent, (low, high) in zip(counts, exponents, extremes, strict=True)
+            )
+            statistics = ChannelStatistics.from_keys(channels, images)
+            low, high = means
+            return cls(tuple(names), histograms, low, high, statistics, images)
+        except _DAMAGED as error:
             raise QuantizationError(
                 path,
-                f"holds no calibration ranges ({one_line(error)})",
+                f"holds no figures of activations ({one_line(error)})",
                 "delete it; it is made again from the calibration images",
             ) from error
-        if not len(ranges.names) == ranges.low.size == ranges.high.size:
-            raise QuantizationError(path, "holds ranges that do not match their names", "delete it")
-        return ranges
 
 
-def collect_ranges(
+def observe_activations(
     prepared: PreparedModel,
     inputs: Iterable[tuple[str, NDArray[np.float32]]],
-    method: CalibrationMethod,
-    percentile: float | None = None,
-) -> Ranges:
-    """Run the model on calibration images and estimate the range of each activation.
+    *,
+    threads: int = 1,
+) -> Activations:
+    """Run the model on calibration images, once, and take in what any recipe may ask for.
 
     The collector is our own: onnxruntime's keep the tensors or extremes of all images in memory,
-    accept NaN silently, weigh images by order when fed in parts, and name nodes at random. The
-    min-max ranges are bit for bit onnxruntime's. Memory is one image's activations.
+    accept NaN silently, weigh images by order when fed in parts, name nodes at random, and need a
+    pass for each method. Memory is that of a few images' activations. The result does not depend
+    on the number of threads: counts add up to the same in any order, and sums are in order.
 
     Args:
-        prepared: the prepared FP32 model.
+        prepared: the prepared FP32 model, before equalization.
         inputs: (name, tensor) per image; the name is for messages. Consumed once, one at a time.
-        method: "minmax"; "moving-average": mean over the images of each image's extremes;
-            "percentile"; "entropy" (256 levels in 512 bins a side: onnxruntime's defaults, 128 in
-            128, always return the min-max ranges). Entropy weighs rare large values little: on
-            face embedders it was the least accurate. "mse": the least squared error of 8 bits.
-        percentile: share of values inside the range in percent, for "percentile" (99.99).
+        threads: images in flight at the same time.
 
     Raises:
         DataError: there are no images, or one contains NaN or Inf or does not fit the model.
         QuantizationError: an activation is NaN or Inf.
     """
-    names = float_tensors(prepared.proto.graph)
-    collector = _COLLECTORS[method](len(names))
+    graph = prepared.proto.graph
+    return _observe(prepared, float_tensors(graph), ChannelWatch(graph), inputs, threads)
 
-    def take(values: Mapping[str, NDArray[np.float32]]) -> str | None:
-        for index, name in enumerate(names):
-            if not collector.add(index, values[name]):
-                return name
-        return None
 
-    count = observe(prepared, names, inputs, take)
-    if method == "percentile" and percentile is None:
-        percentile = DEFAULT_PERCENTILE
-    low, high = collector.ranges(count, percentile)
-    return Ranges(
-        names=names,
-        low=low.astype(np.float32),
-        high=high.astype(np.float32),
-        method=method,
-        percentile=percentile,
-        images=count,
+def observe_equalized(
+    equalized: PreparedModel,
+    before: Activations,
+    channels: ChannelStatistics,
+    inputs: Iterable[tuple[str, NDArray[np.float32]]],
+    *,
+    threads: int = 1,
+) -> Activations:
+    """Give what `observe_activations` would find on the equalized model, bit for bit.
+
+    Only tensors whose channels were scaled are looked at: the factors of channels are known after
+    the first pass, and histograms of each channel, from which those of scaled tensors could be
+    added up, would take 128 KB for each of 10,000 channels.
+
+    Args:
+        equalized: the model.
+        before: what was found on the model before.
+        channels: the statistics that `equalize_channels` returned with the model.
+        inputs: the same images as before.
+        threads: images in flight at the same time.
+
+    Raises:
+        DataError: there are no images, or one contains NaN or Inf or does not fit the model.
+        QuantizationError: an activation is NaN or Inf.
+    """
+    if not equalized.scaled:
+        return replace(before, channels=channels)
+    again = _observe(equalized, equalized.scaled, None, inputs, threads)
+    histograms, low, high = list(before.histograms), before.mean_low.copy(), before.mean_high.copy()
+    for index, name in enumerate(again.names):
+        at = before.names.index(name)
+        histograms[at] = again.histograms[index]
+        low[at], high[at] = again.mean_low[index], again.mean_high[index]
+    return replace(
+        before, histograms=tuple(histograms), mean_low=low, mean_high=high, channels=channels
     )
 
 
-class _Extremes:
-    """Smallest and largest value over all images."""
+def _observe(
+    prepared: PreparedModel,
+    names: tuple[str, ...],
+    watch: ChannelWatch | None,
+    inputs: Iterable[tuple[str, NDArray[np.float32]]],
+    threads: int,
+) -> Activations:
+    histograms = {name: Histogram() for name in names}
+    others = tuple(name for name in (watch.names if watch else ()) if name not in histograms)
 
-    def __init__(self, tensors: int) -> None:
-        self.low = np.full(tensors, np.inf)
-        self.high = np.full(tensors, -np.inf)
+    def look(
+        values: Mapping[str, NDArray[np.float32]],
+    ) -> tuple[NDArray[np.float64], dict[Key, NDArray[np.float64]]]:
+        extremes = np.zeros((len(names), 2))
+        for index, (name, histogram) in enumerate(histograms.items()):
+            extremes[index] = histogram.add(values[name])
+            if not np.isfinite(extremes[index]).all():
+                raise NotFiniteError(name)
+        for name in others:  # those whose type shape inference could not tell
+            if not np.isfinite(values[name]).all():
+                raise NotFiniteError(name)
+        return extremes, watch.of_image(values) if watch else {}
 
-    def add(self, index: int, values: NDArray[np.float32]) -> bool:
-        """Take in one tensor of one image; False if it is not finite."""
-        if not values.size:
-            low = high = np.float32(0)
-        else:
-            low, high = values.min(), values.max()  # NaN, unlike in onnxruntime, wins
-        if not (np.isfinite(low) and np.isfinite(high)):
-            return False
-        self.take(index, float(low), float(high), values)
-        return True
-
-    def take(self, index: int, low: float, high: float, values: NDArray[np.float32]) -> None:
-        self.low[index] = min(self.low[index], low)
-        self.high[index] = max(self.high[index], high)
-
-    def ranges(
-        self, images: int, percentile: float | None
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        return self.low, self.high
-
-
-class _MeanExtremes(_Extremes):
-    """Mean over the images of their smallest and of their largest values."""
-
-    def __init__(self, tensors: int) -> None:
-        self.low = np.zeros(tensors)
-        self.high = np.zeros(tensors)
-
-    def take(self, index: int, low: float, high: float, values: NDArray[np.float32]) -> None:
-        self.low[index] += low
-        self.high[index] += high
-
-    def ranges(
-        self, images: int, percentile: float | None
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        return self.low / images, self.high / images
+    images, means = 0, np.zeros((len(names), 2))
+    channels: dict[Key, NDArray[np.float64]] = {}
+    observed = (*names, *others)
+    for extremes, figures in observe(prepared, observed, inputs, look, threads=threads):
+        images += 1
+        means += extremes
+        channels = {key: channels.get(key, 0.0) + array for key, array in figures.items()}
+    if not images:
+        raise DataError(
+            prepared.path, "there are no calibration images", "give 100 to 500 in KycModel"
+        )
+    means /= images
+    statistics = {key: array / images for key, array in channels.items()}
+    return Activations(
+        names=names,
+        histograms=tuple(histograms.values()),
+        mean_low=means[:, 0],
+        mean_high=means[:, 1],
+        channels=ChannelStatistics.from_keys(statistics, images),
+        images=images,
+    )
 
 
-class _Histograms(_Extremes):
-    """Histograms over all images, for the methods that cut the tails."""
-
-    def __init__(self, tensors: int) -> None:
-        self.histograms = [Histogram() for _ in range(tensors)]
-
-    def take(self, index: int, low: float, high: float, values: NDArray[np.float32]) -> None:
-        self.histograms[index].add(values)
-
-    def ranges(
-        self, images: int, percentile: float | None
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        low, high = zip(*(self.range_of(h, percentile) for h in self.histograms), strict=True)
-        return np.array(low), np.array(high)
-
-    def range_of(self, histogram: Histogram, percentile: float | None) -> tuple[float, float]:
+def _range(
+    histogram: Histogram,
+    method: CalibrationMethod,
+    percentile: float | None,
+    weights: Weights | None,
+) -> tuple[float, float]:
+    if method == "percentile":
         assert percentile is not None
         return histogram.percentile_range(percentile)
-
-
-class _Entropy(_Histograms):
-    def range_of(self, histogram: Histogram, percentile: float | None) -> tuple[float, float]:
-        return histogram.entropy_range()
-
-
-class _SquaredError(_Histograms):
-    def range_of(self, histogram: Histogram, percentile: float | None) -> tuple[float, float]:
-        return histogram.mse_range()
-
-
-_COLLECTORS: dict[str, type[_Extremes]] = {
-    "minmax": _Extremes,
-    "moving-average": _MeanExtremes,
-    "percentile": _Histograms,
-    "entropy": _Entropy,
-    "mse": _SquaredError,
-}
+    if method == "mse":
+        return histogram.mse_range(weights)
+    return histogram.entropy_range() if method == "entropy" else histogram.extremes()

@@ -1,31 +1,25 @@
-"""What the accuracy tools know of the activations: figures per channel, from one streaming pass."""
+"""What the accuracy tools know of the activations: figures per channel."""
 
 from __future__ import annotations
 
-import io
-import json
-import zipfile
+import functools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import QuantizationError
 from .channel_groups import channel_groups
-from .graph import attributes, initializers, one_line
-from .observe import observe
+from .graph import attributes, initializers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-    from pathlib import Path
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
     from onnx import GraphProto, NodeProto
 
-    from .preparation import PreparedModel
-
-
 _TABLES = ("low", "high", "squares", "means")
+Key = tuple[str, str]
+"""A table of `ChannelStatistics`, and the name of an entry."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,97 +51,51 @@ class ChannelStatistics:
             for node, shape in _readers(graph)
         )
 
-    def to_npz(self, path: Path) -> None:
-        """Write to an ``.npz`` file without pickled objects; equal figures give equal bytes."""
-        tables = {name: getattr(self, name) for name in _TABLES}
-        names = {table: list(entries) for table, entries in tables.items()}
-        arrays = {
-            f"{table}_{index}": array  # a tensor may have any name, a member of the file may not
-            for table, entries in tables.items()
-            for index, array in enumerate(entries.values())
-        }
-        buffer = io.BytesIO()
-        np.savez(
-            buffer,
-            names=np.array(json.dumps(names), np.str_),
-            images=np.int64(self.images),
-            **arrays,
-        )
-        path.write_bytes(buffer.getvalue())
+    def by_key(self) -> dict[Key, NDArray[np.float64]]:
+        """All figures, by table and name."""
+        return {(t, name): a for t in _TABLES for name, a in getattr(self, t).items()}
 
     @classmethod
-    def from_npz(cls, path: Path) -> ChannelStatistics:
-        """Read what `to_npz` wrote.
-
-        Raises:
-            QuantizationError: the file is missing, damaged or of another kind.
-        """
-        try:
-            with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
-                names = json.loads(file["names"].item())
-                tables = {
-                    table: {
-                        name: np.asarray(file[f"{table}_{index}"], np.float64)
-                        for index, name in enumerate(names[table])
-                    }
-                    for table in _TABLES
-                }
-                return cls(**tables, images=int(file["images"]))
-        except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            raise QuantizationError(
-                path,
-                f"holds no statistics of channels ({one_line(error)})",
-                "delete it; it is made again from the calibration images",
-            ) from error
+    def from_keys(
+        cls, figures: Mapping[Key, NDArray[np.float64]], images: int
+    ) -> ChannelStatistics:
+        """Inverse of `by_key`."""
+        tables: dict[str, dict[str, NDArray[np.float64]]] = {table: {} for table in _TABLES}
+        for (table, name), array in figures.items():
+            tables[table][name] = array
+        return cls(**tables, images=images)
 
 
-def collect_channels(
-    prepared: PreparedModel, inputs: Iterable[tuple[str, NDArray[np.float32]]]
-) -> ChannelStatistics:
-    """Run the model on calibration images and average figures of each channel.
-
-    Memory is one image's activations and some numbers per channel.
+class ChannelWatch:
+    """Takes the figures of one image after the other.
 
     Args:
-        prepared: the prepared FP32 model, before equalization.
-        inputs: (name, tensor) per image; consumed once, one at a time.
-
-    Raises:
-        DataError: there are no images, or one contains NaN or Inf or does not fit the model.
-        QuantizationError: an activation is NaN or Inf.
+        graph: of the prepared FP32 model, before equalization.
     """
-    graph = prepared.proto.graph
-    readers = _readers(graph)
-    low: dict[str, NDArray[np.float64]] = {}
-    high: dict[str, NDArray[np.float64]] = {}
-    squares: dict[str, NDArray[np.float64]] = {}
-    means: dict[str, NDArray[np.float64]] = {}
-    scaled = _scaled(graph)
-    names = tuple(dict.fromkeys((*scaled, *(node.input[0] for node, _ in readers))))
 
-    def take(values: Mapping[str, NDArray[np.float32]]) -> str | None:
-        for name in scaled:
+    def __init__(self, graph: GraphProto) -> None:
+        self._scaled = tuple(_scaled(graph))
+        self._readers = _readers(graph)
+        self._given = {node.name: attributes(node) for node, _ in self._readers}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The tensors that it must be given."""
+        return tuple(dict.fromkeys((*self._scaled, *(n.input[0] for n, _ in self._readers))))
+
+    def of_image(self, values: Mapping[str, NDArray[np.float32]]) -> dict[Key, NDArray[np.float64]]:
+        """Figures of one image, whose activations are finite, by table and name."""
+        found: dict[Key, NDArray[np.float64]] = {}
+        for name in self._scaled:
             array = values[name]
             others = (0, *range(2, array.ndim))
-            lowest, highest = array.min(axis=others), array.max(axis=others)
-            if not (np.isfinite(lowest).all() and np.isfinite(highest).all()):
-                return name
-            low[name] = low.get(name, 0.0) + lowest.astype(np.float64)
-            high[name] = high.get(name, 0.0) + highest.astype(np.float64)
-            power = np.square(array, dtype=np.float64).mean(axis=others)
-            squares[name] = squares.get(name, 0.0) + power
-        for node, shape in readers:
-            seen = window_means(node, shape, values[node.input[0]])
-            if not np.isfinite(seen).all():
-                return str(node.input[0])
-            means[node.name] = means.get(node.name, 0.0) + seen
-        return None
-
-    count = observe(prepared, names, inputs, take)
-    for table in (low, high, squares, means):
-        for name in table:
-            table[name] /= count
-    return ChannelStatistics(low, high, squares, means, count)
+            found["low", name] = array.min(axis=others).astype(np.float64)
+            found["high", name] = array.max(axis=others).astype(np.float64)
+            found["squares", name] = np.square(array, dtype=np.float64).mean(axis=others)
+        for node, shape in self._readers:
+            given = self._given[node.name]
+            found["means", node.name] = window_means(node, given, shape, values[node.input[0]])
+        return found
 
 
 def _scaled(graph: GraphProto) -> dict[str, None]:
@@ -175,40 +123,57 @@ def _shape_of_means(node: NodeProto, weight: tuple[int, ...]) -> tuple[int, ...]
 
 
 def window_means(
-    node: NodeProto, weight_shape: tuple[int, ...], x: NDArray[np.float32]
+    node: NodeProto,
+    given: dict[str, Any],
+    weight_shape: tuple[int, ...],
+    x: NDArray[np.float32],
 ) -> NDArray[np.float64]:
     """Mean of what each weight of a Conv or Gemm is multiplied with, over one image.
 
     Args:
         node: the operator.
+        given: its attributes.
         weight_shape: shape of its weights, `[O, C / group, *kernel]` or Gemm's.
         x: its input, `[N, C, *space]`, or a matrix.
 
     Returns:
         float64, `[C, *kernel]`; `[C]` for Gemm.
     """
-    given = attributes(node)
     if node.op_type == "Gemm":
         return np.asarray(x.mean(axis=1 if given.get("transA") else 0, dtype=np.float64))
     kernel = weight_shape[2:]
     rank = len(kernel)
     strides = given.get("strides") or [1] * rank
     dilations = given.get("dilations") or [1] * rank
-    # One axis after the other: sums over windows factor, which saves most of the work.
+    # One axis after the other: sums over windows factor, which saves most of the work. The last
+    # axis comes first, for it needs no copy, and moves to the front as a tap.
     sums = x.sum(axis=0, dtype=np.float64)
     positions = x.shape[0]
-    for axis, (size, stride, dilation) in enumerate(zip(kernel, strides, dilations, strict=True)):
-        length = x.shape[2 + axis]
+    for axis in reversed(range(rank)):
+        size, stride, dilation, length = (
+            kernel[axis],
+            strides[axis],
+            dilations[axis],
+            x.shape[2 + axis],
+        )
         before, count = _windows(given, axis, rank, length, (size - 1) * dilation + 1, stride)
-        first = np.arange(count) * stride - before
-        taps = first + dilation * np.arange(size)[:, None]  # [kernel, position]
-        inside = (taps >= 0) & (taps < length)
-        # How often each element is met by each tap: [kernel, length].
-        met = np.zeros((size, length))
-        np.add.at(met, (np.nonzero(inside)[0], taps[inside]), 1.0)
-        sums = np.tensordot(sums, met, axes=(1, 1))  # the axis moves to the end, as a tap
+        sums = sums @ _met(length, size, stride, dilation, before, count)
+        sums = sums.transpose(0, rank, *range(1, rank))
         positions *= count
     return np.asarray(sums / positions, np.float64)
+
+
+@functools.lru_cache(maxsize=256)
+def _met(
+    length: int, size: int, stride: int, dilation: int, before: int, count: int
+) -> NDArray[np.float64]:
+    """How often each element along an axis is met by each tap of a kernel, `[length, size]`."""
+    first = np.arange(count) * stride - before
+    taps = first[:, None] + dilation * np.arange(size)  # [position, kernel]
+    inside = (taps >= 0) & (taps < length)
+    met = np.zeros((length, size))
+    np.add.at(met, (taps[inside], np.nonzero(inside)[1]), 1.0)
+    return met
 
 
 def _windows(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from threading import Lock
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,46 +11,75 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_SIDE = 8192  # bins on each side of zero
+    from .sensitivity import Weights
+
+BINS = 16384  # half of them on each side of zero
+_SIDE = BINS // 2
 _COARSE = 512  # the same for the entropy search: finer bins choose ever narrower ranges
 _LEVELS = 256  # levels that the searches quantize to, those of 8 bits
 _GRID = 33  # ends that each step of the search for the least squared error tries
 _SMALLEST = 1 / 64  # share of the extremes that it keeps at least
 _STRIDE = 4  # thresholds the entropy search tries: every fourth bin
+_CHUNK = 1 << 17  # values counted at once, so that what lies between stays in the CPU's cache
+_ALIKE = 4  # times that the error of a value that is cut off counts where outputs are looked at
+_NOTHING = -149  # exponent before the first value but zero: that of the smallest float32
+# Exponents for which float32 counts exactly: beyond, tiny numbers become zero and change sides,
+# or the factor overflows.
+_EXACT = range(-100, _SIDE.bit_length())
 
 
 class Histogram:
-    """Counts of values in equal bins on both sides of zero.
+    """Counts of values in equal bins on both sides of zero, and their extremes.
 
     The bins span -2**e to 2**e for the smallest e that covers the data. A larger value merges
     neighbouring bins, which is exact because all widths are powers of two; so the counts depend
-    on the values only and not on their order, and the memory is constant.
+    on the values only and not on their order, and the memory is constant. Threads may share one.
+
+    Args:
+        counts: int64, `[BINS]`; none by default.
+        exponent: e above.
+        low: the smallest value.
+        high: the largest value.
     """
 
-    def __init__(self) -> None:
-        self.counts: NDArray[np.int64] = np.zeros(2 * _SIDE, np.int64)
-        self._exponent: int | None = None
-        self._low = math.inf
-        self._high = -math.inf
+    def __init__(
+        self,
+        counts: NDArray[np.int64] | None = None,
+        exponent: int = _NOTHING,
+        low: float = math.inf,
+        high: float = -math.inf,
+    ) -> None:
+        self.counts = np.zeros(BINS, np.int64) if counts is None else counts
+        self.exponent = exponent
+        self.low, self.high = low, high
+        self._lock = Lock()
 
-    def add(self, values: NDArray[np.float32]) -> None:
-        """Count finite float32 values of any shape."""
+    def add(self, values: NDArray[np.float32]) -> tuple[float, float]:
+        """Count float32 values of any shape, and return the smallest and the largest of them.
+
+        If these are NaN or Inf nothing is counted. Without values they are zero.
+        """
         if not values.size:
-            return
-        low, high = float(values.min()), float(values.max())
-        self._low, self._high = min(self._low, low), max(self._high, high)
+            return 0.0, 0.0
+        # NaN wins. Zero is positive, lest its sign depend on which image comes first.
+        low, high = float(values.min()) + 0.0, float(values.max()) + 0.0
+        if not (math.isfinite(low) and math.isfinite(high)):
+            return low, high
         largest = max(-low, high)
-        if largest == 0:
-            self.counts[_SIDE] += values.size
-            return
-        self._grow(math.frexp(largest)[1])
-        assert self._exponent is not None
-        # In float64 (which numpy 1 would not choose): the product of tiny numbers must not become
-        # zero and change its side.
-        scale = 2.0**-self._exponent * _SIDE
-        scaled = np.floor(np.multiply(values.ravel(), scale, dtype=np.float64))
-        index = scaled.astype(np.int32) + _SIDE
-        self.counts += np.bincount(index, minlength=2 * _SIDE)
+        exponent = math.frexp(largest)[1] if largest else _NOTHING
+        exponent = max(exponent, self.exponent)  # which only ever grows
+        counts = _count(values.ravel(), exponent)
+        with self._lock:
+            self.low, self.high = min(self.low, low), max(self.high, high)
+            if exponent > self.exponent:
+                self.counts = _merged(self.counts, exponent - self.exponent)
+                self.exponent = exponent
+            self.counts += _merged(counts, self.exponent - exponent)
+        return low, high
+
+    def extremes(self) -> tuple[float, float]:
+        """Return the smallest and the largest value; zeros if there were none."""
+        return (self.low, self.high) if self.low <= self.high else (0.0, 0.0)
 
     def percentile_range(self, percentile: float) -> tuple[float, float]:
         """Return the range that keeps `percentile` percent of the values.
@@ -79,77 +109,119 @@ class Histogram:
         threshold = candidates[int(np.argmin(divergences))] * self._width(_COARSE)
         return self._clip(-threshold, threshold)
 
-    def mse_range(self) -> tuple[float, float]:
+    def mse_range(self, weights: Weights | None = None) -> tuple[float, float]:
         """Return the range whose 256-level quantization has the least squared error.
 
         A narrower range has finer steps and cuts off more. Pairs of ends are tried on a grid, then
         on a finer one around the best. Values count as the middle of their bin, and those of the
         bin that begins at zero as zero, which every range represents exactly.
+
+        Args:
+            weights: how much the squared error of each value counts in the outputs; None for all
+                alike. They take errors to be independent, as those of rounding are. Values that
+                are cut off all move the same way, and their errors add up: they count more.
         """
-        if self._exponent is None:
-            return 0.0, 0.0
         width = self._width(_SIDE)
-        middles = np.arange(-_SIDE + 0.5, _SIDE) * width
+        lowest, highest = min(self.low, 0.0) / width, max(self.high, 0.0) / width
+        if lowest == highest:
+            return 0.0, 0.0
+        middles = np.arange(-_SIDE + 0.5, _SIDE)  # the width of a bin is the unit
         middles[_SIDE] = 0.0
-        weighted = self.counts * np.stack([np.ones(middles.size), middles, middles**2])
-        moments = np.zeros((3, middles.size + 1))
+        counts = self.counts if weights is None else self.counts * weights.at(middles * width)
+        weighted = counts * np.stack([np.ones(BINS), middles, middles**2])
+        moments = np.zeros((3, BINS + 1))
         np.cumsum(weighted, axis=1, out=moments[:, 1:])
-        lowest, highest = min(self._low, 0.0), max(self._high, 0.0)
         lows = highs = np.geomspace(_SMALLEST, 1.0, _GRID)  # shares of the extremes
         step = _SMALLEST ** (1 / (1 - _GRID))
         for _ in range(3):
             lows = np.unique(lows) if lowest else np.ones(1)
             highs = np.unique(highs) if highest else np.ones(1)
-            errors = np.array(
-                [_squared_errors(moments, middles, low * lowest, highs * highest) for low in lows]
-            )
+            pairs = [(moments, low * lowest, highs * highest) for low in lows]
+            errors = np.array([_squared_errors(*pair) for pair in pairs])
+            if weights is not None:
+                errors += (_ALIKE - 1) * np.array([_cut_off(*pair) for pair in pairs])
             below, above = np.unravel_index(int(np.argmin(errors)), errors.shape)
             low, high = float(lows[below] * lowest), float(highs[above] * highest)
             around = step ** np.linspace(-1, 1, _GRID // 2 + 1)
             lows = np.minimum(lows[below] * around, 1.0)
             highs = np.minimum(highs[above] * around, 1.0)
             step = step ** (4 / _GRID)
-        return low, high
-
-    def _grow(self, exponent: int) -> None:
-        if self._exponent is None:
-            self._exponent = exponent  # until now only zeros, in the bin that begins at zero
-        for _ in range(exponent - self._exponent):
-            merged = self.counts.reshape(_SIDE, 2).sum(axis=1)
-            self.counts[:] = 0
-            self.counts[_SIDE // 2 : _SIDE // 2 + _SIDE] = merged
-        self._exponent = max(self._exponent, exponent)
+        return low * width, high * width
 
     def _width(self, side: int) -> float:
-        return 0.0 if self._exponent is None else 2.0**self._exponent / side
+        return 2.0**self.exponent / side
 
     def _clip(self, low: float, high: float) -> tuple[float, float]:
         """Keep a range inside the extremes that were seen."""
-        return max(low, self._low), min(high, self._high)
+        return max(low, self.low), min(high, self.high)
+
+
+def _count(values: NDArray[np.float32], exponent: int) -> NDArray[np.int64]:
+    """Count values, `[N]`, none of them as large as 2**exponent, in BINS bins."""
+    # A product with a power of two is exact.
+    dtype = np.float32 if exponent in _EXACT else np.float64
+    scale = dtype(2.0**-exponent * _SIDE)
+    counts = np.zeros(0, np.int64)
+    for start in range(0, values.size, _CHUNK):
+        scaled = np.multiply(values[start : start + _CHUNK], scale, dtype=dtype)
+        index = np.floor(scaled, out=scaled).astype(np.int32)
+        index += _SIDE
+        counted = np.bincount(index, minlength=BINS)
+        counts = counts + counted if start else counted
+    return counts
+
+
+def _merged(counts: NDArray[np.int64], times: int) -> NDArray[np.int64]:
+    """Counts in bins that are 2**times as wide."""
+    if not times:
+        return counts
+    wide = counts.reshape(-1, 2 ** min(times, _SIDE.bit_length() - 1)).sum(axis=1)
+    around = (BINS - wide.size) // 2
+    return np.pad(wide, around)
 
 
 def _squared_errors(
-    moments: NDArray[np.float64],
-    middles: NDArray[np.float64],
-    low: float,
-    highs: NDArray[np.float64],
+    moments: NDArray[np.float64], low: float, highs: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Sum of squared errors of the quantization to [low, high] for each of `highs`.
+    """Sum of squared errors of the quantization to [low, high], less a constant, for all `highs`.
+
+    With levels L[k] that are s apart, m[k] halfway between L[k - 1] and L[k], and C[k] values of
+    sum F[k] below m[k], out of C values of sum F, the sum of (x - L)**2 is, summed by parts,
+    sum(x**2) - 2 F L[-1] + C L[-1]**2 + 2 s sum(F[k] - m[k] C[k]).
 
     Args:
-        moments: sums of 1, x and x squared over the bins before each bin, `[3, bins + 1]`.
-        middles: value of each bin, ascending.
-        low: lower end, at most zero.
+        moments: number, sum and sum of squares of the values before each bin, `[3, BINS + 1]`.
+        low: lower end in bins, at most zero.
         highs: upper ends, at least zero.
     """
-    scale = ((highs - low) / (_LEVELS - 1))[:, None]
+    count, first, _ = moments
+    scale = (highs - low) / (_LEVELS - 1)
     zero = np.round(-low / scale)
-    levels = (np.arange(_LEVELS) - zero) * scale
-    edges = np.searchsorted(middles, (levels[:, 1:] + levels[:, :-1]) / 2)
-    count, first, second = (
-        np.diff(sums[edges], axis=1, prepend=0.0, append=sums[-1]) for sums in moments
+    halfway = (np.arange(0.5, _LEVELS - 1) - zero[:, None]) * scale[:, None]
+    # The first bin whose middle is not below; that of the bin that begins at zero is zero.
+    edges = np.ceil(halfway - 0.5).astype(np.int32)
+    edges += (edges == 0) & (halfway > 0)
+    edges = np.clip(edges + _SIDE, 0, BINS)
+    top = (_LEVELS - 1 - zero) * scale
+    inside = (first[edges] - halfway * count[edges]).sum(axis=1)
+    return np.asarray(top * (top * count[-1] - 2 * first[-1]) + 2 * scale * inside)
+
+
+def _cut_off(
+    moments: NDArray[np.float64], low: float, highs: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """The part of the squared errors that is of values outside; arguments as above."""
+    scale = (highs - low) / (_LEVELS - 1)
+    bottom = -np.round(-low / scale) * scale
+    top = bottom + (_LEVELS - 1) * scale
+    below, above = (
+        moments[:, np.clip(np.ceil(end - 0.5).astype(np.int64) + _SIDE, 0, BINS)]
+        for end in (bottom, top)
     )
-    return np.asarray((second - 2 * levels * first + levels**2 * count).sum(axis=1))
+    above = moments[:, -1:] - above
+    return np.asarray(
+        sum(q - 2 * end * f + end**2 * c for (c, f, q), end in ((below, bottom), (above, top)))
+    )
 
 
 def _divergence(counts: NDArray[np.int64], half: int) -> float:

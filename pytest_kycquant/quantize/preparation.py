@@ -50,6 +50,7 @@ class PreparedModel:
         bounds: tensor that a rewrite added -> an older tensor, and how many times as large as the
             largest of its values the new ones can be.
         equalized: number of channels that `equalize_channels` scaled; None before it.
+        scaled: the tensors that have such channels; all others are the same, bit for bit.
     """
 
     path: Path
@@ -60,6 +61,7 @@ class PreparedModel:
     parts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     bounds: Mapping[str, tuple[str, float]] = field(default_factory=dict)
     equalized: int | None = None
+    scaled: tuple[str, ...] = ()
 
 
 def prepare(model: LoadedModel, inputs: Sequence[NDArray[np.float32]]) -> PreparedModel:

@@ -12,15 +12,18 @@ from ..runtime import open_session
 from .calibrate import DEFAULT_PERCENTILE, Ranges
 from .dynamic import dynamic_types, quantize_dynamic
 from .fp16 import convert_fp16
-from .graph import WEIGHTED, one_line, quiet, serialize, sort_nodes
+from .graph import WEIGHTED, has_subgraphs, one_line, quiet, serialize, sort_nodes
 from .partial import FullyQuantized, corrections, keep_in_float
 from .rewrites import added_operators, keep_float
 from .static import quantize_fully, static_types
+from .stored import quantize_weights, store_weights
 from .variant import Draft, Request, Scalar, Variant, integer_kernels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    import numpy as np
+    from numpy.typing import NDArray
     from onnx import GraphProto
 
     from ..recipe import CalibrationMethod, Recipe
@@ -28,7 +31,7 @@ if TYPE_CHECKING:
     from .preparation import PreparedModel
 
 _WIDE = ("uint16", "int16")
-_NEEDS_REMEDY = "collect the ranges that calibration_of(recipe) names"
+_NEEDS_REMEDY = "take the ranges that calibration_of(recipe) names"
 
 
 def calibration_of(recipe: Recipe) -> tuple[CalibrationMethod, float | None] | None:
@@ -41,7 +44,7 @@ def calibration_of(recipe: Recipe) -> tuple[CalibrationMethod, float | None] | N
     if not recipe.is_static:
         return None
     # The steps of 16 bits are so fine that nothing need be cut off for them.
-    default: CalibrationMethod = "moving-average" if recipe.activation_type in _WIDE else "mse"
+    default: CalibrationMethod = "minmax" if recipe.activation_type in _WIDE else "mse"
     method = recipe.calibration_method or default
     if method == "percentile":
         return method, recipe.percentile or DEFAULT_PERCENTILE
@@ -74,6 +77,7 @@ def build(
     saturates: bool,
     rewritten: PreparedModel | None = None,
     statistics: ChannelStatistics | None = None,
+    images: Sequence[NDArray[np.float32]] = (),
     whole: FullyQuantized | None = None,
 ) -> Variant:
     """Make the variant that a recipe describes and check that it is what was asked for.
@@ -89,6 +93,8 @@ def build(
         rewritten: what `rewrite` made of the model, to start from; None starts from the model.
             Operators are named, kept and counted as in the model.
         statistics: of `prepared`, to correct biases with.
+        images: preprocessed calibration images, those that `shift_images` names, to correct with
+            what quantized activations add to biases; none leaves that out.
         whole: what `quantize_whole` made of the same arguments, for a static recipe, whatever it
             keeps in FP32; None makes it.
 
@@ -97,17 +103,21 @@ def build(
             apply it or load the result, or operators that should be quantized are not.
     """
     source = rewritten or prepared
-    request = _request(prepared, recipe, ranges, saturates, statistics)
+    request = _request(prepared, recipe, ranges, saturates, statistics, images)
     where, options, kept = request.where, request.options, request.kept
     if recipe.is_static:
         whole = whole or _whole(source, request, ranges)
         made = Draft(keep_in_float(whole, kept), facts=corrections(whole, kept))
+        if recipe.float_weights in ("float16", "int8"):
+            store_weights(made.proto, {n.name for n in made.proto.graph.node}, recipe.float_weights)
         options["reason"] = "; ".join([str(options["reason"]), *_done(prepared, made.facts)])
     else:
         step = {
             "fp32-optimized": keep_float,
             "fp16": convert_fp16,
             "int8-dynamic": quantize_dynamic,
+            "int8-weights": quantize_weights,
+            "int4-weights": quantize_weights,
         }[recipe.precision]
         excluded = tuple(part for name in kept for part in source.parts.get(name, (name,)))
         if recipe.precision != "fp16":
@@ -129,6 +139,8 @@ def build(
     quantized = request.count(prepared, proto, source.parts)
     if recipe.is_static:
         notes += integer_kernels(content, quantized)
+    if recipe.precision != "fp16" and has_subgraphs(prepared.proto.graph):
+        notes += ("operators within subgraphs (If, Loop) stay in FP32",)
     return Variant(content, {**options, **facts}, quantized, kept, notes)
 
 
@@ -140,6 +152,7 @@ def quantize_whole(
     saturates: bool,
     rewritten: PreparedModel | None = None,
     statistics: ChannelStatistics | None = None,
+    images: Sequence[NDArray[np.float32]] = (),
 ) -> FullyQuantized:
     """Quantize all operators that a static recipe can, whatever it keeps in FP32.
 
@@ -152,7 +165,12 @@ def quantize_whole(
         QuantizationError: as in `build`, or an operator cannot be quantized.
     """
     request = _request(
-        prepared, replace(recipe, precision="int8", keep_fp32=()), ranges, saturates, statistics
+        prepared,
+        replace(recipe, precision="int8", keep_fp32=()),
+        ranges,
+        saturates,
+        statistics,
+        images,
     )
     return _whole(rewritten or prepared, request, ranges)
 
@@ -163,6 +181,7 @@ def _request(
     ranges: Ranges | None,
     saturates: bool,
     statistics: ChannelStatistics | None,
+    images: Sequence[NDArray[np.float32]],
 ) -> Request:
     """Resolve a recipe for one model; see `build`."""
     where = f"{prepared.path.name} as {recipe.name}"
@@ -174,7 +193,8 @@ def _request(
     options = resolve_options(recipe, saturates)
     options |= _accuracy_tools(where, prepared, recipe, statistics)
     means = statistics.means if statistics and options.get("bias_correction") else {}
-    return Request(where, recipe, options, kept, _operator_types(graph, recipe, where), means)
+    op_types = _operator_types(graph, recipe, where)
+    return Request(where, recipe, options, kept, op_types, means, images)
 
 
 def _whole(source: PreparedModel, request: Request, ranges: Ranges | None) -> FullyQuantized:
@@ -245,6 +265,10 @@ def resolve_options(recipe: Recipe, saturates: bool) -> dict[str, Scalar]:
         reason = "the same function in operators that have faster kernels"
     elif recipe.precision == "fp16":
         reason = "inputs and outputs stay float32"
+    elif recipe.stores_weights:
+        options["weight_type"] = recipe.precision.removesuffix("-weights")
+        options["op_types"] = ", ".join(recipe.op_types or WEIGHTED)
+        reason = "computed in FP32: loading the model turns the stored weights into floats"
     else:
         dynamic = recipe.precision == "int8-dynamic"
         weight = recipe.weight_type or ("uint8" if dynamic else "int8")
@@ -274,6 +298,8 @@ def resolve_options(recipe: Recipe, saturates: bool) -> dict[str, Scalar]:
             "reduce_range": reduce_range,
             "op_types": ", ".join(recipe.op_types or ("all",)),
         }
+        if recipe.is_static:
+            options["float_weights"] = recipe.float_weights or "float32"
         if calibration := calibration_of(recipe):
             options["calibration_method"], options["percentile"] = calibration
     options["keep_fp32"] = ", ".join(recipe.keep_fp32)
@@ -300,7 +326,7 @@ def _accuracy_tools(
         )
     if recipe.bias_correction and statistics is None:
         raise QuantizationError(
-            where, "bias_correction needs statistics", "give those of collect_channels"
+            where, "bias_correction needs statistics", "give the channels of observe_activations"
         )
     corrected = recipe.bias_correction is not False and statistics is not None
     if corrected and statistics and not statistics.covers(prepared.proto.graph):
@@ -336,6 +362,8 @@ def _operator_types(graph: GraphProto, recipe: Recipe, where: str) -> tuple[str,
     present = tuple(sorted({node.op_type for node in graph.node}))
     if recipe.precision in ("fp16", "fp32-optimized"):
         return present
+    if recipe.op_types is None and recipe.stores_weights:
+        return WEIGHTED
     if recipe.op_types is None:
         return dynamic_types() if recipe.precision == "int8-dynamic" else static_types()
     missing = [op_type for op_type in recipe.op_types if op_type not in present]

@@ -10,6 +10,7 @@ from ..errors import QuantizationError
 from .bias import correct_biases, fold_betas, give_own_biases
 from .graph import copy_with_own_weights, float_tensors
 from .partial import FullyQuantized
+from .shift import correct_shifts
 
 if TYPE_CHECKING:
     from .calibrate import Ranges
@@ -75,6 +76,7 @@ def quantize_fully(prepared: PreparedModel, request: Request, ranges: Ranges) ->
     corrected: tuple[str, ...] | None = None
     if request.options["bias_correction"]:
         corrected = correct_biases(source, made, request.means)
+        correct_shifts(source, made, corrected, request.images)
     return FullyQuantized(
         source=prepared.proto,
         made=made,

@@ -12,7 +12,7 @@ from ..errors import QuantizationError
 from .graph import WEIGHTED, initializers, producers
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from ..recipe import Recipe
     from .preparation import PreparedModel
 
+STORED = "/stored"
+"""Ends the name of the operator that writes a weight which is stored in fewer bits."""
 Scalar = str | int | float | bool | None
 _FUSED = {
     "QLinearConv": "Conv",
@@ -74,6 +76,7 @@ class Request:
         kept: names of the operators kept in FP32.
         op_types: operator types to quantize.
         means: as in `ChannelStatistics`, for bias correction; empty without it.
+        images: to measure with what quantized activations add to biases.
     """
 
     where: str
@@ -82,6 +85,7 @@ class Request:
     kept: tuple[str, ...]
     op_types: tuple[str, ...]
     means: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    images: Sequence[NDArray[np.float32]] = ()
 
     def count(
         self, prepared: PreparedModel, proto: ModelProto, parts: Mapping[str, tuple[str, ...]]
@@ -137,6 +141,8 @@ class Request:
     def _must_change(self, prepared: PreparedModel, node: NodeProto) -> bool:
         if node.op_type not in WEIGHTED or self.recipe.precision == "fp32-optimized":
             return False
+        if self.recipe.stores_weights:
+            return node.input[1] in initializers(prepared.proto.graph)
         if self.recipe.precision == "int8-dynamic":
             # onnxruntime has integer kernels for Conv and for MatMul with constant weights only.
             weights = initializers(prepared.proto.graph)
@@ -216,9 +222,17 @@ def _half(proto: ModelProto) -> set[str]:
     }
 
 
+def _stored(proto: ModelProto) -> set[str]:
+    """Names of the operators whose weights are stored in fewer bits."""
+    written = {name for n in proto.graph.node if n.name.endswith(STORED) for name in n.output}
+    return {n.name for n in proto.graph.node if n.op_type in WEIGHTED and n.input[1] in written}
+
+
 _CHANGED = {
     "int8": _dequantized,
     "mixed": _dequantized,
     "int8-dynamic": _integer,
     "fp16": _half,
+    "int8-weights": _stored,
+    "int4-weights": _stored,
 }

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.calibration import load_calibration
+from ..data.held import HeldPixels
 from ..data.images import ImageSet, preprocess
 from ..data.leakage import check_disjoint
 from ..errors import ModelError, SpecError
@@ -86,6 +87,7 @@ class Task(ABC, Generic[Truth, Comparison]):
     def __init__(self, model: KycModel, limits: Limits, resolve: Resolve) -> None:
         self.model = model
         self.resolve = resolve
+        self._pixels = HeldPixels()
 
     @property
     def name(self) -> str:
@@ -125,7 +127,7 @@ class Task(ABC, Generic[Truth, Comparison]):
         """Yield (name, input tensor of a file of the model) of each image, one at a time."""
         images, spec = self.seen(images, member), self.model.preprocesses[member]
         for index, name in enumerate(images.names):
-            yield name, preprocess(images.pixels(index), spec, images.where(index))
+            yield name, preprocess(self._pixels.pixels(images, index), spec, images.where(index))
 
     def edge_inputs(self, member: int = 0) -> Iterator[tuple[str, Tensor]]:
         """Inputs at the edge of what a camera gives: black, white and (seeded) noise."""

@@ -48,6 +48,23 @@ class Outputs:
                 f"{len(self.values)} values in {self.rows.sum()} rows of {len(self.finite)} images"
             )
 
+    def with_images(self, indices: NDArray[np.int64], other: Outputs) -> Outputs:
+        """These outputs, but for some images those of another model.
+
+        Args:
+            indices: (M,) of the images.
+            other: what the other model gave for them, in this order.
+        """
+        each = np.split(self.values, np.cumsum(self.rows)[:-1])
+        for index, rows in zip(
+            indices, np.split(other.values, np.cumsum(other.rows)[:-1]), strict=True
+        ):
+            each[index] = rows
+        finite, numbers = self.finite.copy(), self.rows.copy()
+        finite[indices], numbers[indices] = other.finite, other.rows
+        shapes = self.shapes if self.shapes == other.shapes else ()
+        return Outputs(np.concatenate(each), finite, other.broken_edges, numbers, shapes)
+
     def save(self, path: Path) -> None:
         """Write without pickle."""
         edges = np.asarray(self.broken_edges, dtype="U16")

@@ -32,5 +32,5 @@ class TestYolov8(DetectionGates):
             bias_correction=False,
         ),
     )
-    # INT8 of the whole graph is lost beyond what a search repairs: go to half precision at once.
-    fallback = "fp16"
+    # INT8 of the whole graph is lost beyond what a search repairs: quantize no activations at all.
+    fallback = "int8-weights"

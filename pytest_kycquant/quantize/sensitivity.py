@@ -1,0 +1,248 @@
+"""How much an error of an activation weighs in the outputs: what ranges are chosen by.
+
+A small error e of one activation changes an output by its gradient times e, so that errors which
+are not correlated add `E[g^2] e^2` to the squared error of the output: the diagonal of the
+Gauss-Newton matrix, by which Dong et al., "HAWQ" (arXiv 1905.03696), choose bits and Li et al.,
+"BRECQ" (arXiv 2102.05426), reconstruct layers. g^2 is estimated as Hutchinson does a trace ("A
+stochastic estimator of the trace of the influence matrix", 1990): as the gradient of a sum of the
+outputs with random signs.
+
+It says what looking at one tensor cannot: what PReLU scales down behind an activation or Relu
+cuts off weighs little, and quiet channels that matter weigh more than loud ones that do not.
+"""
+
+from __future__ import annotations
+
+import io
+import itertools
+import json
+import math
+import zipfile
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from ..errors import DataError, QuantizationError
+from ..runtime import open_session
+from .adjoint import Backward, backward
+from .graph import float_tensors, has_subgraphs, one_line, serialize
+from .observe import observe
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+    from onnx import ModelProto
+    from onnxruntime import InferenceSession
+
+    from .preparation import PreparedModel
+
+_IMAGES = 32  # suffice: only the weights come from them, values are counted on all images
+
+_SIDE = 16  # bins on each side of zero
+_SAMPLE = 1 << 14  # values of a tensor that are looked at in an image, about
+
+
+class Weights(NamedTuple):
+    """Mean squared gradient of a tensor's values, by value.
+
+    Args:
+        squares: mean in each of equal bins between -2**exponent and 2**exponent, float64. Bins
+            without values have the mean of the nearest that has some.
+        exponent: see above.
+    """
+
+    squares: NDArray[np.float64]
+    exponent: int
+
+    def at(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the weight of errors of values; beyond the bins it is that of the last."""
+        index = np.floor(values * (_SIDE * 2.0**-self.exponent)).astype(np.int64) + _SIDE
+        return self.squares[np.clip(index, 0, 2 * _SIDE - 1)]
+
+
+@dataclass(frozen=True, eq=False)
+class Sensitivity:
+    """The weights of a model's activations.
+
+    Args:
+        weights: by tensor. Those that no gradient reaches have none, nor has a model with
+            subgraphs.
+    """
+
+    weights: dict[str, Weights]
+
+    def to_npz(self, path: Path) -> None:
+        """Write to an ``.npz`` file without pickled objects; equal weights give equal bytes."""
+        buffer = io.BytesIO()
+        np.savez(
+            buffer,
+            names=np.array(json.dumps(list(self.weights))),
+            squares=np.array([w.squares for w in self.weights.values()]).reshape(-1, 2 * _SIDE),
+            exponents=np.array([w.exponent for w in self.weights.values()], np.int64),
+        )
+        path.write_bytes(buffer.getvalue())
+
+    @classmethod
+    def from_npz(cls, path: Path) -> Sensitivity:
+        """Read what `to_npz` wrote.
+
+        Raises:
+            QuantizationError: the file is missing, damaged or of another kind.
+        """
+        try:
+            with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
+                names = json.loads(file["names"].item())
+                squares, exponents = file["squares"], file["exponents"]
+            if squares.shape != (len(names), 2 * _SIDE) or exponents.shape != (len(names),):
+                raise ValueError("arrays do not match their names")
+        except (OSError, LookupError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
+            raise QuantizationError(
+                path,
+                f"holds no sensitivity ({one_line(error)})",
+                "delete it; it is made again from the calibration images",
+            ) from error
+        rows = zip(names, squares, exponents, strict=True)
+        return cls({name: Weights(row, int(exponent)) for name, row, exponent in rows})
+
+
+def sensitivity_images(count: int) -> list[int]:
+    """Which of so many calibration images sensitivity is measured on: of all kinds, evenly."""
+    chosen = min(count, _IMAGES)
+    return [index * count // chosen for index in range(chosen)]
+
+
+def measure_sensitivity(
+    prepared: PreparedModel, inputs: Iterable[tuple[str, NDArray[np.float32]]]
+) -> Sensitivity:
+    """Measure on some calibration images how much each activation matters.
+
+    Outputs count relative to their size, those with axes behind the channels (boxes and scores)
+    each channel relative to its own. Costs about three runs of the model per image; memory is one
+    image's activations and gradients.
+
+    Args:
+        prepared: the prepared FP32 model, equalized or not.
+        inputs: (name, tensor) per image: those that `sensitivity_images` names will do. Consumed
+            once, in order.
+
+    Raises:
+        DataError: there are no images, or one contains NaN or Inf or does not fit the model.
+    """
+    stream = iter(inputs)
+    first = next(stream, None)
+    if first is None:
+        raise DataError(
+            prepared.path, "there are no calibration images", "give 100 to 500 in KycModel"
+        )
+    if has_subgraphs(prepared.proto.graph):
+        return Sensitivity({})  # they may read any activation by its name
+    model = _with_shape(prepared, first[1].shape)
+    found = backward(model)
+    names = [n for n in float_tensors(model.graph) if n in found.gradients]
+    session = _gradient_session(found, names, prepared.input_name)
+    outputs = [n for n in names if n != prepared.input_name]
+    outputs += [found.gradients[n] for n in names]
+    seeds = {name: _Seed(index) for index, name in enumerate(found.seeds)}
+    tallies = {name: _Tally() for name in names}
+
+    def look(values: Mapping[str, NDArray[np.float32]]) -> None:
+        image = {prepared.input_name: values[prepared.input_name]}
+        fed = {found.seeds[name]: seed.draw(values[name]) for name, seed in seeds.items()}
+        results = dict(zip(outputs, session.run(outputs, image | fed), strict=True)) | image
+        for name, tally in tallies.items():
+            tally.add(results[name], results[found.gradients[name]])
+
+    for _ in observe(prepared, tuple(seeds), itertools.chain([first], stream), look, threads=1):
+        pass
+    weights = {name: tally.weights() for name, tally in tallies.items()}
+    return Sensitivity({name: each for name, each in weights.items() if each is not None})
+
+
+def _with_shape(prepared: PreparedModel, shape: tuple[int, ...]) -> ModelProto:
+    """The model with the shapes that its tensors have for inputs of one shape."""
+    from onnx import shape_inference
+
+    proto = type(prepared.proto)()
+    proto.CopyFrom(prepared.proto)
+    (image,) = (info for info in proto.graph.input if info.name == prepared.input_name)
+    for dimension, size in zip(image.type.tensor_type.shape.dim, shape, strict=False):
+        dimension.dim_value = size
+    for info in proto.graph.output:
+        info.type.tensor_type.ClearField("shape")
+    del proto.graph.value_info[:]
+    return shape_inference.infer_shapes(proto)
+
+
+def _gradient_session(found: Backward, names: list[str], input_name: str) -> InferenceSession:
+    """Open a model with its gradient, both as outputs, and unoptimized as in `observe`."""
+    from onnx import TensorProto, helper
+
+    known = {info.name for info in found.proto.graph.output} | {input_name}
+    wanted = dict.fromkeys((*names, *(found.gradients[name] for name in names)))
+    found.proto.graph.output.extend(
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, None)
+        for name in wanted
+        if name not in known
+    )
+    return open_session(serialize(found.proto), optimize=False)
+
+
+class _Seed:
+    """Random signs for one output, divided by its size so far."""
+
+    def __init__(self, index: int) -> None:
+        self._rng = np.random.default_rng([0, index])
+        self._squares: NDArray[np.float64] = np.zeros(())
+        self._images = 0
+
+    def draw(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        others = tuple(i for i in range(values.ndim) if values.ndim < 3 or i != 1)
+        mean = np.square(values, dtype=np.float64).mean(axis=others, keepdims=True)
+        self._images += 1
+        self._squares = self._squares + mean
+        size = np.sqrt(self._squares / self._images)
+        signs = 2.0 * self._rng.integers(0, 2, values.shape) - 1
+        scaled = np.zeros(values.shape)
+        np.divide(signs, size, out=scaled, where=size > 0)
+        return scaled.astype(np.float32)
+
+
+class _Tally:
+    """Number of one tensor's values and sum of their squared gradients, by value."""
+
+    def __init__(self) -> None:
+        self._sums = np.zeros((2, 2 * _SIDE))
+        self._exponent: int | None = None
+
+    def add(self, values: NDArray[np.float32], gradient: NDArray[np.float32]) -> None:
+        step = values.size // _SAMPLE | 1  # odd, lest it fall in with the width of images
+        x = values.ravel()[::step].astype(np.float64)
+        largest = float(np.abs(x).max(initial=0.0))
+        if not largest:
+            return  # their errors are zero, whatever the range
+        exponent = math.frexp(largest)[1]
+        if self._exponent is None:
+            self._exponent = exponent
+        for _ in range(exponent - self._exponent):  # bins twice as wide
+            merged = self._sums.reshape(2, _SIDE, 2).sum(axis=2)
+            self._sums = np.zeros_like(self._sums)
+            self._sums[:, _SIDE // 2 : _SIDE // 2 + _SIDE] = merged
+        self._exponent = max(self._exponent, exponent)
+        index = np.floor(x * (_SIDE * 2.0**-self._exponent)).astype(np.int64) + _SIDE
+        squares = np.square(gradient.ravel()[::step], dtype=np.float64)
+        self._sums += [
+            np.bincount(index, minlength=2 * _SIDE),
+            np.bincount(index, squares, 2 * _SIDE),
+        ]
+
+    def weights(self) -> Weights | None:
+        """The means; None if no gradient came through, or it overflowed."""
+        counts, sums = self._sums
+        if self._exponent is None or not (np.isfinite(sums).all() and sums.any()):
+            return None
+        filled = np.flatnonzero(counts)
+        nearest = np.abs(np.arange(counts.size)[:, None] - filled).argmin(axis=1)
+        return Weights((sums[filled] / counts[filled])[nearest], self._exponent)
