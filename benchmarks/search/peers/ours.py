@@ -7,16 +7,19 @@ import numpy as np
 from pytest_kycquant.blocks import blocks_of
 from pytest_kycquant.quantize import (
     calibration_of,
-    collect_channels,
-    collect_ranges,
     equalize_channels,
     keep_in_float,
     load_model,
+    measure_sensitivity,
+    observe_activations,
+    observe_equalized,
     operators,
     postprocessing,
     prepare,
     quantize_whole,
     rewrite,
+    sensitivity_images,
+    shift_images,
     static_types,
 )
 from pytest_kycquant.quantize.graph import serialize
@@ -42,18 +45,22 @@ class Quantizer:
         self.prepared = prepare(load_model(job.original), self.probes)
         choice = choose(self.prepared, self.probes, integer=True)
         recipe = Recipe("int8")
-        statistics = collect_channels(self.prepared, named)
-        source, statistics = equalize_channels(self.prepared, statistics, self.probes)
+        seen = observe_activations(self.prepared, named)
+        source, channels = equalize_channels(self.prepared, seen.channels, self.probes)
+        known = observe_equalized(source, seen, channels, named)
+        matters = measure_sensitivity(source, [named[i] for i in sensitivity_images(len(named))])
+        shifted = [named[i][1] for i in shift_images(len(named), self.probes[0].shape)]
         needed = calibration_of(recipe)
         assert needed is not None
         names = choice.names
         self._whole = quantize_whole(
             source,
             recipe,
-            ranges=collect_ranges(source, named, *needed),
+            ranges=known.ranges(*needed, matters),
             saturates=u8s8_saturates(),
             rewritten=rewrite(source, names, self.probes, integer=True) if names else None,
-            statistics=statistics,
+            statistics=channels,
+            images=shifted,
         )
 
     def candidate(self, keep: tuple[str, ...] = ()) -> bytes:
