@@ -26,10 +26,13 @@ from pytest_kycquant.quantize import (
     calibration_of,
     equalize_channels,
     load_model,
+    measure_sensitivity,
     observe_activations,
     observe_equalized,
     prepare,
     rewrite,
+    sensitivity_images,
+    shift_images,
 )
 from pytest_kycquant.quantize.graph import initializers, serialize, sort_nodes
 from pytest_kycquant.recipe import Recipe
@@ -69,27 +72,39 @@ def variants(case: Case, count: int) -> Iterable[tuple[str, bytes]]:
         fits = [name for name in applicable(prepared) if name == "prelu"]
         return rewrite(source, fits, probes, integer=integer) if fits else None
 
-    def stored(precision: str) -> bytes:
+    before = observe_activations(prepared, calibration)
+
+    def stored(precision: str, *, corrected: bool = True) -> bytes:
         recipe = Recipe(precision)  # type: ignore[arg-type]
-        rewritten = start(prepared, False)
-        return build(prepared, recipe, ranges=None, saturates=False, rewritten=rewritten).content
+        statistics = before.channels if corrected else None
+        return build(
+            prepared,
+            recipe,
+            ranges=None,
+            saturates=False,
+            statistics=statistics,
+            rewritten=start(prepared, False),
+        ).content
 
     eight = stored("int8-weights")
     yield "`int8-weights`", eight
+    yield "without images", stored("int8-weights", corrected=False)
     yield "with DequantizeLinear", behind_dequantization(eight)
     yield "`int4-weights`", stored("int4-weights")
-    before = observe_activations(prepared, calibration)
     equalized, channels = equalize_channels(prepared, before.channels, probes)
     after = observe_equalized(equalized, before, channels, calibration)
     recipe = Recipe("int8", op_types=case.op_types)
     needed = calibration_of(recipe)
     assert needed is not None
+    some = [calibration[i] for i in sensitivity_images(len(calibration))]
+    matters = measure_sensitivity(equalized, some)
     made = build(
         equalized,
         recipe,
-        ranges=after.ranges(*needed),
+        ranges=after.ranges(*needed, matters),
         saturates=False,
         statistics=channels,
+        images=[calibration[i][1] for i in shift_images(len(calibration), probes[0].shape)],
         rewritten=start(equalized, True),
     )
     yield "`int8`", made.content

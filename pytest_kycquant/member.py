@@ -7,42 +7,25 @@ has a member for each; `workbench.py` puts together what they give.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .blocks import blocks_of
+from .calibrated import CalibratedFile
 from .data.images import ImageSet
-from .errors import QuantizationError, SpecError
+from .errors import QuantizationError
 from .quantize import (
-    Activations,
-    ChannelStatistics,
     FullyQuantized,
-    LoadedModel,
     PreparedModel,
-    Ranges,
-    Sensitivity,
     build,
-    calibration_of,
-    check_input,
-    corrects_biases,
-    equalize_channels,
-    equalizes,
     keep_in_float,
-    load_model,
-    measure_sensitivity,
-    observe_activations,
-    observe_equalized,
     operators,
     postprocessing,
-    prepare,
     quantize_whole,
     rewrite,
-    sensitivity_images,
-    shift_images,
     static_types,
 )
 from .quantize.graph import serialize
@@ -50,8 +33,7 @@ from .recipe import Recipe
 from .rewriting import Choice, choose, resolve
 from .runtime import open_session
 from .search import Block
-from .spec import Preprocess
-from .tasks.outputs import Outputs, Tensor, run_model
+from .tasks.outputs import Outputs, run_model
 
 if TYPE_CHECKING:
     from .workbench import ModelBench
@@ -78,8 +60,8 @@ class ModelFile:
     notes: tuple[str, ...] = ()
 
 
-class Member:
-    """One FP32 file with the images that it sees.
+class Member(CalibratedFile):
+    """One FP32 file with the images that it sees, and its variants.
 
     Args:
         bench: of the model that it belongs to.
@@ -87,27 +69,9 @@ class Member:
     """
 
     def __init__(self, bench: ModelBench, index: int) -> None:
-        self._bench = bench
-        self.index = index
-        self.task = bench.task
-        self.preprocess: Preprocess = bench.model.preprocesses[index]
-        alone = len(bench.model.paths) == 1
-        self.stem = bench.model.stems[index]
-        # Two files may well name their operators alike.
-        self.prefix = "" if alone else f"{self.stem}:"
+        super().__init__(bench, index)
         self._graphs: dict[tuple[bool, tuple[str, ...], bool], PreparedModel] = {}
-        self._activations: dict[tuple[str, bool], Activations] = {}
-        self._ranges: dict[tuple[object, ...], Ranges] = {}
         self._wholes: dict[tuple[Recipe, tuple[str, ...]], FullyQuantized | None] = {}
-        self._title = bench.model.name if alone else f"{bench.model.name}, {self.stem}"
-
-    @cached_property
-    def loaded(self) -> LoadedModel:
-        """The FP32 file, checked against the preprocessing."""
-        path = self._bench.model.paths[self.index]
-        loaded = load_model(self._bench.resolve(path, "KycModel.path"))
-        check_input(loaded, self.preprocess.shape)
-        return loaded
 
     @cached_property
     def outputs_read(self) -> tuple[str, ...]:
@@ -126,11 +90,6 @@ class Member:
             )
         return ModelFile(loaded.path, loaded.digest, loaded.size, {}, {}, notes)
 
-    @cached_property
-    def prepared(self) -> PreparedModel:
-        """The FP32 graph as the quantizers need it, verified on real inputs."""
-        return prepare(self.loaded, self._probe_tensors())
-
     def rewrites(self, recipe: Recipe) -> Choice:
         """The rewrites of the FP32 graph that a recipe starts from.
 
@@ -144,7 +103,7 @@ class Member:
         cache = self._bench.workbench.cache
 
         def make(folder: Path) -> None:
-            prepared, inputs = self.prepared, self._probe_tensors()
+            prepared, inputs = self.prepared, self.probe_tensors()
             alone = cache.machine(exclusive=True)
             task = f"{self._title}: measuring rewrites"
             with self._bench.workbench.progress.stage(task, 0, alone):
@@ -161,18 +120,9 @@ class Member:
         """The graph that a recipe starts from after rewrites, verified; None for none."""
         key = (source is self.prepared, names, integer)
         if names and key not in self._graphs:
-            inputs = self._probe_tensors()
+            inputs = self.probe_tensors()
             self._graphs[key] = rewrite(source, names, inputs, integer=integer)
         return self._graphs.get(key)
-
-    def _probe_tensors(self) -> list[Tensor]:
-        return [tensor for _, tensor in self.task.tensors(self._bench.probes, self.index)]
-
-    @cached_property
-    def equalized(self) -> tuple[PreparedModel, ChannelStatistics]:
-        """The prepared graph with equalized channels, and its statistics."""
-        found = self.activations(Recipe("int8", equalize=False))
-        return equalize_channels(self.prepared, found.channels, self._probe_tensors())
 
     def make(self, recipe: Recipe) -> ModelFile:
         """The file that a recipe makes, built once and kept in the cache.
@@ -191,14 +141,11 @@ class Member:
         if recipe.precision == "fp32-optimized" and not choice.names:
             return self.fp32
         options = {k: v for k, v in asdict(mine).items() if k != "name"}
-        calibration = calibration_of(recipe) and [
-            *self._activations_key(recipe),
-            self.input_facts(),
-        ]
+        calibration = self.calibration_facts(recipe)
         key = [self.loaded.digest, options, calibration, choice.as_dict()]
 
         def make(folder: Path) -> None:
-            with self._stage(f"quantizing {recipe.name}"):
+            with self.stage(f"quantizing {recipe.name}"):
                 made = self._build(mine, choice)
             (folder / "model.onnx").write_bytes(made.content)
             facts = {
@@ -215,67 +162,13 @@ class Member:
         resolved, notes = facts["resolved"], tuple(facts["notes"])
         return ModelFile(path, digest, path.stat().st_size, resolved, facts["quantized"], notes)
 
-    def ranges(self, recipe: Recipe) -> Ranges | None:
-        """Activation ranges that a recipe needs, estimated once; None if it needs none."""
-        needed = calibration_of(recipe)
-        if needed is None:
-            return None
-        key = (*self._activations_key(recipe), *needed)
-        if key not in self._ranges:
-            sensitivity = self._sensitivity(recipe) if needed[0] == "mse" else None
-            self._ranges[key] = self.activations(recipe).ranges(*needed, sensitivity)
-        return self._ranges[key]
-
-    def activations(self, recipe: Recipe) -> Activations:
-        """What is known of the activations of the graph that a recipe starts from.
-
-        All recipes share one pass over the calibration images; those that equalize, a second one.
-        """
-        key = self._activations_key(recipe)
-        if key not in self._activations:
-            self._activations[key] = self._observed(recipe)
-        return self._activations[key]
-
-    def _observed(self, recipe: Recipe) -> Activations:
-        workbench, images = self._bench.workbench, self._calibration(recipe)
-        threads = workbench.settings.threads
-        before = self.activations(replace(recipe, equalize=False)) if equalizes(recipe) else None
-
-        def make(folder: Path) -> None:
-            if before is None:
-                with self._inputs("calibrating", images) as inputs:
-                    found = observe_activations(self.prepared, inputs, threads=threads)
-            else:
-                graph, channels = self.equalized
-                with self._inputs("calibrating (equalized)", images) as inputs:
-                    found = observe_equalized(graph, before, channels, inputs, threads=threads)
-            found.to_npz(folder / "activations.npz")
-
-        key = [self.loaded.digest, *self._activations_key(recipe), self.input_facts()]
-        folder = workbench.cache.entry("activations", key, make)
-        return Activations.from_npz(folder / "activations.npz")
-
-    def _sensitivity(self, recipe: Recipe) -> Sensitivity:
-        """How much the activations of the graph that a recipe starts from matter."""
-        images = self._calibration(recipe)
-        some = images.subset(sensitivity_images(len(images)))
-        source = self.equalized[0] if equalizes(recipe) else self.prepared
-
-        def make(folder: Path) -> None:
-            with self._inputs("measuring sensitivity", some) as inputs:
-                measure_sensitivity(source, inputs).to_npz(folder / "sensitivity.npz")
-
-        key = [self.loaded.digest, *self._activations_key(recipe), self.input_facts()]
-        folder = self._bench.workbench.cache.entry("sensitivity", key, make)
-        return Sensitivity.from_npz(folder / "sensitivity.npz")
-
     def outputs(self, file: ModelFile, images: ImageSet, title: str) -> Outputs:
         """Outputs of a variant, computed once for the same file and the same images."""
         seen = self.task.seen(images, self.index)
         key = [file.sha256, seen.digest, self.input_facts(), self.outputs_read]
 
         def make(folder: Path) -> None:
-            with self._stage(f"running {title} images", len(images.names)) as advance:
+            with self.stage(f"running {title} images", len(images.names)) as advance:
                 threads = self._bench.workbench.settings.threads
                 found = self._run(open_session(file.path), images, threads, advance)
                 found.save(folder / "outputs.npz")
@@ -341,10 +234,6 @@ class Member:
         feed = {session.get_inputs()[0].name: tensor}
         return lambda: session.run(None, feed)
 
-    def input_facts(self) -> dict[str, Any]:
-        """Plain values that determine what the model is given and how its outputs are read."""
-        return {**describe_preprocess(self.preprocess), **self.task.reading()}
-
     def _of_this_file(self, recipe: Recipe) -> Recipe:
         """A recipe for a system of files, as it is for this one.
 
@@ -363,7 +252,7 @@ class Member:
     def _build(self, recipe: Recipe, choice: Choice) -> Any:
         given = self._ingredients(recipe, choice)
         whole = self._whole(recipe, choice) if recipe.is_static else None
-        images = [] if whole else self._shift_tensors(recipe)
+        images = [] if whole else self.shift_tensors(recipe)
         return build(given.pop("prepared"), recipe, whole=whole, images=images, **given)
 
     def _whole(self, recipe: Recipe, choice: Choice) -> FullyQuantized | None:
@@ -375,28 +264,16 @@ class Member:
         if key not in self._wholes:
             given = self._ingredients(recipe, choice)
             try:
-                images = self._shift_tensors(recipe)
+                images = self.shift_tensors(recipe)
                 whole = quantize_whole(given.pop("prepared"), recipe, images=images, **given)
             except QuantizationError:
                 whole = None
             self._wholes = {key: whole}
         return self._wholes[key]
 
-    def _shift_tensors(self, recipe: Recipe) -> list[Tensor]:
-        """Calibration images to correct with what quantized activations add to biases."""
-        if not corrects_biases(recipe):
-            return []
-        images = self._calibration(recipe)
-        some = images.subset(shift_images(len(images), self.preprocess.shape))
-        return [tensor for _, tensor in self.task.tensors(some, self.index)]
-
     def _ingredients(self, recipe: Recipe, choice: Choice) -> dict[str, Any]:
         """What `build` and `quantize_whole` take beside the recipe."""
-        source, statistics = self.prepared, None
-        if equalizes(recipe):
-            source, statistics = self.equalized
-        elif corrects_biases(recipe):
-            statistics = self.activations(recipe).channels
+        source, statistics = self.start(recipe)
         return {
             "prepared": source,
             "ranges": self.ranges(recipe),
@@ -412,44 +289,3 @@ class Member:
         tensors, edges = task.tensors(images, self.index), task.edge_inputs(self.index)
         read, wanted = task.read, self.outputs_read
         return run_model(session, tensors, edges, wanted, read, threads=threads, on_image=advance)
-
-    def _activations_key(self, recipe: Recipe) -> tuple[str, bool]:
-        """What activations depend on besides the file: the images, and the graph."""
-        seen = self.task.seen(self._calibration(recipe), self.index)
-        return seen.digest, equalizes(recipe)
-
-    def _calibration(self, recipe: Recipe) -> ImageSet:
-        """Images for the ranges of a recipe: FP16 needs extremes only, any images will do."""
-        if self._bench.data.calibration is not None:
-            return self._bench.data.calibration
-        if recipe.precision == "fp16":
-            return self._bench.probes
-        raise SpecError(
-            f"precision {recipe.name!r} of {self._bench.model.name}",
-            "static quantization needs calibration images",
-            "name a folder of 100 to 500 images in KycModel(calibration=...)",
-        )
-
-    @contextmanager
-    def _inputs(self, task: str, images: ImageSet) -> Iterator[Iterator[tuple[str, Any]]]:
-        """Named input tensors of images, one at a time, with a progress line."""
-        with self._stage(task, len(images.names)) as advance:
-
-            def counted() -> Iterator[tuple[str, Any]]:
-                for named in self.task.tensors(images, self.index):
-                    advance()
-                    yield named
-                    del named  # before the next one is made
-
-            yield counted()
-
-    def _stage(self, task: str, total: int = 0) -> Any:
-        """Announce a piece of work and share the machine with other workers while it lasts."""
-        workbench = self._bench.workbench
-        shared = workbench.cache.machine(exclusive=False)
-        return workbench.progress.stage(f"{self._title}: {task}", total, shared)
-
-
-def describe_preprocess(spec: Preprocess) -> dict[str, Any]:
-    """Plain values of a preprocessing, for keys and goldens."""
-    return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(spec).items()}

@@ -53,7 +53,8 @@ class Recipe:
             output of FP32 (static only); None means True for 8-bit activations and weights with a
             scale per channel.
         bias_correction: take the mean error of quantized weights and activations off the biases
-            (static only); None means True.
+            (static, and weights only); None means True. With weights only it needs calibration
+            images and is left out without them.
         keep_fp32: operators that stay in FP32: names of nodes, operator types, "first", "last".
         float_weights: how weights of operators that stay in FP32 are stored: "float32" (None),
             "float16" or "int8" (static only); all are computed with in FP32.
@@ -185,8 +186,8 @@ _OPTIONS: dict[str, tuple[str, ...]] = {
     "int8": _STATIC,
     "mixed": _STATIC,
     "int8-dynamic": ("weight_type", "per_channel", "reduce_range", *_WEIGHTS),
-    "int8-weights": _WEIGHTS,
-    "int4-weights": _WEIGHTS,
+    "int8-weights": ("bias_correction", *_WEIGHTS),
+    "int4-weights": ("bias_correction", *_WEIGHTS),
 }
 
 

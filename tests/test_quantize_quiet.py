@@ -9,7 +9,7 @@ from pytest_kycquant.recipe import Recipe
 def test_building_says_nothing_and_leaves_logging_as_it_was(tmp_path, capfd, caplog):
     prepared = ready(tmp_path)
     before = (list(logging.root.handlers), logging.root.manager.disable)
-    ranges = observe_activations(prepared, named_images(2)).ranges("moving-average")
+    ranges = observe_activations(prepared, named_images(2)).ranges("minmax")
     recipe = Recipe("int8", activation_type="uint16")
     build(prepared, recipe, ranges=ranges, saturates=False)
     build(prepared, Recipe("int8-dynamic"), ranges=None, saturates=False)

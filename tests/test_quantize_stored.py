@@ -176,6 +176,52 @@ def test_weights_that_half_precision_cannot_hold_are_left_alone():
     np.testing.assert_array_equal(found, weight)
 
 
+@pytest.mark.parametrize("precision", ["int8-weights", "int4-weights"])
+@pytest.mark.parametrize("beta", [1.0, 0.5])
+def test_the_mean_error_of_rounded_weights_is_taken_off_the_biases(tmp_path, precision, beta):
+    proto = tiny_embedder()
+    (gemm,) = (node for node in proto.graph.node if node.op_type == "Gemm")
+    gemm.attribute.append(helper.make_attribute("alpha", 2.0))
+    gemm.attribute.append(helper.make_attribute("beta", beta))
+    prepared = ready(tmp_path, proto)
+    # All brighter than average: what rounding adds has a mean.
+    inputs = [(name, np.abs(array)) for name, array in named_images(16)]
+    channels = observe_activations(prepared, inputs).channels
+
+    def shift(**given):
+        variant = build(prepared, Recipe(precision), ranges=None, saturates=False, **given)
+        session, fp32 = open_session(variant.content), open_session(serialize(proto))
+        pairs = [[s.run(None, {"input": array})[0] for s in (session, fp32)] for _, array in inputs]
+        return variant, np.abs(np.mean([a - b for a, b in pairs], axis=0)).mean()
+
+    plain, without = shift()
+    corrected, with_images = shift(statistics=channels)
+    assert with_images < without / 2
+    assert (plain.resolved["bias_correction"], corrected.resolved["bias_correction"]) == (
+        False,
+        True,
+    )
+    assert corrected.resolved["biases_corrected"] == 4
+    assert "4 biases corrected" in corrected.resolved["reason"]
+
+
+def test_what_is_kept_keeps_its_bias(tmp_path):
+    prepared = ready(tmp_path)
+    channels = observe_activations(prepared, named_images(4)).channels
+    recipe = Recipe("int8-weights", keep_fp32=("stem", "depthwise"))
+    variant = build(prepared, recipe, ranges=None, saturates=False, statistics=channels)
+    assert variant.resolved["biases_corrected"] == 2
+    graph = onnx.load_model_from_string(variant.content).graph
+    inputs = {node.name: list(node.input) for node in graph.node}
+    assert (inputs["stem"][2], len(inputs["depthwise"])) == ("b1", 2)
+
+
+def test_a_correction_that_is_asked_for_needs_images(tmp_path):
+    recipe = Recipe("int8-weights", bias_correction=True)
+    with pytest.raises(QuantizationError, match="bias_correction needs statistics"):
+        build(ready(tmp_path), recipe, ranges=None, saturates=False)
+
+
 def test_shared_weights_are_stored_once(tmp_path):
     rng = np.random.default_rng(0)
     weights = {"w": rng.standard_normal((3, 3, 1, 1)).astype(np.float32)}

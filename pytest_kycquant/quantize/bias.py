@@ -112,6 +112,54 @@ def correct_biases(
     return tuple(corrected)
 
 
+def correct_stored(
+    before: ModelProto,
+    after: ModelProto,
+    means: Mapping[str, NDArray[np.float64]],
+    restored: Mapping[str, NDArray[np.float64]],
+) -> int:
+    """Correct the biases of operators in FP32 whose weights were rounded to be stored, in place.
+
+    Each gets a bias of its own. A Gemm whose bias has not the size of its output keeps it.
+
+    Args:
+        before: the model with its weights as they were.
+        after: the same operators, with the rounded weights.
+        means: as in `ChannelStatistics`, of `before`.
+        restored: operator -> the weights that it computes with in `after`.
+
+    Returns:
+        How many were corrected.
+    """
+    from onnx import numpy_helper
+
+    originals, weights = initializers(before.graph), initializers(after.graph)
+    nodes = {node.name: node for node in after.graph.node}
+    corrected = 0
+    for node in before.graph.node:
+        if node.name not in restored or node.name not in means:
+            continue
+        given = attributes(node)
+        tensor = originals[node.input[1]]
+        size = _outputs(node, tensor)
+        bias = np.zeros(size)
+        beta = given.get("beta", 1.0)
+        if len(node.input) > 2 and node.input[2]:
+            known = weights.get(node.input[2])
+            if known is None or tuple(known.dims) != (size,) or beta == 0:
+                continue
+            bias = numbers(known)
+        error = _mean_output(node, restored[node.name] - numbers(tensor), means[node.name])
+        wanted = bias - error * given.get("alpha", 1.0) / beta
+        name = f"{node.name}_own_bias"
+        after.graph.initializer.append(numpy_helper.from_array(wanted.astype(np.float32), name))
+        own = nodes[node.name]
+        own.input[:] = [*own.input[:2], name]
+        corrected += 1
+    drop_unused_initializers(after.graph)
+    return corrected
+
+
 def _mean_output(
     node: NodeProto, weight: NDArray[np.float64], mean: NDArray[np.float64]
 ) -> NDArray[np.float64]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import QuantizationError
 from ..runtime import open_session
+from .bias import correct_stored
 from .calibrate import DEFAULT_PERCENTILE, Ranges
 from .dynamic import dynamic_types, quantize_dynamic
 from .fp16 import convert_fp16
@@ -65,8 +66,8 @@ def equalizes(recipe: Recipe) -> bool:
 
 
 def corrects_biases(recipe: Recipe) -> bool:
-    """Tell whether a recipe is meant to correct biases."""
-    return recipe.is_static and recipe.bias_correction is not False
+    """Tell whether a recipe is meant to correct biases, if there are images to do it with."""
+    return (recipe.is_static or recipe.stores_weights) and recipe.bias_correction is not False
 
 
 def build(
@@ -109,8 +110,9 @@ def build(
         whole = whole or _whole(source, request, ranges)
         made = Draft(keep_in_float(whole, kept), facts=corrections(whole, kept))
         if recipe.float_weights in ("float16", "int8"):
-            store_weights(made.proto, {n.name for n in made.proto.graph.node}, recipe.float_weights)
-        options["reason"] = "; ".join([str(options["reason"]), *_done(prepared, made.facts)])
+            operators = {node.name for node in made.proto.graph.node}
+            restored = store_weights(made.proto, operators, recipe.float_weights)
+            correct_stored(source.proto, made.proto, request.means, restored)
     else:
         step = {
             "fp32-optimized": keep_float,
@@ -126,6 +128,7 @@ def build(
         with _onnxruntime(where):
             made = step(source, replace(request, kept=excluded), ranges)
     proto, notes, facts = made
+    options["reason"] = "; ".join([str(options["reason"]), *_done(prepared, facts)])
     sort_nodes(proto.graph)
     content = serialize(proto)
     try:
@@ -315,7 +318,7 @@ def _accuracy_tools(
     Raises:
         QuantizationError: the recipe asks for something else than what was given.
     """
-    if not recipe.is_static:
+    if not recipe.is_static and not recipe.stores_weights:
         return {}
     equalized = prepared.equalized is not None
     if recipe.equalize is not None and recipe.equalize is not equalized:
@@ -335,7 +338,8 @@ def _accuracy_tools(
             "the statistics lack some of its operators: they are those of another model",
             "collect those of this model",
         )
-    return {"equalize": equalized, "bias_correction": corrected}
+    tools: dict[str, Scalar] = {"bias_correction": corrected}
+    return {"equalize": equalized, **tools} if recipe.is_static else tools
 
 
 def _done(prepared: PreparedModel, facts: Mapping[str, Scalar]) -> Iterator[str]:

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from .bias import correct_stored
 from .graph import (
     WEIGHTED,
     attributes,
-    consumers,
     copy_with_own_weights,
     initializers,
 )
@@ -49,6 +49,8 @@ def quantize_weights(prepared: PreparedModel, request: Request, ranges: Ranges |
         prepared: the prepared FP32 model; it is not changed.
         request: the resolved recipe.
         ranges: not used; activations are not quantized.
+
+    Biases are corrected if the request has means.
     """
     proto = copy_with_own_weights(prepared.proto, request.kept)
     operators = {
@@ -57,12 +59,17 @@ def quantize_weights(prepared: PreparedModel, request: Request, ranges: Ranges |
         if node.op_type in request.op_types and node.name not in request.kept
     }
     kind: StoredType = "int4" if request.recipe.precision == "int4-weights" else "int8"
-    store_weights(proto, operators, kind)
+    restored = store_weights(proto, operators, kind)
+    facts: dict[str, int] = {}
+    if request.options["bias_correction"]:
+        facts["biases_corrected"] = correct_stored(prepared.proto, proto, request.means, restored)
     del proto.graph.value_info[:]  # onnxruntime infers them as well, and they make the file larger
-    return Draft(proto)
+    return Draft(proto, facts=facts)
 
 
-def store_weights(proto: ModelProto, operators: Collection[str], kind: StoredType) -> None:
+def store_weights(
+    proto: ModelProto, operators: Collection[str], kind: StoredType
+) -> dict[str, NDArray[np.float64]]:
     """Store the constant weights of some operators in fewer bits, in place.
 
     Weights that half precision cannot hold, above 65504, are left as they are.
@@ -71,24 +78,33 @@ def store_weights(proto: ModelProto, operators: Collection[str], kind: StoredTyp
         proto: a model; its operators need not be sorted afterwards.
         operators: names; those without constant float32 weights are left alone, and so are biases.
         kind: how to store them.
+
+    Returns:
+        Operator -> the weights that it computes with from now on.
     """
     from onnx import TensorProto, numpy_helper
 
     graph = proto.graph
-    weights, read = initializers(graph), consumers(graph)
+    weights = initializers(graph)
+    restored: dict[str, NDArray[np.float64]] = {}  # by weight
     for node in list(graph.node):
         if node.name not in operators or node.op_type not in WEIGHTED:
             continue
         tensor = weights.get(node.input[1])
         if tensor is None or tensor.data_type != TensorProto.FLOAT:
             continue
-        if read[tensor.name][0].name != node.name:
-            continue  # it shares the weight of another, which has been here already
+        if tensor.name in restored:
+            continue  # another operator has it, too
         array = numpy_helper.to_array(tensor)
         if kind == "float16" and np.abs(array).max(initial=0.0) > _LARGEST_HALF:
             continue
         graph.initializer.remove(tensor)
-        _Writer(graph, tensor.name).store(array, _output_axis(node), kind)
+        restored[tensor.name] = _Writer(graph, tensor.name).store(array, _output_axis(node), kind)
+    return {
+        node.name: restored[node.input[1]]
+        for node in graph.node
+        if node.op_type in WEIGHTED and node.input[1] in restored
+    }
 
 
 def _output_axis(node: NodeProto) -> int:
@@ -137,11 +153,16 @@ class _Writer:
         self._graph = graph
         self._weight = weight
 
-    def store(self, array: NDArray[np.float32], axis: int, kind: StoredType) -> None:
-        """Replace the weight, float32 of any shape, whose output channels lie along an axis."""
+    def store(self, array: NDArray[np.float32], axis: int, kind: StoredType) -> NDArray[np.float64]:
+        """Replace the weight, float32 of any shape, whose output channels lie along an axis.
+
+        Returns:
+            What the session will compute with.
+        """
         if kind == "float16":
-            self._node("Cast", [self._constant("half", array.astype(np.float16))], to=1)
-            return
+            half = array.astype(np.float16)
+            self._node("Cast", [self._constant("half", half)], to=1)
+            return half.astype(np.float64)
         shape = self._blocks(array.shape, axis) if kind == "int4" else None
         if shape is None:
             axis %= array.ndim
@@ -149,9 +170,10 @@ class _Writer:
             numbers, scale = _symmetric(array.astype(np.float64), others, 8, np.ones(1))
             stored = self._constant("integers", numbers.astype(np.int8))
             self._node("Mul", [self._float(stored), self._constant("scale", scale)])
-            return
+            return numbers * scale
         numbers, scale = _symmetric(array.astype(np.float64).reshape(shape), (1,), 4, _FACTORS)
         self._unpack(numbers, scale, array.shape)
+        return (numbers * scale).reshape(array.shape)
 
     def _unpack(
         self, numbers: NDArray[np.float64], scale: NDArray[np.float64], shape: tuple[int, ...]
