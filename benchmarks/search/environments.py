@@ -1,0 +1,83 @@
+"""Virtual environments for the peers, made on demand."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+STAMP = "requirements.txt"
+
+
+@dataclass(frozen=True)
+class Method:
+    """One competitor.
+
+    Args:
+        name: in the table; the module reads its mode off it.
+        module: that runs it.
+        environment: name of its environment; "" for that of this benchmark.
+    """
+
+    name: str
+    module: str
+    environment: str = ""
+
+
+METHODS = (
+    Method("ours, INT8", "ours"),
+    Method("ours, mixed", "ours"),
+    Method("ours, mixed, bound", "ours"),
+    Method("onnxruntime, per tensor", "with_onnxruntime"),
+    Method("onnxruntime, per channel", "with_onnxruntime"),
+    Method("NNCF", "with_nncf", "nncf"),
+    Method("NNCF, accuracy control", "with_nncf", "nncf"),
+    Method("Neural Compressor", "with_neural_compressor", "neural-compressor"),
+    Method("Neural Compressor, level 1", "with_neural_compressor", "neural-compressor"),
+)
+
+REQUIREMENTS = {
+    "nncf": ("nncf==3.4.0", "onnx==1.23.2", "onnxruntime==1.32.0", "numpy==2.4.6"),
+    # The last version that tunes ONNX models by accuracy; it does not run with newer ones of these,
+    # and does not name the last two, though it imports them.
+    "neural-compressor": (
+        "neural-compressor==2.6",
+        "onnx==1.16.2",
+        "onnxruntime==1.19.2",
+        "onnxruntime-extensions==0.13.0",
+        "numpy==1.26.4",
+        "setuptools==79.0.1",
+        "six==1.17.0",
+    ),
+}
+
+
+class UnavailableError(Exception):
+    """An environment could not be made; the message says why."""
+
+
+def python_of(name: str, folder: Path) -> str:
+    """The interpreter of an environment, which is made if it is missing or outdated.
+
+    Raises:
+        UnavailableError: it cannot be installed.
+    """
+    if not name:
+        return sys.executable
+    place, wanted = folder.resolve() / name, "\n".join(REQUIREMENTS[name]) + "\n"
+    python, stamp = place / "bin" / "python", place / STAMP
+    if not (stamp.is_file() and stamp.read_text(encoding="utf-8") == wanted):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        _call(sys.executable, "-m", "venv", "--clear", str(place))
+        _call(str(python), "-m", "pip", "install", "--quiet", *REQUIREMENTS[name])
+        stamp.write_text(wanted, encoding="utf-8")  # last: what is interrupted is made again
+    return str(python)
+
+
+def _call(*command: str) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
+        reason = (lines or done.stderr.splitlines() or ["no reason given"])[-1]
+        raise UnavailableError(f"cannot be installed: {reason[:200]}")

@@ -1,0 +1,140 @@
+"""pytest-kycquant: INT8 by the default recipe, or the mixed-precision search of the fallback."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pytest_kycquant.blocks import blocks_of
+from pytest_kycquant.quantize import (
+    calibration_of,
+    equalize_channels,
+    keep_in_float,
+    load_model,
+    measure_sensitivity,
+    observe_activations,
+    observe_equalized,
+    operators,
+    postprocessing,
+    prepare,
+    quantize_whole,
+    rewrite,
+    sensitivity_images,
+    shift_images,
+    static_types,
+)
+from pytest_kycquant.quantize.graph import serialize
+from pytest_kycquant.recipe import Recipe
+from pytest_kycquant.rewriting import choose
+from pytest_kycquant.runtime import open_session, u8s8_saturates
+from pytest_kycquant.search import Block, search
+from pytest_kycquant.statistics import mean_lower_bound
+
+from ..job import Job, Run, cosines, main
+
+PROBES = 8  # images, to rank blocks with
+BUDGET = 60  # candidates
+
+
+class Quantizer:
+    """The default recipe for one model, calibrated once."""
+
+    def __init__(self, job: Job) -> None:
+        named = [(f"calibration image {i}", x[None]) for i, x in enumerate(job.calibration)]
+        chosen = np.linspace(0, len(named) - 1, PROBES).astype(int)
+        self.probes = [named[i][1] for i in chosen]
+        self.prepared = prepare(load_model(job.original), self.probes)
+        choice = choose(self.prepared, self.probes, integer=True)
+        recipe = Recipe("int8")
+        seen = observe_activations(self.prepared, named)
+        source, channels = equalize_channels(self.prepared, seen.channels, self.probes)
+        known = observe_equalized(source, seen, channels, named)
+        matters = measure_sensitivity(source, [named[i] for i in sensitivity_images(len(named))])
+        shifted = [named[i][1] for i in shift_images(len(named), self.probes[0].shape)]
+        needed = calibration_of(recipe)
+        assert needed is not None
+        names = choice.names
+        self._whole = quantize_whole(
+            source,
+            recipe,
+            ranges=known.ranges(*needed, matters),
+            saturates=u8s8_saturates(),
+            rewritten=rewrite(source, names, self.probes, integer=True) if names else None,
+            statistics=channels,
+            images=shifted,
+        )
+
+    def candidate(self, keep: tuple[str, ...] = ()) -> bytes:
+        """The model that keeps these operators in FP32."""
+        return serialize(keep_in_float(self._whole, keep))
+
+    def blocks(self) -> tuple[tuple[Block, ...], tuple[str, ...]]:
+        """Blocks to rank, and what every candidate keeps, as the fallback of the gates has them."""
+        graph, types = self.prepared.proto.graph, static_types()
+        behind = set(postprocessing(self.prepared))
+        quantized = [node.name for node in graph.node if node.op_type in types]
+        others = {name for name in quantized if name not in behind}
+        always = tuple(name for name in quantized if name in behind)
+        return blocks_of(graph, operators(self.prepared), others), always
+
+
+def compete(job: Job) -> None:
+    job.start()
+    quantizer = Quantizer(job)
+    if "mixed" in job.method:
+        _search(job, quantizer)
+    else:
+        job.finish(quantizer.candidate())
+
+
+def _runner(job: Job, content: bytes) -> Run:
+    session = open_session(content)
+    return lambda image: session.run(None, {job.input_name: image})
+
+
+def _search(job: Job, quantizer: Quantizer) -> None:
+    def outputs(run: Run) -> np.ndarray:
+        return np.stack([job.reading(run(image)) for image in quantizer.probes])
+
+    session = open_session(job.prepared)
+    wanted = outputs(lambda image: session.run(None, {job.input_name: image}))
+    everything = [node.name for node in quantizer.prepared.proto.graph.node]
+
+    def harm(block: Block) -> float:
+        keep = tuple(name for name in everything if name not in block.names)
+        found = outputs(_runner(job, quantizer.candidate(keep)))
+        return float(1 - cosines(found, wanted).mean())
+
+    made: dict[tuple[str, ...], bytes] = {}
+
+    def try_out(keep: tuple[str, ...]) -> tuple[bool, str]:
+        content = quantizer.candidate(keep)
+        found = job.cosines(_runner(job, content))
+        # With the bound: of the mean of other images of the kind, one-sided, at 95 %.
+        bounded = "bound" in job.method
+        reached = mean_lower_bound(found, job.subjects) if bounded else float(found.mean())
+        if reached < job.target:
+            return False, f"cosine {reached:.5f}"
+        made[keep] = content
+        return True, ""
+
+    if try_out(())[0]:
+        job.finish(made[()], minimal=True, kept=[])
+        return
+    blocks, always = quantizer.blocks()
+    found = search(blocks, harm, try_out, always=always, budget=BUDGET)
+    facts = {
+        "ranked": len(blocks),
+        "minimal": found.minimal,
+        "note": found.note,
+        "kept": list(found.best.blocks),
+        "attempts": [[each.kept, each.passed, each.reason] for each in found.attempts],
+    }
+    if found.passing:
+        job.finish(made[found.best.keep], **facts)
+    else:
+        reason = "none with at most half of the blocks in FP32 reaches the target"
+        job.give_up(f"{reason}; {found.note}" if found.note else reason, **facts)
+
+
+if __name__ == "__main__":
+    main(compete)
