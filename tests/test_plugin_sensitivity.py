@@ -35,6 +35,18 @@ def watched(before, after, names, images):
 
 static.correct_shifts = watched
 """
+TRIALS = """
+from pathlib import Path
+from pytest_kycquant import calibrated
+
+tune = calibrated.tune_ranges
+
+def watched(prepared, ranges, images):
+    Path("trials.txt").write_text(str(len(images)))
+    return tune(prepared, ranges, images)
+
+calibrated.tune_ranges = watched
+"""
 
 
 @pytest.mark.parametrize(
@@ -79,3 +91,17 @@ def test_shifts_are_measured_on_calibration_images(
         operators, images = map(int, shifts.read_text().split())
         assert operators > 0
         assert 2 <= images <= 32
+
+
+@pytest.mark.parametrize(("method", "tried"), [("mse", True), ("percentile", False)])
+def test_ranges_are_tried_on_calibration_images(
+    project: Callable[..., None], run: Run, pytester: pytest.Pytester, method: str, tried: bool
+) -> None:
+    project()
+    recipe = f'Recipe("int8", calibration_method={method!r})'
+    (pytester.path / "test_gate.py").write_text(GATE.format(recipe=recipe))
+    (pytester.path / "conftest.py").write_text(TRIALS)
+    run().assert_outcomes(passed=1)
+    trials = pytester.path / "trials.txt"
+    assert trials.exists() is tried
+    assert not tried or 2 <= int(trials.read_text()) <= 32
