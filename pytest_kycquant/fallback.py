@@ -11,7 +11,7 @@ from typing import Any
 from .errors import QuantizationError
 from .evaluation import Bench
 from .recipe import FP32_OPTIMIZED, RUNGS, Fallback, Recipe, as_recipe
-from .search import Block, Found, search
+from .search import Block, Found, search, store_smallest
 from .spec import Verdict
 from .verdicts import VariantRecord
 
@@ -123,11 +123,11 @@ def search_mixed(bench: Bench, recipe: Recipe) -> Found:
         tried = 0
         with stage(f"{bench.model.name}: searching {recipe.name}>mixed", budget) as advance:
 
-            def try_out(keep: tuple[str, ...]) -> tuple[bool, str]:
+            def try_out(keep: tuple[str, ...], stored: str = "float32") -> tuple[bool, str]:
                 nonlocal tried
                 tried += 1
                 best = f"best keeps {min(passed)} of {len(blocks)}" if passed else "none passed"
-                candidate = _keeping(recipe, keep)
+                candidate = _keeping(recipe, keep, stored)
                 # The lines of progress name the recipe; what is made does not depend on its name.
                 label = f"{candidate.name} (candidate {tried} of at most {budget}, {best})"
                 try:
@@ -140,6 +140,8 @@ def search_mixed(bench: Bench, recipe: Recipe) -> Found:
                 return not objection, objection
 
             found = search(blocks, harms.__getitem__, try_out, always=always, budget=budget)
+            if recipe.float_weights is None:
+                found = store_smallest(found, try_out, budget)
         (folder / "search.json").write_text(json.dumps(found.as_dict()), encoding="utf-8")
 
     folder = bench.workbench.cache.entry("search", bench.search_key(recipe), make)
@@ -160,11 +162,15 @@ def _confirm(
         The record of the last that passes, or of the first if that does not; and for the report,
         its place among the sets and what stopped the next one ("" if it is the smallest).
     """
-    record, confirmed, stopped = bench.record(_keeping(recipe, found.passing[0].keep)), 0, ""
+    record, confirmed, stopped = (
+        bench.record(_keeping(recipe, found.passing[0].keep, found.stored)),
+        0,
+        "",
+    )
     for place, choice in enumerate(found.passing[1:], start=1):
         if record.failed:  # the first
             break
-        smaller = bench.record(_keeping(recipe, choice.keep))
+        smaller = bench.record(_keeping(recipe, choice.keep, found.stored))
         if smaller.failed:
             stopped = smaller.failed[0].worst_check().describe()
             break
@@ -179,9 +185,12 @@ def _nothing_found(found: Found) -> str:
     return f"{text}; {found.note}" if found.note else text
 
 
-def _keeping(recipe: Recipe, operators: tuple[str, ...]) -> Recipe:
+def _keeping(recipe: Recipe, operators: tuple[str, ...], stored: str = "float32") -> Recipe:
     keep = (*recipe.keep_fp32, *operators)
-    return replace(recipe, precision="mixed", name=f"{recipe.name}>mixed", keep_fp32=keep)
+    named = replace(recipe, precision="mixed", name=f"{recipe.name}>mixed", keep_fp32=keep)
+    if stored == "float32":
+        return named
+    return replace(named, float_weights=stored)  # type: ignore[arg-type]
 
 
 def _ladder(recipe: Recipe, fallback: Fallback | None) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 
@@ -41,12 +41,14 @@ class Attempt:
         passed: whether it passed.
         reason: why not, or "".
         seconds: of wall clock; two searches are equal though they took different times.
+        stored: as what the weights of those blocks were stored.
     """
 
     kept: int
     passed: bool
     reason: str
     seconds: float = field(default=0.0, compare=False)
+    stored: str = "float32"
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,7 @@ class Found:
         note: what kept the search from its end, or "".
         ranking: (first name, harm) of every block, worst first.
         attempts: every candidate in the order of trial.
+        stored: as what the weights of operators in FP32 can be stored.
     """
 
     passing: tuple[Choice, ...]
@@ -83,6 +86,7 @@ class Found:
     note: str
     ranking: tuple[tuple[str, float], ...]
     attempts: tuple[Attempt, ...]
+    stored: str = "float32"
 
     @property
     def best(self) -> Choice:
@@ -107,6 +111,7 @@ class Found:
             values["note"],
             tuple((name, harm) for name, harm in values["ranking"]),
             tuple(Attempt(**attempt) for attempt in values["attempts"]),
+            values["stored"],
         )
 
 
@@ -160,6 +165,30 @@ def search(
         ranking=tuple((block.names[0], harms[block]) for block in order),
         attempts=tuple(tries.attempts),
     )
+
+
+def store_smallest(
+    found: Found, try_out: Callable[[tuple[str, ...], str], tuple[bool, str]], budget: int
+) -> Found:
+    """Find out in how few bits the weights of operators in FP32 can be stored.
+
+    Args:
+        found: what a search found.
+        try_out: as in `search`, told how to store those weights: "int8" or "float16".
+        budget: most candidates, those of the search among them.
+    """
+    kept = found.best
+    for stored in ("int8", "float16") if kept.keep else ():
+        if len(found.attempts) >= budget:
+            break
+        began = time.monotonic()
+        passed, reason = try_out(kept.keep, stored)
+        seconds = round(time.monotonic() - began, 1)
+        attempt = Attempt(len(kept.blocks), passed, reason, seconds, stored)
+        found = replace(found, attempts=(*found.attempts, attempt))
+        if passed:
+            return replace(found, stored=stored)
+    return found
 
 
 class _BudgetUsedUpError(Exception):

@@ -28,8 +28,9 @@ def test_mixed_precision_rescues(fragile: Callable[..., None], run: Run) -> None
             "int8>mixed * PASS",
             "fallback of int8: int8>mixed, because",
             "  int8 does not pass degradation: FAIL *",
-            "int8>mixed keeps 2 of 6 operators with weights in FP32: third, second; * % of the "
-            "weights are quantized; 3 candidates in * s, minimal",
+            "int8>mixed keeps 2 of 6 operators with weights in FP32: third, second, which store "
+            "their weights as float16; * % of the weights are quantized; 5 candidates in * s, "
+            "minimal",
             "ship: int8>mixed *",
             "next: ship the fallback, or pytest --kycquant-strict *",
         ]
@@ -75,7 +76,7 @@ def test_weights_in_8_bits_are_gated_like_any_precision(
     assert outcomes["failed"] >= 2
     assert outcomes["passed"] + outcomes["failed"] == 12
     result.stdout.fnmatch_lines(
-        ["int8-weights * FAIL degradation", "int4-weights * FAIL *degradation*"]
+        ["int8-weights * FAIL *degradation*", "int4-weights * FAIL *degradation*"]
     )
 
 

@@ -46,11 +46,15 @@ def test_json_report_of_a_fallback(
     assert search["note"] == ""
     assert 0.9 < search["quantized_share"] < 1
     # What passed, and each of the two given back alone.
-    assert [(attempt["kept"], attempt["passed"]) for attempt in search["attempts"]] == [
-        (1, False),
-        (2, True),
-        (1, False),
+    found = [(a["kept"], a["stored"], a["passed"]) for a in search["attempts"]]
+    assert found == [
+        (1, "float32", False),
+        (2, "float32", True),
+        (1, "float32", False),
+        (2, "int8", False),
+        (2, "float16", True),
     ]
+    assert search["stored"] == "float16"
     assert all(attempt["seconds"] >= 0 for attempt in search["attempts"])
     assert all(bool(attempt["reason"]) != attempt["passed"] for attempt in search["attempts"])
     int8 = next(v for v in face["variants"] if v["variant"] == "int8")

@@ -104,6 +104,14 @@ def test_a_float_operator_reads_what_a_float_operator_wrote(whole):
     assert nodes["stem_act"].input[0] == "c1_DequantizeLinear_Output"
 
 
+@pytest.mark.parametrize(("kept", "op_type"), [("project", "Add"), ("embed", "QLinearAdd")])
+def test_a_sum_with_a_term_in_fp32_is_not_rounded(whole, tmp_path, kept, op_type):
+    graph = keep_in_float(whole, (kept,)).graph
+    (residual,) = (node for node in graph.node if node.name == "residual")
+    assert (residual.input[0] == "c3") == (kept == "project")
+    assert number(loaded(keep_in_float(whole, (kept,)), tmp_path), op_type) == 1
+
+
 def test_a_whole_model_is_not_changed_by_what_is_derived_from_it(whole):
     before = serialize(whole.made), serialize(whole.source)
     first = serialize(keep_in_float(whole, ("stem",)))

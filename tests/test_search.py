@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_kycquant.evaluation import _promising
-from pytest_kycquant.search import Block, Choice, Found, search
+from pytest_kycquant.search import Block, Choice, Found, search, store_smallest
 from pytest_kycquant.spec import Verdict
 from pytest_kycquant.verdicts import Check
 
@@ -275,3 +275,31 @@ def test_an_undecided_figure_may_use_half_of_its_budget(
 ) -> None:
     check = Check("x", Verdict.INCONCLUSIVE, value, 0.0, 1.0, limit, direction, unit)
     assert _promising(check) is promising
+
+
+@pytest.mark.parametrize(
+    ("works", "stored", "tried"),
+    [
+        ({"int8", "float16"}, "int8", ["int8"]),
+        ({"float16"}, "float16", ["int8", "float16"]),
+        (set(), "float32", ["int8", "float16"]),
+    ],
+)
+def test_weights_of_what_is_kept_are_stored_as_small_as_passes(
+    works: set[str], stored: str, tried: list[str]
+) -> None:
+    before = found(set("cd"))
+    calls: list[tuple[tuple[str, ...], str]] = []
+
+    def try_out(keep: tuple[str, ...], kind: str) -> tuple[bool, str]:
+        calls.append((keep, kind))
+        return kind in works, "" if kind in works else "drifts"
+
+    after = store_smallest(before, try_out, 60)
+    assert (after.stored, after.passing) == (stored, before.passing)
+    assert calls == [(before.best.keep, kind) for kind in tried]
+    assert [a.stored for a in after.attempts[len(before.attempts) :]] == tried
+    assert store_smallest(before, try_out, len(before.attempts)) == before
+    nothing = found(set("abcdefgh"), budget=1)
+    assert not nothing.passing
+    assert store_smallest(nothing, try_out, 60) == nothing

@@ -27,6 +27,8 @@ _FOLLOWERS = frozenset(
      "Reshape", "Resize", "Slice", "Split", "Squeeze", "TopK", "Transpose", "Unsqueeze")
 )  # fmt: skip
 
+_SUMS = frozenset(("Add", "Sub"))
+
 
 @dataclass(frozen=True, eq=False)
 class FullyQuantized:
@@ -173,7 +175,10 @@ class _Assembly:
             else:
                 self._lost.update(outputs)
         elif self._can_be_integer(made):
-            if node.name in kept or (node.op_type in _FOLLOWERS and source in self._lost):
+            follows = node.op_type in _FOLLOWERS and source in self._lost
+            # The rounding of a sum would undo what a term in FP32 has gained.
+            follows |= node.op_type in _SUMS and not self._lost.isdisjoint(node.input)
+            if node.name in kept or follows:
                 self._lost.update(outputs)
             else:
                 self._quantized.add(node.name)

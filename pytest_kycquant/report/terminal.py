@@ -144,6 +144,8 @@ def _kept(record: VariantRecord, found: Mapping[str, Any] | None) -> str:
         proof = "the largest set that passed the search"
     elif found["stopped"]:
         proof = f"not minimal: with fewer it passed the search, but here {found['stopped']}"
+    if found.get("stored", "float32") != "float32" and blocks:
+        kept += f", which store their weights as {found['stored']}"
     share = f"{100 * choice['quantized_share']:.0f} % of the weights are quantized"
     return f"{record.variant} keeps {kept}; {share}; {number}, {proof}"
 
