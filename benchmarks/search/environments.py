@@ -27,6 +27,7 @@ class Method:
 
 METHODS = (
     Method("ours, INT8", "ours"),
+    Method("ours, 8-bit weights", "ours"),
     Method("ours, mixed", "ours"),
     Method("ours, mixed, bound", "ours"),
     Method("onnxruntime, per tensor", "with_onnxruntime"),

@@ -66,25 +66,24 @@ def tune_ranges(
     ]
     session = _quantized(prepared.proto, list(spans))
 
-    def error() -> float:
+    def error(limit: float) -> float:
+        """Squared error over the images; any number that is not below the limit if it is not."""
         fed = {key: value for name, span in spans.items() for key, value in _feeds(name, span)}
-        return sum(
-            float(np.square(a - b, dtype=np.float64).sum() / size)
-            for image, expected in zip(images, wanted, strict=True)
-            for a, b, size in zip(
-                session.run(outputs, {prepared.input_name: image, **fed}),
-                expected,
-                sizes,
-                strict=True,
-            )
-        )
+        total = 0.0
+        for image, expected in zip(images, wanted, strict=True):
+            given = session.run(outputs, {prepared.input_name: image, **fed})
+            for a, b, size in zip(given, expected, sizes, strict=True):
+                total += float(np.square(a - b, dtype=np.float64).sum() / size)
+            if not total < limit:
+                break
+        return total
 
-    least = error()
+    least = error(np.inf)
     for name, (low, high) in list(spans.items()):
         best = spans[name]
         for factor in _FACTORS:
             spans[name] = low * factor, high * factor
-            if (found := error()) < least:
+            if (found := error(least)) < least:
                 least, best = found, spans[name]
         spans[name] = best
     lows, highs = ranges.low.copy(), ranges.high.copy()

@@ -6,6 +6,7 @@ import numpy as np
 
 from pytest_kycquant.blocks import blocks_of
 from pytest_kycquant.quantize import (
+    build,
     calibration_of,
     equalize_channels,
     keep_in_float,
@@ -21,12 +22,13 @@ from pytest_kycquant.quantize import (
     sensitivity_images,
     shift_images,
     static_types,
+    tune_ranges,
 )
 from pytest_kycquant.quantize.graph import serialize
 from pytest_kycquant.recipe import Recipe
 from pytest_kycquant.rewriting import choose
 from pytest_kycquant.runtime import open_session, u8s8_saturates
-from pytest_kycquant.search import Block, search
+from pytest_kycquant.search import Block, search, store_smallest
 from pytest_kycquant.statistics import mean_lower_bound
 
 from ..job import Job, Run, cosines, main
@@ -52,20 +54,23 @@ class Quantizer:
         shifted = [named[i][1] for i in shift_images(len(named), self.probes[0].shape)]
         needed = calibration_of(recipe)
         assert needed is not None
+        ranges = tune_ranges(source, known.ranges(*needed, matters), shifted)
         names = choice.names
-        self._whole = quantize_whole(
-            source,
-            recipe,
-            ranges=known.ranges(*needed, matters),
-            saturates=u8s8_saturates(),
-            rewritten=rewrite(source, names, self.probes, integer=True) if names else None,
-            statistics=channels,
-            images=shifted,
-        )
+        self._known = {
+            "ranges": ranges,
+            "saturates": u8s8_saturates(),
+            "statistics": channels,
+            "rewritten": rewrite(source, names, self.probes, integer=True) if names else None,
+        }
+        self._source = source
+        self.whole = quantize_whole(source, recipe, images=shifted, **self._known)
 
-    def candidate(self, keep: tuple[str, ...] = ()) -> bytes:
-        """The model that keeps these operators in FP32."""
-        return serialize(keep_in_float(self._whole, keep))
+    def candidate(self, keep: tuple[str, ...] = (), stored: str = "float32") -> bytes:
+        """The model that keeps these operators in FP32, with their weights stored as asked."""
+        if stored == "float32":
+            return serialize(keep_in_float(self.whole, keep))
+        recipe = Recipe("mixed", keep_fp32=keep, float_weights=stored)  # type: ignore[arg-type]
+        return build(self._source, recipe, whole=self.whole, **self._known).content
 
     def blocks(self) -> tuple[tuple[Block, ...], tuple[str, ...]]:
         """Blocks to rank, and what every candidate keeps, as the fallback of the gates has them."""
@@ -77,8 +82,27 @@ class Quantizer:
         return blocks_of(graph, operators(self.prepared), others), always
 
 
+def stored_weights(job: Job) -> bytes:
+    """The recipe "int8-weights", with its biases corrected."""
+    named = [(f"calibration image {i}", x[None]) for i, x in enumerate(job.calibration)]
+    probes = [image for _, image in named[:PROBES]]
+    prepared = prepare(load_model(job.original), probes)
+    names = choose(prepared, probes).names
+    return build(
+        prepared,
+        Recipe("int8-weights"),
+        ranges=None,
+        saturates=False,
+        statistics=observe_activations(prepared, named).channels,
+        rewritten=rewrite(prepared, names, probes) if names else None,
+    ).content
+
+
 def compete(job: Job) -> None:
     job.start()
+    if "weights" in job.method:
+        job.finish(stored_weights(job))
+        return
     quantizer = Quantizer(job)
     if "mixed" in job.method:
         _search(job, quantizer)
@@ -104,33 +128,35 @@ def _search(job: Job, quantizer: Quantizer) -> None:
         found = outputs(_runner(job, quantizer.candidate(keep)))
         return float(1 - cosines(found, wanted).mean())
 
-    made: dict[tuple[str, ...], bytes] = {}
+    made: dict[tuple[tuple[str, ...], str], bytes] = {}
 
-    def try_out(keep: tuple[str, ...]) -> tuple[bool, str]:
-        content = quantizer.candidate(keep)
+    def try_out(keep: tuple[str, ...], stored: str = "float32") -> tuple[bool, str]:
+        content = quantizer.candidate(keep, stored)
         found = job.cosines(_runner(job, content))
         # With the bound: of the mean of other images of the kind, one-sided, at 95 %.
         bounded = "bound" in job.method
         reached = mean_lower_bound(found, job.subjects) if bounded else float(found.mean())
         if reached < job.target:
             return False, f"cosine {reached:.5f}"
-        made[keep] = content
+        made[keep, stored] = content
         return True, ""
 
     if try_out(())[0]:
-        job.finish(made[()], minimal=True, kept=[])
+        job.finish(made[(), "float32"], minimal=True, kept=[])
         return
     blocks, always = quantizer.blocks()
     found = search(blocks, harm, try_out, always=always, budget=BUDGET)
+    found = store_smallest(found, try_out, BUDGET)
     facts = {
         "ranked": len(blocks),
         "minimal": found.minimal,
         "note": found.note,
         "kept": list(found.best.blocks),
-        "attempts": [[each.kept, each.passed, each.reason] for each in found.attempts],
+        "stored": found.stored,
+        "attempts": [[e.kept, e.stored, e.passed, e.reason] for e in found.attempts],
     }
     if found.passing:
-        job.finish(made[found.best.keep], **facts)
+        job.finish(made[found.best.keep, found.stored], **facts)
     else:
         reason = "none with at most half of the blocks in FP32 reaches the target"
         job.give_up(f"{reason}; {found.note}" if found.note else reason, **facts)
