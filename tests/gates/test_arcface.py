@@ -14,6 +14,7 @@ class TestArcFace(FaceGates):
     )
     precisions = (
         "fp16",
+        "int8-weights",
         "int8",
         Recipe(
             "int8",

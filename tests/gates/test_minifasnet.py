@@ -14,6 +14,7 @@ class TestMiniFASNet(LivenessGates):
     )
     precisions = (
         "fp16",
+        "int8-weights",
         "int8",
         Recipe(
             "int8",
