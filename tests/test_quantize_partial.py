@@ -1,5 +1,6 @@
 """Models with some operators in FP32, derived from one that is fully quantized."""
 
+import itertools
 from itertools import chain, combinations
 
 import numpy as np
@@ -35,11 +36,18 @@ def whole(prepared):
     return quantized(prepared)
 
 
-def quantized(prepared, **options):
+def quantized(prepared, tensors=(), **options):
     recipe = Recipe("int8", calibration_method="minmax", **options)
     activations = observe_activations(prepared, named_images(8))
     ranges, statistics = activations.ranges("minmax"), activations.channels
-    return quantize_whole(prepared, recipe, ranges=ranges, saturates=False, statistics=statistics)
+    return quantize_whole(
+        prepared,
+        recipe,
+        ranges=ranges,
+        saturates=False,
+        statistics=statistics,
+        images=tensors,
+    )
 
 
 def outputs(proto, arrays):
@@ -110,6 +118,23 @@ def test_a_sum_with_a_term_in_fp32_is_not_rounded(whole, tmp_path, kept, op_type
     (residual,) = (node for node in graph.node if node.name == "residual")
     assert (residual.input[0] == "c3") == (kept == "project")
     assert number(loaded(keep_in_float(whole, (kept,)), tmp_path), op_type) == 1
+
+
+def test_shifts_are_corrected_only_where_all_is_quantized(prepared):
+    # What is kept does not shift what comes after it, and nobody measured what does.
+    without = quantized(prepared)
+    within = quantized(prepared, tensors=images(8))
+    biases = [
+        {
+            tensor.name: tensor.raw_data or list(tensor.int32_data)
+            for tensor in keep_in_float(whole, kept).graph.initializer
+            if tensor.data_type == onnx.TensorProto.INT32
+        }
+        for whole, kept in itertools.product((without, within), ((), ("embed",)))
+    ]
+    assert biases[0] != biases[2]
+    assert biases[1] == biases[3]
+    assert len(biases[1]) == 3
 
 
 def test_a_whole_model_is_not_changed_by_what_is_derived_from_it(whole):

@@ -13,7 +13,7 @@ would make onnxruntime compute the writer in float, too. onnxruntime's own exclu
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from .graph import WEIGHTED, drop_unused_initializers, initializers, producers, sort_nodes
@@ -43,6 +43,8 @@ class FullyQuantized:
         kept: names of operators that were not.
         parts: what became of operators that were rewritten, as in `PreparedModel`.
         corrected: names of the operators whose biases were corrected; None if none were to be.
+        shifted: `made` with biases that are also corrected by what quantized activations shift,
+            which depends on every operator before: right only while none of them is kept.
     """
 
     source: ModelProto
@@ -51,6 +53,7 @@ class FullyQuantized:
     kept: tuple[str, ...] = ()
     parts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     corrected: tuple[str, ...] | None = None
+    shifted: ModelProto | None = None
 
 
 def keep_in_float(whole: FullyQuantized, kept: Collection[str]) -> ModelProto:
@@ -64,6 +67,8 @@ def keep_in_float(whole: FullyQuantized, kept: Collection[str]) -> ModelProto:
         The model; its operators are sorted.
     """
     parts = {part for name in kept for part in whole.parts.get(name, (name,))}
+    if not parts and whole.shifted is not None:
+        whole = replace(whole, made=whole.shifted)
     made = _Assembly(whole, {*whole.kept, *parts}).model()
     sort_nodes(made.graph)
     return made

@@ -74,12 +74,17 @@ def quantize_fully(prepared: PreparedModel, request: Request, ranges: Ranges) ->
     quantizer.quantize_model()
     made = quantizer.model.model
     corrected: tuple[str, ...] | None = None
+    shifted = None
     if request.options["bias_correction"]:
         corrected = correct_biases(source, made, request.means)
-        correct_shifts(source, made, corrected, request.images)
+        if request.images:
+            shifted = type(made)()
+            shifted.CopyFrom(made)
+            correct_shifts(source, shifted, corrected, request.images)
     return FullyQuantized(
         source=prepared.proto,
         made=made,
+        shifted=shifted,
         op_types=request.op_types,
         kept=request.kept,
         parts=prepared.parts,
