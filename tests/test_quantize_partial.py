@@ -134,7 +134,7 @@ def test_shifts_are_corrected_only_where_all_is_quantized(prepared):
     ]
     assert biases[0] != biases[2]
     assert biases[1] == biases[3]
-    assert len(biases[1]) == 3
+    assert len(biases[1]) >= 3
 
 
 def test_a_whole_model_is_not_changed_by_what_is_derived_from_it(whole):
