@@ -56,6 +56,15 @@ MATRIX = node("DequantizeLinear", ["mq", *SCALE], "m_dq")
     ("nodes", "counted"),
     [
         ([node("Conv", ["x", "w"], "y")], (1, 1)),
+        # Weights that loading the model turns into floats.
+        (
+            [
+                helper.make_node("Cast", ["wq"], ["wf"], to=1),
+                node("Mul", ["wf", "s"], "w8"),
+                node("Conv", ["x", "w8"], "y"),
+            ],
+            (1, 1),
+        ),
         ([*pair("x", "a"), WEIGHTS, node("Conv", ["a", "w_dq"], "y")], (0, 1)),
         # Only one of both in integers: the kernel computes in float.
         ([*pair("x", "a"), node("Conv", ["a", "w"], "y")], (1, 1)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from functools import cached_property, partial
@@ -48,15 +49,12 @@ def count_operators(proto: onnx.ModelProto) -> tuple[int, int]:
             node = made_by.get(node.input[0])
         return node
 
+    @functools.cache
     def constant(name: str) -> bool:
-        while name in made_by and made_by[name].op_type in (
-            *("Constant", "QuantizeLinear", "DequantizeLinear"),
-            *_MOVES,
-        ):
-            if made_by[name].op_type == "Constant":
-                return True
-            name = made_by[name].input[0]
-        return name in constants
+        """Whether a tensor depends on constants only, whatever computes it."""
+        if name not in made_by:
+            return not name or name in constants
+        return all(map(constant, made_by[name].input))
 
     floats, total = 0, 0
     for node in graph.node:
