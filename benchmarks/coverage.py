@@ -1,0 +1,190 @@
+"""How often do the 95 % bounds of error rates hold? Simulated people, and resampled real ones.
+
+Beside the bounds that the gates use stand the naive ones, which take pairs for independent trials.
+Of simulated people the truth is the mean rate over all runs; of the real ones, the people of the
+evaluation folder of `KYCQUANT_REAL` (or `../shared/real`) with the public MobileFaceNet, it is the
+rate of all of them, of whom each run sees a part. Run with::
+
+    python -m benchmarks.coverage [--runs N]
+
+The Markdown table can be pasted. Covered is a one-sided bound that has the truth on its side: 95 %
+are promised. More is caution, less is a broken promise.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pytest_kycquant.data.pairs import Comparisons
+from pytest_kycquant.scoring import normalise
+from pytest_kycquant.statistics import Counts, Rate, clopper_pearson, rate
+from pytest_kycquant.tasks.face_gates import Cell
+
+HERE = Path(__file__).resolve().parent.parent
+REAL = Path(os.environ.get("KYCQUANT_REAL", HERE.parent / "shared" / "real"))
+DIMENSION = 64
+
+Floats = NDArray[np.float32]
+Draw = Callable[[int, int, np.random.Generator], tuple[Floats, NDArray[np.int64]]]
+
+
+def strangers(people: int, images: int, rng: np.random.Generator) -> tuple[Floats, NDArray]:
+    """Everybody is as different from everybody else as chance has it, and photographed alike."""
+    return _photographs(rng.normal(size=(people, DIMENSION)), images, 0.75, rng)
+
+
+def families(people: int, images: int, rng: np.random.Generator) -> tuple[Floats, NDArray]:
+    """Four at a time look alike: most false accepts are among relatives."""
+    parents = rng.normal(size=(-(-people // 4), DIMENSION)).repeat(4, axis=0)[:people]
+    return _photographs(parents * 0.5 + rng.normal(size=parents.shape), images, 0.75, rng)
+
+
+def lambs(people: int, images: int, rng: np.random.Generator) -> tuple[Floats, NDArray]:
+    """Some are easily taken for others, and others not recognized (Doddington's menagerie)."""
+    common = np.ones(DIMENSION)  # the same in all runs: it belongs to the population
+    pull = rng.beta(1, 5, (people, 1)) * 1.2
+    identities = rng.normal(size=(people, DIMENSION)) + pull * common
+    return _photographs(identities, images, 0.4 + rng.gamma(2, 0.2, (people, 1)), rng)
+
+
+def _photographs(
+    identities: NDArray[np.float64],
+    images: int,
+    noise: float | NDArray[np.float64],
+    rng: np.random.Generator,
+) -> tuple[Floats, NDArray[np.int64]]:
+    subjects = np.arange(len(identities)).repeat(images)
+    spread = np.broadcast_to(noise, (len(identities), 1))[subjects]
+    shots = identities[subjects] + spread * rng.normal(size=(len(subjects), DIMENSION))
+    return normalise(shots.astype(np.float32)), subjects
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One run: an error rate, with the bounds of the gates and the naive ones."""
+
+    found: Rate
+    naive: tuple[float, float]
+
+    @classmethod
+    def of(cls, found: Rate) -> Sample:
+        return cls(found, clopper_pearson(found.errors, found.trials))
+
+
+def faces(
+    draw: Draw, people: int, images: int, runs: int
+) -> Iterator[tuple[str, list[Sample], float | None]]:
+    """False accepts and false rejects at a threshold that is frozen for all runs."""
+    rng = np.random.default_rng(0)
+    embeddings, subjects = draw(2000, 2, rng)
+    threshold = _threshold(embeddings, subjects, 1e-3)
+    cells = []
+    for _ in range(runs):
+        embeddings, subjects = draw(people, images, rng)
+        cells.append(Cell(embeddings, embeddings, Comparisons(subjects), threshold))
+    yield "false accepts", [Sample.of(cell.rate(genuine=False)) for cell in cells], None
+    yield "false rejects", [Sample.of(cell.rate(genuine=True)) for cell in cells], None
+
+
+def captures(people: int, images: int, runs: int) -> list[Sample]:
+    """Live captures: each of a person fails with a probability of that person."""
+    rng = np.random.default_rng(0)
+    found = []
+    for _ in range(runs):
+        errors = rng.binomial(images, rng.beta(0.3, 9.7, people))
+        trials = np.full(people, images)
+        floor = float(images) if errors.sum() < 10 else 1.0
+        counts = Counts(int(errors.sum()), int(trials.sum()), errors, trials)
+        found.append(Sample.of(rate(counts, deff_floor=floor)))
+    return found
+
+
+def real_people(people: int, runs: int) -> Iterator[tuple[str, list[Sample], float | None]]:
+    """Some of the real people at a time, against all of them."""
+    from pytest_kycquant.data.faces import load_faces
+    from pytest_kycquant.data.images import preprocess
+    from pytest_kycquant.runtime import open_session
+    from pytest_kycquant.spec import Preprocess
+
+    seen = load_faces(REAL / "faces" / "evaluation")
+    spec = Preprocess(size=(112, 112), mean=127.5, scale=1 / 128, channels="BGR")
+    session = open_session(REAL / "models" / "mobilefacenet_fp32.onnx")
+    feed = session.get_inputs()[0].name
+    raw = [
+        session.run(None, {feed: preprocess(seen.images.pixels(i), spec, name)})[0].ravel()
+        for i, name in enumerate(seen.images.names)
+    ]
+    embeddings, subjects = normalise(np.stack(raw)), seen.subjects
+    threshold = _threshold(embeddings, subjects, 1e-3)
+    everyone = Cell(embeddings, embeddings, Comparisons(subjects), threshold)
+    rng = np.random.default_rng(0)
+    cells = []
+    for _ in range(runs):
+        chosen = np.isin(subjects, rng.choice(subjects.max() + 1, people, replace=False))
+        part = np.unique(subjects[chosen], return_inverse=True)[1].astype(np.int64)
+        cells.append(Cell(embeddings[chosen], embeddings[chosen], Comparisons(part), threshold))
+    for name, genuine in (("false accepts", False), ("false rejects", True)):
+        truth = everyone.rate(genuine=genuine).value
+        yield name, [Sample.of(cell.rate(genuine=genuine)) for cell in cells], truth
+
+
+def _threshold(embeddings: Floats, subjects: NDArray[np.int64], rate_of_accepts: float) -> float:
+    """Where that share of impostor pairs is accepted."""
+    scores = embeddings[::2] @ embeddings[1::2].T
+    others = subjects[::2, None] != subjects[None, 1::2]
+    return float(np.quantile(scores[others], 1 - rate_of_accepts))
+
+
+def row(name: str, samples: list[Sample], truth: float | None = None) -> str:
+    """Shares of runs in which the bounds hold, and how wide the upper ones are."""
+    if truth is None:
+        errors, trials = (sum(getattr(s.found, key) for s in samples) for key in _TOTALS)
+        truth = errors / trials
+    shares = [
+        np.mean([s.found.upper >= truth for s in samples]),
+        np.mean([s.found.lower <= truth for s in samples]),
+        np.mean([s.naive[1] >= truth for s in samples]),
+        np.mean([s.naive[0] <= truth for s in samples]),
+    ]
+    above = np.median([s.found.upper for s in samples]) / truth
+    deff = np.median([s.found.deff for s in samples])
+    cells = [f"{100 * share:.1f} %" for share in shares]
+    return f"| {name} | {100 * truth:.3f} % | {' | '.join(cells)} | {deff:.1f} | {above:.2f} |"
+
+
+_TOTALS = ("errors", "trials")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--runs", type=int, default=1000, help="for each line (default 1000)")
+    runs = parser.parse_args().runs
+    print(
+        "| people x images | truth | upper bound holds | lower bound holds | naive upper "
+        "| naive lower | median design effect | median upper bound / truth |\n"
+        "|---|---|---|---|---|---|---|---|"
+    )
+    for draw in (strangers, families, lambs):
+        for people, images in ((40, 3), (150, 3), (150, 6)):
+            for kind, samples, truth in faces(draw, people, images, runs):
+                name = f"{draw.__name__} {people} x {images}, {kind}"
+                print(row(name, samples, truth), flush=True)
+    for people, images in ((60, 1), (60, 10), (400, 3)):
+        print(row(f"captures {people} x {images}, rejected", captures(people, images, runs)))
+    if not (REAL / "faces" / "evaluation").is_dir():
+        print("| real people: not present |")
+        return
+    for people in (40, 100):
+        for kind, samples, truth in real_people(people, runs):
+            print(row(f"real people {people} of 300, {kind}", samples, truth), flush=True)
+
+
+if __name__ == "__main__":
+    main()
