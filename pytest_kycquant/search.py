@@ -178,7 +178,7 @@ def store_smallest(
         budget: most candidates, those of the search among them.
     """
     kept = found.best
-    for stored in ("int8", "float16") if kept.keep else ():
+    for stored in ("int8", "float16") if kept.blocks else ():
         if len(found.attempts) >= budget:
             break
         began = time.monotonic()

@@ -162,6 +162,12 @@ class VariantRecord:
         return tuple(gate for gate in self.gates.values() if not gate.ships)
 
     @property
+    def latency_ratio(self) -> float | None:
+        """Latency relative to FP32; None of FP32 itself."""
+        gate = self.gates.get("latency")
+        return gate.checks[0].value if gate and self.variant != "fp32" else None
+
+    @property
     def is_float(self) -> bool:
         """Whether nothing is quantized: FP32, as it is or after exact rewrites."""
         return self.variant == "fp32" or self.options.get("precision") == "fp32-optimized"

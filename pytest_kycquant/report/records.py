@@ -46,16 +46,26 @@ class Gate:
         )
 
     def to_ship(self) -> VariantRecord | None:
-        """The smallest variant that passes everything; None if not even FP32 does.
+        """The smallest and fastest variant that passes everything; None if not even FP32 does.
 
-        FP32 comes last and FP32 after exact rewrites before it: neither saves any space.
+        That is the one with the least product of size and latency, each relative to FP32; where
+        latency is not measured, the smallest. FP32 comes last and FP32 after exact rewrites
+        before it: neither saves any space.
         """
         passing = [
             record
             for record in self.rows()
             if record.verdict is Verdict.PASS and record.variant not in self.rejected
         ]
-        return min(passing, key=lambda r: (r.variant == "fp32", r.is_float, r.size), default=None)
+        return min(
+            passing,
+            key=lambda r: (
+                r.variant == "fp32",
+                r.is_float,
+                r.size_ratio * (r.latency_ratio or 1.0),
+            ),
+            default=None,
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""

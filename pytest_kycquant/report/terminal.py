@@ -160,7 +160,7 @@ def _advice(record: VariantRecord | None) -> str:
         return "nothing that these gates can vouch for, not even FP32"
     if record.variant == "fp32":
         return "fp32 (no quantized variant passes: keep FP32)"
-    check = record.gates["latency"].checks[0] if "latency" in record.gates else None
-    speed = f", {check.value:.2f} of its latency" if check and check.value is not None else ""
+    ratio = record.latency_ratio
+    speed = "" if ratio is None else f", {ratio:.2f} of its latency"
     alone = "; no quantized variant passes" if record.is_float else ""
     return f"{record.variant} ({record.size_ratio:.2f} of the size of FP32{speed}{alone})"
