@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from pytest_kycquant import presets
 from pytest_kycquant.data.images import ImageSet, preprocess
 from pytest_kycquant.quantize import (
+    Ingredients,
     build,
     calibration_of,
     equalize_channels,
@@ -187,12 +188,14 @@ def rows(
             if method == "mse":
                 ranges = tune_ranges(source, ranges, shifted)
             made = build(
-                source,
+                Ingredients(
+                    source,
+                    ranges=ranges,
+                    saturates=False,
+                    statistics=known.channels,
+                    images=shifted if corrected else (),
+                ),
                 recipe,
-                ranges=ranges,
-                saturates=False,
-                statistics=known.channels,
-                images=shifted if corrected else (),
             ).content
             found = outputs(made)
             label = method + " +equalize" * scaled + " +bias" * corrected

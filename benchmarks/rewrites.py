@@ -22,6 +22,7 @@ from pytest_kycquant.data.files import find_images
 from pytest_kycquant.data.images import ImageSet, preprocess
 from pytest_kycquant.latency import measure
 from pytest_kycquant.quantize import (
+    Ingredients,
     build,
     calibration_of,
     load_model,
@@ -106,11 +107,13 @@ def rows(subject: Subject) -> Iterator[list[str]]:
         found = rewrite(prepared, names, probes, integer=recipe.is_integer) if names else None
         needed = calibration_of(recipe)
         variant = build(
-            prepared,
+            Ingredients(
+                prepared,
+                ranges=activations.ranges(*needed) if needed else None,
+                saturates=u8s8_saturates(),
+                rewritten=found,
+            ),
             recipe,
-            ranges=activations.ranges(*needed) if needed else None,
-            saturates=u8s8_saturates(),
-            rewritten=found,
         )
         run = runner(variant.content)
         cosines = [cosine(run(x), y) for x, y in zip(held_out, expected, strict=True)]

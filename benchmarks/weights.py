@@ -17,22 +17,17 @@ from collections.abc import Iterable
 import numpy as np
 from onnx import helper, load_model_from_string
 
+from benchmarks.default_recipe import default_ingredients
 from benchmarks.quantizer import CASES, Case, figures, read
 from pytest_kycquant.latency import measure
 from pytest_kycquant.quantize import (
-    PreparedModel,
+    Ingredients,
     applicable,
     build,
-    calibration_of,
-    equalize_channels,
     load_model,
-    measure_sensitivity,
     observe_activations,
-    observe_equalized,
     prepare,
     rewrite,
-    sensitivity_images,
-    shift_images,
 )
 from pytest_kycquant.quantize.graph import initializers, serialize, sort_nodes
 from pytest_kycquant.recipe import Recipe
@@ -68,22 +63,16 @@ def variants(case: Case, count: int) -> Iterable[tuple[str, bytes]]:
     probes = [array for _, array in calibration[:4]]
     prepared = prepare(load_model(case.model), probes)
 
-    def start(source: PreparedModel, integer: bool) -> PreparedModel | None:
-        fits = [name for name in applicable(prepared) if name == "prelu"]
-        return rewrite(source, fits, probes, integer=integer) if fits else None
-
+    fits = [name for name in applicable(prepared) if name == "prelu"]
+    rewritten = rewrite(prepared, fits, probes) if fits else None
     before = observe_activations(prepared, calibration)
 
     def stored(precision: str, *, corrected: bool = True) -> bytes:
         recipe = Recipe(precision)  # type: ignore[arg-type]
         statistics = before.channels if corrected else None
         return build(
-            prepared,
+            Ingredients(prepared, saturates=False, statistics=statistics, rewritten=rewritten),
             recipe,
-            ranges=None,
-            saturates=False,
-            statistics=statistics,
-            rewritten=start(prepared, False),
         ).content
 
     eight = stored("int8-weights")
@@ -91,22 +80,8 @@ def variants(case: Case, count: int) -> Iterable[tuple[str, bytes]]:
     yield "without images", stored("int8-weights", corrected=False)
     yield "with DequantizeLinear", behind_dequantization(eight)
     yield "`int4-weights`", stored("int4-weights")
-    equalized, channels = equalize_channels(prepared, before.channels, probes)
-    after = observe_equalized(equalized, before, channels, calibration)
-    recipe = Recipe("int8", op_types=case.op_types)
-    needed = calibration_of(recipe)
-    assert needed is not None
-    some = [calibration[i] for i in sensitivity_images(len(calibration))]
-    matters = measure_sensitivity(equalized, some)
-    made = build(
-        equalized,
-        recipe,
-        ranges=after.ranges(*needed, matters),
-        saturates=False,
-        statistics=channels,
-        images=[calibration[i][1] for i in shift_images(len(calibration), probes[0].shape)],
-        rewritten=start(equalized, True),
-    )
+    given = default_ingredients(prepared, calibration, probes, fits)
+    made = build(given, Recipe("int8", op_types=case.op_types))
     yield "`int8`", made.content
 
 

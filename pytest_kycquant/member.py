@@ -19,6 +19,7 @@ from .data.images import ImageSet
 from .errors import QuantizationError
 from .quantize import (
     FullyQuantized,
+    Ingredients,
     PreparedModel,
     build,
     keep_in_float,
@@ -28,6 +29,7 @@ from .quantize import (
     rewrite,
     static_types,
 )
+from .quantize import Variant as BuiltVariant
 from .quantize.graph import serialize
 from .recipe import Recipe
 from .rewriting import Choice, choose, resolve
@@ -249,11 +251,9 @@ class Member(CalibratedFile):
             return replace(recipe, precision="int8", keep_fp32=())
         return replace(recipe, keep_fp32=mine)
 
-    def _build(self, recipe: Recipe, choice: Choice) -> Any:
-        given = self._ingredients(recipe, choice)
+    def _build(self, recipe: Recipe, choice: Choice) -> BuiltVariant:
         whole = self._whole(recipe, choice) if recipe.is_static else None
-        images = [] if whole else self.shift_tensors(recipe)
-        return build(given.pop("prepared"), recipe, whole=whole, images=images, **given)
+        return build(self._ingredients(recipe, choice, whole is None), recipe, whole=whole)
 
     def _whole(self, recipe: Recipe, choice: Choice) -> FullyQuantized | None:
         """All operators quantized, to derive variants from; None if one cannot be quantized.
@@ -262,25 +262,25 @@ class Member(CalibratedFile):
         """
         key = replace(recipe, precision="int8", name="", keep_fp32=()), choice.names
         if key not in self._wholes:
-            given = self._ingredients(recipe, choice)
+            given = self._ingredients(recipe, choice, True)
             try:
-                images = self.shift_tensors(recipe)
-                whole = quantize_whole(given.pop("prepared"), recipe, images=images, **given)
+                whole = quantize_whole(given, recipe)
             except QuantizationError:
                 whole = None
             self._wholes = {key: whole}
         return self._wholes[key]
 
-    def _ingredients(self, recipe: Recipe, choice: Choice) -> dict[str, Any]:
-        """What `build` and `quantize_whole` take beside the recipe."""
+    def _ingredients(self, recipe: Recipe, choice: Choice, shifts: bool) -> Ingredients:
+        """What a recipe is carried out with; images to correct shifts only where it is needed."""
         source, statistics = self.start(recipe)
-        return {
-            "prepared": source,
-            "ranges": self.ranges(recipe),
-            "saturates": self._bench.workbench.environment.u8s8_saturates,
-            "statistics": statistics,
-            "rewritten": self._rewritten(source, choice.names, recipe.is_integer),
-        }
+        return Ingredients(
+            prepared=source,
+            saturates=self._bench.workbench.environment.u8s8_saturates,
+            ranges=self.ranges(recipe),
+            rewritten=self._rewritten(source, choice.names, recipe.is_integer),
+            statistics=statistics,
+            images=self.shift_tensors(recipe) if shifts else (),
+        )
 
     def _run(
         self, session: Any, images: ImageSet, threads: int, advance: Any = lambda: None

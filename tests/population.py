@@ -6,6 +6,7 @@ random projection, so genuine pairs score high and impostor pairs near zero. Eve
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,6 +26,32 @@ PLAIN = (
     'Recipe("int8", op_types={types}, equalize=False, bias_correction=False, '
     'calibration_method="moving-average")'
 )
+# The head of a gate file that uses the marker, beside a project of `write_project`.
+FUNCTION = """
+import pytest
+from pytest_kycquant import FaceLimits, FaceVerification, KycModel, Preprocess, Recipe
+
+MODEL = KycModel(
+    "models/face.onnx",
+    preprocess=Preprocess(size=(16, 16), mean=127.5, scale=1 / 127.5),
+    calibration="calibration.npz",
+    task=FaceVerification("faces.npz", selection="selection.npz"),
+)
+LIMITS = FaceLimits(latency_ratio=1000.0, size_ratio=10.0)
+"""
+
+
+def leanest(report: Path) -> str:
+    """Of the variants of a report, all of which pass, that of the least size times latency."""
+    (gate,) = json.loads(report.read_text())["gates"]
+    quantized = gate["variants"][1:]
+    assert all(variant["verdict"] == "PASS" for variant in quantized)
+    return str(
+        min(
+            quantized,
+            key=lambda v: v["size_ratio"] * v["gates"]["latency"]["checks"][0]["value"],
+        )["variant"]
+    )
 
 
 def without_repair(precisions: str, types: str = "None") -> str:

@@ -4,7 +4,13 @@ from onnx import numpy_helper
 from zoo import named_images, ready, save, tiny_embedder
 
 from pytest_kycquant.errors import ModelError
-from pytest_kycquant.quantize import build, calibration_of, load_model, observe_activations
+from pytest_kycquant.quantize import (
+    Ingredients,
+    build,
+    calibration_of,
+    load_model,
+    observe_activations,
+)
 from pytest_kycquant.recipe import Recipe
 
 
@@ -14,7 +20,9 @@ def test_a_quantized_model_is_no_golden(tmp_path, precision):
     needed = calibration_of(Recipe(precision))
     ranges = observe_activations(prepared, named_images(2)).ranges(*needed) if needed else None
     path = tmp_path / "quantized.onnx"
-    path.write_bytes(build(prepared, Recipe(precision), ranges=ranges, saturates=False).content)
+    path.write_bytes(
+        build(Ingredients(prepared, ranges=ranges, saturates=False), Recipe(precision)).content
+    )
     with pytest.raises(ModelError, match="already quantized"):
         load_model(path)
 

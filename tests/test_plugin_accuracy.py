@@ -3,20 +3,11 @@
 from collections.abc import Callable
 
 import pytest
-from population import Run
+from population import FUNCTION, Run
 
-FUNCTION = """
-import pytest
-from pytest_kycquant import FaceLimits, FaceVerification, KycModel, Preprocess, Recipe
-
-MODEL = KycModel(
-    "models/face.onnx",
-    preprocess=Preprocess(size=(16, 16), mean=127.5, scale=1 / 127.5),
-    calibration="calibration.npz",
-    task=FaceVerification("faces.npz", selection="selection.npz"),
-)
-LIMITS = FaceLimits(latency_ratio=1000.0, size_ratio=10.0)
-SWITCHES = [
+SWITCHES = (
+    FUNCTION
+    + """SWITCHES = [
     {},
     {"equalize": False},
     {"bias_correction": False},
@@ -34,13 +25,14 @@ def test_switches(quantize):
     mixed = quantize(Recipe("mixed", keep_fp32=("first",)))
     assert mixed.resolved["biases_corrected"] == made[0].resolved["biases_corrected"] - 1
 """
+)
 
 
 def test_each_tool_is_a_switch(
     project: Callable[..., None], run: Run, pytester: pytest.Pytester
 ) -> None:
     project()
-    (pytester.path / "test_gate.py").write_text(FUNCTION)
+    (pytester.path / "test_gate.py").write_text(SWITCHES)
     run().assert_outcomes(passed=1)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from documents import ERRORS, FIGURE, VALUES
-from population import Run
+from population import Run, leanest
 
 Project = Callable[..., None]
 GATES = ("finite", "metric", "degradation", "latency", "size")
@@ -24,9 +24,11 @@ def failing(*gates: str) -> dict[str, str]:
     return dict.fromkeys(GATES, "PASSED") | dict.fromkeys(gates, "FAILED")
 
 
-def test_every_gate_for_every_precision(document_project: Project, run: Run) -> None:
+def test_every_gate_for_every_precision(
+    document_project: Project, run: Run, pytester: pytest.Pytester
+) -> None:
     document_project(precisions='"fp16", "int8", "int8-dynamic"')
-    result = run("-v")
+    result = run("-v", "--kycquant-report=report.json")
     result.assert_outcomes(passed=15)
     result.stdout.fnmatch_lines_random(
         f"*::test_{gate}[[]{precision}[]] PASSED*"
@@ -37,7 +39,7 @@ def test_every_gate_for_every_precision(document_project: Project, run: Run) -> 
         [
             "variant * size * latency * metric * output drift * verdict",
             "fp32 * 0.00% [[]0.00, 0.91[]] * PASS",
-            "ship: * of the size of FP32, *",
+            f"ship: {leanest(pytester.path / 'report.json')} (*",
         ]
     )
 

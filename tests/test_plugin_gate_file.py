@@ -34,7 +34,7 @@ def test_table(project: Callable[..., None], run: Run) -> None:
             "fp16 * (0.50) * [[]*, *] * PASS",
             "int8 * (0.[23]?) * [[]*, *] * PASS",
             "recipe of int8: *",
-            "ship: int8* (0.[23]? of the size of FP32, * of its latency)",
+            "ship: int8 (0.[23]? of the size of FP32, * of its latency)",
             "next: *",
         ]
     )

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable
 
 import pytest
-from population import Run
+from population import Run, leanest
 
 Project = Callable[..., None]
 GATES = ("finite", "apcer", "bpcer", "degradation", "latency", "size")
@@ -17,9 +17,11 @@ def outcomes(result: pytest.RunResult) -> dict[str, str]:
     return dict(found)
 
 
-def test_every_gate_for_every_precision(liveness_project: Project, run: Run) -> None:
+def test_every_gate_for_every_precision(
+    liveness_project: Project, run: Run, pytester: pytest.Pytester
+) -> None:
     liveness_project(precisions='"fp16", "int8", "int8-dynamic"')
-    result = run("-v")
+    result = run("-v", "--kycquant-report=report.json")
     result.assert_outcomes(passed=18)
     result.stdout.fnmatch_lines_random(
         f"*::test_{gate}[[]{precision}[]] PASSED*"
@@ -30,7 +32,7 @@ def test_every_gate_for_every_precision(liveness_project: Project, run: Run) -> 
         [
             "variant * size * latency * APCER * BPCER * score drift * verdict",
             "fp32 * 0.00% [[]0.00, 0.91[]] * PASS",
-            "ship: * of the size of FP32, *",
+            f"ship: {leanest(pytester.path / 'report.json')} (*",
         ]
     )
 

@@ -3,20 +3,7 @@
 from collections.abc import Callable
 
 import pytest
-from population import Run
-
-FUNCTION = """
-import pytest
-from pytest_kycquant import FaceLimits, FaceVerification, KycModel, Preprocess, Recipe
-
-MODEL = KycModel(
-    "models/face.onnx",
-    preprocess=Preprocess(size=(16, 16), mean=127.5, scale=1 / 127.5),
-    calibration="calibration.npz",
-    task=FaceVerification("faces.npz", selection="selection.npz"),
-)
-LIMITS = FaceLimits(latency_ratio=1000.0, size_ratio=10.0)
-"""
+from population import FUNCTION, Run
 
 
 def test_function_style(project: Callable[..., None], run: Run, pytester: pytest.Pytester) -> None:

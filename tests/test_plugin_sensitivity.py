@@ -4,24 +4,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from population import Run
+from population import FUNCTION, Run
 
-GATE = """
-import pytest
-from pytest_kycquant import FaceLimits, FaceVerification, KycModel, Preprocess, Recipe
-
-MODEL = KycModel(
-    "models/face.onnx",
-    preprocess=Preprocess(size=(16, 16), mean=127.5, scale=1 / 127.5),
-    calibration="calibration.npz",
-    task=FaceVerification("faces.npz", selection="selection.npz"),
-)
-LIMITS = FaceLimits(latency_ratio=1000.0, size_ratio=10.0)
-
+GATE = (
+    FUNCTION
+    + """
 @pytest.mark.kycquant(model=MODEL, precisions=("fp16",), limits=LIMITS)
 def test_recipes(quantize):
     quantize({recipe})
 """
+)
 WATCH = """
 from pathlib import Path
 from pytest_kycquant.quantize import static

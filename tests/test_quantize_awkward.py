@@ -8,6 +8,7 @@ from zoo import build_model, images, named_images, tiny_embedder
 
 from pytest_kycquant.errors import ModelError
 from pytest_kycquant.quantize import (
+    Ingredients,
     build,
     calibration_of,
     check_input,
@@ -158,11 +159,13 @@ def test_every_recipe_is_close_to_fp32(ready_model, name, recipe):
     path, prepared, activations = ready_model(name)
     needed = calibration_of(recipe)
     variant = build(
-        prepared,
+        Ingredients(
+            prepared,
+            ranges=activations.ranges(*needed) if needed else None,
+            saturates=False,
+            statistics=activations.channels if recipe.is_static else None,
+        ),
         recipe,
-        ranges=activations.ranges(*needed) if needed else None,
-        saturates=False,
-        statistics=activations.channels if recipe.is_static else None,
     )
     assert sum(variant.quantized.values()) > 0
     inside = [note for note in variant.notes if "within subgraphs" in note]
@@ -179,7 +182,7 @@ def test_external_data_is_read_and_its_absence_named(tmp_path):
     path = tmp_path / "model.onnx"
     onnx.save(tiny_embedder(), path, save_as_external_data=True, location="w.bin", size_threshold=0)
     prepared = prepare(load_model(path), images(2))
-    content = build(prepared, Recipe("int8-weights"), ranges=None, saturates=False).content
+    content = build(Ingredients(prepared, saturates=False), Recipe("int8-weights")).content
     (tmp_path / "w.bin").rename(tmp_path / "gone.bin")
     open_session(content)  # it needs no other file
     with pytest.raises(ModelError, match=r"w\.bin"):

@@ -7,7 +7,7 @@ from onnx import helper, numpy_helper
 from zoo import build_model, images, named_images, ready, tiny_embedder
 
 from pytest_kycquant.errors import QuantizationError
-from pytest_kycquant.quantize import build, observe_activations
+from pytest_kycquant.quantize import Ingredients, build, observe_activations
 from pytest_kycquant.recipe import Recipe
 from pytest_kycquant.runtime import open_session
 
@@ -25,7 +25,9 @@ def quantized(prepared, inputs, **options):
     # The widest ranges: no error but that of rounding.
     activations = observe_activations(prepared, named)
     ranges, statistics = activations.ranges(recipe.calibration_method), activations.channels
-    return build(prepared, recipe, ranges=ranges, saturates=False, statistics=statistics)
+    return build(
+        Ingredients(prepared, ranges=ranges, saturates=False, statistics=statistics), recipe
+    )
 
 
 def mean_error(content, proto, inputs):
@@ -155,9 +157,9 @@ def test_what_it_needs_is_asked_for(tmp_path):
     ranges = observe_activations(prepared, named_images(2)).ranges("mse")
     recipe = Recipe("int8", bias_correction=True)
     with pytest.raises(QuantizationError, match="bias_correction needs statistics"):
-        build(prepared, recipe, ranges=ranges, saturates=False)
+        build(Ingredients(prepared, ranges=ranges, saturates=False), recipe)
     proto = tiny_embedder()
     proto.graph.node[0].name = "other"
     statistics = observe_activations(ready(tmp_path, proto), named_images(2)).channels
     with pytest.raises(QuantizationError, match="those of another model"):
-        build(prepared, recipe, ranges=ranges, saturates=False, statistics=statistics)
+        build(Ingredients(prepared, ranges=ranges, saturates=False, statistics=statistics), recipe)

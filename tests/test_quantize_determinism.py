@@ -10,6 +10,7 @@ from onnx import numpy_helper
 from zoo import images, named_images, ready, save, tiny_embedder
 
 from pytest_kycquant.quantize import (
+    Ingredients,
     build,
     calibration_of,
     corrects_biases,
@@ -41,7 +42,9 @@ def make(prepared, recipe, count):
         activations = observe_equalized(prepared, activations, channels, named_images(count))
     ranges = activations.ranges(*needed) if needed else None
     statistics = activations.channels if corrects_biases(recipe) else None
-    return build(prepared, recipe, ranges=ranges, saturates=True, statistics=statistics)
+    return build(
+        Ingredients(prepared, ranges=ranges, saturates=True, statistics=statistics), recipe
+    )
 
 
 def digests(folder):

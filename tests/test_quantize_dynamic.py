@@ -4,13 +4,13 @@ import pytest
 from zoo import images, ready, tiny_embedder
 
 from pytest_kycquant.errors import QuantizationError
-from pytest_kycquant.quantize import build
+from pytest_kycquant.quantize import Ingredients, build
 from pytest_kycquant.recipe import Recipe
 from pytest_kycquant.runtime import open_session
 
 
 def make(prepared, **options):
-    return build(prepared, Recipe("int8-dynamic", **options), ranges=None, saturates=False)
+    return build(Ingredients(prepared, saturates=False), Recipe("int8-dynamic", **options))
 
 
 def test_convolutions_and_products_become_integer_operators(tmp_path):

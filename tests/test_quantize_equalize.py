@@ -13,7 +13,7 @@ from onnx import helper, numpy_helper
 from zoo import build_model, images, named_images, ready, unequal_embedder
 
 from pytest_kycquant.errors import QuantizationError
-from pytest_kycquant.quantize import build, equalize_channels, observe_activations
+from pytest_kycquant.quantize import Ingredients, build, equalize_channels, observe_activations
 from pytest_kycquant.quantize.channel_groups import channel_groups
 from pytest_kycquant.recipe import Recipe
 from pytest_kycquant.runtime import open_session
@@ -129,7 +129,7 @@ def test_channels_of_like_ranges_survive_quantization(tmp_path):
     def error(source):
         ranges = observe_activations(source, named_images(8)).ranges("minmax")
         recipe = Recipe("int8", calibration_method="minmax", op_types=("Conv",))
-        variant = build(source, recipe, ranges=ranges, saturates=False)
+        variant = build(Ingredients(source, ranges=ranges, saturates=False), recipe)
         session = open_session(variant.content)
         found = [session.run(None, {"input": array})[0] for array in unseen]
         return np.sqrt(np.mean((np.concatenate(found) - expected) ** 2))
@@ -257,4 +257,4 @@ def test_a_recipe_that_was_not_given_what_it_asks_for_says_so(tmp_path):
     for source, wanted in ((prepared, True), (result, False)):
         recipe = Recipe("int8", equalize=wanted)
         with pytest.raises(QuantizationError, match=f"equalize={wanted}, and the model is"):
-            build(source, recipe, ranges=ranges, saturates=False)
+            build(Ingredients(source, ranges=ranges, saturates=False), recipe)

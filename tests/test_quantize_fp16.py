@@ -7,7 +7,7 @@ from onnx import TensorProto, helper
 from zoo import build_model, images, named_images, ready, tiny_embedder
 
 from pytest_kycquant.errors import QuantizationError
-from pytest_kycquant.quantize import build, observe_activations
+from pytest_kycquant.quantize import Ingredients, build, observe_activations
 from pytest_kycquant.recipe import Recipe
 from pytest_kycquant.runtime import open_session
 
@@ -18,7 +18,9 @@ def make(prepared, *keep, **extremes):
     for name, value in extremes.items():
         high[ranges.names.index(name)] = value
     ranges = dataclasses.replace(ranges, high=high)
-    return build(prepared, Recipe("fp16", keep_fp32=keep), ranges=ranges, saturates=False)
+    return build(
+        Ingredients(prepared, ranges=ranges, saturates=False), Recipe("fp16", keep_fp32=keep)
+    )
 
 
 def output(content, array):

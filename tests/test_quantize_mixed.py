@@ -5,7 +5,7 @@ from onnx import helper
 from zoo import build_model, images, named_images, ready, tiny_embedder
 
 from pytest_kycquant.errors import QuantizationError
-from pytest_kycquant.quantize import build, observe_activations, operators
+from pytest_kycquant.quantize import Ingredients, build, observe_activations, operators
 from pytest_kycquant.recipe import Recipe
 from pytest_kycquant.runtime import open_session
 
@@ -13,7 +13,7 @@ from pytest_kycquant.runtime import open_session
 def make(prepared, keep):
     ranges = observe_activations(prepared, named_images(8)).ranges("mse")
     recipe = Recipe("mixed", keep_fp32=keep)
-    return build(prepared, recipe, ranges=ranges, saturates=False)
+    return build(Ingredients(prepared, ranges=ranges, saturates=False), recipe)
 
 
 def output(content, array):
@@ -119,7 +119,7 @@ def test_a_kept_operator_that_shares_a_weight_reads_the_original(tmp_path, preci
     method = {"mixed": "mse", "fp16": "minmax"}.get(precision)
     ranges = method and observe_activations(prepared, named_images(2)).ranges(method)
     recipe = Recipe(precision, keep_fp32=("two",))
-    content = build(prepared, recipe, ranges=ranges, saturates=False).content
+    content = build(Ingredients(prepared, ranges=ranges, saturates=False), recipe).content
     graph = onnx.load_model_from_string(content).graph
     kept = next(node for node in graph.node if node.name == "two")
     original = {tensor.name: tensor for tensor in proto.graph.initializer}

@@ -12,6 +12,7 @@ from zoo import build_model, images, named_images, ready
 
 from pytest_kycquant.errors import QuantizationError
 from pytest_kycquant.quantize import (
+    Ingredients,
     build,
     keep_in_float,
     observe_activations,
@@ -41,12 +42,10 @@ def quantized(prepared, tensors=(), **options):
     activations = observe_activations(prepared, named_images(8))
     ranges, statistics = activations.ranges("minmax"), activations.channels
     return quantize_whole(
-        prepared,
+        Ingredients(
+            prepared, ranges=ranges, saturates=False, statistics=statistics, images=tensors
+        ),
         recipe,
-        ranges=ranges,
-        saturates=False,
-        statistics=statistics,
-        images=tensors,
     )
 
 
@@ -195,6 +194,11 @@ def test_an_operator_that_cannot_be_quantized_can_be_kept(tmp_path, monkeypatch)
     monkeypatch.setattr(recipes, "quantize_fully", refusing)
     ranges = observe_activations(prepared, named_images(4)).ranges("minmax")
     recipe = Recipe("mixed", keep_fp32=("project",), calibration_method="minmax")
-    assert build(prepared, recipe, ranges=ranges, saturates=False).quantized["Conv"] == 2
+    assert (
+        build(Ingredients(prepared, ranges=ranges, saturates=False), recipe).quantized["Conv"] == 2
+    )
     with pytest.raises(QuantizationError, match=r"cannot apply the recipe .* keep the operator"):
-        build(prepared, Recipe("int8", calibration_method="minmax"), ranges=ranges, saturates=False)
+        build(
+            Ingredients(prepared, ranges=ranges, saturates=False),
+            Recipe("int8", calibration_method="minmax"),
+        )

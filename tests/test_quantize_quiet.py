@@ -2,7 +2,7 @@ import logging
 
 from zoo import named_images, ready
 
-from pytest_kycquant.quantize import build, observe_activations
+from pytest_kycquant.quantize import Ingredients, build, observe_activations
 from pytest_kycquant.recipe import Recipe
 
 
@@ -11,8 +11,8 @@ def test_building_says_nothing_and_leaves_logging_as_it_was(tmp_path, capfd, cap
     before = (list(logging.root.handlers), logging.root.manager.disable)
     ranges = observe_activations(prepared, named_images(2)).ranges("minmax")
     recipe = Recipe("int8", activation_type="uint16")
-    build(prepared, recipe, ranges=ranges, saturates=False)
-    build(prepared, Recipe("int8-dynamic"), ranges=None, saturates=False)
+    build(Ingredients(prepared, ranges=ranges, saturates=False), recipe)
+    build(Ingredients(prepared, saturates=False), Recipe("int8-dynamic"))
     assert capfd.readouterr() == ("", "")
     assert caplog.records == []
     assert (list(logging.root.handlers), logging.root.manager.disable) == before

@@ -9,7 +9,14 @@ from onnx import TensorProto
 from zoo import images, named_images, ready, tiny_embedder
 
 from pytest_kycquant.errors import QuantizationError
-from pytest_kycquant.quantize import build, calibration_of, observe_activations, operators, rewrite
+from pytest_kycquant.quantize import (
+    Ingredients,
+    build,
+    calibration_of,
+    observe_activations,
+    operators,
+    rewrite,
+)
 from pytest_kycquant.recipe import Recipe
 from pytest_kycquant.runtime import open_session
 
@@ -33,7 +40,7 @@ def make(prepared, recipe, *, again=True, high=()):
     found = None
     if again:
         found = rewrite(prepared, ("prelu",), images(2), integer=recipe.is_integer)
-    return build(prepared, recipe, ranges=ranges, saturates=False, rewritten=found)
+    return build(Ingredients(prepared, ranges=ranges, saturates=False, rewritten=found), recipe)
 
 
 def output(content, array):

@@ -7,6 +7,7 @@ from zoo import build_model, images, named_images, ready
 
 from pytest_kycquant.errors import DataError, QuantizationError
 from pytest_kycquant.quantize import (
+    Ingredients,
     Sensitivity,
     build,
     measure_sensitivity,
@@ -103,7 +104,7 @@ def test_a_loud_channel_that_nothing_reads_does_not_cost_the_others_their_steps(
     for known in (None, sensitivity):
         recipe = Recipe("int8", op_types=("Conv",))
         ranges = activations.ranges("mse", None, known)
-        made = build(prepared, recipe, ranges=ranges, saturates=False)
+        made = build(Ingredients(prepared, ranges=ranges, saturates=False), recipe)
         errors.append(np.square(run(made.content) - wanted).mean())
     assert errors[1] < errors[0] / 10
 

@@ -8,7 +8,7 @@ import pytest
 from onnx import TensorProto, helper
 from zoo import build_model, images, ready, tiny_embedder
 
-from pytest_kycquant.quantize import build, observe_activations, shift_images
+from pytest_kycquant.quantize import Ingredients, build, observe_activations, shift_images
 from pytest_kycquant.quantize.shift import _shrunk
 from pytest_kycquant.recipe import Recipe
 from pytest_kycquant.runtime import open_session
@@ -28,12 +28,10 @@ def quantized(prepared, given, **options):
     ranges = replace(ranges, low=ranges.low * 0.5, high=ranges.high * 0.5)
     recipe = Recipe("mixed" if options.get("keep_fp32") else "int8", **options)
     return build(
-        prepared,
+        Ingredients(
+            prepared, ranges=ranges, saturates=False, statistics=activations.channels, images=given
+        ),
         recipe,
-        ranges=ranges,
-        saturates=False,
-        statistics=activations.channels,
-        images=given,
     ).content
 
 

@@ -6,14 +6,14 @@ from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_
 from zoo import build_model, images, named_images, ready, tiny_embedder
 
 from pytest_kycquant.errors import QuantizationError
-from pytest_kycquant.quantize import build, calibration_of, observe_activations
+from pytest_kycquant.quantize import Ingredients, build, calibration_of, observe_activations
 from pytest_kycquant.recipe import Recipe
 from pytest_kycquant.runtime import open_session
 
 
 def make(prepared, recipe, saturates=False):
     ranges = observe_activations(prepared, named_images(8)).ranges(*calibration_of(recipe))
-    return build(prepared, recipe, ranges=ranges, saturates=saturates)
+    return build(Ingredients(prepared, ranges=ranges, saturates=saturates), recipe)
 
 
 def outputs(content, arrays):
@@ -104,14 +104,14 @@ def test_a_model_without_weights_has_nothing_to_quantize(tmp_path):
 
 def test_ranges_must_be_given(tmp_path):
     with pytest.raises(QuantizationError, match="needs mse ranges"):
-        build(ready(tmp_path), Recipe("int8"), ranges=None, saturates=False)
+        build(Ingredients(ready(tmp_path), saturates=False), Recipe("int8"))
 
 
 def test_ranges_of_another_method_are_refused(tmp_path):
     prepared = ready(tmp_path)
     ranges = observe_activations(prepared, named_images(2)).ranges("minmax")
     with pytest.raises(QuantizationError, match="needs mse ranges, not minmax"):
-        build(prepared, Recipe("int8"), ranges=ranges, saturates=False)
+        build(Ingredients(prepared, ranges=ranges, saturates=False), Recipe("int8"))
 
 
 @pytest.mark.parametrize("precision", ["int8", "fp16"])
@@ -122,12 +122,12 @@ def test_ranges_of_another_model_are_refused(tmp_path, precision):
     needed = calibration_of(Recipe(precision))
     ranges = observe_activations(other, named_images(2)).ranges(*needed)
     with pytest.raises(QuantizationError, match="those of another model"):
-        build(prepared, Recipe(precision), ranges=ranges, saturates=False)
+        build(Ingredients(prepared, ranges=ranges, saturates=False), Recipe(precision))
 
 
 def test_fp32_is_not_built(tmp_path):
     with pytest.raises(QuantizationError, match="FP32 is the model itself"):
-        build(ready(tmp_path), Recipe("fp32"), ranges=None, saturates=False)
+        build(Ingredients(ready(tmp_path), saturates=False), Recipe("fp32"))
 
 
 def test_a_failure_of_onnxruntime_is_one_line(tmp_path, monkeypatch):

@@ -10,7 +10,7 @@ from onnx import helper, numpy_helper
 from zoo import build_model, images, named_images, ready, tiny_embedder
 
 from pytest_kycquant.errors import QuantizationError, SpecError
-from pytest_kycquant.quantize import build, observe_activations
+from pytest_kycquant.quantize import Ingredients, build, observe_activations
 from pytest_kycquant.quantize.graph import serialize, sort_nodes
 from pytest_kycquant.quantize.stored import store_weights
 from pytest_kycquant.recipe import Recipe
@@ -18,7 +18,7 @@ from pytest_kycquant.runtime import open_session
 
 
 def make(prepared, precision, **options):
-    return build(prepared, Recipe(precision, **options), ranges=None, saturates=False)
+    return build(Ingredients(prepared, saturates=False), Recipe(precision, **options))
 
 
 def loaded(content, tmp_path):
@@ -159,7 +159,7 @@ def test_weights_of_operators_in_fp32_are_stored_as_asked(tmp_path, float_weight
     prepared = ready(tmp_path)
     ranges = observe_activations(prepared, named_images(4)).ranges("mse")
     recipe = Recipe("mixed", keep_fp32=("depthwise",), float_weights=float_weights)
-    variant = build(prepared, recipe, ranges=ranges, saturates=False)
+    variant = build(Ingredients(prepared, ranges=ranges, saturates=False), recipe)
     assert variant.resolved["float_weights"] == float_weights
     proto = onnx.load_model_from_string(variant.content)
     proto.graph.output.append(helper.make_tensor_value_info("w2", 1, None))
@@ -189,7 +189,7 @@ def test_the_mean_error_of_rounded_weights_is_taken_off_the_biases(tmp_path, pre
     channels = observe_activations(prepared, inputs).channels
 
     def shift(**given):
-        variant = build(prepared, Recipe(precision), ranges=None, saturates=False, **given)
+        variant = build(Ingredients(prepared, saturates=False, **given), Recipe(precision))
         session, fp32 = open_session(variant.content), open_session(serialize(proto))
         pairs = [[s.run(None, {"input": array})[0] for s in (session, fp32)] for _, array in inputs]
         return variant, np.abs(np.mean([a - b for a, b in pairs], axis=0)).mean()
@@ -209,7 +209,7 @@ def test_what_is_kept_keeps_its_bias(tmp_path):
     prepared = ready(tmp_path)
     channels = observe_activations(prepared, named_images(4)).channels
     recipe = Recipe("int8-weights", keep_fp32=("stem", "depthwise"))
-    variant = build(prepared, recipe, ranges=None, saturates=False, statistics=channels)
+    variant = build(Ingredients(prepared, saturates=False, statistics=channels), recipe)
     assert variant.resolved["biases_corrected"] == 2
     graph = onnx.load_model_from_string(variant.content).graph
     inputs = {node.name: list(node.input) for node in graph.node}
@@ -219,7 +219,7 @@ def test_what_is_kept_keeps_its_bias(tmp_path):
 def test_a_correction_that_is_asked_for_needs_images(tmp_path):
     recipe = Recipe("int8-weights", bias_correction=True)
     with pytest.raises(QuantizationError, match="bias_correction needs statistics"):
-        build(ready(tmp_path), recipe, ranges=None, saturates=False)
+        build(Ingredients(ready(tmp_path), saturates=False), recipe)
 
 
 def test_shared_weights_are_stored_once(tmp_path):

@@ -7,14 +7,14 @@ import pytest
 from onnx import helper
 from zoo import build_model, images, named_images, ready
 
-from pytest_kycquant.quantize import build, observe_activations, tune_ranges
+from pytest_kycquant.quantize import Ingredients, build, observe_activations, tune_ranges
 from pytest_kycquant.recipe import Recipe
 from pytest_kycquant.runtime import open_session
 
 
 def error(prepared, ranges, inputs):
     recipe = Recipe("int8", calibration_method=ranges.method)
-    content = build(prepared, recipe, ranges=ranges, saturates=False).content
+    content = build(Ingredients(prepared, ranges=ranges, saturates=False), recipe).content
     both = [open_session(c) for c in (content, prepared.proto.SerializeToString())]
     found, wanted = ([s.run(None, {"input": x})[0] for x in inputs] for s in both)
     return np.square(np.subtract(found, wanted)).mean()

@@ -10,7 +10,7 @@ from .equalize import equalize_channels
 from .model import LoadedModel, check_input, load_model
 from .partial import FullyQuantized, keep_in_float
 from .preparation import PreparedModel, operators, postprocessing, prepare
-from .recipes import build, calibration_of, corrects_biases, equalizes, quantize_whole
+from .recipes import Ingredients, build, calibration_of, corrects_biases, equalizes, quantize_whole
 from .rewrites import REWRITES, applicable, nothing_to_rewrite, rewrite
 from .sensitivity import Sensitivity, measure_sensitivity, sensitivity_images
 from .shift import shift_images
@@ -23,6 +23,7 @@ __all__ = [
     "Activations",
     "ChannelStatistics",
     "FullyQuantized",
+    "Ingredients",
     "LoadedModel",
     "PreparedModel",
     "Ranges",

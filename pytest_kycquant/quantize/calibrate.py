@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import io
 import json
-import zipfile
-import zlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import DataError, QuantizationError
+from ..errors import DataError
+from .archive import open_archive
 from .channels import ChannelStatistics, ChannelWatch
-from .graph import float_tensors, one_line
+from .graph import float_tensors
 from .histogram import BINS, Histogram
 from .observe import NotFiniteError, observe
 
@@ -30,9 +29,6 @@ if TYPE_CHECKING:
 
 DEFAULT_PERCENTILE = 99.99
 """The best of 99.9, 99.99 and 99.999 on the embedder and the liveness model we measured."""
-
-_DAMAGED = (OSError, LookupError, ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error)
-"""What numpy raises for a file that is damaged or of another kind."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,13 +135,11 @@ class Activations:
         Raises:
             QuantizationError: the file is missing, damaged or of another kind.
         """
-        try:
-            # From memory: numpy leaves the file open when it is damaged.
-            with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
-                names, keys, images = json.loads(file["facts"].item())
-                counts, exponents = file["counts"], file["exponents"]
-                extremes, means = file["extremes"], file["means"]
-                channels = {tuple(key): file[f"channels_{i}"] for i, key in enumerate(keys)}
+        with open_archive(path, "figures of activations") as file:
+            names, keys, images = json.loads(file["facts"].item())
+            counts, exponents = file["counts"], file["exponents"]
+            extremes, means = file["extremes"], file["means"]
+            channels = {tuple(key): file[f"channels_{i}"] for i, key in enumerate(keys)}
             shapes = [array.shape for array in (counts, exponents, extremes, means)]
             if shapes != [(len(names), BINS), (len(names),), (len(names), 2), (2, len(names))]:
                 raise ValueError("arrays do not match their names")
@@ -156,12 +150,6 @@ class Activations:
             statistics = ChannelStatistics.from_keys(channels, images)
             low, high = means
             return cls(tuple(names), histograms, low, high, statistics, images)
-        except _DAMAGED as error:
-            raise QuantizationError(
-                path,
-                f"holds no figures of activations ({one_line(error)})",
-                "delete it; it is made again from the calibration images",
-            ) from error
 
 
 def observe_activations(

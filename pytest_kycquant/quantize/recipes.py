@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ..errors import QuantizationError
@@ -70,44 +70,55 @@ def corrects_biases(recipe: Recipe) -> bool:
     return (recipe.is_static or recipe.stores_weights) and recipe.bias_correction is not False
 
 
-def build(
-    prepared: PreparedModel,
-    recipe: Recipe,
-    *,
-    ranges: Ranges | None,
-    saturates: bool,
-    rewritten: PreparedModel | None = None,
-    statistics: ChannelStatistics | None = None,
-    images: Sequence[NDArray[np.float32]] = (),
-    whole: FullyQuantized | None = None,
-) -> Variant:
+@dataclass(frozen=True, eq=False)
+class Ingredients:
+    """What a recipe is carried out with, for one model.
+
+    Args:
+        prepared: the prepared FP32 model, or what `equalize_channels` made of it; not changed.
+        saturates: whether 8-bit kernels of this CPU saturate (`runtime.u8s8_saturates`).
+        ranges: as `calibration_of` asks for, of this same model; None if it asks for none.
+        rewritten: what `rewrite` made of the model, to start from; None starts from the model.
+            Operators are named, kept and counted as in the model.
+        statistics: of `prepared`, to correct biases with.
+        images: preprocessed calibration images, those that `shift_images` names, to correct with
+            what quantized activations add to biases; none leaves that out.
+    """
+
+    prepared: PreparedModel
+    saturates: bool
+    ranges: Ranges | None = None
+    rewritten: PreparedModel | None = None
+    statistics: ChannelStatistics | None = None
+    images: Sequence[NDArray[np.float32]] = ()
+
+    @property
+    def source(self) -> PreparedModel:
+        """The graph to start from."""
+        return self.rewritten or self.prepared
+
+
+def build(given: Ingredients, recipe: Recipe, *, whole: FullyQuantized | None = None) -> Variant:
     """Make the variant that a recipe describes and check that it is what was asked for.
 
     Whether channels are equalized and biases corrected, where the recipe leaves it open, follows
     from what is given: `equalizes` and `corrects_biases` say what is best.
 
     Args:
-        prepared: the prepared FP32 model, or what `equalize_channels` made of it; not changed.
+        given: what the recipe is carried out with.
         recipe: any but "fp32".
-        ranges: as `calibration_of` asks for, of this same model; None if it asks for none.
-        saturates: whether 8-bit kernels of this CPU saturate (`runtime.u8s8_saturates`).
-        rewritten: what `rewrite` made of the model, to start from; None starts from the model.
-            Operators are named, kept and counted as in the model.
-        statistics: of `prepared`, to correct biases with.
-        images: preprocessed calibration images, those that `shift_images` names, to correct with
-            what quantized activations add to biases; none leaves that out.
-        whole: what `quantize_whole` made of the same arguments, for a static recipe, whatever it
+        whole: what `quantize_whole` made of the same ingredients, for a static recipe, whatever it
             keeps in FP32; None makes it.
 
     Raises:
         QuantizationError: the recipe does not fit the model or the ranges, onnxruntime cannot
             apply it or load the result, or operators that should be quantized are not.
     """
-    source = rewritten or prepared
-    request = _request(prepared, recipe, ranges, saturates, statistics, images)
+    prepared, source = given.prepared, given.source
+    request = _request(given, recipe)
     where, options, kept = request.where, request.options, request.kept
     if recipe.is_static:
-        whole = whole or _whole(source, request, ranges)
+        whole = whole or _whole(given, request)
         made = Draft(keep_in_float(whole, kept), facts=corrections(whole, kept))
         if recipe.float_weights in ("float16", "int8"):
             operators = {node.name for node in made.proto.graph.node}
@@ -126,7 +137,7 @@ def build(
             # What replaces an operator that stays in FP32 stays there, too.
             excluded = tuple(dict.fromkeys((*excluded, *added_operators(source))))
         with _onnxruntime(where):
-            made = step(source, replace(request, kept=excluded), ranges)
+            made = step(source, replace(request, kept=excluded), given.ranges)
     proto, notes, facts = made
     options["reason"] = "; ".join([str(options["reason"]), *_done(prepared, facts)])
     sort_nodes(proto.graph)
@@ -147,61 +158,38 @@ def build(
     return Variant(content, {**options, **facts}, quantized, kept, notes)
 
 
-def quantize_whole(
-    prepared: PreparedModel,
-    recipe: Recipe,
-    *,
-    ranges: Ranges | None,
-    saturates: bool,
-    rewritten: PreparedModel | None = None,
-    statistics: ChannelStatistics | None = None,
-    images: Sequence[NDArray[np.float32]] = (),
-) -> FullyQuantized:
+def quantize_whole(given: Ingredients, recipe: Recipe) -> FullyQuantized:
     """Quantize all operators that a static recipe can, whatever it keeps in FP32.
 
     From the result `build` derives each variant that differs in `keep_fp32` alone, and
     `keep_in_float` candidates that need no check.
 
-    The arguments are those of `build`.
-
     Raises:
         QuantizationError: as in `build`, or an operator cannot be quantized.
     """
-    request = _request(
-        prepared,
-        replace(recipe, precision="int8", keep_fp32=()),
-        ranges,
-        saturates,
-        statistics,
-        images,
-    )
-    return _whole(rewritten or prepared, request, ranges)
+    return _whole(given, _request(given, replace(recipe, precision="int8", keep_fp32=())))
 
 
-def _request(
-    prepared: PreparedModel,
-    recipe: Recipe,
-    ranges: Ranges | None,
-    saturates: bool,
-    statistics: ChannelStatistics | None,
-    images: Sequence[NDArray[np.float32]],
-) -> Request:
+def _request(given: Ingredients, recipe: Recipe) -> Request:
     """Resolve a recipe for one model; see `build`."""
+    prepared = given.prepared
     where = f"{prepared.path.name} as {recipe.name}"
     if recipe.precision == "fp32":
         raise QuantizationError(where, "FP32 is the model itself", "do not build it")
-    _check_ranges(where, recipe, ranges)
+    _check_ranges(where, recipe, given.ranges)
     graph = prepared.proto.graph
     kept = resolve_kept(graph, recipe.keep_fp32, where)
-    options = resolve_options(recipe, saturates)
-    options |= _accuracy_tools(where, prepared, recipe, statistics)
-    means = statistics.means if statistics and options.get("bias_correction") else {}
+    options = resolve_options(recipe, given.saturates)
+    options |= _accuracy_tools(where, prepared, recipe, given.statistics)
+    statistics = given.statistics if options.get("bias_correction") else None
+    means = statistics.means if statistics else {}
     op_types = _operator_types(graph, recipe, where)
-    return Request(where, recipe, options, kept, op_types, means, images)
+    return Request(where, recipe, options, kept, op_types, means, given.images)
 
 
-def _whole(source: PreparedModel, request: Request, ranges: Ranges | None) -> FullyQuantized:
+def _whole(given: Ingredients, request: Request) -> FullyQuantized:
     """Quantize what can be; only if that fails are operators kept from the quantizer at all."""
+    source, ranges = given.source, given.ranges
     assert ranges is not None
     added = added_operators(source)
     kept = tuple(part for name in request.kept for part in source.parts.get(name, (name,)))

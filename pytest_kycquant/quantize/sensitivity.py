@@ -17,16 +17,16 @@ import io
 import itertools
 import json
 import math
-import zipfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ..errors import DataError, QuantizationError
+from ..errors import DataError
 from ..runtime import open_session
 from .adjoint import Backward, backward
-from .graph import float_tensors, has_subgraphs, one_line, serialize
+from .archive import open_archive
+from .graph import float_tensors, has_subgraphs, serialize
 from .observe import observe
 
 if TYPE_CHECKING:
@@ -92,18 +92,11 @@ class Sensitivity:
         Raises:
             QuantizationError: the file is missing, damaged or of another kind.
         """
-        try:
-            with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
-                names = json.loads(file["names"].item())
-                squares, exponents = file["squares"], file["exponents"]
+        with open_archive(path, "sensitivity") as file:
+            names = json.loads(file["names"].item())
+            squares, exponents = file["squares"], file["exponents"]
             if squares.shape != (len(names), 2 * _SIDE) or exponents.shape != (len(names),):
                 raise ValueError("arrays do not match their names")
-        except (OSError, LookupError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
-            raise QuantizationError(
-                path,
-                f"holds no sensitivity ({one_line(error)})",
-                "delete it; it is made again from the calibration images",
-            ) from error
         rows = zip(names, squares, exponents, strict=True)
         return cls({name: Weights(row, int(exponent)) for name, row, exponent in rows})
 

@@ -4,30 +4,25 @@ from __future__ import annotations
 
 import numpy as np
 
+from benchmarks.default_recipe import default_ingredients
 from pytest_kycquant.blocks import blocks_of
 from pytest_kycquant.quantize import (
+    Ingredients,
     build,
-    calibration_of,
-    equalize_channels,
     keep_in_float,
     load_model,
-    measure_sensitivity,
     observe_activations,
-    observe_equalized,
     operators,
     postprocessing,
     prepare,
     quantize_whole,
     rewrite,
-    sensitivity_images,
-    shift_images,
     static_types,
-    tune_ranges,
 )
 from pytest_kycquant.quantize.graph import serialize
 from pytest_kycquant.recipe import Recipe
 from pytest_kycquant.rewriting import choose
-from pytest_kycquant.runtime import open_session, u8s8_saturates
+from pytest_kycquant.runtime import open_session
 from pytest_kycquant.search import Block, search, store_smallest
 from pytest_kycquant.statistics import mean_lower_bound
 
@@ -46,31 +41,15 @@ class Quantizer:
         self.probes = [named[i][1] for i in chosen]
         self.prepared = prepare(load_model(job.original), self.probes)
         choice = choose(self.prepared, self.probes, integer=True)
-        recipe = Recipe("int8")
-        seen = observe_activations(self.prepared, named)
-        source, channels = equalize_channels(self.prepared, seen.channels, self.probes)
-        known = observe_equalized(source, seen, channels, named)
-        matters = measure_sensitivity(source, [named[i] for i in sensitivity_images(len(named))])
-        shifted = [named[i][1] for i in shift_images(len(named), self.probes[0].shape)]
-        needed = calibration_of(recipe)
-        assert needed is not None
-        ranges = tune_ranges(source, known.ranges(*needed, matters), shifted)
-        names = choice.names
-        self._known = {
-            "ranges": ranges,
-            "saturates": u8s8_saturates(),
-            "statistics": channels,
-            "rewritten": rewrite(source, names, self.probes, integer=True) if names else None,
-        }
-        self._source = source
-        self.whole = quantize_whole(source, recipe, images=shifted, **self._known)
+        self._given = default_ingredients(self.prepared, named, self.probes, choice.names)
+        self.whole = quantize_whole(self._given, Recipe("int8"))
 
     def candidate(self, keep: tuple[str, ...] = (), stored: str = "float32") -> bytes:
         """The model that keeps these operators in FP32, with their weights stored as asked."""
         if stored == "float32":
             return serialize(keep_in_float(self.whole, keep))
         recipe = Recipe("mixed", keep_fp32=keep, float_weights=stored)  # type: ignore[arg-type]
-        return build(self._source, recipe, whole=self.whole, **self._known).content
+        return build(self._given, recipe, whole=self.whole).content
 
     def blocks(self) -> tuple[tuple[Block, ...], tuple[str, ...]]:
         """Blocks to rank, and what every candidate keeps, as the fallback of the gates has them."""
@@ -89,12 +68,13 @@ def stored_weights(job: Job) -> bytes:
     prepared = prepare(load_model(job.original), probes)
     names = choose(prepared, probes).names
     return build(
-        prepared,
+        Ingredients(
+            prepared,
+            saturates=False,
+            statistics=observe_activations(prepared, named).channels,
+            rewritten=rewrite(prepared, names, probes) if names else None,
+        ),
         Recipe("int8-weights"),
-        ranges=None,
-        saturates=False,
-        statistics=observe_activations(prepared, named).channels,
-        rewritten=rewrite(prepared, names, probes) if names else None,
     ).content
 
 

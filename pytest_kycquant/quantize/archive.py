@@ -1,0 +1,44 @@
+"""What every reader of a cached ``.npz`` file does about one that is damaged."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import zipfile
+import zlib
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import QuantizationError
+from .graph import one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+# What numpy raises for a file that is damaged or of another kind.
+_DAMAGED = (OSError, LookupError, ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error)
+
+
+@contextlib.contextmanager
+def open_archive(path: Path, what: str) -> Iterator[Any]:
+    """Open an ``.npz`` file without pickles; what its reader stumbles over is an error, too.
+
+    Args:
+        path: the file.
+        what: it should hold, for the message.
+
+    Raises:
+        QuantizationError: the file is missing, damaged or of another kind.
+    """
+    try:
+        # From memory: numpy leaves the file open when it is damaged.
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
+            yield file
+    except _DAMAGED as error:
+        raise QuantizationError(
+            path,
+            f"holds no {what} ({one_line(error)})",
+            "delete it; it is made again from the calibration images",
+        ) from error
