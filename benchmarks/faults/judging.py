@@ -19,8 +19,9 @@ from pytest_kycquant.tasks.outputs import Outputs
 from pytest_kycquant.verdicts import Check, GateResult, show
 from pytest_kycquant.workbench import Variant
 
-# What judges outputs and makes none of them.
-_JUDGES = ("statistics.py", "scoring.py", "verdicts.py", "evaluation.py", "checks.py")
+# What turns an image and a model into outputs; all else judges them, or makes models.
+_RUNS = ("runtime.py", "data/images.py", "data/crops.py", "data/placement.py")
+_READS = ("tasks/outputs.py", "tasks/detection_decode.py")
 HARMFUL, HARMLESS, BORDERLINE = "harmful", "harmless", "borderline"
 # Of the checks, those that count errors; the others (drift, agreement) need no labels.
 _COUNTS_ERRORS = ("increase of ", "drop of ")
@@ -45,11 +46,16 @@ class Verdicts:
         """PASS, FAIL, INCONCLUSIVE or ERROR of all gates together."""
         if self.error:
             return "ERROR"
-        found = [gate.verdict for gate in self.gates.values()]
+        found = [Verdict.PASS if g.ships else g.verdict for g in self.gates.values()]
         for verdict in (Verdict.FAIL, Verdict.INCONCLUSIVE):
             if verdict in found:
                 return verdict.value
         return Verdict.PASS.value
+
+    @staticmethod
+    def is_drift(gate: str, check: Check) -> bool:
+        """Whether a check is about drift from FP32, which no error rate need show."""
+        return gate == "degradation" and not check.name.startswith(_COUNTS_ERRORS)
 
     @property
     def objections(self) -> list[tuple[str, Check]]:
@@ -219,10 +225,6 @@ def _short(check: Check) -> str:
 
 @functools.cache
 def _running_code() -> str:
-    """Digest of the package without what judges."""
+    """Digest of the code that runs models."""
     root = Path(pytest_kycquant.__file__).parent
-    state = hashlib.sha256()
-    for path in sorted(root.rglob("*.py")):
-        if path.name not in _JUDGES and not path.name.endswith("_gates.py"):
-            state.update(path.read_bytes())
-    return state.hexdigest()
+    return digest_of([(root / name).read_text(encoding="utf-8") for name in (*_RUNS, *_READS)])
