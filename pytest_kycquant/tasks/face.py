@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.faces import FaceSet, load_faces, selection_mask, split_subjects
-from ..data.leakage import check_disjoint, check_disjoint_subjects
+from ..data.leakage import check_calibration_subjects, check_disjoint, check_disjoint_subjects
 from ..data.pair_lists import load_pairs
 from ..data.pairs import Comparisons, all_pairs, check_comparable, sample_pairs
 from ..errors import ModelError
@@ -65,6 +65,11 @@ class FaceTask(Task[Comparisons, FaceComparison]):
             check_disjoint_subjects(evaluation, "evaluation", selection, "selection")
             check_disjoint(evaluation.images, "evaluation", selection.images, "selection")
             others.append((selection.images, "selection"))
+        calibration = self.load_calibration(*others)
+        if calibration is not None:
+            check_calibration_subjects(calibration, evaluation, "evaluation")
+            if selection is not None:
+                check_calibration_subjects(calibration, selection, "selection")
         note = ""
         if dropped:
             note = (
@@ -74,7 +79,7 @@ class FaceTask(Task[Comparisons, FaceComparison]):
         return TaskData(
             _part(evaluation, comparisons),
             _part(selection, chosen) if selection is not None and chosen is not None else None,
-            self.load_calibration(*others),
+            calibration,
             {
                 "evaluation": evaluation.digest,
                 "pairs": comparisons.digest,
