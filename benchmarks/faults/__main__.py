@@ -14,6 +14,7 @@ import json
 import sys
 import time
 import warnings
+from collections import Counter
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -35,8 +36,16 @@ def say(text: str) -> None:
 
 
 def rows_of(lab: Laboratory, wanted: list[str], latency: bool) -> Iterator[Row]:
-    """Every case of a model, judged by its gates and by the truth."""
+    """Every case of a model, judged by its gates and by the truth.
+
+    One place of every fault comes first, so that an interrupted run has seen all of them.
+    """
+    seen: Counter[str] = Counter()
+    turns: list[tuple[int, Case]] = []
     for case in cases(lab):
+        turns.append((seen[case.fault], case))
+        seen[case.fault] += 1
+    for _, case in sorted(turns, key=lambda turn: turn[0]):
         if not wanted or any(text in f"{case.fault} {case.where}" for text in wanted):
             yield judged(lab, case, latency)
 
@@ -49,7 +58,7 @@ def judged(lab: Laboratory, case: Case, latency: bool) -> Row:
         return Row(name, case.fault, case.where, case.control, "harmful", "", "ERROR",
                    (type(error).__name__,), (str(error),))  # fmt: skip
     found = lab.bench.verdicts(variant, latency=latency)
-    truth = lab.court.truth(variant)
+    truth = lab.court.truth(variant, suspect=found.outcome in ("FAIL", "ERROR"))
     return Row(
         name,
         case.fault,

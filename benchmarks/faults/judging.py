@@ -150,15 +150,20 @@ class Court:
         self._benches = look, whole
         self._threshold = threshold
 
-    def truth(self, variant: Variant) -> Truth:
+    def truth(self, variant: Variant, *, suspect: bool = True) -> Truth:
         """Harmful if a limit of errors is exceeded, harmless if none is, by 95 % bounds.
 
         Where the bounds of a check enclose its limit, nobody knows: borderline.
+
+        Args:
+            variant: the model.
+            suspect: whether to look at few people first, which saves time if it is harmful.
         """
         first, last = self._benches
-        found = _judged(first, variant, self._threshold)
-        if found.kind == HARMFUL and any(map(_plain, found.errors)):
-            return found
+        if suspect:
+            found = _judged(first, variant, self._threshold)
+            if found.kind == HARMFUL and (not found.errors or any(map(_plain, found.errors))):
+                return found
         return _judged(last, variant, self._threshold)
 
 

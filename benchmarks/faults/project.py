@@ -28,6 +28,7 @@ from .table import Row
 
 UPDATE = "--kycquant-update-golden"
 _PEOPLE = 330
+_OTHERS = 60  # people whom each is compared with, where pairs are listed
 # Seeds of `population.people`.
 _CALIBRATION, _SELECTION, _EVALUATION = 1, 2, 3
 _COUNTS = re.compile(r"(\d+) (passed|failed|errors?|warnings?)")
@@ -199,7 +200,7 @@ def _write_pairs(root: Path, times: int) -> None:
     for number, folder in enumerate(people):
         first, second = sorted(folder.iterdir())
         rows.append(_pair(first, second))
-        for step in range(1, 11):
+        for step in range(1, _OTHERS + 1):
             other = people[(number + step) % len(people)]
             rows.append(_pair(first, sorted(other.iterdir())[0]))
     with (root / "pairs.csv").open("w", newline="", encoding="utf-8") as file:
