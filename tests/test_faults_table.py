@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from benchmarks.faults.table import Row, alarms_by_check, by_fault, findings, share, summary
 
 
@@ -15,9 +17,11 @@ ROWS = [
     row("harmful", "ERROR", fault="golden"),
     row("harmful", "INCONCLUSIVE", fault="undecided", objections=("INCONCLUSIVE FRR = 2 %",)),
     row("harmful", "PASS", fault="missed"),
-    row("harmless", "PASS", control=True),
+    row("harmless", "PASS", control=True, usage=0.2),
     row("harmless", "FAIL", fault="drift", drift_only=True, objections=("FAIL cosine = .9",)),
-    row("harmless", "INCONCLUSIVE", fault="alarm", objections=("INCONCLUSIVE FAR = 1 %",)),
+    row(
+        "harmless", "INCONCLUSIVE", fault="alarm", usage=0.6, objections=("INCONCLUSIVE FAR = 1 %",)
+    ),
     row("borderline", "PASS", fault="between"),
 ]
 
@@ -37,8 +41,9 @@ def test_summary() -> None:
     assert cells[2].startswith("50.0 % (2 of 4)")
     assert cells[3].startswith("33.3 % (1 of 3)")
     assert cells[4].startswith("66.7 % (2 of 3)")
-    assert cells[5].startswith("100.0 % (1 of 1)")
-    assert cells[6] == "1"
+    assert cells[5].startswith("100.0 % (1 of 1)")  # the others use more than half
+    assert cells[6].startswith("100.0 % (1 of 1)")
+    assert cells[7] == "1"
     assert lines[3].split("|")[2:] == lines[2].split("|")[2:]  # of one model, all is the same
 
 
@@ -67,3 +72,8 @@ def test_checks_that_object_to_harmless_models() -> None:
     text = alarms_by_check(ROWS)
     assert "FAIL cosine" in text
     assert "FAIL FAR" not in text  # to a harmful one
+
+
+def test_rows_survive_a_file() -> None:
+    again = [Row.from_dict(json.loads(json.dumps(each.as_dict()))) for each in ROWS]
+    assert again == ROWS

@@ -34,7 +34,7 @@ def test_nan_is_harm_whatever_the_errors() -> None:
 
 
 def test_usage() -> None:
-    assert usage(Check("FRR", Verdict.PASS, 0.02, limit=0.05)) == 0.4
+    assert round(usage(Check("FRR", Verdict.PASS, 0.02, limit=0.05)), 9) == 0.4
     recall = Check("recall", Verdict.PASS, 0.98, limit=0.95, direction="at least")
     assert round(usage(recall), 9) == 0.4
 

@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 from pytest_kycquant.errors import EnvironmentWarning, KycquantError
 from pytest_kycquant.runtime import describe_machine, environment
@@ -68,6 +69,7 @@ def judged(lab: Laboratory, case: Case, latency: bool) -> Row:
         truth.reason,
         found.outcome,
         *_objections(found),
+        truth.usage if truth.errors else None,
     )
 
 
@@ -93,13 +95,21 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2, help="images at a time (default 2)")
     parser.add_argument("--latency", action="store_true", help="measure latency, too (slow)")
     parser.add_argument("--json", type=Path, help="file to write all figures to")
+    parser.add_argument(
+        "--tables", type=Path, nargs="+", help="files of earlier runs to print, and judge nothing"
+    )
     given = parser.parse_args()
+    if given.tables:
+        records = [json.loads(path.read_text(encoding="utf-8")) for path in given.tables]
+        show(records[0], [Row.from_dict(each) for found in records for each in found["rows"]])
+        return
     warnings.simplefilter("ignore", EnvironmentWarning)  # goldens of another CPU
-    record = {
+    record: dict[str, Any] = {
         "date": date.today().isoformat(),
         "machine": describe_machine(),
         "environment": environment().as_dict(),
         "people": given.people,
+        "latency": given.latency,
     }
     rows: list[Row] = []
     began = time.monotonic()
@@ -116,10 +126,15 @@ def main() -> None:
             if given.json:  # after every row: a long run may be interrupted
                 record["rows"] = [each.as_dict() for each in rows]
                 given.json.write_text(json.dumps(record, indent=1), encoding="utf-8")
-    measured = "" if given.latency else " Latency was not measured (--latency does)."
+    show(record, rows)
+
+
+def show(record: dict[str, Any], rows: list[Row]) -> None:
+    """Print the tables."""
+    measured = "" if record["latency"] else " Latency was not measured (--latency does)."
     print(
-        f"{record['date']}, {record['machine']}; {given.people} people and scenes decide about "
-        f"the truth.{measured}\n"
+        f"{record['date']}, {record['machine']}; {record['people']} people and scenes decide "
+        f"about the truth.{measured}\n"
     )
     print(summary(rows), "\n")
     print(by_fault(rows), "\n")

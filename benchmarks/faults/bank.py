@@ -187,9 +187,14 @@ def _other_precisions(lab: Laboratory) -> Iterator[Case]:
 
 
 def three(places: Sequence, what: str) -> list:
-    """An early, a middle and a late one of the places, drawn with a seed of its own."""
-    thirds = np.array_split(np.arange(len(places)), 3)
-    return [places[int(_rng(what, str(i)).choice(t))] for i, t in enumerate(thirds) if len(t)]
+    """An early, a middle and a late one of the places, drawn with a seed of its own.
+
+    Which of them comes first is drawn, too: an interrupted run has seen all parts of a model.
+    """
+    thirds = [third for third in np.array_split(np.arange(len(places)), 3) if len(third)]
+    drawn = [places[int(_rng(what, str(i)).choice(third))] for i, third in enumerate(thirds)]
+    first = int(_rng(what, "first").integers(3)) % max(len(drawn), 1)
+    return drawn[first:] + drawn[:first]
 
 
 def _rng(*words: str) -> np.random.Generator:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -81,6 +82,11 @@ class Truth:
     kind: str
     reason: str
     errors: tuple[Check, ...] = ()
+
+    @property
+    def usage(self) -> float:
+        """The largest share of a limit that an estimate uses; infinite without any."""
+        return max(map(usage, self.errors), default=math.inf)
 
 
 class FaultBench(Bench):

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from scipy.stats import beta
 from tabulate import tabulate
 
 HARMFUL, HARMLESS, BORDERLINE = "harmful", "harmless", "borderline"
+HALF = 0.5
 PASS, FAIL, INCONCLUSIVE, ERROR = "PASS", "FAIL", "INCONCLUSIVE", "ERROR"
 
 
@@ -28,6 +30,7 @@ class Row:
         gates: the gates that object.
         objections: their checks, the decisive one first, each as a line.
         drift_only: whether nothing but drift (no error rate) objects.
+        usage: the largest share of a limit of errors that is used, by the large set.
     """
 
     model: str
@@ -40,9 +43,21 @@ class Row:
     gates: tuple[str, ...] = ()
     objections: tuple[str, ...] = ()
     drift_only: bool = False
+    usage: float | None = None
 
     def as_dict(self) -> dict[str, object]:
         return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Row:
+        """Inverse of `as_dict`."""
+        lists = {key: tuple(values[key]) for key in ("gates", "objections")}
+        return cls(**{**values, **lists})
+
+    @property
+    def plainly_harmless(self) -> bool:
+        """Whether no error rate uses more than half of its limit."""
+        return self.truth == HARMLESS and self.usage is not None and self.usage <= HALF
 
     @property
     def title(self) -> str:
@@ -89,6 +104,7 @@ def summary(rows: Sequence[Row]) -> str:
         some = [row for row in rows if name in (row.model, "all")]
         harmful = [row for row in some if row.truth == HARMFUL]
         harmless = [row for row in some if row.truth == HARMLESS]
+        plain = [row for row in harmless if row.plainly_harmless]
         controls = [row for row in harmless if row.control]
         lines.append(
             [
@@ -99,6 +115,7 @@ def summary(rows: Sequence[Row]) -> str:
                 share(
                     sum(row.outcome == PASS or row.drift_only for row in harmless), len(harmless)
                 ),
+                share(sum(row.outcome == PASS or row.drift_only for row in plain), len(plain)),
                 share(sum(row.outcome == PASS for row in controls), len(controls)),
                 sum(row.truth == BORDERLINE for row in some),
             ]
@@ -109,6 +126,7 @@ def summary(rows: Sequence[Row]) -> str:
         "of these FAIL or ERROR",
         "specificity: harmless that pass",
         "the same without drift limits",
+        "of those with half of each limit left",
         "controls that pass",
         "borderline",
     )
