@@ -26,7 +26,7 @@ from pytest_kycquant.runtime import describe_machine, environment
 from . import project
 from .bank import Case, cases
 from .judging import Verdicts
-from .subjects import SUBJECTS, Laboratory
+from .subjects import SUBJECTS, Laboratory, present
 from .table import Row, alarms_by_check, by_fault, findings, summary
 
 PROJECT = "project"
@@ -114,6 +114,9 @@ def main() -> None:
     rows: list[Row] = []
     began = time.monotonic()
     for name in given.models:
+        if name in SUBJECTS and not present(SUBJECTS[name]):
+            say(f"{name}: not present (KYCQUANT_REAL names the folder of real models)")
+            continue
         if name == PROJECT:
             found = project.rows(given.faults, say)
         else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import tempfile
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -18,6 +19,7 @@ from pytest_kycquant.spec import KycModel
 from pytest_kycquant.task_spec import ObjectDetection, TaskSpec
 from pytest_kycquant.workbench import Variant, Workbench
 
+from . import real
 from .images import ROOT, held_out
 from .judging import Court, FaultBench
 
@@ -26,14 +28,14 @@ _LOOK = 6  # a sixth of the people is looked at first
 
 @dataclass(frozen=True)
 class Subject:
-    """A model of this repository.
+    """A model.
 
     Args:
         name: of the model.
-        gate_file: whose gates judge it, below tests/gates.
+        gate_file: whose gates judge it, below tests.
         gate_class: in that file.
         recipe: label of the precision that passes and that is damaged.
-        kind: of images, as in `images.held_out`.
+        kind: of images, as in `images.held_out`; or `REAL_FACES`.
     """
 
     name: str
@@ -43,12 +45,14 @@ class Subject:
     kind: str
 
 
+REAL_FACES = "real faces"
 SUBJECTS = {
     subject.name: subject
     for subject in (
-        Subject("arcface", "test_arcface.py", "TestArcFace", "int8", "faces"),
-        Subject("minifasnet", "test_minifasnet.py", "TestMiniFASNet", "int8", "liveness"),
-        Subject("yolov8", "test_yolov8.py", "TestYolov8", "int8-conv", "documents"),
+        Subject("arcface", "gates/test_arcface.py", "TestArcFace", "int8", "faces"),
+        Subject("minifasnet", "gates/test_minifasnet.py", "TestMiniFASNet", "int8", "liveness"),
+        Subject("yolov8", "gates/test_yolov8.py", "TestYolov8", "int8-conv", "documents"),
+        Subject("mobilefacenet", "real/gate_mobilefacenet.py", "TestRecipes", "int8", REAL_FACES),
     )
 }
 
@@ -72,19 +76,26 @@ class Laboratory:
         self._say = say
         self.folder = ROOT / "data" / "faults"
         self.folder.mkdir(parents=True, exist_ok=True)
+        foreign = subject.kind == REAL_FACES  # its golden is recorded here, not in the repository
+        self._root = real.linked(self.folder / "real") if foreign else ROOT
         settings = Settings(
             cache=self.folder / "cache",
-            golden=ROOT / "golden",
-            update_golden=False,
+            golden=self._root / "golden",
+            update_golden=foreign,
             strict=True,
             inconclusive="fail",
             report=None,
             export=None,
             threads=threads,
         )
-        self.workbench = Workbench(settings, ROOT, "faults", Progress(say))
-        self._gate_file = ROOT / "tests" / "gates" / subject.gate_file
+        self._run_id = f"faults-{uuid.uuid4().hex}"
+        self.workbench = Workbench(settings, self._root, self._run_id, Progress(say))
+        self._gate_file = ROOT / "tests" / subject.gate_file
         self.spec = _spec(self._gate_file, subject.gate_class)
+        if foreign:  # nothing is searched, so those people may say what is true
+            model = self.spec.model
+            task = replace(model.task, selection=None)
+            self.spec = replace(self.spec, model=replace(model, task=task))
 
     @cached_property
     def recipe(self) -> Recipe:
@@ -107,7 +118,7 @@ class Laboratory:
         """The sound variant, made again with nothing from the cache."""
         with tempfile.TemporaryDirectory(dir=self.folder) as folder:
             settings = replace(self.workbench.settings, cache=Path(folder))
-            workbench = Workbench(settings, ROOT, "faults", Progress(self._say))
+            workbench = Workbench(settings, self._root, self._run_id, Progress(self._say))
             bench = self._bench(workbench, self.spec.model)
             made = bench.variant(self.recipe)
             content = made.path.read_bytes()
@@ -127,7 +138,10 @@ class Laboratory:
     def _elsewhere(self, people: int, threshold: float) -> KycModel:
         """The model with images that no gate sees, and with the frozen threshold."""
         model, kind = self.spec.model, self.subject.kind
-        folder = held_out(kind, people, self._say)
+        if kind == REAL_FACES:
+            folder = self._root / real.OTHERS
+        else:
+            folder = held_out(kind, people, self._say)
         task: TaskSpec
         if isinstance(model.task, ObjectDetection):
             changes = {"data": folder / "images", "labels": folder / "labels.json"}
@@ -135,6 +149,11 @@ class Laboratory:
         else:
             task = replace(model.task, data=folder, selection=None, threshold=threshold)
         return replace(model, task=task, calibration=None)
+
+
+def present(subject: Subject) -> bool:
+    """Whether model and images are here; those of this repository are, or are rendered."""
+    return subject.kind != REAL_FACES or real.present()
 
 
 def _spec(file: Path, name: str) -> GateSpec:
