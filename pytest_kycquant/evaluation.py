@@ -17,11 +17,13 @@ from . import latency as latencies
 from .cache import digest_of
 from .errors import BaselineError, DataError, GoldenError
 from .limits import Limits
+from .quantize import broken_constants
 from .recipe import Recipe
 from .search import Block
 from .settings import UPDATE_GOLDEN
 from .spec import KycModel, Verdict
 from .tasks.base import Part
+from .tasks.checks import count
 from .verdicts import Check, GateResult, VariantRecord
 from .workbench import ModelBench, Variant, Workbench
 
@@ -124,7 +126,7 @@ class Bench(ModelBench):
                 task = self.task
                 comparison = task.compare(self.baseline(golden.threshold), found)
                 gates = [
-                    task.judge_finite(comparison),
+                    self.judge_finite(comparison, variant),
                     *task.judge_accuracy(comparison),
                     task.judge_against_fp32(comparison, fp16=recipe.precision in _FLOAT),
                 ]
@@ -134,6 +136,21 @@ class Bench(ModelBench):
             figures |= latency.as_dict()
             self._records[recipe] = self._row(recipe.name, variant, gates, figures, shown)
         return self._records[recipe]
+
+    def judge_finite(self, comparison: Any, variant: Variant) -> GateResult:
+        """No NaN or Inf in any output, nor in what the files of the variant store.
+
+        Integer kernels turn a NaN into some number, which one depends on the CPU: outputs are
+        finite, and a channel is dead.
+        """
+        import onnx
+
+        found = self.task.judge_finite(comparison)
+        broken = [
+            name for path in variant.paths for name in broken_constants(onnx.load(path).graph)
+        ]
+        stored = count("weights and scales with NaN or Inf", broken)
+        return replace(found, checks=(*found.checks, stored))
 
     def paths_of(self, record: VariantRecord) -> tuple[Path, ...]:
         """The files of a variant that was judged here."""

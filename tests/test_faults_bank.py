@@ -13,7 +13,7 @@ from population import write_npz, write_project
 
 from benchmarks.faults import damages
 from benchmarks.faults.judging import HARMFUL, HARMLESS, Court, FaultBench, Verdicts
-from pytest_kycquant import FaceLimits, FaceVerification, KycModel, Preprocess, Recipe
+from pytest_kycquant import FaceLimits, FaceVerification, KycModel, Preprocess, Recipe, Verdict
 from pytest_kycquant.progress import Progress
 from pytest_kycquant.settings import Settings
 from pytest_kycquant.workbench import Variant, Workbench
@@ -121,6 +121,17 @@ def test_harm_is_caught_and_nothing_else(world: World) -> None:
     assert alarms == {}
     assert outcomes["clipped range"] == "FAIL"
     assert [outcomes[name] for name in CONTROLS] == ["PASS"] * len(CONTROLS)
+
+
+def test_stored_nan_is_seen_where_outputs_hide_it(world: World) -> None:
+    """Integer kernels make some number of it: outputs are finite, and one channel is dead."""
+    place = damages.weights(world.proto)[0]
+    found = world.bench.verdicts(world.damaged(partial(damages.spoil_scale, place=place)))
+    outputs, edges, _, stored = found.gates["finite"].checks
+    assert (outputs.verdict, edges.verdict) == (Verdict.PASS, Verdict.PASS)
+    assert stored.describe() == (
+        "FAIL weights and scales with NaN or Inf = 1 must be below 1: damage/first.w_scale"
+    )
 
 
 def test_a_broken_file_is_an_error(world: World) -> None:

@@ -33,6 +33,11 @@ def test_nan_is_harm_whatever_the_errors() -> None:
     assert (found.kind, found.reason) == (HARMFUL, "NaN or Inf for 3 images")
 
 
+def test_stored_nan_is_harm_wherever_kernels_hide_it() -> None:
+    found = decide([check(Verdict.PASS)], 0, ["w_scale"])
+    assert (found.kind, found.reason) == (HARMFUL, "NaN or Inf is stored in w_scale")
+
+
 def test_usage() -> None:
     assert round(usage(Check("FRR", Verdict.PASS, 0.02, limit=0.05)), 9) == 0.4
     recall = Check("recall", Verdict.PASS, 0.98, limit=0.95, direction="at least")

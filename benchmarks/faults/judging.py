@@ -9,12 +9,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import onnx
+
 import pytest_kycquant
 from pytest_kycquant import latency as latencies
 from pytest_kycquant.cache import digest_of
 from pytest_kycquant.data.images import ImageSet
 from pytest_kycquant.errors import KycquantError
 from pytest_kycquant.evaluation import Bench
+from pytest_kycquant.quantize import broken_constants
 from pytest_kycquant.spec import Verdict
 from pytest_kycquant.tasks.outputs import Outputs
 from pytest_kycquant.verdicts import Check, GateResult, show
@@ -129,7 +132,7 @@ class FaultBench(Bench):
             found = self.outputs(variant, self.data.evaluation.images, "evaluation")
             comparison = task.compare(self.baseline(threshold), found)
             gates = [
-                task.judge_finite(comparison),
+                self.judge_finite(comparison, variant),
                 *task.judge_accuracy(comparison),
                 task.judge_against_fp32(
                     comparison, fp16=variant.recipe.precision in ("fp16", "fp32-optimized")
@@ -186,18 +189,23 @@ def _judged(bench: FaultBench, variant: Variant, threshold: float) -> Truth:
         for check in task.judge_against_fp32(comparison).checks
         if check.name.startswith(_COUNTS_ERRORS)
     ]
-    broken = int((~outputs.finite).sum())
-    return decide(checks, broken)
+    stored = [name for path in variant.paths for name in broken_constants(onnx.load(path).graph)]
+    return decide(checks, int((~outputs.finite).sum()), stored)
 
 
-def decide(checks: Sequence[Check], broken: int) -> Truth:
+def decide(checks: Sequence[Check], broken: int, stored: Sequence[str] = ()) -> Truth:
     """The truth from checks of errors on many people.
 
     Args:
         checks: figures with both bounds.
         broken: images with NaN or Inf in an output.
+        stored: constants of the model with NaN or Inf. What integer kernels make of one depends
+            on the CPU (converting NaN to an integer is undefined), so errors here say nothing
+            about errors elsewhere.
     """
     errors = tuple(checks)
+    if stored:
+        return Truth(HARMFUL, f"NaN or Inf is stored in {stored[0]}", errors)
     if broken:
         return Truth(HARMFUL, f"NaN or Inf for {broken:,} images", errors)
     for kind, verdict in ((HARMFUL, Verdict.FAIL), (BORDERLINE, Verdict.INCONCLUSIVE)):
