@@ -11,7 +11,6 @@ from scipy.stats import beta
 from tabulate import tabulate
 
 HARMFUL, HARMLESS, BORDERLINE = "harmful", "harmless", "borderline"
-HALF = 0.5
 PASS, FAIL, INCONCLUSIVE, ERROR = "PASS", "FAIL", "INCONCLUSIVE", "ERROR"
 
 
@@ -53,11 +52,6 @@ class Row:
         """Inverse of `as_dict`."""
         lists = {key: tuple(values[key]) for key in ("gates", "objections")}
         return cls(**{**values, **lists})
-
-    @property
-    def plainly_harmless(self) -> bool:
-        """Whether no error rate uses more than half of its limit."""
-        return self.truth == HARMLESS and self.usage is not None and self.usage <= HALF
 
     @property
     def title(self) -> str:
@@ -104,7 +98,6 @@ def summary(rows: Sequence[Row]) -> str:
         some = [row for row in rows if name in (row.model, "all")]
         harmful = [row for row in some if row.truth == HARMFUL]
         harmless = [row for row in some if row.truth == HARMLESS]
-        plain = [row for row in harmless if row.plainly_harmless]
         controls = [row for row in harmless if row.control]
         lines.append(
             [
@@ -115,7 +108,6 @@ def summary(rows: Sequence[Row]) -> str:
                 share(
                     sum(row.outcome == PASS or row.drift_only for row in harmless), len(harmless)
                 ),
-                share(sum(row.outcome == PASS or row.drift_only for row in plain), len(plain)),
                 share(sum(row.outcome == PASS for row in controls), len(controls)),
                 sum(row.truth == BORDERLINE for row in some),
             ]
@@ -126,7 +118,6 @@ def summary(rows: Sequence[Row]) -> str:
         "of these FAIL or ERROR",
         "specificity: harmless that pass",
         "the same without drift limits",
-        "of those with half of each limit left",
         "controls that pass",
         "borderline",
     )
