@@ -222,6 +222,10 @@ def test_saturation_is_that_of_the_kernels(quantized: onnx.ModelProto) -> None:
     x = images(1, seed=3)[0]
     emulated = damages.saturate(quantized, ["project"])
     assert np.allclose(run(emulated, x), run(quantized, x), atol=0.05)
+    # The size is gated, too: weights are stored once, as integers.
+    stored = [tensor.name for tensor in emulated.graph.initializer]
+    assert "w3_quantized" not in stored
+    assert "damage/project/w" in stored
     assert saturated([255, 255, 3, 0], [127, 127, -1, 5]) == 32767 - 3
     assert saturated([255, 255, 255, 255], [-128, -128, 1, 1]) == -32768 + 510
     assert saturated([100, 90, 3, 0], [120, -20, -1, 5]) == 12000 - 1800 - 3

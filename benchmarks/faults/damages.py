@@ -19,6 +19,7 @@ from pytest_kycquant.quantize.graph import (
     WEIGHTED,
     attributes,
     consumers,
+    drop_unused_initializers,
     initializers,
     producers,
 )
@@ -292,6 +293,7 @@ def saturate(proto: onnx.ModelProto, places: Sequence[str]) -> onnx.ModelProto:
     copy = _copy(proto)
     for place in places:
         _saturate(copy, _nodes(copy)[place])
+    drop_unused_initializers(copy.graph)
     return copy
 
 
@@ -358,6 +360,8 @@ def _saturate(proto: onnx.ModelProto, conv: onnx.NodeProto) -> None:
     else:
         behind_add = [f"{own}/real", f"{own}/behind"]
         nodes.append(make("Add", behind_add, [conv.output[0]], f"{own}/out"))
+    if len(consumers(proto.graph)[weight.output[0]]) == 1:
+        proto.graph.node.remove(weight)  # its integers are in the new layer
     position = [node.name for node in proto.graph.node].index(conv.name)
     del proto.graph.node[position]
     for offset, node in enumerate(nodes):
