@@ -129,10 +129,12 @@ class Bench(ModelBench):
                     task.judge_against_fp32(comparison, fp16=recipe.precision in _FLOAT),
                 ]
                 figures, shown = task.figures(comparison), task.shown(comparison)
+                groups = tuple(task.groups(comparison))
             latency = self._latency(variant)
             gates += [latencies.judge(latency, self.limits), self._judge_size(variant)]
             figures |= latency.as_dict()
-            self._records[recipe] = self._row(recipe.name, variant, gates, figures, shown)
+            row = self._row(recipe.name, variant, gates, figures, shown)
+            self._records[recipe] = replace(row, groups=groups)
         return self._records[recipe]
 
     def paths_of(self, record: VariantRecord) -> tuple[Path, ...]:
@@ -186,6 +188,7 @@ class Bench(ModelBench):
         images = self.data.calibration
         limits = asdict(self.limits)
         facts = [self.model_facts(), self._input_facts(), images.digest if images else None]
+        facts.append(self.data.groups)
         always = self.postprocessing(recipe)
         budget = self.workbench.settings.search_budget
         rewrites = [member.rewrites(recipe).names for member in self.members]

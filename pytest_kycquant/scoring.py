@@ -66,8 +66,8 @@ def errors_at(
         comparisons: which pairs to compare and which of them are genuine.
         threshold: accept iff score >= threshold.
     """
-    accepts: list[Ids] = []
-    rejects: list[Ids] = []
+    accepts: list[Ids] = [np.empty(0, np.int64)]  # there may be no comparison at all
+    rejects: list[Ids] = [np.empty(0, np.int64)]
     for block in blocks(gallery, probe, comparisons):
         wrong = (block.scores >= np.float32(threshold)) != block.same
         wrong |= np.isnan(block.scores)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ..spec import Verdict
-from ..verdicts import Check, VariantRecord
+from ..verdicts import Check, VariantRecord, show, worst_of
 from . import pipelines
 from .records import Collected, Gate
 
@@ -76,10 +76,14 @@ def _row(record: VariantRecord, accuracy: list[str], extra: list[str]) -> list[s
 
 
 def _interval(record: VariantRecord, gate: str) -> str:
-    """A figure with its bounds; small rates want a digit more."""
+    """The first figure of a gate."""
     if gate not in record.gates:
         return "-"
-    check: Check = record.gates[gate].checks[0]
+    return _figure(record.gates[gate].checks[0])
+
+
+def _figure(check: Check) -> str:
+    """A figure with its bounds; small rates want a digit more."""
     if check.value is None or check.lower is None or check.upper is None:
         return "-"
     if check.unit == "metric":
@@ -116,6 +120,8 @@ def _reasons(gate: Gate) -> Iterator[str]:
             yield f"{record.variant} passes all gates, but a test of your own failed on it"
         if record.options.get("keep_fp32"):
             yield _kept(record, searches.get(record.variant))
+        if record.groups:
+            yield _worst_group(record)
         for note in record.notes:
             yield f"note on {record.variant}: {note}"
         for result in record.gates.values():
@@ -125,6 +131,19 @@ def _reasons(gate: Gate) -> Iterator[str]:
         yield f"recipe of {', '.join(variants)}: {reason}"
     for choice, variants in rewrites.items():
         yield f"rewrites of {', '.join(variants)}: {choice}"
+
+
+def _worst_group(record: VariantRecord) -> str:
+    """The group that a variant hurts most; a report has them all."""
+    worst = worst_of(record.groups)
+    before, after = (show(rate["value"], "rate") for rate in (worst.fp32, worst.variant))
+    check = worst.check
+    increase = _figure(check)
+    budget = "" if check.limit is None else f", budget {show(check.limit, check.unit)}"
+    return (
+        f"worst of the groups for {record.variant}: {worst.group}, {worst.measure} {before} of FP32, "
+        f"{after} now, increase {increase}{budget}"
+    )
 
 
 def _kept(record: VariantRecord, found: Mapping[str, Any] | None) -> str:

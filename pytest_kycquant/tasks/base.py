@@ -16,15 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.calibration import load_calibration
+from ..data.groups import Group, GroupTable, load_groups
 from ..data.held import HeldPixels
 from ..data.images import ImageSet, preprocess
-from ..data.leakage import check_disjoint
+from ..data.leakage import OfSubjects, check_disjoint
 from ..errors import ModelError, SpecError
 from ..limits import Limits
 from ..spec import KycModel, Preprocess
 from ..statistics import Rate
 from ..task_spec import StrPath
-from ..verdicts import GateResult
+from ..verdicts import GateResult, GroupIncrease
 from .outputs import Outputs, Tensor
 
 Resolve = Callable[[StrPath, str], Path]
@@ -41,12 +42,14 @@ class Part(Generic[Truth]):
         truth: labels, in the task's own form.
         digest: changes whenever images or labels do.
         size: how much of what counts there is, in words, such as "300 identities".
+        groups: of people, each judged for itself, too; empty if nobody says who is in which.
     """
 
     images: ImageSet
     truth: Truth
     digest: str
     size: str
+    groups: tuple[Group, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,8 @@ class TaskData(Generic[Truth]):
         calibration: images for static quantization; None if the gate file names none.
         digests: plain values that change whenever evaluation or selection would.
         note: a caveat for the report, or "".
+        groups: digest of who is in which group. It bears on what a search finds; neither the
+            threshold nor the rates of a golden depend on it.
     """
 
     evaluation: Part[Truth]
@@ -67,6 +72,7 @@ class TaskData(Generic[Truth]):
     calibration: ImageSet | None
     digests: Mapping[str, Any] = field(default_factory=dict)
     note: str = ""
+    groups: str | None = None
 
 
 class Task(ABC, Generic[Truth, Comparison]):
@@ -113,6 +119,14 @@ class Task(ABC, Generic[Truth, Comparison]):
         for other, role in others:
             check_disjoint(images, "calibration", other, role)
         return images
+
+    def load_groups(self, *parts: OfSubjects) -> GroupTable | None:
+        """Read who of the people of all parts belongs to which group; None if nobody says."""
+        if self.model.task.groups is None:
+            return None
+        table = load_groups(self.resolve(self.model.task.groups, f"{self.name}.groups"))
+        table.check_people(*parts)
+        return table
 
     @property
     def preprocess(self) -> Preprocess:
@@ -229,6 +243,10 @@ class Task(ABC, Generic[Truth, Comparison]):
     @abstractmethod
     def harm(self, fp32: Outputs, variant: Outputs) -> float:
         """How far a variant is from FP32 on a few images; 0.0 if it is the same."""
+
+    def groups(self, comparison: Comparison) -> list[GroupIncrease]:
+        """Error rates of each group of people and their increase over FP32, for reports."""
+        return []
 
     def figures(self, comparison: Comparison) -> dict[str, float]:
         """Further figures of a variant, for reports."""

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.faces import FaceSet, load_faces, selection_mask, split_subjects
+from ..data.groups import GroupTable
 from ..data.leakage import check_disjoint, check_disjoint_subjects
 from ..data.pair_lists import load_pairs
 from ..data.pairs import Comparisons, all_pairs, check_comparable, sample_pairs
@@ -18,7 +19,7 @@ from ..scoring import normalise, select_threshold
 from ..spec import KycModel
 from ..statistics import Rate
 from ..task_spec import FaceVerification
-from ..verdicts import GateResult
+from ..verdicts import GateResult, GroupIncrease
 from . import face_gates
 from .base import Part, Resolve, Task, TaskData, only_output
 from .face_gates import Baseline, FaceComparison
@@ -65,6 +66,7 @@ class FaceTask(Task[Comparisons, FaceComparison]):
             check_disjoint_subjects(evaluation, "evaluation", selection, "selection")
             check_disjoint(evaluation.images, "evaluation", selection.images, "selection")
             others.append((selection.images, "selection"))
+        table = self.load_groups(evaluation, *([selection] if selection else []))
         note = ""
         if dropped:
             note = (
@@ -72,8 +74,8 @@ class FaceTask(Task[Comparisons, FaceComparison]):
                 "made; name other images in FaceVerification(selection=...) to keep them"
             )
         return TaskData(
-            _part(evaluation, comparisons),
-            _part(selection, chosen) if selection is not None and chosen is not None else None,
+            _part(evaluation, comparisons, table),
+            _part(selection, chosen, table) if selection and chosen else None,
             self.load_calibration(*others),
             {
                 "evaluation": evaluation.digest,
@@ -81,6 +83,7 @@ class FaceTask(Task[Comparisons, FaceComparison]):
                 "selection": selection.digest if selection else None,
             },
             note,
+            table.digest if table else None,
         )
 
     def choose_outputs(
@@ -115,7 +118,9 @@ class FaceTask(Task[Comparisons, FaceComparison]):
 
     def baseline(self, part: Part[Comparisons], fp32: Outputs, threshold: float) -> FaceComparison:
         """FP32 on both sides."""
-        return FaceComparison(Baseline(fp32, part.truth, threshold, part.images.names), fp32)
+        return FaceComparison(
+            Baseline(fp32, part.truth, threshold, part.images.names, part.groups), fp32
+        )
 
     def compare(self, baseline: FaceComparison, variant: Outputs) -> FaceComparison:
         """The variant's embeddings beside those of FP32."""
@@ -146,6 +151,10 @@ class FaceTask(Task[Comparisons, FaceComparison]):
         cosines = np.einsum("ij,ij->i", normalise(fp32.values), normalise(variant.values))
         return 1.0 - float(np.nan_to_num(cosines, nan=-1.0).mean())
 
+    def groups(self, comparison: FaceComparison) -> list[GroupIncrease]:
+        """FRR, and FAR among people of the same group."""
+        return face_gates.group_increases(comparison, self.limits)
+
     def figures(self, comparison: FaceComparison) -> dict[str, float]:
         """Cosines to FP32 and the ratio of norms."""
         return face_gates.drift_figures(comparison)
@@ -169,6 +178,7 @@ def as_embedding(value: NDArray[Any]) -> NDArray[np.float32]:
     return value.reshape(-1)
 
 
-def _part(faces: FaceSet, comparisons: Comparisons) -> Part[Comparisons]:
+def _part(faces: FaceSet, comparisons: Comparisons, table: GroupTable | None) -> Part[Comparisons]:
     size = f"{len(faces.subject_names):,} identities"
-    return Part(faces.images, comparisons, faces.digest, size)
+    groups = table.of(faces) if table else ()
+    return Part(faces.images, comparisons, faces.digest, size, groups)

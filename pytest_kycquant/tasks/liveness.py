@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.crops import Box, crop_faces, load_boxes
+from ..data.groups import GroupTable
 from ..data.images import ImageSet
 from ..data.leakage import check_disjoint, check_disjoint_subjects
 from ..data.liveness import (
@@ -27,7 +28,7 @@ from ..limits import Limits, LivenessLimits
 from ..spec import KycModel
 from ..statistics import Rate
 from ..task_spec import LivenessDetection
-from ..verdicts import GateResult
+from ..verdicts import GateResult, GroupIncrease
 from . import liveness_gates
 from .base import Part, Resolve, Task, TaskData, only_output
 from .liveness_gates import LivenessComparison
@@ -67,6 +68,7 @@ class LivenessTask(Task[LivenessSet, LivenessComparison]):
             check_disjoint_subjects(evaluation, "evaluation", selection, "selection")
             check_disjoint(evaluation.images, "evaluation", selection.images, "selection")
             others.append((selection.images, "selection"))
+        table = self.load_groups(evaluation, *([selection] if selection else []))
         calibration = self.load_calibration(*others)
         for images in (calibration, *(images for images, _ in others)):
             if images is not None:
@@ -78,8 +80,8 @@ class LivenessTask(Task[LivenessSet, LivenessComparison]):
                 "with several captures a person, the intervals are too narrow"
             )
         return TaskData(
-            _part(evaluation),
-            _part(selection) if selection is not None else None,
+            _part(evaluation, table),
+            _part(selection, table) if selection is not None else None,
             calibration,
             {
                 "evaluation": evaluation.digest,
@@ -87,6 +89,7 @@ class LivenessTask(Task[LivenessSet, LivenessComparison]):
                 **self._crops([images for images, _ in others]),
             },
             note,
+            table.digest if table else None,
         )
 
     @cached_property
@@ -169,12 +172,17 @@ class LivenessTask(Task[LivenessSet, LivenessComparison]):
         """FP32 on both sides."""
         self._check_scale(fp32)
         decisions = Decisions(self.scores(fp32), part.truth, threshold)
-        return LivenessComparison(decisions, decisions, fp32.finite, fp32.broken_edges)
+        return LivenessComparison(decisions, decisions, fp32.finite, fp32.broken_edges, part.groups)
 
     def compare(self, baseline: LivenessComparison, variant: Outputs) -> LivenessComparison:
         """The variant's scores beside those of FP32."""
         decisions = replace(baseline.fp32, scores=self.scores(variant))
-        return LivenessComparison(baseline.fp32, decisions, variant.finite, variant.broken_edges)
+        return replace(
+            baseline,
+            variant=decisions,
+            finite=variant.finite,
+            broken_edges=variant.broken_edges,
+        )
 
     def judge_finite(self, comparison: LivenessComparison) -> GateResult:
         """No NaN or Inf, and scores that still depend on the image."""
@@ -203,6 +211,10 @@ class LivenessTask(Task[LivenessSet, LivenessComparison]):
     def harm(self, fp32: Outputs, variant: Outputs) -> float:
         """Mean distance of the values, relative to their length: probabilities saturate."""
         return relative_distance(fp32.values, variant.values)
+
+    def groups(self, comparison: LivenessComparison) -> list[GroupIncrease]:
+        """BPCER."""
+        return liveness_gates.group_increases(comparison, self.limits)
 
     def figures(self, comparison: LivenessComparison) -> dict[str, float]:
         """Drift, ACER and BPCER at fixed APCER."""
@@ -243,8 +255,9 @@ def as_row(value: NDArray[Any]) -> NDArray[np.float32]:
     return value.reshape(-1)
 
 
-def _part(captures: LivenessSet) -> Part[LivenessSet]:
+def _part(captures: LivenessSet, table: GroupTable | None) -> Part[LivenessSet]:
     count, species = len(captures.images), len(captures.species_names)
     people = f" of {len(captures.subject_names):,} people" if captures.knows_subjects else ""
     size = f"{count:,} captures{people} with {species} attack species"
-    return Part(captures.images, captures, captures.digest, size)
+    groups = table.of(captures) if table else ()
+    return Part(captures.images, captures, captures.digest, size, groups)
