@@ -134,15 +134,13 @@ def _reasons(gate: Gate) -> Iterator[str]:
 
 
 def _worst_group(record: VariantRecord) -> str:
-    """The group that a variant hurts most; a report has them all."""
+    """The group that a variant hurts most, of all groups and measures; the JSON report has all."""
     worst = worst_of(record.groups)
     before, after = (show(rate["value"], "rate") for rate in (worst.fp32, worst.variant))
-    check = worst.check
-    increase = _figure(check)
-    budget = "" if check.limit is None else f", budget {show(check.limit, check.unit)}"
+    budget = "" if worst.check.limit is None else f", budget {show(worst.check.limit, 'rate')}"
     return (
-        f"worst of the groups for {record.variant}: {worst.group}, {worst.measure} {before} of FP32, "
-        f"{after} now, increase {increase}{budget}"
+        f"worst group of {record.variant}: {worst.group}, {worst.measure} {before} with FP32 and "
+        f"{after} now, increase {_figure(worst.check)}{budget}"
     )
 
 
