@@ -96,7 +96,7 @@ def main() -> None:
         "|---|---|---|---|---|---|"
     )
     for part, words in ((0.0, "none"), (0.5, "half of the budget"), (1.0, "the budget")):
-        for groups, people in ((1, 300), (2, 300), (8, 100), (8, 300)):
+        for groups, people in ((1, 300), (8, 100), (8, 200), (8, 300)):
             print(row(words, groups, people, [part * budget] * groups, runs), flush=True)
     for part, words in ((1.0, "the budget, in one group"), (3.0, "three budgets, in one group")):
         for people in (100, 300):

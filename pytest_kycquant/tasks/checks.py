@@ -184,8 +184,8 @@ def group_wanting(found: Rate | Difference, limit: float, trials: str, subjects:
     rate = found.worse if isinstance(found, Difference) else found
     if not found.supported:
         return (
-            f"a claim needs at least {MIN_SUBJECTS} {subjects} of the group, of whom there "
-            f"{'is' if rate.subjects == 1 else 'are'} {rate.subjects or 'none'}"
+            f"a claim needs such {trials} of at least {MIN_SUBJECTS} {subjects} of the group, "
+            f"not of {rate.subjects}"
         )
     return wanting(found, limit, trials, subjects, "")
 
