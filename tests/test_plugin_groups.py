@@ -111,10 +111,16 @@ def test_what_hurts_nobody_passes_and_a_golden_does_not_depend_on_groups(
 def test_the_search_minds_groups(
     faces: Callable[..., list[str]], run: Run, pytester: pytest.Pytester
 ) -> None:
+    """No mixed model is found that spares everybody but one group."""
     faces(fallback="mixed")
-    result = run("--kycquant-report=report.json")
-    print(result.stdout.str())
-    print((pytester.path / "report.json").read_text())
+    run("--kycquant-report=report.json")
+    (gate,) = json.loads((pytester.path / "report.json").read_text())["gates"]
+    (decision,) = gate["decisions"]
+    (search,) = decision["searches"]
+    assert "FRR over FP32, worst of 2 groups" in search["attempts"][0]["reason"]
+    assert decision["ships"] == "int8>mixed"
+    increases = report(pytester.path)["int8>mixed"]["groups"]
+    assert {one["check"]["verdict"] for one in increases} == {"PASS"}
 
 
 def test_a_small_group_is_undecided_and_no_fallback_is_tried(
