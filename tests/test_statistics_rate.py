@@ -35,7 +35,7 @@ def test_agrees_with_the_distributions(counts, floor):
     assert result.deff >= floor
     assert result.n_eff == pytest.approx(n_eff, rel=1e-9)
     spare = counts.subject_errors.max() - 1 if counts.errors >= 10 else 0
-    if 0 < counts.errors and counts.errors + spare < counts.trials:
+    if counts.errors > 0 and counts.errors + spare < counts.trials:
         k, more = (e / counts.trials * n_eff for e in (counts.errors, counts.errors + spare))
         wanted = (beta.ppf(0.05, k, n_eff - k + 1), beta.ppf(0.95, more + 1, n_eff - more))
         assert (result.lower, result.upper) == pytest.approx(wanted, rel=1e-6, abs=1e-12)
