@@ -111,15 +111,17 @@ def test_what_hurts_nobody_passes_and_a_golden_does_not_depend_on_groups(
 def test_the_search_minds_groups(
     faces: Callable[..., list[str]], run: Run, pytester: pytest.Pytester
 ) -> None:
-    """No mixed model is found that spares everybody but one group."""
+    """Mixed models that spare everybody but one group do not pass it."""
     faces(fallback="mixed")
     run("--kycquant-report=report.json")
     (gate,) = json.loads((pytester.path / "report.json").read_text())["gates"]
     (decision,) = gate["decisions"]
     (search,) = decision["searches"]
-    assert "FRR over FP32, worst of 2 groups" in search["attempts"][0]["reason"]
-    assert decision["ships"] == "int8>mixed"
-    increases = report(pytester.path)["int8>mixed"]["groups"]
+    failed = [attempt["reason"] for attempt in search["attempts"] if not attempt["passed"]]
+    assert failed
+    assert all("increase of FRR over FP32, worst of 2 groups" in reason for reason in failed)
+    assert decision["ships"] in ("int8>mixed", "int8-weights")  # whichever is found first
+    increases = report(pytester.path)[decision["ships"]]["groups"]
     assert {one["check"]["verdict"] for one in increases} == {"PASS"}
 
 
