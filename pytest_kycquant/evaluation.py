@@ -17,14 +17,13 @@ from . import latency as latencies
 from .cache import digest_of
 from .errors import BaselineError, DataError, GoldenError
 from .limits import Limits
-from .portability import Saturated, exposure_figures, exposure_note
+from .portability import exposure_figures, exposure_note, saturation_here
 from .profiles import Profile
 from .recipe import Recipe
 from .search import Block
 from .settings import PROFILE, UPDATE_GOLDEN
 from .spec import KycModel, Verdict
 from .tasks.base import Part
-from .tasks.outputs import Outputs
 from .verdicts import Check, GateResult, VariantRecord
 from .workbench import ModelBench, Variant, Workbench
 
@@ -141,31 +140,15 @@ class Bench(ModelBench):
                     task.judge_against_fp32(comparison, fp16=recipe.precision in FLOAT),
                 ]
                 figures, shown = task.figures(comparison), task.shown(comparison)
-            saturated = self._saturated(variant, comparison, found)
+            saturated = saturation_here(self, variant, comparison, found)
             latency = self._latency(variant)
             gates += [latencies.judge(latency, self.limits), self._judge_size(variant)]
             figures |= latency.as_dict()
-            row = self._row(recipe.name, variant, gates, figures, shown)
             if saturated is not None:
-                row = replace(row, figures={**row.figures, **saturated.figures()})
-                row = self._noted(row, saturated.note())
-            self._records[recipe] = row
+                figures |= saturated.figures()
+            row = self._row(recipe.name, variant, gates, figures, shown)
+            self._records[recipe] = self._noted(row, saturated.note() if saturated else "")
         return self._records[recipe]
-
-    def _saturated(self, variant: Variant, comparison: Any, found: Outputs) -> Saturated | None:
-        """What saturation would do to a variant that was run without it, if this CPU can tell."""
-        here = self.workbench
-        if not (
-            here.settings.exact and here.environment.u8s8_saturates and variant.exposure.operators
-        ):
-            return None
-        images = self.data.evaluation.images
-        plain = self.outputs(variant, images, "evaluation, saturating", exact=False)
-        with here.cache.machine(exclusive=False):
-            fp32 = self.baseline(self.golden.threshold)
-            differ = self.task.decided_otherwise(comparison, self.task.compare(fp32, plain))
-            number, of, what = differ or (None, 0, "")
-            return Saturated(self.task.harm(found, plain), number, of, what)
 
     def paths_of(self, record: VariantRecord) -> tuple[Path, ...]:
         """The files of a variant that was judged here."""
@@ -327,11 +310,8 @@ class Bench(ModelBench):
         """The absolute limit on size, if there is one: it binds FP32, too."""
         if self.limits.size_mb is None:
             return []
-        return [
-            GateResult(
-                "size", (_point("file size", self.fp32.size / 1e6, self.limits.size_mb, "MB"),)
-            )
-        ]
+        check = _point("file size", self.fp32.size / 1e6, self.limits.size_mb, "MB")
+        return [GateResult("size", (check,))]
 
     def _judge_size(self, variant: Variant) -> GateResult:
         ratio = variant.size / self.fp32.size
@@ -369,11 +349,11 @@ class Bench(ModelBench):
         figures: dict[str, Any],
         shown: dict[str, str],
     ) -> VariantRecord:
-        exact, saturates = (
-            self.workbench.settings.exact,
-            self.workbench.environment.u8s8_saturates,
+        note = exposure_note(
+            variant.exposure,
+            exact=self.workbench.settings.exact,
+            saturates=self.workbench.environment.u8s8_saturates,
         )
-        note = exposure_note(variant.exposure, exact=exact, saturates=saturates)
         return VariantRecord(
             model=self.model.name,
             variant=label,

@@ -61,7 +61,7 @@ def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Ite
 
     session = config.stash[SESSION]
     profiles = profiles_of(session, items)
-    return [f"kycquant: {describe_machine()}", f"kycquant: {profiles}; {session.settings.mode}"]
+    return [f"kycquant: {describe_machine()}", f"kycquant: {session.settings.mode}; {profiles}"]
 
 
 @pytest.hookimpl(wrapper=True)

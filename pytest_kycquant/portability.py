@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from .quantize import Exposure
 from .runtime import EXACT
+
+if TYPE_CHECKING:
+    from .evaluation import Bench
+    from .tasks.outputs import Outputs
+    from .workbench import Variant
 
 _OPTION = "=".join(EXACT)
 
@@ -44,6 +50,33 @@ class Saturated:
                 "saturation_decisions_of": float(self.of),
             }
         return found
+
+
+def saturation_here(
+    bench: Bench, variant: Variant, comparison: Any, found: Outputs
+) -> Saturated | None:
+    """Run what was judged without saturation a second time, with it.
+
+    Args:
+        bench: of the model.
+        variant: that was judged.
+        comparison: of it with FP32, on the evaluation images.
+        found: its outputs there.
+
+    Returns:
+        None where the variant was not run without saturation, has no integer operators, or this
+        CPU does not saturate.
+    """
+    here = bench.workbench
+    if not (here.settings.exact and here.environment.u8s8_saturates and variant.exposure.operators):
+        return None
+    images = bench.data.evaluation.images
+    plain = bench.outputs(variant, images, "evaluation, saturating", exact=False)
+    with here.cache.machine(exclusive=False):
+        fp32 = bench.baseline(bench.golden.threshold)
+        differ = bench.task.decided_otherwise(comparison, bench.task.compare(fp32, plain))
+        number, of, what = differ or (None, 0, "")
+        return Saturated(bench.task.harm(found, plain), number, of, what)
 
 
 def exposure_note(exposure: Exposure, *, exact: bool, saturates: bool) -> str:
