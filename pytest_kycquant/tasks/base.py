@@ -145,7 +145,7 @@ class Task(ABC, Generic[Truth, Comparison]):
     def sample(self, part: Part[Truth], most: int) -> Part[Truth]:
         """At most so many images of a part, evenly spread over its subjects."""
         indices = evenly(self.spread(part.truth), most)
-        images, size = part.images.subset(indices), f"{len(indices):,} images of {part.size}"
+        images, size = part.images.subset(indices), f"{len(indices):,} images, of {part.size}"
         return Part(images, self.restricted(part.truth, indices), images.digest, size, whole=False)
 
     @abstractmethod
