@@ -117,9 +117,26 @@ def test_header_report_and_evidence(project: Project, run: Run, pytester: pytest
         assert found["environment"]["onnxruntime"]
         assert "features" in found["environment"]
         assert found["environment"]["u8s8_saturates"] is u8s8_saturates()
+    assert evidence["golden"]["environment"] == evidence["environment"]
     result = run(REPORT, "--kycquant-export=ship")
     result.stdout.no_fnmatch_line("*deploy face with*")
     assert report_of(pytester.path)["session_config"] == {}
+
+
+def test_stages_of_a_pipeline(
+    pipeline_project: Callable[..., Path], run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[bool] = []
+
+    def spy(path: Path, *, threads: int, exact: bool) -> Any:
+        found.append(exact)
+        return open_session(path, threads=threads, exact=exact)
+
+    monkeypatch.setattr("pytest_kycquant.pipeline.stages.open_session", spy)
+    pipeline_project()
+    run(EXACT, "-k", "complete").assert_outcomes(passed=1)
+    assert found
+    assert all(found)
 
 
 def test_ini_twin(project: Project, run: Run, pytester: pytest.Pytester) -> None:
