@@ -89,7 +89,9 @@ def exposure_note(exposure: Exposure, *, exact: bool, saturates: bool) -> str:
     """
     if not exposure.saturable:
         return ""
-    count = f"{exposure.saturable:,} of {exposure.operators:,} convolutions and matrix products"
+    pairs = f"{exposure.saturable_pairs:,} of {exposure.pairs:,} pairs of weights"
+    operators = f"{exposure.saturable:,} of {exposure.operators:,} convolutions and matrix products"
+    count = f"{operators} ({pairs})"
     if exact:
         return (
             f"{count} could saturate on x86 CPUs without VNNI: judged with {_OPTION}, deploy it "
