@@ -17,16 +17,18 @@ from . import latency as latencies
 from .cache import digest_of
 from .errors import BaselineError, DataError, GoldenError
 from .limits import Limits
+from .portability import exposure_figures, exposure_note, saturation_here
+from .profiles import Profile
 from .recipe import Recipe
 from .search import Block
-from .settings import UPDATE_GOLDEN
+from .settings import PROFILE, UPDATE_GOLDEN
 from .spec import KycModel, Verdict
 from .tasks.base import Part
 from .verdicts import Check, GateResult, VariantRecord
 from .workbench import ModelBench, Variant, Workbench
 
 # Precisions that have no excuse to drift.
-_FLOAT = ("fp16", "fp32-optimized")
+FLOAT = ("fp16", "fp32-optimized")
 # What rewrites may add to a file; `Limits.size_ratio` is about quantized variants.
 _FLOAT_SIZE = 1.05
 
@@ -39,12 +41,21 @@ class Bench(ModelBench):
         model: what the gate file says.
         gate_file: where it says so.
         limits: of the gates.
+        profile: to which they belong.
     """
 
+    searches = True  # a fallback may be searched, and the latency of variants measured
+
     def __init__(
-        self, workbench: Workbench, model: KycModel, gate_file: Path, limits: Limits
+        self,
+        workbench: Workbench,
+        model: KycModel,
+        gate_file: Path,
+        limits: Limits,
+        profile: Profile = "standard",
     ) -> None:
         super().__init__(workbench, model, gate_file, limits)
+        self.profile = profile
         self._records: dict[Recipe, VariantRecord] = {}
         self._baselines: dict[tuple[str, float | None], Any] = {}
 
@@ -59,7 +70,7 @@ class Bench(ModelBench):
     @property
     def golden_path(self) -> Path:
         """Where the golden baseline of this model lies."""
-        return goldens.path_of(self.workbench.settings.golden, self.model.name)
+        return goldens.path_of(self.workbench.settings.golden, self.model.name, self.profile)
 
     @property
     def update_command(self) -> str:
@@ -67,7 +78,13 @@ class Bench(ModelBench):
         root = self.workbench.root
         inside = self.gate_file.is_relative_to(root)
         shown = self.gate_file.relative_to(root) if inside else self.gate_file
-        return f"pytest {shown} {UPDATE_GOLDEN}"
+        option = f" {PROFILE}={self.profile}" if self.profile == "nist63a4" else ""
+        return f"pytest {shown} {UPDATE_GOLDEN}{option}"
+
+    @property
+    def claimed(self) -> tuple[str, ...]:
+        """Names of the gates that are judged."""
+        return self.model.task.gates()
 
     @cached_property
     def golden(self) -> goldens.Golden:
@@ -77,17 +94,13 @@ class Bench(ModelBench):
             GoldenError: missing, stale, edited, or not reproduced.
             BaselineError: FP32 itself fails its limits.
         """
-        path, command = self.golden_path, self.update_command
-        if self.workbench.settings.update_golden:
-            self._update_golden(path)
-        golden = goldens.load(path, command)
-        goldens.check_current(golden, self.model_facts(), self._input_facts(), path, command)
+        golden = self._current_golden()
         goldens.check_reproduced(
             golden,
             self._rates(golden.threshold),
             self.workbench.environment.as_dict(),
-            path,
-            command,
+            self.golden_path,
+            self.update_command,
             self.task.golden_figures(self.baseline(golden.threshold)),
         )
         self._require_sound(golden.threshold)
@@ -98,14 +111,12 @@ class Bench(ModelBench):
         """FP32 held against its own limits: the row that everything is compared with."""
         gates = self._fp32_gates(self.golden.threshold)
         # Limits relative to FP32 say nothing about itself; absolute ones bind it, too.
-        if self.limits.size_mb is not None:
-            checks = (_point("file size", self.fp32.size / 1e6, self.limits.size_mb, "MB"),)
-            gates.append(GateResult("size", checks))
+        gates += self._fp32_size()
         if self.limits.latency_ms is not None:
             result = latencies.judge(self._latency(self.fp32), self.limits)
             gates.append(replace(result, checks=result.checks[1:]))
         row = self._row("fp32", self.fp32, gates, {}, {})
-        return replace(row, notes=(*row.notes, self.data.note)) if self.data.note else row
+        return self._noted(row, self.data.note)
 
     @cached_property
     def undecidable(self) -> tuple[Check, ...]:
@@ -126,15 +137,18 @@ class Bench(ModelBench):
                 gates = [
                     task.judge_finite(comparison),
                     *task.judge_accuracy(comparison),
-                    task.judge_against_fp32(comparison, fp16=recipe.precision in _FLOAT),
+                    task.judge_against_fp32(comparison, fp16=recipe.precision in FLOAT),
                 ]
                 figures, shown = task.figures(comparison), task.shown(comparison)
                 groups = tuple(task.groups(comparison))
+            saturated = saturation_here(self, variant, comparison, found)
             latency = self._latency(variant)
             gates += [latencies.judge(latency, self.limits), self._judge_size(variant)]
             figures |= latency.as_dict()
-            row = self._row(recipe.name, variant, gates, figures, shown)
-            self._records[recipe] = replace(row, groups=groups)
+            if saturated is not None:
+                figures |= saturated.figures()
+            row = replace(self._row(recipe.name, variant, gates, figures, shown), groups=groups)
+            self._records[recipe] = self._noted(row, saturated.note() if saturated else "")
         return self._records[recipe]
 
     def paths_of(self, record: VariantRecord) -> tuple[Path, ...]:
@@ -192,7 +206,17 @@ class Bench(ModelBench):
         always = self.postprocessing(recipe)
         budget = self.workbench.settings.search_budget
         rewrites = [member.rewrites(recipe).names for member in self.members]
-        return [options, limits, self.golden.threshold, always, budget, rewrites, *facts]
+        exact = self.workbench.settings.exact
+        return [options, limits, self.golden.threshold, always, budget, rewrites, exact, *facts]
+
+    def _current_golden(self) -> goldens.Golden:
+        """The golden baseline of just this model, data and threshold policy."""
+        path, command = self.golden_path, self.update_command
+        if self.workbench.settings.update_golden:
+            self._update_golden(path)
+        golden = goldens.load(path, command)
+        goldens.check_current(golden, self.model_facts(), self._input_facts(), path, command)
+        return golden
 
     def _update_golden(self, path: Path) -> None:
         goldens.refuse_in_ci(path)
@@ -266,7 +290,8 @@ class Bench(ModelBench):
         """Latency beside FP32, measured once a run, with the machine to itself."""
         limit = self.limits.latency_ratio
         percentile = self.limits.latency_ms is not None
-        key = [self.fp32.sha256, variant.sha256, limit, percentile]
+        exact = self.workbench.settings.exact
+        key = [self.fp32.sha256, variant.sha256, limit, percentile, exact]
         name = f"latency-{digest_of(key)[:32]}"
         cache = self.workbench.cache
         with cache.lock(name):
@@ -282,6 +307,13 @@ class Bench(ModelBench):
             partial.write_text(json.dumps(found.as_dict()), encoding="utf-8")
             partial.replace(file)
             return found
+
+    def _fp32_size(self) -> list[GateResult]:
+        """The absolute limit on size, if there is one: it binds FP32, too."""
+        if self.limits.size_mb is None:
+            return []
+        check = _point("file size", self.fp32.size / 1e6, self.limits.size_mb, "MB")
+        return [GateResult("size", (check,))]
 
     def _judge_size(self, variant: Variant) -> GateResult:
         ratio = variant.size / self.fp32.size
@@ -307,6 +339,10 @@ class Bench(ModelBench):
             "size", tuple(checks), "Quantize more operators, or ship another variant."
         )
 
+    @staticmethod
+    def _noted(row: VariantRecord, note: str) -> VariantRecord:
+        return replace(row, notes=(*row.notes, note)) if note else row
+
     def _row(
         self,
         label: str,
@@ -315,6 +351,11 @@ class Bench(ModelBench):
         figures: dict[str, Any],
         shown: dict[str, str],
     ) -> VariantRecord:
+        note = exposure_note(
+            variant.exposure,
+            exact=self.workbench.settings.exact,
+            saturates=self.workbench.environment.u8s8_saturates,
+        )
         return VariantRecord(
             model=self.model.name,
             variant=label,
@@ -323,9 +364,9 @@ class Bench(ModelBench):
             size_ratio=variant.size / self.fp32.size,
             options=variant.resolved,
             gates={gate.gate: gate for gate in gates},
-            figures=figures,
+            figures={**figures, **exposure_figures(variant.exposure)},
             shown=shown,
-            notes=variant.notes,
+            notes=(*variant.notes, note) if note else variant.notes,
             files=dict(zip(self.model.stems, (f.sha256 for f in variant.files), strict=True)),
         )
 

@@ -220,6 +220,11 @@ class VariantRecord:
         """Whether nothing is quantized: FP32, as it is or after exact rewrites."""
         return self.variant == "fp32" or self.options.get("precision") == "fp32-optimized"
 
+    @property
+    def is_integer(self) -> bool:
+        """Whether operators are computed in integers, so that saturation is a question."""
+        return "reduce_range" in self.options
+
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return {

@@ -26,7 +26,7 @@ from .errors import DataError, SpecError
 from .limits import Limits
 from .member import Member, ModelFile
 from .progress import Progress
-from .quantize import nothing_to_rewrite
+from .quantize import Exposure, nothing_to_rewrite
 from .recipe import FP32, FP32_OPTIMIZED, Recipe
 from .runtime import Environment, environment
 from .search import Block
@@ -101,6 +101,11 @@ class Variant:
         for file in self.files:
             counts.update(file.quantized)
         return dict(sorted(counts.items()))
+
+    @property
+    def exposure(self) -> Exposure:
+        """Of its integer operators to saturation."""
+        return sum((file.exposure for file in self.files), Exposure())
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -220,11 +225,21 @@ class ModelBench:
         """Whether some exact rewrite makes FP32 faster on this machine."""
         return any(member.rewrites(FP32_OPTIMIZED).names for member in self.members)
 
-    def outputs(self, variant: Variant, images: ImageSet, role: str) -> Outputs:
-        """Outputs of a variant, computed once for the same file and the same images."""
+    def outputs(
+        self, variant: Variant, images: ImageSet, role: str, *, exact: bool | None = None
+    ) -> Outputs:
+        """Outputs of a variant, computed once for the same file and the same images.
+
+        Args:
+            variant: to run.
+            images: to run it on.
+            role: of the images, for the line of progress.
+            exact: without saturation; None leaves it to the settings.
+        """
         title = f"{variant.recipe.name} on {role}"
         pairs = zip(self.members, variant.files, strict=True)
-        return self.task.fuse([member.outputs(file, images, title) for member, file in pairs])
+        given = [member.outputs(file, images, title, exact=exact) for member, file in pairs]
+        return self.task.fuse(given)
 
     def alone(self, recipe: Recipe, block: Block) -> Outputs | None:
         """Outputs on the probes when one block only is quantized; None if that cannot be."""

@@ -118,6 +118,9 @@ def test_records_that_arrive_twice_are_one() -> None:
     payload = json.dumps(
         {
             "environment": {},
+            "exact": False,
+            "profile": "standard",
+            "profile_note": "standard",
             "worker": "gw0",
             "cache": [1, 2],
             "variants": [],

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from ..profiles import NOTHING_CLEARED
+from ..runtime import EXACT
 from ..spec import Verdict
 from ..verdicts import Check, VariantRecord, show, worst_of
 from . import pipelines
@@ -21,14 +23,17 @@ def lines(collected: Collected) -> Iterator[str]:
         return
     environment = collected.environment
     kernels = "U8S8 saturates" if environment["u8s8_saturates"] else "U8S8 exact"
+    if collected.exact:
+        kernels += f", INT8 run with {'='.join(EXACT)}"
     features = ", ".join(environment["features"]) or "no known vector features"
     yield f"onnxruntime {environment['onnxruntime']}, {environment['cpu']} ({features}; {kernels})"
     yield f"artefacts: {collected.built} built, {collected.reused} taken from the cache"
     for gate in collected.gates:
         yield ""
         yield from _table(gate)
+        yield f"profile: {gate.profile_note}"
         yield from _reasons(gate)
-        yield f"ship: {_advice(gate.to_ship())}"
+        yield f"ship: {_advice(gate)}"
     yield from pipelines.lines(collected)
 
 
@@ -36,6 +41,8 @@ def next_command(collected: Collected, failed: int) -> str:
     """What to type next."""
     if failed:
         return "next: pytest --lf to see the failures again, or gate another recipe"
+    if any(gate.profile == "smoke" for gate in collected.gates):
+        return "next: pytest --kycquant-profile=standard decides about error rates and latency"
     if any(d["reasons"] for gate in collected.gates for d in gate.decisions.values()):
         return "next: ship the fallback, or pytest --kycquant-strict to see what it replaced fail"
     return "next: pytest --kycquant-report report.json keeps the figures as evidence"
@@ -47,11 +54,14 @@ def _table(gate: Gate) -> Iterator[str]:
     rows = gate.rows()
     accuracy = list(dict.fromkeys(g for r in rows for g in r.gates if g not in _ELSEWHERE))
     extra = list(dict.fromkeys(header for r in rows for header in r.shown))
-    named = [_header(name, rows) for name in accuracy]
-    headers = ["variant", "size", "latency", *named, *extra, "verdict"]
-    cells = [_row(record, accuracy, extra) for record in rows]
+    bounded = {"latency": "latency"} | {name: _header(name, rows) for name in accuracy}
+    measured = "bounds one-sided 95 %, latency relative to FP32"
+    if gate.profile == "smoke":
+        bounded, measured = {}, "figures of these images alone, no bounds"
+    headers = ["variant", "size", *bounded.values(), *extra, "verdict"]
+    cells = [_row(record, list(bounded), extra) for record in rows]
     table = tabulate(cells, headers=headers, tablefmt="simple", disable_numparse=True)
-    yield f"{gate.model}, {gate.name} (bounds one-sided 95 %, latency relative to FP32)"
+    yield f"{gate.model}, {gate.name} ({measured})"
     yield from table.split("\n")
 
 
@@ -63,13 +73,12 @@ def _header(gate: str, rows: list[VariantRecord]) -> str:
     return _HEADERS.get(gate, gate.upper())
 
 
-def _row(record: VariantRecord, accuracy: list[str], extra: list[str]) -> list[str]:
+def _row(record: VariantRecord, bounded: list[str], extra: list[str]) -> list[str]:
     failed = ", ".join(gate.gate for gate in record.failed)
     return [
         record.variant,
         f"{record.size / 1e6:.2f} MB ({record.size_ratio:.2f})",
-        _interval(record, "latency"),
-        *(_interval(record, name) for name in accuracy),
+        *(_interval(record, name) for name in bounded),
         *(record.shown.get(header, "-") for header in extra),
         f"{record.verdict.value} {failed}".strip(),
     ]
@@ -100,7 +109,7 @@ def _reasons(gate: Gate) -> Iterator[str]:
         if decision["note"]:
             notes.setdefault(decision["note"], []).append(requested)
         if decision["reasons"]:
-            yield f"fallback of {requested}: {decision['ships']}, because"
+            yield f"fallback of {requested}: {decision['tried'][-1]}, because"
             yield from (f"  {reason}" for reason in decision["reasons"])
     for note, requests in notes.items():
         yield f"{', '.join(requests)}: {note}"
@@ -172,7 +181,10 @@ def _first(names: Sequence[str]) -> str:
     return ", ".join(names[:5]) + more
 
 
-def _advice(record: VariantRecord | None) -> str:
+def _advice(gate: Gate) -> str:
+    if gate.profile == "smoke":
+        return NOTHING_CLEARED
+    record = gate.to_ship()
     if record is None:
         return "nothing that these gates can vouch for, not even FP32"
     if record.variant == "fp32":

@@ -20,12 +20,13 @@ from ..data.groups import Group, GroupTable, load_groups
 from ..data.held import HeldPixels
 from ..data.images import ImageSet, preprocess
 from ..data.leakage import OfSubjects, check_disjoint
+from ..data.sampling import evenly
 from ..errors import ModelError, SpecError
 from ..limits import Limits
 from ..spec import KycModel, Preprocess
 from ..statistics import Rate
 from ..task_spec import StrPath
-from ..verdicts import GateResult, GroupIncrease
+from ..verdicts import Check, GateResult, GroupIncrease
 from .outputs import Outputs, Tensor
 
 Resolve = Callable[[StrPath, str], Path]
@@ -43,6 +44,7 @@ class Part(Generic[Truth]):
         digest: changes whenever images or labels do.
         size: how much of what counts there is, in words, such as "300 identities".
         groups: of people, each judged for itself, too; empty if nobody says who is in which.
+        whole: False for a few images of a part, among which what is rare may be missing.
     """
 
     images: ImageSet
@@ -50,6 +52,7 @@ class Part(Generic[Truth]):
     digest: str
     size: str
     groups: tuple[Group, ...] = ()
+    whole: bool = True
 
 
 @dataclass(frozen=True)
@@ -151,6 +154,22 @@ class Task(ABC, Generic[Truth, Comparison]):
         yield "white", preprocess(np.full_like(noise, 255), spec, "white")
         yield "noise", preprocess(noise, spec, "noise")
 
+    # A few images for a first look
+
+    def sample(self, part: Part[Truth], most: int) -> Part[Truth]:
+        """At most so many images of a part, evenly spread over its subjects."""
+        indices = evenly(self.spread(part.truth), most)
+        images, size = part.images.subset(indices), f"{len(indices):,} images, of {part.size}"
+        return Part(images, self.restricted(part.truth, indices), images.digest, size, whole=False)
+
+    @abstractmethod
+    def spread(self, truth: Truth) -> NDArray[np.int64]:
+        """What a sample is spread over: number of the subject of each image, (N,)."""
+
+    @abstractmethod
+    def restricted(self, truth: Truth, indices: NDArray[np.int64]) -> Truth:
+        """The labels of some images, in the order of `Part.images.subset`."""
+
     # Outputs
 
     @abstractmethod
@@ -231,6 +250,20 @@ class Task(ABC, Generic[Truth, Comparison]):
     @abstractmethod
     def judge_against_fp32(self, comparison: Comparison, *, fp16: bool = False) -> GateResult:
         """What changed against FP32: paired increase of errors, and drift of the outputs."""
+
+    def drift_checks(self, comparison: Comparison, *, fp16: bool = False) -> list[Check]:
+        """Of `judge_against_fp32`, how far outputs are from FP32's: what needs no labels.
+
+        Rates of decisions are left out. Empty if nobody knows which drift would be too much.
+        """
+        return []
+
+    def decided_otherwise(self, one: Comparison, other: Comparison) -> tuple[int, int, str] | None:
+        """Decisions that differ between two variants, of how many, and about what.
+
+        None if the task decides nothing.
+        """
+        return None
 
     @abstractmethod
     def rates(self, baseline: Comparison) -> Mapping[str, Rate]:

@@ -32,6 +32,20 @@ def at_least(lower: float, upper: float, limit: float) -> Verdict:
     return Verdict.FAIL if not upper >= limit else Verdict.INCONCLUSIVE
 
 
+def as_point(check: Check) -> Check:
+    """Hold the figure of a check itself against its limit, as if these images were all there are.
+
+    That is what a look for damage asks: it claims nothing about other images, so it needs no
+    bounds, and the same images always give the same answer.
+    """
+    if check.value is None or check.limit is None:
+        return check
+    held = at_least if check.direction == "at least" else judge_bounds
+    verdict = held(check.value, check.value, check.limit)
+    detail = "on these images alone"
+    return replace(check, verdict=verdict, lower=None, upper=None, detail=detail)
+
+
 def count(name: str, offenders: Sequence[str]) -> Check:
     """No offender may exist; the first five are named."""
     shown = ", ".join(offenders[:5]) + (" ..." if len(offenders) > 5 else "")

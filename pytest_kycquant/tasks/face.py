@@ -19,7 +19,7 @@ from ..scoring import normalise, select_threshold
 from ..spec import KycModel
 from ..statistics import Rate
 from ..task_spec import FaceVerification
-from ..verdicts import GateResult, GroupIncrease
+from ..verdicts import Check, GateResult, GroupIncrease
 from . import face_gates
 from .base import Part, Resolve, Task, TaskData, only_output
 from .face_gates import Baseline, FaceComparison
@@ -140,6 +140,27 @@ class FaceTask(Task[Comparisons, FaceComparison]):
     def judge_against_fp32(self, comparison: FaceComparison, *, fp16: bool = False) -> GateResult:
         """Paired increase of FAR and FRR, and drift of embeddings."""
         return face_gates.judge_degradation(comparison, self.limits, fp16=fp16)
+
+    def drift_checks(self, comparison: FaceComparison, *, fp16: bool = False) -> list[Check]:
+        """Cosines of embeddings to those of FP32."""
+        return face_gates.drift_checks(comparison, self.limits, fp16=fp16)
+
+    def decided_otherwise(self, one: FaceComparison, other: FaceComparison) -> tuple[int, int, str]:
+        """Comparisons."""
+        pairs = one.baseline.comparisons
+        number = sum(
+            len(np.setxor1d(one.cell.wrong(genuine=kind), other.cell.wrong(genuine=kind)))
+            for kind in (True, False)
+        )
+        return number, pairs.n_genuine + pairs.n_impostor, "comparisons"
+
+    def spread(self, truth: Comparisons) -> NDArray[np.int64]:
+        """Identities; images, where a list of pairs does not name them."""
+        return truth.subjects if truth.has_subjects else np.arange(len(truth.subjects))
+
+    def restricted(self, truth: Comparisons, indices: NDArray[np.int64]) -> Comparisons:
+        """The comparisons of which both images are left, perhaps none."""
+        return truth.restrict(indices)[0]
 
     def rates(self, baseline: FaceComparison) -> dict[str, Rate]:
         """FAR and FRR."""

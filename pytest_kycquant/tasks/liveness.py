@@ -28,7 +28,7 @@ from ..limits import Limits, LivenessLimits
 from ..spec import KycModel
 from ..statistics import Rate
 from ..task_spec import LivenessDetection
-from ..verdicts import GateResult, GroupIncrease
+from ..verdicts import Check, GateResult, GroupIncrease
 from . import liveness_gates
 from .base import Part, Resolve, Task, TaskData, only_output
 from .liveness_gates import LivenessComparison
@@ -200,6 +200,26 @@ class LivenessTask(Task[LivenessSet, LivenessComparison]):
     ) -> GateResult:
         """Paired increase of APCER and BPCER, flipped decisions and drift of scores."""
         return liveness_gates.judge_degradation(comparison, self.limits, fp16=fp16)
+
+    def drift_checks(self, comparison: LivenessComparison, *, fp16: bool = False) -> list[Check]:
+        """Differences of the scores to those of FP32."""
+        return liveness_gates.score_checks(comparison, self.limits, fp16=fp16)
+
+    def decided_otherwise(
+        self, one: LivenessComparison, other: LivenessComparison
+    ) -> tuple[int, int, str]:
+        """Captures."""
+        differ = one.variant.wrong != other.variant.wrong
+        return int(differ.sum()), len(differ), "captures"
+
+    def spread(self, truth: LivenessSet) -> NDArray[np.int64]:
+        """People, each of them live and with each species of attacks."""
+        kinds = np.stack([truth.species, truth.subjects], axis=1)
+        return np.unique(kinds, axis=0, return_inverse=True)[1].reshape(-1).astype(np.int64)
+
+    def restricted(self, truth: LivenessSet, indices: NDArray[np.int64]) -> LivenessSet:
+        """Labels of some captures."""
+        return truth.subset(indices)
 
     def rates(self, baseline: LivenessComparison) -> dict[str, Rate]:
         """APCER of each species, and BPCER."""

@@ -163,7 +163,14 @@ def drift_checks(
     comparison: LivenessComparison, limits: LivenessLimits, *, fp16: bool
 ) -> list[Check]:
     """Flipped decisions and drift of the scores, which need no labels."""
-    checks = [_flips(comparison, limits.flips), _mean_drift(comparison, limits.score_drift)]
+    return [_flips(comparison, limits.flips), *score_checks(comparison, limits, fp16=fp16)]
+
+
+def score_checks(
+    comparison: LivenessComparison, limits: LivenessLimits, *, fp16: bool
+) -> list[Check]:
+    """Drift of the scores alone."""
+    checks = [_mean_drift(comparison, limits.score_drift)]
     if fp16:
         largest = float(comparison.drift.max())
         checks.append(
