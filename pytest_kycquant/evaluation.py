@@ -44,7 +44,7 @@ class Bench(ModelBench):
         profile: to which they belong.
     """
 
-    searches = True  # a fallback may be searched, and the latency of variants measured
+    searches = True  # for a mixed model, where a precision does not pass
 
     def __init__(
         self,

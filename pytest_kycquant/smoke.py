@@ -20,6 +20,7 @@ from .verdicts import Check, GateResult, VariantRecord, show
 from .workbench import Variant
 
 IMAGES = 64
+_REMEDY = "Judge it with the standard profile, which also looks for another precision."
 
 
 class SmokeBench(Bench):
@@ -62,14 +63,12 @@ class SmokeBench(Bench):
             drift = self._drift(comparison, fp16=recipe.precision in FLOAT)
             gates = [self.task.judge_finite(comparison)]
             if drift:
-                gates.append(GateResult(self._drift_gate, tuple(drift), self.drift_remedy))
+                gates.append(GateResult(self._drift_gate, tuple(drift), _REMEDY))
             variant = self.variant(recipe)
             gates.append(self._judge_size(variant))
             shown = {c.name: show(c.value, c.unit) for c in drift if c.value is not None}
             self._records[recipe] = self._row(recipe.name, variant, gates, {}, shown)
         return self._records[recipe]
-
-    drift_remedy = "Judge it with the standard profile, which also looks for another precision."
 
     @property
     def _drift_gate(self) -> str:
