@@ -8,7 +8,7 @@ Memory is O(block x images): the score matrix is never held whole.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 
 _ROWS = 256  # of the score matrix at a time
 _LISTED = 65_536  # listed pairs at a time
+_SPARE = 65_536  # scores that are held before the smallest are dropped
+
+NO_PAIR = np.float32(-np.inf)
+"""Stands where there is no score; below every threshold."""
+_LOWEST = np.finfo(np.float32).min
 
 Floats = NDArray[np.float32]
 Ids = NDArray[np.int64]
@@ -68,12 +73,10 @@ def errors_at(
     """
     accepts: list[Ids] = []
     rejects: list[Ids] = []
+    limit = np.float32(threshold)
     for block in blocks(gallery, probe, comparisons):
-        wrong = (block.scores >= np.float32(threshold)) != block.same
-        wrong |= np.isnan(block.scores)
-        ids, genuine = block.select(wrong)
-        accepts.append(ids[~genuine])
-        rejects.append(ids[genuine])
+        accepts.append(block.ids(not_below(block.impostors, limit)))
+        rejects.append(block.genuine_ids[~(block.genuine >= limit)])
     return PairErrors(np.concatenate(accepts), np.concatenate(rejects))
 
 
@@ -81,10 +84,11 @@ def extremes(gallery: Floats, probe: Floats, comparisons: Comparisons, keep: int
     """Keep the `keep` highest impostor scores (descending) and the 30 lowest genuine scores."""
     top, low = Largest(keep), Largest(RULE_OF_30)
     for block in blocks(gallery, probe, comparisons):
-        broken = np.isnan(block.scores)
-        top.add(block, np.where(broken, np.float32(np.inf), block.scores), ~block.same)
-        low.add(block, np.where(broken, np.float32(np.inf), -block.scores), block.same)
-    return Extremes(top.scores, top.ids, -low.scores, low.ids)
+        top.add(block.impostors, block.ids)
+        low.add(-block.genuine, block.genuine_ids.__getitem__)
+    impostor_scores, impostor_ids = top.sorted()
+    genuine_scores, genuine_ids = low.sorted()
+    return Extremes(impostor_scores, impostor_ids, -genuine_scores, genuine_ids)
 
 
 def counts_of(comparisons: Comparisons, ids: Ids, *, genuine: bool) -> Counts:
@@ -164,69 +168,108 @@ def select_threshold(embeddings: Floats, comparisons: Comparisons, limit: float)
 
 @dataclass(frozen=True)
 class Block:
-    """Some comparisons: scores, whether they are genuine and whether they count (same shape).
+    """Some comparisons, in the order of their ids.
 
-    `ids` is computed for the few that are selected only.
+    Few pairs are genuine, so they are set apart: what is left needs one comparison with a
+    threshold and no matrix beside it that says what each score is.
+
+    Args:
+        impostors: scores; `NO_PAIR` where there is no impostor pair. (rows, columns) of the score
+            matrix, or (P,) of listed pairs.
+        first_id: of the first score.
+        stride: from one row to the next.
+        genuine: scores of the genuine pairs.
+        genuine_ids: their ids.
     """
 
-    scores: Floats
-    same: NDArray[np.bool_]
-    counts: NDArray[np.bool_]
+    impostors: Floats
     first_id: int
     stride: int
+    genuine: Floats
+    genuine_ids: Ids
 
-    def select(self, chosen: NDArray[np.bool_]) -> tuple[Ids, NDArray[np.bool_]]:
-        """Ids of the chosen comparisons that count, and whether each is genuine."""
-        chosen = chosen & self.counts
-        index = np.nonzero(chosen)
-        ids = index[-1].astype(np.int64) + self.first_id
-        if len(index) == 2:
-            ids += index[0] * self.stride
-        return ids, self.same[index]
+    def ids(self, flat: Ids) -> Ids:
+        """Ids of impostor pairs, by their indices in the flattened scores."""
+        row, column = np.divmod(flat, self.impostors.shape[-1])
+        return self.first_id + row * self.stride + column
+
+
+def not_below(scores: Floats, threshold: np.float32) -> Ids:
+    """Flat indices, ascending, of the scores that are not below a threshold: NaN is one.
+
+    A place without a pair is never among them.
+    """
+    return np.flatnonzero(~(scores < max(threshold, _LOWEST)))
 
 
 def blocks(gallery: Floats, probe: Floats, comparisons: Comparisons) -> Iterator[Block]:
     """Yield the comparisons in blocks, in the order of their ids."""
-    subjects = comparisons.subjects
-    count = len(subjects)
     if comparisons.left is None or comparisons.right is None or comparisons.same is None:
-        for start in range(0, count, _ROWS):
-            stop = min(start + _ROWS, count)
-            scores = gallery[start:stop] @ probe[start:].T
-            same = subjects[start:stop, None] == subjects[None, start:]
-            # Each pair once: image i with the images after it.
-            counts = np.ones(scores.shape, np.bool_)
-            counts[:, : stop - start] = np.triu(counts[:, : stop - start], 1)
-            yield Block(scores, same, counts, start * count + start, count)
+        yield from _all_pairs(gallery, probe, comparisons.subjects)
         return
     for start in range(0, len(comparisons.left), _LISTED):
         part = slice(start, start + _LISTED)
-        left, right = comparisons.left[part], comparisons.right[part]
+        left, right, same = comparisons.left[part], comparisons.right[part], comparisons.same[part]
         scores = np.einsum("ij,ij->i", gallery[left], probe[right])
-        everything = np.ones(len(left), np.bool_)
-        yield Block(scores, comparisons.same[part], everything, start, 0)
+        impostors = np.where(same, NO_PAIR, scores)
+        yield Block(impostors, start, 0, scores[same], start + np.flatnonzero(same))
+
+
+def _all_pairs(gallery: Floats, probe: Floats, subjects: Ids) -> Iterator[Block]:
+    """Each pair once: every image with the images after it."""
+    count = len(subjects)
+    # With images grouped by subject, in order, the genuine partners of an image that come after
+    # it in the data are those from it up to the end of its group.
+    order = np.argsort(subjects, kind="stable")
+    place = np.argsort(order, kind="stable")
+    partners = np.searchsorted(subjects[order], subjects, side="right") - place - 1
+    for start in range(0, count, _ROWS):
+        stop = min(start + _ROWS, count)
+        scores = gallery[start:stop] @ probe[start:].T
+        number = partners[start:stop]
+        row = np.repeat(np.arange(len(number)), number)
+        nth = np.arange(len(row)) - np.repeat(np.cumsum(number) - number, number)
+        column = order[place[start + row] + 1 + nth] - start
+        genuine = scores[row, column]
+        scores[row, column] = NO_PAIR
+        scores[np.tril_indices(len(number))] = NO_PAIR
+        first = start * count + start
+        yield Block(scores, first, count, genuine, first + row * count + column)
 
 
 class Largest:
-    """The largest scores seen, descending; ties by id, so that the order is reproducible."""
+    """The largest scores seen, descending; ties by id, so that the order is reproducible.
+
+    NaN counts as infinite. What is added later must have larger ids.
+    """
 
     def __init__(self, keep: int) -> None:
         self._keep = keep
-        self.scores = np.empty(0, np.float32)
-        self.ids = np.empty(0, np.int64)
+        self._scores = np.empty(0, np.float32)
+        self._ids = np.empty(0, np.int64)
+        self._cut = _LOWEST  # smallest score that may still get in
 
-    def add(self, block: Block, scores: Floats, wanted: NDArray[np.bool_]) -> None:
-        """Take in the wanted comparisons of a block."""
-        wanted = wanted & block.counts
-        if len(self.scores) == self._keep:
-            wanted &= scores >= self.scores[-1]
-        ids, _ = block.select(wanted)
-        found = scores[wanted]
-        if len(found) > self._keep:
-            # All ties of the smallest kept score stay in, so that the order below sees them.
-            border = np.partition(found, len(found) - self._keep)[len(found) - self._keep]
-            inside = found >= border
-            found, ids = found[inside], ids[inside]
-        found, ids = np.concatenate([self.scores, found]), np.concatenate([self.ids, ids])
-        order = np.lexsort((ids, -found))[: self._keep]
-        self.scores, self.ids = found[order], ids[order]
+    def add(self, scores: Floats, ids: Callable[[Ids], Ids]) -> None:
+        """Take in scores of any shape, with a function from flat indices to ids."""
+        chosen = not_below(scores, self._cut)
+        found = scores.ravel()[chosen]
+        found[np.isnan(found)] = np.inf
+        self._scores = np.concatenate([self._scores, found])
+        self._ids = np.concatenate([self._ids, ids(chosen)])
+        if len(self._scores) >= self._keep + max(self._keep, _SPARE):
+            self._trim()
+
+    def sorted(self) -> tuple[Floats, Ids]:
+        """Scores and ids."""
+        order = np.argsort(-self._scores, kind="stable")[: self._keep]
+        return self._scores[order], self._ids[order]
+
+    def _trim(self) -> None:
+        """Drop what cannot be among the largest any more; what is left stays in order of id."""
+        place = len(self._scores) - self._keep
+        smallest = np.partition(self._scores, place)[place]
+        kept = self._scores > smallest
+        ties = np.flatnonzero(self._scores == smallest)
+        kept[ties[: self._keep - np.count_nonzero(kept)]] = True
+        self._scores, self._ids = self._scores[kept], self._ids[kept]
+        self._cut = np.nextafter(smallest, np.float32(np.inf))  # of ties the first ones stay

@@ -64,21 +64,21 @@ def flips_at(
         fp32: (N, D) unit embeddings of FP32.
         gallery: (N, D) unit embeddings of the enrolled side, of the same images.
         probe: (N, D) unit embeddings of the presented side.
-        pairs: of N images.
+        pairs: of N images, each of somebody else.
         threshold: accept iff score >= threshold.
     """
     limit = np.float32(threshold)
     accepts, rejects, closest = [], [], Largest(RULE_OF_30)
     for theirs, mine in zip(blocks(fp32, fp32, pairs), blocks(gallery, probe, pairs), strict=True):
-        accepted = theirs.scores >= limit
-        broken = np.isnan(theirs.scores) | np.isnan(mine.scores)
-        flipped = ((mine.scores >= limit) != accepted) | broken
-        accepts.append(mine.select(flipped & ~accepted)[0])
-        rejects.append(mine.select(flipped & accepted)[0])
-        past = np.where(accepted, limit - mine.scores, mine.scores - limit)
+        accepted = theirs.impostors >= limit
+        broken = np.isnan(theirs.impostors) | np.isnan(mine.impostors)
+        flipped = ((mine.impostors >= limit) != accepted) | broken
+        accepts.append(mine.ids(np.flatnonzero(flipped & ~accepted)))
+        rejects.append(mine.ids(np.flatnonzero(flipped & accepted)))
+        past = np.where(accepted, limit - mine.impostors, mine.impostors - limit)
         past[broken] = np.inf
-        closest.add(mine, past, np.ones_like(accepted))
-    return Flips(np.concatenate(accepts), np.concatenate(rejects), closest.ids)
+        closest.add(past, mine.ids)
+    return Flips(np.concatenate(accepts), np.concatenate(rejects), closest.sorted()[1])
 
 
 def angles(one: Floats, other: Floats) -> NDArray[np.float64]:
