@@ -113,9 +113,8 @@ def main() -> None:
             other = f"{np.median(ours / full):.2f}"
             table.append([action, each, *seconds, f"{ratio:.2f}", other, shown])
     pairs = given.images * (given.images - 1) // 2
-    print(
-        f"{given.images:,} embeddings of {given.dimensions}, {pairs:,} pairs, {given.threads} thread"
-    )
+    print(f"{given.images:,} embeddings of {given.dimensions}: {pairs:,} pairs", end=", ")
+    print(f"threads of the product: {given.threads}")
     print(f"{describe_machine()}, numpy {np.__version__}")
     headers = ["", "images a person", "product, CPU s", "ours, CPU s"]
     headers += ["ratio", "to the full matrix", "peak MB"]
