@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from . import golden as goldens
 from . import latency as latencies
 from .cache import digest_of
-from .errors import BaselineError, DataError, GoldenError
+from .errors import BaselineError, DataError, GoldenError, MeasurementError
 from .limits import Limits
 from .recipe import Recipe
 from .search import Block
@@ -312,6 +312,12 @@ class Bench(ModelBench):
         figures: dict[str, Any],
         shown: dict[str, str],
     ) -> VariantRecord:
+        notes = variant.notes
+        if self.workbench.settings.report is not None:  # it is evidence, and takes a process
+            try:
+                figures = figures | self.footprint(variant).as_dict()
+            except MeasurementError as error:
+                notes = (*notes, str(error))
         return VariantRecord(
             model=self.model.name,
             variant=label,
@@ -322,7 +328,7 @@ class Bench(ModelBench):
             gates={gate.gate: gate for gate in gates},
             figures=figures,
             shown=shown,
-            notes=variant.notes,
+            notes=notes,
             files=dict(zip(self.model.stems, (f.sha256 for f in variant.files), strict=True)),
         )
 
