@@ -46,8 +46,8 @@ MEASURED = re.compile(r"\d+\.\d+ \[\d+\.\d+, \d+\.\d+\] of the latency")
 def comparable(value: Any, where: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
     """Every value of a report that is no time, with its place."""
     if isinstance(value, Mapping):
-        # All that is measured in the gate of latency is a time; its verdict and limit are not.
-        timed = TIMES | ({"value", "lower", "upper", "detail"} if _of_latency(where) else set())
+        # All that is measured in these gates is a time or memory; verdict and limit are not.
+        timed = TIMES | ({"value", "lower", "upper", "detail"} if _is_measured(where) else set())
         timed |= {"lower", "upper"} if where and where[-1] == "figures" else set()
         for key, entry in value.items():
             if key not in timed:
@@ -62,8 +62,8 @@ def comparable(value: Any, where: tuple[str, ...] = ()) -> Iterator[tuple[str, A
         yield "/".join(where), shown
 
 
-def _of_latency(where: tuple[str, ...]) -> bool:
-    return "latency" in where and "checks" in where
+def _is_measured(where: tuple[str, ...]) -> bool:
+    return "checks" in where and not {"latency", "memory"}.isdisjoint(where)
 
 
 def run(gate_file: Path, cache: Path | None) -> dict[str, Any]:
