@@ -106,7 +106,8 @@ def load(name: str) -> Iterator[None]:
     """Keep every core busy."""
     command = [sys.executable, "-m", "benchmarks.latency", "--model", name, "--busy"]
     cores = sorted(os.sched_getaffinity(0))
-    busy = [subprocess.Popen([*command, str(core)]) for core in cores]
+    # In sessions of their own: ^C is meant for the measurement.
+    busy = [subprocess.Popen([*command, str(core)], start_new_session=True) for core in cores]
     try:
         time.sleep(3)  # until they have imported what they run
         if any(process.poll() is not None for process in busy):
