@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from . import golden as goldens
 from . import latency as latencies
 from .cache import digest_of
-from .errors import BaselineError, DataError, GoldenError
+from .errors import BaselineError, DataError, GoldenError, MeasurementError
 from .limits import Limits
 from .portability import exposure_figures, exposure_note, saturation_here
 from .profiles import Profile
@@ -184,7 +184,7 @@ class Bench(ModelBench):
             comparison = self.task.compare(baseline, found)
             gates = (self.task.judge_finite(comparison), self.task.judge_against_fp32(comparison))
             for check in (check for gate in gates for check in gate.checks):
-                if not _promising(check):
+                if not check.promising:
                     rest = f" (after {seen:,} of {number:,} images, were it FP32 on the others)"
                     return check.describe() + (rest if seen < number else "")
         return ""
@@ -351,11 +351,18 @@ class Bench(ModelBench):
         figures: dict[str, Any],
         shown: dict[str, str],
     ) -> VariantRecord:
-        note = exposure_note(
+        notes = variant.notes
+        if note := exposure_note(
             variant.exposure,
             exact=self.workbench.settings.exact,
             saturates=self.workbench.environment.u8s8_saturates,
-        )
+        ):
+            notes = (*notes, note)
+        if self.workbench.settings.report is not None:  # it is evidence, and takes a process
+            try:
+                figures = figures | self.footprint(variant).as_dict()
+            except MeasurementError as error:
+                notes = (*notes, str(error))
         return VariantRecord(
             model=self.model.name,
             variant=label,
@@ -366,7 +373,7 @@ class Bench(ModelBench):
             gates={gate.gate: gate for gate in gates},
             figures={**figures, **exposure_figures(variant.exposure)},
             shown=shown,
-            notes=(*variant.notes, note) if note else variant.notes,
+            notes=notes,
             files=dict(zip(self.model.stems, (f.sha256 for f in variant.files), strict=True)),
         )
 
@@ -377,17 +384,6 @@ def _parts(number: int) -> Iterator[NDArray[np.int64]]:
     for start, step in ((0, 8), (4, 8), (2, 4), (1, 2)):
         if len(part := indices[start::step]):
             yield part
-
-
-def _promising(check: Check) -> bool:
-    """Whether a check passes, or is undecided and its estimate uses half of its budget."""
-    if check.verdict is not Verdict.INCONCLUSIVE or check.unit not in ("rate", "share", "metric"):
-        return check.verdict is Verdict.PASS
-    if check.value is None or check.limit is None:
-        return False
-    if check.direction == "at least":  # what is missing, such as 1 - recall, is the rate
-        return 1 - check.value < (1 - check.limit) / 2
-    return check.value < check.limit / 2
 
 
 def _point(name: str, value: float, limit: float, unit: str) -> Check:

@@ -39,6 +39,9 @@ from .search import Block
 from .tasks.outputs import Outputs, run_model
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from .workbench import ModelBench
 
 
@@ -247,11 +250,16 @@ class Member(CalibratedFile):
         behind = postprocessing(self.prepared)
         return tuple(self.prefix + name for name in behind if types[name] in quantized)
 
+    @property
+    def probe(self) -> NDArray[np.float32]:
+        """The first of the probes as this file sees it, shape (1, ...)."""
+        _, tensor = next(self.task.tensors(self._bench.probes, self.index))
+        return tensor
+
     def runner(self, file: ModelFile) -> Callable[[], object]:
         """Run a variant on the first of the probes, for a measurement of latency."""
-        _, tensor = next(self.task.tensors(self._bench.probes, self.index))
         session = open_session(file.path, exact=self._exact)
-        feed = {session.get_inputs()[0].name: tensor}
+        feed = {session.get_inputs()[0].name: self.probe}
         return lambda: session.run(None, feed)
 
     def _of_this_file(self, recipe: Recipe) -> Recipe:

@@ -140,7 +140,8 @@ class _Summary:
         if not collected.gates and not collected.pipelines and not self._lines:
             return
         terminalreporter.section("kycquant")
-        for line in (*terminal.lines(collected), *self._lines):
+        verbose = terminalreporter.config.get_verbosity() > 0
+        for line in (*terminal.lines(collected, verbose=verbose), *self._lines):
             terminalreporter.write_line(line)
         stats = terminalreporter.stats
         failed = len(stats.get("failed", [])) + len(stats.get("error", []))

@@ -36,6 +36,17 @@ class Check:
     unit: str = "rate"
     detail: str = ""
 
+    @property
+    def promising(self) -> bool:
+        """Whether it passes, or is undecided and its estimate uses half of its budget at most."""
+        if self.verdict is not Verdict.INCONCLUSIVE or self.unit not in ("rate", "share", "metric"):
+            return self.verdict is Verdict.PASS
+        if self.value is None or self.limit is None:
+            return False
+        if self.direction == "at least":  # what is missing, such as 1 - recall, is the rate
+            return 1 - self.value < (1 - self.limit) / 2
+        return self.value < self.limit / 2
+
     def describe(self) -> str:
         """One line: verdict, figure with bounds, limit, detail."""
         parts = [f"{self.verdict.value} {self.name}"]

@@ -8,12 +8,13 @@ gate asks for another variant) is `fallback.py`.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ import numpy as np
 from .cache import Cache, digest_of
 from .data.images import ImageSet
 from .errors import DataError, SpecError
+from .footprint import Footprint, measure_footprint
 from .limits import Limits
 from .member import Member, ModelFile
 from .progress import Progress
@@ -267,6 +269,26 @@ class ModelBench:
         pairs = zip(self.members, variant.files, strict=True)
         runs = [member.runner(file) for member, file in pairs]
         return runs[0] if len(runs) == 1 else lambda: [run() for run in runs]
+
+    def footprint(self, variant: Variant) -> Footprint:
+        """Load time and memory of all files of a variant together, measured once.
+
+        Raises:
+            MeasurementError: the process that opens them fails.
+        """
+        cache = self.workbench.cache
+
+        def make(folder: Path) -> None:
+            inputs = [member.probe for member in self.members]
+            where = f"{self.model.name} as {variant.recipe.name}"
+            with self.workbench.progress.stage(
+                f"{where}: measuring its memory", 0, cache.machine(exclusive=True)
+            ):
+                found = measure_footprint(variant.paths, inputs, where)
+            (folder / "footprint.json").write_text(json.dumps(asdict(found)), encoding="utf-8")
+
+        entry = cache.entry("footprint", [variant.sha256, self.input_facts()], make)
+        return Footprint(**json.loads((entry / "footprint.json").read_text(encoding="utf-8")))
 
     def model_facts(self) -> dict[str, Any]:
         """Plain values that say which FP32 model this is."""

@@ -31,7 +31,7 @@ def run(folder: Path, *arguments: str) -> str:
 def entries(folder: Path) -> dict[str, int]:
     """Identity (inode) of every artefact: a rebuilt one would be another."""
     cache = folder / "cache"
-    kinds = ("variant", "activations", "sensitivity", "outputs", "search", "rewrites")
+    kinds = ("variant", "activations", "sensitivity", "outputs", "search", "rewrites", "footprint")
     return {str(p): p.stat().st_ino for kind in kinds for p in (cache / kind).glob("*")}
 
 

@@ -17,8 +17,13 @@ _ELSEWHERE = ("finite", "degradation", "latency", "size")
 _HEADERS = {"recall": "recall", "map": "mAP50", "metric": "metric"}
 
 
-def lines(collected: Collected) -> Iterator[str]:
-    """Yield the report of a run: a table for each model, then one for each pipeline."""
+def lines(collected: Collected, *, verbose: bool = False) -> Iterator[str]:
+    """Yield the report of a run: a table for each model, then one for each pipeline.
+
+    Args:
+        collected: what the tests of the run reported.
+        verbose: say of each variant what it takes besides its ratio to FP32.
+    """
     if not collected.gates and not collected.pipelines:
         return
     environment = collected.environment
@@ -32,6 +37,8 @@ def lines(collected: Collected) -> Iterator[str]:
         yield ""
         yield from _table(gate)
         yield f"profile: {gate.profile_note}"
+        if verbose:
+            yield from _costs(gate)
         yield from _reasons(gate)
         yield f"ship: {_advice(gate)}"
     yield from pipelines.lines(collected)
@@ -101,6 +108,20 @@ def _figure(check: Check) -> str:
     form = ".3f" if unit and check.limit is not None and check.limit < 0.01 else ".2f"
     low, high = (format(scale * bound, form) for bound in (check.lower, check.upper))
     return f"{format(scale * check.value, form)}{unit} [{low}, {high}]"
+
+
+def _costs(gate: Gate) -> Iterator[str]:
+    """Wall clock, load time and memory of each variant, as far as they are known."""
+    named = (
+        ("wall_p50_ms", "wall clock {:.2f} ms"),
+        ("wall_p95_ms", "95 % of runs within {:.2f} ms"),
+        ("load_ms", "opens in {:.0f} ms"),
+        ("memory_mb", "takes {:.0f} MB"),
+    )
+    for record in gate.rows():
+        known = [text.format(record.figures[k]) for k, text in named if k in record.figures]
+        if known:
+            yield f"{record.variant}: {', '.join(known)}"
 
 
 def _reasons(gate: Gate) -> Iterator[str]:
