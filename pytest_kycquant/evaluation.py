@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from . import golden as goldens
 from . import latency as latencies
 from .cache import digest_of
+from .data.sampling import portions
 from .errors import BaselineError, DataError, GoldenError, MeasurementError
 from .limits import Limits
 from .portability import exposure_figures, exposure_note, saturation_here
@@ -24,6 +21,7 @@ from .search import Block
 from .settings import PROFILE, UPDATE_GOLDEN
 from .spec import KycModel, Verdict
 from .tasks.base import Part
+from .tasks.checks import count
 from .verdicts import Check, GateResult, VariantRecord
 from .workbench import ModelBench, Variant, Workbench
 
@@ -135,7 +133,7 @@ class Bench(ModelBench):
                 task = self.task
                 comparison = task.compare(self.baseline(golden.threshold), found)
                 gates = [
-                    task.judge_finite(comparison),
+                    self.judge_finite(comparison, variant),
                     *task.judge_accuracy(comparison),
                     task.judge_against_fp32(comparison, fp16=recipe.precision in FLOAT),
                 ]
@@ -150,6 +148,16 @@ class Bench(ModelBench):
             row = replace(self._row(recipe.name, variant, gates, figures, shown), groups=groups)
             self._records[recipe] = self._noted(row, saturated.note() if saturated else "")
         return self._records[recipe]
+
+    def judge_finite(self, comparison: Any, variant: Variant) -> GateResult:
+        """No NaN or Inf in any output, nor in what the files of the variant store.
+
+        Integer kernels turn a NaN into some number, which one depends on the CPU: outputs are
+        finite, and a channel is dead.
+        """
+        found = self.task.judge_finite(comparison)
+        stored = count("weights and scales with NaN or Inf", variant.broken)
+        return replace(found, checks=(*found.checks, stored))
 
     def paths_of(self, record: VariantRecord) -> tuple[Path, ...]:
         """The files of a variant that was judged here."""
@@ -177,7 +185,7 @@ class Bench(ModelBench):
         found = self.outputs(self.fp32, selection.images, "selection")
         number = len(selection.images)
         seen = 0
-        for part in _parts(number):
+        for part in portions(number):
             given = self.outputs(variant, selection.images.subset(part), "selection")
             found = found.with_images(part, given)
             seen += len(part)
@@ -376,14 +384,6 @@ class Bench(ModelBench):
             notes=notes,
             files=dict(zip(self.model.stems, (f.sha256 for f in variant.files), strict=True)),
         )
-
-
-def _parts(number: int) -> Iterator[NDArray[np.int64]]:
-    """Cut indices of images into an eighth, an eighth, a quarter and a half, each evenly spread."""
-    indices = np.arange(number)
-    for start, step in ((0, 8), (4, 8), (2, 4), (1, 2)):
-        if len(part := indices[start::step]):
-            yield part
 
 
 def _point(name: str, value: float, limit: float, unit: str) -> Check:

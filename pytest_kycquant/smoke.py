@@ -59,12 +59,12 @@ class SmokeBench(Bench):
     def record(self, recipe: Recipe) -> VariantRecord:
         """Build a variant and look whether it is damaged."""
         if recipe not in self._records:
-            comparison = self.task.compare(self._itself, self._sampled(self.variant(recipe)))
+            variant = self.variant(recipe)
+            comparison = self.task.compare(self._itself, self._sampled(variant))
             drift = self._drift(comparison, fp16=recipe.precision in FLOAT)
-            gates = [self.task.judge_finite(comparison)]
+            gates = [self.judge_finite(comparison, variant)]
             if drift:
                 gates.append(GateResult(self._drift_gate, tuple(drift), _REMEDY))
-            variant = self.variant(recipe)
             gates.append(self._judge_size(variant))
             shown = {c.name: show(c.value, c.unit) for c in drift if c.value is not None}
             self._records[recipe] = self._row(recipe.name, variant, gates, {}, shown)

@@ -28,7 +28,7 @@ from .footprint import Footprint, measure_footprint
 from .limits import Limits
 from .member import Member, ModelFile
 from .progress import Progress
-from .quantize import Exposure, nothing_to_rewrite
+from .quantize import Exposure, broken_constants, nothing_to_rewrite
 from .recipe import FP32, FP32_OPTIMIZED, Recipe
 from .runtime import Environment, environment
 from .search import Block
@@ -108,6 +108,15 @@ class Variant:
     def exposure(self) -> Exposure:
         """Of its integer operators to saturation."""
         return sum((file.exposure for file in self.files), Exposure())
+
+    @property
+    def broken(self) -> tuple[str, ...]:
+        """Names of the weights and scales with NaN or Inf that the files store."""
+        import onnx
+
+        return tuple(
+            name for path in self.paths for name in broken_constants(onnx.load(path).graph)
+        )
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -9,7 +9,11 @@ from pictures import npz_faces, pixels, write_faces, write_image
 from pytest_kycquant.data.faces import load_faces
 from pytest_kycquant.data.files import find_images
 from pytest_kycquant.data.images import ImageSet
-from pytest_kycquant.data.leakage import check_disjoint, check_disjoint_subjects
+from pytest_kycquant.data.leakage import (
+    check_calibration_subjects,
+    check_disjoint,
+    check_disjoint_subjects,
+)
 from pytest_kycquant.errors import DataError, LeakageError
 
 
@@ -64,3 +68,28 @@ def test_shared_identities(tmp_path: Path) -> None:
     assert "2 of its identities for selection also serve for evaluation" in caught.value.problem
     assert "other.npz): ann, bob" in caught.value.problem
     assert "different people different names" in caught.value.remedy
+
+
+def images_of(root: Path, *people: str) -> ImageSet:
+    """A picture of each in a folder of their name."""
+    for seed, name in enumerate(people):
+        write_image(root / name / "0.png", 50 + seed)
+    return ImageSet.from_files(root, find_images(root))
+
+
+def test_calibration_of_other_people(tmp_path: Path) -> None:
+    judged = npz_faces(tmp_path / "faces.npz", ["ann", "bob", "0001"])
+    check_calibration_subjects(images_of(tmp_path / "a", "dora", "live/carl"), judged, "evaluation")
+    # Numbers start anew in every folder, and files without folders name nobody.
+    check_calibration_subjects(images_of(tmp_path / "b", "0001"), judged, "evaluation")
+    check_calibration_subjects(files(tmp_path / "ann", range(2)), judged, "evaluation")
+
+
+def test_calibration_of_people_who_are_judged(tmp_path: Path) -> None:
+    judged = npz_faces(tmp_path / "faces.npz", ["ann", "bob"])
+    folders = images_of(tmp_path / "calibration", "dora", "live/bob")
+    np.savez(tmp_path / "c.npz", images=np.stack([pixels(7)]), subjects=np.array(["bob"]))
+    array = ImageSet.from_array(np.stack([pixels(7)]), tmp_path / "c.npz")
+    for images in (folders, array):
+        with pytest.raises(LeakageError, match=r"1 of the people .* for calibration .*: bob;"):
+            check_calibration_subjects(images, judged, "evaluation")

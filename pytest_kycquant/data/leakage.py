@@ -6,7 +6,7 @@ import hashlib
 from typing import TYPE_CHECKING, Protocol
 
 from ..errors import LeakageError
-from .files import listed
+from .files import listed, load_npz
 
 if TYPE_CHECKING:
     import numpy as np
@@ -97,6 +97,44 @@ def check_disjoint_subjects(
             f"({second.images.origin}): {listed(shared, _LISTED)}",
             "use each identity for one purpose only, and give different people different names",
         )
+
+
+def check_calibration_subjects(calibration: ImageSet, other: OfSubjects, role: str) -> None:
+    """Make sure that nobody whose pictures set the ranges of INT8 is judged with those ranges.
+
+    Calibration images need no labels. Who is on them is known where they lie in folders named like
+    people, or in an ``.npz`` with ``subjects``; names without a letter say nothing, as in
+    `check_disjoint_subjects`.
+
+    Args:
+        calibration: images for the ranges.
+        other: images of known people.
+        role: their purpose, such as "evaluation".
+
+    Raises:
+        LeakageError: somebody is on both; it names them.
+    """
+    known = _folders(calibration)
+    if calibration.is_array:
+        arrays = load_npz(calibration.origin, "images", optional=("subjects",))
+        known = {str(name) for name in arrays.get("subjects", ())}
+    shared = sorted(
+        name
+        for name in known.intersection(other.subject_names)
+        if any(letter.isalpha() for letter in name)
+    )
+    if shared:
+        raise LeakageError(
+            calibration.origin,
+            f"{len(shared)} of the people on its images for calibration also serve for {role} "
+            f"({other.images.origin}): {listed(shared, _LISTED)}",
+            "calibrate on other people, and give different people different names",
+        )
+
+
+def _folders(images: ImageSet) -> set[str]:
+    """Names of the folders that images lie in, at any depth below their origin."""
+    return {folder for name in images.names for folder in name.split("/")[:-1]}
 
 
 def _pixel_digests(images: ImageSet) -> tuple[str, ...]:

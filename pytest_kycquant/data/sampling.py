@@ -1,7 +1,8 @@
-"""A few of many images, evenly spread, for a first look."""
+"""A few of many images, evenly spread, for a first look, or part by part."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -39,3 +40,11 @@ def evenly(groups: NDArray[np.int64], most: int) -> NDArray[np.int64]:
         if not wanted:
             break
     return np.sort(np.concatenate(chosen))
+
+
+def portions(number: int) -> Iterator[NDArray[np.int64]]:
+    """Cut indices of images into an eighth, an eighth, a quarter and a half, each evenly spread."""
+    indices = np.arange(number)
+    for start, step in ((0, 8), (4, 8), (2, 4), (1, 2)):
+        if len(part := indices[start::step]):
+            yield part

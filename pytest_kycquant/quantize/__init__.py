@@ -7,7 +7,7 @@ nothing for it.
 from .calibrate import Activations, Ranges, observe_activations, observe_equalized
 from .channels import ChannelStatistics
 from .equalize import equalize_channels
-from .model import LoadedModel, check_input, load_model
+from .model import LoadedModel, broken_constants, check_input, load_model
 from .partial import FullyQuantized, keep_in_float
 from .preparation import PreparedModel, operators, postprocessing, prepare
 from .recipes import Ingredients, build, calibration_of, corrects_biases, equalizes, quantize_whole
@@ -32,6 +32,7 @@ __all__ = [
     "Sensitivity",
     "Variant",
     "applicable",
+    "broken_constants",
     "build",
     "calibration_of",
     "check_input",

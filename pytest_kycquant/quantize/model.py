@@ -284,21 +284,42 @@ def _check_input_tensor(path: Path, graph: GraphProto) -> tuple[str, tuple[int |
     return info.name, tuple(n if n > 0 else None for n in dims)
 
 
+def broken_constants(graph: GraphProto) -> tuple[str, ...]:
+    """Names of the initializers with a NaN or Inf that no sound model stores.
+
+    A single infinity is a legitimate bound of a Clip or a mask, but not as a scale.
+    """
+    from onnx import TensorProto, numpy_helper
+
+    floats = (TensorProto.FLOAT, TensorProto.FLOAT16)
+    scales = {
+        node.input[1]
+        for node in graph.node
+        if node.op_type in ("QuantizeLinear", "DequantizeLinear")
+    }
+    found = []
+    for tensor in graph.initializer:
+        if tensor.data_type in floats:
+            array = numpy_helper.to_array(tensor)
+            bound = array.size == 1 and tensor.name not in scales
+            if np.isnan(array).any() or (np.isinf(array).any() and not bound):
+                found.append(tensor.name)
+    return tuple(found)
+
+
 def _check_weights(path: Path, graph: GraphProto) -> int:
     """Refuse weights that no trained model has; count subnormal ones."""
     from onnx import TensorProto, numpy_helper
 
+    for name in broken_constants(graph):
+        raise ModelError(
+            path, f"weight {name!r} contains NaN or Inf", "export a checkpoint that is finite"
+        )
     arrays = {
         tensor.name: numpy_helper.to_array(tensor)
         for tensor in graph.initializer
         if tensor.data_type == TensorProto.FLOAT
     }
-    for name, array in arrays.items():
-        # A single infinity is a legitimate bound of a Clip or a mask.
-        if np.isnan(array).any() or (array.size > 1 and np.isinf(array).any()):
-            raise ModelError(
-                path, f"weight {name!r} contains NaN or Inf", "export a checkpoint that is finite"
-            )
     written = producers(graph)
     for node in graph.node:
         if node.op_type not in WEIGHTED:

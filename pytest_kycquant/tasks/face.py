@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..data.faces import FaceSet, load_faces, selection_mask, split_subjects
 from ..data.groups import GroupTable
-from ..data.leakage import check_disjoint, check_disjoint_subjects
+from ..data.leakage import check_calibration_subjects, check_disjoint, check_disjoint_subjects
 from ..data.pair_lists import load_pairs
 from ..data.pairs import Comparisons, all_pairs, check_comparable, sample_pairs
 from ..errors import ModelError
@@ -67,6 +67,11 @@ class FaceTask(Task[Comparisons, FaceComparison]):
             check_disjoint(evaluation.images, "evaluation", selection.images, "selection")
             others.append((selection.images, "selection"))
         table = self.load_groups(evaluation, *([selection] if selection else []))
+        calibration = self.load_calibration(*others)
+        if calibration is not None:
+            check_calibration_subjects(calibration, evaluation, "evaluation")
+            if selection is not None:
+                check_calibration_subjects(calibration, selection, "selection")
         note = ""
         if dropped:
             note = (
@@ -76,7 +81,7 @@ class FaceTask(Task[Comparisons, FaceComparison]):
         return TaskData(
             _part(evaluation, comparisons, table),
             _part(selection, chosen, table) if selection and chosen else None,
-            self.load_calibration(*others),
+            calibration,
             {
                 "evaluation": evaluation.digest,
                 "pairs": comparisons.digest,

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ..data.crops import Box, crop_faces, load_boxes
 from ..data.groups import GroupTable
 from ..data.images import ImageSet
-from ..data.leakage import check_disjoint, check_disjoint_subjects
+from ..data.leakage import check_calibration_subjects, check_disjoint, check_disjoint_subjects
 from ..data.liveness import (
     LIVE,
     LivenessSet,
@@ -70,6 +70,10 @@ class LivenessTask(Task[LivenessSet, LivenessComparison]):
             others.append((selection.images, "selection"))
         table = self.load_groups(evaluation, *([selection] if selection else []))
         calibration = self.load_calibration(*others)
+        if calibration is not None:
+            check_calibration_subjects(calibration, evaluation, "evaluation")
+            if selection is not None:
+                check_calibration_subjects(calibration, selection, "selection")
         for images in (calibration, *(images for images, _ in others)):
             if images is not None:
                 self.seen(images, 0)  # complains of missing boxes before anything is computed

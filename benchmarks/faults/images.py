@@ -1,0 +1,107 @@
+"""Images of people and scenes that no gate, no threshold and no calibration ever sees.
+
+They are what says whether a damaged model is harmful. Rendered on demand into ``data/held-out``,
+which git ignores, and thrown away when the renderer changes.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from filelock import FileLock
+
+from models.rendering import documents, faces, liveness, splits
+from models.rendering.canvas import encode_jpeg
+from models.rendering.sets import renderer_digest
+
+ROOT = Path(__file__).parents[2]
+# The gates use the first of this range; the two never meet.
+SEEDS = splits.EVALUATION[50_000:]
+_QUALITY = 90  # of face pictures, as in the sets of the gates
+_WORKERS = 2
+Made = TypeVar("Made")
+
+
+def held_out(kind: str, people: int, say: Callable[[str], None]) -> Path:
+    """The folder of images of a kind, rendered if it is not there.
+
+    Args:
+        kind: "faces" (four pictures a person), "liveness" (attacks of each species on so many
+            people, and three times as many live ones) or "documents" (so many scenes).
+        people: how many.
+        say: is told what takes a while.
+    """
+    home = ROOT / "data" / "held-out"
+    target = home / f"{kind}-{people}-{renderer_digest()[:12]}"
+    home.mkdir(parents=True, exist_ok=True)
+    with FileLock(home / ".lock"):
+        if target.is_dir():
+            return target
+        for stale in home.glob(f"{kind}-{people}-*"):
+            shutil.rmtree(stale)
+        say(f"rendering {kind} of {people} people into {target} (once, for some minutes)")
+        unfinished = target.with_name(f".{target.name}.partial")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir()
+        {"faces": _faces, "liveness": _liveness, "documents": _documents}[kind](unfinished, people)
+        unfinished.rename(target)  # whole or not at all
+    return target
+
+
+def _faces(folder: Path, people: int) -> None:
+    _each(partial(_face, folder), SEEDS[:people])
+
+
+def _face(folder: Path, seed: int) -> None:
+    home = folder / f"id{seed}"
+    home.mkdir()
+    for index in range(faces.PICTURES):
+        picture = encode_jpeg(faces.aligned(seed, index), _QUALITY)
+        (home / f"{index:02d}.jpg").write_bytes(picture)
+
+
+def _liveness(folder: Path, people: int) -> None:
+    for kind in liveness.KINDS:
+        live = kind == liveness.LIVE
+        _each(partial(_capture, folder, kind), SEEDS[: (3 if live else 1) * people])
+
+
+def _capture(folder: Path, kind: str, subject: int) -> None:
+    place = folder / kind / f"id{subject}"
+    place.mkdir(parents=True)
+    (place / "00.jpg").write_bytes(liveness.render(kind, subject, 0))
+
+
+def _documents(folder: Path, people: int) -> None:
+    """The same form as the sets of the gates: ``images`` and ``labels.json`` of COCO."""
+    (folder / "images").mkdir()
+    images, annotations = [], []
+    for seed, boxes in _each(partial(_scene, folder / "images"), SEEDS[:people]):
+        size = {"width": documents.SIZE, "height": documents.SIZE}
+        images.append({"id": seed, "file_name": f"{seed}.jpg", **size})
+        for (x1, y1, x2, y2), label in boxes:
+            corner = {"image_id": seed, "category_id": label + 1, "iscrowd": 0}
+            box = {"bbox": [x1, y1, x2 - x1, y2 - y1], "area": (x2 - x1) * (y2 - y1)}
+            annotations.append({"id": len(annotations) + 1, **corner, **box})
+    names = ("document", "portrait")  # in the order of their classes
+    categories = [{"id": number, "name": name} for number, name in enumerate(names, start=1)]
+    labels = {"images": images, "annotations": annotations, "categories": categories}
+    (folder / "labels.json").write_text(json.dumps(labels), encoding="utf-8")
+
+
+def _scene(folder: Path, seed: int) -> tuple[int, list[tuple[list[float], int]]]:
+    """Write a scene; what can be seen in it, as (x1, y1, x2, y2) and class."""
+    made = documents.scene(seed)
+    (folder / f"{seed}.jpg").write_bytes(made.jpeg)
+    return seed, list(zip(made.boxes.tolist(), made.classes.tolist(), strict=True))
+
+
+def _each(do: Callable[[int], Made], seeds: range) -> list[Made]:
+    with ProcessPoolExecutor(_WORKERS) as pool:
+        return list(pool.map(do, seeds, chunksize=16))

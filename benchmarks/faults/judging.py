@@ -1,0 +1,249 @@
+"""A damaged model before the gates of users, and before the truth about it."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import onnx
+
+import pytest_kycquant
+from pytest_kycquant import latency as latencies
+from pytest_kycquant.cache import digest_of
+from pytest_kycquant.data.images import ImageSet
+from pytest_kycquant.errors import KycquantError
+from pytest_kycquant.evaluation import Bench
+from pytest_kycquant.quantize import broken_constants
+from pytest_kycquant.spec import Verdict
+from pytest_kycquant.tasks.outputs import Outputs
+from pytest_kycquant.verdicts import Check, GateResult, show
+from pytest_kycquant.workbench import Variant
+
+# What turns an image and a model into outputs; all else judges them, or makes models.
+_RUNS = ("runtime.py", "data/images.py", "data/crops.py", "data/placement.py")
+_READS = ("tasks/outputs.py", "tasks/detection_decode.py")
+HARMFUL, HARMLESS, BORDERLINE = "harmful", "harmless", "borderline"
+# Of the checks, those that count errors; the others (drift, agreement) need no labels.
+_COUNTS_ERRORS = ("increase of ", "drop of ")
+# How many times the limit a lower bound must be for a look at a part of the people to suffice.
+_PLAIN = 2.0
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """What the gates said about one model.
+
+    Args:
+        gates: results by gate; empty if the model could not be judged at all.
+        error: the error that users would see in that case.
+    """
+
+    gates: dict[str, GateResult]
+    error: str = ""
+
+    @property
+    def outcome(self) -> str:
+        """PASS, FAIL, INCONCLUSIVE or ERROR of all gates together."""
+        if self.error:
+            return "ERROR"
+        found = [Verdict.PASS if g.ships else g.verdict for g in self.gates.values()]
+        for verdict in (Verdict.FAIL, Verdict.INCONCLUSIVE):
+            if verdict in found:
+                return verdict.value
+        return Verdict.PASS.value
+
+    @staticmethod
+    def is_drift(gate: str, check: Check) -> bool:
+        """Whether a check is about drift from FP32, which no error rate need show."""
+        return gate == "degradation" and not check.name.startswith(_COUNTS_ERRORS)
+
+    @property
+    def objections(self) -> list[tuple[str, Check]]:
+        """Every check that does not pass, with the name of its gate."""
+        return [
+            (name, check)
+            for name, gate in self.gates.items()
+            for check in gate.checks
+            if check.verdict is not Verdict.PASS
+        ]
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Whether a model is harmful, and by what.
+
+    Args:
+        kind: "harmful", "harmless" or "borderline".
+        reason: the check that says so, or the one nearest to its limit.
+        errors: the checks on the large set.
+    """
+
+    kind: str
+    reason: str
+    errors: tuple[Check, ...] = ()
+
+    @property
+    def usage(self) -> float:
+        """The largest share of a limit that an estimate uses; infinite without any."""
+        return max(map(usage, self.errors), default=math.inf)
+
+
+class FaultBench(Bench):
+    """A bench that judges files which no recipe made."""
+
+    def given(self, content: bytes, like: Variant, name: str, folder: Path) -> Variant:
+        """A file as a variant, as if the recipe of another variant had made it.
+
+        Args:
+            content: the serialized model.
+            like: the variant that was damaged: its recipe, and the operators it changed.
+            name: of the new one.
+            folder: where to write the file.
+        """
+        digest = hashlib.sha256(content).hexdigest()
+        path = folder / f"{digest[:16]}.onnx"
+        path.write_bytes(content)
+        file = replace(like.files[0], path=path, sha256=digest, size=len(content))
+        return Variant(replace(like.recipe, name=name), (file,))
+
+    def outputs(self, variant: Variant, images: ImageSet, role: str) -> Outputs:
+        """As those of the workbench, but kept when gates change: what models give stays."""
+        (member,), (file,) = self.members, variant.files
+        seen = self.task.seen(images, member.index)
+        facts = [file.sha256, seen.digest, member.input_facts(), member.outputs_read]
+        key = digest_of([_running_code(), self.workbench.environment.as_dict(), *facts])
+        folder = self.workbench.settings.cache.parent / "outputs"
+        path = folder / f"{key[:32]}.npz"
+        if not path.exists():
+            folder.mkdir(exist_ok=True)
+            partial = folder / f"{key[:32]}.partial.npz"
+            super().outputs(variant, images, role).save(partial)
+            partial.rename(path)
+        return Outputs.read(path)
+
+    def verdicts(self, variant: Variant, *, latency: bool = False) -> Verdicts:
+        """Every gate of users; latency only if asked for, since damages do not change it."""
+        threshold, task = self.golden.threshold, self.task
+        try:
+            found = self.outputs(variant, self.data.evaluation.images, "evaluation")
+            comparison = task.compare(self.baseline(threshold), found)
+            gates = [
+                self.judge_finite(comparison, variant),
+                *task.judge_accuracy(comparison),
+                task.judge_against_fp32(
+                    comparison, fp16=variant.recipe.precision in ("fp16", "fp32-optimized")
+                ),
+                self._judge_size(variant),
+            ]
+            if latency:
+                gates.append(latencies.judge(self._latency(variant), self.limits))
+        except KycquantError as error:
+            return Verdicts({}, str(error))
+        return Verdicts({gate.gate: gate for gate in gates})
+
+
+class Court:
+    """Says what is true about a model, on people that its gates do not see.
+
+    Args:
+        look: a bench of few people, which suffices where the truth is plain.
+        whole: one of many.
+        threshold: the frozen one.
+    """
+
+    def __init__(self, look: FaultBench, whole: FaultBench, threshold: float) -> None:
+        self._benches = look, whole
+        self._threshold = threshold
+
+    def truth(self, variant: Variant, *, suspect: bool = True) -> Truth:
+        """Harmful if a limit of errors is exceeded, harmless if none is, by 95 % bounds.
+
+        Where the bounds of a check enclose its limit, nobody knows: borderline.
+
+        Args:
+            variant: the model.
+            suspect: whether to look at few people first, which saves time if it is harmful.
+        """
+        first, last = self._benches
+        if suspect:
+            found = _judged(first, variant, self._threshold)
+            if found.kind == HARMFUL and (not found.errors or any(map(_plain, found.errors))):
+                return found
+        return _judged(last, variant, self._threshold)
+
+
+def _judged(bench: FaultBench, variant: Variant, threshold: float) -> Truth:
+    task = bench.task
+    try:
+        outputs = bench.outputs(variant, bench.data.evaluation.images, "held-out")
+    except KycquantError as error:
+        return Truth(HARMFUL, f"does not run: {error}")
+    comparison = task.compare(bench.baseline(threshold), outputs)
+    checks = [check for gate in task.judge_accuracy(comparison) for check in gate.checks]
+    checks += [
+        check
+        for check in task.judge_against_fp32(comparison).checks
+        if check.name.startswith(_COUNTS_ERRORS)
+    ]
+    stored = [name for path in variant.paths for name in broken_constants(onnx.load(path).graph)]
+    return decide(checks, int((~outputs.finite).sum()), stored)
+
+
+def decide(checks: Sequence[Check], broken: int, stored: Sequence[str] = ()) -> Truth:
+    """The truth from checks of errors on many people.
+
+    Args:
+        checks: figures with both bounds.
+        broken: images with NaN or Inf in an output.
+        stored: constants of the model with NaN or Inf. What integer kernels make of one depends
+            on the CPU (converting NaN to an integer is undefined), so errors here say nothing
+            about errors elsewhere.
+    """
+    errors = tuple(checks)
+    if stored:
+        return Truth(HARMFUL, f"NaN or Inf is stored in {stored[0]}", errors)
+    if broken:
+        return Truth(HARMFUL, f"NaN or Inf for {broken:,} images", errors)
+    for kind, verdict in ((HARMFUL, Verdict.FAIL), (BORDERLINE, Verdict.INCONCLUSIVE)):
+        if concerned := [check for check in checks if check.verdict is verdict]:
+            worst = max(concerned, key=usage)
+            return Truth(kind, _short(worst), errors)
+    return Truth(HARMLESS, _short(max(checks, key=usage)), errors)
+
+
+def usage(check: Check) -> float:
+    """Which share of its limit an estimate uses; of what is missing, if more is better."""
+    assert check.value is not None
+    assert check.limit is not None
+    if check.direction == "at least":
+        return (1 - check.value) / (1 - check.limit)
+    return check.value / check.limit
+
+
+def _plain(check: Check) -> bool:
+    """Whether even the lower bound of an error is far beyond its limit."""
+    if check.verdict is not Verdict.FAIL or check.lower is None or check.limit is None:
+        return False
+    if check.direction == "at least":
+        assert check.upper is not None
+        return 1 - check.upper >= _PLAIN * (1 - check.limit)
+    return check.lower >= _PLAIN * check.limit
+
+
+def _short(check: Check) -> str:
+    assert check.value is not None
+    assert check.lower is not None
+    assert check.upper is not None
+    value, lower, upper = (show(x, check.unit) for x in (check.value, check.lower, check.upper))
+    return f"{check.name} {value} [{lower}, {upper}]"
+
+
+@functools.cache
+def _running_code() -> str:
+    """Digest of the code that runs models."""
+    root = Path(pytest_kycquant.__file__).parent
+    return digest_of([(root / name).read_text(encoding="utf-8") for name in (*_RUNS, *_READS)])

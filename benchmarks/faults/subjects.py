@@ -1,0 +1,168 @@
+"""The models whose damages are judged, each with its gate file and its images."""
+
+from __future__ import annotations
+
+import importlib.util
+import tempfile
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+from models.rendering.sets import ensure
+from pytest_kycquant.gates import GateSpec, spec_of
+from pytest_kycquant.progress import Progress
+from pytest_kycquant.recipe import Recipe
+from pytest_kycquant.settings import Settings
+from pytest_kycquant.spec import KycModel
+from pytest_kycquant.task_spec import ObjectDetection, TaskSpec
+from pytest_kycquant.workbench import Variant, Workbench
+
+from . import real
+from .images import ROOT, held_out
+from .judging import Court, FaultBench
+
+_LOOK = 6  # a sixth of the people is looked at first
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model.
+
+    Args:
+        name: of the model.
+        gate_file: whose gates judge it, below tests.
+        gate_class: in that file.
+        recipe: label of the precision that passes and that is damaged.
+        kind: of images, as in `images.held_out`; or `REAL_FACES`.
+    """
+
+    name: str
+    gate_file: str
+    gate_class: str
+    recipe: str
+    kind: str
+
+
+REAL_FACES = "real faces"
+SUBJECTS = {
+    subject.name: subject
+    for subject in (
+        Subject("arcface", "gates/test_arcface.py", "TestArcFace", "int8", "faces"),
+        Subject("minifasnet", "gates/test_minifasnet.py", "TestMiniFASNet", "int8", "liveness"),
+        Subject("yolov8", "gates/test_yolov8.py", "TestYolov8", "int8-conv", "documents"),
+        Subject("mobilefacenet", "real/gate_mobilefacenet.py", "TestRecipes", "int8", REAL_FACES),
+    )
+}
+
+
+class Laboratory:
+    """Everything that one model is judged with.
+
+    Args:
+        subject: the model.
+        people: of the large set.
+        threads: images in flight at the same time.
+        say: is told what takes a while.
+    """
+
+    def __init__(
+        self, subject: Subject, people: int, threads: int, say: Callable[[str], None]
+    ) -> None:
+        ensure(ROOT / "data", say=say)
+        self.subject = subject
+        self._people = people
+        self._say = say
+        self.folder = ROOT / "data" / "faults"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        foreign = subject.kind == REAL_FACES  # its golden is recorded here, not in the repository
+        self._root = real.linked(self.folder / "real") if foreign else ROOT
+        settings = Settings(
+            cache=self.folder / "cache",
+            golden=self._root / "golden",
+            update_golden=foreign,
+            strict=True,
+            inconclusive="fail",
+            report=None,
+            export=None,
+            threads=threads,
+        )
+        self._run_id = f"faults-{uuid.uuid4().hex}"
+        self.workbench = Workbench(settings, self._root, self._run_id, Progress(say))
+        self._gate_file = ROOT / "tests" / subject.gate_file
+        self.spec = _spec(self._gate_file, subject.gate_class)
+        if foreign:  # nothing is searched, so those people may say what is true
+            model = self.spec.model
+            task = replace(model.task, selection=None)
+            self.spec = replace(self.spec, model=replace(model, task=task))
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        """What is damaged."""
+        return next(r for r in self.spec.precisions if r.name == self.subject.recipe)
+
+    @cached_property
+    def bench(self) -> FaultBench:
+        """The bench that users' gates run on."""
+        return self.bench_of(self.spec.model)
+
+    def bench_of(self, model: KycModel) -> FaultBench:
+        """The same for another model or other calibration images."""
+        return self._bench(self.workbench, model)
+
+    def _bench(self, workbench: Workbench, model: KycModel) -> FaultBench:
+        return FaultBench(workbench, model, self._gate_file, self.spec.limits)
+
+    def built_anew(self) -> Variant:
+        """The sound variant, made again with nothing from the cache."""
+        with tempfile.TemporaryDirectory(dir=self.folder) as folder:
+            settings = replace(self.workbench.settings, cache=Path(folder))
+            workbench = Workbench(settings, self._root, self._run_id, Progress(self._say))
+            bench = self._bench(workbench, self.spec.model)
+            made = bench.variant(self.recipe)
+            content = made.path.read_bytes()
+        return self.bench.given(content, made, "built anew", self.folder)
+
+    @cached_property
+    def court(self) -> Court:
+        """What says whether a damage is harmful."""
+        threshold = self.bench.golden.threshold
+        assert threshold is not None
+        few = max(self._people // _LOOK, 1)
+        look, whole = (
+            self.bench_of(self._elsewhere(count, threshold)) for count in (few, self._people)
+        )
+        return Court(look, whole, threshold)
+
+    def _elsewhere(self, people: int, threshold: float) -> KycModel:
+        """The model with images that no gate sees, and with the frozen threshold."""
+        model, kind = self.spec.model, self.subject.kind
+        if kind == REAL_FACES:
+            folder = self._root / real.OTHERS
+        else:
+            folder = held_out(kind, people, self._say)
+        task: TaskSpec
+        if isinstance(model.task, ObjectDetection):
+            changes = {"data": folder / "images", "labels": folder / "labels.json"}
+            task = replace(model.task, selection=None, selection_labels=None, **changes)
+        else:
+            task = replace(model.task, data=folder, selection=None, threshold=threshold)
+        return replace(model, task=task, calibration=None)
+
+
+def present(subject: Subject) -> bool:
+    """Whether model and images are here; those of this repository are, or are rendered."""
+    return subject.kind != REAL_FACES or real.present()
+
+
+def _spec(file: Path, name: str) -> GateSpec:
+    """What a gate class of this repository asks for."""
+    module = importlib.util.spec_from_file_location(f"faults_{file.stem}", file)
+    assert module is not None
+    assert module.loader is not None
+    loaded = importlib.util.module_from_spec(module)
+    module.loader.exec_module(loaded)
+    found = spec_of(getattr(loaded, name), [], str(file))
+    assert found is not None
+    return found

@@ -1,0 +1,186 @@
+"""The figures as Markdown: what was damaged, whether it matters, and what the gates said."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from scipy.stats import beta
+from tabulate import tabulate
+
+HARMFUL, HARMLESS, BORDERLINE = "harmful", "harmless", "borderline"
+HALF = 0.5
+PASS, FAIL, INCONCLUSIVE, ERROR = "PASS", "FAIL", "INCONCLUSIVE", "ERROR"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One case and what came of it.
+
+    Args:
+        model: name of the model; "project" for damaged data and goldens.
+        fault: what was done.
+        where: in which place.
+        control: whether it was expected to be harmless.
+        truth: "harmful", "harmless" or "borderline".
+        why: the figure on the large set that says so.
+        outcome: PASS, FAIL, INCONCLUSIVE or ERROR.
+        gates: the gates that object.
+        objections: their checks, the decisive one first, each as a line.
+        drift_only: whether nothing but drift (no error rate) objects.
+        usage: the largest share of a limit of errors that is used, by the large set.
+    """
+
+    model: str
+    fault: str
+    where: str
+    control: bool
+    truth: str
+    why: str
+    outcome: str
+    gates: tuple[str, ...] = ()
+    objections: tuple[str, ...] = ()
+    drift_only: bool = False
+    usage: float | None = None
+
+    def as_dict(self) -> dict[str, object]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Row:
+        """Inverse of `as_dict`."""
+        lists = {key: tuple(values[key]) for key in ("gates", "objections")}
+        return cls(**{**values, **lists})
+
+    @property
+    def plainly_harmless(self) -> bool:
+        """Whether no error rate uses more than half of its limit."""
+        return self.truth == HARMLESS and self.usage is not None and self.usage <= HALF
+
+    @property
+    def title(self) -> str:
+        return f"{self.fault} ({self.where})" if self.where else self.fault
+
+
+def share(hits: int, total: int) -> str:
+    """A share with its two-sided 95 % Clopper-Pearson interval."""
+    if not total:
+        return "none"
+    low = beta.ppf(0.025, hits, total - hits + 1) if hits else 0.0
+    high = beta.ppf(0.975, hits + 1, total - hits) if hits < total else 1.0
+    return f"{100 * hits / total:.1f} % ({hits} of {total}) [{100 * low:.1f}, {100 * high:.1f}]"
+
+
+def by_fault(rows: Sequence[Row]) -> str:
+    """One line for each fault and model: how many instances, what they are, what was said."""
+    groups: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        groups.setdefault((row.model, row.fault), []).append(row)
+    lines = []
+    for (model, fault), some in groups.items():
+        gates = Counter(gate for row in some for gate in row.gates)
+        worst = next((row for row in some if row.truth == HARMFUL), some[0])
+        lines.append(
+            [
+                model,
+                fault,
+                _counted(Counter(row.truth for row in some)),
+                _counted(Counter(row.outcome for row in some)),
+                ", ".join(f"{gate} {number}" for gate, number in gates.most_common()),
+                worst.why,
+            ]
+        )
+    headers = ("model", "fault", "truth", "verdict", "gates that object", "e.g. on the large set")
+    return tabulate(lines, headers=headers, tablefmt="github", disable_numparse=True)
+
+
+def summary(rows: Sequence[Row]) -> str:
+    """Sensitivity and specificity, for each model and for all."""
+    lines = []
+    models = list(dict.fromkeys(row.model for row in rows))
+    for name in (*models, "all"):
+        some = [row for row in rows if name in (row.model, "all")]
+        harmful = [row for row in some if row.truth == HARMFUL]
+        harmless = [row for row in some if row.truth == HARMLESS]
+        plain = [row for row in harmless if row.plainly_harmless]
+        controls = [row for row in harmless if row.control]
+        lines.append(
+            [
+                name,
+                share(sum(row.outcome != PASS for row in harmful), len(harmful)),
+                share(sum(row.outcome in (FAIL, ERROR) for row in harmful), len(harmful)),
+                share(sum(row.outcome == PASS for row in harmless), len(harmless)),
+                share(
+                    sum(row.outcome == PASS or row.drift_only for row in harmless), len(harmless)
+                ),
+                share(sum(row.outcome == PASS or row.drift_only for row in plain), len(plain)),
+                share(sum(row.outcome == PASS for row in controls), len(controls)),
+                sum(row.truth == BORDERLINE for row in some),
+            ]
+        )
+    headers = (
+        "model",
+        "sensitivity: harmful that do not pass",
+        "of these FAIL or ERROR",
+        "specificity: harmless that pass",
+        "the same without drift limits",
+        "of those with half of each limit left",
+        "controls that pass",
+        "borderline",
+    )
+    return tabulate(lines, headers=headers, tablefmt="github", disable_numparse=True)
+
+
+def findings(rows: Sequence[Row]) -> Iterator[str]:
+    """Missed faults, false alarms, and every INCONCLUSIVE, each with its reason."""
+    missed = [row for row in rows if row.truth == HARMFUL and row.outcome == PASS]
+    alarms = [row for row in rows if row.truth == HARMLESS and row.outcome != PASS]
+    drift = [row for row in alarms if row.drift_only]
+    errors = [row for row in alarms if not row.drift_only]
+    undecided = [row for row in rows if row.outcome == INCONCLUSIVE and row not in alarms]
+    for title, some in (
+        ("Missed faults", missed),
+        ("False alarms: drift limits alone", drift),
+        ("False alarms: error rates", errors),
+        ("Other INCONCLUSIVE", undecided),
+        ("Borderline", [row for row in rows if row.truth == BORDERLINE]),
+    ):
+        yield f"\n**{title}** ({len(some)})\n"
+        if not some:
+            yield "none"
+            continue
+        lines = [
+            [
+                row.model,
+                row.title,
+                row.truth,
+                row.outcome,
+                row.objections[0] if row.objections else "",
+                row.why,
+            ]
+            for row in some
+        ]
+        headers = ("model", "fault", "truth", "verdict", "first objection", "on the large set")
+        yield tabulate(lines, headers=headers, tablefmt="github", disable_numparse=True)
+
+
+def alarms_by_check(rows: Sequence[Row]) -> str:
+    """Which checks object to harmless models, and to how many they alone object."""
+    alarms = [row for row in rows if row.truth == HARMLESS and row.outcome != PASS]
+    named = [[line.partition(" = ")[0] for line in row.objections] for row in alarms]
+    all_, alone = (
+        Counter(n for names in named for n in names),
+        Counter(names[0] for names in named if len(names) == 1),
+    )
+    lines = [[name, number, alone[name]] for name, number in all_.most_common()]
+    headers = ("check", "harmless models it objects to", "alone")
+    return tabulate(lines, headers=headers, tablefmt="github", disable_numparse=True)
+
+
+def _counted(found: Counter[str]) -> str:
+    total = sum(found.values())
+    if total == 1:
+        return next(iter(found))
+    return ", ".join(f"{number} {name}" for name, number in found.most_common())
