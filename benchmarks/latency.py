@@ -95,10 +95,11 @@ def case_of(name: str) -> Case:
 
 def ratios(case: Case, times: int = 3, rounds: int = 60) -> list[float]:
     """Ratios found with other sessions each time, ascending."""
-    return sorted(
-        measure(case.model(), case.model(), case.slower(), 0.0, looks=(rounds,)).ratio
-        for _ in range(times)
-    )
+    found = []
+    for _ in range(times):
+        fp32, slower, again = case.model(), case.slower(), case.model()
+        found.append(measure(fp32, again, slower, 0.0, looks=(rounds,)).ratio)
+    return sorted(found)
 
 
 @contextlib.contextmanager
@@ -176,7 +177,8 @@ def gather(case: Case, runs: int) -> tuple[dict[str, list[Latency]], dict[str, l
     usual: dict[str, list[list[float]]] = {}
     with contextlib.suppress(KeyboardInterrupt):
         for number in range(runs):
-            fp32, again, same, slower = case.model(), case.model(), case.model(), case.slower()
+            # The control last, as the gates do.
+            fp32, same, slower, again = case.model(), case.model(), case.slower(), case.model()
             ours["A/A"].append(measure(fp32, again, same, LIMIT))
             ours["15 % slower"].append(measure(fp32, again, slower, LIMIT))
             if number % AT_LIMIT == 0:

@@ -102,7 +102,7 @@ def measure(
         result = None
         for look in looks:
             while len(rounds) < look:
-                rounds.append(_round(runs, repeats, clock, wall))
+                rounds.append(_round(runs, repeats, clock, wall, len(rounds)))
             result = _summarise(np.asarray(rounds), np.asarray(wall))
             unbounded = percentile and result.wall_p95_upper_ms is None
             if judge_ratio(result, limit) is not Verdict.INCONCLUSIVE and not unbounded:
@@ -167,19 +167,29 @@ def _judge_bound(bound: float | None, limit: float) -> Verdict:
 
 
 def _round(
-    runs: tuple[Run, Run, Run], repeats: list[int], clock: Callable[[], int], wall: list[float]
+    runs: tuple[Run, Run, Run],
+    repeats: list[int],
+    clock: Callable[[], int],
+    wall: list[float],
+    first: int,
 ) -> tuple[float, float, float]:
-    """One palindrome, so that a linear trend in the machine's speed cancels."""
+    """One palindrome, so that a linear trend in the machine's speed cancels.
+
+    Who runs right after himself finds his weights in the CPU's caches. That is who is in the middle
+    of a palindrome, and at its ends, so each round begins with the next of the three; and nobody is
+    run once more than the others.
+    """
     spent = [0.0, 0.0, 0.0]
-    for index in (0, 1, 2, 2, 1, 0):
-        began = clock()
+    order = [(first + place) % 3 for place in range(3)]
+    for index in (*order, *reversed(order)):
+        began, before = clock(), time.perf_counter_ns()
         for _ in range(repeats[index]):
             runs[index]()
+            now = time.perf_counter_ns()
+            if index == 1:
+                wall.append(now - before)
+            before = now
         spent[index] += (clock() - began) / repeats[index]
-        if index == 1:  # a run of its own: the mean of several would hide the slow ones
-            began = time.perf_counter_ns()
-            runs[index]()
-            wall.append(time.perf_counter_ns() - began)
     return spent[0] / 2, spent[1] / 2, spent[2] / 2
 
 
