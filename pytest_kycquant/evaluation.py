@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from . import golden as goldens
 from . import latency as latencies
 from .cache import digest_of
-from .errors import BaselineError, DataError, GoldenError
+from .data.sampling import portions
+from .errors import BaselineError, DataError, GoldenError, MeasurementError
 from .limits import Limits
-from .quantize import broken_constants
+from .portability import exposure_figures, exposure_note, saturation_here
+from .profiles import Profile
 from .recipe import Recipe
 from .search import Block
-from .settings import UPDATE_GOLDEN
+from .settings import PROFILE, UPDATE_GOLDEN
 from .spec import KycModel, Verdict
 from .tasks.base import Part
 from .tasks.checks import count
@@ -28,7 +26,7 @@ from .verdicts import Check, GateResult, VariantRecord
 from .workbench import ModelBench, Variant, Workbench
 
 # Precisions that have no excuse to drift.
-_FLOAT = ("fp16", "fp32-optimized")
+FLOAT = ("fp16", "fp32-optimized")
 # What rewrites may add to a file; `Limits.size_ratio` is about quantized variants.
 _FLOAT_SIZE = 1.05
 
@@ -41,12 +39,21 @@ class Bench(ModelBench):
         model: what the gate file says.
         gate_file: where it says so.
         limits: of the gates.
+        profile: to which they belong.
     """
 
+    searches = True  # for a mixed model, where a precision does not pass
+
     def __init__(
-        self, workbench: Workbench, model: KycModel, gate_file: Path, limits: Limits
+        self,
+        workbench: Workbench,
+        model: KycModel,
+        gate_file: Path,
+        limits: Limits,
+        profile: Profile = "standard",
     ) -> None:
         super().__init__(workbench, model, gate_file, limits)
+        self.profile = profile
         self._records: dict[Recipe, VariantRecord] = {}
         self._baselines: dict[tuple[str, float | None], Any] = {}
 
@@ -61,7 +68,7 @@ class Bench(ModelBench):
     @property
     def golden_path(self) -> Path:
         """Where the golden baseline of this model lies."""
-        return goldens.path_of(self.workbench.settings.golden, self.model.name)
+        return goldens.path_of(self.workbench.settings.golden, self.model.name, self.profile)
 
     @property
     def update_command(self) -> str:
@@ -69,7 +76,13 @@ class Bench(ModelBench):
         root = self.workbench.root
         inside = self.gate_file.is_relative_to(root)
         shown = self.gate_file.relative_to(root) if inside else self.gate_file
-        return f"pytest {shown} {UPDATE_GOLDEN}"
+        option = f" {PROFILE}={self.profile}" if self.profile == "nist63a4" else ""
+        return f"pytest {shown} {UPDATE_GOLDEN}{option}"
+
+    @property
+    def claimed(self) -> tuple[str, ...]:
+        """Names of the gates that are judged."""
+        return self.model.task.gates()
 
     @cached_property
     def golden(self) -> goldens.Golden:
@@ -79,17 +92,13 @@ class Bench(ModelBench):
             GoldenError: missing, stale, edited, or not reproduced.
             BaselineError: FP32 itself fails its limits.
         """
-        path, command = self.golden_path, self.update_command
-        if self.workbench.settings.update_golden:
-            self._update_golden(path)
-        golden = goldens.load(path, command)
-        goldens.check_current(golden, self.model_facts(), self._input_facts(), path, command)
+        golden = self._current_golden()
         goldens.check_reproduced(
             golden,
             self._rates(golden.threshold),
             self.workbench.environment.as_dict(),
-            path,
-            command,
+            self.golden_path,
+            self.update_command,
             self.task.golden_figures(self.baseline(golden.threshold)),
         )
         self._require_sound(golden.threshold)
@@ -100,14 +109,12 @@ class Bench(ModelBench):
         """FP32 held against its own limits: the row that everything is compared with."""
         gates = self._fp32_gates(self.golden.threshold)
         # Limits relative to FP32 say nothing about itself; absolute ones bind it, too.
-        if self.limits.size_mb is not None:
-            checks = (_point("file size", self.fp32.size / 1e6, self.limits.size_mb, "MB"),)
-            gates.append(GateResult("size", checks))
+        gates += self._fp32_size()
         if self.limits.latency_ms is not None:
             result = latencies.judge(self._latency(self.fp32), self.limits)
             gates.append(replace(result, checks=result.checks[1:]))
         row = self._row("fp32", self.fp32, gates, {}, {})
-        return replace(row, notes=(*row.notes, self.data.note)) if self.data.note else row
+        return self._noted(row, self.data.note)
 
     @cached_property
     def undecidable(self) -> tuple[Check, ...]:
@@ -128,13 +135,18 @@ class Bench(ModelBench):
                 gates = [
                     self.judge_finite(comparison, variant),
                     *task.judge_accuracy(comparison),
-                    task.judge_against_fp32(comparison, fp16=recipe.precision in _FLOAT),
+                    task.judge_against_fp32(comparison, fp16=recipe.precision in FLOAT),
                 ]
                 figures, shown = task.figures(comparison), task.shown(comparison)
+                groups = tuple(task.groups(comparison))
+            saturated = saturation_here(self, variant, comparison, found)
             latency = self._latency(variant)
             gates += [latencies.judge(latency, self.limits), self._judge_size(variant)]
             figures |= latency.as_dict()
-            self._records[recipe] = self._row(recipe.name, variant, gates, figures, shown)
+            if saturated is not None:
+                figures |= saturated.figures()
+            row = replace(self._row(recipe.name, variant, gates, figures, shown), groups=groups)
+            self._records[recipe] = self._noted(row, saturated.note() if saturated else "")
         return self._records[recipe]
 
     def judge_finite(self, comparison: Any, variant: Variant) -> GateResult:
@@ -143,13 +155,8 @@ class Bench(ModelBench):
         Integer kernels turn a NaN into some number, which one depends on the CPU: outputs are
         finite, and a channel is dead.
         """
-        import onnx
-
         found = self.task.judge_finite(comparison)
-        broken = [
-            name for path in variant.paths for name in broken_constants(onnx.load(path).graph)
-        ]
-        stored = count("weights and scales with NaN or Inf", broken)
+        stored = count("weights and scales with NaN or Inf", variant.broken)
         return replace(found, checks=(*found.checks, stored))
 
     def paths_of(self, record: VariantRecord) -> tuple[Path, ...]:
@@ -178,14 +185,14 @@ class Bench(ModelBench):
         found = self.outputs(self.fp32, selection.images, "selection")
         number = len(selection.images)
         seen = 0
-        for part in _parts(number):
+        for part in portions(number):
             given = self.outputs(variant, selection.images.subset(part), "selection")
             found = found.with_images(part, given)
             seen += len(part)
             comparison = self.task.compare(baseline, found)
             gates = (self.task.judge_finite(comparison), self.task.judge_against_fp32(comparison))
             for check in (check for gate in gates for check in gate.checks):
-                if not _promising(check):
+                if not check.promising:
                     rest = f" (after {seen:,} of {number:,} images, were it FP32 on the others)"
                     return check.describe() + (rest if seen < number else "")
         return ""
@@ -203,10 +210,21 @@ class Bench(ModelBench):
         images = self.data.calibration
         limits = asdict(self.limits)
         facts = [self.model_facts(), self._input_facts(), images.digest if images else None]
+        facts.append(self.data.groups)
         always = self.postprocessing(recipe)
         budget = self.workbench.settings.search_budget
         rewrites = [member.rewrites(recipe).names for member in self.members]
-        return [options, limits, self.golden.threshold, always, budget, rewrites, *facts]
+        exact = self.workbench.settings.exact
+        return [options, limits, self.golden.threshold, always, budget, rewrites, exact, *facts]
+
+    def _current_golden(self) -> goldens.Golden:
+        """The golden baseline of just this model, data and threshold policy."""
+        path, command = self.golden_path, self.update_command
+        if self.workbench.settings.update_golden:
+            self._update_golden(path)
+        golden = goldens.load(path, command)
+        goldens.check_current(golden, self.model_facts(), self._input_facts(), path, command)
+        return golden
 
     def _update_golden(self, path: Path) -> None:
         goldens.refuse_in_ci(path)
@@ -280,14 +298,16 @@ class Bench(ModelBench):
         """Latency beside FP32, measured once a run, with the machine to itself."""
         limit = self.limits.latency_ratio
         percentile = self.limits.latency_ms is not None
-        key = [self.fp32.sha256, variant.sha256, limit, percentile]
+        exact = self.workbench.settings.exact
+        key = [self.fp32.sha256, variant.sha256, limit, percentile, exact]
         name = f"latency-{digest_of(key)[:32]}"
         cache = self.workbench.cache
         with cache.lock(name):
             file = self.workbench.run_file(f"{name}.json")
             if file.exists():
                 return latencies.Latency(**json.loads(file.read_text(encoding="utf-8")))
-            fp32, again, run = (self.runner(v) for v in (self.fp32, self.fp32, variant))
+            # In this order: the session that is opened last is up to a percent faster.
+            fp32, run, again = (self.runner(v) for v in (self.fp32, variant, self.fp32))
             task = f"{self.model.name}: measuring latency of {variant.recipe.name}"
             exclusive = cache.machine(exclusive=True)
             with self.workbench.progress.stage(task, 0, exclusive):
@@ -296,6 +316,13 @@ class Bench(ModelBench):
             partial.write_text(json.dumps(found.as_dict()), encoding="utf-8")
             partial.replace(file)
             return found
+
+    def _fp32_size(self) -> list[GateResult]:
+        """The absolute limit on size, if there is one: it binds FP32, too."""
+        if self.limits.size_mb is None:
+            return []
+        check = _point("file size", self.fp32.size / 1e6, self.limits.size_mb, "MB")
+        return [GateResult("size", (check,))]
 
     def _judge_size(self, variant: Variant) -> GateResult:
         ratio = variant.size / self.fp32.size
@@ -321,6 +348,10 @@ class Bench(ModelBench):
             "size", tuple(checks), "Quantize more operators, or ship another variant."
         )
 
+    @staticmethod
+    def _noted(row: VariantRecord, note: str) -> VariantRecord:
+        return replace(row, notes=(*row.notes, note)) if note else row
+
     def _row(
         self,
         label: str,
@@ -329,6 +360,18 @@ class Bench(ModelBench):
         figures: dict[str, Any],
         shown: dict[str, str],
     ) -> VariantRecord:
+        notes = variant.notes
+        if note := exposure_note(
+            variant.exposure,
+            exact=self.workbench.settings.exact,
+            saturates=self.workbench.environment.u8s8_saturates,
+        ):
+            notes = (*notes, note)
+        if self.workbench.settings.report is not None:  # it is evidence, and takes a process
+            try:
+                figures = figures | self.footprint(variant).as_dict()
+            except MeasurementError as error:
+                notes = (*notes, str(error))
         return VariantRecord(
             model=self.model.name,
             variant=label,
@@ -337,30 +380,11 @@ class Bench(ModelBench):
             size_ratio=variant.size / self.fp32.size,
             options=variant.resolved,
             gates={gate.gate: gate for gate in gates},
-            figures=figures,
+            figures={**figures, **exposure_figures(variant.exposure)},
             shown=shown,
-            notes=variant.notes,
+            notes=notes,
             files=dict(zip(self.model.stems, (f.sha256 for f in variant.files), strict=True)),
         )
-
-
-def _parts(number: int) -> Iterator[NDArray[np.int64]]:
-    """Cut indices of images into an eighth, an eighth, a quarter and a half, each evenly spread."""
-    indices = np.arange(number)
-    for start, step in ((0, 8), (4, 8), (2, 4), (1, 2)):
-        if len(part := indices[start::step]):
-            yield part
-
-
-def _promising(check: Check) -> bool:
-    """Whether a check passes, or is undecided and its estimate uses half of its budget."""
-    if check.verdict is not Verdict.INCONCLUSIVE or check.unit not in ("rate", "share", "metric"):
-        return check.verdict is Verdict.PASS
-    if check.value is None or check.limit is None:
-        return False
-    if check.direction == "at least":  # what is missing, such as 1 - recall, is the rate
-        return 1 - check.value < (1 - check.limit) / 2
-    return check.value < check.limit / 2
 
 
 def _point(name: str, value: float, limit: float, unit: str) -> Check:

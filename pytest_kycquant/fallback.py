@@ -87,6 +87,9 @@ def decide(bench: Bench, recipe: Recipe, fallback: Fallback | None) -> Decision:
         # More FP32 mends accuracy, not size; and nobody knows that it mends latency.
         elif not {gate.gate for gate in first.failed} - {"size", "latency"}:
             continue
+        elif not bench.searches:
+            reasons.append("mixed was not searched: the smoke profile does without a search")
+            continue
         elif bench.data.selection is None:
             reasons.append(f"mixed was not searched: {bench.task.name}(selection=...) names nobody")
             continue

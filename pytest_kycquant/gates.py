@@ -16,6 +16,7 @@ import pytest
 from . import coerce
 from .errors import InconclusiveWarning, SpecError
 from .limits import Limits
+from .profiles import Profile, as_profile
 from .recipe import RUNGS, Fallback, Recipe, as_recipe
 from .settings import Inconclusive, Settings
 from .spec import KycModel, Verdict
@@ -41,6 +42,7 @@ class GateSpec:
         fallback: first rung of the ladder mixed -> fp16 -> fp32-optimized -> fp32, or None.
         strict: True fails instead of falling back; None leaves it to the settings.
         inconclusive: what an undecided gate does; None leaves it to the settings.
+        profile: "smoke", "standard" or "nist63a4"; None leaves it to the settings.
     """
 
     model: KycModel
@@ -49,6 +51,7 @@ class GateSpec:
     fallback: Fallback | None = "mixed"
     strict: bool | None = None
     inconclusive: Inconclusive | None = None
+    profile: Profile | None = None
 
     @classmethod
     def of(cls, values: Mapping[str, Any], where: str) -> GateSpec:
@@ -80,6 +83,8 @@ class GateSpec:
                 f"inconclusive {values['inconclusive']!r} is unknown",
                 'choose "fail", "warn" or "xfail"',
             )
+        if values.get("profile") is not None:
+            as_profile(where, values["profile"])
         wanted = values["model"].task.limits
         limits = values.get("limits")
         if limits is None:
@@ -102,6 +107,10 @@ class GateSpec:
         """The policy after the same precedence."""
         return self.inconclusive or settings.inconclusive
 
+    def effective_profile(self, settings: Settings) -> Profile:
+        """The profile after the same precedence."""
+        return self.profile or settings.profile
+
 
 @dataclass(frozen=True)
 class Candidate:
@@ -118,6 +127,8 @@ class Candidate:
         decision: how it came about.
         inconclusive: what an undecided gate does.
         known: names of the gates of the model's task.
+        profile: under which it was judged.
+        claimed: names of the gates that the profile makes a claim on; None for all.
     """
 
     precision: str
@@ -128,6 +139,8 @@ class Candidate:
     decision: Decision
     inconclusive: Inconclusive
     known: tuple[str, ...]
+    profile: Profile = "standard"
+    claimed: tuple[str, ...] | None = None
 
     @property
     def path(self) -> Path:
@@ -140,8 +153,12 @@ class Candidate:
 
     @property
     def gates(self) -> Mapping[str, GateResult]:
-        """Results by gate, such as "finite", "far", "frr", "degradation", "latency", "size"."""
-        return self.decision.record.gates
+        """Results by gate, such as "finite", "far", "frr", "degradation", "latency", "size".
+
+        Asking for one that the profile makes no claim on is a `SpecError`.
+        """
+        unclaimed = [gate for gate in self.known if self._no_claim(gate)]
+        return _Results(self.decision.record.gates, self.profile, unclaimed)
 
     @property
     def fell_back(self) -> bool:
@@ -149,16 +166,45 @@ class Candidate:
         return self.decision.fell_back
 
     def check(self, gate: str) -> None:
-        """Assert a gate: fail with a small report, or do as the policy says if undecided."""
+        """Assert a gate: fail with a small report, or do as the policy says if undecided.
+
+        The test is skipped if the profile makes no claim on the gate.
+        """
         __tracebackhide__ = True
         if gate not in self.known:
             raise SpecError(
                 "candidate.check", f"{gate!r} is no gate", f"{', '.join(self.known)} are"
             )
+        if self._no_claim(gate):
+            pytest.skip(f"{self.profile} profile makes no claim on {gate}")
         if self.fell_back and self.variant == "fp32" and gate not in self.gates:
             return  # a limit relative to FP32 says nothing about FP32 itself
         title = f"{self.decision.record.model}: {self.variant}"
         enforce(self.gates[gate], title, self.inconclusive)
+
+    def _no_claim(self, gate: str) -> bool:
+        return self.claimed is not None and gate not in self.claimed
+
+
+class _Results(dict[str, GateResult]):
+    """Results by gate; what was not judged on purpose is no `KeyError`."""
+
+    def __init__(
+        self, found: Mapping[str, GateResult], profile: str, unclaimed: Sequence[str]
+    ) -> None:
+        super().__init__(found)
+        self._profile = profile
+        self._unclaimed = unclaimed
+
+    def __missing__(self, gate: str) -> GateResult:
+        if gate in self._unclaimed:
+            raise SpecError(
+                f"candidate.gates[{gate!r}]",
+                f"the {self._profile} profile makes no claim on {gate}",
+                f"call candidate.check({gate!r}) first, which skips the test, or run it with "
+                "--kycquant-profile=standard",
+            )
+        raise KeyError(gate)
 
 
 def enforce(result: GateResult, title: str, inconclusive: Inconclusive) -> None:
@@ -226,6 +272,7 @@ class Gates:
     fallback: ClassVar[Fallback | None] = "mixed"
     strict: ClassVar[bool | None] = None
     inconclusive: ClassVar[Inconclusive | None] = None
+    profile: ClassVar[Profile | None] = None
     _task: ClassVar[type[TaskSpec]] = TaskSpec
     _labelled: ClassVar[bool] = True
 

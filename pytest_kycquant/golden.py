@@ -17,6 +17,7 @@ from typing import Any
 
 from .cache import digest_of
 from .errors import EnvironmentWarning, GoldenError
+from .profiles import Profile
 from .settings import UPDATE_GOLDEN
 
 SCHEMA = 2
@@ -63,9 +64,12 @@ class Golden:
         return str(self.model["name"])
 
 
-def path_of(folder: Path, name: str) -> Path:
-    """Where the golden of a model lies."""
-    return folder / f"{name}.json"
+def path_of(folder: Path, name: str, profile: Profile = "standard") -> Path:
+    """Where the golden of a model lies.
+
+    The threshold is chosen for a limit, so a profile with limits of its own has a file of its own.
+    """
+    return folder / (f"{name}.nist63a4.json" if profile == "nist63a4" else f"{name}.json")
 
 
 def save(golden: Golden, path: Path) -> None:

@@ -88,6 +88,10 @@ class FaceLimits(Limits):
         frr: upper confidence bound of the false reject rate.
         far_degradation: upper bound of the paired increase of FAR against golden FP32.
         frr_degradation: the same for FRR.
+        group_far_degradation: with groups of people, the increase of FAR among the pairs of people
+            of one group, for every group. Twice the budget of all pairs, since a group holds fewer.
+        group_frr_degradation: the same for FRR; three times that budget, which about 100 people
+            in each group can show.
         mean_cosine: lower bound of the mean cosine between embeddings and their FP32 embeddings.
         p1_cosine: lower bound of the first percentile of that cosine.
         fp16_min_cosine: smallest such cosine of an "fp16" variant, which has no excuse to drift.
@@ -102,6 +106,8 @@ class FaceLimits(Limits):
     frr: float = limit(0.05, "below", "rate")
     far_degradation: float = limit(0.0005, "below", "rate")
     frr_degradation: float = limit(0.01, "below", "rate")
+    group_far_degradation: float = limit(0.001, "below", "rate")
+    group_frr_degradation: float = limit(0.03, "below", "rate")
     mean_cosine: float = limit(0.99, "at least", "cosine")
     p1_cosine: float = limit(0.97, "at least", "cosine")
     fp16_min_cosine: float = limit(0.999, "at least", "cosine")
@@ -148,6 +154,8 @@ class LivenessLimits(Limits):
         apcer_degradation: upper bound of the paired increase of APCER against golden FP32, for
             every species.
         bpcer_degradation: the same for BPCER.
+        group_bpcer_degradation: with groups of people, the same for every group; three times that
+            budget, which about 100 people in each group can show.
         flips: upper confidence bound of the share of decisions other than FP32's.
         score_drift: upper bound of the mean absolute difference between scores (probabilities of
             a live face) and their FP32 scores.
@@ -159,6 +167,7 @@ class LivenessLimits(Limits):
     bpcer: float = limit(0.05, "below", "rate")
     apcer_degradation: float = limit(0.01, "below", "rate")
     bpcer_degradation: float = limit(0.01, "below", "rate")
+    group_bpcer_degradation: float = limit(0.03, "below", "rate")
     flips: float = limit(0.02, "below", "rate")
     score_drift: float = limit(0.03, "below", "rate")
     fp16_max_drift: float = limit(0.01, "below", "rate")

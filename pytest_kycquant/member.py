@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ from .calibrated import CalibratedFile
 from .data.images import ImageSet
 from .errors import QuantizationError
 from .quantize import (
+    Exposure,
     FullyQuantized,
     Ingredients,
     PreparedModel,
@@ -38,6 +39,9 @@ from .search import Block
 from .tasks.outputs import Outputs, run_model
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from .workbench import ModelBench
 
 
@@ -52,6 +56,7 @@ class ModelFile:
         resolved: every option as finally used, with reasons.
         quantized: number of operators changed, by type.
         notes: caveats worth reading.
+        exposure: of its integer operators to saturation.
     """
 
     path: Path
@@ -60,6 +65,7 @@ class ModelFile:
     resolved: dict[str, Any]
     quantized: dict[str, int]
     notes: tuple[str, ...] = ()
+    exposure: Exposure = field(default_factory=Exposure)
 
 
 class Member(CalibratedFile):
@@ -72,6 +78,7 @@ class Member(CalibratedFile):
 
     def __init__(self, bench: ModelBench, index: int) -> None:
         super().__init__(bench, index)
+        self._exact = bench.workbench.settings.exact
         self._graphs: dict[tuple[bool, tuple[str, ...], bool], PreparedModel] = {}
         self._wholes: dict[tuple[Recipe, tuple[str, ...]], FullyQuantized | None] = {}
 
@@ -144,7 +151,7 @@ class Member(CalibratedFile):
             return self.fp32
         options = {k: v for k, v in asdict(mine).items() if k != "name"}
         calibration = self.calibration_facts(recipe)
-        key = [self.loaded.digest, options, calibration, choice.as_dict()]
+        key = [self.loaded.digest, options, calibration, choice.as_dict(), self._exact]
 
         def make(folder: Path) -> None:
             with self.stage(f"quantizing {recipe.name}"):
@@ -154,6 +161,7 @@ class Member(CalibratedFile):
                 "resolved": made.resolved | {"rewrites": choice.describe()},
                 "quantized": made.quantized,
                 "notes": list(made.notes),
+                "exposure": asdict(made.exposure),
             }
             (folder / "variant.json").write_text(json.dumps(facts), encoding="utf-8")
 
@@ -162,17 +170,30 @@ class Member(CalibratedFile):
         facts = json.loads((folder / "variant.json").read_text(encoding="utf-8"))
         digest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))[path.name]
         resolved, notes = facts["resolved"], tuple(facts["notes"])
-        return ModelFile(path, digest, path.stat().st_size, resolved, facts["quantized"], notes)
+        size, exposure = path.stat().st_size, Exposure(**facts["exposure"])
+        return ModelFile(path, digest, size, resolved, facts["quantized"], notes, exposure)
 
-    def outputs(self, file: ModelFile, images: ImageSet, title: str) -> Outputs:
-        """Outputs of a variant, computed once for the same file and the same images."""
+    def outputs(
+        self, file: ModelFile, images: ImageSet, title: str, *, exact: bool | None = None
+    ) -> Outputs:
+        """Outputs of a variant, computed once for the same file and the same images.
+
+        Args:
+            file: the variant.
+            images: to run it on.
+            title: for the line of progress.
+            exact: without saturation; None leaves it to the settings.
+        """
         seen = self.task.seen(images, self.index)
-        key = [file.sha256, seen.digest, self.input_facts(), self.outputs_read]
+        exact = self._exact if exact is None else exact
+        # Without integer operators there is nothing to saturate.
+        saturation = exact and bool(file.exposure.operators)
+        key = [file.sha256, seen.digest, self.input_facts(), self.outputs_read, saturation]
 
         def make(folder: Path) -> None:
             with self.stage(f"running {title} images", len(images.names)) as advance:
                 threads = self._bench.workbench.settings.threads
-                found = self._run(open_session(file.path), images, threads, advance)
+                found = self._run(open_session(file.path, exact=exact), images, threads, advance)
                 found.save(folder / "outputs.npz")
 
         folder = self._bench.workbench.cache.entry("outputs", key, make)
@@ -195,7 +216,7 @@ class Member(CalibratedFile):
                     content = serialize(keep_in_float(whole, others))
             except QuantizationError:
                 return None
-            return self._run(open_session(content), self._bench.probes, 1)
+            return self._run(open_session(content, exact=self._exact), self._bench.probes, 1)
 
     def operators(self, recipe: Recipe) -> tuple[str, ...]:
         """Names of the operators that a search may keep in FP32, in topological order."""
@@ -229,11 +250,16 @@ class Member(CalibratedFile):
         behind = postprocessing(self.prepared)
         return tuple(self.prefix + name for name in behind if types[name] in quantized)
 
+    @property
+    def probe(self) -> NDArray[np.float32]:
+        """The first of the probes as this file sees it, shape (1, ...)."""
+        _, tensor = next(self.task.tensors(self._bench.probes, self.index))
+        return tensor
+
     def runner(self, file: ModelFile) -> Callable[[], object]:
         """Run a variant on the first of the probes, for a measurement of latency."""
-        _, tensor = next(self.task.tensors(self._bench.probes, self.index))
-        session = open_session(file.path)
-        feed = {session.get_inputs()[0].name: tensor}
+        session = open_session(file.path, exact=self._exact)
+        feed = {session.get_inputs()[0].name: self.probe}
         return lambda: session.run(None, feed)
 
     def _of_this_file(self, recipe: Recipe) -> Recipe:
@@ -276,6 +302,7 @@ class Member(CalibratedFile):
         return Ingredients(
             prepared=source,
             saturates=self._bench.workbench.environment.u8s8_saturates,
+            exact=self._exact,
             ranges=self.ranges(recipe),
             rewritten=self._rewritten(source, choice.names, recipe.is_integer),
             statistics=statistics,

@@ -13,7 +13,7 @@ from .errors import KycquantError
 from .fixtures import candidate, golden, kyc_pipeline, quantize
 from .gates import MARKER, spec_of
 from .pipeline.gates import PipelineGates, PipelineSpec
-from .session import RUN_ID, SESSION, KycquantSession, attach, is_gated
+from .session import RUN_ID, SESSION, KycquantSession, attach, is_gated, profiles_of
 
 __all__ = ["candidate", "golden", "kyc_pipeline", "quantize"]
 
@@ -28,7 +28,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers",
         f"{MARKER}(model, precisions=('fp16', 'int8'), limits=None, fallback='mixed', "
-        "strict=None, inconclusive=None): gate a quantized model with the fixtures "
+        "strict=None, inconclusive=None, profile=None): gate a quantized model with the fixtures "
         "`candidate`, `golden` and `quantize`.",
     )
     try:
@@ -59,7 +59,9 @@ def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Ite
         return []
     from .runtime import describe_machine
 
-    return [f"kycquant: {describe_machine()}", f"kycquant: {config.stash[SESSION].settings.mode}"]
+    session = config.stash[SESSION]
+    profiles = profiles_of(session, items)
+    return [f"kycquant: {describe_machine()}", f"kycquant: {session.settings.mode}; {profiles}"]
 
 
 @pytest.hookimpl(wrapper=True)
@@ -138,7 +140,8 @@ class _Summary:
         if not collected.gates and not collected.pipelines and not self._lines:
             return
         terminalreporter.section("kycquant")
-        for line in (*terminal.lines(collected), *self._lines):
+        verbose = terminalreporter.config.get_verbosity() > 0
+        for line in (*terminal.lines(collected, verbose=verbose), *self._lines):
             terminalreporter.write_line(line)
         stats = terminalreporter.stats
         failed = len(stats.get("failed", [])) + len(stats.get("error", []))

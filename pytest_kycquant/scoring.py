@@ -3,29 +3,21 @@
 One convention everywhere: accept iff score >= threshold. The score is the cosine between two
 embeddings. A pair with a non-finite embedding is its own worst case: an impostor pair is
 accepted, a genuine pair rejected (``nan >= t`` is False and would *lower* FAR).
-Memory is O(block x images): the score matrix is never held whole.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .errors import DataError
+from .pair_scores import Floats, Ids, Largest, blocks, not_below, pair_images
 from .statistics import RULE_OF_30, Counts, Rate, rate, small_sample_floor
 
 if TYPE_CHECKING:
     from .data.pairs import Comparisons
-
-_ROWS = 256  # of the score matrix at a time
-_LISTED = 65_536  # listed pairs at a time
-
-Floats = NDArray[np.float32]
-Ids = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -66,25 +58,26 @@ def errors_at(
         comparisons: which pairs to compare and which of them are genuine.
         threshold: accept iff score >= threshold.
     """
-    accepts: list[Ids] = []
-    rejects: list[Ids] = []
-    for block in blocks(gallery, probe, comparisons):
-        wrong = (block.scores >= np.float32(threshold)) != block.same
-        wrong |= np.isnan(block.scores)
-        ids, genuine = block.select(wrong)
-        accepts.append(ids[~genuine])
-        rejects.append(ids[genuine])
+    accepts: list[Ids] = [np.empty(0, np.int64)]  # there may be no comparison at all
+    rejects: list[Ids] = [np.empty(0, np.int64)]
+    limit = np.float32(threshold)
+    for impostors, genuine in blocks(gallery, probe, comparisons):
+        impostors.settle(limit)
+        genuine.settle(limit)
+        accepts.append(impostors.ids(not_below(impostors.values, limit)))
+        rejects.append(genuine.ids(np.flatnonzero(~(genuine.values >= limit))))
     return PairErrors(np.concatenate(accepts), np.concatenate(rejects))
 
 
 def extremes(gallery: Floats, probe: Floats, comparisons: Comparisons, keep: int) -> Extremes:
     """Keep the `keep` highest impostor scores (descending) and the 30 lowest genuine scores."""
     top, low = Largest(keep), Largest(RULE_OF_30)
-    for block in blocks(gallery, probe, comparisons):
-        broken = np.isnan(block.scores)
-        top.add(block, np.where(broken, np.float32(np.inf), block.scores), ~block.same)
-        low.add(block, np.where(broken, np.float32(np.inf), -block.scores), block.same)
-    return Extremes(top.scores, top.ids, -low.scores, low.ids)
+    for impostors, genuine in blocks(gallery, probe, comparisons):
+        top.add(impostors)
+        low.add(genuine.negated())
+    impostor_scores, impostor_ids = top.sorted()
+    genuine_scores, genuine_ids = low.sorted()
+    return Extremes(impostor_scores, impostor_ids, -genuine_scores, genuine_ids)
 
 
 def counts_of(comparisons: Comparisons, ids: Ids, *, genuine: bool) -> Counts:
@@ -100,13 +93,6 @@ def counts_of(comparisons: Comparisons, ids: Ids, *, genuine: bool) -> Counts:
     if not genuine:
         errors = errors + np.bincount(subjects[right], minlength=len(trials))
     return Counts(len(ids), total, errors.astype(np.int64), trials)
-
-
-def pair_images(comparisons: Comparisons, ids: Ids) -> tuple[Ids, Ids]:
-    """Indices of the two images of each pair id."""
-    if comparisons.left is None or comparisons.right is None:
-        return ids // len(comparisons.subjects), ids % len(comparisons.subjects)
-    return comparisons.left[ids], comparisons.right[ids]
 
 
 def error_rate(comparisons: Comparisons, ids: Ids, reference: Ids | None, *, genuine: bool) -> Rate:
@@ -160,73 +146,3 @@ def select_threshold(embeddings: Floats, comparisons: Comparisons, limit: float)
         middle = (low + high) // 2
         low, high = (middle, high) if holds(middle) else (low, middle)
     return float(np.nextafter(scores[low], np.float32(np.inf)))
-
-
-@dataclass(frozen=True)
-class Block:
-    """Some comparisons: scores, whether they are genuine and whether they count (same shape).
-
-    `ids` is computed for the few that are selected only.
-    """
-
-    scores: Floats
-    same: NDArray[np.bool_]
-    counts: NDArray[np.bool_]
-    first_id: int
-    stride: int
-
-    def select(self, chosen: NDArray[np.bool_]) -> tuple[Ids, NDArray[np.bool_]]:
-        """Ids of the chosen comparisons that count, and whether each is genuine."""
-        chosen = chosen & self.counts
-        index = np.nonzero(chosen)
-        ids = index[-1].astype(np.int64) + self.first_id
-        if len(index) == 2:
-            ids += index[0] * self.stride
-        return ids, self.same[index]
-
-
-def blocks(gallery: Floats, probe: Floats, comparisons: Comparisons) -> Iterator[Block]:
-    """Yield the comparisons in blocks, in the order of their ids."""
-    subjects = comparisons.subjects
-    count = len(subjects)
-    if comparisons.left is None or comparisons.right is None or comparisons.same is None:
-        for start in range(0, count, _ROWS):
-            stop = min(start + _ROWS, count)
-            scores = gallery[start:stop] @ probe[start:].T
-            same = subjects[start:stop, None] == subjects[None, start:]
-            # Each pair once: image i with the images after it.
-            counts = np.ones(scores.shape, np.bool_)
-            counts[:, : stop - start] = np.triu(counts[:, : stop - start], 1)
-            yield Block(scores, same, counts, start * count + start, count)
-        return
-    for start in range(0, len(comparisons.left), _LISTED):
-        part = slice(start, start + _LISTED)
-        left, right = comparisons.left[part], comparisons.right[part]
-        scores = np.einsum("ij,ij->i", gallery[left], probe[right])
-        everything = np.ones(len(left), np.bool_)
-        yield Block(scores, comparisons.same[part], everything, start, 0)
-
-
-class Largest:
-    """The largest scores seen, descending; ties by id, so that the order is reproducible."""
-
-    def __init__(self, keep: int) -> None:
-        self._keep = keep
-        self.scores = np.empty(0, np.float32)
-        self.ids = np.empty(0, np.int64)
-
-    def add(self, block: Block, scores: Floats, wanted: NDArray[np.bool_]) -> None:
-        """Take in the wanted comparisons of a block."""
-        wanted = wanted & block.counts
-        if len(self.scores) == self._keep:
-            wanted &= scores >= self.scores[-1]
-        ids, _ = block.select(wanted)
-        found = scores[wanted]
-        if len(found) > self._keep:
-            # All ties of the smallest kept score stay in, so that the order below sees them.
-            border = np.partition(found, len(found) - self._keep)[len(found) - self._keep]
-            inside = found >= border
-            found, ids = found[inside], ids[inside]
-        found, ids = np.concatenate([self.scores, found]), np.concatenate([self.ids, ids])
-        order = np.lexsort((ids, -found))[: self._keep]
-        self.scores, self.ids = found[order], ids[order]

@@ -6,7 +6,7 @@ import contextlib
 import json
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
@@ -29,9 +29,10 @@ from .errors import (
 from .gates import MARKER, Candidate, Gates, GateSpec, spec_of
 from .golden import refuse_in_ci
 from .pipeline.gates import KycPipeline, PipelineGates, PipelineSpec
+from .profiles import describe, limits_under
 from .recipe import Recipe
 from .report.records import Collected
-from .settings import read_settings
+from .settings import read_settings, smoke_exports
 
 if TYPE_CHECKING:
     from .evaluation import Bench
@@ -106,12 +107,22 @@ class KycquantSession:
         return GateRun(self, spec, item)
 
     def bench(self, spec: GateSpec, gate_file: Path) -> Bench:
-        """The bench of a gate; the same one for all of its tests."""
+        """The bench of a gate; the same one for all of its tests.
+
+        Raises:
+            SettingsError: a gate of the smoke profile, which clears nothing, in a run that exports.
+        """
         from .evaluation import Bench
+        from .smoke import SmokeBench
 
         key = (spec, gate_file)
         if key not in self._benches:
-            self._benches[key] = Bench(self.workbench, spec.model, gate_file, spec.limits)
+            profile = spec.effective_profile(self.settings)
+            if profile == "smoke" and self.settings.export is not None:
+                raise smoke_exports()
+            kind = SmokeBench if profile == "smoke" else Bench
+            limits = limits_under(profile, spec.limits)
+            self._benches[key] = kind(self.workbench, spec.model, gate_file, limits, profile)
         return self._benches[key]
 
     @contextlib.contextmanager
@@ -151,6 +162,9 @@ class KycquantSession:
                 item.nodeid, "uses `kyc_pipeline` outside of a pipeline", "subclass PipelineGates"
             )
         spec = PipelineSpec.of(cls)
+        stages = [stage.gate.effective_profile(self.settings) for stage in spec.stages]
+        if "smoke" in stages:
+            pytest.skip("smoke profile makes no claim on pipelines: nothing is cleared to ship")
         if spec not in self._pipelines:
             from .pipeline.run import judge
 
@@ -166,6 +180,7 @@ class KycquantSession:
         cache = self.workbench.cache
         return {
             "environment": self.workbench.environment.as_dict(),
+            "exact": self.settings.exact,
             "worker": self.worker_id,
             "cache": [len(cache.reused), len(cache.built)],
         }
@@ -233,12 +248,15 @@ class GateRun:
             "key": digest_of(repr(self._spec)),
             "gate": _gate_name(item),
             "variants": [row.as_dict() for row in rows],
-            "decision": decision.as_dict(),
+            "profile": bench.profile,
+            "profile_note": describe(bench.profile, type(bench.limits)),
+            "decision": decision.as_dict() | ({} if bench.profile != "smoke" else {"ships": None}),
             "paths": {row.variant: [str(path) for path in bench.paths_of(row)] for row in rows},
             "golden": asdict(golden),
             "tested": record.variant,
             "fallback": record.variant if decision.fell_back else "",
         }
+        item.user_properties.append(("kycquant.profile", bench.profile))
         item.user_properties.extend(_properties(decision))
         return Candidate(
             precision=recipe.name,
@@ -249,12 +267,29 @@ class GateRun:
             decision=decision,
             inconclusive=self._spec.effective_inconclusive(self._session.settings),
             known=self._spec.model.task.gates(),
+            profile=bench.profile,
+            claimed=bench.claimed,
         )
 
 
 def gate_run(request: pytest.FixtureRequest) -> GateRun:
     """What a fixture works with."""
     return request.config.stash[SESSION].gate(request.node)
+
+
+def profiles_of(session: KycquantSession, items: Iterable[pytest.Item]) -> str:
+    """One line for the header: the profile of the run, and the gates that have one of their own."""
+    general = session.settings.profile
+    others: dict[str, str] = {}
+    for item in items:
+        try:
+            spec = spec_of(getattr(item, "cls", None), list(item.iter_markers(MARKER)), item.nodeid)
+        except SpecError:  # of a marker that came late: the test will say it
+            continue
+        if spec is not None and spec.effective_profile(session.settings) != general:
+            others[_gate_name(item)] = spec.effective_profile(session.settings)
+    own = (f"; {profile} for {gate}" for gate, profile in others.items())
+    return f"profile {general}{''.join(own)}"
 
 
 def is_gated(item: pytest.Item) -> bool:

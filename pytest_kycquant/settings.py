@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from .errors import SettingsError
+from .errors import SettingsError, SpecError
+from .profiles import Profile, as_profile
 
 if TYPE_CHECKING:
     import pytest
@@ -25,6 +26,8 @@ REPORT = "--kycquant-report"
 EXPORT = "--kycquant-export"
 THREADS = "--kycquant-threads"
 SEARCH_BUDGET = "--kycquant-search-budget"
+PROFILE = "--kycquant-profile"
+EXACT = "--kycquant-exact"
 
 Inconclusive = Literal["fail", "warn", "xfail"]
 
@@ -43,6 +46,8 @@ class Settings:
         export: folder for the models to ship and their evidence, if wanted.
         threads: images evaluated at the same time.
         search_budget: most candidates that a mixed-precision search tries.
+        profile: how strict the run is and how much it claims, where a gate does not say.
+        exact: run INT8 without saturation (`runtime.EXACT`), so that verdicts hold for every CPU.
     """
 
     cache: Path
@@ -54,15 +59,18 @@ class Settings:
     export: Path | None
     threads: int
     search_budget: int = 60
+    profile: Profile = "standard"
+    exact: bool = False
 
     @property
     def mode(self) -> str:
         """One line for the header."""
+        exact = "; INT8 without saturation" if self.exact else ""
         failing = "strict: no fallback" if self.strict else "fallback allowed"
         updating = "; goldens are recorded anew" if self.update_golden else ""
         policy = {"fail": "fail", "warn": "warn", "xfail": "are expected failures"}
         undecided = policy[self.inconclusive]
-        return f"{failing}; undecided gates {undecided}; cache {self.cache}{updating}"
+        return f"{failing}; undecided gates {undecided}; cache {self.cache}{updating}{exact}"
 
 
 @dataclass(frozen=True)
@@ -106,6 +114,13 @@ def _positive(where: str, value: str) -> int:
     return int(value)
 
 
+def _profile(where: str, value: str) -> Profile:
+    try:
+        return as_profile(where, value)
+    except SpecError as error:
+        raise SettingsError(error.where, error.problem, error.remedy) from None
+
+
 def _budget(where: str, value: str) -> int:
     if value.strip() == "0":
         raise SettingsError(
@@ -130,6 +145,10 @@ _OPTIONS = (
             "workers of pytest-xdist). The results do not depend on it.", _positive, "N"),
     _Option(SEARCH_BUDGET, "Candidates that a search for mixed precision tries at most, for each "
             "precision that does not pass (default: 60).", _budget, "N"),
+    _Option(PROFILE, "smoke (damage only, in seconds, no claim on error rates), standard (default) "
+            "or nist63a4 (limits of the NIST SP 800-63 revision 4 draft).", _profile, "PROFILE"),
+    _Option(EXACT, "Run INT8 without saturation (session.x64quantprecision=1), as deployed on CPUs "
+            "without VNNI.", _boolean),
 )  # fmt: skip
 
 
@@ -169,6 +188,9 @@ def read_settings(config: pytest.Config, *, workers: int) -> Settings:
     report, export = values[REPORT], values[EXPORT]
     if report is not None and (here / report).is_dir():
         raise SettingsError(REPORT, f"{report} is a folder", "give the name of a file")
+    profile = values[PROFILE] or Settings.profile
+    if export is not None and profile == "smoke":
+        raise smoke_exports()
     return Settings(
         cache=root / (values[CACHE] or _default_cache(config)),
         golden=root / (values[GOLDEN] or "golden"),
@@ -179,6 +201,17 @@ def read_settings(config: pytest.Config, *, workers: int) -> Settings:
         export=here / export if export else None,
         threads=values[THREADS] or max(1, _available_cores() // workers),
         search_budget=values[SEARCH_BUDGET] or Settings.search_budget,
+        profile=profile,
+        exact=bool(values[EXACT]),
+    )
+
+
+def smoke_exports() -> SettingsError:
+    """What to raise where something would be exported that nobody has judged."""
+    return SettingsError(
+        EXPORT,
+        "the smoke profile clears nothing to ship",
+        f"leave it out, or judge with {PROFILE}=standard",
     )
 
 

@@ -21,8 +21,9 @@ class TaskSpec:
 
     limits: ClassVar[type[Limits]]
     accuracy: ClassVar[tuple[str, ...]]
-    # A field of those tasks that can do without labels.
+    # Fields of those tasks that can do without labels, and that know groups of people.
     labelled: bool = True
+    groups: StrPath | None = None
 
     def gates(self) -> tuple[str, ...]:
         """Names of the gates, in the order in which they are judged."""
@@ -68,6 +69,15 @@ class TaskSpec:
         Raises:
             SpecError: they do not.
         """
+        if self.groups is not None:
+            return
+        for name, declared in limits.__dataclass_fields__.items():
+            if name.startswith("group_") and getattr(limits, name) != declared.default:
+                raise SpecError(
+                    f"{type(limits).__name__}.{name}",
+                    "limits nothing, since nobody says who is in which group",
+                    f"give {type(self).__name__}(groups=...), or leave it out",
+                )
 
     def check_files(self, count: int) -> None:
         """Refuse a number of model files that the task cannot judge as one.
@@ -106,6 +116,9 @@ class FaceVerification(TaskSpec):
         labelled: False if nobody says who is on the images: `data` and `selection` are then any
             folders of images (or an ``.npz`` with ``images``), `threshold` must be given, and
             `AgreementGates` compare the decisions with those of FP32.
+        groups: CSV of groups of people (``subject,age,sex``, a line for each of `data` and
+            `selection`; any columns beside ``subject``): no group may degrade more than
+            `FaceLimits` allow.
     """
 
     limits: ClassVar[type[Limits]] = FaceLimits
@@ -119,9 +132,10 @@ class FaceVerification(TaskSpec):
     threshold: float | None = None
     output: str | None = None
     labelled: bool = True
+    groups: StrPath | None = None
 
     def __post_init__(self) -> None:
-        self._check_labelled("threshold", "pairs", "max_impostor_pairs", "selection_far")
+        self._check_labelled("threshold", "pairs", "max_impostor_pairs", "selection_far", "groups")
         selection = coerce.share_or_path("FaceVerification.selection", self.selection)
         object.__setattr__(self, "selection", selection)
         if self.threshold is not None:
@@ -281,6 +295,8 @@ class LivenessDetection(TaskSpec):
         labelled: False if nobody says what is live: `data` and `selection` are then any folders
             of images (or an ``.npz`` with ``images``), `threshold` must be given, and
             `AgreementGates` compare the decisions with those of FP32.
+        groups: CSV of groups of people, as for `FaceVerification`: BPCER of no group may rise more
+            than `LivenessLimits` allow. The data must say who is captured.
     """
 
     limits: ClassVar[type[Limits]] = LivenessLimits
@@ -297,9 +313,10 @@ class LivenessDetection(TaskSpec):
     output: str | tuple[str, ...] | None = None
     labelled: bool = True
     single_species: bool = False
+    groups: StrPath | None = None
 
     def __post_init__(self) -> None:
-        self._check_labelled("threshold", "selection_apcer")
+        self._check_labelled("threshold", "selection_apcer", "groups")
         selection = coerce.share_or_path("LivenessDetection.selection", self.selection)
         object.__setattr__(self, "selection", selection)
         coerce.choice("LivenessDetection.scores", self.scores, ("logits", "probabilities"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,6 +36,17 @@ class Check:
     unit: str = "rate"
     detail: str = ""
 
+    @property
+    def promising(self) -> bool:
+        """Whether it passes, or is undecided and its estimate uses half of its budget at most."""
+        if self.verdict is not Verdict.INCONCLUSIVE or self.unit not in ("rate", "share", "metric"):
+            return self.verdict is Verdict.PASS
+        if self.value is None or self.limit is None:
+            return False
+        if self.direction == "at least":  # what is missing, such as 1 - recall, is the rate
+            return 1 - self.value < (1 - self.limit) / 2
+        return self.value < self.limit / 2
+
     def describe(self) -> str:
         """One line: verdict, figure with bounds, limit, detail."""
         parts = [f"{self.verdict.value} {self.name}"]
@@ -56,6 +67,52 @@ class Check:
     def from_dict(cls, values: Mapping[str, Any]) -> Check:
         """Inverse of `as_dict`."""
         return cls(**{**values, "verdict": Verdict(values["verdict"])})
+
+
+@dataclass(frozen=True)
+class GroupIncrease:
+    """How one error rate rises within one group of people.
+
+    Args:
+        group: its name, such as "age 60+".
+        measure: the rate, such as "FRR".
+        fp32: rate of FP32 with its bounds, as `statistics.Rate.as_dict` gives it.
+        variant: that of the variant.
+        check: the paired increase, held against its budget.
+    """
+
+    group: str
+    measure: str
+    fp32: Mapping[str, float]
+    variant: Mapping[str, float]
+    check: Check
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        plain = {"fp32": dict(self.fp32), "variant": dict(self.variant)}
+        return {**vars(self), **plain, "check": self.check.as_dict()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> GroupIncrease:
+        """Inverse of `as_dict`."""
+        return cls(**{**values, "check": Check.from_dict(values["check"])})
+
+
+def worst_of(found: Sequence[GroupIncrease]) -> GroupIncrease:
+    """The increase with the worst verdict and, among these, the one that uses most of its budget.
+
+    Estimates come first: the bound of a small group is wide without anything being wrong with it.
+    """
+    order = [Verdict.PASS, Verdict.INCONCLUSIVE, Verdict.FAIL]
+
+    def severity(one: GroupIncrease) -> tuple[int, float, float]:
+        value, upper, limit = one.check.value, one.check.upper, one.check.limit
+        assert value is not None
+        assert upper is not None
+        assert limit is not None
+        return order.index(one.check.verdict), value / limit, upper / limit
+
+    return max(found, key=severity)
 
 
 _UNDECIDED = {
@@ -137,6 +194,7 @@ class VariantRecord:
         notes: caveats worth reading.
         shown: further columns of the table, header and cell.
         files: digest of each file, by the name of the FP32 file that it stands for.
+        groups: error rates of each group of people, if anybody says who is in which.
     """
 
     model: str
@@ -150,6 +208,7 @@ class VariantRecord:
     notes: tuple[str, ...] = ()
     shown: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
+    groups: tuple[GroupIncrease, ...] = ()
 
     @property
     def verdict(self) -> Verdict:
@@ -172,6 +231,11 @@ class VariantRecord:
         """Whether nothing is quantized: FP32, as it is or after exact rewrites."""
         return self.variant == "fp32" or self.options.get("precision") == "fp32-optimized"
 
+    @property
+    def is_integer(self) -> bool:
+        """Whether operators are computed in integers, so that saturation is a question."""
+        return "reduce_range" in self.options
+
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return {
@@ -181,6 +245,7 @@ class VariantRecord:
             "shown": dict(self.shown),
             "files": dict(self.files),
             "notes": list(self.notes),
+            "groups": [group.as_dict() for group in self.groups],
             "gates": {name: gate.as_dict() for name, gate in self.gates.items()},
             "verdict": self.verdict.value,
         }
@@ -190,7 +255,9 @@ class VariantRecord:
         """Inverse of `as_dict`."""
         plain = {k: v for k, v in values.items() if k != "verdict"}
         gates = {name: GateResult.from_dict(gate) for name, gate in values["gates"].items()}
-        return cls(**{**plain, "gates": gates, "notes": tuple(values["notes"])})
+        groups = tuple(GroupIncrease.from_dict(group) for group in values["groups"])
+        changed = {"gates": gates, "groups": groups, "notes": tuple(values["notes"])}
+        return cls(**{**plain, **changed})
 
 
 def show(value: float, unit: str) -> str:

@@ -8,12 +8,13 @@ gate asks for another variant) is `fallback.py`.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -23,10 +24,11 @@ import numpy as np
 from .cache import Cache, digest_of
 from .data.images import ImageSet
 from .errors import DataError, SpecError
+from .footprint import Footprint, measure_footprint
 from .limits import Limits
 from .member import Member, ModelFile
 from .progress import Progress
-from .quantize import nothing_to_rewrite
+from .quantize import Exposure, broken_constants, nothing_to_rewrite
 from .recipe import FP32, FP32_OPTIMIZED, Recipe
 from .runtime import Environment, environment
 from .search import Block
@@ -101,6 +103,20 @@ class Variant:
         for file in self.files:
             counts.update(file.quantized)
         return dict(sorted(counts.items()))
+
+    @property
+    def exposure(self) -> Exposure:
+        """Of its integer operators to saturation."""
+        return sum((file.exposure for file in self.files), Exposure())
+
+    @property
+    def broken(self) -> tuple[str, ...]:
+        """Names of the weights and scales with NaN or Inf that the files store."""
+        import onnx
+
+        return tuple(
+            name for path in self.paths for name in broken_constants(onnx.load(path).graph)
+        )
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -220,11 +236,21 @@ class ModelBench:
         """Whether some exact rewrite makes FP32 faster on this machine."""
         return any(member.rewrites(FP32_OPTIMIZED).names for member in self.members)
 
-    def outputs(self, variant: Variant, images: ImageSet, role: str) -> Outputs:
-        """Outputs of a variant, computed once for the same file and the same images."""
+    def outputs(
+        self, variant: Variant, images: ImageSet, role: str, *, exact: bool | None = None
+    ) -> Outputs:
+        """Outputs of a variant, computed once for the same file and the same images.
+
+        Args:
+            variant: to run.
+            images: to run it on.
+            role: of the images, for the line of progress.
+            exact: without saturation; None leaves it to the settings.
+        """
         title = f"{variant.recipe.name} on {role}"
         pairs = zip(self.members, variant.files, strict=True)
-        return self.task.fuse([member.outputs(file, images, title) for member, file in pairs])
+        given = [member.outputs(file, images, title, exact=exact) for member, file in pairs]
+        return self.task.fuse(given)
 
     def alone(self, recipe: Recipe, block: Block) -> Outputs | None:
         """Outputs on the probes when one block only is quantized; None if that cannot be."""
@@ -252,6 +278,26 @@ class ModelBench:
         pairs = zip(self.members, variant.files, strict=True)
         runs = [member.runner(file) for member, file in pairs]
         return runs[0] if len(runs) == 1 else lambda: [run() for run in runs]
+
+    def footprint(self, variant: Variant) -> Footprint:
+        """Load time and memory of all files of a variant together, measured once.
+
+        Raises:
+            MeasurementError: the process that opens them fails.
+        """
+        cache = self.workbench.cache
+
+        def make(folder: Path) -> None:
+            inputs = [member.probe for member in self.members]
+            where = f"{self.model.name} as {variant.recipe.name}"
+            with self.workbench.progress.stage(
+                f"{where}: measuring its memory", 0, cache.machine(exclusive=True)
+            ):
+                found = measure_footprint(variant.paths, inputs, where)
+            (folder / "footprint.json").write_text(json.dumps(asdict(found)), encoding="utf-8")
+
+        entry = cache.entry("footprint", [variant.sha256, self.input_facts()], make)
+        return Footprint(**json.loads((entry / "footprint.json").read_text(encoding="utf-8")))
 
     def model_facts(self) -> dict[str, Any]:
         """Plain values that say which FP32 model this is."""

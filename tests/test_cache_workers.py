@@ -33,6 +33,42 @@ with shared.machine(exclusive=True):
 """
 
 
+TURNS = """
+import random, sys, time
+from pathlib import Path
+from pytest_kycquant.cache import Cache
+
+folder, name, exclusive = Path(sys.argv[1]), sys.argv[2], sys.argv[2].startswith("alone")
+
+def note(what):
+    with open(folder / "log", "a") as log:
+        log.write(f"{what} {name}\\n")
+
+for _ in range(5):
+    with Cache(folder / "cache", {}).machine(exclusive=exclusive):
+        note("in")
+        time.sleep(random.random() / 50)
+        note("out")
+"""
+
+
+def test_a_measurement_has_the_machine_to_itself(tmp_path: Path) -> None:
+    """Nobody is in while one that measures is; others may be in together."""
+    names = ("alone 1", "alone 2", "shared 1", "shared 2")
+    processes = [
+        subprocess.Popen([sys.executable, "-c", TURNS, str(tmp_path), name]) for name in names
+    ]
+    assert [process.wait(timeout=120) for process in processes] == [0] * len(names)
+    inside: set[str] = set()
+    lines = (tmp_path / "log").read_text().splitlines()
+    assert len(lines) == 10 * len(names)
+    for line in lines:
+        event, name = line.split(" ", 1)
+        inside ^= {name}
+        assert (name in inside) == (event == "in")
+        assert len(inside) < 2 or not any(other.startswith("alone") for other in inside), line
+
+
 def test_waiting_is_announced_and_ends(tmp_path: Path) -> None:
     with Cache(tmp_path, {}).machine(exclusive=False):
         process = subprocess.Popen(

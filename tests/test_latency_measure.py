@@ -14,9 +14,9 @@ from pytest_kycquant.latency import LOOKS, Latency, judge, measure
 class Machine:
     """A simulated machine: each run takes its time, with noise and with drift."""
 
-    def __init__(self, noise: float = 0.0, drift: float = 0.0) -> None:
+    def __init__(self, noise: float = 0.0, drift: float = 0.0, seed: int = 0) -> None:
         self.now = 0.0
-        self.rng = np.random.default_rng(0)
+        self.rng = np.random.default_rng(seed)
         self.noise = noise
         self.drift = drift
 
@@ -56,6 +56,34 @@ def test_at_the_limit_is_undecided_after_all_looks() -> None:
     latency = Machine(noise=0.05).measure(1.05)
     assert latency.rounds == LOOKS[-1]
     assert verdict(latency) is Verdict.INCONCLUSIVE
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_fifteen_percent_slower_fails_and_the_same_passes(seed: int) -> None:
+    """With noise of single runs as on a machine whose cores are all busy."""
+    machine = Machine(noise=0.06, seed=seed)
+    assert verdict(machine.measure(1.15)) is Verdict.FAIL
+    assert verdict(machine.measure(1.0)) is Verdict.PASS
+
+
+def test_at_the_limit_few_are_decided() -> None:
+    """One that is exactly at its limit is as often decided wrongly as the intervals promise."""
+    found = [verdict(Machine(noise=0.06, seed=seed).measure(1.05)) for seed in range(60)]
+    assert sum(each is Verdict.PASS for each in found) <= 3
+    assert sum(each is Verdict.FAIL for each in found) <= 3
+
+
+@pytest.mark.parametrize("factor", [0.9, 1.1])
+def test_sessions_that_differ_are_undecided(factor: float) -> None:
+    """FP32 is a tenth from itself: so may be the variant, for the same reason."""
+    machine = Machine(noise=0.01)
+    runs = [machine.run(5.0 * each) for each in (1.0, factor, 1.0)]
+    latency = measure(*runs, 1.05, clock=machine.clock)
+    assert verdict(latency) is Verdict.INCONCLUSIVE
+    assert latency.control == pytest.approx(1 / factor if factor < 1 else factor, rel=0.01)
+    assert latency.lower < 1 < latency.upper
+    slow = [machine.run(5.0 * each) for each in (1.0, factor, 1.3)]
+    assert verdict(measure(*slow, 1.05, clock=machine.clock)) is Verdict.FAIL
 
 
 def test_noisy_machine_is_undecided() -> None:
@@ -110,13 +138,13 @@ def test_percentile_is_of_single_runs() -> None:
             time.sleep(0.002)
 
     machine = Machine()
-    step = machine.run(0.02)
+    step = machine.run(2.0)
 
     def timed() -> None:
         step()
         run()
 
-    latency = measure(step, machine.run(0.02), timed, 1000.0, percentile=True, clock=machine.clock)
+    latency = measure(step, machine.run(2.0), timed, 1000.0, percentile=True, clock=machine.clock)
     assert latency.rounds == LOOKS[1]
     assert latency.wall_p95_upper_ms is not None
     assert latency.wall_p95_upper_ms >= latency.wall_p95_ms

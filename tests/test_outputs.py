@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pytest_kycquant.evaluation import _parts
+from pytest_kycquant.data.sampling import portions
 from pytest_kycquant.tasks.outputs import Outputs
 
 
@@ -23,7 +23,7 @@ def test_some_images_get_the_outputs_of_another_model():
 
 @pytest.mark.parametrize("number", [1, 2, 5, 8, 9, 100])
 def test_parts_cover_each_image_once(number):
-    parts = list(_parts(number))
+    parts = list(portions(number))
     assert sorted(np.concatenate(parts)) == list(range(number))
     assert all(len(part) for part in parts)
     rng = np.random.default_rng(number)

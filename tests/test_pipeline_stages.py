@@ -63,10 +63,10 @@ def stages_of(
         name: Stage(model, "int8", tuple(Path(path) for path in model.paths), 0.5, 1)
         for name, model in models.items()
     }
-    pipeline = Pipeline("shipped", described, threads=3)
+    pipeline = Pipeline("shipped", described, threads=3, exact=True)
 
-    def opened(path: Path, threads: int) -> Session:
-        assert threads == 3
+    def opened(path: Path, threads: int, exact: bool) -> Session:
+        assert (threads, exact) == (3, True)
         return sessions[path.name]
 
     return Stages(pipeline, clock=clock, open_model=opened)

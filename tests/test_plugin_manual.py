@@ -27,6 +27,8 @@ def test_help(pytester: pytest.Pytester) -> None:
         "export",
         "threads",
         "search-budget",
+        "profile",
+        "exact",
     ):
         assert f"--kycquant-{name}" in text
         if name != "update-golden":

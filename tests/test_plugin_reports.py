@@ -25,7 +25,23 @@ def test_json_report(project: Callable[..., None], run: Run, pytester: pytest.Py
     assert far["lower"] <= far["value"] <= far["upper"] < far["limit"] == 0.001
     assert int8["options"]["reason"]
     assert int8["figures"]["cosine_mean"] > 0.99
+    for variant in face["variants"]:
+        assert variant["figures"]["load_ms"] > 0
+        assert 0 < variant["figures"]["memory_mb"] < 100
+    assert int8["figures"]["wall_p95_ms"] >= int8["figures"]["wall_p50_ms"] > 0
     assert {decision["requested"] for decision in face["decisions"]} == {"fp16", "int8"}
+
+
+def test_costs_are_shown_with_v(project: Callable[..., None], run: Run) -> None:
+    """Memory takes a process for each variant, so it is measured only for the report."""
+    project()
+    plain, verbose = run(), run("-v")
+    known = "int8: wall clock *.?? ms, 95 % of runs within *.?? ms"
+    plain.stdout.no_fnmatch_line("int8: wall clock *")
+    verbose.stdout.fnmatch_lines([known])
+    verbose.stdout.no_fnmatch_line("* MB")
+    with_report = run("-v", "--kycquant-report=report.json")
+    with_report.stdout.fnmatch_lines([f"{known}, opens in * ms, takes * MB"])
 
 
 def test_json_report_of_a_fallback(

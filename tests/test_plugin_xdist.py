@@ -31,7 +31,7 @@ def run(folder: Path, *arguments: str) -> str:
 def entries(folder: Path) -> dict[str, int]:
     """Identity (inode) of every artefact: a rebuilt one would be another."""
     cache = folder / "cache"
-    kinds = ("variant", "activations", "sensitivity", "outputs", "search", "rewrites")
+    kinds = ("variant", "activations", "sensitivity", "outputs", "search", "rewrites", "footprint")
     return {str(p): p.stat().st_ino for kind in kinds for p in (cache / kind).glob("*")}
 
 
@@ -118,6 +118,9 @@ def test_records_that_arrive_twice_are_one() -> None:
     payload = json.dumps(
         {
             "environment": {},
+            "exact": False,
+            "profile": "standard",
+            "profile_note": "standard",
             "worker": "gw0",
             "cache": [1, 2],
             "variants": [],

@@ -10,6 +10,7 @@ import pytest
 
 from models.rendering import faces, splits
 from models.rendering.captures import GLASSES, HAND, MASK, STRAND, SUNGLASSES
+from models.rendering.groups import groups
 
 ROOT = Path(__file__).parents[1]
 
@@ -152,3 +153,21 @@ def test_degrading_blurs_and_compresses():
     assert soft.dtype == np.uint8
     edges = np.abs(np.diff(sharp.astype(int), axis=1)).mean()
     assert np.abs(np.diff(soft.astype(int), axis=1)).mean() < 0.7 * edges
+
+
+def test_groups_of_evaluation_and_selection(tmp_path, monkeypatch):
+    monkeypatch.setattr(faces, "EVALUATION_IDENTITIES", 1)
+    monkeypatch.setattr(faces, "SELECTION_IDENTITIES", 2)
+    faces.write_evaluation(tmp_path)
+    lines = (tmp_path / "groups.csv").read_text().splitlines()
+    assert lines[0] == "subject,skin,age"
+    people = (splits.EVALUATION[0], *splits.SELECTION[:2])
+    assert [line.split(",")[0] for line in lines[1:]] == [f"id{seed}" for seed in people]
+
+
+def test_each_group_has_its_share():
+    """Enough of each to judge: a third of the tones and half of the ages."""
+    who = [groups(faces.person(seed)) for seed in splits.EVALUATION[:600]]
+    for tone in ("light", "medium", "dark"):
+        assert 170 < [skin for skin, _ in who].count(tone) < 230
+    assert 270 < [age for _, age in who].count("older") < 330

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from pytest_kycquant import scoring
+from pytest_kycquant import pair_scores, scoring
 from pytest_kycquant.data.pairs import Comparisons
 
 
@@ -38,7 +38,7 @@ def brute_force(
 
 
 def as_pairs(comparisons: Comparisons, ids: NDArray[np.int64]) -> set[tuple[int, int]]:
-    left, right = scoring.pair_images(comparisons, ids)
+    left, right = pair_scores.pair_images(comparisons, ids)
     return set(zip(left.tolist(), right.tolist(), strict=True))
 
 
@@ -48,7 +48,7 @@ def test_all_pairs_equal_brute_force(seed: int, images: int, rows: int) -> None:
     unit, comparisons = world(seed, images, 5)
     other, _ = world(seed + 1, images, 5)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(scoring, "_ROWS", rows)
+        patch.setattr(pair_scores, "_ROWS", rows)
         found = scoring.errors_at(unit, other, comparisons, 0.3)
     accepts, rejects = brute_force(unit, other, comparisons, 0.3)
     assert as_pairs(comparisons, found.false_accepts) == accepts
@@ -63,7 +63,7 @@ def test_listed_pairs_equal_all_pairs(seed: int, size: int) -> None:
     left, right = np.triu_indices(25, 1)
     listed = Comparisons(comparisons.subjects, left, right)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(scoring, "_LISTED", size)
+        patch.setattr(pair_scores, "_LISTED", size)
         found = scoring.errors_at(unit, unit, listed, 0.3)
     whole = scoring.errors_at(unit, unit, comparisons, 0.3)
     assert as_pairs(listed, found.false_accepts) == as_pairs(comparisons, whole.false_accepts)
@@ -93,7 +93,7 @@ def test_zero_and_infinite_embeddings_are_broken() -> None:
 def test_extremes_are_the_sorted_ends(seed: int, keep: int, rows: int) -> None:
     unit, comparisons = world(seed, 30, 5)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(scoring, "_ROWS", rows)
+        patch.setattr(pair_scores, "_ROWS", rows)
         found = scoring.extremes(unit, unit, comparisons, keep)
     scores = unit @ unit.T
     i, j = np.triu_indices(30, 1)

@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_kycquant.evaluation import _promising
 from pytest_kycquant.search import Block, Choice, Found, search, store_smallest
 from pytest_kycquant.spec import Verdict
 from pytest_kycquant.verdicts import Check
@@ -274,7 +273,7 @@ def test_an_undecided_figure_may_use_half_of_its_budget(
     value: float | None, limit: float, direction: str, unit: str, promising: bool
 ) -> None:
     check = Check("x", Verdict.INCONCLUSIVE, value, 0.0, 1.0, limit, direction, unit)
-    assert _promising(check) is promising
+    assert check.promising is promising
 
 
 @pytest.mark.parametrize(

@@ -34,10 +34,34 @@ def test_agrees_with_the_distributions(counts, floor):
     n_eff = counts.trials / result.deff * ratio**2
     assert result.deff >= floor
     assert result.n_eff == pytest.approx(n_eff, rel=1e-9)
-    k = counts.errors / counts.trials * n_eff
-    if 0 < counts.errors < counts.trials:
-        wanted = (beta.ppf(0.05, k, n_eff - k + 1), beta.ppf(0.95, k + 1, n_eff - k))
+    spare = counts.subject_errors.max() - 1 if counts.errors >= 10 else 0
+    if counts.errors > 0 and counts.errors + spare < counts.trials:
+        k, more = (e / counts.trials * n_eff for e in (counts.errors, counts.errors + spare))
+        wanted = (beta.ppf(0.05, k, n_eff - k + 1), beta.ppf(0.95, more + 1, n_eff - more))
         assert (result.lower, result.upper) == pytest.approx(wanted, rel=1e-6, abs=1e-12)
+
+
+def test_leaves_room_for_one_more_subject_like_the_worst():
+    trials = np.full(100, 20)
+    alike, unlike = np.zeros((2, 100), np.int64)
+    alike[:10] = 3  # ten subjects with three errors each
+    unlike[:11] = [20] + [1] * 10  # the same errors, most of them of one subject
+    even, uneven = (
+        rate(Counts(30, 2000, errors, trials), deff_floor=20) for errors in (alike, unlike)
+    )
+    assert even.deff == uneven.deff == 20
+    assert (even.worst, uneven.worst) == (3, 20)
+    assert even.lower == uneven.lower
+    assert even.upper == clopper_pearson(32 / 2000 * even.n_eff, even.n_eff)[1]
+    assert uneven.upper == clopper_pearson(49 / 2000 * even.n_eff, even.n_eff)[1]
+
+
+def test_independent_trials_have_the_bounds_of_clopper_and_pearson():
+    errors = np.zeros(1_000_000, np.int64)
+    errors[:30] = 1
+    found = rate(Counts(30, 1_000_000, errors, np.ones_like(errors)))
+    bounds = clopper_pearson(30, 1_000_000)
+    assert (found.lower, found.upper) == pytest.approx(bounds, rel=1e-5)
 
 
 @brief

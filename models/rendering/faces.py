@@ -15,6 +15,7 @@ import numpy as np
 from . import splits
 from .canvas import Bytes, encode_jpeg
 from .captures import Capture, capture, degrade
+from .groups import write_groups
 from .heads import render
 from .people import Person, anatomy, person
 
@@ -61,8 +62,13 @@ def aligned(seed: int, index: int, *, difficulty: float = DIFFICULTY) -> Bytes:
 
 
 def write_evaluation(folder: Path) -> None:
-    """Write the faces that the gates judge: a folder `id<seed>` of JPEG files for each person."""
-    _write_people(folder, splits.EVALUATION[:EVALUATION_IDENTITIES])
+    """Write the faces that the gates judge: a folder `id<seed>` of JPEG files for each person.
+
+    Beside the folders lies `groups.csv` with the groups of these people and those of selection.
+    """
+    people = splits.EVALUATION[:EVALUATION_IDENTITIES]
+    _write_people(folder, people)
+    write_groups(folder / "groups.csv", people, splits.SELECTION[:SELECTION_IDENTITIES])
 
 
 def write_selection(folder: Path) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 
 from . import faces, recapture, splits
 from .canvas import Bytes, Floats, encode_jpeg, jpeg, to_uint8
+from .groups import write_groups
 
 SIZE = recapture.SIZE
 LIVE, PRINT, SCREEN, MASK = KINDS = ("live", "print", "screen", "mask")
@@ -105,8 +106,16 @@ def pixels(kind: str, subject: int, index: int) -> Bytes:
 
 
 def write_evaluation(folder: Path) -> None:
-    """Write what the gates judge, as `write` does."""
+    """Write what the gates judge, as `write` does.
+
+    Beside the folders lies `groups.csv` with the groups of these people and those of selection.
+    """
     write(folder, splits.EVALUATION, EVALUATION_SUBJECTS)
+    alive = (
+        splits.EVALUATION[: 3 * EVALUATION_SUBJECTS],
+        splits.SELECTION[: 3 * SELECTION_SUBJECTS],
+    )
+    write_groups(folder / "groups.csv", *alive)
 
 
 def write_selection(folder: Path) -> None:

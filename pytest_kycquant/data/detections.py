@@ -61,10 +61,16 @@ class DetectionSet:
         Raises:
             DataError: no image is chosen, or a class is left without a box.
         """
+        part = self.of_images(chosen)
+        _check_classes(part, self.images.origin, "add images or change the share for selection")
+        return part
+
+    def of_images(self, chosen: NDArray[np.bool_]) -> DetectionSet:
+        """The same, whether or not a class is left without a box."""
         images = self.images.subset(chosen)
         kept = chosen[self.image_index]
         numbers = np.cumsum(chosen) - 1
-        part = DetectionSet(
+        return DetectionSet(
             images,
             self.boxes[kept],
             self.classes[kept],
@@ -72,8 +78,6 @@ class DetectionSet:
             self.crowd[kept],
             self.class_names,
         )
-        _check_classes(part, self.images.origin, "add images or change the share for selection")
-        return part
 
 
 def load_detections(

@@ -9,6 +9,9 @@ from ..errors import LeakageError
 from .files import listed, load_npz
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from .images import ImageSet
 
 _LISTED = 10
@@ -20,6 +23,10 @@ class OfSubjects(Protocol):
     @property
     def images(self) -> ImageSet:
         """The images."""
+
+    @property
+    def subjects(self) -> NDArray[np.int64]:
+        """Who is on each, an index into `subject_names`."""
 
     @property
     def subject_names(self) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
 import inspect
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from .gates import PipelineGates
 
 _STATUS = Path("/proc/self/status")
+_CLEAR = Path("/proc/self/clear_refs")
 _START = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[2]); "
     "from pytest_kycquant.pipeline import memory; memory.child(sys.argv[1])"
@@ -122,6 +124,16 @@ def peak_bytes() -> int | None:
         return None
     kib = next((line.split()[1] for line in lines if line.startswith("VmHWM:")), None)
     return None if kib is None else int(kib) * 1024
+
+
+def forget_peak() -> int | None:
+    """Start to look for a new peak of this process; returns what it holds now, if that is known.
+
+    Where the system cannot start anew (Linux can), it returns the peak so far.
+    """
+    with contextlib.suppress(OSError):
+        _CLEAR.write_text("5", encoding="ascii")  # proc(5): resets the peak to what is held
+    return peak_bytes()
 
 
 def _module(job: Job) -> ModuleType:

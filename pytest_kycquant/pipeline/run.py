@@ -76,7 +76,8 @@ def _pipelines(session: KycquantSession, spec: PipelineSpec) -> tuple[Pipeline, 
         for stages, record in ((fp32, bench.fp32_record), (shipped, _ships(session, stage))):
             paths = bench.paths_of(record)
             stages[stage.name] = Stage(bench.model, record.variant, paths, threshold, record.size)
-    return Pipeline("fp32", fp32, spec.threads), Pipeline("shipped", shipped, spec.threads)
+    threads, exact = spec.threads, session.settings.exact
+    return Pipeline("fp32", fp32, threads, exact), Pipeline("shipped", shipped, threads, exact)
 
 
 def _ships(session: KycquantSession, stage: StageSpec) -> VariantRecord:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 Pixels = NDArray[np.uint8]
 Clock = Callable[[], int]
-Open = Callable[[Path, int], Any]
+Open = Callable[[Path, int, bool], Any]
 
 
 @dataclass(frozen=True)
@@ -58,11 +58,13 @@ class Pipeline:
         label: "fp32" or "shipped".
         stages: by name: "detector", then "liveness" and "embedder", as far as there are any.
         threads: that onnxruntime may use within an operator.
+        exact: whether INT8 runs without saturation.
     """
 
     label: str
     stages: Mapping[str, Stage]
     threads: int = 1
+    exact: bool = False
 
 
 @dataclass(frozen=True)
@@ -136,7 +138,7 @@ class Stages:
     Args:
         pipeline: what to open.
         clock: wall clock in ns.
-        open_model: opens an ONNX file for a number of threads.
+        open_model: opens an ONNX file for a number of threads, without saturation or not.
 
     Raises:
         ModelError: a model cannot be opened, or lacks an output.
@@ -147,11 +149,13 @@ class Stages:
         pipeline: Pipeline,
         *,
         clock: Clock = time.perf_counter_ns,
-        open_model: Open = lambda path, threads: open_session(path, threads=threads),
+        open_model: Open = lambda path, threads, exact: open_session(
+            path, threads=threads, exact=exact
+        ),
     ) -> None:
         self._clock = clock
         self._open = {
-            name: _OpenStage(stage, lambda path: open_model(path, pipeline.threads))
+            name: _OpenStage(stage, lambda path: open_model(path, pipeline.threads, pipeline.exact))
             for name, stage in pipeline.stages.items()
         }
         self._restart()

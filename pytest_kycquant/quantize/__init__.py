@@ -12,6 +12,7 @@ from .partial import FullyQuantized, keep_in_float
 from .preparation import PreparedModel, operators, postprocessing, prepare
 from .recipes import Ingredients, build, calibration_of, corrects_biases, equalizes, quantize_whole
 from .rewrites import REWRITES, applicable, nothing_to_rewrite, rewrite
+from .saturation import Exposure, exposure_of
 from .sensitivity import Sensitivity, measure_sensitivity, sensitivity_images
 from .shift import shift_images
 from .static import static_types
@@ -22,6 +23,7 @@ __all__ = [
     "REWRITES",
     "Activations",
     "ChannelStatistics",
+    "Exposure",
     "FullyQuantized",
     "Ingredients",
     "LoadedModel",
@@ -37,6 +39,7 @@ __all__ = [
     "corrects_biases",
     "equalize_channels",
     "equalizes",
+    "exposure_of",
     "keep_in_float",
     "load_model",
     "measure_sensitivity",

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ..errors import QuantizationError
-from ..runtime import open_session
+from ..runtime import EXACT, open_session
 from .bias import correct_stored
 from .calibrate import DEFAULT_PERCENTILE, Ranges
 from .dynamic import dynamic_types, quantize_dynamic
@@ -16,6 +16,7 @@ from .fp16 import convert_fp16
 from .graph import WEIGHTED, has_subgraphs, one_line, quiet, serialize, sort_nodes
 from .partial import FullyQuantized, corrections, keep_in_float
 from .rewrites import added_operators, keep_float
+from .saturation import exposure_of
 from .static import quantize_fully, static_types
 from .stored import quantize_weights, store_weights
 from .variant import Draft, Request, Scalar, Variant, integer_kernels
@@ -77,6 +78,7 @@ class Ingredients:
     Args:
         prepared: the prepared FP32 model, or what `equalize_channels` made of it; not changed.
         saturates: whether 8-bit kernels of this CPU saturate (`runtime.u8s8_saturates`).
+        exact: whether the variant will be run without saturation all the same (`runtime.EXACT`).
         ranges: as `calibration_of` asks for, of this same model; None if it asks for none.
         rewritten: what `rewrite` made of the model, to start from; None starts from the model.
             Operators are named, kept and counted as in the model.
@@ -87,6 +89,7 @@ class Ingredients:
 
     prepared: PreparedModel
     saturates: bool
+    exact: bool = False
     ranges: Ranges | None = None
     rewritten: PreparedModel | None = None
     statistics: ChannelStatistics | None = None
@@ -155,7 +158,7 @@ def build(given: Ingredients, recipe: Recipe, *, whole: FullyQuantized | None = 
         notes += integer_kernels(content, quantized)
     if recipe.precision != "fp16" and has_subgraphs(prepared.proto.graph):
         notes += ("operators within subgraphs (If, Loop) stay in FP32",)
-    return Variant(content, {**options, **facts}, quantized, kept, notes)
+    return Variant(content, {**options, **facts}, quantized, kept, notes, exposure_of(proto))
 
 
 def quantize_whole(given: Ingredients, recipe: Recipe) -> FullyQuantized:
@@ -179,7 +182,7 @@ def _request(given: Ingredients, recipe: Recipe) -> Request:
     _check_ranges(where, recipe, given.ranges)
     graph = prepared.proto.graph
     kept = resolve_kept(graph, recipe.keep_fp32, where)
-    options = resolve_options(recipe, given.saturates)
+    options = resolve_options(recipe, given.saturates, exact=given.exact)
     options |= _accuracy_tools(where, prepared, recipe, given.statistics)
     statistics = given.statistics if options.get("bias_correction") else None
     means = statistics.means if statistics else {}
@@ -249,7 +252,7 @@ def resolve_kept(graph: GraphProto, entries: Sequence[str], where: str) -> tuple
     return tuple(name for name in types if name in kept)
 
 
-def resolve_options(recipe: Recipe, saturates: bool) -> dict[str, Scalar]:
+def resolve_options(recipe: Recipe, saturates: bool, *, exact: bool = False) -> dict[str, Scalar]:
     """Decide every option that the recipe leaves open, and say why."""
     options: dict[str, Scalar] = {"precision": recipe.precision}
     if recipe.precision == "fp32-optimized":
@@ -273,6 +276,9 @@ def resolve_options(recipe: Recipe, saturates: bool) -> dict[str, Scalar]:
         elif not exposed:
             reduce_range = False
             reason = f"full range: {activation} x {weight} does not saturate"
+        elif exact:
+            reduce_range = False
+            reason = f"full range: run without saturation ({'='.join(EXACT)})"
         elif not saturates:
             reduce_range = False
             reason = "full range: U8S8 does not saturate on this CPU"

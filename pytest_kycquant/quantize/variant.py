@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import QuantizationError
 from .graph import WEIGHTED, initializers, producers
+from .saturation import Exposure
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -42,6 +43,7 @@ class Variant:
         quantized: operator type -> number of operators that were changed.
         kept: names of the operators that the recipe keeps in FP32.
         notes: what a reader of a report should know.
+        exposure: of its integer operators to saturation on CPUs without VNNI.
     """
 
     content: bytes
@@ -49,6 +51,7 @@ class Variant:
     quantized: dict[str, int]
     kept: tuple[str, ...]
     notes: tuple[str, ...]
+    exposure: Exposure = field(default_factory=Exposure)
 
 
 class Draft(NamedTuple):

@@ -41,7 +41,16 @@ def export(collected: Collected, folder: Path) -> list[str]:
                 target = stem.with_name(stem.name + suffix)
                 _copy(Path(source), target, digest)
                 lines.append(f"exported: {target} ({ship.variant})")
-        evidence = {"environment": dict(collected.environment), **gate.as_dict()}
+            if ship.is_integer:
+                lines += [
+                    f"deploy {gate.model} with the session option {key}={value}, as it was judged"
+                    for key, value in collected.session_config.items()
+                ]
+        evidence = {
+            "environment": dict(collected.environment),
+            "session_config": collected.session_config,
+            **gate.as_dict(),
+        }
         text = json.dumps(evidence, indent=2, allow_nan=False) + "\n"
         stem.with_name(stem.name + ".json").write_text(text, encoding="utf-8")
     return lines

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from ..pipeline.record import PipelineRecord
+from ..profiles import Profile
+from ..runtime import EXACT
 from ..spec import Verdict
 from ..verdicts import VariantRecord
 
@@ -27,6 +29,8 @@ class Gate:
         paths: where the files of each variant lie, by label.
         golden: the FP32 baseline.
         rejected: labels of the variants on which a test failed, be it one of the user's own.
+        profile: under which it was judged.
+        profile_note: what that means for it, in a line.
     """
 
     model: str
@@ -36,6 +40,8 @@ class Gate:
     paths: dict[str, list[str]] = field(default_factory=dict)
     golden: Mapping[str, Any] = field(default_factory=dict)
     rejected: set[str] = field(default_factory=set)
+    profile: Profile = "standard"
+    profile_note: str = ""
 
     def rows(self) -> list[VariantRecord]:
         """FP32 first as the yardstick, then worst first, then largest first."""
@@ -48,10 +54,14 @@ class Gate:
     def to_ship(self) -> VariantRecord | None:
         """The smallest and fastest variant that passes everything; None if not even FP32 does.
 
+        None under the smoke profile, too, which clears nothing.
+
         That is the one with the least product of size and latency, each relative to FP32; where
         latency is not measured, the smallest. FP32 comes last and FP32 after exact rewrites
         before it: neither saves any space.
         """
+        if self.profile == "smoke":
+            return None
         passing = [
             record
             for record in self.rows()
@@ -73,6 +83,7 @@ class Gate:
         return {
             "model": self.model,
             "gate": self.name,
+            "profile": self.profile,
             "ship": ship.variant if ship else None,
             "golden": dict(self.golden),
             "rejected": sorted(self.rejected),
@@ -88,11 +99,13 @@ class Collected:
     Args:
         environment: fingerprint of the machine that ran the gates.
         by_key: gates by a digest of what they ask for.
+        exact: whether INT8 ran without saturation.
         cache: artefacts reused and built, by worker.
         pipelines: records of whole pipelines, by the node id of their gates.
     """
 
     environment: Mapping[str, Any] = field(default_factory=dict)
+    exact: bool = False
     by_key: dict[str, Gate] = field(default_factory=dict)
     cache: dict[str, tuple[int, int]] = field(default_factory=dict)
     pipelines: dict[str, PipelineRecord] = field(default_factory=dict)
@@ -100,7 +113,7 @@ class Collected:
     def add(self, payload: str, *, failed: bool = False) -> None:
         """Merge what one test sent along with its report, and whether the test failed."""
         values = json.loads(payload)
-        self.environment = values["environment"]
+        self.environment, self.exact = values["environment"], values["exact"]
         reused, built = values["cache"]
         self.cache[values["worker"]] = (reused, built)
         if "pipeline" in values:
@@ -115,6 +128,7 @@ class Collected:
         gate.decisions[decision["requested"]] = decision
         gate.paths |= values["paths"]
         gate.golden = values["golden"]
+        gate.profile, gate.profile_note = values["profile"], values["profile_note"]
         if failed:
             gate.rejected.add(values["tested"])
 
@@ -133,11 +147,17 @@ class Collected:
         """Artefacts taken from the cache; workers that take the same one count it each."""
         return sum(reused for reused, _ in self.cache.values())
 
+    @property
+    def session_config(self) -> dict[str, str]:
+        """Entries of onnxruntime's session configuration that verdicts rest on."""
+        return dict([EXACT]) if self.exact else {}
+
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return {
             "schema": SCHEMA,
             "environment": dict(self.environment),
+            "session_config": self.session_config,
             "gates": [gate.as_dict() for gate in self.gates],
             "pipelines": [record.as_dict() for _, record in sorted(self.pipelines.items())],
         }

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from ..profiles import NOTHING_CLEARED
+from ..runtime import EXACT
 from ..spec import Verdict
-from ..verdicts import Check, VariantRecord
+from ..verdicts import Check, VariantRecord, show, worst_of
 from . import pipelines
 from .records import Collected, Gate
 
@@ -15,20 +17,30 @@ _ELSEWHERE = ("finite", "degradation", "latency", "size")
 _HEADERS = {"recall": "recall", "map": "mAP50", "metric": "metric"}
 
 
-def lines(collected: Collected) -> Iterator[str]:
-    """Yield the report of a run: a table for each model, then one for each pipeline."""
+def lines(collected: Collected, *, verbose: bool = False) -> Iterator[str]:
+    """Yield the report of a run: a table for each model, then one for each pipeline.
+
+    Args:
+        collected: what the tests of the run reported.
+        verbose: say of each variant what it takes besides its ratio to FP32.
+    """
     if not collected.gates and not collected.pipelines:
         return
     environment = collected.environment
     kernels = "U8S8 saturates" if environment["u8s8_saturates"] else "U8S8 exact"
+    if collected.exact:
+        kernels += f", INT8 run with {'='.join(EXACT)}"
     features = ", ".join(environment["features"]) or "no known vector features"
     yield f"onnxruntime {environment['onnxruntime']}, {environment['cpu']} ({features}; {kernels})"
     yield f"artefacts: {collected.built} built, {collected.reused} taken from the cache"
     for gate in collected.gates:
         yield ""
         yield from _table(gate)
+        yield f"profile: {gate.profile_note}"
+        if verbose:
+            yield from _costs(gate)
         yield from _reasons(gate)
-        yield f"ship: {_advice(gate.to_ship())}"
+        yield f"ship: {_advice(gate)}"
     yield from pipelines.lines(collected)
 
 
@@ -36,6 +48,8 @@ def next_command(collected: Collected, failed: int) -> str:
     """What to type next."""
     if failed:
         return "next: pytest --lf to see the failures again, or gate another recipe"
+    if any(gate.profile == "smoke" for gate in collected.gates):
+        return "next: pytest --kycquant-profile=standard decides about error rates and latency"
     if any(d["reasons"] for gate in collected.gates for d in gate.decisions.values()):
         return "next: ship the fallback, or pytest --kycquant-strict to see what it replaced fail"
     return "next: pytest --kycquant-report report.json keeps the figures as evidence"
@@ -47,11 +61,14 @@ def _table(gate: Gate) -> Iterator[str]:
     rows = gate.rows()
     accuracy = list(dict.fromkeys(g for r in rows for g in r.gates if g not in _ELSEWHERE))
     extra = list(dict.fromkeys(header for r in rows for header in r.shown))
-    named = [_header(name, rows) for name in accuracy]
-    headers = ["variant", "size", "latency", *named, *extra, "verdict"]
-    cells = [_row(record, accuracy, extra) for record in rows]
+    bounded = {"latency": "latency"} | {name: _header(name, rows) for name in accuracy}
+    measured = "bounds one-sided 95 %, latency relative to FP32"
+    if gate.profile == "smoke":
+        bounded, measured = {}, "figures of these images alone, no bounds"
+    headers = ["variant", "size", *bounded.values(), *extra, "verdict"]
+    cells = [_row(record, list(bounded), extra) for record in rows]
     table = tabulate(cells, headers=headers, tablefmt="simple", disable_numparse=True)
-    yield f"{gate.model}, {gate.name} (bounds one-sided 95 %, latency relative to FP32)"
+    yield f"{gate.model}, {gate.name} ({measured})"
     yield from table.split("\n")
 
 
@@ -63,23 +80,26 @@ def _header(gate: str, rows: list[VariantRecord]) -> str:
     return _HEADERS.get(gate, gate.upper())
 
 
-def _row(record: VariantRecord, accuracy: list[str], extra: list[str]) -> list[str]:
+def _row(record: VariantRecord, bounded: list[str], extra: list[str]) -> list[str]:
     failed = ", ".join(gate.gate for gate in record.failed)
     return [
         record.variant,
         f"{record.size / 1e6:.2f} MB ({record.size_ratio:.2f})",
-        _interval(record, "latency"),
-        *(_interval(record, name) for name in accuracy),
+        *(_interval(record, name) for name in bounded),
         *(record.shown.get(header, "-") for header in extra),
         f"{record.verdict.value} {failed}".strip(),
     ]
 
 
 def _interval(record: VariantRecord, gate: str) -> str:
-    """A figure with its bounds; small rates want a digit more."""
+    """The first figure of a gate."""
     if gate not in record.gates:
         return "-"
-    check: Check = record.gates[gate].checks[0]
+    return _figure(record.gates[gate].checks[0])
+
+
+def _figure(check: Check) -> str:
+    """A figure with its bounds; small rates want a digit more."""
     if check.value is None or check.lower is None or check.upper is None:
         return "-"
     if check.unit == "metric":
@@ -90,13 +110,27 @@ def _interval(record: VariantRecord, gate: str) -> str:
     return f"{format(scale * check.value, form)}{unit} [{low}, {high}]"
 
 
+def _costs(gate: Gate) -> Iterator[str]:
+    """Wall clock, load time and memory of each variant, as far as they are known."""
+    named = (
+        ("wall_p50_ms", "wall clock {:.2f} ms"),
+        ("wall_p95_ms", "95 % of runs within {:.2f} ms"),
+        ("load_ms", "opens in {:.0f} ms"),
+        ("memory_mb", "takes {:.0f} MB"),
+    )
+    for record in gate.rows():
+        known = [text.format(record.figures[k]) for k, text in named if k in record.figures]
+        if known:
+            yield f"{record.variant}: {', '.join(known)}"
+
+
 def _reasons(gate: Gate) -> Iterator[str]:
     notes: dict[str, list[str]] = {}
     for requested, decision in sorted(gate.decisions.items()):
         if decision["note"]:
             notes.setdefault(decision["note"], []).append(requested)
         if decision["reasons"]:
-            yield f"fallback of {requested}: {decision['ships']}, because"
+            yield f"fallback of {requested}: {decision['tried'][-1]}, because"
             yield from (f"  {reason}" for reason in decision["reasons"])
     for note, requests in notes.items():
         yield f"{', '.join(requests)}: {note}"
@@ -116,6 +150,8 @@ def _reasons(gate: Gate) -> Iterator[str]:
             yield f"{record.variant} passes all gates, but a test of your own failed on it"
         if record.options.get("keep_fp32"):
             yield _kept(record, searches.get(record.variant))
+        if record.groups:
+            yield _worst_group(record)
         for note in record.notes:
             yield f"note on {record.variant}: {note}"
         for result in record.gates.values():
@@ -125,6 +161,17 @@ def _reasons(gate: Gate) -> Iterator[str]:
         yield f"recipe of {', '.join(variants)}: {reason}"
     for choice, variants in rewrites.items():
         yield f"rewrites of {', '.join(variants)}: {choice}"
+
+
+def _worst_group(record: VariantRecord) -> str:
+    """The group that a variant hurts most, of all groups and measures; the JSON report has all."""
+    worst = worst_of(record.groups)
+    before, after = (show(rate["value"], "rate") for rate in (worst.fp32, worst.variant))
+    budget = "" if worst.check.limit is None else f", budget {show(worst.check.limit, 'rate')}"
+    return (
+        f"worst group of {record.variant}: {worst.group}, {worst.measure} {before} with FP32 and "
+        f"{after} now, increase {_figure(worst.check)}{budget}"
+    )
 
 
 def _kept(record: VariantRecord, found: Mapping[str, Any] | None) -> str:
@@ -155,7 +202,10 @@ def _first(names: Sequence[str]) -> str:
     return ", ".join(names[:5]) + more
 
 
-def _advice(record: VariantRecord | None) -> str:
+def _advice(gate: Gate) -> str:
+    if gate.profile == "smoke":
+        return NOTHING_CLEARED
+    record = gate.to_ship()
     if record is None:
         return "nothing that these gates can vouch for, not even FP32"
     if record.variant == "fp32":

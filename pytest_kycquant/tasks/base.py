@@ -16,15 +16,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.calibration import load_calibration
+from ..data.groups import Group, GroupTable, load_groups
 from ..data.held import HeldPixels
 from ..data.images import ImageSet, preprocess
-from ..data.leakage import check_disjoint
+from ..data.leakage import OfSubjects, check_disjoint
+from ..data.sampling import evenly
 from ..errors import ModelError, SpecError
 from ..limits import Limits
 from ..spec import KycModel, Preprocess
 from ..statistics import Rate
 from ..task_spec import StrPath
-from ..verdicts import GateResult
+from ..verdicts import Check, GateResult, GroupIncrease
 from .outputs import Outputs, Tensor
 
 Resolve = Callable[[StrPath, str], Path]
@@ -41,12 +43,16 @@ class Part(Generic[Truth]):
         truth: labels, in the task's own form.
         digest: changes whenever images or labels do.
         size: how much of what counts there is, in words, such as "300 identities".
+        groups: of people, each judged for itself, too; empty if nobody says who is in which.
+        whole: False for a few images of a part, among which what is rare may be missing.
     """
 
     images: ImageSet
     truth: Truth
     digest: str
     size: str
+    groups: tuple[Group, ...] = ()
+    whole: bool = True
 
 
 @dataclass(frozen=True)
@@ -60,6 +66,8 @@ class TaskData(Generic[Truth]):
         calibration: images for static quantization; None if the gate file names none.
         digests: plain values that change whenever evaluation or selection would.
         note: a caveat for the report, or "".
+        groups: digest of who is in which group. It bears on what a search finds; neither the
+            threshold nor the rates of a golden depend on it.
     """
 
     evaluation: Part[Truth]
@@ -67,6 +75,7 @@ class TaskData(Generic[Truth]):
     calibration: ImageSet | None
     digests: Mapping[str, Any] = field(default_factory=dict)
     note: str = ""
+    groups: str | None = None
 
 
 class Task(ABC, Generic[Truth, Comparison]):
@@ -114,6 +123,14 @@ class Task(ABC, Generic[Truth, Comparison]):
             check_disjoint(images, "calibration", other, role)
         return images
 
+    def load_groups(self, *parts: OfSubjects) -> GroupTable | None:
+        """Read who of the people of all parts belongs to which group; None if nobody says."""
+        if self.model.task.groups is None:
+            return None
+        table = load_groups(self.resolve(self.model.task.groups, f"{self.name}.groups"))
+        table.check_people(*parts)
+        return table
+
     @property
     def preprocess(self) -> Preprocess:
         """How images become the input of the first file, of most models the only one."""
@@ -136,6 +153,22 @@ class Task(ABC, Generic[Truth, Comparison]):
         yield "black", preprocess(np.zeros_like(noise), spec, "black")
         yield "white", preprocess(np.full_like(noise, 255), spec, "white")
         yield "noise", preprocess(noise, spec, "noise")
+
+    # A few images for a first look
+
+    def sample(self, part: Part[Truth], most: int) -> Part[Truth]:
+        """At most so many images of a part, evenly spread over its subjects."""
+        indices = evenly(self.spread(part.truth), most)
+        images, size = part.images.subset(indices), f"{len(indices):,} images, of {part.size}"
+        return Part(images, self.restricted(part.truth, indices), images.digest, size, whole=False)
+
+    @abstractmethod
+    def spread(self, truth: Truth) -> NDArray[np.int64]:
+        """What a sample is spread over: number of the subject of each image, (N,)."""
+
+    @abstractmethod
+    def restricted(self, truth: Truth, indices: NDArray[np.int64]) -> Truth:
+        """The labels of some images, in the order of `Part.images.subset`."""
 
     # Outputs
 
@@ -218,6 +251,20 @@ class Task(ABC, Generic[Truth, Comparison]):
     def judge_against_fp32(self, comparison: Comparison, *, fp16: bool = False) -> GateResult:
         """What changed against FP32: paired increase of errors, and drift of the outputs."""
 
+    def drift_checks(self, comparison: Comparison, *, fp16: bool = False) -> list[Check]:
+        """Of `judge_against_fp32`, how far outputs are from FP32's: what needs no labels.
+
+        Rates of decisions are left out. Empty if nobody knows which drift would be too much.
+        """
+        return []
+
+    def decided_otherwise(self, one: Comparison, other: Comparison) -> tuple[int, int, str] | None:
+        """Decisions that differ between two variants, of how many, and about what.
+
+        None if the task decides nothing.
+        """
+        return None
+
     @abstractmethod
     def rates(self, baseline: Comparison) -> Mapping[str, Rate]:
         """Error rates of FP32, for the golden: what it must reproduce."""
@@ -229,6 +276,10 @@ class Task(ABC, Generic[Truth, Comparison]):
     @abstractmethod
     def harm(self, fp32: Outputs, variant: Outputs) -> float:
         """How far a variant is from FP32 on a few images; 0.0 if it is the same."""
+
+    def groups(self, comparison: Comparison) -> list[GroupIncrease]:
+        """Error rates of each group of people and their increase over FP32, for reports."""
+        return []
 
     def figures(self, comparison: Comparison) -> dict[str, float]:
         """Further figures of a variant, for reports."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,7 @@ from ..statistics import (
     trials_to_decide,
     upper_rank,
 )
-from ..verdicts import Check, GateResult
+from ..verdicts import Check, GateResult, GroupIncrease, worst_of
 
 
 def at_least(lower: float, upper: float, limit: float) -> Verdict:
@@ -29,6 +30,20 @@ def at_least(lower: float, upper: float, limit: float) -> Verdict:
     if lower >= limit:
         return Verdict.PASS
     return Verdict.FAIL if not upper >= limit else Verdict.INCONCLUSIVE
+
+
+def as_point(check: Check) -> Check:
+    """Hold the figure of a check itself against its limit, as if these images were all there are.
+
+    That is what a look for damage asks: it claims nothing about other images, so it needs no
+    bounds, and the same images always give the same answer.
+    """
+    if check.value is None or check.limit is None:
+        return check
+    held = at_least if check.direction == "at least" else judge_bounds
+    verdict = held(check.value, check.value, check.limit)
+    detail = "on these images alone"
+    return replace(check, verdict=verdict, lower=None, upper=None, detail=detail)
 
 
 def count(name: str, offenders: Sequence[str]) -> Check:
@@ -176,6 +191,37 @@ def wanting(
         return "no amount of data separates this figure from its limit"
     people = -(-rate.subjects * needed // rate.trials)
     return f"about {needed:,} such {trials} on {people:,} {subjects} would decide"
+
+
+def group_wanting(found: Rate | Difference, limit: float, trials: str, subjects: str) -> str:
+    """What an undecided verdict about one group lacks; see `wanting`."""
+    rate = found.worse if isinstance(found, Difference) else found
+    if not found.supported:
+        return (
+            f"a claim needs such {trials} of at least {MIN_SUBJECTS} {subjects} of the group, "
+            f"not of {rate.subjects}"
+        )
+    return wanting(found, limit, trials, subjects, "")
+
+
+def group_checks(found: Sequence[GroupIncrease]) -> list[Check]:
+    """For each measure, the group that it rises most in: the others are no worse.
+
+    The bounds are those of one group at a time. For a PASS every group must be shown to be inside
+    its budget, which needs no correction for their number (an intersection-union test: Berger
+    1982). A FAIL of any of many is more likely by chance than of one; what that amounts to:
+    docs/verdicts.md.
+    """
+    checks = []
+    for measure in dict.fromkeys(one.measure for one in found):
+        groups = [one for one in found if one.measure == measure]
+        worst = worst_of(groups)
+        failing = [one for one in groups if one.check.verdict is not Verdict.PASS]
+        others = [f"{one.check.verdict.value} {one.group}" for one in failing if one is not worst]
+        detail = "; ".join([f"{worst.group}: {worst.check.detail}", *others])
+        name = f"increase of {measure} over FP32, worst of {len(groups)} groups"
+        checks.append(replace(worst.check, name=name, detail=detail))
+    return checks
 
 
 def subjects_wanted(count: int, lower: float, upper: float, gap: float, what: str) -> str:

@@ -126,6 +126,23 @@ class CustomMetricTask(Task[LabelledSet, CustomComparison]):
         """Paired difference of the metric; nobody knows which drift would be too much."""
         return custom_gates.judge_degradation(comparison, self.limits)
 
+    def decided_otherwise(
+        self, one: CustomComparison, other: CustomComparison
+    ) -> tuple[int, int, str] | None:
+        """Images, if the metric tells errors."""
+        if one.variant.form != "errors":
+            return None
+        differ = one.variant.errors != other.variant.errors
+        return int(differ.sum()), len(differ), "images"
+
+    def spread(self, truth: LabelledSet) -> NDArray[np.int64]:
+        """Subjects."""
+        return truth.subjects
+
+    def restricted(self, truth: LabelledSet, indices: NDArray[np.int64]) -> LabelledSet:
+        """Labels of some images."""
+        return truth.subset(indices)
+
     def rates(self, baseline: CustomComparison) -> dict[str, Rate]:
         """The error rate, if the metric tells errors."""
         found = baseline.fp32

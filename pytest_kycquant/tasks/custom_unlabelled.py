@@ -11,7 +11,7 @@ from ..custom_spec import CustomTask
 from ..data.images import ImageSet
 from ..data.labelled import LabelledSet
 from ..statistics import Rate
-from ..verdicts import GateResult
+from ..verdicts import Check, GateResult
 from . import custom_gates
 from .base import Part, TaskData
 from .custom import CustomMetricTask
@@ -52,6 +52,10 @@ class UnlabelledCustomTask(CustomMetricTask):
     def judge_against_fp32(self, comparison: CustomComparison, *, fp16: bool = False) -> GateResult:
         """The metric."""
         return custom_gates.judge_agreement(comparison, self.limits)
+
+    def drift_checks(self, comparison: CustomComparison, *, fp16: bool = False) -> list[Check]:
+        """The metric, which holds outputs against those of FP32."""
+        return list(custom_gates.judge_agreement(comparison, self.limits).checks)
 
     def rates(self, baseline: CustomComparison) -> dict[str, Rate]:
         """None: FP32 agrees with itself."""

@@ -19,10 +19,10 @@ from ..limits import DetectionLimits, Limits
 from ..spec import KycModel
 from ..statistics import Rate
 from ..task_spec import ObjectDetection
-from ..verdicts import GateResult
+from ..verdicts import Check, GateResult
 from . import detection_gates
 from .base import Part, Resolve, Task, TaskData
-from .detection_agreement import distance
+from .detection_agreement import agreement, distance
 from .detection_decode import FLOOR, MOST, Decoder, check_scores
 from .detection_gates import DetectionComparison, Detector
 from .detection_scores import Matching, Objects, Predictions, select_confidence
@@ -171,6 +171,26 @@ class DetectionTask(Task[DetectionSet, DetectionComparison]):
     ) -> GateResult:
         """Paired increase of misses, drop of mAP, and agreement with FP32."""
         return detection_gates.judge_degradation(comparison, self.limits, fp16=fp16)
+
+    def drift_checks(self, comparison: DetectionComparison, *, fp16: bool = False) -> list[Check]:
+        """The same objects as FP32 finds, in the same places; of all classes together."""
+        return detection_gates.judge_agreement(comparison, self.limits, fp16=fp16)
+
+    def decided_otherwise(
+        self, one: DetectionComparison, other: DetectionComparison
+    ) -> tuple[int, int, str]:
+        """Detections that the other has not (same class, IoU of at least .5)."""
+        found = agreement(one.variant.shown, other.variant.shown, one.fp32.truth)
+        sides = (found.recall, found.precision)
+        return sum(s.errors for s in sides), sum(s.trials for s in sides), "detections"
+
+    def spread(self, truth: DetectionSet) -> NDArray[np.int64]:
+        """Images: nobody says whose they are."""
+        return np.arange(len(truth.images))
+
+    def restricted(self, truth: DetectionSet, indices: NDArray[np.int64]) -> DetectionSet:
+        """The boxes of some images; a rare class may have none."""
+        return truth.of_images(np.isin(np.arange(len(truth.images)), indices))
 
     def rates(self, baseline: DetectionComparison) -> dict[str, Rate]:
         """Miss rate of every class."""

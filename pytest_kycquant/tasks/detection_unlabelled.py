@@ -47,7 +47,7 @@ class UnlabelledDetectionTask(DetectionTask):
             BaselineError: FP32 finds nothing of some class.
         """
         found = super().baseline(part, fp32, threshold)
-        for which, name in enumerate(self.judged):
+        for which, name in enumerate(self.judged if part.whole else ()):
             if not (found.fp32.shown.classes == which).any():
                 raise unsound(
                     self.model,

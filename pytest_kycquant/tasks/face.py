@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.faces import FaceSet, load_faces, selection_mask, split_subjects
+from ..data.groups import GroupTable
 from ..data.leakage import check_calibration_subjects, check_disjoint, check_disjoint_subjects
 from ..data.pair_lists import load_pairs
 from ..data.pairs import Comparisons, all_pairs, check_comparable, sample_pairs
@@ -18,7 +19,7 @@ from ..scoring import normalise, select_threshold
 from ..spec import KycModel
 from ..statistics import Rate
 from ..task_spec import FaceVerification
-from ..verdicts import GateResult
+from ..verdicts import Check, GateResult, GroupIncrease
 from . import face_gates
 from .base import Part, Resolve, Task, TaskData, only_output
 from .face_gates import Baseline, FaceComparison
@@ -65,6 +66,7 @@ class FaceTask(Task[Comparisons, FaceComparison]):
             check_disjoint_subjects(evaluation, "evaluation", selection, "selection")
             check_disjoint(evaluation.images, "evaluation", selection.images, "selection")
             others.append((selection.images, "selection"))
+        table = self.load_groups(evaluation, *([selection] if selection else []))
         calibration = self.load_calibration(*others)
         if calibration is not None:
             check_calibration_subjects(calibration, evaluation, "evaluation")
@@ -77,8 +79,8 @@ class FaceTask(Task[Comparisons, FaceComparison]):
                 "made; name other images in FaceVerification(selection=...) to keep them"
             )
         return TaskData(
-            _part(evaluation, comparisons),
-            _part(selection, chosen) if selection is not None and chosen is not None else None,
+            _part(evaluation, comparisons, table),
+            _part(selection, chosen, table) if selection and chosen else None,
             calibration,
             {
                 "evaluation": evaluation.digest,
@@ -86,6 +88,7 @@ class FaceTask(Task[Comparisons, FaceComparison]):
                 "selection": selection.digest if selection else None,
             },
             note,
+            table.digest if table else None,
         )
 
     def choose_outputs(
@@ -120,7 +123,9 @@ class FaceTask(Task[Comparisons, FaceComparison]):
 
     def baseline(self, part: Part[Comparisons], fp32: Outputs, threshold: float) -> FaceComparison:
         """FP32 on both sides."""
-        return FaceComparison(Baseline(fp32, part.truth, threshold, part.images.names), fp32)
+        return FaceComparison(
+            Baseline(fp32, part.truth, threshold, part.images.names, part.groups), fp32
+        )
 
     def compare(self, baseline: FaceComparison, variant: Outputs) -> FaceComparison:
         """The variant's embeddings beside those of FP32."""
@@ -141,6 +146,27 @@ class FaceTask(Task[Comparisons, FaceComparison]):
         """Paired increase of FAR and FRR, and drift of embeddings."""
         return face_gates.judge_degradation(comparison, self.limits, fp16=fp16)
 
+    def drift_checks(self, comparison: FaceComparison, *, fp16: bool = False) -> list[Check]:
+        """Cosines of embeddings to those of FP32."""
+        return face_gates.drift_checks(comparison, self.limits, fp16=fp16)
+
+    def decided_otherwise(self, one: FaceComparison, other: FaceComparison) -> tuple[int, int, str]:
+        """Comparisons."""
+        pairs = one.baseline.comparisons
+        number = sum(
+            len(np.setxor1d(one.cell.wrong(genuine=kind), other.cell.wrong(genuine=kind)))
+            for kind in (True, False)
+        )
+        return number, pairs.n_genuine + pairs.n_impostor, "comparisons"
+
+    def spread(self, truth: Comparisons) -> NDArray[np.int64]:
+        """Identities; images, where a list of pairs does not name them."""
+        return truth.subjects if truth.has_subjects else np.arange(len(truth.subjects))
+
+    def restricted(self, truth: Comparisons, indices: NDArray[np.int64]) -> Comparisons:
+        """The comparisons of which both images are left, perhaps none."""
+        return truth.restrict(indices)[0]
+
     def rates(self, baseline: FaceComparison) -> dict[str, Rate]:
         """FAR and FRR."""
         cell = baseline.cell
@@ -150,6 +176,10 @@ class FaceTask(Task[Comparisons, FaceComparison]):
         """One minus the mean cosine to FP32."""
         cosines = np.einsum("ij,ij->i", normalise(fp32.values), normalise(variant.values))
         return 1.0 - float(np.nan_to_num(cosines, nan=-1.0).mean())
+
+    def groups(self, comparison: FaceComparison) -> list[GroupIncrease]:
+        """FRR, and FAR among people of the same group."""
+        return face_gates.group_increases(comparison, self.limits)
 
     def figures(self, comparison: FaceComparison) -> dict[str, float]:
         """Cosines to FP32 and the ratio of norms."""
@@ -174,6 +204,7 @@ def as_embedding(value: NDArray[Any]) -> NDArray[np.float32]:
     return value.reshape(-1)
 
 
-def _part(faces: FaceSet, comparisons: Comparisons) -> Part[Comparisons]:
+def _part(faces: FaceSet, comparisons: Comparisons, table: GroupTable | None) -> Part[Comparisons]:
     size = f"{len(faces.subject_names):,} identities"
-    return Part(faces.images, comparisons, faces.digest, size)
+    groups = table.of(faces) if table else ()
+    return Part(faces.images, comparisons, faces.digest, size, groups)

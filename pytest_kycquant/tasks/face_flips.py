@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.pairs import Comparisons
-from ..scoring import Floats, Ids, Largest, blocks, counts_of
+from ..pair_scores import Floats, Ids, Largest, Scores, blocks, rounding
+from ..scoring import counts_of
 from ..statistics import RULE_OF_30, Rate, rate, small_sample_floor
 
-_UNIT = 2.0**-24  # largest relative error of one rounding in float32
 _ROWS = 256  # of the matrix of scores at a time
 _ANGLE = 1e-7  # radians; more than the float64 functions below can err
 
@@ -64,21 +64,33 @@ def flips_at(
         fp32: (N, D) unit embeddings of FP32.
         gallery: (N, D) unit embeddings of the enrolled side, of the same images.
         probe: (N, D) unit embeddings of the presented side.
-        pairs: of N images.
+        pairs: of N images, each of somebody else.
         threshold: accept iff score >= threshold.
     """
     limit = np.float32(threshold)
     accepts, rejects, closest = [], [], Largest(RULE_OF_30)
-    for theirs, mine in zip(blocks(fp32, fp32, pairs), blocks(gallery, probe, pairs), strict=True):
-        accepted = theirs.scores >= limit
-        broken = np.isnan(theirs.scores) | np.isnan(mine.scores)
-        flipped = ((mine.scores >= limit) != accepted) | broken
-        accepts.append(mine.select(flipped & ~accepted)[0])
-        rejects.append(mine.select(flipped & accepted)[0])
-        past = np.where(accepted, limit - mine.scores, mine.scores - limit)
-        past[broken] = np.inf
-        closest.add(mine, past, np.ones_like(accepted))
-    return Flips(np.concatenate(accepts), np.concatenate(rejects), closest.ids)
+
+    def past(theirs: Floats, mine: Floats) -> Floats:
+        """How far the decision of the variant is beyond flipping; negative if it has not."""
+        found = np.where(theirs >= limit, limit - mine, mine - limit)
+        found[np.isnan(theirs) | np.isnan(mine)] = np.inf
+        return found
+
+    ours = blocks(gallery, probe, pairs)
+    for (theirs, _), (mine, _) in zip(blocks(fp32, fp32, pairs), ours, strict=True):
+        theirs.settle(limit)
+        mine.settle(limit)
+        accepted = theirs.values >= limit
+        flipped = (mine.values >= limit) != accepted
+        flipped |= np.isnan(theirs.values) | np.isnan(mine.values)
+        accepts.append(mine.ids(np.flatnonzero(flipped & ~accepted)))
+        rejects.append(mine.ids(np.flatnonzero(flipped & accepted)))
+
+        def exact(ids: Ids, theirs: Scores = theirs, mine: Scores = mine) -> Floats:
+            return past(theirs.exact(ids), mine.exact(ids))
+
+        closest.add(Scores(past(theirs.values, mine.values), mine.ids, exact, mine.slack))
+    return Flips(np.concatenate(accepts), np.concatenate(rejects), closest.sorted()[1])
 
 
 def angles(one: Floats, other: Floats) -> NDArray[np.float64]:
@@ -104,9 +116,7 @@ def certified(
 ) -> NDArray[np.bool_]:
     """Find the scores whose decision provably is the same after the embeddings have turned.
 
-    It holds for the scores as computed, in float32: a product of D components errs by at most
-    ``D u / (1 - D u)`` in whatever order they are added (Higham, Accuracy and Stability of
-    Numerical Algorithms, 2nd ed., section 3.1), and the length of rounded unit embeddings by u.
+    It holds for scores computed in float32 in whatever order (see `pair_scores.rounding`).
 
     Args:
         scores: cosines of FP32, float32 of any shape.
@@ -115,7 +125,7 @@ def certified(
         threshold: accept iff score >= threshold.
         dimensions: of the embeddings, D.
     """
-    errs = dimensions * _UNIT / (1 - dimensions * _UNIT) + 4 * _UNIT
+    errs = rounding(dimensions)
     limit, exact = float(np.float32(threshold)), scores.astype(np.float64)
     accepted = exact >= limit
     # Both scores may err, each to the side that speaks against the certificate.

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import compress
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..data.groups import Group
 from ..data.pairs import Comparisons
 from ..limits import FaceLimits
 from ..scoring import (
@@ -24,8 +26,17 @@ from ..statistics import (
     Rate,
     mean_lower_bound,
 )
-from ..verdicts import Check, GateResult
-from .checks import at_least, finite_gate, increase_check, low_quantile, rate_check, wanting
+from ..verdicts import Check, GateResult, GroupIncrease
+from .checks import (
+    at_least,
+    finite_gate,
+    group_checks,
+    group_wanting,
+    increase_check,
+    low_quantile,
+    rate_check,
+    wanting,
+)
 from .outputs import Outputs
 
 DRIFT_REMEDY = "Try per-channel weights, another calibration method or fallback = 'mixed'."
@@ -80,18 +91,33 @@ class Baseline:
         comparisons: which pairs to compare.
         threshold: accept iff score >= threshold.
         names: of the images.
+        groups: of people, each judged for itself, too.
     """
 
     embeddings: Outputs
     comparisons: Comparisons
     threshold: float
     names: tuple[str, ...]
+    groups: tuple[Group, ...] = ()
 
     @cached_property
     def cell(self) -> Cell:
         """FP32 on both sides."""
         unit = _unit(self.embeddings)
         return Cell(unit, unit, self.comparisons, self.threshold)
+
+    @cached_property
+    def by_group(self) -> tuple[Baseline, ...]:
+        """FP32 on each group alone, whose people are compared with one another only."""
+        return tuple(
+            Baseline(
+                self.embeddings.subset(group.members),
+                self.comparisons.restrict(group.members)[0],
+                self.threshold,
+                tuple(compress(self.names, group.members)),
+            )
+            for group in self.groups
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,6 +139,15 @@ class FaceComparison:
     def stored(self) -> Cell:
         """FP32 gallery against variant probes: stored templates outlive models."""
         return replace(self.baseline.cell, probe=self.cell.probe)
+
+    @cached_property
+    def by_group(self) -> tuple[FaceComparison, ...]:
+        """The same within each group alone."""
+        itself = self.variant is self.baseline.embeddings
+        return tuple(
+            FaceComparison(fp32, fp32.embeddings if itself else self.variant.subset(group.members))
+            for group, fp32 in zip(self.baseline.groups, self.baseline.by_group, strict=True)
+        )
 
     @cached_property
     def cosines(self) -> NDArray[np.float64]:
@@ -155,9 +190,30 @@ def judge_degradation(
     checks = [
         _paired(comparison, limits.far_degradation, genuine=False),
         _paired(comparison, limits.frr_degradation, genuine=True),
+        *group_checks(group_increases(comparison, limits)),
         *drift_checks(comparison, limits, fp16=fp16),
     ]
     return GateResult("degradation", tuple(checks), DRIFT_REMEDY)
+
+
+def group_increases(comparison: FaceComparison, limits: FaceLimits) -> list[GroupIncrease]:
+    """FAR and FRR within each group, and their paired increase over FP32.
+
+    Impostor pairs are those of two people of the group, who look more alike than people of
+    different groups do (NISTIR 8280 compares within demographics, too).
+    """
+    budgets = {False: limits.group_far_degradation, True: limits.group_frr_degradation}
+    return [
+        GroupIncrease(
+            group.name,
+            "FRR" if genuine else "FAR",
+            part.baseline.cell.rate(genuine=genuine).as_dict(),
+            part.cell.rate(genuine=genuine).as_dict(),
+            _paired(part, budget, genuine=genuine, of=f" of {group.name}"),
+        )
+        for genuine, budget in budgets.items()
+        for group, part in zip(comparison.baseline.groups, comparison.by_group, strict=True)
+    ]
 
 
 def drift_checks(comparison: FaceComparison, limits: FaceLimits, *, fp16: bool) -> list[Check]:
@@ -243,19 +299,24 @@ def _wanting(found: Rate | Difference, limit: float) -> str:
     return wanting(found, limit, "comparisons", "identities", unknown)
 
 
-def _paired(comparison: FaceComparison, limit: float, *, genuine: bool) -> Check:
+def _group_wanting(found: Rate | Difference, limit: float) -> str:
+    return group_wanting(found, limit, "comparisons", "identities")
+
+
+def _paired(comparison: FaceComparison, limit: float, *, genuine: bool, of: str = "") -> Check:
     mine, theirs = comparison.cell, comparison.baseline.cell
     wrong, wrong_fp32 = mine.wrong(genuine=genuine), theirs.wrong(genuine=genuine)
     worse = mine.rate(genuine=genuine, only=np.setdiff1d(wrong, wrong_fp32))
     better = theirs.rate(genuine=genuine, only=np.setdiff1d(wrong_fp32, wrong))
+    name = "frr" if genuine else "far"
     return increase_check(
-        "FRR" if genuine else "FAR",
+        name.upper() + of,
         worse,
         better,
         limit,
-        direction=FaceLimits.direction("frr_degradation" if genuine else "far_degradation"),
+        direction=FaceLimits.direction(f"{'group_' if of else ''}{name}_degradation"),
         detail=f"{worse.errors:,} comparisons newly wrong, {better.errors:,} newly right",
-        lacking=_wanting,
+        lacking=_group_wanting if of else _wanting,
     )
 
 

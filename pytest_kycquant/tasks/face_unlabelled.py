@@ -101,6 +101,13 @@ class UnlabelledFaceTask(FaceTask):
         """Flipped decisions, and drift of embeddings."""
         return judge_agreement(_as_agreement(comparison), self.limits, fp16=fp16)
 
+    def drift_checks(self, comparison: FaceComparison, *, fp16: bool = False) -> list[Check]:
+        """Cosines to FP32, and the certified share if a limit is given."""
+        found = super().drift_checks(comparison, fp16=fp16)
+        if self.limits.certified is not None:
+            found.append(_certified(_as_agreement(comparison), self.limits.certified))
+        return found
+
     def rates(self, baseline: FaceComparison) -> dict[str, Rate]:
         """What FP32 accepts; without labels every pair counts as one of different people."""
         return {"accepted pairs": baseline.cell.rate(genuine=False)}
@@ -136,19 +143,21 @@ def judge_agreement(
         *face_gates.drift_checks(comparison, limits, fp16=fp16),
     ]
     if limits.certified is not None:
-        share = comparison.certified
-        checks.append(
-            Check(
-                "decisions that cannot have flipped",
-                at_least(share, share, limits.certified),
-                share,
-                limit=limits.certified,
-                direction=FaceLimits.direction("certified"),
-                unit="share",
-                detail=f"certified among {comparison.pairs.n_impostor:,} pairs",
-            )
-        )
+        checks.append(_certified(comparison, limits.certified))
     return GateResult("agreement", tuple(checks), face_gates.DRIFT_REMEDY)
+
+
+def _certified(comparison: FaceAgreement, limit: float) -> Check:
+    share = comparison.certified
+    return Check(
+        "decisions that cannot have flipped",
+        at_least(share, share, limit),
+        share,
+        limit=limit,
+        direction=FaceLimits.direction("certified"),
+        unit="share",
+        detail=f"certified among {comparison.pairs.n_impostor:,} pairs",
+    )
 
 
 def _flips(comparison: FaceAgreement, flips: Flips, name: str, limit: float) -> Check:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.crops import Box, crop_faces, load_boxes
+from ..data.groups import GroupTable
 from ..data.images import ImageSet
 from ..data.leakage import check_calibration_subjects, check_disjoint, check_disjoint_subjects
 from ..data.liveness import (
@@ -27,7 +28,7 @@ from ..limits import Limits, LivenessLimits
 from ..spec import KycModel
 from ..statistics import Rate
 from ..task_spec import LivenessDetection
-from ..verdicts import GateResult
+from ..verdicts import Check, GateResult, GroupIncrease
 from . import liveness_gates
 from .base import Part, Resolve, Task, TaskData, only_output
 from .liveness_gates import LivenessComparison
@@ -67,6 +68,7 @@ class LivenessTask(Task[LivenessSet, LivenessComparison]):
             check_disjoint_subjects(evaluation, "evaluation", selection, "selection")
             check_disjoint(evaluation.images, "evaluation", selection.images, "selection")
             others.append((selection.images, "selection"))
+        table = self.load_groups(evaluation, *([selection] if selection else []))
         calibration = self.load_calibration(*others)
         if calibration is not None:
             check_calibration_subjects(calibration, evaluation, "evaluation")
@@ -82,8 +84,8 @@ class LivenessTask(Task[LivenessSet, LivenessComparison]):
                 "with several captures a person, the intervals are too narrow"
             )
         return TaskData(
-            _part(evaluation),
-            _part(selection) if selection is not None else None,
+            _part(evaluation, table),
+            _part(selection, table) if selection is not None else None,
             calibration,
             {
                 "evaluation": evaluation.digest,
@@ -91,6 +93,7 @@ class LivenessTask(Task[LivenessSet, LivenessComparison]):
                 **self._crops([images for images, _ in others]),
             },
             note,
+            table.digest if table else None,
         )
 
     @cached_property
@@ -173,12 +176,17 @@ class LivenessTask(Task[LivenessSet, LivenessComparison]):
         """FP32 on both sides."""
         self._check_scale(fp32)
         decisions = Decisions(self.scores(fp32), part.truth, threshold)
-        return LivenessComparison(decisions, decisions, fp32.finite, fp32.broken_edges)
+        return LivenessComparison(decisions, decisions, fp32.finite, fp32.broken_edges, part.groups)
 
     def compare(self, baseline: LivenessComparison, variant: Outputs) -> LivenessComparison:
         """The variant's scores beside those of FP32."""
         decisions = replace(baseline.fp32, scores=self.scores(variant))
-        return LivenessComparison(baseline.fp32, decisions, variant.finite, variant.broken_edges)
+        return replace(
+            baseline,
+            variant=decisions,
+            finite=variant.finite,
+            broken_edges=variant.broken_edges,
+        )
 
     def judge_finite(self, comparison: LivenessComparison) -> GateResult:
         """No NaN or Inf, and scores that still depend on the image."""
@@ -197,6 +205,26 @@ class LivenessTask(Task[LivenessSet, LivenessComparison]):
         """Paired increase of APCER and BPCER, flipped decisions and drift of scores."""
         return liveness_gates.judge_degradation(comparison, self.limits, fp16=fp16)
 
+    def drift_checks(self, comparison: LivenessComparison, *, fp16: bool = False) -> list[Check]:
+        """Differences of the scores to those of FP32."""
+        return liveness_gates.score_checks(comparison, self.limits, fp16=fp16)
+
+    def decided_otherwise(
+        self, one: LivenessComparison, other: LivenessComparison
+    ) -> tuple[int, int, str]:
+        """Captures."""
+        differ = one.variant.wrong != other.variant.wrong
+        return int(differ.sum()), len(differ), "captures"
+
+    def spread(self, truth: LivenessSet) -> NDArray[np.int64]:
+        """People, each of them live and with each species of attacks."""
+        kinds = np.stack([truth.species, truth.subjects], axis=1)
+        return np.unique(kinds, axis=0, return_inverse=True)[1].reshape(-1).astype(np.int64)
+
+    def restricted(self, truth: LivenessSet, indices: NDArray[np.int64]) -> LivenessSet:
+        """Labels of some captures."""
+        return truth.subset(indices)
+
     def rates(self, baseline: LivenessComparison) -> dict[str, Rate]:
         """APCER of each species, and BPCER."""
         found = baseline.fp32.species_rates
@@ -207,6 +235,10 @@ class LivenessTask(Task[LivenessSet, LivenessComparison]):
     def harm(self, fp32: Outputs, variant: Outputs) -> float:
         """Mean distance of the values, relative to their length: probabilities saturate."""
         return relative_distance(fp32.values, variant.values)
+
+    def groups(self, comparison: LivenessComparison) -> list[GroupIncrease]:
+        """BPCER."""
+        return liveness_gates.group_increases(comparison, self.limits)
 
     def figures(self, comparison: LivenessComparison) -> dict[str, float]:
         """Drift, ACER and BPCER at fixed APCER."""
@@ -247,8 +279,9 @@ def as_row(value: NDArray[Any]) -> NDArray[np.float32]:
     return value.reshape(-1)
 
 
-def _part(captures: LivenessSet) -> Part[LivenessSet]:
+def _part(captures: LivenessSet, table: GroupTable | None) -> Part[LivenessSet]:
     count, species = len(captures.images), len(captures.species_names)
     people = f" of {len(captures.subject_names):,} people" if captures.knows_subjects else ""
     size = f"{count:,} captures{people} with {species} attack species"
-    return Part(captures.images, captures, captures.digest, size)
+    groups = table.of(captures) if table else ()
+    return Part(captures.images, captures, captures.digest, size, groups)

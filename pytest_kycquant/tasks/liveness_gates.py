@@ -14,6 +14,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from ..data.groups import Group
 from ..data.liveness import LIVE, LivenessSet
 from ..limits import LivenessLimits
 from ..spec import Verdict
@@ -23,8 +24,15 @@ from ..statistics import (
     judge_bounds,
     mean_lower_bound,
 )
-from ..verdicts import Check, GateResult
-from .checks import finite_gate, increase_check, rate_check, wanting
+from ..verdicts import Check, GateResult, GroupIncrease
+from .checks import (
+    finite_gate,
+    group_checks,
+    group_wanting,
+    increase_check,
+    rate_check,
+    wanting,
+)
 from .liveness_scores import Decisions, bpcer_at_apcer, rate_of
 
 DRIFT_REMEDY = "Try per-channel weights, another calibration method or fallback = 'mixed'."
@@ -41,12 +49,14 @@ class LivenessComparison:
         variant: what the variant makes of them.
         finite: (N,) whether all outputs of the variant were finite.
         broken_edges: names of the edge inputs that gave NaN or Inf.
+        groups: of people, each judged for itself, too.
     """
 
     fp32: Decisions
     variant: Decisions
     finite: NDArray[np.bool_]
     broken_edges: tuple[str, ...] = ()
+    groups: tuple[Group, ...] = ()
 
     @property
     def captures(self) -> LivenessSet:
@@ -120,16 +130,47 @@ def judge_degradation(
             for index, name in enumerate(comparison.captures.species_names)
         ),
         _paired(comparison, LIVE, "BPCER", limits.bpcer_degradation),
+        *group_checks(group_increases(comparison, limits)),
         *drift_checks(comparison, limits, fp16=fp16),
     ]
     return GateResult("degradation", tuple(checks), DRIFT_REMEDY)
+
+
+def group_increases(comparison: LivenessComparison, limits: LivenessLimits) -> list[GroupIncrease]:
+    """BPCER of each group, and its paired increase over FP32.
+
+    APCER is that of a species already; the attacks of one species on one group are few.
+    """
+    return [
+        GroupIncrease(
+            group.name,
+            "BPCER",
+            comparison.fp32.rate(LIVE, among=group.members).as_dict(),
+            comparison.variant.rate(LIVE, among=group.members).as_dict(),
+            _paired(
+                comparison,
+                LIVE,
+                f"BPCER of {group.name}",
+                limits.group_bpcer_degradation,
+                among=group.members,
+            ),
+        )
+        for group in comparison.groups
+    ]
 
 
 def drift_checks(
     comparison: LivenessComparison, limits: LivenessLimits, *, fp16: bool
 ) -> list[Check]:
     """Flipped decisions and drift of the scores, which need no labels."""
-    checks = [_flips(comparison, limits.flips), _mean_drift(comparison, limits.score_drift)]
+    return [_flips(comparison, limits.flips), *score_checks(comparison, limits, fp16=fp16)]
+
+
+def score_checks(
+    comparison: LivenessComparison, limits: LivenessLimits, *, fp16: bool
+) -> list[Check]:
+    """Drift of the scores alone."""
+    checks = [_mean_drift(comparison, limits.score_drift)]
     if fp16:
         largest = float(comparison.drift.max())
         checks.append(
@@ -210,11 +251,23 @@ def _largest(rates: Mapping[str, Rate], checks: list[Check], limit: float) -> Ch
     )
 
 
-def _paired(comparison: LivenessComparison, kind: int, name: str, limit: float) -> Check:
+def _group_wanting(found: Rate | Difference, limit: float) -> str:
+    return group_wanting(found, limit, "captures", "people")
+
+
+def _paired(
+    comparison: LivenessComparison,
+    kind: int,
+    name: str,
+    limit: float,
+    among: NDArray[np.bool_] | None = None,
+) -> Check:
     mine, theirs = comparison.variant, comparison.fp32
-    worse = mine.rate(kind, only=mine.wrong & ~theirs.wrong)
-    better = theirs.rate(kind, only=theirs.wrong & ~mine.wrong)
+    worse = mine.rate(kind, only=mine.wrong & ~theirs.wrong, among=among)
+    better = theirs.rate(kind, only=theirs.wrong & ~mine.wrong, among=among)
     attribute = "bpcer_degradation" if kind == LIVE else "apcer_degradation"
+    if among is not None:
+        attribute = f"group_{attribute}"
     return increase_check(
         name,
         worse,
@@ -222,7 +275,9 @@ def _paired(comparison: LivenessComparison, kind: int, name: str, limit: float) 
         limit,
         direction=LivenessLimits.direction(attribute),
         detail=f"{worse.errors:,} captures newly wrong, {better.errors:,} newly right",
-        lacking=lambda found, limit: _wanting(found, limit, comparison.captures),
+        lacking=_group_wanting
+        if among is not None
+        else lambda found, limit: _wanting(found, limit, comparison.captures),
     )
 
 

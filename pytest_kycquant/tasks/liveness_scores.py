@@ -108,7 +108,12 @@ class Decisions:
         """(N,) whether each capture is decided wrongly: attack accepted, live face rejected."""
         return wrong_at(self.scores, self.captures.live, self.threshold)
 
-    def rate(self, kind: int, only: NDArray[np.bool_] | None = None) -> Rate:
+    def rate(
+        self,
+        kind: int,
+        only: NDArray[np.bool_] | None = None,
+        among: NDArray[np.bool_] | None = None,
+    ) -> Rate:
         """APCER of a species, or BPCER of `LIVE`; or the rate of only some of these errors.
 
         Where nobody says who is captured, every capture counts as a subject of its own.
@@ -116,8 +121,11 @@ class Decisions:
         Args:
             kind: index of the species, or `LIVE`.
             only: (N,) bool, the errors to count; by default all.
+            among: (N,) bool, the captures to count at all; by default all.
         """
         members = self.captures.species == kind
+        if among is not None:
+            members &= among
         wrong = self.wrong if only is None else only
         subjects = self.captures.subjects[members]
         scores = self.scores[members]

@@ -65,6 +65,11 @@ class Outputs:
         shapes = self.shapes if self.shapes == other.shapes else ()
         return Outputs(np.concatenate(each), finite, other.broken_edges, numbers, shapes)
 
+    def subset(self, members: NDArray[np.bool_]) -> Outputs:
+        """The outputs for some of the images, by boolean mask (N,); perhaps for none."""
+        rows = np.repeat(members, self.rows)
+        return Outputs(self.values[rows], self.finite[members], (), self.rows[members])
+
     def save(self, path: Path) -> None:
         """Write without pickle."""
         edges = np.asarray(self.broken_edges, dtype="U16")

@@ -10,6 +10,7 @@ class TestArcFace(FaceGates):
         "models/arcface_fp32.onnx",
         "data/faces",
         selection="data/faces-selection",
+        groups="data/faces/groups.csv",
         calibration="calibration/faces",
     )
     precisions = (

@@ -10,6 +10,7 @@ class TestMiniFASNet(LivenessGates):
         "models/minifasnet_fp32.onnx",
         "data/liveness",
         selection="data/liveness-selection",
+        groups="data/liveness/groups.csv",
         calibration="calibration/liveness",
     )
     precisions = (

@@ -32,8 +32,9 @@ class TestRecipes(DetectionGates):
     """What the stock recipe of onnxruntime does to a detector, and what the default does."""
 
     model = MODEL
-    # 400 photographs of one face each cannot show an agreement of 98 %.
-    limits = DetectionLimits(agreement=0.96, map_degradation=0.05)
+    # 400 photographs of one face each cannot show an agreement of 98 %; latency is decided at the
+    # first look.
+    limits = DetectionLimits(agreement=0.96, map_degradation=0.05, latency_ratio=10.0)
     fallback = None
     precisions = (
         "fp16",

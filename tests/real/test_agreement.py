@@ -26,6 +26,7 @@ class TestAgreement(AgreementGates):
                calibration_method="minmax", bias_correction=False),
     )
     fallback = None
+    limits = model.task.limits(latency_ratio=10.0)  # decided at the first look
 """
 
 

@@ -18,7 +18,7 @@ from pytest_kycquant.data.pairs import all_pairs
 from pytest_kycquant.progress import Progress
 from pytest_kycquant.scoring import RULE_OF_30, error_rate, errors_at, extremes, normalise
 from pytest_kycquant.settings import Settings
-from pytest_kycquant.statistics import Rate
+from pytest_kycquant.statistics import Rate, clopper_pearson
 from pytest_kycquant.tasks.outputs import Outputs
 from pytest_kycquant.workbench import ModelBench, Workbench
 
@@ -45,7 +45,7 @@ def report(project: Path, run_gate: Callable[[Path], Any]) -> dict[str, Any]:
     # Without the summary of the inner run, whose failures are what this test is about.
     table = found.printed[found.printed.rfind("= kycquant =") :].partition("\nnext: ")[0]
     (project / "table.txt").write_text(table)
-    assert len(found.report["gates"]) == 2, found.printed
+    assert len(found.report["gates"]) == 3, found.printed
     report: dict[str, Any] = found.report
     return report
 
@@ -118,8 +118,12 @@ def test_fp32_reproduces_the_published_rates(
 def test_fp32_reproduces_the_published_interval(fp32: Any) -> None:
     far, frr = rates(fp32, "evaluation", 0.345)
     assert far.deff == pytest.approx(8.7, abs=0.15)
-    assert (far.lower, far.upper) == pytest.approx((0.000499, 0.000834), rel=0.015)
-    assert (frr.lower, frr.upper) == pytest.approx((0.0042, 0.0140), rel=0.015)
+    for rate, published in ((far, (0.000499, 0.000834)), (frr, (0.0042, 0.0140))):
+        bounds = clopper_pearson(rate.value * rate.n_eff, rate.n_eff)
+        assert bounds == pytest.approx(published, rel=0.015)
+        assert rate.lower == bounds[0]
+        # From 10 errors on the upper bound leaves room for one more like the worst person.
+        assert bounds[1] < rate.upper < 1.1 * bounds[1]
 
 
 def test_counts_of_people_and_pairs(real: Path) -> None:
@@ -152,6 +156,17 @@ def test_far_of_each_recipe(report: dict[str, Any], variant: str) -> None:
 def test_frr_passes_for_all(report: dict[str, Any]) -> None:
     for variant in variants(report, "TestRecipes").values():
         assert variant["gates"]["frr"]["verdict"] == "PASS"
+
+
+def test_300_people_cannot_decide_about_one_point_of_frr(report: dict[str, Any]) -> None:
+    """Undecided is no pass, though little is wrong, and says what would decide."""
+    int8 = variants(report, "TestOnePoint")["int8"]
+    assert int8["verdict"] == int8["gates"]["degradation"]["verdict"] == "INCONCLUSIVE"
+    (check,) = (c for c in int8["gates"]["degradation"]["checks"] if c["verdict"] != "PASS")
+    assert check["name"] == "increase of FRR over FP32"
+    assert check["value"] < check["limit"] / 2
+    assert "identities" in check["detail"].partition(";")[2]
+    assert gate(report, "TestOnePoint")["decisions"][0]["ships"] is None
 
 
 def test_fp16_is_the_same_model_at_half_the_size(report: dict[str, Any]) -> None:

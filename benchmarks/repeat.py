@@ -1,0 +1,154 @@
+"""Does the same input give the same verdicts? A gate file, judged again and again.
+
+Every run is a process of its own; what its JSON report says is compared value by value: verdicts
+(those of latency, too), what ships, error rates with their bounds, limits, digests of the files,
+every attempt of a search. Times are not: what a clock or the memory of a process gives. Run with::
+
+    python -m benchmarks.repeat tests/gates/test_arcface.py [--runs N] [--fresh]
+
+All runs share the cache of the project unless `--fresh` gives each an empty one, so that it
+quantizes, searches and measures rewrites anew. The exit status is 1 if anything differs; what it is
+is printed with the number of runs that said so. ^C compares the runs that are done.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from tabulate import tabulate
+
+from pytest_kycquant.footprint import Footprint
+from pytest_kycquant.latency import Latency
+from pytest_kycquant.runtime import describe_machine
+
+# Names of figures that a clock or the memory of a process gives, wherever they stand.
+TIMES = {field.name for kind in (Latency, Footprint) for field in fields(kind)} - {
+    "lower",  # bounds of error rates have the same names
+    "upper",
+}
+TIMES |= {"seconds", "latency_ms", "timing", "peak_mb", "imports_mb", "latency_ratio"}
+KEYS = ("model", "gate", "variant", "requested", "name")  # what a list's entry is known by
+MEASURED = re.compile(r"\d+\.\d+ \[\d+\.\d+, \d+\.\d+\] of the latency")
+
+
+def comparable(value: Any, where: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
+    """Every value of a report that is no time, with its place."""
+    if isinstance(value, Mapping):
+        # All that is measured in these gates is a time or memory; verdict and limit are not.
+        timed = TIMES | ({"value", "lower", "upper", "detail"} if _is_measured(where) else set())
+        timed |= {"lower", "upper"} if where and where[-1] == "figures" else set()
+        for key, entry in value.items():
+            if key not in timed:
+                yield from comparable(entry, (*where, key))
+    elif isinstance(value, list):
+        yield "/".join((*where, "length")), len(value)
+        for index, entry in enumerate(value):
+            known = [entry[k] for k in KEYS if k in entry] if isinstance(entry, Mapping) else []
+            yield from comparable(entry, (*where, str(known[-1] if known else index)))
+    else:
+        shown = MEASURED.sub("of the latency", value) if isinstance(value, str) else value
+        yield "/".join(where), shown
+
+
+def _is_measured(where: tuple[str, ...]) -> bool:
+    return "checks" in where and not {"latency", "memory"}.isdisjoint(where)
+
+
+def run(gate_file: Path, cache: Path | None) -> dict[str, Any]:
+    """Judge a gate file in a process of its own; everything that is no time, by place."""
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder) / "report.json"
+        command = [sys.executable, "-m", "pytest", "-q", str(gate_file)]
+        command.append(f"--kycquant-report={report}")
+        if cache is not None:
+            command.append(f"--kycquant-cache={cache}")
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if not report.exists():
+            raise SystemExit(f"{gate_file} left no report:\n{done.stdout[-2000:]}{done.stderr}")
+        values = json.loads(report.read_text(encoding="utf-8"))
+    return {"exit status": done.returncode, **dict(comparable(values))}
+
+
+def differences(found: list[dict[str, Any]]) -> list[list[str]]:
+    """Place, and each value with the number of runs that gave it."""
+    rows = []
+    for place in dict.fromkeys(place for values in found for place in values):
+        counts = Counter(json.dumps(values.get(place, "nothing")) for values in found)
+        if len(counts) > 1:
+            shown = ", ".join(f"{value[:60]} x {count}" for value, count in counts.most_common())
+            rows.append([place, shown])
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("gates", type=Path, nargs="+", metavar="FILE")
+    parser.add_argument("--runs", type=int, default=20)
+    parser.add_argument("--fresh", action="store_true", help="an empty cache for each run")
+    given = parser.parse_args()
+    print(describe_machine())
+    table, differ = [], []
+    for gate_file in given.gates:
+        found: list[dict[str, Any]] = []
+        began = time.monotonic()
+        with contextlib.suppress(KeyboardInterrupt):
+            while len(found) < given.runs:
+                with tempfile.TemporaryDirectory() as cache:
+                    found.append(run(gate_file, Path(cache) if given.fresh else None))
+        if not found:
+            raise SystemExit("no run was done")
+        rows = differences(found)
+        differ += [[gate_file.stem, *row] for row in rows]
+        ships = Counter(
+            value for values in found for place, value in values.items() if place.endswith("/ship")
+        )
+        latencies = Counter(
+            value
+            for values in found
+            for place, value in values.items()
+            if place.endswith("gates/latency/verdict")
+        )
+        table.append(
+            [
+                gate_file.name,
+                len(found),
+                len(found[0]),
+                sum(place.endswith("verdict") for place in found[0]),
+                len(rows),
+                ", ".join(f"{name} x {count}" for name, count in ships.most_common()),
+                ", ".join(f"{name} x {count}" for name, count in latencies.most_common()),
+                f"{(time.monotonic() - began) / len(found):.0f}",
+            ]
+        )
+    headers = [
+        "gates",
+        "runs",
+        "values",
+        "of them verdicts",
+        "differ",
+        "ship",
+        "latency",
+        "s a run",
+    ]
+    print(tabulate(table, headers=headers, tablefmt="github", disable_numparse=True))
+    if differ:
+        print()
+        headers = ["gates", "value", "runs"]
+        print(tabulate(differ, headers=headers, tablefmt="github", disable_numparse=True))
+    raise SystemExit(bool(differ))
+
+
+if __name__ == "__main__":
+    main()

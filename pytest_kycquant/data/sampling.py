@@ -1,0 +1,50 @@
+"""A few of many images, evenly spread, for a first look, or part by part."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+def evenly(groups: NDArray[np.int64], most: int) -> NDArray[np.int64]:
+    """Choose images evenly over groups: one of each, then a second one of each, and so on.
+
+    Where a round has more images than are still wanted, they are taken at even steps through the
+    groups, first and last included.
+
+    Args:
+        groups: number of the group (such as the subject) of each image, shape (N,).
+        most: how many images to choose at most, at least one.
+
+    Returns:
+        Indices of the chosen images, rising; all of them if there are no more than that.
+    """
+    if len(groups) <= most:
+        return np.arange(len(groups))
+    order = np.argsort(groups, kind="stable")
+    ordered = groups[order]
+    place = np.arange(len(order)) - np.searchsorted(ordered, ordered)  # within its group
+    chosen: list[NDArray[np.int64]] = []
+    wanted = most
+    for turn in range(int(place.max()) + 1):
+        images = order[place == turn]
+        if len(images) > wanted:
+            images = images[np.linspace(0, len(images) - 1, wanted).astype(np.int64)]
+        chosen.append(images)
+        wanted -= len(images)
+        if not wanted:
+            break
+    return np.sort(np.concatenate(chosen))
+
+
+def portions(number: int) -> Iterator[NDArray[np.int64]]:
+    """Cut indices of images into an eighth, an eighth, a quarter and a half, each evenly spread."""
+    indices = np.arange(number)
+    for start, step in ((0, 8), (4, 8), (2, 4), (1, 2)):
+        if len(part := indices[start::step]):
+            yield part
