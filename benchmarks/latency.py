@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import math
 import os
 import subprocess
@@ -246,17 +247,43 @@ def report(ours: dict[str, list[Latency]], usual: dict[str, list[list[float]]]) 
     )
 
 
+def orders(case: Case, triples: int) -> str:
+    """A/A by the order in which the sessions are opened: is anybody favoured by it?"""
+    roles = ("FP32", "control", "variant")
+    table = []
+    for order in itertools.permutations(range(len(roles))):
+        found = []
+        for _ in range(triples):
+            opened = {role: case.model() for role in order}
+            found.append(measure(opened[0], opened[1], opened[2], 0.0, looks=(40,)))
+        ratios = np.log([latency.ratio for latency in found])
+        table.append(
+            [
+                ", ".join(roles[role] for role in order),
+                f"{100 * ratios.mean():+.2f} %",
+                f"{100 * ratios.std(ddof=1) / math.sqrt(triples):.2f}",
+                f"{100 * (np.median([latency.control for latency in found]) - 1):.2f} %",
+            ]
+        )
+    headers = ["opened in this order", "A/A, mean - 1", "standard error", "charged by the control"]
+    return tabulate(table, headers=headers, tablefmt="github", disable_numparse=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=200, help="of each case (default 200)")
     parser.add_argument("--model", choices=SHAPES, default="minifasnet")
     parser.add_argument("--idle", action="store_true", help="without a load of its own")
+    parser.add_argument("--orders", type=int, metavar="N", help="A/A by order of opening, N each")
     parser.add_argument("--busy", type=int, metavar="CORE", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.busy is not None:
         keep_busy(given.model, given.busy)
         return
     case = case_of(given.model)
+    if given.orders:
+        print(f"{describe_machine()}\n{given.model}\n{orders(case, given.orders)}")
+        return
     truth = ratios(case, 5, 100)
     print(describe_machine())
     print(

@@ -27,7 +27,6 @@ from benchmarks.coverage import DIMENSION, Draw, Floats, lambs, strangers
 from pytest_kycquant.cache import digest_of
 from pytest_kycquant.data.images import ImageSet
 from pytest_kycquant.data.pairs import Comparisons
-from pytest_kycquant.errors import QuantizationError
 from pytest_kycquant.evaluation import Bench
 from pytest_kycquant.fallback import Decision, decide
 from pytest_kycquant.golden import Golden
@@ -255,10 +254,7 @@ def share(
         settings = Settings(Path(folder), Path(folder), False, False, "fail", None, None, threads=1)
         workbench = Workbench(settings, Path(folder), "benchmark", Progress())
         for seed in range(runs):
-            try:
-                shipped += policy(SimulatedBench(world, people, seed, limits, workbench))
-            except QuantizationError:
-                continue
+            shipped += policy(SimulatedBench(world, people, seed, limits, workbench))
     return shipped / runs
 
 

@@ -78,7 +78,7 @@ def measure(
     looks: Sequence[int] = LOOKS,
     clock: Callable[[], int] = time.thread_time_ns,
 ) -> Latency:
-    """Measure a variant against FP32 in interleaved rounds A B C C B A.
+    """Measure a variant against FP32 in interleaved rounds: A B C C B A, B C A A C B, and so on.
 
     Stops at the first look at which the ratio is decided against `limit`.
 

@@ -79,10 +79,10 @@ def images_of(root: Path, *people: str) -> ImageSet:
 
 def test_calibration_of_other_people(tmp_path: Path) -> None:
     judged = npz_faces(tmp_path / "faces.npz", ["ann", "bob", "0001"])
-    check_calibration_subjects(images_of(tmp_path / "a", "dora", "live/carl"), judged, "evaluation")
+    check_calibration_subjects(images_of(tmp_path / "a", "dora", "live/carl"), evaluation=judged)
     # Numbers start anew in every folder, and files without folders name nobody.
-    check_calibration_subjects(images_of(tmp_path / "b", "0001"), judged, "evaluation")
-    check_calibration_subjects(files(tmp_path / "ann", range(2)), judged, "evaluation")
+    check_calibration_subjects(images_of(tmp_path / "b", "0001"), evaluation=judged)
+    check_calibration_subjects(files(tmp_path / "ann", range(2)), evaluation=judged)
 
 
 def test_calibration_of_people_who_are_judged(tmp_path: Path) -> None:
@@ -92,4 +92,4 @@ def test_calibration_of_people_who_are_judged(tmp_path: Path) -> None:
     array = ImageSet.from_array(np.stack([pixels(7)]), tmp_path / "c.npz")
     for images in (folders, array):
         with pytest.raises(LeakageError, match=r"1 of the people .* for calibration .*: bob;"):
-            check_calibration_subjects(images, judged, "evaluation")
+            check_calibration_subjects(images, evaluation=judged)

@@ -99,7 +99,7 @@ def check_disjoint_subjects(
         )
 
 
-def check_calibration_subjects(calibration: ImageSet, other: OfSubjects, role: str) -> None:
+def check_calibration_subjects(calibration: ImageSet, **others: OfSubjects | None) -> None:
     """Make sure that nobody whose pictures set the ranges of INT8 is judged with those ranges.
 
     Calibration images need no labels. Who is on them is known where they lie in folders named like
@@ -108,8 +108,7 @@ def check_calibration_subjects(calibration: ImageSet, other: OfSubjects, role: s
 
     Args:
         calibration: images for the ranges.
-        other: images of known people.
-        role: their purpose, such as "evaluation".
+        others: images of known people by their purpose, such as ``evaluation``; None for none.
 
     Raises:
         LeakageError: somebody is on both; it names them.
@@ -118,18 +117,17 @@ def check_calibration_subjects(calibration: ImageSet, other: OfSubjects, role: s
     if calibration.is_array:
         arrays = load_npz(calibration.origin, "images", optional=("subjects",))
         known = {str(name) for name in arrays.get("subjects", ())}
-    shared = sorted(
-        name
-        for name in known.intersection(other.subject_names)
-        if any(letter.isalpha() for letter in name)
-    )
-    if shared:
-        raise LeakageError(
-            calibration.origin,
-            f"{len(shared)} of the people on its images for calibration also serve for {role} "
-            f"({other.images.origin}): {listed(shared, _LISTED)}",
-            "calibrate on other people, and give different people different names",
-        )
+    known = {name for name in known if any(letter.isalpha() for letter in name)}
+    for role, other in others.items():
+        if other is None:
+            continue
+        if shared := sorted(known.intersection(other.subject_names)):
+            raise LeakageError(
+                calibration.origin,
+                f"{len(shared)} of the people on its images for calibration also serve for {role} "
+                f"({other.images.origin}): {listed(shared, _LISTED)}",
+                "calibrate on other people, and give different people different names",
+            )
 
 
 def _folders(images: ImageSet) -> set[str]:

@@ -69,9 +69,7 @@ class FaceTask(Task[Comparisons, FaceComparison]):
         table = self.load_groups(evaluation, *([selection] if selection else []))
         calibration = self.load_calibration(*others)
         if calibration is not None:
-            check_calibration_subjects(calibration, evaluation, "evaluation")
-            if selection is not None:
-                check_calibration_subjects(calibration, selection, "selection")
+            check_calibration_subjects(calibration, evaluation=evaluation, selection=selection)
         note = ""
         if dropped:
             note = (

@@ -71,9 +71,7 @@ class LivenessTask(Task[LivenessSet, LivenessComparison]):
         table = self.load_groups(evaluation, *([selection] if selection else []))
         calibration = self.load_calibration(*others)
         if calibration is not None:
-            check_calibration_subjects(calibration, evaluation, "evaluation")
-            if selection is not None:
-                check_calibration_subjects(calibration, selection, "selection")
+            check_calibration_subjects(calibration, evaluation=evaluation, selection=selection)
         for images in (calibration, *(images for images, _ in others)):
             if images is not None:
                 self.seen(images, 0)  # complains of missing boxes before anything is computed
