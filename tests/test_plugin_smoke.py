@@ -12,6 +12,8 @@ import pytest
 from population import FUNCTION, Run, embedder, write_npz
 from unlabelled import INT8_THAT_BREAKS, write_unlabelled
 
+from pytest_kycquant.workbench import Variant
+
 SMOKE = "--kycquant-profile=smoke"
 Project = Callable[..., None]
 
@@ -58,6 +60,17 @@ def test_damaged_model_fails(project: Project, run: Run) -> None:
     result.assert_outcomes(passed=2, skipped=3, failed=1)
     result.stdout.fnmatch_lines(
         ["face: int8 FAIL degradation", "FAIL mean cosine to FP32 = *: on these images alone"]
+    )
+
+
+def test_a_stored_nan_fails(project: Project, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Outputs are finite, as integer kernels make them: the file is not."""
+    monkeypatch.setattr(Variant, "broken", property(lambda _: ("weight_scale",)))
+    project(fallback=None)
+    result = run(SMOKE)
+    result.assert_outcomes(passed=2, skipped=3, failed=1)
+    result.stdout.fnmatch_lines(
+        ["face: int8 FAIL finite", "FAIL weights and scales with NaN or Inf = 1 *: weight_scale"]
     )
 
 
