@@ -306,7 +306,7 @@ class Bench(ModelBench):
             file = self.workbench.run_file(f"{name}.json")
             if file.exists():
                 return latencies.Latency(**json.loads(file.read_text(encoding="utf-8")))
-            # In this order: the session that is opened last is up to a percent faster.
+            # In this order: the session that is opened last tends to be the fastest.
             fp32, run, again = (self.runner(v) for v in (self.fp32, variant, self.fp32))
             task = f"{self.model.name}: measuring latency of {variant.recipe.name}"
             exclusive = cache.machine(exclusive=True)
