@@ -12,7 +12,7 @@ import pytest
 from population import write_npz, write_project
 
 from benchmarks.faults import damages
-from benchmarks.faults.judging import HARMFUL, HARMLESS, Court, FaultBench, Verdicts
+from benchmarks.faults.judging import BEYOND, HARMFUL, HARMLESS, INSIDE, Court, FaultBench, Verdicts
 from pytest_kycquant import FaceLimits, FaceVerification, KycModel, Preprocess, Recipe, Verdict
 from pytest_kycquant.progress import Progress
 from pytest_kycquant.settings import Settings
@@ -45,8 +45,8 @@ class World:
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     root = tmp_path_factory.mktemp("faults")
     gate = write_project(root)
-    for name, people in (("few.npz", 100), ("many.npz", 700)):
-        write_npz(root / name, people, 2, seed=17)
+    for name, people, seed in (("few.npz", 100, 17), ("many.npz", 700, 17), ("more.npz", 700, 18)):
+        write_npz(root / name, people, 2, seed=seed)
     settings = Settings(
         cache=root / "store" / "cache",
         golden=root / "golden",
@@ -74,7 +74,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
         threshold = judged.golden.threshold
     others = [
         bench(replace(model, task=FaceVerification(name, threshold=threshold), calibration=None))
-        for name in ("few.npz", "many.npz")
+        for name in ("few.npz", "many.npz", "more.npz")
     ]
     return World(judged, Court(*others, threshold), judged.variant(RECIPE), root)
 
@@ -132,6 +132,31 @@ def test_stored_nan_is_seen_where_outputs_hide_it(world: World) -> None:
     assert stored.describe() == (
         "FAIL weights and scales with NaN or Inf = 1 must be below 1: damage/first.w_scale"
     )
+
+
+def test_more_people_decide_by_the_frozen_threshold(world: World) -> None:
+    """Those people have no golden: what they say hangs on the threshold alone."""
+    found = world.court.appeal(world.sound)
+    assert found is not None
+    assert found.outcome == "PASS"
+    assert set(found.gates) == set(world.bench.verdicts(world.sound).gates)
+    many = found.gates["far"].checks[0].detail
+    assert many != world.bench.verdicts(world.sound).gates["far"].checks[0].detail
+    broken = world.damaged(bank(world.proto)["another layer's weights"])
+    appealed = world.court.appeal(broken)
+    assert appealed is not None
+    assert appealed.outcome == "FAIL"
+
+
+def test_nobody_else_to_ask(world: World) -> None:
+    look, whole = world.court._benches
+    assert Court(look, whole, None, 0.5).appeal(world.sound) is None
+
+
+def test_drift_limits_on_many_people(world: World) -> None:
+    assert world.court.truth(world.sound).drift == INSIDE
+    clipped = world.court.truth(world.damaged(bank(world.proto)["clipped range"]), suspect=False)
+    assert clipped.drift == BEYOND
 
 
 def test_a_broken_file_is_an_error(world: World) -> None:

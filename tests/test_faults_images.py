@@ -10,6 +10,7 @@ from benchmarks.faults import images
 from models.rendering import documents, faces, liveness, splits
 from pytest_kycquant.data.detections import load_detections
 from pytest_kycquant.data.faces import load_faces
+from pytest_kycquant.data.groups import load_groups
 from pytest_kycquant.data.liveness_files import load_liveness
 
 
@@ -25,6 +26,12 @@ def test_seeds_are_of_no_gate() -> None:
     )
     assert images.SEEDS.start > splits.EVALUATION[used]
     assert images.SEEDS[-1] in splits.EVALUATION
+    assert not set(images.SEEDS) & set(images.MORE)
+
+
+def test_no_fewer_people_than_asked_for(said: list[str]) -> None:
+    with pytest.raises(ValueError, match=r"8,333 people at most"):
+        images.held_out("liveness", 8_334, said.append)
 
 
 def test_faces(said: list[str]) -> None:
@@ -35,6 +42,16 @@ def test_faces(said: list[str]) -> None:
     assert images.held_out("faces", 2, said.append) == folder
     assert len(said) == 1  # the second time it was there
     assert [path.name for path in folder.parent.glob(".*partial")] == []
+    others = images.held_out("faces", 2, said.append, seeds=images.MORE)
+    assert folder.is_dir()
+    assert load_faces(others).subject_names == tuple(f"id{seed}" for seed in images.MORE[:2])
+
+
+@pytest.mark.parametrize("kind", ["faces", "liveness"])
+def test_everybody_is_in_a_group(kind: str, said: list[str]) -> None:
+    folder = images.held_out(kind, 6, said.append)
+    found = load_faces(folder) if kind == "faces" else load_liveness(folder)
+    load_groups(folder / "groups.csv").check_people(found)
 
 
 def test_liveness(said: list[str]) -> None:

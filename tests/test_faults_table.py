@@ -18,10 +18,17 @@ ROWS = [
     row("harmful", "INCONCLUSIVE", fault="undecided", objections=("INCONCLUSIVE FRR = 2 %",)),
     row("harmful", "PASS", fault="missed"),
     row("harmless", "PASS", control=True, usage=0.2),
-    row("harmless", "FAIL", fault="drift", drift_only=True, objections=("FAIL cosine = .9",)),
+    row("harmless", "FAIL", fault="drift", drift="beyond", objections=("FAIL cosine = .9",)),
+    row("harmless", "FAIL", fault="alarm", objections=("FAIL cosine = .98",)),
     row(
-        "harmless", "INCONCLUSIVE", fault="alarm", usage=0.6, objections=("INCONCLUSIVE FAR = 1 %",)
+        "harmless",
+        "INCONCLUSIVE",
+        fault="too few",
+        usage=0.6,
+        with_more="PASS",
+        objections=("INCONCLUSIVE FAR = 1 %",),
     ),
+    row("harmless", "INCONCLUSIVE", fault="still", with_more="INCONCLUSIVE"),
     row("borderline", "PASS", fault="between"),
 ]
 
@@ -39,10 +46,11 @@ def test_summary() -> None:
     assert cells[0] == "m"
     assert cells[1].startswith("75.0 % (3 of 4)")
     assert cells[2].startswith("50.0 % (2 of 4)")
-    assert cells[3].startswith("33.3 % (1 of 3)")
-    assert cells[4].startswith("66.7 % (2 of 3)")
-    assert cells[5].startswith("100.0 % (1 of 1)")
-    assert cells[6] == "1"
+    assert cells[3].startswith("20.0 % (1 of 5)")
+    assert cells[4].startswith("25.0 % (1 of 4)")
+    assert cells[5].startswith("50.0 % (2 of 4)")
+    assert cells[6].startswith("100.0 % (1 of 1)")
+    assert cells[7] == "1"
     assert lines[3].split("|")[2:] == lines[2].split("|")[2:]  # of one model, all is the same
 
 
@@ -59,9 +67,10 @@ def test_findings_name_every_case_once() -> None:
     counted = {s.partition("**")[0]: s.partition("(")[2].partition(")")[0] for s in sections}
     assert counted == {
         "Missed faults": "1",
-        "False alarms: drift limits alone": "1",
-        "False alarms: error rates": "1",
-        "Other INCONCLUSIVE": "1",
+        "Harmless, but drift limits are exceeded or nearly so": "1",
+        "False alarms": "1",
+        "Harmless and INCONCLUSIVE": "2",
+        "Harmful and INCONCLUSIVE": "1",
         "Borderline": "1",
     }
     assert "missed (w)" in sections[0]

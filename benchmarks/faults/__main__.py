@@ -25,7 +25,7 @@ from pytest_kycquant.runtime import describe_machine, environment
 
 from . import project
 from .bank import Case, cases
-from .judging import Verdicts
+from .judging import BORDERLINE, Verdicts
 from .subjects import SUBJECTS, Laboratory, present
 from .table import Row, alarms_by_check, by_fault, findings, summary
 
@@ -60,6 +60,9 @@ def judged(lab: Laboratory, case: Case, latency: bool) -> Row:
                    (type(error).__name__,), (str(error),))  # fmt: skip
     found = lab.bench.verdicts(variant, latency=latency)
     truth = lab.court.truth(variant, suspect=found.outcome in ("FAIL", "ERROR"))
+    more = None  # a gate that asks for more data is given some, unless the truth is as unknown
+    if found.outcome == "INCONCLUSIVE" and truth.kind != BORDERLINE:
+        more = lab.court.appeal(variant)
     return Row(
         name,
         case.fault,
@@ -69,19 +72,20 @@ def judged(lab: Laboratory, case: Case, latency: bool) -> Row:
         truth.reason,
         found.outcome,
         *_objections(found),
-        truth.usage if truth.errors else None,
+        usage=truth.usage if truth.errors else None,
+        drift=truth.drift,
+        with_more=more.outcome if more else "",
     )
 
 
-def _objections(found: Verdicts) -> tuple[tuple[str, ...], tuple[str, ...], bool]:
-    """Gates that object, their checks (failures first), and whether all of these are drift."""
+def _objections(found: Verdicts) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Gates that object, and their checks, failures first."""
     if found.error:
-        return ("error",), (found.error,), False
+        return ("error",), (found.error,)
     objections = sorted(found.objections, key=lambda each: each[1].verdict.value != "FAIL")
     lines = tuple(check.describe() for _, check in objections)
     gates = tuple(dict.fromkeys(gate for gate, _ in objections))
-    drift = bool(objections) and all(found.is_drift(gate, check) for gate, check in objections)
-    return gates, lines, drift
+    return gates, lines
 
 
 def main() -> None:

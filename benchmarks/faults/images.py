@@ -1,11 +1,13 @@
 """Images of people and scenes that no gate, no threshold and no calibration ever sees.
 
-They are what says whether a damaged model is harmful. Rendered on demand into ``data/held-out``,
-which git ignores, and thrown away when the renderer changes.
+Some of them say whether a damaged model is harmful, others are what a gate is given that asks for
+more. Rendered on demand into ``data/held-out``, which git ignores, and thrown away when the
+renderer changes.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -18,44 +20,60 @@ from filelock import FileLock
 
 from models.rendering import documents, faces, liveness, splits
 from models.rendering.canvas import encode_jpeg
+from models.rendering.groups import write_groups
 from models.rendering.sets import renderer_digest
 
 ROOT = Path(__file__).parents[2]
-# The gates use the first of this range; the two never meet.
-SEEDS = splits.EVALUATION[50_000:]
+# The gates use the first of this range. These say what is true, and never meet those that are
+# given to gates which ask for more.
+SEEDS = splits.EVALUATION[50_000:75_000]
+MORE = splits.EVALUATION[75_000:]
+_LIVE = 3  # live people for one of whom there are attacks
 _QUALITY = 90  # of face pictures, as in the sets of the gates
 _WORKERS = 2
 Made = TypeVar("Made")
 
 
-def held_out(kind: str, people: int, say: Callable[[str], None]) -> Path:
+def held_out(kind: str, people: int, say: Callable[[str], None], *, seeds: range = SEEDS) -> Path:
     """The folder of images of a kind, rendered if it is not there.
+
+    Beside the folders of people lies `groups.csv`, as in the sets of the gates.
 
     Args:
         kind: "faces" (four pictures a person), "liveness" (attacks of each species on so many
             people, and three times as many live ones) or "documents" (so many scenes).
         people: how many.
         say: is told what takes a while.
+        seeds: of the people, the first of which are rendered.
+
+    Raises:
+        ValueError: there are not so many seeds.
     """
+    if people > (most := len(seeds) // _LIVE):
+        raise ValueError(f"{people:,} people: there are seeds for {most:,} people at most")
     home = ROOT / "data" / "held-out"
-    target = home / f"{kind}-{people}-{renderer_digest()[:12]}"
+    sources = renderer_digest() + Path(__file__).read_text(encoding="utf-8")
+    name = f"{kind}-{people}-from-{seeds.start}"
+    target = home / f"{name}-{hashlib.sha256(sources.encode()).hexdigest()[:12]}"
     home.mkdir(parents=True, exist_ok=True)
     with FileLock(home / ".lock"):
         if target.is_dir():
             return target
-        for stale in home.glob(f"{kind}-{people}-*"):
+        for stale in home.glob(f"{name}-*"):
             shutil.rmtree(stale)
         say(f"rendering {kind} of {people} people into {target} (once, for some minutes)")
         unfinished = target.with_name(f".{target.name}.partial")
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir()
-        {"faces": _faces, "liveness": _liveness, "documents": _documents}[kind](unfinished, people)
+        write = {"faces": _faces, "liveness": _liveness, "documents": _documents}[kind]
+        write(unfinished, people, seeds)
         unfinished.rename(target)  # whole or not at all
     return target
 
 
-def _faces(folder: Path, people: int) -> None:
-    _each(partial(_face, folder), SEEDS[:people])
+def _faces(folder: Path, people: int, seeds: range) -> None:
+    _each(partial(_face, folder), seeds[:people])
+    write_groups(folder / "groups.csv", seeds[:people])
 
 
 def _face(folder: Path, seed: int) -> None:
@@ -66,10 +84,11 @@ def _face(folder: Path, seed: int) -> None:
         (home / f"{index:02d}.jpg").write_bytes(picture)
 
 
-def _liveness(folder: Path, people: int) -> None:
+def _liveness(folder: Path, people: int, seeds: range) -> None:
+    live = seeds[: _LIVE * people]
     for kind in liveness.KINDS:
-        live = kind == liveness.LIVE
-        _each(partial(_capture, folder, kind), SEEDS[: (3 if live else 1) * people])
+        _each(partial(_capture, folder, kind), live if kind == liveness.LIVE else seeds[:people])
+    write_groups(folder / "groups.csv", live)
 
 
 def _capture(folder: Path, kind: str, subject: int) -> None:
@@ -78,11 +97,11 @@ def _capture(folder: Path, kind: str, subject: int) -> None:
     (place / "00.jpg").write_bytes(liveness.render(kind, subject, 0))
 
 
-def _documents(folder: Path, people: int) -> None:
+def _documents(folder: Path, people: int, seeds: range) -> None:
     """The same form as the sets of the gates: ``images`` and ``labels.json`` of COCO."""
     (folder / "images").mkdir()
     images, annotations = [], []
-    for seed, boxes in _each(partial(_scene, folder / "images"), SEEDS[:people]):
+    for seed, boxes in _each(partial(_scene, folder / "images"), seeds[:people]):
         size = {"width": documents.SIZE, "height": documents.SIZE}
         images.append({"id": seed, "file_name": f"{seed}.jpg", **size})
         for (x1, y1, x2, y2), label in boxes:

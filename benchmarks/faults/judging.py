@@ -16,7 +16,7 @@ from pytest_kycquant import latency as latencies
 from pytest_kycquant.cache import digest_of
 from pytest_kycquant.data.images import ImageSet
 from pytest_kycquant.errors import KycquantError
-from pytest_kycquant.evaluation import Bench
+from pytest_kycquant.evaluation import FLOAT, Bench
 from pytest_kycquant.quantize import broken_constants
 from pytest_kycquant.spec import Verdict
 from pytest_kycquant.tasks.outputs import Outputs
@@ -27,6 +27,7 @@ from pytest_kycquant.workbench import Variant
 _RUNS = ("runtime.py", "data/images.py", "data/crops.py", "data/placement.py")
 _READS = ("tasks/outputs.py", "tasks/detection_decode.py")
 HARMFUL, HARMLESS, BORDERLINE = "harmful", "harmless", "borderline"
+BEYOND, NEAR, INSIDE = "beyond", "near", "inside"  # drift limits, on many people
 # Of the checks, those that count errors; the others (drift, agreement) need no labels.
 _COUNTS_ERRORS = ("increase of ", "drop of ")
 # How many times the limit a lower bound must be for a look at a part of the people to suffice.
@@ -80,11 +81,14 @@ class Truth:
         kind: "harmful", "harmless" or "borderline".
         reason: the check that says so, or the one nearest to its limit.
         errors: the checks on the large set.
+        drift: whether the drift limits are exceeded there: "beyond", "inside", or "near" where
+            bounds enclose one.
     """
 
     kind: str
     reason: str
     errors: tuple[Check, ...] = ()
+    drift: str = BEYOND
 
     @property
     def usage(self) -> float:
@@ -125,18 +129,26 @@ class FaultBench(Bench):
             partial.rename(path)
         return Outputs.read(path)
 
-    def verdicts(self, variant: Variant, *, latency: bool = False) -> Verdicts:
-        """Every gate of users; latency only if asked for, since damages do not change it."""
-        threshold, task = self.golden.threshold, self.task
+    def verdicts(
+        self, variant: Variant, *, threshold: float | None = None, latency: bool = False
+    ) -> Verdicts:
+        """Every gate of users; latency only if asked for, since damages do not change it.
+
+        Args:
+            variant: the model.
+            threshold: the frozen one, for images of which there is no golden.
+            latency: whether to measure it.
+        """
+        task = self.task
+        if threshold is None:
+            threshold = self.golden.threshold
         try:
             found = self.outputs(variant, self.data.evaluation.images, "evaluation")
             comparison = task.compare(self.baseline(threshold), found)
             gates = [
                 self.judge_finite(comparison, variant),
                 *task.judge_accuracy(comparison),
-                task.judge_against_fp32(
-                    comparison, fp16=variant.recipe.precision in ("fp16", "fp32-optimized")
-                ),
+                task.judge_against_fp32(comparison, fp16=variant.recipe.precision in FLOAT),
                 self._judge_size(variant),
             ]
             if latency:
@@ -152,12 +164,22 @@ class Court:
     Args:
         look: a bench of few people, which suffices where the truth is plain.
         whole: one of many.
+        more: a bench of as many others, for gates that ask for more; None if there are none.
         threshold: the frozen one.
     """
 
-    def __init__(self, look: FaultBench, whole: FaultBench, threshold: float) -> None:
+    def __init__(
+        self, look: FaultBench, whole: FaultBench, more: FaultBench | None, threshold: float
+    ) -> None:
         self._benches = look, whole
+        self._more = more
         self._threshold = threshold
+
+    def appeal(self, variant: Variant) -> Verdicts | None:
+        """What the gates say on more people, if there are any."""
+        if self._more is None:
+            return None
+        return self._more.verdicts(variant, threshold=self._threshold)
 
     def truth(self, variant: Variant, *, suspect: bool = True) -> Truth:
         """Harmful if a limit of errors is exceeded, harmless if none is, by 95 % bounds.
@@ -183,14 +205,14 @@ def _judged(bench: FaultBench, variant: Variant, threshold: float) -> Truth:
     except KycquantError as error:
         return Truth(HARMFUL, f"does not run: {error}")
     comparison = task.compare(bench.baseline(threshold), outputs)
+    against = task.judge_against_fp32(comparison, fp16=variant.recipe.precision in FLOAT)
+    drift = {c.verdict for c in against.checks if Verdicts.is_drift(against.gate, c)}
     checks = [check for gate in task.judge_accuracy(comparison) for check in gate.checks]
-    checks += [
-        check
-        for check in task.judge_against_fp32(comparison).checks
-        if check.name.startswith(_COUNTS_ERRORS)
-    ]
+    checks += [check for check in against.checks if not Verdicts.is_drift(against.gate, check)]
     stored = [name for path in variant.paths for name in broken_constants(onnx.load(path).graph)]
-    return decide(checks, int((~outputs.finite).sum()), stored)
+    found = decide(checks, int((~outputs.finite).sum()), stored)
+    where = BEYOND if Verdict.FAIL in drift else NEAR if drift - {Verdict.PASS} else INSIDE
+    return replace(found, drift=where)
 
 
 def decide(checks: Sequence[Check], broken: int, stored: Sequence[str] = ()) -> Truth:

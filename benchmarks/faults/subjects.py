@@ -16,11 +16,16 @@ from pytest_kycquant.progress import Progress
 from pytest_kycquant.recipe import Recipe
 from pytest_kycquant.settings import Settings
 from pytest_kycquant.spec import KycModel
-from pytest_kycquant.task_spec import ObjectDetection, TaskSpec
+from pytest_kycquant.task_spec import (
+    FaceVerification,
+    LivenessDetection,
+    ObjectDetection,
+    TaskSpec,
+)
 from pytest_kycquant.workbench import Variant, Workbench
 
 from . import real
-from .images import ROOT, held_out
+from .images import MORE, ROOT, SEEDS, held_out
 from .judging import Court, FaultBench
 
 _LOOK = 6  # a sixth of the people is looked at first
@@ -133,21 +138,27 @@ class Laboratory:
         look, whole = (
             self.bench_of(self._elsewhere(count, threshold)) for count in (few, self._people)
         )
-        return Court(look, whole, threshold)
+        more = None
+        if self.subject.kind != REAL_FACES:  # of real people there are no more
+            more = self.bench_of(self._elsewhere(self._people, threshold, seeds=MORE))
+        return Court(look, whole, more, threshold)
 
-    def _elsewhere(self, people: int, threshold: float) -> KycModel:
+    def _elsewhere(self, people: int, threshold: float, *, seeds: range = SEEDS) -> KycModel:
         """The model with images that no gate sees, and with the frozen threshold."""
         model, kind = self.spec.model, self.subject.kind
         if kind == REAL_FACES:
             folder = self._root / real.OTHERS
         else:
-            folder = held_out(kind, people, self._say)
+            folder = held_out(kind, people, self._say, seeds=seeds)
         task: TaskSpec
         if isinstance(model.task, ObjectDetection):
             changes = {"data": folder / "images", "labels": folder / "labels.json"}
             task = replace(model.task, selection=None, selection_labels=None, **changes)
         else:
-            task = replace(model.task, data=folder, selection=None, threshold=threshold)
+            assert isinstance(model.task, FaceVerification | LivenessDetection)
+            groups = None if model.task.groups is None else folder / "groups.csv"
+            changes = {"data": folder, "groups": groups, "threshold": threshold}
+            task = replace(model.task, selection=None, **changes)
         return replace(model, task=task, calibration=None)
 
 

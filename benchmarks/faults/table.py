@@ -11,6 +11,7 @@ from scipy.stats import beta
 from tabulate import tabulate
 
 HARMFUL, HARMLESS, BORDERLINE = "harmful", "harmless", "borderline"
+INSIDE = "inside"
 PASS, FAIL, INCONCLUSIVE, ERROR = "PASS", "FAIL", "INCONCLUSIVE", "ERROR"
 
 
@@ -28,8 +29,9 @@ class Row:
         outcome: PASS, FAIL, INCONCLUSIVE or ERROR.
         gates: the gates that object.
         objections: their checks, the decisive one first, each as a line.
-        drift_only: whether nothing but drift (no error rate) objects.
         usage: the largest share of a limit of errors that is used, by the large set.
+        drift: "beyond", "near" or "inside" the drift limits, by the large set.
+        with_more: the verdict with more data, of one that was INCONCLUSIVE; empty if not asked.
     """
 
     model: str
@@ -41,8 +43,9 @@ class Row:
     outcome: str
     gates: tuple[str, ...] = ()
     objections: tuple[str, ...] = ()
-    drift_only: bool = False
     usage: float | None = None
+    drift: str = INSIDE
+    with_more: str = ""
 
     def as_dict(self) -> dict[str, object]:
         return asdict(self)
@@ -98,6 +101,7 @@ def summary(rows: Sequence[Row]) -> str:
         some = [row for row in rows if name in (row.model, "all")]
         harmful = [row for row in some if row.truth == HARMFUL]
         harmless = [row for row in some if row.truth == HARMLESS]
+        inside = [row for row in harmless if row.drift == INSIDE]
         controls = [row for row in harmless if row.control]
         lines.append(
             [
@@ -105,9 +109,8 @@ def summary(rows: Sequence[Row]) -> str:
                 share(sum(row.outcome != PASS for row in harmful), len(harmful)),
                 share(sum(row.outcome in (FAIL, ERROR) for row in harmful), len(harmful)),
                 share(sum(row.outcome == PASS for row in harmless), len(harmless)),
-                share(
-                    sum(row.outcome == PASS or row.drift_only for row in harmless), len(harmless)
-                ),
+                share(sum(row.outcome == PASS for row in inside), len(inside)),
+                share(sum(PASS in (row.outcome, row.with_more) for row in inside), len(inside)),
                 share(sum(row.outcome == PASS for row in controls), len(controls)),
                 sum(row.truth == BORDERLINE for row in some),
             ]
@@ -117,7 +120,8 @@ def summary(rows: Sequence[Row]) -> str:
         "sensitivity: harmful that do not pass",
         "of these FAIL or ERROR",
         "specificity: harmless that pass",
-        "the same without drift limits",
+        "of those inside drift limits, too",
+        "the same, with more data where INCONCLUSIVE",
         "controls that pass",
         "borderline",
     )
@@ -128,14 +132,15 @@ def findings(rows: Sequence[Row]) -> Iterator[str]:
     """Missed faults, false alarms, and every INCONCLUSIVE, each with its reason."""
     missed = [row for row in rows if row.truth == HARMFUL and row.outcome == PASS]
     alarms = [row for row in rows if row.truth == HARMLESS and row.outcome != PASS]
-    drift = [row for row in alarms if row.drift_only]
-    errors = [row for row in alarms if not row.drift_only]
-    undecided = [row for row in rows if row.outcome == INCONCLUSIVE and row not in alarms]
+    drifted = [row for row in alarms if row.drift != INSIDE]
+    others = [row for row in alarms if row.drift == INSIDE]
+    undecided = [row for row in rows if row.truth == HARMFUL and row.outcome == INCONCLUSIVE]
     for title, some in (
         ("Missed faults", missed),
-        ("False alarms: drift limits alone", drift),
-        ("False alarms: error rates", errors),
-        ("Other INCONCLUSIVE", undecided),
+        ("Harmless, but drift limits are exceeded or nearly so", drifted),
+        ("False alarms", [row for row in others if row.outcome != INCONCLUSIVE]),
+        ("Harmless and INCONCLUSIVE", [row for row in others if row.outcome == INCONCLUSIVE]),
+        ("Harmful and INCONCLUSIVE", undecided),
         ("Borderline", [row for row in rows if row.truth == BORDERLINE]),
     ):
         yield f"\n**{title}** ({len(some)})\n"
@@ -146,14 +151,23 @@ def findings(rows: Sequence[Row]) -> Iterator[str]:
             [
                 row.model,
                 row.title,
-                row.truth,
                 row.outcome,
+                row.with_more,
                 row.objections[0] if row.objections else "",
                 row.why,
+                row.drift,
             ]
             for row in some
         ]
-        headers = ("model", "fault", "truth", "verdict", "first objection", "on the large set")
+        headers = (
+            "model",
+            "fault",
+            "verdict",
+            "with more data",
+            "first objection",
+            "on the large set",
+            "drift limits",
+        )
         yield tabulate(lines, headers=headers, tablefmt="github", disable_numparse=True)
 
 
