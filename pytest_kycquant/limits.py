@@ -125,6 +125,8 @@ class DetectionLimits(Limits):
         map50: lower confidence bound of COCO's mean average precision at an IoU of .5.
         recall_degradation: upper bound of the paired increase of misses against golden FP32, for
             every class.
+        group_recall_degradation: with groups of images, the same for every group; three times that
+            budget, which about 100 images in each group can show.
         map50_degradation: upper bound of the paired drop of mAP50 against golden FP32.
         map_degradation: the same for mAP50-95.
         agreement: lower confidence bounds of the share of FP32's detections that the variant has,
@@ -137,6 +139,7 @@ class DetectionLimits(Limits):
     recall: float = limit(0.95, "at least", "share")
     map50: float = limit(0.9, "at least", "share")
     recall_degradation: float = limit(0.01, "below", "rate")
+    group_recall_degradation: float = limit(0.03, "below", "rate")
     map50_degradation: float = limit(0.01, "below", "rate")
     map_degradation: float = limit(0.02, "below", "rate")
     agreement: float = limit(0.98, "at least", "share")

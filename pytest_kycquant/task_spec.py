@@ -21,7 +21,7 @@ class TaskSpec:
 
     limits: ClassVar[type[Limits]]
     accuracy: ClassVar[tuple[str, ...]]
-    # Fields of those tasks that can do without labels, and that know groups of people.
+    # Fields of those tasks that can do without labels, and that know groups.
     labelled: bool = True
     groups: StrPath | None = None
 
@@ -196,6 +196,9 @@ class ObjectDetection(TaskSpec):
         labelled: False if there are no boxes: `labels` and `selection_labels` are then left out,
             `confidence` must be given, and `AgreementGates` compare what is found with what FP32
             finds.
+        groups: CSV of groups of images (``file,country,kind``, a line for each image of `data` and
+            `selection`; any columns beside ``file``): misses of no class may rise more in any
+            group than `DetectionLimits` allow.
     """
 
     limits: ClassVar[type[Limits]] = DetectionLimits
@@ -214,10 +217,12 @@ class ObjectDetection(TaskSpec):
     nms_iou: float = 0.7
     outputs: tuple[str, ...] | None = None
     labelled: bool = True
+    groups: StrPath | None = None
 
     def __post_init__(self) -> None:
         where = "ObjectDetection"
-        self._check_labelled("confidence", "labels", "selection_labels", "selection_miss_rate")
+        of_labels = ("labels", "selection_labels", "selection_miss_rate", "groups")
+        self._check_labelled("confidence", *of_labels)
         if self.labelled and self.labels is None:
             raise SpecError(
                 f"{where}.labels",

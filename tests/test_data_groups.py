@@ -73,6 +73,31 @@ def test_nobody_says_who_is_captured(table: GroupTable) -> None:
         table.check_people(captures())
 
 
+def images(count: int, name: str = "scenes.npz") -> ImageSet:
+    return ImageSet.from_array(np.zeros((count, 1, 1, 3), np.uint8), Path(name))
+
+
+def test_groups_of_images(tmp_path: Path) -> None:
+    rows = ["scenes.npz[0],A", "scenes.npz[1],B", "scenes.npz[2],A", "more.npz[0],C"]
+    (tmp_path / "groups.csv").write_text("\n".join(["file,country", *rows]))
+    table = load_groups(tmp_path / "groups.csv", "file")
+    table.check_images(images(3), images(1, "more.npz"))
+    assert {group.name: group.members.tolist() for group in table.of_images(images(3))} == {
+        "country A": [True, False, True],
+        "country B": [False, True, False],
+        "country C": [False, False, False],
+    }
+    with pytest.raises(DataError, match=r"lacks 1 of the images of scenes.npz: scenes.npz\[3\]"):
+        table.check_images(images(4), images(1, "more.npz"))
+    with pytest.raises(DataError, match=r"names 1 images that do not exist: more.npz\[0\]"):
+        table.check_images(images(3))
+
+
+def test_people_are_no_images(tmp_path: Path, table: GroupTable) -> None:
+    with pytest.raises(DataError, match="lacks the columns file"):
+        load_groups(table.path, "file")
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -87,7 +112,7 @@ def test_nobody_says_who_is_captured(table: GroupTable) -> None:
         ("subject,sex\nann,F\nbob\n", "line 3 is malformed"),
         ("subject,sex\nann,F\nbob,M\nann,F\n", r"line 4 lists ann again \(as line 2\)"),
         ("subject,sex\nann,F\nann,M\n", r"line 3 lists ann with another group \(as line 2\)"),
-        ("subject,sex\nann,F\nbob,F\n", "puts everybody into the same group, sex F"),
+        ("subject,sex\nann,F\nbob,F\n", "puts all into the same group, sex F"),
         ("subject,sex\nann,F\nbob,M\x07\n", "holds control characters"),
         ("subject,s\x07x\nann,F\nbob,M\n", "the column .* holds control characters"),
     ],

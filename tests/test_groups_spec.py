@@ -1,35 +1,55 @@
 """What a gate file may say of groups."""
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 
 from pytest_kycquant import (
+    DetectionLimits,
     FaceLimits,
     FaceVerification,
     LivenessDetection,
     LivenessLimits,
+    ObjectDetection,
 )
 from pytest_kycquant.errors import SpecError
 from pytest_kycquant.limits import Limits
 from pytest_kycquant.task_spec import TaskSpec
 
+Make = Callable[..., TaskSpec]
+
+
+def detection(data: str, **options: Any) -> ObjectDetection:
+    return ObjectDetection(data, "labels.json", ("face",), **options)
+
 
 @pytest.mark.parametrize(
-    ("task", "limits"),
+    ("make", "limits"),
     [
         (FaceVerification, FaceLimits(group_frr_degradation=0.02)),
         (FaceVerification, FaceLimits(group_far_degradation=0.002)),
         (LivenessDetection, LivenessLimits(group_bpcer_degradation=0.02)),
+        (detection, DetectionLimits(group_recall_degradation=0.02)),
     ],
 )
-def test_a_limit_of_groups_wants_groups(task: type[TaskSpec], limits: Limits) -> None:
+def test_a_limit_of_groups_wants_groups(make: Make, limits: Limits) -> None:
     """It would not limit anything, and nobody would notice."""
-    with pytest.raises(SpecError, match=rf"group_\w+: limits nothing.*{task.__name__}\(groups="):
-        task("data").check_limits(limits)  # type: ignore[call-arg]
-    task("data", groups="groups.csv").check_limits(limits)  # type: ignore[call-arg]
-    task("data").check_limits(type(limits)())  # type: ignore[call-arg]
+    task = type(make("data")).__name__
+    with pytest.raises(SpecError, match=rf"group_\w+: limits nothing.*{task}\(groups="):
+        make("data").check_limits(limits)
+    make("data", groups="groups.csv").check_limits(limits)
+    make("data").check_limits(type(limits)())
 
 
-@pytest.mark.parametrize("task", [FaceVerification, LivenessDetection])
-def test_groups_need_labels(task: type[TaskSpec]) -> None:
+@pytest.mark.parametrize(
+    ("make", "options"),
+    [
+        (FaceVerification, {"threshold": 0.5}),
+        (LivenessDetection, {"threshold": 0.5}),
+        (ObjectDetection, {"confidence": 0.5, "classes": ("face",)}),
+    ],
+)
+def test_groups_need_labels(make: Make, options: dict[str, Any]) -> None:
     with pytest.raises(SpecError, match=r"groups: needs labels"):
-        task("data", threshold=0.5, labelled=False, groups="g.csv")  # type: ignore[call-arg]
+        make("data", labelled=False, groups="g.csv", **options)

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from population import FUNCTION, Run, people, write_folders
+import scenery
+from population import FUNCTION, Run, people, without_repair, write_folders
 
 FAINT = 60  # people of each 330 whose pictures have hardly any contrast
 
@@ -223,3 +224,56 @@ def test_liveness_of_nobody_knows_whom(
     result = run("--kycquant-update-golden")
     result.assert_outcomes(errors=6)
     result.stdout.fnmatch_lines(["*captures.npz: does not say who is captured*"])
+
+
+def lines_of_scenes(count: int = 400) -> list[str]:
+    names = [f"{name}.npz[{i}]" for name in ("scenes", "selection") for i in range(count)]
+    return [f"{name},{'passport' if i % 3 else 'licence'}" for i, name in enumerate(names)]
+
+
+def write_scenery(root: Path, lines: list[str], **options: Any) -> None:
+    scenery.write_project(root, task='groups="groups.csv"', fallback=None, **options)
+    (root / "groups.csv").write_text("\n".join(["file,kind", *lines]))
+
+
+def test_documents_that_are_missed_of_one_kind(run: Run, pytester: pytest.Pytester) -> None:
+    """All that is lost is held against the budget of groups alone."""
+    limits = (
+        "recall=0.1, map50=0.1, recall_degradation=0.99, map50_degradation=0.99, "
+        "map_degradation=0.99, agreement=0.1, overlap=0.1"
+    )
+    fragile = without_repair('"int8"', '("Conv",)')
+    model = scenery.detector(fragile=True)
+    lines = lines_of_scenes()
+    write_scenery(pytester.path, lines, model=model, precisions=fragile, limits=limits)
+    result = run("--kycquant-update-golden", "--kycquant-report=report.json", "-k", "degradation")
+    result.assert_outcomes(failed=1, deselected=5)
+    result.stdout.fnmatch_lines(
+        [
+            "FAIL increase of misses of card over FP32, worst of 2 groups = * must be below 3 %: "
+            "kind *: * objects newly missed, 0 newly found; FAIL kind *",
+            "PASS increase of misses of face over FP32 = *",
+            "worst group of int8: kind *, misses of card * with FP32 and * now, increase *",
+        ]
+    )
+    groups = report(pytester.path)["int8"]["groups"]
+    assert {(one["group"], one["measure"]) for one in groups} == {
+        (f"kind {kind}", f"misses of {name}")
+        for kind in ("licence", "passport")
+        for name in ("face", "card")
+    }
+
+
+def test_documents_of_every_kind_are_found(run: Run, pytester: pytest.Pytester) -> None:
+    good = 'Recipe("int8", op_types=("Conv",))'
+    write_scenery(pytester.path, lines_of_scenes(), precisions=good)
+    run("--kycquant-update-golden").assert_outcomes(passed=6)
+
+
+def test_a_table_that_lost_images(run: Run, pytester: pytest.Pytester) -> None:
+    write_scenery(pytester.path, lines_of_scenes()[:-1])
+    result = run("--kycquant-update-golden", "-k", "size")
+    result.assert_outcomes(errors=1, deselected=5)
+    result.stdout.fnmatch_lines(
+        ["*groups.csv: lacks 1 of the images of *selection.npz: selection.npz[[]399[]]; give *"]
+    )

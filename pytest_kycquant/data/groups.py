@@ -1,4 +1,4 @@
-"""Groups of people, such as those of an age, a sex or a skin tone: who belongs to which."""
+"""Groups of people, such as those of an age, or of images, such as those of a kind of document."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -18,11 +18,11 @@ from .tables import read_table, read_text
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from .images import ImageSet
     from .leakage import OfSubjects
 
-_KEY = "subject"
-_EMPTY_REMEDY = "list every subject with its groups: subject,age,sex"
-_ROW_REMEDY = "give every subject a group in every column, be it one called unknown"
+Key = Literal["subject", "file"]
+_EXAMPLES = {"subject": "subject,age,sex", "file": "file,country,kind"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +31,7 @@ class Group:
 
     Attributes:
         name: column and value of the table, such as "age 60+".
-        members: whether each image shows somebody of the group; (N,) bool.
+        members: whether each image is of the group, or shows somebody of it; (N,) bool.
     """
 
     name: str
@@ -40,15 +40,17 @@ class Group:
 
 @dataclass(frozen=True)
 class GroupTable:
-    """Who belongs to which group.
+    """Who, or which image, belongs to which group.
 
     Attributes:
         path: of the table.
+        key: what it lists: every "subject", or every image by its "file".
         columns: the groupings; the groups of one are disjoint and make up everybody.
-        rows: group of each subject in each column.
+        rows: group of each subject or image in each column.
     """
 
     path: Path
+    key: Key
     columns: tuple[str, ...]
     rows: Mapping[str, tuple[str, ...]]
 
@@ -60,11 +62,18 @@ class GroupTable:
 
     def of(self, seen: OfSubjects) -> tuple[Group, ...]:
         """Find the images of each group, of those without any, too: they are not to be lost."""
+        return self._among(seen.subject_names, seen.subjects)
+
+    def of_images(self, images: ImageSet) -> tuple[Group, ...]:
+        """The same for a table that lists images."""
+        return self._among(images.names, np.arange(len(images)))
+
+    def _among(self, listed: Sequence[str], index: NDArray[np.int64]) -> tuple[Group, ...]:
         groups = []
         for place, column in enumerate(self.columns):
-            theirs = np.array([self.rows[subject][place] for subject in seen.subject_names])
+            theirs = np.array([self.rows[each][place] for each in listed])
             names = sorted({row[place] for row in self.rows.values()})
-            groups += [Group(f"{column} {name}", (theirs == name)[seen.subjects]) for name in names]
+            groups += [Group(f"{column} {name}", (theirs == name)[index]) for name in names]
         return tuple(groups)
 
     def check_people(self, *parts: OfSubjects) -> None:
@@ -81,65 +90,86 @@ class GroupTable:
                     f"does not say who is captured, so {self.path} cannot say of which group",
                     "add subjects, or leave out groups=",
                 )
-            lacking = sorted(set(part.subject_names).difference(self.rows))
-            if lacking:
-                raise DataError(
-                    self.path,
-                    f"lacks {len(lacking)} of the people of {part.images.origin}: "
-                    f"{listed(lacking)}",
-                    _ROW_REMEDY,
-                )
-        known = {name for part in parts for name in part.subject_names}
-        strangers = sorted(set(self.rows).difference(known))
-        if strangers:
+            self._check_lacking(part.subject_names, f"people of {part.images.origin}")
+        known = [name for part in parts for name in part.subject_names]
+        self._check_strangers(known, "people who are on no image")
+
+    def check_images(self, *parts: ImageSet) -> None:
+        """Make sure that the table is about just these images.
+
+        Raises:
+            DataError: one of them is not in it, or it names another.
+        """
+        for part in parts:
+            self._check_lacking(part.names, f"images of {part.origin}")
+        known = [name for part in parts for name in part.names]
+        self._check_strangers(known, "images that do not exist")
+
+    def _check_lacking(self, names: Sequence[str], what: str) -> None:
+        if lacking := sorted(set(names).difference(self.rows)):
             raise DataError(
                 self.path,
-                f"names {len(strangers)} people who are on no image: {listed(strangers)}",
+                f"lacks {len(lacking)} of the {what}: {listed(lacking)}",
+                _row_remedy(self.key),
+            )
+
+    def _check_strangers(self, known: Sequence[str], what: str) -> None:
+        if strangers := sorted(set(self.rows).difference(known)):
+            raise DataError(
+                self.path,
+                f"names {len(strangers)} {what}: {listed(strangers)}",
                 "restore their images, or correct or remove their lines",
             )
 
 
-def load_groups(path: Path) -> GroupTable:
+def load_groups(path: Path, key: Key = "subject") -> GroupTable:
     """Load a table of groups.
 
     Args:
-        path: a CSV file with the column ``subject`` and one for each grouping, such as
-            ``subject,age,sex``: a line for each person.
+        path: a CSV file with the column `key` and one for each grouping, such as
+            ``subject,age,sex``: a line for each person, or for each image.
+        key: what is grouped.
 
     Raises:
         DataError: not such a table: no or a nameless grouping, an empty cell, somebody twice, or a
             grouping that puts everybody into one group.
     """
+    empty_remedy = f"list every {key} with its groups: {_EXAMPLES[key]}"
+    row_remedy = _row_remedy(key)
     table = read_table(
-        read_text(path, _EMPTY_REMEDY),
+        read_text(path, empty_remedy),
         path,
-        (_KEY,),
+        (key,),
         None,
-        empty_remedy=_EMPTY_REMEDY,
-        row_remedy=_ROW_REMEDY,
+        empty_remedy=empty_remedy,
+        row_remedy=row_remedy,
     )
-    columns = tuple(name for name in table[0].values if name != _KEY)
+    columns = tuple(name for name in table[0].values if name != key)
     if not columns:
-        raise DataError(path, "has no column beside subject", _EMPTY_REMEDY)
+        raise DataError(path, f"has no column beside {key}", empty_remedy)
     for name in columns:
         check_text(name, path, "the column")
     rows: dict[str, tuple[str, ...]] = {}
     lines: dict[str, int] = {}
     for line, values in table:
         if empty := [column for column, value in values.items() if not value]:
-            raise DataError(path, f"line {line} leaves {listed(empty)} empty", _ROW_REMEDY)
-        subject = check_text(values[_KEY], path, "the subject name")
+            raise DataError(path, f"line {line} leaves {listed(empty)} empty", row_remedy)
+        each = check_text(values[key], path, f"the {key} name")
         groups = tuple(check_text(values[name], path, "the group") for name in columns)
-        if subject in rows:
-            how = "again" if rows[subject] == groups else "with another group"
+        if each in rows:
+            how = "again" if rows[each] == groups else "with another group"
             raise DataError(
                 path,
-                f"line {line} lists {subject} {how} (as line {lines[subject]})",
-                "keep one line for each subject",
+                f"line {line} lists {each} {how} (as line {lines[each]})",
+                f"keep one line for each {key}",
             )
-        rows[subject], lines[subject] = groups, line
+        rows[each], lines[each] = groups, line
     _check_parted(columns, rows, path)
-    return GroupTable(path, columns, rows)
+    return GroupTable(path, key, columns, rows)
+
+
+def _row_remedy(key: Key) -> str:
+    return f"give every {key} a group in every column, be it one called unknown"
 
 
 def _check_parted(columns: Sequence[str], rows: Mapping[str, tuple[str, ...]], path: Path) -> None:
@@ -147,6 +177,6 @@ def _check_parted(columns: Sequence[str], rows: Mapping[str, tuple[str, ...]], p
         if len(set(values)) == 1:
             raise DataError(
                 path,
-                f"puts everybody into the same group, {column} {values[0]}",
+                f"puts all into the same group, {column} {values[0]}",
                 "a grouping needs at least two groups; correct or remove the column",
             )

@@ -43,7 +43,8 @@ class Part(Generic[Truth]):
         truth: labels, in the task's own form.
         digest: changes whenever images or labels do.
         size: how much of what counts there is, in words, such as "300 identities".
-        groups: of people, each judged for itself, too; empty if nobody says who is in which.
+        groups: of people or images, each judged for itself, too; empty if nobody says what is in
+            which.
         whole: False for a few images of a part, among which what is rare may be missing.
     """
 
@@ -125,11 +126,17 @@ class Task(ABC, Generic[Truth, Comparison]):
 
     def load_groups(self, *parts: OfSubjects) -> GroupTable | None:
         """Read who of the people of all parts belongs to which group; None if nobody says."""
-        if self.model.task.groups is None:
+        if self.groups_path is None:
             return None
-        table = load_groups(self.resolve(self.model.task.groups, f"{self.name}.groups"))
+        table = load_groups(self.groups_path)
         table.check_people(*parts)
         return table
+
+    @property
+    def groups_path(self) -> Path | None:
+        """The table of groups, if the gate file names one."""
+        given = self.model.task.groups
+        return None if given is None else self.resolve(given, f"{self.name}.groups")
 
     @property
     def preprocess(self) -> Preprocess:

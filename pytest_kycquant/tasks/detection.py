@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.detections import DetectionSet, load_detections, split_scenes
+from ..data.groups import GroupTable, load_groups
 from ..data.images import ImageSet
 from ..data.leakage import check_disjoint
 from ..data.placement import place
@@ -19,7 +20,7 @@ from ..limits import DetectionLimits, Limits
 from ..spec import KycModel
 from ..statistics import Rate
 from ..task_spec import ObjectDetection
-from ..verdicts import Check, GateResult
+from ..verdicts import Check, GateResult, GroupIncrease
 from . import detection_gates
 from .base import Part, Resolve, Task, TaskData
 from .detection_agreement import agreement, distance
@@ -73,14 +74,19 @@ class DetectionTask(Task[DetectionSet, DetectionComparison]):
         if selection is not None:
             check_disjoint(evaluation.images, "evaluation", selection.images, "selection")
             others.append((selection.images, "selection"))
+        table = None
+        if self.groups_path is not None:
+            table = load_groups(self.groups_path, "file")
+            table.check_images(*(images for images, _ in others))
         return TaskData(
-            _part(evaluation),
-            _part(selection) if selection is not None else None,
+            _part(evaluation, table),
+            _part(selection, table) if selection is not None else None,
             self.load_calibration(*others),
             {
                 "evaluation": evaluation.digest,
                 "selection": selection.digest if selection else None,
             },
+            groups=table.digest if table else None,
         )
 
     def choose_outputs(
@@ -147,7 +153,7 @@ class DetectionTask(Task[DetectionSet, DetectionComparison]):
         self._check_scores(fp32)
         truth = Objects.labelled(part.truth)
         detector = self._detector(part.images, fp32, truth, threshold)
-        return DetectionComparison(part.images, self.judged, detector, detector)
+        return DetectionComparison(part.images, self.judged, detector, detector, part.groups)
 
     def compare(self, baseline: DetectionComparison, variant: Outputs) -> DetectionComparison:
         """The variant's detections beside those of FP32."""
@@ -214,6 +220,10 @@ class DetectionTask(Task[DetectionSet, DetectionComparison]):
         """mAP, false positives, agreement with FP32."""
         return detection_gates.figures(comparison)
 
+    def groups(self, comparison: DetectionComparison) -> list[GroupIncrease]:
+        """Misses of each class in each group."""
+        return detection_gates.group_increases(comparison, self.limits)
+
     def shown(self, comparison: DetectionComparison) -> dict[str, str]:
         """mAP50-95, and the share of detections in common with FP32."""
         found = detection_gates.figures(comparison)
@@ -259,6 +269,7 @@ def _rows(outputs: Outputs) -> Predictions:
     )
 
 
-def _part(scenes: DetectionSet) -> Part[DetectionSet]:
+def _part(scenes: DetectionSet, table: GroupTable | None) -> Part[DetectionSet]:
     size = f"{int((~scenes.crowd).sum()):,} objects in {len(scenes.images):,} images"
-    return Part(scenes.images, scenes, scenes.digest, size)
+    groups = table.of_images(scenes.images) if table else ()
+    return Part(scenes.images, scenes, scenes.digest, size, groups)

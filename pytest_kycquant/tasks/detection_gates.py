@@ -7,6 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
+from ..data.groups import Group
 from ..data.images import ImageSet
 from ..limits import DetectionLimits
 from ..spec import Verdict
@@ -17,8 +18,17 @@ from ..statistics import (
     jackknife_bounds,
     judge_bounds,
 )
-from ..verdicts import Check, GateResult
-from .checks import at_least, finite_gate, increase_check, low_quantile, subjects_wanted, wanting
+from ..verdicts import Check, GateResult, GroupIncrease
+from .checks import (
+    at_least,
+    finite_gate,
+    group_checks,
+    group_wanting,
+    increase_check,
+    low_quantile,
+    subjects_wanted,
+    wanting,
+)
 from .detection_agreement import Agreement, agreement
 from .detection_scores import Matching, Objects, Predictions
 
@@ -80,12 +90,14 @@ class DetectionComparison:
         class_names: names of the classes.
         fp32: what FP32 found.
         variant: what the variant found.
+        groups: of the images.
     """
 
     images: ImageSet
     class_names: tuple[str, ...]
     fp32: Detector
     variant: Detector
+    groups: tuple[Group, ...] = ()
 
     @cached_property
     def agreement(self) -> Agreement:
@@ -178,11 +190,37 @@ def judge_degradation(
     """Paired increase of misses and drop of mAP, and agreement with FP32, inside their budgets."""
     checks = [
         *(_more_misses(comparison, which, limits) for which in range(len(comparison.class_names))),
+        *group_checks(group_increases(comparison, limits)),
         _drop(comparison, "mAP50", slice(0, 1), "map50_degradation", limits),
         _drop(comparison, "mAP50-95", slice(None), "map_degradation", limits),
         *judge_agreement(comparison, limits, fp16=fp16),
     ]
     return GateResult("degradation", tuple(checks), REMEDY)
+
+
+def group_increases(
+    comparison: DetectionComparison, limits: DetectionLimits
+) -> list[GroupIncrease]:
+    """Misses of each class in each group, and their paired increase over FP32.
+
+    A group whose images show nothing of a class (backs of cards have no portrait) says nothing
+    about it. One that has no image at all is not left out: what it loses is unknown.
+    """
+    truth, confidence = comparison.fp32.truth, comparison.fp32.confidence
+    found = []
+    for which, name in enumerate(comparison.class_names):
+        showing = np.zeros(truth.images, np.bool_)
+        showing[truth.image_index[~truth.crowd & (truth.classes == which)]] = True
+        for group in comparison.groups:
+            if group.members.any() and not (group.members & showing).any():
+                continue
+            fp32, variant = (
+                detector.matching.miss_rate(confidence, which, among=group.members).as_dict()
+                for detector in (comparison.fp32, comparison.variant)
+            )
+            check = _more_misses(comparison, which, limits, among=group)
+            found.append(GroupIncrease(group.name, f"misses of {name}", fp32, variant, check))
+    return found
 
 
 def judge_agreement(
@@ -263,21 +301,29 @@ def agreement_figures(comparison: DetectionComparison) -> dict[str, float]:
     }
 
 
-def _more_misses(comparison: DetectionComparison, which: int, limits: DetectionLimits) -> Check:
-    """Paired increase of the miss rate of a class."""
+def _more_misses(
+    comparison: DetectionComparison,
+    which: int,
+    limits: DetectionLimits,
+    *,
+    among: Group | None = None,
+) -> Check:
+    """Paired increase of the miss rate of a class, in all images or in those of a group."""
     mine, theirs = comparison.variant.matching, comparison.fp32.matching
     confidence = comparison.variant.confidence
     missed, missed_fp32 = mine.missed(confidence, which), theirs.missed(confidence, which)
-    worse = mine.miss_rate(confidence, which, only=missed & ~missed_fp32)
-    better = theirs.miss_rate(confidence, which, only=missed_fp32 & ~missed)
+    images = None if among is None else among.members
+    worse = mine.miss_rate(confidence, which, only=missed & ~missed_fp32, among=images)
+    better = theirs.miss_rate(confidence, which, only=missed_fp32 & ~missed, among=images)
+    limit_name = "recall_degradation" if among is None else "group_recall_degradation"
     return increase_check(
-        f"misses of {comparison.class_names[which]}",
+        f"misses of {comparison.class_names[which]}{f' of {among.name}' if among else ''}",
         worse,
         better,
-        limits.recall_degradation,
-        direction=DetectionLimits.direction("recall_degradation"),
+        getattr(limits, limit_name),
+        direction=DetectionLimits.direction(limit_name),
         detail=f"{worse.errors:,} objects newly missed, {better.errors:,} newly found",
-        lacking=_wanting,
+        lacking=_wanting if among is None else _group_wanting,
     )
 
 
@@ -330,6 +376,10 @@ def _describe_misses(detector: Detector, found: Rate, limit: float, verdict: Ver
 
 def _wanting(found: Rate | Difference, limit: float) -> str:
     return wanting(found, limit, "objects", "images", "there is no such object")
+
+
+def _group_wanting(found: Rate | Difference, limit: float) -> str:
+    return group_wanting(found, limit, "objects", "images")
 
 
 def _confidence(comparison: DetectionComparison) -> str:

@@ -156,19 +156,32 @@ class Matching:
         return (self.acquired < confidence) & self._counted(which)
 
     def miss_rate(
-        self, confidence: float, which: int | None = None, *, only: NDArray[np.bool_] | None = None
+        self,
+        confidence: float,
+        which: int | None = None,
+        *,
+        only: NDArray[np.bool_] | None = None,
+        among: NDArray[np.bool_] | None = None,
     ) -> Rate:
         """Share of the objects of a class that are missed; or of only some of these misses.
 
         The objects of an image share its light, pose and camera, so the image is the subject of
         the design effect.
+
+        Args:
+            confidence: at which a detection counts.
+            which: the class; None for all.
+            only: the misses that count, shape (B,), bool; None for all.
+            among: the images that count, shape (N,), bool; None for all.
         """
         counted = self._counted(which)
+        if among is not None:
+            counted &= among[self.truth.image_index]
         hardest = np.argsort(np.where(counted, self.acquired, np.inf), kind="stable")
         reference = np.zeros(len(counted), np.bool_)
         reference[hardest[: min(RULE_OF_30, int(counted.sum()))]] = True
         wrong = self.missed(confidence, which) if only is None else only
-        return clustered_rate(wrong, counted, self.truth.image_index, reference)
+        return clustered_rate(wrong & counted, counted, self.truth.image_index, reference)
 
     def false_positives(self, confidence: float) -> int:
         """Number of detections at `confidence` that are no object at IoU .5."""
