@@ -291,7 +291,7 @@ class Bench(ModelBench):
                     ", ".join(str(member.loaded.path) for member in self.members),
                     f"FP32 itself fails its limits ({gate.worst_check().describe()})",
                     "check channel order, mean and scale of the preprocessing, the labels and "
-                    "the threshold",
+                    "the threshold; if they are right, the model is not good enough for its limits",
                 )
 
     def _latency(self, variant: Variant) -> latencies.Latency:
