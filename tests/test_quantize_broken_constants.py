@@ -33,3 +33,27 @@ def test_broken_constants(value: float, kind: type) -> None:
 
 def test_a_scale_is_no_bound() -> None:
     assert broken_constants(graph(scale=np.float32(np.inf))) == ("scale",)
+
+
+def test_scales_of_integer_operators() -> None:
+    found = graph(scale=np.float32(1.0), other=np.float32(np.inf))
+    node = helper.make_node("QLinearAdd", ["a", "other", "z", "b", "scale", "z"], ["c"])
+    found.node.append(node)
+    assert broken_constants(found) == ("other",)
+
+
+def test_constants_that_are_operators() -> None:
+    broken = numpy_helper.from_array(np.array([np.nan], np.float32))
+    found = graph(scale=np.float32(0.1))
+    found.node.append(helper.make_node("Constant", [], ["weight"], "stored", value=broken))
+    assert broken_constants(found) == ("weight",)
+
+
+def test_constants_of_branches() -> None:
+    inner = graph(scale=np.float32(np.inf))
+    found = graph(scale_of_all=np.float32(0.1))
+    sound = helper.make_graph([], "sound", [], [])
+    found.node.append(
+        helper.make_node("If", ["which"], ["y"], then_branch=inner, else_branch=sound)
+    )
+    assert broken_constants(found) == ("scale",)

@@ -158,21 +158,29 @@ def _parse(path: Path, content: bytes) -> ModelProto:
     return proto
 
 
-def _tensors(graph: GraphProto) -> Iterator[TensorProto]:
-    """Yield all constant tensors of a graph and of its subgraphs."""
-    yield from graph.initializer
-    for sparse in graph.sparse_initializer:
-        yield from (sparse.values, sparse.indices)
+def _graphs(graph: GraphProto) -> Iterator[GraphProto]:
+    """Yield a graph and its subgraphs."""
+    yield graph
     for node in graph.node:
         for attribute in node.attribute:
-            if attribute.HasField("t"):
-                yield attribute.t
-            yield from attribute.tensors
             for subgraph in [
                 *attribute.graphs,
                 *([attribute.g] if attribute.HasField("g") else []),
             ]:
-                yield from _tensors(subgraph)
+                yield from _graphs(subgraph)
+
+
+def _tensors(graph: GraphProto) -> Iterator[tuple[str, TensorProto]]:
+    """Yield all constant tensors of a graph and of its subgraphs, with their names."""
+    for part in _graphs(graph):
+        for tensor in part.initializer:
+            yield tensor.name, tensor
+        for sparse in part.sparse_initializer:
+            yield from ((sparse.values.name, each) for each in (sparse.values, sparse.indices))
+        for node in part.node:
+            for attribute in node.attribute:
+                tensors = [*([attribute.t] if attribute.HasField("t") else []), *attribute.tensors]
+                yield from ((node.output[0], each) for each in tensors)
 
 
 def _external_files(path: Path, proto: ModelProto) -> tuple[Path, ...]:
@@ -181,7 +189,7 @@ def _external_files(path: Path, proto: ModelProto) -> tuple[Path, ...]:
 
     folder = path.parent.resolve()
     needed: dict[Path, tuple[str, int]] = {}
-    for tensor in _tensors(proto.graph):
+    for _, tensor in _tensors(proto.graph):
         if tensor.data_location != TensorProto.EXTERNAL:
             continue
         entries = {entry.key: entry.value for entry in tensor.external_data}
@@ -285,26 +293,28 @@ def _check_input_tensor(path: Path, graph: GraphProto) -> tuple[str, tuple[int |
 
 
 def broken_constants(graph: GraphProto) -> tuple[str, ...]:
-    """Names of the initializers with a NaN or Inf that no sound model stores.
+    """Names of the constants with a NaN or Inf that no sound model stores; of subgraphs, too.
 
     A single infinity is a legitimate bound of a Clip or a mask, but not as a scale.
     """
     from onnx import TensorProto, numpy_helper
 
     floats = (TensorProto.FLOAT, TensorProto.FLOAT16)
-    scales = {
-        node.input[1]
-        for node in graph.node
-        if node.op_type in ("QuantizeLinear", "DequantizeLinear")
-    }
+    scales = set()
+    for part in _graphs(graph):
+        for node in part.node:
+            if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
+                scales.add(node.input[1])
+            elif node.op_type.startswith("QLinear"):  # whose only floats are scales
+                scales.update(node.input)
     found = []
-    for tensor in graph.initializer:
+    for name, tensor in _tensors(graph):
         if tensor.data_type in floats:
             array = numpy_helper.to_array(tensor)
-            bound = array.size == 1 and tensor.name not in scales
+            bound = array.size == 1 and name not in scales
             if np.isnan(array).any() or (np.isinf(array).any() and not bound):
-                found.append(tensor.name)
-    return tuple(found)
+                found.append(name)
+    return tuple(dict.fromkeys(found))
 
 
 def _check_weights(path: Path, graph: GraphProto) -> int:
