@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 import pytest
 from numpy.typing import NDArray
-from onnx import numpy_helper
+from onnx import helper, numpy_helper
 from zoo import images, named_images, ready, tiny_embedder
 
 from benchmarks.default_recipe import default_ingredients
@@ -261,3 +261,33 @@ def saturated(inputs: list[int], weights: list[int]) -> float:
     assert found.shape == (1, 1, 1, 2)
     assert found[0, 0, 0, 0] == found[0, 0, 0, 1]
     return float(found[0, 0, 0, 0])
+
+
+def test_channels_of_a_matrix_are_where_its_scales_are() -> None:
+    """Of a MatMul, and of a Gemm that transposes nothing, the output channels are columns."""
+    rng = np.random.default_rng(0)
+    matrix = rng.integers(-99, 99, (6, 4), dtype=np.int8)
+    steps = np.array([0.1, 1.0, 10.0, 100.0], np.float32)
+    constants = {"w": matrix, "steps": steps, "none": np.zeros(4, np.int8)}
+    nodes = [
+        helper.make_node("DequantizeLinear", ["w", "steps", "none"], ["v"], "place", axis=1),
+        helper.make_node("MatMul", ["input", "v"], ["output"], "layer"),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "matrix",
+        [helper.make_tensor_value_info("input", onnx.TensorProto.FLOAT, [1, 6])],
+        [helper.make_tensor_value_info("output", onnx.TensorProto.FLOAT, [1, 4])],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    proto = helper.make_model(graph)
+    assert damages.weights(proto) == ("place",)
+    assert damages.sizes(proto) == {"place": 4}
+    zeroed = constant(damages.zero_channel(proto, "place", 2), "place", 0)
+    assert np.flatnonzero((zeroed != matrix).any(axis=0)).tolist() == [2]
+    assert not zeroed[:, 2].any()
+    moved = constant(damages.perturb_weights(proto, 0.01, seed=1), "place", 0).astype(int)
+    # Noise of one size: many of the smallest steps, none of the largest.
+    changed = np.abs(moved - matrix).mean(axis=0)
+    assert changed[0] > 10 > changed[2]
+    assert changed[3] == 0

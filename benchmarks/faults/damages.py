@@ -93,7 +93,8 @@ def sizes(proto: onnx.ModelProto) -> dict[str, int]:
     """Number of output channels of each of `weights` and `biases`."""
     constants, nodes = initializers(proto.graph), _nodes(proto)
     places = (*weights(proto), *biases(proto))
-    return {place: int(constants[nodes[place].input[0]].dims[0]) for place in places}
+    tensors = {place: constants[nodes[place].input[0]] for place in places}
+    return {p: int(tensor.dims[_channel_axis(proto, p)]) for p, tensor in tensors.items()}
 
 
 # Scales and zero points
@@ -153,10 +154,11 @@ def shift_zero_point(proto: onnx.ModelProto, place: str, by: int) -> onnx.ModelP
 
 def zero_channel(proto: onnx.ModelProto, place: str, channel: int) -> onnx.ModelProto:
     """Zero the weights of one output channel of a layer."""
+    axis = _channel_axis(proto, place)
 
     def zeroed(weight: Array) -> Array:
         changed = weight.copy()
-        changed[channel] = 0
+        np.moveaxis(changed, axis, 0)[channel] = 0
         return changed
 
     copy = _copy(proto)
@@ -224,9 +226,11 @@ def perturb_weights(proto: onnx.ModelProto, share: float, seed: int) -> onnx.Mod
     for place in weights(proto):
         node = _nodes(copy)[place]
         scale = numpy_helper.to_array(constants[node.input[1]])
+        axis = _channel_axis(proto, place)
 
-        def requantized(integers: Array, scale: Array = scale) -> Array:
-            steps = scale.reshape(-1, *[1] * (integers.ndim - 1)) if scale.ndim else scale
+        def requantized(integers: Array, scale: Array = scale, axis: int = axis) -> Array:
+            by_channel = [-1 if each == axis else 1 for each in range(integers.ndim)]
+            steps = scale.reshape(by_channel)
             limits = np.iinfo(integers.dtype)
             moved = np.rint(noisy((integers * steps).astype(np.float64)) / steps)
             return moved.clip(limits.min, limits.max).astype(integers.dtype)
@@ -379,6 +383,15 @@ def _copy(proto: onnx.ModelProto) -> onnx.ModelProto:
 
 def _nodes(proto: onnx.ModelProto) -> dict[str, onnx.NodeProto]:
     return {node.name: node for node in proto.graph.node}
+
+
+def _channel_axis(proto: onnx.ModelProto, place: str) -> int:
+    """Axis of the output channels of weights or biases, of which each may have its scale."""
+    node, constants = _nodes(proto)[place], initializers(proto.graph)
+    if not constants[node.input[1]].dims:
+        return 0  # one scale for all: that of a Conv
+    axis = int(attributes(node).get("axis", 1))
+    return axis % len(constants[node.input[0]].dims)
 
 
 def _readers(proto: onnx.ModelProto, place: str) -> list[onnx.NodeProto]:
