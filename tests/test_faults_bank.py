@@ -72,11 +72,12 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
         patch.delenv("CI", raising=False)
         judged = bench(model)
         threshold = judged.golden.threshold
-    others = [
+    look, whole, more = (
         bench(replace(model, task=FaceVerification(name, threshold=threshold), calibration=None))
         for name in ("few.npz", "many.npz", "more.npz")
-    ]
-    return World(judged, Court(*others, threshold), judged.variant(RECIPE), root)
+    )
+    court = Court(look, whole, lambda _: more, threshold)
+    return World(judged, court, judged.variant(RECIPE), root)
 
 
 CONTROLS = ("", "scale by 1 %", "noise of .1 %", "output by .9")
@@ -136,21 +137,29 @@ def test_stored_nan_is_seen_where_outputs_hide_it(world: World) -> None:
 
 def test_more_people_decide_by_the_frozen_threshold(world: World) -> None:
     """Those people have no golden: what they say hangs on the threshold alone."""
-    found = world.court.appeal(world.sound)
-    assert found is not None
-    assert found.outcome == "PASS"
-    assert set(found.gates) == set(world.bench.verdicts(world.sound).gates)
-    many = found.gates["far"].checks[0].detail
-    assert many != world.bench.verdicts(world.sound).gates["far"].checks[0].detail
+    assert world.court.appeal(world.sound, [700]) == ("PASS", 700)
     broken = world.damaged(bank(world.proto)["another layer's weights"])
-    appealed = world.court.appeal(broken)
-    assert appealed is not None
-    assert appealed.outcome == "FAIL"
+    assert world.court.appeal(broken, [700]) == ("FAIL", 700)
+
+
+def test_more_are_asked_only_while_nothing_is_decided(world: World) -> None:
+    """The few people of the first look cannot decide."""
+    few, many = world.court._benches
+    asked = []
+
+    def more(people: int) -> FaultBench:
+        asked.append(people)
+        return few if people < 700 else many
+
+    court = Court(few, many, more, world.court._threshold)
+    assert court.appeal(world.sound, [100, 700, 1000]) == ("PASS", 700)
+    assert asked == [100, 700]
+    assert court.appeal(world.sound, [100]) == ("INCONCLUSIVE", 100)
 
 
 def test_nobody_else_to_ask(world: World) -> None:
     look, whole = world.court._benches
-    assert Court(look, whole, None, 0.5).appeal(world.sound) is None
+    assert Court(look, whole, None, 0.5).appeal(world.sound, [700]) == ("", 0)
 
 
 def test_drift_limits_on_many_people(world: World) -> None:

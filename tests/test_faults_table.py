@@ -26,6 +26,7 @@ ROWS = [
         fault="too few",
         usage=0.6,
         with_more="PASS",
+        more_people=1200,
         objections=("INCONCLUSIVE FAR = 1 %",),
     ),
     row("harmless", "INCONCLUSIVE", fault="still", with_more="INCONCLUSIVE"),
@@ -74,6 +75,7 @@ def test_findings_name_every_case_once() -> None:
         "Borderline": "1",
     }
     assert "missed (w)" in sections[0]
+    assert "| PASS (1,200) " in text
 
 
 def test_checks_that_object_to_harmless_models() -> None:

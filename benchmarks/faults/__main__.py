@@ -30,6 +30,7 @@ from .subjects import SUBJECTS, Laboratory, present
 from .table import Row, alarms_by_check, by_fault, findings, summary
 
 PROJECT = "project"
+MORE = (1, 4)  # times as many people as decide about the truth, for gates that ask for more
 
 
 def say(text: str) -> None:
@@ -60,9 +61,9 @@ def judged(lab: Laboratory, case: Case, latency: bool) -> Row:
                    (type(error).__name__,), (str(error),))  # fmt: skip
     found = lab.bench.verdicts(variant, latency=latency)
     truth = lab.court.truth(variant, suspect=found.outcome in ("FAIL", "ERROR"))
-    more = None  # a gate that asks for more data is given some, unless the truth is as unknown
+    with_more, people = "", 0  # gates that ask for more get it, unless the truth is as unknown
     if found.outcome == "INCONCLUSIVE" and truth.kind != BORDERLINE:
-        more = lab.court.appeal(variant)
+        with_more, people = lab.court.appeal(variant, [lab.people * times for times in MORE])
     return Row(
         name,
         case.fault,
@@ -74,7 +75,8 @@ def judged(lab: Laboratory, case: Case, latency: bool) -> Row:
         *_objections(found),
         usage=truth.usage if truth.errors else None,
         drift=truth.drift,
-        with_more=more.outcome if more else "",
+        with_more=with_more,
+        more_people=people,
     )
 
 

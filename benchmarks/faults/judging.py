@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -164,22 +164,38 @@ class Court:
     Args:
         look: a bench of few people, which suffices where the truth is plain.
         whole: one of many.
-        more: a bench of as many others, for gates that ask for more; None if there are none.
+        more: makes a bench of so many others, for gates that ask for more; None if there are none.
         threshold: the frozen one.
     """
 
     def __init__(
-        self, look: FaultBench, whole: FaultBench, more: FaultBench | None, threshold: float
+        self,
+        look: FaultBench,
+        whole: FaultBench,
+        more: Callable[[int], FaultBench] | None,
+        threshold: float,
     ) -> None:
         self._benches = look, whole
         self._more = more
         self._threshold = threshold
 
-    def appeal(self, variant: Variant) -> Verdicts | None:
-        """What the gates say on more people, if there are any."""
-        if self._more is None:
-            return None
-        return self._more.verdicts(variant, threshold=self._threshold)
+    def appeal(self, variant: Variant, sizes: Sequence[int]) -> tuple[str, int]:
+        """What the gates say on more people, and on how many it is decided.
+
+        Args:
+            variant: the model, about which the gates could not decide.
+            sizes: numbers of people, ascending; the next is asked while nothing is decided.
+
+        Returns:
+            The last outcome and its number of people; ("", 0) if there are no more people.
+        """
+        found = "", 0
+        for people in sizes if self._more else ():
+            assert self._more is not None
+            found = self._more(people).verdicts(variant, threshold=self._threshold).outcome, people
+            if found[0] != Verdict.INCONCLUSIVE.value:
+                break
+        return found
 
     def truth(self, variant: Variant, *, suspect: bool = True) -> Truth:
         """Harmful if a limit of errors is exceeded, harmless if none is, by 95 % bounds.

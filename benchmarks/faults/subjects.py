@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import tempfile
 import uuid
@@ -77,7 +78,7 @@ class Laboratory:
     ) -> None:
         ensure(ROOT / "data", say=say)
         self.subject = subject
-        self._people = people
+        self.people = people
         self._say = say
         self.folder = ROOT / "data" / "faults"
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -134,14 +135,17 @@ class Laboratory:
         """What says whether a damage is harmful."""
         threshold = self.bench.golden.threshold
         assert threshold is not None
-        few = max(self._people // _LOOK, 1)
+        few = max(self.people // _LOOK, 1)
         look, whole = (
-            self.bench_of(self._elsewhere(count, threshold)) for count in (few, self._people)
+            self.bench_of(self._elsewhere(count, threshold)) for count in (few, self.people)
         )
-        more = None
-        if self.subject.kind != REAL_FACES:  # of real people there are no more
-            more = self.bench_of(self._elsewhere(self._people, threshold, seeds=MORE))
-        return Court(look, whole, more, threshold)
+
+        @functools.cache
+        def more(people: int) -> FaultBench:
+            return self.bench_of(self._elsewhere(people, threshold, seeds=MORE))
+
+        # Of real people there are no more.
+        return Court(look, whole, None if self.subject.kind == REAL_FACES else more, threshold)
 
     def _elsewhere(self, people: int, threshold: float, *, seeds: range = SEEDS) -> KycModel:
         """The model with images that no gate sees, and with the frozen threshold."""

@@ -32,6 +32,7 @@ class Row:
         usage: the largest share of a limit of errors that is used, by the large set.
         drift: "beyond", "near" or "inside" the drift limits, by the large set.
         with_more: the verdict with more data, of one that was INCONCLUSIVE; empty if not asked.
+        more_people: of that data.
     """
 
     model: str
@@ -46,6 +47,7 @@ class Row:
     usage: float | None = None
     drift: str = INSIDE
     with_more: str = ""
+    more_people: int = 0
 
     def as_dict(self) -> dict[str, object]:
         return asdict(self)
@@ -152,7 +154,7 @@ def findings(rows: Sequence[Row]) -> Iterator[str]:
                 row.model,
                 row.title,
                 row.outcome,
-                row.with_more,
+                f"{row.with_more} ({row.more_people:,})" if row.with_more else "",
                 row.objections[0] if row.objections else "",
                 row.why,
                 row.drift,
@@ -163,7 +165,7 @@ def findings(rows: Sequence[Row]) -> Iterator[str]:
             "model",
             "fault",
             "verdict",
-            "with more data",
+            "with more data (people, scenes)",
             "first objection",
             "on the large set",
             "drift limits",
