@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from PIL import Image
 from population import people, write_npz, write_project
 
 from benchmarks.faults import __main__ as command
+from benchmarks.faults import bank as bank_module
 from benchmarks.faults import real, subjects
 from benchmarks.faults.bank import Case, cases, three
 from benchmarks.faults.subjects import REAL_FACES, Laboratory, Subject
@@ -89,6 +94,22 @@ def test_rows(lab: Laboratory, bank: list[Case], fault: str, truth: str, outcome
     row = command.judged(lab, case, latency=False)
     assert (row.truth, row.outcome) == (truth, outcome), row
     assert bool(row.gates) == (outcome != "PASS")
+
+
+def test_half_of_the_people_where_folders_name_them(lab: Laboratory, tmp_path: Path) -> None:
+    source = tmp_path / "people"
+    for name in ("ann", "bob", "cat", "dan"):
+        (source / name).mkdir(parents=True)
+        (source / name / "0.png").write_bytes(b"")
+    model = replace(lab.spec.model, calibration=source)
+    other = SimpleNamespace(
+        spec=replace(lab.spec, model=model), bench=lab.bench, folder=tmp_path / "out"
+    )
+    other.folder.mkdir()
+    half = bank_module._half(other)
+    assert sorted(str(p.relative_to(half)) for p in half.rglob("*.png")) == [
+        "bob/0.png", "dan/0.png",
+    ]  # fmt: skip
 
 
 def test_one_place_of_every_fault_comes_first(lab: Laboratory, bank: list[Case]) -> None:

@@ -211,7 +211,7 @@ def _noise(lab: Laboratory) -> Path:
 
 
 def _half(lab: Laboratory) -> Path:
-    """Every other one of the calibration images."""
+    """Every other one of the calibration images, or of the people on them."""
     model = lab.spec.model
     assert model.calibration is not None
     source = lab.bench.resolve(model.calibration, "KycModel.calibration")
@@ -219,5 +219,8 @@ def _half(lab: Laboratory) -> Path:
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir()
     for path in sorted(source.iterdir())[1::2]:
-        shutil.copy(path, target)
+        if path.is_dir():
+            shutil.copytree(path, target / path.name)
+        else:
+            shutil.copy(path, target)
     return target
