@@ -23,7 +23,7 @@ from .surroundings import Grip, background, camera
 DOCUMENT, PORTRAIT = 0, 1
 LEAST_VISIBLE = 0.5  # share of a quadrilateral: what is covered more is not labelled
 LAYOUTS = {"training": 120, "calibration": 24, "selection": 24, "evaluation": 40}
-EVALUATION_SCENES, SELECTION_SCENES, CALIBRATION_SCENES = 400, 200, 200
+EVALUATION_SCENES, SELECTION_SCENES, CALIBRATION_SCENES = 800, 200, 200
 
 _DOMAIN = 0xD0C5  # keeps these random streams apart from those of other renderers
 
@@ -249,7 +249,7 @@ class _Stage:
 
 
 def write_evaluation(folder: Path) -> None:
-    """Write the evaluation scenes: 400 JPEGs in ``images/`` and ``labels.json`` (COCO)."""
+    """Write the evaluation scenes: 800 JPEGs in ``images/`` and ``labels.json`` (COCO)."""
     _write(folder, splits.EVALUATION[:EVALUATION_SCENES])
 
 

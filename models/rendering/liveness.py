@@ -22,7 +22,7 @@ LIVE, PRINT, SCREEN, MASK = KINDS = ("live", "print", "screen", "mask")
 LABELS = {LIVE: 1, PRINT: 0, SCREEN: 2, MASK: 0}  # MiniFASNetV2: 0 and 2 are attacks
 CALIBRATION_SUBJECTS = 64
 SELECTION_SUBJECTS = 300
-EVALUATION_SUBJECTS = 400
+EVALUATION_SUBJECTS = 800
 
 
 class Hardness(NamedTuple):
