@@ -68,10 +68,10 @@ class GroupTable:
         """The same for a table that lists images."""
         return self._among(images.names, np.arange(len(images)))
 
-    def _among(self, listed: Sequence[str], index: NDArray[np.int64]) -> tuple[Group, ...]:
+    def _among(self, keys: Sequence[str], index: NDArray[np.int64]) -> tuple[Group, ...]:
         groups = []
         for place, column in enumerate(self.columns):
-            theirs = np.array([self.rows[each][place] for each in listed])
+            theirs = np.array([self.rows[each][place] for each in keys])
             names = sorted({row[place] for row in self.rows.values()})
             groups += [Group(f"{column} {name}", (theirs == name)[index]) for name in names]
         return tuple(groups)
