@@ -211,8 +211,7 @@ def _summarise(rounds: NDArray[np.float64], wall: NDArray[np.float64]) -> Latenc
     if ranks is None:
         raise MeasurementError("latency", "too few rounds for an interval", "report this as a bug")
     low, high = ranks
-    # Not the far end of its interval: that would charge the noise of the rounds twice, and decides
-    # no more often rightly (docs/latency.md).
+    # Not the far end of its interval: that would charge the noise of the rounds twice.
     stray = abs(float(np.median(control)))
     ordered = np.sort(wall) / 1e6
     p95 = upper_rank(len(ordered), 0.95, 0.95)

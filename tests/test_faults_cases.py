@@ -112,6 +112,17 @@ def test_half_of_the_people_where_folders_name_them(lab: Laboratory, tmp_path: P
     ]  # fmt: skip
 
 
+def test_too_many_people_are_refused_at_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Not after an hour, by the first gate that asks for more."""
+    for asked in ("0", "2084"):
+        monkeypatch.setattr("sys.argv", ["faults", "--people", asked])
+        with pytest.raises(SystemExit):
+            command.main()
+        assert f"--people {asked}: give 1 to 2083" in capsys.readouterr().err
+
+
 def test_one_place_of_every_fault_comes_first(lab: Laboratory, bank: list[Case]) -> None:
     found = command.rows_of(lab, ["scale of weights"], latency=False)
     faults = [next(found).fault for _ in range(4)]

@@ -49,6 +49,14 @@ def test_constants_that_are_operators() -> None:
     assert broken_constants(found) == ("weight",)
 
 
+def test_an_operator_without_outputs() -> None:
+    """Only a damaged file has one; looking for NaN must not be what breaks on it."""
+    broken = numpy_helper.from_array(np.array([np.nan], np.float32))
+    found = graph()
+    found.node.append(helper.make_node("Constant", [], [], "stored", value=broken))
+    assert broken_constants(found) == ("stored",)
+
+
 def test_constants_of_branches() -> None:
     inner = graph(scale=np.float32(np.inf))
     found = graph(scale_of_all=np.float32(0.1))

@@ -25,6 +25,7 @@ from pytest_kycquant.runtime import describe_machine, environment
 
 from . import project
 from .bank import Case, cases
+from .images import MOST
 from .judging import BORDERLINE, Verdicts
 from .subjects import SUBJECTS, Laboratory, present
 from .table import Row, alarms_by_check, by_fault, findings, summary
@@ -105,6 +106,9 @@ def main() -> None:
         "--tables", type=Path, nargs="+", help="files of earlier runs to print, and judge nothing"
     )
     given = parser.parse_args()
+    most = MOST // max(MORE)
+    if not 0 < given.people <= most:
+        parser.error(f"--people {given.people}: give 1 to {most}, there are no seeds for more")
     if given.tables:
         records = [json.loads(path.read_text(encoding="utf-8")) for path in given.tables]
         show(records[0], [Row.from_dict(each) for found in records for each in found["rows"]])

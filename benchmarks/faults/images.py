@@ -29,6 +29,7 @@ ROOT = Path(__file__).parents[2]
 SEEDS = splits.EVALUATION[50_000:75_000]
 MORE = splits.EVALUATION[75_000:]
 _LIVE = 3  # live people for one of whom there are attacks
+MOST = len(SEEDS) // _LIVE  # people
 _QUALITY = 90  # of face pictures, as in the sets of the gates
 _WORKERS = 2
 Made = TypeVar("Made")
@@ -49,8 +50,8 @@ def held_out(kind: str, people: int, say: Callable[[str], None], *, seeds: range
     Raises:
         ValueError: there are not so many seeds.
     """
-    if people > (most := len(seeds) // _LIVE):
-        raise ValueError(f"{people:,} people: there are seeds for {most:,} people at most")
+    if people > MOST:
+        raise ValueError(f"{people:,} people: there are seeds for {MOST:,} people at most")
     home = ROOT / "data" / "held-out"
     sources = renderer_digest() + Path(__file__).read_text(encoding="utf-8")
     name = f"{kind}-{people}-from-{seeds.start}"

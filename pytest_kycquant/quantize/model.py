@@ -180,7 +180,8 @@ def _tensors(graph: GraphProto) -> Iterator[tuple[str, TensorProto]]:
         for node in part.node:
             for attribute in node.attribute:
                 tensors = [*([attribute.t] if attribute.HasField("t") else []), *attribute.tensors]
-                yield from ((node.output[0], each) for each in tensors)
+                # A damaged file may hold an operator without outputs; it is refused later.
+                yield from ((next(iter(node.output), node.name), each) for each in tensors)
 
 
 def _external_files(path: Path, proto: ModelProto) -> tuple[Path, ...]:
