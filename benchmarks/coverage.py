@@ -24,9 +24,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pytest_kycquant.data.pairs import Comparisons
-from pytest_kycquant.scoring import normalise
-from pytest_kycquant.statistics import Counts, Rate, clopper_pearson, noninferiority, rate
-from pytest_kycquant.tasks.face_gates import Cell
+from pytest_kycquant.statistics import (
+    Counts,
+    Rate,
+    clopper_pearson,
+    noninferiority,
+    rate,
+)
+from pytest_kycquant.tasks.face.comparison import Cell
+from pytest_kycquant.tasks.face.scores import normalise
 
 HERE = Path(__file__).resolve().parent.parent
 REAL = Path(os.environ.get("KYCQUANT_REAL", HERE.parent / "shared" / "real"))
@@ -145,8 +151,8 @@ def real_people(people: int, runs: int) -> Iterator[tuple[str, list[Sample], flo
     """Some of the real people at a time, against all of them."""
     from pytest_kycquant.data.faces import load_faces
     from pytest_kycquant.data.images import preprocess
-    from pytest_kycquant.runtime import open_session
-    from pytest_kycquant.spec import Preprocess
+    from pytest_kycquant.runtimes.ort import open_session
+    from pytest_kycquant.spec.model import Preprocess
 
     seen = load_faces(REAL / "faces" / "evaluation")
     spec = Preprocess(size=(112, 112), mean=127.5, scale=1 / 128, channels="BGR")

@@ -20,8 +20,8 @@ from pytest_kycquant.quantize import (
     shift_images,
     tune_ranges,
 )
-from pytest_kycquant.recipe import Recipe
-from pytest_kycquant.runtime import u8s8_saturates
+from pytest_kycquant.runtimes.ort import u8s8_saturates
+from pytest_kycquant.spec.recipe import Recipe
 
 Images = Sequence[tuple[str, NDArray[np.float32]]]
 

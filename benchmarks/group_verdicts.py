@@ -23,8 +23,8 @@ from pytest_kycquant.data.groups import Group
 from pytest_kycquant.data.images import ImageSet
 from pytest_kycquant.data.liveness import LIVE, LivenessSet
 from pytest_kycquant.tasks.checks import group_checks
-from pytest_kycquant.tasks.liveness_gates import LivenessComparison, group_increases
-from pytest_kycquant.tasks.liveness_scores import Decisions
+from pytest_kycquant.tasks.liveness.comparison import LivenessComparison, group_increases
+from pytest_kycquant.tasks.liveness.scores import Decisions
 
 IMAGES = 3
 BPCER = 0.02  # of FP32; half of it comes right with the variant, and as many others go wrong

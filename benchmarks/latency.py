@@ -36,8 +36,13 @@ from onnx.utils import Extractor
 from tabulate import tabulate
 
 from pytest_kycquant import Verdict
-from pytest_kycquant.latency import Latency, Run, judge_ratio, measure
-from pytest_kycquant.runtime import describe_machine, open_session
+from pytest_kycquant.measure.latency import (
+    Latency,
+    Run,
+    judge_ratio,
+    measure,
+)
+from pytest_kycquant.runtimes.ort import describe_machine, open_session
 
 MODELS = Path(__file__).resolve().parent.parent / "models"
 SHAPES = {"minifasnet": (1, 3, 80, 80), "arcface": (1, 3, 112, 112)}

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pytest_kycquant.statistics import jackknife_bounds
-from pytest_kycquant.tasks.detection_scores import Matching, Objects, Predictions
+from pytest_kycquant.tasks.detection.matching import Matching, Objects, Predictions
 
 IMAGES = (30, 50, 150, 400)
 LARGE, LARGE_RUNS = 20_000, 12  # images whose figure stands for the truth, and how often

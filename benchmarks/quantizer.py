@@ -41,9 +41,9 @@ from pytest_kycquant.quantize import (
     shift_images,
     tune_ranges,
 )
-from pytest_kycquant.recipe import Recipe
-from pytest_kycquant.runtime import open_session
-from pytest_kycquant.spec import Preprocess
+from pytest_kycquant.runtimes.ort import open_session
+from pytest_kycquant.spec.model import Preprocess
+from pytest_kycquant.spec.recipe import Recipe
 
 HERE = Path(__file__).resolve().parent.parent
 REAL = Path(os.environ.get("KYCQUANT_REAL", HERE.parent / "shared" / "real"))

@@ -20,7 +20,7 @@ from tabulate import tabulate
 
 from pytest_kycquant.data.files import find_images
 from pytest_kycquant.data.images import ImageSet, preprocess
-from pytest_kycquant.latency import measure
+from pytest_kycquant.measure.latency import measure
 from pytest_kycquant.quantize import (
     Ingredients,
     build,
@@ -30,10 +30,10 @@ from pytest_kycquant.quantize import (
     prepare,
     rewrite,
 )
-from pytest_kycquant.recipe import Recipe
-from pytest_kycquant.rewriting import choose
-from pytest_kycquant.runtime import describe_machine, open_session, u8s8_saturates
-from pytest_kycquant.spec import Preprocess
+from pytest_kycquant.quantize.rewrite_choice import choose
+from pytest_kycquant.runtimes.ort import describe_machine, open_session, u8s8_saturates
+from pytest_kycquant.spec.model import Preprocess
+from pytest_kycquant.spec.recipe import Recipe
 
 PROBES, CALIBRATION, HELD_OUT = 8, 64, 60
 VARIANTS = (

@@ -22,11 +22,16 @@ import numpy as np
 from tabulate import tabulate
 
 from pytest_kycquant.data.pairs import Comparisons
-from pytest_kycquant.pair_scores import Floats
 from pytest_kycquant.pipeline.memory import peak_bytes
-from pytest_kycquant.runtime import describe_machine
-from pytest_kycquant.scoring import errors_at, extremes, normalise, select_threshold
+from pytest_kycquant.runtimes.ort import describe_machine
 from pytest_kycquant.statistics import RULE_OF_30
+from pytest_kycquant.tasks.face.pair_scores import Floats
+from pytest_kycquant.tasks.face.scores import (
+    errors_at,
+    extremes,
+    normalise,
+    select_threshold,
+)
 
 ROWS = 256
 SIGMAS = 3.09  # strangers' scores are above the threshold in .1 % of the pairs

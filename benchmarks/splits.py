@@ -1,8 +1,8 @@
 """How often does a search ship what it should not? Simulated people and candidates.
 
 Every model that quantizes anything has a true FAR above the limit (.12 % to .1 %), and FP32 one
-below it. The search of the gates, `pytest_kycquant.fallback.decide` with all that follows, is asked
-for a mixed model. What is simulated are outputs: embeddings of people, each candidate's a little
+below it. The search of the gates, `bench.ladder.decide` with all that follows, is asked for a mixed
+model. What is simulated are outputs: embeddings of people, each candidate's a little
 elsewhere and all nearer to each other. Beside it stand what teams do. Run with::
 
     python -m benchmarks.splits [--runs N]
@@ -24,26 +24,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.coverage import DIMENSION, Draw, Floats, lambs, strangers
-from pytest_kycquant.cache import digest_of
+from pytest_kycquant.bench.golden import Golden
+from pytest_kycquant.bench.judge import Bench
+from pytest_kycquant.bench.ladder import Decision, decide
+from pytest_kycquant.bench.source import ModelFile
+from pytest_kycquant.bench.variants import Variant, Workbench
+from pytest_kycquant.context.cache import digest_of
+from pytest_kycquant.context.progress import Progress
 from pytest_kycquant.data.images import ImageSet
 from pytest_kycquant.data.pairs import Comparisons
-from pytest_kycquant.evaluation import Bench
-from pytest_kycquant.fallback import Decision, decide
-from pytest_kycquant.golden import Golden
-from pytest_kycquant.latency import Latency
-from pytest_kycquant.limits import FaceLimits
-from pytest_kycquant.member import ModelFile
-from pytest_kycquant.progress import Progress
-from pytest_kycquant.recipe import FP32, Recipe
-from pytest_kycquant.scoring import normalise
-from pytest_kycquant.search import Block
-from pytest_kycquant.settings import Settings
-from pytest_kycquant.spec import KycModel, Preprocess, Verdict
-from pytest_kycquant.task_spec import FaceVerification
+from pytest_kycquant.measure.latency import Latency
+from pytest_kycquant.plugin.options import Settings
+from pytest_kycquant.quantize.search import Block
+from pytest_kycquant.spec.limits import FaceLimits
+from pytest_kycquant.spec.model import KycModel, Preprocess
+from pytest_kycquant.spec.recipe import FP32, Recipe
+from pytest_kycquant.spec.tasks import FaceVerification
 from pytest_kycquant.tasks.base import Part, TaskData
+from pytest_kycquant.tasks.face.scores import normalise
 from pytest_kycquant.tasks.outputs import Outputs
-from pytest_kycquant.verdicts import Check, GateResult
-from pytest_kycquant.workbench import Variant, Workbench
+from pytest_kycquant.verdicts import Check, GateResult, Verdict
 
 LIMIT, GOOD, BAD = 1e-3, 3e-4, 1.2e-3  # FAR: of the gate, of FP32, of the candidates
 BLOCKS = 20

@@ -19,7 +19,7 @@ from onnx import helper, load_model_from_string
 
 from benchmarks.default_recipe import default_ingredients
 from benchmarks.quantizer import CASES, Case, figures, read
-from pytest_kycquant.latency import measure
+from pytest_kycquant.measure.latency import measure
 from pytest_kycquant.quantize import (
     Ingredients,
     applicable,
@@ -30,8 +30,8 @@ from pytest_kycquant.quantize import (
     rewrite,
 )
 from pytest_kycquant.quantize.graph import initializers, serialize, sort_nodes
-from pytest_kycquant.recipe import Recipe
-from pytest_kycquant.runtime import open_session
+from pytest_kycquant.runtimes.ort import open_session
+from pytest_kycquant.spec.recipe import Recipe
 
 
 def behind_dequantization(content: bytes) -> bytes:

@@ -1,20 +1,27 @@
 """pytest-kycquant decides whether a quantized identity-verification model may ship."""
 
-from . import presets
-from .custom_spec import CustomTask
-from .gate_classes import (
+from .plugin.gate_classes import (
     AgreementGates,
     CustomGates,
     DetectionGates,
     FaceGates,
     LivenessGates,
 )
-from .gates import Candidate
-from .limits import CustomLimits, DetectionLimits, FaceLimits, LivenessLimits, PipelineLimits
-from .pipeline.gates import PipelineGates
-from .recipe import Recipe
-from .spec import KycModel, Preprocess, Verdict
-from .task_spec import FaceVerification, LivenessDetection, ObjectDetection
+from .plugin.gates import Candidate
+from .plugin.pipeline_gates import PipelineGates
+from .spec import presets
+from .spec.custom import CustomTask
+from .spec.limits import (
+    CustomLimits,
+    DetectionLimits,
+    FaceLimits,
+    LivenessLimits,
+    PipelineLimits,
+)
+from .spec.model import KycModel, Preprocess
+from .spec.recipe import Recipe
+from .spec.tasks import FaceVerification, LivenessDetection, ObjectDetection
+from .verdicts import Verdict
 
 __all__ = [
     "AgreementGates",

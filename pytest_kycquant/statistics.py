@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .spec import Verdict
+from .verdicts import Verdict
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

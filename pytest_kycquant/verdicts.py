@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .spec import Verdict
+
+class Verdict(enum.StrEnum):
+    """Outcome of a gate. INCONCLUSIVE means that the data cannot decide, not that it passed."""
+
+    PASS = "PASS"
+    FAIL = "FAIL"
+    INCONCLUSIVE = "INCONCLUSIVE"
+
+    @classmethod
+    def worst(cls, verdicts: Sequence[Verdict]) -> Verdict:
+        """Combine verdicts that must all hold. Nothing compared is INCONCLUSIVE, never a pass."""
+        if not verdicts:
+            return cls.INCONCLUSIVE
+        for outcome in (cls.FAIL, cls.INCONCLUSIVE):
+            if outcome in verdicts:
+                return outcome
+        return cls.PASS
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import onnx
 
+from pytest_kycquant.bench.variants import Variant
 from pytest_kycquant.errors import QuantizationError
-from pytest_kycquant.recipe import Recipe
-from pytest_kycquant.workbench import Variant
+from pytest_kycquant.spec.recipe import Recipe
 
 from . import damages
 from .subjects import Laboratory

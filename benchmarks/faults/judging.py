@@ -12,20 +12,24 @@ from pathlib import Path
 import onnx
 
 import pytest_kycquant
-from pytest_kycquant import latency as latencies
-from pytest_kycquant.cache import digest_of
+from pytest_kycquant.bench.judge import FLOAT, Bench
+from pytest_kycquant.bench.variants import Variant
+from pytest_kycquant.context.cache import digest_of
 from pytest_kycquant.data.images import ImageSet
 from pytest_kycquant.errors import KycquantError
-from pytest_kycquant.evaluation import FLOAT, Bench
+from pytest_kycquant.measure import latency as latencies
 from pytest_kycquant.quantize import broken_constants
-from pytest_kycquant.spec import Verdict
 from pytest_kycquant.tasks.outputs import Outputs
-from pytest_kycquant.verdicts import Check, GateResult, show
-from pytest_kycquant.workbench import Variant
+from pytest_kycquant.verdicts import (
+    Check,
+    GateResult,
+    Verdict,
+    show,
+)
 
 # What turns an image and a model into outputs; all else judges them, or makes models.
-_RUNS = ("runtime.py", "data/images.py", "data/crops.py", "data/placement.py")
-_READS = ("tasks/outputs.py", "tasks/detection_decode.py")
+_RUNS = ("runtimes/ort.py", "data/images.py", "data/crops.py", "data/placement.py")
+_READS = ("tasks/outputs.py", "tasks/detection/decode.py")
 HARMFUL, HARMLESS, BORDERLINE = "harmful", "harmless", "borderline"
 BEYOND, NEAR, INSIDE = "beyond", "near", "inside"  # drift limits, on many people
 # Of the checks, those that count errors; the others (drift, agreement) need no labels.

@@ -21,8 +21,8 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from pytest_kycquant.cache import digest_of
-from tests.population import embedder, write_folders, write_project
+from pytest_kycquant.context.cache import digest_of
+from tests.worlds.population import embedder, write_folders, write_project
 
 from .table import Row
 

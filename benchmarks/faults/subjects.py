@@ -12,18 +12,18 @@ from functools import cached_property
 from pathlib import Path
 
 from models.rendering.sets import ensure
-from pytest_kycquant.gates import GateSpec, spec_of
-from pytest_kycquant.progress import Progress
-from pytest_kycquant.recipe import Recipe
-from pytest_kycquant.settings import Settings
-from pytest_kycquant.spec import KycModel
-from pytest_kycquant.task_spec import (
+from pytest_kycquant.bench.variants import Variant, Workbench
+from pytest_kycquant.context.progress import Progress
+from pytest_kycquant.plugin.gates import GateSpec, spec_of
+from pytest_kycquant.plugin.options import Settings
+from pytest_kycquant.spec.model import KycModel
+from pytest_kycquant.spec.recipe import Recipe
+from pytest_kycquant.spec.tasks import (
     FaceVerification,
     LivenessDetection,
     ObjectDetection,
     TaskSpec,
 )
-from pytest_kycquant.workbench import Variant, Workbench
 
 from . import real
 from .images import MORE, ROOT, SEEDS, held_out

@@ -14,13 +14,19 @@ import onnx
 from numpy.typing import NDArray
 
 from pytest_kycquant.data.pairs import Comparisons
-from pytest_kycquant.latency import LOOKS, measure
+from pytest_kycquant.measure.latency import LOOKS, measure
 from pytest_kycquant.quantize.graph import WEIGHTED, initializers, producers
-from pytest_kycquant.runtime import open_session
-from pytest_kycquant.scoring import error_rate, errors_at, extremes, normalise, select_threshold
+from pytest_kycquant.runtimes.ort import open_session
 from pytest_kycquant.statistics import RULE_OF_30
-from pytest_kycquant.tasks.detection_agreement import agreement
-from pytest_kycquant.tasks.detection_scores import Objects, Predictions
+from pytest_kycquant.tasks.detection.likeness import agreement
+from pytest_kycquant.tasks.detection.matching import Objects, Predictions
+from pytest_kycquant.tasks.face.scores import (
+    error_rate,
+    errors_at,
+    extremes,
+    normalise,
+    select_threshold,
+)
 
 from .job import Array, cosines
 from .running import Outcome

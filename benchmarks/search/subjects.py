@@ -17,7 +17,7 @@ from pytest_kycquant.data.faces import load_faces, split_subjects
 from pytest_kycquant.data.images import ImageSet, preprocess
 from pytest_kycquant.data.leakage import check_disjoint
 from pytest_kycquant.data.unlabelled import load_images
-from pytest_kycquant.tasks.detection_decode import Decoder
+from pytest_kycquant.tasks.detection.decode import Decoder
 
 from .job import Array, Reading
 

@@ -14,7 +14,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import DataError
 from .files import listed, relative_name
-from .tables import decoded, image_name, malformed, read_table, read_text
+from .tables import (
+    decoded,
+    image_name,
+    malformed,
+    read_table,
+    read_text,
+)
 
 if TYPE_CHECKING:
     from .images import ImageSet

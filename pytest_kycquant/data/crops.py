@@ -19,7 +19,12 @@ import numpy as np
 from ..errors import DataError
 from .files import listed
 from .images import ImageSet
-from .tables import image_name, malformed, read_table, read_text
+from .tables import (
+    image_name,
+    malformed,
+    read_table,
+    read_text,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

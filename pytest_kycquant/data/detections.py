@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import DataError
-from .box_labels import Box, BoxLabels, read_coco, read_csv, read_yolo
+from .box_labels import (
+    Box,
+    BoxLabels,
+    read_coco,
+    read_csv,
+    read_yolo,
+)
 from .files import listed
 from .images import ImageSet
 from .unlabelled import check_copies, load_images, selected_images

@@ -12,8 +12,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import DataError
-from .copies import equal_images, equations
-from .files import check_text, find_images, listed, load_npz, relative_name
+from .duplicates import equal_images, equations
+from .files import (
+    check_text,
+    find_images,
+    listed,
+    load_npz,
+    relative_name,
+)
 from .images import ImageSet
 
 if TYPE_CHECKING:

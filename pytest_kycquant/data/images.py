@@ -20,7 +20,7 @@ from .placement import LETTERBOX_GREY, Placement, place
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ..spec import Preprocess
+    from ..spec.model import Preprocess
 
 # Named so that no file, whatever its suffix, reaches a decoder such as Ghostscript's.
 _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")

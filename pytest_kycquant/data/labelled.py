@@ -14,11 +14,22 @@ import numpy as np
 
 from ..errors import DataError
 from .class_folders import all_or_none, people_of, read_class_folders
-from .copies import equal_images, equations
+from .duplicates import equal_images, equations
 from .faces import chosen_names
-from .files import check_text, find_images, listed, load_npz
+from .files import (
+    check_text,
+    find_images,
+    listed,
+    load_npz,
+)
 from .images import ImageSet
-from .tables import Row, image_name, malformed, read_table, read_text
+from .tables import (
+    Row,
+    image_name,
+    malformed,
+    read_table,
+    read_text,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -7,11 +7,17 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import DataError
 from .class_folders import all_or_none, people_of, read_class_folders
-from .copies import equal_images, equations
+from .duplicates import equal_images, equations
 from .files import check_text, listed, load_npz
 from .images import ImageSet
 from .liveness import LivenessSet, labelled
-from .tables import Row, image_name, malformed, read_table, read_text
+from .tables import (
+    Row,
+    image_name,
+    malformed,
+    read_table,
+    read_text,
+)
 
 if TYPE_CHECKING:
     import numpy as np

@@ -11,7 +11,12 @@ import numpy as np
 from ..errors import DataError
 from .files import listed
 from .pairs import Comparisons, check_comparable
-from .tables import image_name, malformed, read_table, read_text
+from .tables import (
+    image_name,
+    malformed,
+    read_table,
+    read_text,
+)
 
 if TYPE_CHECKING:
     from .faces import FaceSet

@@ -10,7 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ..spec import Preprocess
+    from ..spec.model import Preprocess
 
 LETTERBOX_GREY = 114  # what YOLO models were trained with around their images
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import DataError
-from .copies import equal_images, equations
+from .duplicates import equal_images, equations
 from .faces import chosen_names
 from .files import find_images, load_npz
 from .images import ImageSet

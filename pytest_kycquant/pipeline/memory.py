@@ -21,7 +21,7 @@ from ..errors import MeasurementError
 from .stages import Photo, Pipeline, Stages
 
 if TYPE_CHECKING:
-    from .gates import PipelineGates
+    from ..plugin.pipeline_gates import PipelineGates
 
 _STATUS = Path("/proc/self/status")
 _CLEAR = Path("/proc/self/clear_refs")

@@ -6,13 +6,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..limits import PipelineLimits
-from ..spec import Verdict
-from ..verdicts import Check, GateResult
+from ..spec.limits import PipelineLimits
+from ..verdicts import Check, GateResult, Verdict
 
 if TYPE_CHECKING:
-    from .measure import Coverage, Timing
     from .memory import Peak
+    from .timing import Coverage, Timing
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..cache import digest_of
+from ..context.cache import digest_of
 from ..data.images import ImageSet
 from ..data.unlabelled import load_images
 from ..errors import BaselineError, MeasurementError, QuantizationError
 from ..report.records import Gate
-from .measure import Coverage, Run, Timing, cover, ratio, summarise, time_runs
 from .memory import Job, Peak, measure_peak
 from .record import (
     PipelineRecord,
@@ -25,13 +24,27 @@ from .record import (
     judge_memory,
     not_judged,
 )
-from .stages import Photo, Pipeline, Stage, Stages
+from .stages import (
+    Photo,
+    Pipeline,
+    Stage,
+    Stages,
+)
+from .timing import (
+    Coverage,
+    Run,
+    Timing,
+    cover,
+    ratio,
+    summarise,
+    time_runs,
+)
 
 if TYPE_CHECKING:
-    from ..session import KycquantSession
+    from ..bench.variants import Workbench
+    from ..plugin.pipeline_gates import PipelineSpec, StageSpec
+    from ..plugin.session import KycquantSession
     from ..verdicts import VariantRecord
-    from ..workbench import Workbench
-    from .gates import PipelineSpec, StageSpec
 
 Process = Callable[[Stages, Photo], object]
 MEMORY_IMAGES = 5  # the largest ones: the peak is theirs

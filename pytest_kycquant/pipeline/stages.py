@@ -16,12 +16,12 @@ from ..data.files import read_file
 from ..data.images import ImageSet, decode, preprocess
 from ..data.placement import place
 from ..errors import ModelError, SpecError
-from ..runtime import open_session
-from ..spec import KycModel
-from ..tasks import task_of
-from ..tasks.detection import DetectionTask
-from ..tasks.liveness import LivenessTask
+from ..runtimes.ort import open_session
+from ..spec.model import KycModel
+from ..tasks.detection.task import DetectionTask
+from ..tasks.liveness.task import LivenessTask
 from ..tasks.outputs import Outputs, all_finite
+from ..tasks.registry import task_of
 
 if TYPE_CHECKING:
     from ..tasks.base import Task

@@ -4,19 +4,46 @@ Importing this package imports neither onnx nor onnxruntime: a test suite withou
 nothing for it.
 """
 
-from .calibrate import Activations, Ranges, observe_activations, observe_equalized
+from .activation_bias import shift_images
+from .builder import (
+    Ingredients,
+    build,
+    calibration_of,
+    corrects_biases,
+    equalizes,
+    quantize_whole,
+)
 from .channels import ChannelStatistics
 from .equalize import equalize_channels
-from .model import LoadedModel, broken_constants, check_input, load_model
-from .partial import FullyQuantized, keep_in_float
-from .preparation import PreparedModel, operators, postprocessing, prepare
-from .recipes import Ingredients, build, calibration_of, corrects_biases, equalizes, quantize_whole
-from .rewrites import REWRITES, applicable, nothing_to_rewrite, rewrite
+from .load import (
+    LoadedModel,
+    broken_constants,
+    check_input,
+    load_model,
+)
+from .mixed import FullyQuantized, keep_in_float
+from .preparation import (
+    PreparedModel,
+    operators,
+    postprocessing,
+    prepare,
+)
+from .range_search import tune_ranges
+from .ranges import (
+    Activations,
+    Ranges,
+    observe_activations,
+    observe_equalized,
+)
+from .rewrites import (
+    REWRITES,
+    applicable,
+    nothing_to_rewrite,
+    rewrite,
+)
 from .saturation import Exposure, exposure_of
 from .sensitivity import Sensitivity, measure_sensitivity, sensitivity_images
-from .shift import shift_images
 from .static import static_types
-from .trials import tune_ranges
 from .variant import Variant
 
 __all__ = [

@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .graph import attributes, consumers, drop_unused_initializers, initializers, numbers, producers
+from .graph import (
+    attributes,
+    consumers,
+    drop_unused_initializers,
+    initializers,
+    numbers,
+    producers,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping

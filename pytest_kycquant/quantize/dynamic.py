@@ -11,8 +11,8 @@ from .graph import copy_with_own_weights
 from .variant import Draft
 
 if TYPE_CHECKING:
-    from .calibrate import Ranges
     from .preparation import PreparedModel
+    from .ranges import Ranges
     from .variant import Request
 
 

@@ -18,7 +18,12 @@ import numpy as np
 
 from ..errors import QuantizationError
 from .channel_groups import ChannelGroup, channel_groups
-from .graph import attributes, consumers, initializers, numbers
+from .graph import (
+    attributes,
+    consumers,
+    initializers,
+    numbers,
+)
 from .preparation import PreparedModel, verify_equal
 
 if TYPE_CHECKING:

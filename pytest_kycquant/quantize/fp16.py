@@ -7,14 +7,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import QuantizationError
-from .graph import consumers, copy_with_own_weights, float_tensors, initializers, producers
+from .graph import (
+    consumers,
+    copy_with_own_weights,
+    float_tensors,
+    initializers,
+    producers,
+)
 from .variant import Draft
 
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-    from .calibrate import Ranges
     from .preparation import PreparedModel
+    from .ranges import Ranges
     from .variant import Request
 
 _LARGEST = 65504.0

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import ModelError, QuantizationError
-from ..runtime import open_session
+from ..runtimes.ort import open_session
 from .graph import (
     WEIGHTED,
     consumers,
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from onnx import GraphProto, ModelProto
 
-    from .model import LoadedModel
+    from .load import LoadedModel
 
 OPSET = 17
 """Per-channel quantization below opset 13 is written without complaint and cannot be loaded."""

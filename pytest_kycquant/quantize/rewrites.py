@@ -1,7 +1,7 @@
 """Exact rewrites of the FP32 graph: the same function in operators that have faster kernels.
 
 Each is verified on real inputs before it is used. Whether it pays depends on the version of
-onnxruntime and on the CPU: `rewriting.py` decides by measuring.
+onnxruntime and on the CPU: `rewrite_choice.py` decides by measuring.
 """
 
 from __future__ import annotations
@@ -13,16 +13,21 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ..errors import QuantizationError
-from ..runtime import open_session
-from .graph import consumers, initializers, one_line, serialize
+from ..runtimes.ort import open_session
+from .graph import (
+    consumers,
+    initializers,
+    one_line,
+    serialize,
+)
 from .variant import Draft
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from onnx import GraphProto, ModelProto, NodeProto, TensorProto
 
-    from .calibrate import Ranges
     from .preparation import PreparedModel
+    from .ranges import Ranges
     from .variant import Request
 
 _TOLERANCE = 1e-5

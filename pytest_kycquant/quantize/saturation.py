@@ -4,7 +4,7 @@ There onnxruntime's kernels multiply unsigned activations by signed weights with
 adds two neighbouring products in 16 bits: 255 * 127 + 255 * 127 becomes 32767. Neighbours are the
 weights 0 and 1, 2 and 3, ... of the sum that makes an output, in the order of the inner dimension
 of the matrix product: of a convolution the positions of its kernel and, innermost, the input
-channels of its group. tests/test_quantize_saturation.py holds that against the kernels of the CPU
+channels of its group. tests/quantize/test_saturation.py holds that against the kernels of the CPU
 that it runs on. Depthwise convolutions have kernels of their own, which do not saturate.
 """
 

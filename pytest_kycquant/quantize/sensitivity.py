@@ -23,11 +23,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ..errors import DataError
-from ..runtime import open_session
-from .adjoint import Backward, backward
+from ..runtimes.ort import open_session
+from .activations import observe
 from .archive import open_archive
+from .gradient import Backward, backward
 from .graph import float_tensors, has_subgraphs, serialize
-from .observe import observe
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import QuantizationError
+from .activation_bias import correct_shifts
 from .bias import correct_biases, fold_betas, give_own_biases
 from .graph import copy_with_own_weights, float_tensors
-from .partial import FullyQuantized
-from .shift import correct_shifts
+from .mixed import FullyQuantized
 
 if TYPE_CHECKING:
-    from .calibrate import Ranges
     from .preparation import PreparedModel
+    from .ranges import Ranges
     from .variant import Request
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from onnx import ModelProto, NodeProto
 
-    from ..recipe import Recipe
+    from ..spec.recipe import Recipe
     from .preparation import PreparedModel
 
 STORED = "/stored"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..pipeline.record import PipelineRecord, PipelineRow
-from ..spec import Verdict
+from ..verdicts import Verdict
 from .records import Collected
 
 

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from ..pipeline.record import PipelineRecord
-from ..profiles import Profile
-from ..runtime import EXACT
-from ..spec import Verdict
-from ..verdicts import VariantRecord
+from ..runtimes.ort import EXACT
+from ..spec.profiles import Profile
+from ..verdicts import VariantRecord, Verdict
 
 SCHEMA = 1
 

@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from ..profiles import NOTHING_CLEARED
-from ..runtime import EXACT
-from ..spec import Verdict
-from ..verdicts import Check, VariantRecord, show, worst_of
+from ..runtimes.ort import EXACT
+from ..spec.profiles import NOTHING_CLEARED
+from ..verdicts import (
+    Check,
+    VariantRecord,
+    Verdict,
+    show,
+    worst_of,
+)
 from . import pipelines
 from .records import Collected, Gate
 

@@ -17,15 +17,15 @@ from numpy.typing import NDArray
 
 from ..data.calibration import load_calibration
 from ..data.groups import Group, GroupTable, load_groups
-from ..data.held import HeldPixels
 from ..data.images import ImageSet, preprocess
 from ..data.leakage import OfSubjects, check_disjoint
+from ..data.pixel_cache import HeldPixels
 from ..data.sampling import evenly
 from ..errors import ModelError, SpecError
-from ..limits import Limits
-from ..spec import KycModel, Preprocess
+from ..spec.limits import Limits
+from ..spec.model import KycModel, Preprocess
+from ..spec.tasks import StrPath
 from ..statistics import Rate
-from ..task_spec import StrPath
 from ..verdicts import Check, GateResult, GroupIncrease
 from .outputs import Outputs, Tensor
 

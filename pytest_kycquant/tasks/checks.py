@@ -9,7 +9,6 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ..spec import Verdict
 from ..statistics import (
     CONFIDENCE,
     MIN_SUBJECTS,
@@ -22,7 +21,13 @@ from ..statistics import (
     trials_to_decide,
     upper_rank,
 )
-from ..verdicts import Check, GateResult, GroupIncrease, worst_of
+from ..verdicts import (
+    Check,
+    GateResult,
+    GroupIncrease,
+    Verdict,
+    worst_of,
+)
 
 
 def at_least(lower: float, upper: float, limit: float) -> Verdict:

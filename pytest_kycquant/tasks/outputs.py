@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ModelError
-from ..runtime import ordered_map
+from ..runtimes.ort import ordered_map
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ..data.leakage import check_disjoint
 from ..data.unlabelled import check_copies, load_images, selected_images
 from ..errors import BaselineError, DataError
-from ..spec import KycModel
+from ..spec.model import KycModel
+from ..spec.tasks import StrPath
 from ..statistics import MIN_SUBJECTS
-from ..task_spec import StrPath
 from .base import Part, Task, TaskData
 
 if TYPE_CHECKING:

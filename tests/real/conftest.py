@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from tests.worlds.projects import rewrite_ratio, run, shared_cache  # noqa: F401
+
 DEFAULT = Path(__file__).parents[3] / "shared" / "real"
 
 
@@ -54,7 +56,7 @@ class GateRun(NamedTuple):
 def run_gate(real_cache: Path) -> Callable[[Path], GateRun]:
     """Run `test_gate.py` of a folder in a process of its own, recording its golden."""
 
-    def run(project: Path) -> GateRun:
+    def judge(project: Path) -> GateRun:
         environment = {name: value for name, value in os.environ.items() if name != "CI"}
         result = subprocess.run(
             [
@@ -67,4 +69,4 @@ def run_gate(real_cache: Path) -> Callable[[Path], GateRun]:
         assert report.is_file(), result.stdout + result.stderr
         return GateRun(result.stdout + result.stderr, json.loads(report.read_text()))
 
-    return run
+    return judge

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from pytest_kycquant import KycModel, LivenessDetection, LivenessLimits, Preprocess
-from pytest_kycquant.runtime import open_session
-from pytest_kycquant.tasks.liveness import LivenessTask
-from pytest_kycquant.tasks.liveness_scores import live_scores
+from pytest_kycquant.runtimes.ort import open_session
+from pytest_kycquant.tasks.liveness.scores import live_scores
+from pytest_kycquant.tasks.liveness.task import LivenessTask
 from pytest_kycquant.tasks.outputs import run_model
 
 # Face boxes measured by hand, in the upright image (x1, y1, x2, y2).

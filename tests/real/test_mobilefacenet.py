@@ -13,14 +13,20 @@ from typing import Any
 import pytest
 
 from pytest_kycquant import FaceLimits
+from pytest_kycquant.bench.variants import ModelBench, Workbench
+from pytest_kycquant.context.progress import Progress
 from pytest_kycquant.data.faces import load_faces
 from pytest_kycquant.data.pairs import all_pairs
-from pytest_kycquant.progress import Progress
-from pytest_kycquant.scoring import RULE_OF_30, error_rate, errors_at, extremes, normalise
-from pytest_kycquant.settings import Settings
+from pytest_kycquant.plugin.options import Settings
 from pytest_kycquant.statistics import Rate, clopper_pearson
+from pytest_kycquant.tasks.face.scores import (
+    RULE_OF_30,
+    error_rate,
+    errors_at,
+    extremes,
+    normalise,
+)
 from pytest_kycquant.tasks.outputs import Outputs
-from pytest_kycquant.workbench import ModelBench, Workbench
 
 GATE = Path(__file__).with_name("gate_mobilefacenet.py")
 

@@ -14,10 +14,10 @@ import pytest
 
 from pytest_kycquant import DetectionLimits
 from pytest_kycquant.errors import ModelError
-from pytest_kycquant.runtime import open_session
-from pytest_kycquant.tasks.detection import DetectionTask
-from pytest_kycquant.tasks.detection_agreement import agreement
-from pytest_kycquant.tasks.detection_decode import Decoder, check_scores
+from pytest_kycquant.runtimes.ort import open_session
+from pytest_kycquant.tasks.detection.decode import Decoder, check_scores
+from pytest_kycquant.tasks.detection.likeness import agreement
+from pytest_kycquant.tasks.detection.task import DetectionTask
 from pytest_kycquant.tasks.outputs import run_model
 
 GATE = Path(__file__).with_name("gate_yolov8_face.py")

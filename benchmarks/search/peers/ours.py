@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from benchmarks.default_recipe import default_ingredients
-from pytest_kycquant.blocks import blocks_of
 from pytest_kycquant.quantize import (
     Ingredients,
     build,
@@ -19,11 +18,12 @@ from pytest_kycquant.quantize import (
     rewrite,
     static_types,
 )
+from pytest_kycquant.quantize.blocks import blocks_of
 from pytest_kycquant.quantize.graph import serialize
-from pytest_kycquant.recipe import Recipe
-from pytest_kycquant.rewriting import choose
-from pytest_kycquant.runtime import open_session
-from pytest_kycquant.search import Block, search, store_smallest
+from pytest_kycquant.quantize.rewrite_choice import choose
+from pytest_kycquant.quantize.search import Block, search, store_smallest
+from pytest_kycquant.runtimes.ort import open_session
+from pytest_kycquant.spec.recipe import Recipe
 from pytest_kycquant.statistics import mean_lower_bound
 
 from ..job import Job, Run, cosines, main

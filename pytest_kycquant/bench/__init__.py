@@ -1,0 +1,1 @@
+"""One run: variants are made, judged and chosen from."""

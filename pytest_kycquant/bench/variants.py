@@ -1,0 +1,324 @@
+"""The session's object: what has been built and measured, once, for all tests of a run.
+
+Data flows one way: spec -> golden FP32 -> quantize -> evaluate -> gate. This module makes the
+artefacts (variants, ranges, outputs), `judge.py` judges them, and the way back (a failed
+gate asks for another variant) is `ladder.py`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..context.cache import Cache, digest_of
+from ..context.progress import Progress
+from ..data.images import ImageSet
+from ..errors import DataError, SpecError
+from ..measure.footprint import Footprint, measure_footprint
+from ..plugin.options import Settings
+from ..quantize import Exposure, broken_constants, nothing_to_rewrite
+from ..quantize.search import Block
+from ..runtimes.ort import Environment, environment
+from ..spec.limits import Limits
+from ..spec.model import KycModel
+from ..spec.recipe import FP32, FP32_OPTIMIZED, Recipe
+from ..spec.tasks import StrPath
+from ..tasks.base import Task, TaskData
+from ..tasks.outputs import Outputs
+from ..tasks.registry import task_of
+from .source import Member, ModelFile
+
+PROBES = 8  # images that verify a prepared graph and rank operators: more rank no better
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What a recipe makes of a model, or FP32 itself: a file for each file of the model.
+
+    Args:
+        recipe: how it was made.
+        files: the files, in the order of `KycModel.path`.
+    """
+
+    recipe: Recipe
+    files: tuple[ModelFile, ...]
+
+    @property
+    def path(self) -> Path:
+        """The ONNX file; of a model with several, see `paths`.
+
+        Raises:
+            SpecError: there are several.
+        """
+        if len(self.files) != 1:
+            raise SpecError(
+                "variant.path", f"this model has {len(self.files)} files", "use variant.paths"
+            )
+        return self.files[0].path
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The ONNX files."""
+        return tuple(file.path for file in self.files)
+
+    @property
+    def size(self) -> int:
+        """In bytes, all files together."""
+        return sum(file.size for file in self.files)
+
+    @property
+    def sha256(self) -> str:
+        """Digest of the file, or of the digests of several."""
+        digests = [file.sha256 for file in self.files]
+        return digests[0] if len(digests) == 1 else digest_of(digests)
+
+    @property
+    def resolved(self) -> dict[str, Any]:
+        """Every option as finally used, with reasons; what differs between files is listed."""
+        if len(self.files) == 1:
+            return self.files[0].resolved
+        merged: dict[str, Any] = {}
+        for name in dict.fromkeys(name for file in self.files for name in file.resolved):
+            values = [file.resolved[name] for file in self.files if name in file.resolved]
+            same = all(value == values[0] for value in values)
+            merged[name] = values[0] if same else ", ".join(map(str, values))
+        whole = {"precision": self.recipe.precision, "keep_fp32": ", ".join(self.recipe.keep_fp32)}
+        return {name: whole.get(name, value) for name, value in merged.items()}
+
+    @property
+    def quantized(self) -> dict[str, int]:
+        """Number of operators changed, by type."""
+        counts: Counter[str] = Counter()
+        for file in self.files:
+            counts.update(file.quantized)
+        return dict(sorted(counts.items()))
+
+    @property
+    def exposure(self) -> Exposure:
+        """Of its integer operators to saturation."""
+        return sum((file.exposure for file in self.files), Exposure())
+
+    @property
+    def broken(self) -> tuple[str, ...]:
+        """Names of the weights and scales with NaN or Inf that the files store."""
+        import onnx
+
+        return tuple(
+            name for path in self.paths for name in broken_constants(onnx.load(path).graph)
+        )
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Caveats worth reading."""
+        return tuple(dict.fromkeys(note for file in self.files for note in file.notes))
+
+
+class Workbench:
+    """What all models of one process share.
+
+    Args:
+        settings: of this run.
+        root: pytest's rootdir, against which relative paths are looked up first.
+        run_id: the same in all workers of a run; latency is measured once for each.
+        progress: where to say what is going on.
+    """
+
+    def __init__(self, settings: Settings, root: Path, run_id: str, progress: Progress) -> None:
+        self.settings = settings
+        self.root = root
+        self.run_id = run_id
+        self.progress = progress
+        self.environment: Environment = environment()
+        self.cache = Cache(settings.cache, self.environment.as_dict(), on_wait=progress.say)
+
+    def run_file(self, name: str) -> Path:
+        """A file that lives for this run only; files of runs of other days are swept away."""
+        runs = self.settings.cache / "runs"
+        folder = runs / self.run_id
+        if not folder.exists():
+            yesterday = time.time() - 86_400
+            for old in runs.iterdir() if runs.exists() else ():
+                # Another worker may sweep at the same time.
+                with contextlib.suppress(OSError):
+                    if old.stat().st_mtime < yesterday:
+                        shutil.rmtree(old, ignore_errors=True)
+            folder.mkdir(parents=True, exist_ok=True)
+        return folder / name
+
+    def resolve(self, path: StrPath, attribute: str, gate_file: Path) -> Path:
+        """Find a path of a gate file below the rootdir, then beside the gate file.
+
+        Raises:
+            DataError: it is at neither place.
+        """
+        tried = [self.root / path, gate_file.parent / path]
+        for candidate in tried:
+            if candidate.exists():
+                # Links stay: external data lies beside the link.
+                return Path(os.path.abspath(candidate))  # noqa: PTH100
+        raise DataError(
+            attribute,
+            f"{path} is neither at {tried[0]} nor at {tried[1]}",
+            "give a path relative to pytest's rootdir or to the gate file, or an absolute one",
+        )
+
+
+class ModelBench:
+    """One FP32 model with its data: makes its variants and runs them, each once.
+
+    Args:
+        workbench: of this process.
+        model: what the gate file says.
+        gate_file: where it says so; relative paths are looked up beside it, too.
+        limits: of the gates.
+    """
+
+    def __init__(
+        self, workbench: Workbench, model: KycModel, gate_file: Path, limits: Limits
+    ) -> None:
+        self.workbench = workbench
+        self.model = model
+        self.gate_file = gate_file
+        self.limits = limits
+        self.task: Task[Any, Any] = task_of(model, limits, self.resolve)
+        self.members = tuple(Member(self, index) for index in range(len(model.paths)))
+
+    @cached_property
+    def data(self) -> TaskData[Any]:
+        """Images and labels."""
+        shared = self.workbench.cache.machine(exclusive=False)
+        with self.workbench.progress.stage(f"{self.model.name}: reading images", 0, shared):
+            return self.task.load()
+
+    @cached_property
+    def probes(self) -> ImageSet:
+        """A few images, none of them used for a verdict if there are any others."""
+        if self.data.calibration is not None:
+            images = self.data.calibration
+        elif self.data.selection is not None:
+            images = self.data.selection.images
+        else:
+            images = self.data.evaluation.images
+        count = min(PROBES, len(images.names))
+        return images.subset(np.linspace(0, len(images.names) - 1, count).astype(np.int64))
+
+    @cached_property
+    def fp32(self) -> Variant:
+        """The FP32 model as a variant of itself."""
+        return Variant(FP32, tuple(member.fp32 for member in self.members))
+
+    def variant(self, recipe: Recipe) -> Variant:
+        """What a recipe makes of the model, built once and kept in the cache.
+
+        Raises:
+            QuantizationError: the recipe cannot be applied to this model.
+            SpecError: static quantization without calibration images.
+        """
+        variant = Variant(recipe, tuple(member.make(recipe) for member in self.members))
+        if recipe.precision == "fp32-optimized" and not variant.quantized:
+            where = f"{self.model.name} as {recipe.name}"
+            tried = dict.fromkeys(m.rewrites(recipe).describe() for m in self.members)
+            raise nothing_to_rewrite(where, "; ".join(filter(None, tried)))
+        return variant
+
+    def rewrites_pay(self) -> bool:
+        """Whether some exact rewrite makes FP32 faster on this machine."""
+        return any(member.rewrites(FP32_OPTIMIZED).names for member in self.members)
+
+    def outputs(
+        self, variant: Variant, images: ImageSet, role: str, *, exact: bool | None = None
+    ) -> Outputs:
+        """Outputs of a variant, computed once for the same file and the same images.
+
+        Args:
+            variant: to run.
+            images: to run it on.
+            role: of the images, for the line of progress.
+            exact: without saturation; None leaves it to the settings.
+        """
+        title = f"{variant.recipe.name} on {role}"
+        pairs = zip(self.members, variant.files, strict=True)
+        given = [member.outputs(file, images, title, exact=exact) for member, file in pairs]
+        return self.task.fuse(given)
+
+    def alone(self, recipe: Recipe, block: Block) -> Outputs | None:
+        """Outputs on the probes when one block only is quantized; None if that cannot be."""
+        given = []
+        for member in self.members:
+            if block.names[0].startswith(member.prefix):
+                changed = member.alone(recipe, block.names)
+                if changed is None:
+                    return None
+                given.append(changed)
+            else:
+                given.append(member.outputs(member.fp32, self.probes, "fp32 on probe"))
+        return self.task.fuse(given)
+
+    def blocks(self, recipe: Recipe) -> tuple[Block, ...]:
+        """Blocks of operators that a search may keep in FP32, in topological order."""
+        return tuple(block for member in self.members for block in member.blocks(recipe))
+
+    def postprocessing(self, recipe: Recipe) -> tuple[str, ...]:
+        """Names of the operators behind the last weights that a recipe would quantize."""
+        return tuple(name for member in self.members for name in member.postprocessing(recipe))
+
+    def runner(self, variant: Variant) -> Callable[[], object]:
+        """Run all files of a variant once on one image, for a measurement of latency."""
+        pairs = zip(self.members, variant.files, strict=True)
+        runs = [member.runner(file) for member, file in pairs]
+        return runs[0] if len(runs) == 1 else lambda: [run() for run in runs]
+
+    def footprint(self, variant: Variant) -> Footprint:
+        """Load time and memory of all files of a variant together, measured once.
+
+        Raises:
+            MeasurementError: the process that opens them fails.
+        """
+        cache = self.workbench.cache
+
+        def make(folder: Path) -> None:
+            inputs = [member.probe for member in self.members]
+            where = f"{self.model.name} as {variant.recipe.name}"
+            with self.workbench.progress.stage(
+                f"{where}: measuring its memory", 0, cache.machine(exclusive=True)
+            ):
+                found = measure_footprint(variant.paths, inputs, where)
+            (folder / "footprint.json").write_text(json.dumps(asdict(found)), encoding="utf-8")
+
+        entry = cache.entry("footprint", [variant.sha256, self.input_facts()], make)
+        return Footprint(**json.loads((entry / "footprint.json").read_text(encoding="utf-8")))
+
+    def model_facts(self) -> dict[str, Any]:
+        """Plain values that say which FP32 model this is."""
+        facts = {
+            "name": self.model.name,
+            "sha256": self.fp32.sha256,
+            "size": self.fp32.size,
+            "opset": max(member.loaded.opset for member in self.members),
+        }
+        if len(self.members) > 1:
+            facts["files"] = {m.stem: m.fp32.sha256 for m in self.members}
+        return facts
+
+    def input_facts(self) -> dict[str, Any]:
+        """Plain values that say what the model is given and how its outputs are read."""
+        each = [member.input_facts() for member in self.members]
+        read = [list(member.outputs_read) for member in self.members]
+        if len(each) == 1:
+            return {"preprocess": each[0], "outputs": read[0]}
+        return {"preprocess": each, "outputs": read}
+
+    def resolve(self, path: StrPath, attribute: str) -> Path:
+        """Find a path of the gate file; see `Workbench.resolve`."""
+        return self.workbench.resolve(path, attribute, self.gate_file)

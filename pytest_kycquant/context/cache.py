@@ -1,0 +1,206 @@
+"""Content-addressed artefacts, whole or absent, built once however many processes ask.
+
+An entry is a folder ``<kind>/<key>`` that appears by a single rename, so that a run killed at any
+moment leaves at most a nameless temporary folder. The key is the SHA-256 of everything that the
+artefact depends on, this package's own code included. Each file's digest is recorded and checked
+on reading: a damaged entry is built again, never used.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import functools
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from ..errors import CacheError
+
+_MANIFEST = "manifest.json"
+_PATIENCE = 5.0  # seconds to wait for another process before saying so
+# https://bford.info/cachedir/
+_TAG = "Signature: 8a477f597d28d172789f06886806bc55\n# Embeddings of images: keep them private.\n"
+_STORAGE_FAULTS = (
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.ENOTDIR,
+    errno.EEXIST,
+    errno.EIO,
+)
+
+
+def digest_of(value: object) -> str:
+    """SHA-256 of the canonical JSON of plain values."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@functools.cache
+def code_digest() -> str:
+    """SHA-256 of this package's sources: another version computes its artefacts anew."""
+    root = Path(__file__).parents[1]
+    state = hashlib.sha256()
+    for path in sorted(root.rglob("*.py")):
+        state.update(path.relative_to(root).as_posix().encode() + b"\0")
+        state.update(hashlib.sha256(path.read_bytes()).digest())
+    return state.hexdigest()
+
+
+class Cache:
+    """A folder of artefacts shared by runs and by the workers of a run.
+
+    Args:
+        root: the folder; created when first needed.
+        environment: plain values that every key depends on (versions of the libraries, CPU).
+        on_wait: receives a line when another process makes this one wait.
+
+    `reused` and `built` hold the entries that this process found and made.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        environment: Mapping[str, object],
+        on_wait: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        self.root = root
+        self._on_wait = on_wait
+        self._environment = dict(environment)
+        self.reused: set[Path] = set()
+        self.built: set[Path] = set()
+
+    def entry(self, kind: str, depends_on: object, build: Callable[[Path], None]) -> Path:
+        """Return the folder of an artefact, building it under a lock if it is not there.
+
+        Args:
+            kind: what it is, such as "variant" or "outputs".
+            depends_on: plain values that determine the content.
+            build: writes files into the folder it is given.
+
+        Raises:
+            CacheError: the cache folder cannot be written.
+        """
+        key = digest_of([code_digest(), self._environment, kind, depends_on])
+        path = self.root / kind / key[:32]
+        if self._known(path):
+            return path
+        if self._whole(path):
+            self.reused.add(path)
+            return path
+        with self._writable(), self.lock(f"{kind}-{key[:32]}"):
+            if self._whole(path):  # another process built it while this one waited
+                self.reused.add(path)
+                return path
+            self._build(path, build)
+            self.built.add(path)
+            self.reused.discard(path)
+        return path
+
+    @contextlib.contextmanager
+    def lock(self, name: str) -> Iterator[None]:
+        """Hold a lock between processes; the kernel releases it if its holder is killed."""
+        from filelock import FileLock, Timeout
+
+        with self._writable():
+            folder = self._made() / "locks"
+            folder.mkdir(exist_ok=True)
+            lock = FileLock(folder / f"{name}.lock")
+            try:
+                lock.acquire(timeout=_PATIENCE)
+            except Timeout:
+                self._on_wait(f"waiting for another process ({lock.lock_file})")
+                lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
+
+    @contextlib.contextmanager
+    def machine(self, *, exclusive: bool) -> Iterator[None]:
+        """Share the machine with other workers, or have it alone to measure latency."""
+        from filelock import ReadWriteLock, Timeout
+
+        with self._writable():
+            lock = ReadWriteLock(self._made() / "machine.db")
+            acquire = lock.acquire_write if exclusive else lock.acquire_read
+            try:
+                acquire(_PATIENCE)
+            except Timeout:
+                self._on_wait(f"waiting for another process ({lock.lock_file})")
+                acquire(-1)
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def _made(self) -> Path:
+        """Create the folder, marked as a cache: it holds biometric templates."""
+        if not (self.root / ".gitignore").exists():
+            self.root.mkdir(parents=True, exist_ok=True)
+            (self.root / "CACHEDIR.TAG").write_text(_TAG, encoding="utf-8")
+            (self.root / ".gitignore").write_text("*\n", encoding="utf-8")
+        return self.root
+
+    def _build(self, path: Path, build: Callable[[Path], None]) -> None:
+        # Nobody looks for an entry under this name, and the lock makes it this process's alone:
+        # what a killed run left there is swept away here.
+        partial = path.with_name(f"partial-{path.name}")
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        try:
+            build(partial)
+            files = {p.name: _file_digest(p) for p in sorted(partial.iterdir())}
+            (partial / _MANIFEST).write_text(json.dumps(files), encoding="utf-8")
+            for file in (*partial.iterdir(), partial):
+                _sync(file)
+            if path.exists():  # damaged, or it would have been found
+                shutil.rmtree(path)
+            partial.rename(path)
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
+
+    def _known(self, path: Path) -> bool:
+        """Whether this process has checked the digests of a (perhaps large) entry before."""
+        return path in self.reused | self.built and (path / _MANIFEST).exists()
+
+    @staticmethod
+    def _whole(path: Path) -> bool:
+        try:
+            files = json.loads((path / _MANIFEST).read_bytes())
+            return all(_file_digest(path / name) == digest for name, digest in files.items())
+        except (OSError, ValueError, AttributeError):
+            return False
+
+    @contextlib.contextmanager
+    def _writable(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if error.errno not in _STORAGE_FAULTS:
+                raise
+            raise CacheError(
+                self.root,
+                f"the cache cannot be written ({error.strerror or error})",
+                "free some space or name another folder with --kycquant-cache DIR",
+            ) from error
+
+
+def _file_digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,242 @@
+"""Paired, interleaved latency: is a variant slower than FP32, on this machine, right now?
+
+Absolute times on shared machines vary by a third; the ratio of thread CPU times of runs that are
+interleaved varies by about a percent. FP32 against itself is measured beside it as a control: two
+sessions of one model differ by where their memory happens to lie, which no number of rounds
+averages out. What the control strays from 1 is charged to the variant's interval.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import MeasurementError
+from ..spec.limits import Limits
+from ..statistics import order_statistic_interval, upper_rank
+from ..verdicts import Check, GateResult, Verdict
+
+Run = Callable[[], object]
+
+# Rounds after which the result is looked at. The first look is early: a ratio far from its limit
+# shows at once, and 20 rounds of a large model take long enough.
+LOOKS = (20, 60, 200)
+ALPHA = 0.05 / len(LOOKS)  # Bonferroni over the looks
+WARM_UP = 20
+_SHORTEST = 1_000_000  # ns; shorter runs are repeated so that the clock's resolution is no issue
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Latency of a variant beside FP32.
+
+    Args:
+        ratio: median ratio of thread CPU time, variant to FP32.
+        lower: lower bound of the ratio, widened by the control.
+        upper: upper bound of the ratio, widened by the control.
+        control: how far FP32 is from itself (median), as a factor >= 1.
+        rounds: number of interleaved rounds.
+        cpu_ms: median thread CPU time of one image, in ms.
+        fp32_cpu_ms: the same of FP32.
+        wall_p50_ms: median wall-clock time of one image, in ms.
+        wall_p95_ms: 95th percentile of wall-clock time, in ms.
+        wall_p95_upper_ms: its one-sided 95 % upper bound; None if there are too few runs.
+    """
+
+    ratio: float
+    lower: float
+    upper: float
+    control: float
+    rounds: int
+    cpu_ms: float
+    fp32_cpu_ms: float
+    wall_p50_ms: float
+    wall_p95_ms: float
+    wall_p95_upper_ms: float | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+
+def measure(
+    fp32: Run,
+    fp32_again: Run,
+    variant: Run,
+    limit: float,
+    *,
+    percentile: bool = False,
+    looks: Sequence[int] = LOOKS,
+    clock: Callable[[], int] = time.thread_time_ns,
+) -> Latency:
+    """Measure a variant against FP32 in interleaved rounds: A B C C B A, B C A A C B, and so on.
+
+    Stops at the first look at which the ratio is decided against `limit`.
+
+    Args:
+        fp32: runs the FP32 model once (A).
+        fp32_again: runs a second session of the same model (C), the control.
+        variant: runs the variant once (B).
+        limit: of the ratio, exclusive.
+        percentile: go on until the 95th percentile has an upper bound, too.
+        looks: rounds after which the result is looked at, at most three.
+        clock: CPU time of this thread in ns.
+
+    Raises:
+        MeasurementError: the clock stands still.
+    """
+    runs = (fp32, variant, fp32_again)
+    with _pinned():
+        repeats = [_warm_up(run, clock) for run in runs]
+        rounds: list[tuple[float, float, float]] = []
+        wall: list[float] = []
+        result = None
+        for look in looks:
+            while len(rounds) < look:
+                rounds.append(_round(runs, repeats, clock, wall, len(rounds)))
+            result = _summarise(np.asarray(rounds), np.asarray(wall))
+            unbounded = percentile and result.wall_p95_upper_ms is None
+            if judge_ratio(result, limit) is not Verdict.INCONCLUSIVE and not unbounded:
+                break
+    if result is None or not math.isfinite(result.ratio):
+        raise MeasurementError(
+            "latency", "the thread clock does not advance", "run on an operating system with one"
+        )
+    return result
+
+
+def judge_ratio(latency: Latency, limit: float) -> Verdict:
+    """PASS if the widened interval is below the limit, FAIL if it is not below it anywhere."""
+    if latency.upper < limit:
+        return Verdict.PASS
+    return Verdict.FAIL if latency.lower >= limit else Verdict.INCONCLUSIVE
+
+
+def judge(latency: Latency, limits: Limits) -> GateResult:
+    """Latency ratio to FP32, and the absolute limit where one is given."""
+    verdict = judge_ratio(latency, limits.latency_ratio)
+    checks = [
+        Check(
+            "latency ratio to FP32",
+            verdict,
+            latency.ratio,
+            latency.lower,
+            latency.upper,
+            limits.latency_ratio,
+            Limits.direction("latency_ratio"),
+            "ratio",
+            f"{latency.rounds} rounds, {latency.cpu_ms:.3g} ms to {latency.fp32_cpu_ms:.3g} ms "
+            f"CPU, FP32 and itself {100 * (latency.control - 1):.1f} % apart",
+        )
+    ]
+    if limits.latency_ms is not None:
+        bound = latency.wall_p95_upper_ms
+        checks.append(
+            Check(
+                "95th percentile of latency",
+                _judge_bound(bound, limits.latency_ms),
+                latency.wall_p95_ms,
+                latency.wall_p50_ms,
+                bound,
+                limits.latency_ms,
+                Limits.direction("latency_ms"),
+                "ms",
+                "wall clock; bounds are the median and the upper bound of the percentile",
+            )
+        )
+    return GateResult(
+        "latency",
+        tuple(checks),
+        "INT8 is not faster everywhere: compare the variants in the table before shipping one.",
+    )
+
+
+def _judge_bound(bound: float | None, limit: float) -> Verdict:
+    if bound is None:
+        return Verdict.INCONCLUSIVE
+    return Verdict.PASS if bound < limit else Verdict.FAIL
+
+
+def _round(
+    runs: tuple[Run, Run, Run],
+    repeats: list[int],
+    clock: Callable[[], int],
+    wall: list[float],
+    first: int,
+) -> tuple[float, float, float]:
+    """One palindrome, so that a linear trend in the machine's speed cancels.
+
+    Who runs right after himself finds his weights in the CPU's caches. That is who is in the middle
+    of a palindrome, and at its ends, so each round begins with the next of the three; and nobody is
+    run once more than the others.
+    """
+    spent = [0.0, 0.0, 0.0]
+    order = [(first + place) % 3 for place in range(3)]
+    for index in (*order, *reversed(order)):
+        began, before = clock(), time.perf_counter_ns()
+        for _ in range(repeats[index]):
+            runs[index]()
+            now = time.perf_counter_ns()
+            if index == 1:
+                wall.append(now - before)
+            before = now
+        spent[index] += (clock() - began) / repeats[index]
+    return spent[0] / 2, spent[1] / 2, spent[2] / 2
+
+
+def _warm_up(run: Run, clock: Callable[[], int]) -> int:
+    """Run until caches and allocators are warm; return how often to repeat a timed run."""
+    run()
+    began = clock()
+    for _ in range(WARM_UP):
+        run()
+    each = (clock() - began) / WARM_UP
+    return max(1, math.ceil(_SHORTEST / each)) if each > 0 else 1
+
+
+def _summarise(rounds: NDArray[np.float64], wall: NDArray[np.float64]) -> Latency:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratios = np.sort(np.log(rounds[:, 1] / rounds[:, 0]))
+        control = np.log(rounds[:, 2] / rounds[:, 0])
+    ranks = order_statistic_interval(len(ratios), 0.5, 1 - ALPHA)
+    if ranks is None:
+        raise MeasurementError("latency", "too few rounds for an interval", "report this as a bug")
+    low, high = ranks
+    # Not the far end of its interval: that would charge the noise of the rounds twice.
+    stray = abs(float(np.median(control)))
+    ordered = np.sort(wall) / 1e6
+    p95 = upper_rank(len(ordered), 0.95, 0.95)
+    return Latency(
+        ratio=math.exp(float(np.median(ratios))),
+        lower=math.exp(float(ratios[low]) - stray),
+        upper=math.exp(float(ratios[high]) + stray),
+        control=math.exp(stray),
+        rounds=len(rounds),
+        cpu_ms=float(np.median(rounds[:, 1])) / 1e6,
+        fp32_cpu_ms=float(np.median(rounds[:, 0])) / 1e6,
+        wall_p50_ms=float(np.median(ordered)),
+        wall_p95_ms=float(np.quantile(ordered, 0.95)),
+        wall_p95_upper_ms=float(ordered[p95]) if p95 is not None else None,
+    )
+
+
+@contextlib.contextmanager
+def _pinned() -> Iterator[None]:
+    """Stay on one core: a migration in the middle of a round is noise."""
+    if not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(before)})
+        yield
+    finally:
+        os.sched_setaffinity(0, before)

@@ -1,0 +1,86 @@
+"""Fixtures: `pytest --fixtures` prints what stands here. The work is done elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ..errors import SpecError
+from ..spec.recipe import Recipe, as_recipe
+from .gates import Candidate
+from .pipeline_gates import KycPipeline
+from .session import SESSION, gate_run
+
+if TYPE_CHECKING:
+    from ..bench.golden import Golden
+    from ..bench.variants import Variant
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Golden:
+    """The golden FP32 baseline of the model under test.
+
+    Read from ``golden/<model>.json`` and checked against what FP32 does today. It has
+    ``threshold`` (accept if score >= threshold; None for a custom task), ``rates`` by name, such as
+    ``rates["FAR"]`` (errors, trials, value, lower, upper), ``figures`` that are no rates, ``size``
+    in bytes, ``latency_ms`` (for reference) and ``environment``.
+
+    A missing or stale baseline is an error that prints the command which records it::
+
+        pytest tests/gates/test_arcface.py --kycquant-update-golden
+    """
+    return gate_run(request).golden
+
+
+@pytest.fixture
+def candidate(request: pytest.FixtureRequest) -> Candidate:
+    """The variant under test, one test item for each of the gate's ``precisions``.
+
+    It has been quantized (or taken from the cache), run on the evaluation data and held against
+    all limits. If it does not pass and a fallback does, ``candidate`` *is* the fallback and
+    ``candidate.fell_back`` is true. Attributes: ``path``, ``size`` in bytes, ``variant``,
+    ``precision``, ``gates`` (results by name) and ``check(gate)``, which asserts one::
+
+        def test_half_the_size(self, candidate, golden):
+            assert candidate.size < 0.5 * golden.size
+    """
+    run = gate_run(request)  # complains first where there is no model and hence no parameter
+    if not hasattr(request, "param"):
+        raise SpecError(
+            request.node.nodeid,
+            "asks for `candidate` while running, when it is too late to run once a precision",
+            "name `candidate` as an argument of the test",
+        )
+    return run.candidate(request.param)
+
+
+@pytest.fixture
+def quantize(request: pytest.FixtureRequest) -> Callable[[str | Recipe], Variant]:
+    """Make a variant by hand: ``quantize("fp16")`` or ``quantize(Recipe("int8", ...))``.
+
+    Returns a variant with ``path``, ``size`` in bytes, ``sha256``, ``resolved`` (every option as
+    finally used) and ``quantized`` (operators changed, by type). It is built once and kept in the
+    cache; no gate is applied to it::
+
+        def test_first_layer_matters(self, quantize):
+            mixed = quantize(Recipe("mixed", keep_fp32=("first",)))
+            assert mixed.quantized["Conv"] == 49
+    """
+    bench = gate_run(request).bench
+    return lambda precision: bench.variant(as_recipe(precision))
+
+
+@pytest.fixture
+def kyc_pipeline(request: pytest.FixtureRequest) -> KycPipeline:
+    """The shipped pipeline beside FP32, for the tests of a `PipelineGates` class.
+
+    It has been run on all images, timed in turns with FP32 and opened in a process of its own.
+    Attributes: ``gates`` (results by name), ``variants`` (what ships at each stage), ``record``
+    (every figure) and ``check(gate)``, which asserts one::
+
+        def test_detector_is_quantized(self, kyc_pipeline):
+            assert kyc_pipeline.variants["detector"] != "fp32"
+    """
+    return request.config.stash[SESSION].pipeline(request.node)

@@ -1,0 +1,160 @@
+"""The plugin: hooks, and the fixtures that pytest finds here. Everything else is elsewhere."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+
+from ..errors import KycquantError
+from . import options as settings
+from .fixtures import (
+    candidate,
+    golden,
+    kyc_pipeline,
+    quantize,
+)
+from .gates import MARKER, spec_of
+from .pipeline_gates import PipelineGates, PipelineSpec
+from .session import (
+    RUN_ID,
+    SESSION,
+    KycquantSession,
+    attach,
+    is_gated,
+    profiles_of,
+)
+
+__all__ = ["candidate", "golden", "kyc_pipeline", "quantize"]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Declare options and ini twins."""
+    settings.add_options(parser)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the marker and parse the settings."""
+    config.addinivalue_line(
+        "markers",
+        f"{MARKER}(model, precisions=('fp16', 'int8'), limits=None, fallback='mixed', "
+        "strict=None, inconclusive=None, profile=None): gate a quantized model with the fixtures "
+        "`candidate`, `golden` and `quantize`.",
+    )
+    try:
+        session = config.stash[SESSION] = KycquantSession(config)
+    except KycquantError as error:
+        raise pytest.UsageError(str(error)) from error
+    if not session.is_worker:
+        config.pluginmanager.register(_Summary(session), "kycquant-summary")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Make one test item for each precision of the gate; refuse a wrong marker early."""
+    markers = list(metafunc.definition.iter_markers(MARKER))
+    try:
+        if metafunc.cls is not None and issubclass(metafunc.cls, PipelineGates):
+            PipelineSpec.of(metafunc.cls, marked=bool(markers))
+        spec = spec_of(metafunc.cls, markers, metafunc.definition.nodeid)
+    except KycquantError as error:
+        raise pytest.Collector.CollectError(str(error)) from error
+    if spec is not None and "candidate" in metafunc.fixturenames:
+        recipes = spec.precisions
+        metafunc.parametrize("candidate", recipes, ids=[r.name for r in recipes], indirect=True)
+
+
+def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Item]) -> list[str]:
+    """Say where and how gates will run, if there are any."""
+    if not any(is_gated(item) for item in items):
+        return []
+    from ..runtimes.ort import describe_machine
+
+    session = config.stash[SESSION]
+    profiles = profiles_of(session, items)
+    return [f"kycquant: {describe_machine()}", f"kycquant: {session.settings.mode}; {profiles}"]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Say the plugin's own errors in one line, and send figures along."""
+    report = yield
+    error = call.excinfo.value if call.excinfo is not None else None
+    if (
+        call.excinfo
+        and isinstance(error, KycquantError)
+        and not item.config.getoption("fulltrace", False)
+    ):
+        shown = call.excinfo.getrepr(style="value", chain=False)
+        if shown.reprcrash is not None:
+            shown.reprcrash.message = str(error)  # without the name of the class before it
+        report.longrepr = shown
+    attach(item, report)
+    return report
+
+
+def pytest_report_teststatus(
+    report: pytest.TestReport | pytest.CollectReport,
+) -> tuple[str, str, Any] | None:
+    """Show a gate that passed on a fallback as what it is."""
+    payload = getattr(report, "kycquant", None)
+    if payload is None or not report.passed:
+        return None
+    variant = json.loads(payload)["fallback"]
+    return ("fallback", "f", (f"FALLBACK {variant}", {"yellow": True})) if variant else None
+
+
+class _Summary:
+    """Collects what tests reported, over all workers, and prints it at the end.
+
+    Registered everywhere but in workers of pytest-xdist.
+    """
+
+    def __init__(self, session: KycquantSession) -> None:
+        self._session = session
+        self._lines: list[str] = []
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        """Tell a worker of pytest-xdist which run it belongs to."""
+        node.workerinput[RUN_ID] = self._session.run_id
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Collect the figures that came with a report."""
+        payload = getattr(report, "kycquant", None)
+        if payload is not None:
+            self._session.collected.add(payload, failed=report.failed)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Write the files that were asked for, whether or not there is a terminal."""
+        from ..report.export import export
+        from ..report.records import write_json
+
+        settings, collected = self._session.settings, self._session.collected
+        try:
+            if settings.report is not None:
+                write_json(collected, settings.report)
+            if settings.export is not None:
+                self._lines += export(collected, settings.export)
+        except (OSError, KycquantError) as error:
+            self._lines.append(f"ERROR: the report or the export cannot be written: {error}")
+            session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Print the table; nothing at all if no gate ran."""
+        from ..report import terminal
+
+        collected = self._session.collected
+        if not collected.gates and not collected.pipelines and not self._lines:
+            return
+        terminalreporter.section("kycquant")
+        verbose = terminalreporter.config.get_verbosity() > 0
+        for line in (*terminal.lines(collected, verbose=verbose), *self._lines):
+            terminalreporter.write_line(line)
+        stats = terminalreporter.stats
+        failed = len(stats.get("failed", [])) + len(stats.get("error", []))
+        terminalreporter.write_line(terminal.next_command(collected, failed))

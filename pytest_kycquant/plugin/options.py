@@ -1,0 +1,236 @@
+"""Options and ini values, parsed once at the edge; inside there are only real types.
+
+Precedence: gate class attribute or marker, then command line, then ini, then default.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from ..errors import SettingsError, SpecError
+from ..spec.profiles import Profile, as_profile
+
+if TYPE_CHECKING:
+    import pytest
+
+CACHE = "--kycquant-cache"
+GOLDEN = "--kycquant-golden"
+UPDATE_GOLDEN = "--kycquant-update-golden"
+STRICT = "--kycquant-strict"
+INCONCLUSIVE = "--kycquant-inconclusive"
+REPORT = "--kycquant-report"
+EXPORT = "--kycquant-export"
+THREADS = "--kycquant-threads"
+SEARCH_BUDGET = "--kycquant-search-budget"
+PROFILE = "--kycquant-profile"
+EXACT = "--kycquant-exact"
+
+Inconclusive = Literal["fail", "warn", "xfail"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a run was asked to do.
+
+    Args:
+        cache: folder of the cache.
+        golden: folder of the golden baselines.
+        update_golden: write the goldens instead of comparing with them.
+        strict: fail instead of falling back to another precision.
+        inconclusive: what an undecided gate does to its test.
+        report: where to write the JSON report, if anywhere.
+        export: folder for the models to ship and their evidence, if wanted.
+        threads: images evaluated at the same time.
+        search_budget: most candidates that a mixed-precision search tries.
+        profile: how strict the run is and how much it claims, where a gate does not say.
+        exact: run INT8 without saturation (`runtime.EXACT`), so that verdicts hold for every CPU.
+    """
+
+    cache: Path
+    golden: Path
+    update_golden: bool
+    strict: bool
+    inconclusive: Inconclusive
+    report: Path | None
+    export: Path | None
+    threads: int
+    search_budget: int = 60
+    profile: Profile = "standard"
+    exact: bool = False
+
+    @property
+    def mode(self) -> str:
+        """One line for the header."""
+        exact = "; INT8 without saturation" if self.exact else ""
+        failing = "strict: no fallback" if self.strict else "fallback allowed"
+        updating = "; goldens are recorded anew" if self.update_golden else ""
+        policy = {"fail": "fail", "warn": "warn", "xfail": "are expected failures"}
+        undecided = policy[self.inconclusive]
+        return f"{failing}; undecided gates {undecided}; cache {self.cache}{updating}{exact}"
+
+
+@dataclass(frozen=True)
+class _Option:
+    flag: str
+    help: str
+    parse: Callable[[str, str], Any]
+    metavar: str | None = None
+    has_ini: bool = True
+
+    @property
+    def dest(self) -> str:
+        return self.flag.removeprefix("--").replace("-", "_")
+
+
+def _text(where: str, value: str) -> str:
+    if not value.strip():
+        raise SettingsError(where, "is empty", "give a path")
+    return str(Path(value).expanduser())
+
+
+def _boolean(where: str, value: str) -> bool:
+    known = {"true": True, "1": True, "yes": True, "on": True}
+    known |= {"false": False, "0": False, "no": False, "off": False}
+    if value.strip().lower() not in known:
+        raise SettingsError(where, f"{value!r} is no truth value", "write true or false")
+    return known[value.strip().lower()]
+
+
+def _policy(where: str, value: str) -> Inconclusive:
+    allowed: tuple[Inconclusive, ...] = get_args(Inconclusive)
+    for policy in allowed:
+        if value == policy:
+            return policy
+    raise SettingsError(where, f"{value!r} is unknown", f"choose from {', '.join(allowed)}")
+
+
+def _positive(where: str, value: str) -> int:
+    if not value.strip().isdecimal() or int(value) < 1:
+        raise SettingsError(where, f"{value!r} is no positive number", "give 1, 2, ...")
+    return int(value)
+
+
+def _profile(where: str, value: str) -> Profile:
+    try:
+        return as_profile(where, value)
+    except SpecError as error:
+        raise SettingsError(error.where, error.problem, error.remedy) from None
+
+
+def _budget(where: str, value: str) -> int:
+    if value.strip() == "0":
+        raise SettingsError(
+            where, "a search without candidates finds nothing", "use fallback = 'fp16'"
+        )
+    return _positive(where, value)
+
+
+_OPTIONS = (
+    _Option(CACHE, "Folder of quantized models and embeddings (default: below pytest's cache).",
+            _text, "DIR"),
+    _Option(GOLDEN, "Folder of the golden FP32 baselines (default: golden).", _text, "DIR"),
+    _Option(UPDATE_GOLDEN, "Record the FP32 baselines anew. Refused when CI is set.",
+            _boolean, has_ini=False),
+    _Option(STRICT, "Fail a gate instead of falling back to another precision.", _boolean),
+    _Option(INCONCLUSIVE, "What a gate does that cannot decide on its data: fail (default), "
+            "warn or xfail.", _policy, "POLICY"),
+    _Option(EXPORT, "Write the model to ship, with its evidence, for each gate that passed.",
+            _text, "DIR"),
+    _Option(REPORT, "Write every figure of the run to this JSON file.", _text, "FILE"),
+    _Option(THREADS, "Images evaluated at the same time (default: all cores, shared by the "
+            "workers of pytest-xdist). The results do not depend on it.", _positive, "N"),
+    _Option(SEARCH_BUDGET, "Candidates that a search for mixed precision tries at most, for each "
+            "precision that does not pass (default: 60).", _budget, "N"),
+    _Option(PROFILE, "smoke (damage only, in seconds, no claim on error rates), standard (default) "
+            "or nist63a4 (limits of the NIST SP 800-63 revision 4 draft).", _profile, "PROFILE"),
+    _Option(EXACT, "Run INT8 without saturation (session.x64quantprecision=1), as deployed on CPUs "
+            "without VNNI.", _boolean),
+)  # fmt: skip
+
+
+def add_options(parser: pytest.Parser) -> None:
+    """Declare the options and their ini twins."""
+    group = parser.getgroup("kycquant", "gates for quantized identity-verification models")
+    for option in _OPTIONS:
+        if option.parse is _boolean:
+            group.addoption(
+                option.flag, dest=option.dest, action="store_const", const="true", help=option.help
+            )
+        else:
+            group.addoption(option.flag, dest=option.dest, metavar=option.metavar, help=option.help)
+        if option.has_ini:
+            parser.addini(option.dest, f"Twin of {option.flag}.", default=None)
+
+
+def read_settings(config: pytest.Config, *, workers: int) -> Settings:
+    """Parse options and ini values.
+
+    Args:
+        config: of this run.
+        workers: number of processes that share this machine.
+
+    Raises:
+        SettingsError: a value cannot be understood.
+    """
+    values: dict[str, Any] = {}
+    for option in _OPTIONS:
+        given = config.getoption(option.dest)
+        where = option.flag
+        if given is None and option.has_ini:
+            where = f"ini option {option.dest}"
+            given = _ini(config, option.dest, where)
+        values[option.flag] = None if given is None else option.parse(where, given)
+    root, here = config.rootpath, config.invocation_params.dir
+    report, export = values[REPORT], values[EXPORT]
+    if report is not None and (here / report).is_dir():
+        raise SettingsError(REPORT, f"{report} is a folder", "give the name of a file")
+    profile = values[PROFILE] or Settings.profile
+    if export is not None and profile == "smoke":
+        raise smoke_exports()
+    return Settings(
+        cache=root / (values[CACHE] or _default_cache(config)),
+        golden=root / (values[GOLDEN] or "golden"),
+        update_golden=bool(values[UPDATE_GOLDEN]),
+        strict=bool(values[STRICT]),
+        inconclusive=values[INCONCLUSIVE] or "fail",
+        report=here / report if report else None,
+        export=here / export if export else None,
+        threads=values[THREADS] or max(1, _available_cores() // workers),
+        search_budget=values[SEARCH_BUDGET] or Settings.search_budget,
+        profile=profile,
+        exact=bool(values[EXACT]),
+    )
+
+
+def smoke_exports() -> SettingsError:
+    """What to raise where something would be exported that nobody has judged."""
+    return SettingsError(
+        EXPORT,
+        "the smoke profile clears nothing to ship",
+        f"leave it out, or judge with {PROFILE}=standard",
+    )
+
+
+def _ini(config: pytest.Config, name: str, where: str) -> str | None:
+    try:
+        value = config.getini(name)
+    except (TypeError, ValueError) as error:  # native TOML with a value that is no string
+        raise SettingsError(where, str(error), 'write the value as a string, "..."') from error
+    return None if value is None else str(value)
+
+
+def _default_cache(config: pytest.Config) -> Path:
+    """Beside the folders that pytest itself clears, in the middle of a run if a worker crashes."""
+    known = config.pluginmanager.has_plugin("cacheprovider")
+    folder = Path(str(config.getini("cache_dir")) if known else ".pytest_cache")
+    return folder.expanduser() / "kycquant"
+
+
+def _available_cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

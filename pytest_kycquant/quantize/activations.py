@@ -1,0 +1,103 @@
+"""Run a model on calibration images and look at its activations, a few images at a time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+
+from ..errors import DataError, QuantizationError
+from ..runtimes.ort import open_session, ordered_map
+from .graph import one_line, producers, serialize
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from numpy.typing import NDArray
+    from onnxruntime import InferenceSession
+
+    from .preparation import PreparedModel
+
+T = TypeVar("T")
+
+
+class NotFiniteError(Exception):
+    """An activation is NaN or Inf; its argument is the name of the tensor."""
+
+
+def observe(
+    prepared: PreparedModel,
+    names: Sequence[str],
+    inputs: Iterable[tuple[str, NDArray[np.float32]]],
+    look: Callable[[Mapping[str, NDArray[np.float32]]], T],
+    *,
+    threads: int,
+) -> Iterator[T]:
+    """Give the named activations of each image to a function; yield its results in order.
+
+    Memory is the activations of as many images as there are threads.
+
+    Args:
+        prepared: the prepared FP32 model.
+        names: float32 activations, the input of the model among them or not.
+        inputs: (name, tensor) per image; the name is for messages. Consumed once, in this thread,
+            one at a time (with more threads, a few ahead).
+        look: is given name -> activation, in any thread; raises NotFiniteError.
+        threads: images in flight at the same time.
+
+    Raises:
+        DataError: an image contains NaN or Inf or does not fit the model.
+        QuantizationError: an activation is NaN or Inf.
+    """
+    session = _observing_session(prepared, names)
+    watched = [name for name in names if name != prepared.input_name]
+
+    def one(named: tuple[str, NDArray[np.float32]]) -> T:
+        image, array = named
+        values = {prepared.input_name: array}
+        if not np.isfinite(array).all():
+            raise DataError(image, "contains NaN or Inf", "remove it from the calibration images")
+        try:
+            if watched:  # no names would mean all outputs
+                values.update(zip(watched, session.run(watched, values), strict=True))
+        except Exception as error:
+            raise DataError(
+                image,
+                f"cannot be fed to {prepared.path.name} ({one_line(error)})",
+                "correct Preprocess or remove the image",
+            ) from error
+        try:
+            return look(values)
+        except NotFiniteError as error:
+            (name,) = error.args
+            raise QuantizationError(
+                prepared.path,
+                f"tensor {name!r}{_origin(prepared, name)} is NaN or Inf for image {image}",
+                "the FP32 model itself fails on this image: correct Preprocess or the model",
+            ) from None
+
+    return ordered_map(one, inputs, threads=threads, window=2)
+
+
+def _observing_session(prepared: PreparedModel, names: Sequence[str]) -> InferenceSession:
+    """Open the model with activations as outputs, unoptimized: no tensor is fused away.
+
+    With all of them as outputs there is little to optimize: onnxruntime's exact levels are not
+    faster, and its layout of convolutions (NCHWc) rounds otherwise.
+    """
+    from onnx import TensorProto, helper
+
+    proto = type(prepared.proto)()
+    proto.CopyFrom(prepared.proto)
+    known = {output.name for output in proto.graph.output}
+    proto.graph.output.extend(
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, None)
+        for name in names
+        if name not in known and name != prepared.input_name
+    )
+    return open_session(serialize(proto), optimize=False)
+
+
+def _origin(prepared: PreparedModel, name: str) -> str:
+    node = producers(prepared.proto.graph).get(name)
+    return "" if node is None else f" of {node.op_type} {node.name!r}"

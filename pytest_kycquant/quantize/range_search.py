@@ -1,0 +1,134 @@
+"""Ranges of the first tensors, which everything passes through, are tried out on the outputs.
+
+Errors of a tensor near the input are so many and pass through so many operators that what becomes
+of them is no longer linear: PReLU turns noise in flat regions into a shift. Neither the histogram
+nor the gradient knows, and a range 10 % wider may halve the error of the outputs. So some are
+tried, one tensor after the other, with those before it quantized. Choosing the steps by the loss of
+the whole network is what Nahshan et al., "Loss Aware Post-training Quantization" (arXiv
+1911.07190), do for all layers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..runtimes.ort import open_session
+from .graph import (
+    WEIGHTED,
+    float_tensors,
+    has_subgraphs,
+    serialize,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+    from onnx import ModelProto
+    from onnxruntime import InferenceSession
+
+    from .preparation import PreparedModel
+    from .ranges import Ranges
+
+_TENSORS = 6
+_IMAGES = 16
+_FACTORS = (0.65, 0.8, 0.9, 1.1, 1.25)
+_LEVELS = 255
+
+
+def tune_ranges(
+    prepared: PreparedModel, ranges: Ranges, images: Sequence[NDArray[np.float32]]
+) -> Ranges:
+    """Scale the ranges of the first tensors by the factors that give the outputs least error.
+
+    Args:
+        prepared: the model that the ranges are of.
+        ranges: for 8 bits.
+        images: preprocessed calibration images, those that `shift_images` names. Without any,
+            nothing is tried.
+    """
+    images = images[:: -(-len(images) // _IMAGES) or 1]
+    layers = [node for node in prepared.proto.graph.node if node.op_type in WEIGHTED]
+    ends = {name for node in layers for name in (node.input[0], node.output[0])}
+    ends.discard(prepared.input_name)
+    names = [name for name in float_tensors(prepared.proto.graph) if name in ends][:_TENSORS]
+    spans = {
+        name: (min(float(low), 0.0), max(float(high), 0.0))
+        for name, low, high in zip(ranges.names, ranges.low, ranges.high, strict=True)
+        if name in names and low < high
+    }
+    if not (spans and images) or has_subgraphs(prepared.proto.graph):
+        return ranges
+    outputs = [info.name for info in prepared.proto.graph.output]
+    session = open_session(serialize(prepared.proto))
+    wanted = [session.run(outputs, {prepared.input_name: image}) for image in images]
+    sizes = [
+        float(np.mean([np.square(y, dtype=np.float64).mean() for y in ys])) or 1.0
+        for ys in zip(*wanted, strict=True)
+    ]
+    session = _quantized(prepared.proto, list(spans))
+
+    def error(limit: float) -> float:
+        """Squared error over the images; any number that is not below the limit if it is not."""
+        fed = {key: value for name, span in spans.items() for key, value in _feeds(name, span)}
+        total = 0.0
+        for image, expected in zip(images, wanted, strict=True):
+            given = session.run(outputs, {prepared.input_name: image, **fed})
+            for a, b, size in zip(given, expected, sizes, strict=True):
+                total += float(np.square(a - b, dtype=np.float64).sum() / size)
+            if not total < limit:
+                break
+        return total
+
+    least = error(np.inf)
+    for name, (low, high) in list(spans.items()):
+        best = spans[name]
+        for factor in _FACTORS:
+            spans[name] = low * factor, high * factor
+            if (found := error(least)) < least:
+                least, best = found, spans[name]
+        spans[name] = best
+    lows, highs = ranges.low.copy(), ranges.high.copy()
+    for name, span in spans.items():
+        at = ranges.names.index(name)
+        lows[at], highs[at] = span
+    return replace(ranges, low=lows, high=highs)
+
+
+def _feeds(name: str, span: tuple[float, float]) -> list[tuple[str, NDArray[np.generic]]]:
+    scale = (span[1] - span[0]) / _LEVELS
+    zero = np.clip(np.round(-span[0] / scale), 0, _LEVELS)
+    return [
+        (f"{name}/scale", np.array(scale, np.float32)),
+        (f"{name}/zero", np.array(zero, np.uint8)),
+    ]
+
+
+def _quantized(model: ModelProto, names: Sequence[str]) -> InferenceSession:
+    """Open a model that rounds some tensors, to steps that are inputs."""
+    from onnx import TensorProto, helper
+
+    proto = type(model)()
+    proto.CopyFrom(model)
+    for node in proto.graph.node:
+        node.input[:] = [f"{name}/rounded" if name in names else name for name in node.input]
+    nodes = []
+    for node in proto.graph.node:
+        nodes.append(node)
+        for name in set(names).intersection(node.output):
+            step = [f"{name}/scale", f"{name}/zero"]
+            nodes += [
+                helper.make_node("QuantizeLinear", [name, *step], [f"{name}/steps"]),
+                helper.make_node("DequantizeLinear", [f"{name}/steps", *step], [f"{name}/rounded"]),
+            ]
+            proto.graph.input.extend(
+                helper.make_tensor_value_info(each, kind, [])
+                for each, kind in zip(step, (TensorProto.FLOAT, TensorProto.UINT8), strict=True)
+            )
+    nodes = [type(node).FromString(node.SerializeToString()) for node in nodes]
+    del proto.graph.node[:]
+    proto.graph.node.extend(nodes)
+    return open_session(serialize(proto))

@@ -1,0 +1,123 @@
+"""Which exact rewrites of the FP32 graph a recipe starts from: forced, forbidden, or measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ..errors import QuantizationError
+from ..measure.latency import LOOKS, Latency, measure
+from ..runtimes.ort import open_session
+from ..spec.recipe import Recipe
+from . import (
+    REWRITES,
+    PreparedModel,
+    applicable,
+    rewrite,
+)
+from .graph import one_line, serialize
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+PAYS = 0.97
+"""A rewrite is used if the upper bound of its latency ratio is below this."""
+_LOOKS = LOOKS[:1]  # what needs a closer look is not worth a choice
+
+Race = Callable[[PreparedModel, PreparedModel], Latency]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The rewrites to start from, and why.
+
+    Args:
+        names: of `quantize.REWRITES`.
+        reasons: of each rewrite that fits the model, in words.
+    """
+
+    names: tuple[str, ...] = ()
+    reasons: Mapping[str, str] = field(default_factory=dict)
+
+    def describe(self) -> str:
+        """All reasons on one line; "" if nothing fits the model."""
+        return "; ".join(f"{REWRITES[name].title}: {why}" for name, why in self.reasons.items())
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {"names": list(self.names), "reasons": dict(self.reasons)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Choice:
+        """Inverse of `as_dict`."""
+        return cls(tuple(values["names"]), values["reasons"])
+
+
+def choose(
+    prepared: PreparedModel,
+    inputs: Sequence[NDArray[np.float32]],
+    *,
+    integer: bool = False,
+    race: Race | None = None,
+) -> Choice:
+    """Measure each rewrite that fits the model, beside those that have already won.
+
+    Args:
+        prepared: the prepared FP32 model.
+        inputs: preprocessed images, to verify the rewrites on; the first is timed.
+        integer: whether the convolutions are to be quantized. They are not yet when this is
+            measured, since every recipe would want a measurement of its own.
+        race: measures the latency of its second argument beside its first; None for real timing.
+    """
+    race = race or (lambda before, after: _race(before, after, inputs[0]))
+    names: list[str] = []
+    reasons: dict[str, str] = {}
+    fastest = prepared
+    for name in applicable(prepared):
+        try:
+            candidate = rewrite(prepared, (*names, name), inputs, integer=integer)
+        except QuantizationError as error:
+            reasons[name] = f"not rewritten, {one_line(error)}"
+            continue
+        found = race(fastest, candidate)
+        figure = f"{found.ratio:.2f} [{found.lower:.2f}, {found.upper:.2f}] of the latency of FP32"
+        if found.upper < PAYS:
+            names.append(name)
+            fastest = candidate
+            reasons[name] = f"rewritten, {figure}, measured here"
+        else:
+            reasons[name] = f"not rewritten, {figure}, measured here"
+    return Choice(tuple(names), reasons)
+
+
+def resolve(recipe: Recipe, prepared: PreparedModel, measured: Callable[[], Choice]) -> Choice:
+    """What a recipe starts from.
+
+    Args:
+        recipe: its `rewrites` force (True, or names), forbid (False) or leave it open (None).
+        prepared: the prepared FP32 model.
+        measured: the choice of `choose`, asked only if the recipe leaves it open.
+    """
+    if recipe.rewrites is None:
+        choice = measured()
+    elif recipe.rewrites is False:
+        return Choice()
+    else:
+        named = applicable(prepared) if recipe.rewrites is True else recipe.rewrites
+        choice = Choice(named, dict.fromkeys(named, "rewritten, as the recipe says"))
+    # An operator that is itself to be quantized has to stay.
+    asked = recipe.op_types or ()
+    stay = [name for name in choice.names if REWRITES[name].replaces in asked]
+    names = tuple(name for name in choice.names if name not in stay)
+    left = dict.fromkeys(stay, "not rewritten, op_types quantizes it")
+    return Choice(names, {**choice.reasons, **left})
+
+
+def _race(before: PreparedModel, after: PreparedModel, tensor: NDArray[np.float32]) -> Latency:
+    def runner(model: PreparedModel) -> Callable[[], object]:
+        session = open_session(serialize(model.proto))
+        return lambda: session.run(None, {model.input_name: tensor})
+
+    return measure(runner(before), runner(before), runner(after), PAYS, looks=_LOOKS)

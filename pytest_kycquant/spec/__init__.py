@@ -1,0 +1,1 @@
+"""What gate files, options and markers say: frozen, pure descriptions."""

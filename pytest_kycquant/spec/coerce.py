@@ -1,0 +1,94 @@
+"""Values of gate files become plain ones: lists turn into tuples, numpy scalars into numbers.
+
+What is written in a gate file ends in keys, goldens and reports, which hold plain values only.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from ..errors import SpecError
+
+
+def number(where: str, value: Any, remedy: str) -> float:
+    """Turn any real number, also a numpy scalar, into a finite float.
+
+    Raises:
+        SpecError: it is none.
+    """
+    if isinstance(value, (str, bytes, bool)):
+        raise SpecError(where, f"{value!r} is no number", remedy)
+    try:
+        plain = float(value)
+    except (TypeError, ValueError) as error:
+        raise SpecError(where, f"{value!r} is no number", remedy) from error
+    if not math.isfinite(plain):
+        raise SpecError(where, f"{value!r} is not finite", remedy)
+    return plain
+
+
+def whole(where: str, value: Any, remedy: str) -> int:
+    """Turn any integer, also a numpy scalar, into an int.
+
+    Raises:
+        SpecError: it is none.
+    """
+    plain = number(where, value, remedy)
+    if plain != int(plain):
+        raise SpecError(where, f"{value!r} is no whole number", remedy)
+    return int(plain)
+
+
+def items(where: str, value: Any, remedy: str) -> tuple[Any, ...]:
+    """Turn a list or any other iterable but a string into a tuple.
+
+    Raises:
+        SpecError: it is none.
+    """
+    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
+        raise SpecError(where, f"{value!r} is no sequence", remedy)
+    return tuple(value)
+
+
+def names(where: str, value: Any) -> tuple[str, ...]:
+    """Turn one name or a sequence of names into a tuple of names.
+
+    Raises:
+        SpecError: something else is among them.
+    """
+    remedy = 'give names, such as ("Conv_0", "Gemm")'
+    found = (value,) if isinstance(value, str) else items(where, value, remedy)
+    for name in found:
+        if not isinstance(name, str) or not name:
+            raise SpecError(where, f"{name!r} is no name", remedy)
+    return tuple(str(name) for name in found)
+
+
+def choice(where: str, value: object, allowed: Sequence[object]) -> None:
+    """Refuse a value that is not among the allowed ones.
+
+    Raises:
+        SpecError: it is not.
+    """
+    if value not in allowed:
+        raise SpecError(
+            where, f"{value!r} is unknown", f"choose from {', '.join(repr(a) for a in allowed)}"
+        )
+
+
+def share_or_path(where: str, value: Any) -> float | str | os.PathLike[str] | None:
+    """A part of the data by share, or other data by path.
+
+    Raises:
+        SpecError: neither of these.
+    """
+    if value is None or isinstance(value, (str, os.PathLike)):
+        return value
+    remedy = "give a number between 0 and 1, or the path of other images"
+    share = number(where, value, remedy)
+    if not 0 < share < 1:
+        raise SpecError(where, f"{share!r} is not a share", remedy)
+    return share

@@ -1,0 +1,249 @@
+"""Limits of the gates, each with its direction and its unit.
+
+Frozen, pure descriptions like those of `model.py`: a limit that can never be met, such as 5 where
+5 % is meant, is refused on construction with `SpecError`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from ..errors import SpecError
+from . import coerce
+
+
+def limit(default: float | None, direction: Literal["below", "at least"], unit: str) -> Any:
+    """Declare a limit with its direction, so that no gate can compare the wrong way round.
+
+    Args:
+        default: None for a limit that is off until somebody gives it.
+        direction: where the figure must lie.
+        unit: "rate" (a share that must stay low), "share" (one that must be high), "cosine",
+            "ratio", "ms", "MB" or "metric" (whatever a metric of the user's own is measured in).
+    """
+    return field(default=default, metadata={"direction": direction, "unit": unit})
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckedLimits:
+    """Numbers that can be met, each with its direction."""
+
+    def __post_init__(self) -> None:
+        for name, declared in self.__dataclass_fields__.items():
+            value = getattr(self, name)
+            where = f"{type(self).__name__}.{name}"
+            if value is None:
+                if declared.default is None:
+                    continue
+                raise SpecError(where, "cannot be switched off", "give a generous limit instead")
+            plain = coerce.number(where, value, "give a number")
+            object.__setattr__(self, name, plain)
+            unit = declared.metadata["unit"]
+            if unit == "rate" and not 0 < plain < 1:
+                raise SpecError(
+                    where, f"{value!r} is no rate", "give a share between 0 and 1: 0.1 % is 0.001"
+                )
+            if unit == "share" and not 0 < plain < 1:
+                raise SpecError(
+                    where, f"{value!r} is no share", "give one between 0 and 1: 95 % is 0.95"
+                )
+            if unit == "cosine" and not -1 <= plain < 1:
+                raise SpecError(
+                    where, f"{value!r} can never be met", "give a cosine below 1, such as 0.99"
+                )
+            if unit in ("ratio", "ms", "MB") and plain <= 0:
+                raise SpecError(where, f"{value!r} can never be met", "give a positive number")
+
+    @classmethod
+    def direction(cls, name: str) -> str:
+        """Whether the limit `name` must stay "below" or "at least"."""
+        return str(cls.__dataclass_fields__[name].metadata["direction"])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits(CheckedLimits):
+    """Limits that every task has: latency and size.
+
+    Args:
+        latency_ratio: upper bound of the paired latency ratio to FP32.
+        latency_ms: upper bound of the 95th percentile latency of one image in milliseconds, if
+            given. It is absolute: use it on a named machine only.
+        size_ratio: file size relative to FP32.
+        size_mb: file size in megabytes (10^6 bytes), if given.
+    """
+
+    latency_ratio: float = limit(1.05, "below", "ratio")
+    latency_ms: float | None = limit(None, "below", "ms")
+    size_ratio: float = limit(0.75, "below", "ratio")
+    size_mb: float | None = limit(None, "below", "MB")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FaceLimits(Limits):
+    """Limits of the face gates. Rates, ratios and sizes must stay below, cosines reach at least.
+
+    Args:
+        far: upper confidence bound of the false accept rate (NIST SP 800-63B rev 3: 0.1 %).
+        frr: upper confidence bound of the false reject rate.
+        far_degradation: upper bound of the paired increase of FAR against golden FP32.
+        frr_degradation: the same for FRR.
+        group_far_degradation: with groups of people, the increase of FAR among the pairs of people
+            of one group, for every group. Twice the budget of all pairs, since a group holds fewer.
+        group_frr_degradation: the same for FRR; three times that budget, which about 100 people
+            in each group can show.
+        mean_cosine: lower bound of the mean cosine between embeddings and their FP32 embeddings.
+        p1_cosine: lower bound of the first percentile of that cosine.
+        fp16_min_cosine: smallest such cosine of an "fp16" variant, which has no excuse to drift.
+        flips: without labels, upper confidence bound of the share of pairs decided otherwise than
+            by FP32. Among pairs of different people, a FAR that rises by a budget flips that many.
+        certified: without labels, share of pairs whose decision provably cannot have flipped; it
+            is told where no limit is given.
+        latency_ratio: see `Limits`, as `latency_ms`, `size_ratio` and `size_mb`.
+    """
+
+    far: float = limit(0.001, "below", "rate")
+    frr: float = limit(0.05, "below", "rate")
+    far_degradation: float = limit(0.0005, "below", "rate")
+    frr_degradation: float = limit(0.01, "below", "rate")
+    group_far_degradation: float = limit(0.001, "below", "rate")
+    group_frr_degradation: float = limit(0.03, "below", "rate")
+    mean_cosine: float = limit(0.99, "at least", "cosine")
+    p1_cosine: float = limit(0.97, "at least", "cosine")
+    fp16_min_cosine: float = limit(0.999, "at least", "cosine")
+    flips: float = limit(0.0005, "below", "rate")
+    certified: float | None = limit(None, "at least", "share")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetectionLimits(Limits):
+    """Limits of the detection gates. Drops must stay below, everything else reach at least.
+
+    Args:
+        recall: lower confidence bound of the recall at the frozen confidence, for every class. An
+            object that is missed cannot be verified: a failure to acquire, which counts in FRR.
+        map50: lower confidence bound of COCO's mean average precision at an IoU of .5.
+        recall_degradation: upper bound of the paired increase of misses against golden FP32, for
+            every class.
+        group_recall_degradation: with groups of images, the same for every group; three times that
+            budget, which about 100 images in each group can show.
+        map50_degradation: upper bound of the paired drop of mAP50 against golden FP32.
+        map_degradation: the same for mAP50-95.
+        agreement: lower confidence bounds of the share of FP32's detections that the variant has,
+            and of the variant's that FP32 has (same class, IoU of at least .5).
+        overlap: lower bound of the 5th percentile of the IoU of such pairs.
+        fp16_overlap: the same of an "fp16" variant, which has no excuse to move boxes.
+        latency_ratio: see `Limits`, as `latency_ms`, `size_ratio` and `size_mb`.
+    """
+
+    recall: float = limit(0.95, "at least", "share")
+    map50: float = limit(0.9, "at least", "share")
+    recall_degradation: float = limit(0.01, "below", "rate")
+    group_recall_degradation: float = limit(0.03, "below", "rate")
+    map50_degradation: float = limit(0.01, "below", "rate")
+    map_degradation: float = limit(0.02, "below", "rate")
+    agreement: float = limit(0.98, "at least", "share")
+    overlap: float = limit(0.85, "at least", "share")
+    fp16_overlap: float = limit(0.95, "at least", "share")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LivenessLimits(Limits):
+    """Limits of the liveness gates. All must stay below.
+
+    Args:
+        apcer: upper confidence bound of APCER, for every attack species (ISO/IEC 30107-3).
+        bpcer: upper confidence bound of BPCER.
+        apcer_degradation: upper bound of the paired increase of APCER against golden FP32, for
+            every species.
+        bpcer_degradation: the same for BPCER.
+        group_bpcer_degradation: with groups of people, the same for every group; three times that
+            budget, which about 100 people in each group can show.
+        flips: upper confidence bound of the share of decisions other than FP32's.
+        score_drift: upper bound of the mean absolute difference between scores (probabilities of
+            a live face) and their FP32 scores.
+        fp16_max_drift: largest such difference of an "fp16" variant, which has no excuse to drift.
+        latency_ratio: see `Limits`, as `latency_ms`, `size_ratio` and `size_mb`.
+    """
+
+    apcer: float = limit(0.05, "below", "rate")
+    bpcer: float = limit(0.05, "below", "rate")
+    apcer_degradation: float = limit(0.01, "below", "rate")
+    bpcer_degradation: float = limit(0.01, "below", "rate")
+    group_bpcer_degradation: float = limit(0.03, "below", "rate")
+    flips: float = limit(0.02, "below", "rate")
+    score_drift: float = limit(0.03, "below", "rate")
+    fp16_max_drift: float = limit(0.01, "below", "rate")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CustomLimits(Limits):
+    """Limits of the gates of a custom task, in the unit of its metric. None has a default.
+
+    Args:
+        metric: what the confidence bound of the metric must stay below, or reach if higher is
+            better; of errors the share, so 2 % is 0.02.
+        degradation: upper bound of how much worse than golden FP32 the metric may be on the same
+            images, whichever direction that is.
+        agreement: without labels, in the place of both: what the bound of a metric that holds
+            outputs against those of FP32 must stay below, or reach.
+        latency_ratio: see `Limits`, as `latency_ms`, `size_ratio` and `size_mb`.
+    """
+
+    metric: float | None = limit(None, "below", "metric")
+    degradation: float | None = limit(None, "below", "metric")
+    agreement: float | None = limit(None, "below", "metric")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.degradation is not None and self.degradation <= 0:
+            raise SpecError(
+                "CustomLimits.degradation",
+                f"{self.degradation!r} can never be met",
+                "give a positive number: how much worse it may be, whichever direction that is",
+            )
+
+    def require(self, *names: str) -> None:
+        """Make sure that just these limits of a metric are given.
+
+        Raises:
+            SpecError: one is missing, or one has no meaning here.
+        """
+        wanted = ", ".join(f"{name}=..." for name in names)
+        for name in ("metric", "degradation", "agreement"):
+            if name in names and getattr(self, name) is None:
+                raise SpecError(
+                    f"CustomLimits.{name}",
+                    "has no default, for nobody else knows the metric",
+                    f"give limits = CustomLimits({wanted})",
+                )
+            if name not in names and getattr(self, name) is not None:
+                raise SpecError(
+                    f"CustomLimits.{name}",
+                    "means nothing for a task with labels"
+                    if name == "agreement"
+                    else "needs labels, and labelled=False says that there are none",
+                    f"give limits = CustomLimits({wanted})",
+                )
+
+    def budget(self, name: str) -> float:
+        """A limit that `require` found to be given."""
+        value = getattr(self, name)
+        assert value is not None
+        return float(value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PipelineLimits(CheckedLimits):
+    """Limits of a whole pipeline. All must stay below.
+
+    Args:
+        wall_ms: upper bound of the 95th percentile of the wall-clock time of one image, from its
+            bytes to the last output, in milliseconds. It is absolute: it holds for a named machine.
+        memory_ratio: peak resident memory of the process relative to that of the FP32 pipeline.
+        memory_mb: peak resident memory of the process in megabytes (10^6 bytes), if given.
+    """
+
+    wall_ms: float = limit(8000.0, "below", "ms")
+    memory_ratio: float = limit(1.1, "below", "ratio")
+    memory_mb: float | None = limit(None, "below", "MB")

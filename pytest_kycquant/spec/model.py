@@ -1,0 +1,163 @@
+"""What a gate file says of a model and its preprocessing.
+
+The other words of a gate file: tasks in `tasks.py`, `limits.py`, recipes in `recipe.py`.
+
+Everything here is a frozen, pure description. Nothing is read from disk and nothing heavy is
+imported; values that can never work are refused on construction with `SpecError`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from ..errors import SpecError
+from . import coerce
+from .tasks import StrPath, TaskSpec
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """How image pixels become the model's input tensor.
+
+    ``x = (pixel - mean) * scale`` with pixel in 0..255, then the layout is applied.
+
+    Args:
+        size: (height, width) of the model input in pixels.
+        mean: subtracted from each pixel; one number, or one per channel in `channels` order.
+        scale: multiplied afterwards; one number, or one per channel in `channels` order.
+        channels: order of the colour channels that the model was trained with.
+        layout: "NCHW" or "NHWC".
+        resize: "bilinear" stretches images of another size (Pillow, antialiased); "letterbox"
+            keeps their aspect ratio and pads with grey (114), as YOLO models want it; "none"
+            refuses them, for data that must already be aligned.
+    """
+
+    size: tuple[int, int]
+    mean: float | tuple[float, ...] = 0.0
+    scale: float | tuple[float, ...] = 1.0
+    channels: Literal["RGB", "BGR", "GRAY"] = "RGB"
+    layout: Literal["NCHW", "NHWC"] = "NCHW"
+    resize: Literal["bilinear", "letterbox", "none"] = "bilinear"
+
+    def __post_init__(self) -> None:
+        remedy = "give (height, width) as two positive integers, such as (112, 112)"
+        size = coerce.items("Preprocess.size", self.size, remedy)
+        sides = tuple(coerce.whole("Preprocess.size", side, remedy) for side in size)
+        if len(sides) != 2 or min(sides) < 1:
+            raise SpecError("Preprocess.size", f"{self.size!r} is not (height, width)", remedy)
+        object.__setattr__(self, "size", sides)
+        coerce.choice("Preprocess.channels", self.channels, ("RGB", "BGR", "GRAY"))
+        coerce.choice("Preprocess.layout", self.layout, ("NCHW", "NHWC"))
+        coerce.choice("Preprocess.resize", self.resize, ("bilinear", "letterbox", "none"))
+        for name, value in (("mean", self.mean), ("scale", self.scale)):
+            object.__setattr__(self, name, self._per_channel(f"Preprocess.{name}", value))
+        if 0 in (self.scale if isinstance(self.scale, tuple) else (self.scale,)):
+            raise SpecError(
+                "Preprocess.scale",
+                "0 makes every image the same",
+                "give the factor used in training, such as 1 / 127.5",
+            )
+
+    def _per_channel(self, where: str, value: Any) -> float | tuple[float, ...]:
+        remedy = f"give one finite number or a tuple of {self.depth}"
+        if not isinstance(value, Iterable) or isinstance(value, str):
+            return coerce.number(where, value, remedy)
+        values = tuple(coerce.number(where, entry, remedy) for entry in value)
+        if len(values) != self.depth:
+            raise SpecError(where, f"{value!r} does not fit {self.channels}", remedy)
+        return values
+
+    @property
+    def depth(self) -> int:
+        """Number of channels."""
+        return 1 if self.channels == "GRAY" else 3
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """Shape of one input tensor, batch of one."""
+        height, width = self.size
+        if self.layout == "NCHW":
+            return (1, self.depth, height, width)
+        return (1, height, width, self.depth)
+
+
+@dataclass(frozen=True)
+class KycModel:
+    """The FP32 model under test and what is needed to quantize and to evaluate it.
+
+    Relative paths are looked up below pytest's rootdir, then beside the gate file.
+
+    Args:
+        path: the FP32 ONNX file; it is never changed. Several files are judged as one system
+            whose scores are the mean of theirs, as MiniFASNet is deployed (liveness only).
+        preprocess: how images become the input tensor; of several files one for each, or one for
+            all.
+        task: evaluation data and how to score it.
+        calibration: folder of images (100 to 500) or ``.npz`` with ``images``, for static INT8.
+        name: name of the golden file and of the rows in the table; default: the file's stem.
+    """
+
+    path: StrPath | tuple[StrPath, ...]
+    preprocess: Preprocess | tuple[Preprocess, ...]
+    task: TaskSpec
+    calibration: StrPath | None = None
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        for field in ("path", "preprocess"):
+            if isinstance(given := getattr(self, field), list):
+                object.__setattr__(self, field, tuple(given))  # lists have no hash
+        paths = self.paths
+        if len(set(self.stems)) != len(paths) or not paths:
+            raise SpecError(
+                "KycModel.path",
+                f"{self.path!r} does not name files of different names",
+                "give one path, or several whose names differ",
+            )
+        object.__setattr__(self, "name", self.name or "+".join(self.stems))
+        if not all(isinstance(one, Preprocess) for one in self.preprocesses):
+            raise SpecError(
+                "KycModel.preprocess",
+                f"{self.preprocess!r} is not a Preprocess",
+                "give Preprocess(size=..., mean=..., scale=..., channels=...)",
+            )
+        if len(self.preprocesses) != len(paths):
+            raise SpecError(
+                "KycModel.preprocess",
+                f"there are {len(self.preprocesses)} for {len(paths)} files",
+                "give one for each file, or one for all",
+            )
+        if not isinstance(self.task, TaskSpec):
+            raise SpecError(
+                "KycModel.task",
+                f"{self.task!r} is not a task",
+                "give FaceVerification, LivenessDetection, ObjectDetection or CustomTask",
+            )
+        self.task.check_files(len(paths))
+        if "/" in self.name or os.sep in self.name:
+            raise SpecError(
+                "KycModel.name",
+                f"{self.name!r} is not a file name",
+                "use letters, digits, '-', '_' and '.'",
+            )
+
+    @property
+    def paths(self) -> tuple[StrPath, ...]:
+        """The FP32 files."""
+        return self.path if isinstance(self.path, tuple) else (self.path,)
+
+    @property
+    def stems(self) -> tuple[str, ...]:
+        """Names of the files without folder and suffix; they tell the files apart."""
+        return tuple(Path(path).stem for path in self.paths)
+
+    @property
+    def preprocesses(self) -> tuple[Preprocess, ...]:
+        """How images become the input of each file."""
+        if isinstance(self.preprocess, tuple):
+            return self.preprocess
+        return (self.preprocess,) * len(self.paths)

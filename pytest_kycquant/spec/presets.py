@@ -1,0 +1,158 @@
+"""Models that many pipelines have: their preprocessing, how to read them, and their limits.
+
+A preset is a `KycModel` with the usual values filled in; everything can be given otherwise. The
+limits are the defaults of the gate classes. Whether a preset fits a model is not taken on trust:
+FP32 must meet its own limits, and a wrong channel order or scale makes it fail them.
+
+Example::
+
+    class TestArcFace(FaceGates):
+        model = presets.arcface(
+            "models/arcface_fp32.onnx", "data/faces", calibration="calibration/faces"
+        )
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from ..errors import SpecError
+from .model import KycModel, Preprocess
+from .tasks import (
+    FaceVerification,
+    LivenessDetection,
+    ObjectDetection,
+    StrPath,
+    TaskSpec,
+)
+
+__all__ = ["ARCFACE", "MINIFASNET", "YOLOV8", "arcface", "minifasnet", "yolov8"]
+
+ARCFACE = Preprocess(size=(112, 112), mean=127.5, scale=1 / 127.5, channels="RGB")
+"""InsightFace's: an aligned face, RGB, -1..1."""
+
+MINIFASNET = Preprocess(size=(80, 80), channels="BGR")
+"""Silent-Face-Anti-Spoofing's: BGR, 0..255 as it is."""
+
+YOLOV8 = Preprocess(size=(640, 640), scale=1 / 255, channels="RGB", resize="letterbox")
+"""Ultralytics': RGB, 0..1, aspect ratio kept, grey border."""
+
+# Scales of the crops that the networks of Silent-Face-Anti-Spoofing were trained on.
+_CROP_SCALES = {"minifasnetv2": 2.7, "minifasnetv1se": 4.0}
+
+
+def arcface(
+    path: StrPath,
+    data: StrPath,
+    *,
+    calibration: StrPath | None = None,
+    preprocess: Preprocess = ARCFACE,
+    name: str = "",
+    **task: Any,
+) -> KycModel:
+    """ArcFace, MobileFaceNet and other embedders of aligned faces.
+
+    Args:
+        path: the FP32 ONNX file.
+        data: labelled faces, see `FaceVerification`.
+        calibration: see `KycModel`.
+        preprocess: `ARCFACE`, or another: ``replace(presets.ARCFACE, channels="BGR")``.
+        name: see `KycModel`.
+        **task: further arguments of `FaceVerification`.
+
+    Raises:
+        SpecError: an argument is unknown or impossible.
+    """
+    spec = _task(FaceVerification, {"data": data}, task)
+    return KycModel(path, preprocess, spec, calibration, name)
+
+
+def minifasnet(
+    path: StrPath | Sequence[StrPath],
+    data: StrPath,
+    *,
+    calibration: StrPath | None = None,
+    preprocess: Preprocess = MINIFASNET,
+    name: str = "",
+    **task: Any,
+) -> KycModel:
+    """MiniFASNet; or several of them, whose scores are averaged as in the original system.
+
+    Args:
+        path: the FP32 ONNX file, or files. With `boxes`, files whose names contain MiniFASNetV2 or
+            MiniFASNetV1SE get the crops that these were trained on (2.7 and 4.0).
+        data: labelled captures, see `LivenessDetection`.
+        calibration: see `KycModel`.
+        preprocess: `MINIFASNET`, or another.
+        name: see `KycModel`.
+        **task: further arguments of `LivenessDetection`.
+
+    Raises:
+        SpecError: an argument is unknown or impossible.
+    """
+    several = isinstance(path, Sequence) and not isinstance(path, str)
+    paths: tuple[StrPath, ...] = tuple(path) if several else (path,)  # type: ignore[arg-type, assignment]
+    if "boxes" in task and "crop_scale" not in task:
+        scales = tuple(_crop_scale(one) for one in paths)
+        task["crop_scale"] = scales if several else scales[0]
+    spec = _task(LivenessDetection, {"data": data}, task)
+    return KycModel(paths if several else paths[0], preprocess, spec, calibration, name)
+
+
+def yolov8(
+    path: StrPath,
+    data: StrPath,
+    labels: StrPath | None = None,
+    classes: Sequence[str] = (),
+    *,
+    calibration: StrPath | None = None,
+    preprocess: Preprocess = YOLOV8,
+    name: str = "",
+    **task: Any,
+) -> KycModel:
+    """YOLOv8 and its successors, exported without suppression; both layouts of outputs are read.
+
+    Args:
+        path: the FP32 ONNX file.
+        data: images, see `ObjectDetection`.
+        labels: their boxes; left out with ``labelled=False``.
+        classes: names of the classes in the order of the model's outputs.
+        calibration: see `KycModel`.
+        preprocess: `YOLOV8`, or another: ``replace(presets.YOLOV8, size=(320, 320))``.
+        name: see `KycModel`.
+        **task: further arguments of `ObjectDetection`.
+
+    Raises:
+        SpecError: an argument is unknown or impossible.
+    """
+    given = {"data": data, "labels": labels, "classes": classes}
+    return KycModel(path, preprocess, _task(ObjectDetection, given, task), calibration, name)
+
+
+def _crop_scale(path: StrPath) -> float:
+    stem = Path(path).stem.lower()
+    for network, scale in _CROP_SCALES.items():
+        if network in stem:
+            return scale
+    raise SpecError(
+        "presets.minifasnet",
+        f"which crop {Path(path).name} was trained on does not follow from its name",
+        "give crop_scale=2.7 or what it was trained on",
+    )
+
+
+def _task(cls: type[TaskSpec], given: Mapping[str, Any], more: Mapping[str, Any]) -> TaskSpec:
+    known = [field.name for field in fields(cls)]  # type: ignore[arg-type]
+    for name in more:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            raise SpecError(
+                f"presets, {cls.__name__}",
+                f"has no argument {name!r}",
+                f"did you mean {close[0]}?" if close else f"its arguments are {', '.join(known)}",
+            )
+    return cls(**given, **more)

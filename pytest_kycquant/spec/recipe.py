@@ -1,0 +1,209 @@
+"""Recipes: how to derive a variant from the FP32 model."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from ..errors import SpecError
+from . import coerce
+
+Precision = Literal[
+    "fp32",
+    "fp32-optimized",
+    "fp16",
+    "int8",
+    "int8-dynamic",
+    "int8-weights",
+    "int4-weights",
+    "mixed",
+]
+RewriteName = Literal["subnormals", "prelu"]
+Fallback = Literal["mixed", "int8-weights", "fp16", "fp32-optimized", "fp32"]
+RUNGS = get_args(Fallback)
+"""Rungs of the ladder down which a gate falls, in their order."""
+CalibrationMethod = Literal["minmax", "moving-average", "percentile", "entropy", "mse"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to derive a variant from the FP32 model.
+
+    A plain string such as ``"int8"`` stands for ``Recipe("int8")``, the default recipe, which
+    follows the CPU. Options that a precision does not have must stay at their default.
+
+    Args:
+        precision: "fp16", "int8" (static QDQ), "int8-dynamic", "mixed" (static QDQ with some
+            operators kept in FP32), "int8-weights" or "int4-weights" (stored in 8 or 4 bits,
+            computed in FP32) or "fp32-optimized" (FP32 after exact rewrites).
+        name: label in test ids and in the table; defaults to the precision.
+        activation_type: "uint8", "int8", "uint16" or "int16" (static only).
+        weight_type: "int8", "uint8", "int16" or "uint16"; None chooses int8 for static and uint8
+            for dynamic quantization.
+        per_channel: one scale per output channel; None means True for static, False for dynamic.
+        reduce_range: quantize weights to 7 bits, which prevents the 16-bit saturation of CPUs
+            without VNNI; None decides by probing this CPU.
+        calibration_method: how activation ranges are estimated (static only): "minmax",
+            "moving-average" (mean over images of each image's extremes), "percentile", "entropy",
+            "mse" (least squared error that 8 bits cause in the outputs); None means "mse", or
+            "minmax" for activations of 16 bits.
+        percentile: share of values, in percent, inside the range for "percentile".
+        equalize: scale channels to like ranges before anything is quantized, which changes no
+            output of FP32 (static only); None means True for 8-bit activations and weights with a
+            scale per channel.
+        bias_correction: take the mean error of quantized weights and activations off the biases
+            (static, and weights only); None means True. With weights only it needs calibration
+            images and is left out without them.
+        keep_fp32: operators that stay in FP32: names of nodes, operator types, "first", "last".
+        float_weights: how weights of operators that stay in FP32 are stored: "float32" (None),
+            "float16" or "int8" (static only); all are computed with in FP32.
+        op_types: quantize only operators of these types; None means all that onnxruntime can.
+        rewrites: exact rewrites of the FP32 graph to start from: "prelu", "subnormals"; True for
+            all that fit the model, False for none; None uses those that measuring shows to be
+            faster on this machine.
+    """
+
+    precision: Precision
+    name: str = ""
+    activation_type: Literal["uint8", "int8", "uint16", "int16"] | None = None
+    weight_type: Literal["int8", "uint8", "int16", "uint16"] | None = None
+    per_channel: bool | None = None
+    reduce_range: bool | None = None
+    calibration_method: CalibrationMethod | None = None
+    percentile: float | None = None
+    equalize: bool | None = None
+    bias_correction: bool | None = None
+    keep_fp32: tuple[str, ...] = ()
+    float_weights: Literal["float32", "float16", "int8"] | None = None
+    op_types: tuple[str, ...] | None = None
+    rewrites: bool | tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        coerce.choice("Recipe.precision", self.precision, get_args(Precision))
+        object.__setattr__(self, "name", self.name or self.precision)
+        plain: dict[str, object] = {"keep_fp32": coerce.names("Recipe.keep_fp32", self.keep_fp32)}
+        if self.op_types is not None:
+            plain["op_types"] = coerce.names("Recipe.op_types", self.op_types)
+        if self.percentile is not None:
+            remedy = "give a share in percent, such as 99.99"
+            plain["percentile"] = coerce.number("Recipe.percentile", self.percentile, remedy)
+        if self.rewrites is not None and not isinstance(self.rewrites, bool):
+            plain["rewrites"] = coerce.names("Recipe.rewrites", self.rewrites)
+            for entry in coerce.names("Recipe.rewrites", self.rewrites):
+                coerce.choice("Recipe.rewrites", entry, get_args(RewriteName))
+        for option_name, value in plain.items():
+            object.__setattr__(self, option_name, value)
+        integer = ("int8", "uint8", "int16", "uint16")
+        coerce.choice("Recipe.activation_type", self.activation_type, (None, *integer))
+        coerce.choice("Recipe.weight_type", self.weight_type, (None, *integer))
+        coerce.choice(
+            "Recipe.calibration_method",
+            self.calibration_method,
+            (None, *get_args(CalibrationMethod)),
+        )
+        kinds = (None, "float32", "float16", "int8")
+        coerce.choice("Recipe.float_weights", self.float_weights, kinds)
+        coerce.choice("Recipe.equalize", self.equalize, (None, True, False))
+        coerce.choice("Recipe.bias_correction", self.bias_correction, (None, True, False))
+        allowed = _OPTIONS[self.precision]
+        for option in dataclasses.fields(self):
+            if option.name in ("precision", "name") or option.name in allowed:
+                continue
+            if getattr(self, option.name) != option.default:
+                raise SpecError(
+                    f"Recipe({self.precision!r})",
+                    f"has no option {option.name!r}",
+                    f"its options are {', '.join(allowed) or 'none'}",
+                )
+        if self.precision == "fp32-optimized" and self.rewrites in (False, ()):
+            raise SpecError(
+                "Recipe('fp32-optimized')",
+                "has nothing to rewrite",
+                "leave rewrites out, or leave out the precision",
+            )
+        if self.precision == "mixed" and not self.keep_fp32:
+            raise SpecError(
+                "Recipe('mixed')",
+                "keep_fp32 is empty",
+                'name operators, operator types, "first" or "last", or use "int8"',
+            )
+        if self.calibration_method == "mse" and self.activation_type in ("uint16", "int16"):
+            raise SpecError(
+                "Recipe.calibration_method",
+                f'"mse" is for 8 bits, and activation_type is {self.activation_type!r}',
+                'use "minmax": 16 bits need no cut',
+            )
+        if self.percentile is not None:
+            if self.calibration_method != "percentile":
+                raise SpecError(
+                    "Recipe.percentile",
+                    "is used by one calibration method only",
+                    'add calibration_method="percentile"',
+                )
+            if not 50 < self.percentile <= 100:
+                raise SpecError(
+                    "Recipe.percentile",
+                    f"{self.percentile!r} is not in (50, 100]",
+                    "give a share in percent, such as 99.99",
+                )
+
+    @property
+    def is_static(self) -> bool:
+        """Whether the recipe needs calibration data."""
+        return self.precision in ("int8", "mixed")
+
+    @property
+    def stores_weights(self) -> bool:
+        """Whether the recipe changes how weights are stored, and nothing that is computed."""
+        return self.precision in ("int8-weights", "int4-weights")
+
+    @property
+    def is_integer(self) -> bool:
+        """Whether the recipe computes convolutions in integers."""
+        return self.is_static or self.precision == "int8-dynamic"
+
+
+_STATIC = (
+    "activation_type",
+    "weight_type",
+    "per_channel",
+    "reduce_range",
+    "calibration_method",
+    "percentile",
+    "equalize",
+    "bias_correction",
+    "keep_fp32",
+    "float_weights",
+    "op_types",
+    "rewrites",
+)
+_WEIGHTS = ("keep_fp32", "op_types", "rewrites")
+_OPTIONS: dict[str, tuple[str, ...]] = {
+    "fp32": (),
+    "fp32-optimized": ("rewrites",),
+    "fp16": ("keep_fp32", "rewrites"),
+    "int8": _STATIC,
+    "mixed": _STATIC,
+    "int8-dynamic": ("weight_type", "per_channel", "reduce_range", *_WEIGHTS),
+    "int8-weights": ("bias_correction", *_WEIGHTS),
+    "int4-weights": ("bias_correction", *_WEIGHTS),
+}
+
+
+def as_recipe(precision: str | Recipe) -> Recipe:
+    """Turn an entry of ``precisions`` into a recipe."""
+    if isinstance(precision, Recipe):
+        return precision
+    if precision == "mixed":
+        raise SpecError(
+            "precisions",
+            '"mixed" does not say which operators stay in FP32',
+            'use Recipe("mixed", keep_fp32=...), or fallback = "mixed" to search them',
+        )
+    coerce.choice("precisions", precision, [p for p in get_args(Precision) if p != "mixed"])
+    return Recipe(precision)  # type: ignore[arg-type]
+
+
+FP32 = Recipe("fp32")
+FP32_OPTIMIZED = Recipe("fp32-optimized")

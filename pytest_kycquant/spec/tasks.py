@@ -1,0 +1,387 @@
+"""What a gate file says of a task: its data, how to read outputs, and where the threshold is.
+
+Frozen, pure descriptions, as those of `model.py`.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from ..errors import SpecError
+from . import coerce
+from .limits import (
+    DetectionLimits,
+    FaceLimits,
+    Limits,
+    LivenessLimits,
+)
+
+StrPath = str | os.PathLike[str]
+
+
+class TaskSpec:
+    """What all descriptions of a task have in common: which limits and which gates belong to it."""
+
+    limits: ClassVar[type[Limits]]
+    accuracy: ClassVar[tuple[str, ...]]
+    # Fields of those tasks that can do without labels, and that know groups.
+    labelled: bool = True
+    groups: StrPath | None = None
+
+    def gates(self) -> tuple[str, ...]:
+        """Names of the gates, in the order in which they are judged."""
+        if not self.labelled:
+            return ("finite", "agreement", "latency", "size")
+        return ("finite", *self.accuracy, "degradation", "latency", "size")
+
+    def _check_labelled(self, threshold: str | None, *of_labels: str) -> None:
+        """Without labels, make sure that the threshold is given and that nothing rests on labels.
+
+        Args:
+            threshold: name of the field that holds it: without labels nobody can choose one. None
+                if the task has none.
+            of_labels: names of the fields that mean something with labels only.
+
+        Raises:
+            SpecError: `labelled` is no truth value, or the fields do not fit each other.
+        """
+        name = type(self).__name__
+        if not isinstance(self.labelled, bool):
+            raise SpecError(
+                f"{name}.labelled", f"{self.labelled!r} is neither True nor False", "give one"
+            )
+        if self.labelled:
+            return
+        given = [field for field in of_labels if getattr(self, field) is not None]
+        if given:
+            raise SpecError(
+                f"{name}.{given[0]}",
+                "needs labels, and labelled=False says that there are none",
+                f"leave out one of {given[0]}= and labelled=False",
+            )
+        if threshold is not None and getattr(self, threshold) is None:
+            raise SpecError(
+                f"{name}.{threshold}",
+                "is missing, and without labels none can be chosen",
+                f"give the one of production in {threshold}=",
+            )
+
+    def check_limits(self, limits: Limits) -> None:
+        """Refuse limits, of the class that belongs to the task, that do not fit this one.
+
+        Raises:
+            SpecError: they do not.
+        """
+        if self.groups is not None:
+            return
+        for name, declared in limits.__dataclass_fields__.items():
+            if name.startswith("group_") and getattr(limits, name) != declared.default:
+                raise SpecError(
+                    f"{type(limits).__name__}.{name}",
+                    "limits nothing, since nobody says who is in which group",
+                    f"give {type(self).__name__}(groups=...), or leave it out",
+                )
+
+    def check_files(self, count: int) -> None:
+        """Refuse a number of model files that the task cannot judge as one.
+
+        Raises:
+            SpecError: several files, for a task that has no use for them.
+        """
+        if count != 1:
+            raise SpecError(
+                "KycModel.path",
+                f"names {count} files, which {type(self).__name__} cannot judge as one",
+                "write a gate for each; only the scores of liveness models are averaged",
+            )
+
+
+@dataclass(frozen=True)
+class FaceVerification(TaskSpec):
+    """One-to-one comparison of faces: which images, which comparisons, which threshold.
+
+    Args:
+        data: evaluation images. A folder with one sub-folder per identity, or an ``.npz`` file
+            with ``images`` (N x H x W x 3 uint8, RGB) and ``subjects`` (N).
+        pairs: which comparisons to make. None compares every pair of images; otherwise an LFW
+            ``pairs.txt`` (10 folds or a single list) or a CSV with the columns ``left``,
+            ``right``, ``same`` and optionally ``left_subject``, ``right_subject``.
+        max_impostor_pairs: with ``pairs=None``, draw at most this many impostor pairs (seeded).
+        selection: identities on which the threshold is chosen and on which a fallback is searched.
+            A share of the identities of `data` (0 < share < 1), which are then *not* used for
+            evaluation, or the path of other images in the same format as `data`.
+        selection_far: the threshold is the smallest whose upper bound of FAR on `selection` is
+            below this rate; None means half of the limit. A threshold at the very limit would
+            leave quantization no room and evaluation undecided half of the time.
+        threshold: the production threshold (accept if score >= threshold), if there is one; it
+            then replaces the choice on `selection`.
+        output: name of the embedding, for a model with several outputs.
+        labelled: False if nobody says who is on the images: `data` and `selection` are then any
+            folders of images (or an ``.npz`` with ``images``), `threshold` must be given, and
+            `AgreementGates` compare the decisions with those of FP32.
+        groups: CSV of groups of people (``subject,age,sex``, a line for each of `data` and
+            `selection`; any columns beside ``subject``): no group may degrade more than
+            `FaceLimits` allow.
+    """
+
+    limits: ClassVar[type[Limits]] = FaceLimits
+    accuracy: ClassVar[tuple[str, ...]] = ("far", "frr")
+
+    data: StrPath
+    pairs: StrPath | None = None
+    max_impostor_pairs: int | None = None
+    selection: float | StrPath | None = None
+    selection_far: float | None = None
+    threshold: float | None = None
+    output: str | None = None
+    labelled: bool = True
+    groups: StrPath | None = None
+
+    def __post_init__(self) -> None:
+        self._check_labelled("threshold", "pairs", "max_impostor_pairs", "selection_far", "groups")
+        selection = coerce.share_or_path("FaceVerification.selection", self.selection)
+        object.__setattr__(self, "selection", selection)
+        if self.threshold is not None:
+            remedy = "give the production threshold, a cosine between -1 and 1"
+            threshold = coerce.number("FaceVerification.threshold", self.threshold, remedy)
+            if not -1 <= threshold <= 1:
+                raise SpecError("FaceVerification.threshold", f"{threshold!r} is no cosine", remedy)
+            object.__setattr__(self, "threshold", threshold)
+        elif self.selection is None:
+            object.__setattr__(self, "selection", 0.5)
+        if self.selection_far is not None:
+            remedy = "give a share between 0 and 1: 0.05 % is 0.0005"
+            far = coerce.number("FaceVerification.selection_far", self.selection_far, remedy)
+            if not 0 < far < 1:
+                raise SpecError("FaceVerification.selection_far", f"{far!r} is no rate", remedy)
+            object.__setattr__(self, "selection_far", far)
+        if self.max_impostor_pairs is not None:
+            remedy = "give a whole number"
+            most = coerce.whole(
+                "FaceVerification.max_impostor_pairs", self.max_impostor_pairs, remedy
+            )
+            object.__setattr__(self, "max_impostor_pairs", most)
+        if self.max_impostor_pairs is not None and (
+            self.pairs is not None or self.max_impostor_pairs < 1
+        ):
+            raise SpecError(
+                "FaceVerification.max_impostor_pairs",
+                "needs pairs=None and a positive number",
+                "leave out one of `pairs` and `max_impostor_pairs`",
+            )
+
+
+@dataclass(frozen=True)
+class ObjectDetection(TaskSpec):
+    """Finding faces, documents or other objects in whole images with a YOLO model.
+
+    Args:
+        data: evaluation images: a folder, or an ``.npz`` file with ``images``.
+        labels: their boxes: COCO detection JSON (``.json``), a CSV with
+            ``file,class,x1,y1,x2,y2`` in pixels, or a folder of YOLO text files.
+        classes: names of the classes in the order of the model's outputs; they must be given.
+        judged: those that are labelled and matter; None for all. A model of 80 classes may serve to
+            find people only: boxes and detections of other classes are then ignored.
+        confidence: the production confidence (a detection counts if score >= confidence), if
+            there is one; it then replaces the choice on `selection`.
+        selection: images on which the confidence is chosen and on which a fallback is searched. A
+            share of the images of `data` (0 < share < 1), which are then *not* used for
+            evaluation, or the path of other images.
+        selection_labels: boxes of those other images, in one of the formats of `labels`.
+        selection_miss_rate: the confidence is the highest at which the upper bound of the miss
+            rate of every class is below this on `selection`; None means half of what
+            `DetectionLimits.recall` allows, which leaves quantization some room.
+        scores: what the class outputs hold: "probabilities", as YOLOv8 exports them, or "logits",
+            as raw heads without the final sigmoid do.
+        keypoints: number of keypoints that the model gives beside each box; they are not judged.
+        nms_iou: of two boxes of a class that overlap more than this, the worse one is dropped.
+        outputs: names of the outputs to read; None reads them all.
+        labelled: False if there are no boxes: `labels` and `selection_labels` are then left out,
+            `confidence` must be given, and `AgreementGates` compare what is found with what FP32
+            finds.
+        groups: CSV of groups of images (``file,country,kind``, a line for each image of `data` and
+            `selection`; any columns beside ``file``): misses of no class may rise more in any
+            group than `DetectionLimits` allow.
+    """
+
+    limits: ClassVar[type[Limits]] = DetectionLimits
+    accuracy: ClassVar[tuple[str, ...]] = ("recall", "map")
+
+    data: StrPath
+    labels: StrPath | None = None
+    classes: tuple[str, ...] = ()
+    judged: tuple[str, ...] | None = None
+    confidence: float | None = None
+    selection: float | StrPath | None = None
+    selection_labels: StrPath | None = None
+    selection_miss_rate: float | None = None
+    scores: Literal["probabilities", "logits"] = "probabilities"
+    keypoints: int = 0
+    nms_iou: float = 0.7
+    outputs: tuple[str, ...] | None = None
+    labelled: bool = True
+    groups: StrPath | None = None
+
+    def __post_init__(self) -> None:
+        where = "ObjectDetection"
+        of_labels = ("labels", "selection_labels", "selection_miss_rate", "groups")
+        self._check_labelled("confidence", *of_labels)
+        if self.labelled and self.labels is None:
+            raise SpecError(
+                f"{where}.labels",
+                "are missing",
+                "give the boxes of the images, or labelled=False and subclass AgreementGates",
+            )
+        for name in ("classes", "judged", "outputs"):
+            if (given := getattr(self, name)) is not None:
+                names = coerce.names(f"{where}.{name}", given)
+                if not names or len(set(names)) != len(names):
+                    remedy = 'give distinct names, such as ("face", "card")'
+                    raise SpecError(f"{where}.{name}", f"{given!r} are no distinct names", remedy)
+                object.__setattr__(self, name, names)
+        if strangers := sorted(set(self.judged or ()) - set(self.classes)):
+            raise SpecError(
+                f"{where}.judged",
+                f"{', '.join(strangers)} are no classes of the model",
+                "name some of classes=",
+            )
+        for name in ("confidence", "selection_miss_rate", "nms_iou"):
+            value = getattr(self, name)
+            if value is not None:
+                remedy = "give a number between 0 and 1"
+                plain = coerce.number(f"{where}.{name}", value, remedy)
+                if not 0 < plain < 1:
+                    raise SpecError(f"{where}.{name}", f"{plain!r} is out of range", remedy)
+                object.__setattr__(self, name, plain)
+        coerce.choice(f"{where}.scores", self.scores, ("probabilities", "logits"))
+        remedy = "give a whole number from 0 on"
+        keypoints = coerce.whole(f"{where}.keypoints", self.keypoints, remedy)
+        if keypoints < 0:
+            raise SpecError(f"{where}.keypoints", f"{keypoints} is negative", remedy)
+        object.__setattr__(self, "keypoints", keypoints)
+        selection = coerce.share_or_path(f"{where}.selection", self.selection)
+        if selection is None and self.confidence is None:
+            selection = 0.5
+        object.__setattr__(self, "selection", selection)
+        other = selection is not None and not isinstance(selection, float)
+        if self.labelled and other != (self.selection_labels is not None):
+            raise SpecError(
+                f"{where}.selection_labels",
+                "goes with a path of other images for selection, and only with one",
+                "give selection= and selection_labels= as paths, or a share in selection=",
+            )
+
+
+@dataclass(frozen=True)
+class LivenessDetection(TaskSpec):
+    """Presentation attack detection: is this capture a live face?
+
+    Args:
+        data: labelled captures: a folder with a sub-folder ``live`` and one for each attack
+            species, a CSV with ``file,label,species,subject``, or an ``.npz`` (see
+            `data.liveness_files`).
+        selection: captures on which the threshold is chosen and on which a fallback is searched.
+            A share of the people of `data` (0 < share < 1), who are then *not* used for
+            evaluation, or the path of other captures in one of the formats of `data`.
+        selection_apcer: the threshold is the smallest from 1/2 on whose upper bound of APCER is
+            below this rate for every species of `selection`; None means half of the limit, which
+            leaves quantization some room.
+        threshold: the production threshold (live if score >= threshold), if there is one; it then
+            replaces the choice on `selection`.
+        scores: what the output holds: "logits", from which softmax makes probabilities, or
+            "probabilities".
+        live_class: index of the live class in the output; 1 for MiniFASNet, 0 for a model that
+            gives a single value.
+        boxes: CSV of face boxes (``file,x1,y1,x2,y2``), for whole photographs: of evaluation,
+            selection and calibration images, each of which is then cropped around its face.
+        crop_scale: how much larger than the face box that crop is, such as 2.7; with `boxes` only.
+            A model of several files takes one for each, such as (2.7, 4.0).
+        single_species: True if there is one kind of attack only; otherwise data with a single one
+            is an error, since the others are what was forgotten.
+        output: name of the scores, for a model with several outputs; of several files one for
+            each, or one for all.
+        labelled: False if nobody says what is live: `data` and `selection` are then any folders
+            of images (or an ``.npz`` with ``images``), `threshold` must be given, and
+            `AgreementGates` compare the decisions with those of FP32.
+        groups: CSV of groups of people, as for `FaceVerification`: BPCER of no group may rise more
+            than `LivenessLimits` allow. The data must say who is captured.
+    """
+
+    limits: ClassVar[type[Limits]] = LivenessLimits
+    accuracy: ClassVar[tuple[str, ...]] = ("apcer", "bpcer")
+
+    data: StrPath
+    selection: float | StrPath | None = None
+    selection_apcer: float | None = None
+    threshold: float | None = None
+    scores: Literal["logits", "probabilities"] = "logits"
+    live_class: int = 1
+    boxes: StrPath | None = None
+    crop_scale: float | tuple[float, ...] | None = None
+    output: str | tuple[str, ...] | None = None
+    labelled: bool = True
+    single_species: bool = False
+    groups: StrPath | None = None
+
+    def __post_init__(self) -> None:
+        self._check_labelled("threshold", "selection_apcer", "groups")
+        selection = coerce.share_or_path("LivenessDetection.selection", self.selection)
+        object.__setattr__(self, "selection", selection)
+        coerce.choice("LivenessDetection.scores", self.scores, ("logits", "probabilities"))
+        if self.threshold is not None:
+            remedy = "give the production threshold, a probability between 0 and 1"
+            threshold = coerce.number("LivenessDetection.threshold", self.threshold, remedy)
+            if not 0 < threshold <= 1:
+                raise SpecError("LivenessDetection.threshold", f"{threshold!r} is none", remedy)
+            object.__setattr__(self, "threshold", threshold)
+        elif self.selection is None:
+            object.__setattr__(self, "selection", 0.5)
+        if self.selection_apcer is not None:
+            remedy = "give a share between 0 and 1: 2.5 % is 0.025"
+            apcer = coerce.number("LivenessDetection.selection_apcer", self.selection_apcer, remedy)
+            if not 0 < apcer < 1:
+                raise SpecError(
+                    "LivenessDetection.selection_apcer", f"{apcer!r} is no rate", remedy
+                )
+            object.__setattr__(self, "selection_apcer", apcer)
+        remedy = "give the index of the live class, from 0 on"
+        live = coerce.whole("LivenessDetection.live_class", self.live_class, remedy)
+        if live < 0:
+            raise SpecError("LivenessDetection.live_class", f"{live} is no index", remedy)
+        object.__setattr__(self, "live_class", live)
+        if self.output is not None and not isinstance(self.output, str):
+            names = coerce.names("LivenessDetection.output", self.output)
+            object.__setattr__(self, "output", names)
+        self._check_crop()
+
+    def check_files(self, count: int) -> None:
+        """One crop and one output for each file."""
+        for name, given in (("crop_scale", self.crop_scale), ("output", self.output)):
+            if isinstance(given, tuple) and len(given) != count:
+                raise SpecError(
+                    f"LivenessDetection.{name}",
+                    f"there are {len(given)} for {count} files",
+                    "give one for each path of KycModel, or one for all",
+                )
+
+    def crop_scales(self, count: int) -> tuple[float, ...]:
+        """Scale of the crop of each of `count` files; empty without crops."""
+        if self.crop_scale is None:
+            return ()
+        return self.crop_scale if isinstance(self.crop_scale, tuple) else (self.crop_scale,) * count
+
+    def _check_crop(self) -> None:
+        where, remedy = "LivenessDetection.crop_scale", "give boxes= and crop_scale=, such as 2.7"
+        if (self.boxes is None) != (self.crop_scale is None):
+            raise SpecError(where, "boxes and crop_scale need each other", remedy)
+        if self.crop_scale is None:
+            return
+        given = self.crop_scale if isinstance(self.crop_scale, (tuple, list)) else [self.crop_scale]
+        scales = tuple(coerce.number(where, one, remedy) for one in given)
+        for scale in scales:
+            if scale < 1:
+                raise SpecError(where, f"{scale!r} cuts off the face", remedy)
+        several = isinstance(self.crop_scale, (tuple, list))
+        object.__setattr__(self, "crop_scale", scales if several else scales[0])

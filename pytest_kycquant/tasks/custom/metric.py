@@ -1,0 +1,277 @@
+"""A metric of the user's own: called, its answer checked, and given bounds.
+
+What it returns says what it is: a bool for each image is an error, a number for each image a value
+whose mean counts, and a single number a figure of all images together.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import math
+import textwrap
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...data.labelled import LabelledSet
+from ...errors import MetricError
+from ...statistics import Rate, clopper_pearson, jackknife_bounds
+from ..liveness.scores import rate_of
+from ..outputs import Tensor
+
+Form = Literal["errors", "values", "figure"]
+# A figure is found anew without each group of subjects: more groups take long and tell no more.
+_GROUPS = 200
+_WORDS = {
+    "errors": "a bool for each image",
+    "values": "a number for each image",
+    "figure": "one number",
+}
+_REMEDY = (
+    "return a bool array (N,) of errors, an array (N,) of numbers or one number for outputs and "
+    "labels of N images"
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Metric:
+    """The function of a gate file.
+
+    Args:
+        function: of (outputs, labels).
+        name: for messages and reports.
+        higher: whether higher is better.
+    """
+
+    function: Callable[..., Any]
+    name: str
+    higher: bool
+
+    @property
+    def where(self) -> str:
+        """What errors name."""
+        return f"metric {self.name}"
+
+    def identity(self) -> dict[str, str]:
+        """Plain values that change with the metric: its name and a digest of its source.
+
+        Raises:
+            MetricError: it has no source, so nobody could tell whether it changed.
+        """
+        try:
+            source = textwrap.dedent(inspect.getsource(self.function))
+        except (OSError, TypeError, SyntaxError) as error:
+            raise MetricError(
+                self.where,
+                "has no source that could be read, so a change would go unnoticed",
+                "write it in the gate file",
+            ) from error
+        digest = hashlib.sha256(source.encode()).hexdigest()
+        return {"metric": self.function.__qualname__, "metric source": digest}
+
+    def __call__(self, outputs: tuple[Tensor, ...], labels: NDArray[Any]) -> NDArray[Any]:
+        """Ask it twice about some images.
+
+        Args:
+            outputs: of the model, each (N, ...).
+            labels: (N, ...).
+
+        Returns:
+            (N,) bool, (N,) float64 or () float64.
+
+        Raises:
+            MetricError: it raises, returns something else, or not the same twice.
+        """
+        found, again = self.once(outputs, labels), self.once(outputs, labels)
+        if found.shape != again.shape or found.tobytes() != again.tobytes():
+            raise MetricError(
+                self.where,
+                "does not return the same for the same outputs and labels",
+                "fix its seed, or leave out what is random",
+            )
+        return found
+
+    def once(self, outputs: tuple[Tensor, ...], labels: NDArray[Any]) -> NDArray[Any]:
+        """Ask it once; see `__call__`."""
+        # Copies: it may well work in place.
+        given = tuple(output.copy() for output in outputs)
+        count = len(labels)
+        try:
+            answer = self.function(given if len(given) > 1 else given[0], labels.copy())
+            found = np.asarray(answer)
+        except Exception as error:  # whatever a function of the user's own may raise
+            file = self.function.__code__.co_filename
+            frames = traceback.extract_tb(error.__traceback__)
+            lines = [frame.lineno for frame in frames if frame.filename == file]
+            place = f" in line {lines[-1]}" if lines else ""
+            reason = str(error).split("\n")[0]  # pytest explains an assert at length
+            shapes = ", ".join(str(output.shape) for output in given)
+            raise MetricError(
+                self.where,
+                f"raised {type(error).__name__}{place}: {reason}",
+                f"it was given outputs of the shape {shapes} and labels of the shape "
+                f"{labels.shape}, {labels.dtype}",
+            ) from error
+        if found.dtype.kind not in "biuf" or found.shape not in ((), (count,)):
+            what = f"{found.dtype} of the shape {found.shape}" if found.ndim else repr(answer)
+            raise MetricError(self.where, f"returned {what} for {count} images", _REMEDY)
+        if found.dtype == np.bool_:
+            if not found.ndim:
+                raise MetricError(self.where, "returned a single bool", _REMEDY)
+            if self.higher:
+                raise MetricError(
+                    self.where,
+                    "returned bools, which are errors, though higher is said to be better",
+                    'return True for each error and leave out direction="higher"',
+                )
+            return found
+        return found.astype(np.float64)
+
+
+def form_of(found: NDArray[Any]) -> Form:
+    """What an answer of `Metric` is."""
+    if not found.ndim:
+        return "figure"
+    return "errors" if found.dtype == np.bool_ else "values"
+
+
+@dataclass(frozen=True, eq=False)
+class Measurement:
+    """What a metric makes of the outputs of one model.
+
+    An image whose outputs are not finite is never shown to the metric: it is an error, and it
+    leaves no mean and no figure.
+
+    Args:
+        metric: of the gate file.
+        outputs: of the model, each (N, ...), float32.
+        finite: (N,) bool, whether *all* outputs of each image were finite.
+        truth: the images with their labels.
+        expected: what the metric returned for FP32; None for FP32 itself.
+    """
+
+    metric: Metric
+    outputs: tuple[Tensor, ...]
+    finite: NDArray[np.bool_]
+    truth: LabelledSet
+    expected: Form | None = None
+
+    @cached_property
+    def _answer(self) -> NDArray[Any] | None:
+        """Of the metric, about the finite images; None if there is nothing to ask it about."""
+        if not self.finite.any() or (self.expected == "figure" and not self.finite.all()):
+            return None
+        found = self.metric(*self._of(self.finite))
+        if self.expected is not None and form_of(found) != self.expected:
+            raise MetricError(
+                self.metric.where,
+                f"returned {_WORDS[form_of(found)]} for a variant and {_WORDS[self.expected]} "
+                "for FP32",
+                "return the same kind of figure always",
+            )
+        return found
+
+    @property
+    def form(self) -> Form:
+        """What the metric returns."""
+        return self.expected or ("figure" if self._answer is None else form_of(self._answer))
+
+    @cached_property
+    def errors(self) -> NDArray[np.bool_]:
+        """(N,) whether each image is wrong, for a metric that tells errors."""
+        wrong: NDArray[np.bool_] = ~self.finite
+        if self._answer is not None:
+            wrong[self.finite] = self._answer
+        return wrong
+
+    @cached_property
+    def values(self) -> NDArray[np.float64]:
+        """(N,) value of each image, NaN where its outputs are not finite."""
+        found = np.full(len(self.finite), np.nan)
+        if self._answer is not None:
+            found[self.finite] = self._answer
+        return found
+
+    def rate(self, only: NDArray[np.bool_] | None = None) -> Rate:
+        """Error rate, or that of only some of the errors."""
+        return rate_of(self.errors if only is None else only, self.truth.subjects)
+
+    @cached_property
+    def value(self) -> float:
+        """The mean of the values, or the figure; NaN if an image leaves none."""
+        if self.form == "values":
+            return float(self.values.mean())
+        if self._answer is None or not self.finite.all():
+            return math.nan
+        return float(self._answer)
+
+    @cached_property
+    def without(self) -> NDArray[np.float64]:
+        """(G,) `value` without each subject, or each of 200 groups of subjects by name."""
+        subjects = self.truth.subjects
+        count = int(subjects.max()) + 1
+        if count < 2 or not math.isfinite(self.value):
+            return np.empty(0)
+        if self.form == "values":
+            sums, sizes = np.bincount(subjects, weights=self.values), np.bincount(subjects)
+            means: NDArray[np.float64] = (sums.sum() - sums) / (len(subjects) - sizes)
+            return means
+        groups = min(count, _GROUPS)
+        group_of = subjects * groups // count
+        return np.array([self._figure(group_of != group) for group in range(groups)])
+
+    @property
+    def may_be_share(self) -> bool:
+        """Whether nothing speaks against a figure between 0 and 1."""
+        known = self.values if self.form == "values" else np.array(self.value)
+        return bool(((known >= 0) & (known <= 1)).all())
+
+    def broken(self) -> list[str]:
+        """Names of the images that leave no finite value."""
+        good = self.finite
+        if self.form == "values":
+            good = np.isfinite(self.values)
+        return [name for name, ok in zip(self.truth.images.names, good, strict=True) if not ok]
+
+    def _figure(self, kept: NDArray[np.bool_]) -> float:
+        found = self.metric.once(*self._of(kept))
+        if form_of(found) != "figure":
+            raise MetricError(
+                self.metric.where,
+                f"returned one number for all images and {_WORDS[form_of(found)]} for some",
+                "return the same kind of figure always",
+            )
+        return float(found)
+
+    def _of(self, kept: NDArray[np.bool_]) -> tuple[tuple[Tensor, ...], NDArray[Any]]:
+        return tuple(output[kept] for output in self.outputs), self.truth.labels[kept]
+
+
+def bounds(value: float, without: NDArray[np.float64], *, share: bool) -> tuple[float, float]:
+    """Bound a figure of unknown nature from below and from above, each at 95 %.
+
+    The jackknife. Where no subject makes any difference, as with an F1 of 1, it is blind, and the
+    width is that of an error rate without any error among as many subjects (Clopper and Pearson).
+
+    Args:
+        value: the figure.
+        without: (G,) the figure without each subject.
+        share: whether it may lie between 0 and 1 by nature. Its distribution is skewed then, so of
+            the bounds on the plain and on the logit scale the wider ones count.
+    """
+    lower, upper = jackknife_bounds(value, without)
+    if not math.isfinite(upper - lower):
+        return lower, upper
+    if np.ptp(without) <= 1e-12 * max(1.0, abs(value)):
+        _, width = clopper_pearson(0, len(without))
+        return value - width, value + width
+    if share and 0 < value < 1:
+        low, high = jackknife_bounds(value, without, share=True)
+        return min(lower, low), max(upper, high)
+    return lower, upper

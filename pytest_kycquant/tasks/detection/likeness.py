@@ -1,0 +1,72 @@
+"""Two models on the same images: what both find, without labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...statistics import Rate
+from .decode import paired_overlaps
+from .matching import (
+    Matching,
+    Objects,
+    Predictions,
+    clustered_rate,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Agreement:
+    """A variant's detections held against FP32's, both at the frozen confidence.
+
+    Args:
+        recall: rate of FP32's detections that the variant lacks.
+        precision: rate of the variant's detections that FP32 lacks.
+        overlap: IoU of each pair, shape (P,), float64.
+        drift: absolute difference of the scores of each pair, shape (P,), float64.
+    """
+
+    recall: Rate
+    precision: Rate
+    overlap: NDArray[np.float64]
+    drift: NDArray[np.float64]
+
+
+def agreement(fp32: Predictions, variant: Predictions, truth: Objects) -> Agreement:
+    """Compare detections without labels: FP32's are the truth (same class, IoU of at least .5).
+
+    Args:
+        fp32: detections at the frozen confidence.
+        variant: the same of the variant.
+        truth: of the same images; only the numbers of images and classes are used.
+    """
+    partner = Matching(variant, fp32.as_objects(truth.images, truth.kinds)).matched[0]
+    pairs = np.flatnonzero(partner >= 0)
+    partners = partner[pairs]
+    lacking = ~np.isin(np.arange(len(fp32.scores)), partners)
+    return Agreement(
+        clustered_rate(lacking, np.ones_like(lacking), fp32.image_index, None),
+        clustered_rate(partner < 0, np.ones_like(partner, np.bool_), variant.image_index, None),
+        paired_overlaps(variant.boxes[pairs], fp32.boxes[partners]),
+        np.abs(variant.scores[pairs] - fp32.scores[partners]),
+    )
+
+
+def distance(fp32: Predictions, variant: Predictions, images: int, kinds: int) -> float:
+    """How far the detections of two models are from each other, without any threshold.
+
+    Each detection weighs as much as its score. A pair (same class, IoU of at least .5) is apart by
+    ``1 - IoU (1 - |difference of scores|)``, a detection without a partner by 1.
+
+    Returns:
+        Between 0.0, the same, and 1.0, nothing in common.
+    """
+    partner = Matching(variant, fp32.as_objects(images, kinds)).matched[0]
+    pairs = np.flatnonzero(partner >= 0)
+    mine, theirs = variant.scores[pairs], fp32.scores[partner[pairs]]
+    overlap = paired_overlaps(variant.boxes[pairs], fp32.boxes[partner[pairs]])
+    common = float(((mine + theirs) * overlap * (1 - np.clip(np.abs(mine - theirs), 0, 1))).sum())
+    whole = float(variant.scores.sum() + fp32.scores.sum())
+    return 1.0 - common / whole if whole > 0 else 0.0

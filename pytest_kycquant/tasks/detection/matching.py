@@ -1,0 +1,360 @@
+"""From detections to what they are worth: matches, misses, average precision.
+
+The definitions are those of COCO (Lin et al., arXiv 1405.0312, and its detection evaluation):
+matching by descending score, average precision interpolated at 101 recalls, at most 100 detections
+of a class in an image, objects of every area. The tests hold the figures against pycocotools.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import DataError
+from ...statistics import (
+    RULE_OF_30,
+    Counts,
+    Rate,
+    rate,
+    small_sample_floor,
+)
+from .decode import FLOOR, overlaps
+from .ranking import IOUS, Ranking, over_classes
+
+if TYPE_CHECKING:
+    from ...data.detections import DetectionSet
+
+_PER_CLASS = 100
+_GROUPS = 200  # of images that a jackknife leaves out: more say no more and take longer
+_NEVER = -1.0  # the score of an object that no detection matches
+
+
+@dataclass(frozen=True, eq=False)
+class Objects:
+    """What is there to be found in N images.
+
+    Args:
+        boxes: corners x1, y1, x2, y2 in pixels of the image; shape (B, 4), float64.
+        classes: index of the class; shape (B,), int64.
+        image_index: image of each object, ascending; shape (B,), int64.
+        crowd: whether it is a region in which detections are neither right nor wrong; (B,), bool.
+        images: number of images, N.
+        kinds: number of classes.
+    """
+
+    boxes: NDArray[np.float64]
+    classes: NDArray[np.int64]
+    image_index: NDArray[np.int64]
+    crowd: NDArray[np.bool_]
+    images: int
+    kinds: int
+
+    @classmethod
+    def labelled(cls, scenes: DetectionSet) -> Objects:
+        """The objects that labels state."""
+        return cls(
+            scenes.boxes,
+            scenes.classes,
+            scenes.image_index,
+            scenes.crowd,
+            len(scenes.images),
+            len(scenes.class_names),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """What a model found.
+
+    Args:
+        boxes: corners x1, y1, x2, y2 in pixels of the image; shape (D, 4), float64.
+        scores: confidence; shape (D,), float64.
+        classes: index of the class; shape (D,), int64.
+        image_index: image of each detection, ascending, best first within it; shape (D,), int64.
+    """
+
+    boxes: NDArray[np.float64]
+    scores: NDArray[np.float64]
+    classes: NDArray[np.int64]
+    image_index: NDArray[np.int64]
+
+    def above(self, confidence: float) -> Predictions:
+        """The detections whose score is at least `confidence`."""
+        kept = self.scores >= confidence
+        return Predictions(
+            self.boxes[kept], self.scores[kept], self.classes[kept], self.image_index[kept]
+        )
+
+    def as_objects(self, images: int, kinds: int) -> Objects:
+        """The detections as the truth for another model."""
+        nothing = np.zeros(len(self.boxes), np.bool_)
+        return Objects(self.boxes, self.classes, self.image_index, nothing, images, kinds)
+
+
+@dataclass(frozen=True, eq=False)
+class Matching:
+    """Detections held against the objects that are there.
+
+    Args:
+        predictions: D detections.
+        truth: B objects.
+    """
+
+    predictions: Predictions
+    truth: Objects
+
+    @cached_property
+    def matched(self) -> NDArray[np.int64]:
+        """Object that each detection is, at each of `IOUS`; -1 if none; shape (10, D), int64.
+
+        By descending score each detection takes the object of its class in its image that it
+        overlaps most and that no better detection took; failing that, a crowd, which any number
+        of them may take.
+        """
+        found, truth = self.predictions, self.truth
+        matched = np.full((len(IOUS), len(found.scores)), -1, np.int64)
+        classes = truth.kinds
+        of_truth = truth.image_index * classes + truth.classes
+        order = np.argsort(of_truth, kind="stable")
+        keys = of_truth[order]
+        for members in self._groups:
+            first = int(members[0])
+            key = found.image_index[first] * classes + found.classes[first]
+            low, high = np.searchsorted(keys, [key, key + 1])
+            objects = order[low:high]
+            if len(objects):
+                crowd = truth.crowd[objects]
+                shares = overlaps(found.boxes[members], truth.boxes[objects], crowd)
+                local = _match(shares, crowd)
+                matched[:, members] = np.where(local >= 0, objects[local], -1)
+        return matched
+
+    @cached_property
+    def ignored(self) -> NDArray[np.bool_]:
+        """Whether a detection is neither right nor wrong, at each of `IOUS`; shape (10, D), bool.
+
+        It matches a crowd, or there are 100 better ones of its class in its image.
+        """
+        surplus = np.ones(len(self.predictions.scores), np.bool_)
+        for members in self._groups:
+            surplus[members] = False
+        crowd: NDArray[np.bool_] = np.append(self.truth.crowd, False)  # for -1, no object
+        return crowd[self.matched] | surplus
+
+    @cached_property
+    def acquired(self) -> NDArray[np.float64]:
+        """Score with which each object is found at IoU .5, -1 if it never is; shape (B,), float64.
+
+        At any confidence the objects that are found are those with at least this score: matching
+        goes by descending score, so detections below cannot change who takes what above.
+        """
+        scores = np.full(len(self.truth.boxes), _NEVER)
+        hit = self.matched[0] >= 0
+        scores[self.matched[0][hit]] = self.predictions.scores[hit]
+        return scores
+
+    def missed(self, confidence: float, which: int | None = None) -> NDArray[np.bool_]:
+        """Objects (no crowds, of class `which`) not found at `confidence`; shape (B,), bool."""
+        return (self.acquired < confidence) & self._counted(which)
+
+    def miss_rate(
+        self,
+        confidence: float,
+        which: int | None = None,
+        *,
+        only: NDArray[np.bool_] | None = None,
+        among: NDArray[np.bool_] | None = None,
+    ) -> Rate:
+        """Share of the objects of a class that are missed; or of only some of these misses.
+
+        The objects of an image share its light, pose and camera, so the image is the subject of
+        the design effect.
+
+        Args:
+            confidence: at which a detection counts.
+            which: the class; None for all.
+            only: the misses that count, shape (B,), bool; None for all.
+            among: the images that count, shape (N,), bool; None for all.
+        """
+        counted = self._counted(which)
+        if among is not None:
+            counted &= among[self.truth.image_index]
+        hardest = np.argsort(np.where(counted, self.acquired, np.inf), kind="stable")
+        reference = np.zeros(len(counted), np.bool_)
+        reference[hardest[: min(RULE_OF_30, int(counted.sum()))]] = True
+        wrong = self.missed(confidence, which) if only is None else only
+        return clustered_rate(wrong & counted, counted, self.truth.image_index, reference)
+
+    def false_positives(self, confidence: float) -> int:
+        """Number of detections at `confidence` that are no object at IoU .5."""
+        wrong = (self.matched[0] < 0) & ~self.ignored[0]
+        return int((wrong & (self.predictions.scores >= confidence)).sum())
+
+    @cached_property
+    def average_precisions(self) -> NDArray[np.float64]:
+        """COCO's mAP at each of `IOUS`, a mean over 101 recalls; shape (10,), float64."""
+        return over_classes(ranking.interpolated() for ranking in self._rankings)
+
+    @cached_property
+    def areas(self) -> NDArray[np.float64]:
+        """Mean area under the same curves at each of `IOUS`; shape (10,), float64.
+
+        That is mAP before its rounding to whole percents of recall, by which one object more or
+        less can weigh nothing or one point. It is smooth, as a jackknife and a difference need
+        it: `benchmarks/map_coverage.py` compares the bounds that follow with those of mAP itself.
+        """
+        return over_classes(ranking.area() for ranking in self._rankings)
+
+    @cached_property
+    def leave_out(self) -> NDArray[np.float64]:
+        """`areas` without each group of images; shape (G, 10), float64.
+
+        With up to 200 images each is a group of its own; else groups are neighbours by name,
+        which are taken on one day or by one camera more often than not.
+        """
+        rankings = self._rankings
+        return np.stack(
+            [
+                over_classes(ranking.without(group).area() for ranking in rankings)
+                for group in range(int(self._group_of.max()) + 1)
+            ]
+        )
+
+    @cached_property
+    def _group_of(self) -> NDArray[np.int64]:
+        """Group of each image for the jackknife, shape (N,)."""
+        count = self.truth.images
+        return np.arange(count) * min(count, _GROUPS) // count
+
+    @cached_property
+    def _groups(self) -> list[NDArray[np.int64]]:
+        """Indices of the best 100 detections of each class in each image, best first."""
+        found = self.predictions
+        order = np.lexsort((-found.scores, found.classes, found.image_index))
+        keys = np.stack([found.image_index[order], found.classes[order]])
+        starts = np.flatnonzero(np.any(np.diff(keys, axis=1) != 0, axis=0)) + 1
+        return [part[:_PER_CLASS] for part in np.split(order, starts) if len(part)]
+
+    @cached_property
+    def _rankings(self) -> list[Ranking]:
+        """For each class its detections by descending score."""
+        found, truth = self.predictions, self.truth
+        order = np.argsort(-found.scores, kind="stable")
+        rankings = []
+        for which in range(truth.kinds):
+            mine = order[found.classes[order] == which]
+            hits = (self.matched[:, mine] >= 0) & ~self.ignored[:, mine]
+            wrong = (self.matched[:, mine] < 0) & ~self.ignored[:, mine]
+            # Behind the last hit only recalls follow that are never reached.
+            end = int(np.flatnonzero(hits.any(axis=0)).max(initial=-1)) + 1
+            objects = truth.image_index[self._counted(which)]
+            rankings.append(
+                Ranking(
+                    hits[:, :end],
+                    wrong[:, :end],
+                    self._group_of[found.image_index[mine[:end]]],
+                    self._group_of[objects],
+                )
+            )
+        return rankings
+
+    def _counted(self, which: int | None) -> NDArray[np.bool_]:
+        """Objects that must be found, of one class or of all."""
+        counted = ~self.truth.crowd
+        return counted if which is None else counted & (self.truth.classes == which)
+
+
+def clustered_rate(
+    wrong: NDArray[np.bool_],
+    counted: NDArray[np.bool_],
+    image_index: NDArray[np.int64],
+    reference: NDArray[np.bool_] | None,
+) -> Rate:
+    """Error rate of objects whose images are the subjects of the design effect.
+
+    Args:
+        wrong: which objects are decided wrongly, shape (B,), bool; all of them are `counted`.
+        counted: which objects are trials, shape (B,), bool.
+        image_index: image of each object, shape (B,), int64.
+        reference: the 30 hardest objects, for the design effect of few errors; None if unknown.
+    """
+    images = int(image_index.max(initial=-1)) + 1
+
+    def counts(errors: NDArray[np.bool_]) -> Counts:
+        per_image = np.bincount(image_index[errors], minlength=images)
+        trials = np.bincount(image_index[counted], minlength=images)
+        return Counts(int(errors.sum()), int(counted.sum()), per_image, trials)
+
+    found = counts(wrong)
+    known = None if reference is None else counts(reference)
+    return rate(found, deff_floor=small_sample_floor(found, known, per_subject=True))
+
+
+def select_confidence(matching: Matching, miss_rate: float) -> float:
+    """Choose the highest confidence at which no class is missed too often, on these images.
+
+    The highest, since each step down lets false positives in.
+
+    Args:
+        matching: FP32 on the selection split.
+        miss_rate: what the upper bound of each class must stay below.
+
+    Raises:
+        DataError: there is no such confidence.
+    """
+    classes = range(matching.truth.kinds)
+
+    def worst(confidence: float) -> Rate:
+        rates = [matching.miss_rate(confidence, which) for which in classes]
+        return max(rates, key=lambda found: found.upper if found.supported else 1.0)
+
+    def holds(confidence: float) -> bool:
+        found = worst(confidence)
+        return found.supported and found.upper < miss_rate
+
+    scores = np.unique(matching.acquired[matching.acquired >= FLOOR])
+    if not len(scores) or not holds(float(scores[0])):
+        found = worst(float(scores[0]) if len(scores) else FLOOR)
+        raise DataError(
+            "confidence selection",
+            f"even at the lowest confidence {found.errors:,} of {found.trials:,} objects in "
+            f"{found.subjects} images are missed, which leaves the miss rate below "
+            f"{found.upper:.2%} only, not {miss_rate:.2%}",
+            "give `selection` more images, raise `selection_miss_rate`, or set `confidence`",
+        )
+    low, high = 0, len(scores)  # holds(low); the first failure is at or before high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if holds(float(scores[middle])) else (low, middle)
+    return float(scores[low])
+
+
+def _match(shares: NDArray[np.float64], crowd: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Match the detections of one class in one image.
+
+    Args:
+        shares: (D, B) overlap of each detection, best first, with each object.
+        crowd: (B,) which objects are crowds.
+
+    Returns:
+        Object of each detection at each of `IOUS`, -1 if none; shape (10, D), int64.
+    """
+    # An overlap of 1 must not fail an IoU of 1 by rounding; COCO's own margin.
+    least = np.minimum(IOUS, 1 - 1e-10)[:, None]
+    count = len(crowd)
+    matched = np.full((len(IOUS), len(shares)), -1, np.int64)
+    taken = np.zeros((len(IOUS), count), np.bool_)
+    rows = np.arange(len(IOUS))
+    for index in np.flatnonzero(shares.max(axis=1) >= least[0]):
+        fits = shares[index] >= least
+        for allowed in (fits & ~crowd & ~taken, fits & crowd):
+            # Of equal overlaps the last object, as in COCO's evaluation.
+            best = count - 1 - np.argmax(np.where(allowed, shares[index], -1.0)[:, ::-1], axis=1)
+            new = (matched[:, index] < 0) & allowed[rows, best]
+            matched[new, index] = best[new]
+            taken[rows[new], best[new]] = True
+    return matched

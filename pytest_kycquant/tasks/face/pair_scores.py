@@ -1,0 +1,199 @@
+"""Scores of all pairs in blocks: memory is O(block x images), the matrix is never held whole.
+
+The last bits of a matrix product depend on how many threads it runs in, so it only says which
+scores matter: whatever is so near to a threshold that rounding decides, or among the extremes, is
+computed anew in float64 (see `Scores`). So the result depends neither on threads nor on blocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from ...data.pairs import Comparisons
+
+_ROWS = 256  # of the score matrix at a time
+_LISTED = 65_536  # listed pairs at a time
+_EXACT = 1024  # pairs at a time
+_UNIT = 2.0**-24  # largest relative error of one rounding in float32
+
+NO_PAIR = np.float32(-np.inf)
+"""Stands where there is no score; below every threshold."""
+_LOWEST = np.finfo(np.float32).min
+
+Floats = NDArray[np.float32]
+Ids = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Scores of some pairs as a matrix product in float32 rounds them, and what they really are.
+
+    Args:
+        values: of any shape; `NO_PAIR` where there is none.
+        ids: from indices of the flattened values to pair ids, both ascending.
+        exact: from pair ids to scores computed in float64 and rounded once.
+        slack: most that a value differs from its exact score.
+    """
+
+    values: Floats
+    ids: Callable[[Ids], Ids]
+    exact: Callable[[Ids], Floats]
+    slack: np.float32
+
+    def settle(self, threshold: np.float32) -> None:
+        """Put exact scores in the place of those that rounding may have put across a threshold."""
+        flat = self.values.reshape(-1)
+        near = not_below(flat, threshold - self.slack)
+        near = near[flat[near] <= threshold + self.slack]
+        flat[near] = self.exact(self.ids(near))
+
+    def negated(self) -> Scores:
+        """The same with the lowest as the largest."""
+        return Scores(-self.values, self.ids, lambda ids: -self.exact(ids), self.slack)
+
+
+def rounding(dimensions: int) -> float:
+    """Most that a score of unit embeddings computed in float32 differs from the true cosine.
+
+    A product of D components errs by at most ``D u / (1 - D u)`` in whatever order they are added
+    (Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., section 3.1), and the length
+    of rounded unit embeddings by u.
+    """
+    return dimensions * _UNIT / (1 - dimensions * _UNIT) + 4 * _UNIT
+
+
+def blocks(
+    gallery: Floats, probe: Floats, comparisons: Comparisons
+) -> Iterator[tuple[Scores, Scores]]:
+    """Yield impostor and genuine scores in blocks, in the order of their ids.
+
+    Few pairs are genuine, so they are set apart: what is left needs one comparison with a
+    threshold and no matrix beside it that says what each score is.
+    """
+    slack = np.float32(2 * rounding(gallery.shape[1]))
+
+    def exact(ids: Ids) -> Floats:
+        left, right = pair_images(comparisons, ids)
+        found = np.empty(len(ids), np.float32)
+        for start in range(0, len(ids), _EXACT):
+            part = slice(start, start + _EXACT)
+            products = gallery[left[part]].astype(np.float64) * probe[right[part]]
+            found[part] = products.sum(axis=1)
+        return found
+
+    for impostors, ids, genuine, genuine_ids in _raw_blocks(gallery, probe, comparisons):
+        yield (
+            Scores(impostors, ids, exact, slack),
+            Scores(genuine, genuine_ids.__getitem__, exact, slack),
+        )
+
+
+def _raw_blocks(
+    gallery: Floats, probe: Floats, comparisons: Comparisons
+) -> Iterator[tuple[Floats, Callable[[Ids], Ids], Floats, Ids]]:
+    if comparisons.left is None or comparisons.right is None or comparisons.same is None:
+        yield from _all_pairs(gallery, probe, comparisons.subjects)
+        return
+    for start in range(0, len(comparisons.left), _LISTED):
+        part = slice(start, start + _LISTED)
+        left, right, same = comparisons.left[part], comparisons.right[part], comparisons.same[part]
+        scores = np.einsum("ij,ij->i", gallery[left], probe[right])
+        impostors = np.where(same, NO_PAIR, scores)
+        yield impostors, partial(np.add, start), scores[same], start + np.flatnonzero(same)
+
+
+def _all_pairs(
+    gallery: Floats, probe: Floats, subjects: Ids
+) -> Iterator[tuple[Floats, Callable[[Ids], Ids], Floats, Ids]]:
+    """Each pair once: every image with the images after it."""
+    count = len(subjects)
+    # With images grouped by subject, in order, the genuine partners of an image that come after
+    # it in the data are those from it up to the end of its group.
+    order = np.argsort(subjects, kind="stable")
+    place = np.argsort(order, kind="stable")
+    partners = np.searchsorted(subjects[order], subjects, side="right") - place - 1
+    for start in range(0, count, _ROWS):
+        stop = min(start + _ROWS, count)
+        scores = gallery[start:stop] @ probe[start:].T
+
+        def ids(flat: Ids, start: int = start) -> Ids:
+            row, column = np.divmod(flat, count - start)
+            return (start + row) * count + start + column
+
+        number = partners[start:stop]
+        row = np.repeat(np.arange(len(number)), number)
+        nth = np.arange(len(row)) - np.repeat(np.cumsum(number) - number, number)
+        column = order[place[start + row] + 1 + nth] - start
+        genuine = scores[row, column]
+        scores[row, column] = NO_PAIR
+        scores[np.tril_indices(len(number))] = NO_PAIR
+        yield scores, ids, genuine, ids(row * (count - start) + column)
+
+
+def pair_images(comparisons: Comparisons, ids: Ids) -> tuple[Ids, Ids]:
+    """Indices of the two images of each pair id."""
+    if comparisons.left is None or comparisons.right is None:
+        return ids // len(comparisons.subjects), ids % len(comparisons.subjects)
+    return comparisons.left[ids], comparisons.right[ids]
+
+
+class Largest:
+    """The largest scores seen, descending; ties by id, so that the order is reproducible.
+
+    NaN counts as infinite. What is added later must have larger ids.
+    """
+
+    def __init__(self, keep: int) -> None:
+        self._keep = keep
+        self._scores = np.empty(0, np.float32)
+        self._ids = np.empty(0, np.int64)
+        self._cut = _LOWEST  # smallest score that may still get in
+
+    def add(self, scores: Scores) -> None:
+        """Take in what may be among the largest, with exact scores."""
+        chosen = not_below(scores.values, self._cut - scores.slack)
+        found = scores.values.reshape(-1)[chosen]
+        if len(found) > self._keep:
+            smallest = _nth_largest(found, self._keep)
+            chosen = chosen[not_below(found, smallest - 2 * scores.slack)]
+        ids = scores.ids(chosen)
+        exact = np.nan_to_num(scores.exact(ids), nan=np.inf, posinf=np.inf)
+        self._scores = np.concatenate([self._scores, exact])
+        self._ids = np.concatenate([self._ids, ids])
+        if len(self._scores) > self._keep:
+            self._trim()
+
+    def sorted(self) -> tuple[Floats, Ids]:
+        """Scores and ids."""
+        order = np.argsort(-self._scores, kind="stable")[: self._keep]
+        return self._scores[order], self._ids[order]
+
+    def _trim(self) -> None:
+        """Drop what cannot be among the largest any more; what is left stays in order of id."""
+        smallest = _nth_largest(self._scores, self._keep)
+        kept = self._scores > smallest
+        ties = np.flatnonzero(self._scores == smallest)
+        kept[ties[: self._keep - np.count_nonzero(kept)]] = True
+        self._scores, self._ids = self._scores[kept], self._ids[kept]
+        self._cut = smallest
+
+
+def not_below(scores: Floats, threshold: np.float32) -> Ids:
+    """Flat indices, ascending, of the scores that are not below a threshold: NaN is one.
+
+    A place without a pair is never among them.
+    """
+    return np.flatnonzero(~(scores < max(threshold, _LOWEST)))
+
+
+def _nth_largest(scores: Floats, number: int) -> np.float32:
+    place = len(scores) - number
+    found: np.float32 = np.partition(scores, place)[place]
+    return found

@@ -1,0 +1,161 @@
+"""Scores of face comparisons: errors at a threshold, extremes, and the choice of a threshold.
+
+One convention everywhere: accept iff score >= threshold. The score is the cosine between two
+embeddings. A pair with a non-finite embedding is its own worst case: an impostor pair is
+accepted, a genuine pair rejected (``nan >= t`` is False and would *lower* FAR).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ...errors import DataError
+from ...statistics import (
+    RULE_OF_30,
+    Counts,
+    Rate,
+    rate,
+    small_sample_floor,
+)
+from .pair_scores import (
+    Floats,
+    Ids,
+    Largest,
+    blocks,
+    not_below,
+    pair_images,
+)
+
+if TYPE_CHECKING:
+    from ...data.pairs import Comparisons
+
+
+@dataclass(frozen=True)
+class PairErrors:
+    """Which comparisons were decided wrongly, as sorted pair ids (int64)."""
+
+    false_accepts: Ids
+    false_rejects: Ids
+
+
+@dataclass(frozen=True)
+class Extremes:
+    """The most dangerous comparisons: highest impostor and lowest genuine scores, with ids."""
+
+    impostor_scores: Floats
+    impostor_ids: Ids
+    genuine_scores: Floats
+    genuine_ids: Ids
+
+
+def normalise(embeddings: Floats) -> Floats:
+    """Scale rows to unit length; rows that are not finite or are zero become NaN."""
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        norms = np.linalg.norm(embeddings.astype(np.float64), axis=1, keepdims=True)
+        unit: Floats = (embeddings / norms).astype(np.float32)
+    unit[~np.isfinite(unit).all(axis=1)] = np.nan
+    return unit
+
+
+def errors_at(
+    gallery: Floats, probe: Floats, comparisons: Comparisons, threshold: float
+) -> PairErrors:
+    """Find the false accepts and false rejects at a threshold.
+
+    Args:
+        gallery: (N, D) unit embeddings of the enrolled side (see `normalise`).
+        probe: (N, D) unit embeddings of the presented side, of the same images.
+        comparisons: which pairs to compare and which of them are genuine.
+        threshold: accept iff score >= threshold.
+    """
+    accepts: list[Ids] = [np.empty(0, np.int64)]  # there may be no comparison at all
+    rejects: list[Ids] = [np.empty(0, np.int64)]
+    limit = np.float32(threshold)
+    for impostors, genuine in blocks(gallery, probe, comparisons):
+        impostors.settle(limit)
+        genuine.settle(limit)
+        accepts.append(impostors.ids(not_below(impostors.values, limit)))
+        rejects.append(genuine.ids(np.flatnonzero(~(genuine.values >= limit))))
+    return PairErrors(np.concatenate(accepts), np.concatenate(rejects))
+
+
+def extremes(gallery: Floats, probe: Floats, comparisons: Comparisons, keep: int) -> Extremes:
+    """Keep the `keep` highest impostor scores (descending) and the 30 lowest genuine scores."""
+    top, low = Largest(keep), Largest(RULE_OF_30)
+    for impostors, genuine in blocks(gallery, probe, comparisons):
+        top.add(impostors)
+        low.add(genuine.negated())
+    impostor_scores, impostor_ids = top.sorted()
+    genuine_scores, genuine_ids = low.sorted()
+    return Extremes(impostor_scores, impostor_ids, -genuine_scores, genuine_ids)
+
+
+def counts_of(comparisons: Comparisons, ids: Ids, *, genuine: bool) -> Counts:
+    """Count errors per subject: an impostor pair touches two subjects, a genuine pair one."""
+    total = comparisons.n_genuine if genuine else comparisons.n_impostor
+    if not comparisons.has_subjects:
+        nobody = np.empty(0, np.int64)
+        return Counts(len(ids), total, nobody, nobody)
+    left, right = pair_images(comparisons, ids)
+    subjects = comparisons.subjects
+    trials = comparisons.subject_trials(genuine)
+    errors = np.bincount(subjects[left], minlength=len(trials))
+    if not genuine:
+        errors = errors + np.bincount(subjects[right], minlength=len(trials))
+    return Counts(len(ids), total, errors.astype(np.int64), trials)
+
+
+def error_rate(comparisons: Comparisons, ids: Ids, reference: Ids | None, *, genuine: bool) -> Rate:
+    """Error rate with the design-effect interval.
+
+    Args:
+        comparisons: all pairs that were compared.
+        ids: the pairs that were decided wrongly.
+        reference: the 30 worst pairs of the same scores, which stand in for the design effect
+            when there are fewer than 10 errors; None if unknown.
+        genuine: whether these are genuine pairs (FRR) or impostor pairs (FAR).
+    """
+    counts = counts_of(comparisons, ids, genuine=genuine)
+    known = counts_of(comparisons, reference, genuine=genuine) if reference is not None else None
+    floor = small_sample_floor(counts, known, per_subject=genuine)
+    return rate(counts, deff_floor=floor)
+
+
+def select_threshold(embeddings: Floats, comparisons: Comparisons, limit: float) -> float:
+    """Smallest threshold whose upper bound of FAR stays below `limit` on these subjects.
+
+    Args:
+        embeddings: (N, D) unit embeddings by the FP32 model.
+        comparisons: pairs of the selection split.
+        limit: of the false accept rate.
+
+    Raises:
+        DataError: the split is too small for any threshold to show the limit.
+    """
+    keep = max(RULE_OF_30, int(limit * comparisons.n_impostor) + 1)
+    found = extremes(embeddings, embeddings, comparisons, keep)
+    scores, ids = found.impostor_scores, found.impostor_ids
+    reference = ids[:RULE_OF_30]
+
+    def holds(k: int) -> bool:
+        """Whether the k-th score, excluded, leaves a bound below the limit."""
+        accepted = int(np.searchsorted(-scores, -scores[k], side="left"))  # ties go together
+        far = error_rate(comparisons, ids[:accepted], reference, genuine=False)
+        return far.supported and far.upper < limit
+
+    if not holds(0):
+        far = error_rate(comparisons, ids[:0], reference, genuine=False)
+        raise DataError(
+            "threshold selection",
+            f"even zero errors in {comparisons.n_impostor:,} impostor comparisons of "
+            f"{far.subjects} identities leave FAR below {far.upper:.3%} only, not {limit:.3%}",
+            "give `selection` more identities, raise `selection_far`, or set `threshold`",
+        )
+    low, high = 0, len(scores)  # holds(low); the first failure is at or before high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if holds(middle) else (low, middle)
+    return float(np.nextafter(scores[low], np.float32(np.inf)))

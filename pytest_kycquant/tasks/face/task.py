@@ -1,0 +1,224 @@
+"""Face verification: its data, its embeddings and how they are judged."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...data.faces import (
+    FaceSet,
+    load_faces,
+    selection_mask,
+    split_subjects,
+)
+from ...data.groups import GroupTable
+from ...data.leakage import check_calibration_subjects, check_disjoint, check_disjoint_subjects
+from ...data.pair_lists import load_pairs
+from ...data.pairs import (
+    Comparisons,
+    all_pairs,
+    check_comparable,
+    sample_pairs,
+)
+from ...errors import ModelError
+from ...spec.limits import FaceLimits, Limits
+from ...spec.model import KycModel
+from ...spec.tasks import FaceVerification
+from ...statistics import Rate
+from ...verdicts import Check, GateResult, GroupIncrease
+from ..base import (
+    Part,
+    Resolve,
+    Task,
+    TaskData,
+    only_output,
+)
+from ..outputs import Outputs, Tensor
+from . import comparison as face_gates
+from .comparison import Baseline, FaceComparison
+from .scores import normalise, select_threshold
+
+
+class FaceTask(Task[Comparisons, FaceComparison]):
+    """One-to-one comparison of embeddings by their cosine."""
+
+    def __init__(self, model: KycModel, limits: Limits, resolve: Resolve) -> None:
+        super().__init__(model, limits, resolve)
+        self.spec = cast("FaceVerification", model.task)
+        self.limits = cast("FaceLimits", limits)
+
+    @property
+    def selection_far(self) -> float:
+        """FAR at which the threshold is chosen; its default leaves quantization some room."""
+        return self.spec.selection_far or self.limits.far / 2
+
+    def load(self) -> TaskData[Comparisons]:
+        """Read faces and comparisons."""
+        spec = self.spec
+        root = self.resolve(spec.data, "FaceVerification.data")
+        faces = load_faces(root)
+        pairs = None
+        if spec.pairs:
+            pairs = load_pairs(self.resolve(spec.pairs, "FaceVerification.pairs"), faces)
+        selection: FaceSet | None = None
+        evaluation, dropped = faces, 0
+        if isinstance(spec.selection, float):
+            evaluation, selection = split_subjects(faces, spec.selection)
+            if pairs is not None:
+                pairs, dropped = pairs.restrict(~selection_mask(faces, spec.selection))
+        elif spec.selection is not None:
+            selection = load_faces(self.resolve(spec.selection, "FaceVerification.selection"))
+        if pairs is None and spec.max_impostor_pairs is not None:
+            pairs = sample_pairs(evaluation, spec.max_impostor_pairs)
+        comparisons = pairs or all_pairs(evaluation)
+        check_comparable(comparisons, root)
+        chosen = all_pairs(selection) if selection is not None else None
+        others = [(evaluation.images, "evaluation")]
+        if selection is not None and chosen is not None:
+            check_comparable(chosen, selection.images.origin)
+            check_disjoint_subjects(evaluation, "evaluation", selection, "selection")
+            check_disjoint(evaluation.images, "evaluation", selection.images, "selection")
+            others.append((selection.images, "selection"))
+        table = self.load_groups(evaluation, *([selection] if selection else []))
+        calibration = self.load_calibration(*others)
+        if calibration is not None:
+            check_calibration_subjects(calibration, evaluation=evaluation, selection=selection)
+        note = ""
+        if dropped:
+            note = (
+                f"{dropped:,} listed comparisons cross the split of the identities and are not "
+                "made; name other images in FaceVerification(selection=...) to keep them"
+            )
+        return TaskData(
+            _part(evaluation, comparisons, table),
+            _part(selection, chosen, table) if selection and chosen else None,
+            calibration,
+            {
+                "evaluation": evaluation.digest,
+                "pairs": comparisons.digest,
+                "selection": selection.digest if selection else None,
+            },
+            note,
+            table.digest if table else None,
+        )
+
+    def choose_outputs(
+        self, names: tuple[str, ...], where: Path, member: int = 0
+    ) -> tuple[str, ...]:
+        """The embedding."""
+        asked = "FaceVerification(output=...)"
+        return (only_output(names, self.spec.output, "embedding", asked, where),)
+
+    def read(self, outputs: list[NDArray[Any]]) -> Tensor:
+        """One row: the embedding."""
+        return as_embedding(outputs[0])[np.newaxis]
+
+    @property
+    def given_threshold(self) -> float | None:
+        """The production threshold, a cosine."""
+        return self.spec.threshold
+
+    def policy(self) -> dict[str, Any]:
+        """The given threshold, or the FAR for which it is chosen."""
+        chosen = self.selection_far if self.given_threshold is None else None
+        return {"given threshold": self.given_threshold, "selection FAR": chosen}
+
+    def choose_threshold(self, fp32: Outputs, selection: Part[Comparisons]) -> tuple[float, str]:
+        """The smallest whose upper bound of FAR is below `selection_far`."""
+        unit = normalise(fp32.values)
+        source = (
+            f"smallest whose 95 % upper bound of FAR is below {self.selection_far:.4%} on "
+            f"{selection.size} of the selection split"
+        )
+        return select_threshold(unit, selection.truth, self.selection_far), source
+
+    def baseline(self, part: Part[Comparisons], fp32: Outputs, threshold: float) -> FaceComparison:
+        """FP32 on both sides."""
+        return FaceComparison(
+            Baseline(fp32, part.truth, threshold, part.images.names, part.groups), fp32
+        )
+
+    def compare(self, baseline: FaceComparison, variant: Outputs) -> FaceComparison:
+        """The variant's embeddings beside those of FP32."""
+        return FaceComparison(baseline.baseline, variant)
+
+    def judge_finite(self, comparison: FaceComparison) -> GateResult:
+        """No NaN or Inf, and embeddings that still tell people apart."""
+        return face_gates.judge_finite(comparison)
+
+    def judge_accuracy(self, comparison: FaceComparison) -> list[GateResult]:
+        """FAR and FRR."""
+        return [
+            face_gates.judge_far(comparison, self.limits),
+            face_gates.judge_frr(comparison, self.limits),
+        ]
+
+    def judge_against_fp32(self, comparison: FaceComparison, *, fp16: bool = False) -> GateResult:
+        """Paired increase of FAR and FRR, and drift of embeddings."""
+        return face_gates.judge_degradation(comparison, self.limits, fp16=fp16)
+
+    def drift_checks(self, comparison: FaceComparison, *, fp16: bool = False) -> list[Check]:
+        """Cosines of embeddings to those of FP32."""
+        return face_gates.drift_checks(comparison, self.limits, fp16=fp16)
+
+    def decided_otherwise(self, one: FaceComparison, other: FaceComparison) -> tuple[int, int, str]:
+        """Comparisons."""
+        pairs = one.baseline.comparisons
+        number = sum(
+            len(np.setxor1d(one.cell.wrong(genuine=kind), other.cell.wrong(genuine=kind)))
+            for kind in (True, False)
+        )
+        return number, pairs.n_genuine + pairs.n_impostor, "comparisons"
+
+    def spread(self, truth: Comparisons) -> NDArray[np.int64]:
+        """Identities; images, where a list of pairs does not name them."""
+        return truth.subjects if truth.has_subjects else np.arange(len(truth.subjects))
+
+    def restricted(self, truth: Comparisons, indices: NDArray[np.int64]) -> Comparisons:
+        """The comparisons of which both images are left, perhaps none."""
+        return truth.restrict(indices)[0]
+
+    def rates(self, baseline: FaceComparison) -> dict[str, Rate]:
+        """FAR and FRR."""
+        cell = baseline.cell
+        return {"FAR": cell.rate(genuine=False), "FRR": cell.rate(genuine=True)}
+
+    def harm(self, fp32: Outputs, variant: Outputs) -> float:
+        """One minus the mean cosine to FP32."""
+        cosines = np.einsum("ij,ij->i", normalise(fp32.values), normalise(variant.values))
+        return 1.0 - float(np.nan_to_num(cosines, nan=-1.0).mean())
+
+    def groups(self, comparison: FaceComparison) -> list[GroupIncrease]:
+        """FRR, and FAR among people of the same group."""
+        return face_gates.group_increases(comparison, self.limits)
+
+    def figures(self, comparison: FaceComparison) -> dict[str, float]:
+        """Cosines to FP32 and the ratio of norms."""
+        return face_gates.drift_figures(comparison)
+
+    def shown(self, comparison: FaceComparison) -> dict[str, str]:
+        """Cosine to FP32, mean and smallest."""
+        cosines = comparison.cosines
+        return {"cosine": f"{cosines.mean():.4f} / {cosines.min():.4f}"}
+
+
+def as_embedding(value: NDArray[Any]) -> NDArray[np.float32]:
+    """Check that an output is one embedding, (1, D) with trailing ones allowed, and flatten it."""
+    wide = [size for size in value.shape if size != 1]
+    if value.dtype != np.float32 or len(wide) != 1:
+        raise ModelError(
+            "output",
+            f"{value.dtype} of shape {value.shape} is no embedding of one image",
+            "a face model gives float32 of shape (1, D); name the right one in "
+            "FaceVerification(output=...)",
+        )
+    return value.reshape(-1)
+
+
+def _part(faces: FaceSet, comparisons: Comparisons, table: GroupTable | None) -> Part[Comparisons]:
+    size = f"{len(faces.subject_names):,} identities"
+    groups = table.of(faces) if table else ()
+    return Part(faces.images, comparisons, faces.digest, size, groups)

@@ -1,0 +1,250 @@
+"""Liveness scores: the probability of a live face, errors at a threshold, and its choice.
+
+One convention everywhere: a capture is accepted as live iff score >= threshold. An attack that is
+accepted is an attack presentation classification error (APCER, for each species), a live capture
+that is not is a bona fide one (BPCER); ISO/IEC 30107-3. A capture without a finite score is its own
+worst case: an attack is accepted, a live face rejected (``nan >= t`` is False and would *lower*
+APCER; ``argmax([.1, nan, .2])`` is 1, which is MiniFASNet's "live").
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...data.liveness import LIVE, LivenessSet
+from ...errors import DataError, ModelError
+from ...statistics import (
+    MIN_SUBJECTS,
+    RULE_OF_30,
+    Counts,
+    Rate,
+    rate,
+    small_sample_floor,
+)
+from ..outputs import Outputs
+
+Scores = NDArray[np.float64]
+_LEAST = 0.5  # threshold
+_SUM_TOLERANCE = 1e-3  # of probabilities in float32, far more than rounding
+
+
+def live_scores(outputs: Outputs, live_class: int, *, probabilities: bool) -> Scores:
+    """Turn outputs into the probability of a live face.
+
+    Args:
+        outputs: values of shape (N, C): a value for each class, or a single one (C = 1) for live.
+        live_class: index of the live class.
+        probabilities: whether the values are probabilities already; otherwise they are logits,
+            and softmax (the logistic function for a single one) is applied.
+
+    Returns:
+        (N,) float64 in 0..1, NaN where any output of the model was not finite.
+
+    Raises:
+        ModelError: there is no such class.
+    """
+    values = outputs.values.astype(np.float64)
+    if live_class >= values.shape[1]:
+        raise ModelError(
+            "output",
+            f"has {values.shape[1]} values, so there is no class {live_class}",
+            "set LivenessDetection(live_class=...) to the index of the live class, 0 for a single "
+            "value",
+        )
+    if probabilities:
+        scores = values[:, live_class].copy()
+    else:
+        # A single logit is the one of live against zero.
+        logits = values if values.shape[1] > 1 else np.hstack([values, np.zeros_like(values)])
+        with np.errstate(invalid="ignore", over="ignore"):
+            # The difference first: exp of a large logit overflows.
+            shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
+            scores = shifted[:, live_class] / shifted.sum(axis=1)
+    scores[~outputs.finite] = np.nan
+    return scores
+
+
+def check_scale(outputs: Outputs, *, probabilities: bool) -> None:
+    """Make sure that the outputs of FP32 are what the gate file says they are.
+
+    Raises:
+        ModelError: logits are declared and every row is a distribution (softmax of it would hide
+            most of its differences), or probabilities are declared and some row is none.
+    """
+    values = outputs.values[outputs.finite].astype(np.float64)
+    in_range = ((values >= 0) & (values <= 1)).all(axis=1)
+    if values.shape[1] > 1:
+        in_range &= np.abs(values.sum(axis=1) - 1) < _SUM_TOLERANCE
+    elif not probabilities:
+        return  # a single value between 0 and 1 may well be a logit
+    if probabilities and not in_range.all():
+        row = values[~in_range][0]
+        raise ModelError(
+            "output",
+            f"its values {', '.join(f'{value:.4g}' for value in row)} are no probabilities",
+            'set LivenessDetection(scores="logits") or name another output',
+        )
+    if not probabilities and len(values) and in_range.all():
+        raise ModelError(
+            "output",
+            "its values are probabilities already (each row sums to 1)",
+            'set LivenessDetection(scores="probabilities")',
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Decisions:
+    """What a model makes of captures at a threshold.
+
+    Args:
+        scores: (N,) probability of a live face; NaN is the worst case of its capture.
+        captures: what they really show.
+        threshold: accept as live iff score >= threshold.
+    """
+
+    scores: Scores
+    captures: LivenessSet
+    threshold: float
+
+    @cached_property
+    def wrong(self) -> NDArray[np.bool_]:
+        """(N,) whether each capture is decided wrongly: attack accepted, live face rejected."""
+        return wrong_at(self.scores, self.captures.live, self.threshold)
+
+    def rate(
+        self,
+        kind: int,
+        only: NDArray[np.bool_] | None = None,
+        among: NDArray[np.bool_] | None = None,
+    ) -> Rate:
+        """APCER of a species, or BPCER of `LIVE`; or the rate of only some of these errors.
+
+        Where nobody says who is captured, every capture counts as a subject of its own.
+
+        Args:
+            kind: index of the species, or `LIVE`.
+            only: (N,) bool, the errors to count; by default all.
+            among: (N,) bool, the captures to count at all; by default all.
+        """
+        members = self.captures.species == kind
+        if among is not None:
+            members &= among
+        wrong = self.wrong if only is None else only
+        subjects = self.captures.subjects[members]
+        scores = self.scores[members]
+        # The 30 most dangerous captures stand in for the design effect of few errors.
+        danger = np.where(np.isnan(scores), np.inf, -scores if kind == LIVE else scores)
+        worst = np.zeros(len(scores), np.bool_)
+        worst[np.argsort(-danger, kind="stable")[:RULE_OF_30]] = True
+        return rate_of(wrong[members], subjects, worst)
+
+    @property
+    def species_rates(self) -> dict[str, Rate]:
+        """APCER of each species."""
+        return {name: self.rate(index) for index, name in enumerate(self.captures.species_names)}
+
+
+def wrong_at(scores: Scores, live: NDArray[np.bool_], threshold: float) -> NDArray[np.bool_]:
+    """Find the captures that are decided wrongly.
+
+    Args:
+        scores: (N,) probability of a live face.
+        live: (N,) whether each capture is live.
+        threshold: accept as live iff score >= threshold.
+    """
+    wrong: NDArray[np.bool_] = np.isnan(scores) | ((scores >= threshold) != live)
+    return wrong
+
+
+def rate_of(
+    wrong: NDArray[np.bool_],
+    subjects: NDArray[np.int64],
+    worst: NDArray[np.bool_] | None = None,
+) -> Rate:
+    """Error rate with the design-effect interval; each trial touches one subject.
+
+    Args:
+        wrong: (n,) whether each trial is an error.
+        subjects: (n,) whom it touches.
+        worst: (n,) the trials that would go wrong first, which stand in for the design effect
+            when there are fewer than 10 errors; None if unknown.
+    """
+    counts = _counts(wrong, subjects)
+    reference = _counts(worst, subjects) if worst is not None else None
+    floor = small_sample_floor(counts, reference, per_subject=True)
+    return rate(counts, deff_floor=floor)
+
+
+def select_threshold(scores: Scores, captures: LivenessSet, limit: float) -> float:
+    """Smallest threshold from 1/2 on whose upper bound of APCER is below `limit`, for each species.
+
+    As `scoring.select_threshold`: just above the score of an attack, so that equal scores are
+    rejected together. Of a model that tells almost all captures apart, the smallest threshold
+    would lie deep among the attacks, where the least drift lets many of them pass, so what is
+    more probably an attack than live is never accepted.
+
+    Args:
+        scores: (N,) probability of a live face by the FP32 model.
+        captures: the selection split.
+        limit: of APCER.
+
+    Raises:
+        DataError: the split is too small for any threshold to show the limit.
+    """
+    attacks = scores[~captures.live & np.isfinite(scores)]
+    found = np.nextafter(np.unique(attacks)[::-1], np.inf)  # descending
+    candidates = [*(float(one) for one in found if one > _LEAST), _LEAST]
+
+    def excess(threshold: float) -> tuple[str, Rate] | None:
+        """A species whose bound is not below the limit."""
+        rates = Decisions(scores, captures, threshold).species_rates
+        over = {n: r for n, r in rates.items() if not (r.supported and r.upper < limit)}
+        return max(over.items(), key=lambda item: item[1].upper) if over else None
+
+    strictest = excess(candidates[0])
+    if strictest is not None:
+        name, least = strictest
+        bound = f"{least.upper:.3%}"
+        if not least.supported:
+            bound = f"no claim (it needs at least {MIN_SUBJECTS} subjects)"
+        raise DataError(
+            "threshold selection",
+            f"even at the strictest threshold, {least.errors} errors in {least.trials:,} attacks "
+            f"of the species {name} on {least.subjects} subjects leave an upper bound of APCER of "
+            f"{bound}, not below {limit:.3%}",
+            "give `selection` more attacks of it, raise `selection_apcer`, or set `threshold`",
+        )
+    low, high = 0, len(candidates)  # candidates[low] holds; the first failure is at most at high
+    while high - low > 1:
+        middle = (low + high) // 2
+        holds = excess(candidates[middle]) is None
+        low, high = (middle, high) if holds else (low, middle)
+    return candidates[low]
+
+
+def bpcer_at_apcer(decisions: Decisions, target: float) -> float:
+    """BPCER at the smallest threshold whose APCER is at most `target` for every species.
+
+    A figure for reports (ISO/IEC 30107-3 names it BPCER10, 20 and 100 for 10, 5 and 1 %): it
+    re-tunes the threshold, which a deployed system does not.
+    """
+    captures, scores = decisions.captures, decisions.scores
+    threshold = -np.inf
+    for kind in range(len(captures.species_names)):
+        found = scores[captures.species == kind]
+        ordered = np.sort(np.where(np.isnan(found), np.inf, found))[::-1]
+        # At most floor(target n) attacks may score as high as the threshold.
+        border = ordered[int(np.floor(target * len(ordered)))]
+        threshold = max(threshold, float(np.nextafter(border, np.inf)))
+    return float(wrong_at(scores, captures.live, threshold)[captures.live].mean())
+
+
+def _counts(wrong: NDArray[np.bool_], subjects: NDArray[np.int64]) -> Counts:
+    _, index = np.unique(subjects, return_inverse=True)
+    trials = np.bincount(index).astype(np.int64)
+    errors = np.bincount(index, weights=wrong, minlength=len(trials)).astype(np.int64)
+    return Counts(int(wrong.sum()), len(wrong), errors, trials)

@@ -1,0 +1,297 @@
+"""Liveness detection: its data, its scores and how they are judged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...data.crops import Box, crop_faces, load_boxes
+from ...data.groups import GroupTable
+from ...data.images import ImageSet
+from ...data.leakage import check_calibration_subjects, check_disjoint, check_disjoint_subjects
+from ...data.liveness import (
+    LIVE,
+    LivenessSet,
+    check_same_species,
+    check_several_species,
+    split_captures,
+)
+from ...data.liveness_files import load_liveness
+from ...errors import ModelError
+from ...spec.limits import Limits, LivenessLimits
+from ...spec.model import KycModel
+from ...spec.tasks import LivenessDetection
+from ...statistics import Rate
+from ...verdicts import Check, GateResult, GroupIncrease
+from ..base import (
+    Part,
+    Resolve,
+    Task,
+    TaskData,
+    only_output,
+)
+from ..outputs import Outputs, Tensor, relative_distance
+from . import comparison as liveness_gates
+from .comparison import LivenessComparison
+from .scores import (
+    Decisions,
+    Scores,
+    check_scale,
+    live_scores,
+    select_threshold,
+)
+
+
+class LivenessTask(Task[LivenessSet, LivenessComparison]):
+    """Presentation attack detection by the probability of a live face."""
+
+    def __init__(self, model: KycModel, limits: Limits, resolve: Resolve) -> None:
+        super().__init__(model, limits, resolve)
+        self.spec = cast("LivenessDetection", model.task)
+        self.limits = cast("LivenessLimits", limits)
+
+    @property
+    def selection_apcer(self) -> float:
+        """APCER at which the threshold is chosen; its default leaves quantization some room."""
+        return self.spec.selection_apcer or self.limits.apcer / 2
+
+    def load(self) -> TaskData[LivenessSet]:
+        """Read captures, split them, and crop them if there are boxes."""
+        spec = self.spec
+        captures = load_liveness(self.resolve(spec.data, "LivenessDetection.data"))
+        if not spec.single_species:
+            check_several_species(captures)
+        selection: LivenessSet | None = None
+        evaluation = captures
+        if isinstance(spec.selection, float):
+            evaluation, selection = split_captures(captures, spec.selection)
+        elif spec.selection is not None:
+            path = self.resolve(spec.selection, "LivenessDetection.selection")
+            selection = load_liveness(path)
+        others = [(evaluation.images, "evaluation")]
+        if selection is not None:
+            check_same_species(evaluation, selection)
+            check_disjoint_subjects(evaluation, "evaluation", selection, "selection")
+            check_disjoint(evaluation.images, "evaluation", selection.images, "selection")
+            others.append((selection.images, "selection"))
+        table = self.load_groups(evaluation, *([selection] if selection else []))
+        calibration = self.load_calibration(*others)
+        if calibration is not None:
+            check_calibration_subjects(calibration, evaluation=evaluation, selection=selection)
+        for images in (calibration, *(images for images, _ in others)):
+            if images is not None:
+                self.seen(images, 0)  # complains of missing boxes before anything is computed
+        note = ""
+        if not evaluation.knows_subjects:
+            note = (
+                "the data does not say who is captured, so each capture counts as another person: "
+                "with several captures a person, the intervals are too narrow"
+            )
+        return TaskData(
+            _part(evaluation, table),
+            _part(selection, table) if selection is not None else None,
+            calibration,
+            {
+                "evaluation": evaluation.digest,
+                "selection": selection.digest if selection is not None else None,
+                **self._crops([images for images, _ in others]),
+            },
+            note,
+            table.digest if table else None,
+        )
+
+    @cached_property
+    def boxes(self) -> dict[Path, Box]:
+        """Face box of each photograph; empty if images are crops already."""
+        if self.spec.boxes is None:
+            return {}
+        return load_boxes(self.resolve(self.spec.boxes, "LivenessDetection.boxes"))
+
+    def seen(self, images: ImageSet, member: int) -> ImageSet:
+        """The surroundings of each face, as large as this file of the model wants them."""
+        scales = self.spec.crop_scales(len(self.model.paths))
+        return crop_faces(images, self.boxes, scales[member]) if scales else images
+
+    def _crops(self, parts: list[ImageSet]) -> dict[str, Any]:
+        """Plain values that change whenever a crop would."""
+        if self.spec.boxes is None:
+            return {}
+        files = range(len(self.model.paths))
+        return {"crops": [self.seen(images, file).digest for images in parts for file in files]}
+
+    def choose_outputs(
+        self, names: tuple[str, ...], where: Path, member: int = 0
+    ) -> tuple[str, ...]:
+        """The scores."""
+        output, attribute = self.spec.output, "LivenessDetection(output=...)"
+        asked = output[member] if isinstance(output, tuple) else output
+        return (only_output(names, asked, "scores", attribute, where),)
+
+    def read(self, outputs: list[NDArray[Any]]) -> Tensor:
+        """One row: a value for each class."""
+        return as_row(outputs[0])[np.newaxis]
+
+    def fuse(self, outputs: Sequence[Outputs]) -> Outputs:
+        """The classes of all files, side by side; scores are averaged later, as probabilities."""
+        widths = [each.values.shape[1] for each in outputs]
+        if len(set(widths)) != 1:
+            raise ModelError(
+                ", ".join(map(str, self.model.paths)),
+                f"give {', '.join(map(str, widths))} values, so their classes are not the same",
+                "fuse models of the same classes",
+            )
+        if len(outputs) == 1:
+            return outputs[0]
+        return Outputs(
+            np.hstack([each.values for each in outputs]),
+            np.logical_and.reduce([each.finite for each in outputs]),
+            tuple(dict.fromkeys(name for each in outputs for name in each.broken_edges)),
+        )
+
+    @property
+    def given_threshold(self) -> float | None:
+        """The production threshold, a probability."""
+        return self.spec.threshold
+
+    def policy(self) -> dict[str, Any]:
+        """How scores are read, and the given threshold or the APCER for which it is chosen."""
+        chosen = self.selection_apcer if self.given_threshold is None else None
+        return {
+            "given threshold": self.given_threshold,
+            "selection APCER": chosen,
+            "scores": self.spec.scores,
+            "live class": self.spec.live_class,
+        }
+
+    def choose_threshold(self, fp32: Outputs, selection: Part[LivenessSet]) -> tuple[float, str]:
+        """The smallest from 1/2 on whose bound of APCER is below `selection_apcer`, everywhere."""
+        self._check_scale(fp32)
+        source = (
+            f"smallest from 1/2 on whose 95 % upper bound of APCER is below "
+            f"{self.selection_apcer:.4%} for every species, on {selection.size} of the selection "
+            "split"
+        )
+        scores = self.scores(fp32)
+        return select_threshold(scores, selection.truth, self.selection_apcer), source
+
+    def baseline(
+        self, part: Part[LivenessSet], fp32: Outputs, threshold: float
+    ) -> LivenessComparison:
+        """FP32 on both sides."""
+        self._check_scale(fp32)
+        decisions = Decisions(self.scores(fp32), part.truth, threshold)
+        return LivenessComparison(decisions, decisions, fp32.finite, fp32.broken_edges, part.groups)
+
+    def compare(self, baseline: LivenessComparison, variant: Outputs) -> LivenessComparison:
+        """The variant's scores beside those of FP32."""
+        decisions = replace(baseline.fp32, scores=self.scores(variant))
+        return replace(
+            baseline,
+            variant=decisions,
+            finite=variant.finite,
+            broken_edges=variant.broken_edges,
+        )
+
+    def judge_finite(self, comparison: LivenessComparison) -> GateResult:
+        """No NaN or Inf, and scores that still depend on the image."""
+        return liveness_gates.judge_finite(comparison)
+
+    def judge_accuracy(self, comparison: LivenessComparison) -> list[GateResult]:
+        """APCER and BPCER."""
+        return [
+            liveness_gates.judge_apcer(comparison, self.limits),
+            liveness_gates.judge_bpcer(comparison, self.limits),
+        ]
+
+    def judge_against_fp32(
+        self, comparison: LivenessComparison, *, fp16: bool = False
+    ) -> GateResult:
+        """Paired increase of APCER and BPCER, flipped decisions and drift of scores."""
+        return liveness_gates.judge_degradation(comparison, self.limits, fp16=fp16)
+
+    def drift_checks(self, comparison: LivenessComparison, *, fp16: bool = False) -> list[Check]:
+        """Differences of the scores to those of FP32."""
+        return liveness_gates.score_checks(comparison, self.limits, fp16=fp16)
+
+    def decided_otherwise(
+        self, one: LivenessComparison, other: LivenessComparison
+    ) -> tuple[int, int, str]:
+        """Captures."""
+        differ = one.variant.wrong != other.variant.wrong
+        return int(differ.sum()), len(differ), "captures"
+
+    def spread(self, truth: LivenessSet) -> NDArray[np.int64]:
+        """People, each of them live and with each species of attacks."""
+        kinds = np.stack([truth.species, truth.subjects], axis=1)
+        return np.unique(kinds, axis=0, return_inverse=True)[1].reshape(-1).astype(np.int64)
+
+    def restricted(self, truth: LivenessSet, indices: NDArray[np.int64]) -> LivenessSet:
+        """Labels of some captures."""
+        return truth.subset(indices)
+
+    def rates(self, baseline: LivenessComparison) -> dict[str, Rate]:
+        """APCER of each species, and BPCER."""
+        found = baseline.fp32.species_rates
+        return {f"APCER {name}": rate for name, rate in found.items()} | {
+            "BPCER": baseline.fp32.rate(LIVE)
+        }
+
+    def harm(self, fp32: Outputs, variant: Outputs) -> float:
+        """Mean distance of the values, relative to their length: probabilities saturate."""
+        return relative_distance(fp32.values, variant.values)
+
+    def groups(self, comparison: LivenessComparison) -> list[GroupIncrease]:
+        """BPCER."""
+        return liveness_gates.group_increases(comparison, self.limits)
+
+    def figures(self, comparison: LivenessComparison) -> dict[str, float]:
+        """Drift, ACER and BPCER at fixed APCER."""
+        return liveness_gates.figures(comparison)
+
+    def shown(self, comparison: LivenessComparison) -> dict[str, str]:
+        """Difference of scores to FP32, mean and largest."""
+        drift = comparison.drift
+        return {"score drift": f"{drift.mean():.4f} / {drift.max():.4f}"}
+
+    def scores(self, outputs: Outputs) -> Scores:
+        """Probability of a live face, the mean over the files of the model."""
+        live, probabilities = self.spec.live_class, self.spec.scores == "probabilities"
+        scores = [live_scores(o, live, probabilities=probabilities) for o in self._each(outputs)]
+        mean: Scores = np.mean(scores, axis=0)
+        return mean
+
+    def _check_scale(self, fp32: Outputs) -> None:
+        for outputs in self._each(fp32):
+            check_scale(outputs, probabilities=self.spec.scores == "probabilities")
+
+    def _each(self, outputs: Outputs) -> Iterator[Outputs]:
+        """Take apart what `fuse` put side by side."""
+        for values in np.split(outputs.values, len(self.model.paths), axis=1):
+            yield replace(outputs, values=values)
+
+
+def as_row(value: NDArray[Any]) -> NDArray[np.float32]:
+    """Check that an output is one row of classes, (1, C) with trailing ones allowed; flatten it."""
+    wide = [size for size in value.shape if size != 1]
+    if value.dtype != np.float32 or len(wide) > 1 or value.size == 0:
+        raise ModelError(
+            "output",
+            f"{value.dtype} of shape {value.shape} is no row of classes of one image",
+            "a liveness model gives float32 of shape (1, C); name the right one in "
+            "LivenessDetection(output=...)",
+        )
+    return value.reshape(-1)
+
+
+def _part(captures: LivenessSet, table: GroupTable | None) -> Part[LivenessSet]:
+    count, species = len(captures.images), len(captures.species_names)
+    people = f" of {len(captures.subject_names):,} people" if captures.knows_subjects else ""
+    size = f"{count:,} captures{people} with {species} attack species"
+    groups = table.of(captures) if table else ()
+    return Part(captures.images, captures, captures.digest, size, groups)

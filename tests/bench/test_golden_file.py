@@ -1,0 +1,181 @@
+"""A golden is written whole, read back the same, and refused when anything about it is off."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pytest_kycquant.bench.golden import (
+    Golden,
+    check_current,
+    check_reproduced,
+    load,
+    path_of,
+    save,
+)
+from pytest_kycquant.errors import EnvironmentWarning, GoldenError
+
+RATE = {"errors": 12, "trials": 10_000, "value": 0.0012, "lower": 0.0007, "upper": 0.0019}
+RATES = {"FAR": RATE, "FRR": RATE}
+MODEL = {"name": "face", "sha256": "ab", "size": 100, "opset": 17}
+INPUTS = {"evaluation": "cd", "pairs": None}
+HERE = {
+    "onnxruntime": "1.31",
+    "pillow": "13",
+    "cpu": "A",
+    "features": ["avx2"],
+    "u8s8_saturates": True,
+}
+COMMAND = "pytest test_face.py --kycquant-update-golden"
+
+
+@pytest.fixture
+def golden(monkeypatch: pytest.MonkeyPatch) -> Golden:
+    monkeypatch.delenv("CI", raising=False)
+    return Golden(MODEL, INPUTS, 0.345, "given", RATES, 4.5, HERE)
+
+
+def test_round_trip(golden: Golden, tmp_path: Path) -> None:
+    path = path_of(tmp_path / "golden", "face")
+    save(golden, path)
+    assert load(path, COMMAND) == golden
+    assert [p.name for p in path.parent.iterdir()] == ["face.json"]
+
+
+def test_missing_names_the_command(tmp_path: Path) -> None:
+    with pytest.raises(GoldenError, match=f"no golden baseline yet; record it with: {COMMAND}"):
+        load(tmp_path / "face.json", COMMAND)
+
+
+@pytest.mark.parametrize("value", ["", "true", "1", "yes"])
+def test_update_is_refused_in_ci(
+    golden: Golden, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setenv("CI", value)
+    path = tmp_path / "face.json"
+    if not value:
+        save(golden, path)
+        return
+    with pytest.raises(GoldenError, match="refused when the environment variable CI is set"):
+        save(golden, path)
+    assert not path.exists()
+
+
+def test_edited_by_hand(golden: Golden, tmp_path: Path) -> None:
+    path = tmp_path / "face.json"
+    save(golden, path)
+    path.write_text(path.read_text().replace("0.345", "0.2"))
+    with pytest.raises(GoldenError, match=r"face.json: was edited by hand.*update-golden"):
+        load(path, COMMAND)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"schema": 99}', '{"schema": 1}'])
+def test_damaged(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "face.json"
+    path.write_text(text)
+    with pytest.raises(GoldenError, match=r"face.json: .*update-golden"):
+        load(path, COMMAND)
+
+
+def test_no_field_holds_a_template(golden: Golden, tmp_path: Path) -> None:
+    path = tmp_path / "face.json"
+    save(golden, path)
+    assert path.stat().st_size < 4_000
+    for value in json.loads(path.read_text()).values():
+        assert not (isinstance(value, list) and len(value) > 16)
+
+
+@pytest.mark.parametrize(
+    ("model", "inputs", "changed"),
+    [
+        ({"sha256": "xx"}, {}, "model sha256 changed"),
+        ({}, {"evaluation": "xx"}, "evaluation changed"),
+        ({}, {"new": 1}, "new changed"),
+    ],
+)
+def test_stale(golden: Golden, model: dict[str, str], inputs: dict[str, str], changed: str) -> None:
+    with pytest.raises(GoldenError, match=rf"is stale: {changed}.*accept it with: {COMMAND}"):
+        check_current(golden, MODEL | model, INPUTS | inputs, Path("face.json"), COMMAND)
+
+
+def test_current(golden: Golden) -> None:
+    check_current(golden, MODEL, INPUTS, Path("face.json"), COMMAND)
+
+
+def reproduce(golden: Golden, errors: int, **environment: object) -> None:
+    rates = RATES | {"FAR": RATE | {"errors": errors}}
+    check_reproduced(golden, rates, HERE | environment, Path("face.json"), COMMAND)
+
+
+def test_other_errors_in_the_same_environment(golden: Golden) -> None:
+    reproduce(golden, 12)
+    with pytest.raises(GoldenError, match=r"FP32 FAR is 13 of 10000.*recorded were 12"):
+        reproduce(golden, 13)
+
+
+def test_another_environment_warns_and_may_tip_few(golden: Golden) -> None:
+    with pytest.warns(EnvironmentWarning, match=r"another environment \(cpu differ\)"):
+        reproduce(golden, 14, cpu="B")
+    with pytest.raises(GoldenError, match="FP32 FAR is 20 of"):
+        reproduce(golden, 20, cpu="B")
+
+
+def test_other_rates_than_recorded(golden: Golden) -> None:
+    with pytest.raises(GoldenError, match="holds the rates FAR, FRR, not FAR"):
+        check_reproduced(golden, {"FAR": RATE}, HERE, Path("face.json"), COMMAND)
+
+
+@pytest.mark.parametrize(
+    ("now", "cpu", "message"),
+    [
+        ({"mAP50": 0.95}, "A", ""),
+        ({"mAP50": 0.951}, "A", "FP32 mAP50 is 0.951 here, recorded was 0.95"),
+        ({"mAP50": 0.955}, "B", ""),
+        ({"mAP50": 0.97}, "B", "FP32 mAP50 is 0.97 here, recorded was 0.95"),
+        ({"mAP50": float("nan")}, "A", "FP32 mAP50 is nan here"),
+        ({}, "A", "FP32 mAP50 is nan here"),
+        ({"mAP50": 0.95, "mAP": 0.8}, "A", "FP32 mAP is 0.8 here, recorded was nan"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::pytest_kycquant.errors.EnvironmentWarning")
+def test_figures_must_be_reproduced(
+    golden: Golden, tmp_path: Path, now: dict[str, float], cpu: str, message: str
+) -> None:
+    recorded = replace(golden, figures={"mAP50": 0.95})
+    place = tmp_path / "face.json"
+    save(recorded, place)
+    assert load(place, COMMAND) == recorded
+
+    def check() -> None:
+        check_reproduced(recorded, RATES, HERE | {"cpu": cpu}, place, COMMAND, now)
+
+    if not message:
+        check()
+        return
+    with pytest.raises(GoldenError, match=message):
+        check()
+
+
+def test_a_task_without_threshold(golden: Golden, tmp_path: Path) -> None:
+    path = tmp_path / "face.json"
+    save(replace(golden, threshold=None, rates={}, figures={"distance": 812.5}), path)
+    found = load(path, COMMAND)
+    assert found.threshold is None
+    assert found.figures == {"distance": 812.5}
+
+
+@pytest.mark.parametrize(("today", "same"), [(812.5004, True), (812.502, False)])
+def test_figures_of_any_unit_have_a_relative_tolerance(
+    golden: Golden, tmp_path: Path, today: float, same: bool
+) -> None:
+    recorded = replace(golden, figures={"distance": 812.5})
+
+    def check() -> None:
+        check_reproduced(recorded, RATES, HERE, tmp_path, COMMAND, {"distance": today})
+
+    if same:
+        check()
+        return
+    with pytest.raises(GoldenError, match=r"FP32 distance is 812\.502 here, recorded was 812\.5"):
+        check()

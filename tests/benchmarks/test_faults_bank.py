@@ -1,0 +1,185 @@
+"""A small fault bank: what harms people whom no gate sees is caught, what does not passes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import onnx
+import pytest
+
+from benchmarks.faults import damages
+from benchmarks.faults.judging import BEYOND, HARMFUL, HARMLESS, INSIDE, Court, FaultBench, Verdicts
+from pytest_kycquant import FaceLimits, FaceVerification, KycModel, Preprocess, Recipe, Verdict
+from pytest_kycquant.bench.variants import Variant, Workbench
+from pytest_kycquant.context.progress import Progress
+from pytest_kycquant.plugin.options import Settings
+from tests.worlds.population import write_npz, write_project
+
+# One process: timing a graph so small decides now this way and now that.
+RECIPE = Recipe("int8", rewrites=False)
+Damage = Callable[[onnx.ModelProto], onnx.ModelProto]
+
+
+@dataclass(frozen=True)
+class World:
+    """A model with its gates, and people whom these do not see."""
+
+    bench: FaultBench
+    court: Court
+    sound: Variant
+    folder: Path
+
+    @property
+    def proto(self) -> onnx.ModelProto:
+        return onnx.load(self.sound.path)
+
+    def damaged(self, damage: Damage) -> Variant:
+        content = damage(self.proto).SerializeToString()
+        return self.bench.given(content, self.sound, "damaged", self.folder)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    root = tmp_path_factory.mktemp("faults")
+    gate = write_project(root)
+    for name, people, seed in (("few.npz", 100, 17), ("many.npz", 700, 17), ("more.npz", 700, 18)):
+        write_npz(root / name, people, 2, seed=seed)
+    settings = Settings(
+        cache=root / "store" / "cache",
+        golden=root / "golden",
+        update_golden=True,
+        strict=True,
+        inconclusive="fail",
+        report=None,
+        export=None,
+        threads=1,
+    )
+    model = KycModel(
+        "models/face.onnx",
+        preprocess=Preprocess(size=(16, 16), mean=127.5, scale=1 / 127.5),
+        calibration="calibration.npz",
+        task=FaceVerification("faces.npz", selection="selection.npz"),
+    )
+    workbench = Workbench(settings, root, "faults", Progress())
+
+    def bench(model: KycModel) -> FaultBench:
+        return FaultBench(workbench, model, gate, FaceLimits(size_ratio=10.0))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("CI", raising=False)
+        judged = bench(model)
+        threshold = judged.golden.threshold
+    look, whole, more = (
+        bench(replace(model, task=FaceVerification(name, threshold=threshold), calibration=None))
+        for name in ("few.npz", "many.npz", "more.npz")
+    )
+    court = Court(look, whole, lambda _: more, threshold)
+    return World(judged, court, judged.variant(RECIPE), root)
+
+
+CONTROLS = ("", "scale by 1 %", "noise of .1 %", "output by .9")
+
+
+def bank(proto: onnx.ModelProto) -> dict[str, Damage]:
+    weights, tensors = damages.weights(proto), damages.activations(proto)
+    return {
+        "noise on weights": partial(damages.perturb_weights, share=2.0, seed=1),
+        "another layer's weights": partial(
+            damages.exchange_weights, one=weights[1], other=weights[3]
+        ),
+        "NaN at the end": partial(damages.spoil_scale, place=tensors[-1]),
+        "always the same picture": partial(damages.scale_input, factor=0.0),
+        "wrong mean": partial(damages.shift_input, offsets=(3.0, 3.0, 3.0)),
+        "clipped range": partial(damages.clip_range, place=tensors[2], share=0.05),
+        "zero point by 100": partial(damages.shift_zero_point, place=tensors[3], by=100),
+        "scale by 1 %": partial(damages.scale_activation, place=tensors[1], factor=1.01),
+        "noise of .1 %": partial(damages.perturb_weights, share=0.001, seed=2),
+        "output by .9": partial(damages.scale_output, factor=0.9),  # cosines stay
+    }
+
+
+def test_harm_is_caught_and_nothing_else(world: World) -> None:
+    found = {"": (world.court.truth(world.sound), world.bench.verdicts(world.sound))}
+    for name, damage in bank(world.proto).items():
+        variant = world.damaged(damage)
+        found[name] = world.court.truth(variant), world.bench.verdicts(variant)
+    kinds = {name: truth.kind for name, (truth, _) in found.items()}
+    outcomes = {name: verdicts.outcome for name, (_, verdicts) in found.items()}
+    harmful = [name for name, kind in kinds.items() if kind == HARMFUL]
+    harmless = [name for name, kind in kinds.items() if kind == HARMLESS]
+    assert len(harmful) >= 5, kinds
+    assert set(CONTROLS) <= set(harmless), kinds
+    assert {name: outcomes[name] for name in harmful if outcomes[name] == "PASS"} == {}
+    # Drift is no error, and its limits may object to what does not harm anybody here.
+    alarms = {
+        name: [check.describe() for gate, check in found[name][1].objections]
+        for name in harmless
+        if not all(Verdicts.is_drift(*each) for each in found[name][1].objections)
+    }
+    assert alarms == {}
+    assert outcomes["clipped range"] == "FAIL"
+    assert [outcomes[name] for name in CONTROLS] == ["PASS"] * len(CONTROLS)
+
+
+def test_stored_nan_is_seen_where_outputs_hide_it(world: World) -> None:
+    """Integer kernels make some number of it: outputs are finite, and one channel is dead."""
+    place = damages.weights(world.proto)[0]
+    found = world.bench.verdicts(world.damaged(partial(damages.spoil_scale, place=place)))
+    outputs, edges, _, stored = found.gates["finite"].checks
+    assert (outputs.verdict, edges.verdict) == (Verdict.PASS, Verdict.PASS)
+    assert stored.describe() == (
+        "FAIL weights and scales with NaN or Inf = 1 must be below 1: damage/first.w_scale"
+    )
+
+
+def test_more_people_decide_by_the_frozen_threshold(world: World) -> None:
+    """Those people have no golden: what they say hangs on the threshold alone."""
+    assert world.court.appeal(world.sound, [700]) == ("PASS", 700)
+    broken = world.damaged(bank(world.proto)["another layer's weights"])
+    assert world.court.appeal(broken, [700]) == ("FAIL", 700)
+
+
+def test_more_are_asked_only_while_nothing_is_decided(world: World) -> None:
+    """The few people of the first look cannot decide."""
+    few, many = world.court._benches
+    asked = []
+
+    def more(people: int) -> FaultBench:
+        asked.append(people)
+        return few if people < 700 else many
+
+    court = Court(few, many, more, world.court._threshold)
+    assert court.appeal(world.sound, [100, 700, 1000]) == ("PASS", 700)
+    assert asked == [100, 700]
+    assert court.appeal(world.sound, [100]) == ("INCONCLUSIVE", 100)
+
+
+def test_nobody_else_to_ask(world: World) -> None:
+    look, whole = world.court._benches
+    assert Court(look, whole, None, 0.5).appeal(world.sound, [700]) == ("", 0)
+
+
+def test_drift_limits_on_many_people(world: World) -> None:
+    assert world.court.truth(world.sound).drift == INSIDE
+    clipped = world.court.truth(world.damaged(bank(world.proto)["clipped range"]), suspect=False)
+    assert clipped.drift == BEYOND
+
+
+def test_a_broken_file_is_an_error(world: World) -> None:
+    variant = world.bench.given(b"no model", world.sound, "broken", world.folder)
+    found = world.bench.verdicts(variant)
+    assert found.outcome == "ERROR"
+    assert "onnxruntime cannot load it" in found.error
+    assert world.court.truth(variant).kind == HARMFUL
+
+
+def test_gates_are_those_of_users(world: World) -> None:
+    """All but latency, in their order, with the same figures as the record of the bench."""
+    mine = world.bench.verdicts(world.sound).gates
+    theirs = world.bench.record(RECIPE).gates
+    assert list(mine) == [name for name in theirs if name != "latency"]
+    assert all(mine[name] == theirs[name] for name in mine)
+    assert "latency" in world.bench.verdicts(world.sound, latency=True).gates

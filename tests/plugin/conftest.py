@@ -1,0 +1,12 @@
+"""Tests of gate files run pytest in a project that they write."""
+
+from tests.worlds.projects import (  # noqa: F401
+    document_project,
+    liveness_project,
+    pipeline_project,
+    pipeline_world,
+    project,
+    rewrite_ratio,
+    run,
+    shared_cache,
+)

@@ -1,0 +1,99 @@
+"""Bad metrics, limits and data of a custom gate: one line that names what is wrong."""
+
+import re
+from collections.abc import Callable
+
+import pytest
+
+from tests.worlds.documents import FIGURE, VALUES
+from tests.worlds.population import Run
+
+Project = Callable[..., None]
+BODY = "def misread(outputs, labels):\n    return {}\n"
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        ("outputs.argmax(axis=1)[:5]", "metric misread: returned int64 of the shape (5,) for 990 "),
+        ("outputs[:, 3] > 0", "metric misread: raised IndexError in line 6: index 3 is out of bo"),
+        ("None", "metric misread: returned None for 990 images; return a bool array (N,) of error"),
+        (
+            "np.random.default_rng().random(len(labels))",
+            "metric misread: does not return the same for the same outputs and labels; fix its ",
+        ),
+        ("outputs.argmax(axis=1) == labels", "FP32 itself fails its limits (FAIL misread = 100 %"),
+        (
+            "np.where(labels == 0, np.nan, outputs[:, 0])",
+            "FAIL mean misread must be below 0.02: not finite: documents.npz[1], documents.npz[4]",
+        ),
+    ],
+)
+def test_metrics(document_project: Project, run: Run, answer: str, message: str) -> None:
+    document_project(golden=False, metric=BODY.format(answer))
+    result = run("--kycquant-update-golden")
+    result.assert_outcomes(errors=5)
+    text = result.stdout.str()
+    assert message in text
+    assert "Traceback" not in text
+    assert len(re.findall(r"this gate cannot run; see the error of", text)) >= 4
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"metric": FIGURE}, "FP32 itself fails its limits (FAIL accuracy = 1 "),
+        ({"task": 'direction="higher"'}, "metric misread: returned bools, which are errors"),
+        ({"limits": "metric=2, degradation=0.5"}, "CustomLimits.metric: 2.0 is no rate, and "),
+        ({"limits": "metric=0.02, degradation=1"}, "CustomLimits.degradation: 1.0 is no rate"),
+        ({"task": 'labels="labels.csv"'}, "CustomTask.labels: labels.csv is neither at "),
+        ({"task": 'outputs="logits"'}, "has no output 'logits'; its outputs are output"),
+        ({"selection": '"documents.npz"'}, "330 of its identities for evaluation also serve for "),
+    ],
+)
+def test_gate_files(
+    document_project: Project, run: Run, options: dict[str, str], message: str
+) -> None:
+    document_project(golden=False, **options)
+    result = run("--kycquant-update-golden", "-k", "finite")
+    result.assert_outcomes(errors=1, deselected=4)
+    assert message in result.stdout.str()
+    assert "Traceback" not in result.stdout.str()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"limits": "metric=0.02"}, "CustomLimits.degradation: has no default"),
+        ({"limits": "metric=0.02, degradation=0"}, "CustomLimits.degradation: 0.0 can never be m"),
+        ({"task": "labels=0.5, selection_labels=3"}, "CustomTask.selection_labels: "),
+        ({"task": 'direction="up"'}, "CustomTask.direction: 'up' is unknown"),
+    ],
+)
+def test_collection(
+    document_project: Project, run: Run, options: dict[str, str], message: str
+) -> None:
+    document_project(golden=False, selection="None", **options)
+    result = run()
+    result.assert_outcomes(errors=1)
+    assert message in result.stdout.str()
+
+
+def test_no_limits(document_project: Project, run: Run, pytester: pytest.Pytester) -> None:
+    document_project(golden=False)
+    gate = pytester.path / "test_gate.py"
+    gate.write_text(re.sub(r"    limits = .*\n", "", gate.read_text()))
+    result = run()
+    result.assert_outcomes(errors=1)
+    text = "CustomLimits.metric: has no default, for nobody else knows the metric; give limits = "
+    assert text in result.stdout.str()
+
+
+def test_a_variant_on_which_the_metric_raises(document_project: Project, run: Run) -> None:
+    """FP32 is fine; each test of the variant says what the metric said."""
+    claim = "    assert (outputs.argmax(axis=1) == labels).mean() > 0.99, 'too bad'\n"
+    picky = VALUES.replace("    return", f"{claim}    return")
+    document_project(metric=picky, limits="metric=3, degradation=0.2", fragile=True, fallback=None)
+    result = run("-k", "metric")
+    result.assert_outcomes(errors=1, deselected=4)
+    assert "metric distance: raised AssertionError in line 6: too bad" in result.stdout.str()

@@ -1,0 +1,59 @@
+"""``--kycquant-export`` writes the model to ship and the evidence for it."""
+
+import hashlib
+import json
+from collections.abc import Callable
+
+import onnxruntime
+import pytest
+
+from tests.worlds.population import Run
+
+
+def test_fallback_is_exported(
+    project: Callable[..., None], run: Run, pytester: pytest.Pytester
+) -> None:
+    project(fragile=True)
+    result = run("--kycquant-export=ship")
+    result.stdout.fnmatch_lines(["exported: *ship/face.onnx (int8>mixed)"])
+    model = pytester.path / "ship" / "face.onnx"
+    onnxruntime.InferenceSession(str(model))
+    evidence = json.loads((pytester.path / "ship" / "face.json").read_text())
+    assert evidence["ship"] == "int8>mixed"
+    assert evidence["golden"]["threshold"] > 0
+    assert evidence["environment"]["onnxruntime"]
+    shipped = next(v for v in evidence["variants"] if v["variant"] == "int8>mixed")
+    assert shipped["sha256"] == hashlib.sha256(model.read_bytes()).hexdigest()
+    assert all(gate["verdict"] == "PASS" for gate in shipped["gates"].values())
+    assert evidence["decisions"][0]["searches"][0]["attempts"]
+
+
+def test_nothing_is_exported_when_nothing_passes(
+    project: Callable[..., None], run: Run, pytester: pytest.Pytester
+) -> None:
+    project(fragile=True, fallback=None)
+    result = run("--kycquant-export=ship")
+    result.stdout.fnmatch_lines(["exported: nothing for face, keep FP32 (*models/face.onnx)"])
+    assert [path.name for path in (pytester.path / "ship").iterdir()] == ["face.json"]
+
+
+def test_variant_that_fails_a_rule_of_ones_own_does_not_ship(
+    project: Callable[..., None], run: Run, pytester: pytest.Pytester
+) -> None:
+    project(precisions='"fp16", "int8"')
+    gate = pytester.path / "test_gate.py"
+    gate.write_text(
+        gate.read_text()
+        + "\n    def test_rule(self, candidate):\n        assert candidate.variant != 'int8'\n"
+    )
+    result = run("--kycquant-export=ship")
+    result.assert_outcomes(passed=13, failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "int8 passes all gates, but a test of your own failed on it",
+            "ship: fp16 (*",
+            "exported: *ship/face.onnx (fp16)",
+        ]
+    )
+    evidence = json.loads((pytester.path / "ship" / "face.json").read_text())
+    assert (evidence["ship"], evidence["rejected"]) == ("fp16", ["int8"])

@@ -1,0 +1,69 @@
+"""A gate file runs every gate for every precision, and the run ends with a table."""
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.worlds.population import Run
+
+
+def test_every_gate_for_every_precision(project: Callable[..., None], run: Run) -> None:
+    project(precisions='"fp16", "int8", "int8-dynamic"')
+    result = run("-v")
+    result.assert_outcomes(passed=18)
+    gates = ("finite", "far", "frr", "degradation", "latency", "size")
+    result.stdout.fnmatch_lines_random(
+        f"*::test_{gate}[[]{precision}[]] PASSED*"
+        for gate in gates
+        for precision in ("fp16", "int8", "int8-dynamic")
+    )
+
+
+def test_table(project: Callable[..., None], run: Run) -> None:
+    project(precisions='"fp16", "int8"')
+    result = run()
+    result.stdout.fnmatch_lines(
+        [
+            "collected 12 items",
+            "kycquant: onnxruntime *",
+            "kycquant: fallback allowed; undecided gates fail; cache *",
+            "*= kycquant =*",
+            "onnxruntime * U8S8 *",
+            "artefacts: * built, * taken from the cache",
+            "variant * size * latency * FAR * FRR * cosine * verdict",
+            "fp32 * (1.00) * - * PASS",
+            "fp16 * (0.50) * [[]*, *] * PASS",
+            "int8 * (0.[23]?) * [[]*, *] * PASS",
+            "recipe of int8: *",
+            "ship: int8 (0.[23]? of the size of FP32, * of its latency)",
+            "next: *",
+        ]
+    )
+
+
+def test_selection_by_keyword(project: Callable[..., None], run: Run) -> None:
+    project(precisions='"fp16", "int8"')
+    run("-k", "far and int8").assert_outcomes(passed=1, deselected=11)
+
+
+def test_own_rule(project: Callable[..., None], run: Run, pytester: pytest.Pytester) -> None:
+    project()
+    gate = pytester.path / "test_gate.py"
+    gate.write_text(
+        gate.read_text()
+        + """
+    def test_my_own_rule(self, candidate, golden, quantize):
+        assert candidate.size < 0.4 * golden.size
+        assert candidate.variant == "int8"
+        assert not candidate.fell_back
+        mixed = quantize(Recipe("mixed", keep_fp32=("first",)))
+        assert mixed.size > candidate.size
+        assert golden.threshold > 0
+
+    def test_my_failing_rule(self, candidate, golden):
+        assert candidate.size < 0.1 * golden.size
+"""
+    )
+    result = run("-k", "rule")
+    result.assert_outcomes(passed=1, failed=1, deselected=6)
+    result.stdout.fnmatch_lines(["E*assert*<*"])

@@ -1,0 +1,168 @@
+"""The marker: gates without a class, and every way to get its arguments wrong."""
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.worlds.population import FUNCTION, Run
+
+
+def test_function_style(project: Callable[..., None], run: Run, pytester: pytest.Pytester) -> None:
+    project()
+    (pytester.path / "test_gate.py").write_text(
+        FUNCTION
+        + """
+@pytest.mark.kycquant(model=MODEL, precisions=("fp16", "int8"), limits=LIMITS)
+def test_gates(candidate, golden, quantize):
+    for gate in candidate.gates:
+        candidate.check(gate)
+    assert candidate.golden is golden
+    assert quantize(candidate.precision).sha256 == candidate.decision.record.sha256
+
+@pytest.mark.kycquant(model=MODEL, limits=LIMITS, precisions=("int8",))
+def test_quantize_needs_no_golden_precision(quantize):
+    assert quantize("fp16").size < quantize("fp32").size
+"""
+    )
+    run().assert_outcomes(passed=3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("model=MODEL, precission=('int8',)", "unknown argument 'precission'; its arguments are *"),
+        ("precisions=('int8',)", "names no model; add model=KycModel(...)"),
+        ("model='models/face.onnx'", "names no model; add model=KycModel(...)"),
+        ("MODEL", "the marker takes keyword arguments only; *"),
+        ("model=MODEL, precisions=('int7',)", "precisions: 'int7' is unknown; choose from *"),
+        ("model=MODEL, precisions=('mixed',)", "*does not say which operators stay in FP32; *"),
+        ("model=MODEL, precisions=()", "precisions [[][]] are empty or not distinct; *"),
+        ("model=MODEL, precisions=('int8', 'int8')", "*are empty or not distinct; *"),
+        ("model=MODEL, precisions=('fp32',)", "fp32 is no precision to gate; leave it out: *"),
+        ("model=MODEL, precisions=5", "precisions: 5 is no sequence; *"),
+        ("model=MODEL, precisions=(Recipe('int8', name='fp32'),)", "*'fp32' stands for something*"),
+        ("model=MODEL, precisions=(Recipe('int8', name='a>b'),)", "*'a>b' stands for something*"),
+        (
+            "model=MODEL, precisions=(Recipe('fp16', keep_fp32='first'),)",
+            "the label 'fp16' stands for something else; *",
+        ),
+        (
+            "model=MODEL, precisions=(Recipe('fp32-optimized', rewrites='prelu'),)",
+            "the label 'fp32-optimized' stands for something else; *",
+        ),
+        ("model=MODEL, fallback='none'", "fallback 'none' is unknown; choose *fp32-optimized*"),
+        ("model=MODEL, inconclusive='skip'", "inconclusive 'skip' is unknown; choose *"),
+        ("model=MODEL, limits={'far': 1}", "limits are no FaceLimits; *"),
+    ],
+)
+def test_wrong_arguments(pytester: pytest.Pytester, arguments: str, message: str) -> None:
+    pytester.makepyfile(
+        FUNCTION + f"@pytest.mark.kycquant({arguments})\ndef test_it(candidate):\n    pass\n"
+    )
+    result = pytester.runpytest_inprocess("-Wdefault")
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    result.stdout.fnmatch_lines([f"*{message}"])
+    result.stdout.no_fnmatch_line("*Traceback*")
+
+
+def test_wrong_arguments_where_no_candidate_is_used(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        FUNCTION + "@pytest.mark.kycquant(modell=MODEL)\ndef test_it():\n    pass\n"
+    )
+    result = pytester.runpytest_inprocess("-Wdefault")
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    result.stdout.fnmatch_lines(["*unknown argument 'modell'; its arguments are *"])
+
+
+def test_fixture_without_a_model(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("def test_it(golden):\n    pass\n")
+    result = pytester.runpytest_inprocess()
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*::test_it: uses a kycquant fixture but names no model; *"])
+
+
+def test_candidate_without_a_model(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("def test_it(candidate):\n    pass\n")
+    result = pytester.runpytest_inprocess()
+    assert result.ret != 0
+    result.stdout.fnmatch_lines(["*::test_it: uses a kycquant fixture but names no model; *"])
+
+
+def test_class_without_a_model(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        "from pytest_kycquant import FaceGates\nclass TestIt(FaceGates):\n    pass\n"
+    )
+    result = pytester.runpytest_inprocess()
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    result.stdout.fnmatch_lines(["*TestIt* names no model; add model=KycModel(...)"])
+
+
+def test_marker_is_registered(pytester: pytest.Pytester) -> None:
+    result = pytester.runpytest_inprocess("--markers")
+    result.stdout.fnmatch_lines(["@pytest.mark.kycquant(model, precisions=('fp16', 'int8')*"])
+
+
+def test_closer_markers_override_argument_by_argument(
+    project: Callable[..., None], run: Run, pytester: pytest.Pytester
+) -> None:
+    project(fragile=True)
+    (pytester.path / "test_gate.py").write_text(
+        FUNCTION
+        + """
+@pytest.mark.kycquant(model=MODEL, limits=LIMITS, precisions=("int8",), strict=True)
+class TestIt:
+    @pytest.mark.kycquant(inconclusive="warn")
+    def test_strict_still_holds(self, candidate):
+        assert not candidate.fell_back
+        assert candidate.inconclusive == "warn"
+
+    @pytest.mark.kycquant(strict=False)
+    def test_or_not(self, candidate):
+        assert candidate.fell_back
+        assert candidate.inconclusive == "fail"
+"""
+    )
+    assert run().parseoutcomes() == {"passed": 1, "fallback": 1}
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("limts = None", "*TestIt.limts: is no attribute of gates; write 'limits'"),
+        ("strickt = True", "*TestIt.strickt: is no attribute of gates; write 'strict'"),
+        ("precision = ('int8',)", "*TestIt.precision: is no attribute of gates; write *"),
+    ],
+)
+def test_misspelt_attributes(pytester: pytest.Pytester, body: str, message: str) -> None:
+    pytester.makepyfile(
+        f"from pytest_kycquant import FaceGates\nclass TestIt(FaceGates):\n    {body}\n"
+    )
+    result = pytester.runpytest_inprocess()
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    result.stdout.fnmatch_lines([message])
+
+
+def test_unittest_is_refused(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        "import unittest\nfrom pytest_kycquant import FaceGates\n"
+        "class TestIt(FaceGates, unittest.TestCase):\n    pass\n"
+    )
+    result = pytester.runpytest_inprocess()
+    result.stdout.fnmatch_lines(["*TestIt: is a unittest, which has no fixtures; *"])
+
+
+def test_candidate_asked_for_too_late(
+    project: Callable[..., None], run: Run, pytester: pytest.Pytester
+) -> None:
+    project()
+    (pytester.path / "test_gate.py").write_text(
+        FUNCTION
+        + """
+@pytest.mark.kycquant(model=MODEL, limits=LIMITS)
+def test_it(request):
+    request.getfixturevalue("candidate")
+"""
+    )
+    result = run()
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*name `candidate` as an argument of the test"])

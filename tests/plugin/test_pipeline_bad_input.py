@@ -1,0 +1,119 @@
+"""What is wrong with a pipeline is said in one line; it never becomes a pass."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.worlds.population import Run
+
+Project = Callable[..., Path]
+
+
+def no_photos(root: Path) -> None:
+    for photo in (root / "photos").iterdir():
+        photo.unlink()
+
+
+def no_folder(root: Path) -> None:
+    shutil.rmtree(root / "photos")
+
+
+def damaged(root: Path) -> None:
+    (root / "photos" / "03.png").write_bytes((root / "photos" / "03.png").read_bytes()[:900])
+
+
+def no_faces(root: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 60, (48, 64, 3), dtype=np.uint8)
+    for photo in (root / "photos").iterdir():
+        Image.fromarray(noise).save(photo)
+
+
+def no_golden(root: Path) -> None:
+    (root / "golden" / "liveness.json").unlink()
+
+
+def other_data(root: Path) -> None:
+    first_people(root, 320)
+
+
+def first_people(root: Path, count: int) -> None:
+    with np.load(root / "face" / "faces.npz") as people:
+        kept = {name: people[name][: 2 * count] for name in people.files}
+    np.savez(root / "face" / "faces.npz", **kept)
+
+
+def no_model(root: Path) -> None:
+    (root / "face" / "models" / "face.onnx").unlink()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (no_photos, "*photos: holds no images; add JPEG or PNG images"),
+        (no_folder, "*TestPipeline images: photos is neither at * nor at *; give a path *"),
+        (damaged, "*03.png: cannot be decoded *; replace it by an intact image *"),
+        (no_faces, "*photos: on none of its 8 images does FP32 go through every stage "
+                   "(8 do without liveness, embedder); give images in which the detector *"),
+        (no_golden, "*golden/liveness.json: *; * pytest liveness/gate.py --kycquant-update-*"),
+        (other_data, "*golden/face.json: *; * pytest face/gate.py --kycquant-update-golden*"),
+        (no_model, "KycModel.path: models/face.onnx is neither at * nor at *"),
+    ],
+)  # fmt: skip
+def test_error(
+    pipeline_project: Project, run: Run, spoil: Callable[[Path], None], message: str
+) -> None:
+    spoil(pipeline_project())
+    result = run()
+    result.assert_outcomes(errors=3)
+    result.stdout.fnmatch_lines([message])
+    result.stdout.fnmatch_lines(["*this gate cannot run; see the error of *test_complete"])
+    result.stdout.no_fnmatch_line("pipeline, *")
+
+
+def test_nothing_ships(pipeline_project: Project, run: Run) -> None:
+    """With 30 people nothing can be claimed about faces, not even about FP32."""
+    root = pipeline_project()
+    first_people(root, 30)
+    result = run("--kycquant-update-golden", "--kycquant-inconclusive=warn")
+    result.assert_outcomes(errors=3)
+    result.stdout.fnmatch_lines(
+        ["*embedder (face): its own gates let nothing ship, not even FP32; run */face/gate.py *"]
+    )
+
+
+def test_a_precision_that_cannot_be_made_does_not_ship(pipeline_project: Project, run: Run) -> None:
+    root = pipeline_project()
+    gate = root / "face" / "gate.py"
+    recipe = 'Recipe("mixed", name="lost", keep_fp32=("no such operator",)), "int8"'
+    gate.write_text(gate.read_text().replace('("int8",)', f"({recipe},)"))
+    result = run("-k", "complete")
+    result.assert_outcomes(passed=1, deselected=2)
+    result.stdout.fnmatch_lines(["shipped * fp32 * int8 * int8 *"])
+
+
+def test_a_marker_says_nothing_to_a_pipeline(pipeline_project: Project, run: Run) -> None:
+    root = pipeline_project()
+    gate = root / "test_pipeline.py"
+    marked = "import pytest\n\n@pytest.mark.kycquant(strict=True)\nclass TestPipeline"
+    gate.write_text(gate.read_text().replace("class TestPipeline", marked))
+    result = run()
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*TestPipeline: is a pipeline, to which the marker kycquant *"])
+
+
+def test_wrong_attributes_are_refused_on_collection(pipeline_project: Project, run: Run) -> None:
+    pipeline_project("runs = 10")
+    result = run()
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*TestPipeline.runs: 10 is too small; give a whole number *"])
+
+
+def test_fixture_outside_of_a_pipeline(run: Run, pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("def test_it(kyc_pipeline): pass")
+    result = run()
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*uses `kyc_pipeline` outside of a pipeline; subclass *"])

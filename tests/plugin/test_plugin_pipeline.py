@@ -1,0 +1,166 @@
+"""A pipeline of three gated models: what ships at each stage, and gates that fail."""
+
+import json
+import xml.etree.ElementTree as ET
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.worlds.population import Run
+
+Project = Callable[..., Path]
+
+
+def report(root: Path) -> dict[str, object]:
+    (record,) = json.loads((root / "report.json").read_text())["pipelines"]
+    return dict(record)
+
+
+def test_shipped_beside_fp32(pipeline_project: Project, run: Run) -> None:
+    root = pipeline_project()
+    result = run("--kycquant-report=report.json", "--junitxml=junit.xml")
+    result.assert_outcomes(passed=3)
+    result.stdout.fnmatch_lines(
+        [
+            "kycquant: fallback allowed*",  # the header: there are gates
+            "pipeline, test_pipeline.py::TestPipeline (wall clock in ms, *",
+            "pipeline *detector *liveness *embedder *other *p50 *p95 [[]bound[]] *max *load *",
+            "fp32 *fp32 * fp32 * fp32 * MB *-",
+            "shipped *fp32 * int8 * int8 * MB *PASS",
+            "shipped takes * of the time of fp32",
+            "end to end, cosine of embeddings to fp32: mean *",
+            "end to end, difference of liveness scores to fp32: mean *",
+        ]
+    )
+    result.stdout.no_fnmatch_line("ship: *")
+    record = report(root)
+    assert record["verdict"] == "PASS"
+    # INT8 of the whole detector loses its scores: its own gates do not let it ship.
+    assert record["shipped"]["variants"] == {
+        "detector": "fp32", "liveness": "int8", "embedder": "int8"
+    }  # fmt: skip
+    for row in (record["fp32"], record["shipped"]):
+        timing = row["timing"]
+        assert timing["runs"] == 59
+        assert timing["bound"] == timing["slowest"] >= timing["p95"] >= timing["p50"] > 0
+        assert set(timing["stages"]) == {"detector", "liveness", "embedder", "other"}
+        assert row["peak_mb"] > row["imports_mb"] > 10
+    cases = ET.parse(root / "junit.xml").getroot().iter("testcase")
+    found = {case.get("name"): {p.get("name"): p.get("value") for p in case.iter("property")}
+             for case in cases}  # fmt: skip
+    assert found["test_latency"]["kycquant.latency"].startswith("PASS 95th percentile of wall")
+
+
+def test_too_slow(pipeline_project: Project, run: Run) -> None:
+    pipeline_project("limits = PipelineLimits(wall_ms=0.001)")
+    result = run()
+    result.assert_outcomes(passed=2, failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "*TestPipeline FAIL latency",
+            "FAIL 95th percentile of wall clock = * ms *must be below 0.001 ms: 59 runs, *",
+            "shipped * FAIL latency",
+        ]
+    )
+
+
+def test_too_large(pipeline_project: Project, run: Run) -> None:
+    pipeline_project("limits = PipelineLimits(memory_mb=1, memory_ratio=0.01)")
+    result = run()
+    result.assert_outcomes(passed=2, failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "FAIL peak memory relative to FP32 = * must be below 0.01: * MB to * MB, of which *",
+            "FAIL peak memory = * MB must be below 1 MB",
+        ]
+    )
+
+
+SKIPS = """
+seen = []
+
+def process(self, stages, photo):
+    self.seen.append(photo.name)
+    if self.seen.count(photo.name) % 2 and photo.name == "03.png" or photo.name != "03.png":
+        super().process(stages, photo)
+"""
+
+
+def test_a_shorter_way_is_no_better_one(pipeline_project: Project, run: Run) -> None:
+    """FP32 is first on each image: on one of them the shipped pipeline ends at once."""
+    pipeline_project(SKIPS)
+    result = run("--kycquant-inconclusive=warn", "--kycquant-report=report.json")
+    result.assert_outcomes(failed=3)
+    result.stdout.fnmatch_lines(
+        [
+            "FAIL images that go through every stage, of those of FP32 = 87.5 % * 7 of 8, 03.png "
+            "goes without detector, liveness, embedder",
+            "FAIL latency: not measured, since the pipeline is incomplete*",
+            "FAIL memory: not measured, since the pipeline is incomplete*",
+            "pipeline * detector * liveness * embedder * verdict",
+            "shipped * FAIL complete, latency, memory",
+        ]
+    )
+
+
+def test_memory_that_cannot_be_measured_is_no_pass(
+    pipeline_project: Project, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other process starts without pytest: what only pytest makes importable is not there."""
+    root = pipeline_project()
+    gate = root / "test_pipeline.py"
+    known = "'pytester' in sys.modules or 'pytest_kycquant.plugin.session' in sys.modules"
+    gate.write_text(f"import sys\nassert {known}\n{gate.read_text()}")
+    result = run()
+    result.assert_outcomes(passed=2, failed=1)
+    result.stdout.fnmatch_lines(["INCONCLUSIVE peak memory: not measured: *AssertionError*"])
+
+
+ALIGNED = """
+embedder_scale = 2.0
+
+def process(self, stages, photo):
+    second = stages.open(photo.path)
+    for pixels in (photo.pixels(), second):
+        faces = [found for found in stages.detect(pixels) if found.name == self.face]
+        if faces:
+            upright = stages.crop(pixels, faces[0].box)[::-1]
+            stages.liveness(upright)
+            stages.embed(upright)
+"""
+
+
+def test_process_of_ones_own(pipeline_project: Project, run: Run) -> None:
+    """Two images, faces turned upside down; its process is that of the memory measurement, too."""
+    root = pipeline_project(ALIGNED)
+    result = run("--kycquant-report=report.json")
+    result.assert_outcomes(passed=3)
+    assert report(root)["figures"]["cosine_min"] > 0.9
+
+
+def test_rule_of_ones_own(pipeline_project: Project, run: Run) -> None:
+    pipeline_project(
+        """
+        def test_detector_is_quantized(self, kyc_pipeline):
+            assert kyc_pipeline.variants["detector"] != "fp32"
+
+        def test_unknown_gate(self, kyc_pipeline):
+            kyc_pipeline.check("speed")
+        """
+    )
+    result = run("-k", "quantized or unknown")
+    result.assert_outcomes(failed=2, deselected=3)
+    result.stdout.fnmatch_lines(
+        ["kyc_pipeline.check: 'speed' is no gate; complete, latency, memory are"]
+    )
+
+
+def test_what_a_rule_of_a_stage_rejected_is_told(pipeline_project: Project, run: Run) -> None:
+    root = pipeline_project()
+    gate = root / "face" / "gate.py"
+    gate.write_text(gate.read_text() + "\n    def test_mine(self, candidate):\n        assert 0\n")
+    result = run("test_pipeline.py", "face/gate.py", "-k", "complete or mine")
+    result.stdout.fnmatch_lines(
+        ["embedder ran int8, but a test of your own failed on it: fp32 would ship"]
+    )

@@ -1,0 +1,103 @@
+"""What a run leaves behind: JSON, JUnit properties, a header that says where it ran."""
+
+import json
+import xml.etree.ElementTree as ET
+from collections.abc import Callable
+
+import pytest
+
+from tests.worlds.population import Run
+
+
+def test_json_report(project: Callable[..., None], run: Run, pytester: pytest.Pytester) -> None:
+    project(precisions='"fp16", "int8"')
+    run("--kycquant-report=out/report.json")
+    report = json.loads((pytester.path / "out" / "report.json").read_text())
+    assert report["schema"] == 1
+    assert report["environment"]["onnxruntime"]
+    (face,) = report["gates"]
+    assert (face["model"], face["gate"]) == ("face", "test_gate.py::TestFace")
+    assert face["ship"] == "int8"
+    assert [variant["variant"] for variant in face["variants"]] == ["fp32", "fp16", "int8"]
+    int8 = face["variants"][2]
+    assert int8["verdict"] == "PASS"
+    assert set(int8["gates"]) == {"finite", "far", "frr", "degradation", "latency", "size"}
+    far = int8["gates"]["far"]["checks"][0]
+    assert far["lower"] <= far["value"] <= far["upper"] < far["limit"] == 0.001
+    assert int8["options"]["reason"]
+    assert int8["figures"]["cosine_mean"] > 0.99
+    for variant in face["variants"]:
+        assert variant["figures"]["load_ms"] > 0
+        assert 0 < variant["figures"]["memory_mb"] < 100
+    assert int8["figures"]["wall_p95_ms"] >= int8["figures"]["wall_p50_ms"] > 0
+    assert {decision["requested"] for decision in face["decisions"]} == {"fp16", "int8"}
+
+
+def test_costs_are_shown_with_v(project: Callable[..., None], run: Run) -> None:
+    """Memory takes a process for each variant, so it is measured only for the report."""
+    project()
+    plain, verbose = run(), run("-v")
+    known = "int8: wall clock *.?? ms, 95 % of runs within *.?? ms"
+    plain.stdout.no_fnmatch_line("int8: wall clock *")
+    verbose.stdout.fnmatch_lines([known])
+    verbose.stdout.no_fnmatch_line("* MB")
+    with_report = run("-v", "--kycquant-report=report.json")
+    with_report.stdout.fnmatch_lines([f"{known}, opens in * ms, takes * MB"])
+
+
+def test_json_report_of_a_fallback(
+    project: Callable[..., None], run: Run, pytester: pytest.Pytester
+) -> None:
+    project(fragile=True)
+    run("--kycquant-report=report.json")
+    (face,) = json.loads((pytester.path / "report.json").read_text())["gates"]
+    (decision,) = face["decisions"]
+    assert decision["ships"] == face["ship"] == "int8>mixed"
+    assert decision["tried"] == ["int8", "int8>mixed"]
+    assert decision["reasons"][0].startswith("int8 does not pass ")
+    (search,) = decision["searches"]
+    assert set(search["keep"]) == {"second", "third"}
+    assert search["blocks"] == ["third", "second"]
+    assert search["of"] == len(search["ranking"]) == 6
+    assert search["minimal"]
+    assert search["note"] == ""
+    assert 0.9 < search["quantized_share"] < 1
+    # What passed, and each of the two given back alone.
+    found = [(a["kept"], a["stored"], a["passed"]) for a in search["attempts"]]
+    assert found == [
+        (1, "float32", False),
+        (2, "float32", True),
+        (1, "float32", False),
+        (2, "int8", False),
+        (2, "float16", True),
+    ]
+    assert search["stored"] == "float16"
+    assert all(attempt["seconds"] >= 0 for attempt in search["attempts"])
+    assert all(bool(attempt["reason"]) != attempt["passed"] for attempt in search["attempts"])
+    int8 = next(v for v in face["variants"] if v["variant"] == "int8")
+    assert int8["verdict"] == "FAIL"
+
+
+def test_junit_properties(
+    project: Callable[..., None], run: Run, pytester: pytest.Pytester
+) -> None:
+    project(fragile=True)
+    run("--junitxml=junit.xml")
+    cases = ET.parse(pytester.path / "junit.xml").getroot().iter("testcase")
+    properties = {
+        case.get("name"): {p.get("name"): p.get("value", "") for p in case.iter("property")}
+        for case in cases
+    }
+    found = properties["test_far[int8]"]
+    assert found["kycquant.variant"] == "int8>mixed"
+    assert found["kycquant.fallback_reason"].startswith("int8 does not pass")
+    assert found["kycquant.far"].startswith("PASS FAR = ")
+    assert 0 < float(found["kycquant.size_ratio"]) < 1
+
+
+def test_report_where_nothing_ran(run: Run, pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("def test_it(): pass")
+    result = run("--kycquant-report=report.json")
+    result.assert_outcomes(passed=1)
+    assert json.loads((pytester.path / "report.json").read_text())["gates"] == []
+    result.stdout.no_fnmatch_line("*= kycquant =*")

@@ -1,0 +1,45 @@
+"""A gate that cannot decide fails by default, and says how much data would decide."""
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.worlds.population import Run
+
+FEW = {"identities": 110}  # 110 genuine pairs cannot show an increase of FRR below one point
+
+
+@pytest.mark.parametrize(
+    ("arguments", "outcomes"),
+    [
+        ([], {"failed": 1, "passed": 5}),
+        (["--kycquant-inconclusive=fail"], {"failed": 1, "passed": 5}),
+        (["--kycquant-inconclusive=warn"], {"passed": 6, "warnings": 1}),
+        (["--kycquant-inconclusive=xfail"], {"xfailed": 1, "passed": 5}),
+    ],
+)
+def test_policy(
+    project: Callable[..., None], run: Run, arguments: list[str], outcomes: dict[str, int]
+) -> None:
+    project(**FEW)
+    result = run(*arguments)
+    result.assert_outcomes(**outcomes)
+    assert "fallback" not in result.parseoutcomes()
+    result.stdout.fnmatch_lines(
+        [
+            "int8: no fallback was tried, since the data cannot decide even about FP32 held "
+            "against itself: INCONCLUSIVE increase of FRR over FP32 *",
+            "undecided for int8: INCONCLUSIVE increase of FRR over FP32 = 0 % [[]*] must be below "
+            "1 %: 0 comparisons newly wrong, 0 newly right; about * such comparisons on * "
+            "identities would decide",
+        ]
+    )
+
+
+def test_class_attribute_beats_the_option(
+    project: Callable[..., None], run: Run, pytester: pytest.Pytester
+) -> None:
+    project(**FEW)
+    gate = pytester.path / "test_gate.py"
+    gate.write_text(gate.read_text() + '    inconclusive = "xfail"\n')
+    run("--kycquant-inconclusive=fail").assert_outcomes(xfailed=1, passed=5)

@@ -1,0 +1,138 @@
+"""Under pytest-xdist the verdicts are those of a single process; each artefact is built once."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from pytest_kycquant.report.records import Collected
+from tests.worlds.population import write_project
+
+# On graphs as small as these, timing would choose rewrites now this way and now that.
+PRECISIONS = 'Recipe("fp16", name="half", rewrites=False), Recipe("int8", rewrites=False)'
+ARGUMENTS = ("--kycquant-report=report.json", "--kycquant-cache=cache", "-q")
+
+
+def run(folder: Path, *arguments: str) -> str:
+    result = subprocess.run(
+        [sys.executable, "-m", "pytest", *ARGUMENTS, *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+    )
+    return result.stdout + result.stderr
+
+
+def entries(folder: Path) -> dict[str, int]:
+    """Identity (inode) of every artefact: a rebuilt one would be another."""
+    cache = folder / "cache"
+    kinds = ("variant", "activations", "sensitivity", "outputs", "search", "rewrites", "footprint")
+    return {str(p): p.stat().st_ino for kind in kinds for p in (cache / kind).glob("*")}
+
+
+def verdicts(folder: Path) -> dict[str, object]:
+    """Everything of the report but times, which are measured anew each time."""
+    report = json.loads((folder / "report.json").read_text())
+    report["gates"][0]["golden"].pop("latency_ms")
+    for variant in report["gates"][0]["variants"]:
+        variant["gates"].pop("latency", None)
+        for name in list(variant["figures"]):
+            if not name.startswith(("cosine", "norm")):
+                del variant["figures"][name]
+    for decision in report["gates"][0]["decisions"]:
+        for search in decision["searches"]:
+            for attempt in search["attempts"]:
+                del attempt["seconds"]
+    return report
+
+
+@pytest.fixture(scope="module")
+def single(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project gated by a single process."""
+    folder = tmp_path_factory.mktemp("single")
+    write_project(folder, precisions=PRECISIONS, fragile=True)
+    environment = os.environ.pop("CI", None)
+    try:
+        output = run(folder, "--kycquant-update-golden")
+    finally:
+        if environment is not None:
+            os.environ["CI"] = environment
+    assert "6 passed, 6 fallback" in output, output
+    return folder
+
+
+def built(output: str) -> int:
+    line = next(line for line in output.splitlines() if line.startswith("artefacts: "))
+    return int(line.split()[1])
+
+
+def test_workers_agree_and_build_once(single: Path, tmp_path: Path) -> None:
+    write_project(tmp_path, precisions=PRECISIONS, fragile=True)
+    output = run(tmp_path, "-n2", "--kycquant-update-golden")
+    assert "6 passed, 6 fallback" in output, output
+    assert "= kycquant =" in output
+    assert verdicts(tmp_path) == verdicts(single)
+    # The controller sees what each worker built in all: no more than there are artefacts.
+    assert built(output) == len(entries(tmp_path)) == len(entries(single))
+
+
+def test_second_run_builds_nothing_but_measures_latency(single: Path) -> None:
+    before, report = entries(single), verdicts(single)
+    latency = json.loads((single / "report.json").read_text())
+    output = run(single)
+    assert built(output) == 0
+    assert entries(single) == before
+    assert verdicts(single) == report
+    again = json.loads((single / "report.json").read_text())
+
+    def measured(values: dict[str, object]) -> object:
+        return values["gates"][0]["variants"][-1]["gates"]["latency"]  # type: ignore[index]
+
+    assert measured(again) != measured(latency)
+
+
+def test_killed_run_is_completed_by_the_next(single: Path, tmp_path: Path) -> None:
+    """SIGKILL at moments spread over a whole run; the run after it gives the same verdicts."""
+    write_project(tmp_path, precisions=PRECISIONS, fragile=True)
+    for seconds in (1.5, 2.0, 2.5, 3.0, 3.5):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "pytest", *ARGUMENTS, "--kycquant-update-golden"],
+            cwd=tmp_path,
+            stdout=subprocess.DEVNULL,
+        )
+        time.sleep(seconds)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    output = run(tmp_path, "--kycquant-update-golden")
+    assert "6 passed, 6 fallback" in output, output
+    assert verdicts(tmp_path) == verdicts(single)
+
+
+def test_records_that_arrive_twice_are_one() -> None:
+    collected = Collected()
+    payload = json.dumps(
+        {
+            "environment": {},
+            "exact": False,
+            "profile": "standard",
+            "profile_note": "standard",
+            "worker": "gw0",
+            "cache": [1, 2],
+            "variants": [],
+            "paths": {},
+            "golden": {},
+            "key": "k",
+            "gate": "test_gate.py::TestFace",
+            "decision": {"model": "face", "requested": "int8"},
+        }
+    )
+    collected.add(payload)
+    collected.add(payload)
+    assert collected.built == 2
+    (gate,) = collected.gates
+    assert list(gate.decisions) == ["int8"]

@@ -1,0 +1,75 @@
+import os
+
+import numpy as np
+import onnx
+import pytest
+
+from pytest_kycquant.errors import ModelError
+from pytest_kycquant.quantize import load_model, prepare
+from tests.worlds.zoo import images, tiny_embedder
+
+
+def save_external(folder, location="weights.bin"):
+    folder.mkdir(exist_ok=True)
+    path = folder / "model.onnx"
+    onnx.save_model(
+        tiny_embedder(), path, save_as_external_data=True, location=location, size_threshold=0
+    )
+    return path
+
+
+def relocate(path, location):
+    proto = onnx.load(path, load_external_data=False)
+    for tensor in proto.graph.initializer:
+        for entry in tensor.external_data:
+            if entry.key == "location":
+                entry.value = location
+    path.write_bytes(proto.SerializeToString())
+
+
+def test_weights_beside_the_model_are_read(tmp_path):
+    model = load_model(save_external(tmp_path))
+    assert model.size == sum(p.stat().st_size for p in tmp_path.iterdir())
+    assert prepare(model, images(1)).max_difference == 0
+
+
+def test_the_digest_covers_them(tmp_path):
+    path = save_external(tmp_path)
+    before = load_model(path).digest
+    data = np.fromfile(tmp_path / "weights.bin", np.uint8)
+    data[40] ^= 1
+    data.tofile(tmp_path / "weights.bin")
+    assert load_model(path).digest != before
+
+
+def test_a_missing_data_file_is_named(tmp_path):
+    path = save_external(tmp_path)
+    (tmp_path / "weights.bin").unlink()
+    with pytest.raises(ModelError, match=r"'weights\.bin' is missing"):
+        load_model(path)
+
+
+def test_a_truncated_data_file_is_named(tmp_path):
+    path = save_external(tmp_path)
+    os.truncate(tmp_path / "weights.bin", 100)
+    with pytest.raises(ModelError, match="truncated: 100 of"):
+        load_model(path)
+
+
+@pytest.mark.parametrize("absolute", [False, True])
+def test_data_outside_the_folder_is_refused_unread(tmp_path, absolute):
+    secret = tmp_path / "secret.bin"
+    path = save_external(tmp_path / "models")
+    (tmp_path / "models" / "weights.bin").rename(secret)
+    relocate(path, str(secret) if absolute else "../secret.bin")
+    with pytest.raises(ModelError, match="outside the model's folder"):
+        load_model(path)
+
+
+def test_a_link_out_of_the_folder_is_refused(tmp_path):
+    path = save_external(tmp_path / "models")
+    inside = tmp_path / "models" / "weights.bin"
+    inside.rename(tmp_path / "secret.bin")
+    inside.symlink_to(tmp_path / "secret.bin")
+    with pytest.raises(ModelError, match="outside the model's folder"):
+        load_model(path)

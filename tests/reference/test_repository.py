@@ -1,0 +1,118 @@
+"""What the repository says about itself is true."""
+
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from pytest_kycquant import (
+    AgreementGates,
+    CustomGates,
+    CustomTask,
+    DetectionGates,
+    DetectionLimits,
+    FaceGates,
+    FaceLimits,
+    FaceVerification,
+    LivenessDetection,
+    LivenessGates,
+    LivenessLimits,
+    ObjectDetection,
+)
+from pytest_kycquant.plugin.gates import GateSpec
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_ci_runs_the_commands_of_the_readme() -> None:
+    lines = re.findall(r"^python3 -m venv .*$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    commands = [line.split("#")[0].rstrip() for line in lines]
+    assert len(commands) == 2
+    script = (ROOT / ".ci" / "run").read_text().splitlines()
+    # Without the exit, a line whose first part fails would not fail the script.
+    assert all(f"{command} || exit 1" in script for command in commands)
+
+
+@pytest.mark.parametrize(
+    "page",
+    ["README.md", "models/README.md", *(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md"))],
+)
+def test_links_lead_somewhere(page: str) -> None:
+    path = ROOT / page
+    for target in re.findall(r"\]\(([^)#]+)\)", path.read_text()):
+        assert (path.parent / target).exists(), target
+
+
+def test_every_option_is_documented() -> None:
+    options = re.findall(
+        r'"(--kycquant-[a-z-]+)"', Path(ROOT / "pytest_kycquant/plugin/options.py").read_text()
+    )
+    text = (ROOT / "docs" / "running.md").read_text()
+    assert len(options) >= 8
+    assert not [option for option in options if option not in text]
+
+
+PAGES = {
+    "custom.md": (CustomGates, CustomTask),
+    "detection.md": (DetectionGates, ObjectDetection),
+    "face.md": (FaceGates, FaceVerification),
+    "liveness.md": (LivenessGates, LivenessDetection),
+}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_limit_and_every_option_of_a_task_is_documented(page: str) -> None:
+    text = (ROOT / "docs" / page).read_text()
+    task = PAGES[page][1]
+    limits = [name for name in task.limits.__dataclass_fields__ if f"{name}`" not in text]
+    options = [f.name for f in fields(task) if not re.search(rf"\b{f.name}\b", text)]
+    assert not limits
+    assert not options
+
+
+GATE_FILES = {**PAGES, "agreement.md": (AgreementGates, FaceVerification)}
+
+
+@pytest.mark.parametrize("page", GATE_FILES)
+def test_gate_file_of_a_page_can_be_copied(page: str) -> None:
+    text = (ROOT / "docs" / page).read_text()
+    block = re.search(r"```python\n(from .*?)```", text, re.DOTALL)
+    assert block is not None
+    names: dict[str, object] = {"__name__": "gate_file"}
+    exec(block[1], names)
+    classes = [v for v in names.values() if isinstance(v, type)]
+    (gates,) = [v for v in classes if v.__module__ == "gate_file"]
+    assert issubclass(gates, GATE_FILES[page][0])
+    spec = GateSpec.of(gates.values(), page)
+    assert isinstance(spec.model.task, GATE_FILES[page][1])
+    assert all(callable(getattr(gates, f"test_{gate}")) for gate in spec.model.task.gates())
+
+
+def test_other_tasks_without_labels_can_be_copied() -> None:
+    text = (ROOT / "docs" / "agreement.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert len(blocks) == 3
+    names: dict[str, object] = {}
+    exec(blocks[1], names)
+    exec(blocks[2], names)
+    own = names["documents"]
+    assert isinstance(own, CustomTask)
+    own.check_limits(names["limits"])  # type: ignore[arg-type]
+    for name, kind in (("captures", LivenessDetection), ("scenes", ObjectDetection)):
+        task = names[name]
+        assert isinstance(task, kind)
+        assert task.gates() == ("finite", "agreement", "latency", "size")
+
+
+def test_every_limit_of_agreement_is_documented_with_its_default() -> None:
+    text = (ROOT / "docs" / "agreement.md").read_text()
+    for limits, shown in (
+        (FaceLimits(), {"flips": ".05 %", "mean_cosine": ".99", "p1_cosine": ".97"}),
+        (LivenessLimits(), {"flips": "2 %", "score_drift": ".03", "fp16_max_drift": ".01"}),
+        (DetectionLimits(), {"agreement": "98 %", "overlap": ".85", "fp16_overlap": ".95"}),
+    ):
+        for name, value in shown.items():
+            assert re.search(rf"`{name}`(,)? \(?{re.escape(value)}", text), name
+            number = float(value.rstrip(" %")) / (100 if "%" in value else 1)
+            assert getattr(limits, name) == number

@@ -1,0 +1,63 @@
+"""What the report advises to ship."""
+
+from __future__ import annotations
+
+from pytest_kycquant.report.records import Gate
+from pytest_kycquant.verdicts import (
+    Check,
+    GateResult,
+    VariantRecord,
+    Verdict,
+)
+
+
+def variant(
+    name: str,
+    size: float,
+    latency: float | None,
+    verdict: Verdict = Verdict.PASS,
+    precision: str = "int8",
+) -> VariantRecord:
+    gates = {"size": GateResult("size", (Check("size", verdict, size, limit=0.75),))}
+    if latency is not None:
+        check = Check("latency relative to FP32", Verdict.PASS, latency, limit=1.05)
+        gates["latency"] = GateResult("latency", (check,))
+    options = {"precision": precision}
+    return VariantRecord("face", name, name, int(1000 * size), size, options, gates)
+
+
+FP32 = variant("fp32", 1.0, None, precision="fp32")
+
+
+def ships(*variants: VariantRecord, rejected: tuple[str, ...] = ()) -> str | None:
+    records = {record.variant: record for record in (FP32, *variants)}
+    chosen = Gate("face", "test_gate.py", records, rejected=set(rejected)).to_ship()
+    return chosen.variant if chosen else None
+
+
+def test_size_and_latency_weigh_alike() -> None:
+    small, fast = variant("small", 0.27, 0.99), variant("fast", 0.29, 0.57)
+    assert ships(small, fast) == "fast"
+    assert ships(fast, small) == "fast"
+    # A quarter larger is no bargain for a tenth faster.
+    assert ships(variant("small", 0.28, 0.60), variant("fast", 0.36, 0.54)) == "small"
+
+
+def test_without_latency_the_smallest_ships() -> None:
+    assert ships(variant("a", 0.3, None), variant("b", 0.5, None)) == "a"
+
+
+def test_what_does_not_pass_or_was_rejected_does_not_ship() -> None:
+    best, other = variant("best", 0.3, 0.5), variant("other", 0.5, 0.6)
+    assert ships(best, other) == "best"
+    assert ships(best, other, rejected=("best",)) == "other"
+    assert ships(variant("best", 0.3, 0.5, Verdict.FAIL), other) == "other"
+    assert ships(variant("best", 0.3, 0.5, Verdict.INCONCLUSIVE)) == "fp32"
+
+
+def test_fp32_ships_only_if_nothing_quantized_does() -> None:
+    optimized = variant("fp32-optimized", 1.02, 0.3, precision="fp32-optimized")
+    slow = variant("slow", 0.9, 1.04)
+    assert ships(optimized, slow) == "slow"
+    assert ships(optimized) == "fp32-optimized"
+    assert ships() == "fp32"

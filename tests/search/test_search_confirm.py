@@ -1,0 +1,90 @@
+"""What passed a search is confirmed from the largest set on, up to the first failure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import pytest
+
+from pytest_kycquant.bench.judge import Bench
+from pytest_kycquant.bench.ladder import _confirm
+from pytest_kycquant.quantize.search import Attempt, Choice, Found
+from pytest_kycquant.report.terminal import _kept
+from pytest_kycquant.spec.recipe import Recipe
+from pytest_kycquant.verdicts import (
+    Check,
+    GateResult,
+    VariantRecord,
+    Verdict,
+)
+
+
+@dataclass
+class Judge:
+    """Stands for a bench on which some numbers of operators in FP32 pass."""
+
+    passing: set[int]
+    judged: list[int] = field(default_factory=list)
+
+    def record(self, recipe: Recipe) -> VariantRecord:
+        count = len(recipe.keep_fp32)
+        self.judged.append(count)
+        verdict = Verdict.PASS if count in self.passing else Verdict.INCONCLUSIVE
+        gate = GateResult("far", (Check("FAR", verdict, 0.1 / count, limit=0.03),))
+        options = {"keep_fp32": ", ".join(recipe.keep_fp32)}
+        return VariantRecord("m", recipe.name, "", 1, 1.0, options, {"far": gate})
+
+
+def found() -> Found:
+    names = tuple("abcdefgh")
+    sets = [names[:8], names[:4], names[:2], names[:1]]
+    passing = tuple(Choice(kept, kept, 1 - len(kept) / 20) for kept in sets)
+    attempts = tuple(Attempt(len(kept), True, "", 1.2) for kept in sets)
+    return Found(passing, 20, True, "", (), attempts)
+
+
+@pytest.mark.parametrize(
+    ("passing", "judged", "kept", "ships"),
+    [
+        ({8, 4, 2, 1}, [8, 4, 2, 1], 1, True),
+        ({8, 4}, [8, 4, 2], 4, True),
+        ({8, 4, 1}, [8, 4, 2], 4, True),  # what lies behind a failure gets no second chance
+        ({4, 2, 1}, [8], 8, False),
+        (set(), [8], 8, False),
+    ],
+)
+def test_sequence(passing: set[int], judged: list[int], kept: int, ships: bool) -> None:
+    judge = Judge(passing)
+    record, confirmed = _confirm(cast("Bench", judge), Recipe("int8"), found())
+    assert judge.judged == judged
+    assert len(record.options["keep_fp32"].split(", ")) == kept
+    assert bool(record.failed) != ships
+    assert len(found().passing[cast("int", confirmed["confirmed"])].keep) == kept
+    assert bool(confirmed["stopped"]) == (ships and kept > 1)
+
+
+def line(passing: set[int]) -> str:
+    record, confirmed = _confirm(cast("Bench", Judge(passing)), Recipe("int8"), found())
+    values: dict[str, Any] = found().as_dict() | confirmed
+    return _kept(record, values)
+
+
+def test_the_report_of_the_smallest() -> None:
+    assert line({8, 4, 2, 1}) == (
+        "int8>mixed keeps 1 of 20 operators with weights in FP32: a; 95 % of the weights are "
+        "quantized; 4 candidates in 5 s, minimal"
+    )
+
+
+def test_the_report_where_not_even_the_largest_passes() -> None:
+    """No smaller one was tried, so nothing is said of a minimum."""
+    assert line({4, 2, 1}).endswith("candidates in 5 s, the largest set that passed the search")
+
+
+def test_the_report_of_a_larger_one_says_what_stopped_the_next() -> None:
+    assert line({8}) == (
+        "int8>mixed keeps 8 of 20 operators with weights in FP32: a, b, c, d, e and 3 more; 60 % "
+        "of the weights are quantized; 4 candidates in 5 s, not minimal: with fewer it passed the "
+        "search, but here INCONCLUSIVE FAR = 2.5 % must be below 3 %"
+    )

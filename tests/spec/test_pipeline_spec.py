@@ -1,0 +1,138 @@
+"""What a pipeline's gate file may say: anything else is refused at once."""
+
+import pickle
+import unittest
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_kycquant import (
+    DetectionGates,
+    FaceGates,
+    FaceVerification,
+    KycModel,
+    LivenessDetection,
+    LivenessGates,
+    ObjectDetection,
+    PipelineGates,
+    PipelineLimits,
+    Preprocess,
+)
+from pytest_kycquant.errors import SpecError
+from pytest_kycquant.pipeline.stages import Pipeline, Stage
+from pytest_kycquant.plugin.pipeline_gates import PipelineSpec
+
+SIZE = Preprocess(size=(8, 8))
+
+
+class Detector(DetectionGates):
+    model = KycModel(
+        "d.onnx",
+        SIZE,
+        ObjectDetection("d", "l", classes=("face", "hand", "cup"), judged=("face", "hand")),
+    )
+    precisions = ("fp16",)
+
+
+@pytest.mark.kycquant(strict=True)
+class Liveness(LivenessGates):
+    model = KycModel(("a.onnx", "b.onnx"), SIZE, LivenessDetection("d"))
+
+
+@pytest.mark.kycquant(precisions=("int8",))
+class Nearer(Liveness):
+    pass
+
+
+class Face(FaceGates):
+    model = KycModel("f.onnx", SIZE, FaceVerification("d"))
+
+
+GOOD = {"images": "scenes", "detector": Detector, "face": "face", "embedder": Face}
+
+
+def spec(**changes: Any) -> PipelineSpec:
+    values = {name: value for name, value in (GOOD | changes).items() if value is not ...}
+    return PipelineSpec.of(type("TestIt", (PipelineGates,), {"__module__": __name__, **values}))
+
+
+def test_stages_in_the_order_of_the_pipeline() -> None:
+    found = spec(liveness=Liveness)
+    assert [stage.name for stage in found.stages] == ["detector", "liveness", "embedder"]
+    assert {stage.gate_file for stage in found.stages} == {Path(__file__)}
+    assert found.stages[0].gate.precisions[0].name == "fp16"
+    assert (found.runs, found.threads, found.limits.wall_ms) == (59, 1, 8000)
+    assert [stage.name for stage in spec(embedder=None, liveness=Liveness).stages] == [
+        "detector", "liveness"
+    ]  # fmt: skip
+
+
+def test_markers_of_a_stage_count() -> None:
+    """Nobody collects the class here, and yet its gates ask for what the marker says."""
+    (_, gate, _) = spec(liveness=Nearer).stages
+    assert gate.gate.strict is True
+    assert [recipe.name for recipe in gate.gate.precisions] == ["int8"]
+    (_, gate, _) = spec(liveness=Liveness).stages
+    assert len(gate.gate.precisions) == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"images": ...}, "TestIt.images: names no images"),
+        ({"detector": ...}, "TestIt.detector: is missing; name the gates of the detector"),
+        ({"embedder": ...}, "has a detector and nothing after it; add liveness= or embedder="),
+        ({"detector": Face}, "Face judges FaceVerification; name a class .* ObjectDetection"),
+        ({"embedder": Liveness}, "Liveness judges LivenessDetection; .* FaceVerification"),
+        ({"liveness": Detector.model}, "is no gate class; .* judges LivenessDetection"),
+        ({"liveness": int}, "<class 'int'> is no gate class"),
+        ({"embedder": FaceGates}, "FaceGates: names no model; add model="),
+        ({"face": ...}, "None is no class that the detector's gates judge; choose .* face, hand"),
+        ({"face": "cup"}, "'cup' is no class that the detector's gates judge"),
+        ({"limits": 8000}, "are no PipelineLimits; give PipelineLimits"),
+        ({"runs": 58}, "TestIt.runs: 58 is too small; give a whole number from 59 on"),
+        ({"threads": 0}, "TestIt.threads: 0 is too small"),
+        ({"threads": 1.5}, "1.5 is no whole number"),
+        ({"embedder_scale": 0}, "0.0 is no scale"),
+        ({"embedder_scale": "2"}, "'2' is no number"),
+        ({"inconclusive": "ignore"}, "'ignore' is unknown"),
+        ({"image": "scenes"}, "TestIt.image: is no attribute of gates; write 'images'"),
+        ({"limit": PipelineLimits()}, "write 'limits'"),
+        ({"embeder": Face}, "write 'embedder'"),
+        ({"proces": lambda self, stages, photo: None}, "write 'process'"),
+    ],
+)
+def test_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(SpecError, match=message):
+        spec(**changes)
+
+
+def test_other_attributes_and_methods_are_left_alone() -> None:
+    spec(landmarks=5, align=lambda self, pixels: pixels, runs=100)
+
+
+def test_a_unittest_is_refused() -> None:
+    with pytest.raises(SpecError, match="is a unittest"):
+        type("TestIt", (PipelineGates, unittest.TestCase), dict(GOOD))
+
+
+@pytest.mark.parametrize("name", ["wall_ms", "memory_ratio", "memory_mb"])
+def test_limits_that_can_never_be_met(name: str) -> None:
+    with pytest.raises(SpecError, match=f"PipelineLimits.{name}: 0 can never be met"):
+        PipelineLimits(**{name: 0})
+    with pytest.raises(SpecError, match="is not finite"):
+        PipelineLimits(**{name: float("inf")})
+
+
+def test_limits_are_not_switched_off() -> None:
+    for name in ("wall_ms", "memory_ratio"):
+        with pytest.raises(SpecError, match="cannot be switched off"):
+            PipelineLimits(**{name: None})
+    assert PipelineLimits(memory_mb=None).memory_mb is None
+
+
+def test_a_pipeline_is_plain_data() -> None:
+    stages = {"liveness": Stage(Liveness.model, "int8", (Path("a.onnx"), Path("b.onnx")), 0.5, 10)}
+    pipeline = Pipeline("shipped", stages, threads=2)
+    assert pickle.loads(pickle.dumps(pipeline)) == pipeline

@@ -1,0 +1,51 @@
+"""How many people the pages of the tasks say are enough, when nobody is decided wrongly."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pytest_kycquant import Verdict
+from pytest_kycquant.statistics import (
+    RULE_OF_30,
+    Rate,
+    judge,
+    judge_bounds,
+    noninferiority,
+)
+from pytest_kycquant.tasks.liveness.scores import rate_of
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def faultless(people: int, trials: int = 1) -> Rate:
+    """No error in so many trials of each person, as the gates bound it."""
+    subjects = np.repeat(np.arange(people), trials)
+    worst = np.arange(len(subjects)) < RULE_OF_30
+    return rate_of(np.zeros(len(subjects), np.bool_), subjects, worst)
+
+
+def increase(people: int, trials: int = 1) -> Verdict:
+    """Nothing changed between two models, against a budget of one point."""
+    found = noninferiority(faultless(people, trials), faultless(people, trials))
+    return judge_bounds(found.lower, found.upper, 0.01)
+
+
+def smallest(verdict: Callable[[int], Verdict]) -> int:
+    return next(people for people in range(2, 1_000) if verdict(people) is Verdict.PASS)
+
+
+def test_a_rate_below_five_percent() -> None:
+    assert smallest(lambda people: judge(faultless(people), 0.05)) == 62
+    assert "below 5 % takes 62 people" in " ".join((DOCS / "liveness.md").read_text().split())
+
+
+def test_a_threshold_at_half_the_limit() -> None:
+    assert smallest(lambda people: judge(faultless(people), 0.025)) == pytest.approx(120, abs=3)
+
+
+@pytest.mark.parametrize("trials", [1, 6])
+def test_no_increase_by_one_point(trials: int) -> None:
+    """However many images a person has: faces, liveness and detection all say about 300."""
+    assert smallest(lambda people: increase(people, trials)) == pytest.approx(300, abs=5)

@@ -1,0 +1,90 @@
+"""The FAR gate: impostors who get in fail it, on both sides or against stored templates."""
+
+import numpy as np
+import pytest
+
+from pytest_kycquant import FaceLimits, Verdict
+from pytest_kycquant.data.pairs import Comparisons
+from pytest_kycquant.statistics import design_effect
+from pytest_kycquant.tasks.face.comparison import judge_far
+from pytest_kycquant.tasks.face.scores import counts_of
+from tests.worlds.embeddings import PEOPLE, comparison, embeddings
+
+LIMITS = FaceLimits()
+
+
+def test_passes() -> None:
+    result = judge_far(comparison(embeddings()), LIMITS)
+    assert result.verdict is Verdict.PASS
+    assert [check.name for check in result.checks] == ["FAR", "FAR, FP32 gallery"]
+
+
+def test_scores_that_rise_fail() -> None:
+    """A common offset makes everybody look more alike."""
+    variant = embeddings() + np.float32(0.75)
+    result = judge_far(comparison(variant), LIMITS)
+    assert result.verdict is Verdict.FAIL
+    assert result.checks[0].verdict is Verdict.FAIL
+
+
+def test_stored_templates_fail_alone() -> None:
+    """New templates agree among themselves, but each looks like its neighbour's old one."""
+    variant = np.roll(embeddings(), 2, axis=0)
+    result = judge_far(comparison(variant), LIMITS)
+    assert [check.verdict for check in result.checks] == [Verdict.PASS, Verdict.FAIL]
+
+
+def test_nan_does_not_lower_far() -> None:
+    """``nan >= t`` is False: ten broken images must count as accepted by everyone."""
+    variant = embeddings()
+    variant[:10] = np.nan
+    result = judge_far(comparison(variant), LIMITS)
+    assert result.verdict is Verdict.FAIL
+
+
+def test_few_people_are_undecided() -> None:
+    few = Comparisons(np.repeat(np.arange(PEOPLE // 22), 44))
+    result = judge_far(comparison(embeddings(), threshold=1.0, comparisons=few), LIMITS)
+    assert result.verdict is Verdict.INCONCLUSIVE
+    assert "a claim needs at least 20 identities" in result.describe()
+
+
+def test_few_pairs_are_undecided_and_say_how_many_decide() -> None:
+    subjects = np.repeat(np.arange(PEOPLE), 2)
+    left, right = np.arange(0, 600), np.arange(2, 602)
+    some = Comparisons(subjects, np.r_[left, [0]], np.r_[right, [1]])
+    result = judge_far(comparison(embeddings(), comparisons=some), LIMITS)
+    assert result.verdict is Verdict.INCONCLUSIVE
+    assert "such comparisons on" in result.describe()
+    assert "identities would decide" in result.describe()
+
+
+def test_pairs_without_identities_are_undecided() -> None:
+    left = np.repeat(np.arange(300), 2)
+    right = np.tile([301, 302], 300)
+    anonymous = Comparisons(
+        np.zeros(660, np.int64), left, right, np.zeros(600, np.bool_), has_subjects=False
+    )
+    result = judge_far(comparison(embeddings(), comparisons=anonymous), LIMITS)
+    assert result.verdict is Verdict.INCONCLUSIVE
+    assert "a claim needs identities" in result.describe()
+
+
+def test_the_limit_itself_does_not_pass() -> None:
+    found = judge_far(comparison(embeddings(), threshold=0.4), LIMITS).checks[0]
+    assert found.upper is not None
+    at_limit = judge_far(comparison(embeddings(), threshold=0.4), FaceLimits(far=found.upper))
+    assert at_limit.checks[0].verdict is not Verdict.PASS
+
+
+def test_few_errors_take_the_design_effect_of_their_own_cell() -> None:
+    """All probes drift towards one enrolled person: that cell's risk hangs on her alone."""
+    person = embeddings()[0] / np.linalg.norm(embeddings()[0])
+    variant = embeddings() + np.float32(2.5) * person
+    found = comparison(variant, threshold=0.99)
+    own = design_effect(
+        counts_of(found.stored.comparisons, found.stored.worst.impostor_ids, genuine=False)
+    )
+    assert found.stored.rate(genuine=False).errors < 10
+    assert found.stored.rate(genuine=False).deff == pytest.approx(own)
+    assert own != pytest.approx(found.cell.rate(genuine=False).deff)

@@ -1,0 +1,34 @@
+"""The FRR gate: customers who are turned away fail it."""
+
+import numpy as np
+
+from pytest_kycquant import FaceLimits, Verdict
+from pytest_kycquant.tasks.face.comparison import judge_frr
+from tests.worlds.embeddings import comparison, embeddings
+
+LIMITS = FaceLimits()
+
+
+def test_passes() -> None:
+    assert judge_frr(comparison(embeddings()), LIMITS).verdict is Verdict.PASS
+
+
+def test_noise_fails() -> None:
+    rng = np.random.default_rng(1)
+    variant = embeddings() + rng.normal(0, 1.5, (660, 64)).astype(np.float32)
+    result = judge_frr(comparison(variant), LIMITS)
+    assert [check.verdict for check in result.checks] == [Verdict.FAIL, Verdict.FAIL]
+
+
+def test_stored_templates_fail_alone() -> None:
+    """A rotation of all embeddings: new templates match each other, old ones do not."""
+    rotation, _ = np.linalg.qr(np.random.default_rng(1).normal(size=(64, 64)))
+    variant = (embeddings() @ rotation).astype(np.float32)
+    result = judge_frr(comparison(variant), LIMITS)
+    assert [check.verdict for check in result.checks] == [Verdict.PASS, Verdict.FAIL]
+
+
+def test_broken_images_are_rejected_customers() -> None:
+    variant = embeddings()
+    variant[:80] = np.nan
+    assert judge_frr(comparison(variant), LIMITS).verdict is Verdict.FAIL

@@ -1,0 +1,12 @@
+"""Options as a run of pytest would read them."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_kycquant.plugin.options import Settings, read_settings
+
+
+def settings_of(pytester: pytest.Pytester, ini: str, *arguments: str) -> Settings:
+    pytester.makeini(f"[pytest]\n{ini}\n")
+    return read_settings(pytester.parseconfig(*arguments), workers=1)

@@ -1,0 +1,67 @@
+"""A small world of whole pipelines: the detector of `scenery`, then liveness and embedder.
+
+Each model has a folder of its own, with its data and its gates, which are not collected; the
+pipeline's gate file lies beside those folders. The face in a scene is a red square of 16 x 16
+pixels, which is what the other two models take.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+
+from PIL import Image
+
+from tests.worlds.population import write_project as write_face
+from tests.worlds.presentations import write_liveness_project
+from tests.worlds.scenery import scenes
+from tests.worlds.scenery import write_project as write_detector
+
+GATE = """
+from detector import gate as detection
+from face import gate as faces
+from liveness import gate as presentations
+from pytest_kycquant import PipelineGates, PipelineLimits
+
+class TestPipeline(PipelineGates):
+    images = "photos"
+    detector = detection.TestDetector
+    face = "face"
+    liveness = presentations.TestLiveness
+    embedder = faces.TestFace
+"""
+
+
+def write_photos(folder: Path, count: int, *, seed: int = 5, dim: float = 0.0) -> Path:
+    """Write scenes as PNG files; `dim` is the share of objects that are too dark to be found."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for index, pixels in enumerate(scenes(count, seed=seed, dim=dim)[0]):
+        Image.fromarray(pixels).save(folder / f"{index:02d}.png")
+    return folder
+
+
+def write_pipeline(root: Path, *, precisions: str = '"int8"', photos: int = 8) -> Path:
+    """Write three models with data and gates, and a pipeline; return its gate file.
+
+    Args:
+        root: an empty folder.
+        precisions: of all three gates.
+        photos: number of images.
+    """
+    for name, write in (
+        ("detector", write_detector),
+        ("liveness", write_liveness_project),
+        ("face", write_face),
+    ):
+        gate = write(root / name, precisions=precisions, fallback=None)
+        gate.rename(root / name / "gate.py")
+        (root / name / "__init__.py").touch()
+    write_photos(root / "photos", photos)
+    return write_gate(root)
+
+
+def write_gate(root: Path, body: str = "") -> Path:
+    """Write the pipeline's gate file with more lines in its class."""
+    gate = root / "test_pipeline.py"
+    gate.write_text(GATE + textwrap.indent(textwrap.dedent(body), "    "))
+    return gate

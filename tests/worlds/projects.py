@@ -1,0 +1,137 @@
+"""Fixtures: projects to run gates in, and a cache that their tests build once."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+# pytester forgets modules that an inner run imports; these cannot be imported a second time.
+import numpy  # noqa: F401
+import onnx  # noqa: F401
+import onnxruntime  # noqa: F401
+import pytest
+import scipy.special  # noqa: F401
+from onnxruntime import quantization, transformers  # noqa: F401
+from PIL import Image  # noqa: F401
+
+import pytest_kycquant.bench.judge
+import pytest_kycquant.bench.ladder
+import pytest_kycquant.pipeline.run  # noqa: F401
+from pytest_kycquant.measure.latency import Latency
+from tests.worlds.documents import write_document_project
+from tests.worlds.pipelines import write_gate, write_pipeline
+from tests.worlds.population import Run, write_project
+from tests.worlds.presentations import write_liveness_project
+
+
+@pytest.fixture
+def rewrite_ratio(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Latency ratio of every rewrite of a graph, in place of a measurement; [0] may be changed.
+
+    On graphs as small as those of the tests, timing decides now this way and now that.
+    """
+    ratio = [1.2]
+
+    def race(before: object, after: object, tensor: object) -> Latency:
+        return Latency(ratio[0], ratio[0] - 0.01, ratio[0] + 0.01, 1.0, 20, 1, 1, 1, 1, None)
+
+    monkeypatch.setattr("pytest_kycquant.quantize.rewrite_choice._race", race)
+    return ratio
+
+
+@pytest.fixture(scope="session")
+def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache for all tests that do not test the cache."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def run(
+    pytester: pytest.Pytester,
+    shared_cache: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    rewrite_ratio: list[float],
+) -> Run:
+    """Run pytest in the test's folder with the shared cache."""
+    # Bytecode is told from its source by size and whole seconds: an edit could go unnoticed.
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+
+    def runner(*arguments: str) -> pytest.RunResult:
+        # The inner run must not inherit that warnings are errors in these tests.
+        return pytester.runpytest_inprocess(
+            "-Wdefault", f"--kycquant-cache={shared_cache}", *arguments
+        )
+
+    return runner
+
+
+@pytest.fixture
+def project(pytester: pytest.Pytester, run: Run) -> Callable[..., None]:
+    """Write a project with a gate file and, unless told otherwise, record its golden."""
+
+    def write(*, golden: bool = True, **options: object) -> None:
+        write_project(pytester.path, **options)  # type: ignore[arg-type]
+        if golden:
+            result = run("--kycquant-update-golden", "-q", "-k", "test_size")
+            assert (pytester.path / "golden" / "face.json").is_file(), result.stdout.str()
+
+    return write
+
+
+@pytest.fixture
+def liveness_project(pytester: pytest.Pytester, run: Run) -> Callable[..., None]:
+    """Write a project with a liveness gate and, unless told otherwise, record its golden."""
+
+    def write(*, golden: bool = True, **options: object) -> None:
+        write_liveness_project(pytester.path, **options)  # type: ignore[arg-type]
+        if golden:
+            result = run("--kycquant-update-golden", "-q", "-k", "test_size")
+            assert (pytester.path / "golden" / "liveness.json").is_file(), result.stdout.str()
+
+    return write
+
+
+@pytest.fixture
+def document_project(pytester: pytest.Pytester, run: Run) -> Callable[..., None]:
+    """Write a project with a custom gate and, unless told otherwise, record its golden."""
+
+    def write(*, golden: bool = True, **options: object) -> None:
+        write_document_project(pytester.path, **options)  # type: ignore[arg-type]
+        if golden:
+            result = run("--kycquant-update-golden", "-q", "-k", "test_size")
+            assert (pytester.path / "golden" / "document.json").is_file(), result.stdout.str()
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def pipeline_world(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) -> Path:
+    """Three models with their data, gates and goldens, and a pipeline; do not write there."""
+    root = tmp_path_factory.mktemp("pipeline")
+    write_pipeline(root)
+    (root / "pytest.ini").touch()
+    command = [
+        sys.executable, "-m", "pytest", "-q", "-k", "complete", "--kycquant-update-golden",
+        f"--kycquant-cache={shared_cache}",
+    ]  # fmt: skip
+    environment = {name: value for name, value in os.environ.items() if name != "CI"}
+    result = subprocess.run(command, cwd=root, capture_output=True, text=True, env=environment)
+    assert "1 passed" in result.stdout, result.stdout + result.stderr
+    return root
+
+
+@pytest.fixture
+def pipeline_project(pytester: pytest.Pytester, pipeline_world: Path) -> Callable[..., Path]:
+    """Copy that world and write a gate file with more lines in its class."""
+
+    def write(body: str = "") -> Path:
+        ignored = shutil.ignore_patterns("__pycache__", ".pytest_cache")
+        shutil.copytree(pipeline_world, pytester.path, dirs_exist_ok=True, ignore=ignored)
+        write_gate(pytester.path, body)
+        return pytester.path
+
+    return write
