@@ -27,18 +27,19 @@ from benchmarks.coverage import DIMENSION, Draw, Floats, lambs, strangers
 from pytest_kycquant.bench.golden import Golden
 from pytest_kycquant.bench.judge import Bench
 from pytest_kycquant.bench.ladder import Decision, decide
+from pytest_kycquant.bench.run import Run
 from pytest_kycquant.bench.source import ModelFile
-from pytest_kycquant.bench.variants import Variant, Workbench
+from pytest_kycquant.bench.variants import Variant
 from pytest_kycquant.context.cache import digest_of
 from pytest_kycquant.context.progress import Progress
 from pytest_kycquant.data.images import ImageSet
 from pytest_kycquant.data.pairs import Comparisons
 from pytest_kycquant.measure.latency import Latency
-from pytest_kycquant.plugin.options import Settings
 from pytest_kycquant.quantize.search import Block
 from pytest_kycquant.spec.limits import FaceLimits
 from pytest_kycquant.spec.model import KycModel, Preprocess
 from pytest_kycquant.spec.recipe import FP32, Recipe
+from pytest_kycquant.spec.settings import Settings
 from pytest_kycquant.spec.tasks import FaceVerification
 from pytest_kycquant.tasks.base import Part, TaskData
 from pytest_kycquant.tasks.face.scores import normalise
@@ -122,12 +123,10 @@ def _impostors(embeddings: Floats, subjects: NDArray[np.int64]) -> Floats:
 class SimulatedBench(Bench):
     """A bench whose models give simulated embeddings; everything that judges is the real one."""
 
-    def __init__(
-        self, world: World, people: int, seed: int, limits: FaceLimits, workbench: Workbench
-    ) -> None:
+    def __init__(self, world: World, people: int, seed: int, limits: FaceLimits, run: Run) -> None:
         task = FaceVerification("evaluation", selection="selection", threshold=world.threshold)
         model = KycModel("simulated.onnx", preprocess=Preprocess(size=(1, 1)), task=task)
-        super().__init__(workbench, model, Path("test_simulated.py"), limits)
+        super().__init__(run, model, Path("test_simulated.py"), limits)
         self._world = world
         self._seed = seed
         rng = np.random.default_rng([seed, people])
@@ -252,9 +251,9 @@ def share(
     shipped = 0
     with tempfile.TemporaryDirectory() as folder:
         settings = Settings(Path(folder), Path(folder), False, False, "fail", None, None, threads=1)
-        workbench = Workbench(settings, Path(folder), "benchmark", Progress())
+        run = Run(settings, Path(folder), "benchmark", Progress())
         for seed in range(runs):
-            shipped += policy(SimulatedBench(world, people, seed, limits, workbench))
+            shipped += policy(SimulatedBench(world, people, seed, limits, run))
     return shipped / runs
 
 

@@ -119,12 +119,12 @@ class FaultBench(Bench):
         return Variant(replace(like.recipe, name=name), (file,))
 
     def outputs(self, variant: Variant, images: ImageSet, role: str) -> Outputs:
-        """As those of the workbench, but kept when gates change: what models give stays."""
+        """As those of the run, but kept when gates change: what models give stays."""
         (member,), (file,) = self.members, variant.files
         seen = self.task.seen(images, member.index)
         facts = [file.sha256, seen.digest, member.input_facts(), member.outputs_read]
-        key = digest_of([_running_code(), self.workbench.environment.as_dict(), *facts])
-        folder = self.workbench.settings.cache.parent / "outputs"
+        key = digest_of([_running_code(), self.context.environment.as_dict(), *facts])
+        folder = self.run.settings.cache.parent / "outputs"
         path = folder / f"{key[:32]}.npz"
         if not path.exists():
             folder.mkdir(exist_ok=True)

@@ -137,8 +137,8 @@ class CalibratedFile:
         return self._activations[key]
 
     def _observed(self, recipe: Recipe) -> Activations:
-        workbench, images = self._bench.workbench, self._calibration(recipe)
-        threads = workbench.settings.threads
+        context, images = self._bench.context, self._calibration(recipe)
+        threads = context.threads
         before = self.activations(replace(recipe, equalize=False)) if equalizes(recipe) else None
 
         def make(folder: Path) -> None:
@@ -152,7 +152,7 @@ class CalibratedFile:
             found.to_npz(folder / "activations.npz")
 
         key = [self.loaded.digest, *self._activations_key(recipe), self.input_facts()]
-        folder = workbench.cache.entry("activations", key, make)
+        folder = context.store.entry("activations", key, make)
         return Activations.from_npz(folder / "activations.npz")
 
     def _sensitivity(self, recipe: Recipe) -> Sensitivity:
@@ -166,7 +166,7 @@ class CalibratedFile:
                 measure_sensitivity(source, inputs).to_npz(folder / "sensitivity.npz")
 
         key = [self.loaded.digest, *self._activations_key(recipe), self.input_facts()]
-        folder = self._bench.workbench.cache.entry("sensitivity", key, make)
+        folder = self._bench.context.store.entry("sensitivity", key, make)
         return Sensitivity.from_npz(folder / "sensitivity.npz")
 
     def _activations_key(self, recipe: Recipe) -> tuple[str, bool]:
@@ -217,9 +217,7 @@ class CalibratedFile:
 
     def stage(self, task: str, total: int = 0) -> Any:
         """Announce a piece of work and share the machine with other workers while it lasts."""
-        workbench = self._bench.workbench
-        shared = workbench.cache.machine(exclusive=False)
-        return workbench.progress.stage(f"{self._title}: {task}", total, shared)
+        return self._bench.context.stage(f"{self._title}: {task}", total)
 
 
 def describe_preprocess(spec: Preprocess) -> dict[str, Any]:

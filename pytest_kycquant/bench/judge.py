@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
@@ -33,7 +32,8 @@ from ..verdicts import (
 )
 from . import golden as goldens
 from .portability import exposure_figures, exposure_note, saturation_here
-from .variants import ModelBench, Variant, Workbench
+from .run import Run
+from .variants import ModelBench, Variant
 
 # Precisions that have no excuse to drift.
 FLOAT = ("fp16", "fp32-optimized")
@@ -45,7 +45,7 @@ class Bench(ModelBench):
     """Judges the variants of a model.
 
     Args:
-        workbench: of this process.
+        run: of this process.
         model: what the gate file says.
         gate_file: where it says so.
         limits: of the gates.
@@ -56,13 +56,13 @@ class Bench(ModelBench):
 
     def __init__(
         self,
-        workbench: Workbench,
+        run: Run,
         model: KycModel,
         gate_file: Path,
         limits: Limits,
         profile: Profile = "standard",
     ) -> None:
-        super().__init__(workbench, model, gate_file, limits)
+        super().__init__(run, model, gate_file, limits)
         self.profile = profile
         self._records: dict[Recipe, VariantRecord] = {}
         self._baselines: dict[tuple[str, float | None], Any] = {}
@@ -78,12 +78,12 @@ class Bench(ModelBench):
     @property
     def golden_path(self) -> Path:
         """Where the golden baseline of this model lies."""
-        return goldens.path_of(self.workbench.settings.golden, self.model.name, self.profile)
+        return goldens.path_of(self.run.settings.golden, self.model.name, self.profile)
 
     @property
     def update_command(self) -> str:
         """What to type to accept the baseline as it is now."""
-        root = self.workbench.root
+        root = self.run.root
         inside = self.gate_file.is_relative_to(root)
         shown = self.gate_file.relative_to(root) if inside else self.gate_file
         option = f" {PROFILE}={self.profile}" if self.profile == "nist63a4" else ""
@@ -106,7 +106,7 @@ class Bench(ModelBench):
         goldens.check_reproduced(
             golden,
             self._rates(golden.threshold),
-            self.workbench.environment.as_dict(),
+            self.context.environment.as_dict(),
             self.golden_path,
             self.update_command,
             self.task.golden_figures(self.baseline(golden.threshold)),
@@ -139,7 +139,7 @@ class Bench(ModelBench):
             golden = self.golden
             variant = self.variant(recipe)
             found = self.outputs(variant, self.data.evaluation.images, "evaluation")
-            with self.workbench.cache.machine(exclusive=False):
+            with self.context.store.machine(exclusive=False):
                 task = self.task
                 comparison = task.compare(self.baseline(golden.threshold), found)
                 gates = [
@@ -222,15 +222,15 @@ class Bench(ModelBench):
         facts = [self.model_facts(), self._input_facts(), images.digest if images else None]
         facts.append(self.data.groups)
         always = self.postprocessing(recipe)
-        budget = self.workbench.settings.search_budget
+        budget = self.run.settings.search_budget
         rewrites = [member.rewrites(recipe).names for member in self.members]
-        exact = self.workbench.settings.exact
+        exact = self.context.exact
         return [options, limits, self.golden.threshold, always, budget, rewrites, exact, *facts]
 
     def _current_golden(self) -> goldens.Golden:
         """The golden baseline of just this model, data and threshold policy."""
         path, command = self.golden_path, self.update_command
-        if self.workbench.settings.update_golden:
+        if self.run.settings.update_golden:
             self._update_golden(path)
         golden = goldens.load(path, command)
         goldens.check_current(golden, self.model_facts(), self._input_facts(), path, command)
@@ -238,19 +238,19 @@ class Bench(ModelBench):
 
     def _update_golden(self, path: Path) -> None:
         goldens.refuse_in_ci(path)
-        mark = f"golden-{digest_of(str(path))[:16]}"
         facts = digest_of([self.model_facts(), self._input_facts()])
-        with self.workbench.cache.lock(mark):
-            done = self.workbench.run_file(mark)
-            if not done.exists():
-                goldens.save(self._new_golden(), path)
-                done.write_text(facts, encoding="utf-8")
-            elif done.read_text(encoding="utf-8") != facts:  # else another worker was faster
-                raise GoldenError(
-                    path,
-                    "two gates of this run record it for different models, data or limits",
-                    "give one of them a name of its own: KycModel(name=...)",
-                )
+
+        def make() -> str:
+            goldens.save(self._new_golden(), path)
+            return facts
+
+        # Another worker may have been faster.
+        if self.context.store.once(f"golden-{digest_of(str(path))[:16]}", make) != facts:
+            raise GoldenError(
+                path,
+                "two gates of this run record it for different models, data or limits",
+                "give one of them a name of its own: KycModel(name=...)",
+            )
 
     def _new_golden(self) -> goldens.Golden:
         threshold, source = self.task.given_threshold, "given in the gate file"
@@ -268,7 +268,7 @@ class Bench(ModelBench):
             threshold_source=source,
             rates=self._rates(threshold),
             latency_ms=round(self._latency(self.fp32).fp32_cpu_ms, 3),
-            environment=self.workbench.environment.as_dict(),
+            environment=self.context.environment.as_dict(),
             figures=self.task.golden_figures(self.baseline(threshold)),
         )
 
@@ -308,24 +308,19 @@ class Bench(ModelBench):
         """Latency beside FP32, measured once a run, with the machine to itself."""
         limit = self.limits.latency_ratio
         percentile = self.limits.latency_ms is not None
-        exact = self.workbench.settings.exact
+        exact = self.context.exact
         key = [self.fp32.sha256, variant.sha256, limit, percentile, exact]
-        name = f"latency-{digest_of(key)[:32]}"
-        cache = self.workbench.cache
-        with cache.lock(name):
-            file = self.workbench.run_file(f"{name}.json")
-            if file.exists():
-                return latencies.Latency(**json.loads(file.read_text(encoding="utf-8")))
+
+        def make() -> dict[str, Any]:
             # In this order: the session that is opened last tends to be the fastest.
             fp32, run, again = (self.runner(v) for v in (self.fp32, variant, self.fp32))
             task = f"{self.model.name}: measuring latency of {variant.recipe.name}"
-            exclusive = cache.machine(exclusive=True)
-            with self.workbench.progress.stage(task, 0, exclusive):
+            with self.context.stage(task, exclusive=True):
                 found = latencies.measure(fp32, again, run, limit, percentile=percentile)
-            partial = file.with_suffix(".partial")
-            partial.write_text(json.dumps(found.as_dict()), encoding="utf-8")
-            partial.replace(file)
-            return found
+            return found.as_dict()
+
+        found = self.context.store.once(f"latency-{digest_of(key)[:32]}", make)
+        return latencies.Latency(**found)
 
     def _fp32_size(self) -> list[GateResult]:
         """The absolute limit on size, if there is one: it binds FP32, too."""
@@ -373,11 +368,11 @@ class Bench(ModelBench):
         notes = variant.notes
         if note := exposure_note(
             variant.exposure,
-            exact=self.workbench.settings.exact,
-            saturates=self.workbench.environment.u8s8_saturates,
+            exact=self.context.exact,
+            saturates=self.context.environment.u8s8_saturates,
         ):
             notes = (*notes, note)
-        if self.workbench.settings.report is not None:  # it is evidence, and takes a process
+        if self.run.settings.report is not None:  # it is evidence, and takes a process
             try:
                 figures = figures | self.footprint(variant).as_dict()
             except MeasurementError as error:

@@ -123,8 +123,8 @@ def search_mixed(bench: Bench, recipe: Recipe) -> Found:
 
     def make(folder: Path) -> None:
         blocks, always = bench.blocks(recipe), bench.postprocessing(recipe)
-        budget = bench.workbench.settings.search_budget
-        stage = bench.workbench.progress.stage
+        budget = bench.run.settings.search_budget
+        stage = bench.context.progress.stage
         harms: dict[Block, float] = {}
         title = f"{bench.model.name}: ranking operators of {recipe.name}"
         with stage(title, len(blocks)) as advance:
@@ -157,7 +157,7 @@ def search_mixed(bench: Bench, recipe: Recipe) -> Found:
                 found = store_smallest(found, try_out, budget)
         (folder / "search.json").write_text(json.dumps(found.as_dict()), encoding="utf-8")
 
-    folder = bench.workbench.cache.entry("search", bench.search_key(recipe), make)
+    folder = bench.context.store.entry("search", bench.search_key(recipe), make)
     return Found.from_dict(json.loads((folder / "search.json").read_text(encoding="utf-8")))
 
 

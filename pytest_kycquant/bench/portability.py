@@ -67,12 +67,12 @@ def saturation_here(
         None where the variant was not run without saturation, has no integer operators, or this
         CPU does not saturate.
     """
-    here = bench.workbench
-    if not (here.settings.exact and here.environment.u8s8_saturates and variant.exposure.operators):
+    here = bench.context
+    if not (here.exact and here.environment.u8s8_saturates and variant.exposure.operators):
         return None
     images = bench.data.evaluation.images
     plain = bench.outputs(variant, images, "evaluation, saturating", exact=False)
-    with here.cache.machine(exclusive=False):
+    with here.store.machine(exclusive=False):
         fp32 = bench.baseline(bench.golden.threshold)
         differ = bench.task.decided_otherwise(comparison, bench.task.compare(fp32, plain))
         number, of, what = differ or (None, 0, "")

@@ -78,7 +78,7 @@ class Member(CalibratedFile):
 
     def __init__(self, bench: ModelBench, index: int) -> None:
         super().__init__(bench, index)
-        self._exact = bench.workbench.settings.exact
+        self._exact = bench.context.exact
         self._graphs: dict[tuple[bool, tuple[str, ...], bool], PreparedModel] = {}
         self._wholes: dict[tuple[Recipe, tuple[str, ...]], FullyQuantized | None] = {}
 
@@ -109,13 +109,12 @@ class Member(CalibratedFile):
         return resolve(recipe, self.prepared, lambda: self._measured(recipe.is_integer))
 
     def _measured(self, integer: bool) -> Choice:
-        cache = self._bench.workbench.cache
+        cache = self._bench.context.store
 
         def make(folder: Path) -> None:
             prepared, inputs = self.prepared, self.probe_tensors()
-            alone = cache.machine(exclusive=True)
             task = f"{self._title}: measuring rewrites"
-            with self._bench.workbench.progress.stage(task, 0, alone):
+            with self._bench.context.stage(task, exclusive=True):
                 found = choose(prepared, inputs, integer=integer)
             (folder / "choice.json").write_text(json.dumps(found.as_dict()), encoding="utf-8")
 
@@ -165,7 +164,7 @@ class Member(CalibratedFile):
             }
             (folder / "variant.json").write_text(json.dumps(facts), encoding="utf-8")
 
-        folder = self._bench.workbench.cache.entry("variant", key, make)
+        folder = self._bench.context.store.entry("variant", key, make)
         path = folder / "model.onnx"
         facts = json.loads((folder / "variant.json").read_text(encoding="utf-8"))
         digest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))[path.name]
@@ -192,11 +191,11 @@ class Member(CalibratedFile):
 
         def make(folder: Path) -> None:
             with self.stage(f"running {title} images", len(images.names)) as advance:
-                threads = self._bench.workbench.settings.threads
+                threads = self._bench.context.threads
                 found = self._run(open_session(file.path, exact=exact), images, threads, advance)
                 found.save(folder / "outputs.npz")
 
-        folder = self._bench.workbench.cache.entry("outputs", key, make)
+        folder = self._bench.context.store.entry("outputs", key, make)
         return Outputs.read(folder / "outputs.npz")
 
     def alone(self, recipe: Recipe, names: tuple[str, ...]) -> Outputs | None:
@@ -205,7 +204,7 @@ class Member(CalibratedFile):
         bare = {name.removeprefix(self.prefix) for name in names}
         others = tuple(n.name for n in self.prepared.proto.graph.node if n.name not in bare)
         choice = self.rewrites(mine)
-        with self._bench.workbench.cache.machine(exclusive=False):
+        with self._bench.context.store.machine(exclusive=False):
             whole = self._whole(mine, choice)
             try:
                 if whole is None:
@@ -301,7 +300,7 @@ class Member(CalibratedFile):
         source, statistics = self.start(recipe)
         return Ingredients(
             prepared=source,
-            saturates=self._bench.workbench.environment.u8s8_saturates,
+            saturates=self._bench.context.environment.u8s8_saturates,
             exact=self._exact,
             ranges=self.ranges(recipe),
             rewritten=self._rewritten(source, choice.names, recipe.is_integer),

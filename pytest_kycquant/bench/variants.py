@@ -7,11 +7,7 @@ gate asks for another variant) is `ladder.py`.
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import shutil
-import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -21,15 +17,13 @@ from typing import Any
 
 import numpy as np
 
-from ..context.cache import Cache, digest_of
-from ..context.progress import Progress
+from ..context import Context
+from ..context.cache import digest_of
 from ..data.images import ImageSet
-from ..errors import DataError, SpecError
+from ..errors import SpecError
 from ..measure.footprint import Footprint, measure_footprint
-from ..plugin.options import Settings
 from ..quantize import Exposure, broken_constants, nothing_to_rewrite
 from ..quantize.search import Block
-from ..runtimes.ort import Environment, environment
 from ..spec.limits import Limits
 from ..spec.model import KycModel
 from ..spec.recipe import FP32, FP32_OPTIMIZED, Recipe
@@ -37,6 +31,7 @@ from ..spec.tasks import StrPath
 from ..tasks.base import Task, TaskData
 from ..tasks.outputs import Outputs
 from ..tasks.registry import task_of
+from .run import Run
 from .source import Member, ModelFile
 
 PROBES = 8  # images that verify a prepared graph and rank operators: more rank no better
@@ -124,81 +119,33 @@ class Variant:
         return tuple(dict.fromkeys(note for file in self.files for note in file.notes))
 
 
-class Workbench:
-    """What all models of one process share.
-
-    Args:
-        settings: of this run.
-        root: pytest's rootdir, against which relative paths are looked up first.
-        run_id: the same in all workers of a run; latency is measured once for each.
-        progress: where to say what is going on.
-    """
-
-    def __init__(self, settings: Settings, root: Path, run_id: str, progress: Progress) -> None:
-        self.settings = settings
-        self.root = root
-        self.run_id = run_id
-        self.progress = progress
-        self.environment: Environment = environment()
-        self.cache = Cache(settings.cache, self.environment.as_dict(), on_wait=progress.say)
-
-    def run_file(self, name: str) -> Path:
-        """A file that lives for this run only; files of runs of other days are swept away."""
-        runs = self.settings.cache / "runs"
-        folder = runs / self.run_id
-        if not folder.exists():
-            yesterday = time.time() - 86_400
-            for old in runs.iterdir() if runs.exists() else ():
-                # Another worker may sweep at the same time.
-                with contextlib.suppress(OSError):
-                    if old.stat().st_mtime < yesterday:
-                        shutil.rmtree(old, ignore_errors=True)
-            folder.mkdir(parents=True, exist_ok=True)
-        return folder / name
-
-    def resolve(self, path: StrPath, attribute: str, gate_file: Path) -> Path:
-        """Find a path of a gate file below the rootdir, then beside the gate file.
-
-        Raises:
-            DataError: it is at neither place.
-        """
-        tried = [self.root / path, gate_file.parent / path]
-        for candidate in tried:
-            if candidate.exists():
-                # Links stay: external data lies beside the link.
-                return Path(os.path.abspath(candidate))  # noqa: PTH100
-        raise DataError(
-            attribute,
-            f"{path} is neither at {tried[0]} nor at {tried[1]}",
-            "give a path relative to pytest's rootdir or to the gate file, or an absolute one",
-        )
-
-
 class ModelBench:
     """One FP32 model with its data: makes its variants and runs them, each once.
 
     Args:
-        workbench: of this process.
+        run: of this process.
         model: what the gate file says.
         gate_file: where it says so; relative paths are looked up beside it, too.
         limits: of the gates.
     """
 
-    def __init__(
-        self, workbench: Workbench, model: KycModel, gate_file: Path, limits: Limits
-    ) -> None:
-        self.workbench = workbench
+    def __init__(self, run: Run, model: KycModel, gate_file: Path, limits: Limits) -> None:
+        self.run = run
         self.model = model
         self.gate_file = gate_file
         self.limits = limits
         self.task: Task[Any, Any] = task_of(model, limits, self.resolve)
         self.members = tuple(Member(self, index) for index in range(len(model.paths)))
 
+    @property
+    def context(self) -> Context:
+        """Where artefacts are kept, and how to work."""
+        return self.run.context
+
     @cached_property
     def data(self) -> TaskData[Any]:
         """Images and labels."""
-        shared = self.workbench.cache.machine(exclusive=False)
-        with self.workbench.progress.stage(f"{self.model.name}: reading images", 0, shared):
+        with self.context.stage(f"{self.model.name}: reading images"):
             return self.task.load()
 
     @cached_property
@@ -285,18 +232,15 @@ class ModelBench:
         Raises:
             MeasurementError: the process that opens them fails.
         """
-        cache = self.workbench.cache
 
         def make(folder: Path) -> None:
             inputs = [member.probe for member in self.members]
             where = f"{self.model.name} as {variant.recipe.name}"
-            with self.workbench.progress.stage(
-                f"{where}: measuring its memory", 0, cache.machine(exclusive=True)
-            ):
+            with self.context.stage(f"{where}: measuring its memory", exclusive=True):
                 found = measure_footprint(variant.paths, inputs, where)
             (folder / "footprint.json").write_text(json.dumps(asdict(found)), encoding="utf-8")
 
-        entry = cache.entry("footprint", [variant.sha256, self.input_facts()], make)
+        entry = self.context.store.entry("footprint", [variant.sha256, self.input_facts()], make)
         return Footprint(**json.loads((entry / "footprint.json").read_text(encoding="utf-8")))
 
     def model_facts(self) -> dict[str, Any]:
@@ -320,5 +264,5 @@ class ModelBench:
         return {"preprocess": each, "outputs": read}
 
     def resolve(self, path: StrPath, attribute: str) -> Path:
-        """Find a path of the gate file; see `Workbench.resolve`."""
-        return self.workbench.resolve(path, attribute, self.gate_file)
+        """Find a path of the gate file; see `Run.resolve`."""
+        return self.run.resolve(path, attribute, self.gate_file)

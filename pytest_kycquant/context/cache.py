@@ -15,8 +15,10 @@ import hashlib
 import json
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from ..errors import CacheError
 
@@ -59,6 +61,7 @@ class Cache:
     Args:
         root: the folder; created when first needed.
         environment: plain values that every key depends on (versions of the libraries, CPU).
+        run_id: names this run; it is the same in all its processes.
         on_wait: receives a line when another process makes this one wait.
 
     `reused` and `built` hold the entries that this process found and made.
@@ -68,9 +71,11 @@ class Cache:
         self,
         root: Path,
         environment: Mapping[str, object],
+        run_id: str = "run",
         on_wait: Callable[[str], None] = lambda line: None,
     ) -> None:
         self.root = root
+        self._run_id = run_id
         self._on_wait = on_wait
         self._environment = dict(environment)
         self.reused: set[Path] = set()
@@ -102,6 +107,37 @@ class Cache:
             self.built.add(path)
             self.reused.discard(path)
         return path
+
+    def once(self, name: str, make: Callable[[], Any]) -> Any:
+        """Return what `make` returned when a process of this run first asked for it.
+
+        What depends on the moment, such as a latency, is measured once for all workers of a run.
+
+        Args:
+            name: of the file that holds the answer for as long as the run lasts.
+            make: returns plain values for JSON; the others wait while it works.
+        """
+        with self.lock(name):
+            file = self._run_folder() / f"{name}.json"
+            if not file.exists():
+                partial = file.with_suffix(".partial")
+                partial.write_text(json.dumps(make(), allow_nan=False), encoding="utf-8")
+                partial.replace(file)
+            return json.loads(file.read_text(encoding="utf-8"))
+
+    def _run_folder(self) -> Path:
+        """Create the folder of this run, and sweep away those of runs of other days."""
+        runs = self.root / "runs"
+        folder = runs / self._run_id
+        if not folder.exists():
+            yesterday = time.time() - 86_400
+            for old in runs.iterdir() if runs.exists() else ():
+                # Another worker may sweep at the same time.
+                with contextlib.suppress(OSError):
+                    if old.stat().st_mtime < yesterday:
+                        shutil.rmtree(old, ignore_errors=True)
+            folder.mkdir(parents=True, exist_ok=True)
+        return folder
 
     @contextlib.contextmanager
     def lock(self, name: str) -> Iterator[None]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
@@ -41,7 +40,7 @@ from .timing import (
 )
 
 if TYPE_CHECKING:
-    from ..bench.variants import Workbench
+    from ..context import Context
     from ..plugin.pipeline_gates import PipelineSpec, StageSpec
     from ..plugin.session import KycquantSession
     from ..verdicts import VariantRecord
@@ -63,19 +62,14 @@ def judge(session: KycquantSession, spec: PipelineSpec, gate: str) -> PipelineRe
         KycquantError: a stage cannot be judged, or nothing ships there; images cannot be used; on
             none of them FP32 reaches every stage.
     """
-    workbench = session.workbench
-    images = load_images(workbench.resolve(spec.images, f"{gate} images", spec.gate_file))
+    run = session.run
+    images = load_images(run.resolve(spec.images, f"{gate} images", spec.gate_file))
     fp32, shipped = _pipelines(session, spec)
     name = f"pipeline-{digest_of([gate, repr(spec), repr(fp32), repr(shipped)])[:32]}"
-    with workbench.cache.lock(name):
-        file = workbench.run_file(f"{name}.json")
-        if file.exists():  # another worker was faster
-            return PipelineRecord.from_dict(json.loads(file.read_text(encoding="utf-8")))
-        record = _measure(workbench, spec, gate, fp32, shipped, images)
-        partial = file.with_suffix(".partial")
-        partial.write_text(json.dumps(record.as_dict(), allow_nan=False), encoding="utf-8")
-        partial.replace(file)
-        return record
+    found = run.context.store.once(
+        name, lambda: _measure(run.context, spec, gate, fp32, shipped, images).as_dict()
+    )
+    return PipelineRecord.from_dict(found)
 
 
 def _pipelines(session: KycquantSession, spec: PipelineSpec) -> tuple[Pipeline, Pipeline]:
@@ -114,7 +108,7 @@ def _ships(session: KycquantSession, stage: StageSpec) -> VariantRecord:
 
 
 def _measure(
-    workbench: Workbench,
+    context: Context,
     spec: PipelineSpec,
     gate: str,
     fp32: Pipeline,
@@ -124,16 +118,15 @@ def _measure(
     names = tuple(fp32.stages)
     process = spec.cls().process
     photos = [Photo(images, index) for index in range(len(images))]
-    stage, machine = workbench.progress.stage, workbench.cache.machine
-    with stage("pipeline: running both ways", len(photos), machine(exclusive=False)) as advance:
+    with context.stage("pipeline: running both ways", len(photos)) as advance:
         coverage = cover(_runner(fp32, process), _runner(shipped, process), photos, names, advance)
     gates = [judge_complete(coverage)]
     rows = {pipeline.label: _row(pipeline) for pipeline in (fp32, shipped)}
     figures = dict(coverage.drift)
     if coverage.complete:
-        with stage("pipeline: measuring its time", 0, machine(exclusive=True)):
+        with context.stage("pipeline: measuring its time", exclusive=True):
             timings, quotient = _time(fp32, shipped, process, coverage.reached, spec.runs)
-        with stage("pipeline: measuring its memory", 0, machine(exclusive=False)):
+        with context.stage("pipeline: measuring its memory"):
             peaks, problem = _peaks(spec, fp32, shipped, coverage.reached)
         gates.append(judge_latency(timings["shipped"], timings["fp32"], quotient, spec.limits))
         gates.append(judge_memory(peaks.get("fp32"), peaks.get("shipped"), problem, spec.limits))

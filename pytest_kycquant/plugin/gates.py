@@ -24,9 +24,9 @@ from ..spec.recipe import (
     Recipe,
     as_recipe,
 )
+from ..spec.settings import Inconclusive, Settings
 from ..spec.tasks import TaskSpec
 from ..verdicts import GateResult, Verdict
-from .options import Inconclusive, Settings
 
 if TYPE_CHECKING:
     from ..bench.golden import Golden

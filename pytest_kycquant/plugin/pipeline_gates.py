@@ -14,6 +14,7 @@ import pytest
 from ..errors import SpecError
 from ..spec import coerce
 from ..spec.limits import PipelineLimits
+from ..spec.settings import Inconclusive
 from ..spec.tasks import (
     FaceVerification,
     LivenessDetection,
@@ -29,7 +30,6 @@ from .gates import (
     refuse_unused,
     spec_of,
 )
-from .options import Inconclusive
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

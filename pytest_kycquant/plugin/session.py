@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from ..bench.golden import Golden
     from ..bench.judge import Bench
     from ..bench.ladder import Decision
-    from ..bench.variants import Workbench
+    from ..bench.run import Run
     from ..context.progress import Progress
     from ..pipeline.record import PipelineRecord
     from ..verdicts import GateResult
@@ -64,7 +64,7 @@ PAYLOAD = pytest.StashKey[dict[str, Any]]()
 
 
 class KycquantSession:
-    """Settings, the workbench (opened when the first gate needs it) and what was found.
+    """Settings, the run (opened when the first gate needs it) and what was found.
 
     Args:
         config: of this process, be it the only one, a controller or a worker of pytest-xdist.
@@ -90,11 +90,11 @@ class KycquantSession:
         self._broken: dict[tuple[object, Path], tuple[str, KycquantError]] = {}
 
     @cached_property
-    def workbench(self) -> Workbench:
-        """Opened late: it imports onnxruntime."""
-        from ..bench.variants import Workbench
+    def run(self) -> Run:
+        """What all gates share."""
+        from ..bench.run import Run
 
-        return Workbench(self.settings, self._config.rootpath, self.run_id, self._progress())
+        return Run(self.settings, self._config.rootpath, self.run_id, self._progress())
 
     def gate(self, item: pytest.Item) -> GateRun:
         """What the fixtures of a test work with.
@@ -128,7 +128,7 @@ class KycquantSession:
                 raise smoke_exports()
             kind = SmokeBench if profile == "smoke" else Bench
             limits = limits_under(profile, spec.limits)
-            self._benches[key] = kind(self.workbench, spec.model, gate_file, limits, profile)
+            self._benches[key] = kind(self.run, spec.model, gate_file, limits, profile)
         return self._benches[key]
 
     @contextlib.contextmanager
@@ -183,9 +183,9 @@ class KycquantSession:
 
     def origin(self) -> dict[str, Any]:
         """Where figures come from, for the report."""
-        cache = self.workbench.cache
+        cache = self.run.cache
         return {
-            "environment": self.workbench.environment.as_dict(),
+            "environment": self.run.context.environment.as_dict(),
             "exact": self.settings.exact,
             "worker": self.worker_id,
             "cache": [len(cache.reused), len(cache.built)],

@@ -13,9 +13,10 @@ import pytest
 from benchmarks.faults import damages
 from benchmarks.faults.judging import BEYOND, HARMFUL, HARMLESS, INSIDE, Court, FaultBench, Verdicts
 from pytest_kycquant import FaceLimits, FaceVerification, KycModel, Preprocess, Recipe, Verdict
-from pytest_kycquant.bench.variants import Variant, Workbench
+from pytest_kycquant.bench.run import Run
+from pytest_kycquant.bench.variants import Variant
 from pytest_kycquant.context.progress import Progress
-from pytest_kycquant.plugin.options import Settings
+from pytest_kycquant.spec.settings import Settings
 from tests.worlds.population import write_npz, write_project
 
 # One process: timing a graph so small decides now this way and now that.
@@ -63,10 +64,10 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
         calibration="calibration.npz",
         task=FaceVerification("faces.npz", selection="selection.npz"),
     )
-    workbench = Workbench(settings, root, "faults", Progress())
+    run = Run(settings, root, "faults", Progress())
 
     def bench(model: KycModel) -> FaultBench:
-        return FaultBench(workbench, model, gate, FaceLimits(size_ratio=10.0))
+        return FaultBench(run, model, gate, FaceLimits(size_ratio=10.0))
 
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("CI", raising=False)

@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 
 from pytest_kycquant import FaceLimits
-from pytest_kycquant.bench.variants import ModelBench, Workbench
+from pytest_kycquant.bench.run import Run
+from pytest_kycquant.bench.variants import ModelBench
 from pytest_kycquant.context.progress import Progress
 from pytest_kycquant.data.faces import load_faces
 from pytest_kycquant.data.pairs import all_pairs
-from pytest_kycquant.plugin.options import Settings
+from pytest_kycquant.spec.settings import Settings
 from pytest_kycquant.statistics import Rate, clopper_pearson
 from pytest_kycquant.tasks.face.scores import (
     RULE_OF_30,
@@ -74,7 +75,7 @@ def fp32(project: Path, real_cache: Path, report: dict[str, Any]) -> Any:
         sys.path.remove(str(GATE.parent))
     settings = Settings(real_cache, project / "golden", False, False, "fail", None, None, threads=2)
     bench = ModelBench(
-        Workbench(settings, project, "figures", Progress()),
+        Run(settings, project, "figures", Progress()),
         MODEL,
         project / "test_gate.py",
         FaceLimits(),

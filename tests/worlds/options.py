@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_kycquant.plugin.options import Settings, read_settings
+from pytest_kycquant.plugin.options import read_settings
+from pytest_kycquant.spec.settings import Settings
 
 
 def settings_of(pytester: pytest.Pytester, ini: str, *arguments: str) -> Settings:
