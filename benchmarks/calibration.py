@@ -39,7 +39,7 @@ from pytest_kycquant.quantize import (
     observe_equalized,
     prepare,
 )
-from pytest_kycquant.runtimes.ort import describe_machine
+from pytest_kycquant.runtimes.environment import describe_machine
 from pytest_kycquant.spec.recipe import CalibrationMethod
 
 FEW = 50  # images for all; onnxruntime's percentile would need 25 MB for each further one

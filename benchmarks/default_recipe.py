@@ -20,7 +20,7 @@ from pytest_kycquant.quantize import (
     shift_images,
     tune_ranges,
 )
-from pytest_kycquant.runtimes.ort import u8s8_saturates
+from pytest_kycquant.runtimes.environment import u8s8_saturates
 from pytest_kycquant.spec.recipe import Recipe
 
 Images = Sequence[tuple[str, NDArray[np.float32]]]

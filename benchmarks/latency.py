@@ -42,7 +42,8 @@ from pytest_kycquant.measure.latency import (
     judge_ratio,
     measure,
 )
-from pytest_kycquant.runtimes.ort import describe_machine, open_session
+from pytest_kycquant.runtimes.environment import describe_machine
+from pytest_kycquant.runtimes.ort import open_session
 
 MODELS = Path(__file__).resolve().parent.parent / "models"
 SHAPES = {"minifasnet": (1, 3, 80, 80), "arcface": (1, 3, 112, 112)}

@@ -31,7 +31,7 @@ from tabulate import tabulate
 
 from pytest_kycquant.measure.footprint import Footprint
 from pytest_kycquant.measure.latency import Latency
-from pytest_kycquant.runtimes.ort import describe_machine
+from pytest_kycquant.runtimes.environment import describe_machine
 
 # Names of figures that a clock or the memory of a process gives, wherever they stand.
 TIMES = {field.name for kind in (Latency, Footprint) for field in fields(kind)} - {

@@ -31,7 +31,8 @@ from pytest_kycquant.quantize import (
     rewrite,
 )
 from pytest_kycquant.quantize.rewrite_choice import choose
-from pytest_kycquant.runtimes.ort import describe_machine, open_session, u8s8_saturates
+from pytest_kycquant.runtimes.environment import describe_machine, u8s8_saturates
+from pytest_kycquant.runtimes.ort import open_session
 from pytest_kycquant.spec.model import Preprocess
 from pytest_kycquant.spec.recipe import Recipe
 

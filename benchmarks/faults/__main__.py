@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_kycquant.errors import EnvironmentWarning, KycquantError
-from pytest_kycquant.runtimes.ort import describe_machine, environment
+from pytest_kycquant.runtimes.environment import describe_machine, environment
 
 from . import project
 from .bank import Case, cases

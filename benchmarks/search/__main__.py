@@ -23,7 +23,7 @@ import numpy as np
 
 from pytest_kycquant.quantize import load_model, prepare
 from pytest_kycquant.quantize.graph import serialize
-from pytest_kycquant.runtimes.ort import describe_machine, environment
+from pytest_kycquant.runtimes.environment import describe_machine, environment
 
 from .environments import METHODS, REQUIREMENTS, Method, UnavailableError, python_of
 from .job import write_job

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ..context import Context
 from ..context.cache import Cache
 from ..errors import DataError
-from ..runtimes.ort import environment
+from ..runtimes.environment import environment
 
 if TYPE_CHECKING:
     from ..context.progress import Progress

@@ -33,7 +33,7 @@ from ..quantize.blocks import blocks_of
 from ..quantize.graph import serialize
 from ..quantize.rewrite_choice import Choice, choose, resolve
 from ..quantize.search import Block
-from ..runtimes.ort import open_session
+from ..runtimes import runtime
 from ..spec.recipe import Recipe
 from ..tasks.outputs import Outputs, run_model
 from .calibrated import CalibratedFile
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from ..runtimes import OpenModel
     from .variants import ModelBench
 
 
@@ -192,7 +193,7 @@ class Member(CalibratedFile):
         def make(folder: Path) -> None:
             with self.stage(f"running {title} images", len(images.names)) as advance:
                 threads = self._bench.context.threads
-                found = self._run(open_session(file.path, exact=exact), images, threads, advance)
+                found = self._run(runtime().open(file.path, exact=exact), images, threads, advance)
                 found.save(folder / "outputs.npz")
 
         folder = self._bench.context.store.entry("outputs", key, make)
@@ -215,7 +216,7 @@ class Member(CalibratedFile):
                     content = serialize(keep_in_float(whole, others))
             except QuantizationError:
                 return None
-            return self._run(open_session(content, exact=self._exact), self._bench.probes, 1)
+            return self._run(runtime().open(content, exact=self._exact), self._bench.probes, 1)
 
     def operators(self, recipe: Recipe) -> tuple[str, ...]:
         """Names of the operators that a search may keep in FP32, in topological order."""
@@ -257,9 +258,9 @@ class Member(CalibratedFile):
 
     def runner(self, file: ModelFile) -> Callable[[], object]:
         """Run a variant on the first of the probes, for a measurement of latency."""
-        session = open_session(file.path, exact=self._exact)
-        feed = {session.get_inputs()[0].name: self.probe}
-        return lambda: session.run(None, feed)
+        model = runtime().open(file.path, exact=self._exact)
+        feed = {model.inputs[0]: self.probe}
+        return lambda: model.run(feed)
 
     def _of_this_file(self, recipe: Recipe) -> Recipe:
         """A recipe for a system of files, as it is for this one.
@@ -309,9 +310,9 @@ class Member(CalibratedFile):
         )
 
     def _run(
-        self, session: Any, images: ImageSet, threads: int, advance: Any = lambda: None
+        self, model: OpenModel, images: ImageSet, threads: int, advance: Any = lambda: None
     ) -> Outputs:
         task = self.task
         tensors, edges = task.tensors(images, self.index), task.edge_inputs(self.index)
         read, wanted = task.read, self.outputs_read
-        return run_model(session, tensors, edges, wanted, read, threads=threads, on_image=advance)
+        return run_model(model, tensors, edges, wanted, read, threads=threads, on_image=advance)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from .progress import Progress
 
 if TYPE_CHECKING:
-    from ..runtimes.ort import Environment
+    from ..runtimes.environment import Environment
 
 __all__ = ["Context", "Store"]
 

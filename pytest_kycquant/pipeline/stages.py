@@ -16,7 +16,7 @@ from ..data.files import read_file
 from ..data.images import ImageSet, decode, preprocess
 from ..data.placement import place
 from ..errors import ModelError, SpecError
-from ..runtimes.ort import open_session
+from ..runtimes import OpenModel, runtime
 from ..spec.model import KycModel
 from ..tasks.detection.task import DetectionTask
 from ..tasks.liveness.task import LivenessTask
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 Pixels = NDArray[np.uint8]
 Clock = Callable[[], int]
-Open = Callable[[Path, int, bool], Any]
+Open = Callable[[Path, int, bool], OpenModel]
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,7 @@ class Stages:
         pipeline: Pipeline,
         *,
         clock: Clock = time.perf_counter_ns,
-        open_model: Open = lambda path, threads, exact: open_session(
+        open_model: Open = lambda path, threads, exact: runtime().open(
             path, threads=threads, exact=exact
         ),
     ) -> None:
@@ -176,7 +176,7 @@ class Stages:
         began = self._clock()
         stage = self._stage("detector")
         task = cast("DetectionTask", stage.task)
-        rows = self._run("detector", [pixels] * len(stage.sessions)).values.astype(np.float64)
+        rows = self._run("detector", [pixels] * len(stage.opened)).values.astype(np.float64)
         boxes = place(pixels.shape[:2], stage.preprocesses[0]).to_image(rows[:, :4])
         found = [
             Found(task.judged[int(kind)], Box(*(float(side) for side in box)), float(score))
@@ -197,7 +197,7 @@ class Stages:
         began = self._clock()
         stage = self._stage("liveness")
         task = cast("LivenessTask", stage.task)
-        count = len(stage.sessions)
+        count = len(stage.opened)
         seen = [pixels] * count
         if box is not None:
             scales = task.spec.crop_scales(count) or (1.0,) * count
@@ -210,7 +210,7 @@ class Stages:
         """Embedding of an aligned or cropped face: shape (D,), float64, not normalised."""
         began = self._clock()
         stage = self._stage("embedder")
-        values = self._run("embedder", [pixels] * len(stage.sessions)).values
+        values = self._run("embedder", [pixels] * len(stage.opened)).values
         embedding: NDArray[np.float64] = values[0].astype(np.float64)
         self._spend("embedder", began, embedding)
         return embedding
@@ -274,29 +274,28 @@ class Stages:
 
 
 class _OpenStage:
-    """A model with open sessions, one for each of its files."""
+    """A model of which each file is open."""
 
-    def __init__(self, stage: Stage, open_model: Callable[[Path], Any]) -> None:
+    def __init__(self, stage: Stage, open_model: Callable[[Path], OpenModel]) -> None:
         model = stage.model
         self.threshold = stage.threshold
         self.preprocesses = model.preprocesses
         self.task: Task[Any, Any] = task_of(model, model.task.limits(), _nowhere)
-        self.sessions = [open_model(path) for path in stage.paths]
+        self.opened = [open_model(path) for path in stage.paths]
         self._feeds, self._chosen = [], []
-        for index, (path, session) in enumerate(zip(stage.paths, self.sessions, strict=True)):
-            names = [output.name for output in session.get_outputs()]
-            wanted = self.task.choose_outputs(tuple(names), path, index)
-            self._feeds.append(session.get_inputs()[0].name)
-            self._chosen.append([names.index(name) for name in wanted])
+        for index, (path, opened) in enumerate(zip(stage.paths, self.opened, strict=True)):
+            wanted = self.task.choose_outputs(opened.outputs, path, index)
+            self._feeds.append(opened.inputs[0])
+            self._chosen.append([opened.outputs.index(name) for name in wanted])
 
     def run(self, seen: list[Pixels], where: str) -> Outputs:
         """Outputs for one image, of which each file sees its own crop; `where` is for messages."""
         given = []
-        for pixels, spec, session, feed, chosen in zip(
-            seen, self.preprocesses, self.sessions, self._feeds, self._chosen, strict=True
+        for pixels, spec, model, feed, chosen in zip(
+            seen, self.preprocesses, self.opened, self._feeds, self._chosen, strict=True
         ):
             tensor = preprocess(pixels, spec, where)
-            outputs = [np.asarray(value) for value in session.run(None, {feed: tensor})]
+            outputs = [np.asarray(value) for value in model.run({feed: tensor})]
             rows = self.task.read([outputs[index] for index in chosen])
             finite = np.array([all_finite(outputs)])
             given.append(Outputs(rows, finite, rows=np.array([len(rows)])))

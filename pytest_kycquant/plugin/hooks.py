@@ -69,7 +69,7 @@ def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Ite
     """Say where and how gates will run, if there are any."""
     if not any(is_gated(item) for item in items):
         return []
-    from ..runtimes.ort import describe_machine
+    from ..runtimes.environment import describe_machine
 
     session = config.stash[SESSION]
     profiles = profiles_of(session, items)

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from ..context.parallel import ordered_map
 from ..errors import DataError, QuantizationError
-from ..runtimes.ort import open_session, ordered_map
+from ..runtimes.ort import open_session
 from .graph import one_line, producers, serialize
 
 if TYPE_CHECKING:

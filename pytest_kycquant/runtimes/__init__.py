@@ -1,1 +1,70 @@
-"""How model files are opened and run, and the facts about this machine."""
+"""What opens model files and runs them, and the facts about this machine.
+
+`RUNTIMES` names every runtime. Judging goes through this table: outputs, latency, the stages of a
+pipeline and what a model takes of memory. The quantizer has sessions of onnxruntime of its own,
+because it works on ONNX graphs.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+ONNXRUNTIME = "onnxruntime"
+# Where each runtime is, as "module:attribute": a module is imported when its runtime is asked for.
+RUNTIMES: dict[str, str] = {ONNXRUNTIME: "pytest_kycquant.runtimes.ort:RUNTIME"}
+
+
+class OpenModel(Protocol):
+    """A model file that has been opened and can be run from several threads at once."""
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of the inputs, in the order of the file."""
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the outputs, in the order of the file."""
+
+    def run(self, inputs: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
+        """Run the model once.
+
+        Args:
+            inputs: one array for each input, by its name, shape (1, ...).
+
+        Returns:
+            One array for each output, in the order of `outputs`.
+        """
+
+
+class Runtime(Protocol):
+    """Opens model files the way that verdicts are measured: on the CPU, one operator at a time."""
+
+    def describe(self) -> str:
+        """Name and version in a line. The library itself is not imported for this."""
+
+    def load(self) -> None:
+        """Import the library, so that its cost is not taken for that of a model."""
+
+    def open(self, model: bytes | Path, *, threads: int = 1, exact: bool = False) -> OpenModel:
+        """Open a model.
+
+        Args:
+            model: file path, or the content of a file that needs no other file.
+            threads: number of threads within an operator.
+            exact: whether INT8 is computed without saturation.
+
+        Raises:
+            ModelError: the runtime cannot load the model.
+        """
+
+
+def runtime(name: str = ONNXRUNTIME) -> Runtime:
+    """Return the runtime of a name, which is one of `RUNTIMES`."""
+    module, _, attribute = RUNTIMES[name].partition(":")
+    return cast("Runtime", getattr(importlib.import_module(module), attribute))

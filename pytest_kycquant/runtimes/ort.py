@@ -1,31 +1,22 @@
-"""onnxruntime sessions, and the facts about this machine that verdicts depend on."""
+"""onnxruntime on the CPU: sessions, and the runtime that `RUNTIMES` names."""
 
 from __future__ import annotations
 
-import functools
-import platform
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from ..errors import ModelError
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from onnxruntime import InferenceSession
-
-T = TypeVar("T")
-R = TypeVar("R")
 
 # Entry of the session configuration that makes onnxruntime turn the signed weights of integer
 # operators into unsigned ones where U8S8 kernels would add two products in 16 bits, which is on x86
 # without VNNI. Elsewhere it changes nothing (onnxruntime PR 12088).
 EXACT = ("session.x64quantprecision", "1")
-
-# What decides which integer kernels onnxruntime picks on x86 and Arm.
-_RELEVANT_FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm")
 
 
 def open_session(
@@ -66,121 +57,34 @@ def open_session(
         ) from error
 
 
-def ordered_map(
-    function: Callable[[T], R], items: Iterable[T], *, threads: int, window: int = 4
-) -> Iterator[R]:
-    """Apply `function` in `threads` threads, yield results in order, hold few items at a time.
+class _OpenSession:
+    """A session as an `OpenModel`."""
 
-    The results do not depend on the number of threads: each call is independent.
-    """
-    if threads <= 1:
-        yield from map(function, items)
-        return
-    with ThreadPoolExecutor(threads) as pool:
-        pending = []
-        for item in items:
-            pending.append(pool.submit(function, item))
-            if len(pending) >= threads * window:
-                yield pending.pop(0).result()
-        for future in pending:
-            yield future.result()
+    def __init__(self, session: InferenceSession) -> None:
+        self._session = session
+        self.inputs = tuple(given.name for given in session.get_inputs())
+        self.outputs = tuple(given.name for given in session.get_outputs())
+
+    def run(self, inputs: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
+        """Run the model once; see `OpenModel.run`."""
+        found: list[NDArray[Any]] = self._session.run(None, inputs)
+        return found
 
 
-@functools.cache
-def u8s8_saturates() -> bool:
-    """Whether U8S8 integer kernels add two products in 16 bits here (x86 without VNNI).
+class _OnnxRuntime:
+    """The runtime that `RUNTIMES` calls "onnxruntime"."""
 
-    A probe: a 1x1 convolution of 255 x 127 products over 64 channels, whose true value is known.
-    The CPU's flags alone would miss what onnxruntime really dispatches to.
-    """
-    import numpy as np
-    from onnx import TensorProto, helper, numpy_helper
+    def describe(self) -> str:
+        """Name and version in a line."""
+        return f"onnxruntime {version('onnxruntime')}"
 
-    channels = 64
-    weight = np.full((1, channels, 1, 1), 127, np.int8)
-    constants = {
-        "one": np.float32(1.0),
-        "zero_u8": np.uint8(0),
-        "zero_s8": np.int8(0),
-        "out_scale": np.float32(255 * 127 * channels / 255),
-        "w": weight,
-    }
-    nodes = [
-        helper.make_node("QuantizeLinear", ["x", "one", "zero_u8"], ["xq"]),
-        helper.make_node(
-            "QLinearConv",
-            ["xq", "one", "zero_u8", "w", "one", "zero_s8", "out_scale", "zero_u8"],
-            ["yq"],
-        ),
-        helper.make_node("DequantizeLinear", ["yq", "out_scale", "zero_u8"], ["y"]),
-    ]
-    graph = helper.make_graph(
-        nodes,
-        "saturation_probe",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, channels, 8, 8])],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 1, 8, 8])],
-        [numpy_helper.from_array(np.asarray(v), k) for k, v in constants.items()],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    pixels = np.full((1, channels, 8, 8), 255, np.float32)
-    (value,) = open_session(model.SerializeToString()).run(None, {"x": pixels})
-    return bool(np.asarray(value).min() < 0.9 * 255 * 127 * channels)
+    def load(self) -> None:
+        """Import the library."""
+        import onnxruntime  # noqa: F401
+
+    def open(self, model: bytes | Path, *, threads: int = 1, exact: bool = False) -> _OpenSession:
+        """Open a model; see `open_session`."""
+        return _OpenSession(open_session(model, threads=threads, exact=exact))
 
 
-@dataclass(frozen=True)
-class Environment:
-    """What a figure may depend on besides model and data."""
-
-    onnxruntime: str
-    onnx: str
-    numpy: str
-    pillow: str
-    python: str
-    system: str
-    cpu: str
-    features: tuple[str, ...]
-    u8s8_saturates: bool
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return {**asdict(self), "features": list(self.features)}
-
-
-@functools.cache
-def environment() -> Environment:
-    """Fingerprint of this machine and its libraries."""
-    cpu, features = _cpu()
-    return Environment(
-        onnxruntime=version("onnxruntime"),
-        onnx=version("onnx"),
-        numpy=version("numpy"),
-        pillow=version("pillow"),
-        python=platform.python_version(),
-        system=f"{platform.system()} {platform.machine()}",
-        cpu=cpu,
-        features=features,
-        u8s8_saturates=u8s8_saturates(),
-    )
-
-
-def describe_machine() -> str:
-    """One line for the header, without importing anything heavy."""
-    cpu, features = _cpu()
-    known = ", ".join(features) or "no known vector features"
-    return f"onnxruntime {version('onnxruntime')}, {cpu} ({known})"
-
-
-def _cpu() -> tuple[str, tuple[str, ...]]:
-    name = platform.processor() or platform.machine()
-    flags: set[str] = set()
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:  # not Linux: the probe still decides the recipe
-        return name, ()
-    for line in lines:
-        key, _, value = (part.strip() for part in line.partition(":"))
-        if key == "model name":
-            name = value
-        elif key in ("flags", "Features"):
-            flags.update(value.split())
-    return name, tuple(f for f in _RELEVANT_FEATURES if f in flags)
+RUNTIME = _OnnxRuntime()

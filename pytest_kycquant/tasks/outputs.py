@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..context.parallel import ordered_map
 from ..errors import ModelError
-from ..runtimes.ort import ordered_map
 
 if TYPE_CHECKING:
-    from onnxruntime import InferenceSession
+    from ..runtimes import OpenModel
 
 Tensor = NDArray[np.float32]
 Read = Callable[[list[NDArray[Any]]], Tensor]
@@ -87,7 +87,7 @@ class Outputs:
 
 
 def run_model(
-    session: InferenceSession,
+    model: OpenModel,
     tensors: Iterable[tuple[str, Tensor]],
     edges: Iterable[tuple[str, Tensor]],
     outputs: tuple[str, ...],
@@ -102,7 +102,7 @@ def run_model(
     quantization takes its ranges from the whole batch.
 
     Args:
-        session: of the model; it has one input.
+        model: the opened model, which has one input.
         tensors: (name, input) of each image, decoded in the calling thread.
         edges: (name, input) of inputs at the edge of what a camera gives.
         outputs: names of the outputs that `read` wants, in its order.
@@ -113,12 +113,11 @@ def run_model(
     Raises:
         ModelError: the outputs do not fit the task, or their width changes between images.
     """
-    names = [o.name for o in session.get_outputs()]
-    (feed,) = (i.name for i in session.get_inputs())
-    chosen = [names.index(output) for output in outputs]
+    (feed,) = model.inputs
+    chosen = [model.outputs.index(output) for output in outputs]
 
     def one(tensor: Tensor) -> tuple[Tensor, bool, tuple[tuple[int, ...], ...]]:
-        given = [np.asarray(value) for value in session.run(None, {feed: tensor})]
+        given = [np.asarray(value) for value in model.run({feed: tensor})]
         wanted = [given[i] for i in chosen]
         return read(wanted), all_finite(given), tuple(value.shape for value in wanted)
 
@@ -134,9 +133,7 @@ def run_model(
         raise ModelError(
             f"output {', '.join(outputs)}", "differs in length between images", "fix the export"
         )
-    broken = tuple(
-        name for name, tensor in edges if not all_finite(session.run(None, {feed: tensor}))
-    )
+    broken = tuple(name for name, tensor in edges if not all_finite(model.run({feed: tensor})))
     lengths = np.asarray([len(rows) for rows in values], np.int64)
     same = shapes.pop() if len(shapes) == 1 else ()
     return Outputs(np.concatenate(values), np.asarray(finite, np.bool_), broken, lengths, same)

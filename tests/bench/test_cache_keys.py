@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from pytest_kycquant.context.cache import Cache, digest_of
-from pytest_kycquant.runtimes.ort import environment
+from pytest_kycquant.runtimes.environment import environment
 
 
 def build(folder: Path) -> None:

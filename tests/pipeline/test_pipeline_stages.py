@@ -1,8 +1,7 @@
 """What the stages of a pipeline are given, what they answer, and that all of it is timed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -31,7 +30,7 @@ from pytest_kycquant.pipeline.stages import (
     Stages,
 )
 from pytest_kycquant.pipeline.timing import summarise, time_runs
-from pytest_kycquant.runtimes.ort import open_session
+from pytest_kycquant.runtimes import runtime
 from pytest_kycquant.tasks.detection.task import DetectionTask
 from pytest_kycquant.tasks.outputs import run_model
 from tests.worlds import scenery
@@ -48,13 +47,10 @@ class Session:
         self.given: list[np.ndarray] = []
         self._on_run = on_run
 
-    def get_inputs(self) -> list[Any]:
-        return [SimpleNamespace(name="input")]
+    inputs = ("input",)
+    outputs = ("output",)
 
-    def get_outputs(self) -> list[Any]:
-        return [SimpleNamespace(name="output")]
-
-    def run(self, names: None, feed: dict[str, np.ndarray]) -> list[np.ndarray]:
+    def run(self, feed: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         self._on_run()
         self.given.append(feed["input"])
         return [self.answer]
@@ -102,7 +98,7 @@ def test_detections_are_those_of_the_evaluation(tmp_path: Path) -> None:
     task = DetectionTask(model, DetectionLimits(), lambda path, _: tmp_path / path)
     images = task.load().evaluation.images
     outputs = run_model(
-        open_session(tmp_path / "detector.onnx"), task.tensors(images), (), ("output0",),
+        runtime().open(tmp_path / "detector.onnx"), task.tensors(images), (), ("output0",),
         task.read, threads=1,
     )  # fmt: skip
     part = task.load().evaluation

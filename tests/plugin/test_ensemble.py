@@ -108,7 +108,7 @@ def test_one_file_may_have_nothing_to_rewrite(
 def test_scores_are_the_mean_of_probabilities(pair: Pair, pytester: pytest.Pytester) -> None:
     """Held against the arithmetic of the original system, done by hand."""
     from pytest_kycquant import KycModel, LivenessDetection, LivenessLimits, Preprocess
-    from pytest_kycquant.runtimes.ort import open_session
+    from pytest_kycquant.runtimes import runtime
     from pytest_kycquant.tasks.liveness.task import LivenessTask
     from pytest_kycquant.tasks.outputs import run_model
 
@@ -122,10 +122,10 @@ def test_scores_are_the_mean_of_probabilities(pair: Pair, pytester: pytest.Pytes
     part = task.load().evaluation
     each, by_hand = [], []
     for member, path in enumerate(paths):
-        session = open_session(path)
+        model = runtime().open(path)
         given = task.tensors(part.images, member)
-        each.append(run_model(session, given, (), ("output",), task.read, threads=1))
-        logits = [session.run(None, {"input": x})[0][0] for _, x in task.tensors(part.images)]
+        each.append(run_model(model, given, (), ("output",), task.read, threads=1))
+        logits = [model.run({"input": x})[0][0] for _, x in task.tensors(part.images)]
         powers = np.exp(np.asarray(logits, np.float64))
         by_hand.append(powers[:, 1] / powers.sum(axis=1))
     found = task.baseline(part, task.fuse(each), 0.5).fp32.scores

@@ -14,16 +14,28 @@ from typing import Any
 
 import pytest
 
-import pytest_kycquant.bench.source
 from pytest_kycquant.bench.portability import Saturated, exposure_note
 from pytest_kycquant.quantize import Exposure
-from pytest_kycquant.runtimes.ort import environment, open_session, u8s8_saturates
+from pytest_kycquant.runtimes import OpenModel
+from pytest_kycquant.runtimes.environment import environment, u8s8_saturates
+from pytest_kycquant.runtimes.ort import RUNTIME
 from tests.worlds.population import Run
 
 EXACT = "--kycquant-exact"
 REPORT = "--kycquant-report=report.json"
 REDUCED = 'Recipe("int8", reduce_range=True)'
 Project = Callable[..., None]
+
+
+class Spy:
+    """The runtime; notes of each model that it opens whether INT8 is not to saturate."""
+
+    def __init__(self) -> None:
+        self.found: list[bool] = []
+
+    def open(self, model: bytes | Path, *, threads: int = 1, exact: bool = False) -> OpenModel:
+        self.found.append(exact)
+        return RUNTIME.open(model, threads=threads, exact=exact)
 
 
 @pytest.fixture
@@ -40,14 +52,9 @@ def said_to_saturate(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
 @pytest.fixture
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """Of each session that ran or timed a model, whether it was opened with the option."""
-    found: list[bool] = []
-
-    def spy(model: Any, **options: Any) -> Any:
-        found.append(options["exact"])
-        return open_session(model, **options)
-
-    monkeypatch.setattr(pytest_kycquant.bench.source, "open_session", spy)
-    return found
+    spy = Spy()
+    monkeypatch.setattr("pytest_kycquant.runtimes.ort.RUNTIME", spy)
+    return spy.found
 
 
 def report_of(root: Path) -> dict[str, Any]:
@@ -127,17 +134,13 @@ def test_header_report_and_evidence(project: Project, run: Run, pytester: pytest
 def test_stages_of_a_pipeline(
     pipeline_project: Callable[..., Path], run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found: list[bool] = []
-
-    def spy(path: Path, *, threads: int, exact: bool) -> Any:
-        found.append(exact)
-        return open_session(path, threads=threads, exact=exact)
-
-    monkeypatch.setattr("pytest_kycquant.pipeline.stages.open_session", spy)
     pipeline_project()
+    run(EXACT, "-k", "complete")  # what ships at each stage is in the cache from now on
+    spy = Spy()
+    monkeypatch.setattr("pytest_kycquant.runtimes.ort.RUNTIME", spy)
     run(EXACT, "-k", "complete").assert_outcomes(passed=1)
-    assert found
-    assert all(found)
+    assert spy.found
+    assert all(spy.found)
 
 
 def test_ini_twin(project: Project, run: Run, pytester: pytest.Pytester) -> None:

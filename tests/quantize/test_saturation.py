@@ -12,7 +12,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from pytest_kycquant.quantize import Exposure, exposure_of
 from pytest_kycquant.quantize.saturation import saturable_pairs
-from pytest_kycquant.runtimes.ort import EXACT, open_session, u8s8_saturates
+from pytest_kycquant.runtimes.environment import u8s8_saturates
+from pytest_kycquant.runtimes.ort import EXACT, open_session
 from tests.worlds import zoo
 
 LARGEST = 255

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pytest_kycquant import KycModel, LivenessDetection, LivenessLimits, Preprocess
-from pytest_kycquant.runtimes.ort import open_session
+from pytest_kycquant.runtimes import runtime
 from pytest_kycquant.tasks.liveness.scores import live_scores
 from pytest_kycquant.tasks.liveness.task import LivenessTask
 from pytest_kycquant.tasks.outputs import run_model
@@ -45,7 +45,7 @@ def scores(model: Path, folder: Path, scale: float, preprocess: Preprocess) -> d
     part = task.load().evaluation
     tensors = task.tensors(part.images)
     outputs = run_model(
-        open_session(model), tensors, task.edge_inputs(), ("logits",), task.read, threads=1
+        runtime().open(model), tensors, task.edge_inputs(), ("logits",), task.read, threads=1
     )
     found = task.baseline(part, outputs, 0.5).fp32.scores
     assert np.array_equal(found, live_scores(outputs, 1, probabilities=False))
@@ -76,8 +76,8 @@ def test_the_pair_is_averaged_as_in_the_original_system(real: Path, samples: Pat
     outputs = []
     for member, file in enumerate(files):
         given, edges = task.tensors(part.images, member), task.edge_inputs(member)
-        session = open_session(file)
-        outputs.append(run_model(session, given, edges, ("logits",), task.read, threads=1))
+        opened = runtime().open(file)
+        outputs.append(run_model(opened, given, edges, ("logits",), task.read, threads=1))
     found = task.baseline(part, task.fuse(outputs), 0.5).fp32.scores
     alone = [scores(f, samples, scale, BGR) for f, scale in zip(files, scales, strict=True)]
     by_hand = [np.mean([one[name] for one in alone]) for name in part.images.names]

@@ -14,7 +14,7 @@ import pytest
 
 from pytest_kycquant import DetectionLimits
 from pytest_kycquant.errors import ModelError
-from pytest_kycquant.runtimes.ort import open_session
+from pytest_kycquant.runtimes import runtime
 from pytest_kycquant.tasks.detection.decode import Decoder, check_scores
 from pytest_kycquant.tasks.detection.likeness import agreement
 from pytest_kycquant.tasks.detection.task import DetectionTask
@@ -64,10 +64,10 @@ def task(project: Path) -> DetectionTask:
 
 def test_every_face_is_found(task: DetectionTask, project: Path) -> None:
     part = task.load().evaluation
-    session = open_session(project / "yolov8-lite-t.onnx")
-    names = task.choose_outputs(tuple(o.name for o in session.get_outputs()), project)
+    model = runtime().open(project / "yolov8-lite-t.onnx")
+    names = task.choose_outputs(model.outputs, project)
     fp32 = run_model(
-        session, task.tensors(part.images), task.edge_inputs(), names, task.read, threads=2
+        model, task.tensors(part.images), task.edge_inputs(), names, task.read, threads=2
     )
     detector = task.baseline(part, fp32, 0.25).fp32
     rate = detector.matching.miss_rate(0.25, 0)
@@ -88,9 +88,9 @@ def test_every_face_is_found(task: DetectionTask, project: Path) -> None:
 
 
 def test_logits_and_keypoints_must_be_declared(task: DetectionTask, project: Path) -> None:
-    session = open_session(project / "yolov8-lite-t.onnx")
+    model = runtime().open(project / "yolov8-lite-t.onnx")
     part = task.load().evaluation
-    outputs = session.run(None, {"images": next(task.tensors(part.images))[1]})
+    outputs = model.run({"images": next(task.tensors(part.images))[1]})
     found = Decoder(1, 5, "probabilities", 0.7, (640, 640))(outputs)
     with pytest.raises(ModelError, match='scores="logits"'):
         check_scores(found.scores, "probabilities", "yolov8-lite-t.onnx")

@@ -1,0 +1,108 @@
+"""A runtime is a line in a table: files are opened and run through it, whatever it is."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from numpy.typing import NDArray
+from onnx import TensorProto, helper
+
+from pytest_kycquant.errors import ModelError
+from pytest_kycquant.runtimes import RUNTIMES, runtime
+from pytest_kycquant.tasks.outputs import run_model
+
+
+class Line:
+    """A model whose file holds slope and intercept."""
+
+    inputs = ("x",)
+    outputs = ("x again", "y")
+
+    def __init__(self, path: Path) -> None:
+        self._slope, self._intercept = json.loads(path.read_text())
+
+    def run(self, inputs: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
+        return [inputs["x"], self._slope * inputs["x"] + self._intercept]
+
+
+class Toy:
+    def describe(self) -> str:
+        return "toy 1.0"
+
+    def load(self) -> None:
+        pass
+
+    def open(self, model: bytes | Path, *, threads: int = 1, exact: bool = False) -> Line:
+        assert isinstance(model, Path)
+        return Line(model)
+
+
+TOY = Toy()
+
+
+def first(outputs: list[NDArray[Any]]) -> NDArray[np.float32]:
+    return np.asarray(outputs[0], np.float32)
+
+
+def test_new_runtime_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(RUNTIMES, "toy", f"{__name__}:TOY")
+    (tmp_path / "model.toy").write_text("[2, 1]")
+    model = runtime("toy").open(tmp_path / "model.toy")
+    images = [("a", np.array([[1.0]], np.float32)), ("b", np.array([[3.0]], np.float32))]
+    found = run_model(model, images, [], ("y",), first, threads=2)
+    assert found.values.tolist() == [[3], [7]]
+    assert runtime("toy").describe() == "toy 1.0"
+
+
+@pytest.fixture
+def double(tmp_path: Path) -> Path:
+    """A model with two inputs and two outputs."""
+    names = ["a", "b", "sum", "product"]
+    a, b, total, product = (
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 2]) for name in names
+    )
+    nodes = [
+        helper.make_node("Add", ["a", "b"], ["sum"]),
+        helper.make_node("Mul", ["a", "b"], ["product"]),
+    ]
+    graph = helper.make_graph(nodes, "double", [a, b], [product, total])
+    opset = [helper.make_opsetid("", 17)]
+    onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=8), tmp_path / "m.onnx")
+    return tmp_path / "m.onnx"
+
+
+@pytest.mark.parametrize("content", [False, True])
+def test_onnxruntime(double: Path, content: bool) -> None:
+    model = runtime("onnxruntime").open(double.read_bytes() if content else double, threads=2)
+    assert (model.inputs, model.outputs) == (("a", "b"), ("product", "sum"))
+    given = {"b": np.array([[3, 4]], np.float32), "a": np.array([[1, 2]], np.float32)}
+    assert [found.tolist() for found in model.run(given)] == [[[3, 8]], [[4, 6]]]
+
+
+@pytest.mark.parametrize("name", list(RUNTIMES))
+def test_file_that_is_not_a_model(tmp_path: Path, name: str) -> None:
+    (tmp_path / "m.onnx").write_bytes(b"no model")
+    with pytest.raises(ModelError, match=r"m\.onnx"):
+        runtime(name).open(tmp_path / "m.onnx")
+
+
+@pytest.mark.parametrize("name", list(RUNTIMES))
+def test_description_imports_nothing_heavy(name: str) -> None:
+    code = (
+        "import sys; from pytest_kycquant.runtimes import runtime;"
+        f"found = runtime({name!r}); print(found.describe()); before = len(sys.modules);"
+        "print({'onnx', 'onnxruntime', 'numpy'} & set(sys.modules)); found.load();"
+        "print(len(sys.modules) > before)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    described, heavy, loaded = done.stdout.strip().splitlines()
+    assert described.startswith(f"{name} ")
+    assert (heavy, loaded) == ("set()", "True")
