@@ -30,7 +30,7 @@ from tabulate import tabulate
 from benchmarks.quantizer import CASES, Case
 from pytest_kycquant.data.files import find_images
 from pytest_kycquant.data.images import ImageSet, preprocess
-from pytest_kycquant.pipeline.memory import peak_bytes
+from pytest_kycquant.measure.memory import peak_bytes
 from pytest_kycquant.quantize import (
     PreparedModel,
     equalize_channels,

@@ -29,8 +29,8 @@ from typing import Any
 
 from tabulate import tabulate
 
-from pytest_kycquant.measure.footprint import Footprint
 from pytest_kycquant.measure.latency import Latency
+from pytest_kycquant.measure.memory import Footprint
 from pytest_kycquant.runtimes.environment import describe_machine
 
 # Names of figures that a clock or the memory of a process gives, wherever they stand.

@@ -22,7 +22,7 @@ import numpy as np
 from tabulate import tabulate
 
 from pytest_kycquant.data.pairs import Comparisons
-from pytest_kycquant.pipeline.memory import peak_bytes
+from pytest_kycquant.measure.memory import peak_bytes
 from pytest_kycquant.runtimes.environment import describe_machine
 from pytest_kycquant.statistics import RULE_OF_30
 from pytest_kycquant.tasks.face.pair_scores import Floats

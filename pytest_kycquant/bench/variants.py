@@ -21,9 +21,10 @@ from ..context import Context
 from ..context.cache import digest_of
 from ..data.images import ImageSet
 from ..errors import SpecError
-from ..measure.footprint import Footprint, measure_footprint
+from ..measure.memory import Footprint, measure_footprint
 from ..quantize import Exposure, broken_constants, nothing_to_rewrite
 from ..quantize.search import Block
+from ..runtimes.opening import Opening
 from ..spec.limits import Limits
 from ..spec.model import KycModel
 from ..spec.recipe import FP32, FP32_OPTIMIZED, Recipe
@@ -234,10 +235,10 @@ class ModelBench:
         """
 
         def make(folder: Path) -> None:
-            inputs = [member.probe for member in self.members]
+            job = Opening(variant.paths, tuple(member.probe for member in self.members))
             where = f"{self.model.name} as {variant.recipe.name}"
             with self.context.stage(f"{where}: measuring its memory", exclusive=True):
-                found = measure_footprint(variant.paths, inputs, where)
+                found = measure_footprint(job, where)
             (folder / "footprint.json").write_text(json.dumps(asdict(found)), encoding="utf-8")
 
         entry = self.context.store.entry("footprint", [variant.sha256, self.input_facts()], make)

@@ -10,7 +10,7 @@ from ..spec.limits import PipelineLimits
 from ..verdicts import Check, GateResult, Verdict
 
 if TYPE_CHECKING:
-    from .memory import Peak
+    from ..measure.memory import Peak
     from .timing import Coverage, Timing
 
 

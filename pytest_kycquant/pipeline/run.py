@@ -13,8 +13,9 @@ from ..context.cache import digest_of
 from ..data.images import ImageSet
 from ..data.unlabelled import load_images
 from ..errors import BaselineError, MeasurementError, QuantizationError
+from ..measure.memory import Peak
 from ..report.records import Gate
-from .memory import Job, Peak, measure_peak
+from .memory import Job
 from .record import (
     PipelineRecord,
     PipelineRow,
@@ -190,7 +191,7 @@ def _peaks(
     largest = images.subset(np.argsort(pixels, kind="stable")[::-1][:MEMORY_IMAGES])
     try:
         return {
-            pipeline.label: measure_peak(Job.of(spec.cls, pipeline, largest))
+            pipeline.label: Job.of(spec.cls, pipeline, largest).measure()
             for pipeline in (fp32, shipped)
         }, ""
     except MeasurementError as error:

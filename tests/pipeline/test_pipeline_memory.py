@@ -8,8 +8,9 @@ import pytest
 from pytest_kycquant import PipelineLimits, Verdict
 from pytest_kycquant.data.images import ImageSet
 from pytest_kycquant.errors import MeasurementError
-from pytest_kycquant.pipeline import memory
-from pytest_kycquant.pipeline.memory import Job, Peak, measure_peak
+from pytest_kycquant.measure import memory
+from pytest_kycquant.measure.memory import Peak
+from pytest_kycquant.pipeline.memory import Job
 from pytest_kycquant.pipeline.record import judge_memory
 from pytest_kycquant.pipeline.stages import Pipeline
 
@@ -29,9 +30,8 @@ def peak(tmp_path: Path, images: ImageSet) -> Callable[[str], Peak]:
     def run(line: str) -> Peak:
         file = tmp_path / "only_pytest_knows_this_name.py"
         file.write_text(GATE.format(line=line))
-        return measure_peak(
-            Job(Pipeline("fp32", {}), str(file), "some.package.it", "TestIt", images)
-        )
+        job = Job(Pipeline("fp32", {}), str(file), "some.package.it", "TestIt", images)
+        return job.measure()
 
     return run
 
@@ -73,7 +73,7 @@ def test_system_that_does_not_tell(
     assert memory.peak_bytes()
     monkeypatch.setattr(memory, "_STATUS", tmp_path / "no such file")
     assert memory.peak_bytes() is None
-    hidden = "from pytest_kycquant.pipeline import memory; memory._STATUS = memory.Path('none')"
+    hidden = "from pytest_kycquant.measure import memory; memory._STATUS = memory.Path('none')"
     with pytest.raises(MeasurementError, match="this system does not tell it; run on Linux"):
         peak(hidden)
 

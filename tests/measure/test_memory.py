@@ -1,5 +1,8 @@
-"""Load time and memory of a model, in a process of its own."""
+"""Load time and memory of models, in a process of their own."""
 
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +12,9 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from pytest_kycquant.errors import MeasurementError
-from pytest_kycquant.measure.footprint import Footprint, measure_footprint
-from pytest_kycquant.pipeline import memory
+from pytest_kycquant.measure import memory
+from pytest_kycquant.measure.memory import Footprint, measure_footprint, measure_peak
+from pytest_kycquant.runtimes.opening import Opening
 
 IMAGE = np.zeros((1, 64), np.float32)
 
@@ -33,9 +37,9 @@ def write(path: Path, megabytes: int) -> Path:
 def test_memory_is_that_of_the_model(tmp_path: Path) -> None:
     """Neither what Python holds nor the buffer of a file that was read before."""
     small, large = (write(tmp_path / f"{size}.onnx", size) for size in (1, 100))
-    one = measure_footprint([small], [IMAGE], "small")
-    other = measure_footprint([large], [IMAGE], "large")
-    both = measure_footprint([large, large], [IMAGE, IMAGE], "both")
+    one = measure_footprint(Opening((small,), (IMAGE,)), "small")
+    other = measure_footprint(Opening((large,), (IMAGE,)), "large")
+    both = measure_footprint(Opening((large, large), (IMAGE, IMAGE)), "both")
     assert one.memory_mb is not None
     assert other.memory_mb is not None
     assert both.memory_mb is not None
@@ -49,7 +53,7 @@ def test_memory_is_that_of_the_model(tmp_path: Path) -> None:
 def test_failing_process(tmp_path: Path) -> None:
     missing = tmp_path / "none.onnx"
     with pytest.raises(MeasurementError, match=r"memory of it: its process ended with 1 \(FileNo"):
-        measure_footprint([missing], [IMAGE], "it")
+        measure_footprint(Opening((missing,), (IMAGE,)), "it")
 
 
 def test_peak_is_forgotten() -> None:
@@ -67,3 +71,44 @@ def test_peak_is_forgotten() -> None:
 
 def test_what_is_not_known_is_left_out() -> None:
     assert Footprint(3.0, None).as_dict() == {"load_ms": 3.0}
+
+
+@dataclass(frozen=True)
+class Steps:
+    """A job whose steps hold so many bytes for a moment, or sleep for so long."""
+
+    ready: int = 0
+    opening: int = 0
+    running: int = 0
+    seconds: float = 0.0
+
+    def __call__(self) -> Callable[[], Callable[[], object]]:
+        hold(self.ready)
+        return self.open
+
+    def open(self) -> Callable[[], object]:
+        time.sleep(self.seconds)
+        hold(self.opening)
+        return lambda: hold(self.running)
+
+
+def hold(size: int) -> None:
+    ballast = bytearray(size)
+    ballast[::4096] = b"x" * len(ballast[::4096])
+
+
+def test_peak_and_growth_of_one_job() -> None:
+    """The peak is of the whole process; what a model takes begins when all is ready."""
+    size = 150_000_000
+    before, opened, ran = Steps(ready=size), Steps(opening=size), Steps(running=size)
+    nothing = measure_peak(Steps(), "it", "nothing")
+    for job, imports in ((before, 150), (opened, 0), (ran, 0)):
+        peak = measure_peak(job, "it", "nothing")
+        assert peak.peak_mb - nothing.peak_mb == pytest.approx(150, abs=10)
+        assert peak.imports_mb - nothing.imports_mb == pytest.approx(imports, abs=10)
+        grown = measure_footprint(job, "it").memory_mb
+        assert grown == pytest.approx(150 - imports, abs=10)
+
+
+def test_load_time_is_that_of_opening() -> None:
+    assert measure_footprint(Steps(seconds=0.2), "it").load_ms == pytest.approx(200, abs=50)
