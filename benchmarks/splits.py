@@ -26,8 +26,9 @@ from numpy.typing import NDArray
 from benchmarks.coverage import DIMENSION, Draw, Floats, lambs, strangers
 from pytest_kycquant.bench.golden import Golden
 from pytest_kycquant.bench.judge import Bench
-from pytest_kycquant.bench.ladder import Decision, decide
+from pytest_kycquant.bench.ladder import decide
 from pytest_kycquant.bench.run import Run
+from pytest_kycquant.bench.shipping import Shipment
 from pytest_kycquant.bench.source import ModelFile
 from pytest_kycquant.bench.variants import Variant
 from pytest_kycquant.context.cache import digest_of
@@ -223,7 +224,7 @@ def by_search(bench: SimulatedBench) -> bool:
     return _ships(decide(bench, Recipe("int8"), "mixed"))
 
 
-def _ships(decision: Decision) -> bool:
+def _ships(decision: Shipment) -> bool:
     return not decision.record.failed and decision.record.variant != "fp32"
 
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from ..errors import QuantizationError
 from ..quantize.search import (
@@ -22,49 +21,12 @@ from ..spec.recipe import (
     Recipe,
     as_recipe,
 )
-from ..verdicts import VariantRecord, Verdict
+from ..verdicts import VariantRecord
 from .judge import Bench
+from .shipping import Shipment
 
 
-@dataclass(frozen=True)
-class Decision:
-    """What to ship for one requested precision.
-
-    Args:
-        requested: label of the precision that the gate file asked for.
-        record: the variant that the gates are asserted on, and that would ship.
-        reasons: why it is not the requested one; empty if it is.
-        tried: every variant that was judged on the way, the requested one first.
-        searches: attempts of the mixed-precision search, for the report.
-        note: why nothing else was tried, where that needs a word.
-    """
-
-    requested: str
-    record: VariantRecord
-    reasons: tuple[str, ...]
-    tried: tuple[VariantRecord, ...]
-    searches: tuple[Mapping[str, Any], ...] = ()
-    note: str = ""
-
-    @property
-    def fell_back(self) -> bool:
-        """Whether something else ships than was asked for."""
-        return bool(self.reasons)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return {
-            "model": self.record.model,
-            "requested": self.requested,
-            "ships": self.record.variant if self.record.verdict is Verdict.PASS else None,
-            "reasons": list(self.reasons),
-            "note": self.note,
-            "tried": [record.variant for record in self.tried],
-            "searches": [dict(found) for found in self.searches],
-        }
-
-
-def decide(bench: Bench, recipe: Recipe, fallback: Fallback | None) -> Decision:
+def decide(bench: Bench, recipe: Recipe, fallback: Fallback | None) -> Shipment:
     """Judge a precision and, if it may not ship and a fallback is allowed, what may instead.
 
     Args:
@@ -75,14 +37,14 @@ def decide(bench: Bench, recipe: Recipe, fallback: Fallback | None) -> Decision:
     """
     first = bench.record(recipe)
     if not first.failed or fallback is None:
-        return Decision(recipe.name, first, (), (first,))
+        return Shipment(recipe.name, first, (), (first,))
     if bench.undecidable:
         # No other precision can fare better than FP32 itself: more data is needed, not a fallback.
         note = (
             "no fallback was tried, since the data cannot decide even about FP32 held against "
             f"itself: {bench.undecidable[0].describe()}"
         )
-        return Decision(recipe.name, first, (), (first,), note=note)
+        return Shipment(recipe.name, first, (), (first,), note=note)
     reasons = list(_objections(first))
     tried, searches = [first], []
     for rung in _ladder(recipe, fallback):
@@ -113,9 +75,9 @@ def decide(bench: Bench, recipe: Recipe, fallback: Fallback | None) -> Decision:
             searches.append(found.as_dict() | confirmed)
         tried.append(record)
         if not record.failed:
-            return Decision(recipe.name, record, tuple(reasons), tuple(tried), tuple(searches))
+            return Shipment(recipe.name, record, tuple(reasons), tuple(tried), tuple(searches))
         reasons += _objections(record)
-    return Decision(recipe.name, first, (), tuple(tried), tuple(searches))
+    return Shipment(recipe.name, first, (), tuple(tried), tuple(searches))
 
 
 def search_mixed(bench: Bench, recipe: Recipe) -> Found:

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..bench.shipping import to_ship
 from ..context.cache import digest_of
 from ..data.images import ImageSet
 from ..data.unlabelled import load_images
 from ..errors import BaselineError, MeasurementError, QuantizationError
 from ..measure.memory import Peak
-from ..report.records import Gate
 from .memory import Job
 from .record import (
     PipelineRecord,
@@ -91,14 +91,14 @@ def _pipelines(session: KycquantSession, spec: PipelineSpec) -> tuple[Pipeline, 
 def _ships(session: KycquantSession, stage: StageSpec) -> VariantRecord:
     """What a stage's own gates would let ship: the rule of the line `ship:` of the report."""
     bench = session.bench(stage.gate, stage.gate_file)
-    judged = Gate(bench.model.name, stage.name, {"fp32": bench.fp32_record})
+    judged = {"fp32": bench.fp32_record}
     for recipe in stage.gate.precisions:
         try:
             decision = session.decision(stage.gate, stage.gate_file, recipe)
         except QuantizationError:
             continue  # an error of its own gates; other precisions may ship
-        judged.variants |= {record.variant: record for record in decision.tried}
-    ship = judged.to_ship()
+        judged |= {record.variant: record for record in decision.tried}
+    ship = to_ship(judged.values())
     if ship is None:
         raise BaselineError(
             f"{stage.name} ({bench.model.name})",

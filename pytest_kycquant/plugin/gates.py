@@ -30,7 +30,7 @@ from ..verdicts import GateResult, Verdict
 
 if TYPE_CHECKING:
     from ..bench.golden import Golden
-    from ..bench.ladder import Decision
+    from ..bench.shipping import Shipment
 
 MARKER = "kycquant"
 _DEFAULT = ("fp16", "int8")
@@ -141,7 +141,7 @@ class Candidate:
     paths: tuple[Path, ...]
     size: int
     golden: Golden
-    decision: Decision
+    decision: Shipment
     inconclusive: Inconclusive
     known: tuple[str, ...]
     profile: Profile = "standard"

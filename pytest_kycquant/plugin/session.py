@@ -43,8 +43,8 @@ from .pipeline_gates import KycPipeline, PipelineGates, PipelineSpec
 if TYPE_CHECKING:
     from ..bench.golden import Golden
     from ..bench.judge import Bench
-    from ..bench.ladder import Decision
     from ..bench.run import Run
+    from ..bench.shipping import Shipment
     from ..context.progress import Progress
     from ..pipeline.record import PipelineRecord
     from ..verdicts import GateResult
@@ -85,7 +85,7 @@ class KycquantSession:
             shutil.rmtree(self.settings.cache, ignore_errors=True)
         self.collected = Collected()
         self._benches: dict[tuple[GateSpec, Path], Bench] = {}
-        self._decisions: dict[tuple[GateSpec, Path, Recipe], Decision | KycquantError] = {}
+        self._decisions: dict[tuple[GateSpec, Path, Recipe], Shipment | KycquantError] = {}
         self._pipelines: dict[PipelineSpec, PipelineRecord] = {}
         self._broken: dict[tuple[object, Path], tuple[str, KycquantError]] = {}
 
@@ -144,7 +144,7 @@ class KycquantSession:
             self._broken[key] = (item.nodeid, error)
             raise
 
-    def decision(self, spec: GateSpec, gate_file: Path, recipe: Recipe) -> Decision:
+    def decision(self, spec: GateSpec, gate_file: Path, recipe: Recipe) -> Shipment:
         """What ships for a precision; decided once."""
         from ..bench.ladder import decide
 
@@ -318,7 +318,7 @@ def attach(item: pytest.Item, report: pytest.TestReport) -> None:
         report.kycquant = json.dumps(payload, allow_nan=False)  # type: ignore[attr-defined]
 
 
-def _properties(decision: Decision) -> list[tuple[str, str]]:
+def _properties(decision: Shipment) -> list[tuple[str, str]]:
     """JUnit properties of a test."""
     record = decision.record
     pairs = [

@@ -27,7 +27,7 @@ def export(collected: Collected, folder: Path) -> list[str]:
     folder.mkdir(parents=True, exist_ok=True)
     lines = []
     for gate in collected.gates:
-        ship = gate.to_ship()
+        ship = gate.ship
         stem = folder / _stem(collected, gate)
         if ship is None:
             lines.append(f"exported: nothing for {gate.model}, not even FP32 passes")

@@ -73,7 +73,7 @@ def _remarks(record: PipelineRecord, collected: Collected) -> Iterator[str]:
                 yield f"{result.gate}: {check.describe()}"
     for stage, key in record.models.items():
         gate, ran = collected.by_key.get(key), record.shipped.variants[stage]
-        ship = gate.to_ship() if gate else None
+        ship = gate.ship if gate else None
         # What ships also depends on rules of a user's own, which only the whole run has seen.
         if gate and ran in gate.rejected:
             instead = ship.variant if ship else "nothing"

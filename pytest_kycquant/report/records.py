@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..bench.shipping import to_ship
 from ..pipeline.record import PipelineRecord
 from ..runtimes.ort import EXACT
 from ..spec.profiles import Profile
@@ -50,35 +51,14 @@ class Gate:
             key=lambda r: (r.variant != "fp32", order.index(r.verdict), -r.size, r.variant),
         )
 
-    def to_ship(self) -> VariantRecord | None:
-        """The smallest and fastest variant that passes everything; None if not even FP32 does.
-
-        None under the smoke profile, too, which clears nothing.
-
-        That is the one with the least product of size and latency, each relative to FP32; where
-        latency is not measured, the smallest. FP32 comes last and FP32 after exact rewrites
-        before it: neither saves any space.
-        """
-        if self.profile == "smoke":
-            return None
-        passing = [
-            record
-            for record in self.rows()
-            if record.verdict is Verdict.PASS and record.variant not in self.rejected
-        ]
-        return min(
-            passing,
-            key=lambda r: (
-                r.variant == "fp32",
-                r.is_float,
-                r.size_ratio * (r.latency_ratio or 1.0),
-            ),
-            default=None,
-        )
+    @property
+    def ship(self) -> VariantRecord | None:
+        """The variant to ship; see `bench.shipping`."""
+        return to_ship(self.variants.values(), self.rejected, self.profile)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        ship = self.to_ship()
+        ship = self.ship
         return {
             "model": self.model,
             "gate": self.name,

@@ -210,7 +210,7 @@ def _first(names: Sequence[str]) -> str:
 def _advice(gate: Gate) -> str:
     if gate.profile == "smoke":
         return NOTHING_CLEARED
-    record = gate.to_ship()
+    record = gate.ship
     if record is None:
         return "nothing that these gates can vouch for, not even FP32"
     if record.variant == "fp32":

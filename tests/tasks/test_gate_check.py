@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from pytest_kycquant import Candidate, FaceVerification, Verdict
-from pytest_kycquant.bench.ladder import Decision
+from pytest_kycquant.bench.shipping import Shipment
 from pytest_kycquant.errors import InconclusiveWarning, SpecError
 from pytest_kycquant.verdicts import Check, GateResult, VariantRecord
 
@@ -14,7 +14,7 @@ from pytest_kycquant.verdicts import Check, GateResult, VariantRecord
 def candidate(gate: str, verdict: Verdict, policy: Any = "fail", **options: Any) -> Candidate:
     result = GateResult(gate, (Check("figure", verdict, 1.0, 0.5, 1.5, 1.2),), "Do this.")
     record = VariantRecord("face", "int8", "", 1, 0.3, {}, {gate: result})
-    decision = Decision("int8", record, (), (record,))
+    decision = Shipment("int8", record, (), (record,))
     known = FaceVerification("faces").gates()
     return Candidate("int8", "int8", (Path("x"),), 1, None, decision, policy, known, **options)  # type: ignore[arg-type]
 

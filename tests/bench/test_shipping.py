@@ -1,8 +1,10 @@
-"""What the report advises to ship."""
+"""Which of the variants of a model ships."""
 
 from __future__ import annotations
 
-from pytest_kycquant.report.records import Gate
+import itertools
+
+from pytest_kycquant.bench.shipping import to_ship
 from pytest_kycquant.verdicts import (
     Check,
     GateResult,
@@ -30,8 +32,7 @@ FP32 = variant("fp32", 1.0, None, precision="fp32")
 
 
 def ships(*variants: VariantRecord, rejected: tuple[str, ...] = ()) -> str | None:
-    records = {record.variant: record for record in (FP32, *variants)}
-    chosen = Gate("face", "test_gate.py", records, rejected=set(rejected)).to_ship()
+    chosen = to_ship((FP32, *variants), rejected)
     return chosen.variant if chosen else None
 
 
@@ -61,3 +62,14 @@ def test_fp32_ships_only_if_nothing_quantized_does() -> None:
     assert ships(optimized, slow) == "slow"
     assert ships(optimized) == "fp32-optimized"
     assert ships() == "fp32"
+
+
+def test_order_does_not_matter() -> None:
+    variants = [variant("b", 0.3, 0.5), variant("a", 0.3, 0.5), variant("c", 0.5, 0.3)]
+    for order in itertools.permutations(variants):
+        assert ships(*order) == "c"
+    assert ships(variants[0], variants[1]) == ships(variants[1], variants[0]) == "a"
+
+
+def test_smoke_clears_nothing() -> None:
+    assert to_ship([FP32, variant("small", 0.3, 0.5)], profile="smoke") is None

@@ -1,0 +1,81 @@
+"""What ships: for one requested precision, and of everything that was judged for a model."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..spec.profiles import Profile
+from ..verdicts import VariantRecord, Verdict
+
+
+@dataclass(frozen=True)
+class Shipment:
+    """What to ship for one requested precision.
+
+    Args:
+        requested: label of the precision that the gate file asked for.
+        record: the variant that the gates are asserted on, and that would ship.
+        reasons: why it is not the requested one; empty if it is.
+        tried: every variant that was judged on the way, the requested one first.
+        searches: attempts of the mixed-precision search, for the report.
+        note: why nothing else was tried, where that needs a word.
+    """
+
+    requested: str
+    record: VariantRecord
+    reasons: tuple[str, ...]
+    tried: tuple[VariantRecord, ...]
+    searches: tuple[Mapping[str, Any], ...] = ()
+    note: str = ""
+
+    @property
+    def fell_back(self) -> bool:
+        """Whether something else ships than was asked for."""
+        return bool(self.reasons)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "model": self.record.model,
+            "requested": self.requested,
+            "ships": self.record.variant if self.record.verdict is Verdict.PASS else None,
+            "reasons": list(self.reasons),
+            "note": self.note,
+            "tried": [record.variant for record in self.tried],
+            "searches": [dict(found) for found in self.searches],
+        }
+
+
+def to_ship(
+    records: Iterable[VariantRecord],
+    rejected: Collection[str] = (),
+    profile: Profile = "standard",
+) -> VariantRecord | None:
+    """The smallest and fastest variant that passes everything; None if not even FP32 does.
+
+    None under the smoke profile, too, which clears nothing.
+
+    That is the one with the least product of size and latency, each relative to FP32; where
+    latency is not measured, the smallest. FP32 comes last and FP32 after exact rewrites before it:
+    neither saves any space. Of two that are equal in this, it is the larger one.
+
+    Args:
+        records: the variants of one model, FP32 among them.
+        rejected: labels of the variants on which a test failed, be it one of the user's own.
+        profile: under which they were judged.
+    """
+    if profile == "smoke":
+        return None
+    return min(
+        (r for r in records if r.verdict is Verdict.PASS and r.variant not in rejected),
+        key=lambda r: (
+            r.variant == "fp32",
+            r.is_float,
+            r.size_ratio * (r.latency_ratio or 1.0),
+            -r.size,
+            r.variant,
+        ),
+        default=None,
+    )
