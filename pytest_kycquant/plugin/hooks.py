@@ -131,13 +131,13 @@ class _Summary:
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Write the files that were asked for, whether or not there is a terminal."""
+        from ..report import write
         from ..report.export import export
-        from ..report.records import write_json
 
         settings, collected = self._session.settings, self._session.collected
         try:
             if settings.report is not None:
-                write_json(collected, settings.report)
+                write(collected, settings.report)
             if settings.export is not None:
                 self._lines += export(collected, settings.export)
         except (OSError, KycquantError) as error:
@@ -146,15 +146,17 @@ class _Summary:
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Print the table; nothing at all if no gate ran."""
-        from ..report import terminal
+        from ..report import render
+        from ..report.terminal import next_command
 
         collected = self._session.collected
         if not collected.gates and not collected.pipelines and not self._lines:
             return
         terminalreporter.section("kycquant")
         verbose = terminalreporter.config.get_verbosity() > 0
-        for line in (*terminal.lines(collected, verbose=verbose), *self._lines):
+        terminalreporter.write(render("terminal", collected, verbose=verbose))
+        for line in self._lines:
             terminalreporter.write_line(line)
         stats = terminalreporter.stats
         failed = len(stats.get("failed", [])) + len(stats.get("error", []))
-        terminalreporter.write_line(terminal.next_command(collected, failed))
+        terminalreporter.write_line(next_command(collected, failed))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from pathlib import Path
 
 from ..errors import CacheError
+from .json_report import evidence
 from .records import Collected, Gate
 
 
@@ -46,13 +46,8 @@ def export(collected: Collected, folder: Path) -> list[str]:
                     f"deploy {gate.model} with the session option {key}={value}, as it was judged"
                     for key, value in collected.session_config.items()
                 ]
-        evidence = {
-            "environment": dict(collected.environment),
-            "session_config": collected.session_config,
-            **gate.as_dict(),
-        }
-        text = json.dumps(evidence, indent=2, allow_nan=False) + "\n"
-        stem.with_name(stem.name + ".json").write_text(text, encoding="utf-8")
+        found = evidence(collected, gate)
+        stem.with_name(stem.name + ".json").write_text(found, encoding="utf-8")
     return lines
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from ..bench.shipping import to_ship
@@ -13,8 +12,6 @@ from ..pipeline.record import PipelineRecord
 from ..runtimes.ort import EXACT
 from ..spec.profiles import Profile
 from ..verdicts import VariantRecord, Verdict
-
-SCHEMA = 1
 
 
 @dataclass
@@ -55,20 +52,6 @@ class Gate:
     def ship(self) -> VariantRecord | None:
         """The variant to ship; see `bench.shipping`."""
         return to_ship(self.variants.values(), self.rejected, self.profile)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        ship = self.ship
-        return {
-            "model": self.model,
-            "gate": self.name,
-            "profile": self.profile,
-            "ship": ship.variant if ship else None,
-            "golden": dict(self.golden),
-            "rejected": sorted(self.rejected),
-            "variants": [record.as_dict() for record in self.rows()],
-            "decisions": [dict(decision) for _, decision in sorted(self.decisions.items())],
-        }
 
 
 @dataclass
@@ -130,22 +113,3 @@ class Collected:
     def session_config(self) -> dict[str, str]:
         """Entries of onnxruntime's session configuration that verdicts rest on."""
         return dict([EXACT]) if self.exact else {}
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return {
-            "schema": SCHEMA,
-            "environment": dict(self.environment),
-            "session_config": self.session_config,
-            "gates": [gate.as_dict() for gate in self.gates],
-            "pipelines": [record.as_dict() for _, record in sorted(self.pipelines.items())],
-        }
-
-
-def write_json(collected: Collected, path: Path) -> None:
-    """Write every figure of the run, whole or not at all."""
-    text = json.dumps(collected.as_dict(), indent=2, allow_nan=False) + "\n"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)

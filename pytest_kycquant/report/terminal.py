@@ -22,13 +22,17 @@ _ELSEWHERE = ("finite", "degradation", "latency", "size")
 _HEADERS = {"recall": "recall", "map": "mAP50", "metric": "metric"}
 
 
-def lines(collected: Collected, *, verbose: bool = False) -> Iterator[str]:
-    """Yield the report of a run: a table for each model, then one for each pipeline.
+def render(collected: Collected, *, verbose: bool = False) -> str:
+    """A table for each model, then one for each pipeline; see `report.Report`.
 
     Args:
         collected: what the tests of the run reported.
         verbose: say of each variant what it takes besides its ratio to FP32.
     """
+    return "".join(f"{line}\n" for line in _lines(collected, verbose))
+
+
+def _lines(collected: Collected, verbose: bool) -> Iterator[str]:
     if not collected.gates and not collected.pipelines:
         return
     environment = collected.environment
