@@ -35,18 +35,6 @@ class Shipment:
         """Whether something else ships than was asked for."""
         return bool(self.reasons)
 
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return {
-            "model": self.record.model,
-            "requested": self.requested,
-            "ships": self.record.variant if self.record.verdict is Verdict.PASS else None,
-            "reasons": list(self.reasons),
-            "note": self.note,
-            "tried": [record.variant for record in self.tried],
-            "searches": [dict(found) for found in self.searches],
-        }
-
 
 def to_ship(
     records: Iterable[VariantRecord],

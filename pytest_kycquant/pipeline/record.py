@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..spec.limits import PipelineLimits
@@ -63,29 +63,6 @@ class PipelineRecord:
     def verdict(self) -> Verdict:
         """The worst verdict."""
         return Verdict.worst([gate.verdict for gate in self.gates.values()])
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return {
-            **asdict(self),
-            "gates": {name: gate.as_dict() for name, gate in self.gates.items()},
-            "notes": list(self.notes),
-            "verdict": self.verdict.value,
-        }
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> PipelineRecord:
-        """Inverse of `as_dict`."""
-        plain = {name: value for name, value in values.items() if name != "verdict"}
-        return cls(
-            **{
-                **plain,
-                "fp32": PipelineRow(**values["fp32"]),
-                "shipped": PipelineRow(**values["shipped"]),
-                "gates": {n: GateResult.from_dict(gate) for n, gate in values["gates"].items()},
-                "notes": tuple(values["notes"]),
-            }
-        )
 
 
 def judge_complete(coverage: Coverage) -> GateResult:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +15,7 @@ from ..data.images import ImageSet
 from ..data.unlabelled import load_images
 from ..errors import BaselineError, MeasurementError, QuantizationError
 from ..measure.memory import Peak
+from ..plain import from_plain, plain
 from .memory import Job
 from .record import (
     PipelineRecord,
@@ -68,9 +69,9 @@ def judge(session: KycquantSession, spec: PipelineSpec, gate: str) -> PipelineRe
     fp32, shipped = _pipelines(session, spec)
     name = f"pipeline-{digest_of([gate, repr(spec), repr(fp32), repr(shipped)])[:32]}"
     found = run.context.store.once(
-        name, lambda: _measure(run.context, spec, gate, fp32, shipped, images).as_dict()
+        name, lambda: plain(_measure(run.context, spec, gate, fp32, shipped, images))
     )
-    return PipelineRecord.from_dict(found)
+    return from_plain(PipelineRecord, found)
 
 
 def _pipelines(session: KycquantSession, spec: PipelineSpec) -> tuple[Pipeline, Pipeline]:
@@ -136,7 +137,7 @@ def _measure(
             peak = peaks.get(label)
             rows[label] = replace(
                 rows[label],
-                timing=asdict(timings[label]),
+                timing=plain(timings[label]),
                 peak_mb=peak.peak_mb if peak else None,
                 imports_mb=peak.imports_mb if peak else None,
             )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Generator
 from typing import Any
 
 import pytest
 
 from ..errors import KycquantError
+from ..report.found import Found
 from . import options as settings
 from .fixtures import (
     candidate,
@@ -103,7 +103,7 @@ def pytest_report_teststatus(
     payload = getattr(report, "kycquant", None)
     if payload is None or not report.passed:
         return None
-    variant = json.loads(payload)["fallback"]
+    variant = Found.load(payload).fallback
     return ("fallback", "f", (f"FALLBACK {variant}", {"yellow": True})) if variant else None
 
 
@@ -126,7 +126,7 @@ class _Summary:
         """Collect the figures that came with a report."""
         payload = getattr(report, "kycquant", None)
         if payload is not None:
-            self._session.collected.add(payload, failed=report.failed)
+            self._session.collected.add(Found.load(payload), failed=report.failed)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
@@ -154,8 +154,8 @@ class _Summary:
             return
         terminalreporter.section("kycquant")
         verbose = terminalreporter.config.get_verbosity() > 0
-        terminalreporter.write(render("terminal", collected, verbose=verbose))
-        for line in self._lines:
+        report = render("terminal", collected, verbose=verbose)
+        for line in (*report.splitlines(), *self._lines):
             terminalreporter.write_line(line)
         stats = terminalreporter.stats
         failed = len(stats.get("failed", [])) + len(stats.get("error", []))

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import shutil
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +25,7 @@ from ..errors import (
     ModelError,
     SpecError,
 )
+from ..report.found import Found, GateFound, Origin
 from ..report.records import Collected
 from ..spec.profiles import describe, limits_under
 from ..spec.recipe import Recipe
@@ -60,7 +59,7 @@ _ONCE = (
     MeasurementError,
     MetricError,
 )
-PAYLOAD = pytest.StashKey[dict[str, Any]]()
+FOUND = pytest.StashKey[Found]()
 
 
 class KycquantSession:
@@ -177,19 +176,20 @@ class KycquantSession:
             with self.explained_once(spec, item):
                 self._pipelines[spec] = judge(self, spec, _gate_name(item))
         record = self._pipelines[spec]
-        item.stash[PAYLOAD] = {**self.origin(), "pipeline": record.as_dict(), "fallback": ""}
+        item.stash[FOUND] = Found(self.origin(), pipeline=record)
         item.user_properties.extend(_gate_properties(record.gates))
         return KycPipeline(record, spec.inconclusive or self.settings.inconclusive)
 
-    def origin(self) -> dict[str, Any]:
+    def origin(self) -> Origin:
         """Where figures come from, for the report."""
         cache = self.run.cache
-        return {
-            "environment": self.run.context.environment.as_dict(),
-            "exact": self.settings.exact,
-            "worker": self.worker_id,
-            "cache": [len(cache.reused), len(cache.built)],
-        }
+        return Origin(
+            environment=self.run.context.environment,
+            exact=self.settings.exact,
+            worker=self.worker_id,
+            reused=len(cache.reused),
+            built=len(cache.built),
+        )
 
     def _progress(self) -> Progress:
         from ..context.progress import Progress
@@ -249,19 +249,17 @@ class GateRun:
         decision = self._session.decision(self._spec, item.path, recipe)
         bench, record = self.bench, decision.record
         rows = [bench.fp32_record, *decision.tried]
-        item.stash[PAYLOAD] = {
-            **self._session.origin(),
-            "key": digest_of(repr(self._spec)),
-            "gate": _gate_name(item),
-            "variants": [row.as_dict() for row in rows],
-            "profile": bench.profile,
-            "profile_note": describe(bench.profile, type(bench.limits)),
-            "decision": decision.as_dict() | ({} if bench.profile != "smoke" else {"ships": None}),
-            "paths": {row.variant: [str(path) for path in bench.paths_of(row)] for row in rows},
-            "golden": asdict(golden),
-            "tested": record.variant,
-            "fallback": record.variant if decision.fell_back else "",
-        }
+        found = GateFound(
+            key=digest_of(repr(self._spec)),
+            gate=_gate_name(item),
+            profile=bench.profile,
+            profile_note=describe(bench.profile, type(bench.limits)),
+            golden=golden,
+            fp32=bench.fp32_record,
+            shipment=decision,
+            paths={row.variant: tuple(map(str, bench.paths_of(row))) for row in rows},
+        )
+        item.stash[FOUND] = Found(self._session.origin(), found)
         item.user_properties.append(("kycquant.profile", bench.profile))
         item.user_properties.extend(_properties(decision))
         return Candidate(
@@ -313,9 +311,9 @@ def _gate_name(item: pytest.Item) -> str:
 
 def attach(item: pytest.Item, report: pytest.TestReport) -> None:
     """Send what a test found along with its report, as a string that survives pytest-xdist."""
-    payload = item.stash.get(PAYLOAD, None)
-    if payload is not None and report.when == "call":
-        report.kycquant = json.dumps(payload, allow_nan=False)  # type: ignore[attr-defined]
+    found = item.stash.get(FOUND, None)
+    if found is not None and report.when == "call":
+        report.kycquant = found.dump()  # type: ignore[attr-defined]
 
 
 def _properties(decision: Shipment) -> list[tuple[str, str]]:

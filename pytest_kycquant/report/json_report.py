@@ -8,6 +8,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from ..bench.shipping import Shipment
+from ..pipeline.record import PipelineRecord
+from ..plain import plain
+from ..verdicts import Check, GateResult, VariantRecord, Verdict
 from .records import Collected, Gate
 
 SCHEMA = 1
@@ -18,10 +22,10 @@ def render(collected: Collected, *, verbose: bool = False) -> str:
     return _text(
         {
             "schema": SCHEMA,
-            "environment": dict(collected.environment),
+            "environment": plain(collected.environment or {}),
             "session_config": collected.session_config,
             "gates": [_gate(gate) for gate in collected.gates],
-            "pipelines": [record.as_dict() for _, record in sorted(collected.pipelines.items())],
+            "pipelines": [_pipeline(record) for _, record in sorted(collected.pipelines.items())],
         }
     )
 
@@ -30,7 +34,7 @@ def evidence(collected: Collected, gate: Gate) -> str:
     """What speaks for the model to ship, which lies beside it."""
     return _text(
         {
-            "environment": dict(collected.environment),
+            "environment": plain(collected.environment or {}),
             "session_config": collected.session_config,
             **_gate(gate),
         }
@@ -47,8 +51,48 @@ def _gate(gate: Gate) -> dict[str, Any]:
         "gate": gate.name,
         "profile": gate.profile,
         "ship": gate.ship.variant if gate.ship else None,
-        "golden": dict(gate.golden),
+        "golden": plain(gate.golden or {}),
         "rejected": sorted(gate.rejected),
-        "variants": [record.as_dict() for record in gate.rows()],
-        "decisions": [dict(decision) for _, decision in sorted(gate.decisions.items())],
+        "variants": [_variant(record) for record in gate.rows()],
+        "decisions": [_shipment(each, gate) for _, each in sorted(gate.shipments.items())],
     }
+
+
+def _shipment(shipment: Shipment, gate: Gate) -> dict[str, Any]:
+    record = shipment.record
+    ships = record.verdict is Verdict.PASS and gate.profile != "smoke"
+    return {
+        "model": record.model,
+        "requested": shipment.requested,
+        "ships": record.variant if ships else None,
+        "reasons": plain(shipment.reasons),
+        "note": shipment.note,
+        "tried": [each.variant for each in shipment.tried],
+        "searches": plain(shipment.searches),
+    }
+
+
+def _variant(record: VariantRecord) -> dict[str, Any]:
+    gates = {name: _result(result) for name, result in record.gates.items()}
+    groups = [plain(group) | {"check": _check(group.check)} for group in record.groups]
+    verdict = record.verdict.value
+    return {**plain(record), "gates": gates, "groups": groups, "verdict": verdict}
+
+
+def _pipeline(record: PipelineRecord) -> dict[str, Any]:
+    gates = {name: _result(result) for name, result in record.gates.items()}
+    return {**plain(record), "gates": gates, "verdict": record.verdict.value}
+
+
+def _result(result: GateResult) -> dict[str, Any]:
+    return {
+        "gate": result.gate,
+        "verdict": result.verdict.value,
+        "checks": [_check(check) for check in result.checks],
+        "remedy": result.remedy,
+    }
+
+
+def _check(check: Check) -> dict[str, Any]:
+    values: dict[str, Any] = plain(check)
+    return values

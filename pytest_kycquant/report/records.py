@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
-from ..bench.shipping import to_ship
+from ..bench.golden import Golden
+from ..bench.shipping import Shipment, to_ship
 from ..pipeline.record import PipelineRecord
+from ..runtimes.environment import Environment
 from ..runtimes.ort import EXACT
 from ..spec.profiles import Profile
 from ..verdicts import VariantRecord, Verdict
+from .found import Found, GateFound
 
 
 @dataclass
@@ -22,7 +22,7 @@ class Gate:
         model: name of the model.
         name: node id of the class or function that asked, the first in order if several did.
         variants: records by label.
-        decisions: what ships, by requested precision.
+        shipments: what ships, by requested precision.
         paths: where the files of each variant lie, by label.
         golden: the FP32 baseline.
         rejected: labels of the variants on which a test failed, be it one of the user's own.
@@ -33,9 +33,9 @@ class Gate:
     model: str
     name: str
     variants: dict[str, VariantRecord] = field(default_factory=dict)
-    decisions: dict[str, Mapping[str, Any]] = field(default_factory=dict)
-    paths: dict[str, list[str]] = field(default_factory=dict)
-    golden: Mapping[str, Any] = field(default_factory=dict)
+    shipments: dict[str, Shipment] = field(default_factory=dict)
+    paths: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    golden: Golden | None = None
     rejected: set[str] = field(default_factory=set)
     profile: Profile = "standard"
     profile_note: str = ""
@@ -59,40 +59,45 @@ class Collected:
     """Everything that tests sent along; what arrives twice is the same.
 
     Args:
-        environment: fingerprint of the machine that ran the gates.
+        environment: fingerprint of the machine that ran the gates; None before any did.
         by_key: gates by a digest of what they ask for.
         exact: whether INT8 ran without saturation.
         cache: artefacts reused and built, by worker.
         pipelines: records of whole pipelines, by the node id of their gates.
     """
 
-    environment: Mapping[str, Any] = field(default_factory=dict)
+    environment: Environment | None = None
     exact: bool = False
     by_key: dict[str, Gate] = field(default_factory=dict)
     cache: dict[str, tuple[int, int]] = field(default_factory=dict)
     pipelines: dict[str, PipelineRecord] = field(default_factory=dict)
 
-    def add(self, payload: str, *, failed: bool = False) -> None:
-        """Merge what one test sent along with its report, and whether the test failed."""
-        values = json.loads(payload)
-        self.environment, self.exact = values["environment"], values["exact"]
-        reused, built = values["cache"]
-        self.cache[values["worker"]] = (reused, built)
-        if "pipeline" in values:
-            record = PipelineRecord.from_dict(values["pipeline"])
-            self.pipelines[record.gate] = record
-            return
-        decision = values["decision"]
-        gate = self.by_key.setdefault(values["key"], Gate(decision["model"], values["gate"]))
-        gate.name = min(gate.name, values["gate"])  # whatever worker was first
-        for entry in values["variants"]:
-            gate.variants[entry["variant"]] = VariantRecord.from_dict(entry)
-        gate.decisions[decision["requested"]] = decision
-        gate.paths |= values["paths"]
-        gate.golden = values["golden"]
-        gate.profile, gate.profile_note = values["profile"], values["profile_note"]
+    def add(self, found: Found, *, failed: bool = False) -> None:
+        """Merge what one test found.
+
+        Args:
+            found: what it sent along with its report.
+            failed: whether the test failed.
+        """
+        origin = found.origin
+        self.environment, self.exact = origin.environment, origin.exact
+        self.cache[origin.worker] = (origin.reused, origin.built)
+        if found.pipeline is not None:
+            self.pipelines[found.pipeline.gate] = found.pipeline
+        if found.gate is not None:
+            self._add(found.gate, failed)
+
+    def _add(self, found: GateFound, failed: bool) -> None:
+        shipment = found.shipment
+        gate = self.by_key.setdefault(found.key, Gate(found.fp32.model, found.gate))
+        gate.name = min(gate.name, found.gate)  # whatever worker was first
+        gate.variants |= {record.variant: record for record in (found.fp32, *shipment.tried)}
+        gate.shipments[shipment.requested] = shipment
+        gate.paths |= found.paths
+        gate.golden = found.golden
+        gate.profile, gate.profile_note = found.profile, found.profile_note
         if failed:
-            gate.rejected.add(values["tested"])
+            gate.rejected.add(shipment.record.variant)
 
     @property
     def gates(self) -> list[Gate]:

@@ -33,14 +33,14 @@ def render(collected: Collected, *, verbose: bool = False) -> str:
 
 
 def _lines(collected: Collected, verbose: bool) -> Iterator[str]:
-    if not collected.gates and not collected.pipelines:
-        return
     environment = collected.environment
-    kernels = "U8S8 saturates" if environment["u8s8_saturates"] else "U8S8 exact"
+    if environment is None:
+        return
+    kernels = "U8S8 saturates" if environment.u8s8_saturates else "U8S8 exact"
     if collected.exact:
         kernels += f", INT8 run with {'='.join(EXACT)}"
-    features = ", ".join(environment["features"]) or "no known vector features"
-    yield f"onnxruntime {environment['onnxruntime']}, {environment['cpu']} ({features}; {kernels})"
+    features = ", ".join(environment.features) or "no known vector features"
+    yield f"onnxruntime {environment.onnxruntime}, {environment.cpu} ({features}; {kernels})"
     yield f"artefacts: {collected.built} built, {collected.reused} taken from the cache"
     for gate in collected.gates:
         yield ""
@@ -59,7 +59,7 @@ def next_command(collected: Collected, failed: int) -> str:
         return "next: pytest --lf to see the failures again, or gate another recipe"
     if any(gate.profile == "smoke" for gate in collected.gates):
         return "next: pytest --kycquant-profile=standard decides about error rates and latency"
-    if any(d["reasons"] for gate in collected.gates for d in gate.decisions.values()):
+    if any(s.reasons for gate in collected.gates for s in gate.shipments.values()):
         return "next: ship the fallback, or pytest --kycquant-strict to see what it replaced fail"
     return "next: pytest --kycquant-report report.json keeps the figures as evidence"
 
@@ -135,18 +135,18 @@ def _costs(gate: Gate) -> Iterator[str]:
 
 def _reasons(gate: Gate) -> Iterator[str]:
     notes: dict[str, list[str]] = {}
-    for requested, decision in sorted(gate.decisions.items()):
-        if decision["note"]:
-            notes.setdefault(decision["note"], []).append(requested)
-        if decision["reasons"]:
-            yield f"fallback of {requested}: {decision['tried'][-1]}, because"
-            yield from (f"  {reason}" for reason in decision["reasons"])
+    for requested, shipment in sorted(gate.shipments.items()):
+        if shipment.note:
+            notes.setdefault(shipment.note, []).append(requested)
+        if shipment.reasons:
+            yield f"fallback of {requested}: {shipment.tried[-1].variant}, because"
+            yield from (f"  {reason}" for reason in shipment.reasons)
     for note, requests in notes.items():
         yield f"{', '.join(requests)}: {note}"
     searches = {
         f"{requested}>mixed": found
-        for requested, decision in gate.decisions.items()
-        for found in decision["searches"]
+        for requested, shipment in gate.shipments.items()
+        for found in shipment.searches
     }
     recipes: dict[str, list[str]] = {}
     rewrites: dict[str, list[str]] = {}

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from pytest_kycquant.report.records import Collected
 from tests.worlds.population import write_project
 
 # On graphs as small as these, timing would choose rewrites now this way and now that.
@@ -111,28 +110,3 @@ def test_killed_run_is_completed_by_the_next(single: Path, tmp_path: Path) -> No
     output = run(tmp_path, "--kycquant-update-golden")
     assert "6 passed, 6 fallback" in output, output
     assert verdicts(tmp_path) == verdicts(single)
-
-
-def test_records_that_arrive_twice_are_one() -> None:
-    collected = Collected()
-    payload = json.dumps(
-        {
-            "environment": {},
-            "exact": False,
-            "profile": "standard",
-            "profile_note": "standard",
-            "worker": "gw0",
-            "cache": [1, 2],
-            "variants": [],
-            "paths": {},
-            "golden": {},
-            "key": "k",
-            "gate": "test_gate.py::TestFace",
-            "decision": {"model": "face", "requested": "int8"},
-        }
-    )
-    collected.add(payload)
-    collected.add(payload)
-    assert collected.built == 2
-    (gate,) = collected.gates
-    assert list(gate.decisions) == ["int8"]

@@ -1,0 +1,54 @@
+"""What a test sends along: text and back, and merged over the tests of a run."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from pytest_kycquant.bench.shipping import Shipment
+from pytest_kycquant.report.found import Found
+from pytest_kycquant.report.records import Collected
+from tests.worlds.findings import ENVIRONMENT, GATE, MIXED, ORIGIN, PATHS, PIPELINE, record
+
+
+@pytest.mark.parametrize("found", [Found(ORIGIN, GATE), Found(ORIGIN, pipeline=PIPELINE)])
+def test_round_trip(found: Found) -> None:
+    text = found.dump()
+    assert Found.load(text) == found
+    assert Found.load(text).dump() == text
+
+
+def test_fallback() -> None:
+    assert Found(ORIGIN, GATE).fallback == "int8>mixed"
+    asked = replace(GATE, shipment=Shipment("int8>mixed", MIXED, (), (MIXED,)))
+    assert Found(ORIGIN, asked).fallback == ""
+    assert Found(ORIGIN, pipeline=PIPELINE).fallback == ""
+
+
+def test_what_arrives_twice_is_one() -> None:
+    collected = Collected()
+    for _ in range(2):
+        collected.add(Found(ORIGIN, GATE))
+        collected.add(Found(ORIGIN, pipeline=PIPELINE))
+    assert (collected.built, collected.reused) == (2, 1)
+    (gate,) = collected.gates
+    assert list(gate.shipments) == ["int8"]
+    assert [row.variant for row in gate.rows()] == ["fp32", "int8", "int8>mixed"]
+    assert collected.pipelines == {"test_p.py::TestIt": PIPELINE}
+    assert collected.environment == ENVIRONMENT
+
+
+def test_merging() -> None:
+    """Of two precisions of a gate, from two workers, the first name in order and all files."""
+    fp16 = Shipment("fp16", record("fp16"), (), (record("fp16"),))
+    other = replace(GATE, gate="test_a.py::TestIt", shipment=fp16, paths={"fp16": ("d.onnx",)})
+    collected = Collected()
+    collected.add(Found(ORIGIN, GATE), failed=True)
+    collected.add(Found(replace(ORIGIN, worker="gw1"), other))
+    (gate,) = collected.gates
+    assert gate.name == "test_a.py::TestIt"
+    assert gate.paths == PATHS | {"fp16": ("d.onnx",)}
+    assert gate.rejected == {"int8>mixed"}
+    assert sorted(gate.shipments) == ["fp16", "int8"]
+    assert collected.built == 4

@@ -1,0 +1,92 @@
+"""The published JSON: whoever reads it relies on its keys, their order and its nesting."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from pytest_kycquant.report import render
+from pytest_kycquant.report.found import Found
+from pytest_kycquant.report.json_report import evidence
+from pytest_kycquant.report.records import Collected
+from tests.worlds.findings import GATE, ORIGIN, PIPELINE
+
+CHECK = ["name", "verdict", "value", "lower", "upper", "limit", "direction", "unit", "detail"]
+RESULT = ["gate", "verdict", "checks", "remedy"]
+ROW = ["label", "variants", "size", "timing", "peak_mb", "imports_mb"]
+
+
+def collected() -> Collected:
+    found = Collected()
+    found.add(Found(ORIGIN, GATE))
+    found.add(Found(ORIGIN, pipeline=PIPELINE))
+    return found
+
+
+def report() -> dict[str, Any]:
+    return dict(json.loads(render("json", collected())))
+
+
+def test_run() -> None:
+    found = report()
+    assert list(found) == ["schema", "environment", "session_config", "gates", "pipelines"]
+    assert found["schema"] == 1
+    assert list(found["environment"]) == [
+        "onnxruntime", "onnx", "numpy", "pillow", "python", "system", "cpu", "features",
+        "u8s8_saturates",
+    ]  # fmt: skip
+    assert found["environment"]["features"] == ["avx2", "amx_int8"]
+
+
+def test_gate() -> None:
+    (gate,) = report()["gates"]
+    assert list(gate) == [
+        "model", "gate", "profile", "ship", "golden", "rejected", "variants", "decisions",
+    ]  # fmt: skip
+    assert (gate["ship"], gate["rejected"]) == ("int8>mixed", [])
+    assert list(gate["golden"])[:3] == ["model", "inputs", "threshold"]
+    assert gate["decisions"] == [
+        {
+            "model": "face",
+            "requested": "int8",
+            "ships": "int8>mixed",
+            "reasons": ["because"],
+            "note": "",
+            "tried": ["int8", "int8>mixed"],
+            "searches": [{"attempts": [{"of": 3}]}],
+        }
+    ]
+
+
+def test_variant() -> None:
+    row = report()["gates"][0]["variants"][1]
+    assert list(row) == [
+        "model", "variant", "sha256", "size", "size_ratio", "options", "gates", "figures",
+        "notes", "shown", "files", "groups", "verdict",
+    ]  # fmt: skip
+    assert (row["variant"], row["verdict"]) == ("int8", "FAIL")
+    far = row["gates"]["far"]
+    assert (list(far), far["verdict"]) == (RESULT, "FAIL")
+    assert [list(check) for check in far["checks"]] == [CHECK]
+    assert json.dumps(row["figures"]) == '{"rounds": 20, "ratio": 1.0}'
+
+
+def test_pipeline() -> None:
+    (pipeline,) = report()["pipelines"]
+    assert list(pipeline) == [
+        "gate", "fp32", "shipped", "gates", "models", "figures", "farthest", "notes", "verdict",
+    ]  # fmt: skip
+    assert list(pipeline["fp32"]) == list(pipeline["shipped"]) == ROW
+    assert list(pipeline["gates"]["far"]) == RESULT
+
+
+def test_evidence_is_that_of_the_report() -> None:
+    found = collected()
+    (gate,) = found.gates
+    values = json.loads(evidence(found, gate))
+    whole = report()
+    assert values == {
+        "environment": whole["environment"],
+        "session_config": whole["session_config"],
+        **whole["gates"][0],
+    }
