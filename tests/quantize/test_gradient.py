@@ -6,6 +6,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from pytest_kycquant.quantize.gradient import backward
+from pytest_kycquant.quantize.gradient_rules import RULES
 from pytest_kycquant.runtimes.ort import open_session
 from tests.worlds.zoo import build_model
 
@@ -109,7 +110,7 @@ GRAPHS = {
         ],
         {"by": np.array([1, 1, 2, 3], np.float32)},
     ),
-    "unknown": (  # no adjoint of Softmax: the gradient starts in front of it
+    "unknown": (  # no rule for Softmax: the gradient starts in front of it
         [
             node("Conv", ["input", "w"], "c"),
             node("Softmax", ["c"], "s", axis=1),
@@ -120,11 +121,14 @@ GRAPHS = {
 }
 
 
-def model_of(name):
-    nodes, weights = GRAPHS[name]
+def infer(nodes, weights):
     proto = build_model(nodes, weights, shape=SHAPE, output=())
     proto.graph.output[0].type.tensor_type.ClearField("shape")
     return onnx.shape_inference.infer_shapes(proto)
+
+
+def model_of(name):
+    return infer(*GRAPHS[name])
 
 
 def runner(proto, names):
@@ -140,7 +144,10 @@ def runner(proto, names):
 
 @pytest.mark.parametrize("name", [n for n in GRAPHS if n != "same"])
 def test_it_is_the_slope_of_the_outputs(name):
-    model = model_of(name)
+    assert_slope(model_of(name))
+
+
+def assert_slope(model):
     found = backward(model)
     rng = np.random.default_rng(1)
     x, direction = rng.standard_normal((2, *SHAPE))
@@ -158,10 +165,69 @@ def test_it_is_the_slope_of_the_outputs(name):
     assert np.sum(gradient * direction) == pytest.approx(slope, rel=0.01, abs=0.02)
 
 
-def test_it_starts_where_no_adjoint_is_known():
+def test_it_starts_where_no_rule_is_known():
     assert list(backward(model_of("unknown")).seeds) == ["output", "c"]
     assert list(backward(model_of("same")).seeds) == ["output", "input"]
     assert list(backward(model_of("residual")).seeds) == ["output"]
+
+
+@pytest.mark.parametrize(
+    ("operator", "weights"),
+    [
+        GRAPHS["same"],
+        ([node("Add", ["input", "k"], "output")], {"k": draw(2, *SHAPE[1:])}),
+        ([node("Mul", ["input", "k"], "output")], {"k": draw(2, *SHAPE[1:])}),
+        ([node("MatMul", ["input", "w"], "output")], {"w": draw(4, 8, 3)}),
+        (
+            [node("Resize", ["input", "", "by"], "output", mode="linear")],
+            {"by": np.array([1, 1, 2, 2], np.float32)},
+        ),
+    ],
+    ids=["padding", "broadcast sum", "broadcast product", "many matrices", "interpolation"],
+)
+def test_a_rule_that_does_not_cover_an_operator_writes_nothing(operator, weights):
+    model = infer(operator, weights)
+    found = backward(model)
+    assert list(found.seeds) == ["output", "input"]
+    assert found.proto.graph.node == model.graph.node
+    assert found.proto.graph.initializer == model.graph.initializer
+
+
+def test_one_more_operator_takes_one_more_rule_in_the_table(monkeypatch):
+    model = infer([node("Relu", ["input"], "a"), node("Exp", ["a"], "output")], {})
+    assert list(backward(model).seeds) == ["output", "a"]
+
+    def exp(node, gradients, known, write):
+        return {0: write.op("Mul", gradients[0], node.output[0])}
+
+    monkeypatch.setitem(RULES, "Exp", exp)
+    assert list(backward(model).seeds) == ["output"]
+    assert_slope(model)
+
+
+def test_it_starts_where_a_rule_gives_nothing(monkeypatch):
+    monkeypatch.setitem(RULES, "PRelu", lambda node, gradients, known, write: {})
+    found = backward(model_of("residual"))
+    assert list(found.seeds) == ["output", "c"]
+    assert found.gradients.keys() == {"output", "sum", "p", "c", "input"}
+
+
+@pytest.mark.parametrize("outputs", [["output", "mean"], ["mean"]])
+def test_it_starts_where_an_output_is_reached_that_the_rule_does_not_know(outputs):
+    norm = helper.make_node(
+        "BatchNormalization",
+        ["input", "g", "b", "m", "v"],
+        ["output", "mean", "variance"],
+        "norm",
+        training_mode=1,
+    )
+    model = build_model([norm], {name: np.ones(4, np.float32) for name in "gbmv"}, shape=SHAPE)
+    del model.graph.output[:]
+    model.graph.output.extend(
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in outputs
+    )
+    model = onnx.shape_inference.infer_shapes(model)
+    assert list(backward(model).seeds) == [*outputs, "input"]
 
 
 def test_what_reaches_no_output_has_none():
