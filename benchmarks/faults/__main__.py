@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_kycquant.errors import EnvironmentWarning, KycquantError
+from pytest_kycquant.plain import plain
 from pytest_kycquant.runtimes.environment import describe_machine, environment
 
 from . import project
@@ -117,7 +118,7 @@ def main() -> None:
     record: dict[str, Any] = {
         "date": date.today().isoformat(),
         "machine": describe_machine(),
-        "environment": environment().as_dict(),
+        "environment": plain(environment()),
         "people": given.people,
         "latency": given.latency,
     }

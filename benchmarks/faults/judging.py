@@ -18,6 +18,7 @@ from pytest_kycquant.context.cache import digest_of
 from pytest_kycquant.data.images import ImageSet
 from pytest_kycquant.errors import KycquantError
 from pytest_kycquant.measure import latency as latencies
+from pytest_kycquant.plain import plain
 from pytest_kycquant.quantize import broken_constants
 from pytest_kycquant.tasks.outputs import Outputs
 from pytest_kycquant.verdicts import (
@@ -123,7 +124,7 @@ class FaultBench(Bench):
         (member,), (file,) = self.members, variant.files
         seen = self.task.seen(images, member.index)
         facts = [file.sha256, seen.digest, member.input_facts(), member.outputs_read]
-        key = digest_of([_running_code(), self.context.environment.as_dict(), *facts])
+        key = digest_of([_running_code(), plain(self.context.environment), *facts])
         folder = self.run.settings.cache.parent / "outputs"
         path = folder / f"{key[:32]}.npz"
         if not path.exists():

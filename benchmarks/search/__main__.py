@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pytest_kycquant.plain import plain
 from pytest_kycquant.quantize import load_model, prepare
 from pytest_kycquant.quantize.graph import serialize
 from pytest_kycquant.runtimes.environment import describe_machine, environment
@@ -107,7 +108,7 @@ def main() -> None:
     record = {
         "date": date.today().isoformat(),
         "machine": describe_machine(),
-        "environment": environment().as_dict(),
+        "environment": plain(environment()),
         "targets": {name: SUBJECTS[name].target for name in given.models},
         "limit_s": given.limit,
         "requirements": REQUIREMENTS,

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from pytest_kycquant.data.pairs import Comparisons
 from pytest_kycquant.measure.latency import LOOKS, measure
+from pytest_kycquant.plain import plain
 from pytest_kycquant.quantize.graph import WEIGHTED, initializers, producers
 from pytest_kycquant.runtimes.ort import open_session
 from pytest_kycquant.statistics import RULE_OF_30
@@ -238,4 +239,5 @@ class Judge:
             return partial(session.run, None, {session.get_inputs()[0].name: tensor})
 
         runs = [runner(source) for source in (self._original, self._original, content)]
-        return measure(*runs, limit=1.0, looks=LOOKS[:2]).as_dict()
+        found: dict[str, float] = plain(measure(*runs, limit=1.0, looks=LOOKS[:2]))
+        return found

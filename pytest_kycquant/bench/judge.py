@@ -16,6 +16,7 @@ from ..errors import (
     MeasurementError,
 )
 from ..measure import latency as latencies
+from ..plain import from_plain, plain
 from ..plugin.options import PROFILE, UPDATE_GOLDEN
 from ..quantize.search import Block
 from ..spec.limits import Limits
@@ -106,7 +107,7 @@ class Bench(ModelBench):
         goldens.check_reproduced(
             golden,
             self._rates(golden.threshold),
-            self.context.environment.as_dict(),
+            plain(self.context.environment),
             self.golden_path,
             self.update_command,
             self.task.golden_figures(self.baseline(golden.threshold)),
@@ -152,7 +153,7 @@ class Bench(ModelBench):
             saturated = saturation_here(self, variant, comparison, found)
             latency = self._latency(variant)
             gates += [latencies.judge(latency, self.limits), self._judge_size(variant)]
-            figures |= latency.as_dict()
+            figures |= plain(latency)
             if saturated is not None:
                 figures |= saturated.figures()
             row = replace(self._row(recipe.name, variant, gates, figures, shown), groups=groups)
@@ -268,7 +269,7 @@ class Bench(ModelBench):
             threshold_source=source,
             rates=self._rates(threshold),
             latency_ms=round(self._latency(self.fp32).fp32_cpu_ms, 3),
-            environment=self.context.environment.as_dict(),
+            environment=plain(self.context.environment),
             figures=self.task.golden_figures(self.baseline(threshold)),
         )
 
@@ -311,16 +312,16 @@ class Bench(ModelBench):
         exact = self.context.exact
         key = [self.fp32.sha256, variant.sha256, limit, percentile, exact]
 
-        def make() -> dict[str, Any]:
+        def make() -> Any:
             # In this order: the session that is opened last tends to be the fastest.
             fp32, run, again = (self.runner(v) for v in (self.fp32, variant, self.fp32))
             task = f"{self.model.name}: measuring latency of {variant.recipe.name}"
             with self.context.stage(task, exclusive=True):
                 found = latencies.measure(fp32, again, run, limit, percentile=percentile)
-            return found.as_dict()
+            return plain(found)
 
         found = self.context.store.once(f"latency-{digest_of(key)[:32]}", make)
-        return latencies.Latency(**found)
+        return from_plain(latencies.Latency, found)
 
     def _fp32_size(self) -> list[GateResult]:
         """The absolute limit on size, if there is one: it binds FP32, too."""
@@ -374,7 +375,7 @@ class Bench(ModelBench):
             notes = (*notes, note)
         if self.run.settings.report is not None:  # it is evidence, and takes a process
             try:
-                figures = figures | self.footprint(variant).as_dict()
+                figures = figures | self.footprint(variant).figures()
             except MeasurementError as error:
                 notes = (*notes, str(error))
         return VariantRecord(

@@ -6,8 +6,10 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from ..errors import QuantizationError
+from ..plain import from_plain, plain
 from ..quantize.search import (
     Block,
     Found,
@@ -68,11 +70,11 @@ def decide(bench: Bench, recipe: Recipe, fallback: Fallback | None) -> Shipment:
         else:
             found = search_mixed(bench, recipe)
             if not found.passing:
-                searches.append(found.as_dict())
+                searches.append(_values(found))
                 reasons.append(_nothing_found(found))
                 continue
             record, confirmed = _confirm(bench, recipe, found)
-            searches.append(found.as_dict() | confirmed)
+            searches.append(_values(found) | confirmed)
         tried.append(record)
         if not record.failed:
             return Shipment(recipe.name, record, tuple(reasons), tuple(tried), tuple(searches))
@@ -117,10 +119,15 @@ def search_mixed(bench: Bench, recipe: Recipe) -> Found:
             found = search(blocks, harms.__getitem__, try_out, always=always, budget=budget)
             if recipe.float_weights is None:
                 found = store_smallest(found, try_out, budget)
-        (folder / "search.json").write_text(json.dumps(found.as_dict()), encoding="utf-8")
+        (folder / "search.json").write_text(json.dumps(_values(found)), encoding="utf-8")
 
     folder = bench.context.store.entry("search", bench.search_key(recipe), make)
-    return Found.from_dict(json.loads((folder / "search.json").read_text(encoding="utf-8")))
+    return from_plain(Found, json.loads((folder / "search.json").read_text(encoding="utf-8")))
+
+
+def _values(found: Found) -> dict[str, Any]:
+    """Plain values for the cache and the report, with those of the best set beside them."""
+    return {**plain(found.best), **plain(found)}
 
 
 def _confirm(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ..context import Context
 from ..context.cache import Cache
 from ..errors import DataError
+from ..plain import plain
 from ..runtimes.environment import environment
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class Run:
     @cached_property
     def cache(self) -> Cache:
         """The artefacts of this and of earlier runs."""
-        facts = environment().as_dict()
+        facts = plain(environment())
         return Cache(self.settings.cache, facts, self._run_id, self._progress.say)
 
     @cached_property

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from ..context.cache import digest_of
 from ..data.images import ImageSet
 from ..errors import SpecError
 from ..measure.memory import Footprint, measure_footprint
+from ..plain import from_plain, plain
 from ..quantize import Exposure, broken_constants, nothing_to_rewrite
 from ..quantize.search import Block
 from ..runtimes.opening import Opening
@@ -239,10 +240,11 @@ class ModelBench:
             where = f"{self.model.name} as {variant.recipe.name}"
             with self.context.stage(f"{where}: measuring its memory", exclusive=True):
                 found = measure_footprint(job, where)
-            (folder / "footprint.json").write_text(json.dumps(asdict(found)), encoding="utf-8")
+            (folder / "footprint.json").write_text(json.dumps(plain(found)), encoding="utf-8")
 
         entry = self.context.store.entry("footprint", [variant.sha256, self.input_facts()], make)
-        return Footprint(**json.loads((entry / "footprint.json").read_text(encoding="utf-8")))
+        values = json.loads((entry / "footprint.json").read_text(encoding="utf-8"))
+        return from_plain(Footprint, values)
 
     def model_facts(self) -> dict[str, Any]:
         """Plain values that say which FP32 model this is."""

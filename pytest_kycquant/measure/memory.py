@@ -16,10 +16,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import MeasurementError
+from ..plain import from_plain, plain
 
 Run = Callable[[], object]
 Open = Callable[[], Run]
@@ -47,9 +48,9 @@ class Footprint:
     load_ms: float
     memory_mb: float | None
 
-    def as_dict(self) -> dict[str, float]:
-        """Plain values for JSON; what is not known is left out."""
-        return {name: value for name, value in asdict(self).items() if value is not None}
+    def figures(self) -> dict[str, float]:
+        """Figures for a report; what is not known is left out."""
+        return {name: value for name, value in plain(self).items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,7 @@ def child(folder: str) -> None:
     run = open_models()
     load = time.perf_counter() - began
     run()
-    text = json.dumps(asdict(_Answer(load, ready, held, peak_bytes())))
+    text = json.dumps(plain(_Answer(load, ready, held, peak_bytes())))
     (Path(folder) / "answer.json").write_text(text, encoding="utf-8")
 
 
@@ -164,4 +165,4 @@ def _ask(job: Job, where: str, remedy: str) -> _Answer:
             last = (result.stderr.strip().splitlines() or ["no message"])[-1]
             problem = f"its process ended with {result.returncode} ({last[:300]})"
             raise MeasurementError(where, problem, remedy)
-        return _Answer(**json.loads(answer.read_text(encoding="utf-8")))
+        return from_plain(_Answer, json.loads(answer.read_text(encoding="utf-8")))

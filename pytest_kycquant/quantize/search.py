@@ -14,9 +14,8 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 
 
 @dataclass(frozen=True)
@@ -92,27 +91,6 @@ class Found:
     def best(self) -> Choice:
         """The smallest set that passed; one that keeps nothing if none did."""
         return self.passing[-1] if self.passing else Choice()
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON, with those of the best set beside them."""
-        return {**asdict(self.best), **asdict(self)}
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Found:
-        """Inverse of `as_dict`."""
-        passing = (
-            Choice(tuple(each["keep"]), tuple(each["blocks"]), each["quantized_share"])
-            for each in values["passing"]
-        )
-        return cls(
-            tuple(passing),
-            values["of"],
-            values["minimal"],
-            values["note"],
-            tuple((name, harm) for name, harm in values["ranking"]),
-            tuple(Attempt(**attempt) for attempt in values["attempts"]),
-            values["stored"],
-        )
 
 
 def search(

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import functools
 import platform
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from .ort import RUNTIME, open_session
 
@@ -69,10 +68,6 @@ class Environment:
     cpu: str
     features: tuple[str, ...]
     u8s8_saturates: bool
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return {**asdict(self), "features": list(self.features)}
 
 
 @functools.cache

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from pytest_kycquant.context.cache import Cache, digest_of
+from pytest_kycquant.plain import plain
 from pytest_kycquant.runtimes.environment import environment
 
 
@@ -38,4 +39,4 @@ def test_folder_is_marked_as_a_private_cache(tmp_path: Path) -> None:
 
 
 def test_everything_that_decodes_or_computes_is_in_the_environment() -> None:
-    assert {"onnxruntime", "onnx", "numpy", "pillow", "cpu"} <= set(environment().as_dict())
+    assert {"onnxruntime", "onnx", "numpy", "pillow", "cpu"} <= set(plain(environment()))

@@ -70,7 +70,7 @@ def test_peak_is_forgotten() -> None:
 
 
 def test_what_is_not_known_is_left_out() -> None:
-    assert Footprint(3.0, None).as_dict() == {"load_ms": 3.0}
+    assert Footprint(3.0, None).figures() == {"load_ms": 3.0}
 
 
 @dataclass(frozen=True)

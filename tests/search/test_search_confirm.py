@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from pytest_kycquant.bench.judge import Bench
-from pytest_kycquant.bench.ladder import _confirm
+from pytest_kycquant.bench.ladder import _confirm, _values
 from pytest_kycquant.quantize.search import Attempt, Choice, Found
 from pytest_kycquant.report.terminal import _kept
 from pytest_kycquant.spec.recipe import Recipe
@@ -66,7 +66,7 @@ def test_sequence(passing: set[int], judged: list[int], kept: int, ships: bool) 
 
 def line(passing: set[int]) -> str:
     record, confirmed = _confirm(cast("Bench", Judge(passing)), Recipe("int8"), found())
-    values: dict[str, Any] = found().as_dict() | confirmed
+    values: dict[str, Any] = _values(found()) | confirmed
     return _kept(record, values)
 
 
