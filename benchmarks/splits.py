@@ -36,6 +36,7 @@ from pytest_kycquant.data.images import ImageSet
 from pytest_kycquant.data.pairs import Comparisons
 from pytest_kycquant.measure.latency import Latency
 from pytest_kycquant.quantize.search import Block
+from pytest_kycquant.results import GateResult
 from pytest_kycquant.spec.limits import FaceLimits
 from pytest_kycquant.spec.model import KycModel, Preprocess
 from pytest_kycquant.spec.recipe import FP32, Recipe
@@ -44,7 +45,7 @@ from pytest_kycquant.spec.tasks import FaceVerification
 from pytest_kycquant.tasks.base import Part, TaskData
 from pytest_kycquant.tasks.face.scores import normalise
 from pytest_kycquant.tasks.outputs import Outputs
-from pytest_kycquant.verdicts import Check, GateResult, Verdict
+from pytest_kycquant.verdicts import Check, Verdict
 
 LIMIT, GOOD, BAD = 1e-3, 3e-4, 1.2e-3  # FAR: of the gate, of FP32, of the candidates
 BLOCKS = 20

@@ -19,13 +19,9 @@ from pytest_kycquant.data.images import ImageSet
 from pytest_kycquant.errors import KycquantError
 from pytest_kycquant.measure import latency as latencies
 from pytest_kycquant.quantize import broken_constants
+from pytest_kycquant.results import GateResult
 from pytest_kycquant.tasks.outputs import Outputs
-from pytest_kycquant.verdicts import (
-    Check,
-    GateResult,
-    Verdict,
-    show,
-)
+from pytest_kycquant.verdicts import Check, Verdict, show
 
 # What turns an image and a model into outputs; all else judges them, or makes models.
 _RUNS = ("runtimes/ort.py", "data/images.py", "data/crops.py", "data/placement.py")

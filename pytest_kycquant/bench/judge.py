@@ -18,18 +18,15 @@ from ..errors import (
 from ..measure import latency as latencies
 from ..plugin.options import PROFILE, UPDATE_GOLDEN
 from ..quantize.search import Block
+from ..results import GateResult, VariantRecord
 from ..spec.limits import Limits
 from ..spec.model import KycModel
 from ..spec.profiles import Profile
 from ..spec.recipe import Recipe
 from ..tasks.base import Part
 from ..tasks.checks import count
-from ..verdicts import (
-    Check,
-    GateResult,
-    VariantRecord,
-    Verdict,
-)
+from ..tasks.comparison import Comparison
+from ..verdicts import Check, Direction, Kind, Limit, Unit, Verdict
 from . import golden as goldens
 from .portability import exposure_figures, exposure_note, saturation_here
 from .run import Run
@@ -39,6 +36,7 @@ from .variants import ModelBench, Variant
 FLOAT = ("fp16", "fp32-optimized")
 # What rewrites may add to a file; `Limits.size_ratio` is about quantized variants.
 _FLOAT_SIZE = 1.05
+_CHANGED = Limit("changed", 1.0, Direction.AT_LEAST, Unit.COUNT, Kind.SANITY)
 
 
 class Bench(ModelBench):
@@ -65,9 +63,9 @@ class Bench(ModelBench):
         super().__init__(run, model, gate_file, limits)
         self.profile = profile
         self._records: dict[Recipe, VariantRecord] = {}
-        self._baselines: dict[tuple[str, float | None], Any] = {}
+        self._baselines: dict[tuple[str, float | None], Comparison] = {}
 
-    def baseline(self, threshold: float | None, role: str = "evaluation") -> Any:
+    def baseline(self, threshold: float | None, role: str = "evaluation") -> Comparison:
         """FP32 on the images of a role; the same object for the same threshold."""
         if (role, threshold) not in self._baselines:
             part = self._selection() if role == "selection" else self.data.evaluation
@@ -109,7 +107,7 @@ class Bench(ModelBench):
             self.context.environment.as_dict(),
             self.golden_path,
             self.update_command,
-            self.task.golden_figures(self.baseline(golden.threshold)),
+            self.baseline(golden.threshold).golden_figures(),
         )
         self._require_sound(golden.threshold)
         return golden
@@ -129,7 +127,7 @@ class Bench(ModelBench):
     @cached_property
     def undecidable(self) -> tuple[Check, ...]:
         """Checks that this data cannot decide even for FP32 held against itself."""
-        itself = self.task.judge_against_fp32(self.baseline(self.golden.threshold))
+        itself = self.baseline(self.golden.threshold).against_fp32()
         gates = (*self._fp32_gates(self.golden.threshold), itself)
         return tuple(c for g in gates for c in g.checks if c.verdict is not Verdict.PASS)
 
@@ -140,32 +138,31 @@ class Bench(ModelBench):
             variant = self.variant(recipe)
             found = self.outputs(variant, self.data.evaluation.images, "evaluation")
             with self.context.store.machine(exclusive=False):
-                task = self.task
-                comparison = task.compare(self.baseline(golden.threshold), found)
+                comparison = self.task.compare(self.baseline(golden.threshold), found)
                 gates = [
                     self.judge_finite(comparison, variant),
-                    *task.judge_accuracy(comparison),
-                    task.judge_against_fp32(comparison, fp16=recipe.precision in FLOAT),
+                    *comparison.accuracy(),
+                    comparison.against_fp32(float_variant=recipe.precision in FLOAT),
                 ]
-                figures, shown = task.figures(comparison), task.shown(comparison)
-                groups = tuple(task.groups(comparison))
+                figures, columns = comparison.figures(), comparison.columns()
+                groups = tuple(comparison.groups())
             saturated = saturation_here(self, variant, comparison, found)
             latency = self._latency(variant)
             gates += [latencies.judge(latency, self.limits), self._judge_size(variant)]
             figures |= latency.as_dict()
             if saturated is not None:
                 figures |= saturated.figures()
-            row = replace(self._row(recipe.name, variant, gates, figures, shown), groups=groups)
+            row = replace(self._row(recipe.name, variant, gates, figures, columns), groups=groups)
             self._records[recipe] = self._noted(row, saturated.note() if saturated else "")
         return self._records[recipe]
 
-    def judge_finite(self, comparison: Any, variant: Variant) -> GateResult:
+    def judge_finite(self, comparison: Comparison, variant: Variant) -> GateResult:
         """No NaN or Inf in any output, nor in what the files of the variant store.
 
         Integer kernels turn a NaN into some number, which one depends on the CPU: outputs are
         finite, and a channel is dead.
         """
-        found = self.task.judge_finite(comparison)
+        found = comparison.finite()
         stored = count("weights and scales with NaN or Inf", variant.broken)
         return replace(found, checks=(*found.checks, stored))
 
@@ -200,7 +197,7 @@ class Bench(ModelBench):
             found = found.with_images(part, given)
             seen += len(part)
             comparison = self.task.compare(baseline, found)
-            gates = (self.task.judge_finite(comparison), self.task.judge_against_fp32(comparison))
+            gates = (comparison.finite(), comparison.against_fp32())
             for check in (check for gate in gates for check in gate.checks):
                 if not check.promising:
                     rest = f" (after {seen:,} of {number:,} images, were it FP32 on the others)"
@@ -269,7 +266,7 @@ class Bench(ModelBench):
             rates=self._rates(threshold),
             latency_ms=round(self._latency(self.fp32).fp32_cpu_ms, 3),
             environment=self.context.environment.as_dict(),
-            figures=self.task.golden_figures(self.baseline(threshold)),
+            figures=self.baseline(threshold).golden_figures(),
         )
 
     def _selection(self) -> Part[Any]:
@@ -283,7 +280,7 @@ class Bench(ModelBench):
         return self.data.selection
 
     def _rates(self, threshold: float | None) -> dict[str, Any]:
-        found = self.task.rates(self.baseline(threshold))
+        found = self.baseline(threshold).rates()
         return {name: rate.as_dict() for name, rate in found.items()}
 
     def _input_facts(self) -> dict[str, Any]:
@@ -291,7 +288,7 @@ class Bench(ModelBench):
 
     def _fp32_gates(self, threshold: float | None) -> list[GateResult]:
         itself = self.baseline(threshold)
-        return [self.task.judge_finite(itself), *self.task.judge_accuracy(itself)]
+        return [itself.finite(), *itself.accuracy()]
 
     def _require_sound(self, threshold: float | None) -> None:
         """A broken baseline hides every degradation, so it is no basis for comparison."""
@@ -306,10 +303,10 @@ class Bench(ModelBench):
 
     def _latency(self, variant: Variant) -> latencies.Latency:
         """Latency beside FP32, measured once a run, with the machine to itself."""
-        limit = self.limits.latency_ratio
+        limit = self.limits["latency_ratio"]
         percentile = self.limits.latency_ms is not None
         exact = self.context.exact
-        key = [self.fp32.sha256, variant.sha256, limit, percentile, exact]
+        key = [self.fp32.sha256, variant.sha256, limit.value, percentile, exact]
 
         def make() -> dict[str, Any]:
             # In this order: the session that is opened last tends to be the fastest.
@@ -324,31 +321,24 @@ class Bench(ModelBench):
 
     def _fp32_size(self) -> list[GateResult]:
         """The absolute limit on size, if there is one: it binds FP32, too."""
-        if self.limits.size_mb is None:
+        limit = self.limits.given("size_mb")
+        if limit is None:
             return []
-        check = _point("file size", self.fp32.size / 1e6, self.limits.size_mb, "MB")
-        return [GateResult("size", (check,))]
+        return [GateResult("size", (limit.point("file size", self.fp32.size / 1e6),))]
 
     def _judge_size(self, variant: Variant) -> GateResult:
         ratio = variant.size / self.fp32.size
         changed = sum(variant.quantized.values())
-        limit = self.limits.size_ratio
+        relative, absolute = self.limits["size_ratio"], self.limits.given("size_mb")
         if variant.recipe.precision == "fp32-optimized":
-            limit = _FLOAT_SIZE
+            relative = replace(relative, value=_FLOAT_SIZE)
+        by_type = ", ".join(f"{n} {op}" for op, n in sorted(variant.quantized.items()))
         checks = [
-            _point("size relative to FP32", ratio, limit, "ratio"),
-            Check(
-                "operators changed by the quantizer",
-                Verdict.PASS if changed else Verdict.FAIL,
-                float(changed),
-                limit=1.0,
-                direction="at least",
-                unit="count",
-                detail=", ".join(f"{n} {op}" for op, n in sorted(variant.quantized.items())),
-            ),
+            relative.point("size relative to FP32", ratio),
+            _CHANGED.point("operators changed by the quantizer", float(changed), by_type),
         ]
-        if self.limits.size_mb is not None:
-            checks.append(_point("file size", variant.size / 1e6, self.limits.size_mb, "MB"))
+        if absolute is not None:
+            checks.append(absolute.point("file size", variant.size / 1e6))
         return GateResult(
             "size", tuple(checks), "Quantize more operators, or ship another variant."
         )
@@ -363,7 +353,7 @@ class Bench(ModelBench):
         variant: Variant,
         gates: list[GateResult],
         figures: dict[str, Any],
-        shown: dict[str, str],
+        columns: dict[str, str],
     ) -> VariantRecord:
         notes = variant.notes
         if note := exposure_note(
@@ -386,13 +376,7 @@ class Bench(ModelBench):
             options=variant.resolved,
             gates={gate.gate: gate for gate in gates},
             figures={**figures, **exposure_figures(variant.exposure)},
-            shown=shown,
+            shown=columns,
             notes=notes,
             files=dict(zip(self.model.stems, (f.sha256 for f in variant.files), strict=True)),
         )
-
-
-def _point(name: str, value: float, limit: float, unit: str) -> Check:
-    """A figure that is known exactly."""
-    verdict = Verdict.PASS if value < limit else Verdict.FAIL
-    return Check(name, verdict, value, limit=limit, unit=unit)

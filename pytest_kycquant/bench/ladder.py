@@ -15,6 +15,7 @@ from ..quantize.search import (
     search,
     store_smallest,
 )
+from ..results import VariantRecord
 from ..spec.recipe import (
     FP32_OPTIMIZED,
     RUNGS,
@@ -22,7 +23,7 @@ from ..spec.recipe import (
     Recipe,
     as_recipe,
 )
-from ..verdicts import VariantRecord, Verdict
+from ..verdicts import Verdict
 from .judge import Bench
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..quantize import Exposure
 from ..runtimes.ort import EXACT
 
 if TYPE_CHECKING:
+    from ..tasks.comparison import Comparison
     from ..tasks.outputs import Outputs
     from .judge import Bench
     from .variants import Variant
@@ -53,7 +54,7 @@ class Saturated:
 
 
 def saturation_here(
-    bench: Bench, variant: Variant, comparison: Any, found: Outputs
+    bench: Bench, variant: Variant, comparison: Comparison, found: Outputs
 ) -> Saturated | None:
     """Run what was judged without saturation a second time, with it.
 
@@ -74,7 +75,7 @@ def saturation_here(
     plain = bench.outputs(variant, images, "evaluation, saturating", exact=False)
     with here.store.machine(exclusive=False):
         fp32 = bench.baseline(bench.golden.threshold)
-        differ = bench.task.decided_otherwise(comparison, bench.task.compare(fp32, plain))
+        differ = comparison.decided_otherwise(bench.task.compare(fp32, plain))
         number, of, what = differ or (None, 0, "")
         return Saturated(bench.task.harm(found, plain), number, of, what)
 

@@ -10,16 +10,12 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Any
 
+from ..results import GateResult, VariantRecord
 from ..spec.recipe import Recipe
 from ..tasks.base import Part
-from ..tasks.checks import as_point
+from ..tasks.comparison import Comparison
 from ..tasks.outputs import Outputs
-from ..verdicts import (
-    Check,
-    GateResult,
-    VariantRecord,
-    show,
-)
+from ..verdicts import Check
 from . import golden as goldens
 from .judge import FLOAT, Bench
 from .variants import Variant
@@ -52,7 +48,7 @@ class SmokeBench(Bench):
     @cached_property
     def fp32_record(self) -> VariantRecord:
         """FP32, which is held against nothing but NaN and absolute size."""
-        gates = [self.task.judge_finite(self._itself), *self._fp32_size()]
+        gates = [self._itself.finite(), *self._fp32_size()]
         row = self._row("fp32", self.fp32, gates, {}, {})
         return self._noted(row, f"smoke looked at {self._sample.size}")
 
@@ -66,13 +62,13 @@ class SmokeBench(Bench):
         if recipe not in self._records:
             variant = self.variant(recipe)
             comparison = self.task.compare(self._itself, self._sampled(variant))
-            drift = self._drift(comparison, fp16=recipe.precision in FLOAT)
+            drift = self._drift(comparison, float_variant=recipe.precision in FLOAT)
             gates = [self.judge_finite(comparison, variant)]
             if drift:
                 gates.append(GateResult(self._drift_gate, tuple(drift), _REMEDY))
             gates.append(self._judge_size(variant))
-            shown = {c.name: show(c.value, c.unit) for c in drift if c.value is not None}
-            self._records[recipe] = self._row(recipe.name, variant, gates, {}, shown)
+            columns = {c.name: c.unit.show(c.value) for c in drift if c.value is not None}
+            self._records[recipe] = self._row(recipe.name, variant, gates, {}, columns)
         return self._records[recipe]
 
     @property
@@ -84,12 +80,12 @@ class SmokeBench(Bench):
         return self.task.sample(self.data.evaluation, IMAGES)
 
     @cached_property
-    def _itself(self) -> Any:
+    def _itself(self) -> Comparison:
         """FP32 held against itself on the sample."""
         return self.task.baseline(self._sample, self._sampled(self.fp32), self.golden.threshold)
 
     def _sampled(self, variant: Variant) -> Outputs:
         return self.outputs(variant, self._sample.images, "smoke")
 
-    def _drift(self, comparison: Any, *, fp16: bool = False) -> list[Check]:
-        return [as_point(check) for check in self.task.drift_checks(comparison, fp16=fp16)]
+    def _drift(self, comparison: Comparison, *, float_variant: bool = False) -> list[Check]:
+        return [check.as_point() for check in comparison.drift(float_variant=float_variant)]

@@ -29,6 +29,7 @@ from ..spec.model import KycModel
 from ..spec.recipe import FP32, FP32_OPTIMIZED, Recipe
 from ..spec.tasks import StrPath
 from ..tasks.base import Task, TaskData
+from ..tasks.comparison import Comparison
 from ..tasks.outputs import Outputs
 from ..tasks.registry import task_of
 from .run import Run
@@ -134,7 +135,7 @@ class ModelBench:
         self.model = model
         self.gate_file = gate_file
         self.limits = limits
-        self.task: Task[Any, Any] = task_of(model, limits, self.resolve)
+        self.task: Task[Any, Comparison] = task_of(model, limits, self.resolve)
         self.members = tuple(Member(self, index) for index in range(len(model.paths)))
 
     @property

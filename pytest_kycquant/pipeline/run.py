@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from ..context import Context
     from ..plugin.pipeline_gates import PipelineSpec, StageSpec
     from ..plugin.session import KycquantSession
-    from ..verdicts import VariantRecord
+    from ..results import VariantRecord
 
 Process = Callable[[Stages, Photo], object]
 MEMORY_IMAGES = 5  # the largest ones: the peak is theirs

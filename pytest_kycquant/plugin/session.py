@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from ..bench.run import Run
     from ..context.progress import Progress
     from ..pipeline.record import PipelineRecord
-    from ..verdicts import GateResult
+    from ..results import GateResult
 
 RUN_ID = "kycquant_run_id"
 # What is wrong with a gate as a whole, whatever the precision.

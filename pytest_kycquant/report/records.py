@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from ..pipeline.record import PipelineRecord
+from ..results import VariantRecord
 from ..runtimes.ort import EXACT
 from ..spec.profiles import Profile
-from ..verdicts import VariantRecord, Verdict
+from ..verdicts import Verdict
 
 SCHEMA = 1
 

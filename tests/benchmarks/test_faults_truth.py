@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from benchmarks.faults.judging import BORDERLINE, HARMFUL, HARMLESS, Verdicts, decide, usage
-from pytest_kycquant.verdicts import Check, GateResult, Verdict
+from pytest_kycquant.results import GateResult
+from pytest_kycquant.verdicts import Check, Verdict
 
 
 def check(verdict: Verdict, value: float = 0.02, name: str = "FRR") -> Check:

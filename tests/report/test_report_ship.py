@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 from pytest_kycquant.report.records import Gate
-from pytest_kycquant.verdicts import (
-    Check,
-    GateResult,
-    VariantRecord,
-    Verdict,
-)
+from pytest_kycquant.results import GateResult, VariantRecord
+from pytest_kycquant.verdicts import Check, Verdict
 
 
 def variant(

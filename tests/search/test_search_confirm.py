@@ -11,13 +11,9 @@ from pytest_kycquant.bench.judge import Bench
 from pytest_kycquant.bench.ladder import _confirm
 from pytest_kycquant.quantize.search import Attempt, Choice, Found
 from pytest_kycquant.report.terminal import _kept
+from pytest_kycquant.results import GateResult, VariantRecord
 from pytest_kycquant.spec.recipe import Recipe
-from pytest_kycquant.verdicts import (
-    Check,
-    GateResult,
-    VariantRecord,
-    Verdict,
-)
+from pytest_kycquant.verdicts import Check, Verdict
 
 
 @dataclass

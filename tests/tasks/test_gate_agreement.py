@@ -22,6 +22,7 @@ from pytest_kycquant import (
 )
 from pytest_kycquant.data.images import ImageSet
 from pytest_kycquant.errors import BaselineError
+from pytest_kycquant.results import GateResult
 from pytest_kycquant.tasks.base import Part, Task
 from pytest_kycquant.tasks.detection.agreement import judge_agreement as judge_detections
 from pytest_kycquant.tasks.face.agreement import FaceAgreement
@@ -29,7 +30,6 @@ from pytest_kycquant.tasks.face.agreement import judge_agreement as judge_faces
 from pytest_kycquant.tasks.face.flips import pairs_of
 from pytest_kycquant.tasks.outputs import Outputs
 from pytest_kycquant.tasks.registry import task_of
-from pytest_kycquant.verdicts import GateResult
 from tests.worlds import detections as scenes
 from tests.worlds import embeddings as faces
 from tests.worlds import scores as liveness

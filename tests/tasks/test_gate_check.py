@@ -8,7 +8,8 @@ import pytest
 from pytest_kycquant import Candidate, FaceVerification, Verdict
 from pytest_kycquant.bench.ladder import Decision
 from pytest_kycquant.errors import InconclusiveWarning, SpecError
-from pytest_kycquant.verdicts import Check, GateResult, VariantRecord
+from pytest_kycquant.results import GateResult, VariantRecord
+from pytest_kycquant.verdicts import Check
 
 
 def candidate(gate: str, verdict: Verdict, policy: Any = "fail", **options: Any) -> Candidate:

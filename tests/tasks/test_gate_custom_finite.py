@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from pytest_kycquant import Verdict
+from pytest_kycquant.results import GateResult
 from pytest_kycquant.tasks.custom.comparison import CustomComparison, drift, judge_finite
-from pytest_kycquant.verdicts import Check, GateResult
+from pytest_kycquant.verdicts import Check
 from tests.worlds.measurements import apart, compared, labelled
 
 N = 40

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from pytest_kycquant import FaceLimits, Verdict
+from pytest_kycquant.results import GateResult
 from pytest_kycquant.tasks.face.comparison import judge_degradation
-from pytest_kycquant.verdicts import Check, GateResult
+from pytest_kycquant.verdicts import Check
 from tests.worlds.embeddings import comparison, embeddings
 
 LIMITS = FaceLimits()

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from pytest_kycquant import Verdict
+from pytest_kycquant.results import GateResult
 from pytest_kycquant.tasks.face.comparison import judge_finite
-from pytest_kycquant.verdicts import GateResult
 from tests.worlds.embeddings import comparison, embeddings
 
 

@@ -14,12 +14,13 @@ from pytest_kycquant import FaceLimits, LivenessLimits, Verdict
 from pytest_kycquant.data.groups import Group
 from pytest_kycquant.data.liveness import LIVE
 from pytest_kycquant.data.pairs import Comparisons
+from pytest_kycquant.results import GateResult, GroupIncrease
 from pytest_kycquant.tasks.checks import group_checks
 from pytest_kycquant.tasks.face import comparison as face_gates
 from pytest_kycquant.tasks.face.comparison import FaceComparison
 from pytest_kycquant.tasks.liveness import comparison as liveness_gates
 from pytest_kycquant.tasks.liveness.comparison import LivenessComparison
-from pytest_kycquant.verdicts import Check, GateResult, GroupIncrease
+from pytest_kycquant.verdicts import Check
 from tests.worlds import scores as scores_for_tests
 from tests.worlds.embeddings import PEOPLE, comparison, embeddings
 

@@ -9,13 +9,13 @@ import pytest
 
 from pytest_kycquant import DetectionLimits, Verdict
 from pytest_kycquant.data.groups import Group
+from pytest_kycquant.results import GroupIncrease
 from pytest_kycquant.tasks.detection.comparison import (
     DetectionComparison,
     group_increases,
     judge_degradation,
 )
 from pytest_kycquant.tasks.detection.matching import Objects
-from pytest_kycquant.verdicts import GroupIncrease
 from tests.worlds.detections import IMAGES, comparison, found, named, objects, without
 
 LIMITS = DetectionLimits(

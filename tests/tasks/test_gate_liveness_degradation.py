@@ -5,8 +5,9 @@ import pytest
 
 from pytest_kycquant import LivenessLimits, Verdict
 from pytest_kycquant.data.liveness import LIVE
+from pytest_kycquant.results import GateResult
 from pytest_kycquant.tasks.liveness.comparison import figures, judge_apcer, judge_degradation
-from pytest_kycquant.verdicts import Check, GateResult
+from pytest_kycquant.verdicts import Check
 from tests.worlds.scores import captures, comparison, logits, of_kind, swapped
 
 LIMITS = LivenessLimits()

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pytest_kycquant.data.images import ImageSet
+from pytest_kycquant.results import GateResult
 from pytest_kycquant.tasks.detection.comparison import DetectionComparison, Detector
 from pytest_kycquant.tasks.detection.matching import Objects, Predictions
-from pytest_kycquant.verdicts import Check, GateResult
+from pytest_kycquant.verdicts import Check
 
 IMAGES = 400
 
