@@ -26,17 +26,15 @@ from ..spec.recipe import Recipe
 from ..tasks.base import Part
 from ..tasks.checks import count
 from ..tasks.comparison import Comparison
-from ..verdicts import Check, Direction, Kind, Limit, Unit, Verdict
+from ..verdicts import Check, Verdict
 from . import golden as goldens
 from .portability import exposure_figures, exposure_note, saturation_here
 from .run import Run
+from .sizes import judge_fp32_size, judge_size
 from .variants import ModelBench, Variant
 
 # Precisions that have no excuse to drift.
 FLOAT = ("fp16", "fp32-optimized")
-# What rewrites may add to a file; `Limits.size_ratio` is about quantized variants.
-_FLOAT_SIZE = 1.05
-_CHANGED = Limit("changed", 1.0, Direction.AT_LEAST, Unit.COUNT, Kind.SANITY)
 
 
 class Bench(ModelBench):
@@ -117,7 +115,7 @@ class Bench(ModelBench):
         """FP32 held against its own limits: the row that everything is compared with."""
         gates = self._fp32_gates(self.golden.threshold)
         # Limits relative to FP32 say nothing about itself; absolute ones bind it, too.
-        gates += self._fp32_size()
+        gates += judge_fp32_size(self.fp32.size, self.limits)
         if self.limits.latency_ms is not None:
             result = latencies.judge(self._latency(self.fp32), self.limits)
             gates.append(replace(result, checks=result.checks[1:]))
@@ -319,29 +317,10 @@ class Bench(ModelBench):
         found = self.context.store.once(f"latency-{digest_of(key)[:32]}", make)
         return latencies.Latency(**found)
 
-    def _fp32_size(self) -> list[GateResult]:
-        """The absolute limit on size, if there is one: it binds FP32, too."""
-        limit = self.limits.given("size_mb")
-        if limit is None:
-            return []
-        return [GateResult("size", (limit.point("file size", self.fp32.size / 1e6),))]
-
     def _judge_size(self, variant: Variant) -> GateResult:
-        ratio = variant.size / self.fp32.size
-        changed = sum(variant.quantized.values())
-        relative, absolute = self.limits["size_ratio"], self.limits.given("size_mb")
-        if variant.recipe.precision == "fp32-optimized":
-            relative = replace(relative, value=_FLOAT_SIZE)
-        by_type = ", ".join(f"{n} {op}" for op, n in sorted(variant.quantized.items()))
-        checks = [
-            relative.point("size relative to FP32", ratio),
-            _CHANGED.point("operators changed by the quantizer", float(changed), by_type),
-        ]
-        if absolute is not None:
-            checks.append(absolute.point("file size", variant.size / 1e6))
-        return GateResult(
-            "size", tuple(checks), "Quantize more operators, or ship another variant."
-        )
+        rewritten = variant.recipe.precision == "fp32-optimized"
+        sizes = variant.size, self.fp32.size
+        return judge_size(*sizes, variant.quantized, self.limits, rewritten=rewritten)
 
     @staticmethod
     def _noted(row: VariantRecord, note: str) -> VariantRecord:

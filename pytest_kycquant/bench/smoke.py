@@ -18,6 +18,7 @@ from ..tasks.outputs import Outputs
 from ..verdicts import Check
 from . import golden as goldens
 from .judge import FLOAT, Bench
+from .sizes import judge_fp32_size
 from .variants import Variant
 
 IMAGES = 64
@@ -48,7 +49,7 @@ class SmokeBench(Bench):
     @cached_property
     def fp32_record(self) -> VariantRecord:
         """FP32, which is held against nothing but NaN and absolute size."""
-        gates = [self._itself.finite(), *self._fp32_size()]
+        gates = [self._itself.finite(), *judge_fp32_size(self.fp32.size, self.limits)]
         row = self._row("fp32", self.fp32, gates, {}, {})
         return self._noted(row, f"smoke looked at {self._sample.size}")
 
