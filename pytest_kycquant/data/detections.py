@@ -143,7 +143,7 @@ def load_detections(
 
 
 def split_scenes(scenes: DetectionSet, share: float) -> tuple[DetectionSet, DetectionSet]:
-    """Split scenes in two, in the order of the SHA-256 of their names, so by nothing else.
+    """Split scenes in two by the names of their images (`names_for_selection`).
 
     Args:
         scenes: what to split.

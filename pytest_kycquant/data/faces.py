@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from .files import (
     relative_name,
 )
 from .images import ImageSet
+from .split import names_on_both_sides
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -95,23 +95,10 @@ def load_faces(path: Path) -> FaceSet:
     return faces
 
 
-def chosen_names(names: Sequence[str], share: float) -> list[int]:
-    """Choose a share of some names, in the order of their SHA-256, on which nothing else bears.
-
-    Returns:
-        Indices of the chosen names: as many as the share makes after rounding, perhaps none.
-    """
-    order = sorted(
-        range(len(names)), key=lambda index: hashlib.sha256(names[index].encode()).digest()
-    )
-    return order[: math.floor(share * len(names) + 0.5)]
-
-
 def selection_mask(faces: FaceSet, share: float) -> NDArray[np.bool_]:
     """Choose the images of some identities for selection; the others are for evaluation.
 
-    Identities are taken in the order of the SHA-256 of their names, so the choice depends on
-    nothing else, and one identity more or less moves at most one other to the other side.
+    The choice follows from the names of the identities (`names_for_selection`).
 
     Args:
         faces: the faces to split.
@@ -124,15 +111,10 @@ def selection_mask(faces: FaceSet, share: float) -> NDArray[np.bool_]:
     Raises:
         DataError: one side would be empty.
     """
-    names = faces.subject_names
-    chosen = chosen_names(names, share)
-    if not 0 < len(chosen) < len(names):
-        raise DataError(
-            faces.images.origin,
-            f"{len(names)} identities cannot be split with a share of {share:g} for selection",
-            "add identities, change the share, or give other images for selection",
-        )
-    return np.isin(faces.subjects, chosen)
+    chosen = names_on_both_sides(
+        faces.subject_names, share, faces.images.origin, "identities", "identities"
+    )
+    return chosen[faces.subjects]
 
 
 def split_subjects(faces: FaceSet, share: float) -> tuple[FaceSet, FaceSet]:

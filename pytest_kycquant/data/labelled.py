@@ -15,7 +15,6 @@ import numpy as np
 from ..errors import DataError
 from .class_folders import all_or_none, people_of, read_class_folders
 from .duplicates import equal_images, equations
-from .faces import chosen_names
 from .files import (
     check_text,
     find_images,
@@ -23,6 +22,7 @@ from .files import (
     load_npz,
 )
 from .images import ImageSet
+from .split import names_on_both_sides
 from .tables import (
     Row,
     image_name,
@@ -141,9 +141,10 @@ def load_labelled(
 
 
 def split_labelled(labelled: LabelledSet, share: float) -> tuple[LabelledSet, LabelledSet]:
-    """Split images into two sets of different people, in the order of the SHA-256 of their names.
+    """Split images into two sets of different people.
 
-    Where nobody says whom they show, it is the names of the images.
+    The choice follows from the names of the people, or of the images where nobody says whom they
+    show (`names_for_selection`).
 
     Args:
         labelled: what to split.
@@ -155,15 +156,10 @@ def split_labelled(labelled: LabelledSet, share: float) -> tuple[LabelledSet, La
     Raises:
         DataError: one side would be empty.
     """
-    names = labelled.subject_names or labelled.images.names
-    chosen = chosen_names(names, share)
-    if not 0 < len(chosen) < len(names):
-        raise DataError(
-            labelled.images.origin,
-            f"{len(names)} subjects cannot be split with a share of {share:g} for selection",
-            "add images, change the share, or give other images for selection",
-        )
-    selected = np.isin(labelled.subjects, chosen)
+    images = labelled.images
+    names = labelled.subject_names or images.names
+    chosen = names_on_both_sides(names, share, images.origin, "subjects", "images")
+    selected = chosen[labelled.subjects]
     return labelled.subset(~selected), labelled.subset(selected)
 
 

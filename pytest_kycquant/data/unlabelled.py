@@ -9,9 +9,9 @@ import numpy as np
 
 from ..errors import DataError
 from .duplicates import equal_images, equations
-from .faces import chosen_names
 from .files import find_images, load_npz
 from .images import ImageSet
+from .split import names_on_both_sides
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -55,7 +55,7 @@ def check_copies(images: ImageSet) -> None:
 
 
 def selected_images(images: ImageSet, share: float) -> NDArray[np.bool_]:
-    """Choose images for selection, in the order of the SHA-256 of their names, so by nothing else.
+    """Choose images for selection by their names (`names_for_selection`).
 
     Args:
         images: what to split.
@@ -67,12 +67,4 @@ def selected_images(images: ImageSet, share: float) -> NDArray[np.bool_]:
     Raises:
         DataError: one side would be empty.
     """
-    names = images.names
-    chosen = chosen_names(names, share)
-    if not 0 < len(chosen) < len(names):
-        raise DataError(
-            images.origin,
-            f"{len(names)} images cannot be split with a share of {share:g} for selection",
-            "add images, change the share, or give other images for selection",
-        )
-    return np.isin(np.arange(len(names)), chosen)
+    return names_on_both_sides(images.names, share, images.origin, "images", "images")
