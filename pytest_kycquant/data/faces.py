@@ -12,14 +12,10 @@ import numpy as np
 
 from ..errors import DataError
 from .duplicates import equal_images, equations
-from .files import (
-    check_text,
-    find_images,
-    listed,
-    load_npz,
-    relative_name,
-)
+from .files import check_text, load_npz
+from .formats import read_as
 from .images import ImageSet
+from .label_folders import read_label_folders
 from .split import names_on_both_sides
 
 if TYPE_CHECKING:
@@ -81,16 +77,7 @@ def load_faces(path: Path) -> FaceSet:
             image, an image has no identity or an unknown file lies there (`find_images`); arrays
             do not fit each other; the same content appears twice.
     """
-    if path.is_dir():
-        faces = _from_folder(path)
-    elif path.suffix.lower() == ".npz":
-        faces = _from_npz(path)
-    elif path.exists():
-        raise DataError(
-            path, "is neither a folder nor an .npz file", "give a folder with one per identity"
-        )
-    else:
-        raise DataError(path, "does not exist", "check the path")
+    faces = read_as(path, _from_folder, {".npz": _from_npz}, "give a folder with one per identity")
     _check_copies(faces)
     return faces
 
@@ -131,32 +118,12 @@ def split_subjects(faces: FaceSet, share: float) -> tuple[FaceSet, FaceSet]:
 
 
 def _from_folder(root: Path) -> FaceSet:
-    paths = find_images(root)
-    if not paths:
-        raise DataError(
-            root, "holds no images", "add one folder per identity, with JPEG or PNG images"
-        )
-    images = ImageSet.from_files(root, paths)
-    stray = [name for name in images.names if "/" not in name]
-    if stray:
-        raise DataError(
-            root,
-            f"holds images outside of any identity: {listed(stray)}",
-            "move each into a folder named after its identity",
-        )
-    labels = [name.split("/", 1)[0] for name in images.names]
-    folders = {
-        relative_name(entry, root)
-        for entry in root.iterdir()
-        if entry.is_dir() and not entry.name.startswith(".")
-    }
-    empty = sorted(folders.difference(labels))
-    if empty:
-        raise DataError(
-            root,
-            f"holds identities without any image: {listed(empty)}",
-            "add their images or remove the folders",
-        )
+    images, labels = read_label_folders(
+        root,
+        each="identity",
+        wanted="one folder per identity, with JPEG or PNG images",
+        place="a folder named after its identity",
+    )
     return _numbered(images, labels)
 
 

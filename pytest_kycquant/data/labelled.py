@@ -13,15 +13,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import DataError
-from .class_folders import all_or_none, people_of, read_class_folders
 from .duplicates import equal_images, equations
-from .files import (
-    check_text,
-    find_images,
-    listed,
-    load_npz,
-)
+from .files import check_text, listed, load_npz
+from .formats import read_as
 from .images import ImageSet
+from .label_folders import all_or_none, people_of, read_class_folders
 from .split import names_on_both_sides
 from .tables import (
     Row,
@@ -109,25 +105,18 @@ def load_labelled(
             that is empty or not finite, an unknown class or one without images, subjects given
             for some images only, or the same image twice.
     """
-    if not path.exists():
-        raise DataError(path, "does not exist", "check the path")
-    if table is not None and not path.is_dir():
-        raise DataError(path, "is no folder, and labels= goes with one", "leave out labels=")
     if table is not None:
-        found = _from_csv(path, table, as_text=classes is not None)
-    elif path.is_dir():
-        images, names = read_class_folders(
+        found = read_as(
             path,
-            wanted="a sub-folder for each class, or name a CSV of labels in CustomTask(labels=...)",
-            place="the sub-folder of its class, or name a CSV of labels in CustomTask(labels=...)",
+            lambda root: _from_csv(root, table, as_text=classes is not None),
+            {},
+            "labels= goes with a folder of images: give one, or leave out labels=",
         )
-        found = _numbered(images, np.array(names), people_of(images))
-    elif path.suffix.lower() == ".npz":
-        found = _from_npz(path)
     else:
-        raise DataError(
+        found = read_as(
             path,
-            "is neither a folder nor an .npz file",
+            _from_folder,
+            {".npz": _from_npz},
             "give a folder with a sub-folder for each class, or a folder and labels=",
         )
     twice = equal_images(found.images)
@@ -177,11 +166,17 @@ def check_classes(labelled: LabelledSet, classes: tuple[str, ...], remedy: str) 
         )
 
 
+def _from_folder(root: Path) -> LabelledSet:
+    images, names = read_class_folders(
+        root,
+        wanted="a sub-folder for each class, or name a CSV of labels in CustomTask(labels=...)",
+        place="the sub-folder of its class, or name a CSV of labels in CustomTask(labels=...)",
+    )
+    return _numbered(images, np.array(names), people_of(images))
+
+
 def _from_csv(folder: Path, table: Path, *, as_text: bool) -> LabelledSet:
-    paths = find_images(folder)
-    if not paths:
-        raise DataError(folder, "holds no images", "add JPEG or PNG images")
-    images = ImageSet.from_files(folder, paths)
+    images = ImageSet.from_folder(folder, "add JPEG or PNG images")
     rows = read_table(
         read_text(table, _EMPTY_REMEDY),
         table,

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import DataError
-from .class_folders import all_or_none, people_of, read_class_folders
 from .duplicates import equal_images, equations
 from .files import check_text, listed, load_npz
+from .formats import read_as
 from .images import ImageSet
+from .label_folders import all_or_none, people_of, read_class_folders
 from .liveness import LivenessSet, labelled
 from .tables import (
     Row,
@@ -30,6 +31,7 @@ _ROW_REMEDY = (
     "not at all"
 )
 _EMPTY_REMEDY = "list the captures with file,label,species"
+_FOLDERS = "the sub-folders live and one for each attack species"
 _LABEL_REMEDY = "write live or attack"
 _SPECIES_REMEDY = "name its species, such as print, screen or mask: rates are never pooled"
 
@@ -56,20 +58,12 @@ def load_liveness(path: Path) -> LivenessSet:
             label, an attack without species, subjects given for some captures only, or the same
             image twice.
     """
-    if path.is_dir():
-        captures = _from_folder(path)
-    elif path.suffix.lower() == ".csv":
-        captures = _from_csv(path)
-    elif path.suffix.lower() == ".npz":
-        captures = _from_npz(path)
-    elif path.exists():
-        raise DataError(
-            path,
-            "is neither a folder nor a .csv nor an .npz file",
-            "give a folder with the sub-folders live and one for each attack species",
-        )
-    else:
-        raise DataError(path, "does not exist", "check the path")
+    captures = read_as(
+        path,
+        _from_folder,
+        {".csv": _from_csv, ".npz": _from_npz},
+        f"give a folder with {_FOLDERS}",
+    )
     _check_both(captures.live, path)
     _check_copies(captures)
     return captures
@@ -78,7 +72,7 @@ def load_liveness(path: Path) -> LivenessSet:
 def _from_folder(root: Path) -> LivenessSet:
     images, classes = read_class_folders(
         root,
-        wanted="the sub-folders live and one for each attack species",
+        wanted=_FOLDERS,
         place="the sub-folder live or into one named after its attack species",
     )
     folders = sorted(set(classes))
