@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import DataError
-from .duplicates import equal_images, equations
+from .duplicates import refuse_copies, refuse_two_labels
 from .files import check_text, load_npz
 from .formats import read_as
 from .images import ImageSet
@@ -159,21 +159,15 @@ def _check_copies(faces: FaceSet) -> None:
     Under two identities one label is wrong. Under one identity the genuine comparison is 1.0
     whatever the model, and copies narrow an interval that counts them as separate evidence.
     """
-    groups = equal_images(faces.images)
-    mislabelled = [group for group in groups if len(set(faces.subjects[group])) > 1]
 
-    def shown(some: list[list[int]]) -> str:
-        return equations(faces.images, some, lambda i: faces.subject_names[faces.subjects[i]])
+    def identity(index: int) -> str:
+        return faces.subject_names[int(faces.subjects[index])]
 
-    if mislabelled:
-        raise DataError(
-            faces.images.origin,
-            f"the same image is under two identities: {shown(mislabelled)}",
-            "keep each image under the identity that it shows",
-        )
-    if groups:
-        raise DataError(
-            faces.images.origin,
-            f"the same image is there twice: {shown(groups)}",
-            "keep one of each",
-        )
+    refuse_two_labels(
+        faces.images,
+        faces.subjects,
+        identity,
+        what="identities",
+        remedy="keep each image under the identity that it shows",
+    )
+    refuse_copies(faces.images, identity)

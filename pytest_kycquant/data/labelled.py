@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import DataError
-from .duplicates import equal_images, equations
+from .duplicates import refuse_copies
 from .files import check_text, listed, load_npz
 from .formats import read_as
 from .images import ImageSet
@@ -119,10 +119,7 @@ def load_labelled(
             {".npz": _from_npz},
             "give a folder with a sub-folder for each class, or a folder and labels=",
         )
-    twice = equal_images(found.images)
-    if twice:
-        shown = equations(found.images, twice, lambda index: str(found.labels[index]))
-        raise DataError(path, f"the same image is there twice: {shown}", "keep one of each")
+    refuse_copies(found.images, lambda index: str(found.labels[index]))
     if classes is None:
         return found
     indices = _class_indices(found, classes, table or path)

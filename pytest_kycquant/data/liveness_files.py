@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import DataError
-from .duplicates import equal_images, equations
+from .duplicates import refuse_copies, refuse_two_labels
 from .files import check_text, listed, load_npz
 from .formats import read_as
 from .images import ImageSet
@@ -65,7 +65,14 @@ def load_liveness(path: Path) -> LivenessSet:
         f"give a folder with {_FOLDERS}",
     )
     _check_both(captures.live, path)
-    _check_copies(captures)
+    refuse_two_labels(
+        captures.images,
+        captures.species,
+        captures.describe,
+        what="labels",
+        remedy="keep each capture under what it shows",
+    )
+    refuse_copies(captures.images, captures.describe)
     return captures
 
 
@@ -208,25 +215,3 @@ def _check_both(live: NDArray[np.bool_], path: Path) -> None:
         raise DataError(path, "holds no live captures", "add them: BPCER is measured on them")
     if live.all():
         raise DataError(path, "holds no attacks", "add at least one attack species")
-
-
-def _check_copies(captures: LivenessSet) -> None:
-    """Refuse the same content twice: a label is wrong, or evidence counts double."""
-    groups = equal_images(captures.images)
-    mislabelled = [group for group in groups if len(set(captures.species[group])) > 1]
-
-    def shown(some: list[list[int]]) -> str:
-        return equations(captures.images, some, captures.describe)
-
-    if mislabelled:
-        raise DataError(
-            captures.images.origin,
-            f"the same image is under two labels: {shown(mislabelled)}",
-            "keep each capture under what it shows",
-        )
-    if groups:
-        raise DataError(
-            captures.images.origin,
-            f"the same image is there twice: {shown(groups)}",
-            "keep one of each",
-        )

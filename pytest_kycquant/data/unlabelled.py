@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import DataError
-from .duplicates import equal_images, equations
+from .duplicates import refuse_copies
 from .files import load_npz
 from .formats import read_as
 from .images import ImageSet
@@ -37,18 +36,12 @@ def load_images(path: Path, wanted: str = "JPEG or PNG images") -> ImageSet:
 
 
 def check_copies(images: ImageSet) -> None:
-    """Refuse the same image twice: copies narrow an interval as if they were evidence.
+    """Refuse the same image twice, as `refuse_copies`; there are no labels to tell of.
 
     Raises:
         DataError: some are the same, or an image cannot be read.
     """
-    twice = equal_images(images)
-    if twice:
-        raise DataError(
-            images.origin,
-            f"the same image is there twice: {equations(images, twice, lambda _: 'a copy')}",
-            "keep one of each",
-        )
+    refuse_copies(images, lambda _: "a copy")
 
 
 def selected_images(images: ImageSet, share: float) -> NDArray[np.bool_]:
