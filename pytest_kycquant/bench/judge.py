@@ -16,6 +16,7 @@ from ..errors import (
     GoldenError,
     MeasurementError,
 )
+from ..files import write_whole
 from ..measure import latency as latencies
 from ..plugin.options import PROFILE, UPDATE_GOLDEN
 from ..quantize.search import Block
@@ -244,7 +245,7 @@ class Bench(ModelBench):
             done = self.workbench.run_file(mark)
             if not done.exists():
                 goldens.save(self._new_golden(), path)
-                done.write_text(facts, encoding="utf-8")
+                write_whole(done, facts)
             elif done.read_text(encoding="utf-8") != facts:  # else another worker was faster
                 raise GoldenError(
                     path,
@@ -322,9 +323,7 @@ class Bench(ModelBench):
             exclusive = cache.machine(exclusive=True)
             with self.workbench.progress.stage(task, 0, exclusive):
                 found = latencies.measure(fp32, again, run, limit, percentile=percentile)
-            partial = file.with_suffix(".partial")
-            partial.write_text(json.dumps(found.as_dict()), encoding="utf-8")
-            partial.replace(file)
+            write_whole(file, json.dumps(found.as_dict()))
             return found
 
     def _fp32_size(self) -> list[GateResult]:

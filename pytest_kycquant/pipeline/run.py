@@ -14,6 +14,7 @@ from ..context.cache import digest_of
 from ..data.images import ImageSet
 from ..data.unlabelled import load_images
 from ..errors import BaselineError, MeasurementError, QuantizationError
+from ..files import write_whole
 from ..report.records import Gate
 from .memory import Job, Peak, measure_peak
 from .record import (
@@ -72,9 +73,7 @@ def judge(session: KycquantSession, spec: PipelineSpec, gate: str) -> PipelineRe
         if file.exists():  # another worker was faster
             return PipelineRecord.from_dict(json.loads(file.read_text(encoding="utf-8")))
         record = _measure(workbench, spec, gate, fp32, shipped, images)
-        partial = file.with_suffix(".partial")
-        partial.write_text(json.dumps(record.as_dict(), allow_nan=False), encoding="utf-8")
-        partial.replace(file)
+        write_whole(file, json.dumps(record.as_dict(), allow_nan=False))
         return record
 
 
