@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import CacheError
+from ..files import write_whole
 from .code import code_digest
 
 _MANIFEST = "manifest.json"
@@ -109,9 +110,7 @@ class Cache:
         with self.lock(name):
             file = self._run_folder() / f"{name}.json"
             if not file.exists():
-                partial = file.with_suffix(".partial")
-                partial.write_text(json.dumps(make(), allow_nan=False), encoding="utf-8")
-                partial.replace(file)
+                write_whole(file, json.dumps(make(), allow_nan=False))
             return json.loads(file.read_text(encoding="utf-8"))
 
     def _run_folder(self) -> Path:

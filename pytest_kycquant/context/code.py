@@ -6,9 +6,10 @@ import ast
 import contextlib
 import functools
 import hashlib
-import os
 from collections.abc import Iterable
 from pathlib import Path
+
+from ..files import write_whole
 
 ROOT = Path(__file__).parents[1]
 # Whatever is not named here may change an artefact: to forget a part would use stale ones.
@@ -42,9 +43,7 @@ def code_digest(known: Path, root: Path = ROOT) -> str:
     # Nobody but the time it takes depends on this file.
     with contextlib.suppress(OSError):
         known.mkdir(parents=True, exist_ok=True)
-        partial = remembered.with_name(f"{remembered.name}.{os.getpid()}")
-        partial.write_text(digest, encoding="ascii")
-        partial.replace(remembered)
+        write_whole(remembered, digest)
     return digest
 
 

@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 from ..errors import CacheError
+from ..files import write_whole
 from .records import Collected, Gate
 
 
@@ -52,7 +53,7 @@ def export(collected: Collected, folder: Path) -> list[str]:
             **gate.as_dict(),
         }
         text = json.dumps(evidence, indent=2, allow_nan=False) + "\n"
-        stem.with_name(stem.name + ".json").write_text(text, encoding="utf-8")
+        write_whole(stem.with_name(stem.name + ".json"), text)
     return lines
 
 
@@ -61,9 +62,7 @@ def _copy(source: Path, target: Path, digest: str) -> None:
     content = source.read_bytes()
     if hashlib.sha256(content).hexdigest() != digest:
         raise CacheError(source, "is not the file that was judged", "run the gate again")
-    partial = target.with_name(target.name + ".partial")
-    partial.write_bytes(content)
-    partial.replace(target)
+    write_whole(target, content)
 
 
 def _stem(collected: Collected, gate: Gate) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..files import write_whole
 from ..pipeline.record import PipelineRecord
 from ..results import VariantRecord
 from ..runtimes.ort import EXACT
@@ -167,6 +168,4 @@ def write_json(collected: Collected, path: Path) -> None:
     """Write every figure of the run, whole or not at all."""
     text = json.dumps(collected.as_dict(), indent=2, allow_nan=False) + "\n"
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+    write_whole(path, text)
