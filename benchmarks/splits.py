@@ -43,6 +43,7 @@ from pytest_kycquant.spec.recipe import FP32, Recipe
 from pytest_kycquant.spec.settings import Settings
 from pytest_kycquant.spec.tasks import FaceVerification
 from pytest_kycquant.tasks.base import Part, TaskData
+from pytest_kycquant.tasks.comparison import Comparison
 from pytest_kycquant.tasks.face.scores import normalise
 from pytest_kycquant.tasks.outputs import Outputs
 from pytest_kycquant.verdicts import Check, Verdict
@@ -186,14 +187,14 @@ class SimulatedBench(Bench):
     def search_key(self, recipe: Recipe) -> list[Any]:
         return [self._seed, len(self._people["evaluation"][1]), self._world.pull]
 
-    def judge_finite(self, comparison: Any, variant: Variant) -> GateResult:
-        return self.task.judge_finite(comparison)  # there is no file to look into
+    def judge_finite(self, comparison: Comparison, variant: Variant) -> GateResult:
+        return comparison.finite()  # there is no file to look into
 
     def _latency(self, variant: Variant) -> Latency:
         return Latency(0.5, 0.49, 0.51, 1.0, 20, 1.0, 2.0, 1.0, 1.0, 1.0)
 
     def _judge_size(self, variant: Variant) -> GateResult:
-        return GateResult("size", (Check("size", Verdict.PASS, 0.5),))
+        return GateResult("size", (Check("size", Verdict.PASS, value=0.5),))
 
     def team(self) -> list[Recipe]:
         """What a team tries by hand: one more operator in FP32 each time."""
@@ -215,7 +216,7 @@ def _far(bench: SimulatedBench, recipe: Recipe) -> Any:
     """FAR at the frozen threshold, all on the people of the verdict."""
     images = bench.data.evaluation.images
     found = bench.outputs(bench.variant(recipe), images, "evaluation")
-    comparison = bench.task.compare(bench.baseline(bench.golden.threshold), found)
+    comparison: Any = bench.task.compare(bench.baseline(bench.golden.threshold), found)
     return comparison.cell.rate(genuine=False)
 
 

@@ -139,8 +139,11 @@ class Limit:
 
     @property
     def reversed(self) -> Limit:
-        """The same limit on the other side, as for a metric of which higher is better."""
-        return replace(self, direction=self.direction.opposite)
+        """The same limit on the other side, as for a metric of which higher is better.
+
+        What is best on that side, nobody knows.
+        """
+        return replace(self, direction=self.direction.opposite, best=None)
 
     @property
     def complement(self) -> Limit:
@@ -157,12 +160,12 @@ class Limit:
 
         Returns:
             PASS if the whole interval is inside the limit, FAIL if the whole interval is outside,
-            INCONCLUSIVE otherwise or if a bound is NaN.
+            INCONCLUSIVE otherwise or if a bound or the limit is NaN.
 
         Raises:
             ValueError: `lower` is above `upper`: swapped bounds could pass what should fail.
         """
-        if math.isnan(lower) or math.isnan(upper):
+        if any(map(math.isnan, (lower, upper, self.value))):
             return Verdict.INCONCLUSIVE
         if lower > upper:
             raise ValueError(f"lower bound {lower} is above upper bound {upper}")

@@ -21,15 +21,13 @@ from pytest_kycquant.measure import latency as latencies
 from pytest_kycquant.quantize import broken_constants
 from pytest_kycquant.results import GateResult
 from pytest_kycquant.tasks.outputs import Outputs
-from pytest_kycquant.verdicts import Check, Verdict, show
+from pytest_kycquant.verdicts import Check, Direction, Kind, Verdict
 
 # What turns an image and a model into outputs; all else judges them, or makes models.
 _RUNS = ("runtimes/ort.py", "data/images.py", "data/crops.py", "data/placement.py")
 _READS = ("tasks/outputs.py", "tasks/detection/decode.py")
 HARMFUL, HARMLESS, BORDERLINE = "harmful", "harmless", "borderline"
 BEYOND, NEAR, INSIDE = "beyond", "near", "inside"  # drift limits, on many people
-# Of the checks, those that count errors; the others (drift, agreement) need no labels.
-_COUNTS_ERRORS = ("increase of ", "drop of ")
 # How many times the limit a lower bound must be for a look at a part of the people to suffice.
 _PLAIN = 2.0
 
@@ -56,11 +54,6 @@ class Verdicts:
             if verdict in found:
                 return verdict.value
         return Verdict.PASS.value
-
-    @staticmethod
-    def is_drift(gate: str, check: Check) -> bool:
-        """Whether a check is about drift from FP32, which no error rate need show."""
-        return gate == "degradation" and not check.name.startswith(_COUNTS_ERRORS)
 
     @property
     def objections(self) -> list[tuple[str, Check]]:
@@ -139,16 +132,15 @@ class FaultBench(Bench):
             threshold: the frozen one, for images of which there is no golden.
             latency: whether to measure it.
         """
-        task = self.task
         if threshold is None:
             threshold = self.golden.threshold
         try:
             found = self.outputs(variant, self.data.evaluation.images, "evaluation")
-            comparison = task.compare(self.baseline(threshold), found)
+            comparison = self.task.compare(self.baseline(threshold), found)
             gates = [
                 self.judge_finite(comparison, variant),
-                *task.judge_accuracy(comparison),
-                task.judge_against_fp32(comparison, fp16=variant.recipe.precision in FLOAT),
+                *comparison.accuracy(),
+                comparison.against_fp32(float_variant=variant.recipe.precision in FLOAT),
                 self._judge_size(variant),
             ]
             if latency:
@@ -215,16 +207,15 @@ class Court:
 
 
 def _judged(bench: FaultBench, variant: Variant, threshold: float) -> Truth:
-    task = bench.task
     try:
         outputs = bench.outputs(variant, bench.data.evaluation.images, "held-out")
     except KycquantError as error:
         return Truth(HARMFUL, f"does not run: {error}")
-    comparison = task.compare(bench.baseline(threshold), outputs)
-    against = task.judge_against_fp32(comparison, fp16=variant.recipe.precision in FLOAT)
-    drift = {c.verdict for c in against.checks if Verdicts.is_drift(against.gate, c)}
-    checks = [check for gate in task.judge_accuracy(comparison) for check in gate.checks]
-    checks += [check for check in against.checks if not Verdicts.is_drift(against.gate, check)]
+    comparison = bench.task.compare(bench.baseline(threshold), outputs)
+    against = comparison.against_fp32(float_variant=variant.recipe.precision in FLOAT)
+    drift = {check.verdict for check in against.checks if is_drift(check)}
+    checks = [check for gate in comparison.accuracy() for check in gate.checks]
+    checks += [check for check in against.checks if not is_drift(check)]
     stored = [name for path in variant.paths for name in broken_constants(onnx.load(path).graph)]
     found = decide(checks, int((~outputs.finite).sum()), stored)
     where = BEYOND if Verdict.FAIL in drift else NEAR if drift - {Verdict.PASS} else INSIDE
@@ -253,30 +244,37 @@ def decide(checks: Sequence[Check], broken: int, stored: Sequence[str] = ()) -> 
     return Truth(HARMLESS, _short(max(checks, key=usage)), errors)
 
 
+def is_drift(check: Check) -> bool:
+    """Whether a check is about drift from FP32, which no error rate need show."""
+    return check.limit is not None and check.limit.kind is Kind.DRIFT
+
+
 def usage(check: Check) -> float:
     """Which share of its limit an estimate uses; of what is missing, if more is better."""
-    assert check.value is not None
-    assert check.limit is not None
-    if check.direction == "at least":
-        return (1 - check.value) / (1 - check.limit)
-    return check.value / check.limit
+    limit, value = check.limit, check.value
+    assert limit is not None
+    assert value is not None
+    if limit.direction is Direction.AT_LEAST:
+        return (1 - value) / limit.complement.value
+    return value / limit.value
 
 
 def _plain(check: Check) -> bool:
     """Whether even the lower bound of an error is far beyond its limit."""
-    if check.verdict is not Verdict.FAIL or check.lower is None or check.limit is None:
+    limit = check.limit
+    if check.verdict is not Verdict.FAIL or check.lower is None or limit is None:
         return False
-    if check.direction == "at least":
+    if limit.direction is Direction.AT_LEAST:
         assert check.upper is not None
-        return 1 - check.upper >= _PLAIN * (1 - check.limit)
-    return check.lower >= _PLAIN * check.limit
+        return 1 - check.upper >= _PLAIN * limit.complement.value
+    return check.lower >= _PLAIN * limit.value
 
 
 def _short(check: Check) -> str:
     assert check.value is not None
     assert check.lower is not None
     assert check.upper is not None
-    value, lower, upper = (show(x, check.unit) for x in (check.value, check.lower, check.upper))
+    value, lower, upper = map(check.unit.show, (check.value, check.lower, check.upper))
     return f"{check.name} {value} [{lower}, {upper}]"
 
 

@@ -17,6 +17,7 @@ from pytest_kycquant.data.pairs import Comparisons
 from pytest_kycquant.measure.latency import LOOKS, measure
 from pytest_kycquant.quantize.graph import WEIGHTED, initializers, producers
 from pytest_kycquant.runtimes.ort import open_session
+from pytest_kycquant.spec.limits import Limits
 from pytest_kycquant.statistics import RULE_OF_30
 from pytest_kycquant.tasks.detection.likeness import agreement
 from pytest_kycquant.tasks.detection.matching import Objects, Predictions
@@ -33,6 +34,7 @@ from .running import Outcome
 from .subjects import Part, Subject
 
 FAR_LIMIT = 0.001
+NONE_SLOWER = Limits(latency_ratio=1.0)["latency_ratio"]
 CONFIDENCE = 0.25  # of detections that are shown
 # Operators with integer arithmetic of their own, of ONNX and of onnxruntime.
 _INTEGER = ("QLinearConv", "ConvInteger", "QGemm", "QLinearMatMul", "MatMulInteger")
@@ -238,4 +240,4 @@ class Judge:
             return partial(session.run, None, {session.get_inputs()[0].name: tensor})
 
         runs = [runner(source) for source in (self._original, self._original, content)]
-        return measure(*runs, limit=1.0, looks=LOOKS[:2]).as_dict()
+        return measure(*runs, limit=NONE_SLOWER, looks=LOOKS[:2]).as_dict()

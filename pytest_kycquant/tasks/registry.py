@@ -62,10 +62,11 @@ def task_of(model: KycModel, limits: Limits, resolve: Resolve) -> Task[Any, Any]
     spec = model.task
     judged = next((TASKS[kind] for kind in type(spec).__mro__ if kind in TASKS), None)
     if judged is None:
+        *others, last = (kind.__name__ for kind in TASKS)
         raise SpecError(
             "KycModel.task",
             f"nothing judges {type(spec).__name__}",
-            f"give one of {', '.join(kind.__name__ for kind in TASKS)}",
+            f"give {', '.join(others)} or {last}",
         )
     name = judged.labelled if spec.labelled else judged.unlabelled
     if name is None:

@@ -11,7 +11,15 @@ import onnx
 import pytest
 
 from benchmarks.faults import damages
-from benchmarks.faults.judging import BEYOND, HARMFUL, HARMLESS, INSIDE, Court, FaultBench, Verdicts
+from benchmarks.faults.judging import (
+    BEYOND,
+    HARMFUL,
+    HARMLESS,
+    INSIDE,
+    Court,
+    FaultBench,
+    is_drift,
+)
 from pytest_kycquant import FaceLimits, FaceVerification, KycModel, Preprocess, Recipe, Verdict
 from pytest_kycquant.bench.run import Run
 from pytest_kycquant.bench.variants import Variant
@@ -118,7 +126,7 @@ def test_harm_is_caught_and_nothing_else(world: World) -> None:
     alarms = {
         name: [check.describe() for gate, check in found[name][1].objections]
         for name in harmless
-        if not all(Verdicts.is_drift(*each) for each in found[name][1].objections)
+        if not all(is_drift(check) for _, check in found[name][1].objections)
     }
     assert alarms == {}
     assert outcomes["clipped range"] == "FAIL"

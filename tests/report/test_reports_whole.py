@@ -12,7 +12,9 @@ import pytest
 
 from pytest_kycquant.report.export import export
 from pytest_kycquant.report.records import Collected, Gate, write_json
-from pytest_kycquant.verdicts import Check, GateResult, VariantRecord, Verdict
+from pytest_kycquant.results import GateResult, VariantRecord
+from pytest_kycquant.verdicts import Check, Verdict
+from tests.worlds.limits import below
 
 FILES = ["face.json", "face.onnx"]
 
@@ -21,7 +23,7 @@ def collected(folder: Path, content: bytes) -> Collected:
     """One gate whose INT8 variant ships; its file lies in `folder`."""
     source = folder / "int8.onnx"
     source.write_bytes(content)
-    gates = {"size": GateResult("size", (Check("size", Verdict.PASS, 0.3, limit=0.75),))}
+    gates = {"size": GateResult("size", (Check("size", Verdict.PASS, below(0.75), 0.3),))}
     options = {"precision": "int8"}
     files = {"face": hashlib.sha256(content).hexdigest()}
     record = VariantRecord("face", "int8", "int8", len(content), 0.3, options, gates, files=files)

@@ -14,6 +14,7 @@ from pytest_kycquant.report.terminal import _kept
 from pytest_kycquant.results import GateResult, VariantRecord
 from pytest_kycquant.spec.recipe import Recipe
 from pytest_kycquant.verdicts import Check, Verdict
+from tests.worlds.limits import below
 
 
 @dataclass
@@ -27,7 +28,7 @@ class Judge:
         count = len(recipe.keep_fp32)
         self.judged.append(count)
         verdict = Verdict.PASS if count in self.passing else Verdict.INCONCLUSIVE
-        gate = GateResult("far", (Check("FAR", verdict, 0.1 / count, limit=0.03),))
+        gate = GateResult("far", (Check("FAR", verdict, below(0.03), 0.1 / count),))
         options = {"keep_fp32": ", ".join(recipe.keep_fp32)}
         return VariantRecord("m", recipe.name, "", 1, 1.0, options, {"far": gate})
 

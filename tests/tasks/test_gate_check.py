@@ -10,10 +10,11 @@ from pytest_kycquant.bench.ladder import Decision
 from pytest_kycquant.errors import InconclusiveWarning, SpecError
 from pytest_kycquant.results import GateResult, VariantRecord
 from pytest_kycquant.verdicts import Check
+from tests.worlds.limits import below
 
 
 def candidate(gate: str, verdict: Verdict, policy: Any = "fail", **options: Any) -> Candidate:
-    result = GateResult(gate, (Check("figure", verdict, 1.0, 0.5, 1.5, 1.2),), "Do this.")
+    result = GateResult(gate, (Check("figure", verdict, below(1.2), 1.0, 0.5, 1.5),), "Do this.")
     record = VariantRecord("face", "int8", "", 1, 0.3, {}, {gate: result})
     decision = Decision("int8", record, (), (record,))
     known = FaceVerification("faces").gates()
