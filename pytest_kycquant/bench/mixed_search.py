@@ -29,7 +29,7 @@ class MixedSearch:
 
     def __init__(self, judge: Judge) -> None:
         self._judge = judge
-        self._variants = judge.variants
+        self.variants = judge.variants
         self._budget = judge.run.settings.search_budget
 
     def find(self, recipe: Recipe) -> Found:
@@ -46,7 +46,7 @@ class MixedSearch:
     def key(self, recipe: Recipe) -> list[Any]:
         """Plain values that determine the result of a search."""
         options = {k: v for k, v in asdict(recipe).items() if k != "name"}
-        variants, judge = self._variants, self._judge
+        variants, judge = self.variants, self._judge
         images = variants.data.calibration
         facts: list[Any] = [variants.model_facts(), judge.baseline.input_facts()]
         facts += [images.digest if images else None, variants.data.groups]
@@ -63,7 +63,7 @@ class MixedSearch:
 
     def harm(self, recipe: Recipe, block: Block) -> float:
         """How far from FP32 the outputs are when this block alone is quantized."""
-        variants = self._variants
+        variants = self.variants
         fp32 = variants.outputs(variants.fp32, variants.probes, "probe")
         changed = variants.alone(recipe, block)
         # One that cannot be quantized alone gains nothing by being kept in FP32.
@@ -75,7 +75,7 @@ class MixedSearch:
         Images are run a part at a time, and no further once the variant does not pass even if it
         does exactly as FP32 on all that are left.
         """
-        variants, judge = self._variants, self._judge
+        variants, judge = self.variants, self._judge
         selection = judge.baseline.selection()
         variant = variants.variant(recipe)
         size = judge.judge_size(variant)
@@ -98,7 +98,7 @@ class MixedSearch:
         return ""
 
     def _search(self, recipe: Recipe) -> Found:
-        variants, budget = self._variants, self._budget
+        variants, budget = self.variants, self._budget
         blocks, always = variants.blocks(recipe), variants.postprocessing(recipe)
         name, stage = variants.model.name, variants.context.progress.stage
         harms: dict[Block, float] = {}
