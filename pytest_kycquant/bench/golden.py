@@ -18,8 +18,8 @@ from typing import Any
 from ..context.cache import digest_of
 from ..errors import EnvironmentWarning, GoldenError
 from ..files import write_whole
-from ..plugin.options import UPDATE_GOLDEN
 from ..spec.profiles import Profile
+from ..spec.settings import UPDATE_GOLDEN
 
 SCHEMA = 2
 # Another CPU rounds differently, and a comparison at the very threshold may tip over.

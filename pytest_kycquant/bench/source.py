@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from .variants import ModelBench
+    from .variants import Variants
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Member(CalibratedFile):
         index: its place among the files of that model.
     """
 
-    def __init__(self, bench: ModelBench, index: int) -> None:
+    def __init__(self, bench: Variants, index: int) -> None:
         super().__init__(bench, index)
         self._exact = bench.context.exact
         self._graphs: dict[tuple[bool, tuple[str, ...], bool], PreparedModel] = {}

@@ -78,11 +78,13 @@ def _pipelines(session: KycquantSession, spec: PipelineSpec) -> tuple[Pipeline, 
     shipped: dict[str, Stage] = {}
     for stage in spec.stages:
         bench = session.bench(stage.gate, stage.gate_file)
-        threshold = bench.golden.threshold  # missing or stale: the error of its own gates
+        threshold = bench.require_golden().threshold  # missing or stale: the error of its own gates
         assert threshold is not None  # only custom tasks, which are no stage, have none
         for stages, record in ((fp32, bench.fp32_record), (shipped, _ships(session, stage))):
             paths = bench.paths_of(record)
-            stages[stage.name] = Stage(bench.model, record.variant, paths, threshold, record.size)
+            stages[stage.name] = Stage(
+                bench.variants.model, record.variant, paths, threshold, record.size
+            )
     threads, exact = spec.threads, session.settings.exact
     return Pipeline("fp32", fp32, threads, exact), Pipeline("shipped", shipped, threads, exact)
 
@@ -90,7 +92,7 @@ def _pipelines(session: KycquantSession, spec: PipelineSpec) -> tuple[Pipeline, 
 def _ships(session: KycquantSession, stage: StageSpec) -> VariantRecord:
     """What a stage's own gates would let ship: the rule of the line `ship:` of the report."""
     bench = session.bench(stage.gate, stage.gate_file)
-    judged = Gate(bench.model.name, stage.name, {"fp32": bench.fp32_record})
+    judged = Gate(bench.variants.model.name, stage.name, {"fp32": bench.fp32_record})
     for recipe in stage.gate.precisions:
         try:
             decision = session.decision(stage.gate, stage.gate_file, recipe)
@@ -100,7 +102,7 @@ def _ships(session: KycquantSession, stage: StageSpec) -> VariantRecord:
     ship = judged.to_ship()
     if ship is None:
         raise BaselineError(
-            f"{stage.name} ({bench.model.name})",
+            f"{stage.name} ({bench.variants.model.name})",
             "its own gates let nothing ship, not even FP32",
             f"run {stage.gate_file} and see why",
         )

@@ -7,8 +7,8 @@ from typing import Any, cast
 
 import pytest
 
-from pytest_kycquant.bench.judge import Bench
-from pytest_kycquant.bench.ladder import _confirm
+from pytest_kycquant.bench.judge import Judge
+from pytest_kycquant.bench.mixed_search import confirm
 from pytest_kycquant.quantize.search import Attempt, Choice, Found
 from pytest_kycquant.report.terminal import _kept
 from pytest_kycquant.results import GateResult, VariantRecord
@@ -18,8 +18,8 @@ from tests.worlds.limits import below
 
 
 @dataclass
-class Judge:
-    """Stands for a bench on which some numbers of operators in FP32 pass."""
+class Passes:
+    """Stands for a judge on which some numbers of operators in FP32 pass."""
 
     passing: set[int]
     judged: list[int] = field(default_factory=list)
@@ -52,8 +52,8 @@ def found() -> Found:
     ],
 )
 def test_sequence(passing: set[int], judged: list[int], kept: int, ships: bool) -> None:
-    judge = Judge(passing)
-    record, confirmed = _confirm(cast("Bench", judge), Recipe("int8"), found())
+    judge = Passes(passing)
+    record, confirmed = confirm(cast("Judge", judge), Recipe("int8"), found())
     assert judge.judged == judged
     assert len(record.options["keep_fp32"].split(", ")) == kept
     assert bool(record.failed) != ships
@@ -62,7 +62,7 @@ def test_sequence(passing: set[int], judged: list[int], kept: int, ships: bool) 
 
 
 def line(passing: set[int]) -> str:
-    record, confirmed = _confirm(cast("Bench", Judge(passing)), Recipe("int8"), found())
+    record, confirmed = confirm(cast("Judge", Passes(passing)), Recipe("int8"), found())
     values: dict[str, Any] = found().as_dict() | confirmed
     return _kept(record, values)
 
