@@ -12,14 +12,17 @@ from pathlib import Path
 import onnx
 
 import pytest_kycquant
-from pytest_kycquant.bench.judge import FLOAT, Bench
-from pytest_kycquant.bench.variants import Variant
-from pytest_kycquant.context.cache import digest_of
+from pytest_kycquant.bench.judge import FLOAT, StandardJudge
+from pytest_kycquant.bench.run import Run
+from pytest_kycquant.bench.variants import Variant, Variants
+from pytest_kycquant.context.cache import Cache, digest_of
 from pytest_kycquant.data.images import ImageSet
 from pytest_kycquant.errors import KycquantError
 from pytest_kycquant.measure import latency as latencies
 from pytest_kycquant.quantize import broken_constants
 from pytest_kycquant.results import GateResult
+from pytest_kycquant.spec.limits import Limits
+from pytest_kycquant.spec.model import KycModel
 from pytest_kycquant.tasks.outputs import Outputs
 from pytest_kycquant.verdicts import Check, Direction, Kind, Verdict
 
@@ -89,8 +92,8 @@ class Truth:
         return max(map(usage, self.errors), default=math.inf)
 
 
-class FaultBench(Bench):
-    """A bench that judges files which no recipe made."""
+class FaultVariants(Variants):
+    """Makes variants, and takes files that no recipe made."""
 
     def given(self, content: bytes, like: Variant, name: str, folder: Path) -> Variant:
         """A file as a variant, as if the recipe of another variant had made it.
@@ -107,20 +110,40 @@ class FaultBench(Bench):
         file = replace(like.files[0], path=path, sha256=digest, size=len(content))
         return Variant(replace(like.recipe, name=name), (file,))
 
-    def outputs(self, variant: Variant, images: ImageSet, role: str) -> Outputs:
+    def outputs(
+        self, variant: Variant, images: ImageSet, role: str, *, exact: bool | None = None
+    ) -> Outputs:
         """As those of the run, but kept when gates change: what models give stays."""
         (member,), (file,) = self.members, variant.files
         seen = self.task.seen(images, member.index)
         facts = [file.sha256, seen.digest, member.input_facts(), member.outputs_read]
         key = digest_of([_running_code(), self.context.environment.as_dict(), *facts])
-        folder = self.run.settings.cache.parent / "outputs"
+        assert isinstance(self.context.store, Cache)
+        folder = self.context.store.root.parent / "outputs"
         path = folder / f"{key[:32]}.npz"
         if not path.exists():
             folder.mkdir(exist_ok=True)
             partial = folder / f"{key[:32]}.partial.npz"
-            super().outputs(variant, images, role).save(partial)
+            super().outputs(variant, images, role, exact=exact).save(partial)
             partial.rename(path)
         return Outputs.read(path)
+
+
+class FaultJudge(StandardJudge):
+    """Judges files that no recipe made.
+
+    Args:
+        run: of this process.
+        model: what the gate file says.
+        gate_file: where it says so.
+        limits: of the gates.
+    """
+
+    variants: FaultVariants
+
+    def __init__(self, run: Run, model: KycModel, gate_file: Path, limits: Limits) -> None:
+        variants = FaultVariants.of_gate(run, model, gate_file, limits)
+        super().__init__(run, variants, limits, gate_file)
 
     def verdicts(
         self, variant: Variant, *, threshold: float | None = None, latency: bool = False
@@ -133,18 +156,19 @@ class FaultBench(Bench):
             latency: whether to measure it.
         """
         if threshold is None:
-            threshold = self.golden.threshold
+            threshold = self.require_golden().threshold
+        variants = self.variants
         try:
-            found = self.outputs(variant, self.data.evaluation.images, "evaluation")
-            comparison = self.task.compare(self.baseline(threshold), found)
+            found = variants.outputs(variant, variants.data.evaluation.images, "evaluation")
+            comparison = variants.task.compare(self.baseline.comparison(threshold), found)
             gates = [
                 self.judge_finite(comparison, variant),
                 *comparison.accuracy(),
                 comparison.against_fp32(float_variant=variant.recipe.precision in FLOAT),
-                self._judge_size(variant),
+                self.judge_size(variant),
             ]
             if latency:
-                gates.append(latencies.judge(self._latency(variant), self.limits))
+                gates.append(latencies.judge(self.measure_latency(variant), self.limits))
         except KycquantError as error:
             return Verdicts({}, str(error))
         return Verdicts({gate.gate: gate for gate in gates})
@@ -154,20 +178,20 @@ class Court:
     """Says what is true about a model, on people that its gates do not see.
 
     Args:
-        look: a bench of few people, which suffices where the truth is plain.
+        look: a judge of few people, which suffices where the truth is plain.
         whole: one of many.
-        more: makes a bench of so many others, for gates that ask for more; None if there are none.
+        more: makes a judge of so many others, for gates that ask for more; None if there are none.
         threshold: the frozen one.
     """
 
     def __init__(
         self,
-        look: FaultBench,
-        whole: FaultBench,
-        more: Callable[[int], FaultBench] | None,
+        look: FaultJudge,
+        whole: FaultJudge,
+        more: Callable[[int], FaultJudge] | None,
         threshold: float,
     ) -> None:
-        self._benches = look, whole
+        self._judges = look, whole
         self._more = more
         self._threshold = threshold
 
@@ -198,7 +222,7 @@ class Court:
             variant: the model.
             suspect: whether to look at few people first, which saves time if it is harmful.
         """
-        first, last = self._benches
+        first, last = self._judges
         if suspect:
             found = _judged(first, variant, self._threshold)
             if found.kind == HARMFUL and (not found.errors or any(map(_plain, found.errors))):
@@ -206,12 +230,13 @@ class Court:
         return _judged(last, variant, self._threshold)
 
 
-def _judged(bench: FaultBench, variant: Variant, threshold: float) -> Truth:
+def _judged(judge: FaultJudge, variant: Variant, threshold: float) -> Truth:
+    variants = judge.variants
     try:
-        outputs = bench.outputs(variant, bench.data.evaluation.images, "held-out")
+        outputs = variants.outputs(variant, variants.data.evaluation.images, "held-out")
     except KycquantError as error:
         return Truth(HARMFUL, f"does not run: {error}")
-    comparison = bench.task.compare(bench.baseline(threshold), outputs)
+    comparison = variants.task.compare(judge.baseline.comparison(threshold), outputs)
     against = comparison.against_fp32(float_variant=variant.recipe.precision in FLOAT)
     drift = {check.verdict for check in against.checks if is_drift(check)}
     checks = [check for gate in comparison.accuracy() for check in gate.checks]

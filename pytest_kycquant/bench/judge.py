@@ -13,13 +13,10 @@ from ..errors import MeasurementError
 from ..measure import latency as latencies
 from ..results import GateResult, VariantRecord
 from ..spec.limits import Limits
-from ..spec.model import KycModel
 from ..spec.profiles import Profile
 from ..spec.recipe import Recipe
-from ..spec.tasks import StrPath
 from ..tasks.checks import count
 from ..tasks.comparison import Comparison
-from ..tasks.registry import task_of
 from ..verdicts import Check, Verdict
 from .baseline import Baseline
 from .golden import Golden
@@ -30,22 +27,6 @@ from .variants import Variant, Variants
 
 # Precisions that have no excuse to drift.
 FLOAT = ("fp16", "fp32-optimized")
-
-
-def variants_of(run: Run, model: KycModel, gate_file: Path, limits: Limits) -> Variants:
-    """What makes the variants of a model, as its gate file describes it.
-
-    Args:
-        run: of this process.
-        model: what the gate file says.
-        gate_file: where it says so; relative paths are looked up beside it, too.
-        limits: of the gates.
-    """
-
-    def resolve(path: StrPath, attribute: str) -> Path:
-        return run.resolve(path, attribute, gate_file)
-
-    return Variants(run.context, model, task_of(model, limits, resolve), resolve)
 
 
 class Judge(ABC):

@@ -1,8 +1,8 @@
-"""The session's object: what has been built and measured, once, for all tests of a run.
+"""The variants of a model: made and run here, each once.
 
 Data flows one way: spec -> golden FP32 -> quantize -> evaluate -> gate. This module makes the
-artefacts (variants, ranges, outputs), `judge.py` judges them, and the way back (a failed
-gate asks for another variant) is `ladder.py`.
+artefacts (variants and their outputs), `judge.py` judges them, and the way back (a failed gate asks
+for another variant) is `ladder.py`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -28,9 +28,12 @@ from ..quantize.search import Block
 from ..spec.limits import Limits
 from ..spec.model import KycModel
 from ..spec.recipe import FP32, FP32_OPTIMIZED, Recipe
+from ..spec.tasks import StrPath
 from ..tasks.base import Resolve, Task, TaskData
 from ..tasks.comparison import Comparison
 from ..tasks.outputs import Outputs
+from ..tasks.registry import task_of
+from .run import Run
 from .source import Member, ModelFile
 
 PROBES = 8  # images that verify a prepared graph and rank operators: more rank no better
@@ -135,6 +138,22 @@ class Variants:
         self.task = task
         self.resolve = resolve
         self.members = tuple(Member(self, index) for index in range(len(model.paths)))
+
+    @classmethod
+    def of_gate(cls, run: Run, model: KycModel, gate_file: Path, limits: Limits) -> Self:
+        """The variants of a model that a gate file describes.
+
+        Args:
+            run: of this process.
+            model: what the gate file says.
+            gate_file: where it says so; relative paths are looked up beside it, too.
+            limits: of the gates.
+        """
+
+        def resolve(path: StrPath, attribute: str) -> Path:
+            return run.resolve(path, attribute, gate_file)
+
+        return cls(run.context, model, task_of(model, limits, resolve), resolve)
 
     @cached_property
     def data(self) -> TaskData[Any]:

@@ -118,8 +118,9 @@ class KycquantSession:
         Raises:
             SettingsError: a gate of the smoke profile, which clears nothing, in a run that exports.
         """
-        from ..bench.judge import StandardJudge, variants_of
+        from ..bench.judge import StandardJudge
         from ..bench.smoke import SmokeJudge
+        from ..bench.variants import Variants
 
         key = (spec, gate_file)
         if key not in self._benches:
@@ -128,7 +129,7 @@ class KycquantSession:
                 raise smoke_exports()
             kind = SmokeJudge if profile == "smoke" else StandardJudge
             limits = limits_under(profile, spec.limits)
-            variants = variants_of(self.run, spec.model, gate_file, limits)
+            variants = Variants.of_gate(self.run, spec.model, gate_file, limits)
             self._benches[key] = kind(self.run, variants, limits, gate_file, profile)
         return self._benches[key]
 

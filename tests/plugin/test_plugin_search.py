@@ -17,7 +17,7 @@ from pytest_kycquant import (
     Preprocess,
     Recipe,
 )
-from pytest_kycquant.bench.judge import StandardJudge, variants_of
+from pytest_kycquant.bench.judge import StandardJudge
 from pytest_kycquant.bench.mixed_search import MixedSearch, keeping
 from pytest_kycquant.bench.run import Run as BenchRun
 from pytest_kycquant.bench.variants import Variant, Variants
@@ -46,7 +46,7 @@ def search_in(
     )
     limits = FaceLimits(latency_ratio=1000.0, size_ratio=10.0)
     gate_file = root / "test_gate.py"
-    variants = variants_of(run, model, gate_file, limits)
+    variants = Variants.of_gate(run, model, gate_file, limits)
     return MixedSearch(StandardJudge(run, variants, limits, gate_file))
 
 
