@@ -31,7 +31,7 @@ from pytest_kycquant.statistics import (
     noninferiority,
     rate,
 )
-from pytest_kycquant.tasks.face.comparison import Cell
+from pytest_kycquant.tasks.face.embeddings import Cell
 from pytest_kycquant.tasks.face.scores import normalise
 
 HERE = Path(__file__).resolve().parent.parent

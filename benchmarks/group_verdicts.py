@@ -23,7 +23,7 @@ from pytest_kycquant.data.groups import Group
 from pytest_kycquant.data.images import ImageSet
 from pytest_kycquant.data.liveness import LIVE, LivenessSet
 from pytest_kycquant.tasks.checks import group_checks
-from pytest_kycquant.tasks.liveness.comparison import LivenessComparison, group_increases
+from pytest_kycquant.tasks.liveness.comparison import LivenessComparison
 from pytest_kycquant.tasks.liveness.scores import Decisions
 
 IMAGES = 3
@@ -69,7 +69,7 @@ def verdicts(
             Decisions(np.where(away, 0.1, 0.9), captures, 0.5) for away in (wrong, after)
         )
         finite = np.ones(len(subjects), np.bool_)
-        found = group_increases(LivenessComparison(fp32, variant, finite, (), members), LIMITS)
+        found = LivenessComparison(fp32, variant, LIMITS, finite, (), members).groups()
         (check,) = group_checks(found)
         yield check.verdict, [one.check.verdict for one in found]
 

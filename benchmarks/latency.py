@@ -36,18 +36,16 @@ from onnx.utils import Extractor
 from tabulate import tabulate
 
 from pytest_kycquant import Verdict
-from pytest_kycquant.measure.latency import (
-    Latency,
-    Run,
-    judge_ratio,
-    measure,
-)
+from pytest_kycquant.measure.latency import Latency, Run, measure
 from pytest_kycquant.runtimes.environment import describe_machine
 from pytest_kycquant.runtimes.ort import open_session
+from pytest_kycquant.spec.limits import Limits
+from pytest_kycquant.verdicts import Limit
 
 MODELS = Path(__file__).resolve().parent.parent / "models"
 SHAPES = {"minifasnet": (1, 3, 80, 80), "arcface": (1, 3, 112, 112)}
-LIMIT, SLOWER, NARROW = 1.05, 1.15, 0.10
+LIMIT, NONE_SLOWER = (Limits(latency_ratio=ratio)["latency_ratio"] for ratio in (1.05, 1.0))
+SLOWER, NARROW = 1.15, 0.10
 NAIVE_RUNS = 20  # of each model
 AT_LIMIT = 5  # one run at the limit for so many others: each takes all rounds
 
@@ -105,7 +103,7 @@ def ratios(case: Case, times: int = 3, rounds: int = 60) -> list[float]:
     found = []
     for _ in range(times):
         fp32, slower, again = case.model(), case.slower(), case.model()
-        found.append(measure(fp32, again, slower, 0.0, looks=(rounds,)).ratio)
+        found.append(measure(fp32, again, slower, LIMIT, looks=(rounds,)).ratio)
     return sorted(found)
 
 
@@ -174,6 +172,10 @@ def share(count: int, of: int) -> str:
     return f"{count} of {of}"
 
 
+def verdict(latency: Latency, limit: Limit) -> Verdict:
+    return limit.judge(latency.lower, latency.upper)
+
+
 def width(latency: Latency) -> float:
     return latency.upper - latency.lower
 
@@ -195,7 +197,7 @@ def gather(case: Case, runs: int) -> tuple[dict[str, list[Latency]], dict[str, l
             ours["A/A"].append(measure(fp32, again, same, LIMIT))
             ours["15 % slower"].append(measure(fp32, again, slower, LIMIT))
             if number % AT_LIMIT == 0:
-                ours["at the limit"].append(measure(fp32, again, same, 1.0))
+                ours["at the limit"].append(measure(fp32, again, same, NONE_SLOWER))
             for index, run in enumerate((same, slower)):
                 for method, ratio in naive(fp32, run).items():
                     usual.setdefault(method, [[], []])[index].append(ratio)
@@ -209,12 +211,14 @@ def report(ours: dict[str, list[Latency]], usual: dict[str, list[list[float]]]) 
     headers = ["", "A/A, 5 to 95 % (all)", "false FAIL", "15 % slower, 5 to 95 % (all)", "FAIL"]
     ratios = [[latency.ratio for latency in ours[name]] for name in ("A/A", "15 % slower")]
     failed = [
-        sum(judge_ratio(latency, LIMIT) is Verdict.FAIL for latency in ours[name])
+        sum(verdict(latency, LIMIT) is Verdict.FAIL for latency in ours[name])
         for name in ("A/A", "15 % slower")
     ]
     rows = []
     for method, found in usual.items():
-        counts = [sum(ratio >= LIMIT for ratio in part) for part in found]
+        counts = [
+            sum(LIMIT.judge(ratio, ratio) is Verdict.FAIL for ratio in part) for part in found
+        ]
         rows.append((method, found, counts))
     rows.append(("**this plugin**", ratios, failed))
     table = [
@@ -229,13 +233,14 @@ def report(ours: dict[str, list[Latency]], usual: dict[str, list[list[float]]]) 
     table = []
     uncharged = [without_charge(latency) for latency in ours["at the limit"]]
     cases = {**ours, "at the limit, nothing charged": uncharged}
-    for (name, found), limit in zip(cases.items(), (LIMIT, LIMIT, 1.0, 1.0), strict=True):
-        verdicts = [judge_ratio(latency, limit) for latency in found]
+    limits = (LIMIT, LIMIT, NONE_SLOWER, NONE_SLOWER)
+    for (name, found), limit in zip(cases.items(), limits, strict=True):
+        verdicts = [verdict(latency, limit) for latency in found]
         counted = Counter(verdicts)
         undecided = [
             width(latency)
-            for latency, verdict in zip(found, verdicts, strict=True)
-            if verdict is Verdict.INCONCLUSIVE
+            for latency, said in zip(found, verdicts, strict=True)
+            if said is Verdict.INCONCLUSIVE
         ]
         table.append(
             [
@@ -269,7 +274,7 @@ def orders(case: Case, triples: int) -> str:
         found = []
         for _ in range(triples):
             opened = {role: case.model() for role in order}
-            found.append(measure(opened[0], opened[1], opened[2], 0.0, looks=(40,)))
+            found.append(measure(opened[0], opened[1], opened[2], LIMIT, looks=(40,)))
         ratios = np.log([latency.ratio for latency in found])
         table.append(
             [

@@ -33,10 +33,12 @@ from pytest_kycquant.quantize import (
 from pytest_kycquant.quantize.rewrite_choice import choose
 from pytest_kycquant.runtimes.environment import describe_machine, u8s8_saturates
 from pytest_kycquant.runtimes.ort import open_session
+from pytest_kycquant.spec.limits import Limits
 from pytest_kycquant.spec.model import Preprocess
 from pytest_kycquant.spec.recipe import Recipe
 
 PROBES, CALIBRATION, HELD_OUT = 8, 64, 60
+NONE_SLOWER = Limits(latency_ratio=1.0)["latency_ratio"]
 VARIANTS = (
     Recipe("int8", name="int8, no rewrite", rewrites=False),
     Recipe("fp16", name="fp16, no rewrite", rewrites=False),
@@ -119,7 +121,7 @@ def rows(subject: Subject) -> Iterator[list[str]]:
         run = runner(variant.content)
         cosines = [cosine(run(x), y) for x, y in zip(held_out, expected, strict=True)]
         timed = (partial(each, probes[0]) for each in (fp32, again, run))
-        took = measure(*timed, limit=1.0)
+        took = measure(*timed, limit=NONE_SLOWER)
         yield [
             model.path.stem,
             recipe.name,

@@ -25,27 +25,31 @@ from numpy.typing import NDArray
 
 from benchmarks.coverage import DIMENSION, Draw, Floats, lambs, strangers
 from pytest_kycquant.bench.golden import Golden
-from pytest_kycquant.bench.judge import Bench
+from pytest_kycquant.bench.judge import StandardJudge
 from pytest_kycquant.bench.ladder import decide
+from pytest_kycquant.bench.mixed_search import MixedSearch
 from pytest_kycquant.bench.run import Run
 from pytest_kycquant.bench.shipping import Shipment
 from pytest_kycquant.bench.source import ModelFile
-from pytest_kycquant.bench.variants import Variant
+from pytest_kycquant.bench.variants import Variant, Variants
 from pytest_kycquant.context.cache import digest_of
 from pytest_kycquant.context.progress import Progress
 from pytest_kycquant.data.images import ImageSet
 from pytest_kycquant.data.pairs import Comparisons
 from pytest_kycquant.measure.latency import Latency
 from pytest_kycquant.quantize.search import Block
+from pytest_kycquant.results import GateResult
 from pytest_kycquant.spec.limits import FaceLimits
 from pytest_kycquant.spec.model import KycModel, Preprocess
 from pytest_kycquant.spec.recipe import FP32, Recipe
 from pytest_kycquant.spec.settings import Settings
 from pytest_kycquant.spec.tasks import FaceVerification
 from pytest_kycquant.tasks.base import Part, TaskData
+from pytest_kycquant.tasks.comparison import Comparison
 from pytest_kycquant.tasks.face.scores import normalise
 from pytest_kycquant.tasks.outputs import Outputs
-from pytest_kycquant.verdicts import Check, GateResult, Verdict
+from pytest_kycquant.tasks.registry import task_of
+from pytest_kycquant.verdicts import Check, Verdict
 
 LIMIT, GOOD, BAD = 1e-3, 3e-4, 1.2e-3  # FAR: of the gate, of FP32, of the candidates
 BLOCKS = 20
@@ -121,14 +125,14 @@ def _impostors(embeddings: Floats, subjects: NDArray[np.int64]) -> Floats:
     return scores[subjects[::2, None] != subjects[None, 1::2]]
 
 
-class SimulatedBench(Bench):
-    """A bench whose models give simulated embeddings; everything that judges is the real one."""
+class SimulatedVariants(Variants):
+    """Models that give simulated embeddings."""
 
     def __init__(self, world: World, people: int, seed: int, limits: FaceLimits, run: Run) -> None:
         task = FaceVerification("evaluation", selection="selection", threshold=world.threshold)
         model = KycModel("simulated.onnx", preprocess=Preprocess(size=(1, 1)), task=task)
-        super().__init__(run, model, Path("test_simulated.py"), limits)
-        self._world = world
+        super().__init__(run.context, model, task_of(model, limits, _nowhere), _nowhere)
+        self.world = world
         self._seed = seed
         rng = np.random.default_rng([seed, people])
         self._people = {role: world.draw(people, 2, rng) for role in ("evaluation", "selection")}
@@ -144,10 +148,6 @@ class SimulatedBench(Bench):
         return Part(images, Comparisons(subjects), role, f"{len(subjects) // 2} identities")
 
     @cached_property
-    def golden(self) -> Golden:
-        return Golden({}, {}, self._world.threshold, "given", {}, 1.0, {})
-
-    @cached_property
     def fp32(self) -> Variant:
         return self.variant(FP32)
 
@@ -157,7 +157,9 @@ class SimulatedBench(Bench):
         file = ModelFile(Path(recipe.name), recipe.name, size, {}, {"Conv": quantized})
         return Variant(recipe, (file,))
 
-    def outputs(self, variant: Variant, images: ImageSet, role: str) -> Outputs:
+    def outputs(
+        self, variant: Variant, images: ImageSet, role: str, *, exact: bool | None = None
+    ) -> Outputs:
         places = np.asarray([int(name) for name in images.names])
         values = self._embeddings(variant.recipe, role)[places]
         return Outputs(values, np.ones(len(places), np.bool_))
@@ -169,7 +171,7 @@ class SimulatedBench(Bench):
         text = f"{recipe.precision if recipe.precision != 'mixed' else ''} {recipe.keep_fp32}"
         own = int(digest_of(text)[:12], 16)
         rng = np.random.default_rng([self._seed, own, role == "selection"])
-        return self._world.quantized(embeddings, rng)
+        return self.world.quantized(embeddings, rng)
 
     def blocks(self, recipe: Recipe) -> tuple[Block, ...]:
         return tuple(Block((f"{i:02}",), 1) for i in range(BLOCKS))
@@ -177,58 +179,86 @@ class SimulatedBench(Bench):
     def postprocessing(self, recipe: Recipe) -> tuple[str, ...]:
         return ()
 
-    def harm(self, recipe: Recipe, block: Block) -> float:
-        return 1.0 + int(block.names[0])
-
     def rewrites_pay(self) -> bool:
         return False
 
-    def search_key(self, recipe: Recipe) -> list[Any]:
-        return [self._seed, len(self._people["evaluation"][1]), self._world.pull]
+    def facts(self) -> list[Any]:
+        """Plain values that tell one simulation from another."""
+        return [self._seed, len(self._people["evaluation"][1]), self.world.pull]
 
-    def judge_finite(self, comparison: Any, variant: Variant) -> GateResult:
-        return self.task.judge_finite(comparison)  # there is no file to look into
 
-    def _latency(self, variant: Variant) -> Latency:
+class SimulatedJudge(StandardJudge):
+    """Judges simulated models; all that compares figures with limits is the real one."""
+
+    variants: SimulatedVariants
+
+    def __init__(self, world: World, people: int, seed: int, limits: FaceLimits, run: Run) -> None:
+        variants = SimulatedVariants(world, people, seed, limits, run)
+        super().__init__(run, variants, limits, Path("test_simulated.py"))
+
+    def require_golden(self) -> Golden:
+        return Golden({}, {}, self.variants.world.threshold, "given", {}, 1.0, {})
+
+    def judge_finite(self, comparison: Comparison, variant: Variant) -> GateResult:
+        return comparison.finite()  # there is no file to look into
+
+    def measure_latency(self, variant: Variant) -> Latency:
         return Latency(0.5, 0.49, 0.51, 1.0, 20, 1.0, 2.0, 1.0, 1.0, 1.0)
 
-    def _judge_size(self, variant: Variant) -> GateResult:
-        return GateResult("size", (Check("size", Verdict.PASS, 0.5),))
+    def judge_size(self, variant: Variant) -> GateResult:
+        return GateResult("size", (Check("size", Verdict.PASS, value=0.5),))
 
     def team(self) -> list[Recipe]:
         """What a team tries by hand: one more operator in FP32 each time."""
-        names = [block.names[0] for block in self.blocks(FP32)]
+        names = [block.names[0] for block in self.variants.blocks(FP32)]
         return [Recipe("mixed", keep_fp32=tuple(names[: i + 1])) for i in range(TEAM)]
 
 
-def by_estimates(bench: SimulatedBench) -> bool:
+class SimulatedSearch(MixedSearch):
+    """The search of the gates, told how much each operator harms."""
+
+    def harm(self, recipe: Recipe, block: Block) -> float:
+        return 1.0 + int(block.names[0])
+
+    def key(self, recipe: Recipe) -> list[Any]:
+        assert isinstance(self.variants, SimulatedVariants)
+        return self.variants.facts()
+
+
+def _nowhere(path: object, attribute: str) -> Path:
+    raise AssertionError(f"{attribute}: there are no files")
+
+
+def by_estimates(judge: SimulatedJudge) -> bool:
     """Whether one of ten candidates has a FAR below the limit, as estimated once."""
-    return any(_far(bench, recipe).value < LIMIT for recipe in bench.team())
+    return any(_far(judge, recipe).value < LIMIT for recipe in judge.team())
 
 
-def by_bounds(bench: SimulatedBench) -> bool:
+def by_bounds(judge: SimulatedJudge) -> bool:
     """Whether the bound of one of ten candidates is below the limit, on the same people."""
-    return any(_far(bench, recipe).upper < LIMIT for recipe in bench.team())
+    return any(_far(judge, recipe).upper < LIMIT for recipe in judge.team())
 
 
-def _far(bench: SimulatedBench, recipe: Recipe) -> Any:
+def _far(judge: SimulatedJudge, recipe: Recipe) -> Any:
     """FAR at the frozen threshold, all on the people of the verdict."""
-    images = bench.data.evaluation.images
-    found = bench.outputs(bench.variant(recipe), images, "evaluation")
-    comparison = bench.task.compare(bench.baseline(bench.golden.threshold), found)
+    variants = judge.variants
+    images = variants.data.evaluation.images
+    found = variants.outputs(variants.variant(recipe), images, "evaluation")
+    fp32 = judge.baseline.comparison(judge.require_golden().threshold)
+    comparison: Any = variants.task.compare(fp32, found)
     return comparison.cell.rate(genuine=False)
 
 
-def by_search(bench: SimulatedBench) -> bool:
+def by_search(judge: SimulatedJudge) -> bool:
     """Whether the fallback of the gates ships something else than FP32."""
-    return _ships(decide(bench, Recipe("int8"), "mixed"))
+    return _ships(decide(judge, Recipe("int8"), "mixed", SimulatedSearch(judge)))
 
 
 def _ships(decision: Shipment) -> bool:
     return not decision.record.failed and decision.record.variant != "fp32"
 
 
-POLICIES: dict[str, Callable[[SimulatedBench], bool]] = {
+POLICIES: dict[str, Callable[[SimulatedJudge], bool]] = {
     "ten candidates, estimates": by_estimates,
     "ten candidates, bounds": by_bounds,
     "search and confirmation": by_search,
@@ -242,7 +272,7 @@ GATES = {
 
 
 def share(
-    policy: Callable[[SimulatedBench], bool],
+    policy: Callable[[SimulatedJudge], bool],
     world: World,
     people: int,
     limits: FaceLimits,
@@ -254,7 +284,7 @@ def share(
         settings = Settings(Path(folder), Path(folder), False, False, "fail", None, None, threads=1)
         run = Run(settings, Path(folder), "benchmark", Progress())
         for seed in range(runs):
-            shipped += policy(SimulatedBench(world, people, seed, limits, run))
+            shipped += policy(SimulatedJudge(world, people, seed, limits, run))
     return shipped / runs
 
 

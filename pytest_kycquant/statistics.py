@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .verdicts import Verdict
+from .verdicts import Limit, Verdict
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -105,10 +105,6 @@ class Rate:
     def supported(self) -> bool:
         """Whether there are enough subjects for any claim about the rate."""
         return self.subjects >= MIN_SUBJECTS and self.trials > 0
-
-    def as_dict(self) -> dict[str, int | float]:
-        """Return the fields as finite Python numbers, fit for JSON."""
-        return dataclasses.asdict(self)
 
 
 @dataclass(frozen=True)
@@ -212,28 +208,6 @@ def rate(counts: Counts, *, deff_floor: float = 1.0) -> Rate:
     return Rate(counts.errors, counts.trials, subjects, value, lower, upper, deff, n_eff, worst)
 
 
-def judge(rate: Rate, limit: float) -> Verdict:
-    """Decide whether a rate is below `limit`; INCONCLUSIVE if it rests on too few subjects."""
-    if not rate.supported:
-        return Verdict.INCONCLUSIVE
-    return judge_bounds(rate.lower, rate.upper, limit)
-
-
-def judge_bounds(lower: float, upper: float, limit: float) -> Verdict:
-    """Decide from bounds: PASS below `limit`, FAIL from it on, else (or if NaN) INCONCLUSIVE.
-
-    Raises:
-        ValueError: if `lower` is above `upper`: swapped bounds could pass what should fail.
-    """
-    if math.isnan(lower) or math.isnan(upper):
-        return Verdict.INCONCLUSIVE
-    if lower > upper:
-        raise ValueError(f"lower bound {lower} is above upper bound {upper}")
-    if upper < limit:
-        return Verdict.PASS
-    return Verdict.FAIL if lower >= limit else Verdict.INCONCLUSIVE
-
-
 def noninferiority(worse: Rate, better: Rate) -> Difference:
     """Bound how much worse a candidate is than its reference on the same trials (MOVER).
 
@@ -253,7 +227,7 @@ def noninferiority(worse: Rate, better: Rate) -> Difference:
 
 
 def trials_to_decide(
-    found: Rate | Difference, limit: float, confidence: float = CONFIDENCE
+    found: Rate | Difference, limit: Limit, confidence: float = CONFIDENCE
 ) -> int | None:
     """Find the smallest number of trials at which the verdict would be decided, if rates stay.
 
@@ -263,13 +237,13 @@ def trials_to_decide(
     """
     rates = (found.worse, found.better) if isinstance(found, Difference) else (found,)
     trials, subjects = rates[0].trials, min(rate.subjects for rate in rates)
-    if found.value == limit or subjects == 0 or trials == 0:
+    if found.value == limit.value or subjects == 0 or trials == 0:
         return None
 
     def decides(count: int) -> bool:
         imagined = [_imagine(rate, count, confidence) for rate in rates]
         bounds = noninferiority(*imagined) if len(imagined) == 2 else imagined[0]
-        return judge_bounds(bounds.lower, bounds.upper, limit) is not Verdict.INCONCLUSIVE
+        return limit.judge(bounds.lower, bounds.upper) is not Verdict.INCONCLUSIVE
 
     low, high = -(-MIN_SUBJECTS * trials // subjects), _MOST_TRIALS
     if low > high or not decides(high):

@@ -1,11 +1,12 @@
-"""What a gate found: checks, results and their one-screen description. Pure records."""
+"""Verdicts, the limits that give them, and the checks in which they are recorded."""
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 
 class Verdict(enum.StrEnum):
@@ -26,6 +27,195 @@ class Verdict(enum.StrEnum):
         return cls.PASS
 
 
+class Direction(enum.StrEnum):
+    """On which side of a limit a figure must lie."""
+
+    BELOW = "below"
+    AT_LEAST = "at least"
+
+    @property
+    def opposite(self) -> Direction:
+        """The other side."""
+        return Direction.AT_LEAST if self is Direction.BELOW else Direction.BELOW
+
+
+class Unit(enum.StrEnum):
+    """What a figure is measured in, which decides how it is shown and what its best value is."""
+
+    RATE = "rate"
+    """A fraction that should be low, such as FAR; shown in percent."""
+    SHARE = "share"
+    """A fraction that should be high, such as recall; shown in percent."""
+    COSINE = "cosine"
+    PROBABILITY = "probability"
+    RATIO = "ratio"
+    MS = "ms"
+    MB = "MB"
+    COUNT = "count"
+    METRIC = "metric"
+    """Whatever a metric of the user's own is measured in."""
+
+    def show(self, value: float) -> str:
+        """Write a figure for people: rates and shares in percent, everything else plain."""
+        if self in (Unit.RATE, Unit.SHARE):
+            return f"{100 * value:.4g} %"
+        if self in (Unit.MS, Unit.MB):
+            return f"{value:.4g} {self.value}"
+        if self is Unit.COUNT:
+            return f"{value:,.0f}"
+        return f"{value:.4g}" if self in (Unit.RATIO, Unit.METRIC) else f"{value:.4f}"
+
+
+class Kind(enum.StrEnum):
+    """What a limit guards against."""
+
+    ERROR = "error"
+    """Decisions that are wrong, by labels."""
+    DRIFT = "drift"
+    """Outputs that differ from those of FP32; no labels are needed."""
+    SANITY = "sanity"
+    """Damage: NaN, outputs that no longer depend on the image, nothing quantized."""
+    COST = "cost"
+    """Time, memory and size."""
+
+
+class Figure(Protocol):
+    """An estimate with one-sided confidence bounds, such as `statistics.Rate`."""
+
+    @property
+    def value(self) -> float:
+        """The point estimate."""
+
+    @property
+    def lower(self) -> float:
+        """The lower bound."""
+
+    @property
+    def upper(self) -> float:
+        """The upper bound."""
+
+    @property
+    def supported(self) -> bool:
+        """Whether there is enough data for any claim."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A figure of any kind with its bounds; see `Figure`."""
+
+    value: float
+    lower: float
+    upper: float
+    supported: bool = True
+
+    @classmethod
+    def complement(cls, rate: Figure) -> Estimate:
+        """The share of what does not go wrong, such as recall from a miss rate."""
+        return cls(1 - rate.value, 1 - rate.upper, 1 - rate.lower, rate.supported)
+
+
+@dataclass(frozen=True)
+class Limit:
+    """One limit: the only thing that compares a figure with anything.
+
+    Gates get limits from their declaration (`spec.limits`) and cannot choose a direction.
+
+    Args:
+        name: attribute of the limits that declares it, such as "far".
+        value: the limit.
+        direction: where figures must lie.
+        unit: of the limit and of the figures.
+        kind: what it guards against.
+        best: figure of a model that does nothing wrong, from which the limit is a budget; None if
+            nobody knows it.
+    """
+
+    name: str
+    value: float
+    direction: Direction = Direction.BELOW
+    unit: Unit = Unit.RATE
+    kind: Kind = Kind.ERROR
+    best: float | None = None
+
+    @property
+    def reversed(self) -> Limit:
+        """The same limit on the other side, as for a metric of which higher is better.
+
+        What is best on that side, nobody knows.
+        """
+        return replace(self, direction=self.direction.opposite, best=None)
+
+    @property
+    def complement(self) -> Limit:
+        """The limit of what is left of one, such as that of a miss rate from that of recall."""
+        best = None if self.best is None else 1 - self.best
+        return replace(self, value=1 - self.value, direction=self.direction.opposite, best=best)
+
+    def judge(self, lower: float, upper: float) -> Verdict:
+        """Decide from the bounds of a figure.
+
+        Args:
+            lower: one-sided lower confidence bound.
+            upper: one-sided upper confidence bound; the same for a figure that is known exactly.
+
+        Returns:
+            PASS if the whole interval is inside the limit, FAIL if the whole interval is outside,
+            INCONCLUSIVE otherwise or if a bound or the limit is NaN.
+
+        Raises:
+            ValueError: `lower` is above `upper`: swapped bounds could pass what should fail.
+        """
+        if any(map(math.isnan, (lower, upper, self.value))):
+            return Verdict.INCONCLUSIVE
+        if lower > upper:
+            raise ValueError(f"lower bound {lower} is above upper bound {upper}")
+        inside = [self._holds(bound) for bound in (lower, upper)]
+        if all(inside):
+            return Verdict.PASS
+        return Verdict.INCONCLUSIVE if any(inside) else Verdict.FAIL
+
+    def check(
+        self,
+        name: str,
+        figure: Figure,
+        detail: str = "",
+        *,
+        lacking: Callable[[], str] | None = None,
+    ) -> Check:
+        """Hold a figure with bounds against this limit.
+
+        Args:
+            name: of the check, such as "FAR, FP32 gallery".
+            figure: what was measured. Without enough data for a claim it is INCONCLUSIVE.
+            detail: the counts behind the figure.
+            lacking: returns what an undecided figure lacks.
+        """
+        verdict = Verdict.INCONCLUSIVE
+        if figure.supported:
+            verdict = self.judge(figure.lower, figure.upper)
+        if verdict is Verdict.INCONCLUSIVE and lacking is not None:
+            detail = f"{detail}; {lacking()}"
+        return Check(name, verdict, self, figure.value, figure.lower, figure.upper, detail)
+
+    def point(self, name: str, value: float, detail: str = "") -> Check:
+        """Hold a figure that is known exactly against this limit; NaN fails."""
+        verdict = Verdict.FAIL if math.isnan(value) else self.judge(value, value)
+        return Check(name, verdict, self, value, detail=detail)
+
+    def half_left(self, value: float) -> bool:
+        """Whether a figure uses less than half of the budget between the best figure and this.
+
+        A budget is known of rates and shares only (and of metrics that are such).
+        """
+        if self.best is None or self.unit not in (Unit.RATE, Unit.SHARE, Unit.METRIC):
+            return False
+        half = (self.best + self.value) / 2
+        return value < half if self.direction is Direction.BELOW else value > half
+
+    def _holds(self, value: float) -> bool:
+        return value < self.value if self.direction is Direction.BELOW else value >= self.value
+
+
 @dataclass(frozen=True)
 class Check:
     """One figure held against one limit.
@@ -33,256 +223,58 @@ class Check:
     Args:
         name: what was measured, such as "FAR" or "FAR, FP32 gallery".
         verdict: the outcome.
+        limit: what the figure was held against; None if nothing could be measured.
         value: point estimate; None if there is nothing to estimate.
-        lower: one-sided lower confidence bound, in the unit of `value`.
-        upper: one-sided upper confidence bound, in the unit of `value`.
-        limit: what the bound was compared with.
-        direction: "below" or "at least".
-        unit: "rate" or "share" (shown in percent), "cosine", "ratio", "ms", "MB", "count" or
-            "metric" (in the unit of a metric of the user's own).
+        lower: one-sided lower confidence bound, in the unit of the limit.
+        upper: one-sided upper confidence bound, in the unit of the limit.
         detail: the counts behind the figure, and what to do about it.
     """
 
     name: str
     verdict: Verdict
+    limit: Limit | None = None
     value: float | None = None
     lower: float | None = None
     upper: float | None = None
-    limit: float | None = None
-    direction: str = "below"
-    unit: str = "rate"
     detail: str = ""
+
+    @property
+    def unit(self) -> Unit:
+        """Of the figures; that of a rate if there is no limit."""
+        return self.limit.unit if self.limit else Unit.RATE
 
     @property
     def promising(self) -> bool:
         """Whether it passes, or is undecided and its estimate uses half of its budget at most."""
-        if self.verdict is not Verdict.INCONCLUSIVE or self.unit not in ("rate", "share", "metric"):
+        if self.verdict is not Verdict.INCONCLUSIVE:
             return self.verdict is Verdict.PASS
-        if self.value is None or self.limit is None:
+        if self.limit is None or self.value is None:
             return False
-        if self.direction == "at least":  # what is missing, such as 1 - recall, is the rate
-            return 1 - self.value < (1 - self.limit) / 2
-        return self.value < self.limit / 2
+        return self.limit.half_left(self.value)
+
+    def as_point(self) -> Check:
+        """The figure itself held against the limit, as if these images were all there are.
+
+        That is what a look for damage asks: it claims nothing about other images, so it needs no
+        bounds, and the same images always give the same answer.
+        """
+        if self.value is None or self.limit is None:
+            return self
+        return self.limit.point(self.name, self.value, "on these images alone")
+
+    def failed(self, detail: str) -> Check:
+        """The same check where there is nothing to judge, however few images there are."""
+        return replace(self, verdict=Verdict.FAIL, detail=detail)
 
     def describe(self) -> str:
         """One line: verdict, figure with bounds, limit, detail."""
         parts = [f"{self.verdict.value} {self.name}"]
         if self.value is not None:
-            parts.append(f"= {show(self.value, self.unit)}")
+            parts.append(f"= {self.unit.show(self.value)}")
         if self.lower is not None and self.upper is not None:
-            parts.append(f"[{show(self.lower, self.unit)}, {show(self.upper, self.unit)}]")
+            parts.append(f"[{self.unit.show(self.lower)}, {self.unit.show(self.upper)}]")
         if self.limit is not None:
-            parts.append(f"must be {self.direction} {show(self.limit, self.unit)}")
+            limit = self.limit
+            parts.append(f"must be {limit.direction.value} {limit.unit.show(limit.value)}")
         line = " ".join(parts)
         return f"{line}: {self.detail}" if self.detail else line
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return {**vars(self), "verdict": self.verdict.value}
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Check:
-        """Inverse of `as_dict`."""
-        return cls(**{**values, "verdict": Verdict(values["verdict"])})
-
-
-@dataclass(frozen=True)
-class GroupIncrease:
-    """How one error rate rises within one group of people.
-
-    Args:
-        group: its name, such as "age 60+".
-        measure: the rate, such as "FRR".
-        fp32: rate of FP32 with its bounds, as `statistics.Rate.as_dict` gives it.
-        variant: that of the variant.
-        check: the paired increase, held against its budget.
-    """
-
-    group: str
-    measure: str
-    fp32: Mapping[str, float]
-    variant: Mapping[str, float]
-    check: Check
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        plain = {"fp32": dict(self.fp32), "variant": dict(self.variant)}
-        return {**vars(self), **plain, "check": self.check.as_dict()}
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> GroupIncrease:
-        """Inverse of `as_dict`."""
-        return cls(**{**values, "check": Check.from_dict(values["check"])})
-
-
-def worst_of(found: Sequence[GroupIncrease]) -> GroupIncrease:
-    """The increase with the worst verdict and, among these, the one that uses most of its budget.
-
-    Estimates come first: the bound of a small group is wide without anything being wrong with it.
-    """
-    order = [Verdict.PASS, Verdict.INCONCLUSIVE, Verdict.FAIL]
-
-    def severity(one: GroupIncrease) -> tuple[int, float, float]:
-        value, upper, limit = one.check.value, one.check.upper, one.check.limit
-        assert value is not None
-        assert upper is not None
-        assert limit is not None
-        return order.index(one.check.verdict), value / limit, upper / limit
-
-    return max(found, key=severity)
-
-
-_UNDECIDED = {
-    "rate": "More data decide; or widen the budget knowingly, in `limits`.",
-    "latency": "This machine is too noisy to decide now; try again when it is idle.",
-    "memory": "Measure where a process can read its own peak, such as Linux.",
-}
-
-
-@dataclass(frozen=True)
-class GateResult:
-    """Outcome of one gate on one variant: every check must hold.
-
-    Args:
-        gate: its name, such as "far": one of `TaskSpec.gates`.
-        checks: what was held against a limit.
-        remedy: what to do about a failure.
-    """
-
-    gate: str
-    checks: tuple[Check, ...]
-    remedy: str = ""
-
-    @property
-    def verdict(self) -> Verdict:
-        """The worst verdict of the checks."""
-        return Verdict.worst([check.verdict for check in self.checks])
-
-    @property
-    def ships(self) -> bool:
-        """Whether this gate lets a variant ship. An undecided latency warns but does not block."""
-        if self.gate == "latency":
-            return self.verdict is not Verdict.FAIL
-        return self.verdict is Verdict.PASS
-
-    def worst_check(self) -> Check:
-        """The check that decided the verdict."""
-        return next(c for c in self.checks if c.verdict is self.verdict)
-
-    def describe(self) -> str:
-        """Every check on a line, worst first, then what to do."""
-        order = [Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.PASS]
-        lines = [c.describe() for c in sorted(self.checks, key=lambda c: order.index(c.verdict))]
-        if self.remedy and self.verdict is Verdict.FAIL:
-            lines.append(self.remedy)
-        if self.verdict is Verdict.INCONCLUSIVE:
-            lines.append(_UNDECIDED.get(self.gate, _UNDECIDED["rate"]))
-        return "\n".join(lines)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return {
-            "gate": self.gate,
-            "verdict": self.verdict.value,
-            "checks": [check.as_dict() for check in self.checks],
-            "remedy": self.remedy,
-        }
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> GateResult:
-        """Inverse of `as_dict`."""
-        checks = tuple(Check.from_dict(check) for check in values["checks"])
-        return cls(values["gate"], checks, values["remedy"])
-
-
-@dataclass(frozen=True)
-class VariantRecord:
-    """A variant and everything that was found out about it: a row of the table.
-
-    Args:
-        model: name of the model.
-        variant: label, such as "int8" or "int8>mixed".
-        sha256: digest of the file, or of the digests of several.
-        size: file size in bytes, of all files together.
-        size_ratio: relative to the FP32 file.
-        options: the recipe as finally used, with the reason for each choice.
-        gates: results by gate, in the order in which they were judged.
-        figures: further figures for reports (drift, wall latency).
-        notes: caveats worth reading.
-        shown: further columns of the table, header and cell.
-        files: digest of each file, by the name of the FP32 file that it stands for.
-        groups: error rates of each group of people, if anybody says who is in which.
-    """
-
-    model: str
-    variant: str
-    sha256: str
-    size: int
-    size_ratio: float
-    options: Mapping[str, Any]
-    gates: Mapping[str, GateResult]
-    figures: Mapping[str, float] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
-    shown: Mapping[str, str] = field(default_factory=dict)
-    files: Mapping[str, str] = field(default_factory=dict)
-    groups: tuple[GroupIncrease, ...] = ()
-
-    @property
-    def verdict(self) -> Verdict:
-        """The worst verdict, where an undecided latency does not count."""
-        return Verdict.worst([Verdict.PASS if g.ships else g.verdict for g in self.gates.values()])
-
-    @property
-    def failed(self) -> tuple[GateResult, ...]:
-        """The gates that keep this variant from shipping."""
-        return tuple(gate for gate in self.gates.values() if not gate.ships)
-
-    @property
-    def latency_ratio(self) -> float | None:
-        """Latency relative to FP32; None of FP32 itself."""
-        gate = self.gates.get("latency")
-        return gate.checks[0].value if gate and self.variant != "fp32" else None
-
-    @property
-    def is_float(self) -> bool:
-        """Whether nothing is quantized: FP32, as it is or after exact rewrites."""
-        return self.variant == "fp32" or self.options.get("precision") == "fp32-optimized"
-
-    @property
-    def is_integer(self) -> bool:
-        """Whether operators are computed in integers, so that saturation is a question."""
-        return "reduce_range" in self.options
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return {
-            **vars(self),
-            "options": dict(self.options),
-            "figures": dict(self.figures),
-            "shown": dict(self.shown),
-            "files": dict(self.files),
-            "notes": list(self.notes),
-            "groups": [group.as_dict() for group in self.groups],
-            "gates": {name: gate.as_dict() for name, gate in self.gates.items()},
-            "verdict": self.verdict.value,
-        }
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> VariantRecord:
-        """Inverse of `as_dict`."""
-        plain = {k: v for k, v in values.items() if k != "verdict"}
-        gates = {name: GateResult.from_dict(gate) for name, gate in values["gates"].items()}
-        groups = tuple(GroupIncrease.from_dict(group) for group in values["groups"])
-        changed = {"gates": gates, "groups": groups, "notes": tuple(values["notes"])}
-        return cls(**{**plain, **changed})
-
-
-def show(value: float, unit: str) -> str:
-    """Write a figure for people: rates and shares in percent, everything else plain."""
-    if unit in ("rate", "share"):
-        return f"{100 * value:.4g} %"
-    if unit in ("ms", "MB"):
-        return f"{value:.4g} {unit}"
-    if unit == "count":
-        return f"{value:,.0f}"
-    return f"{value:.4g}" if unit in ("ratio", "metric") else f"{value:.4f}"

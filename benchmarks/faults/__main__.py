@@ -61,7 +61,7 @@ def judged(lab: Laboratory, case: Case, latency: bool) -> Row:
     except KycquantError as error:  # the recipe itself refuses, as users would see it
         return Row(name, case.fault, case.where, case.control, "harmful", "", "ERROR",
                    (type(error).__name__,), (str(error),))  # fmt: skip
-    found = lab.bench.verdicts(variant, latency=latency)
+    found = lab.judge.verdicts(variant, latency=latency)
     truth = lab.court.truth(variant, suspect=found.outcome in ("FAIL", "ERROR"))
     with_more, people = "", 0  # gates that ask for more get it, unless the truth is as unknown
     if found.outcome == "INCONCLUSIVE" and truth.kind != BORDERLINE:

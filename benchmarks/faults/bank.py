@@ -43,12 +43,12 @@ class Case:
 
 def cases(lab: Laboratory) -> Iterator[Case]:
     """All cases of a model, seeded."""
-    sound = lab.bench.variant(lab.recipe)
+    sound = lab.judge.variants.variant(lab.recipe)
     proto = onnx.load(sound.path)
 
     def damaged(name: str, damage: Callable[[onnx.ModelProto], onnx.ModelProto]) -> Variant:
         content = damage(proto).SerializeToString(deterministic=True)
-        return lab.bench.given(content, sound, name, lab.folder)
+        return lab.judge.variants.given(content, sound, name, lab.folder)
 
     def case(
         fault: str,
@@ -159,18 +159,18 @@ def _made_anew(lab: Laboratory) -> Iterator[Case]:
     model = lab.spec.model
 
     def recalibrated(images: Path) -> Variant:
-        bench = lab.bench_of(replace(model, calibration=images))
-        return bench.variant(lab.recipe)
+        judge = lab.judge_of(replace(model, calibration=images))
+        return judge.variants.variant(lab.recipe)
 
     yield Case("calibration on noise", "", lambda: recalibrated(_noise(lab)))
     yield Case("calibration on half of the images", "", lambda: recalibrated(_half(lab)), True)
 
     def older() -> Variant:
-        (path,) = lab.bench.fp32.paths
+        (path,) = lab.judge.variants.fp32.paths
         proto = damages.perturb_weights(onnx.load(path), 0.03, seed=3)
         target = lab.folder / f"{path.stem}_older.onnx"
         target.write_bytes(proto.SerializeToString(deterministic=True))
-        return lab.bench_of(replace(model, path=target)).variant(lab.recipe)
+        return lab.judge_of(replace(model, path=target)).variants.variant(lab.recipe)
 
     yield Case("older checkpoint (3 %)", "quantized anew", older)
     yield Case("built anew", "from an empty cache", lambda: lab.built_anew(), True)
@@ -180,10 +180,10 @@ def _other_precisions(lab: Laboratory) -> Iterator[Case]:
     for precision in ("fp16", "int8-weights", "fp32-optimized"):
         recipe = Recipe(precision)
         try:
-            lab.bench.variant(recipe)
+            lab.judge.variants.variant(recipe)
         except QuantizationError:  # nothing to rewrite
             continue
-        yield Case(precision, "", partial(lab.bench.variant, recipe), control=True)
+        yield Case(precision, "", partial(lab.judge.variants.variant, recipe), control=True)
 
 
 def three(places: Sequence, what: str) -> list:
@@ -214,7 +214,7 @@ def _half(lab: Laboratory) -> Path:
     """Every other one of the calibration images, or of the people on them."""
     model = lab.spec.model
     assert model.calibration is not None
-    source = lab.bench.resolve(model.calibration, "KycModel.calibration")
+    source = lab.judge.variants.resolve(model.calibration, "KycModel.calibration")
     target = lab.folder / f"half-{source.name}"
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir()

@@ -12,29 +12,26 @@ from pathlib import Path
 import onnx
 
 import pytest_kycquant
-from pytest_kycquant.bench.judge import FLOAT, Bench
-from pytest_kycquant.bench.variants import Variant
-from pytest_kycquant.context.cache import digest_of
+from pytest_kycquant.bench.judge import FLOAT, StandardJudge
+from pytest_kycquant.bench.run import Run
+from pytest_kycquant.bench.variants import Variant, Variants
+from pytest_kycquant.context.cache import Cache, digest_of
 from pytest_kycquant.data.images import ImageSet
 from pytest_kycquant.errors import KycquantError
 from pytest_kycquant.measure import latency as latencies
 from pytest_kycquant.plain import plain
 from pytest_kycquant.quantize import broken_constants
+from pytest_kycquant.results import GateResult
+from pytest_kycquant.spec.limits import Limits
+from pytest_kycquant.spec.model import KycModel
 from pytest_kycquant.tasks.outputs import Outputs
-from pytest_kycquant.verdicts import (
-    Check,
-    GateResult,
-    Verdict,
-    show,
-)
+from pytest_kycquant.verdicts import Check, Direction, Kind, Verdict
 
 # What turns an image and a model into outputs; all else judges them, or makes models.
 _RUNS = ("runtimes/ort.py", "data/images.py", "data/crops.py", "data/placement.py")
 _READS = ("tasks/outputs.py", "tasks/detection/decode.py")
 HARMFUL, HARMLESS, BORDERLINE = "harmful", "harmless", "borderline"
 BEYOND, NEAR, INSIDE = "beyond", "near", "inside"  # drift limits, on many people
-# Of the checks, those that count errors; the others (drift, agreement) need no labels.
-_COUNTS_ERRORS = ("increase of ", "drop of ")
 # How many times the limit a lower bound must be for a look at a part of the people to suffice.
 _PLAIN = 2.0
 
@@ -61,11 +58,6 @@ class Verdicts:
             if verdict in found:
                 return verdict.value
         return Verdict.PASS.value
-
-    @staticmethod
-    def is_drift(gate: str, check: Check) -> bool:
-        """Whether a check is about drift from FP32, which no error rate need show."""
-        return gate == "degradation" and not check.name.startswith(_COUNTS_ERRORS)
 
     @property
     def objections(self) -> list[tuple[str, Check]]:
@@ -101,8 +93,8 @@ class Truth:
         return max(map(usage, self.errors), default=math.inf)
 
 
-class FaultBench(Bench):
-    """A bench that judges files which no recipe made."""
+class FaultVariants(Variants):
+    """Makes variants, and takes files that no recipe made."""
 
     def given(self, content: bytes, like: Variant, name: str, folder: Path) -> Variant:
         """A file as a variant, as if the recipe of another variant had made it.
@@ -119,20 +111,40 @@ class FaultBench(Bench):
         file = replace(like.files[0], path=path, sha256=digest, size=len(content))
         return Variant(replace(like.recipe, name=name), (file,))
 
-    def outputs(self, variant: Variant, images: ImageSet, role: str) -> Outputs:
+    def outputs(
+        self, variant: Variant, images: ImageSet, role: str, *, exact: bool | None = None
+    ) -> Outputs:
         """As those of the run, but kept when gates change: what models give stays."""
         (member,), (file,) = self.members, variant.files
         seen = self.task.seen(images, member.index)
         facts = [file.sha256, seen.digest, member.input_facts(), member.outputs_read]
         key = digest_of([_running_code(), plain(self.context.environment), *facts])
-        folder = self.run.settings.cache.parent / "outputs"
+        assert isinstance(self.context.store, Cache)
+        folder = self.context.store.root.parent / "outputs"
         path = folder / f"{key[:32]}.npz"
         if not path.exists():
             folder.mkdir(exist_ok=True)
             partial = folder / f"{key[:32]}.partial.npz"
-            super().outputs(variant, images, role).save(partial)
+            super().outputs(variant, images, role, exact=exact).save(partial)
             partial.rename(path)
         return Outputs.read(path)
+
+
+class FaultJudge(StandardJudge):
+    """Judges files that no recipe made.
+
+    Args:
+        run: of this process.
+        model: what the gate file says.
+        gate_file: where it says so.
+        limits: of the gates.
+    """
+
+    variants: FaultVariants
+
+    def __init__(self, run: Run, model: KycModel, gate_file: Path, limits: Limits) -> None:
+        variants = FaultVariants.of_gate(run, model, gate_file, limits)
+        super().__init__(run, variants, limits, gate_file)
 
     def verdicts(
         self, variant: Variant, *, threshold: float | None = None, latency: bool = False
@@ -144,20 +156,20 @@ class FaultBench(Bench):
             threshold: the frozen one, for images of which there is no golden.
             latency: whether to measure it.
         """
-        task = self.task
         if threshold is None:
-            threshold = self.golden.threshold
+            threshold = self.require_golden().threshold
+        variants = self.variants
         try:
-            found = self.outputs(variant, self.data.evaluation.images, "evaluation")
-            comparison = task.compare(self.baseline(threshold), found)
+            found = variants.outputs(variant, variants.data.evaluation.images, "evaluation")
+            comparison = variants.task.compare(self.baseline.comparison(threshold), found)
             gates = [
                 self.judge_finite(comparison, variant),
-                *task.judge_accuracy(comparison),
-                task.judge_against_fp32(comparison, fp16=variant.recipe.precision in FLOAT),
-                self._judge_size(variant),
+                *comparison.accuracy(),
+                comparison.against_fp32(float_variant=variant.recipe.precision in FLOAT),
+                self.judge_size(variant),
             ]
             if latency:
-                gates.append(latencies.judge(self._latency(variant), self.limits))
+                gates.append(latencies.judge(self.measure_latency(variant), self.limits))
         except KycquantError as error:
             return Verdicts({}, str(error))
         return Verdicts({gate.gate: gate for gate in gates})
@@ -167,20 +179,20 @@ class Court:
     """Says what is true about a model, on people that its gates do not see.
 
     Args:
-        look: a bench of few people, which suffices where the truth is plain.
+        look: a judge of few people, which suffices where the truth is plain.
         whole: one of many.
-        more: makes a bench of so many others, for gates that ask for more; None if there are none.
+        more: makes a judge of so many others, for gates that ask for more; None if there are none.
         threshold: the frozen one.
     """
 
     def __init__(
         self,
-        look: FaultBench,
-        whole: FaultBench,
-        more: Callable[[int], FaultBench] | None,
+        look: FaultJudge,
+        whole: FaultJudge,
+        more: Callable[[int], FaultJudge] | None,
         threshold: float,
     ) -> None:
-        self._benches = look, whole
+        self._judges = look, whole
         self._more = more
         self._threshold = threshold
 
@@ -211,7 +223,7 @@ class Court:
             variant: the model.
             suspect: whether to look at few people first, which saves time if it is harmful.
         """
-        first, last = self._benches
+        first, last = self._judges
         if suspect:
             found = _judged(first, variant, self._threshold)
             if found.kind == HARMFUL and (not found.errors or any(map(_plain, found.errors))):
@@ -219,17 +231,17 @@ class Court:
         return _judged(last, variant, self._threshold)
 
 
-def _judged(bench: FaultBench, variant: Variant, threshold: float) -> Truth:
-    task = bench.task
+def _judged(judge: FaultJudge, variant: Variant, threshold: float) -> Truth:
+    variants = judge.variants
     try:
-        outputs = bench.outputs(variant, bench.data.evaluation.images, "held-out")
+        outputs = variants.outputs(variant, variants.data.evaluation.images, "held-out")
     except KycquantError as error:
         return Truth(HARMFUL, f"does not run: {error}")
-    comparison = task.compare(bench.baseline(threshold), outputs)
-    against = task.judge_against_fp32(comparison, fp16=variant.recipe.precision in FLOAT)
-    drift = {c.verdict for c in against.checks if Verdicts.is_drift(against.gate, c)}
-    checks = [check for gate in task.judge_accuracy(comparison) for check in gate.checks]
-    checks += [check for check in against.checks if not Verdicts.is_drift(against.gate, check)]
+    comparison = variants.task.compare(judge.baseline.comparison(threshold), outputs)
+    against = comparison.against_fp32(float_variant=variant.recipe.precision in FLOAT)
+    drift = {check.verdict for check in against.checks if is_drift(check)}
+    checks = [check for gate in comparison.accuracy() for check in gate.checks]
+    checks += [check for check in against.checks if not is_drift(check)]
     stored = [name for path in variant.paths for name in broken_constants(onnx.load(path).graph)]
     found = decide(checks, int((~outputs.finite).sum()), stored)
     where = BEYOND if Verdict.FAIL in drift else NEAR if drift - {Verdict.PASS} else INSIDE
@@ -258,30 +270,37 @@ def decide(checks: Sequence[Check], broken: int, stored: Sequence[str] = ()) -> 
     return Truth(HARMLESS, _short(max(checks, key=usage)), errors)
 
 
+def is_drift(check: Check) -> bool:
+    """Whether a check is about drift from FP32, which no error rate need show."""
+    return check.limit is not None and check.limit.kind is Kind.DRIFT
+
+
 def usage(check: Check) -> float:
     """Which share of its limit an estimate uses; of what is missing, if more is better."""
-    assert check.value is not None
-    assert check.limit is not None
-    if check.direction == "at least":
-        return (1 - check.value) / (1 - check.limit)
-    return check.value / check.limit
+    limit, value = check.limit, check.value
+    assert limit is not None
+    assert value is not None
+    if limit.direction is Direction.AT_LEAST:
+        return (1 - value) / limit.complement.value
+    return value / limit.value
 
 
 def _plain(check: Check) -> bool:
     """Whether even the lower bound of an error is far beyond its limit."""
-    if check.verdict is not Verdict.FAIL or check.lower is None or check.limit is None:
+    limit = check.limit
+    if check.verdict is not Verdict.FAIL or check.lower is None or limit is None:
         return False
-    if check.direction == "at least":
+    if limit.direction is Direction.AT_LEAST:
         assert check.upper is not None
-        return 1 - check.upper >= _PLAIN * (1 - check.limit)
-    return check.lower >= _PLAIN * check.limit
+        return 1 - check.upper >= _PLAIN * limit.complement.value
+    return check.lower >= _PLAIN * limit.value
 
 
 def _short(check: Check) -> str:
     assert check.value is not None
     assert check.lower is not None
     assert check.upper is not None
-    value, lower, upper = (show(x, check.unit) for x in (check.value, check.lower, check.upper))
+    value, lower, upper = map(check.unit.show, (check.value, check.lower, check.upper))
     return f"{check.name} {value} [{lower}, {upper}]"
 
 

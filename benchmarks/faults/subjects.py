@@ -28,7 +28,7 @@ from pytest_kycquant.spec.tasks import (
 
 from . import real
 from .images import MORE, ROOT, SEEDS, held_out
-from .judging import Court, FaultBench
+from .judging import Court, FaultJudge
 
 _LOOK = 6  # a sixth of the people is looked at first
 
@@ -110,40 +110,40 @@ class Laboratory:
         return next(r for r in self.spec.precisions if r.name == self.subject.recipe)
 
     @cached_property
-    def bench(self) -> FaultBench:
-        """The bench that users' gates run on."""
-        return self.bench_of(self.spec.model)
+    def judge(self) -> FaultJudge:
+        """The judge that users' gates ask."""
+        return self.judge_of(self.spec.model)
 
-    def bench_of(self, model: KycModel) -> FaultBench:
+    def judge_of(self, model: KycModel) -> FaultJudge:
         """The same for another model or other calibration images."""
-        return self._bench(self.run, model)
+        return self._judge(self.run, model)
 
-    def _bench(self, run: Run, model: KycModel) -> FaultBench:
-        return FaultBench(run, model, self._gate_file, self.spec.limits)
+    def _judge(self, run: Run, model: KycModel) -> FaultJudge:
+        return FaultJudge(run, model, self._gate_file, self.spec.limits)
 
     def built_anew(self) -> Variant:
         """The sound variant, made again with nothing from the cache."""
         with tempfile.TemporaryDirectory(dir=self.folder) as folder:
             settings = replace(self.run.settings, cache=Path(folder))
             run = Run(settings, self._root, self._run_id, Progress(self._say))
-            bench = self._bench(run, self.spec.model)
-            made = bench.variant(self.recipe)
+            judge = self._judge(run, self.spec.model)
+            made = judge.variants.variant(self.recipe)
             content = made.path.read_bytes()
-        return self.bench.given(content, made, "built anew", self.folder)
+        return self.judge.variants.given(content, made, "built anew", self.folder)
 
     @cached_property
     def court(self) -> Court:
         """What says whether a damage is harmful."""
-        threshold = self.bench.golden.threshold
+        threshold = self.judge.require_golden().threshold
         assert threshold is not None
         few = max(self.people // _LOOK, 1)
         look, whole = (
-            self.bench_of(self._elsewhere(count, threshold)) for count in (few, self.people)
+            self.judge_of(self._elsewhere(count, threshold)) for count in (few, self.people)
         )
 
         @functools.cache
-        def more(people: int) -> FaultBench:
-            return self.bench_of(self._elsewhere(people, threshold, seeds=MORE))
+        def more(people: int) -> FaultJudge:
+            return self.judge_of(self._elsewhere(people, threshold, seeds=MORE))
 
         # Of real people there are no more.
         return Court(look, whole, None if self.subject.kind == REAL_FACES else more, threshold)

@@ -18,6 +18,7 @@ from pytest_kycquant.measure.latency import LOOKS, measure
 from pytest_kycquant.plain import plain
 from pytest_kycquant.quantize.graph import WEIGHTED, initializers, producers
 from pytest_kycquant.runtimes.ort import open_session
+from pytest_kycquant.spec.limits import Limits
 from pytest_kycquant.statistics import RULE_OF_30
 from pytest_kycquant.tasks.detection.likeness import agreement
 from pytest_kycquant.tasks.detection.matching import Objects, Predictions
@@ -34,6 +35,7 @@ from .running import Outcome
 from .subjects import Part, Subject
 
 FAR_LIMIT = 0.001
+NONE_SLOWER = Limits(latency_ratio=1.0)["latency_ratio"]
 CONFIDENCE = 0.25  # of detections that are shown
 # Operators with integer arithmetic of their own, of ONNX and of onnxruntime.
 _INTEGER = ("QLinearConv", "ConvInteger", "QGemm", "QLinearMatMul", "MatMulInteger")
@@ -213,7 +215,7 @@ class Judge:
         worst = extremes(unit, unit, comparisons, RULE_OF_30)
         far = error_rate(comparisons, errors.false_accepts, worst.impostor_ids, genuine=False)
         frr = error_rate(comparisons, errors.false_rejects, worst.genuine_ids, genuine=True)
-        return {"far": far.as_dict(), "frr": frr.as_dict()}
+        return {"far": plain(far), "frr": plain(frr)}
 
     def _agreement(self, variant: Predictions) -> dict[str, Any]:
         fp32, decoder = self._fp32["held_out"].detections, self.subject.decoder
@@ -239,5 +241,5 @@ class Judge:
             return partial(session.run, None, {session.get_inputs()[0].name: tensor})
 
         runs = [runner(source) for source in (self._original, self._original, content)]
-        found: dict[str, float] = plain(measure(*runs, limit=1.0, looks=LOOKS[:2]))
+        found: dict[str, float] = plain(measure(*runs, limit=NONE_SLOWER, looks=LOOKS[:2]))
         return found

@@ -38,7 +38,7 @@ from ..tasks.outputs import Tensor
 
 if TYPE_CHECKING:
     from ..spec.recipe import CalibrationMethod
-    from .variants import ModelBench
+    from .variants import Variants
 
 
 class CalibratedFile:
@@ -49,7 +49,7 @@ class CalibratedFile:
         index: its place among the files of that model.
     """
 
-    def __init__(self, bench: ModelBench, index: int) -> None:
+    def __init__(self, bench: Variants, index: int) -> None:
         self._bench = bench
         self.index = index
         self.task = bench.task

@@ -17,8 +17,9 @@ from typing import Any
 
 from ..context.cache import digest_of
 from ..errors import EnvironmentWarning, GoldenError
-from ..plugin.options import UPDATE_GOLDEN
+from ..files import write_whole
 from ..spec.profiles import Profile
+from ..spec.settings import UPDATE_GOLDEN
 
 SCHEMA = 2
 # Another CPU rounds differently, and a comparison at the very threshold may tip over.
@@ -81,11 +82,9 @@ def save(golden: Golden, path: Path) -> None:
     refuse_in_ci(path)
     body = {"schema": SCHEMA, **asdict(golden)}
     text = json.dumps({**body, "checksum": digest_of(body)}, indent=2, sort_keys=False) + "\n"
-    partial = path.with_suffix(".json.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
+        write_whole(path, text)
     except OSError as error:
         raise GoldenError(
             path, f"cannot be written ({error.strerror})", "make the folder writable"

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..quantize import Exposure
 from ..runtimes.ort import EXACT
 
 if TYPE_CHECKING:
+    from ..tasks.comparison import Comparison
     from ..tasks.outputs import Outputs
-    from .judge import Bench
-    from .variants import Variant
+    from .variants import Variant, Variants
 
 _OPTION = "=".join(EXACT)
 
@@ -32,6 +32,39 @@ class Saturated:
     of: int
     what: str
 
+    @classmethod
+    def here(
+        cls,
+        variants: Variants,
+        variant: Variant,
+        fp32: Comparison,
+        comparison: Comparison,
+        found: Outputs,
+    ) -> Saturated | None:
+        """Run what was judged without saturation a second time, with it.
+
+        Args:
+            variants: runs the variant.
+            variant: that was judged.
+            fp32: FP32 held against itself, on the evaluation images.
+            comparison: of the variant with FP32 there.
+            found: outputs of the variant there.
+
+        Returns:
+            None where the variant was not run without saturation, has no integer operators, or
+            this CPU does not saturate.
+        """
+        context = variants.context
+        saturates = context.environment.u8s8_saturates
+        if not (context.exact and saturates and variant.exposure.operators):
+            return None
+        images = variants.data.evaluation.images
+        plain = variants.outputs(variant, images, "evaluation, saturating", exact=False)
+        with context.store.machine(exclusive=False):
+            differ = comparison.decided_otherwise(variants.task.compare(fp32, plain))
+            number, of, what = differ or (None, 0, "")
+            return cls(variants.task.harm(found, plain), number, of, what)
+
     def note(self) -> str:
         """One line for the report."""
         decided = ""
@@ -50,33 +83,6 @@ class Saturated:
                 "saturation_decisions_of": float(self.of),
             }
         return found
-
-
-def saturation_here(
-    bench: Bench, variant: Variant, comparison: Any, found: Outputs
-) -> Saturated | None:
-    """Run what was judged without saturation a second time, with it.
-
-    Args:
-        bench: of the model.
-        variant: that was judged.
-        comparison: of it with FP32, on the evaluation images.
-        found: its outputs there.
-
-    Returns:
-        None where the variant was not run without saturation, has no integer operators, or this
-        CPU does not saturate.
-    """
-    here = bench.context
-    if not (here.exact and here.environment.u8s8_saturates and variant.exposure.operators):
-        return None
-    images = bench.data.evaluation.images
-    plain = bench.outputs(variant, images, "evaluation, saturating", exact=False)
-    with here.store.machine(exclusive=False):
-        fp32 = bench.baseline(bench.golden.threshold)
-        differ = bench.task.decided_otherwise(comparison, bench.task.compare(fp32, plain))
-        number, of, what = differ or (None, 0, "")
-        return Saturated(bench.task.harm(found, plain), number, of, what)
 
 
 def exposure_note(exposure: Exposure, *, exact: bool, saturates: bool) -> str:

@@ -10,86 +10,69 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Any
 
+from ..results import GateResult, VariantRecord
 from ..spec.recipe import Recipe
 from ..tasks.base import Part
-from ..tasks.checks import as_point
+from ..tasks.comparison import Comparison
 from ..tasks.outputs import Outputs
-from ..verdicts import (
-    Check,
-    GateResult,
-    VariantRecord,
-    show,
-)
-from . import golden as goldens
-from .judge import FLOAT, Bench
+from .golden import Golden
+from .judge import FLOAT, Judge
+from .sizes import judge_fp32_size
 from .variants import Variant
 
 IMAGES = 64
 _REMEDY = "Judge it with the standard profile, which also looks for another precision."
 
 
-class SmokeBench(Bench):
+class SmokeJudge(Judge):
     """Looks for damage in the variants of a model."""
-
-    searches = False
 
     @property
     def claimed(self) -> tuple[str, ...]:
         """Names of the gates that are judged."""
-        return ("finite", *((self._drift_gate,) if self._drift(self._itself) else ()), "size")
+        return ("finite", *((self._drift_gate,) if self._itself.drift() else ()), "size")
 
-    @cached_property
-    def golden(self) -> goldens.Golden:
-        """The golden baseline, whose threshold holds here, too.
+    def _checked_golden(self) -> Golden:
+        """Its threshold holds here, too.
 
-        That FP32 still makes the errors that it records would take all images to see.
-
-        Raises:
-            GoldenError: missing, stale or edited.
+        That FP32 still makes the errors that the golden records would take all images to see.
         """
-        return self._current_golden()
+        return self.baseline.load_golden()
 
-    @cached_property
-    def fp32_record(self) -> VariantRecord:
-        """FP32, which is held against nothing but NaN and absolute size."""
-        gates = [self.task.judge_finite(self._itself), *self._fp32_size()]
-        row = self._row("fp32", self.fp32, gates, {}, {})
-        return self._noted(row, f"smoke looked at {self._sample.size}")
+    def _judge_fp32(self) -> list[GateResult]:
+        size = judge_fp32_size(self.variants.fp32.size, self.limits)
+        return [self._itself.finite(), *size]
 
     @property
-    def undecidable(self) -> tuple[Check, ...]:
-        """Nothing: figures without bounds always decide."""
-        return ()
+    def _fp32_note(self) -> str:
+        return f"smoke looked at {self._sample.size}"
 
-    def record(self, recipe: Recipe) -> VariantRecord:
-        """Build a variant and look whether it is damaged."""
-        if recipe not in self._records:
-            variant = self.variant(recipe)
-            comparison = self.task.compare(self._itself, self._sampled(variant))
-            drift = self._drift(comparison, fp16=recipe.precision in FLOAT)
-            gates = [self.judge_finite(comparison, variant)]
-            if drift:
-                gates.append(GateResult(self._drift_gate, tuple(drift), _REMEDY))
-            gates.append(self._judge_size(variant))
-            shown = {c.name: show(c.value, c.unit) for c in drift if c.value is not None}
-            self._records[recipe] = self._row(recipe.name, variant, gates, {}, shown)
-        return self._records[recipe]
+    def _judge(self, recipe: Recipe) -> VariantRecord:
+        variant = self.variants.variant(recipe)
+        comparison = self.variants.task.compare(self._itself, self._sampled(variant))
+        float_variant = recipe.precision in FLOAT
+        drift = [c.as_point() for c in comparison.drift(float_variant=float_variant)]
+        gates = [self.judge_finite(comparison, variant)]
+        if drift:
+            gates.append(GateResult(self._drift_gate, tuple(drift), _REMEDY))
+        gates.append(self.judge_size(variant))
+        columns = {c.name: c.unit.show(c.value) for c in drift if c.value is not None}
+        return self.row(recipe.name, variant, gates, {}, columns)
 
     @property
     def _drift_gate(self) -> str:
-        return "degradation" if self.model.task.labelled else "agreement"
+        return "degradation" if self.variants.model.task.labelled else "agreement"
 
     @cached_property
     def _sample(self) -> Part[Any]:
-        return self.task.sample(self.data.evaluation, IMAGES)
+        return self.variants.task.sample(self.variants.data.evaluation, IMAGES)
 
     @cached_property
-    def _itself(self) -> Any:
+    def _itself(self) -> Comparison:
         """FP32 held against itself on the sample."""
-        return self.task.baseline(self._sample, self._sampled(self.fp32), self.golden.threshold)
+        fp32 = self._sampled(self.variants.fp32)
+        threshold = self.require_golden().threshold
+        return self.variants.task.baseline(self._sample, fp32, threshold)
 
     def _sampled(self, variant: Variant) -> Outputs:
-        return self.outputs(variant, self._sample.images, "smoke")
-
-    def _drift(self, comparison: Any, *, fp16: bool = False) -> list[Check]:
-        return [as_point(check) for check in self.task.drift_checks(comparison, fp16=fp16)]
+        return self.variants.outputs(variant, self._sample.images, "smoke")

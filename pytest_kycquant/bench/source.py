@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ..runtimes import OpenModel
-    from .variants import ModelBench
+    from .variants import Variants
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Member(CalibratedFile):
         index: its place among the files of that model.
     """
 
-    def __init__(self, bench: ModelBench, index: int) -> None:
+    def __init__(self, bench: Variants, index: int) -> None:
         super().__init__(bench, index)
         self._exact = bench.context.exact
         self._graphs: dict[tuple[bool, tuple[str, ...], bool], PreparedModel] = {}

@@ -1,8 +1,8 @@
-"""The session's object: what has been built and measured, once, for all tests of a run.
+"""The variants of a model: made and run here, each once.
 
 Data flows one way: spec -> golden FP32 -> quantize -> evaluate -> gate. This module makes the
-artefacts (variants, ranges, outputs), `judge.py` judges them, and the way back (a failed
-gate asks for another variant) is `ladder.py`.
+artefacts (variants and their outputs), `judge.py` judges them, and the way back (a failed gate asks
+for another variant) is `ladder.py`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from ..context import Context
 from ..context.cache import digest_of
 from ..data.images import ImageSet
 from ..errors import SpecError
+from ..measure.latency import Latency, measure
 from ..measure.memory import Footprint, measure_footprint
 from ..plain import from_plain, plain
 from ..quantize import Exposure, broken_constants, nothing_to_rewrite
@@ -30,7 +31,8 @@ from ..spec.limits import Limits
 from ..spec.model import KycModel
 from ..spec.recipe import FP32, FP32_OPTIMIZED, Recipe
 from ..spec.tasks import StrPath
-from ..tasks.base import Task, TaskData
+from ..tasks.base import Resolve, Task, TaskData
+from ..tasks.comparison import Comparison
 from ..tasks.outputs import Outputs
 from ..tasks.registry import task_of
 from .run import Run
@@ -106,9 +108,8 @@ class Variant:
         """Of its integer operators to saturation."""
         return sum((file.exposure for file in self.files), Exposure())
 
-    @property
-    def broken(self) -> tuple[str, ...]:
-        """Names of the weights and scales with NaN or Inf that the files store."""
+    def find_broken(self) -> tuple[str, ...]:
+        """Look into the files; return names of weights and scales with NaN or Inf."""
         import onnx
 
         return tuple(
@@ -121,28 +122,40 @@ class Variant:
         return tuple(dict.fromkeys(note for file in self.files for note in file.notes))
 
 
-class ModelBench:
+class Variants:
     """One FP32 model with its data: makes its variants and runs them, each once.
 
     Args:
-        run: of this process.
+        context: of this run.
         model: what the gate file says.
-        gate_file: where it says so; relative paths are looked up beside it, too.
-        limits: of the gates.
+        task: what judges the model; it knows the data.
+        resolve: turns a path of the gate file (and the attribute that names it) into a real one.
     """
 
-    def __init__(self, run: Run, model: KycModel, gate_file: Path, limits: Limits) -> None:
-        self.run = run
+    def __init__(
+        self, context: Context, model: KycModel, task: Task[Any, Comparison], resolve: Resolve
+    ) -> None:
+        self.context = context
         self.model = model
-        self.gate_file = gate_file
-        self.limits = limits
-        self.task: Task[Any, Any] = task_of(model, limits, self.resolve)
+        self.task = task
+        self.resolve = resolve
         self.members = tuple(Member(self, index) for index in range(len(model.paths)))
 
-    @property
-    def context(self) -> Context:
-        """Where artefacts are kept, and how to work."""
-        return self.run.context
+    @classmethod
+    def of_gate(cls, run: Run, model: KycModel, gate_file: Path, limits: Limits) -> Self:
+        """The variants of a model that a gate file describes.
+
+        Args:
+            run: of this process.
+            model: what the gate file says.
+            gate_file: where it says so; relative paths are looked up beside it, too.
+            limits: of the gates.
+        """
+
+        def resolve(path: StrPath, attribute: str) -> Path:
+            return run.resolve(path, attribute, gate_file)
+
+        return cls(run.context, model, task_of(model, limits, resolve), resolve)
 
     @cached_property
     def data(self) -> TaskData[Any]:
@@ -228,6 +241,27 @@ class ModelBench:
         runs = [member.runner(file) for member, file in pairs]
         return runs[0] if len(runs) == 1 else lambda: [run() for run in runs]
 
+    def measure_latency(self, variant: Variant, limits: Limits) -> Latency:
+        """Latency beside FP32, measured once a run, with the machine to itself.
+
+        Args:
+            variant: to measure.
+            limits: of the gates: rounds go on until these are decided.
+        """
+        limit, percentile = limits["latency_ratio"], limits.latency_ms is not None
+        exact = self.context.exact
+
+        def make() -> Any:
+            # In this order: the session that is opened last tends to be the fastest.
+            fp32, run, again = (self.runner(v) for v in (self.fp32, variant, self.fp32))
+            task = f"{self.model.name}: measuring latency of {variant.recipe.name}"
+            with self.context.stage(task, exclusive=True):
+                return plain(measure(fp32, again, run, limit, percentile=percentile))
+
+        key = [self.fp32.sha256, variant.sha256, limit.value, percentile, exact]
+        found = self.context.store.once(f"latency-{digest_of(key)[:32]}", make)
+        return from_plain(Latency, found)
+
     def footprint(self, variant: Variant) -> Footprint:
         """Load time and memory of all files of a variant together, measured once.
 
@@ -265,7 +299,3 @@ class ModelBench:
         if len(each) == 1:
             return {"preprocess": each[0], "outputs": read[0]}
         return {"preprocess": each, "outputs": read}
-
-    def resolve(self, path: StrPath, attribute: str) -> Path:
-        """Find a path of the gate file; see `Run.resolve`."""
-        return self.run.resolve(path, attribute, self.gate_file)

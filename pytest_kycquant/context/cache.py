@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import functools
 import hashlib
 import json
 import os
@@ -21,6 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import CacheError
+from ..files import write_whole
+from .code import code_digest
 
 _MANIFEST = "manifest.json"
 _PATIENCE = 5.0  # seconds to wait for another process before saying so
@@ -42,17 +43,6 @@ def digest_of(value: object) -> str:
     """SHA-256 of the canonical JSON of plain values."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-@functools.cache
-def code_digest() -> str:
-    """SHA-256 of this package's sources: another version computes its artefacts anew."""
-    root = Path(__file__).parents[1]
-    state = hashlib.sha256()
-    for path in sorted(root.rglob("*.py")):
-        state.update(path.relative_to(root).as_posix().encode() + b"\0")
-        state.update(hashlib.sha256(path.read_bytes()).digest())
-    return state.hexdigest()
 
 
 class Cache:
@@ -92,7 +82,7 @@ class Cache:
         Raises:
             CacheError: the cache folder cannot be written.
         """
-        key = digest_of([code_digest(), self._environment, kind, depends_on])
+        key = digest_of([code_digest(self.root / "code"), self._environment, kind, depends_on])
         path = self.root / kind / key[:32]
         if self._known(path):
             return path
@@ -120,9 +110,7 @@ class Cache:
         with self.lock(name):
             file = self._run_folder() / f"{name}.json"
             if not file.exists():
-                partial = file.with_suffix(".partial")
-                partial.write_text(json.dumps(make(), allow_nan=False), encoding="utf-8")
-                partial.replace(file)
+                write_whole(file, json.dumps(make(), allow_nan=False))
             return json.loads(file.read_text(encoding="utf-8"))
 
     def _run_folder(self) -> Path:

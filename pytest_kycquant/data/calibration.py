@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import CalibrationWarning, DataError
-from .files import find_images, load_npz
+from ..errors import CalibrationWarning
 from .images import ImageSet
+from .unlabelled import load_images
 
 ADVISED_IMAGES = 100
 MOST_IMAGES = 500
@@ -22,34 +22,18 @@ def load_calibration(path: Path) -> ImageSet:
     do not make the ranges better, only the calibration slower and its extremes more extreme.
 
     Args:
-        path: a folder, searched at any depth for images, or an ``.npz`` file with ``images``
-            (see `ImageSet.from_array`).
+        path: the images, in any of the forms that `load_images` takes.
 
     Returns:
         At most 500 images.
 
     Raises:
-        DataError: the path is missing or neither of these, or holds no images.
+        DataError: as `load_images`.
 
     Warns:
         CalibrationWarning: fewer than 100 different images, or more than 500 images.
     """
-    if path.is_dir():
-        files = find_images(path)
-        if not files:
-            raise DataError(
-                path, "holds no images to calibrate with", "add 100 to 500 typical images"
-            )
-        images = ImageSet.from_files(path, files)
-    elif path.suffix.lower() == ".npz":
-        images = ImageSet.from_array(load_npz(path, "images")["images"], path)
-    elif path.exists():
-        raise DataError(
-            path, "is neither a folder nor an .npz file", "give a folder of 100 to 500 images"
-        )
-    else:
-        raise DataError(path, "does not exist", "check the path of the calibration images")
-
+    images = load_images(path, wanted="100 to 500 typical images")
     if len(images) > MOST_IMAGES:
         warnings.warn(
             f"{path}: {len(images)} calibration images, of which {MOST_IMAGES} evenly spaced "

@@ -20,6 +20,7 @@ from .box_labels import (
     read_yolo,
 )
 from .files import listed
+from .formats import read_as
 from .images import ImageSet
 from .unlabelled import check_copies, load_images, selected_images
 
@@ -108,20 +109,12 @@ def load_detections(
             same annotation or the same image twice; no box, or none of some class.
     """
     images = load_images(data)
-    if not labels.exists():
-        raise DataError(labels, "does not exist", "check the path of the labels")
-    if labels.is_dir():
-        found = read_yolo(labels, images, classes)
-    elif labels.suffix.lower() == ".json":
-        found = read_coco(labels)
-    elif labels.suffix.lower() == ".csv":
-        found = read_csv(labels)
-    else:
-        raise DataError(
-            labels,
-            "is no label file",
-            "give COCO detection JSON (.json), a CSV of boxes (.csv) or a folder of YOLO labels",
-        )
+    found = read_as(
+        labels,
+        lambda folder: read_yolo(folder, images, classes),
+        {".json": read_coco, ".csv": read_csv},
+        "give COCO detection JSON (.json), a CSV of boxes (.csv) or a folder of YOLO labels",
+    )
     _check_entries(found, images, labels)
     check_copies(images)
     _check_boxes(found, images, labels, classes)
@@ -143,7 +136,7 @@ def load_detections(
 
 
 def split_scenes(scenes: DetectionSet, share: float) -> tuple[DetectionSet, DetectionSet]:
-    """Split scenes in two, in the order of the SHA-256 of their names, so by nothing else.
+    """Split scenes in two by the names of their images (`names_for_selection`).
 
     Args:
         scenes: what to split.

@@ -4,36 +4,79 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
+from ..errors import DataError
 from .files import listed
 from .images import ImageSet
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
-def equal_images(images: ImageSet) -> list[list[int]]:
-    """Find images of equal content.
 
-    Returns:
-        Groups of two or more indices, each in ascending order, by their first member.
+def refuse_two_labels(
+    images: ImageSet,
+    labels: NDArray[np.int64],
+    describe: Callable[[int], str],
+    *,
+    what: str,
+    remedy: str,
+) -> None:
+    """Refuse the same content under two labels, one of which must be wrong.
+
+    Args:
+        images: the images, N of them.
+        labels: number of the label of each, shape (N,).
+        describe: tells the label of an image, by index, for the message.
+        what: what the labels are, such as "identities", for the message.
+        remedy: what to do about it.
 
     Raises:
-        DataError: an image cannot be read.
+        DataError: some content has two labels, or an image cannot be read.
     """
+    mislabelled = [group for group in _equal_images(images) if len(set(labels[group])) > 1]
+    if mislabelled:
+        raise DataError(
+            images.origin,
+            f"the same image is under two {what}: {_equations(images, mislabelled, describe)}",
+            remedy,
+        )
+
+
+def refuse_copies(images: ImageSet, describe: Callable[[int], str]) -> None:
+    """Refuse the same content twice: copies narrow an interval as if they were evidence.
+
+    Args:
+        images: the images.
+        describe: tells the label of an image, by index, for the message.
+
+    Raises:
+        DataError: some are the same, or an image cannot be read.
+    """
+    twice = _equal_images(images)
+    if twice:
+        raise DataError(
+            images.origin,
+            f"the same image is there twice: {_equations(images, twice, describe)}",
+            "keep one of each",
+        )
+
+
+def _equal_images(images: ImageSet) -> list[list[int]]:
+    """Groups of two or more indices of equal content, each ascending, by their first member."""
     copies: defaultdict[str, list[int]] = defaultdict(list)
     for index, digest in enumerate(images.digests):
         copies[digest].append(index)
     return [group for group in copies.values() if len(group) > 1]
 
 
-def equations(images: ImageSet, groups: list[list[int]], label: Callable[[int], str]) -> str:
-    """Write groups of equal images as ``a = b``; an array row, whose name says nothing, with label.
-
-    Args:
-        images: all images.
-        groups: as `equal_images` returns them.
-        label: what an image is labelled, by index.
-    """
+def _equations(images: ImageSet, groups: list[list[int]], describe: Callable[[int], str]) -> str:
+    """Write groups as ``a = b``; a row of an array, whose name says nothing, with its label."""
 
     def name(index: int) -> str:
-        return f"{images.names[index]} ({label(index)})" if images.is_array else images.names[index]
+        if images.is_array:
+            return f"{images.names[index]} ({describe(index)})"
+        return images.names[index]
 
     return listed([" = ".join(name(index) for index in group) for group in groups])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,15 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import DataError
-from .duplicates import equal_images, equations
-from .files import (
-    check_text,
-    find_images,
-    listed,
-    load_npz,
-    relative_name,
-)
+from .duplicates import refuse_copies, refuse_two_labels
+from .files import check_text, load_npz
+from .formats import read_as
 from .images import ImageSet
+from .label_folders import read_label_folders
+from .split import names_on_both_sides
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -81,37 +77,15 @@ def load_faces(path: Path) -> FaceSet:
             image, an image has no identity or an unknown file lies there (`find_images`); arrays
             do not fit each other; the same content appears twice.
     """
-    if path.is_dir():
-        faces = _from_folder(path)
-    elif path.suffix.lower() == ".npz":
-        faces = _from_npz(path)
-    elif path.exists():
-        raise DataError(
-            path, "is neither a folder nor an .npz file", "give a folder with one per identity"
-        )
-    else:
-        raise DataError(path, "does not exist", "check the path")
+    faces = read_as(path, _from_folder, {".npz": _from_npz}, "give a folder with one per identity")
     _check_copies(faces)
     return faces
-
-
-def chosen_names(names: Sequence[str], share: float) -> list[int]:
-    """Choose a share of some names, in the order of their SHA-256, on which nothing else bears.
-
-    Returns:
-        Indices of the chosen names: as many as the share makes after rounding, perhaps none.
-    """
-    order = sorted(
-        range(len(names)), key=lambda index: hashlib.sha256(names[index].encode()).digest()
-    )
-    return order[: math.floor(share * len(names) + 0.5)]
 
 
 def selection_mask(faces: FaceSet, share: float) -> NDArray[np.bool_]:
     """Choose the images of some identities for selection; the others are for evaluation.
 
-    Identities are taken in the order of the SHA-256 of their names, so the choice depends on
-    nothing else, and one identity more or less moves at most one other to the other side.
+    The choice follows from the names of the identities (`names_for_selection`).
 
     Args:
         faces: the faces to split.
@@ -124,15 +98,10 @@ def selection_mask(faces: FaceSet, share: float) -> NDArray[np.bool_]:
     Raises:
         DataError: one side would be empty.
     """
-    names = faces.subject_names
-    chosen = chosen_names(names, share)
-    if not 0 < len(chosen) < len(names):
-        raise DataError(
-            faces.images.origin,
-            f"{len(names)} identities cannot be split with a share of {share:g} for selection",
-            "add identities, change the share, or give other images for selection",
-        )
-    return np.isin(faces.subjects, chosen)
+    chosen = names_on_both_sides(
+        faces.subject_names, share, faces.images.origin, "identities", "identities"
+    )
+    return chosen[faces.subjects]
 
 
 def split_subjects(faces: FaceSet, share: float) -> tuple[FaceSet, FaceSet]:
@@ -149,32 +118,12 @@ def split_subjects(faces: FaceSet, share: float) -> tuple[FaceSet, FaceSet]:
 
 
 def _from_folder(root: Path) -> FaceSet:
-    paths = find_images(root)
-    if not paths:
-        raise DataError(
-            root, "holds no images", "add one folder per identity, with JPEG or PNG images"
-        )
-    images = ImageSet.from_files(root, paths)
-    stray = [name for name in images.names if "/" not in name]
-    if stray:
-        raise DataError(
-            root,
-            f"holds images outside of any identity: {listed(stray)}",
-            "move each into a folder named after its identity",
-        )
-    labels = [name.split("/", 1)[0] for name in images.names]
-    folders = {
-        relative_name(entry, root)
-        for entry in root.iterdir()
-        if entry.is_dir() and not entry.name.startswith(".")
-    }
-    empty = sorted(folders.difference(labels))
-    if empty:
-        raise DataError(
-            root,
-            f"holds identities without any image: {listed(empty)}",
-            "add their images or remove the folders",
-        )
+    images, labels = read_label_folders(
+        root,
+        each="identity",
+        wanted="one folder per identity, with JPEG or PNG images",
+        place="a folder named after its identity",
+    )
     return _numbered(images, labels)
 
 
@@ -210,21 +159,15 @@ def _check_copies(faces: FaceSet) -> None:
     Under two identities one label is wrong. Under one identity the genuine comparison is 1.0
     whatever the model, and copies narrow an interval that counts them as separate evidence.
     """
-    groups = equal_images(faces.images)
-    mislabelled = [group for group in groups if len(set(faces.subjects[group])) > 1]
 
-    def shown(some: list[list[int]]) -> str:
-        return equations(faces.images, some, lambda i: faces.subject_names[faces.subjects[i]])
+    def identity(index: int) -> str:
+        return faces.subject_names[int(faces.subjects[index])]
 
-    if mislabelled:
-        raise DataError(
-            faces.images.origin,
-            f"the same image is under two identities: {shown(mislabelled)}",
-            "keep each image under the identity that it shows",
-        )
-    if groups:
-        raise DataError(
-            faces.images.origin,
-            f"the same image is there twice: {shown(groups)}",
-            "keep one of each",
-        )
+    refuse_two_labels(
+        faces.images,
+        faces.subjects,
+        identity,
+        what="identities",
+        remedy="keep each image under the identity that it shows",
+    )
+    refuse_copies(faces.images, identity)

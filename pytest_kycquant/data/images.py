@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import DataError
-from .files import read_file, relative_name
+from .files import find_images, read_file, relative_name
 from .placement import LETTERBOX_GREY, Placement, place
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ def preprocess(image: NDArray[np.uint8], spec: Preprocess, where: str) -> NDArra
 class ImageSet:
     """Images in a fixed order, each decoded when it is asked for. Treat it as immutable.
 
-    Build it with `from_files` or `from_array`.
+    Build it with `from_folder`, `from_files` or `from_array`.
 
     Attributes:
         origin: the folder or the ``.npz`` file that the images come from.
@@ -160,6 +160,22 @@ class ImageSet:
         self.origin = origin
         self.names = names
         self._source = source
+
+    @classmethod
+    def from_folder(cls, root: Path, remedy: str) -> ImageSet:
+        """Make a set of the image files below `root`, at any depth, sorted by their path.
+
+        Args:
+            root: the folder.
+            remedy: what to do about a folder without images.
+
+        Raises:
+            DataError: as `find_images`, or the folder holds no images.
+        """
+        paths = find_images(root)
+        if not paths:
+            raise DataError(root, "holds no images", remedy)
+        return cls.from_files(root, paths)
 
     @classmethod
     def from_files(cls, root: Path, paths: Sequence[Path]) -> ImageSet:

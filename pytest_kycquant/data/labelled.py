@@ -13,16 +13,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import DataError
-from .class_folders import all_or_none, people_of, read_class_folders
-from .duplicates import equal_images, equations
-from .faces import chosen_names
-from .files import (
-    check_text,
-    find_images,
-    listed,
-    load_npz,
-)
+from .duplicates import refuse_copies
+from .files import check_text, listed, load_npz
+from .formats import read_as
 from .images import ImageSet
+from .label_folders import all_or_none, people_of, read_class_folders
+from .split import names_on_both_sides
 from .tables import (
     Row,
     image_name,
@@ -109,31 +105,21 @@ def load_labelled(
             that is empty or not finite, an unknown class or one without images, subjects given
             for some images only, or the same image twice.
     """
-    if not path.exists():
-        raise DataError(path, "does not exist", "check the path")
-    if table is not None and not path.is_dir():
-        raise DataError(path, "is no folder, and labels= goes with one", "leave out labels=")
     if table is not None:
-        found = _from_csv(path, table, as_text=classes is not None)
-    elif path.is_dir():
-        images, names = read_class_folders(
+        found = read_as(
             path,
-            wanted="a sub-folder for each class, or name a CSV of labels in CustomTask(labels=...)",
-            place="the sub-folder of its class, or name a CSV of labels in CustomTask(labels=...)",
+            lambda root: _from_csv(root, table, as_text=classes is not None),
+            {},
+            "labels= goes with a folder of images: give one, or leave out labels=",
         )
-        found = _numbered(images, np.array(names), people_of(images))
-    elif path.suffix.lower() == ".npz":
-        found = _from_npz(path)
     else:
-        raise DataError(
+        found = read_as(
             path,
-            "is neither a folder nor an .npz file",
+            _from_folder,
+            {".npz": _from_npz},
             "give a folder with a sub-folder for each class, or a folder and labels=",
         )
-    twice = equal_images(found.images)
-    if twice:
-        shown = equations(found.images, twice, lambda index: str(found.labels[index]))
-        raise DataError(path, f"the same image is there twice: {shown}", "keep one of each")
+    refuse_copies(found.images, lambda index: str(found.labels[index]))
     if classes is None:
         return found
     indices = _class_indices(found, classes, table or path)
@@ -141,9 +127,10 @@ def load_labelled(
 
 
 def split_labelled(labelled: LabelledSet, share: float) -> tuple[LabelledSet, LabelledSet]:
-    """Split images into two sets of different people, in the order of the SHA-256 of their names.
+    """Split images into two sets of different people.
 
-    Where nobody says whom they show, it is the names of the images.
+    The choice follows from the names of the people, or of the images where nobody says whom they
+    show (`names_for_selection`).
 
     Args:
         labelled: what to split.
@@ -155,15 +142,10 @@ def split_labelled(labelled: LabelledSet, share: float) -> tuple[LabelledSet, La
     Raises:
         DataError: one side would be empty.
     """
-    names = labelled.subject_names or labelled.images.names
-    chosen = chosen_names(names, share)
-    if not 0 < len(chosen) < len(names):
-        raise DataError(
-            labelled.images.origin,
-            f"{len(names)} subjects cannot be split with a share of {share:g} for selection",
-            "add images, change the share, or give other images for selection",
-        )
-    selected = np.isin(labelled.subjects, chosen)
+    images = labelled.images
+    names = labelled.subject_names or images.names
+    chosen = names_on_both_sides(names, share, images.origin, "subjects", "images")
+    selected = chosen[labelled.subjects]
     return labelled.subset(~selected), labelled.subset(selected)
 
 
@@ -181,11 +163,17 @@ def check_classes(labelled: LabelledSet, classes: tuple[str, ...], remedy: str) 
         )
 
 
+def _from_folder(root: Path) -> LabelledSet:
+    images, names = read_class_folders(
+        root,
+        wanted="a sub-folder for each class, or name a CSV of labels in CustomTask(labels=...)",
+        place="the sub-folder of its class, or name a CSV of labels in CustomTask(labels=...)",
+    )
+    return _numbered(images, np.array(names), people_of(images))
+
+
 def _from_csv(folder: Path, table: Path, *, as_text: bool) -> LabelledSet:
-    paths = find_images(folder)
-    if not paths:
-        raise DataError(folder, "holds no images", "add JPEG or PNG images")
-    images = ImageSet.from_files(folder, paths)
+    images = ImageSet.from_folder(folder, "add JPEG or PNG images")
     rows = read_table(
         read_text(table, _EMPTY_REMEDY),
         table,

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import DataError
-from .faces import chosen_names
 from .files import listed
 from .images import ImageSet
+from .split import names_for_selection
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -109,9 +109,9 @@ def labelled(images: ImageSet, species: list[str], subjects: list[str] | None) -
 def split_captures(captures: LivenessSet, share: float) -> tuple[LivenessSet, LivenessSet]:
     """Split captures into two sets of different people, each with live ones and every species.
 
-    People are grouped by the first kind of capture that they have (live first), and a share of
-    each group is taken in the order of the SHA-256 of their names (of the images where nobody
-    says who is captured), so that every species gets its share.
+    People are grouped by the first kind of capture that they have (live first). A share of each
+    group is taken by their names, or by those of the images where nobody says who is captured
+    (`names_for_selection`), so that every species gets its share.
 
     Args:
         captures: what to split.
@@ -126,11 +126,11 @@ def split_captures(captures: LivenessSet, share: float) -> tuple[LivenessSet, Li
     names = captures.subject_names or captures.images.names
     first = np.full(len(names), len(captures.species_names), dtype=np.int64)
     np.minimum.at(first, captures.subjects, captures.species)
-    chosen: list[int] = []
+    chosen = np.zeros(len(names), dtype=np.bool_)
     for kind in np.unique(first):
         (group,) = np.nonzero(first == kind)
-        chosen += [int(group[i]) for i in chosen_names([names[i] for i in group], share)]
-    selected = np.isin(captures.subjects, chosen)
+        chosen[group] = names_for_selection([names[i] for i in group], share)
+    selected = chosen[captures.subjects]
     for side, word in ((~selected, "evaluation"), (selected, "selection")):
         present = set(captures.species[side].tolist())
         lacking = ["live captures"] if LIVE not in present else []

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import DataError
-from .class_folders import all_or_none, people_of, read_class_folders
-from .duplicates import equal_images, equations
+from .duplicates import refuse_copies, refuse_two_labels
 from .files import check_text, listed, load_npz
+from .formats import read_as
 from .images import ImageSet
+from .label_folders import all_or_none, people_of, read_class_folders
 from .liveness import LivenessSet, labelled
 from .tables import (
     Row,
@@ -30,6 +31,7 @@ _ROW_REMEDY = (
     "not at all"
 )
 _EMPTY_REMEDY = "list the captures with file,label,species"
+_FOLDERS = "the sub-folders live and one for each attack species"
 _LABEL_REMEDY = "write live or attack"
 _SPECIES_REMEDY = "name its species, such as print, screen or mask: rates are never pooled"
 
@@ -56,29 +58,28 @@ def load_liveness(path: Path) -> LivenessSet:
             label, an attack without species, subjects given for some captures only, or the same
             image twice.
     """
-    if path.is_dir():
-        captures = _from_folder(path)
-    elif path.suffix.lower() == ".csv":
-        captures = _from_csv(path)
-    elif path.suffix.lower() == ".npz":
-        captures = _from_npz(path)
-    elif path.exists():
-        raise DataError(
-            path,
-            "is neither a folder nor a .csv nor an .npz file",
-            "give a folder with the sub-folders live and one for each attack species",
-        )
-    else:
-        raise DataError(path, "does not exist", "check the path")
+    captures = read_as(
+        path,
+        _from_folder,
+        {".csv": _from_csv, ".npz": _from_npz},
+        f"give a folder with {_FOLDERS}",
+    )
     _check_both(captures.live, path)
-    _check_copies(captures)
+    refuse_two_labels(
+        captures.images,
+        captures.species,
+        captures.describe,
+        what="labels",
+        remedy="keep each capture under what it shows",
+    )
+    refuse_copies(captures.images, captures.describe)
     return captures
 
 
 def _from_folder(root: Path) -> LivenessSet:
     images, classes = read_class_folders(
         root,
-        wanted="the sub-folders live and one for each attack species",
+        wanted=_FOLDERS,
         place="the sub-folder live or into one named after its attack species",
     )
     folders = sorted(set(classes))
@@ -214,25 +215,3 @@ def _check_both(live: NDArray[np.bool_], path: Path) -> None:
         raise DataError(path, "holds no live captures", "add them: BPCER is measured on them")
     if live.all():
         raise DataError(path, "holds no attacks", "add at least one attack species")
-
-
-def _check_copies(captures: LivenessSet) -> None:
-    """Refuse the same content twice: a label is wrong, or evidence counts double."""
-    groups = equal_images(captures.images)
-    mislabelled = [group for group in groups if len(set(captures.species[group])) > 1]
-
-    def shown(some: list[list[int]]) -> str:
-        return equations(captures.images, some, captures.describe)
-
-    if mislabelled:
-        raise DataError(
-            captures.images.origin,
-            f"the same image is under two labels: {shown(mislabelled)}",
-            "keep each capture under what it shows",
-        )
-    if groups:
-        raise DataError(
-            captures.images.origin,
-            f"the same image is there twice: {shown(groups)}",
-            "keep one of each",
-        )

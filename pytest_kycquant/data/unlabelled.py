@@ -5,57 +5,47 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from ..errors import DataError
-from .duplicates import equal_images, equations
-from .faces import chosen_names
-from .files import find_images, load_npz
+from .duplicates import refuse_copies
+from .files import load_npz
+from .formats import read_as
 from .images import ImageSet
+from .split import names_on_both_sides
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
 
-def load_images(path: Path) -> ImageSet:
+def load_images(path: Path, wanted: str = "JPEG or PNG images") -> ImageSet:
     """Load images without labels.
 
     Args:
         path: a folder, searched at any depth for images, or an ``.npz`` file with ``images`` (see
             `ImageSet.from_array`).
+        wanted: the images that should be there, in words, for messages.
 
     Raises:
         DataError: the path is missing or neither of these, holds no images or unknown files.
     """
-    if path.is_dir():
-        files = find_images(path)
-        if not files:
-            raise DataError(path, "holds no images", "add JPEG or PNG images")
-        return ImageSet.from_files(path, files)
-    if path.suffix.lower() == ".npz":
-        return ImageSet.from_array(load_npz(path, "images")["images"], path)
-    if path.exists():
-        raise DataError(path, "is neither a folder nor an .npz file", "give a folder of images")
-    raise DataError(path, "does not exist", "check the path of the images")
+    return read_as(
+        path,
+        lambda root: ImageSet.from_folder(root, f"add {wanted}"),
+        {".npz": lambda file: ImageSet.from_array(load_npz(file, "images")["images"], file)},
+        f"give a folder of {wanted}",
+    )
 
 
 def check_copies(images: ImageSet) -> None:
-    """Refuse the same image twice: copies narrow an interval as if they were evidence.
+    """Refuse the same image twice, as `refuse_copies`; there are no labels to tell of.
 
     Raises:
         DataError: some are the same, or an image cannot be read.
     """
-    twice = equal_images(images)
-    if twice:
-        raise DataError(
-            images.origin,
-            f"the same image is there twice: {equations(images, twice, lambda _: 'a copy')}",
-            "keep one of each",
-        )
+    refuse_copies(images, lambda _: "a copy")
 
 
 def selected_images(images: ImageSet, share: float) -> NDArray[np.bool_]:
-    """Choose images for selection, in the order of the SHA-256 of their names, so by nothing else.
+    """Choose images for selection by their names (`names_for_selection`).
 
     Args:
         images: what to split.
@@ -67,12 +57,4 @@ def selected_images(images: ImageSet, share: float) -> NDArray[np.bool_]:
     Raises:
         DataError: one side would be empty.
     """
-    names = images.names
-    chosen = chosen_names(names, share)
-    if not 0 < len(chosen) < len(names):
-        raise DataError(
-            images.origin,
-            f"{len(names)} images cannot be split with a share of {share:g} for selection",
-            "add images, change the share, or give other images for selection",
-        )
-    return np.isin(np.arange(len(names)), chosen)
+    return names_on_both_sides(images.names, share, images.origin, "images", "images")

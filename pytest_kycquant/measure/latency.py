@@ -19,9 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import MeasurementError
+from ..results import GateResult
 from ..spec.limits import Limits
 from ..statistics import order_statistic_interval, upper_rank
-from ..verdicts import Check, GateResult, Verdict
+from ..verdicts import Check, Estimate, Limit, Verdict
 
 Run = Callable[[], object]
 
@@ -66,7 +67,7 @@ def measure(
     fp32: Run,
     fp32_again: Run,
     variant: Run,
-    limit: float,
+    limit: Limit,
     *,
     percentile: bool = False,
     looks: Sequence[int] = LOOKS,
@@ -80,7 +81,7 @@ def measure(
         fp32: runs the FP32 model once (A).
         fp32_again: runs a second session of the same model (C), the control.
         variant: runs the variant once (B).
-        limit: of the ratio, exclusive.
+        limit: of the ratio.
         percentile: go on until the 95th percentile has an upper bound, too.
         looks: rounds after which the result is looked at, at most three.
         clock: CPU time of this thread in ns.
@@ -99,7 +100,8 @@ def measure(
                 rounds.append(_round(runs, repeats, clock, wall, len(rounds)))
             result = _summarise(np.asarray(rounds), np.asarray(wall))
             unbounded = percentile and result.wall_p95_upper_ms is None
-            if judge_ratio(result, limit) is not Verdict.INCONCLUSIVE and not unbounded:
+            decided = limit.judge(result.lower, result.upper) is not Verdict.INCONCLUSIVE
+            if decided and not unbounded:
                 break
     if result is None or not math.isfinite(result.ratio):
         raise MeasurementError(
@@ -108,42 +110,26 @@ def measure(
     return result
 
 
-def judge_ratio(latency: Latency, limit: float) -> Verdict:
-    """PASS if the widened interval is below the limit, FAIL if it is not below it anywhere."""
-    if latency.upper < limit:
-        return Verdict.PASS
-    return Verdict.FAIL if latency.lower >= limit else Verdict.INCONCLUSIVE
-
-
 def judge(latency: Latency, limits: Limits) -> GateResult:
     """Latency ratio to FP32, and the absolute limit where one is given."""
-    verdict = judge_ratio(latency, limits.latency_ratio)
-    checks = [
-        Check(
-            "latency ratio to FP32",
-            verdict,
-            latency.ratio,
-            latency.lower,
-            latency.upper,
-            limits.latency_ratio,
-            Limits.direction("latency_ratio"),
-            "ratio",
-            f"{latency.rounds} rounds, {latency.cpu_ms:.3g} ms to {latency.fp32_cpu_ms:.3g} ms "
-            f"CPU, FP32 and itself {100 * (latency.control - 1):.1f} % apart",
-        )
-    ]
-    if limits.latency_ms is not None:
+    detail = (
+        f"{latency.rounds} rounds, {latency.cpu_ms:.3g} ms to {latency.fp32_cpu_ms:.3g} ms "
+        f"CPU, FP32 and itself {100 * (latency.control - 1):.1f} % apart"
+    )
+    ratio = Estimate(latency.ratio, latency.lower, latency.upper)
+    checks = [limits["latency_ratio"].check("latency ratio to FP32", ratio, detail)]
+    absolute = limits.given("latency_ms")
+    if absolute is not None:
         bound = latency.wall_p95_upper_ms
+        verdict = Verdict.INCONCLUSIVE if bound is None else absolute.judge(bound, bound)
         checks.append(
             Check(
                 "95th percentile of latency",
-                _judge_bound(bound, limits.latency_ms),
+                verdict,
+                absolute,
                 latency.wall_p95_ms,
                 latency.wall_p50_ms,
                 bound,
-                limits.latency_ms,
-                Limits.direction("latency_ms"),
-                "ms",
                 "wall clock; bounds are the median and the upper bound of the percentile",
             )
         )
@@ -152,12 +138,6 @@ def judge(latency: Latency, limits: Limits) -> GateResult:
         tuple(checks),
         "INT8 is not faster everywhere: compare the variants in the table before shipping one.",
     )
-
-
-def _judge_bound(bound: float | None, limit: float) -> Verdict:
-    if bound is None:
-        return Verdict.INCONCLUSIVE
-    return Verdict.PASS if bound < limit else Verdict.FAIL
 
 
 def _round(

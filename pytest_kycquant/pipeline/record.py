@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..results import GateResult
 from ..spec.limits import PipelineLimits
-from ..verdicts import Check, GateResult, Verdict
+from ..verdicts import Check, Direction, Kind, Limit, Unit, Verdict
 
 if TYPE_CHECKING:
     from ..measure.memory import Peak
@@ -65,26 +66,23 @@ class PipelineRecord:
         return Verdict.worst([gate.verdict for gate in self.gates.values()])
 
 
+_THROUGH = Limit("through", 1.0, Direction.AT_LEAST, Unit.SHARE, Kind.SANITY)
+_BROKEN = Limit("broken", 1.0, Direction.BELOW, Unit.COUNT, Kind.SANITY)
+
+
 def judge_complete(coverage: Coverage) -> GateResult:
     """Every stage was reached wherever FP32 reached it, with finite outputs."""
     total = len(coverage.reached)
     kept = total - len(coverage.lost)
-    through = Check(
+    through = _THROUGH.point(
         "images that go through every stage, of those of FP32",
-        Verdict.FAIL if coverage.lost else Verdict.PASS,
         kept / total,
-        limit=1.0,
-        direction="at least",
-        unit="share",
-        detail=f"{kept:,} of {total:,}{_first(coverage.lost, 'goes without')}",
+        f"{kept:,} of {total:,}{_first(coverage.lost, 'goes without')}",
     )
-    finite = Check(
+    finite = _BROKEN.point(
         "images with NaN or Inf",
-        Verdict.FAIL if coverage.broken else Verdict.PASS,
         float(len(coverage.broken)),
-        limit=1.0,
-        unit="count",
-        detail=_first(coverage.broken, "in").removeprefix(", "),
+        _first(coverage.broken, "in").removeprefix(", "),
     )
     remedy = "A pipeline that skips a stage is fast for the wrong reason: ship other variants."
     return GateResult("complete", (through, finite), remedy)
@@ -93,15 +91,14 @@ def judge_complete(coverage: Coverage) -> GateResult:
 def judge_latency(timing: Timing, fp32: Timing, ratio: float, limits: PipelineLimits) -> GateResult:
     """The bound of the 95th percentile is below its limit; with 59 runs it is the maximum."""
     parts = ", ".join(f"{name} {value:.3g}" for name, value in timing.stages.items())
+    limit = limits["wall_ms"]
     check = Check(
         "95th percentile of wall clock",
-        Verdict.PASS if timing.bound < limits.wall_ms else Verdict.FAIL,
+        limit.judge(timing.bound, timing.bound),
+        limit,
         timing.p95,
         timing.p50,
         timing.bound,
-        limits.wall_ms,
-        PipelineLimits.direction("wall_ms"),
-        "ms",
         f"{timing.runs} runs, bounds are the median and the upper bound of the percentile; "
         f"medians in ms: {parts}; {ratio:.2f} of FP32, whose median is {fp32.p50:.4g} ms",
     )
@@ -123,18 +120,16 @@ def judge_memory(
         check = Check("peak memory", Verdict.INCONCLUSIVE, detail=f"not measured: {problem}")
         return GateResult("memory", (check,))
     checks = [
-        _point(
+        limits["memory_ratio"].point(
             "peak memory relative to FP32",
             shipped.peak_mb / fp32.peak_mb,
-            limits.memory_ratio,
-            "memory_ratio",
-            "ratio",
             f"{shipped.peak_mb:.4g} MB to {fp32.peak_mb:.4g} MB, of which "
             f"{shipped.imports_mb:.4g} MB are Python and its libraries",
         )
     ]
-    if limits.memory_mb is not None:
-        checks.append(_point("peak memory", shipped.peak_mb, limits.memory_mb, "memory_mb", "MB"))
+    absolute = limits.given("memory_mb")
+    if absolute is not None:
+        checks.append(absolute.point("peak memory", shipped.peak_mb))
     remedy = "Models and their arenas stay in memory: ship smaller variants or smaller inputs."
     return GateResult("memory", tuple(checks), remedy)
 
@@ -143,15 +138,6 @@ def not_judged(gate: str) -> GateResult:
     """A gate that cannot pass because the pipeline is incomplete."""
     detail = "not measured, since the pipeline is incomplete: a shorter way is no better one"
     return GateResult(gate, (Check(gate, Verdict.FAIL, detail=detail),))
-
-
-def _point(
-    name: str, value: float, limit: float, attribute: str, unit: str, detail: str = ""
-) -> Check:
-    """A figure that is known exactly."""
-    verdict = Verdict.PASS if value < limit else Verdict.FAIL
-    direction = PipelineLimits.direction(attribute)
-    return Check(name, verdict, value, None, None, limit, direction, unit, detail)
 
 
 def _first(offenders: Mapping[str, str], verb: str) -> str:

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from ..context import Context
     from ..plugin.pipeline_gates import PipelineSpec, StageSpec
     from ..plugin.session import KycquantSession
-    from ..verdicts import VariantRecord
+    from ..results import VariantRecord
 
 Process = Callable[[Stages, Photo], object]
 MEMORY_IMAGES = 5  # the largest ones: the peak is theirs
@@ -80,11 +80,13 @@ def _pipelines(session: KycquantSession, spec: PipelineSpec) -> tuple[Pipeline, 
     shipped: dict[str, Stage] = {}
     for stage in spec.stages:
         bench = session.bench(stage.gate, stage.gate_file)
-        threshold = bench.golden.threshold  # missing or stale: the error of its own gates
+        threshold = bench.require_golden().threshold  # missing or stale: the error of its own gates
         assert threshold is not None  # only custom tasks, which are no stage, have none
         for stages, record in ((fp32, bench.fp32_record), (shipped, _ships(session, stage))):
             paths = bench.paths_of(record)
-            stages[stage.name] = Stage(bench.model, record.variant, paths, threshold, record.size)
+            stages[stage.name] = Stage(
+                bench.variants.model, record.variant, paths, threshold, record.size
+            )
     threads, exact = spec.threads, session.settings.exact
     return Pipeline("fp32", fp32, threads, exact), Pipeline("shipped", shipped, threads, exact)
 
@@ -102,7 +104,7 @@ def _ships(session: KycquantSession, stage: StageSpec) -> VariantRecord:
     ship = to_ship(judged.values())
     if ship is None:
         raise BaselineError(
-            f"{stage.name} ({bench.model.name})",
+            f"{stage.name} ({bench.variants.model.name})",
             "its own gates let nothing ship, not even FP32",
             f"run {stage.gate_file} and see why",
         )

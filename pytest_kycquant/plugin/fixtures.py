@@ -69,7 +69,7 @@ def quantize(request: pytest.FixtureRequest) -> Callable[[str | Recipe], Variant
             assert mixed.quantized["Conv"] == 49
     """
     bench = gate_run(request).bench
-    return lambda precision: bench.variant(as_recipe(precision))
+    return lambda precision: bench.variants.variant(as_recipe(precision))
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, get_args
 import pytest
 
 from ..errors import InconclusiveWarning, SpecError
+from ..results import GateResult
 from ..spec import coerce
 from ..spec.limits import Limits
 from ..spec.model import KycModel
@@ -26,7 +27,7 @@ from ..spec.recipe import (
 )
 from ..spec.settings import Inconclusive, Settings
 from ..spec.tasks import TaskSpec
-from ..verdicts import GateResult, Verdict
+from ..verdicts import Verdict
 
 if TYPE_CHECKING:
     from ..bench.golden import Golden

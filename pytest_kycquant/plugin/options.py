@@ -13,21 +13,18 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from ..errors import SettingsError, SpecError
 from ..spec.profiles import Profile, as_profile
-from ..spec.settings import Inconclusive, Settings
+from ..spec.settings import EXPORT, PROFILE, UPDATE_GOLDEN, Inconclusive, Settings
 
 if TYPE_CHECKING:
     import pytest
 
 CACHE = "--kycquant-cache"
 GOLDEN = "--kycquant-golden"
-UPDATE_GOLDEN = "--kycquant-update-golden"
 STRICT = "--kycquant-strict"
 INCONCLUSIVE = "--kycquant-inconclusive"
 REPORT = "--kycquant-report"
-EXPORT = "--kycquant-export"
 THREADS = "--kycquant-threads"
 SEARCH_BUDGET = "--kycquant-search-budget"
-PROFILE = "--kycquant-profile"
 EXACT = "--kycquant-exact"
 
 

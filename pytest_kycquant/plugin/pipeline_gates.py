@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from ..pipeline.record import PipelineRecord
     from ..pipeline.stages import Photo, Stages
-    from ..verdicts import GateResult
+    from ..results import GateResult
 
 LEAST_RUNS = 59  # the fewest whose maximum bounds a 95th percentile at 95 %: 1 - .95^59 > .95
 STAGES: Mapping[str, type[TaskSpec]] = {

@@ -41,12 +41,12 @@ from .pipeline_gates import KycPipeline, PipelineGates, PipelineSpec
 
 if TYPE_CHECKING:
     from ..bench.golden import Golden
-    from ..bench.judge import Bench
+    from ..bench.judge import Judge
     from ..bench.run import Run
     from ..bench.shipping import Shipment
     from ..context.progress import Progress
     from ..pipeline.record import PipelineRecord
-    from ..verdicts import GateResult
+    from ..results import GateResult
 
 RUN_ID = "kycquant_run_id"
 # What is wrong with a gate as a whole, whatever the precision.
@@ -83,7 +83,7 @@ class KycquantSession:
         if config.getoption("cacheclear", False) and not self.is_worker:
             shutil.rmtree(self.settings.cache, ignore_errors=True)
         self.collected = Collected()
-        self._benches: dict[tuple[GateSpec, Path], Bench] = {}
+        self._benches: dict[tuple[GateSpec, Path], Judge] = {}
         self._decisions: dict[tuple[GateSpec, Path, Recipe], Shipment | KycquantError] = {}
         self._pipelines: dict[PipelineSpec, PipelineRecord] = {}
         self._broken: dict[tuple[object, Path], tuple[str, KycquantError]] = {}
@@ -111,23 +111,25 @@ class KycquantSession:
             )
         return GateRun(self, spec, item)
 
-    def bench(self, spec: GateSpec, gate_file: Path) -> Bench:
+    def bench(self, spec: GateSpec, gate_file: Path) -> Judge:
         """The bench of a gate; the same one for all of its tests.
 
         Raises:
             SettingsError: a gate of the smoke profile, which clears nothing, in a run that exports.
         """
-        from ..bench.judge import Bench
-        from ..bench.smoke import SmokeBench
+        from ..bench.judge import StandardJudge
+        from ..bench.smoke import SmokeJudge
+        from ..bench.variants import Variants
 
         key = (spec, gate_file)
         if key not in self._benches:
             profile = spec.effective_profile(self.settings)
             if profile == "smoke" and self.settings.export is not None:
                 raise smoke_exports()
-            kind = SmokeBench if profile == "smoke" else Bench
+            kind = SmokeJudge if profile == "smoke" else StandardJudge
             limits = limits_under(profile, spec.limits)
-            self._benches[key] = kind(self.run, spec.model, gate_file, limits, profile)
+            variants = Variants.of_gate(self.run, spec.model, gate_file, limits)
+            self._benches[key] = kind(self.run, variants, limits, gate_file, profile)
         return self._benches[key]
 
     @contextlib.contextmanager
@@ -146,12 +148,15 @@ class KycquantSession:
     def decision(self, spec: GateSpec, gate_file: Path, recipe: Recipe) -> Shipment:
         """What ships for a precision; decided once."""
         from ..bench.ladder import decide
+        from ..bench.mixed_search import MixedSearch
 
         key = (spec, gate_file, recipe)
         if key not in self._decisions:
             ladder = spec.effective_fallback(self.settings)
+            bench = self.bench(spec, gate_file)
+            search = None if bench.profile == "smoke" else MixedSearch(bench)
             try:
-                self._decisions[key] = decide(self.bench(spec, gate_file), recipe, ladder)
+                self._decisions[key] = decide(bench, recipe, ladder, search)
             except KycquantError as error:  # nor is a failed attempt made twice
                 self._decisions[key] = error
         decision = self._decisions[key]
@@ -232,7 +237,7 @@ class GateRun:
         self._item = item
 
     @property
-    def bench(self) -> Bench:
+    def bench(self) -> Judge:
         """Makes and measures variants."""
         return self._session.bench(self._spec, self._item.path)
 
@@ -240,7 +245,7 @@ class GateRun:
     def golden(self) -> Golden:
         """The FP32 baseline."""
         with self._session.explained_once(self._spec, self._item):
-            return self.bench.golden
+            return self.bench.require_golden()
 
     def candidate(self, recipe: Recipe) -> Candidate:
         """The variant that the gates are asserted on; records it for the report."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import ModelError, QuantizationError
-from ..runtimes.ort import open_session
+from .equal import Errors, largest_difference
 from .graph import (
     WEIGHTED,
     consumers,
@@ -17,7 +17,6 @@ from .graph import (
     initializers,
     one_line,
     producers,
-    serialize,
 )
 
 if TYPE_CHECKING:
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
 OPSET = 17
 """Per-channel quantization below opset 13 is written without complaint and cannot be loaded."""
 _TOLERANCE = 1e-4
+"""Of the largest value of an output, and of 1 if that is more."""
 
 
 @dataclass(frozen=True)
@@ -272,35 +272,26 @@ def verify_equal(
         ModelError: onnxruntime cannot run the first.
         QuantizationError: it cannot run the second, or an output is not equal to float accuracy.
     """
-    try:
-        session = open_session(serialize(before))
-        expected = [session.run(None, {input_name: array}) for array in inputs]
-    except Exception as error:
-        raise ModelError(
+    remedy = f"export the model with opset {OPSET} or later"
+    errors = Errors(
+        before=lambda reason: ModelError(
             path,
-            f"onnxruntime cannot run it ({one_line(error)})",
+            f"onnxruntime cannot run it ({reason})",
             "export the model for onnxruntime, or install a later onnxruntime",
-        ) from error
-    try:
-        session = open_session(serialize(after))
-        found = [session.run(None, {input_name: array}) for array in inputs]
-    except Exception as error:
-        raise QuantizationError(
-            path,
-            f"onnxruntime cannot run its prepared graph ({one_line(error)})",
-            f"export the model with opset {OPSET} or later",
-        ) from error
-    names = [output.name for output in before.graph.output]
-    worst = 0.0
-    for a, b in zip(expected, found, strict=True):
-        for name, x, y in zip(names, a, b, strict=True):
-            difference = float(np.max(np.abs(np.subtract(x, y, dtype=np.float64)), initial=0.0))
-            # Written so that a NaN fails.
-            if not difference <= _TOLERANCE * max(1.0, float(np.max(np.abs(x), initial=0.0))):
-                raise QuantizationError(
-                    path,
-                    f"output {name!r} changed by {difference:.3g} when the graph was prepared",
-                    f"export the model with opset {OPSET} or later and finite weights",
-                )
-            worst = max(worst, difference)
-    return worst
+        ),
+        after=lambda reason: QuantizationError(
+            path, f"onnxruntime cannot run its prepared graph ({reason})", remedy
+        ),
+        changed=lambda change: QuantizationError(
+            path, f"{change} when the graph was prepared", f"{remedy} and finite weights"
+        ),
+    )
+    return largest_difference(
+        before,
+        after,
+        input_name,
+        inputs,
+        relative=_TOLERANCE,
+        absolute=_TOLERANCE,
+        errors=errors,
+    )

@@ -10,6 +10,7 @@ from ..errors import QuantizationError
 from ..measure.latency import LOOKS, Latency, measure
 from ..runtimes.ort import open_session
 from ..spec.recipe import Recipe
+from ..verdicts import Direction, Kind, Limit, Unit, Verdict
 from . import (
     REWRITES,
     PreparedModel,
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-PAYS = 0.97
+PAYS = Limit("pays", 0.97, Direction.BELOW, Unit.RATIO, Kind.COST)
 """A rewrite is used if the upper bound of its latency ratio is below this."""
 _LOOKS = LOOKS[:1]  # what needs a closer look is not worth a choice
 
@@ -83,7 +84,7 @@ def choose(
             continue
         found = race(fastest, candidate)
         figure = f"{found.ratio:.2f} [{found.lower:.2f}, {found.upper:.2f}] of the latency of FP32"
-        if found.upper < PAYS:
+        if PAYS.judge(found.lower, found.upper) is Verdict.PASS:
             names.append(name)
             fastest = candidate
             reasons[name] = f"rewritten, {figure}, measured here"

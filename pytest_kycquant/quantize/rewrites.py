@@ -13,13 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ..errors import QuantizationError
-from ..runtimes.ort import open_session
-from .graph import (
-    consumers,
-    initializers,
-    one_line,
-    serialize,
-)
+from .equal import Errors, largest_difference
+from .graph import consumers, initializers
 from .variant import Draft
 
 if TYPE_CHECKING:
@@ -263,29 +258,23 @@ def _verify(
         raise QuantizationError(
             prepared.path, "there are no inputs to verify its rewrites with", "give images"
         )
-    try:
-        before, after = (open_session(serialize(p)) for p in (prepared.proto, proto))
-        pairs = [
-            [session.run(None, {prepared.input_name: array}) for session in (before, after)]
-            for array in inputs
-        ]
-    except Exception as error:
-        raise QuantizationError(
-            prepared.path,
-            f"onnxruntime cannot run its rewritten graph ({one_line(error)})",
-            "set rewrites=False in its recipes",
-        ) from error
-    worst = 0.0
-    names = [info.name for info in prepared.proto.graph.output]
-    for expected, found in pairs:
-        for name, x, y in zip(names, expected, found, strict=True):
-            difference = float(np.max(np.abs(np.subtract(x, y, dtype=np.float64)), initial=0.0))
-            allowed = max(_TOLERANCE * float(np.max(np.abs(x), initial=0.0)), _ABSOLUTE)
-            if not difference <= allowed:  # written so that a NaN fails
-                raise QuantizationError(
-                    prepared.path,
-                    f"output {name!r} changed by {difference:.3g} when the graph was rewritten",
-                    "set rewrites=False in its recipes",
-                )
-            worst = max(worst, difference)
-    return worst
+
+    def refused(problem: str) -> QuantizationError:
+        return QuantizationError(prepared.path, problem, "set rewrites=False in its recipes")
+
+    def not_run(reason: str) -> QuantizationError:
+        return refused(f"onnxruntime cannot run its rewritten graph ({reason})")
+
+    return largest_difference(
+        prepared.proto,
+        proto,
+        prepared.input_name,
+        inputs,
+        relative=_TOLERANCE,
+        absolute=_ABSOLUTE,
+        errors=Errors(
+            before=not_run,
+            after=not_run,
+            changed=lambda change: refused(f"{change} when the graph was rewritten"),
+        ),
+    )

@@ -10,6 +10,8 @@ import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
+from ..files import write_whole
+
 if TYPE_CHECKING:
     from .records import Collected
 
@@ -52,6 +54,4 @@ def write(collected: Collected, path: Path) -> None:
     ending = path.suffix.removeprefix(".")
     text = render(ending if ending in REPORTS else "json", collected)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+    write_whole(path, text)

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from ..errors import CacheError
+from ..files import write_whole
 from .json_report import evidence
 from .records import Collected, Gate
 
@@ -47,7 +48,7 @@ def export(collected: Collected, folder: Path) -> list[str]:
                     for key, value in collected.session_config.items()
                 ]
         found = evidence(collected, gate)
-        stem.with_name(stem.name + ".json").write_text(found, encoding="utf-8")
+        write_whole(stem.with_name(stem.name + ".json"), found)
     return lines
 
 
@@ -56,9 +57,7 @@ def _copy(source: Path, target: Path, digest: str) -> None:
     content = source.read_bytes()
     if hashlib.sha256(content).hexdigest() != digest:
         raise CacheError(source, "is not the file that was judged", "run the gate again")
-    partial = target.with_name(target.name + ".partial")
-    partial.write_bytes(content)
-    partial.replace(target)
+    write_whole(target, content)
 
 
 def _stem(collected: Collected, gate: Gate) -> str:

@@ -10,9 +10,9 @@ from ..bench.golden import Golden
 from ..bench.shipping import Shipment
 from ..pipeline.record import PipelineRecord
 from ..plain import from_plain, plain
+from ..results import VariantRecord
 from ..runtimes.environment import Environment
 from ..spec.profiles import Profile
-from ..verdicts import VariantRecord
 
 
 @dataclass(frozen=True)

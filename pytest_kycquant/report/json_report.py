@@ -11,7 +11,8 @@ from typing import Any
 from ..bench.shipping import Shipment
 from ..pipeline.record import PipelineRecord
 from ..plain import plain
-from ..verdicts import Check, GateResult, VariantRecord, Verdict
+from ..results import GateResult, VariantRecord
+from ..verdicts import Check, Direction, Verdict
 from .records import Collected, Gate
 
 SCHEMA = 1
@@ -94,5 +95,15 @@ def _result(result: GateResult) -> dict[str, Any]:
 
 
 def _check(check: Check) -> dict[str, Any]:
-    values: dict[str, Any] = plain(check)
-    return values
+    limit = check.limit
+    return {
+        "name": check.name,
+        "verdict": check.verdict.value,
+        "value": check.value,
+        "lower": check.lower,
+        "upper": check.upper,
+        "limit": limit.value if limit else None,
+        "direction": (limit.direction if limit else Direction.BELOW).value,
+        "unit": check.unit.value,
+        "detail": check.detail,
+    }

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from ..bench.golden import Golden
 from ..bench.shipping import Shipment, to_ship
 from ..pipeline.record import PipelineRecord
+from ..results import VariantRecord
 from ..runtimes.environment import Environment
 from ..runtimes.ort import EXACT
 from ..spec.profiles import Profile
-from ..verdicts import VariantRecord, Verdict
+from ..verdicts import Verdict
 from .found import Found, GateFound
 
 

@@ -5,15 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from ..results import VariantRecord, worst_of
 from ..runtimes.ort import EXACT
 from ..spec.profiles import NOTHING_CLEARED
-from ..verdicts import (
-    Check,
-    VariantRecord,
-    Verdict,
-    show,
-    worst_of,
-)
+from ..verdicts import Check, Unit, Verdict
 from . import pipelines
 from .records import Collected, Gate
 
@@ -85,7 +80,7 @@ def _header(gate: str, rows: list[VariantRecord]) -> str:
     """Name of a gate's column: the figure of its first check."""
     if gate == "agreement":
         checks = next(r.gates[gate].checks for r in rows if gate in r.gates)
-        return "flips" if checks[0].unit == "rate" else gate
+        return "flips" if checks[0].unit is Unit.RATE else gate
     return _HEADERS.get(gate, gate.upper())
 
 
@@ -111,10 +106,10 @@ def _figure(check: Check) -> str:
     """A figure with its bounds; small rates want a digit more."""
     if check.value is None or check.lower is None or check.upper is None:
         return "-"
-    if check.unit == "metric":
+    if check.unit is Unit.METRIC:
         return f"{check.value:.4g} [{check.lower:.4g}, {check.upper:.4g}]"
-    scale, unit = (1.0, "") if check.unit == "ratio" else (100.0, "%")
-    form = ".3f" if unit and check.limit is not None and check.limit < 0.01 else ".2f"
+    scale, unit = (1.0, "") if check.unit is Unit.RATIO else (100.0, "%")
+    form = ".3f" if unit and check.limit is not None and check.limit.value < 0.01 else ".2f"
     low, high = (format(scale * bound, form) for bound in (check.lower, check.upper))
     return f"{format(scale * check.value, form)}{unit} [{low}, {high}]"
 
@@ -175,8 +170,10 @@ def _reasons(gate: Gate) -> Iterator[str]:
 def _worst_group(record: VariantRecord) -> str:
     """The group that a variant hurts most, of all groups and measures; the JSON report has all."""
     worst = worst_of(record.groups)
-    before, after = (show(rate["value"], "rate") for rate in (worst.fp32, worst.variant))
-    budget = "" if worst.check.limit is None else f", budget {show(worst.check.limit, 'rate')}"
+    before, after = (Unit.RATE.show(rate["value"]) for rate in (worst.fp32, worst.variant))
+    budget = (
+        "" if worst.check.limit is None else f", budget {Unit.RATE.show(worst.check.limit.value)}"
+    )
     return (
         f"worst group of {record.variant}: {worst.group}, {worst.measure} {before} with FP32 and "
         f"{after} now, increase {_figure(worst.check)}{budget}"

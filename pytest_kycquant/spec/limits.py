@@ -7,27 +7,32 @@ Frozen, pure descriptions like those of `model.py`: a limit that can never be me
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from ..errors import SpecError
+from ..verdicts import Direction, Kind, Limit, Unit
 from . import coerce
 
+BELOW, AT_LEAST = Direction.BELOW, Direction.AT_LEAST
 
-def limit(default: float | None, direction: Literal["below", "at least"], unit: str) -> Any:
-    """Declare a limit with its direction, so that no gate can compare the wrong way round.
+_BEST = {Unit.RATE: 0.0, Unit.SHARE: 1.0, Unit.METRIC: 0.0}
+
+
+def limit(default: float | None, direction: Direction, unit: Unit, kind: Kind = Kind.ERROR) -> Any:
+    """Declare a limit. What judges it is made of this declaration and of nothing else.
 
     Args:
-        default: None for a limit that is off until somebody gives it.
-        direction: where the figure must lie.
-        unit: "rate" (a share that must stay low), "share" (one that must be high), "cosine",
-            "ratio", "ms", "MB" or "metric" (whatever a metric of the user's own is measured in).
+        default: value; None for a limit that is off until somebody gives it.
+        direction: where figures must lie.
+        unit: of the figures.
+        kind: what the limit guards against.
     """
-    return field(default=default, metadata={"direction": direction, "unit": unit})
+    return field(default=default, metadata={"direction": direction, "unit": unit, "kind": kind})
 
 
 @dataclass(frozen=True, kw_only=True)
 class CheckedLimits:
-    """Numbers that can be met, each with its direction."""
+    """Numbers that can be met, each of which judges figures by its declaration."""
 
     def __post_init__(self) -> None:
         for name, declared in self.__dataclass_fields__.items():
@@ -40,25 +45,42 @@ class CheckedLimits:
             plain = coerce.number(where, value, "give a number")
             object.__setattr__(self, name, plain)
             unit = declared.metadata["unit"]
-            if unit == "rate" and not 0 < plain < 1:
+            if unit in (Unit.RATE, Unit.PROBABILITY) and not 0 < plain < 1:
                 raise SpecError(
                     where, f"{value!r} is no rate", "give a share between 0 and 1: 0.1 % is 0.001"
                 )
-            if unit == "share" and not 0 < plain < 1:
+            if unit is Unit.SHARE and not 0 < plain < 1:
                 raise SpecError(
                     where, f"{value!r} is no share", "give one between 0 and 1: 95 % is 0.95"
                 )
-            if unit == "cosine" and not -1 <= plain < 1:
+            if unit is Unit.COSINE and not -1 <= plain < 1:
                 raise SpecError(
                     where, f"{value!r} can never be met", "give a cosine below 1, such as 0.99"
                 )
-            if unit in ("ratio", "ms", "MB") and plain <= 0:
+            if unit in (Unit.RATIO, Unit.MS, Unit.MB) and plain <= 0:
                 raise SpecError(where, f"{value!r} can never be met", "give a positive number")
 
-    @classmethod
-    def direction(cls, name: str) -> str:
-        """Whether the limit `name` must stay "below" or "at least"."""
-        return str(cls.__dataclass_fields__[name].metadata["direction"])
+    def __getitem__(self, name: str) -> Limit:
+        """The limit of a name, which judges.
+
+        Raises:
+            SpecError: nobody gave it a value, and it has no default.
+        """
+        found = self.given(name)
+        if found is None:
+            raise SpecError(f"{type(self).__name__}.{name}", "is not set", f"give {name}=...")
+        return found
+
+    def given(self, name: str) -> Limit | None:
+        """The limit of a name; None if it is off."""
+        value = getattr(self, name)
+        if value is None:
+            return None
+        declared = self.__dataclass_fields__[name].metadata
+        unit = declared["unit"]
+        return Limit(
+            name, value, declared["direction"], unit, declared["kind"], best=_BEST.get(unit)
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,10 +95,10 @@ class Limits(CheckedLimits):
         size_mb: file size in megabytes (10^6 bytes), if given.
     """
 
-    latency_ratio: float = limit(1.05, "below", "ratio")
-    latency_ms: float | None = limit(None, "below", "ms")
-    size_ratio: float = limit(0.75, "below", "ratio")
-    size_mb: float | None = limit(None, "below", "MB")
+    latency_ratio: float = limit(1.05, BELOW, Unit.RATIO, Kind.COST)
+    latency_ms: float | None = limit(None, BELOW, Unit.MS, Kind.COST)
+    size_ratio: float = limit(0.75, BELOW, Unit.RATIO, Kind.COST)
+    size_mb: float | None = limit(None, BELOW, Unit.MB, Kind.COST)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,17 +124,17 @@ class FaceLimits(Limits):
         latency_ratio: see `Limits`, as `latency_ms`, `size_ratio` and `size_mb`.
     """
 
-    far: float = limit(0.001, "below", "rate")
-    frr: float = limit(0.05, "below", "rate")
-    far_degradation: float = limit(0.0005, "below", "rate")
-    frr_degradation: float = limit(0.01, "below", "rate")
-    group_far_degradation: float = limit(0.001, "below", "rate")
-    group_frr_degradation: float = limit(0.03, "below", "rate")
-    mean_cosine: float = limit(0.99, "at least", "cosine")
-    p1_cosine: float = limit(0.97, "at least", "cosine")
-    fp16_min_cosine: float = limit(0.999, "at least", "cosine")
-    flips: float = limit(0.0005, "below", "rate")
-    certified: float | None = limit(None, "at least", "share")
+    far: float = limit(0.001, BELOW, Unit.RATE)
+    frr: float = limit(0.05, BELOW, Unit.RATE)
+    far_degradation: float = limit(0.0005, BELOW, Unit.RATE)
+    frr_degradation: float = limit(0.01, BELOW, Unit.RATE)
+    group_far_degradation: float = limit(0.001, BELOW, Unit.RATE)
+    group_frr_degradation: float = limit(0.03, BELOW, Unit.RATE)
+    mean_cosine: float = limit(0.99, AT_LEAST, Unit.COSINE, Kind.DRIFT)
+    p1_cosine: float = limit(0.97, AT_LEAST, Unit.COSINE, Kind.DRIFT)
+    fp16_min_cosine: float = limit(0.999, AT_LEAST, Unit.COSINE, Kind.DRIFT)
+    flips: float = limit(0.0005, BELOW, Unit.RATE, Kind.DRIFT)
+    certified: float | None = limit(None, AT_LEAST, Unit.SHARE, Kind.DRIFT)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,15 +158,15 @@ class DetectionLimits(Limits):
         latency_ratio: see `Limits`, as `latency_ms`, `size_ratio` and `size_mb`.
     """
 
-    recall: float = limit(0.95, "at least", "share")
-    map50: float = limit(0.9, "at least", "share")
-    recall_degradation: float = limit(0.01, "below", "rate")
-    group_recall_degradation: float = limit(0.03, "below", "rate")
-    map50_degradation: float = limit(0.01, "below", "rate")
-    map_degradation: float = limit(0.02, "below", "rate")
-    agreement: float = limit(0.98, "at least", "share")
-    overlap: float = limit(0.85, "at least", "share")
-    fp16_overlap: float = limit(0.95, "at least", "share")
+    recall: float = limit(0.95, AT_LEAST, Unit.SHARE)
+    map50: float = limit(0.9, AT_LEAST, Unit.SHARE)
+    recall_degradation: float = limit(0.01, BELOW, Unit.RATE)
+    group_recall_degradation: float = limit(0.03, BELOW, Unit.RATE)
+    map50_degradation: float = limit(0.01, BELOW, Unit.RATE)
+    map_degradation: float = limit(0.02, BELOW, Unit.RATE)
+    agreement: float = limit(0.98, AT_LEAST, Unit.SHARE, Kind.DRIFT)
+    overlap: float = limit(0.85, AT_LEAST, Unit.SHARE, Kind.DRIFT)
+    fp16_overlap: float = limit(0.95, AT_LEAST, Unit.SHARE, Kind.DRIFT)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,14 +188,14 @@ class LivenessLimits(Limits):
         latency_ratio: see `Limits`, as `latency_ms`, `size_ratio` and `size_mb`.
     """
 
-    apcer: float = limit(0.05, "below", "rate")
-    bpcer: float = limit(0.05, "below", "rate")
-    apcer_degradation: float = limit(0.01, "below", "rate")
-    bpcer_degradation: float = limit(0.01, "below", "rate")
-    group_bpcer_degradation: float = limit(0.03, "below", "rate")
-    flips: float = limit(0.02, "below", "rate")
-    score_drift: float = limit(0.03, "below", "rate")
-    fp16_max_drift: float = limit(0.01, "below", "rate")
+    apcer: float = limit(0.05, BELOW, Unit.RATE)
+    bpcer: float = limit(0.05, BELOW, Unit.RATE)
+    apcer_degradation: float = limit(0.01, BELOW, Unit.RATE)
+    bpcer_degradation: float = limit(0.01, BELOW, Unit.RATE)
+    group_bpcer_degradation: float = limit(0.03, BELOW, Unit.RATE)
+    flips: float = limit(0.02, BELOW, Unit.RATE, Kind.DRIFT)
+    score_drift: float = limit(0.03, BELOW, Unit.PROBABILITY, Kind.DRIFT)
+    fp16_max_drift: float = limit(0.01, BELOW, Unit.PROBABILITY, Kind.DRIFT)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,9 +212,9 @@ class CustomLimits(Limits):
         latency_ratio: see `Limits`, as `latency_ms`, `size_ratio` and `size_mb`.
     """
 
-    metric: float | None = limit(None, "below", "metric")
-    degradation: float | None = limit(None, "below", "metric")
-    agreement: float | None = limit(None, "below", "metric")
+    metric: float | None = limit(None, BELOW, Unit.METRIC)
+    degradation: float | None = limit(None, BELOW, Unit.METRIC)
+    agreement: float | None = limit(None, BELOW, Unit.METRIC, Kind.DRIFT)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -226,12 +248,6 @@ class CustomLimits(Limits):
                     f"give limits = CustomLimits({wanted})",
                 )
 
-    def budget(self, name: str) -> float:
-        """A limit that `require` found to be given."""
-        value = getattr(self, name)
-        assert value is not None
-        return float(value)
-
 
 @dataclass(frozen=True, kw_only=True)
 class PipelineLimits(CheckedLimits):
@@ -244,6 +260,6 @@ class PipelineLimits(CheckedLimits):
         memory_mb: peak resident memory of the process in megabytes (10^6 bytes), if given.
     """
 
-    wall_ms: float = limit(8000.0, "below", "ms")
-    memory_ratio: float = limit(1.1, "below", "ratio")
-    memory_mb: float | None = limit(None, "below", "MB")
+    wall_ms: float = limit(8000.0, BELOW, Unit.MS, Kind.COST)
+    memory_ratio: float = limit(1.1, BELOW, Unit.RATIO, Kind.COST)
+    memory_mb: float | None = limit(None, BELOW, Unit.MB, Kind.COST)

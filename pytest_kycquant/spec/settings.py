@@ -8,6 +8,10 @@ from typing import Literal
 
 from .profiles import Profile
 
+EXPORT = "--kycquant-export"
+PROFILE = "--kycquant-profile"
+UPDATE_GOLDEN = "--kycquant-update-golden"
+
 Inconclusive = Literal["fail", "warn", "xfail"]
 
 

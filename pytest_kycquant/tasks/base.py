@@ -1,7 +1,8 @@
 """What the bench asks of a kind of model; faces, liveness and detection each answer it.
 
-A task knows its data, how to read the outputs of a model, and how to judge a variant against FP32.
-It knows nothing of quantization, caches or pytest.
+A task knows its data, how to read the outputs of a model, where the threshold comes from and how to
+hold a variant against FP32; the `Comparison` that this gives answers what the gates ask. A task
+knows nothing of quantization, caches or pytest.
 """
 
 from __future__ import annotations
@@ -25,13 +26,12 @@ from ..errors import ModelError, SpecError
 from ..spec.limits import Limits
 from ..spec.model import KycModel, Preprocess
 from ..spec.tasks import StrPath
-from ..statistics import Rate
-from ..verdicts import Check, GateResult, GroupIncrease
+from .comparison import Comparison
 from .outputs import Outputs, Tensor
 
 Resolve = Callable[[StrPath, str], Path]
 Truth = TypeVar("Truth")
-Comparison = TypeVar("Comparison")
+Held = TypeVar("Held", bound=Comparison)
 
 
 @dataclass(frozen=True)
@@ -79,11 +79,11 @@ class TaskData(Generic[Truth]):
     groups: str | None = None
 
 
-class Task(ABC, Generic[Truth, Comparison]):
+class Task(ABC, Generic[Truth, Held]):
     """One kind of model.
 
-    `Truth` is what labels say about a part of the data. `Comparison` holds a variant against FP32
-    on the same images at the same frozen threshold; FP32 against itself is one, too.
+    `Truth` is what labels say about a part of the data. `Held` is the task's class of `Comparison`,
+    which holds a variant against FP32 and answers what the gates ask.
 
     Args:
         model: what the gate file says; its `task` is of the class that this one implements. It may
@@ -239,62 +239,16 @@ class Task(ABC, Generic[Truth, Comparison]):
         return {"given threshold": self.given_threshold}
 
     @abstractmethod
-    def baseline(self, part: Part[Truth], fp32: Outputs, threshold: Any) -> Comparison:
+    def baseline(self, part: Part[Truth], fp32: Outputs, threshold: Any) -> Held:
         """Hold FP32 against itself, at the frozen threshold (float; None without one)."""
 
     @abstractmethod
-    def compare(self, baseline: Comparison, variant: Outputs) -> Comparison:
+    def compare(self, baseline: Held, variant: Outputs) -> Held:
         """Hold a variant against FP32."""
-
-    @abstractmethod
-    def judge_finite(self, comparison: Comparison) -> GateResult:
-        """No NaN or Inf in any output, and outputs that still depend on the image."""
-
-    @abstractmethod
-    def judge_accuracy(self, comparison: Comparison) -> list[GateResult]:
-        """Absolute limits: one result for each of the task's `accuracy` gates, in order."""
-
-    @abstractmethod
-    def judge_against_fp32(self, comparison: Comparison, *, fp16: bool = False) -> GateResult:
-        """What changed against FP32: paired increase of errors, and drift of the outputs."""
-
-    def drift_checks(self, comparison: Comparison, *, fp16: bool = False) -> list[Check]:
-        """Of `judge_against_fp32`, how far outputs are from FP32's: what needs no labels.
-
-        Rates of decisions are left out. Empty if nobody knows which drift would be too much.
-        """
-        return []
-
-    def decided_otherwise(self, one: Comparison, other: Comparison) -> tuple[int, int, str] | None:
-        """Decisions that differ between two variants, of how many, and about what.
-
-        None if the task decides nothing.
-        """
-        return None
-
-    @abstractmethod
-    def rates(self, baseline: Comparison) -> Mapping[str, Rate]:
-        """Error rates of FP32, for the golden: what it must reproduce."""
-
-    def golden_figures(self, baseline: Comparison) -> Mapping[str, float]:
-        """What FP32 must reproduce besides its error rates."""
-        return {}
 
     @abstractmethod
     def harm(self, fp32: Outputs, variant: Outputs) -> float:
         """How far a variant is from FP32 on a few images; 0.0 if it is the same."""
-
-    def groups(self, comparison: Comparison) -> list[GroupIncrease]:
-        """Error rates of each group of people and their increase over FP32, for reports."""
-        return []
-
-    def figures(self, comparison: Comparison) -> dict[str, float]:
-        """Further figures of a variant, for reports."""
-        return {}
-
-    def shown(self, comparison: Comparison) -> dict[str, str]:
-        """Further columns of the table: header and cell."""
-        return {}
 
 
 def only_output(

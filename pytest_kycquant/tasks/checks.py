@@ -4,71 +4,44 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..results import GateResult, GroupIncrease, worst_of
 from ..statistics import (
     CONFIDENCE,
     MIN_SUBJECTS,
     Difference,
     Rate,
-    judge,
-    judge_bounds,
     lower_rank,
+    mean_lower_bound,
     noninferiority,
     trials_to_decide,
     upper_rank,
 )
-from ..verdicts import (
-    Check,
-    GateResult,
-    GroupIncrease,
-    Verdict,
-    worst_of,
-)
+from ..verdicts import Check, Direction, Estimate, Kind, Limit, Unit, Verdict
+
+NO_OFFENDER = Limit("offenders", 1.0, Direction.BELOW, Unit.COUNT, Kind.SANITY)
 
 
-def at_least(lower: float, upper: float, limit: float) -> Verdict:
-    """Decide from bounds whether a figure reaches `limit`; NaN never passes."""
-    if lower >= limit:
-        return Verdict.PASS
-    return Verdict.FAIL if not upper >= limit else Verdict.INCONCLUSIVE
-
-
-def as_point(check: Check) -> Check:
-    """Hold the figure of a check itself against its limit, as if these images were all there are.
-
-    That is what a look for damage asks: it claims nothing about other images, so it needs no
-    bounds, and the same images always give the same answer.
-    """
-    if check.value is None or check.limit is None:
-        return check
-    held = at_least if check.direction == "at least" else judge_bounds
-    verdict = held(check.value, check.value, check.limit)
-    detail = "on these images alone"
-    return replace(check, verdict=verdict, lower=None, upper=None, detail=detail)
+def variety(least: float) -> Limit:
+    """Declare how much of FP32's variety of outputs must be left; less is a collapse."""
+    return Limit("variety", least, Direction.AT_LEAST, Unit.RATIO, Kind.SANITY)
 
 
 def count(name: str, offenders: Sequence[str]) -> Check:
     """No offender may exist; the first five are named."""
     shown = ", ".join(offenders[:5]) + (" ..." if len(offenders) > 5 else "")
-    return Check(
-        name,
-        Verdict.FAIL if offenders else Verdict.PASS,
-        float(len(offenders)),
-        limit=1.0,
-        unit="count",
-        detail=shown,
-    )
+    return NO_OFFENDER.point(name, float(len(offenders)), shown)
 
 
 def finite_gate(
     broken: Sequence[str],
     broken_edges: Sequence[str],
     kept: float,
-    least: float,
+    least: Limit,
     *,
     what: str,
     detail: str,
@@ -79,134 +52,103 @@ def finite_gate(
     Args:
         broken: names of the images with NaN or Inf in an output.
         broken_edges: names of the edge inputs with such.
-        kept: how much of FP32's variety is left; less than `least` is a collapse.
-        least: what must be left.
+        kept: how much of FP32's variety is left.
+        least: what must be left; see `variety`.
         what: this variety, such as "spread of scores".
         detail: the figures behind it, or "".
         collapsed: what a collapse means.
     """
-    verdict = at_least(kept, kept, least)
-    if verdict is not Verdict.PASS:
-        detail = f"{detail}; {collapsed}" if detail else collapsed
-    variety = Check(
-        f"{what}, relative to FP32",
-        verdict,
-        kept,
-        limit=least,
-        direction="at least",
-        unit="ratio",
-        detail=detail,
-    )
+    check = least.point(f"{what}, relative to FP32", kept, detail)
+    if check.verdict is not Verdict.PASS:
+        check = replace(check, detail=f"{detail}; {collapsed}" if detail else collapsed)
     return GateResult(
         "finite",
         (
             count("images with NaN or Inf", broken),
             count("edge inputs with NaN or Inf", broken_edges),
-            variety,
+            check,
         ),
         "Look at the listed inputs; keep the operators that overflow in FP32.",
     )
 
 
-def rate_check(
-    name: str,
-    found: Rate,
-    limit: float,
-    *,
-    direction: str,
-    detail: str,
-    lacking: Callable[[Rate, float], str],
-) -> Check:
-    """A rate of errors, held against its limit by its upper bound.
+@dataclass(frozen=True)
+class Counted:
+    """What a rate counts, in words: it says what an undecided figure lacks.
 
     Args:
+        trials: plural of what is counted, such as "comparisons".
+        subjects: plural of whom trials touch, such as "identities".
+        unknown: the answer if no subject is known.
+    """
+
+    trials: str
+    subjects: str
+    unknown: str = ""
+
+    def wanting(self, found: Rate | Difference, limit: Limit) -> str:
+        """Say what an undecided verdict lacks.
+
+        Args:
+            found: the figure.
+            limit: what it could not be held against.
+        """
+        rate = found.worse if isinstance(found, Difference) else found
+        if not rate.subjects:
+            return self.unknown
+        if not found.supported:
+            return f"a claim needs at least {MIN_SUBJECTS} {self.subjects}"
+        needed = trials_to_decide(found, limit)
+        if needed is None:
+            return "no amount of data separates this figure from its limit"
+        people = -(-rate.subjects * needed // rate.trials)
+        return f"about {needed:,} such {self.trials} on {people:,} {self.subjects} would decide"
+
+    def wanting_in_group(self, found: Rate | Difference, limit: Limit) -> str:
+        """Say what an undecided verdict about one group lacks; see `wanting`."""
+        rate = found.worse if isinstance(found, Difference) else found
+        if not found.supported:
+            return (
+                f"a claim needs such {self.trials} of at least {MIN_SUBJECTS} {self.subjects} of "
+                f"the group, not of {rate.subjects}"
+            )
+        return self.wanting(found, limit)
+
+
+def rate_check(limit: Limit, name: str, found: Rate, detail: str, counted: Counted) -> Check:
+    """A rate of errors held against its limit.
+
+    Args:
+        limit: of the rate.
         name: of the check, such as "FAR".
         found: the rate.
-        limit: of it.
-        direction: of the limit, as declared.
         detail: the counts, in words.
-        lacking: says what an undecided rate lacks; see `wanting`.
+        counted: what the rate counts.
     """
-    verdict = judge(found, limit)
-    if verdict is Verdict.INCONCLUSIVE:
-        detail = f"{detail}; {lacking(found, limit)}"
-    return Check(
-        name, verdict, found.value, found.lower, found.upper, limit, direction, detail=detail
-    )
+    return limit.check(name, found, detail, lacking=lambda: counted.wanting(found, limit))
 
 
 def increase_check(
+    limit: Limit,
     what: str,
     worse: Rate,
     better: Rate,
-    limit: float,
-    *,
-    direction: str,
     detail: str,
-    lacking: Callable[[Difference, float], str],
+    wanting: Callable[[Difference, Limit], str],
 ) -> Check:
-    """A paired increase of errors over FP32, held against its budget.
+    """A paired increase of errors over FP32 held against its budget.
 
     Args:
+        limit: of the increase.
         what: rises, such as "FAR".
         worse: rate of the trials that are wrong with the variant only.
         better: rate of those that are wrong with FP32 only.
-        limit: of the increase.
-        direction: of the limit, as declared.
         detail: both counts, in words.
-        lacking: says what an undecided difference lacks; see `wanting`.
+        wanting: `Counted.wanting` or `Counted.wanting_in_group` of what is counted.
     """
     found = noninferiority(worse, better)
-    verdict = judge_bounds(found.lower, found.upper, limit)
-    if not found.supported:  # too few subjects, or nobody knows which
-        verdict = Verdict.INCONCLUSIVE
-    if verdict is Verdict.INCONCLUSIVE:
-        detail = f"{detail}; {lacking(found, limit)}"
-    return Check(
-        f"increase of {what} over FP32",
-        verdict,
-        found.value,
-        found.lower,
-        found.upper,
-        limit,
-        direction,
-        detail=detail,
-    )
-
-
-def wanting(
-    found: Rate | Difference, limit: float, trials: str, subjects: str, unknown: str
-) -> str:
-    """What an undecided verdict lacks.
-
-    Args:
-        found: the figure.
-        limit: that it could not be held against.
-        trials: what is counted, such as "comparisons".
-        subjects: on what, such as "identities".
-        unknown: what to say if no subject is known.
-    """
-    rate = found.worse if isinstance(found, Difference) else found
-    if not rate.subjects:
-        return unknown
-    if not found.supported:
-        return f"a claim needs at least {MIN_SUBJECTS} {subjects}"
-    needed = trials_to_decide(found, limit)
-    if needed is None:
-        return "no amount of data separates this figure from its limit"
-    people = -(-rate.subjects * needed // rate.trials)
-    return f"about {needed:,} such {trials} on {people:,} {subjects} would decide"
-
-
-def group_wanting(found: Rate | Difference, limit: float, trials: str, subjects: str) -> str:
-    """What an undecided verdict about one group lacks; see `wanting`."""
-    rate = found.worse if isinstance(found, Difference) else found
-    if not found.supported:
-        return (
-            f"a claim needs such {trials} of at least {MIN_SUBJECTS} {subjects} of the group, "
-            f"not of {rate.subjects}"
-        )
-    return wanting(found, limit, trials, subjects, "")
+    name = f"increase of {what} over FP32"
+    return limit.check(name, found, detail, lacking=lambda: wanting(found, limit))
 
 
 def group_checks(found: Sequence[GroupIncrease]) -> list[Check]:
@@ -229,47 +171,61 @@ def group_checks(found: Sequence[GroupIncrease]) -> list[Check]:
     return checks
 
 
-def subjects_wanted(count: int, lower: float, upper: float, gap: float, what: str) -> str:
-    """What an undecided figure with jackknife bounds lacks.
+def subjects_wanted(count: int, figure: Estimate, limit: Limit, what: str) -> str:
+    """Say what an undecided figure with jackknife bounds lacks.
 
     Bounds close in with the square root of the number of subjects.
 
     Args:
-        count: subjects that there are.
-        lower: bound of the figure.
-        upper: bound of the figure.
-        gap: between the figure and its limit.
+        count: number of subjects that there are.
+        figure: the figure with its bounds.
+        limit: what it could not be held against.
         what: the subjects are, such as "images".
     """
     if count < MIN_SUBJECTS:
         return f"a claim needs at least {MIN_SUBJECTS} {what}"
-    if not math.isfinite(upper - lower):
+    if not math.isfinite(figure.upper - figure.lower):
         return f"it has no finite value without some of the {what}"
+    gap = figure.value - limit.value
     if gap == 0:
         return "no amount of data separates this figure from its limit"
-    needed = math.ceil(count * ((upper - lower) / 2 / gap) ** 2)
+    needed = math.ceil(count * ((figure.upper - figure.lower) / 2 / gap) ** 2)
     return f"about {needed:,} such {what} would decide"
 
 
-def low_quantile(
+def mean_check(
+    limit: Limit,
     name: str,
     values: NDArray[np.floating],
-    q: float,
-    limit: float,
-    *,
-    direction: str,
-    unit: str,
-    what: str,
+    subjects: NDArray[np.int64],
+    ends: tuple[float, float],
 ) -> Check:
-    """Hold a low quantile of similarities, of which 1.0 is the best, against what it must reach.
+    """The mean of a figure of each image held against its limit, by its confidence bounds.
 
     Args:
+        limit: of the mean.
         name: of the check.
-        values: (N,) floating, at least one.
+        values: figure of each image; shape (N,), floating.
+        subjects: subject of each image, whose images are not independent; shape (N,), int64.
+        ends: smallest and largest value that a mean can have.
+    """
+    lower = mean_lower_bound(values, subjects)
+    upper = -mean_lower_bound(-values, subjects)
+    found = Estimate(float(values.mean()), lower, upper)
+    check = limit.check(name, found, f"{len(values):,} images")
+    return replace(check, lower=max(lower, ends[0]), upper=min(upper, ends[1]))
+
+
+def low_quantile(
+    limit: Limit, name: str, values: NDArray[np.floating], q: float, what: str
+) -> Check:
+    """A low quantile of similarities, of which 1.0 is the best, held against its limit.
+
+    Args:
+        limit: of the quantile.
+        name: of the check.
+        values: similarities, at least one; shape (N,), floating.
         q: which quantile, such as 0.01.
-        limit: that its lower confidence bound must reach.
-        direction: of the limit, as declared.
-        unit: of the values.
         what: is counted, such as "images".
     """
     ordered = np.sort(values)
@@ -280,15 +236,6 @@ def low_quantile(
         # The smallest value is stricter than any bound that so few values could give.
         low, detail = 0, f"{detail}, too few for a bound: the smallest value stands in for it"
     lower = float(ordered[low])
-    upper = float(ordered[high]) if high is not None else 1.0
-    return Check(
-        name,
-        at_least(lower, upper, limit),
-        float(np.quantile(ordered, q)),
-        lower,
-        upper,
-        limit,
-        direction,
-        unit,
-        detail,
-    )
+    upper = float(ordered[high]) if high is not None else max(lower, 1.0)
+    figure = Estimate(float(np.quantile(ordered, q)), lower, upper)
+    return limit.check(name, figure, detail)

@@ -1,6 +1,8 @@
 """A golden is written whole, read back the same, and refused when anything about it is off."""
 
+import errno
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -41,6 +43,28 @@ def test_round_trip(golden: Golden, tmp_path: Path) -> None:
     save(golden, path)
     assert load(path, COMMAND) == golden
     assert [p.name for p in path.parent.iterdir()] == ["face.json"]
+
+
+def test_a_full_disk_leaves_the_old_one(
+    golden: Golden, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = path_of(tmp_path, "face")
+    save(golden, path)
+
+    def full(file: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(GoldenError, match=r"face\.json: cannot be written \(No space left"):
+        save(replace(golden, threshold=0.5), path)
+    assert load(path, COMMAND) == golden
+    assert [p.name for p in tmp_path.iterdir()] == ["face.json"]
+
+
+def test_a_file_in_place_of_the_folder(golden: Golden, tmp_path: Path) -> None:
+    (tmp_path / "golden").touch()
+    with pytest.raises(GoldenError, match=r"face\.json: cannot be written \(.*; make the folder"):
+        save(golden, path_of(tmp_path / "golden", "face"))
 
 
 def test_missing_names_the_command(tmp_path: Path) -> None:

@@ -5,12 +5,9 @@ from __future__ import annotations
 import itertools
 
 from pytest_kycquant.bench.shipping import to_ship
-from pytest_kycquant.verdicts import (
-    Check,
-    GateResult,
-    VariantRecord,
-    Verdict,
-)
+from pytest_kycquant.results import GateResult, VariantRecord
+from pytest_kycquant.verdicts import Check, Verdict
+from tests.worlds.limits import below
 
 
 def variant(
@@ -20,9 +17,9 @@ def variant(
     verdict: Verdict = Verdict.PASS,
     precision: str = "int8",
 ) -> VariantRecord:
-    gates = {"size": GateResult("size", (Check("size", verdict, size, limit=0.75),))}
+    gates = {"size": GateResult("size", (Check("size", verdict, below(0.75), size),))}
     if latency is not None:
-        check = Check("latency relative to FP32", Verdict.PASS, latency, limit=1.05)
+        check = Check("latency relative to FP32", Verdict.PASS, below(1.05), latency)
         gates["latency"] = GateResult("latency", (check,))
     options = {"precision": precision}
     return VariantRecord("face", name, name, int(1000 * size), size, options, gates)

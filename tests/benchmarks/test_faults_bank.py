@@ -11,7 +11,15 @@ import onnx
 import pytest
 
 from benchmarks.faults import damages
-from benchmarks.faults.judging import BEYOND, HARMFUL, HARMLESS, INSIDE, Court, FaultBench, Verdicts
+from benchmarks.faults.judging import (
+    BEYOND,
+    HARMFUL,
+    HARMLESS,
+    INSIDE,
+    Court,
+    FaultJudge,
+    is_drift,
+)
 from pytest_kycquant import FaceLimits, FaceVerification, KycModel, Preprocess, Recipe, Verdict
 from pytest_kycquant.bench.run import Run
 from pytest_kycquant.bench.variants import Variant
@@ -28,7 +36,7 @@ Damage = Callable[[onnx.ModelProto], onnx.ModelProto]
 class World:
     """A model with its gates, and people whom these do not see."""
 
-    bench: FaultBench
+    judge: FaultJudge
     court: Court
     sound: Variant
     folder: Path
@@ -39,7 +47,7 @@ class World:
 
     def damaged(self, damage: Damage) -> Variant:
         content = damage(self.proto).SerializeToString()
-        return self.bench.given(content, self.sound, "damaged", self.folder)
+        return self.judge.variants.given(content, self.sound, "damaged", self.folder)
 
 
 @pytest.fixture(scope="module")
@@ -66,19 +74,19 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     )
     run = Run(settings, root, "faults", Progress())
 
-    def bench(model: KycModel) -> FaultBench:
-        return FaultBench(run, model, gate, FaceLimits(size_ratio=10.0))
+    def judge(model: KycModel) -> FaultJudge:
+        return FaultJudge(run, model, gate, FaceLimits(size_ratio=10.0))
 
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("CI", raising=False)
-        judged = bench(model)
-        threshold = judged.golden.threshold
+        judged = judge(model)
+        threshold = judged.require_golden().threshold
     look, whole, more = (
-        bench(replace(model, task=FaceVerification(name, threshold=threshold), calibration=None))
+        judge(replace(model, task=FaceVerification(name, threshold=threshold), calibration=None))
         for name in ("few.npz", "many.npz", "more.npz")
     )
     court = Court(look, whole, lambda _: more, threshold)
-    return World(judged, court, judged.variant(RECIPE), root)
+    return World(judged, court, judged.variants.variant(RECIPE), root)
 
 
 CONTROLS = ("", "scale by 1 %", "noise of .1 %", "output by .9")
@@ -103,10 +111,10 @@ def bank(proto: onnx.ModelProto) -> dict[str, Damage]:
 
 
 def test_harm_is_caught_and_nothing_else(world: World) -> None:
-    found = {"": (world.court.truth(world.sound), world.bench.verdicts(world.sound))}
+    found = {"": (world.court.truth(world.sound), world.judge.verdicts(world.sound))}
     for name, damage in bank(world.proto).items():
         variant = world.damaged(damage)
-        found[name] = world.court.truth(variant), world.bench.verdicts(variant)
+        found[name] = world.court.truth(variant), world.judge.verdicts(variant)
     kinds = {name: truth.kind for name, (truth, _) in found.items()}
     outcomes = {name: verdicts.outcome for name, (_, verdicts) in found.items()}
     harmful = [name for name, kind in kinds.items() if kind == HARMFUL]
@@ -118,7 +126,7 @@ def test_harm_is_caught_and_nothing_else(world: World) -> None:
     alarms = {
         name: [check.describe() for gate, check in found[name][1].objections]
         for name in harmless
-        if not all(Verdicts.is_drift(*each) for each in found[name][1].objections)
+        if not all(is_drift(check) for _, check in found[name][1].objections)
     }
     assert alarms == {}
     assert outcomes["clipped range"] == "FAIL"
@@ -128,7 +136,7 @@ def test_harm_is_caught_and_nothing_else(world: World) -> None:
 def test_stored_nan_is_seen_where_outputs_hide_it(world: World) -> None:
     """Integer kernels make some number of it: outputs are finite, and one channel is dead."""
     place = damages.weights(world.proto)[0]
-    found = world.bench.verdicts(world.damaged(partial(damages.spoil_scale, place=place)))
+    found = world.judge.verdicts(world.damaged(partial(damages.spoil_scale, place=place)))
     outputs, edges, _, stored = found.gates["finite"].checks
     assert (outputs.verdict, edges.verdict) == (Verdict.PASS, Verdict.PASS)
     assert stored.describe() == (
@@ -145,10 +153,10 @@ def test_more_people_decide_by_the_frozen_threshold(world: World) -> None:
 
 def test_more_are_asked_only_while_nothing_is_decided(world: World) -> None:
     """The few people of the first look cannot decide."""
-    few, many = world.court._benches
+    few, many = world.court._judges
     asked = []
 
-    def more(people: int) -> FaultBench:
+    def more(people: int) -> FaultJudge:
         asked.append(people)
         return few if people < 700 else many
 
@@ -159,7 +167,7 @@ def test_more_are_asked_only_while_nothing_is_decided(world: World) -> None:
 
 
 def test_nobody_else_to_ask(world: World) -> None:
-    look, whole = world.court._benches
+    look, whole = world.court._judges
     assert Court(look, whole, None, 0.5).appeal(world.sound, [700]) == ("", 0)
 
 
@@ -170,17 +178,17 @@ def test_drift_limits_on_many_people(world: World) -> None:
 
 
 def test_a_broken_file_is_an_error(world: World) -> None:
-    variant = world.bench.given(b"no model", world.sound, "broken", world.folder)
-    found = world.bench.verdicts(variant)
+    variant = world.judge.variants.given(b"no model", world.sound, "broken", world.folder)
+    found = world.judge.verdicts(variant)
     assert found.outcome == "ERROR"
     assert "onnxruntime cannot load it" in found.error
     assert world.court.truth(variant).kind == HARMFUL
 
 
 def test_gates_are_those_of_users(world: World) -> None:
-    """All but latency, in their order, with the same figures as the record of the bench."""
-    mine = world.bench.verdicts(world.sound).gates
-    theirs = world.bench.record(RECIPE).gates
+    """All but latency, in their order, with the same figures as the record of the judge."""
+    mine = world.judge.verdicts(world.sound).gates
+    theirs = world.judge.record(RECIPE).gates
     assert list(mine) == [name for name in theirs if name != "latency"]
     assert all(mine[name] == theirs[name] for name in mine)
-    assert "latency" in world.bench.verdicts(world.sound, latency=True).gates
+    assert "latency" in world.judge.verdicts(world.sound, latency=True).gates

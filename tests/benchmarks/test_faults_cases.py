@@ -45,7 +45,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Laboratory:
         made = Laboratory(subject, 500, 1, lambda _: None)
         assert made.court
         # The order of cases must not matter; the golden is recorded once.
-        assert made.bench.golden.threshold is not None
+        assert made.judge.require_golden().threshold is not None
         return made
 
 
@@ -76,7 +76,7 @@ def test_every_case_can_be_made(bank: list[Case]) -> None:
 
 
 def test_built_anew_is_the_same_bit_for_bit(lab: Laboratory) -> None:
-    assert lab.built_anew().sha256 == lab.bench.variant(lab.recipe).sha256
+    assert lab.built_anew().sha256 == lab.judge.variants.variant(lab.recipe).sha256
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_half_of_the_people_where_folders_name_them(lab: Laboratory, tmp_path: P
         (source / name / "0.png").write_bytes(b"")
     model = replace(lab.spec.model, calibration=source)
     other = SimpleNamespace(
-        spec=replace(lab.spec, model=model), bench=lab.bench, folder=tmp_path / "out"
+        spec=replace(lab.spec, model=model), judge=lab.judge, folder=tmp_path / "out"
     )
     other.folder.mkdir()
     half = bank_module._half(other)

@@ -2,12 +2,31 @@
 
 from __future__ import annotations
 
-from benchmarks.faults.judging import BORDERLINE, HARMFUL, HARMLESS, Verdicts, decide, usage
-from pytest_kycquant.verdicts import Check, GateResult, Verdict
+from dataclasses import replace
+
+import numpy as np
+
+from benchmarks.faults.judging import (
+    BORDERLINE,
+    HARMFUL,
+    HARMLESS,
+    Verdicts,
+    decide,
+    is_drift,
+    usage,
+)
+from pytest_kycquant import DetectionLimits, FaceLimits
+from pytest_kycquant.data.groups import Group
+from pytest_kycquant.results import GateResult
+from pytest_kycquant.tasks.checks import count
+from pytest_kycquant.verdicts import Check, Verdict
+from tests.worlds import detections, embeddings, scores
+
+FACES, SCENES = FaceLimits(frr=0.05), DetectionLimits(recall=0.95)
 
 
 def check(verdict: Verdict, value: float = 0.02, name: str = "FRR") -> Check:
-    return Check(name, verdict, value, value / 2, value * 2, 0.05)
+    return Check(name, verdict, FACES["frr"], value, value / 2, value * 2)
 
 
 def test_one_error_too_many_is_harm() -> None:
@@ -38,9 +57,8 @@ def test_stored_nan_is_harm_wherever_kernels_hide_it() -> None:
 
 
 def test_usage() -> None:
-    assert round(usage(Check("FRR", Verdict.PASS, 0.02, limit=0.05)), 9) == 0.4
-    recall = Check("recall", Verdict.PASS, 0.98, limit=0.95, direction="at least")
-    assert round(usage(recall), 9) == 0.4
+    assert round(usage(FACES["frr"].point("FRR", 0.02)), 9) == 0.4
+    assert round(usage(SCENES["recall"].point("recall", 0.98)), 9) == 0.4
 
 
 def test_outcome_of_all_gates() -> None:
@@ -55,7 +73,44 @@ def test_outcome_of_all_gates() -> None:
 
 
 def test_drift_is_what_counts_no_errors() -> None:
-    assert Verdicts.is_drift("degradation", check(Verdict.FAIL, name="mean cosine to FP32"))
-    assert not Verdicts.is_drift("degradation", check(Verdict.FAIL, name="increase of FAR"))
-    assert not Verdicts.is_drift("degradation", check(Verdict.FAIL, name="drop of mAP50"))
-    assert not Verdicts.is_drift("far", check(Verdict.FAIL, name="FAR"))
+    """The kind of the limit says so, whatever the check is called."""
+
+    def drifts(limits: FaceLimits | DetectionLimits, name: str) -> bool:
+        return is_drift(limits[name].point("mean cosine to FP32", 0.5))
+
+    assert drifts(FACES, "mean_cosine")
+    assert drifts(FACES, "flips")
+    assert drifts(SCENES, "agreement")
+    assert not drifts(FACES, "far_degradation")
+    assert not drifts(SCENES, "map50_degradation")
+    assert not drifts(FACES, "far")
+    assert not drifts(FACES, "size_ratio")
+    assert not is_drift(count("images with NaN or Inf", ["a.jpg"]))
+    assert not is_drift(Check("latency", Verdict.FAIL))
+
+
+def halves(count: int) -> tuple[Group, ...]:
+    first = np.arange(count) < count // 2
+    return Group("half first", first), Group("half second", ~first)
+
+
+def test_the_degradation_gates_are_divided_into_errors_and_drift() -> None:
+    """With groups of people, and with what is asked of floats: no check is left over."""
+    captures, truth = scores.captures(30), detections.objects(60)
+    faces = embeddings.comparison(embeddings.embeddings())
+    compared = (
+        replace(faces, baseline=replace(faces.baseline, groups=halves(len(embeddings.NAMES)))),
+        replace(
+            scores.comparison(scores.logits(captures), captures),
+            group_table=halves(len(captures.images)),
+        ),
+        replace(
+            detections.comparison(detections.found(truth), truth),
+            group_table=halves(truth.images),
+        ),
+    )
+    checks = [c for one in compared for c in one.against_fp32(float_variant=True).checks]
+    errors = [c.name for c in checks if not is_drift(c)]
+    assert errors == [c.name for c in checks if c.name.startswith(("increase of ", "drop of "))]
+    assert len([name for name in errors if "worst of 2 groups" in name]) == 4
+    assert len(checks) - len(errors) == 9

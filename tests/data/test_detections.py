@@ -270,7 +270,9 @@ def test_two_images_of_one_yolo_file(images: Path, tmp_path: Path) -> None:
 def test_paths_and_kinds(images: Path, tmp_path: Path) -> None:
     assert "does not exist" in error(images, tmp_path / "gone.csv").problem
     (tmp_path / "labels.xml").write_text("<a/>")
-    assert "is no label file" in error(images, tmp_path / "labels.xml").problem
+    refused = error(images, tmp_path / "labels.xml")
+    assert refused.problem == "is neither a folder nor a file ending in .json or .csv"
+    assert "COCO detection JSON (.json), a CSV of boxes (.csv) or a folder" in refused.remedy
     (tmp_path / "latin.csv").write_bytes(CSV.replace("face", "f\xe4ce").encode("latin-1"))
     assert "is not UTF-8" in error(images, tmp_path / "latin.csv").problem
     labels = write_csv(tmp_path)

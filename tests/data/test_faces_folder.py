@@ -53,7 +53,8 @@ def test_missing_path(tmp_path: Path) -> None:
 
 
 def test_neither_folder_nor_archive(tmp_path: Path) -> None:
-    refuse(write_image(tmp_path / "a.png", 0), "is neither a folder nor an .npz", "give a folder")
+    problem = "is neither a folder nor a file ending in .npz"
+    refuse(write_image(tmp_path / "a.png", 0), problem, "give a folder")
 
 
 def test_empty_folder(tmp_path: Path) -> None:
@@ -69,7 +70,7 @@ def test_images_outside_of_any_identity(root: Path) -> None:
 def test_identity_without_images(root: Path) -> None:
     (root / "carl" / "empty").mkdir(parents=True)
     (root / "dora").mkdir()
-    refuse(root, "identities without any image: carl, dora", "remove the folders")
+    refuse(root, "has folders without any image: carl, dora", "fill or remove")
 
 
 def test_unknown_files(root: Path) -> None:

@@ -118,5 +118,7 @@ def test_no_images(tmp_path: Path) -> None:
 
 def test_labels_of_an_npz(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", images=np.zeros((1, 2, 2, 3), np.uint8))
-    with pytest.raises(DataError, match=r"a\.npz: is no folder, and labels= goes with one"):
+    with pytest.raises(
+        DataError, match=r"a\.npz: is not a folder; labels= goes with a folder of images"
+    ):
         load_labelled(tmp_path / "a.npz", tmp_path / "labels.csv")

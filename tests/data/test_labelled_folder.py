@@ -77,7 +77,7 @@ def test_missing(tmp_path: Path) -> None:
 
 
 def test_another_file(tmp_path: Path) -> None:
-    refuse(write_image(tmp_path / "a.png", 0), "is neither a folder nor an .npz file")
+    refuse(write_image(tmp_path / "a.png", 0), "is neither a folder nor a file ending in .npz")
 
 
 def test_empty(tmp_path: Path) -> None:

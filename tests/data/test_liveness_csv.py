@@ -129,5 +129,5 @@ def test_same_content_under_two_labels(tmp_path: Path) -> None:
 
 
 def test_missing_list(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(DataError, match="does not exist; check the path"):
         load_liveness(tmp_path / "gone.csv")

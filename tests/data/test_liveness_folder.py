@@ -105,7 +105,8 @@ def test_missing_path(tmp_path: Path) -> None:
 
 
 def test_neither_folder_nor_list(tmp_path: Path) -> None:
-    refuse(write_image(tmp_path / "a.png", 0), "is neither a folder nor a .csv", "give a folder")
+    problem = "is neither a folder nor a file ending in .csv or .npz"
+    refuse(write_image(tmp_path / "a.png", 0), problem, "give a folder")
 
 
 def test_empty_folder(tmp_path: Path) -> None:

@@ -14,6 +14,10 @@ from pytest_kycquant.measure.latency import (
     judge,
     measure,
 )
+from pytest_kycquant.verdicts import Unit
+from tests.worlds.limits import below
+
+LIMIT = below(1.05, Unit.RATIO)
 
 
 class Machine:
@@ -36,8 +40,8 @@ class Machine:
         return int(self.now)
 
     def measure(self, ratio: float, limit: float = 1.05) -> Latency:
-        fp32 = self.run(5.0)
-        return measure(fp32, self.run(5.0), self.run(5.0 * ratio), limit, clock=self.clock)
+        runs = self.run(5.0), self.run(5.0), self.run(5.0 * ratio)
+        return measure(*runs, below(limit, Unit.RATIO), clock=self.clock)
 
 
 def verdict(latency: Latency, limit: float = 1.05) -> Verdict:
@@ -83,12 +87,12 @@ def test_sessions_that_differ_are_undecided(factor: float) -> None:
     """FP32 is a tenth from itself: so may be the variant, for the same reason."""
     machine = Machine(noise=0.01)
     runs = [machine.run(5.0 * each) for each in (1.0, factor, 1.0)]
-    latency = measure(*runs, 1.05, clock=machine.clock)
+    latency = measure(*runs, LIMIT, clock=machine.clock)
     assert verdict(latency) is Verdict.INCONCLUSIVE
     assert latency.control == pytest.approx(1 / factor if factor < 1 else factor, rel=0.01)
     assert latency.lower < 1 < latency.upper
     slow = [machine.run(5.0 * each) for each in (1.0, factor, 1.3)]
-    assert verdict(measure(*slow, 1.05, clock=machine.clock)) is Verdict.FAIL
+    assert verdict(measure(*slow, LIMIT, clock=machine.clock)) is Verdict.FAIL
 
 
 def test_noisy_machine_is_undecided() -> None:
@@ -110,13 +114,13 @@ def test_short_runs_are_repeated_for_the_clock() -> None:
         next(calls)
         step()
 
-    measure(run, machine.run(0.01), machine.run(0.01), 1.05, clock=machine.clock)
+    measure(run, machine.run(0.01), machine.run(0.01), LIMIT, clock=machine.clock)
     assert next(calls) > 50 * LOOKS[0]
 
 
 def test_clock_that_stands_still() -> None:
     with pytest.raises(MeasurementError, match="clock does not advance"):
-        measure(lambda: None, lambda: None, lambda: None, 1.05, clock=lambda: 0)
+        measure(lambda: None, lambda: None, lambda: None, LIMIT, clock=lambda: 0)
 
 
 def test_absolute_limit_is_undecided_without_a_bound() -> None:
@@ -129,7 +133,7 @@ def test_absolute_limit_is_undecided_without_a_bound() -> None:
 def test_absolute_limit_fails() -> None:
     machine = Machine()
     fp32, variant = machine.run(5.0), machine.run(2.5)
-    latency = measure(fp32, fp32, variant, 1.05, percentile=True, clock=machine.clock)
+    latency = measure(fp32, fp32, variant, LIMIT, percentile=True, clock=machine.clock)
     result = judge(latency, FaceLimits(latency_ms=1e-9))
     assert [check.verdict for check in result.checks] == [Verdict.PASS, Verdict.FAIL]
 
@@ -149,7 +153,8 @@ def test_percentile_is_of_single_runs() -> None:
         step()
         run()
 
-    latency = measure(step, machine.run(2.0), timed, 1000.0, percentile=True, clock=machine.clock)
+    runs = step, machine.run(2.0), timed
+    latency = measure(*runs, below(1000.0, Unit.RATIO), percentile=True, clock=machine.clock)
     assert latency.rounds == LOOKS[1]
     assert latency.wall_p95_upper_ms is not None
     assert latency.wall_p95_upper_ms >= latency.wall_p95_ms

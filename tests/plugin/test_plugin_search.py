@@ -17,10 +17,10 @@ from pytest_kycquant import (
     Preprocess,
     Recipe,
 )
-from pytest_kycquant.bench.judge import Bench
-from pytest_kycquant.bench.ladder import _keeping, search_mixed
+from pytest_kycquant.bench.judge import StandardJudge
+from pytest_kycquant.bench.mixed_search import MixedSearch, keeping
 from pytest_kycquant.bench.run import Run as BenchRun
-from pytest_kycquant.bench.variants import Variant
+from pytest_kycquant.bench.variants import Variant, Variants
 from pytest_kycquant.context.progress import Progress
 from pytest_kycquant.data.images import ImageSet
 from pytest_kycquant.spec.settings import Settings
@@ -31,8 +31,10 @@ from tests.worlds.population import Run, write_project
 RECIPE = Recipe("int8", op_types=("Conv",), rewrites=False)
 
 
-def bench_of(root: Path, cache: Path, said: list[str] | None = None, budget: int = 60) -> Bench:
-    """The bench of the project below `root`, with a cache of its own and its golden recorded."""
+def search_in(
+    root: Path, cache: Path, said: list[str] | None = None, budget: int = 60
+) -> MixedSearch:
+    """The search of the project below `root`, with a cache of its own and its golden recorded."""
     settings = Settings(cache, root / "golden", True, False, "fail", None, None, 1, budget)
     progress = Progress(None if said is None else said.append, live=True)
     run = BenchRun(settings, root, "run", progress)
@@ -43,21 +45,23 @@ def bench_of(root: Path, cache: Path, said: list[str] | None = None, budget: int
         task=FaceVerification("faces.npz", selection="selection.npz"),
     )
     limits = FaceLimits(latency_ratio=1000.0, size_ratio=10.0)
-    return Bench(run, model, root / "test_gate.py", limits)
+    gate_file = root / "test_gate.py"
+    variants = Variants.of_gate(run, model, gate_file, limits)
+    return MixedSearch(StandardJudge(run, variants, limits, gate_file))
 
 
 def test_minimal_by_brute_force(tmp_path: Path) -> None:
     """All 30 sets of the five convolutions: none that is smaller passes."""
     write_project(tmp_path, fragile=True)
-    bench = bench_of(tmp_path, tmp_path / "cache")
-    found = search_mixed(bench, RECIPE)
-    operators = [block.names[0] for block in bench.blocks(RECIPE)]
+    mixed = search_in(tmp_path, tmp_path / "cache")
+    found = mixed.find(RECIPE)
+    operators = [block.names[0] for block in mixed.variants.blocks(RECIPE)]
     assert operators == ["first", "second", "third", "fourth", "fifth"]
     passing = [
         set(kept)
         for size in range(1, len(operators))
         for kept in itertools.combinations(operators, size)
-        if not bench.search_objection(_keeping(RECIPE, kept))
+        if not mixed.objection(keeping(RECIPE, kept))
     ]
     assert found.minimal
     assert set(found.best.keep) in passing
@@ -70,23 +74,23 @@ def test_a_hopeless_candidate_is_not_run_to_its_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_project(tmp_path, fragile=True)
-    bench = bench_of(tmp_path, tmp_path / "cache")
-    best = search_mixed(bench, RECIPE).best.keep
-    images = len(bench.data.selection.images)  # type: ignore[union-attr]
+    mixed = search_in(tmp_path, tmp_path / "cache")
+    best = mixed.find(RECIPE).best.keep
+    images = len(mixed.variants.data.selection.images)  # type: ignore[union-attr]
     seen: list[int] = []
-    real = Bench.outputs
+    real = Variants.outputs
 
-    def counting(self: Bench, variant: Variant, images: ImageSet, role: str) -> Outputs:
+    def counting(self: Variants, variant: Variant, images: ImageSet, role: str) -> Outputs:
         if variant.recipe.precision != "fp32":
             seen.append(len(images))
         return real(self, variant, images, role)
 
-    monkeypatch.setattr(Bench, "outputs", counting)
-    objection = bench.search_objection(_keeping(RECIPE, ("fifth",)))
+    monkeypatch.setattr(Variants, "outputs", counting)
+    objection = mixed.objection(keeping(RECIPE, ("fifth",)))
     assert seen == [-(-images // 8)]
     assert objection.endswith(f"(after {seen[0]} of {images} images, were it FP32 on the others)")
     seen.clear()
-    assert bench.search_objection(_keeping(RECIPE, best)) == ""
+    assert mixed.objection(keeping(RECIPE, best)) == ""
     assert sum(seen) == images
 
 
@@ -94,9 +98,9 @@ def test_two_searches_give_the_same_file(tmp_path: Path) -> None:
     write_project(tmp_path, fragile=True)
     results = []
     for name in ("one", "two"):
-        bench = bench_of(tmp_path, tmp_path / name)
-        found = search_mixed(bench, RECIPE)
-        results.append((found, bench.variant(_keeping(RECIPE, found.best.keep)).sha256))
+        mixed = search_in(tmp_path, tmp_path / name)
+        found = mixed.find(RECIPE)
+        results.append((found, mixed.variants.variant(keeping(RECIPE, found.best.keep)).sha256))
         assert found.attempts
     assert results[0] == results[1]
 
@@ -104,7 +108,7 @@ def test_two_searches_give_the_same_file(tmp_path: Path) -> None:
 def test_progress_tells_attempts_and_the_best_so_far(tmp_path: Path) -> None:
     write_project(tmp_path, fragile=True)
     said: list[str] = []
-    found = search_mixed(bench_of(tmp_path, tmp_path / "cache", said), RECIPE)
+    found = search_in(tmp_path, tmp_path / "cache", said).find(RECIPE)
     assert any("(candidate 1 of at most 60, none passed)" in line for line in said)
     last = (
         f"(candidate {len(found.attempts)} of at most 60, best keeps {len(found.best.keep)} of 5)"
@@ -115,10 +119,10 @@ def test_progress_tells_attempts_and_the_best_so_far(tmp_path: Path) -> None:
 def test_the_budget_is_part_of_the_key(tmp_path: Path) -> None:
     """A search that was cut short must not answer for one that may go on."""
     write_project(tmp_path, fragile=True)
-    short = search_mixed(bench_of(tmp_path, tmp_path / "cache", budget=1), RECIPE)
+    short = search_in(tmp_path, tmp_path / "cache", budget=1).find(RECIPE)
     assert short.best.keep == ()
     assert short.note == "the budget of 1 candidates was used up before one passed"
-    assert search_mixed(bench_of(tmp_path, tmp_path / "cache"), RECIPE).minimal
+    assert search_in(tmp_path, tmp_path / "cache").find(RECIPE).minimal
 
 
 def search_of(pytester: pytest.Pytester) -> dict[str, Any]:

@@ -33,7 +33,7 @@ def with_subnormals():
 
 @pytest.mark.parametrize(
     ("ratio", "upper", "names"),
-    [(0.53, 0.55, ("prelu",)), (0.95, 0.96, ("prelu",)), (0.9, PAYS, ()), (1.1, 1.2, ())],
+    [(0.53, 0.55, ("prelu",)), (0.95, 0.96, ("prelu",)), (0.9, PAYS.value, ()), (1.1, 1.2, ())],
 )
 @pytest.mark.parametrize("integer", [False, True])
 def test_what_pays_is_used(tmp_path, ratio, upper, names, integer):

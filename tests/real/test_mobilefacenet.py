@@ -14,7 +14,7 @@ import pytest
 
 from pytest_kycquant import FaceLimits
 from pytest_kycquant.bench.run import Run
-from pytest_kycquant.bench.variants import ModelBench
+from pytest_kycquant.bench.variants import Variants
 from pytest_kycquant.context.progress import Progress
 from pytest_kycquant.data.faces import load_faces
 from pytest_kycquant.data.pairs import all_pairs
@@ -74,18 +74,14 @@ def fp32(project: Path, real_cache: Path, report: dict[str, Any]) -> Any:
     finally:
         sys.path.remove(str(GATE.parent))
     settings = Settings(real_cache, project / "golden", False, False, "fail", None, None, threads=2)
-    bench = ModelBench(
-        Run(settings, project, "figures", Progress()),
-        MODEL,
-        project / "test_gate.py",
-        FaceLimits(),
-    )
-    assert bench.data.selection is not None
+    run = Run(settings, project, "figures", Progress())
+    variants = Variants.of_gate(run, MODEL, project / "test_gate.py", FaceLimits())
+    assert variants.data.selection is not None
 
     def embeddings(role: str) -> tuple[Outputs, Any]:
-        part = bench.data.evaluation if role == "evaluation" else bench.data.selection
+        part = variants.data.evaluation if role == "evaluation" else variants.data.selection
         assert part is not None
-        return bench.outputs(bench.fp32, part.images, role), part.truth
+        return variants.outputs(variants.fp32, part.images, role), part.truth
 
     return embeddings
 

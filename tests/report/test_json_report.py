@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 from pytest_kycquant.report import render
 from pytest_kycquant.report.found import Found
 from pytest_kycquant.report.json_report import evidence
 from pytest_kycquant.report.records import Collected
+from pytest_kycquant.results import GateResult
+from pytest_kycquant.verdicts import Check, Verdict
 from tests.worlds.findings import GATE, ORIGIN, PIPELINE
 
 CHECK = ["name", "verdict", "value", "lower", "upper", "limit", "direction", "unit", "detail"]
@@ -67,7 +70,20 @@ def test_variant() -> None:
     assert (row["variant"], row["verdict"]) == ("int8", "FAIL")
     far = row["gates"]["far"]
     assert (list(far), far["verdict"]) == (RESULT, "FAIL")
-    assert [list(check) for check in far["checks"]] == [CHECK]
+    assert far["checks"] == [
+        {
+            "name": "FAR",
+            "verdict": "FAIL",
+            "value": 0.5,
+            "lower": 0.25,
+            "upper": 0.75,
+            "limit": 0.001,
+            "direction": "below",
+            "unit": "rate",
+            "detail": "1 of 2",
+        }
+    ]
+    assert list(far["checks"][0]) == CHECK
     assert json.dumps(row["figures"]) == '{"rounds": 20, "ratio": 1.0}'
 
 
@@ -90,3 +106,14 @@ def test_evidence_is_that_of_the_report() -> None:
         "session_config": whole["session_config"],
         **whole["gates"][0],
     }
+
+
+def test_check_without_a_limit() -> None:
+    """It says what it said when limits had no unit of their own."""
+    check = Check("peak memory", Verdict.INCONCLUSIVE, detail="not measured")
+    lost = replace(PIPELINE, gates={"memory": GateResult("memory", (check,))})
+    found = Collected()
+    found.add(Found(ORIGIN, pipeline=lost))
+    (values,) = json.loads(render("json", found))["pipelines"][0]["gates"]["memory"]["checks"]
+    assert list(values) == CHECK
+    assert (values["limit"], values["direction"], values["unit"]) == (None, "below", "rate")

@@ -7,11 +7,13 @@ import json
 import math
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
-from pytest_kycquant.bench.ladder import _values
+from pytest_kycquant.bench.mixed_search import values_of
 from pytest_kycquant.plain import from_plain
 from pytest_kycquant.quantize.search import (
     Block,
@@ -20,7 +22,10 @@ from pytest_kycquant.quantize.search import (
     search,
     store_smallest,
 )
-from pytest_kycquant.verdicts import Check, Verdict
+from pytest_kycquant.spec.limits import CustomLimits, DetectionLimits, FaceLimits
+from pytest_kycquant.tasks.custom.measured import judge_metric
+from pytest_kycquant.verdicts import Check, Limit, Verdict
+from tests.worlds.measurements import labelled, measured
 
 OPERATORS = tuple("abcdefgh")
 
@@ -167,10 +172,10 @@ def test_costs_are_recorded_and_not_compared(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_json_round_trip() -> None:
     result = found(set("bd"), ("sigmoid",))
-    text = json.dumps(_values(result))
+    text = json.dumps(values_of(result))
     again = from_plain(Found, json.loads(text))
     assert again == result
-    assert json.dumps(_values(again)) == text
+    assert json.dumps(values_of(again)) == text
 
 
 def test_what_passed_on_the_way_is_nested() -> None:
@@ -267,22 +272,44 @@ def test_the_same_answers_give_the_same_set(
 
 
 @pytest.mark.parametrize(
-    ("value", "limit", "direction", "unit", "promising"),
+    ("value", "limit", "promising"),
     [
-        (0.004, 0.01, "below", "rate", True),
-        (0.006, 0.01, "below", "rate", False),
-        (0.992, 0.98, "at least", "share", True),
-        (0.988, 0.98, "at least", "share", False),
-        (4.9, 10.0, "below", "metric", True),
-        (5.1, 10.0, "below", "metric", False),
-        (0.999, 0.98, "at least", "cosine", False),
-        (None, 0.98, "at least", "share", False),
+        (0.004, FaceLimits(far=0.01)["far"], True),
+        (0.006, FaceLimits(far=0.01)["far"], False),
+        (0.992, DetectionLimits(recall=0.98)["recall"], True),
+        (0.988, DetectionLimits(recall=0.98)["recall"], False),
+        (4.9, CustomLimits(metric=10.0)["metric"], True),
+        (5.1, CustomLimits(metric=10.0)["metric"], False),
+        (0.999, FaceLimits(mean_cosine=0.98)["mean_cosine"], False),
+        (None, DetectionLimits(recall=0.98)["recall"], False),
     ],
 )
 def test_an_undecided_figure_may_use_half_of_its_budget(
-    value: float | None, limit: float, direction: str, unit: str, promising: bool
+    value: float | None, limit: Limit, promising: bool
 ) -> None:
-    check = Check("x", Verdict.INCONCLUSIVE, value, 0.0, 1.0, limit, direction, unit)
+    check = Check("x", Verdict.INCONCLUSIVE, limit, value, 0.0, 1.0)
+    assert check.promising is promising
+
+
+@pytest.mark.parametrize(
+    ("values", "limit", "promising"),
+    [
+        ([0.0] * 21 + [105.0] * 3, 25.0, False),  # 13.1 in [0.8, 25.4]: far from 25
+        ([0.9] + [1.0] * 29, 0.99, True),  # a share, of which 1 is the best
+        ([0.97] * 12 + [1.0] * 12, 0.98, False),
+    ],
+)
+def test_a_metric_of_which_more_is_better_is_promising_only_as_a_share(
+    values: list[float], limit: float, promising: bool
+) -> None:
+    """Of others nobody knows how high they can get, hence which budget there is."""
+
+    def score(outputs: NDArray[np.float32], labels: NDArray[np.float64]) -> NDArray[np.float32]:
+        return outputs
+
+    found = measured(score, values, labelled(np.zeros(len(values))), higher=True)
+    check = judge_metric(found, CustomLimits(metric=limit), "metric")
+    assert check.verdict is Verdict.INCONCLUSIVE
     assert check.promising is promising
 
 

@@ -7,22 +7,19 @@ from typing import Any, cast
 
 import pytest
 
-from pytest_kycquant.bench.judge import Bench
-from pytest_kycquant.bench.ladder import _confirm, _values
+from pytest_kycquant.bench.judge import Judge
+from pytest_kycquant.bench.mixed_search import confirm, values_of
 from pytest_kycquant.quantize.search import Attempt, Choice, Found
 from pytest_kycquant.report.terminal import _kept
+from pytest_kycquant.results import GateResult, VariantRecord
 from pytest_kycquant.spec.recipe import Recipe
-from pytest_kycquant.verdicts import (
-    Check,
-    GateResult,
-    VariantRecord,
-    Verdict,
-)
+from pytest_kycquant.verdicts import Check, Verdict
+from tests.worlds.limits import below
 
 
 @dataclass
-class Judge:
-    """Stands for a bench on which some numbers of operators in FP32 pass."""
+class Passes:
+    """Stands for a judge on which some numbers of operators in FP32 pass."""
 
     passing: set[int]
     judged: list[int] = field(default_factory=list)
@@ -31,7 +28,7 @@ class Judge:
         count = len(recipe.keep_fp32)
         self.judged.append(count)
         verdict = Verdict.PASS if count in self.passing else Verdict.INCONCLUSIVE
-        gate = GateResult("far", (Check("FAR", verdict, 0.1 / count, limit=0.03),))
+        gate = GateResult("far", (Check("FAR", verdict, below(0.03), 0.1 / count),))
         options = {"keep_fp32": ", ".join(recipe.keep_fp32)}
         return VariantRecord("m", recipe.name, "", 1, 1.0, options, {"far": gate})
 
@@ -55,8 +52,8 @@ def found() -> Found:
     ],
 )
 def test_sequence(passing: set[int], judged: list[int], kept: int, ships: bool) -> None:
-    judge = Judge(passing)
-    record, confirmed = _confirm(cast("Bench", judge), Recipe("int8"), found())
+    judge = Passes(passing)
+    record, confirmed = confirm(cast("Judge", judge), Recipe("int8"), found())
     assert judge.judged == judged
     assert len(record.options["keep_fp32"].split(", ")) == kept
     assert bool(record.failed) != ships
@@ -65,8 +62,8 @@ def test_sequence(passing: set[int], judged: list[int], kept: int, ships: bool) 
 
 
 def line(passing: set[int]) -> str:
-    record, confirmed = _confirm(cast("Bench", Judge(passing)), Recipe("int8"), found())
-    values: dict[str, Any] = _values(found()) | confirmed
+    record, confirmed = confirm(cast("Judge", Passes(passing)), Recipe("int8"), found())
+    values: dict[str, Any] = values_of(found()) | confirmed
     return _kept(record, values)
 
 

@@ -11,6 +11,7 @@ from pytest_kycquant import (
     Preprocess,
 )
 from pytest_kycquant.errors import SpecError
+from pytest_kycquant.verdicts import Direction
 
 
 def test_defaults() -> None:
@@ -63,7 +64,7 @@ def test_impossible_tasks(options: dict[str, object], where: str, problem: str) 
 def test_impossible_limits(name: str) -> None:
     with pytest.raises(SpecError, match=rf"LivenessLimits\.{name}: 5 is no rate"):
         LivenessLimits(**{name: 5})
-    assert LivenessLimits.direction(name) == "below"
+    assert LivenessLimits()[name].direction is Direction.BELOW
 
 
 MINI = Preprocess(size=(80, 80))

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from pytest_kycquant.errors import SpecError
 from pytest_kycquant.spec.recipe import as_recipe
 from pytest_kycquant.spec.tasks import TaskSpec
 from pytest_kycquant.tasks.registry import task_of
+from pytest_kycquant.verdicts import Direction
 
 
 def detection(**options: Any) -> ObjectDetection:
@@ -139,8 +141,8 @@ def test_a_confidence_needs_no_selection() -> None:
 
 @pytest.mark.parametrize("limits", [FaceLimits, DetectionLimits])
 def test_every_limit_has_a_direction(limits: type) -> None:
-    for name in limits.__dataclass_fields__:
-        assert limits.direction(name) in ("below", "at least")
+    for declared in fields(limits):
+        assert declared.metadata["direction"] in (Direction.BELOW, Direction.AT_LEAST)
 
 
 def test_worst_verdict_of_nothing_is_no_pass() -> None:

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from pytest_kycquant.plain import plain
 from pytest_kycquant.statistics import Counts, rate
 
 
@@ -71,7 +72,7 @@ def test_unsigned_counts_do_not_wrap():
 def test_numpy_totals_become_plain_integers():
     counts = Counts(np.int64(1), np.int64(4), np.array([1, 0]), np.array([2, 2]))
     assert type(counts.errors) is type(counts.trials) is int
-    json.dumps(rate(counts).as_dict(), allow_nan=False)
+    json.dumps(plain(rate(counts)), allow_nan=False)
 
 
 def test_unknown_subjects_are_empty_arrays():

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_kycquant.plain import plain
 from pytest_kycquant.statistics import Counts, clopper_pearson, rate
 from tests.worlds.statistics_examples import brief, pair_counts, worked_example
 
@@ -86,7 +87,7 @@ def test_a_higher_floor_never_narrows(counts, first, second):
 @brief
 @given(pair_counts())
 def test_is_plain_json(counts):
-    data = rate(counts).as_dict()
+    data = plain(rate(counts))
     assert json.loads(json.dumps(data, allow_nan=False)) == data
     assert {type(v) for v in data.values()} <= {int, float}
 

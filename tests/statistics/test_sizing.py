@@ -10,11 +10,11 @@ from pytest_kycquant import Verdict
 from pytest_kycquant.statistics import (
     RULE_OF_30,
     Rate,
-    judge,
-    judge_bounds,
     noninferiority,
 )
 from pytest_kycquant.tasks.liveness.scores import rate_of
+from pytest_kycquant.verdicts import Figure
+from tests.worlds.limits import below
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -26,23 +26,27 @@ def faultless(people: int, trials: int = 1) -> Rate:
     return rate_of(np.zeros(len(subjects), np.bool_), subjects, worst)
 
 
+def verdict(found: Figure, limit: float) -> Verdict:
+    return below(limit).check("rate", found).verdict
+
+
 def increase(people: int, trials: int = 1) -> Verdict:
     """Nothing changed between two models, against a budget of one point."""
     found = noninferiority(faultless(people, trials), faultless(people, trials))
-    return judge_bounds(found.lower, found.upper, 0.01)
+    return below(0.01).judge(found.lower, found.upper)
 
 
-def smallest(verdict: Callable[[int], Verdict]) -> int:
-    return next(people for people in range(2, 1_000) if verdict(people) is Verdict.PASS)
+def smallest(outcome: Callable[[int], Verdict]) -> int:
+    return next(people for people in range(2, 1_000) if outcome(people) is Verdict.PASS)
 
 
 def test_a_rate_below_five_percent() -> None:
-    assert smallest(lambda people: judge(faultless(people), 0.05)) == 62
+    assert smallest(lambda people: verdict(faultless(people), 0.05)) == 62
     assert "below 5 % takes 62 people" in " ".join((DOCS / "liveness.md").read_text().split())
 
 
 def test_a_threshold_at_half_the_limit() -> None:
-    assert smallest(lambda people: judge(faultless(people), 0.025)) == pytest.approx(120, abs=3)
+    assert smallest(lambda people: verdict(faultless(people), 0.025)) == pytest.approx(120, abs=3)
 
 
 @pytest.mark.parametrize("trials", [1, 6])

@@ -9,24 +9,28 @@ from pytest_kycquant.statistics import (
     MIN_SUBJECTS,
     Counts,
     Rate,
-    judge,
     rate,
     trials_to_decide,
 )
 from pytest_kycquant.verdicts import Verdict
+from tests.worlds.limits import below
 from tests.worlds.statistics_examples import brief, independent, worked_example
+
+
+def verdict(found: Rate, limit: float) -> Verdict:
+    return below(limit).check("rate", found).verdict
 
 
 @pytest.mark.parametrize(
     ("limit", "trials"), [(0.001, 2995), (0.0001, 29956), (0.05, 59), (0.1, 29), (0.01, 299)]
 )
 def test_agrees_with_the_table_for_independent_trials(limit, trials):
-    assert trials_to_decide(independent(0, 10), limit) == trials
+    assert trials_to_decide(independent(0, 10), below(limit)) == trials
 
 
 def test_students_t_costs_a_few_more():
     one_subject_each = independent(0, 100, subjects=100)
-    assert trials_to_decide(one_subject_each, 0.001) == 2997
+    assert trials_to_decide(one_subject_each, below(0.001)) == 2997
 
 
 def scaled(seen: Rate, trials: int) -> Rate:
@@ -53,17 +57,17 @@ def test_is_the_first_number_that_decides(trials, share, subjects, deff, limit):
     errors = int(share * trials)
     seen = Rate(errors, trials, subjects, errors / trials, 0.0, 1.0, deff, 1.0)
     assume(abs(seen.value - limit) > limit / 100)
-    needed = trials_to_decide(seen, limit)
+    needed = trials_to_decide(seen, below(limit))
     assert needed is not None
-    assert judge(scaled(seen, needed), limit) is not Verdict.INCONCLUSIVE
+    assert verdict(scaled(seen, needed), limit) is not Verdict.INCONCLUSIVE
     if (needed - 1) * subjects >= MIN_SUBJECTS * trials:
-        assert judge(scaled(seen, needed - 1), limit) is Verdict.INCONCLUSIVE
+        assert verdict(scaled(seen, needed - 1), limit) is Verdict.INCONCLUSIVE
 
 
 def test_carrying_out_the_plan_decides():
     seen = rate(worked_example())
-    assert judge(seen, 0.005) is Verdict.INCONCLUSIVE
-    needed = trials_to_decide(seen, 0.005)
+    assert verdict(seen, 0.005) is Verdict.INCONCLUSIVE
+    needed = trials_to_decide(seen, below(0.005))
     assert needed is not None
     assert needed > seen.trials
     times = -(-needed // seen.trials)
@@ -74,25 +78,25 @@ def test_carrying_out_the_plan_decides():
         np.tile(counts.subject_errors, times),
         np.tile(counts.subject_trials, times),
     )
-    assert judge(rate(more), 0.005) is Verdict.PASS
+    assert verdict(rate(more), 0.005) is Verdict.PASS
 
 
 def test_counts_the_subjects_that_are_missing():
     each = np.full(10, 1000)
     few = rate(Counts(0, 10_000, each * 0, each))
-    assert judge(few, 0.05) is Verdict.INCONCLUSIVE
-    assert trials_to_decide(few, 0.05) == 20_000
+    assert verdict(few, 0.05) is Verdict.INCONCLUSIVE
+    assert trials_to_decide(few, below(0.05)) == 20_000
 
 
 def test_is_at_most_the_present_number_once_decided():
     decided = independent(0, 10_000)
-    assert judge(decided, 0.001) is Verdict.PASS
-    assert trials_to_decide(decided, 0.001) == 2995
+    assert verdict(decided, 0.001) is Verdict.PASS
+    assert trials_to_decide(decided, below(0.001)) == 2995
 
 
 def test_more_confidence_costs_more_trials():
     seen = independent(0, 10)
-    assert trials_to_decide(seen, 0.001, confidence=0.99) == 4603
+    assert trials_to_decide(seen, below(0.001), confidence=0.99) == 4603
 
 
 @pytest.mark.parametrize(
@@ -109,4 +113,4 @@ def test_more_confidence_costs_more_trials():
     ids=["at the limit", "too near", "zero", "nan", "no trials", "no subjects", "one subject"],
 )
 def test_nothing_would_decide(seen, limit):
-    assert trials_to_decide(seen, limit) is None
+    assert trials_to_decide(seen, below(limit)) is None

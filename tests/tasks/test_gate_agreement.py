@@ -22,14 +22,14 @@ from pytest_kycquant import (
 )
 from pytest_kycquant.data.images import ImageSet
 from pytest_kycquant.errors import BaselineError
+from pytest_kycquant.results import GateResult
 from pytest_kycquant.tasks.base import Part, Task
-from pytest_kycquant.tasks.detection.agreement import judge_agreement as judge_detections
+from pytest_kycquant.tasks.detection.agreement import DetectionAgreement
+from pytest_kycquant.tasks.detection.matching import Objects, Predictions
 from pytest_kycquant.tasks.face.agreement import FaceAgreement
-from pytest_kycquant.tasks.face.agreement import judge_agreement as judge_faces
 from pytest_kycquant.tasks.face.flips import pairs_of
 from pytest_kycquant.tasks.outputs import Outputs
 from pytest_kycquant.tasks.registry import task_of
-from pytest_kycquant.verdicts import GateResult
 from tests.worlds import detections as scenes
 from tests.worlds import embeddings as faces
 from tests.worlds import scores as liveness
@@ -39,13 +39,15 @@ FLIPS, STORED = "decisions other than FP32's", "decisions other than FP32's, FP3
 MEAN, LOW, LEAST = "mean cosine to FP32", "1st percentile of cosine to FP32", "smallest cosine"
 
 
-def of_faces(variant: Floats, images: int = 2 * faces.PEOPLE) -> FaceAgreement:
+def of_faces(
+    variant: Floats, limits: FaceLimits = faces.LIMITS, *, images: int = 2 * faces.PEOPLE
+) -> FaceAgreement:
     """Hold a variant against `embeddings()` without knowing who is who."""
     found = faces.comparison(variant, comparisons=pairs_of(2 * faces.PEOPLE))
     fp32 = found.baseline.embeddings
     first = Outputs(fp32.values[:images], fp32.finite[:images])
     few = replace(found.baseline, embeddings=first, comparisons=pairs_of(images))
-    return FaceAgreement(few, Outputs(variant[:images], found.variant.finite[:images]))
+    return FaceAgreement(few, Outputs(variant[:images], found.variant.finite[:images]), limits)
 
 
 def verdicts(result: GateResult) -> dict[str, Verdict]:
@@ -66,7 +68,7 @@ def turned(embeddings: Floats, rows: slice, tangent: float) -> Floats:
 
 def test_faces_pass() -> None:
     same = faces.embeddings()
-    result = judge_faces(of_faces(same), FaceLimits(certified=0.99), fp16=True)
+    result = of_faces(same, FaceLimits(certified=0.99)).against_fp32(float_variant=True)
     assert result.gate == "agreement"
     assert set(verdicts(result).values()) == {Verdict.PASS}
     assert list(verdicts(result))[:2] == [FLIPS, STORED]
@@ -74,14 +76,14 @@ def test_faces_pass() -> None:
 
 
 def test_scores_that_rise_flip() -> None:
-    found = verdicts(judge_faces(of_faces(faces.embeddings() + np.float32(0.75)), FaceLimits()))
+    found = verdicts(of_faces(faces.embeddings() + np.float32(0.75)).against_fp32())
     assert found[FLIPS] is Verdict.FAIL
 
 
 def test_scores_that_fall_flip() -> None:
     """Matches are lost, which are a pair in 659: a share of all pairs can still see it."""
     comparison = of_faces(turned(faces.embeddings(), slice(None), 1.2))
-    result = judge_faces(comparison, FaceLimits())
+    result = comparison.against_fp32()
     assert verdicts(result)[FLIPS] is Verdict.FAIL
     accepts, rejects = len(comparison.flips.accepts), len(comparison.flips.rejects)
     assert accepts < 10 < 300 < rejects
@@ -91,7 +93,7 @@ def test_scores_that_fall_flip() -> None:
 
 def test_stored_templates_flip_alone() -> None:
     """New templates agree among themselves, but each looks like its neighbour's old one."""
-    found = verdicts(judge_faces(of_faces(np.roll(faces.embeddings(), 2, axis=0)), FaceLimits()))
+    found = verdicts(of_faces(np.roll(faces.embeddings(), 2, axis=0)).against_fp32())
     assert (found[FLIPS], found[STORED]) == (Verdict.PASS, Verdict.FAIL)
 
 
@@ -103,39 +105,41 @@ def test_stored_templates_flip_alone() -> None:
     ],
 )
 def test_drift_fails_alone(rows: slice, tangent: float, failing: str) -> None:
-    found = verdicts(judge_faces(of_faces(turned(faces.embeddings(), rows, tangent)), FaceLimits()))
+    found = verdicts(of_faces(turned(faces.embeddings(), rows, tangent)).against_fp32())
     assert [name for name, verdict in found.items() if verdict is Verdict.FAIL] == [failing]
 
 
 def test_fp16_has_no_excuse_to_drift() -> None:
     comparison = of_faces(turned(faces.embeddings(), slice(0, 1), 0.08))  # cosine .997
-    assert judge_faces(comparison, FaceLimits()).verdict is Verdict.PASS
-    result = judge_faces(comparison, FaceLimits(), fp16=True)
+    assert comparison.against_fp32().verdict is Verdict.PASS
+    result = comparison.against_fp32(float_variant=True)
     assert [c.name for c in result.checks if c.verdict is Verdict.FAIL] == [f"{LEAST} to FP32"]
 
 
 def test_a_certificate_can_be_demanded() -> None:
     comparison = of_faces(turned(faces.embeddings(), slice(None), 0.13))  # cosine .9917
-    assert judge_faces(comparison, FaceLimits()).verdict is Verdict.PASS
+    assert comparison.against_fp32().verdict is Verdict.PASS
     assert 0.9 < comparison.certified < 0.99
-    result = judge_faces(comparison, FaceLimits(certified=0.99))
+    demanding = replace(comparison, limits=FaceLimits(certified=0.99))
+    result = demanding.against_fp32()
     (check,) = [c for c in result.checks if c.verdict is Verdict.FAIL]
     assert check.name == "decisions that cannot have flipped"
     assert check.value == comparison.certified
-    assert judge_faces(comparison, FaceLimits(certified=0.9)).verdict is Verdict.PASS
+    content = replace(comparison, limits=FaceLimits(certified=0.9))
+    assert content.against_fp32().verdict is Verdict.PASS
 
 
 def test_broken_embeddings_flip() -> None:
     """``nan >= t`` is False, which is how FP32 decides most pairs."""
     broken = faces.embeddings()
     broken[-5:] = np.nan  # at the end, where they are presented to all others
-    found = verdicts(judge_faces(of_faces(broken), FaceLimits()))
+    found = verdicts(of_faces(broken).against_fp32())
     assert found[FLIPS] is found[STORED] is Verdict.FAIL
 
 
 @pytest.mark.parametrize(("images", "reason"), [(19, "at least 20 images"), (60, "would decide")])
 def test_few_images_are_undecided(images: int, reason: str) -> None:
-    result = judge_faces(of_faces(faces.embeddings(), images), FaceLimits())
+    result = of_faces(faces.embeddings(), images=images).against_fp32()
     assert result.verdict is Verdict.INCONCLUSIVE
     assert reason in result.describe()
 
@@ -145,14 +149,28 @@ def test_images_are_the_subjects_of_the_interval() -> None:
     broken = faces.embeddings()
     broken[-1:] = np.nan
     comparison = of_faces(broken)
-    rate = comparison.flips.rate(comparison.pairs)
+    rate = comparison.flips.rate(comparison.baseline.comparisons)
     assert rate.errors == 659
     assert rate.deff > 300
     assert rate.lower < FaceLimits().flips < rate.value
-    assert verdicts(judge_faces(comparison, FaceLimits()))[FLIPS] is Verdict.INCONCLUSIVE
+    assert verdicts(comparison.against_fp32())[FLIPS] is Verdict.INCONCLUSIVE
 
 
 # Liveness and detection
+
+
+def of_scenes(
+    variant: Predictions,
+    truth: Objects,
+    limits: DetectionLimits = scenes.LIMITS,
+    *,
+    fp32: Predictions | None = None,
+) -> DetectionAgreement:
+    """Hold detections against those of FP32 without knowing what is there."""
+    found = scenes.comparison(variant, truth, limits, fp32=fp32)
+    return DetectionAgreement(
+        found.images, found.class_names, found.fp32, found.variant, found.limits
+    )
 
 
 def task(name: str) -> Task:  # type: ignore[type-arg]
@@ -183,8 +201,8 @@ def judged(values: Floats, fp32: Floats, *, fp16: bool = False) -> GateResult:
     part = Part(captures.images, captures, "", "captures")
     baseline = of.baseline(part, Outputs(fp32, np.isfinite(fp32).all(axis=1)), 0.5)
     variant = of.compare(baseline, Outputs(values, np.isfinite(values).all(axis=1)))
-    assert of.judge_accuracy(variant) == []
-    return of.judge_against_fp32(variant, fp16=fp16)
+    assert variant.accuracy() == []
+    return variant.against_fp32(float_variant=fp16)
 
 
 LOGITS = liveness.logits(liveness.captures())  # two in three are attacks, which nobody says
@@ -241,11 +259,11 @@ def test_detection_passes_and_a_rare_class_that_is_lost_fails() -> None:
     found = scenes.found(truth)
     rare = scenes.without(found, (found.classes == 1) & (found.image_index >= 60))
     limits = DetectionLimits(agreement=0.9)
-    same = judge_detections(scenes.comparison(rare, truth, fp32=rare), limits)
+    same = of_scenes(rare, truth, limits, fp32=rare).against_fp32()
     assert (same.gate, same.verdict) == ("agreement", Verdict.PASS)
     assert len(same.checks) == 6
     lost = scenes.without(rare, (rare.classes == 1) & (rare.image_index < 30))
-    result = judge_detections(scenes.comparison(lost, truth, fp32=rare), limits)
+    result = of_scenes(lost, truth, limits, fp32=rare).against_fp32()
     assert result.checks[0].name == "detections of FP32 that the variant has, kind1"
     assert result.checks[0].verdict is Verdict.FAIL
     assert "30 of 60" in result.checks[0].detail
@@ -258,10 +276,9 @@ def test_new_detections_and_shifted_boxes_fail() -> None:
     truth = scenes.objects()
     found = scenes.found(truth)
     less = scenes.without(found, found.image_index < 40)
-    new = judge_detections(scenes.comparison(found, truth, fp32=less), DetectionLimits())
+    new = of_scenes(found, truth, fp32=less).against_fp32()
     assert scenes.named(new, "detections of the variant that FP32 has").verdict is Verdict.FAIL
-    moved = scenes.comparison(scenes.shifted(found, 8.0), truth)
-    result = judge_detections(moved, DetectionLimits())
+    result = of_scenes(scenes.shifted(found, 8.0), truth).against_fp32()
     assert [c.name for c in result.checks if c.verdict is Verdict.FAIL] == [
         "5th percentile of the IoU with FP32"
     ]

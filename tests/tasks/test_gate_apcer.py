@@ -1,18 +1,25 @@
 """The APCER gate: one species that passes as live fails it, whatever the others do."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from pytest_kycquant import LivenessLimits, Verdict
-from pytest_kycquant.tasks.liveness.comparison import judge_apcer
+from pytest_kycquant.results import GateResult
+from pytest_kycquant.tasks.liveness.comparison import LivenessComparison
 from tests.worlds.scores import captures, comparison, logits, of_kind, swapped
 
-LIMITS = LivenessLimits()
 ALL = captures()
 
 
+def apcer(of: LivenessComparison) -> GateResult:
+    result, _ = of.accuracy()
+    return result
+
+
 def test_passes() -> None:
-    result = judge_apcer(comparison(logits(ALL), ALL), LIMITS)
+    result = apcer(comparison(logits(ALL), ALL))
     assert result.verdict is Verdict.PASS
     assert [check.name for check in result.checks] == [
         "APCER, maximum over 2 species",
@@ -25,7 +32,7 @@ def test_passes() -> None:
 def test_one_species_fails_alone() -> None:
     """30 of 330 screens pass: 9 %, though of all 660 attacks only 4.5 % do."""
     variant = swapped(logits(ALL), of_kind(ALL, 1, 30))
-    result = judge_apcer(comparison(variant, ALL), LIMITS)
+    result = apcer(comparison(variant, ALL))
     assert [check.verdict for check in result.checks] == [
         Verdict.FAIL,
         Verdict.PASS,
@@ -41,7 +48,7 @@ def test_the_maximum_takes_the_largest_bound() -> None:
     """A species with few captures has the larger bound, another the larger rate."""
     few = ALL.subset(np.flatnonzero((ALL.species != 1) | (ALL.subjects < 40)))
     variant = swapped(logits(few), of_kind(few, 0, 3))
-    headline, prints, screens = judge_apcer(comparison(variant, few), LIMITS).checks
+    headline, prints, screens = apcer(comparison(variant, few)).checks
     assert prints.verdict is Verdict.PASS
     assert headline.verdict is screens.verdict is Verdict.INCONCLUSIVE
     assert headline.value == prints.value
@@ -52,7 +59,7 @@ def test_the_maximum_takes_the_largest_bound() -> None:
 
 def test_one_species_has_no_maximum() -> None:
     single = captures(species=("mask",))
-    result = judge_apcer(comparison(logits(single), single), LIMITS)
+    result = apcer(comparison(logits(single), single))
     assert [check.name for check in result.checks] == ["APCER mask"]
 
 
@@ -60,35 +67,35 @@ def test_nan_does_not_lower_apcer() -> None:
     """``nan >= t`` is False: thirty broken attacks must count as accepted."""
     variant = logits(ALL)
     variant[of_kind(ALL, 0, 30)] = np.nan
-    result = judge_apcer(comparison(variant, ALL), LIMITS)
+    result = apcer(comparison(variant, ALL))
     assert result.checks[1].value == pytest.approx(30 / 330)
     assert result.verdict is Verdict.FAIL
 
 
 def test_few_people_are_undecided() -> None:
     few = captures(19, each=20)
-    result = judge_apcer(comparison(logits(few), few), LIMITS)
+    result = apcer(comparison(logits(few), few))
     assert result.verdict is Verdict.INCONCLUSIVE
     assert "a claim needs at least 20 people" in result.describe()
 
 
 def test_few_captures_are_undecided_and_say_how_many_decide() -> None:
     few = captures(40)
-    result = judge_apcer(comparison(logits(few), few), LIMITS)
+    result = apcer(comparison(logits(few), few))
     assert result.verdict is Verdict.INCONCLUSIVE
     assert "about 62 such captures on 62 people would decide" in result.describe()
     for people, verdict in ((61, Verdict.INCONCLUSIVE), (62, Verdict.PASS)):
         of = captures(people)
-        assert judge_apcer(comparison(logits(of), of), LIMITS).verdict is verdict
+        assert apcer(comparison(logits(of), of)).verdict is verdict
 
 
 def test_many_captures_of_one_person_are_little_evidence() -> None:
     """80 attacks of 20 people without an error are worth 20 attacks, not 80."""
     of = captures(20, each=4)
-    check = judge_apcer(comparison(logits(of), of), LIMITS).checks[1]
+    check = apcer(comparison(logits(of), of)).checks[1]
     assert check.verdict is Verdict.INCONCLUSIVE
     anonymous = captures(20, each=4, known=False)
-    check = judge_apcer(comparison(logits(anonymous), anonymous), LIMITS).checks[1]
+    check = apcer(comparison(logits(anonymous), anonymous)).checks[1]
     assert check.verdict is Verdict.PASS
     assert check.detail == (
         "0 errors in 80 attacks of unknown people, each counted as somebody else"
@@ -99,9 +106,7 @@ def test_errors_of_one_person_widen_the_interval() -> None:
     of = captures(60, each=5)
     one = swapped(logits(of), np.flatnonzero((of.species == 0) & (of.subjects < 2)))
     spread = swapped(logits(of), of_kind(of, 0, 300)[::30])
-    narrow, wide = (
-        judge_apcer(comparison(variant, of), LIMITS).checks[1] for variant in (spread, one)
-    )
+    narrow, wide = (apcer(comparison(variant, of)).checks[1] for variant in (spread, one))
     assert narrow.value == wide.value == pytest.approx(10 / 300)
     assert narrow.upper is not None
     assert wide.upper is not None
@@ -110,8 +115,8 @@ def test_errors_of_one_person_widen_the_interval() -> None:
 
 def test_the_limit_itself_does_not_pass() -> None:
     found = comparison(swapped(logits(ALL), of_kind(ALL, 0, 5)), ALL)
-    upper = judge_apcer(found, LIMITS).checks[1].upper
+    upper = apcer(found).checks[1].upper
     assert upper is not None
-    assert judge_apcer(found, LIMITS).checks[1].verdict is Verdict.PASS
-    at_limit = judge_apcer(found, LivenessLimits(apcer=upper))
+    assert apcer(found).checks[1].verdict is Verdict.PASS
+    at_limit = apcer(replace(found, limits=LivenessLimits(apcer=upper)))
     assert at_limit.checks[1].verdict is not Verdict.PASS

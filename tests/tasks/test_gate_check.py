@@ -1,5 +1,6 @@
 """What `candidate.check` does with each verdict."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +9,14 @@ import pytest
 from pytest_kycquant import Candidate, FaceVerification, Verdict
 from pytest_kycquant.bench.shipping import Shipment
 from pytest_kycquant.errors import InconclusiveWarning, SpecError
-from pytest_kycquant.verdicts import Check, GateResult, VariantRecord
+from pytest_kycquant.plain import from_plain, plain
+from pytest_kycquant.results import GateResult, VariantRecord
+from pytest_kycquant.verdicts import Check
+from tests.worlds.limits import below
 
 
 def candidate(gate: str, verdict: Verdict, policy: Any = "fail", **options: Any) -> Candidate:
-    result = GateResult(gate, (Check("figure", verdict, 1.0, 0.5, 1.5, 1.2),), "Do this.")
+    result = GateResult(gate, (Check("figure", verdict, below(1.2), 1.0, 0.5, 1.5),), "Do this.")
     record = VariantRecord("face", "int8", "", 1, 0.3, {}, {gate: result})
     decision = Shipment("int8", record, (), (record,))
     known = FaceVerification("faces").gates()
@@ -76,4 +80,4 @@ def test_a_record_without_gates_is_no_pass() -> None:
 
 def test_round_trip_through_json() -> None:
     record = candidate("far", Verdict.FAIL).decision.record
-    assert VariantRecord.from_dict(record.as_dict()) == record
+    assert from_plain(VariantRecord, json.loads(json.dumps(plain(record)))) == record

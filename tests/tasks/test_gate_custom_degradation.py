@@ -1,5 +1,6 @@
 """How much worse than FP32 a custom metric may be: paired, and of the right sign."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,11 +9,7 @@ from scipy.stats import t
 
 from pytest_kycquant import CustomLimits, Verdict
 from pytest_kycquant.statistics import Counts, noninferiority, rate
-from pytest_kycquant.tasks.custom.comparison import (
-    CustomComparison,
-    judge_degradation,
-    judge_metric,
-)
+from pytest_kycquant.tasks.custom.comparison import CustomComparison
 from pytest_kycquant.verdicts import Check
 from tests.worlds.measurements import apart, compared, correlation, labelled, wrong
 
@@ -24,7 +21,7 @@ EXACT = rows.astype(float)
 
 def check(comparison: CustomComparison, degradation: float) -> Check:
     limits = CustomLimits(metric=0.9, degradation=degradation)
-    (only,) = judge_degradation(comparison, limits).checks
+    (only,) = replace(comparison, limits=limits).against_fp32().checks
     return only
 
 
@@ -80,7 +77,8 @@ def test_values_are_paired_by_image() -> None:
     assert found.value == pytest.approx(difference.mean(), rel=1e-6)
     assert found.upper == pytest.approx(difference.mean() + error, rel=1e-6)
     limits = CustomLimits(metric=60.0, degradation=0.1)
-    assert judge_metric(comparison, limits).verdict is Verdict.INCONCLUSIVE
+    (unpaired,) = replace(comparison, limits=limits).accuracy()
+    assert unpaired.verdict is Verdict.INCONCLUSIVE
 
 
 @pytest.mark.parametrize(
@@ -105,7 +103,8 @@ def test_values_of_which_higher_is_better(amount: float, verdict: Verdict) -> No
     worse = compared(similarity, shifted(1), shifted(1 + amount), TRUTH, higher=True)
     better = compared(similarity, shifted(1 + amount), shifted(1), TRUTH, higher=True)
     found = check(worse, 0.1)
-    assert (found.verdict, found.direction) == (verdict, "below")
+    assert found.limit is not None
+    assert (found.verdict, found.limit.direction) == (verdict, "below")
     assert found.value == pytest.approx(amount, rel=0.02)
     assert found.name == "drop of similarity from FP32"
     assert check(better, 0.1).verdict is Verdict.PASS

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from pytest_kycquant import Verdict
-from pytest_kycquant.tasks.custom.comparison import CustomComparison, drift, judge_finite
-from pytest_kycquant.verdicts import Check, GateResult
+from pytest_kycquant.results import GateResult
+from pytest_kycquant.tasks.custom.comparison import CustomComparison
+from pytest_kycquant.tasks.custom.measured import distance
+from pytest_kycquant.verdicts import Check
 from tests.worlds.measurements import apart, compared, labelled
 
 N = 40
@@ -28,7 +30,7 @@ def check(result: GateResult, name: str) -> Check:
 
 
 def test_fp32_itself_passes() -> None:
-    result = judge_finite(compare(OUTPUTS))
+    result = compare(OUTPUTS).finite()
     assert result.verdict is Verdict.PASS
     assert check(result, "spread").value == 1.0
 
@@ -37,14 +39,14 @@ def test_fp32_itself_passes() -> None:
 def test_broken_images_are_named(broken: float) -> None:
     variant = OUTPUTS.copy()
     variant[5, 1, 1] = broken
-    result = judge_finite(compare(variant))
+    result = compare(variant).finite()
     assert result.verdict is Verdict.FAIL
     assert check(result, "images with").detail == "data.npz[5]"
     assert check(result, "spread").verdict is Verdict.PASS
 
 
 def test_broken_edge_inputs() -> None:
-    result = judge_finite(replace(compare(OUTPUTS), broken_edges=("black",)))
+    result = replace(compare(OUTPUTS), broken_edges=("black",)).finite()
     assert check(result, "edge inputs").verdict is Verdict.FAIL
 
 
@@ -53,7 +55,7 @@ def test_broken_edge_inputs() -> None:
 )
 def test_collapse(factor: float, verdict: Verdict) -> None:
     mean = OUTPUTS.mean(axis=0)
-    result = judge_finite(compare(mean + factor * (OUTPUTS - mean)))
+    result = compare(mean + factor * (OUTPUTS - mean)).finite()
     assert result.verdict is verdict
     assert check(result, "spread").value == pytest.approx(factor, abs=1e-6)
 
@@ -61,22 +63,22 @@ def test_collapse(factor: float, verdict: Verdict) -> None:
 def several(one: np.ndarray, other: np.ndarray) -> CustomComparison:
     base = compare(OUTPUTS)
     fp32 = replace(base.fp32, outputs=(OUTPUTS, np.ones((N, 4), np.float32)))
-    return CustomComparison(fp32, replace(base.variant, outputs=(one, other)))
+    return replace(base, fp32=fp32, variant=replace(base.variant, outputs=(one, other)))
 
 
 def test_a_constant_output_may_stay_one() -> None:
     constant = np.ones((N, 4), np.float32)
-    assert judge_finite(several(OUTPUTS, constant)).verdict is Verdict.PASS
-    assert judge_finite(several(OUTPUTS * 0, constant)).verdict is Verdict.FAIL
+    assert several(OUTPUTS, constant).finite().verdict is Verdict.PASS
+    assert several(OUTPUTS * 0, constant).finite().verdict is Verdict.FAIL
 
 
 def test_nothing_but_constants_is_a_collapse() -> None:
     constant = np.ones_like(OUTPUTS)
-    assert judge_finite(compare(constant, constant)).verdict is Verdict.FAIL
+    assert compare(constant, constant).finite().verdict is Verdict.FAIL
 
 
 def test_drift_is_relative_and_the_mean_over_outputs() -> None:
     first, second = np.full((3, 2), 2.0, np.float32), np.full((3, 1, 1), 100.0, np.float32)
-    assert drift((first, second), (first, second)) == 0
-    assert drift((first, second), (first * 1.5, second)) == pytest.approx(0.25)
-    assert drift((first, second), (first, second * np.nan)) == 1.0
+    assert distance((first, second), (first, second)) == 0
+    assert distance((first, second), (first * 1.5, second)) == pytest.approx(0.25)
+    assert distance((first, second), (first, second * np.nan)) == 1.0

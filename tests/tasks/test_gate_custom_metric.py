@@ -1,5 +1,6 @@
 """The gate of a custom metric: the interval of its kind, the direction of its limit."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,11 +10,7 @@ from scipy.stats import t
 from pytest_kycquant import CustomLimits, Verdict
 from pytest_kycquant.errors import SpecError
 from pytest_kycquant.statistics import Counts, rate
-from pytest_kycquant.tasks.custom.comparison import (
-    CustomComparison,
-    judge_degradation,
-    judge_metric,
-)
+from pytest_kycquant.tasks.custom.comparison import CustomComparison
 from pytest_kycquant.verdicts import Check
 from tests.worlds.measurements import apart, compared, correlation, labelled, wrong
 
@@ -23,7 +20,8 @@ TRUTH = labelled(np.arange(N), subjects=[f"{i:03d}" for i in np.arange(N) // 2])
 
 def check(comparison: CustomComparison, metric: float) -> Check:
     limits = CustomLimits(metric=metric, degradation=0.5)
-    (only,) = judge_metric(comparison, limits).checks
+    (result,) = replace(comparison, limits=limits).accuracy()
+    (only,) = result.checks
     return only
 
 
@@ -49,7 +47,8 @@ def test_errors_have_the_interval_of_rates() -> None:
     wanted = rate(Counts(12, N, np.r_[[2] * 6, [0] * 194], np.full(200, 2)))
     assert (found.value, found.lower, found.upper) == (0.03, wanted.lower, wanted.upper)
     assert wanted.deff == pytest.approx(2, rel=0.02)
-    assert (found.name, found.unit, found.direction) == ("wrong", "rate", "below")
+    assert found.limit is not None
+    assert (found.name, found.unit, found.limit.direction) == ("wrong", "rate", "below")
     assert found.detail == "12 errors in 400 images of 200 subjects, design effect 2.0"
 
 
@@ -92,7 +91,9 @@ def test_an_undecided_mean_says_how_many_subjects_it_lacks() -> None:
 )
 def test_higher_is_better(noise: float, verdict: Verdict) -> None:
     found = check(related(noise), 0.9)
-    assert (found.verdict, found.direction, found.name) == (verdict, "at least", "correlation")
+    assert found.limit is not None
+    assert (found.verdict, found.name) == (verdict, "correlation")
+    assert found.limit.direction == "at least"
 
 
 def test_lower_is_better_of_the_same_figure() -> None:
@@ -177,6 +178,7 @@ def test_a_perfect_figure_leaves_doubt() -> None:
 @pytest.mark.parametrize("limits", [(2.0, 0.5), (0.02, 1.0), (0.0, 0.5), (-1.0, 0.5)])
 def test_limits_of_errors_are_rates(limits: tuple[float, float]) -> None:
     given = CustomLimits(metric=limits[0], degradation=limits[1])
-    wrong = judge_degradation if 0 < limits[0] < 1 else judge_metric
+    found = replace(errors(0), limits=given)
+    wrong = found.against_fp32 if 0 < limits[0] < 1 else found.accuracy
     with pytest.raises(SpecError, match="is no rate, and the metric tells errors"):
-        wrong(errors(0), given)
+        wrong()

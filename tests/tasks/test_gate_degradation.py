@@ -4,11 +4,10 @@ import numpy as np
 import pytest
 
 from pytest_kycquant import FaceLimits, Verdict
-from pytest_kycquant.tasks.face.comparison import judge_degradation
-from pytest_kycquant.verdicts import Check, GateResult
+from pytest_kycquant.results import GateResult
+from pytest_kycquant.verdicts import Check
 from tests.worlds.embeddings import comparison, embeddings
 
-LIMITS = FaceLimits()
 RELAXED = FaceLimits(mean_cosine=0.0, p1_cosine=-1.0)
 
 
@@ -22,31 +21,31 @@ def noisy(amount: float, seed: int = 1) -> np.ndarray:
 
 
 def test_fp32_itself_passes() -> None:
-    result = judge_degradation(comparison(embeddings()), LIMITS, fp16=True)
+    result = comparison(embeddings()).against_fp32(float_variant=True)
     assert result.verdict is Verdict.PASS
     assert check(result, "mean cosine").value == pytest.approx(1.0)
 
 
 def test_scaling_is_no_drift() -> None:
-    assert judge_degradation(comparison(3 * embeddings()), LIMITS).verdict is Verdict.PASS
+    assert comparison(3 * embeddings()).against_fp32().verdict is Verdict.PASS
 
 
 def test_higher_far_fails() -> None:
-    result = judge_degradation(comparison(embeddings() + np.float32(0.75)), RELAXED)
+    result = comparison(embeddings() + np.float32(0.75), RELAXED).against_fp32()
     assert check(result, "increase of FAR").verdict is Verdict.FAIL
 
 
 def test_higher_frr_fails() -> None:
-    result = judge_degradation(comparison(noisy(1.5)), RELAXED)
+    result = comparison(noisy(1.5), RELAXED).against_fp32()
     assert check(result, "increase of FRR").verdict is Verdict.FAIL
 
 
 def test_fewer_errors_are_no_degradation() -> None:
     """The other way round, the same difference passes: the sign of the budget."""
     centers = np.repeat(embeddings().reshape(330, 2, 64).mean(axis=1), 2, axis=0)
-    better = comparison(centers, threshold=0.93)
-    worse = judge_degradation(comparison(embeddings(), threshold=0.93), RELAXED)
-    result = judge_degradation(better, RELAXED)
+    better = comparison(centers, RELAXED, threshold=0.93)
+    worse = comparison(embeddings(), RELAXED, threshold=0.93).against_fp32()
+    result = better.against_fp32()
     assert better.baseline.cell.rate(genuine=True).errors > 50
     assert check(result, "increase of FRR").verdict is Verdict.PASS
     assert (check(result, "increase of FRR").value or 0) < -0.1
@@ -54,7 +53,7 @@ def test_fewer_errors_are_no_degradation() -> None:
 
 
 def test_drift_fails_where_no_error_rate_does() -> None:
-    result = judge_degradation(comparison(noisy(0.25)), LIMITS)
+    result = comparison(noisy(0.25)).against_fp32()
     assert check(result, "increase of FAR").verdict is Verdict.PASS
     assert check(result, "increase of FRR").verdict is Verdict.PASS
     assert check(result, "mean cosine").verdict is Verdict.FAIL
@@ -63,7 +62,7 @@ def test_drift_fails_where_no_error_rate_does() -> None:
 def test_drift_of_few_images_fails_the_percentile() -> None:
     variant = embeddings()
     variant[::30] = noisy(0.5)[::30]
-    result = judge_degradation(comparison(variant), LIMITS)
+    result = comparison(variant).against_fp32()
     assert check(result, "mean cosine").verdict is Verdict.PASS
     assert check(result, "1st percentile").verdict is Verdict.FAIL
 
@@ -71,23 +70,23 @@ def test_drift_of_few_images_fails_the_percentile() -> None:
 def test_drift_near_the_limit_is_undecided() -> None:
     variant = embeddings()
     variant[::50] = noisy(1.0)[::50]  # a few images decide whether the mean is above .99
-    mean = check(judge_degradation(comparison(variant), LIMITS), "mean cosine").value
+    mean = check(comparison(variant).against_fp32(), "mean cosine").value
     assert mean is not None
-    result = judge_degradation(comparison(variant), FaceLimits(mean_cosine=mean, p1_cosine=-1.0))
+    result = comparison(variant, FaceLimits(mean_cosine=mean, p1_cosine=-1.0)).against_fp32()
     assert check(result, "mean cosine").verdict is Verdict.INCONCLUSIVE
 
 
 def test_broken_embedding_counts_as_opposite() -> None:
     variant = embeddings()
     variant[:20] = np.nan
-    result = judge_degradation(comparison(variant), LIMITS)
+    result = comparison(variant).against_fp32()
     assert check(result, "1st percentile").verdict is Verdict.FAIL
 
 
 def test_fp16_has_no_excuse() -> None:
     variant = embeddings()
     variant[5] = noisy(0.1)[5]
-    relaxed = judge_degradation(comparison(variant), LIMITS)
-    strict = judge_degradation(comparison(variant), LIMITS, fp16=True)
+    relaxed = comparison(variant).against_fp32()
+    strict = comparison(variant).against_fp32(float_variant=True)
     assert relaxed.verdict is Verdict.PASS
     assert check(strict, "smallest cosine").verdict is Verdict.FAIL

@@ -8,13 +8,8 @@ import numpy as np
 import pytest
 
 from pytest_kycquant import DetectionLimits, Verdict
-from pytest_kycquant.tasks.detection.comparison import (
-    figures,
-    judge_degradation,
-    judge_finite,
-    judge_map,
-    judge_recall,
-)
+from pytest_kycquant.results import GateResult
+from pytest_kycquant.tasks.detection.comparison import DetectionComparison
 from pytest_kycquant.tasks.detection.matching import Objects, Predictions
 from tests.worlds.detections import (
     IMAGES,
@@ -27,7 +22,15 @@ from tests.worlds.detections import (
     without,
 )
 
-LIMITS = DetectionLimits()
+
+def recall(of: DetectionComparison) -> GateResult:
+    result, _ = of.accuracy()
+    return result
+
+
+def precision(of: DetectionComparison) -> GateResult:
+    _, result = of.accuracy()
+    return result
 
 
 def lost(predictions: Predictions, share: float, seed: int = 1) -> Predictions:
@@ -52,11 +55,11 @@ def test_fp32_itself_passes_everything() -> None:
     truth = objects(kinds=2)
     itself = comparison(found(truth), truth)
     for result in (
-        judge_finite(itself),
-        judge_recall(itself, LIMITS),
-        judge_map(itself, LIMITS),
-        judge_degradation(itself, LIMITS),
-        judge_degradation(itself, LIMITS, fp16=True),
+        itself.finite(),
+        recall(itself),
+        precision(itself),
+        itself.against_fp32(),
+        itself.against_fp32(float_variant=True),
     ):
         assert result.verdict is Verdict.PASS, result.describe()
 
@@ -64,13 +67,13 @@ def test_fp32_itself_passes_everything() -> None:
 def test_a_little_noise_passes_everything() -> None:
     truth = objects(kinds=2)
     other = comparison(found(truth, seed=1), truth)
-    assert judge_degradation(other, LIMITS).verdict is Verdict.PASS
+    assert other.against_fp32().verdict is Verdict.PASS
 
 
 def test_broken_images_and_edges_are_named() -> None:
     truth = objects()
     bad = comparison(found(truth), truth, broken=("a.jpg", "b.jpg"), broken_edges=("white",))
-    result = judge_finite(bad)
+    result = bad.finite()
     assert named(result, "images").verdict is Verdict.FAIL
     assert named(result, "images").detail == "a.jpg, b.jpg"
     assert named(result, "edge").detail == "white"
@@ -81,7 +84,7 @@ def test_two_score_values_are_a_collapse() -> None:
     truth = objects()
     variant = found(truth)
     coarse = comparison(replace(variant, scores=2.5 * np.round(variant.scores / 2.5 + 0.3)), truth)
-    result = judge_finite(coarse)
+    result = coarse.finite()
     assert named(result, "distinct").verdict is Verdict.FAIL
     assert "keep what follows the head in FP32" in named(result, "distinct").detail
 
@@ -90,12 +93,12 @@ def test_eight_bits_are_no_collapse() -> None:
     truth = objects()
     variant = found(truth)
     eight_bits = replace(variant, scores=np.round(variant.scores * 100) / 100)
-    assert judge_finite(comparison(eight_bits, truth)).verdict is Verdict.PASS
+    assert comparison(eight_bits, truth).finite().verdict is Verdict.PASS
 
 
 def test_missed_objects_fail_recall() -> None:
     truth = objects()
-    result = judge_recall(comparison(lost(found(truth), 0.1), truth), LIMITS)
+    result = recall(comparison(lost(found(truth), 0.1), truth))
     check = result.worst_check()
     assert check.verdict is Verdict.FAIL
     assert check.value == pytest.approx(0.9, abs=0.03)
@@ -108,9 +111,7 @@ def test_the_worst_class_is_the_headline() -> None:
     variant = found(truth)
     rng = np.random.default_rng(1)
     share = np.where(variant.classes == 1, 0.15, 0.03)
-    result = judge_recall(
-        comparison(without(variant, rng.random(len(share)) < share), truth), LIMITS
-    )
+    result = recall(comparison(without(variant, rng.random(len(share)) < share), truth))
     assert [check.name for check in result.checks] == ["recall, kind1", "recall, kind0"]
     assert [check.verdict for check in result.checks] == [Verdict.FAIL, Verdict.PASS]
 
@@ -118,12 +119,12 @@ def test_the_worst_class_is_the_headline() -> None:
 def test_a_low_score_is_a_miss() -> None:
     truth = objects()
     shy = replace(found(truth), scores=found(truth).scores - 0.3)
-    assert judge_recall(comparison(shy, truth), LIMITS).verdict is Verdict.FAIL
+    assert recall(comparison(shy, truth)).verdict is Verdict.FAIL
 
 
 def test_few_misses_near_the_limit_are_undecided() -> None:
     truth = objects()
-    result = judge_recall(comparison(lost(found(truth), 0.045), truth), LIMITS)
+    result = recall(comparison(lost(found(truth), 0.045), truth))
     assert result.verdict is Verdict.INCONCLUSIVE
     assert "such objects on" in result.worst_check().detail
 
@@ -133,22 +134,22 @@ def test_nothing_found_fails_however_few_the_images(images: int) -> None:
     truth = objects(images=images)
     nothing = comparison(without(found(truth), np.ones(images, np.bool_)), truth)
     for result in (
-        judge_finite(nothing),
-        judge_recall(nothing, LIMITS),
-        judge_map(nothing, LIMITS),
-        judge_degradation(nothing, LIMITS),
+        nothing.finite(),
+        recall(nothing),
+        precision(nothing),
+        nothing.against_fp32(),
     ):
         assert result.verdict is Verdict.FAIL
-    assert "not a single detection" in judge_recall(nothing, LIMITS).describe()
-    assert "the variant has none" in judge_degradation(nothing, LIMITS).describe()
-    assert all(np.isfinite(list(figures(nothing).values())))
+    assert "not a single detection" in recall(nothing).describe()
+    assert "the variant has none" in nothing.against_fp32().describe()
+    assert all(np.isfinite(list(nothing.figures().values())))
 
 
 def test_one_image_has_finite_bounds() -> None:
     """They end up in JSON, which has no infinity."""
     truth = objects(images=1)
     itself = comparison(found(truth), truth)
-    for result in (judge_map(itself, LIMITS), judge_degradation(itself, LIMITS)):
+    for result in (precision(itself), itself.against_fp32()):
         assert result.verdict is Verdict.INCONCLUSIVE
         for check in result.checks:
             assert np.isfinite([check.value, check.lower, check.upper]).all()
@@ -157,10 +158,10 @@ def test_one_image_has_finite_bounds() -> None:
 def test_too_few_images_decide_nothing() -> None:
     truth = objects(images=19)
     itself = comparison(found(truth), truth)
-    for result in (judge_recall(itself, LIMITS), judge_map(itself, LIMITS)):
+    for result in (recall(itself), precision(itself)):
         assert result.verdict is Verdict.INCONCLUSIVE
         assert "at least 20 images" in result.describe()
-    result = judge_degradation(itself, LIMITS)
+    result = itself.against_fp32()
     assert {check.verdict for check in result.checks[:-1]} == {Verdict.INCONCLUSIVE}
 
 
@@ -168,26 +169,26 @@ def test_false_positives_lower_map_and_are_told() -> None:
     """Recall does not see them."""
     truth = objects()
     noisy = comparison(with_false(found(truth), truth, 0.97, every=4), truth)
-    assert judge_recall(noisy, LIMITS).verdict is Verdict.PASS
-    assert "0.25 false positives per image" in judge_recall(noisy, LIMITS).describe()
-    assert figures(noisy)["false_positives_per_image"] == 0.25
-    assert figures(noisy)["false_positives_per_image_fp32"] == 0.0
-    assert judge_map(noisy, LIMITS).verdict is Verdict.FAIL
+    assert recall(noisy).verdict is Verdict.PASS
+    assert "0.25 false positives per image" in recall(noisy).describe()
+    assert noisy.figures()["false_positives_per_image"] == 0.25
+    assert noisy.figures()["false_positives_per_image_fp32"] == 0.0
+    assert precision(noisy).verdict is Verdict.FAIL
 
 
 def test_map_near_its_limit_is_undecided() -> None:
     truth = objects()
     noisy = comparison(with_false(found(truth), truth, 0.97, every=11), truth)
-    value = judge_map(noisy, LIMITS).checks[0].value
+    value = precision(noisy).checks[0].value
     assert value is not None
-    result = judge_map(noisy, DetectionLimits(map50=value - 1e-4))
+    result = precision(replace(noisy, limits=DetectionLimits(map50=value - 1e-4)))
     assert result.verdict is Verdict.INCONCLUSIVE
     assert "such images would decide" in result.describe()
 
 
 def test_newly_missed_objects_fail() -> None:
     truth = objects()
-    result = judge_degradation(comparison(lost(found(truth), 0.05), truth), LIMITS)
+    result = comparison(lost(found(truth), 0.05), truth).against_fp32()
     check = named(result, "increase of misses of kind0 over FP32")
     assert check.verdict is Verdict.FAIL
     assert "objects newly missed, 0 newly found" in check.detail
@@ -196,9 +197,7 @@ def test_newly_missed_objects_fail() -> None:
 def test_fewer_misses_are_no_degradation() -> None:
     """The sign of the budget."""
     truth = objects()
-    result = judge_degradation(
-        comparison(found(truth), truth, fp32=lost(found(truth), 0.05)), LIMITS
-    )
+    result = comparison(found(truth), truth, fp32=lost(found(truth), 0.05)).against_fp32()
     for name in ("increase of misses", "drop of mAP50", "drop of mAP50-95"):
         check = named(result, name)
         assert check.verdict is Verdict.PASS
@@ -210,14 +209,14 @@ def test_lower_scores_of_right_boxes_drop_map50() -> None:
     truth = objects()
     fp32 = with_false(found(truth), truth, 0.55, every=4)
     variant = with_false(found(truth), truth, 0.96, every=4)
-    result = judge_degradation(comparison(variant, truth, fp32=fp32), LIMITS)
+    result = comparison(variant, truth, fp32=fp32).against_fp32()
     assert named(result, "increase of misses").verdict is Verdict.PASS
     assert named(result, "drop of mAP50").verdict is Verdict.FAIL
 
 
 def test_looser_boxes_drop_map_at_stricter_overlaps_only() -> None:
     truth = objects()
-    result = judge_degradation(comparison(shifted(found(truth), 4), truth), LIMITS)
+    result = comparison(shifted(found(truth), 4), truth).against_fp32()
     assert named(result, "drop of mAP50 ").verdict is Verdict.PASS
     assert named(result, "drop of mAP50-95").verdict is Verdict.FAIL
     assert named(result, "5th percentile").verdict is Verdict.FAIL
@@ -225,7 +224,7 @@ def test_looser_boxes_drop_map_at_stricter_overlaps_only() -> None:
 
 def test_lost_detections_are_seen_without_labels() -> None:
     truth = objects()
-    result = judge_degradation(comparison(lost(found(truth), 0.06), truth), LIMITS)
+    result = comparison(lost(found(truth), 0.06), truth).against_fp32()
     assert named(result, "detections of FP32").verdict is Verdict.FAIL
     assert named(result, "detections of the variant").verdict is Verdict.PASS
 
@@ -233,7 +232,7 @@ def test_lost_detections_are_seen_without_labels() -> None:
 def test_new_detections_are_seen_without_labels() -> None:
     truth = objects()
     variant = with_false(found(truth), truth, 0.55, every=10)
-    result = judge_degradation(comparison(variant, truth), LIMITS)
+    result = comparison(variant, truth).against_fp32()
     assert named(result, "detections of FP32").verdict is Verdict.PASS
     assert named(result, "detections of the variant").verdict is Verdict.FAIL
 
@@ -242,7 +241,7 @@ def test_equal_map_with_swapped_detections_fails() -> None:
     """As many objects found as before, but other ones."""
     truth = objects()
     fp32, variant = lost(found(truth), 0.05, seed=1), lost(found(truth), 0.05, seed=2)
-    result = judge_degradation(comparison(variant, truth, fp32=fp32), LIMITS)
+    result = comparison(variant, truth, fp32=fp32).against_fp32()
     drop = named(result, "drop of mAP50 ").value
     assert drop is not None
     assert abs(drop) < 0.03
@@ -251,7 +250,7 @@ def test_equal_map_with_swapped_detections_fails() -> None:
 
 def test_nothing_in_common() -> None:
     truth = objects()
-    result = judge_degradation(comparison(shifted(found(truth), 2000), truth), LIMITS)
+    result = comparison(shifted(found(truth), 2000), truth).against_fp32()
     check = named(result, "5th percentile")
     assert (check.verdict, check.value) == (Verdict.FAIL, 0.0)
     assert check.detail == "no detection in common"
@@ -260,13 +259,13 @@ def test_nothing_in_common() -> None:
 def test_fp16_has_no_excuse() -> None:
     truth = objects()
     moved = comparison(shifted(found(truth), 2), truth)
-    assert named(judge_degradation(moved, LIMITS), "5th").verdict is Verdict.PASS
-    assert named(judge_degradation(moved, LIMITS, fp16=True), "5th").verdict is Verdict.FAIL
+    assert named(moved.against_fp32(), "5th").verdict is Verdict.PASS
+    assert named(moved.against_fp32(float_variant=True), "5th").verdict is Verdict.FAIL
 
 
 def test_agreement_of_few_detections_is_undecided() -> None:
     truth = objects(images=60)
-    result = judge_degradation(comparison(found(truth), truth), LIMITS)
+    result = comparison(found(truth), truth).against_fp32()
     check = named(result, "detections of FP32")
     assert check.verdict is Verdict.INCONCLUSIVE
     assert "such objects on" in check.detail
@@ -276,7 +275,7 @@ def test_figures() -> None:
     truth = objects()
     drifted = found(truth)
     drifted = replace(drifted, scores=drifted.scores - 0.02)
-    found_figures = figures(comparison(drifted, truth))
+    found_figures = comparison(drifted, truth).figures()
     assert found_figures["confidence_drift"] == pytest.approx(0.02)
     assert found_figures["agreement_recall"] == found_figures["agreement_precision"] == 1.0
     assert found_figures["map50"] == 1.0

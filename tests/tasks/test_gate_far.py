@@ -5,16 +5,19 @@ import pytest
 
 from pytest_kycquant import FaceLimits, Verdict
 from pytest_kycquant.data.pairs import Comparisons
+from pytest_kycquant.results import GateResult
 from pytest_kycquant.statistics import design_effect
-from pytest_kycquant.tasks.face.comparison import judge_far
+from pytest_kycquant.tasks.face.comparison import FaceComparison
 from pytest_kycquant.tasks.face.scores import counts_of
 from tests.worlds.embeddings import PEOPLE, comparison, embeddings
 
-LIMITS = FaceLimits()
+
+def far(found: FaceComparison) -> GateResult:
+    return found.accuracy()[0]
 
 
 def test_passes() -> None:
-    result = judge_far(comparison(embeddings()), LIMITS)
+    result = far(comparison(embeddings()))
     assert result.verdict is Verdict.PASS
     assert [check.name for check in result.checks] == ["FAR", "FAR, FP32 gallery"]
 
@@ -22,7 +25,7 @@ def test_passes() -> None:
 def test_scores_that_rise_fail() -> None:
     """A common offset makes everybody look more alike."""
     variant = embeddings() + np.float32(0.75)
-    result = judge_far(comparison(variant), LIMITS)
+    result = far(comparison(variant))
     assert result.verdict is Verdict.FAIL
     assert result.checks[0].verdict is Verdict.FAIL
 
@@ -30,7 +33,7 @@ def test_scores_that_rise_fail() -> None:
 def test_stored_templates_fail_alone() -> None:
     """New templates agree among themselves, but each looks like its neighbour's old one."""
     variant = np.roll(embeddings(), 2, axis=0)
-    result = judge_far(comparison(variant), LIMITS)
+    result = far(comparison(variant))
     assert [check.verdict for check in result.checks] == [Verdict.PASS, Verdict.FAIL]
 
 
@@ -38,13 +41,13 @@ def test_nan_does_not_lower_far() -> None:
     """``nan >= t`` is False: ten broken images must count as accepted by everyone."""
     variant = embeddings()
     variant[:10] = np.nan
-    result = judge_far(comparison(variant), LIMITS)
+    result = far(comparison(variant))
     assert result.verdict is Verdict.FAIL
 
 
 def test_few_people_are_undecided() -> None:
     few = Comparisons(np.repeat(np.arange(PEOPLE // 22), 44))
-    result = judge_far(comparison(embeddings(), threshold=1.0, comparisons=few), LIMITS)
+    result = far(comparison(embeddings(), threshold=1.0, comparisons=few))
     assert result.verdict is Verdict.INCONCLUSIVE
     assert "a claim needs at least 20 identities" in result.describe()
 
@@ -53,7 +56,7 @@ def test_few_pairs_are_undecided_and_say_how_many_decide() -> None:
     subjects = np.repeat(np.arange(PEOPLE), 2)
     left, right = np.arange(0, 600), np.arange(2, 602)
     some = Comparisons(subjects, np.r_[left, [0]], np.r_[right, [1]])
-    result = judge_far(comparison(embeddings(), comparisons=some), LIMITS)
+    result = far(comparison(embeddings(), comparisons=some))
     assert result.verdict is Verdict.INCONCLUSIVE
     assert "such comparisons on" in result.describe()
     assert "identities would decide" in result.describe()
@@ -65,15 +68,15 @@ def test_pairs_without_identities_are_undecided() -> None:
     anonymous = Comparisons(
         np.zeros(660, np.int64), left, right, np.zeros(600, np.bool_), has_subjects=False
     )
-    result = judge_far(comparison(embeddings(), comparisons=anonymous), LIMITS)
+    result = far(comparison(embeddings(), comparisons=anonymous))
     assert result.verdict is Verdict.INCONCLUSIVE
     assert "a claim needs identities" in result.describe()
 
 
 def test_the_limit_itself_does_not_pass() -> None:
-    found = judge_far(comparison(embeddings(), threshold=0.4), LIMITS).checks[0]
+    found = far(comparison(embeddings(), threshold=0.4)).checks[0]
     assert found.upper is not None
-    at_limit = judge_far(comparison(embeddings(), threshold=0.4), FaceLimits(far=found.upper))
+    at_limit = far(comparison(embeddings(), FaceLimits(far=found.upper), threshold=0.4))
     assert at_limit.checks[0].verdict is not Verdict.PASS
 
 

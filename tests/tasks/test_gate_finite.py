@@ -1,18 +1,18 @@
 """The finiteness gate: NaN and Inf anywhere fail, and so does an embedder that has collapsed."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from pytest_kycquant import Verdict
-from pytest_kycquant.tasks.face.comparison import judge_finite
-from pytest_kycquant.verdicts import GateResult
+from pytest_kycquant.results import GateResult
 from tests.worlds.embeddings import comparison, embeddings
 
 
-def judge(variant: np.ndarray, **options: tuple[str, ...]) -> GateResult:
-    return judge_finite(comparison(variant, **options))
+def judge(variant: np.ndarray, **options: Any) -> GateResult:
+    return comparison(variant, **options).finite()
 
 
 def test_finite_passes() -> None:
@@ -50,4 +50,4 @@ def test_names_must_fit() -> None:
     whole = comparison(embeddings())
     short = replace(whole, baseline=replace(whole.baseline, names=whole.baseline.names[:-1]))
     with pytest.raises(ValueError, match="zip"):
-        judge_finite(short)
+        short.finite()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -14,14 +15,15 @@ from pytest_kycquant import FaceLimits, LivenessLimits, Verdict
 from pytest_kycquant.data.groups import Group
 from pytest_kycquant.data.liveness import LIVE
 from pytest_kycquant.data.pairs import Comparisons
+from pytest_kycquant.plain import from_plain, plain
+from pytest_kycquant.results import GateResult, GroupIncrease
 from pytest_kycquant.tasks.checks import group_checks
-from pytest_kycquant.tasks.face import comparison as face_gates
 from pytest_kycquant.tasks.face.comparison import FaceComparison
-from pytest_kycquant.tasks.liveness import comparison as liveness_gates
 from pytest_kycquant.tasks.liveness.comparison import LivenessComparison
-from pytest_kycquant.verdicts import Check, GateResult, GroupIncrease
+from pytest_kycquant.verdicts import Check
 from tests.worlds import scores as scores_for_tests
 from tests.worlds.embeddings import PEOPLE, comparison, embeddings
+from tests.worlds.limits import below
 
 LIMITS = FaceLimits(mean_cosine=0.0, p1_cosine=-1.0)
 FEW = 110  # people of the smaller group
@@ -32,8 +34,14 @@ def halves(few: int = FEW, subjects: NDArray[np.int64] = SUBJECTS) -> tuple[Grou
     return Group("tone dark", subjects < few), Group("tone light", subjects >= few)
 
 
-def faces(variant: NDArray[np.float32], few: int = FEW, **options: object) -> FaceComparison:
-    found = comparison(variant, **options)  # type: ignore[arg-type]
+def faces(
+    variant: NDArray[np.float32],
+    few: int = FEW,
+    *,
+    limits: FaceLimits = LIMITS,
+    comparisons: Comparisons | None = None,
+) -> FaceComparison:
+    found = comparison(variant, limits, comparisons=comparisons)
     return replace(found, baseline=replace(found.baseline, groups=halves(few)))
 
 
@@ -55,16 +63,17 @@ def of(found: list[GroupIncrease], group: str, measure: str) -> GroupIncrease:
 
 
 def test_without_groups_nothing_changes() -> None:
-    found = comparison(embeddings())
-    assert face_gates.group_increases(found, LIMITS) == []
-    names = [c.name for c in face_gates.judge_degradation(found, LIMITS).checks]
+    found = comparison(embeddings(), LIMITS)
+    assert found.groups() == []
+    names = [c.name for c in found.against_fp32().checks]
     assert not any("group" in name for name in names)
 
 
 def test_fp32_itself_passes() -> None:
     found = comparison(embeddings())
-    itself = FaceComparison(replace(found.baseline, groups=halves()), found.baseline.embeddings)
-    result = face_gates.judge_degradation(itself, LIMITS)
+    baseline = replace(found.baseline, groups=halves())
+    itself = FaceComparison(baseline, baseline.embeddings, LIMITS)
+    result = itself.against_fp32()
     assert result.verdict is Verdict.PASS
     assert all(part.cell is part.baseline.cell for part in itself.by_group)
 
@@ -73,7 +82,7 @@ def test_what_hurts_one_group_passes_pooled_and_fails() -> None:
     """The same budget for all and for each group: 12 of 330 are inside it, 12 of 110 are not."""
     limits = replace(LIMITS, frr_degradation=0.065, group_frr_degradation=0.065)
     variant = strangers_to_themselves(list(range(0, 36, 3)))
-    result = face_gates.judge_degradation(faces(variant), limits)
+    result = faces(variant, limits=limits).against_fp32()
     assert check(result, "increase of FRR over FP32").verdict is Verdict.PASS
     worst = check(result, "increase of FRR over FP32, worst of 2 groups")
     assert worst.value == pytest.approx(12 / 110)
@@ -81,7 +90,7 @@ def test_what_hurts_one_group_passes_pooled_and_fails() -> None:
     assert worst.detail.startswith("tone dark: 12 comparisons newly wrong, 0 newly right; about ")
     variant = strangers_to_themselves(list(range(0, 48, 3)))
     limits = replace(LIMITS, frr_degradation=0.08, group_frr_degradation=0.08)
-    result = face_gates.judge_degradation(faces(variant), limits)
+    result = faces(variant, limits=limits).against_fp32()
     assert check(result, "increase of FRR over FP32").verdict is Verdict.PASS
     assert check(result, "worst of 2 groups").verdict is Verdict.PASS  # FAR
     assert check(result, "increase of FRR over FP32, worst").verdict is Verdict.FAIL
@@ -91,7 +100,7 @@ def test_what_hurts_one_group_passes_pooled_and_fails() -> None:
 def test_the_same_harm_to_everybody_passes() -> None:
     variant = strangers_to_themselves(list(range(0, PEOPLE, 28)))
     limits = replace(LIMITS, frr_degradation=0.08, group_frr_degradation=0.1)
-    assert face_gates.judge_degradation(faces(variant), limits).verdict is Verdict.PASS
+    assert faces(variant, limits=limits).against_fp32().verdict is Verdict.PASS
 
 
 def test_a_group_that_is_taken_for_one_another_fails() -> None:
@@ -99,7 +108,7 @@ def test_a_group_that_is_taken_for_one_another_fails() -> None:
     variant = embeddings()
     variant[: 2 * FEW] += np.float32(0.9)
     limits = replace(LIMITS, far_degradation=0.1, group_far_degradation=0.1)
-    result = face_gates.judge_degradation(faces(variant), limits)
+    result = faces(variant, limits=limits).against_fp32()
     assert check(result, "increase of FAR over FP32").verdict is Verdict.PASS
     worst = check(result, "increase of FAR over FP32, worst of 2 groups")
     assert worst.verdict is Verdict.FAIL
@@ -108,7 +117,7 @@ def test_a_group_that_is_taken_for_one_another_fails() -> None:
 
 
 def test_impostors_are_two_of_the_group() -> None:
-    found = face_gates.group_increases(faces(embeddings()), LIMITS)
+    found = faces(embeddings()).groups()
     images = 2 * FEW
     assert of(found, "tone dark", "FAR").fp32["trials"] == images * (images - 1) // 2 - FEW
     assert of(found, "tone dark", "FAR").fp32["subjects"] == FEW
@@ -118,21 +127,21 @@ def test_impostors_are_two_of_the_group() -> None:
 def test_listed_pairs_within_the_group() -> None:
     left, right = np.array([0, 0, 2, 300]), np.array([1, 2, 400, 302])
     comparisons = Comparisons(SUBJECTS, left, right)
-    found = face_gates.group_increases(faces(embeddings(), comparisons=comparisons), LIMITS)
-    trials = {(one.group, one.measure): one.fp32["trials"] for one in found}
+    listed = faces(embeddings(), comparisons=comparisons)
+    trials = {(one.group, one.measure): one.fp32["trials"] for one in listed.groups()}
     assert trials == {
         ("tone dark", "FAR"): 1,  # (2, 400) is of two groups
         ("tone light", "FAR"): 1,
         ("tone dark", "FRR"): 1,
         ("tone light", "FRR"): 0,
     }
-    result = face_gates.judge_degradation(faces(embeddings(), comparisons=comparisons), LIMITS)
+    result = listed.against_fp32()
     assert check(result, "increase of FRR over FP32, worst").verdict is Verdict.INCONCLUSIVE
 
 
 @pytest.mark.parametrize("few", [19, 1, 0])
 def test_a_small_group_is_undecided(few: int) -> None:
-    result = face_gates.judge_degradation(faces(embeddings(), few), LIMITS)
+    result = faces(embeddings(), few).against_fp32()
     for measure in ("FAR", "FRR"):
         worst = check(result, f"increase of {measure} over FP32, worst")
         assert worst.verdict is Verdict.INCONCLUSIVE
@@ -144,7 +153,7 @@ def test_a_small_group_is_undecided(few: int) -> None:
 
 
 def test_a_group_that_is_large_enough_but_for_the_budget_says_how_many_it_lacks() -> None:
-    result = face_gates.judge_degradation(faces(embeddings(), 60), LIMITS)
+    result = faces(embeddings(), 60).against_fp32()
     worst = check(result, "increase of FRR over FP32, worst")
     assert worst.verdict is Verdict.INCONCLUSIVE
     assert "comparisons on 102 identities would decide" in worst.detail
@@ -155,7 +164,7 @@ def test_a_group_that_fares_better_is_no_degradation() -> None:
     found = faces(embeddings())
     fp32 = replace(found.baseline.embeddings, values=bad)
     better = replace(found, baseline=replace(found.baseline, embeddings=fp32))
-    increase = of(face_gates.group_increases(better, LIMITS), "tone dark", "FRR")
+    increase = of(better.groups(), "tone dark", "FRR")
     assert increase.check.value == pytest.approx(-20 / FEW)
     assert increase.check.verdict is Verdict.PASS
 
@@ -163,7 +172,7 @@ def test_a_group_that_fares_better_is_no_degradation() -> None:
 def test_broken_embeddings_of_a_group_are_rejects_of_that_group() -> None:
     variant = embeddings()
     variant[:40:2] = np.nan
-    found = face_gates.group_increases(faces(variant), LIMITS)
+    found = faces(variant).groups()
     assert of(found, "tone dark", "FRR").check.verdict is Verdict.FAIL
     assert of(found, "tone light", "FRR").variant["errors"] == 0
 
@@ -173,14 +182,14 @@ def test_broken_embeddings_of_a_group_are_rejects_of_that_group() -> None:
 def test_genuine_pairs_of_all_are_the_sum_of_those_of_the_groups(data: st.DataObject) -> None:
     kinds = np.array(data.draw(st.lists(st.integers(0, 4), min_size=PEOPLE, max_size=PEOPLE)))
     worse = data.draw(st.lists(st.integers(0, PEOPLE - 1), unique=True, max_size=40))
-    found = comparison(strangers_to_themselves(worse) if worse else embeddings())
+    found = comparison(strangers_to_themselves(worse) if worse else embeddings(), LIMITS)
     groups = tuple(Group(f"kind {kind}", (kinds == kind)[SUBJECTS]) for kind in range(5))
     parted = replace(found, baseline=replace(found.baseline, groups=groups))
-    increases = [one for one in face_gates.group_increases(parted, LIMITS) if one.measure == "FRR"]
+    increases = [one for one in parted.groups() if one.measure == "FRR"]
     whole = found.cell.rate(genuine=True)
     for key in ("errors", "trials", "subjects"):
         assert sum(one.variant[key] for one in increases) == getattr(whole, key)
-    pooled = check(face_gates.judge_degradation(found, LIMITS), "increase of FRR").value
+    pooled = check(found.against_fp32(), "increase of FRR").value
     weighted = sum((one.check.value or 0) * one.fp32["trials"] for one in increases)
     assert weighted / whole.trials == pytest.approx(pooled)
 
@@ -188,12 +197,15 @@ def test_genuine_pairs_of_all_are_the_sum_of_those_of_the_groups(data: st.DataOb
 # Liveness
 
 ALL = scores_for_tests.captures()
+STANDARD = LivenessLimits()
 WIDE = LivenessLimits(bpcer_degradation=0.08, group_bpcer_degradation=0.08, flips=0.05)
 
 
-def captures(variant: NDArray[np.float32], few: int = FEW) -> LivenessComparison:
-    found = scores_for_tests.comparison(variant, ALL)
-    return replace(found, groups=halves(few, ALL.subjects))
+def captures(
+    variant: NDArray[np.float32], few: int = FEW, *, limits: LivenessLimits = STANDARD
+) -> LivenessComparison:
+    found = scores_for_tests.comparison(variant, ALL, limits)
+    return replace(found, group_table=halves(few, ALL.subjects))
 
 
 def rejected(count: int) -> NDArray[np.float32]:
@@ -203,7 +215,7 @@ def rejected(count: int) -> NDArray[np.float32]:
 
 def test_live_people_of_one_group_turned_away_fail() -> None:
     limits = replace(WIDE, score_drift=0.5)
-    result = liveness_gates.judge_degradation(captures(rejected(16)), limits)
+    result = captures(rejected(16), limits=limits).against_fp32()
     assert check(result, "increase of BPCER over FP32").verdict is Verdict.PASS
     worst = check(result, "increase of BPCER over FP32, worst of 2 groups")
     assert worst.verdict is Verdict.FAIL
@@ -213,21 +225,19 @@ def test_live_people_of_one_group_turned_away_fail() -> None:
 
 
 def test_harmless_passes() -> None:
-    result = liveness_gates.judge_degradation(
-        captures(scores_for_tests.logits(ALL)), LivenessLimits()
-    )
+    result = captures(scores_for_tests.logits(ALL)).against_fp32()
     assert result.verdict is Verdict.PASS
 
 
 def test_a_small_group_of_live_people_is_undecided() -> None:
     found = captures(scores_for_tests.logits(ALL), 19)
-    worst = check(liveness_gates.judge_degradation(found, LivenessLimits()), "worst of 2 groups")
+    worst = check(found.against_fp32(), "worst of 2 groups")
     assert worst.verdict is Verdict.INCONCLUSIVE
     assert "such captures of at least 20 people of the group, not of 19" in worst.detail
 
 
 def test_rates_of_a_group_are_of_its_live_captures() -> None:
-    found = liveness_gates.group_increases(captures(rejected(16)), WIDE)
+    found = captures(rejected(16), limits=WIDE).groups()
     assert of(found, "tone dark", "BPCER").fp32["errors"] == 0
     assert of(found, "tone dark", "BPCER").variant["errors"] == 16
     assert of(found, "tone dark", "BPCER").variant["trials"] == FEW
@@ -238,7 +248,7 @@ def test_rates_of_a_group_are_of_its_live_captures() -> None:
 
 
 def increase(group: str, verdict: Verdict, value: float, upper: float) -> GroupIncrease:
-    return GroupIncrease(group, "FRR", {}, {}, Check("x", verdict, value, 0.0, upper, 0.03))
+    return GroupIncrease(group, "FRR", {}, {}, Check("x", verdict, below(0.03), value, 0.0, upper))
 
 
 def test_the_worst_verdict_comes_first_and_the_others_are_named() -> None:
@@ -257,5 +267,5 @@ def test_the_worst_verdict_comes_first_and_the_others_are_named() -> None:
 
 
 def test_records_survive_json() -> None:
-    for one in face_gates.group_increases(faces(embeddings(), 0), LIMITS):
-        assert GroupIncrease.from_dict(one.as_dict()) == one
+    for one in faces(embeddings(), 0).groups():
+        assert from_plain(GroupIncrease, json.loads(json.dumps(plain(one)))) == one

@@ -9,13 +9,9 @@ import pytest
 
 from pytest_kycquant import DetectionLimits, Verdict
 from pytest_kycquant.data.groups import Group
-from pytest_kycquant.tasks.detection.comparison import (
-    DetectionComparison,
-    group_increases,
-    judge_degradation,
-)
+from pytest_kycquant.results import GroupIncrease
+from pytest_kycquant.tasks.detection.comparison import DetectionComparison
 from pytest_kycquant.tasks.detection.matching import Objects
-from pytest_kycquant.verdicts import GroupIncrease
 from tests.worlds.detections import IMAGES, comparison, found, named, objects, without
 
 LIMITS = DetectionLimits(
@@ -25,13 +21,15 @@ PASSPORTS = 120  # images
 WORST = "increase of misses of kind0 over FP32, worst of 2 groups"
 
 
-def two_groups(truth: Objects, lost: range, *, which: int = 0) -> DetectionComparison:
+def two_groups(
+    truth: Objects, lost: range, limits: DetectionLimits = LIMITS, *, which: int = 0
+) -> DetectionComparison:
     """A variant that loses the objects of a class in some images."""
     predictions = found(truth)
     dropped = np.isin(predictions.image_index, list(lost)) & (predictions.classes == which)
     passport = np.arange(truth.images) < PASSPORTS
     groups = (Group("kind passport", passport), Group("kind card", ~passport))
-    return replace(comparison(without(predictions, dropped), truth), groups=groups)
+    return replace(comparison(without(predictions, dropped), truth, limits), group_table=groups)
 
 
 def of(increases: list[GroupIncrease], group: str, measure: str) -> GroupIncrease:
@@ -41,13 +39,13 @@ def of(increases: list[GroupIncrease], group: str, measure: str) -> GroupIncreas
 
 def test_without_groups_nothing_changes() -> None:
     truth = objects()
-    itself = comparison(found(truth), truth)
-    assert group_increases(itself, LIMITS) == []
-    assert not any("group" in check.name for check in judge_degradation(itself, LIMITS).checks)
+    itself = comparison(found(truth), truth, LIMITS)
+    assert itself.groups() == []
+    assert not any("group" in check.name for check in itself.against_fp32().checks)
 
 
 def test_fp32_itself_passes() -> None:
-    result = judge_degradation(two_groups(objects(kinds=2), range(0)), DetectionLimits())
+    result = two_groups(objects(kinds=2), range(0), DetectionLimits()).against_fp32()
     assert result.verdict is Verdict.PASS
     assert named(result, WORST).verdict is Verdict.PASS
 
@@ -55,8 +53,8 @@ def test_fp32_itself_passes() -> None:
 def test_what_is_lost_of_one_group_passes_pooled_and_fails() -> None:
     """The same budget for all and for each group: 14 of 400 are inside it, 14 of 120 are not."""
     limits = replace(LIMITS, group_recall_degradation=0.06)
-    hurt = two_groups(objects(kinds=2), range(14))
-    result = judge_degradation(hurt, limits)
+    hurt = two_groups(objects(kinds=2), range(14), limits)
+    result = hurt.against_fp32()
     assert result.verdict is Verdict.FAIL
     assert [c.name for c in result.checks if c.verdict is not Verdict.PASS] == [WORST]
     worst = named(result, WORST)
@@ -64,7 +62,7 @@ def test_what_is_lost_of_one_group_passes_pooled_and_fails() -> None:
     assert worst.lower is not None
     assert worst.lower >= 0.06
     assert worst.detail.startswith("kind passport: 14 objects newly missed, 0 newly found")
-    increases = group_increases(hurt, limits)
+    increases = hurt.groups()
     passports = of(increases, "kind passport", "misses of kind0")
     assert (passports.fp32["errors"], passports.variant["errors"]) == (0, 14)
     assert passports.variant["trials"] == PASSPORTS
@@ -76,7 +74,7 @@ def test_a_small_group_is_undecided() -> None:
     truth = objects()
     few = np.arange(IMAGES) < 15
     groups = (Group("country A", few), Group("country B", ~few))
-    result = judge_degradation(replace(comparison(found(truth), truth), groups=groups), LIMITS)
+    result = replace(comparison(found(truth), truth, LIMITS), group_table=groups).against_fp32()
     worst = named(result, WORST)
     assert worst.verdict is Verdict.INCONCLUSIVE
     assert "a claim needs such objects of at least 20 images of the group, not of 15" in (
@@ -89,7 +87,7 @@ def test_a_group_without_images_is_not_lost() -> None:
     truth = objects()
     everything = np.ones(IMAGES, np.bool_)
     groups = (Group("country A", ~everything), Group("country B", everything))
-    result = judge_degradation(replace(comparison(found(truth), truth), groups=groups), LIMITS)
+    result = replace(comparison(found(truth), truth, LIMITS), group_table=groups).against_fp32()
     assert named(result, WORST).verdict is Verdict.INCONCLUSIVE
     assert named(result, WORST).detail.startswith("country A: ")
 
@@ -107,13 +105,13 @@ def test_a_class_that_a_group_does_not_show_says_nothing() -> None:
         crowd=truth.crowd[kept],
     )
     groups = (Group("side back", back), Group("side front", ~back))
-    sides = replace(comparison(found(truth), truth), groups=groups)
-    assert {(each.group, each.measure) for each in group_increases(sides, LIMITS)} == {
+    sides = replace(comparison(found(truth), truth, LIMITS), group_table=groups)
+    assert {(each.group, each.measure) for each in sides.groups()} == {
         ("side back", "misses of kind0"),
         ("side front", "misses of kind0"),
         ("side front", "misses of kind1"),
     }
-    result = judge_degradation(sides, LIMITS)
+    result = sides.against_fp32()
     assert result.verdict is Verdict.PASS
     names = [check.name for check in result.checks]
     assert "increase of misses of kind1 over FP32, worst of 1 groups" in names
@@ -123,4 +121,4 @@ def test_regions_to_ignore_are_no_objects() -> None:
     truth = objects()
     crowd = truth.image_index < PASSPORTS
     ignored = two_groups(replace(truth, crowd=crowd), range(0))
-    assert [each.group for each in group_increases(ignored, LIMITS)] == ["kind card"]
+    assert [each.group for each in ignored.groups()] == ["kind card"]

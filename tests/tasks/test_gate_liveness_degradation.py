@@ -5,11 +5,10 @@ import pytest
 
 from pytest_kycquant import LivenessLimits, Verdict
 from pytest_kycquant.data.liveness import LIVE
-from pytest_kycquant.tasks.liveness.comparison import figures, judge_apcer, judge_degradation
-from pytest_kycquant.verdicts import Check, GateResult
+from pytest_kycquant.results import GateResult
+from pytest_kycquant.verdicts import Check
 from tests.worlds.scores import captures, comparison, logits, of_kind, swapped
 
-LIMITS = LivenessLimits()
 ALL = captures()
 APCER = "increase of APCER"
 BPCER = "increase of BPCER"
@@ -20,7 +19,7 @@ def check(result: GateResult, name: str) -> Check:
 
 
 def test_fp32_itself_passes() -> None:
-    result = judge_degradation(comparison(logits(ALL), ALL), LIMITS, fp16=True)
+    result = comparison(logits(ALL), ALL).against_fp32(float_variant=True)
     assert result.verdict is Verdict.PASS
     assert [c.name for c in result.checks] == [
         "increase of APCER print over FP32",
@@ -38,8 +37,9 @@ def test_fp32_itself_passes() -> None:
 def test_more_errors_of_one_kind_fail_that_check(kind: int, name: str) -> None:
     """Ten of 330 stay below the limit of 5 %, but are three points more than before."""
     found = comparison(swapped(logits(ALL), of_kind(ALL, kind, 10)), ALL)
-    assert judge_apcer(found, LIMITS).verdict is not Verdict.FAIL
-    result = judge_degradation(found, LIMITS)
+    attacks, _ = found.accuracy()
+    assert attacks.verdict is not Verdict.FAIL
+    result = found.against_fp32()
     assert check(result, name).verdict is Verdict.FAIL
     assert check(result, name).value == pytest.approx(10 / 330)
     others = [c for c in result.checks if "increase" in c.name and name not in c.name]
@@ -50,7 +50,7 @@ def test_more_errors_of_one_kind_fail_that_check(kind: int, name: str) -> None:
 def test_fewer_errors_are_no_degradation() -> None:
     """The other way round, the same difference passes: the sign of the budget."""
     bad = swapped(logits(ALL), of_kind(ALL, 0, 100))
-    result = judge_degradation(comparison(logits(ALL), ALL, fp32=bad), LIMITS)
+    result = comparison(logits(ALL), ALL, fp32=bad).against_fp32()
     assert check(result, APCER).verdict is Verdict.PASS
     assert check(result, APCER).value == pytest.approx(-100 / 330)
 
@@ -59,7 +59,7 @@ def test_errors_that_compensate_each_other_are_flips() -> None:
     """As many attacks newly right as newly wrong: APCER stays, one decision in 16 is another."""
     fp32 = swapped(logits(ALL), of_kind(ALL, 0, 30))
     variant = swapped(logits(ALL), of_kind(ALL, 0, 60)[30:])
-    result = judge_degradation(comparison(variant, ALL, fp32=fp32), LIMITS)
+    result = comparison(variant, ALL, fp32=fp32).against_fp32()
     assert check(result, APCER).value == 0
     flips = check(result, "decisions other")
     assert flips.value == pytest.approx(60 / 990)
@@ -68,7 +68,7 @@ def test_errors_that_compensate_each_other_are_flips() -> None:
 
 def test_drift_fails_where_no_decision_does() -> None:
     variant = logits(ALL) * np.float32(0.4)
-    result = judge_degradation(comparison(variant, ALL), LIMITS)
+    result = comparison(variant, ALL).against_fp32()
     assert check(result, "decisions other").value == 0
     assert check(result, APCER).verdict is Verdict.PASS
     assert check(result, BPCER).verdict is Verdict.PASS
@@ -79,29 +79,29 @@ def test_broken_captures_are_newly_wrong_and_as_far_as_can_be() -> None:
     variant = logits(ALL)
     variant[of_kind(ALL, 0, 40)] = np.nan
     found = comparison(variant, ALL)
-    assert found.drift[of_kind(ALL, 0, 40)].tolist() == [1.0] * 40
-    result = judge_degradation(found, LIMITS)
+    assert found.apart[of_kind(ALL, 0, 40)].tolist() == [1.0] * 40
+    result = found.against_fp32()
     assert check(result, APCER).verdict is Verdict.FAIL
     assert check(result, "mean score").verdict is Verdict.FAIL
 
 
 def test_drift_near_the_limit_is_undecided() -> None:
     variant = swapped(logits(ALL), of_kind(ALL, 0, 5))
-    mean = check(judge_degradation(comparison(variant, ALL), LIMITS), "mean score").value
+    mean = check(comparison(variant, ALL).against_fp32(), "mean score").value
     assert mean is not None
-    result = judge_degradation(comparison(variant, ALL), LivenessLimits(score_drift=mean))
+    result = comparison(variant, ALL, LivenessLimits(score_drift=mean)).against_fp32()
     assert check(result, "mean score").verdict is Verdict.INCONCLUSIVE
 
 
 def test_few_people_are_undecided() -> None:
     few = captures(100)
-    result = judge_degradation(comparison(logits(few), few), LIMITS)
+    result = comparison(logits(few), few).against_fp32()
     assert check(result, APCER).verdict is Verdict.INCONCLUSIVE
     assert "captures on 303 people would decide" in check(result, APCER).detail
     assert check(result, "decisions other").verdict is Verdict.INCONCLUSIVE
     fewest = captures(19, each=100)
     wide = LivenessLimits(flips=0.5, apcer_degradation=0.5, bpcer_degradation=0.5)
-    result = judge_degradation(comparison(logits(fewest), fewest), wide)
+    result = comparison(logits(fewest), fewest, wide).against_fp32()
     for name in (APCER, BPCER, "decisions other"):
         assert check(result, name).verdict is Verdict.INCONCLUSIVE
         assert "a claim needs at least 20 people" in check(result, name).detail
@@ -110,8 +110,8 @@ def test_few_people_are_undecided() -> None:
 def test_fp16_has_no_excuse() -> None:
     variant = logits(ALL)
     variant[5] *= 0.5
-    relaxed = judge_degradation(comparison(variant, ALL), LIMITS)
-    strict = judge_degradation(comparison(variant, ALL), LIMITS, fp16=True)
+    relaxed = comparison(variant, ALL).against_fp32()
+    strict = comparison(variant, ALL).against_fp32(float_variant=True)
     assert relaxed.verdict is Verdict.PASS
     assert check(strict, "largest score").verdict is Verdict.FAIL
 
@@ -119,7 +119,7 @@ def test_fp16_has_no_excuse() -> None:
 def test_figures() -> None:
     fp32 = swapped(logits(ALL), of_kind(ALL, LIVE, 33))
     variant = swapped(swapped(logits(ALL), of_kind(ALL, LIVE, 66)), of_kind(ALL, 1, 33))
-    found = figures(comparison(variant, ALL, fp32=fp32))
+    found = comparison(variant, ALL, fp32=fp32).figures()
     assert found["acer"] == pytest.approx((0.1 + 0.2) / 2)
     assert found["acer_fp32"] == pytest.approx(0.05)
     assert found["flipped"] == pytest.approx(66 / 990)

@@ -4,27 +4,26 @@ import numpy as np
 import pytest
 
 from pytest_kycquant import Verdict
-from pytest_kycquant.tasks.liveness.comparison import judge_finite
 from tests.worlds.scores import captures, comparison, logits
 
 ALL = captures(30)
 
 
 def test_finite_passes() -> None:
-    assert judge_finite(comparison(logits(ALL), ALL)).verdict is Verdict.PASS
+    assert comparison(logits(ALL), ALL).finite().verdict is Verdict.PASS
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_one_value_fails_and_names_the_image(value: float) -> None:
     variant = logits(ALL)
     variant[17, 2] = value
-    result = judge_finite(comparison(variant, ALL))
+    result = comparison(variant, ALL).finite()
     assert result.verdict is Verdict.FAIL
     assert "captures.npz[17]" in result.describe()
 
 
 def test_edge_input_fails_and_names_it() -> None:
-    result = judge_finite(comparison(logits(ALL), ALL, broken_edges=("white",)))
+    result = comparison(logits(ALL), ALL, broken_edges=("white",)).finite()
     assert "FAIL edge inputs with NaN or Inf = 1 must be below 1: white" in result.describe()
 
 
@@ -33,21 +32,21 @@ def test_collapsed_model_fails(constant: float) -> None:
     """Also one that calls everything live, or everything an attack."""
     variant = np.zeros_like(logits(ALL))
     variant[:, 1] = constant
-    result = judge_finite(comparison(variant, ALL))
+    result = comparison(variant, ALL).finite()
     assert result.verdict is Verdict.FAIL
     assert "scores hardly depend on the image any more" in result.describe()
 
 
 def test_nearly_collapsed_model_fails() -> None:
     variant = logits(ALL) * np.float32(0.1)
-    result = judge_finite(comparison(variant, ALL))
+    result = comparison(variant, ALL).finite()
     assert result.checks[2].verdict is Verdict.FAIL
     assert result.checks[2].value is not None
     assert 0.1 < result.checks[2].value < 0.5
 
 
 def test_nothing_finite_fails() -> None:
-    result = judge_finite(comparison(np.full_like(logits(ALL), np.nan), ALL))
+    result = comparison(np.full_like(logits(ALL), np.nan), ALL).finite()
     assert [check.verdict for check in result.checks] == [
         Verdict.FAIL,
         Verdict.PASS,

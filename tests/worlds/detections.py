@@ -9,11 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pytest_kycquant.data.images import ImageSet
-from pytest_kycquant.tasks.detection.comparison import DetectionComparison, Detector
+from pytest_kycquant.results import GateResult
+from pytest_kycquant.spec.limits import DetectionLimits
+from pytest_kycquant.tasks.detection.comparison import DetectionComparison
+from pytest_kycquant.tasks.detection.found import Detector
 from pytest_kycquant.tasks.detection.matching import Objects, Predictions
-from pytest_kycquant.verdicts import Check, GateResult
+from pytest_kycquant.verdicts import Check
 
 IMAGES = 400
+LIMITS = DetectionLimits()
 
 
 def objects(images: int = IMAGES, kinds: int = 1, each: int = 1) -> Objects:
@@ -70,6 +74,7 @@ def shifted(predictions: Predictions, pixels: float) -> Predictions:
 def comparison(
     variant: Predictions,
     truth: Objects,
+    limits: DetectionLimits = LIMITS,
     *,
     fp32: Predictions | None = None,
     confidence: float = 0.5,
@@ -85,6 +90,7 @@ def comparison(
         names,
         Detector(expected, (), (), truth, confidence),
         Detector(variant, broken, broken_edges, truth, confidence),
+        limits,
     )
 
 

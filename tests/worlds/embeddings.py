@@ -5,12 +5,15 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from pytest_kycquant import FaceLimits
 from pytest_kycquant.data.pairs import Comparisons
-from pytest_kycquant.tasks.face.comparison import Baseline, FaceComparison
+from pytest_kycquant.tasks.face.comparison import FaceComparison
+from pytest_kycquant.tasks.face.embeddings import Baseline
 from pytest_kycquant.tasks.outputs import Outputs
 
 PEOPLE = 330
 THRESHOLD = 0.5
+LIMITS = FaceLimits()
 NAMES = tuple(f"{i}.jpg" for i in range(2 * PEOPLE))
 
 
@@ -23,6 +26,7 @@ def embeddings(seed: int = 0, dimensions: int = 64) -> NDArray[np.float32]:
 
 def comparison(
     variant: NDArray[np.float32],
+    limits: FaceLimits = LIMITS,
     *,
     threshold: float = THRESHOLD,
     broken_edges: tuple[str, ...] = (),
@@ -34,4 +38,5 @@ def comparison(
     return FaceComparison(
         Baseline(fp32, comparisons or Comparisons(subjects), threshold, NAMES),
         Outputs(variant, np.isfinite(variant).all(axis=1), broken_edges),
+        limits,
     )

@@ -8,8 +8,10 @@ from pytest_kycquant.bench.golden import Golden
 from pytest_kycquant.bench.shipping import Shipment
 from pytest_kycquant.pipeline.record import PipelineRecord, PipelineRow
 from pytest_kycquant.report.found import GateFound, Origin
+from pytest_kycquant.results import GateResult, VariantRecord
 from pytest_kycquant.runtimes.environment import Environment
-from pytest_kycquant.verdicts import Check, GateResult, VariantRecord, Verdict
+from pytest_kycquant.verdicts import Check, Verdict
+from tests.worlds.limits import below
 
 ENVIRONMENT = Environment("1", "2", "3", "4", "5", "Linux", "a CPU", ("avx2", "amx_int8"), True)
 ORIGIN = Origin(ENVIRONMENT, exact=False, worker="gw0", reused=1, built=2)
@@ -17,7 +19,9 @@ GOLDEN = Golden({"size": 9}, {}, None, "none", {"FAR": {"errors": 1}}, 0.5, {})
 
 
 def record(variant: str, verdict: Verdict = Verdict.PASS) -> VariantRecord:
-    far = GateResult("far", (Check("FAR", verdict, 0.5, 0.25, 0.75, detail="1 of 2"),), "remedy")
+    far = GateResult(
+        "far", (Check("FAR", verdict, below(0.001), 0.5, 0.25, 0.75, "1 of 2"),), "remedy"
+    )
     options, figures = {"keep_fp32": "a, b", "depth": {"of": [1, 2]}}, {"rounds": 20, "ratio": 1.0}
     return VariantRecord(
         "face", variant, "ab", 3, 0.25, options, {"far": far}, figures, ("note",), {"x": "y"}

@@ -11,8 +11,11 @@ from numpy.typing import NDArray
 
 from pytest_kycquant.data.images import ImageSet
 from pytest_kycquant.data.labelled import LabelledSet
+from pytest_kycquant.spec.limits import CustomLimits
 from pytest_kycquant.tasks.custom.comparison import CustomComparison
 from pytest_kycquant.tasks.custom.metric import Measurement, Metric
+
+LIMITS = CustomLimits()  # none is given
 
 
 def labelled(labels: Any, subjects: Any = None) -> LabelledSet:
@@ -44,6 +47,7 @@ def compared(
     fp32: Any,
     variant: Any,
     truth: LabelledSet,
+    limits: CustomLimits = LIMITS,
     *,
     higher: bool = False,
 ) -> CustomComparison:
@@ -52,7 +56,7 @@ def compared(
     found = measured(function, variant, truth, higher=higher)
     expected = baseline.form
     mine = Measurement(found.metric, found.outputs, found.finite, truth, expected)
-    return CustomComparison(baseline, mine)
+    return CustomComparison(baseline, mine, limits)
 
 
 def wrong(outputs: NDArray[np.float32], labels: NDArray[Any]) -> NDArray[np.bool_]:

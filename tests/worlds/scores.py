@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from pytest_kycquant import LivenessLimits
 from pytest_kycquant.data.images import ImageSet
 from pytest_kycquant.data.liveness import LIVE, LivenessSet
 from pytest_kycquant.tasks.liveness.comparison import LivenessComparison
@@ -16,6 +17,7 @@ from pytest_kycquant.tasks.outputs import Outputs
 PEOPLE = 330
 SPECIES = ("print", "screen")
 THRESHOLD = 0.5
+LIMITS = LivenessLimits()
 
 
 def captures(
@@ -43,6 +45,7 @@ def logits(of: LivenessSet, seed: int = 0) -> NDArray[np.float32]:
 def comparison(
     variant: NDArray[np.float32],
     of: LivenessSet,
+    limits: LivenessLimits = LIMITS,
     *,
     fp32: NDArray[np.float32] | None = None,
     threshold: float = THRESHOLD,
@@ -56,7 +59,7 @@ def comparison(
 
     finite = np.isfinite(variant).all(axis=1)
     baseline = decide(logits(of) if fp32 is None else fp32)
-    return LivenessComparison(baseline, decide(variant), finite, broken_edges)
+    return LivenessComparison(baseline, decide(variant), limits, finite, broken_edges)
 
 
 def of_kind(of: LivenessSet, kind: int, count: int) -> NDArray[np.int64]:

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from ...data.images import ImageSet
 from ...data.labelled import LabelledSet
-from ...spec.custom import CustomTask
+from ...results import GateResult
 from ...statistics import Rate
-from ...verdicts import Check, GateResult
+from ...verdicts import Check
 from ..base import Part, TaskData
 from ..outputs import Outputs
 from ..unlabelled import load_unlabelled
-from . import comparison as custom_gates
-from .comparison import CustomComparison
+from .measured import REMEDY, MetricComparison, judge_metric
 from .metric import Measurement
-from .task import CustomMetricTask
+from .task import MetricTask
 
 _NOTE = (
     "without labels nothing is claimed about how well FP32 does: outputs are held against its own "
@@ -27,10 +26,31 @@ _NOTE = (
 )
 
 
-class UnlabelledCustomTask(CustomMetricTask):
-    """Whatever a metric makes of outputs and of those of FP32."""
+@dataclass(frozen=True, eq=False)
+class CustomAgreement(MetricComparison):
+    """A variant whose outputs a metric holds against those of FP32."""
 
-    spec: CustomTask
+    def against_fp32(self, *, float_variant: bool = False) -> GateResult:
+        """The metric."""
+        return GateResult("agreement", tuple(self.drift()), REMEDY)
+
+    def drift(self, *, float_variant: bool = False) -> list[Check]:
+        """The metric, which holds outputs against those of FP32."""
+        return [judge_metric(self.variant, self.limits, "agreement")]
+
+    def rates(self) -> dict[str, Rate]:
+        """None: FP32 agrees with itself."""
+        return {}
+
+    def golden_figures(self) -> dict[str, float]:
+        """What the outputs of FP32 are like."""
+        (values,) = self.fp32.outputs
+        exact = values.astype(np.float64)
+        return {"mean of outputs": float(exact.mean()), "spread of outputs": float(exact.std())}
+
+
+class UnlabelledCustomTask(MetricTask[CustomAgreement]):
+    """Whatever a metric makes of outputs and of those of FP32."""
 
     def load(self) -> TaskData[LabelledSet]:
         """Read images."""
@@ -38,34 +58,12 @@ class UnlabelledCustomTask(CustomMetricTask):
 
     def baseline(
         self, part: Part[LabelledSet], fp32: Outputs, threshold: Any = None
-    ) -> CustomComparison:
+    ) -> CustomAgreement:
         """FP32 on both sides."""
-        arrays = self._arrays(fp32)
+        arrays = self.arrays(fp32)
         truth = replace(part.truth, labels=arrays[0])
         found = Measurement(self.metric, arrays, fp32.finite, truth)
-        return CustomComparison(found, found, fp32.broken_edges)
-
-    def judge_accuracy(self, comparison: CustomComparison) -> list[GateResult]:
-        """None: there are no labels."""
-        return []
-
-    def judge_against_fp32(self, comparison: CustomComparison, *, fp16: bool = False) -> GateResult:
-        """The metric."""
-        return custom_gates.judge_agreement(comparison, self.limits)
-
-    def drift_checks(self, comparison: CustomComparison, *, fp16: bool = False) -> list[Check]:
-        """The metric, which holds outputs against those of FP32."""
-        return list(custom_gates.judge_agreement(comparison, self.limits).checks)
-
-    def rates(self, baseline: CustomComparison) -> dict[str, Rate]:
-        """None: FP32 agrees with itself."""
-        return {}
-
-    def golden_figures(self, baseline: CustomComparison) -> dict[str, float]:
-        """What the outputs of FP32 are like."""
-        (values,) = baseline.fp32.outputs
-        exact = values.astype(np.float64)
-        return {"mean of outputs": float(exact.mean()), "spread of outputs": float(exact.std())}
+        return CustomAgreement(found, found, self.limits, fp32.broken_edges)
 
 
 def _blank(images: ImageSet) -> LabelledSet:

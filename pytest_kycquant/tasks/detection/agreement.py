@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from ...data.detections import DetectionSet
 from ...data.images import ImageSet
-from ...spec.limits import DetectionLimits
+from ...results import GateResult
 from ...statistics import Rate
-from ...verdicts import Check, GateResult
+from ...verdicts import Check
 from ..base import Part, TaskData
 from ..outputs import Outputs
 from ..unlabelled import load_unlabelled, unsound
-from . import comparison as detection_gates
-from .comparison import DetectionComparison, Detector
+from .found import REMEDY, Detector, FoundComparison
 from .matching import Predictions, clustered_rate
-from .task import DetectionTask
+from .task import BoxTask
 
 _NOTE = (
     "without labels nothing is claimed about recall or mAP: detections are held against those of "
@@ -26,7 +25,79 @@ _NOTE = (
 )
 
 
-class UnlabelledDetectionTask(DetectionTask):
+@dataclass(frozen=True, eq=False)
+class DetectionAgreement(FoundComparison):
+    """A variant held against FP32 on scenes of which nobody says what is in them."""
+
+    def against_fp32(self, *, float_variant: bool = False) -> GateResult:
+        """Agreement with FP32 for every class, since a common one would hide a rare one.
+
+        Of each figure the class with the lowest bound comes first.
+        """
+        of_class: list[list[Check]] = []
+        for which, name in enumerate(self.class_names):
+            found = self._only(which).drift(float_variant=float_variant)
+            if len(self.class_names) > 1:
+                found = [replace(check, name=f"{check.name}, {name}") for check in found]
+            of_class.append(found)
+        checks = [
+            check
+            for same in zip(*of_class, strict=True)
+            for check in sorted(same, key=lambda check: check.lower or 0.0)
+        ]
+        return GateResult("agreement", tuple(checks), REMEDY)
+
+    def rates(self) -> dict[str, Rate]:
+        """In how many images FP32 finds each class."""
+        shown, images = self.fp32.shown, len(self.images)
+        everything = np.ones(images, np.bool_)
+        return {
+            f"images with {name}": clustered_rate(
+                np.isin(np.arange(images), shown.image_index[shown.classes == which]),
+                everything,
+                np.arange(images),
+                None,
+            )
+            for which, name in enumerate(self.class_names)
+        }
+
+    def golden_figures(self) -> dict[str, float]:
+        """Mean sum of the scores of an image: it sees detections of every confidence."""
+        total = float(self.fp32.predictions.scores.sum())
+        return {"score per image": total / len(self.images)}
+
+    def figures(self) -> dict[str, float]:
+        """Agreement with FP32, and how many detections there are."""
+        images = len(self.images)
+        return self.agreement_figures() | {
+            "detections_per_image": len(self.variant.shown.scores) / images,
+            "detections_per_image_fp32": len(self.fp32.shown.scores) / images,
+        }
+
+    def columns(self) -> dict[str, str]:
+        """Share of the variant's detections that FP32 has, overlap and drift of confidence."""
+        found = self.agreement_figures()
+        return {
+            "precision": f"{found['agreement_precision']:.2%}",
+            "IoU p5": f"{found['overlap_p5']:.3f}",
+            "score drift": f"{found['confidence_drift']:.4f}",
+        }
+
+    def _only(self, which: int) -> DetectionAgreement:
+        """The detections of one class."""
+
+        def of(detector: Detector) -> Detector:
+            found = detector.predictions
+            kept = found.classes == which
+            mine = Predictions(
+                found.boxes[kept], found.scores[kept], found.classes[kept], found.image_index[kept]
+            )
+            return replace(detector, predictions=mine)
+
+        return replace(self, fp32=of(self.fp32), variant=of(self.variant))
+
+
+class UnlabelledDetectionTask(BoxTask[DetectionAgreement]):
     """Detection by agreement with FP32."""
 
     def load(self) -> TaskData[DetectionSet]:
@@ -40,13 +111,13 @@ class UnlabelledDetectionTask(DetectionTask):
 
     def baseline(
         self, part: Part[DetectionSet], fp32: Outputs, threshold: float
-    ) -> DetectionComparison:
+    ) -> DetectionAgreement:
         """FP32 on both sides.
 
         Raises:
             BaselineError: FP32 finds nothing of some class.
         """
-        found = super().baseline(part, fp32, threshold)
+        found = self.held(DetectionAgreement, part, fp32, threshold)
         for which, name in enumerate(self.judged if part.whole else ()):
             if not (found.fp32.shown.classes == which).any():
                 raise unsound(
@@ -57,90 +128,8 @@ class UnlabelledDetectionTask(DetectionTask):
                 )
         return found
 
-    def judge_accuracy(self, comparison: DetectionComparison) -> list[GateResult]:
-        """None: there are no labels."""
-        return []
-
-    def judge_against_fp32(
-        self, comparison: DetectionComparison, *, fp16: bool = False
-    ) -> GateResult:
-        """The same objects of every class, in the same places."""
-        return judge_agreement(comparison, self.limits, fp16=fp16)
-
-    def rates(self, baseline: DetectionComparison) -> dict[str, Rate]:
-        """In how many images FP32 finds each class."""
-        shown, images = baseline.fp32.shown, len(baseline.images)
-        everything = np.ones(images, np.bool_)
-        return {
-            f"images with {name}": clustered_rate(
-                np.isin(np.arange(images), shown.image_index[shown.classes == which]),
-                everything,
-                np.arange(images),
-                None,
-            )
-            for which, name in enumerate(self.judged)
-        }
-
-    def golden_figures(self, baseline: DetectionComparison) -> dict[str, float]:
-        """Mean sum of the scores of an image: it sees detections of every confidence."""
-        total = float(baseline.fp32.predictions.scores.sum())
-        return {"score per image": total / len(baseline.images)}
-
-    def figures(self, comparison: DetectionComparison) -> dict[str, float]:
-        """Agreement with FP32, and how many detections there are."""
-        images = len(comparison.images)
-        return detection_gates.agreement_figures(comparison) | {
-            "detections_per_image": len(comparison.variant.shown.scores) / images,
-            "detections_per_image_fp32": len(comparison.fp32.shown.scores) / images,
-        }
-
-    def shown(self, comparison: DetectionComparison) -> dict[str, str]:
-        """Share of the variant's detections that FP32 has, overlap and drift of confidence."""
-        found = detection_gates.agreement_figures(comparison)
-        return {
-            "precision": f"{found['agreement_precision']:.2%}",
-            "IoU p5": f"{found['overlap_p5']:.3f}",
-            "score drift": f"{found['confidence_drift']:.4f}",
-        }
-
     def _blank(self, images: ImageSet) -> DetectionSet:
         numbers = np.empty(0, np.int64)
         return DetectionSet(
             images, np.empty((0, 4)), numbers, numbers, np.empty(0, np.bool_), self.judged
         )
-
-
-def judge_agreement(
-    comparison: DetectionComparison, limits: DetectionLimits, *, fp16: bool = False
-) -> GateResult:
-    """Agreement with FP32 for every class, since a common one would hide a rare one.
-
-    Of each figure the class with the lowest bound comes first.
-    """
-    names = comparison.class_names
-    of_class: list[list[Check]] = []
-    for which, name in enumerate(names):
-        found = detection_gates.judge_agreement(_only(comparison, which), limits, fp16=fp16)
-        if len(names) > 1:
-            found = [replace(check, name=f"{check.name}, {name}") for check in found]
-        of_class.append(found)
-    checks = [
-        check
-        for same in zip(*of_class, strict=True)
-        for check in sorted(same, key=lambda check: check.lower or 0.0)
-    ]
-    return GateResult("agreement", tuple(checks), detection_gates.REMEDY)
-
-
-def _only(comparison: DetectionComparison, which: int) -> DetectionComparison:
-    """The detections of one class."""
-
-    def of(detector: Detector) -> Detector:
-        found = detector.predictions
-        kept = found.classes == which
-        mine = Predictions(
-            found.boxes[kept], found.scores[kept], found.classes[kept], found.image_index[kept]
-        )
-        return replace(detector, predictions=mine)
-
-    return replace(comparison, fp32=of(comparison.fp32), variant=of(comparison.variant))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +19,6 @@ from ...errors import ModelError
 from ...spec.limits import DetectionLimits, Limits
 from ...spec.model import KycModel
 from ...spec.tasks import ObjectDetection
-from ...statistics import Rate
-from ...verdicts import Check, GateResult, GroupIncrease
 from ..base import (
     Part,
     Resolve,
@@ -28,15 +26,15 @@ from ..base import (
     TaskData,
 )
 from ..outputs import Outputs, Tensor
-from . import comparison as detection_gates
-from .comparison import DetectionComparison, Detector
+from .comparison import DetectionComparison
 from .decode import (
     FLOOR,
     MOST,
     Decoder,
     check_scores,
 )
-from .likeness import agreement, distance
+from .found import Detector, FoundComparison
+from .likeness import distance
 from .matching import (
     Matching,
     Objects,
@@ -47,8 +45,11 @@ from .matching import (
 _COLUMNS = 6  # x1, y1, x2, y2 in pixels of the input, score, class
 
 
-class DetectionTask(Task[DetectionSet, DetectionComparison]):
-    """YOLO detections against labelled boxes and against those of FP32."""
+Held = TypeVar("Held", bound=FoundComparison)
+
+
+class BoxTask(Task[DetectionSet, Held]):
+    """YOLO detections against those of FP32, with labels or without."""
 
     def __init__(self, model: KycModel, limits: Limits, resolve: Resolve) -> None:
         super().__init__(model, limits, resolve)
@@ -67,41 +68,6 @@ class DetectionTask(Task[DetectionSet, DetectionComparison]):
             spec.nms_iou,
             self.preprocess.size,
             str(self.model.path),
-        )
-
-    @property
-    def selection_miss_rate(self) -> float:
-        """Miss rate for which the confidence is chosen; its default leaves quantization room."""
-        return self.spec.selection_miss_rate or (1 - self.limits.recall) / 2
-
-    def load(self) -> TaskData[DetectionSet]:
-        """Read scenes and their boxes."""
-        spec = self.spec
-        evaluation = self._scenes(spec.data, "data", spec.labels, "labels")
-        selection: DetectionSet | None = None
-        if isinstance(spec.selection, float):
-            evaluation, selection = split_scenes(evaluation, spec.selection)
-        elif spec.selection is not None and spec.selection_labels is not None:
-            selection = self._scenes(
-                spec.selection, "selection", spec.selection_labels, "selection_labels"
-            )
-        others = [(evaluation.images, "evaluation")]
-        if selection is not None:
-            check_disjoint(evaluation.images, "evaluation", selection.images, "selection")
-            others.append((selection.images, "selection"))
-        table = None
-        if self.groups_path is not None:
-            table = load_groups(self.groups_path, "file")
-            table.check_images(*(images for images, _ in others))
-        return TaskData(
-            _part(evaluation, table),
-            _part(selection, table) if selection is not None else None,
-            self.load_calibration(*others),
-            {
-                "evaluation": evaluation.digest,
-                "selection": selection.digest if selection else None,
-            },
-            groups=table.digest if table else None,
         )
 
     def choose_outputs(
@@ -145,6 +111,92 @@ class DetectionTask(Task[DetectionSet, DetectionComparison]):
         """The production confidence."""
         return self.spec.confidence
 
+    def held(
+        self, kind: type[Held], part: Part[DetectionSet], fp32: Outputs, threshold: float
+    ) -> Held:
+        """FP32 on both sides, as a comparison of some class."""
+        self._check_scores(fp32)
+        truth = Objects.labelled(part.truth)
+        detector = self._detector(part.images, fp32, truth, threshold)
+        return kind(part.images, self.judged, detector, detector, self.limits, part.groups)
+
+    def compare(self, baseline: Held, variant: Outputs) -> Held:
+        """The variant's detections beside those of FP32."""
+        fp32 = baseline.fp32
+        detector = self._detector(baseline.images, variant, fp32.truth, fp32.confidence)
+        return replace(baseline, variant=detector)
+
+    def spread(self, truth: DetectionSet) -> NDArray[np.int64]:
+        """Images: nobody says whose they are."""
+        return np.arange(len(truth.images))
+
+    def restricted(self, truth: DetectionSet, indices: NDArray[np.int64]) -> DetectionSet:
+        """The boxes of some images; a rare class may have none."""
+        return truth.of_images(np.isin(np.arange(len(truth.images)), indices))
+
+    def harm(self, fp32: Outputs, variant: Outputs) -> float:
+        """How far detections are from those of FP32, without any confidence."""
+        one, other = (_rows(outputs) for outputs in (fp32, variant))
+        return distance(one, other, len(fp32.rows), len(self.judged))
+
+    def _check_scores(self, fp32: Outputs) -> None:
+        check_scores(fp32.values[:, 4].astype(np.float64), self.spec.scores, self.model.path)
+
+    def _predictions(self, images: ImageSet, outputs: Outputs) -> Predictions:
+        """Detections in pixels of the images."""
+        found = _rows(outputs)
+        boxes = found.boxes.copy()
+        ends = np.cumsum(outputs.rows)
+        for size, start, end in zip(images.sizes, ends - outputs.rows, ends, strict=True):
+            boxes[start:end] = place(size, self.preprocess).to_image(boxes[start:end])
+        return replace(found, boxes=boxes)
+
+    def _detector(
+        self, images: ImageSet, outputs: Outputs, truth: Objects, confidence: float
+    ) -> Detector:
+        broken = [name for name, ok in zip(images.names, outputs.finite, strict=True) if not ok]
+        predictions = self._predictions(images, outputs)
+        return Detector(predictions, tuple(broken), outputs.broken_edges, truth, confidence)
+
+
+class DetectionTask(BoxTask[DetectionComparison]):
+    """YOLO detections against labelled boxes and against those of FP32."""
+
+    @property
+    def selection_miss_rate(self) -> float:
+        """Miss rate for which the confidence is chosen; its default leaves quantization room."""
+        return self.spec.selection_miss_rate or (1 - self.limits.recall) / 2
+
+    def load(self) -> TaskData[DetectionSet]:
+        """Read scenes and their boxes."""
+        spec = self.spec
+        evaluation = self._scenes(spec.data, "data", spec.labels, "labels")
+        selection: DetectionSet | None = None
+        if isinstance(spec.selection, float):
+            evaluation, selection = split_scenes(evaluation, spec.selection)
+        elif spec.selection is not None and spec.selection_labels is not None:
+            selection = self._scenes(
+                spec.selection, "selection", spec.selection_labels, "selection_labels"
+            )
+        others = [(evaluation.images, "evaluation")]
+        if selection is not None:
+            check_disjoint(evaluation.images, "evaluation", selection.images, "selection")
+            others.append((selection.images, "selection"))
+        table = None
+        if self.groups_path is not None:
+            table = load_groups(self.groups_path, "file")
+            table.check_images(*(images for images, _ in others))
+        return TaskData(
+            _part(evaluation, table),
+            _part(selection, table) if selection is not None else None,
+            self.load_calibration(*others),
+            {
+                "evaluation": evaluation.digest,
+                "selection": selection.digest if selection else None,
+            },
+            groups=table.digest if table else None,
+        )
+
     def policy(self) -> dict[str, Any]:
         """The given confidence, or the miss rate for which it is chosen."""
         chosen = self.selection_miss_rate if self.given_threshold is None else None
@@ -165,85 +217,7 @@ class DetectionTask(Task[DetectionSet, DetectionComparison]):
         self, part: Part[DetectionSet], fp32: Outputs, threshold: float
     ) -> DetectionComparison:
         """FP32 on both sides."""
-        self._check_scores(fp32)
-        truth = Objects.labelled(part.truth)
-        detector = self._detector(part.images, fp32, truth, threshold)
-        return DetectionComparison(part.images, self.judged, detector, detector, part.groups)
-
-    def compare(self, baseline: DetectionComparison, variant: Outputs) -> DetectionComparison:
-        """The variant's detections beside those of FP32."""
-        fp32 = baseline.fp32
-        detector = self._detector(baseline.images, variant, fp32.truth, fp32.confidence)
-        return replace(baseline, variant=detector)
-
-    def judge_finite(self, comparison: DetectionComparison) -> GateResult:
-        """No NaN or Inf, and scores that still tell candidates apart."""
-        return detection_gates.judge_finite(comparison)
-
-    def judge_accuracy(self, comparison: DetectionComparison) -> list[GateResult]:
-        """Recall of every class, and mAP50."""
-        return [
-            detection_gates.judge_recall(comparison, self.limits),
-            detection_gates.judge_map(comparison, self.limits),
-        ]
-
-    def judge_against_fp32(
-        self, comparison: DetectionComparison, *, fp16: bool = False
-    ) -> GateResult:
-        """Paired increase of misses, drop of mAP, and agreement with FP32."""
-        return detection_gates.judge_degradation(comparison, self.limits, fp16=fp16)
-
-    def drift_checks(self, comparison: DetectionComparison, *, fp16: bool = False) -> list[Check]:
-        """The same objects as FP32 finds, in the same places; of all classes together."""
-        return detection_gates.judge_agreement(comparison, self.limits, fp16=fp16)
-
-    def decided_otherwise(
-        self, one: DetectionComparison, other: DetectionComparison
-    ) -> tuple[int, int, str]:
-        """Detections that the other has not (same class, IoU of at least .5)."""
-        found = agreement(one.variant.shown, other.variant.shown, one.fp32.truth)
-        sides = (found.recall, found.precision)
-        return sum(s.errors for s in sides), sum(s.trials for s in sides), "detections"
-
-    def spread(self, truth: DetectionSet) -> NDArray[np.int64]:
-        """Images: nobody says whose they are."""
-        return np.arange(len(truth.images))
-
-    def restricted(self, truth: DetectionSet, indices: NDArray[np.int64]) -> DetectionSet:
-        """The boxes of some images; a rare class may have none."""
-        return truth.of_images(np.isin(np.arange(len(truth.images)), indices))
-
-    def rates(self, baseline: DetectionComparison) -> dict[str, Rate]:
-        """Miss rate of every class."""
-        detector = baseline.fp32
-        return {
-            f"miss rate of {name}": detector.matching.miss_rate(detector.confidence, which)
-            for which, name in enumerate(self.judged)
-        }
-
-    def golden_figures(self, baseline: DetectionComparison) -> dict[str, float]:
-        """Mean average precisions: they see false positives, too."""
-        values = baseline.fp32.matching.average_precisions
-        return {"mAP50": float(values[0]), "mAP50-95": float(values.mean())}
-
-    def harm(self, fp32: Outputs, variant: Outputs) -> float:
-        """How far detections are from those of FP32, without any confidence."""
-        one, other = (_rows(outputs) for outputs in (fp32, variant))
-        return distance(one, other, len(fp32.rows), len(self.judged))
-
-    def figures(self, comparison: DetectionComparison) -> dict[str, float]:
-        """mAP, false positives, agreement with FP32."""
-        return detection_gates.figures(comparison)
-
-    def groups(self, comparison: DetectionComparison) -> list[GroupIncrease]:
-        """Misses of each class in each group."""
-        return detection_gates.group_increases(comparison, self.limits)
-
-    def shown(self, comparison: DetectionComparison) -> dict[str, str]:
-        """mAP50-95, and the share of detections in common with FP32."""
-        found = detection_gates.figures(comparison)
-        common = f"{found['agreement_recall']:.3f} / {found['agreement_precision']:.3f}"
-        return {"mAP50-95": f"{found['map50_95']:.4f}", "agreement": common}
+        return self.held(DetectionComparison, part, fp32, threshold)
 
     def _scenes(self, data: Any, data_name: str, labels: Any, labels_name: str) -> DetectionSet:
         return load_detections(
@@ -252,25 +226,6 @@ class DetectionTask(Task[DetectionSet, DetectionComparison]):
             self.spec.classes,
             self.judged,
         )
-
-    def _check_scores(self, fp32: Outputs) -> None:
-        check_scores(fp32.values[:, 4].astype(np.float64), self.spec.scores, self.model.path)
-
-    def _predictions(self, images: ImageSet, outputs: Outputs) -> Predictions:
-        """Detections in pixels of the images."""
-        found = _rows(outputs)
-        boxes = found.boxes.copy()
-        ends = np.cumsum(outputs.rows)
-        for size, start, end in zip(images.sizes, ends - outputs.rows, ends, strict=True):
-            boxes[start:end] = place(size, self.preprocess).to_image(boxes[start:end])
-        return replace(found, boxes=boxes)
-
-    def _detector(
-        self, images: ImageSet, outputs: Outputs, truth: Objects, confidence: float
-    ) -> Detector:
-        broken = [name for name, ok in zip(images.names, outputs.finite, strict=True) if not ok]
-        predictions = self._predictions(images, outputs)
-        return Detector(predictions, tuple(broken), outputs.broken_edges, truth, confidence)
 
 
 def _rows(outputs: Outputs) -> Predictions:

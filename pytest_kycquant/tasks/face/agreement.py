@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 from ...data.images import ImageSet
 from ...data.pairs import Comparisons
-from ...spec.limits import FaceLimits
+from ...results import GateResult
 from ...statistics import Rate
-from ...verdicts import Check, GateResult
+from ...verdicts import Check
 from ..base import Part, TaskData
-from ..checks import at_least, rate_check, wanting
+from ..checks import Counted, rate_check
 from ..outputs import Outputs
 from ..unlabelled import load_unlabelled, unsound
-from . import comparison as face_gates
-from .comparison import Cell, FaceComparison
-from .flips import (
-    Flips,
-    angles,
-    certified_share,
-    flips_at,
-    pairs_of,
-)
-from .task import FaceTask
+from .embeddings import DRIFT_REMEDY, Baseline, Cell, EmbeddingComparison
+from .flips import Flips, angles, certified_share, flips_at, pairs_of
+from .task import EmbeddingTask
 
 _MOST_ACCEPTED = 0.5  # two people with equally many images are accepted in less than half of pairs
+_COUNTED = Counted("pairs", "images", "there are no pairs")
 _NOTE = (
     "without labels nothing is claimed about FAR or FRR: decisions are held against those of FP32 "
     "only, and each image counts as another person, so with several images a person the intervals "
@@ -35,7 +29,7 @@ _NOTE = (
 
 
 @dataclass(frozen=True, eq=False)
-class FaceAgreement(FaceComparison):
+class FaceAgreement(EmbeddingComparison):
     """A variant held against FP32 on all pairs of images, each of somebody else."""
 
     @cached_property
@@ -55,17 +49,64 @@ class FaceAgreement(FaceComparison):
         turned = angles(exact.probe, self.cell.probe)
         return certified_share(exact.probe, turned, exact.threshold)
 
+    def against_fp32(self, *, float_variant: bool = False) -> GateResult:
+        """Decisions other than FP32's, for new and for stored templates, and drift."""
+        name = "decisions other than FP32's"
+        checks = [
+            self._judge_flips(name, self.flips),
+            self._judge_flips(f"{name}, FP32 gallery", self.stored_flips),
+            *self.drift(float_variant=float_variant),
+        ]
+        return GateResult("agreement", tuple(checks), DRIFT_REMEDY)
+
+    def drift(self, *, float_variant: bool = False) -> list[Check]:
+        """Cosines to FP32, and the certified share if a limit is given."""
+        checks = super().drift(float_variant=float_variant)
+        limit = self.limits.given("certified")
+        if limit is not None:
+            pairs = self.baseline.comparisons.n_impostor
+            name, detail = "decisions that cannot have flipped", f"certified among {pairs:,} pairs"
+            checks.append(limit.point(name, self.certified, detail))
+        return checks
+
+    def rates(self) -> dict[str, Rate]:
+        """What FP32 accepts; without labels every pair counts as one of different people."""
+        return {"accepted pairs": self.baseline.cell.rate(genuine=False)}
+
+    def figures(self) -> dict[str, float]:
+        """Drift, flips of either kind and the certified share."""
+        figures = super().figures() | {"certified": self.certified}
+        for suffix, flips in (("", self.flips), ("_fp32_gallery", self.stored_flips)):
+            figures[f"newly_accepted{suffix}"] = float(len(flips.accepts))
+            figures[f"newly_rejected{suffix}"] = float(len(flips.rejects))
+        return figures | {"accepted_fp32": float(self._accepted)}
+
+    def columns(self) -> dict[str, str]:
+        """The certified share, and cosine to FP32."""
+        return {"certified": f"{self.certified:.2%}"} | super().columns()
+
     @property
-    def pairs(self) -> Comparisons:
-        """What is compared."""
-        return self.baseline.comparisons
+    def _accepted(self) -> int:
+        """Number of pairs that FP32 accepts."""
+        return len(self.baseline.cell.errors.false_accepts)
 
     def _flips(self, cell: Cell) -> Flips:
         exact = self.baseline.cell
-        return flips_at(exact.probe, cell.gallery, cell.probe, self.pairs, exact.threshold)
+        pairs = self.baseline.comparisons
+        return flips_at(exact.probe, cell.gallery, cell.probe, pairs, exact.threshold)
+
+    def _judge_flips(self, name: str, flips: Flips) -> Check:
+        found = flips.rate(self.baseline.comparisons)
+        # Matches are rare among all pairs, so those that are lost want a base of their own.
+        detail = (
+            f"{len(flips.accepts):,} newly accepted, and newly rejected {len(flips.rejects):,} of "
+            f"{self._accepted:,} that FP32 accepts, in {found.trials:,} pairs of "
+            f"{found.subjects:,} images, design effect {found.deff:.1f}"
+        )
+        return rate_check(self.limits["flips"], name, found, detail, _COUNTED)
 
 
-class UnlabelledFaceTask(FaceTask):
+class UnlabelledFaceTask(EmbeddingTask[FaceAgreement]):
     """Face verification by agreement with FP32."""
 
     def load(self) -> TaskData[Comparisons]:
@@ -83,8 +124,8 @@ class UnlabelledFaceTask(FaceTask):
         Raises:
             BaselineError: FP32 takes most images for the same person.
         """
-        found = super().baseline(part, fp32, threshold)
-        accepted = found.cell.rate(genuine=False).value
+        baseline = Baseline(fp32, part.truth, threshold, part.images.names, part.groups)
+        accepted = baseline.cell.rate(genuine=False).value
         # The gate "finite" has a word of its own for broken embeddings, which count as accepted.
         if accepted > _MOST_ACCEPTED and fp32.finite.all():
             raise unsound(
@@ -93,103 +134,11 @@ class UnlabelledFaceTask(FaceTask):
                 f"{threshold:.4g}",
                 "give images of many different people",
             )
-        return FaceAgreement(found.baseline, found.variant)
+        return FaceAgreement(baseline, fp32, self.limits)
 
-    def compare(self, baseline: FaceComparison, variant: Outputs) -> FaceAgreement:
+    def compare(self, baseline: FaceAgreement, variant: Outputs) -> FaceAgreement:
         """The variant's embeddings beside those of FP32."""
-        return FaceAgreement(baseline.baseline, variant)
-
-    def judge_accuracy(self, comparison: FaceComparison) -> list[GateResult]:
-        """None: there are no labels."""
-        return []
-
-    def judge_against_fp32(self, comparison: FaceComparison, *, fp16: bool = False) -> GateResult:
-        """Flipped decisions, and drift of embeddings."""
-        return judge_agreement(_as_agreement(comparison), self.limits, fp16=fp16)
-
-    def drift_checks(self, comparison: FaceComparison, *, fp16: bool = False) -> list[Check]:
-        """Cosines to FP32, and the certified share if a limit is given."""
-        found = super().drift_checks(comparison, fp16=fp16)
-        if self.limits.certified is not None:
-            found.append(_certified(_as_agreement(comparison), self.limits.certified))
-        return found
-
-    def rates(self, baseline: FaceComparison) -> dict[str, Rate]:
-        """What FP32 accepts; without labels every pair counts as one of different people."""
-        return {"accepted pairs": baseline.cell.rate(genuine=False)}
-
-    def figures(self, comparison: FaceComparison) -> dict[str, float]:
-        """Drift, flips of either kind and the certified share."""
-        found = _as_agreement(comparison)
-        accepted = len(found.baseline.cell.errors.false_accepts)
-        figures = face_gates.drift_figures(found) | {"certified": found.certified}
-        for suffix, flips in (("", found.flips), ("_fp32_gallery", found.stored_flips)):
-            figures[f"newly_accepted{suffix}"] = float(len(flips.accepts))
-            figures[f"newly_rejected{suffix}"] = float(len(flips.rejects))
-        return figures | {"accepted_fp32": float(accepted)}
-
-    def shown(self, comparison: FaceComparison) -> dict[str, str]:
-        """The certified share, and cosine to FP32."""
-        share = _as_agreement(comparison).certified
-        return {"certified": f"{share:.2%}"} | super().shown(comparison)
-
-
-def judge_agreement(
-    comparison: FaceAgreement, limits: FaceLimits, *, fp16: bool = False
-) -> GateResult:
-    """Decisions other than FP32's, for new and for stored templates, and drift of embeddings."""
-    checks = [
-        _flips(comparison, comparison.flips, "decisions other than FP32's", limits.flips),
-        _flips(
-            comparison,
-            comparison.stored_flips,
-            "decisions other than FP32's, FP32 gallery",
-            limits.flips,
-        ),
-        *face_gates.drift_checks(comparison, limits, fp16=fp16),
-    ]
-    if limits.certified is not None:
-        checks.append(_certified(comparison, limits.certified))
-    return GateResult("agreement", tuple(checks), face_gates.DRIFT_REMEDY)
-
-
-def _certified(comparison: FaceAgreement, limit: float) -> Check:
-    share = comparison.certified
-    return Check(
-        "decisions that cannot have flipped",
-        at_least(share, share, limit),
-        share,
-        limit=limit,
-        direction=FaceLimits.direction("certified"),
-        unit="share",
-        detail=f"certified among {comparison.pairs.n_impostor:,} pairs",
-    )
-
-
-def _flips(comparison: FaceAgreement, flips: Flips, name: str, limit: float) -> Check:
-    found = flips.rate(comparison.pairs)
-    accepted = len(comparison.baseline.cell.errors.false_accepts)
-    # Matches are rare among all pairs, so those that are lost want a base of their own.
-    detail = (
-        f"{len(flips.accepts):,} newly accepted, and newly rejected {len(flips.rejects):,} of "
-        f"{accepted:,} that FP32 accepts, in {found.trials:,} pairs of {found.subjects:,} images, "
-        f"design effect {found.deff:.1f}"
-    )
-    return rate_check(
-        name,
-        found,
-        limit,
-        direction=FaceLimits.direction("flips"),
-        detail=detail,
-        lacking=lambda found, limit: wanting(found, limit, "pairs", "images", "there are no pairs"),
-    )
-
-
-def _as_agreement(comparison: FaceComparison) -> FaceAgreement:
-    """The bench hands back what `baseline` and `compare` made."""
-    if not isinstance(comparison, FaceAgreement):
-        raise TypeError(f"{type(comparison).__name__} is no comparison without labels")
-    return comparison
+        return replace(baseline, variant=variant)
 
 
 def _blank(images: ImageSet) -> Comparisons:

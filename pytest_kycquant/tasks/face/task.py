@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -27,9 +28,8 @@ from ...errors import ModelError
 from ...spec.limits import FaceLimits, Limits
 from ...spec.model import KycModel
 from ...spec.tasks import FaceVerification
-from ...statistics import Rate
-from ...verdicts import Check, GateResult, GroupIncrease
 from ..base import (
+    Held,
     Part,
     Resolve,
     Task,
@@ -37,18 +37,51 @@ from ..base import (
     only_output,
 )
 from ..outputs import Outputs, Tensor
-from . import comparison as face_gates
-from .comparison import Baseline, FaceComparison
+from .comparison import FaceComparison
+from .embeddings import Baseline
 from .scores import normalise, select_threshold
 
 
-class FaceTask(Task[Comparisons, FaceComparison]):
-    """One-to-one comparison of embeddings by their cosine."""
+class EmbeddingTask(Task[Comparisons, Held]):
+    """One-to-one comparison of embeddings by their cosine, with labels or without."""
 
     def __init__(self, model: KycModel, limits: Limits, resolve: Resolve) -> None:
         super().__init__(model, limits, resolve)
         self.spec = cast("FaceVerification", model.task)
         self.limits = cast("FaceLimits", limits)
+
+    def choose_outputs(
+        self, names: tuple[str, ...], where: Path, member: int = 0
+    ) -> tuple[str, ...]:
+        """The embedding."""
+        asked = "FaceVerification(output=...)"
+        return (only_output(names, self.spec.output, "embedding", asked, where),)
+
+    def read(self, outputs: list[NDArray[Any]]) -> Tensor:
+        """One row: the embedding."""
+        return as_embedding(outputs[0])[np.newaxis]
+
+    @property
+    def given_threshold(self) -> float | None:
+        """The production threshold, a cosine."""
+        return self.spec.threshold
+
+    def spread(self, truth: Comparisons) -> NDArray[np.int64]:
+        """Identities; images, where a list of pairs does not name them."""
+        return truth.subjects if truth.has_subjects else np.arange(len(truth.subjects))
+
+    def restricted(self, truth: Comparisons, indices: NDArray[np.int64]) -> Comparisons:
+        """The comparisons of which both images are left, perhaps none."""
+        return truth.restrict(indices)[0]
+
+    def harm(self, fp32: Outputs, variant: Outputs) -> float:
+        """One minus the mean cosine to FP32."""
+        cosines = np.einsum("ij,ij->i", normalise(fp32.values), normalise(variant.values))
+        return 1.0 - float(np.nan_to_num(cosines, nan=-1.0).mean())
+
+
+class FaceTask(EmbeddingTask[FaceComparison]):
+    """Face verification by labelled comparisons."""
 
     @property
     def selection_far(self) -> float:
@@ -105,22 +138,6 @@ class FaceTask(Task[Comparisons, FaceComparison]):
             table.digest if table else None,
         )
 
-    def choose_outputs(
-        self, names: tuple[str, ...], where: Path, member: int = 0
-    ) -> tuple[str, ...]:
-        """The embedding."""
-        asked = "FaceVerification(output=...)"
-        return (only_output(names, self.spec.output, "embedding", asked, where),)
-
-    def read(self, outputs: list[NDArray[Any]]) -> Tensor:
-        """One row: the embedding."""
-        return as_embedding(outputs[0])[np.newaxis]
-
-    @property
-    def given_threshold(self) -> float | None:
-        """The production threshold, a cosine."""
-        return self.spec.threshold
-
     def policy(self) -> dict[str, Any]:
         """The given threshold, or the FAR for which it is chosen."""
         chosen = self.selection_far if self.given_threshold is None else None
@@ -137,72 +154,12 @@ class FaceTask(Task[Comparisons, FaceComparison]):
 
     def baseline(self, part: Part[Comparisons], fp32: Outputs, threshold: float) -> FaceComparison:
         """FP32 on both sides."""
-        return FaceComparison(
-            Baseline(fp32, part.truth, threshold, part.images.names, part.groups), fp32
-        )
+        baseline = Baseline(fp32, part.truth, threshold, part.images.names, part.groups)
+        return FaceComparison(baseline, fp32, self.limits)
 
     def compare(self, baseline: FaceComparison, variant: Outputs) -> FaceComparison:
         """The variant's embeddings beside those of FP32."""
-        return FaceComparison(baseline.baseline, variant)
-
-    def judge_finite(self, comparison: FaceComparison) -> GateResult:
-        """No NaN or Inf, and embeddings that still tell people apart."""
-        return face_gates.judge_finite(comparison)
-
-    def judge_accuracy(self, comparison: FaceComparison) -> list[GateResult]:
-        """FAR and FRR."""
-        return [
-            face_gates.judge_far(comparison, self.limits),
-            face_gates.judge_frr(comparison, self.limits),
-        ]
-
-    def judge_against_fp32(self, comparison: FaceComparison, *, fp16: bool = False) -> GateResult:
-        """Paired increase of FAR and FRR, and drift of embeddings."""
-        return face_gates.judge_degradation(comparison, self.limits, fp16=fp16)
-
-    def drift_checks(self, comparison: FaceComparison, *, fp16: bool = False) -> list[Check]:
-        """Cosines of embeddings to those of FP32."""
-        return face_gates.drift_checks(comparison, self.limits, fp16=fp16)
-
-    def decided_otherwise(self, one: FaceComparison, other: FaceComparison) -> tuple[int, int, str]:
-        """Comparisons."""
-        pairs = one.baseline.comparisons
-        number = sum(
-            len(np.setxor1d(one.cell.wrong(genuine=kind), other.cell.wrong(genuine=kind)))
-            for kind in (True, False)
-        )
-        return number, pairs.n_genuine + pairs.n_impostor, "comparisons"
-
-    def spread(self, truth: Comparisons) -> NDArray[np.int64]:
-        """Identities; images, where a list of pairs does not name them."""
-        return truth.subjects if truth.has_subjects else np.arange(len(truth.subjects))
-
-    def restricted(self, truth: Comparisons, indices: NDArray[np.int64]) -> Comparisons:
-        """The comparisons of which both images are left, perhaps none."""
-        return truth.restrict(indices)[0]
-
-    def rates(self, baseline: FaceComparison) -> dict[str, Rate]:
-        """FAR and FRR."""
-        cell = baseline.cell
-        return {"FAR": cell.rate(genuine=False), "FRR": cell.rate(genuine=True)}
-
-    def harm(self, fp32: Outputs, variant: Outputs) -> float:
-        """One minus the mean cosine to FP32."""
-        cosines = np.einsum("ij,ij->i", normalise(fp32.values), normalise(variant.values))
-        return 1.0 - float(np.nan_to_num(cosines, nan=-1.0).mean())
-
-    def groups(self, comparison: FaceComparison) -> list[GroupIncrease]:
-        """FRR, and FAR among people of the same group."""
-        return face_gates.group_increases(comparison, self.limits)
-
-    def figures(self, comparison: FaceComparison) -> dict[str, float]:
-        """Cosines to FP32 and the ratio of norms."""
-        return face_gates.drift_figures(comparison)
-
-    def shown(self, comparison: FaceComparison) -> dict[str, str]:
-        """Cosine to FP32, mean and smallest."""
-        cosines = comparison.cosines
-        return {"cosine": f"{cosines.mean():.4f} / {cosines.min():.4f}"}
+        return replace(baseline, variant=variant)
 
 
 def as_embedding(value: NDArray[Any]) -> NDArray[np.float32]:

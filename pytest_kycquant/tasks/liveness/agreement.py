@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from ...data.images import ImageSet
 from ...data.liveness import LIVE, LivenessSet
+from ...results import GateResult
 from ...statistics import Rate
-from ...verdicts import GateResult
 from ..base import Part, TaskData
 from ..outputs import Outputs
 from ..unlabelled import load_unlabelled, unsound
-from . import comparison as liveness_gates
-from .comparison import LivenessComparison
-from .task import LivenessTask
+from .scores_comparison import DRIFT_REMEDY, ScoreComparison
+from .task import ScoreTask
 
 _LEAST_SPREAD = 1e-3  # of FP32's scores, a standard deviation: far below that of real captures
 _NOTE = (
@@ -26,7 +25,27 @@ _NOTE = (
 )
 
 
-class UnlabelledLivenessTask(LivenessTask):
+@dataclass(frozen=True, eq=False)
+class LivenessAgreement(ScoreComparison):
+    """A variant held against FP32 on captures of which nobody says what is live."""
+
+    def against_fp32(self, *, float_variant: bool = False) -> GateResult:
+        """Flipped decisions and drift of scores."""
+        checks = (self.flips(), *self.drift(float_variant=float_variant))
+        return GateResult("agreement", checks, DRIFT_REMEDY)
+
+    def rates(self) -> dict[str, Rate]:
+        """What FP32 rejects; without labels every capture is taken for a live one."""
+        return {"rejected captures": self.fp32.rate(LIVE)}
+
+    def figures(self) -> dict[str, float]:
+        """Drift, and what both accept."""
+        sides = (("", self.variant), ("_fp32", self.fp32))
+        accepted = {f"accepted{end}": float((~side.wrong).sum()) for end, side in sides}
+        return super().figures() | accepted
+
+
+class UnlabelledLivenessTask(ScoreTask[LivenessAgreement]):
     """Presentation attack detection by agreement with FP32."""
 
     def load(self) -> TaskData[LivenessSet]:
@@ -40,17 +59,17 @@ class UnlabelledLivenessTask(LivenessTask):
 
     def policy(self) -> dict[str, Any]:
         """How scores are read, and the threshold, which is always given."""
-        return {k: v for k, v in super().policy().items() if k != "selection APCER"}
+        return {"given threshold": self.given_threshold} | self.reading_of_scores()
 
     def baseline(
         self, part: Part[LivenessSet], fp32: Outputs, threshold: float
-    ) -> LivenessComparison:
+    ) -> LivenessAgreement:
         """FP32 on both sides.
 
         Raises:
             BaselineError: the scores of FP32 hardly depend on the image.
         """
-        found = super().baseline(part, fp32, threshold)
+        found = self.held(LivenessAgreement, part, fp32, threshold)
         scores = found.fp32.scores[np.isfinite(found.fp32.scores)]
         if len(scores) and scores.std() < _LEAST_SPREAD:
             raise unsound(
@@ -59,29 +78,6 @@ class UnlabelledLivenessTask(LivenessTask):
                 "give live captures and attacks",
             )
         return found
-
-    def judge_accuracy(self, comparison: LivenessComparison) -> list[GateResult]:
-        """None: there are no labels."""
-        return []
-
-    def judge_against_fp32(
-        self, comparison: LivenessComparison, *, fp16: bool = False
-    ) -> GateResult:
-        """Flipped decisions and drift of scores."""
-        checks = liveness_gates.drift_checks(comparison, self.limits, fp16=fp16)
-        return GateResult("agreement", tuple(checks), liveness_gates.DRIFT_REMEDY)
-
-    def rates(self, baseline: LivenessComparison) -> dict[str, Rate]:
-        """What FP32 rejects; without labels every capture is taken for a live one."""
-        return {"rejected captures": baseline.fp32.rate(LIVE)}
-
-    def figures(self, comparison: LivenessComparison) -> dict[str, float]:
-        """Drift, and what both accept."""
-        accepted = {
-            f"accepted{suffix}": float((~decisions.wrong).sum())
-            for suffix, decisions in (("", comparison.variant), ("_fp32", comparison.fp32))
-        }
-        return liveness_gates.drift_figures(comparison) | accepted
 
 
 def _blank(images: ImageSet) -> LivenessSet:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,6 @@ from ...data.groups import GroupTable
 from ...data.images import ImageSet
 from ...data.leakage import check_calibration_subjects, check_disjoint, check_disjoint_subjects
 from ...data.liveness import (
-    LIVE,
     LivenessSet,
     check_same_species,
     check_several_species,
@@ -27,8 +26,6 @@ from ...errors import ModelError
 from ...spec.limits import Limits, LivenessLimits
 from ...spec.model import KycModel
 from ...spec.tasks import LivenessDetection
-from ...statistics import Rate
-from ...verdicts import Check, GateResult, GroupIncrease
 from ..base import (
     Part,
     Resolve,
@@ -37,7 +34,6 @@ from ..base import (
     only_output,
 )
 from ..outputs import Outputs, Tensor, relative_distance
-from . import comparison as liveness_gates
 from .comparison import LivenessComparison
 from .scores import (
     Decisions,
@@ -46,65 +42,18 @@ from .scores import (
     live_scores,
     select_threshold,
 )
+from .scores_comparison import ScoreComparison
+
+Held = TypeVar("Held", bound=ScoreComparison)
 
 
-class LivenessTask(Task[LivenessSet, LivenessComparison]):
-    """Presentation attack detection by the probability of a live face."""
+class ScoreTask(Task[LivenessSet, Held]):
+    """Presentation attack detection by the probability of a live face, with labels or without."""
 
     def __init__(self, model: KycModel, limits: Limits, resolve: Resolve) -> None:
         super().__init__(model, limits, resolve)
         self.spec = cast("LivenessDetection", model.task)
         self.limits = cast("LivenessLimits", limits)
-
-    @property
-    def selection_apcer(self) -> float:
-        """APCER at which the threshold is chosen; its default leaves quantization some room."""
-        return self.spec.selection_apcer or self.limits.apcer / 2
-
-    def load(self) -> TaskData[LivenessSet]:
-        """Read captures, split them, and crop them if there are boxes."""
-        spec = self.spec
-        captures = load_liveness(self.resolve(spec.data, "LivenessDetection.data"))
-        if not spec.single_species:
-            check_several_species(captures)
-        selection: LivenessSet | None = None
-        evaluation = captures
-        if isinstance(spec.selection, float):
-            evaluation, selection = split_captures(captures, spec.selection)
-        elif spec.selection is not None:
-            path = self.resolve(spec.selection, "LivenessDetection.selection")
-            selection = load_liveness(path)
-        others = [(evaluation.images, "evaluation")]
-        if selection is not None:
-            check_same_species(evaluation, selection)
-            check_disjoint_subjects(evaluation, "evaluation", selection, "selection")
-            check_disjoint(evaluation.images, "evaluation", selection.images, "selection")
-            others.append((selection.images, "selection"))
-        table = self.load_groups(evaluation, *([selection] if selection else []))
-        calibration = self.load_calibration(*others)
-        if calibration is not None:
-            check_calibration_subjects(calibration, evaluation=evaluation, selection=selection)
-        for images in (calibration, *(images for images, _ in others)):
-            if images is not None:
-                self.seen(images, 0)  # complains of missing boxes before anything is computed
-        note = ""
-        if not evaluation.knows_subjects:
-            note = (
-                "the data does not say who is captured, so each capture counts as another person: "
-                "with several captures a person, the intervals are too narrow"
-            )
-        return TaskData(
-            _part(evaluation, table),
-            _part(selection, table) if selection is not None else None,
-            calibration,
-            {
-                "evaluation": evaluation.digest,
-                "selection": selection.digest if selection is not None else None,
-                **self._crops([images for images, _ in others]),
-            },
-            note,
-            table.digest if table else None,
-        )
 
     @cached_property
     def boxes(self) -> dict[Path, Box]:
@@ -159,72 +108,26 @@ class LivenessTask(Task[LivenessSet, LivenessComparison]):
         """The production threshold, a probability."""
         return self.spec.threshold
 
-    def policy(self) -> dict[str, Any]:
-        """How scores are read, and the given threshold or the APCER for which it is chosen."""
-        chosen = self.selection_apcer if self.given_threshold is None else None
-        return {
-            "given threshold": self.given_threshold,
-            "selection APCER": chosen,
-            "scores": self.spec.scores,
-            "live class": self.spec.live_class,
-        }
+    def reading_of_scores(self) -> dict[str, Any]:
+        """Plain values that determine what scores are made of the outputs."""
+        return {"scores": self.spec.scores, "live class": self.spec.live_class}
 
-    def choose_threshold(self, fp32: Outputs, selection: Part[LivenessSet]) -> tuple[float, str]:
-        """The smallest from 1/2 on whose bound of APCER is below `selection_apcer`, everywhere."""
-        self._check_scale(fp32)
-        source = (
-            f"smallest from 1/2 on whose 95 % upper bound of APCER is below "
-            f"{self.selection_apcer:.4%} for every species, on {selection.size} of the selection "
-            "split"
-        )
-        scores = self.scores(fp32)
-        return select_threshold(scores, selection.truth, self.selection_apcer), source
-
-    def baseline(
-        self, part: Part[LivenessSet], fp32: Outputs, threshold: float
-    ) -> LivenessComparison:
-        """FP32 on both sides."""
+    def held(
+        self, kind: type[Held], part: Part[LivenessSet], fp32: Outputs, threshold: float
+    ) -> Held:
+        """FP32 on both sides, as a comparison of some class."""
         self._check_scale(fp32)
         decisions = Decisions(self.scores(fp32), part.truth, threshold)
-        return LivenessComparison(decisions, decisions, fp32.finite, fp32.broken_edges, part.groups)
+        return kind(decisions, decisions, self.limits, fp32.finite, fp32.broken_edges, part.groups)
 
-    def compare(self, baseline: LivenessComparison, variant: Outputs) -> LivenessComparison:
+    def compare(self, baseline: Held, variant: Outputs) -> Held:
         """The variant's scores beside those of FP32."""
-        decisions = replace(baseline.fp32, scores=self.scores(variant))
         return replace(
             baseline,
-            variant=decisions,
-            finite=variant.finite,
+            variant=replace(baseline.fp32, scores=self.scores(variant)),
+            finite_outputs=variant.finite,
             broken_edges=variant.broken_edges,
         )
-
-    def judge_finite(self, comparison: LivenessComparison) -> GateResult:
-        """No NaN or Inf, and scores that still depend on the image."""
-        return liveness_gates.judge_finite(comparison)
-
-    def judge_accuracy(self, comparison: LivenessComparison) -> list[GateResult]:
-        """APCER and BPCER."""
-        return [
-            liveness_gates.judge_apcer(comparison, self.limits),
-            liveness_gates.judge_bpcer(comparison, self.limits),
-        ]
-
-    def judge_against_fp32(
-        self, comparison: LivenessComparison, *, fp16: bool = False
-    ) -> GateResult:
-        """Paired increase of APCER and BPCER, flipped decisions and drift of scores."""
-        return liveness_gates.judge_degradation(comparison, self.limits, fp16=fp16)
-
-    def drift_checks(self, comparison: LivenessComparison, *, fp16: bool = False) -> list[Check]:
-        """Differences of the scores to those of FP32."""
-        return liveness_gates.score_checks(comparison, self.limits, fp16=fp16)
-
-    def decided_otherwise(
-        self, one: LivenessComparison, other: LivenessComparison
-    ) -> tuple[int, int, str]:
-        """Captures."""
-        differ = one.variant.wrong != other.variant.wrong
-        return int(differ.sum()), len(differ), "captures"
 
     def spread(self, truth: LivenessSet) -> NDArray[np.int64]:
         """People, each of them live and with each species of attacks."""
@@ -235,29 +138,9 @@ class LivenessTask(Task[LivenessSet, LivenessComparison]):
         """Labels of some captures."""
         return truth.subset(indices)
 
-    def rates(self, baseline: LivenessComparison) -> dict[str, Rate]:
-        """APCER of each species, and BPCER."""
-        found = baseline.fp32.species_rates
-        return {f"APCER {name}": rate for name, rate in found.items()} | {
-            "BPCER": baseline.fp32.rate(LIVE)
-        }
-
     def harm(self, fp32: Outputs, variant: Outputs) -> float:
         """Mean distance of the values, relative to their length: probabilities saturate."""
         return relative_distance(fp32.values, variant.values)
-
-    def groups(self, comparison: LivenessComparison) -> list[GroupIncrease]:
-        """BPCER."""
-        return liveness_gates.group_increases(comparison, self.limits)
-
-    def figures(self, comparison: LivenessComparison) -> dict[str, float]:
-        """Drift, ACER and BPCER at fixed APCER."""
-        return liveness_gates.figures(comparison)
-
-    def shown(self, comparison: LivenessComparison) -> dict[str, str]:
-        """Difference of scores to FP32, mean and largest."""
-        drift = comparison.drift
-        return {"score drift": f"{drift.mean():.4f} / {drift.max():.4f}"}
 
     def scores(self, outputs: Outputs) -> Scores:
         """Probability of a live face, the mean over the files of the model."""
@@ -274,6 +157,83 @@ class LivenessTask(Task[LivenessSet, LivenessComparison]):
         """Take apart what `fuse` put side by side."""
         for values in np.split(outputs.values, len(self.model.paths), axis=1):
             yield replace(outputs, values=values)
+
+
+class LivenessTask(ScoreTask[LivenessComparison]):
+    """Presentation attack detection on labelled captures."""
+
+    @property
+    def selection_apcer(self) -> float:
+        """APCER at which the threshold is chosen; its default leaves quantization some room."""
+        return self.spec.selection_apcer or self.limits.apcer / 2
+
+    def load(self) -> TaskData[LivenessSet]:
+        """Read captures, split them, and crop them if there are boxes."""
+        spec = self.spec
+        captures = load_liveness(self.resolve(spec.data, "LivenessDetection.data"))
+        if not spec.single_species:
+            check_several_species(captures)
+        selection: LivenessSet | None = None
+        evaluation = captures
+        if isinstance(spec.selection, float):
+            evaluation, selection = split_captures(captures, spec.selection)
+        elif spec.selection is not None:
+            path = self.resolve(spec.selection, "LivenessDetection.selection")
+            selection = load_liveness(path)
+        others = [(evaluation.images, "evaluation")]
+        if selection is not None:
+            check_same_species(evaluation, selection)
+            check_disjoint_subjects(evaluation, "evaluation", selection, "selection")
+            check_disjoint(evaluation.images, "evaluation", selection.images, "selection")
+            others.append((selection.images, "selection"))
+        table = self.load_groups(evaluation, *([selection] if selection else []))
+        calibration = self.load_calibration(*others)
+        if calibration is not None:
+            check_calibration_subjects(calibration, evaluation=evaluation, selection=selection)
+        for images in (calibration, *(images for images, _ in others)):
+            if images is not None:
+                self.seen(images, 0)  # complains of missing boxes before anything is computed
+        note = ""
+        if not evaluation.knows_subjects:
+            note = (
+                "the data does not say who is captured, so each capture counts as another person: "
+                "with several captures a person, the intervals are too narrow"
+            )
+        return TaskData(
+            _part(evaluation, table),
+            _part(selection, table) if selection is not None else None,
+            calibration,
+            {
+                "evaluation": evaluation.digest,
+                "selection": selection.digest if selection is not None else None,
+                **self._crops([images for images, _ in others]),
+            },
+            note,
+            table.digest if table else None,
+        )
+
+    def policy(self) -> dict[str, Any]:
+        """How scores are read, and the given threshold or the APCER for which it is chosen."""
+        chosen = self.selection_apcer if self.given_threshold is None else None
+        threshold = {"given threshold": self.given_threshold, "selection APCER": chosen}
+        return threshold | self.reading_of_scores()
+
+    def choose_threshold(self, fp32: Outputs, selection: Part[LivenessSet]) -> tuple[float, str]:
+        """The smallest from 1/2 on whose bound of APCER is below `selection_apcer`, everywhere."""
+        self._check_scale(fp32)
+        source = (
+            f"smallest from 1/2 on whose 95 % upper bound of APCER is below "
+            f"{self.selection_apcer:.4%} for every species, on {selection.size} of the selection "
+            "split"
+        )
+        scores = self.scores(fp32)
+        return select_threshold(scores, selection.truth, self.selection_apcer), source
+
+    def baseline(
+        self, part: Part[LivenessSet], fp32: Outputs, threshold: float
+    ) -> LivenessComparison:
+        """FP32 on both sides."""
+        return self.held(LivenessComparison, part, fp32, threshold)
 
 
 def as_row(value: NDArray[Any]) -> NDArray[np.float32]:

@@ -1,12 +1,49 @@
-"""Images in a folder for each class, and perhaps in one for each person below it."""
+"""Images in a folder for each label (a class, an identity), and perhaps deeper folders."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from ..errors import DataError
-from .files import find_images, listed, relative_name
+from .files import listed, relative_name
 from .images import ImageSet
+
+
+def read_label_folders(
+    root: Path, *, each: str, wanted: str, place: str
+) -> tuple[ImageSet, list[str]]:
+    """Read images that lie, at any depth, in a sub-folder of `root` named after their label.
+
+    Args:
+        root: the folder.
+        each: what a sub-folder stands for, such as "class", for messages.
+        wanted: the sub-folders that it must have, in words, for messages.
+        place: where a stray image belongs, in words.
+
+    Returns:
+        The images, sorted by path, and the label of each.
+
+    Raises:
+        DataError: there is no image, one outside of any sub-folder, or a sub-folder without any.
+    """
+    images = ImageSet.from_folder(root, f"add {wanted}")
+    stray = [name for name in images.names if "/" not in name]
+    if stray:
+        raise DataError(
+            root, f"holds images outside of any {each}: {listed(stray)}", f"move each into {place}"
+        )
+    labels = [name.split("/", 1)[0] for name in images.names]
+    folders = {
+        relative_name(entry, root)
+        for entry in root.iterdir()
+        if entry.is_dir() and not entry.name.startswith(".")
+    }
+    empty = sorted(folders.difference(labels))
+    if empty:
+        raise DataError(
+            root, f"has folders without any image: {listed(empty)}", "fill or remove them"
+        )
+    return images, labels
 
 
 def read_class_folders(root: Path, *, wanted: str, place: str) -> tuple[ImageSet, list[str]]:
@@ -21,31 +58,12 @@ def read_class_folders(root: Path, *, wanted: str, place: str) -> tuple[ImageSet
         The images, sorted by path, and the class of each.
 
     Raises:
-        DataError: no image, one outside of any class, a class without any, or one class only.
+        DataError: as `read_label_folders`, or there is one class only.
     """
-    paths = find_images(root)
-    if not paths:
-        raise DataError(root, "holds no images", f"add {wanted}")
-    images = ImageSet.from_files(root, paths)
-    parts = [name.split("/") for name in images.names]
-    stray = ["/".join(part) for part in parts if len(part) == 1]
-    if stray:
-        raise DataError(
-            root, f"holds images outside of any class: {listed(stray)}", f"move each into {place}"
-        )
-    folders = sorted(
-        relative_name(entry, root)
-        for entry in root.iterdir()
-        if entry.is_dir() and not entry.name.startswith(".")
-    )
-    empty = [folder for folder in folders if all(part[0] != folder for part in parts)]
-    if empty:
-        raise DataError(
-            root, f"has folders without any image: {listed(empty)}", "fill or remove them"
-        )
-    if len(folders) == 1:
-        raise DataError(root, f"has one sub-folder only: {folders[0]}", f"a gate needs {wanted}")
-    return images, [part[0] for part in parts]
+    images, classes = read_label_folders(root, each="class", wanted=wanted, place=place)
+    if len(set(classes)) == 1:
+        raise DataError(root, f"has one sub-folder only: {classes[0]}", f"a gate needs {wanted}")
+    return images, classes
 
 
 def people_of(images: ImageSet) -> list[str] | None:

@@ -1,0 +1,181 @@
+"""FP32, which everything is held against, and the golden file that freezes what it does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ..context.cache import digest_of
+from ..errors import BaselineError, DataError, GoldenError
+from ..plain import plain
+from ..results import GateResult
+from ..spec.limits import Limits
+from ..spec.profiles import Profile
+from ..spec.settings import PROFILE, UPDATE_GOLDEN
+from ..tasks.base import Part
+from ..tasks.comparison import Comparison
+from ..verdicts import Verdict
+from . import golden as goldens
+from .golden import Golden
+from .run import Run
+from .variants import Variants
+
+
+class Baseline:
+    """FP32 held against itself, and the life of its golden file.
+
+    Args:
+        run: of this process.
+        variants: of the model.
+        limits: of the gates.
+        gate_file: where the model is gated, for the command that records it.
+        profile: of the gate; its threshold is chosen for the limits of that profile.
+    """
+
+    def __init__(
+        self, run: Run, variants: Variants, limits: Limits, gate_file: Path, profile: Profile
+    ) -> None:
+        self._run = run
+        self._limits = limits
+        self._variants = variants
+        self._task = variants.task
+        self._gate_file = gate_file
+        self._profile = profile
+        self._comparisons: dict[tuple[str, float | None], Comparison] = {}
+
+    @property
+    def path(self) -> Path:
+        """Where the golden lies."""
+        return goldens.path_of(self._run.settings.golden, self._variants.model.name, self._profile)
+
+    @property
+    def update_command(self) -> str:
+        """What to type to accept FP32 as it is now."""
+        root = self._run.root
+        inside = self._gate_file.is_relative_to(root)
+        shown = self._gate_file.relative_to(root) if inside else self._gate_file
+        option = f" {PROFILE}={self._profile}" if self._profile == "nist63a4" else ""
+        return f"pytest {shown} {UPDATE_GOLDEN}{option}"
+
+    def comparison(self, threshold: float | None, role: str = "evaluation") -> Comparison:
+        """FP32 on the images of a role; the same object for the same threshold."""
+        if (role, threshold) not in self._comparisons:
+            part = self._variants.data.evaluation
+            if role == "selection":
+                part = self.selection()
+            found = self._variants.outputs(self._variants.fp32, part.images, role)
+            self._comparisons[role, threshold] = self._task.baseline(part, found, threshold)
+        return self._comparisons[role, threshold]
+
+    def selection(self) -> Part[Any]:
+        """The part of the data that no verdict rests on.
+
+        Raises:
+            DataError: there is none.
+        """
+        part = self._variants.data.selection
+        if part is None:
+            raise DataError(
+                "selection",
+                "choosing a threshold and searching need subjects of their own",
+                f"set {self._task.name}(selection=...)",
+            )
+        return part
+
+    def load_golden(self) -> Golden:
+        """Read the golden of just this model, data and threshold policy.
+
+        A run that was asked to update goldens records it first.
+
+        Raises:
+            GoldenError: it is missing, stale or edited.
+        """
+        path, command = self.path, self.update_command
+        if self._run.settings.update_golden:
+            self._record(path)
+        golden = goldens.load(path, command)
+        model = self._variants.model_facts()
+        goldens.check_current(golden, model, self.input_facts(), path, command)
+        return golden
+
+    def check_golden(self, golden: Golden) -> None:
+        """Make sure that FP32 still does what was recorded, and that it is sound.
+
+        Raises:
+            GoldenError: FP32 no longer makes the errors that were recorded.
+            BaselineError: FP32 fails its own limits.
+        """
+        itself = self.comparison(golden.threshold)
+        goldens.check_reproduced(
+            golden,
+            _rates(itself),
+            plain(self._run.context.environment),
+            self.path,
+            self.update_command,
+            itself.golden_figures(),
+        )
+        self._require_sound(golden.threshold)
+
+    def gates(self, threshold: float | None) -> list[GateResult]:
+        """FP32 against its own limits."""
+        itself = self.comparison(threshold)
+        return [itself.finite(), *itself.accuracy()]
+
+    def input_facts(self) -> dict[str, Any]:
+        """Plain values that say on what FP32 was measured, and how the threshold is chosen."""
+        variants = self._variants
+        return {**variants.data.digests, **variants.input_facts(), **self._task.policy()}
+
+    def _record(self, path: Path) -> None:
+        goldens.refuse_in_ci(path)
+        facts = digest_of([self._variants.model_facts(), self.input_facts()])
+
+        def make() -> str:
+            goldens.save(self._measure(), path)
+            return facts
+
+        # Another worker may have been faster.
+        if self._run.context.store.once(f"golden-{digest_of(str(path))[:16]}", make) != facts:
+            raise GoldenError(
+                path,
+                "two gates of this run record it for different models, data or limits",
+                "give one of them a name of its own: KycModel(name=...)",
+            )
+
+    def _measure(self) -> Golden:
+        """What FP32 does today."""
+        variants = self._variants
+        threshold, source = self._task.given_threshold, "given in the gate file"
+        if not self._task.has_threshold:
+            source = "the task has none"
+        elif threshold is None:
+            selection = self.selection()
+            fp32 = variants.outputs(variants.fp32, selection.images, "selection")
+            threshold, source = self._task.choose_threshold(fp32, selection)
+        self._require_sound(threshold)
+        itself = self.comparison(threshold)
+        return Golden(
+            model=variants.model_facts(),
+            inputs=self.input_facts(),
+            threshold=threshold,
+            threshold_source=source,
+            rates=_rates(itself),
+            latency_ms=round(variants.measure_latency(variants.fp32, self._limits).fp32_cpu_ms, 3),
+            environment=plain(self._run.context.environment),
+            figures=itself.golden_figures(),
+        )
+
+    def _require_sound(self, threshold: float | None) -> None:
+        """A broken baseline hides every degradation, so it is no basis for comparison."""
+        for gate in self.gates(threshold):
+            if gate.verdict is Verdict.FAIL:
+                raise BaselineError(
+                    ", ".join(str(member.loaded.path) for member in self._variants.members),
+                    f"FP32 itself fails its limits ({gate.worst_check().describe()})",
+                    "check channel order, mean and scale of the preprocessing, the labels and "
+                    "the threshold; if they are right, the model is not good enough for its limits",
+                )
+
+
+def _rates(itself: Comparison) -> dict[str, Any]:
+    return {name: plain(rate) for name, rate in itself.rates().items()}

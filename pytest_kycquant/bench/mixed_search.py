@@ -1,0 +1,190 @@
+"""The search for a mixed-precision model of one gate, on people whom the verdict does not use."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from ..data.sampling import portions
+from ..errors import QuantizationError
+from ..plain import from_plain, plain
+from ..quantize.search import Block, Found, search, store_smallest
+from ..results import VariantRecord
+from ..spec.recipe import Recipe
+from ..verdicts import Verdict
+from .judge import Judge
+
+
+class MixedSearch:
+    """Searches operators to keep in FP32, asking less than the gates of a judge.
+
+    The selection split may be too small to *show* that error rates do not rise, so half of each
+    budget must hold for the estimates. The winner is held against all limits, with bounds, on other
+    people (see `confirm`).
+
+    Args:
+        judge: of the model.
+    """
+
+    def __init__(self, judge: Judge) -> None:
+        self._judge = judge
+        self.variants = judge.variants
+        self._budget = judge.run.settings.search_budget
+
+    def find(self, recipe: Recipe) -> Found:
+        """Search, or take the result from the store; the same input gives the same result."""
+
+        def make(folder: Path) -> None:
+            found = json.dumps(values_of(self._search(recipe)))
+            (folder / "search.json").write_text(found, encoding="utf-8")
+
+        store = self._judge.run.context.store
+        folder = store.entry("search", self.key(recipe), make)
+        return from_plain(Found, json.loads((folder / "search.json").read_text(encoding="utf-8")))
+
+    def key(self, recipe: Recipe) -> list[Any]:
+        """Plain values that determine the result of a search."""
+        options = {k: v for k, v in asdict(recipe).items() if k != "name"}
+        variants, judge = self.variants, self._judge
+        images = variants.data.calibration
+        facts: list[Any] = [variants.model_facts(), judge.baseline.input_facts()]
+        facts += [images.digest if images else None, variants.data.groups]
+        return [
+            options,
+            asdict(judge.limits),
+            judge.require_golden().threshold,
+            variants.postprocessing(recipe),
+            self._budget,
+            [member.rewrites(recipe).names for member in variants.members],
+            judge.run.context.exact,
+            *facts,
+        ]
+
+    def harm(self, recipe: Recipe, block: Block) -> float:
+        """How far from FP32 the outputs are when this block alone is quantized."""
+        variants = self.variants
+        fp32 = variants.outputs(variants.fp32, variants.probes, "probe")
+        changed = variants.alone(recipe, block)
+        # One that cannot be quantized alone gains nothing by being kept in FP32.
+        return 0.0 if changed is None else variants.task.harm(fp32, changed)
+
+    def objection(self, recipe: Recipe) -> str:
+        """What speaks against a variant on people whom the verdict does not use; "" if nothing.
+
+        Images are run a part at a time, and no further once the variant does not pass even if it
+        does exactly as FP32 on all that are left.
+        """
+        variants, judge = self.variants, self._judge
+        selection = judge.baseline.selection()
+        variant = variants.variant(recipe)
+        size = judge.judge_size(variant)
+        if size.verdict is not Verdict.PASS:
+            return size.worst_check().describe()
+        baseline = judge.baseline.comparison(judge.require_golden().threshold, "selection")
+        found = variants.outputs(variants.fp32, selection.images, "selection")
+        number = len(selection.images)
+        seen = 0
+        for part in portions(number):
+            given = variants.outputs(variant, selection.images.subset(part), "selection")
+            found = found.with_images(part, given)
+            seen += len(part)
+            comparison = variants.task.compare(baseline, found)
+            gates = (comparison.finite(), comparison.against_fp32())
+            for check in (check for gate in gates for check in gate.checks):
+                if not check.promising:
+                    rest = f" (after {seen:,} of {number:,} images, were it FP32 on the others)"
+                    return check.describe() + (rest if seen < number else "")
+        return ""
+
+    def _search(self, recipe: Recipe) -> Found:
+        variants, budget = self.variants, self._budget
+        blocks, always = variants.blocks(recipe), variants.postprocessing(recipe)
+        name, stage = variants.model.name, variants.context.progress.stage
+        harms: dict[Block, float] = {}
+        with stage(f"{name}: ranking operators of {recipe.name}", len(blocks)) as advance:
+            for block in blocks:
+                harms[block] = self.harm(recipe, block)
+                advance()
+        firsts = {block.names[0] for block in blocks}
+        passed: list[int] = []  # how many blocks each candidate kept that passed
+        tried = 0
+        with stage(f"{name}: searching {recipe.name}>mixed", budget) as advance:
+
+            def try_out(keep: tuple[str, ...], stored: str = "float32") -> tuple[bool, str]:
+                nonlocal tried
+                tried += 1
+                best = f"best keeps {min(passed)} of {len(blocks)}" if passed else "none passed"
+                candidate = keeping(recipe, keep, stored)
+                # The lines of progress name the recipe; what is made does not depend on its name.
+                label = f"{candidate.name} (candidate {tried} of at most {budget}, {best})"
+                try:
+                    objection = self.objection(replace(candidate, name=label))
+                except QuantizationError as error:
+                    objection = error.problem
+                if not objection:
+                    passed.append(len(firsts.intersection(keep)))
+                advance()
+                return not objection, objection
+
+            found = search(blocks, harms.__getitem__, try_out, always=always, budget=budget)
+            if recipe.float_weights is None:
+                found = store_smallest(found, try_out, budget)
+        return found
+
+
+def confirm(
+    judge: Judge, recipe: Recipe, found: Found
+) -> tuple[VariantRecord, dict[str, int | str]]:
+    """Judge what passed the search on other people: the largest set first, the smallest last.
+
+    The smallest set passed the search on the edge, or by luck, and may not pass here. To try
+    larger ones until one passes would give luck more chances; to go from the safest towards the
+    smallest and stop at the first that does not pass does not: hypotheses in an order that was
+    fixed beforehand are each tested at the full level (Maurer, Hothorn and Lehmacher 1995).
+
+    To store the weights of what the smallest set keeps in fewer bits is one step more.
+
+    Returns:
+        The record of the last that passes, or of the first if that does not; and for the report,
+        its place among the sets, what stopped the next one ("" if it is the smallest), and how
+        its weights in FP32 are stored.
+    """
+    record, confirmed, stopped = judge.record(keeping(recipe, found.passing[0].keep)), 0, ""
+    stored = "float32"
+    for place, choice in enumerate(found.passing[1:], start=1):
+        if record.failed:  # the first
+            break
+        smaller = judge.record(keeping(recipe, choice.keep))
+        if smaller.failed:
+            stopped = smaller.failed[0].worst_check().describe()
+            break
+        record, confirmed = smaller, place
+    if not (record.failed or stopped or found.stored == stored):
+        smaller = judge.record(keeping(recipe, found.best.keep, found.stored))
+        if not smaller.failed:
+            record, stored = smaller, found.stored
+    return record, {"confirmed": confirmed, "stopped": stopped, "stored": stored}
+
+
+def values_of(found: Found) -> dict[str, Any]:
+    """Plain values for the store and the report, with those of the best set beside them."""
+    return {**plain(found.best), **plain(found)}
+
+
+def nothing_found(found: Found) -> str:
+    """Say why no mixed model ships."""
+    number = len(found.attempts)
+    tried = f"{number} mixed model{'' if number == 1 else 's'}"
+    text = f"of {tried}, none with at most half of its operators in FP32 passes"
+    return f"{text}; {found.note}" if found.note else text
+
+
+def keeping(recipe: Recipe, operators: tuple[str, ...], stored: str = "float32") -> Recipe:
+    """The recipe of a mixed model that keeps some more operators in FP32."""
+    keep = (*recipe.keep_fp32, *operators)
+    named = replace(recipe, precision="mixed", name=f"{recipe.name}>mixed", keep_fp32=keep)
+    if stored == "float32":
+        return named
+    return replace(named, float_weights=stored)  # type: ignore[arg-type]

@@ -1,0 +1,65 @@
+"""Which version of this package's own code an artefact was made by."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import functools
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+from ..files import write_whole
+
+ROOT = Path(__file__).parents[1]
+# Whatever is not named here may change an artefact: to forget a part would use stale ones.
+_ONLY_SHOW = ("cli", "pipeline", "plugin", "report")
+
+
+def sources(root: Path = ROOT) -> list[Path]:
+    """The modules of the package that may change an artefact, sorted."""
+    found = (path.relative_to(root) for path in root.rglob("*.py"))
+    return sorted(root / path for path in found if path.parts[0] not in _ONLY_SHOW)
+
+
+@functools.cache
+def code_digest(known: Path, root: Path = ROOT) -> str:
+    """SHA-256 of what the package does: another version computes its artefacts anew.
+
+    Comments and docstrings do not count, nor does what only shows artefacts.
+
+    Args:
+        known: folder that remembers the digests of sources, since parsing them takes a while.
+        root: folder of the package.
+    """
+    paths = sources(root)
+    contents = [path.read_bytes() for path in paths]
+    names = [path.relative_to(root).as_posix() for path in paths]
+    remembered = known / _digest(names, contents)[:32]
+    with contextlib.suppress(OSError):
+        if len(digest := remembered.read_text(encoding="ascii")) == 64:
+            return digest
+    digest = _digest(names, map(_meaning, contents))
+    # Nobody but the time it takes depends on this file.
+    with contextlib.suppress(OSError):
+        known.mkdir(parents=True, exist_ok=True)
+        write_whole(remembered, digest)
+    return digest
+
+
+def _digest(names: Iterable[str], contents: Iterable[bytes]) -> str:
+    state = hashlib.sha256()
+    for name, content in zip(names, contents, strict=True):
+        state.update(name.encode() + b"\0" + hashlib.sha256(content).digest())
+    return state.hexdigest()
+
+
+def _meaning(source: bytes) -> bytes:
+    """The syntax tree of a module without places and docstrings."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        if ast.get_docstring(node, clean=False) is not None:
+            del node.body[0]
+    return ast.dump(tree).encode()

@@ -1,0 +1,64 @@
+"""Which people, or which images, are for selection: it follows from their names alone."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..errors import DataError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+def names_for_selection(names: Sequence[str], share: float) -> NDArray[np.bool_]:
+    """Choose a share of some names, in the order of the SHA-256 of each.
+
+    So nothing but the names bears on the choice, and one name more or less moves at most one other
+    to the other side.
+
+    Args:
+        names: the names, N of them, in any order.
+        share: share of the names that go to selection.
+
+    Returns:
+        Whether each name is for selection, shape (N,), bool. As many are as the share makes after
+        rounding, perhaps none.
+    """
+    digests = [hashlib.sha256(name.encode()).digest() for name in names]
+    order = sorted(range(len(names)), key=digests.__getitem__)
+    chosen = np.zeros(len(names), dtype=np.bool_)
+    chosen[order[: math.floor(share * len(names) + 0.5)]] = True
+    return chosen
+
+
+def names_on_both_sides(
+    names: Sequence[str], share: float, where: object, what: str, more: str
+) -> NDArray[np.bool_]:
+    """Choose as `names_for_selection`, where neither side may be empty.
+
+    Args:
+        names: the names, N of them, in any order.
+        share: share of the names that go to selection.
+        where: the data that is split, for the message.
+        what: what the names are of, such as "identities", for the message.
+        more: what would help to add, for the message.
+
+    Returns:
+        Whether each name is for selection, shape (N,), bool.
+
+    Raises:
+        DataError: one side would be empty.
+    """
+    chosen = names_for_selection(names, share)
+    if chosen.all() or not chosen.any():
+        raise DataError(
+            where,
+            f"{len(names)} {what} cannot be split with a share of {share:g} for selection",
+            f"add {more}, change the share, or give other images for selection",
+        )
+    return chosen

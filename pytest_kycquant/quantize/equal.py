@@ -1,0 +1,87 @@
+"""Whether two graphs of one model compute the same, up to rounding."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from ..errors import KycquantError
+from ..runtimes.ort import open_session
+from .graph import one_line, serialize
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from onnx import ModelProto
+
+
+class Errors(NamedTuple):
+    """What to raise where two graphs are not equal; each is told what happened, in words.
+
+    Args:
+        before: onnxruntime cannot run the graph as it was.
+        after: onnxruntime cannot run the graph as it became.
+        changed: an output is not the same.
+    """
+
+    before: Callable[[str], KycquantError]
+    after: Callable[[str], KycquantError]
+    changed: Callable[[str], KycquantError]
+
+
+def largest_difference(
+    before: ModelProto,
+    after: ModelProto,
+    input_name: str,
+    inputs: Sequence[NDArray[np.float32]],
+    *,
+    relative: float,
+    absolute: float,
+    errors: Errors,
+) -> float:
+    """Verify that two graphs are equal on some inputs.
+
+    An output may change by `relative` times its largest absolute value, or by `absolute` if that
+    is more. An output with a NaN never passes.
+
+    Args:
+        before: the graph as it was.
+        after: the graph as it became, with outputs of the same order.
+        input_name: the only input of both.
+        inputs: preprocessed images, each of the input's shape.
+        relative: tolerance as a share of the largest absolute value of an output.
+        absolute: tolerance in the unit of an output.
+        errors: what to raise.
+
+    Returns:
+        The largest absolute difference of any output.
+
+    Raises:
+        KycquantError: one of `errors`.
+    """
+    expected = _outputs(before, input_name, inputs, errors.before)
+    found = _outputs(after, input_name, inputs, errors.after)
+    names = [output.name for output in before.graph.output]
+    worst = 0.0
+    for a, b in zip(expected, found, strict=True):
+        for name, x, y in zip(names, a, b, strict=True):
+            difference = float(np.max(np.abs(np.subtract(x, y, dtype=np.float64)), initial=0.0))
+            allowed = max(relative * float(np.max(np.abs(x), initial=0.0)), absolute)
+            if not difference <= allowed:  # written so that a NaN fails
+                raise errors.changed(f"output {name!r} changed by {difference:.3g}")
+            worst = max(worst, difference)
+    return worst
+
+
+def _outputs(
+    proto: ModelProto,
+    input_name: str,
+    inputs: Sequence[NDArray[np.float32]],
+    refused: Callable[[str], KycquantError],
+) -> list[list[NDArray[np.float32]]]:
+    try:
+        session = open_session(serialize(proto))
+        return [session.run(None, {input_name: array}) for array in inputs]
+    except Exception as error:
+        raise refused(one_line(error)) from error

@@ -1,0 +1,152 @@
+"""What the gates found about a variant, as plain records."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from .verdicts import Check, Verdict
+
+
+@dataclass(frozen=True)
+class GroupIncrease:
+    """How one error rate rises within one group of people.
+
+    Args:
+        group: its name, such as "age 60+".
+        measure: the rate, such as "FRR".
+        fp32: rate of FP32 with its bounds, as `plain` gives it of a `statistics.Rate`.
+        variant: that of the variant.
+        check: the paired increase, held against its budget.
+    """
+
+    group: str
+    measure: str
+    fp32: Mapping[str, float]
+    variant: Mapping[str, float]
+    check: Check
+
+
+def worst_of(found: Sequence[GroupIncrease]) -> GroupIncrease:
+    """The increase with the worst verdict and, among these, the one that uses most of its budget.
+
+    Estimates come first: the bound of a small group is wide without anything being wrong with it.
+    """
+    order = [Verdict.PASS, Verdict.INCONCLUSIVE, Verdict.FAIL]
+
+    def severity(one: GroupIncrease) -> tuple[int, float, float]:
+        value, upper, limit = one.check.value, one.check.upper, one.check.limit
+        assert value is not None
+        assert upper is not None
+        assert limit is not None
+        return order.index(one.check.verdict), value / limit.value, upper / limit.value
+
+    return max(found, key=severity)
+
+
+_UNDECIDED = {
+    "rate": "More data decide; or widen the budget knowingly, in `limits`.",
+    "latency": "This machine is too noisy to decide now; try again when it is idle.",
+    "memory": "Measure where a process can read its own peak, such as Linux.",
+}
+
+
+@dataclass(frozen=True)
+class GateResult:
+    """Outcome of one gate on one variant: every check must hold.
+
+    Args:
+        gate: its name, such as "far": one of `TaskSpec.gates`.
+        checks: what was held against a limit.
+        remedy: what to do about a failure.
+    """
+
+    gate: str
+    checks: tuple[Check, ...]
+    remedy: str = ""
+
+    @property
+    def verdict(self) -> Verdict:
+        """The worst verdict of the checks."""
+        return Verdict.worst([check.verdict for check in self.checks])
+
+    @property
+    def ships(self) -> bool:
+        """Whether this gate lets a variant ship. An undecided latency warns but does not block."""
+        if self.gate == "latency":
+            return self.verdict is not Verdict.FAIL
+        return self.verdict is Verdict.PASS
+
+    def worst_check(self) -> Check:
+        """The check that decided the verdict."""
+        return next(c for c in self.checks if c.verdict is self.verdict)
+
+    def describe(self) -> str:
+        """Every check on a line, worst first, then what to do."""
+        order = [Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.PASS]
+        lines = [c.describe() for c in sorted(self.checks, key=lambda c: order.index(c.verdict))]
+        if self.remedy and self.verdict is Verdict.FAIL:
+            lines.append(self.remedy)
+        if self.verdict is Verdict.INCONCLUSIVE:
+            lines.append(_UNDECIDED.get(self.gate, _UNDECIDED["rate"]))
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class VariantRecord:
+    """A variant and everything that was found out about it: a row of the table.
+
+    Args:
+        model: name of the model.
+        variant: label, such as "int8" or "int8>mixed".
+        sha256: digest of the file, or of the digests of several.
+        size: file size in bytes, of all files together.
+        size_ratio: relative to the FP32 file.
+        options: the recipe as finally used, with the reason for each choice.
+        gates: results by gate, in the order in which they were judged.
+        figures: further figures for reports (drift, wall latency).
+        notes: caveats worth reading.
+        shown: further columns of the table, header and cell.
+        files: digest of each file, by the name of the FP32 file that it stands for.
+        groups: error rates of each group of people, if anybody says who is in which.
+    """
+
+    model: str
+    variant: str
+    sha256: str
+    size: int
+    size_ratio: float
+    options: Mapping[str, Any]
+    gates: Mapping[str, GateResult]
+    figures: Mapping[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    shown: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
+    groups: tuple[GroupIncrease, ...] = ()
+
+    @property
+    def verdict(self) -> Verdict:
+        """The worst verdict, where an undecided latency does not count."""
+        return Verdict.worst([Verdict.PASS if g.ships else g.verdict for g in self.gates.values()])
+
+    @property
+    def failed(self) -> tuple[GateResult, ...]:
+        """The gates that keep this variant from shipping."""
+        return tuple(gate for gate in self.gates.values() if not gate.ships)
+
+    @property
+    def latency_ratio(self) -> float | None:
+        """Latency relative to FP32; None of FP32 itself."""
+        gate = self.gates.get("latency")
+        return gate.checks[0].value if gate and self.variant != "fp32" else None
+
+    @property
+    def is_float(self) -> bool:
+        """Whether nothing is quantized: FP32, as it is or after exact rewrites."""
+        return self.variant == "fp32" or self.options.get("precision") == "fp32-optimized"
+
+    @property
+    def is_integer(self) -> bool:
+        """Whether operators are computed in integers, so that saturation is a question."""
+        return "reduce_range" in self.options

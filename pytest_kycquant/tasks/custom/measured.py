@@ -1,0 +1,168 @@
+"""What a metric makes of FP32 and of a variant, and how it is held against limits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import SpecError
+from ...results import GateResult
+from ...spec.limits import CustomLimits
+from ...statistics import MIN_SUBJECTS
+from ...verdicts import Check, Estimate, Limit, Unit, Verdict
+from ..checks import Counted, finite_gate, rate_check, subjects_wanted, variety
+from ..comparison import Comparison
+from ..outputs import relative_distance
+from .metric import Measurement, bounds
+
+# Outputs that spread less than half as far hardly depend on the image.
+_COLLAPSE = variety(0.5)
+REMEDY = (
+    "Keep the operators that harm most in FP32 (fallback = 'mixed'), try per-channel weights or "
+    "another calibration method."
+)
+
+
+@dataclass(frozen=True, eq=False)
+class MetricComparison(Comparison):
+    """What a metric makes of a variant beside what it makes of FP32, on the same images.
+
+    Args:
+        fp32: what the metric makes of FP32.
+        variant: what it makes of the variant.
+        limits: of the gates.
+        broken_edges: names of the edge inputs for which the variant gave NaN or Inf.
+    """
+
+    fp32: Measurement
+    variant: Measurement
+    limits: CustomLimits
+    broken_edges: tuple[str, ...] = ()
+
+    @property
+    def apart(self) -> float:
+        """Relative L2 distance of the outputs from those of FP32, mean over outputs."""
+        return distance(self.fp32.outputs, self.variant.outputs)
+
+    def finite(self) -> GateResult:
+        """No NaN or Inf in any output, and outputs that still depend on the image."""
+        mine, theirs = self.variant, self.fp32
+        names = mine.truth.images.names
+        kept = []
+        for one, other in zip(theirs.outputs, mine.outputs, strict=True):
+            if (spread := _spread(one)) > 0:  # a constant output, such as anchors, may stay one
+                kept.append(_spread(other) / spread)
+        return finite_gate(
+            [name for name, ok in zip(names, mine.finite, strict=True) if not ok],
+            self.broken_edges,
+            min(kept, default=0.0),
+            _COLLAPSE,
+            what="spread of outputs",
+            detail="",
+            collapsed="outputs hardly depend on the image any more",
+        )
+
+    def figures(self) -> dict[str, float]:
+        """How far outputs are from those of FP32."""
+        return {"output_drift": self.apart}
+
+    def columns(self) -> dict[str, str]:
+        """Relative L2 distance of outputs to FP32's."""
+        return {"output drift": f"{self.apart:.4f}"}
+
+    def decided_otherwise(self, other: MetricComparison) -> tuple[int, int, str] | None:
+        """Images, if the metric tells errors."""
+        if self.variant.form != "errors":
+            return None
+        differ = self.variant.errors != other.variant.errors
+        return int(differ.sum()), len(differ), "images"
+
+
+def judge_metric(mine: Measurement, limits: CustomLimits, attribute: str) -> Check:
+    """The metric of a variant held against the limit of that name."""
+    limit = limits[attribute]
+    if mine.form == "errors":
+        found = mine.rate()
+        detail = f"{found.errors:,} errors in {of_whom(mine)}, design effect {found.deff:.1f}"
+        return rate_check(of_rate(limit), mine.metric.name, found, detail, counted(mine))
+    share = mine.may_be_share
+    lower, upper = bounds(mine.value, mine.without, share=share)
+    # A share at its better end: nothing lies beyond.
+    if mine.metric.higher and mine.value == 1:
+        upper = 1.0
+    elif not mine.metric.higher and mine.value == 0:
+        lower = 0.0
+    if mine.metric.higher:  # of a metric that is not a share nobody knows how high it can get
+        limit = replace(limit.reversed, best=1.0 if share else None)
+    name = f"{'mean ' if mine.form == 'values' else ''}{mine.metric.name}"
+    return judge_figure(limit, name, mine, Estimate(mine.value, lower, upper))
+
+
+def judge_figure(limit: Limit, name: str, mine: Measurement, found: Estimate) -> Check:
+    """A figure in the unit of the metric; one that is not finite is no figure and fails."""
+    if not np.isfinite(found.value):
+        broken = mine.broken()
+        shown = ", ".join(broken[:5]) + (" ..." if len(broken) > 5 else "")
+        detail = f"not finite: {shown}" if broken else "the metric is not finite"
+        return Check(name, Verdict.FAIL, limit, detail=detail)
+    subjects = len(np.unique(mine.truth.subjects))
+    what = "subjects" if mine.truth.knows_subjects else "images"
+    check = limit.check(
+        name,
+        replace(found, supported=subjects >= MIN_SUBJECTS),
+        of_whom(mine),
+        lacking=lambda: subjects_wanted(subjects, found, limit, what),
+    )
+    if not np.isfinite([found.lower, found.upper]).all():
+        check = replace(check, lower=None, upper=None)
+    return check
+
+
+def of_rate(limit: Limit) -> Limit:
+    """The limit of a rate of errors: 2, where 2 % is meant, would pass anything.
+
+    Raises:
+        SpecError: it is none.
+    """
+    if not 0 < limit.value < 1:
+        raise SpecError(
+            f"CustomLimits.{limit.name}",
+            f"{limit.value!r} is no rate, and the metric tells errors",
+            "give a share between 0 and 1: 2 % is 0.02",
+        )
+    return replace(limit, unit=Unit.RATE)
+
+
+def counted(mine: Measurement) -> Counted:
+    """What a rate of errors counts."""
+    subjects = "subjects" if mine.truth.knows_subjects else "images"
+    return Counted("images", subjects, "a claim needs images")
+
+
+def of_whom(mine: Measurement) -> str:
+    """How many images there are, and of how many subjects."""
+    count = f"{len(mine.finite):,} images"
+    if mine.truth.knows_subjects:
+        return f"{count} of {len(mine.truth.subject_names):,} subjects"
+    return f"{count}, each counted as a subject"
+
+
+def distance(fp32: Sequence[NDArray[np.float32]], variant: Sequence[NDArray[np.float32]]) -> float:
+    """Relative L2 distance of outputs, each (N, ...), mean over the outputs."""
+    pairs = zip(fp32, variant, strict=True)
+    apart = [relative_distance(_rows(one), _rows(other)) for one, other in pairs]
+    return float(np.mean(apart))
+
+
+def _rows(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    return values.reshape(len(values), -1)
+
+
+def _spread(values: NDArray[np.float32]) -> float:
+    """Standard deviation over the finite images, root mean square over the numbers; or 0."""
+    rows = _rows(values).astype(np.float64)
+    usable = rows[np.isfinite(rows).all(axis=1)]
+    return float(np.sqrt(usable.var(axis=0).mean())) if len(usable) else 0.0

@@ -1,0 +1,211 @@
+"""Embeddings of FP32 and of a variant side by side: what can be said of them without labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import compress
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...data.groups import Group
+from ...data.pairs import Comparisons
+from ...results import GateResult
+from ...spec.limits import FaceLimits
+from ...statistics import RULE_OF_30, Rate
+from ...verdicts import Check
+from ..checks import finite_gate, low_quantile, mean_check, variety
+from ..comparison import Comparison
+from ..outputs import Outputs
+from .scores import Extremes, PairErrors, error_rate, errors_at, extremes, normalise
+
+DRIFT_REMEDY = "Try per-channel weights, another calibration method or fallback = 'mixed'."
+# A variant whose embeddings spread less than half as far no longer tells people apart.
+_COLLAPSE = variety(0.5)
+
+
+@dataclass(frozen=True, eq=False)
+class Cell:
+    """One way to compare: who is enrolled with which model, and who is presented to which.
+
+    Args:
+        gallery: (N, D) unit embeddings of the enrolled side.
+        probe: (N, D) unit embeddings of the presented side, of the same images.
+        comparisons: which pairs to compare.
+        threshold: accept iff score >= threshold.
+    """
+
+    gallery: NDArray[np.float32]
+    probe: NDArray[np.float32]
+    comparisons: Comparisons
+    threshold: float
+
+    @cached_property
+    def errors(self) -> PairErrors:
+        """Comparisons that are decided wrongly."""
+        return errors_at(self.gallery, self.probe, self.comparisons, self.threshold)
+
+    @cached_property
+    def worst(self) -> Extremes:
+        """The most dangerous comparisons, the reference for design effects of few errors."""
+        return extremes(self.gallery, self.probe, self.comparisons, RULE_OF_30)
+
+    def wrong(self, *, genuine: bool) -> NDArray[np.int64]:
+        """Ids of the false rejects or of the false accepts."""
+        return self.errors.false_rejects if genuine else self.errors.false_accepts
+
+    def rate(self, *, genuine: bool, only: NDArray[np.int64] | None = None) -> Rate:
+        """FRR or FAR; or the rate of only some of these errors."""
+        ids = self.wrong(genuine=genuine) if only is None else only
+        reference = self.worst.genuine_ids if genuine else self.worst.impostor_ids
+        return error_rate(self.comparisons, ids, reference, genuine=genuine)
+
+
+@dataclass(frozen=True, eq=False)
+class Baseline:
+    """FP32 on some images: what every variant is held against.
+
+    Args:
+        embeddings: raw outputs of FP32.
+        comparisons: which pairs to compare.
+        threshold: accept iff score >= threshold.
+        names: of the images.
+        groups: of people, each judged for itself, too.
+    """
+
+    embeddings: Outputs
+    comparisons: Comparisons
+    threshold: float
+    names: tuple[str, ...]
+    groups: tuple[Group, ...] = ()
+
+    @cached_property
+    def cell(self) -> Cell:
+        """FP32 on both sides."""
+        unit = _unit(self.embeddings)
+        return Cell(unit, unit, self.comparisons, self.threshold)
+
+    @cached_property
+    def by_group(self) -> tuple[Baseline, ...]:
+        """FP32 on each group alone, whose people are compared with one another only."""
+        return tuple(
+            Baseline(
+                self.embeddings.subset(group.members),
+                self.comparisons.restrict(group.members)[0],
+                self.threshold,
+                tuple(compress(self.names, group.members)),
+            )
+            for group in self.groups
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class EmbeddingComparison(Comparison):
+    """Embeddings of a variant beside those of FP32 on the same images.
+
+    Args:
+        baseline: FP32.
+        variant: raw outputs of the variant; those of FP32 where it is held against itself.
+        limits: of the gates.
+    """
+
+    baseline: Baseline
+    variant: Outputs
+    limits: FaceLimits
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether FP32 is held against itself."""
+        return self.variant is self.baseline.embeddings
+
+    @cached_property
+    def cell(self) -> Cell:
+        """The variant on both sides."""
+        if self.is_baseline:
+            return self.baseline.cell
+        unit = _unit(self.variant)
+        return replace(self.baseline.cell, gallery=unit, probe=unit)
+
+    @cached_property
+    def stored(self) -> Cell:
+        """FP32 gallery against variant probes: stored templates outlive models."""
+        return replace(self.baseline.cell, probe=self.cell.probe)
+
+    @cached_property
+    def cosines(self) -> NDArray[np.float64]:
+        """(N,) cosine of each embedding to its FP32 embedding; -1 where there is none."""
+        exact = self.baseline.cell.probe.astype(np.float64)
+        products: NDArray[np.float64] = np.einsum("ij,ij->i", exact, self.cell.probe)
+        return np.nan_to_num(products, nan=-1.0)
+
+    def finite(self) -> GateResult:
+        """No NaN or Inf in any output, and embeddings that still tell people apart."""
+        names = self.baseline.names
+        bad = [name for name, ok in zip(names, self.variant.finite, strict=True) if not ok]
+        spread = _spread(self.cell.probe) / max(_spread(self.baseline.cell.probe), 1e-12)
+        return finite_gate(
+            bad,
+            self.variant.broken_edges,
+            spread,
+            _COLLAPSE,
+            what="spread of embeddings",
+            detail="",
+            collapsed="outputs hardly depend on the image any more",
+        )
+
+    def drift(self, *, float_variant: bool = False) -> list[Check]:
+        """Cosines of embeddings to those of FP32."""
+        subjects, limits = self.cell.comparisons.subjects, self.limits
+        mean = limits["mean_cosine"], "mean cosine to FP32"
+        low = limits["p1_cosine"], "1st percentile of cosine to FP32"
+        checks = [
+            mean_check(*mean, self.cosines, subjects, ends=(-1.0, 1.0)),
+            low_quantile(*low, self.cosines, 0.01, "images"),
+        ]
+        if float_variant:
+            smallest = float(self.cosines.min())
+            checks.append(limits["fp16_min_cosine"].point("smallest cosine to FP32", smallest))
+        return checks
+
+    def figures(self) -> dict[str, float]:
+        """Cosines to FP32 and the ratio of norms."""
+        norms, fp32_norms = (
+            np.linalg.norm(outputs.values.astype(np.float64), axis=1)
+            for outputs in (self.variant, self.baseline.embeddings)
+        )
+        with np.errstate(invalid="ignore", divide="ignore"):
+            ratio = float(np.median(norms / fp32_norms))
+        return {
+            "cosine_mean": float(self.cosines.mean()),
+            "cosine_p1": float(np.quantile(self.cosines, 0.01)),
+            "cosine_min": float(self.cosines.min()),
+            "norm_ratio": ratio if np.isfinite(ratio) else 0.0,
+        }
+
+    def columns(self) -> dict[str, str]:
+        """Cosine to FP32, mean and smallest."""
+        return {"cosine": f"{self.cosines.mean():.4f} / {self.cosines.min():.4f}"}
+
+    def decided_otherwise(self, other: EmbeddingComparison) -> tuple[int, int, str]:
+        """Comparisons."""
+        pairs = self.baseline.comparisons
+        number = sum(
+            len(np.setxor1d(self.cell.wrong(genuine=kind), other.cell.wrong(genuine=kind)))
+            for kind in (True, False)
+        )
+        return number, pairs.n_genuine + pairs.n_impostor, "comparisons"
+
+
+def _unit(embeddings: Outputs) -> NDArray[np.float32]:
+    unit = normalise(embeddings.values)
+    unit[~embeddings.finite] = np.nan  # NaN in any output discredits the whole answer
+    return unit
+
+
+def _spread(unit: NDArray[np.float32]) -> float:
+    """Root mean square distance of unit embeddings from their mean; 0 if all are the same."""
+    usable = unit[np.isfinite(unit).all(axis=1)].astype(np.float64)
+    if not len(usable):
+        return 0.0
+    return float(np.sqrt(np.square(usable - usable.mean(axis=0)).sum(axis=1).mean()))

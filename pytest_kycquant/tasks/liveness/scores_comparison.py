@@ -1,0 +1,127 @@
+"""Scores of FP32 and of a variant side by side: what can be said of them without labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...data.groups import Group
+from ...data.liveness import LivenessSet
+from ...results import GateResult
+from ...spec.limits import LivenessLimits
+from ...verdicts import Check
+from ..checks import Counted, finite_gate, mean_check, rate_check, variety
+from ..comparison import Comparison
+from .scores import Decisions, rate_of
+
+DRIFT_REMEDY = "Try per-channel weights, another calibration method or fallback = 'mixed'."
+# A variant whose scores spread less than half as far hardly looks at the image.
+_COLLAPSE = variety(0.5)
+
+
+@dataclass(frozen=True, eq=False)
+class ScoreComparison(Comparison):
+    """Scores of a variant beside those of FP32 on the same captures, at the same threshold.
+
+    Args:
+        fp32: what FP32 makes of the captures.
+        variant: what the variant makes of them.
+        limits: of the gates.
+        finite_outputs: (N,) whether all outputs of the variant were finite.
+        broken_edges: names of the edge inputs that gave NaN or Inf.
+        group_table: groups of people, each judged for itself, too.
+    """
+
+    fp32: Decisions
+    variant: Decisions
+    limits: LivenessLimits
+    finite_outputs: NDArray[np.bool_]
+    broken_edges: tuple[str, ...] = ()
+    group_table: tuple[Group, ...] = ()
+
+    @property
+    def captures(self) -> LivenessSet:
+        """What was captured."""
+        return self.fp32.captures
+
+    @property
+    def counted(self) -> Counted:
+        """What rates count."""
+        subjects = "people" if self.captures.knows_subjects else "subjects"
+        return Counted("captures", subjects, "a claim needs captures")
+
+    @cached_property
+    def apart(self) -> NDArray[np.float64]:
+        """(N,) absolute difference of the scores; 1, the largest, where there is none."""
+        return np.nan_to_num(np.abs(self.variant.scores - self.fp32.scores), nan=1.0)
+
+    @cached_property
+    def flipped(self) -> NDArray[np.bool_]:
+        """(N,) whether the variant decides otherwise than FP32; without a score it does not."""
+        decided = np.equal(self.variant.wrong, self.fp32.wrong)
+        return ~decided | np.isnan(self.variant.scores)
+
+    def finite(self) -> GateResult:
+        """No NaN or Inf in any output, and scores that still depend on the image."""
+        names = self.captures.images.names
+        bad = [name for name, ok in zip(names, self.finite_outputs, strict=True) if not ok]
+        spread = _spread(self.variant.scores) / max(_spread(self.fp32.scores), 1e-12)
+        return finite_gate(
+            bad,
+            self.broken_edges,
+            spread,
+            _COLLAPSE,
+            what="spread of scores",
+            detail="",
+            collapsed="scores hardly depend on the image any more",
+        )
+
+    def drift(self, *, float_variant: bool = False) -> list[Check]:
+        """Differences of the scores to those of FP32."""
+        limit, name = self.limits["score_drift"], "mean score difference to FP32"
+        checks = [mean_check(limit, name, self.apart, self.captures.subjects, ends=(0.0, 1.0))]
+        if float_variant:
+            largest = float(self.apart.max())
+            limit = self.limits["fp16_max_drift"]
+            checks.append(limit.point("largest score difference to FP32", largest))
+        return checks
+
+    def flips(self) -> Check:
+        """Flipped decisions.
+
+        Errors of one kind may hide those of the other; a flipped decision is a flipped decision.
+        """
+        found = rate_of(self.flipped, self.captures.subjects)
+        detail = f"{found.errors:,} of {found.trials:,} captures"
+        if found.errors:
+            accepted = self.fp32.scores >= self.fp32.threshold
+            newly = int((self.flipped & ~accepted).sum())
+            detail = f"{detail}, {newly:,} newly live and {found.errors - newly:,} newly rejected"
+        name = "decisions other than FP32's"
+        return rate_check(self.limits["flips"], name, found, detail, self.counted)
+
+    def figures(self) -> dict[str, float]:
+        """How far scores and decisions are from those of FP32."""
+        return {
+            "score_drift_mean": float(self.apart.mean()),
+            "score_drift_max": float(self.apart.max()),
+            "flipped": float(self.flipped.mean()),
+        }
+
+    def columns(self) -> dict[str, str]:
+        """Difference of scores to FP32, mean and largest."""
+        return {"score drift": f"{self.apart.mean():.4f} / {self.apart.max():.4f}"}
+
+    def decided_otherwise(self, other: ScoreComparison) -> tuple[int, int, str]:
+        """Captures."""
+        differ = self.variant.wrong != other.variant.wrong
+        return int(differ.sum()), len(differ), "captures"
+
+
+def _spread(scores: NDArray[np.float64]) -> float:
+    """Standard deviation of the finite scores; 0 if there are none."""
+    usable = scores[np.isfinite(scores)]
+    return float(usable.std()) if len(usable) else 0.0
