@@ -12,7 +12,7 @@ from typing import Any
 from ..errors import MeasurementError
 from ..measure import latency as latencies
 from ..plain import plain
-from ..results import GateResult, VariantRecord
+from ..results import GateResult
 from ..spec.limits import Limits
 from ..spec.profiles import Profile
 from ..spec.recipe import Recipe
@@ -22,6 +22,7 @@ from ..verdicts import Check, Verdict
 from .baseline import Baseline
 from .golden import Golden
 from .portability import Saturated, exposure_figures, exposure_note
+from .records import VariantRecord
 from .run import Run
 from .sizes import judge_fp32_size, judge_size
 from .variants import Variant, Variants

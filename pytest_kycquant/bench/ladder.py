@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..results import VariantRecord
 from ..spec.recipe import (
     FP32_OPTIMIZED,
     RUNGS,
@@ -14,6 +13,7 @@ from ..spec.recipe import (
 )
 from .judge import Judge
 from .mixed_search import MixedSearch, confirm, nothing_found, values_of
+from .records import VariantRecord
 from .shipping import Shipment
 
 

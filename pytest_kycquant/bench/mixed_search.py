@@ -11,10 +11,10 @@ from ..data.sampling import portions
 from ..errors import QuantizationError
 from ..plain import from_plain, plain
 from ..quantize.search import Block, Found, search, store_smallest
-from ..results import VariantRecord
 from ..spec.recipe import Recipe
 from ..verdicts import Verdict
 from .judge import Judge
+from .records import VariantRecord
 
 
 class MixedSearch:

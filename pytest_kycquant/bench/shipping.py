@@ -6,9 +6,9 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..results import VariantRecord
 from ..spec.profiles import Profile
 from ..verdicts import Verdict
+from .records import VariantRecord
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,14 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Any
 
-from ..results import GateResult, VariantRecord
+from ..results import GateResult
 from ..spec.recipe import Recipe
 from ..tasks.base import Part
 from ..tasks.comparison import Comparison
 from ..tasks.outputs import Outputs
 from .golden import Golden
 from .judge import FLOAT, Judge
+from .records import VariantRecord
 from .sizes import judge_fp32_size
 from .variants import Variant
 

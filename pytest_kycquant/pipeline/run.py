@@ -42,10 +42,10 @@ from .timing import (
 )
 
 if TYPE_CHECKING:
+    from ..bench.records import VariantRecord
     from ..context import Context
     from ..plugin.pipeline_gates import PipelineSpec, StageSpec
     from ..plugin.session import KycquantSession
-    from ..results import VariantRecord
 
 Process = Callable[[Stages, Photo], object]
 MEMORY_IMAGES = 5  # the largest ones: the peak is theirs

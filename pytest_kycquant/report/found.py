@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ..bench.golden import Golden
+from ..bench.records import VariantRecord
 from ..bench.shipping import Shipment
 from ..pipeline.record import PipelineRecord
 from ..plain import from_plain, plain
-from ..results import VariantRecord
 from ..runtimes.environment import Environment
 from ..spec.profiles import Profile
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from ..bench.records import VariantRecord
 from ..bench.shipping import Shipment
 from ..pipeline.record import PipelineRecord
 from ..plain import plain
-from ..results import GateResult, VariantRecord
+from ..results import GateResult
 from ..verdicts import Check, Direction, Verdict
 from .records import Collected, Gate
 

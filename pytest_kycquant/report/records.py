@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ..bench.golden import Golden
+from ..bench.records import VariantRecord
 from ..bench.shipping import Shipment, to_ship
 from ..pipeline.record import PipelineRecord
-from ..results import VariantRecord
 from ..runtimes.environment import Environment
 from ..runtimes.ort import EXACT
 from ..spec.profiles import Profile

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from ..results import VariantRecord, worst_of
+from ..bench.records import VariantRecord
+from ..results import worst_of
 from ..runtimes.ort import EXACT
 from ..spec.profiles import NOTHING_CLEARED
 from ..verdicts import Check, Unit, Verdict

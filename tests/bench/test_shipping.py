@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 
+from pytest_kycquant.bench.records import VariantRecord
 from pytest_kycquant.bench.shipping import to_ship
-from pytest_kycquant.results import GateResult, VariantRecord
+from pytest_kycquant.results import GateResult
 from pytest_kycquant.verdicts import Check, Verdict
 from tests.worlds.limits import below
 

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from pytest_kycquant.bench.records import VariantRecord
 from pytest_kycquant.report import write
 from pytest_kycquant.report.export import export
 from pytest_kycquant.report.records import Collected, Gate
-from pytest_kycquant.results import GateResult, VariantRecord
+from pytest_kycquant.results import GateResult
 from pytest_kycquant.verdicts import Check, Verdict
 from tests.worlds.findings import ENVIRONMENT
 from tests.worlds.limits import below

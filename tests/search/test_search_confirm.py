@@ -9,9 +9,10 @@ import pytest
 
 from pytest_kycquant.bench.judge import Judge
 from pytest_kycquant.bench.mixed_search import confirm, values_of
+from pytest_kycquant.bench.records import VariantRecord
 from pytest_kycquant.quantize.search import Attempt, Choice, Found
 from pytest_kycquant.report.terminal import _kept
-from pytest_kycquant.results import GateResult, VariantRecord
+from pytest_kycquant.results import GateResult
 from pytest_kycquant.spec.recipe import Recipe
 from pytest_kycquant.verdicts import Check, Verdict
 from tests.worlds.limits import below

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from pytest_kycquant import Candidate, FaceVerification, Verdict
+from pytest_kycquant.bench.records import VariantRecord
 from pytest_kycquant.bench.shipping import Shipment
 from pytest_kycquant.errors import InconclusiveWarning, SpecError
 from pytest_kycquant.plain import from_plain, plain
-from pytest_kycquant.results import GateResult, VariantRecord
+from pytest_kycquant.results import GateResult
 from pytest_kycquant.verdicts import Check
 from tests.worlds.limits import below
 

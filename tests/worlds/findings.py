@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from pytest_kycquant.bench.golden import Golden
+from pytest_kycquant.bench.records import VariantRecord
 from pytest_kycquant.bench.shipping import Shipment
 from pytest_kycquant.pipeline.record import PipelineRecord, PipelineRow
 from pytest_kycquant.report.found import GateFound, Origin
-from pytest_kycquant.results import GateResult, VariantRecord
+from pytest_kycquant.results import GateResult
 from pytest_kycquant.runtimes.environment import Environment
 from pytest_kycquant.verdicts import Check, Verdict
 from tests.worlds.limits import below

@@ -1,0 +1,69 @@
+"""What was found about a variant: a row of the table, as a plain record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..results import GateResult, GroupIncrease
+from ..verdicts import Verdict
+
+
+@dataclass(frozen=True)
+class VariantRecord:
+    """A variant and everything that was found out about it: a row of the table.
+
+    Args:
+        model: name of the model.
+        variant: label, such as "int8" or "int8>mixed".
+        sha256: digest of the file, or of the digests of several.
+        size: file size in bytes, of all files together.
+        size_ratio: relative to the FP32 file.
+        options: the recipe as finally used, with the reason for each choice.
+        gates: results by gate, in the order in which they were judged.
+        figures: further figures for reports (drift, wall latency).
+        notes: caveats worth reading.
+        shown: further columns of the table, header and cell.
+        files: digest of each file, by the name of the FP32 file that it stands for.
+        groups: error rates of each group of people, if anybody says who is in which.
+    """
+
+    model: str
+    variant: str
+    sha256: str
+    size: int
+    size_ratio: float
+    options: Mapping[str, Any]
+    gates: Mapping[str, GateResult]
+    figures: Mapping[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    shown: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
+    groups: tuple[GroupIncrease, ...] = ()
+
+    @property
+    def verdict(self) -> Verdict:
+        """The worst verdict, where an undecided latency does not count."""
+        return Verdict.worst([Verdict.PASS if g.ships else g.verdict for g in self.gates.values()])
+
+    @property
+    def failed(self) -> tuple[GateResult, ...]:
+        """The gates that keep this variant from shipping."""
+        return tuple(gate for gate in self.gates.values() if not gate.ships)
+
+    @property
+    def latency_ratio(self) -> float | None:
+        """Latency relative to FP32; None of FP32 itself."""
+        gate = self.gates.get("latency")
+        return gate.checks[0].value if gate and self.variant != "fp32" else None
+
+    @property
+    def is_float(self) -> bool:
+        """Whether nothing is quantized: FP32, as it is or after exact rewrites."""
+        return self.variant == "fp32" or self.options.get("precision") == "fp32-optimized"
+
+    @property
+    def is_integer(self) -> bool:
+        """Whether operators are computed in integers, so that saturation is a question."""
+        return "reduce_range" in self.options
