@@ -11,13 +11,14 @@ import math
 import os
 import warnings
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ..context.cache import digest_of
 from ..errors import EnvironmentWarning, GoldenError
 from ..files import write_whole
+from ..plain import plain
 from ..spec.profiles import Profile
 from ..spec.settings import UPDATE_GOLDEN
 
@@ -80,7 +81,7 @@ def save(golden: Golden, path: Path) -> None:
         GoldenError: in CI, where nobody would review it, or if the folder cannot be written.
     """
     refuse_in_ci(path)
-    body = {"schema": SCHEMA, **asdict(golden)}
+    body = {"schema": SCHEMA, **plain(golden)}
     text = json.dumps({**body, "checksum": digest_of(body)}, indent=2, sort_keys=False) + "\n"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
