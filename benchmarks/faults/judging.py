@@ -120,9 +120,9 @@ class FaultBench(Bench):
 
     def outputs(self, variant: Variant, images: ImageSet, role: str) -> Outputs:
         """As those of the run, but kept when gates change: what models give stays."""
-        (member,), (file,) = self.members, variant.files
-        seen = self.task.seen(images, member.index)
-        facts = [file.sha256, seen.digest, member.input_facts(), member.outputs_read]
+        (source,), (file,) = self.sources, variant.files
+        seen = self.task.seen(images, source.index)
+        facts = [file.sha256, seen.digest, source.input_facts(), source.outputs_read]
         key = digest_of([_running_code(), self.context.environment.as_dict(), *facts])
         folder = self.run.settings.cache.parent / "outputs"
         path = folder / f"{key[:32]}.npz"

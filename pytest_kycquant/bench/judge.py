@@ -223,7 +223,7 @@ class Bench(ModelBench):
         facts.append(self.data.groups)
         always = self.postprocessing(recipe)
         budget = self.run.settings.search_budget
-        rewrites = [member.rewrites(recipe).names for member in self.members]
+        rewrites = [source.rewrites(recipe).names for source in self.sources]
         exact = self.context.exact
         return [options, limits, self.golden.threshold, always, budget, rewrites, exact, *facts]
 
@@ -298,7 +298,7 @@ class Bench(ModelBench):
         for gate in self._fp32_gates(threshold):
             if gate.verdict is Verdict.FAIL:
                 raise BaselineError(
-                    ", ".join(str(member.loaded.path) for member in self.members),
+                    ", ".join(str(source.loaded.path) for source in self.sources),
                     f"FP32 itself fails its limits ({gate.worst_check().describe()})",
                     "check channel order, mean and scale of the preprocessing, the labels and "
                     "the threshold; if they are right, the model is not good enough for its limits",

@@ -13,6 +13,7 @@ from .builder import (
     equalizes,
     quantize_whole,
 )
+from .built import Built, ModelFile
 from .channels import ChannelStatistics
 from .equalize import equalize_channels
 from .load import (
@@ -28,6 +29,7 @@ from .preparation import (
     postprocessing,
     prepare,
 )
+from .quantizer import Quantizer
 from .range_search import tune_ranges
 from .ranges import (
     Activations,
@@ -36,7 +38,6 @@ from .ranges import (
     observe_equalized,
 )
 from .rewrites import (
-    REWRITES,
     applicable,
     nothing_to_rewrite,
     rewrite,
@@ -44,20 +45,20 @@ from .rewrites import (
 from .saturation import Exposure, exposure_of
 from .sensitivity import Sensitivity, measure_sensitivity, sensitivity_images
 from .static import static_types
-from .variant import Variant
 
 __all__ = [
-    "REWRITES",
     "Activations",
+    "Built",
     "ChannelStatistics",
     "Exposure",
     "FullyQuantized",
     "Ingredients",
     "LoadedModel",
+    "ModelFile",
     "PreparedModel",
+    "Quantizer",
     "Ranges",
     "Sensitivity",
-    "Variant",
     "applicable",
     "broken_constants",
     "build",
