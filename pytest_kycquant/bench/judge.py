@@ -21,7 +21,7 @@ from ..quantize.search import Block
 from ..spec.limits import Limits
 from ..spec.model import KycModel
 from ..spec.profiles import Profile
-from ..spec.recipe import Recipe
+from ..spec.recipe import RECIPES, Recipe
 from ..tasks.base import Part
 from ..tasks.checks import count
 from ..verdicts import (
@@ -36,7 +36,7 @@ from .run import Run
 from .variants import ModelBench, Variant
 
 # Precisions that have no excuse to drift.
-FLOAT = ("fp16", "fp32-optimized")
+FLOAT = tuple(name for name, traits in RECIPES.items() if traits.is_float)
 # What rewrites may add to a file; `Limits.size_ratio` is about quantized variants.
 _FLOAT_SIZE = 1.05
 

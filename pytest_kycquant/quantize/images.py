@@ -79,6 +79,8 @@ def _checked(name: str, tensor: Tensor) -> Named:
             f"is {array.dtype} of {array.ndim} axes, not a float32 tensor of a model's input shape",
             "preprocess it as the model wants it, such as to float32 of 1 x 3 x 112 x 112",
         )
+    if not np.isfinite(array).all():
+        raise DataError(name, "contains NaN or Inf", "remove it from the calibration images")
     return name, array if array.ndim == 4 else array[None]
 
 
