@@ -1,8 +1,15 @@
 """From the FP32 file to the variants that the gates compare with it.
 
+The package can be called, ``pytest_kycquant.quantize("model.onnx", images, "int8")``, which makes a
+file (`front_door.quantize`). `Quantizer` makes any number of recipes of one model.
+
 Importing this package imports neither onnx nor onnxruntime: a test suite without gates pays
 nothing for it.
 """
+
+import inspect
+import sys
+from types import ModuleType
 
 from .activation_bias import shift_images
 from .builder import (
@@ -16,6 +23,7 @@ from .builder import (
 from .built import Built, ModelFile
 from .channels import ChannelStatistics
 from .equalize import equalize_channels
+from .front_door import quantize as _quantize
 from .load import (
     LoadedModel,
     broken_constants,
@@ -84,3 +92,14 @@ __all__ = [
     "static_types",
     "tune_ranges",
 ]
+
+
+class _Callable(ModuleType):
+    """A package that is a function, too."""
+
+    __call__ = staticmethod(_quantize)
+    __signature__ = inspect.signature(_quantize)  # else its first argument would count as self
+
+
+# https://docs.python.org/3/reference/datamodel.html#customizing-module-attribute-access
+sys.modules[__name__].__class__ = _Callable
