@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import cycle, islice
 from pathlib import Path
 from typing import get_args
@@ -28,19 +28,13 @@ from numpy.typing import NDArray
 from tabulate import tabulate
 
 from benchmarks.quantizer import CASES, Case
+from pytest_kycquant.context.scratch import scratch_context
 from pytest_kycquant.data.files import find_images
 from pytest_kycquant.data.images import ImageSet, preprocess
 from pytest_kycquant.measure.memory import peak_bytes
-from pytest_kycquant.quantize import (
-    PreparedModel,
-    equalize_channels,
-    load_model,
-    observe_activations,
-    observe_equalized,
-    prepare,
-)
+from pytest_kycquant.quantize import PreparedModel, Quantizer
 from pytest_kycquant.runtimes.environment import describe_machine
-from pytest_kycquant.spec.recipe import CalibrationMethod
+from pytest_kycquant.spec.recipe import CalibrationMethod, Recipe
 
 FEW = 50  # images for all; onnxruntime's percentile would need 25 MB for each further one
 THREADS = max(2, len(os.sched_getaffinity(0)))
@@ -60,13 +54,27 @@ def stream(case: Case, count: int) -> Iterator[Named]:
         yield path.name, preprocess(images.pixels(0), case.preprocess, path.name)
 
 
-def ours(case: Case, prepared: PreparedModel, count: int, threads: int, *, equalized: bool) -> None:
+class Stream:
+    """The same as images of the quantizer."""
+
+    def __init__(self, case: Case, count: int) -> None:
+        self._case = case
+        self._count = count
+        self.digest = f"{count} images of {case.images}"
+
+    def __len__(self) -> int:
+        return self._count
+
+    def named(self, indices: Sequence[int] | None = None) -> Iterator[Named]:
+        wanted = None if indices is None else set(indices)
+        for index, each in enumerate(stream(self._case, self._count)):
+            if wanted is None or index in wanted:
+                yield each
+
+
+def ours(quantizer: Quantizer, *, equalized: bool) -> None:
     """One pass and the ranges of all methods; once more for the equalized graph if asked for."""
-    found = observe_activations(prepared, stream(case, count), threads=threads)
-    if equalized:
-        probes = [array for _, array in stream(case, 8)]
-        graph, channels = equalize_channels(prepared, found.channels, probes)
-        found = observe_equalized(graph, found, channels, stream(case, count), threads=threads)
+    found = quantizer.result("observe again", Recipe("int8", equalize=equalized))
     for method in get_args(CalibrationMethod):
         found.ranges(method)
 
@@ -101,12 +109,14 @@ def child(case: Case, label: str, count: int) -> None:
     import onnxruntime.quantization.calibrate  # noqa: F401  # what all rows import is no cost
 
     before = peak_bytes()
-    prepared = prepare(load_model(case.model), [array for _, array in stream(case, 2)])
+    context = scratch_context(threads=OURS.get(label, THREADS))
+    quantizer = Quantizer(case.model, Stream(case, count), probes=Stream(case, 8), context=context)
+    prepared = quantizer.prepared
     wall, cpu = time.perf_counter(), time.process_time()
     if label in THEIRS:
         theirs(case, prepared, count, THEIRS[label])
     else:
-        ours(case, prepared, count, OURS.get(label, THREADS), equalized=label == AGAIN)
+        ours(quantizer, equalized=label == AGAIN)
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     after = peak_bytes()
     peak = None if before is None or after is None else (after - before) / 1e6

@@ -25,22 +25,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pytest_kycquant import presets
+from pytest_kycquant.context.scratch import scratch_context
 from pytest_kycquant.data.images import ImageSet, preprocess
-from pytest_kycquant.quantize import (
-    Ingredients,
-    build,
-    calibration_of,
-    equalize_channels,
-    equalizes,
-    load_model,
-    measure_sensitivity,
-    observe_activations,
-    observe_equalized,
-    prepare,
-    sensitivity_images,
-    shift_images,
-    tune_ranges,
-)
+from pytest_kycquant.quantize import Quantizer, build
 from pytest_kycquant.runtimes.ort import open_session
 from pytest_kycquant.spec.model import Preprocess
 from pytest_kycquant.spec.recipe import Recipe
@@ -144,33 +131,30 @@ def read(folder: Path, spec: Preprocess, count: int) -> tuple[list[tuple[str, Ar
     return pairs[:half], [array for _, array in pairs[half:]]
 
 
+def full_range(model: Path, calibration: list[tuple[str, Array]], probes: list[Array]) -> Quantizer:
+    """The quantizer on a CPU that does not saturate, whatever this one does."""
+    context = scratch_context()
+    environment = replace(context.environment, u8s8_saturates=False)
+    context = replace(context, environment=environment)
+    return Quantizer(model, calibration, probes=probes, context=context)
+
+
 def rows(
     case: Case, count: int, methods: Iterable[str]
 ) -> Iterable[tuple[str, float, dict[str, Figures]]]:
     """Label, size relative to FP32 and figures of each part, for each recipe."""
     calibration, held_out = read(case.images, case.preprocess, max(8, int(count * case.share)))
-    loaded = load_model(case.model)
     probes = [array for _, array in calibration[:4]]
-    prepared = prepare(loaded, probes)
-    activations = observe_activations(prepared, calibration)
-    equalized, channels = equalize_channels(prepared, activations.channels, probes)
-    sources = {
-        False: (prepared, activations),
-        True: (equalized, observe_equalized(equalized, activations, channels, calibration)),
-    }
-    shifted = [calibration[i][1] for i in shift_images(len(calibration), probes[0].shape)]
-    some = sensitivity_images(len(calibration))
-    sensitivity = {
-        scaled: measure_sensitivity(source, [calibration[i] for i in some])
-        for scaled, (source, _) in sources.items()
-    }
+    quantizer = full_range(case.model, calibration, probes)
+    loaded = quantizer.loaded
 
     def outputs(content: bytes) -> list[list[Array]]:
         session = open_session(content)
         return [session.run(None, {loaded.input_name: array}) for array in held_out]
 
     wanted = outputs(case.model.read_bytes())
-    switches = list(product((False, True), repeat=2)) if equalized.equalized else None
+    equalized = quantizer.result("start", "int8").equalized
+    switches = list(product((False, True), repeat=2)) if equalized else None
     for method in methods:
         for scaled, corrected in switches or ((False, False), (False, True)):
             recipe = Recipe(
@@ -179,24 +163,13 @@ def rows(
                 equalize=scaled,
                 bias_correction=corrected,
                 op_types=case.op_types,
+                rewrites=False,
             )
-            source, known = sources[equalizes(recipe)]
-            needed = calibration_of(recipe)
-            assert needed is not None
-            matters = sensitivity[scaled] if method == "mse" else None
-            ranges = known.ranges(*needed, matters)
-            if method == "mse":
-                ranges = tune_ranges(source, ranges, shifted)
-            made = build(
-                Ingredients(
-                    source,
-                    ranges=ranges,
-                    saturates=False,
-                    statistics=known.channels,
-                    images=shifted if corrected else (),
-                ),
-                recipe,
-            ).content
+            if method == "local-mse":
+                local = quantizer.result("observe again", recipe).ranges("mse")
+                made = build(replace(quantizer.ingredients(recipe), ranges=local), recipe).content
+            else:
+                made = quantizer.build(recipe).content
             found = outputs(made)
             label = method + " +equalize" * scaled + " +bias" * corrected
             yield (

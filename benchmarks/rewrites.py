@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -21,17 +22,8 @@ from tabulate import tabulate
 from pytest_kycquant.data.files import find_images
 from pytest_kycquant.data.images import ImageSet, preprocess
 from pytest_kycquant.measure.latency import measure
-from pytest_kycquant.quantize import (
-    Ingredients,
-    build,
-    calibration_of,
-    load_model,
-    observe_activations,
-    prepare,
-    rewrite,
-)
-from pytest_kycquant.quantize.rewrite_choice import choose
-from pytest_kycquant.runtimes.environment import describe_machine, u8s8_saturates
+from pytest_kycquant.quantize import Quantizer
+from pytest_kycquant.runtimes.environment import describe_machine
 from pytest_kycquant.runtimes.ort import open_session
 from pytest_kycquant.spec.limits import Limits
 from pytest_kycquant.spec.model import Preprocess
@@ -39,12 +31,13 @@ from pytest_kycquant.spec.recipe import Recipe
 
 PROBES, CALIBRATION, HELD_OUT = 8, 64, 60
 NONE_SLOWER = Limits(latency_ratio=1.0)["latency_ratio"]
+INT8 = Recipe("int8", equalize=False, bias_correction=False)
 VARIANTS = (
-    Recipe("int8", name="int8, no rewrite", rewrites=False),
+    replace(INT8, name="int8, no rewrite", rewrites=False),
     Recipe("fp16", name="fp16, no rewrite", rewrites=False),
     Recipe("fp32-optimized"),
     Recipe("fp16"),
-    Recipe("int8"),
+    INT8,
 )
 
 
@@ -90,13 +83,11 @@ def cosine(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
 
 def rows(subject: Subject) -> Iterator[list[str]]:
     """A row of the table for each variant."""
-    model = load_model(subject.model)
     named = tensors(subject)
     calibration, held_out = named[::2], [tensor for _, tensor in named[1::2]]
     probes = [tensor for _, tensor in calibration[:PROBES]]
-    prepared = prepare(model, probes)
-    choices = {i: choose(prepared, probes, integer=i) for i in (False, True)}
-    activations = observe_activations(prepared, calibration)
+    quantizer = Quantizer(subject.model, calibration, probes=probes)
+    model = quantizer.loaded
 
     def runner(source: bytes | Path) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
         session = open_session(source)
@@ -105,19 +96,8 @@ def rows(subject: Subject) -> Iterator[list[str]]:
     fp32, again = runner(model.path), runner(model.path)
     expected = [fp32(tensor) for tensor in held_out]
     for recipe in VARIANTS:
-        choice = choices[recipe.is_integer]
-        names = () if recipe.rewrites is False else choice.names
-        found = rewrite(prepared, names, probes, integer=recipe.is_integer) if names else None
-        needed = calibration_of(recipe)
-        variant = build(
-            Ingredients(
-                prepared,
-                ranges=activations.ranges(*needed) if needed else None,
-                saturates=u8s8_saturates(),
-                rewritten=found,
-            ),
-            recipe,
-        )
+        choice = quantizer.choice(recipe)
+        variant = quantizer.build(recipe)
         run = runner(variant.content)
         cosines = [cosine(run(x), y) for x, y in zip(held_out, expected, strict=True)]
         timed = (partial(each, probes[0]) for each in (fp32, again, run))
@@ -128,7 +108,7 @@ def rows(subject: Subject) -> Iterator[list[str]]:
             f"{len(variant.content) / model.size:.3f}",
             f"{took.ratio:.2f} [{took.lower:.2f}, {took.upper:.2f}]",
             f"{np.mean(cosines):.4f} / {np.min(cosines):.4f}",
-            choice.describe() if names else "",
+            choice.describe() if choice.names else "",
         ]
 
 

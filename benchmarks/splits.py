@@ -30,13 +30,13 @@ from pytest_kycquant.bench.ladder import decide
 from pytest_kycquant.bench.mixed_search import MixedSearch
 from pytest_kycquant.bench.run import Run
 from pytest_kycquant.bench.shipping import Shipment
-from pytest_kycquant.bench.source import ModelFile
 from pytest_kycquant.bench.variants import Variant, Variants
 from pytest_kycquant.context.cache import digest_of
 from pytest_kycquant.context.progress import Progress
 from pytest_kycquant.data.images import ImageSet
 from pytest_kycquant.data.pairs import Comparisons
 from pytest_kycquant.measure.latency import Latency
+from pytest_kycquant.quantize import ModelFile
 from pytest_kycquant.quantize.search import Block
 from pytest_kycquant.results import GateResult
 from pytest_kycquant.spec.limits import FaceLimits

@@ -13,22 +13,14 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 from onnx import helper, load_model_from_string
 
-from benchmarks.default_recipe import default_ingredients
 from benchmarks.quantizer import CASES, Case, figures, read
 from pytest_kycquant.measure.latency import measure
-from pytest_kycquant.quantize import (
-    Ingredients,
-    applicable,
-    build,
-    load_model,
-    observe_activations,
-    prepare,
-    rewrite,
-)
+from pytest_kycquant.quantize import Quantizer, applicable
 from pytest_kycquant.quantize.graph import initializers, serialize, sort_nodes
 from pytest_kycquant.runtimes.ort import open_session
 from pytest_kycquant.spec.limits import Limits
@@ -64,28 +56,18 @@ def variants(case: Case, count: int) -> Iterable[tuple[str, bytes]]:
     """Label and content of each variant."""
     calibration, _ = read(case.images, case.preprocess, count)
     probes = [array for _, array in calibration[:4]]
-    prepared = prepare(load_model(case.model), probes)
+    quantizer = Quantizer(case.model, calibration, probes=probes)
+    fits = tuple(name for name in applicable(quantizer.prepared) if name == "prelu")
 
-    fits = [name for name in applicable(prepared) if name == "prelu"]
-    rewritten = rewrite(prepared, fits, probes) if fits else None
-    before = observe_activations(prepared, calibration)
+    def made(precision: str, **options: Any) -> bytes:
+        return quantizer.build(Recipe(precision, rewrites=fits, **options)).content
 
-    def stored(precision: str, *, corrected: bool = True) -> bytes:
-        recipe = Recipe(precision)  # type: ignore[arg-type]
-        statistics = before.channels if corrected else None
-        return build(
-            Ingredients(prepared, saturates=False, statistics=statistics, rewritten=rewritten),
-            recipe,
-        ).content
-
-    eight = stored("int8-weights")
+    eight = made("int8-weights")
     yield "`int8-weights`", eight
-    yield "without images", stored("int8-weights", corrected=False)
+    yield "without images", made("int8-weights", bias_correction=False)
     yield "with DequantizeLinear", behind_dequantization(eight)
-    yield "`int4-weights`", stored("int4-weights")
-    given = default_ingredients(prepared, calibration, probes, fits)
-    made = build(given, Recipe("int8", op_types=case.op_types))
-    yield "`int8`", made.content
+    yield "`int4-weights`", made("int4-weights")
+    yield "`int8`", made("int8", op_types=case.op_types)
 
 
 def main() -> None:

@@ -115,9 +115,9 @@ class FaultVariants(Variants):
         self, variant: Variant, images: ImageSet, role: str, *, exact: bool | None = None
     ) -> Outputs:
         """As those of the run, but kept when gates change: what models give stays."""
-        (member,), (file,) = self.members, variant.files
-        seen = self.task.seen(images, member.index)
-        facts = [file.sha256, seen.digest, member.input_facts(), member.outputs_read]
+        (source,), (file,) = self.sources, variant.files
+        seen = self.task.seen(images, source.index)
+        facts = [file.sha256, seen.digest, source.input_facts(), source.outputs_read]
         key = digest_of([_running_code(), plain(self.context.environment), *facts])
         assert isinstance(self.context.store, Cache)
         folder = self.context.store.root.parent / "outputs"

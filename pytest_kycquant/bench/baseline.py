@@ -170,7 +170,7 @@ class Baseline:
         for gate in self.gates(threshold):
             if gate.verdict is Verdict.FAIL:
                 raise BaselineError(
-                    ", ".join(str(member.loaded.path) for member in self._variants.members),
+                    ", ".join(str(source.loaded.path) for source in self._variants.sources),
                     f"FP32 itself fails its limits ({gate.worst_check().describe()})",
                     "check channel order, mean and scale of the preprocessing, the labels and "
                     "the threshold; if they are right, the model is not good enough for its limits",

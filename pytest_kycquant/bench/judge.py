@@ -15,7 +15,7 @@ from ..plain import plain
 from ..results import GateResult
 from ..spec.limits import Limits
 from ..spec.profiles import Profile
-from ..spec.recipe import Recipe
+from ..spec.recipe import RECIPES, Recipe
 from ..tasks.checks import count
 from ..tasks.comparison import Comparison
 from ..verdicts import Check, Verdict
@@ -28,7 +28,7 @@ from .sizes import judge_fp32_size, judge_size
 from .variants import Variant, Variants
 
 # Precisions that have no excuse to drift.
-FLOAT = ("fp16", "fp32-optimized")
+FLOAT = tuple(name for name, traits in RECIPES.items() if traits.is_float)
 
 
 class Judge(ABC):

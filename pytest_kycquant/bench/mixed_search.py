@@ -57,7 +57,7 @@ class MixedSearch:
             judge.require_golden().threshold,
             variants.postprocessing(recipe),
             self._budget,
-            [member.rewrites(recipe).names for member in variants.members],
+            [source.rewrites(recipe).names for source in variants.sources],
             judge.run.context.exact,
             *facts,
         ]

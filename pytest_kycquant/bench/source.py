@@ -1,87 +1,115 @@
-"""One FP32 file of a model: its variants are made and run here, each once.
+"""One FP32 file of a model in a run: its variants are made and run here, each once.
 
 Most models have one file. A system of several, such as two MiniFASNets whose scores are averaged,
-has a member for each; `variants.py` puts together what they give.
+has a source file for each; `variants.py` puts together what they give. The quantizer makes the
+variants; this adds what gates need: the cache, names, outputs and a runner.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from ..context import Context
 from ..data.images import ImageSet
-from ..errors import QuantizationError
-from ..quantize import (
-    Exposure,
-    FullyQuantized,
-    Ingredients,
-    PreparedModel,
-    build,
-    keep_in_float,
-    operators,
-    postprocessing,
-    quantize_whole,
-    rewrite,
-    static_types,
-)
-from ..quantize import Variant as BuiltVariant
-from ..quantize.blocks import blocks_of
-from ..quantize.graph import serialize
-from ..quantize.rewrite_choice import Choice, choose, resolve
+from ..errors import QuantizationError, SpecError
+from ..plain import from_plain, plain
+from ..quantize import Exposure, LoadedModel, ModelFile, Quantizer
+from ..quantize.rewrite_choice import RewriteChoice
 from ..quantize.search import Block
-from ..runtimes import runtime
+from ..runtimes import OpenModel, runtime
+from ..spec.model import Preprocess
 from ..spec.recipe import Recipe
-from ..tasks.outputs import Outputs, run_model
-from .calibrated import CalibratedFile
+from ..tasks.base import Task
+from ..tasks.outputs import Outputs, Tensor, run_model
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
-    from ..runtimes import OpenModel
-    from .variants import Variants
 
-
-@dataclass(frozen=True)
-class ModelFile:
-    """A file derived from an FP32 file, in the cache; or that file itself.
+@dataclass(frozen=True, eq=False)
+class RunImages:
+    """The images of a run, read when they are first needed.
 
     Args:
-        path: the ONNX file.
-        sha256: digest of the file.
-        size: in bytes.
-        resolved: every option as finally used, with reasons.
-        quantized: number of operators changed, by type.
-        notes: caveats worth reading.
-        exposure: of its integer operators to saturation.
+        calibration: returns those for static quantization; None if the gate file names none.
+        probes: returns a few that no verdict rests on, if there are any others.
     """
 
-    path: Path
-    sha256: str
-    size: int
-    resolved: dict[str, Any]
-    quantized: dict[str, int]
-    notes: tuple[str, ...] = ()
-    exposure: Exposure = field(default_factory=Exposure)
+    calibration: Callable[[], ImageSet | None]
+    probes: Callable[[], ImageSet]
 
 
-class Member(CalibratedFile):
+class _SeenImages:
+    """What one file of a model sees of images, as `quantize.images.Images`."""
+
+    def __init__(self, task: Task[Any, Any], index: int, images: ImageSet) -> None:
+        self._task = task
+        self._index = index
+        self._images = images
+
+    @property
+    def digest(self) -> str:
+        return self._task.seen(self._images, self._index).digest
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def named(self, indices: Sequence[int] | None = None) -> Iterator[tuple[str, Tensor]]:
+        images = self._images if indices is None else self._images.subset(indices)
+        return self._task.tensors(images, self._index)
+
+
+class SourceFile:
     """One FP32 file with the images that it sees, and its variants.
 
     Args:
-        bench: of the model that it belongs to.
-        index: its place among the files of that model.
+        context: where artefacts are kept, and how to work.
+        task: what reads the outputs; its model names the file.
+        index: place of the file among those of the model.
+        images: of the run.
     """
 
-    def __init__(self, bench: Variants, index: int) -> None:
-        super().__init__(bench, index)
-        self._exact = bench.context.exact
-        self._graphs: dict[tuple[bool, tuple[str, ...], bool], PreparedModel] = {}
-        self._wholes: dict[tuple[Recipe, tuple[str, ...]], FullyQuantized | None] = {}
+    def __init__(
+        self, context: Context, task: Task[Any, Any], index: int, images: RunImages
+    ) -> None:
+        model = task.model
+        alone = len(model.paths) == 1
+        self._context = context
+        self._images = images
+        self.index = index
+        self.task = task
+        self.preprocess: Preprocess = model.preprocesses[index]
+        self.stem = model.stems[index]
+        # Two files may well name their operators alike.
+        self.prefix = "" if alone else f"{self.stem}:"
+        self._title = model.name if alone else f"{model.name}, {self.stem}"
+
+    @cached_property
+    def quantizer(self) -> Quantizer:
+        """What makes its variants."""
+        path = self.task.resolve(self.task.model.paths[self.index], "KycModel.path")
+        return Quantizer(
+            path,
+            self._calibration,
+            probes=lambda: _SeenImages(self.task, self.index, self._images.probes()),
+            shape=self.preprocess.shape,
+            context=self._context,
+            title=self._title,
+            facts=self.input_facts(),
+        )
+
+    @property
+    def loaded(self) -> LoadedModel:
+        """The FP32 file, checked against the preprocessing."""
+        return self.quantizer.loaded
 
     @cached_property
     def outputs_read(self) -> tuple[str, ...]:
@@ -100,38 +128,9 @@ class Member(CalibratedFile):
             )
         return ModelFile(loaded.path, loaded.digest, loaded.size, {}, {}, notes)
 
-    def rewrites(self, recipe: Recipe) -> Choice:
-        """The rewrites of the FP32 graph that a recipe starts from.
-
-        What is faster here is measured once, with the machine to itself, and stays in the cache.
-        """
-        if recipe.rewrites is None and recipe.op_types is None:
-            return self._measured(recipe.is_integer)
-        return resolve(recipe, self.prepared, lambda: self._measured(recipe.is_integer))
-
-    def _measured(self, integer: bool) -> Choice:
-        cache = self._bench.context.store
-
-        def make(folder: Path) -> None:
-            prepared, inputs = self.prepared, self.probe_tensors()
-            task = f"{self._title}: measuring rewrites"
-            with self._bench.context.stage(task, exclusive=True):
-                found = choose(prepared, inputs, integer=integer)
-            (folder / "choice.json").write_text(json.dumps(found.as_dict()), encoding="utf-8")
-
-        key = [self.loaded.digest, self.input_facts(), integer]
-        folder = cache.entry("rewrites", key, make)
-        return Choice.from_dict(json.loads((folder / "choice.json").read_text(encoding="utf-8")))
-
-    def _rewritten(
-        self, source: PreparedModel, names: tuple[str, ...], integer: bool
-    ) -> PreparedModel | None:
-        """The graph that a recipe starts from after rewrites, verified; None for none."""
-        key = (source is self.prepared, names, integer)
-        if names and key not in self._graphs:
-            inputs = self.probe_tensors()
-            self._graphs[key] = rewrite(source, names, inputs, integer=integer)
-        return self._graphs.get(key)
+    def rewrites(self, recipe: Recipe) -> RewriteChoice:
+        """The rewrites of the FP32 graph that a recipe starts from."""
+        return self.quantizer.choice(self._of_this_file(recipe))
 
     def make(self, recipe: Recipe) -> ModelFile:
         """The file that a recipe makes, built once and kept in the cache.
@@ -140,38 +139,51 @@ class Member(CalibratedFile):
             QuantizationError: the recipe cannot be applied to this file.
             SpecError: static quantization without calibration images.
         """
-        mine = self._of_this_file(recipe)
+        mine, quantizer = self._of_this_file(recipe), self.quantizer
         if recipe.precision == "fp32":
             return self.fp32
-        if self.prefix and mine.is_static and mine.keep_fp32 and not self.operators(mine):
+        if self.prefix and mine.is_static and mine.keep_fp32 and not quantizer.operators(mine):
             return self.fp32  # others of the system are quantized, this one is kept as a whole
+        if quantizer.lacks_images(mine):
+            raise SpecError(
+                f"precision {recipe.name!r} of {self.task.model.name}",
+                "static quantization needs calibration images",
+                "name a folder of 100 to 500 images in KycModel(calibration=...)",
+            )
         # Before the entry: whoever builds it shares the machine, and measuring needs it alone.
-        choice = self.rewrites(mine)
+        choice = quantizer.choice(mine)
         if recipe.precision == "fp32-optimized" and not choice.names:
             return self.fp32
         options = {k: v for k, v in asdict(mine).items() if k != "name"}
-        calibration = self.calibration_facts(recipe)
-        key = [self.loaded.digest, options, calibration, choice.as_dict(), self._exact]
+        images = quantizer.images_digest(mine)
+        seen = None if images is None else [images, self.input_facts()]
+        key = [self.loaded.digest, options, seen, plain(choice), self._context.exact]
 
         def make(folder: Path) -> None:
-            with self.stage(f"quantizing {recipe.name}"):
-                made = self._build(mine, choice)
+            with self._stage(f"quantizing {recipe.name}"):
+                made = quantizer.build(mine)
             (folder / "model.onnx").write_bytes(made.content)
             facts = {
+                "sha256": made.sha256,
                 "resolved": made.resolved | {"rewrites": choice.describe()},
                 "quantized": made.quantized,
-                "notes": list(made.notes),
-                "exposure": asdict(made.exposure),
+                "notes": made.notes,
+                "exposure": plain(made.exposure),
             }
             (folder / "variant.json").write_text(json.dumps(facts), encoding="utf-8")
 
-        folder = self._bench.context.store.entry("variant", key, make)
+        folder = self._context.store.entry("variant", key, make)
         path = folder / "model.onnx"
         facts = json.loads((folder / "variant.json").read_text(encoding="utf-8"))
-        digest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))[path.name]
-        resolved, notes = facts["resolved"], tuple(facts["notes"])
-        size, exposure = path.stat().st_size, Exposure(**facts["exposure"])
-        return ModelFile(path, digest, size, resolved, facts["quantized"], notes, exposure)
+        return ModelFile(
+            path,
+            facts["sha256"],
+            path.stat().st_size,
+            facts["resolved"],
+            facts["quantized"],
+            tuple(facts["notes"]),
+            from_plain(Exposure, facts["exposure"]),
+        )
 
     def outputs(
         self, file: ModelFile, images: ImageSet, title: str, *, exact: bool | None = None
@@ -185,82 +197,70 @@ class Member(CalibratedFile):
             exact: without saturation; None leaves it to the settings.
         """
         seen = self.task.seen(images, self.index)
-        exact = self._exact if exact is None else exact
+        exact = self._context.exact if exact is None else exact
         # Without integer operators there is nothing to saturate.
         saturation = exact and bool(file.exposure.operators)
         key = [file.sha256, seen.digest, self.input_facts(), self.outputs_read, saturation]
 
         def make(folder: Path) -> None:
-            with self.stage(f"running {title} images", len(images.names)) as advance:
-                threads = self._bench.context.threads
+            with self._stage(f"running {title} images", len(images.names)) as advance:
+                threads = self._context.threads
                 found = self._run(runtime().open(file.path, exact=exact), images, threads, advance)
                 found.save(folder / "outputs.npz")
 
-        folder = self._bench.context.store.entry("outputs", key, make)
+        folder = self._context.store.entry("outputs", key, make)
         return Outputs.read(folder / "outputs.npz")
 
     def alone(self, recipe: Recipe, names: tuple[str, ...]) -> Outputs | None:
         """Outputs on the probes when these operators only are quantized; None if it cannot be."""
-        mine = self._of_this_file(recipe)
         bare = {name.removeprefix(self.prefix) for name in names}
-        others = tuple(n.name for n in self.prepared.proto.graph.node if n.name not in bare)
-        choice = self.rewrites(mine)
-        with self._bench.context.store.machine(exclusive=False):
-            whole = self._whole(mine, choice)
+        graph = self.quantizer.prepared.proto.graph
+        others = [node.name for node in graph.node if node.name not in bare]
+        with self._context.store.machine(exclusive=False):
             try:
-                if whole is None:
-                    content = self._build(
-                        replace(mine, precision="mixed", keep_fp32=others), choice
-                    ).content
-                else:
-                    content = serialize(keep_in_float(whole, others))
+                content = self.quantizer.candidate(self._of_this_file(recipe), others)
             except QuantizationError:
                 return None
-            return self._run(runtime().open(content, exact=self._exact), self._bench.probes, 1)
-
-    def operators(self, recipe: Recipe) -> tuple[str, ...]:
-        """Names of the operators that a search may keep in FP32, in topological order."""
-        types = {node.name: node.op_type for node in self.prepared.proto.graph.node}
-        return tuple(
-            self.prefix + name
-            for name in operators(self.prepared)
-            if (recipe.op_types is None or types[name] in recipe.op_types)
-            and not {name, self.prefix + name}.intersection(recipe.keep_fp32)
-        )
+            model = runtime().open(content, exact=self._context.exact)
+            return self._run(model, self._images.probes(), 1)
 
     def blocks(self, recipe: Recipe) -> tuple[Block, ...]:
-        """Blocks of those operators, each with what follows it and the recipe quantizes, too."""
-        graph = self.prepared.proto.graph
-        quantized = recipe.op_types or static_types()
-        behind = set(postprocessing(self.prepared))
-        others = {n.name for n in graph.node if n.op_type in quantized} - behind
-        starts = {name.removeprefix(self.prefix) for name in self.operators(recipe)}
+        """Blocks of operators that a search may keep in FP32, in topological order."""
         return tuple(
-            replace(block, names=tuple(self.prefix + name for name in block.names))
-            for block in blocks_of(graph, starts, others)
+            replace(block, names=self._prefixed(block.names))
+            for block in self.quantizer.blocks(self._of_this_file(recipe))
         )
 
     def postprocessing(self, recipe: Recipe) -> tuple[str, ...]:
-        """Names of the operators behind the last weights that a recipe would quantize.
-
-        In INT8 they save next to nothing, and scores that share a scale with boxes are lost.
-        """
-        types = {node.name: node.op_type for node in self.prepared.proto.graph.node}
-        quantized = recipe.op_types or static_types()
-        behind = postprocessing(self.prepared)
-        return tuple(self.prefix + name for name in behind if types[name] in quantized)
+        """Names of the operators behind the last weights that a recipe would quantize."""
+        return self._prefixed(self.quantizer.postprocessing(self._of_this_file(recipe)))
 
     @property
     def probe(self) -> NDArray[np.float32]:
         """The first of the probes as this file sees it, shape (1, ...)."""
-        _, tensor = next(self.task.tensors(self._bench.probes, self.index))
+        _, tensor = next(self.task.tensors(self._images.probes(), self.index))
         return tensor
 
     def runner(self, file: ModelFile) -> Callable[[], object]:
         """Run a variant on the first of the probes, for a measurement of latency."""
-        model = runtime().open(file.path, exact=self._exact)
+        model = runtime().open(file.path, exact=self._context.exact)
         feed = {model.inputs[0]: self.probe}
         return lambda: model.run(feed)
+
+    def input_facts(self) -> dict[str, Any]:
+        """Plain values that determine what the model is given and how its outputs are read."""
+        return {**describe_preprocess(self.preprocess), **self.task.reading()}
+
+    def _calibration(self) -> _SeenImages | None:
+        images = self._images.calibration()
+        return None if images is None else _SeenImages(self.task, self.index, images)
+
+    def _prefixed(self, names: Sequence[str]) -> tuple[str, ...]:
+        return tuple(self.prefix + name for name in names)
+
+    def _stage(self, task: str, total: int = 0) -> AbstractContextManager[Callable[[], None]]:
+        """Announce a piece of work and share the machine with other workers while it lasts."""
+        return self._context.stage(f"{self._title}: {task}", total)
 
     def _of_this_file(self, recipe: Recipe) -> Recipe:
         """A recipe for a system of files, as it is for this one.
@@ -270,44 +270,12 @@ class Member(CalibratedFile):
         """
         if not self.prefix:
             return recipe
-        others = tuple(f"{stem}:" for stem in self._bench.model.stems if stem != self.stem)
+        others = tuple(f"{stem}:" for stem in self.task.model.stems if stem != self.stem)
         names = (name for name in recipe.keep_fp32 if not name.startswith(others))
         mine = tuple(name.removeprefix(self.prefix) for name in names)
         if recipe.precision == "mixed" and not mine:
             return replace(recipe, precision="int8", keep_fp32=())
         return replace(recipe, keep_fp32=mine)
-
-    def _build(self, recipe: Recipe, choice: Choice) -> BuiltVariant:
-        whole = self._whole(recipe, choice) if recipe.is_static else None
-        return build(self._ingredients(recipe, choice, whole is None), recipe, whole=whole)
-
-    def _whole(self, recipe: Recipe, choice: Choice) -> FullyQuantized | None:
-        """All operators quantized, to derive variants from; None if one cannot be quantized.
-
-        Only the last one is held: a search derives its candidates from one.
-        """
-        key = replace(recipe, precision="int8", name="", keep_fp32=()), choice.names
-        if key not in self._wholes:
-            given = self._ingredients(recipe, choice, True)
-            try:
-                whole = quantize_whole(given, recipe)
-            except QuantizationError:
-                whole = None
-            self._wholes = {key: whole}
-        return self._wholes[key]
-
-    def _ingredients(self, recipe: Recipe, choice: Choice, shifts: bool) -> Ingredients:
-        """What a recipe is carried out with; images to correct shifts only where it is needed."""
-        source, statistics = self.start(recipe)
-        return Ingredients(
-            prepared=source,
-            saturates=self._bench.context.environment.u8s8_saturates,
-            exact=self._exact,
-            ranges=self.ranges(recipe),
-            rewritten=self._rewritten(source, choice.names, recipe.is_integer),
-            statistics=statistics,
-            images=self.shift_tensors(recipe) if shifts else (),
-        )
 
     def _run(
         self, model: OpenModel, images: ImageSet, threads: int, advance: Any = lambda: None
@@ -316,3 +284,8 @@ class Member(CalibratedFile):
         tensors, edges = task.tensors(images, self.index), task.edge_inputs(self.index)
         read, wanted = task.read, self.outputs_read
         return run_model(model, tensors, edges, wanted, read, threads=threads, on_image=advance)
+
+
+def describe_preprocess(spec: Preprocess) -> dict[str, Any]:
+    """Plain values of a preprocessing, for keys and goldens."""
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(spec).items()}

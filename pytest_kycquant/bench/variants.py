@@ -24,7 +24,8 @@ from ..errors import SpecError
 from ..measure.latency import Latency, measure
 from ..measure.memory import Footprint, measure_footprint
 from ..plain import from_plain, plain
-from ..quantize import Exposure, broken_constants, nothing_to_rewrite
+from ..quantize import Exposure, ModelFile, broken_constants, nothing_to_rewrite
+from ..quantize.quantizer import PROBES
 from ..quantize.search import Block
 from ..runtimes.opening import Opening
 from ..spec.limits import Limits
@@ -36,9 +37,7 @@ from ..tasks.comparison import Comparison
 from ..tasks.outputs import Outputs
 from ..tasks.registry import task_of
 from .run import Run
-from .source import Member, ModelFile
-
-PROBES = 8  # images that verify a prepared graph and rank operators: more rank no better
+from .source import RunImages, SourceFile
 
 
 @dataclass(frozen=True)
@@ -139,7 +138,10 @@ class Variants:
         self.model = model
         self.task = task
         self.resolve = resolve
-        self.members = tuple(Member(self, index) for index in range(len(model.paths)))
+        images = RunImages(lambda: self.data.calibration, lambda: self.probes)
+        self.sources = tuple(
+            SourceFile(context, task, index, images) for index in range(len(model.paths))
+        )
 
     @classmethod
     def of_gate(cls, run: Run, model: KycModel, gate_file: Path, limits: Limits) -> Self:
@@ -178,7 +180,7 @@ class Variants:
     @cached_property
     def fp32(self) -> Variant:
         """The FP32 model as a variant of itself."""
-        return Variant(FP32, tuple(member.fp32 for member in self.members))
+        return Variant(FP32, tuple(source.fp32 for source in self.sources))
 
     def variant(self, recipe: Recipe) -> Variant:
         """What a recipe makes of the model, built once and kept in the cache.
@@ -187,16 +189,16 @@ class Variants:
             QuantizationError: the recipe cannot be applied to this model.
             SpecError: static quantization without calibration images.
         """
-        variant = Variant(recipe, tuple(member.make(recipe) for member in self.members))
+        variant = Variant(recipe, tuple(source.make(recipe) for source in self.sources))
         if recipe.precision == "fp32-optimized" and not variant.quantized:
             where = f"{self.model.name} as {recipe.name}"
-            tried = dict.fromkeys(m.rewrites(recipe).describe() for m in self.members)
+            tried = dict.fromkeys(s.rewrites(recipe).describe() for s in self.sources)
             raise nothing_to_rewrite(where, "; ".join(filter(None, tried)))
         return variant
 
     def rewrites_pay(self) -> bool:
         """Whether some exact rewrite makes FP32 faster on this machine."""
-        return any(member.rewrites(FP32_OPTIMIZED).names for member in self.members)
+        return any(source.rewrites(FP32_OPTIMIZED).names for source in self.sources)
 
     def outputs(
         self, variant: Variant, images: ImageSet, role: str, *, exact: bool | None = None
@@ -210,35 +212,35 @@ class Variants:
             exact: without saturation; None leaves it to the settings.
         """
         title = f"{variant.recipe.name} on {role}"
-        pairs = zip(self.members, variant.files, strict=True)
-        given = [member.outputs(file, images, title, exact=exact) for member, file in pairs]
+        pairs = zip(self.sources, variant.files, strict=True)
+        given = [source.outputs(file, images, title, exact=exact) for source, file in pairs]
         return self.task.fuse(given)
 
     def alone(self, recipe: Recipe, block: Block) -> Outputs | None:
         """Outputs on the probes when one block only is quantized; None if that cannot be."""
         given = []
-        for member in self.members:
-            if block.names[0].startswith(member.prefix):
-                changed = member.alone(recipe, block.names)
+        for source in self.sources:
+            if block.names[0].startswith(source.prefix):
+                changed = source.alone(recipe, block.names)
                 if changed is None:
                     return None
                 given.append(changed)
             else:
-                given.append(member.outputs(member.fp32, self.probes, "fp32 on probe"))
+                given.append(source.outputs(source.fp32, self.probes, "fp32 on probe"))
         return self.task.fuse(given)
 
     def blocks(self, recipe: Recipe) -> tuple[Block, ...]:
         """Blocks of operators that a search may keep in FP32, in topological order."""
-        return tuple(block for member in self.members for block in member.blocks(recipe))
+        return tuple(block for source in self.sources for block in source.blocks(recipe))
 
     def postprocessing(self, recipe: Recipe) -> tuple[str, ...]:
         """Names of the operators behind the last weights that a recipe would quantize."""
-        return tuple(name for member in self.members for name in member.postprocessing(recipe))
+        return tuple(name for source in self.sources for name in source.postprocessing(recipe))
 
     def runner(self, variant: Variant) -> Callable[[], object]:
         """Run all files of a variant once on one image, for a measurement of latency."""
-        pairs = zip(self.members, variant.files, strict=True)
-        runs = [member.runner(file) for member, file in pairs]
+        pairs = zip(self.sources, variant.files, strict=True)
+        runs = [source.runner(file) for source, file in pairs]
         return runs[0] if len(runs) == 1 else lambda: [run() for run in runs]
 
     def measure_latency(self, variant: Variant, limits: Limits) -> Latency:
@@ -270,7 +272,7 @@ class Variants:
         """
 
         def make(folder: Path) -> None:
-            job = Opening(variant.paths, tuple(member.probe for member in self.members))
+            job = Opening(variant.paths, tuple(source.probe for source in self.sources))
             where = f"{self.model.name} as {variant.recipe.name}"
             with self.context.stage(f"{where}: measuring its memory", exclusive=True):
                 found = measure_footprint(job, where)
@@ -286,16 +288,16 @@ class Variants:
             "name": self.model.name,
             "sha256": self.fp32.sha256,
             "size": self.fp32.size,
-            "opset": max(member.loaded.opset for member in self.members),
+            "opset": max(source.loaded.opset for source in self.sources),
         }
-        if len(self.members) > 1:
-            facts["files"] = {m.stem: m.fp32.sha256 for m in self.members}
+        if len(self.sources) > 1:
+            facts["files"] = {s.stem: s.fp32.sha256 for s in self.sources}
         return facts
 
     def input_facts(self) -> dict[str, Any]:
         """Plain values that say what the model is given and how its outputs are read."""
-        each = [member.input_facts() for member in self.members]
-        read = [list(member.outputs_read) for member in self.members]
+        each = [source.input_facts() for source in self.sources]
+        read = [list(source.outputs_read) for source in self.sources]
         if len(each) == 1:
             return {"preprocess": each[0], "outputs": read[0]}
         return {"preprocess": each, "outputs": read}

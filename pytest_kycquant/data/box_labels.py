@@ -34,7 +34,7 @@ _YOLO_CLASSES = "classes.txt"  # labelling tools leave the names of the classes 
 _COCO_REMEDY = "export it again as COCO detection JSON"
 
 
-class Box(NamedTuple):
+class LabelledBox(NamedTuple):
     """One annotation.
 
     Attributes:
@@ -63,7 +63,7 @@ class BoxLabels:
     """
 
     entries: Mapping[str, str]
-    boxes: Sequence[Box]
+    boxes: Sequence[LabelledBox]
     sizes: Mapping[str, tuple[int, int]]
 
 
@@ -90,7 +90,7 @@ def read_csv(path: Path) -> BoxLabels:
         if not values["class"]:
             raise DataError(path, f"{place} names no class", _CSV_REMEDY)
         corners = _numbers([values[c] for c in _CSV_COLUMNS[2:]], path, place, _CSV_REMEDY)
-        boxes.append(Box(place, name, values["class"], corners))
+        boxes.append(LabelledBox(place, name, values["class"], corners))
     contradicted = [f"{empty[b.image]} and {b.place}" for b in boxes if b.image in empty]
     if contradicted:
         raise DataError(
@@ -140,7 +140,7 @@ def read_coco(path: Path) -> BoxLabels:
         if row.get("iscrowd", 0) not in (0, 1):
             raise DataError(path, f"{place} has iscrowd {row['iscrowd']!r}", "write 0 or 1")
         boxes.append(
-            Box(
+            LabelledBox(
                 place,
                 names[row["image_id"]],
                 labels[row["category_id"]],
@@ -199,7 +199,7 @@ def read_yolo(folder: Path, images: ImageSet, classes: Sequence[str]) -> BoxLabe
 
 def _yolo_boxes(
     path: Path, label: str, image: str, size: tuple[int, int], classes: Sequence[str]
-) -> list[Box]:
+) -> list[LabelledBox]:
     height, width = size
     boxes = []
     for number, line in enumerate(decoded(path).splitlines(), start=1):
@@ -223,7 +223,7 @@ def _yolo_boxes(
             (cx + w / 2) * width,
             (cy + h / 2) * height,
         )
-        boxes.append(Box(f"{label} {place}", image, classes[which], corners))
+        boxes.append(LabelledBox(f"{label} {place}", image, classes[which], corners))
     return boxes
 
 

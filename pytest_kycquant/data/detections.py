@@ -13,8 +13,8 @@ import numpy as np
 
 from ..errors import DataError
 from .box_labels import (
-    Box,
     BoxLabels,
+    LabelledBox,
     read_coco,
     read_csv,
     read_yolo,
@@ -203,7 +203,7 @@ def _check_boxes(labels: BoxLabels, images: ImageSet, path: Path, classes: Seque
         ]
         if places:
             raise DataError(path, f"has {problem}: {listed(places)}", remedy)
-    seen: dict[tuple[Any, ...], Box] = {}
+    seen: dict[tuple[Any, ...], LabelledBox] = {}
     for box in labels.boxes:
         first = seen.setdefault((box.image, box.label, box.corners), box)
         if first is not box:

@@ -1,8 +1,15 @@
 """From the FP32 file to the variants that the gates compare with it.
 
+The package can be called, ``pytest_kycquant.quantize("model.onnx", images, "int8")``, which makes a
+file (`front_door.quantize`). `Quantizer` makes any number of recipes of one model.
+
 Importing this package imports neither onnx nor onnxruntime: a test suite without gates pays
 nothing for it.
 """
+
+import inspect
+import sys
+from types import ModuleType
 
 from .activation_bias import shift_images
 from .builder import (
@@ -13,8 +20,10 @@ from .builder import (
     equalizes,
     quantize_whole,
 )
+from .built import Built, ModelFile
 from .channels import ChannelStatistics
 from .equalize import equalize_channels
+from .front_door import quantize as _quantize
 from .load import (
     LoadedModel,
     broken_constants,
@@ -28,6 +37,7 @@ from .preparation import (
     postprocessing,
     prepare,
 )
+from .quantizer import Quantizer
 from .range_search import tune_ranges
 from .ranges import (
     Activations,
@@ -36,7 +46,6 @@ from .ranges import (
     observe_equalized,
 )
 from .rewrites import (
-    REWRITES,
     applicable,
     nothing_to_rewrite,
     rewrite,
@@ -44,20 +53,20 @@ from .rewrites import (
 from .saturation import Exposure, exposure_of
 from .sensitivity import Sensitivity, measure_sensitivity, sensitivity_images
 from .static import static_types
-from .variant import Variant
 
 __all__ = [
-    "REWRITES",
     "Activations",
+    "Built",
     "ChannelStatistics",
     "Exposure",
     "FullyQuantized",
     "Ingredients",
     "LoadedModel",
+    "ModelFile",
     "PreparedModel",
+    "Quantizer",
     "Ranges",
     "Sensitivity",
-    "Variant",
     "applicable",
     "broken_constants",
     "build",
@@ -83,3 +92,14 @@ __all__ = [
     "static_types",
     "tune_ranges",
 ]
+
+
+class _Callable(ModuleType):
+    """A package that is a function, too."""
+
+    __call__ = staticmethod(_quantize)
+    __signature__ = inspect.signature(_quantize)  # else its first argument would count as self
+
+
+# https://docs.python.org/3/reference/datamodel.html#customizing-module-attribute-access
+sys.modules[__name__].__class__ = _Callable

@@ -1,87 +1,52 @@
-"""From a recipe to a variant: options resolved, operators kept, and the result checked."""
+"""From a recipe and what it is carried out with to a variant, which is checked.
+
+`quantizer.py` makes the ingredients in their order; here nothing is measured and nothing is kept.
+"""
 
 from __future__ import annotations
 
-import contextlib
 import difflib
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ..errors import QuantizationError
-from ..runtimes.ort import EXACT, open_session
-from .bias import correct_stored
-from .dynamic import dynamic_types, quantize_dynamic
-from .fp16 import convert_fp16
-from .graph import (
-    WEIGHTED,
-    has_subgraphs,
-    one_line,
-    quiet,
-    serialize,
-    sort_nodes,
-)
-from .mixed import FullyQuantized, corrections, keep_in_float
-from .ranges import DEFAULT_PERCENTILE, Ranges
-from .rewrites import added_operators, keep_float
+from ..runtimes.ort import open_session
+from .built import Built
+from .graph import WEIGHTED, initializers, one_line, serialize, sort_nodes
+from .recipe_kind import Machine, Request, kind_of, library_errors
 from .saturation import exposure_of
-from .static import quantize_fully, static_types
-from .variant import (
-    Draft,
-    Request,
-    Scalar,
-    Variant,
-    integer_kernels,
-)
-from .weight_only import quantize_weights, store_weights
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
-    from onnx import GraphProto
+    from onnx import GraphProto, ModelProto
 
     from ..spec.recipe import CalibrationMethod, Recipe
     from .channels import ChannelStatistics
+    from .mixed import FullyQuantized
     from .preparation import PreparedModel
+    from .ranges import Ranges
+    from .recipe_kind import Scalar
 
-_WIDE = ("uint16", "int16")
 _NEEDS_REMEDY = "take the ranges that calibration_of(recipe) names"
 
 
 def calibration_of(recipe: Recipe) -> tuple[CalibrationMethod, float | None] | None:
-    """Tell which ranges `build` needs: method and percentile, or None if it needs none.
-
-    FP16 needs the extremes of every tensor, because a CPU computes it in FP32 and never overflows.
-    """
-    if recipe.precision == "fp16":
-        return "minmax", None
-    if not recipe.is_static:
-        return None
-    # The steps of 16 bits are so fine that nothing need be cut off for them.
-    default: CalibrationMethod = "minmax" if recipe.activation_type in _WIDE else "mse"
-    method = recipe.calibration_method or default
-    if method == "percentile":
-        return method, recipe.percentile or DEFAULT_PERCENTILE
-    return method, None
+    """Tell which ranges `build` needs: method and percentile, or None if it needs none."""
+    return kind_of(recipe).calibration(recipe)
 
 
 def equalizes(recipe: Recipe) -> bool:
-    """Tell whether a recipe is meant to start from the equalized model.
-
-    By default it is where activations have 8 bits and weights a scale per channel, for which the
-    factors are chosen.
-    """
-    if not recipe.is_static:
-        return False
-    if recipe.equalize is not None:
-        return recipe.equalize
-    return recipe.activation_type not in _WIDE and recipe.per_channel is not False
+    """Tell whether a recipe is meant to start from the equalized model."""
+    return kind_of(recipe).equalizes(recipe)
 
 
 def corrects_biases(recipe: Recipe) -> bool:
     """Tell whether a recipe is meant to correct biases, if there are images to do it with."""
-    return (recipe.is_static or recipe.stores_weights) and recipe.bias_correction is not False
+    return _has(recipe, "bias_correction") and recipe.bias_correction is not False
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,8 +55,10 @@ class Ingredients:
 
     Args:
         prepared: the prepared FP32 model, or what `equalize_channels` made of it; not changed.
-        saturates: whether 8-bit kernels of this CPU saturate (`runtime.u8s8_saturates`).
-        exact: whether the variant will be run without saturation all the same (`runtime.EXACT`).
+        saturates: whether 8-bit kernels of this CPU saturate
+            (`runtimes.environment.u8s8_saturates`).
+        exact: whether the variant will be run without saturation all the same
+            (`runtimes.ort.EXACT`).
         ranges: as `calibration_of` asks for, of this same model; None if it asks for none.
         rewritten: what `rewrite` made of the model, to start from; None starts from the model.
             Operators are named, kept and counted as in the model.
@@ -114,7 +81,7 @@ class Ingredients:
         return self.rewritten or self.prepared
 
 
-def build(given: Ingredients, recipe: Recipe, *, whole: FullyQuantized | None = None) -> Variant:
+def build(given: Ingredients, recipe: Recipe, *, whole: FullyQuantized | None = None) -> Built:
     """Make the variant that a recipe describes and check that it is what was asked for.
 
     Whether channels are equalized and biases corrected, where the recipe leaves it open, follows
@@ -130,31 +97,11 @@ def build(given: Ingredients, recipe: Recipe, *, whole: FullyQuantized | None = 
         QuantizationError: the recipe does not fit the model or the ranges, onnxruntime cannot
             apply it or load the result, or operators that should be quantized are not.
     """
-    prepared, source = given.prepared, given.source
-    request = _request(given, recipe)
-    where, options, kept = request.where, request.options, request.kept
-    if recipe.is_static:
-        whole = whole or _whole(given, request)
-        made = Draft(keep_in_float(whole, kept), facts=corrections(whole, kept))
-        if recipe.float_weights in ("float16", "int8"):
-            operators = {node.name for node in made.proto.graph.node}
-            restored = store_weights(made.proto, operators, recipe.float_weights)
-            correct_stored(source.proto, made.proto, request.means, restored)
-    else:
-        step = {
-            "fp32-optimized": keep_float,
-            "fp16": convert_fp16,
-            "int8-dynamic": quantize_dynamic,
-            "int8-weights": quantize_weights,
-            "int4-weights": quantize_weights,
-        }[recipe.precision]
-        excluded = tuple(part for name in kept for part in source.parts.get(name, (name,)))
-        if recipe.precision != "fp16":
-            # What replaces an operator that stays in FP32 stays there, too.
-            excluded = tuple(dict.fromkeys((*excluded, *added_operators(source))))
-        with _onnxruntime(where):
-            made = step(source, replace(request, kept=excluded), given.ranges)
-    proto, notes, facts = made
+    prepared, kind = given.prepared, kind_of(recipe)
+    request = replace(_request(given, recipe), whole=whole)
+    options = request.options
+    with library_errors(request.where):
+        proto, notes, facts = kind.make(request)
     options["reason"] = "; ".join([str(options["reason"]), *_done(prepared, facts)])
     sort_nodes(proto.graph)
     content = serialize(proto)
@@ -162,16 +109,13 @@ def build(given: Ingredients, recipe: Recipe, *, whole: FullyQuantized | None = 
         open_session(content)
     except Exception as error:
         raise QuantizationError(
-            where,
+            request.where,
             f"onnxruntime cannot load the result ({one_line(error)})",
             "keep the operator in FP32 (keep_fp32), or use other types",
         ) from error
-    quantized = request.count(prepared, proto, source.parts)
-    if recipe.is_static:
-        notes += integer_kernels(content, quantized)
-    if recipe.precision != "fp16" and has_subgraphs(prepared.proto.graph):
-        notes += ("operators within subgraphs (If, Loop) stay in FP32",)
-    return Variant(content, {**options, **facts}, quantized, kept, notes, exposure_of(proto))
+    counts = _count(prepared, request, proto)
+    notes += kind.notes(prepared, content, counts)
+    return Built(content, {**options, **facts}, counts, request.kept, notes, exposure_of(proto))
 
 
 def quantize_whole(given: Ingredients, recipe: Recipe) -> FullyQuantized:
@@ -183,58 +127,32 @@ def quantize_whole(given: Ingredients, recipe: Recipe) -> FullyQuantized:
     Raises:
         QuantizationError: as in `build`, or an operator cannot be quantized.
     """
-    return _whole(given, _request(given, replace(recipe, precision="int8", keep_fp32=())))
+    kind = kind_of(recipe)
+    base = kind.whole(recipe)
+    assert base is not None
+    return kind.quantize_whole(_request(given, replace(base, name=recipe.name)))
 
 
 def _request(given: Ingredients, recipe: Recipe) -> Request:
     """Resolve a recipe for one model; see `build`."""
-    prepared = given.prepared
-    where = f"{prepared.path.name} as {recipe.name}"
-    if recipe.precision == "fp32":
-        raise QuantizationError(where, "FP32 is the model itself", "do not build it")
+    graph = given.prepared.proto.graph
+    where = f"{given.prepared.path.name} as {recipe.name}"
     _check_ranges(where, recipe, given.ranges)
-    graph = prepared.proto.graph
     kept = resolve_kept(graph, recipe.keep_fp32, where)
     options = resolve_options(recipe, given.saturates, exact=given.exact)
-    options |= _accuracy_tools(where, prepared, recipe, given.statistics)
+    options |= _accuracy_tools(where, given.prepared, recipe, given.statistics)
     statistics = given.statistics if options.get("bias_correction") else None
-    means = statistics.means if statistics else {}
-    op_types = _operator_types(graph, recipe, where)
-    return Request(where, recipe, options, kept, op_types, means, given.images)
-
-
-def _whole(given: Ingredients, request: Request) -> FullyQuantized:
-    """Quantize what can be; only if that fails are operators kept from the quantizer at all."""
-    source, ranges = given.source, given.ranges
-    assert ranges is not None
-    added = added_operators(source)
-    kept = tuple(part for name in request.kept for part in source.parts.get(name, (name,)))
-    try:
-        with _onnxruntime(request.where):
-            return quantize_fully(source, replace(request, kept=added), ranges)
-    except QuantizationError as error:
-        if not kept or error.__cause__ is None:
-            raise
-    with _onnxruntime(request.where):
-        return quantize_fully(
-            source, replace(request, kept=tuple(dict.fromkeys((*kept, *added)))), ranges
-        )
-
-
-@contextlib.contextmanager
-def _onnxruntime(where: str) -> Iterator[None]:
-    """Turn what onnxruntime's quantizers raise into our error."""
-    try:
-        with quiet():
-            yield
-    except QuantizationError:
-        raise
-    except Exception as error:
-        raise QuantizationError(
-            where,
-            f"onnxruntime cannot apply the recipe ({type(error).__name__}: {one_line(error)})",
-            "keep the operator in FP32 (keep_fp32), or quantize fewer types (op_types)",
-        ) from error
+    return Request(
+        where=where,
+        recipe=recipe,
+        options=options,
+        source=given.source,
+        kept=kept,
+        op_types=_operator_types(graph, recipe, where),
+        ranges=given.ranges,
+        means=statistics.means if statistics else {},
+        images=given.images,
+    )
 
 
 def resolve_kept(graph: GraphProto, entries: Sequence[str], where: str) -> tuple[str, ...]:
@@ -267,54 +185,17 @@ def resolve_kept(graph: GraphProto, entries: Sequence[str], where: str) -> tuple
 
 def resolve_options(recipe: Recipe, saturates: bool, *, exact: bool = False) -> dict[str, Scalar]:
     """Decide every option that the recipe leaves open, and say why."""
-    options: dict[str, Scalar] = {"precision": recipe.precision}
-    if recipe.precision == "fp32-optimized":
-        reason = "the same function in operators that have faster kernels"
-    elif recipe.precision == "fp16":
-        reason = "inputs and outputs stay float32"
-    elif recipe.stores_weights:
-        options["weight_type"] = recipe.precision.removesuffix("-weights")
-        options["op_types"] = ", ".join(recipe.op_types or WEIGHTED)
-        reason = "computed in FP32: loading the model turns the stored weights into floats"
-    else:
-        dynamic = recipe.precision == "int8-dynamic"
-        weight = recipe.weight_type or ("uint8" if dynamic else "int8")
-        activation = "uint8" if dynamic else recipe.activation_type or "uint8"
-        per_channel = not dynamic if recipe.per_channel is None else recipe.per_channel
-        # int8 activations are turned into uint8 when the model is loaded, and saturate alike.
-        exposed = weight == "int8" and activation in ("uint8", "int8")
-        reduce_range = recipe.reduce_range
-        if reduce_range is not None:
-            reason = "reduce_range as the recipe says"
-        elif not exposed:
-            reduce_range = False
-            reason = f"full range: {activation} x {weight} does not saturate"
-        elif exact:
-            reduce_range = False
-            reason = f"full range: run without saturation ({'='.join(EXACT)})"
-        elif not saturates:
-            reduce_range = False
-            reason = "full range: U8S8 does not saturate on this CPU"
-        elif not per_channel:
-            reduce_range = False
-            reason = "full range: per-tensor weights lose more to 7 bits than to saturation"
-        else:
-            reduce_range = True
-            reason = "reduce_range because U8S8 saturates on this CPU (no VNNI)"
-        options |= {
-            "activation_type": activation,
-            "weight_type": weight,
-            "per_channel": per_channel,
-            "reduce_range": reduce_range,
-            "op_types": ", ".join(recipe.op_types or ("all",)),
-        }
-        if recipe.is_static:
-            options["float_weights"] = recipe.float_weights or "float32"
-        if calibration := calibration_of(recipe):
-            options["calibration_method"], options["percentile"] = calibration
+    own, reason = kind_of(recipe).options(recipe, Machine(saturates, exact))
+    options: dict[str, Scalar] = {"precision": recipe.precision, **own}
+    if calibration := calibration_of(recipe):
+        options["calibration_method"], options["percentile"] = calibration
     options["keep_fp32"] = ", ".join(recipe.keep_fp32)
     options["reason"] = reason
     return options
+
+
+def _has(recipe: Recipe, option: str) -> bool:
+    return option in recipe.traits.options
 
 
 def _accuracy_tools(
@@ -325,8 +206,7 @@ def _accuracy_tools(
     Raises:
         QuantizationError: the recipe asks for something else than what was given.
     """
-    if not recipe.is_static and not recipe.stores_weights:
-        return {}
+    tools: dict[str, Scalar] = {}
     equalized = prepared.equalized is not None
     if recipe.equalize is not None and recipe.equalize is not equalized:
         raise QuantizationError(
@@ -334,19 +214,22 @@ def _accuracy_tools(
             f"equalize={recipe.equalize}, and the model is {'' if equalized else 'not '}equalized",
             "build it from equalize_channels(prepared, ...) exactly if equalizes(recipe)",
         )
+    if _has(recipe, "equalize"):
+        tools["equalize"] = equalized
     if recipe.bias_correction and statistics is None:
         raise QuantizationError(
             where, "bias_correction needs statistics", "give the channels of observe_activations"
         )
-    corrected = recipe.bias_correction is not False and statistics is not None
-    if corrected and statistics and not statistics.covers(prepared.proto.graph):
-        raise QuantizationError(
-            where,
-            "the statistics lack some of its operators: they are those of another model",
-            "collect those of this model",
-        )
-    tools: dict[str, Scalar] = {"bias_correction": corrected}
-    return {"equalize": equalized, **tools} if recipe.is_static else tools
+    if _has(recipe, "bias_correction"):
+        corrected = recipe.bias_correction is not False and statistics is not None
+        if corrected and statistics and not statistics.covers(prepared.proto.graph):
+            raise QuantizationError(
+                where,
+                "the statistics lack some of its operators: they are those of another model",
+                "collect those of this model",
+            )
+        tools["bias_correction"] = corrected
+    return tools
 
 
 def _done(prepared: PreparedModel, facts: Mapping[str, Scalar]) -> Iterator[str]:
@@ -371,12 +254,8 @@ def _check_ranges(where: str, recipe: Recipe, ranges: Ranges | None) -> None:
 
 def _operator_types(graph: GraphProto, recipe: Recipe, where: str) -> tuple[str, ...]:
     present = tuple(sorted({node.op_type for node in graph.node}))
-    if recipe.precision in ("fp16", "fp32-optimized"):
-        return present
-    if recipe.op_types is None and recipe.stores_weights:
-        return WEIGHTED
     if recipe.op_types is None:
-        return dynamic_types() if recipe.precision == "int8-dynamic" else static_types()
+        return kind_of(recipe).operator_types(present)
     missing = [op_type for op_type in recipe.op_types if op_type not in present]
     if missing or not recipe.op_types:
         raise QuantizationError(
@@ -385,3 +264,47 @@ def _operator_types(graph: GraphProto, recipe: Recipe, where: str) -> tuple[str,
             f"choose op_types from {', '.join(present)}",
         )
     return recipe.op_types
+
+
+def _count(prepared: PreparedModel, request: Request, proto: ModelProto) -> dict[str, int]:
+    """Count the operators that were changed, by type.
+
+    Args:
+        prepared: the model, before any rewrite.
+        request: what was asked for.
+        proto: what was made of it.
+
+    Raises:
+        QuantizationError: an operator with weights that should have been changed was not, one
+            that should not have been was, or none was.
+    """
+    kind, source = kind_of(request.recipe), request.source
+    changed = kind.changed(proto, source)
+    changed |= {name for name, became in source.parts.items() if changed.issuperset(became)}
+    nodes, weights = prepared.proto.graph.node, initializers(prepared.proto.graph)
+    asked = [n for n in nodes if n.name not in request.kept and n.op_type in request.op_types]
+    missed = [n for n in asked if kind.must_change(n, weights) and n.name not in changed]
+    if missed:
+        raise QuantizationError(
+            request.where,
+            f"{missed[0].op_type} {missed[0].name!r} and {len(missed) - 1} other operators "
+            "were not quantized",
+            "add them to keep_fp32 if that is intended",
+        )
+    for node in nodes:
+        # Without weights of its own, an operator between quantized ones reads what they write.
+        has_weights = node.op_type in WEIGHTED and node.input[1] in weights
+        if has_weights and node.name in request.kept and node.name in changed:
+            raise QuantizationError(
+                request.where,
+                f"{node.op_type} {node.name!r} was not kept in FP32",
+                "report this as a bug",
+            )
+    counts = Counter(node.op_type for node in asked if node.name in changed)
+    if not counts:
+        raise QuantizationError(
+            request.where,
+            "nothing in the model was quantized",
+            "keep fewer operators in FP32, or name other op_types",
+        )
+    return dict(sorted(counts.items()))

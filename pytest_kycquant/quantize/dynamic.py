@@ -8,62 +8,83 @@ from typing import TYPE_CHECKING
 
 from ..errors import QuantizationError
 from .graph import copy_with_own_weights
-from .variant import Draft
+from .integer_options import integer_options
+from .recipe_kind import Draft, Machine, RecipeKind, Scalar
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from onnx import ModelProto, NodeProto, TensorProto
+
+    from ..spec.recipe import Recipe
     from .preparation import PreparedModel
-    from .ranges import Ranges
-    from .variant import Request
+    from .recipe_kind import Request
 
 
-def quantize_dynamic(prepared: PreparedModel, request: Request, ranges: Ranges | None) -> Draft:
-    """Replace Conv and MatMul by integer operators with onnxruntime's quantizer.
+class Dynamic(RecipeKind):
+    """Conv and MatMul replaced by integer operators with onnxruntime's quantizer."""
 
-    Args:
-        prepared: the prepared FP32 model; it is not changed.
-        request: the resolved recipe.
-        ranges: not used; activations are measured at run time.
+    def options(self, recipe: Recipe, machine: Machine) -> tuple[dict[str, Scalar], str]:
+        """Types and range; onnxruntime quantizes activations to uint8."""
+        return integer_options(recipe, machine, "uint8", "uint8", per_channel=False)
 
-    Raises:
-        QuantizationError: there is no dynamic kernel for the type of weights.
-    """
-    import onnx
-    from onnxruntime.quantization import QuantType
-    from onnxruntime.quantization import quantize_dynamic as quantize
+    def operator_types(self, present: Sequence[str]) -> tuple[str, ...]:
+        """What onnxruntime's `quantize_dynamic` takes when none are named, sorted.
 
-    types = {"uint8": QuantType.QUInt8, "int8": QuantType.QInt8}
-    weight = str(request.options["weight_type"])
-    if weight not in types:
-        raise QuantizationError(
-            request.where,
-            f"weight_type {weight!r} has no dynamic kernel",
-            'use "uint8" or "int8"',
-        )
-    # A Gemm is split into MatMul and Add before names are compared.
-    excluded = [*request.kept, *(f"{name}_MatMul" for name in request.kept)]
-    with tempfile.TemporaryDirectory(prefix="kycquant-") as folder:
-        target = Path(folder) / "dynamic.onnx"
-        quantize(
-            copy_with_own_weights(prepared.proto, request.kept),
-            target,
-            op_types_to_quantize=list(request.op_types),
-            per_channel=request.options["per_channel"],
-            reduce_range=request.options["reduce_range"],
-            weight_type=types[weight],
-            nodes_to_exclude=excluded,
-        )
-        proto = onnx.load(target)
-    notes: tuple[str, ...] = ()
-    if request.options["per_channel"]:
-        notes = ("per_channel applies to MatMul only: ConvInteger has one scale per tensor",)
-    return Draft(proto, notes)
+        Gemm is among them, because it is split into MatMul and Add first.
+        """
+        from onnxruntime.quantization.registry import IntegerOpsRegistry
+
+        return tuple(sorted({*IntegerOpsRegistry, "Gemm"}))
+
+    def make(self, request: Request) -> Draft:
+        """Quantize a model.
+
+        Raises:
+            QuantizationError: there is no dynamic kernel for the type of weights.
+        """
+        import onnx
+        from onnxruntime.quantization import QuantType, quantize_dynamic
+
+        types = {"uint8": QuantType.QUInt8, "int8": QuantType.QInt8}
+        weight = str(request.options["weight_type"])
+        if weight not in types:
+            raise QuantizationError(
+                request.where,
+                f"weight_type {weight!r} has no dynamic kernel",
+                'use "uint8" or "int8"',
+            )
+        kept = request.excluded
+        with tempfile.TemporaryDirectory(prefix="kycquant-") as folder:
+            target = Path(folder) / "dynamic.onnx"
+            quantize_dynamic(
+                copy_with_own_weights(request.source.proto, kept),
+                target,
+                op_types_to_quantize=list(request.op_types),
+                per_channel=request.options["per_channel"],
+                reduce_range=request.options["reduce_range"],
+                weight_type=types[weight],
+                # A Gemm is split into MatMul and Add before names are compared.
+                nodes_to_exclude=[*kept, *(f"{name}_MatMul" for name in kept)],
+            )
+            proto = onnx.load(target)
+        notes: tuple[str, ...] = ()
+        if request.options["per_channel"]:
+            notes = ("per_channel applies to MatMul only: ConvInteger has one scale per tensor",)
+        return Draft(proto, notes)
+
+    def changed(self, proto: ModelProto, source: PreparedModel) -> set[str]:
+        """Names of the operators that became integer operators; the quantizer adds a suffix."""
+        names = {
+            node.name.removesuffix("_quant")
+            for node in proto.graph.node
+            if node.name.endswith("_quant")
+        }
+        return names | {name.removesuffix("_MatMul") for name in names}
+
+    def must_change(self, node: NodeProto, weights: Mapping[str, TensorProto]) -> bool:
+        """What onnxruntime has integer kernels for: Conv, and MatMul with constant weights."""
+        return node.op_type == "Conv" or (node.op_type == "MatMul" and node.input[1] in weights)
 
 
-def dynamic_types() -> tuple[str, ...]:
-    """Operator types that onnxruntime's `quantize_dynamic` takes when none are named, sorted.
-
-    Gemm is among them, because it is split into MatMul and Add first.
-    """
-    from onnxruntime.quantization.registry import IntegerOpsRegistry
-
-    return tuple(sorted({*IntegerOpsRegistry, "Gemm"}))
+DYNAMIC = Dynamic()

@@ -14,14 +14,16 @@ from .graph import (
     initializers,
     producers,
 )
-from .variant import Draft
+from .recipe_kind import Draft, Machine, RecipeKind, Scalar
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from onnx import ModelProto
 
+    from ..spec.recipe import CalibrationMethod, Recipe
     from .preparation import PreparedModel
-    from .ranges import Ranges
-    from .variant import Request
+    from .recipe_kind import Request
 
 _LARGEST = 65504.0
 _ADVISED_HEADROOM = 10.0
@@ -29,58 +31,91 @@ _ADVISED_HEADROOM = 10.0
 _BLOCKED = ("Resize",)
 
 
-def convert_fp16(prepared: PreparedModel, request: Request, ranges: Ranges | None) -> Draft:
-    """Convert weights and activations to float16; inputs and outputs stay float32.
+class HalfPrecision(RecipeKind):
+    """Weights and activations in float16; inputs and outputs stay float32."""
 
-    A CPU computes float16 models in float32, so running one cannot show an overflow. The recorded
-    FP32 extremes can.
+    any_images = True  # only extremes are looked at
 
-    Args:
-        prepared: the prepared FP32 model; it is not changed.
-        request: the resolved recipe.
-        ranges: the extremes ("minmax") of every activation.
+    def options(self, recipe: Recipe, machine: Machine) -> tuple[dict[str, Scalar], str]:
+        """It has none of its own."""
+        return {}, "inputs and outputs stay float32"
 
-    Raises:
-        QuantizationError: a weight or an activation exceeds 65504.
-    """
-    from onnxruntime.transformers.float16 import DEFAULT_OP_BLOCK_LIST, convert_float_to_float16
+    def calibration(self, recipe: Recipe) -> tuple[CalibrationMethod, float | None]:
+        """The extremes of every tensor, because a CPU computes it in FP32 and never overflows."""
+        return "minmax", None
 
-    assert ranges is not None
-    blocked = sorted({*DEFAULT_OP_BLOCK_LIST, *_BLOCKED})
-    in_float = set(request.kept)
-    in_float |= {node.name for node in prepared.proto.graph.node if node.op_type in blocked}
-    _check_weights(prepared, request, in_float)
-    name, largest = _check_activations(prepared, request, ranges, in_float)
-    proto = convert_float_to_float16(
-        copy_with_own_weights(prepared.proto, request.kept),
-        keep_io_types=True,
-        op_block_list=blocked,
-        node_block_list=sorted(request.kept),
-    )
-    _merge_casts(prepared, proto)
-    present = sorted({n.op_type for n in prepared.proto.graph.node if n.op_type in blocked})
-    headroom = _LARGEST / largest if largest else None
-    notes: tuple[str, ...] = ()
-    if headroom is not None and headroom < _ADVISED_HEADROOM:
-        notes = (
-            f"FP16 headroom is {headroom:.1f}: tensor {name!r} overflows on an input that is "
-            f"{headroom:.1f} times as extreme as the calibration images",
+    def make(self, request: Request) -> Draft:
+        """Convert a model, and look for what would overflow.
+
+        A CPU computes float16 models in float32, so running one cannot show an overflow. The
+        recorded FP32 extremes can.
+
+        Raises:
+            QuantizationError: a weight or an activation exceeds 65504.
+        """
+        from onnxruntime.transformers.float16 import (
+            DEFAULT_OP_BLOCK_LIST,
+            convert_float_to_float16,
         )
-    return Draft(
-        proto,
-        notes,
-        {
+
+        prepared, kept = request.source, request.kept_parts
+        blocked = sorted({*DEFAULT_OP_BLOCK_LIST, *_BLOCKED})
+        in_float = set(kept)
+        in_float |= {node.name for node in prepared.proto.graph.node if node.op_type in blocked}
+        _check_weights(request, in_float)
+        name, largest = _check_activations(request, in_float)
+        proto = convert_float_to_float16(
+            copy_with_own_weights(prepared.proto, kept),
+            keep_io_types=True,
+            op_block_list=blocked,
+            node_block_list=sorted(kept),
+        )
+        _merge_casts(prepared, proto)
+        present = sorted({n.op_type for n in prepared.proto.graph.node if n.op_type in blocked})
+        headroom = _LARGEST / largest if largest else None
+        notes: tuple[str, ...] = ()
+        if headroom is not None and headroom < _ADVISED_HEADROOM:
+            notes = (
+                f"FP16 headroom is {headroom:.1f}: tensor {name!r} overflows on an input that is "
+                f"{headroom:.1f} times as extreme as the calibration images",
+            )
+        facts: dict[str, Scalar] = {
             "blocked_op_types": ", ".join(present),
             "headroom": None if headroom is None else round(headroom, 2),
-        },
-    )
+        }
+        return Draft(proto, notes, facts)
+
+    def changed(self, proto: ModelProto, source: PreparedModel) -> set[str]:
+        """Names of the operators that read or write float16."""
+        from onnx import TensorProto
+
+        graph, of_16_bits = proto.graph, TensorProto.FLOAT16
+        half = {tensor.name for tensor in graph.initializer if tensor.data_type == of_16_bits}
+        for info in (*graph.value_info, *graph.output, *graph.input):
+            if info.type.tensor_type.elem_type == of_16_bits:
+                half.add(info.name)
+        return {
+            node.name
+            for node in graph.node
+            if node.op_type != "Cast" and half.intersection([*node.input, *node.output])
+        }
+
+    def notes(
+        self, model: PreparedModel, content: bytes, counts: Mapping[str, int]
+    ) -> tuple[str, ...]:
+        """Nothing: operators within subgraphs are converted, too."""
+        return ()
 
 
-def _check_weights(prepared: PreparedModel, request: Request, in_float: set[str]) -> None:
+FP16 = HalfPrecision()
+
+
+def _check_weights(request: Request, in_float: set[str]) -> None:
     from onnx import TensorProto, numpy_helper
 
-    weights = initializers(prepared.proto.graph)
-    for name, readers in consumers(prepared.proto.graph).items():
+    graph = request.source.proto.graph
+    weights = initializers(graph)
+    for name, readers in consumers(graph).items():
         tensor = weights.get(name)
         if tensor is None or tensor.data_type != TensorProto.FLOAT:
             continue
@@ -95,10 +130,10 @@ def _check_weights(prepared: PreparedModel, request: Request, in_float: set[str]
             )
 
 
-def _check_activations(
-    prepared: PreparedModel, request: Request, ranges: Ranges, in_float: set[str]
-) -> tuple[str, float]:
+def _check_activations(request: Request, in_float: set[str]) -> tuple[str, float]:
     """Return the largest activation that is stored in float16, and its tensor."""
+    prepared, ranges = request.source, request.ranges
+    assert ranges is not None
     written, read = producers(prepared.proto.graph), consumers(prepared.proto.graph)
     extremes = dict(zip(ranges.names, np.maximum(-ranges.low, ranges.high).tolist(), strict=True))
     for name, (source, factor) in prepared.bounds.items():

@@ -63,6 +63,11 @@ class PreparedModel:
     equalized: int | None = None
     scaled: tuple[str, ...] = ()
 
+    @property
+    def added(self) -> tuple[str, ...]:
+        """Names of the operators that rewrites added."""
+        return tuple(part for name, parts in self.parts.items() for part in parts if part != name)
+
 
 def prepare(model: LoadedModel, inputs: Sequence[NDArray[np.float32]]) -> PreparedModel:
     """Bring a model into the form that all recipes start from, and verify that it is equal.

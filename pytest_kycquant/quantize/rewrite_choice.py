@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..errors import QuantizationError
 from ..measure.latency import LOOKS, Latency, measure
 from ..runtimes.ort import open_session
-from ..spec.recipe import Recipe
+from ..spec.recipe import REWRITES
 from ..verdicts import Direction, Kind, Limit, Unit, Verdict
-from . import (
-    REWRITES,
-    PreparedModel,
-    applicable,
-    rewrite,
-)
 from .graph import one_line, serialize
+from .preparation import PreparedModel
+from .rewrites import applicable, rewrite
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,11 +27,11 @@ Race = Callable[[PreparedModel, PreparedModel], Latency]
 
 
 @dataclass(frozen=True)
-class Choice:
+class RewriteChoice:
     """The rewrites to start from, and why.
 
     Args:
-        names: of `quantize.REWRITES`.
+        names: of `spec.recipe.REWRITES`.
         reasons: of each rewrite that fits the model, in words.
     """
 
@@ -46,15 +42,6 @@ class Choice:
         """All reasons on one line; "" if nothing fits the model."""
         return "; ".join(f"{REWRITES[name].title}: {why}" for name, why in self.reasons.items())
 
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return {"names": list(self.names), "reasons": dict(self.reasons)}
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Choice:
-        """Inverse of `as_dict`."""
-        return cls(tuple(values["names"]), values["reasons"])
-
 
 def choose(
     prepared: PreparedModel,
@@ -62,7 +49,7 @@ def choose(
     *,
     integer: bool = False,
     race: Race | None = None,
-) -> Choice:
+) -> RewriteChoice:
     """Measure each rewrite that fits the model, beside those that have already won.
 
     Args:
@@ -90,30 +77,39 @@ def choose(
             reasons[name] = f"rewritten, {figure}, measured here"
         else:
             reasons[name] = f"not rewritten, {figure}, measured here"
-    return Choice(tuple(names), reasons)
+    return RewriteChoice(tuple(names), reasons)
 
 
-def resolve(recipe: Recipe, prepared: PreparedModel, measured: Callable[[], Choice]) -> Choice:
+def resolve(
+    measured: RewriteChoice | None,
+    fitting: tuple[str, ...] | None,
+    *,
+    rewrites: bool | tuple[str, ...] | None,
+    op_types: tuple[str, ...] | None = None,
+) -> RewriteChoice:
     """What a recipe starts from.
 
     Args:
-        recipe: its `rewrites` force (True, or names), forbid (False) or leave it open (None).
-        prepared: the prepared FP32 model.
-        measured: the choice of `choose`, asked only if the recipe leaves it open.
+        measured: what `choose` found; needed if the recipe leaves it open.
+        fitting: names of the rewrites that fit the model; needed if the recipe forces all of them.
+        rewrites: of the recipe: they are forced (True, or names), forbidden (False) or left open
+            (None).
+        op_types: operator types that the recipe names.
     """
-    if recipe.rewrites is None:
-        choice = measured()
-    elif recipe.rewrites is False:
-        return Choice()
+    if rewrites is None:
+        assert measured is not None
+        choice = measured
+    elif rewrites is False:
+        return RewriteChoice()
     else:
-        named = applicable(prepared) if recipe.rewrites is True else recipe.rewrites
-        choice = Choice(named, dict.fromkeys(named, "rewritten, as the recipe says"))
+        named = fitting or () if isinstance(rewrites, bool) else rewrites
+        choice = RewriteChoice(named, dict.fromkeys(named, "rewritten, as the recipe says"))
     # An operator that is itself to be quantized has to stay.
-    asked = recipe.op_types or ()
+    asked = op_types or ()
     stay = [name for name in choice.names if REWRITES[name].replaces in asked]
     names = tuple(name for name in choice.names if name not in stay)
     left = dict.fromkeys(stay, "not rewritten, op_types quantizes it")
-    return Choice(names, {**choice.reasons, **left})
+    return RewriteChoice(names, {**choice.reasons, **left})
 
 
 def _race(before: PreparedModel, after: PreparedModel, tensor: NDArray[np.float32]) -> Latency:

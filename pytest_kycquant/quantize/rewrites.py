@@ -6,24 +6,24 @@ onnxruntime and on the CPU: `rewrite_choice.py` decides by measuring.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import pkgutil
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from ..errors import QuantizationError
+from ..spec.recipe import REWRITES, Rewrite
 from .equal import Errors, largest_difference
 from .graph import consumers, initializers
-from .variant import Draft
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
     from onnx import GraphProto, ModelProto, NodeProto, TensorProto
 
     from .preparation import PreparedModel
-    from .ranges import Ranges
-    from .variant import Request
 
 _TOLERANCE = 1e-5
 """Of the largest value of an output: some hundred roundings of float32."""
@@ -36,21 +36,6 @@ class Edit(NamedTuple):
 
     parts: dict[str, tuple[str, ...]]
     bounds: dict[str, tuple[str, float]]
-
-
-class Rewrite(NamedTuple):
-    """One way to write a graph differently.
-
-    Args:
-        title: what it is about, in reports.
-        replaces: operator type of which it leaves none; "" if it replaces no operators.
-        apply: changes the graph in place; an edit without parts means that nothing fitted. Told
-            whether the convolutions are to be quantized.
-    """
-
-    title: str
-    replaces: str
-    apply: Callable[[GraphProto, bool], Edit]
 
 
 def rewrite(
@@ -81,7 +66,7 @@ def rewrite(
     for name, step in REWRITES.items():
         if name not in names:
             continue
-        edit = step.apply(proto.graph, integer)
+        edit = _apply(step, proto.graph, integer)
         if not edit.parts:
             raise QuantizationError(
                 prepared.path,
@@ -101,33 +86,14 @@ def applicable(prepared: PreparedModel) -> tuple[str, ...]:
     for name, step in REWRITES.items():
         graph = type(prepared.proto.graph)()
         graph.CopyFrom(prepared.proto.graph)
-        if step.apply(graph, False).parts:
+        if _apply(step, graph, False).parts:
             found.append(name)
     return tuple(found)
 
 
-def added_operators(model: PreparedModel) -> tuple[str, ...]:
-    """Names of the operators that rewrites added to a model."""
-    return tuple(part for name, parts in model.parts.items() for part in parts if part != name)
-
-
-def keep_float(rewritten: PreparedModel, request: Request, ranges: Ranges | None) -> Draft:
-    """Make the FP32 variant of a rewritten model.
-
-    Args:
-        rewritten: as `rewrite` made it; it is not changed.
-        request: the resolved recipe.
-        ranges: not used.
-
-    Raises:
-        QuantizationError: no rewrite was applied.
-    """
-    if not rewritten.parts:
-        raise nothing_to_rewrite(request.where)
-    proto = type(rewritten.proto)()
-    proto.CopyFrom(rewritten.proto)
-    del proto.graph.value_info[:]  # onnxruntime infers them as well, and they make the file larger
-    return Draft(proto)
+def _apply(step: Rewrite, graph: GraphProto, integer: bool) -> Edit:
+    edit: Edit = pkgutil.resolve_name(step.apply)(graph, integer)
+    return edit
 
 
 def nothing_to_rewrite(where: object, tried: str = "") -> QuantizationError:
@@ -139,7 +105,7 @@ def nothing_to_rewrite(where: object, tried: str = "") -> QuantizationError:
     )
 
 
-def _split_prelu(graph: GraphProto, integer: bool) -> Edit:
+def split_prelu(graph: GraphProto, integer: bool) -> Edit:
     """Write each PReLU with constant slopes s as ``(1 - s) * Relu(x) + s * x``.
 
     Exact for every slope, also negative ones and those above 1, of any shape. onnxruntime's kernel
@@ -194,7 +160,7 @@ def _largest(values: NDArray[np.float64]) -> float:
     return float(np.max(np.abs(values), initial=0.0))
 
 
-def _flush_subnormals(graph: GraphProto, integer: bool) -> Edit:
+def flush_subnormals(graph: GraphProto, integer: bool) -> Edit:
     """Set weights nearer to zero than 1.2e-38 to zero.
 
     Some CPUs multiply such numbers many times slower. A graph of 10,000 of them, each times an
@@ -221,13 +187,6 @@ def _has_subnormals(tensor: TensorProto) -> bool:
         return False
     array = numpy_helper.to_array(tensor)
     return bool(((array != 0) & (np.abs(array) < _SMALLEST_NORMAL)).any())
-
-
-REWRITES = {
-    "subnormals": Rewrite("subnormal weights", "", _flush_subnormals),
-    "prelu": Rewrite("PReLU", "PRelu", _split_prelu),
-}
-"""All rewrites by name, in the order in which they are applied."""
 
 
 class _Names:

@@ -2,29 +2,135 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..errors import QuantizationError
 from .activation_bias import correct_shifts
-from .bias import correct_biases, fold_betas, give_own_biases
-from .graph import copy_with_own_weights, float_tensors
-from .mixed import FullyQuantized
+from .bias import correct_biases, correct_stored, fold_betas, give_own_biases
+from .graph import WEIGHTED, copy_with_own_weights, float_tensors, producers
+from .integer_options import integer_options
+from .mixed import FullyQuantized, corrections, keep_in_float
+from .ranges import DEFAULT_PERCENTILE
+from .recipe_kind import Draft, Machine, RecipeKind, Scalar, library_errors
+from .weight_only import store_weights
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from onnx import ModelProto
+
+    from ..spec.recipe import CalibrationMethod, Recipe
     from .preparation import PreparedModel
     from .ranges import Ranges
-    from .variant import Request
+    from .recipe_kind import Request
+
+_WIDE = ("uint16", "int16")
+_FUSED = {
+    "QLinearConv": "Conv",
+    "QGemm": "Gemm",
+    "QLinearMatMul": "MatMul",
+    "MatMulIntegerToFloat": "MatMul",
+}
 
 
-def quantize_fully(prepared: PreparedModel, request: Request, ranges: Ranges) -> FullyQuantized:
+class Static(RecipeKind):
+    """Activations and weights quantized with onnxruntime's quantizer; some operators in FP32."""
+
+    def options(self, recipe: Recipe, machine: Machine) -> tuple[dict[str, Scalar], str]:
+        """Types, range, and how operators in FP32 store their weights."""
+        options, reason = integer_options(recipe, machine, "uint8", "int8", per_channel=True)
+        return options | {"float_weights": recipe.float_weights or "float32"}, reason
+
+    def calibration(self, recipe: Recipe) -> tuple[CalibrationMethod, float | None]:
+        """Method and percentile of its ranges."""
+        # The steps of 16 bits are so fine that nothing need be cut off for them.
+        default: CalibrationMethod = "minmax" if recipe.activation_type in _WIDE else "mse"
+        method = recipe.calibration_method or default
+        if method == "percentile":
+            return method, recipe.percentile or DEFAULT_PERCENTILE
+        return method, None
+
+    def equalizes(self, recipe: Recipe) -> bool:
+        """By default where activations have 8 bits and weights a scale per channel.
+
+        For these the factors are chosen.
+        """
+        if recipe.equalize is not None:
+            return recipe.equalize
+        return recipe.activation_type not in _WIDE and recipe.per_channel is not False
+
+    def operator_types(self, present: Sequence[str]) -> tuple[str, ...]:
+        """What onnxruntime's `quantize_static` takes when none are named."""
+        return static_types()
+
+    def whole(self, recipe: Recipe) -> Recipe:
+        """The same with all operators quantized."""
+        return replace(recipe, precision="int8", name="", keep_fp32=(), float_weights=None)
+
+    def quantize_whole(self, request: Request) -> FullyQuantized:
+        """Quantize what can be; only if that fails are operators kept from the quantizer at all."""
+        kept, added = request.kept_parts, request.source.added
+        try:
+            with library_errors(request.where):
+                return quantize_fully(request, added)
+        except QuantizationError as error:
+            if not kept or error.__cause__ is None:
+                raise
+        with library_errors(request.where):
+            return quantize_fully(request, request.excluded)
+
+    def make(self, request: Request) -> Draft:
+        """Put what is kept in FP32 back into the fully quantized model."""
+        whole = request.whole or self.quantize_whole(request)
+        made = Draft(keep_in_float(whole, request.kept), facts=corrections(whole, request.kept))
+        stored = request.recipe.float_weights
+        if stored in ("float16", "int8"):
+            operators = {node.name for node in made.proto.graph.node}
+            restored = store_weights(made.proto, operators, stored)
+            correct_stored(request.source.proto, made.proto, request.means, restored)
+        return made
+
+    def changed(self, proto: ModelProto, source: PreparedModel) -> set[str]:
+        """Names of the operators all of whose float inputs are dequantized."""
+        from onnx import TensorProto
+
+        written = producers(proto.graph)
+        floats = TensorProto.FLOAT
+        integers = {t.name for t in proto.graph.initializer if t.data_type != floats}
+        changed = set()
+        for node in proto.graph.node:
+            inputs = [name for name in node.input if name and name not in integers]
+            sources = [written[name].op_type if name in written else "" for name in inputs]
+            if (
+                sources
+                and node.op_type not in ("QuantizeLinear", "DequantizeLinear")
+                and all(source == "DequantizeLinear" for source in sources)
+            ):
+                changed.add(node.name)
+        return changed
+
+    def notes(
+        self, model: PreparedModel, content: bytes, counts: Mapping[str, int]
+    ) -> tuple[str, ...]:
+        """Which operators run in float all the same, beside what all kinds note."""
+        return integer_kernels(content, counts) + super().notes(model, content, counts)
+
+
+STATIC = Static()
+
+
+def quantize_fully(request: Request, excluded: tuple[str, ...]) -> FullyQuantized:
     """Insert pairs of quantization and dequantization with onnxruntime's quantizer.
 
     Args:
-        prepared: the prepared FP32 model; it is not changed.
-        request: the resolved recipe.
-        ranges: range of every activation.
+        request: the resolved recipe; its source is not changed.
+        excluded: names of the operators that the quantizer is kept from.
 
     Raises:
         QuantizationError: the ranges are not those of this model.
@@ -33,6 +139,8 @@ def quantize_fully(prepared: PreparedModel, request: Request, ranges: Ranges) ->
     from onnxruntime.quantization.calibrate import CalibrationMethod, TensorData, TensorsData
     from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 
+    prepared, ranges = request.source, request.ranges
+    assert ranges is not None
     missing = _uncalibrated(prepared, ranges)
     if missing:
         raise QuantizationError(
@@ -53,10 +161,10 @@ def quantize_fully(prepared: PreparedModel, request: Request, ranges: Ranges) ->
             for name, low, high in zip(ranges.names, ranges.low, ranges.high, strict=True)
         },
     )
-    source = copy_with_own_weights(prepared.proto, request.kept)
+    source = copy_with_own_weights(prepared.proto, excluded)
     fold_betas(source)
     if request.options["bias_correction"]:
-        give_own_biases(source, request.op_types, request.kept)
+        give_own_biases(source, request.op_types, excluded)
     given = type(source)()
     given.CopyFrom(source)  # the quantizer works in place
     quantizer = QDQQuantizer(
@@ -67,7 +175,7 @@ def quantize_fully(prepared: PreparedModel, request: Request, ranges: Ranges) ->
         types[str(request.options["activation_type"])],
         tensors,
         [],
-        list(request.kept),
+        list(excluded),
         list(request.op_types),
         {},
     )
@@ -86,7 +194,7 @@ def quantize_fully(prepared: PreparedModel, request: Request, ranges: Ranges) ->
         made=made,
         shifted=shifted,
         op_types=request.op_types,
-        kept=request.kept,
+        kept=excluded,
         parts=prepared.parts,
         corrected=corrected,
     )
@@ -103,3 +211,28 @@ def _uncalibrated(prepared: PreparedModel, ranges: Ranges) -> str | None:
     """Name an activation without a range, if there is one."""
     known = {*ranges.names, *prepared.bounds}  # what a rewrite added is not quantized
     return next((n for n in float_tensors(prepared.proto.graph) if n not in known), None)
+
+
+def integer_kernels(content: bytes, counts: Mapping[str, int]) -> tuple[str, ...]:
+    """Note which quantized operators onnxruntime computes in float all the same.
+
+    An operator whose neighbours are not quantized, or whose types have no kernel, is computed
+    between a dequantization and a quantization: exact, but slower than FP32.
+    """
+    import onnx
+    import onnxruntime as ort
+
+    with tempfile.TemporaryDirectory(prefix="kycquant-") as folder:
+        target = Path(folder) / "optimized.onnx"
+        options = ort.SessionOptions()
+        options.log_severity_level = 3
+        options.intra_op_num_threads = 1
+        options.optimized_model_filepath = str(target)
+        ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        graph = onnx.load(target).graph
+    fused = Counter(_FUSED[node.op_type] for node in graph.node if node.op_type in _FUSED)
+    return tuple(
+        f"{asked - fused[kind]} of {asked} quantized {kind} run in float: no integer kernel fits"
+        for kind, asked in counts.items()
+        if kind in WEIGHTED and fused[kind] < asked
+    )

@@ -19,52 +19,83 @@ from .graph import (
     copy_with_own_weights,
     initializers,
 )
-from .variant import STORED, Draft
+from .recipe_kind import Draft, Machine, RecipeKind, Scalar
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping, Sequence
 
     from numpy.typing import NDArray
-    from onnx import GraphProto, ModelProto, NodeProto
+    from onnx import GraphProto, ModelProto, NodeProto, TensorProto
 
+    from ..spec.recipe import Recipe
     from .preparation import PreparedModel
-    from .ranges import Ranges
-    from .variant import Request
+    from .recipe_kind import Request
 
 StoredType = Literal["float16", "int8", "int4"]
 _BLOCK = 64  # most weights that share a scale in 4 bits
 _SHORTEST = 16  # least; what has shorter blocks only gets 8 bits
 _FACTORS = np.linspace(0.5, 1.0, 26)  # of the largest weight, for the range of 4 bits
+_STORED = "/stored"  # ends the name of the operator that writes a weight
 _LARGEST_HALF = float(np.finfo(np.float16).max)
 
 
-def quantize_weights(prepared: PreparedModel, request: Request, ranges: Ranges | None) -> Draft:
-    """Store the weights of a model in 8 or 4 bits and leave all else as it is.
+class WeightsOnly(RecipeKind):
+    """Weights in 8 or 4 bits, and all else as it is.
 
     8 bits: symmetric, a scale for each output channel. 4 bits: a scale for at most 64 weights of an
     output channel, the range with the least squared error; 8 bits where an output has fewer
     than 16 weights or they cannot be cut into equal blocks.
 
     Args:
-        prepared: the prepared FP32 model; it is not changed.
-        request: the resolved recipe.
-        ranges: not used; activations are not quantized.
-
-    Biases are corrected if the request has means.
+        stored: as what weights are stored.
     """
-    proto = copy_with_own_weights(prepared.proto, request.kept)
-    operators = {
-        node.name
-        for node in proto.graph.node
-        if node.op_type in request.op_types and node.name not in request.kept
-    }
-    kind: StoredType = "int4" if request.recipe.precision == "int4-weights" else "int8"
-    restored = store_weights(proto, operators, kind)
-    facts: dict[str, int] = {}
-    if request.options["bias_correction"]:
-        facts["biases_corrected"] = correct_stored(prepared.proto, proto, request.means, restored)
-    del proto.graph.value_info[:]  # onnxruntime infers them as well, and they make the file larger
-    return Draft(proto, facts=facts)
+
+    def __init__(self, stored: StoredType) -> None:
+        self._stored = stored
+
+    def options(self, recipe: Recipe, machine: Machine) -> tuple[dict[str, Scalar], str]:
+        """How weights are stored, and of which operators."""
+        types = ", ".join(recipe.op_types or WEIGHTED)
+        return (
+            {"weight_type": self._stored, "op_types": types},
+            "computed in FP32: loading the model turns the stored weights into floats",
+        )
+
+    def operator_types(self, present: Sequence[str]) -> tuple[str, ...]:
+        """Those that hold weights."""
+        return WEIGHTED
+
+    def make(self, request: Request) -> Draft:
+        """Store the weights of a model; biases are corrected if the request has means."""
+        excluded = request.excluded
+        proto = copy_with_own_weights(request.source.proto, excluded)
+        operators = {
+            node.name
+            for node in proto.graph.node
+            if node.op_type in request.op_types and node.name not in excluded
+        }
+        restored = store_weights(proto, operators, self._stored)
+        facts: dict[str, int] = {}
+        if request.options["bias_correction"]:
+            facts["biases_corrected"] = correct_stored(
+                request.source.proto, proto, request.means, restored
+            )
+        # onnxruntime infers them as well, and they make the file larger.
+        del proto.graph.value_info[:]
+        return Draft(proto, facts=facts)
+
+    def changed(self, proto: ModelProto, source: PreparedModel) -> set[str]:
+        """Names of the operators whose weights are stored in fewer bits."""
+        written = {name for n in proto.graph.node if n.name.endswith(_STORED) for name in n.output}
+        return {n.name for n in proto.graph.node if n.op_type in WEIGHTED and n.input[1] in written}
+
+    def must_change(self, node: NodeProto, weights: Mapping[str, TensorProto]) -> bool:
+        """What has constant weights."""
+        return node.op_type in WEIGHTED and node.input[1] in weights
+
+
+EIGHT_BITS = WeightsOnly("int8")
+FOUR_BITS = WeightsOnly("int4")
 
 
 def store_weights(
@@ -229,6 +260,6 @@ class _Writer:
         from onnx import helper
 
         output = f"{self._weight}/{what}" if what else self._weight
-        name = output if what else self._weight + STORED
+        name = output if what else self._weight + _STORED
         self._graph.node.append(helper.make_node(op_type, inputs, [output], name, **given))
         return output

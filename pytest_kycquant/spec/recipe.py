@@ -1,29 +1,138 @@
-"""Recipes: how to derive a variant from the FP32 model."""
+"""Recipes: how to derive a variant from the FP32 model, and the tables of what there is."""
 
 from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 from ..errors import SpecError
 from . import coerce
 
-Precision = Literal[
-    "fp32",
-    "fp32-optimized",
-    "fp16",
-    "int8",
-    "int8-dynamic",
-    "int8-weights",
-    "int4-weights",
-    "mixed",
-]
-RewriteName = Literal["subnormals", "prelu"]
 Fallback = Literal["mixed", "int8-weights", "fp16", "fp32-optimized", "fp32"]
 RUNGS = get_args(Fallback)
 """Rungs of the ladder down which a gate falls, in their order."""
 CalibrationMethod = Literal["minmax", "moving-average", "percentile", "entropy", "mse"]
+
+
+class Refusal(NamedTuple):
+    """Values of an option with which a precision makes no sense.
+
+    Args:
+        option: name of the option.
+        values: the values that are refused.
+        problem: what is wrong with them.
+        remedy: what to do about it.
+    """
+
+    option: str
+    values: tuple[Any, ...]
+    problem: str
+    remedy: str
+
+
+class Precision(NamedTuple):
+    """One way to make a variant: a line of `RECIPES`.
+
+    Args:
+        kind: dotted name, ``module:attribute``, of the `RecipeKind` that makes it. It is loaded
+            when a recipe of this precision is used.
+        options: names of the options of `Recipe` that it has.
+        is_static: whether it quantizes activations with ranges from calibration images.
+        is_integer: whether it computes convolutions in integers.
+        stores_weights: whether it changes how weights are stored, and nothing that is computed.
+        is_float: whether it computes in floating point only, so that nothing excuses a drift.
+        refuses: values of its options that are refused.
+    """
+
+    kind: str
+    options: tuple[str, ...] = ()
+    is_static: bool = False
+    is_integer: bool = False
+    stores_weights: bool = False
+    is_float: bool = False
+    refuses: tuple[Refusal, ...] = ()
+
+
+_STATIC = (
+    "activation_type",
+    "weight_type",
+    "per_channel",
+    "reduce_range",
+    "calibration_method",
+    "percentile",
+    "equalize",
+    "bias_correction",
+    "keep_fp32",
+    "float_weights",
+    "op_types",
+    "rewrites",
+)
+_WEIGHTS = ("keep_fp32", "op_types", "rewrites")
+_NOTHING_KEPT = Refusal(
+    "keep_fp32",
+    ((),),
+    "keep_fp32 is empty",
+    'name operators, operator types, "first" or "last", or use "int8"',
+)
+_NO_REWRITE = Refusal(
+    "rewrites",
+    (False, ()),
+    "has nothing to rewrite",
+    "leave rewrites out, or leave out the precision",
+)
+_HERE = "pytest_kycquant.quantize"
+
+RECIPES = {
+    "fp32": Precision(f"{_HERE}.recipe_kind:ITSELF"),
+    "fp32-optimized": Precision(
+        f"{_HERE}.optimized:OPTIMIZED", ("rewrites",), is_float=True, refuses=(_NO_REWRITE,)
+    ),
+    "fp16": Precision(f"{_HERE}.fp16:FP16", ("keep_fp32", "rewrites"), is_float=True),
+    "int8": Precision(f"{_HERE}.static:STATIC", _STATIC, is_static=True, is_integer=True),
+    "int8-dynamic": Precision(
+        f"{_HERE}.dynamic:DYNAMIC",
+        ("weight_type", "per_channel", "reduce_range", *_WEIGHTS),
+        is_integer=True,
+    ),
+    "int8-weights": Precision(
+        f"{_HERE}.weight_only:EIGHT_BITS", ("bias_correction", *_WEIGHTS), stores_weights=True
+    ),
+    "int4-weights": Precision(
+        f"{_HERE}.weight_only:FOUR_BITS", ("bias_correction", *_WEIGHTS), stores_weights=True
+    ),
+    "mixed": Precision(
+        f"{_HERE}.static:STATIC",
+        _STATIC,
+        is_static=True,
+        is_integer=True,
+        refuses=(_NOTHING_KEPT,),
+    ),
+}
+"""All precisions by name. To add one, write its `RecipeKind` and add a line here."""
+
+
+class Rewrite(NamedTuple):
+    """One exact way to write a graph differently: a line of `REWRITES`.
+
+    Args:
+        title: what it is about, in reports.
+        replaces: operator type of which it leaves none; "" if it replaces no operators.
+        apply: dotted name, ``module:attribute``, of the function that changes a graph in place. It
+            is given the graph and whether the convolutions are to be quantized, and returns a
+            `quantize.rewrites.Edit`; one without parts means that nothing fitted.
+    """
+
+    title: str
+    replaces: str
+    apply: str
+
+
+REWRITES = {
+    "subnormals": Rewrite("subnormal weights", "", f"{_HERE}.rewrites:flush_subnormals"),
+    "prelu": Rewrite("PReLU", "PRelu", f"{_HERE}.rewrites:split_prelu"),
+}
+"""All rewrites by name, in the order in which they are applied."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +173,7 @@ class Recipe:
             faster on this machine.
     """
 
-    precision: Precision
+    precision: str
     name: str = ""
     activation_type: Literal["uint8", "int8", "uint16", "int16"] | None = None
     weight_type: Literal["int8", "uint8", "int16", "uint16"] | None = None
@@ -80,7 +189,7 @@ class Recipe:
     rewrites: bool | tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
-        coerce.choice("Recipe.precision", self.precision, get_args(Precision))
+        coerce.choice("Recipe.precision", self.precision, tuple(RECIPES))
         object.__setattr__(self, "name", self.name or self.precision)
         plain: dict[str, object] = {"keep_fp32": coerce.names("Recipe.keep_fp32", self.keep_fp32)}
         if self.op_types is not None:
@@ -91,7 +200,7 @@ class Recipe:
         if self.rewrites is not None and not isinstance(self.rewrites, bool):
             plain["rewrites"] = coerce.names("Recipe.rewrites", self.rewrites)
             for entry in coerce.names("Recipe.rewrites", self.rewrites):
-                coerce.choice("Recipe.rewrites", entry, get_args(RewriteName))
+                coerce.choice("Recipe.rewrites", entry, tuple(REWRITES))
         for option_name, value in plain.items():
             object.__setattr__(self, option_name, value)
         integer = ("int8", "uint8", "int16", "uint16")
@@ -106,7 +215,7 @@ class Recipe:
         coerce.choice("Recipe.float_weights", self.float_weights, kinds)
         coerce.choice("Recipe.equalize", self.equalize, (None, True, False))
         coerce.choice("Recipe.bias_correction", self.bias_correction, (None, True, False))
-        allowed = _OPTIONS[self.precision]
+        allowed = self.traits.options
         for option in dataclasses.fields(self):
             if option.name in ("precision", "name") or option.name in allowed:
                 continue
@@ -116,18 +225,9 @@ class Recipe:
                     f"has no option {option.name!r}",
                     f"its options are {', '.join(allowed) or 'none'}",
                 )
-        if self.precision == "fp32-optimized" and self.rewrites in (False, ()):
-            raise SpecError(
-                "Recipe('fp32-optimized')",
-                "has nothing to rewrite",
-                "leave rewrites out, or leave out the precision",
-            )
-        if self.precision == "mixed" and not self.keep_fp32:
-            raise SpecError(
-                "Recipe('mixed')",
-                "keep_fp32 is empty",
-                'name operators, operator types, "first" or "last", or use "int8"',
-            )
+        for refusal in self.traits.refuses:
+            if getattr(self, refusal.option) in refusal.values:
+                raise SpecError(f"Recipe({self.precision!r})", refusal.problem, refusal.remedy)
         if self.calibration_method == "mse" and self.activation_type in ("uint16", "int16"):
             raise SpecError(
                 "Recipe.calibration_method",
@@ -149,46 +249,29 @@ class Recipe:
                 )
 
     @property
+    def traits(self) -> Precision:
+        """The line of `RECIPES` that this is a recipe of."""
+        return RECIPES[self.precision]
+
+    @property
     def is_static(self) -> bool:
         """Whether the recipe needs calibration data."""
-        return self.precision in ("int8", "mixed")
+        return self.traits.is_static
 
     @property
     def stores_weights(self) -> bool:
         """Whether the recipe changes how weights are stored, and nothing that is computed."""
-        return self.precision in ("int8-weights", "int4-weights")
+        return self.traits.stores_weights
 
     @property
     def is_integer(self) -> bool:
         """Whether the recipe computes convolutions in integers."""
-        return self.is_static or self.precision == "int8-dynamic"
+        return self.traits.is_integer
 
-
-_STATIC = (
-    "activation_type",
-    "weight_type",
-    "per_channel",
-    "reduce_range",
-    "calibration_method",
-    "percentile",
-    "equalize",
-    "bias_correction",
-    "keep_fp32",
-    "float_weights",
-    "op_types",
-    "rewrites",
-)
-_WEIGHTS = ("keep_fp32", "op_types", "rewrites")
-_OPTIONS: dict[str, tuple[str, ...]] = {
-    "fp32": (),
-    "fp32-optimized": ("rewrites",),
-    "fp16": ("keep_fp32", "rewrites"),
-    "int8": _STATIC,
-    "mixed": _STATIC,
-    "int8-dynamic": ("weight_type", "per_channel", "reduce_range", *_WEIGHTS),
-    "int8-weights": ("bias_correction", *_WEIGHTS),
-    "int4-weights": ("bias_correction", *_WEIGHTS),
-}
+    @property
+    def is_float(self) -> bool:
+        """Whether the recipe computes in floating point only, so that nothing excuses a drift."""
+        return self.traits.is_float
 
 
 def as_recipe(precision: str | Recipe) -> Recipe:
@@ -201,8 +284,8 @@ def as_recipe(precision: str | Recipe) -> Recipe:
             '"mixed" does not say which operators stay in FP32',
             'use Recipe("mixed", keep_fp32=...), or fallback = "mixed" to search them',
         )
-    coerce.choice("precisions", precision, [p for p in get_args(Precision) if p != "mixed"])
-    return Recipe(precision)  # type: ignore[arg-type]
+    coerce.choice("precisions", precision, [p for p in RECIPES if p != "mixed"])
+    return Recipe(precision)
 
 
 FP32 = Recipe("fp32")

@@ -10,21 +10,20 @@ import pytest
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-from benchmarks.default_recipe import default_ingredients
 from benchmarks.faults import damages
-from pytest_kycquant.quantize import build
+from pytest_kycquant.quantize import Quantizer
 from pytest_kycquant.quantize.graph import initializers
 from pytest_kycquant.runtimes.ort import open_session
 from pytest_kycquant.spec.recipe import Recipe
-from tests.worlds.zoo import images, named_images, ready, tiny_embedder
+from tests.worlds.zoo import images, named_images, save, tiny_embedder
 
 
 @pytest.fixture(scope="module")
 def quantized(tmp_path_factory: pytest.TempPathFactory) -> onnx.ModelProto:
     """The tiny embedder of the zoo in INT8."""
-    prepared = ready(tmp_path_factory.mktemp("model"))
-    given = default_ingredients(prepared, named_images(16), images(2), ())
-    return onnx.load_from_string(build(given, Recipe("int8", rewrites=False)).content)
+    path = save(tmp_path_factory.mktemp("model"), tiny_embedder())
+    quantizer = Quantizer(path, named_images(16), probes=images(2))
+    return onnx.load_from_string(quantizer.build(Recipe("int8", rewrites=False)).content)
 
 
 def run(proto: onnx.ModelProto, tensor: NDArray[np.float32]) -> NDArray[np.float32]:

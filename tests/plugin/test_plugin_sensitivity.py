@@ -30,15 +30,15 @@ static.correct_shifts = watched
 """
 TRIALS = """
 from pathlib import Path
-from pytest_kycquant.bench import calibrated
+from pytest_kycquant.quantize.steps import STEP
 
-tune = calibrated.tune_ranges
+tune = STEP["tune"]
 
 def watched(prepared, ranges, images):
     Path("trials.txt").write_text(str(len(images)))
-    return tune(prepared, ranges, images)
+    return tune.make(prepared, ranges, images)
 
-calibrated.tune_ranges = watched
+STEP["tune"] = tune._replace(make=watched)
 """
 
 

@@ -1,6 +1,8 @@
 """Two graphs are equal up to the larger of two tolerances; the words of errors are the caller's."""
 
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from pytest_kycquant.errors import KycquantError, ModelError, QuantizationError
 from pytest_kycquant.quantize import PreparedModel, rewrites
 from pytest_kycquant.quantize.equal import Errors, largest_difference
 from pytest_kycquant.quantize.preparation import verify_equal
+from pytest_kycquant.spec.recipe import REWRITES, Rewrite
 from tests.worlds.zoo import build_model
 
 SHAPE = (1, 4)
@@ -97,8 +100,10 @@ def rewritten_difference(offset, array, monkeypatch, op="Add"):
         graph.node[0].op_type = op
         return rewrites.Edit({"add": ("add",)}, {})
 
-    step = rewrites.Rewrite("offsets", "", apply)
-    monkeypatch.setitem(rewrites.REWRITES, "prelu", step)
+    toy = ModuleType("toy_offsets")
+    toy.apply = apply  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "toy_offsets", toy)
+    monkeypatch.setitem(REWRITES, "prelu", Rewrite("offsets", "", "toy_offsets:apply"))
     prepared = PreparedModel(PATH, adds(0), "input", None, 0.0)
     return rewrites.rewrite(prepared, ("prelu",), [np.array(array, np.float32)]).max_difference
 

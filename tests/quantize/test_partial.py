@@ -16,8 +16,8 @@ from pytest_kycquant.quantize import (
     keep_in_float,
     observe_activations,
     quantize_whole,
+    static,
 )
-from pytest_kycquant.quantize import builder as recipes
 from pytest_kycquant.quantize.graph import initializers, producers, serialize
 from pytest_kycquant.runtimes.ort import open_session
 from pytest_kycquant.spec.recipe import Recipe
@@ -184,14 +184,14 @@ def test_a_relu_in_a_range_comes_back_with_its_operator(tmp_path, between, kept)
 
 def test_an_operator_that_cannot_be_quantized_can_be_kept(tmp_path, monkeypatch):
     prepared = ready(tmp_path)
-    real = recipes.quantize_fully
+    real = static.quantize_fully
 
-    def refusing(source, request, ranges):
-        if "project" not in request.kept:
+    def refusing(request, excluded):
+        if "project" not in excluded:
             raise ValueError("onnxruntime does not know this one")
-        return real(source, request, ranges)
+        return real(request, excluded)
 
-    monkeypatch.setattr(recipes, "quantize_fully", refusing)
+    monkeypatch.setattr(static, "quantize_fully", refusing)
     ranges = observe_activations(prepared, named_images(4)).ranges("minmax")
     recipe = Recipe("mixed", keep_fp32=("project",), calibration_method="minmax")
     assert (

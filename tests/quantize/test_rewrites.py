@@ -7,8 +7,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from pytest_kycquant.errors import QuantizationError
 from pytest_kycquant.quantize import applicable, rewrite
-from pytest_kycquant.quantize.rewrites import REWRITES
 from pytest_kycquant.runtimes.ort import open_session
+from pytest_kycquant.spec.recipe import REWRITES, Recipe
 from tests.worlds.zoo import build_model, images, ready, tiny_embedder
 
 FORMS = pytest.mark.parametrize("integer", [False, True], ids=["float", "integer"])
@@ -210,8 +210,4 @@ def test_a_rewrite_is_not_verified_with_nothing(tmp_path):
 
 
 def test_recipes_know_every_rewrite():
-    from typing import get_args
-
-    from pytest_kycquant.spec.recipe import RewriteName
-
-    assert get_args(RewriteName) == tuple(REWRITES)
+    assert Recipe("int8", rewrites=tuple(REWRITES)).rewrites == tuple(REWRITES)

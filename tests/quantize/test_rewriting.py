@@ -6,10 +6,11 @@ from onnx import numpy_helper
 
 from pytest_kycquant.errors import QuantizationError, SpecError
 from pytest_kycquant.measure.latency import Latency
-from pytest_kycquant.quantize import rewrite
+from pytest_kycquant.plain import from_plain, plain
+from pytest_kycquant.quantize import applicable, rewrite
 from pytest_kycquant.quantize.rewrite_choice import (
     PAYS,
-    Choice,
+    RewriteChoice,
     _race,
     choose,
     resolve,
@@ -44,7 +45,7 @@ def test_what_pays_is_used(tmp_path, ratio, upper, names, integer):
     verb = "rewritten" if names else "not rewritten"
     text = f"PReLU: {verb}, {ratio:.2f} [{ratio - 0.01:.2f}, {upper:.2f}] of the latency of FP32"
     assert found.describe() == f"{text}, measured here"
-    assert Choice.from_dict(found.as_dict()) == found
+    assert from_plain(RewriteChoice, plain(found)) == found
 
 
 def test_each_rewrite_has_to_pay_beside_the_others(tmp_path):
@@ -69,7 +70,7 @@ def test_nothing_fits(tmp_path):
             node.op_type = "Relu"
             del node.input[1]
     found = choose(ready(tmp_path, proto), images(1), race=None)
-    assert found == Choice()
+    assert found == RewriteChoice()
     assert found.describe() == ""
 
 
@@ -91,23 +92,25 @@ def test_what_is_not_exact_is_declined_and_not_measured(tmp_path):
 def test_a_recipe_forces_and_forbids(tmp_path):
     prepared = ready(tmp_path)
 
-    def measured():
-        return Choice((), {"prelu": "not rewritten, 1.20 of the latency"})
+    measured = RewriteChoice((), {"prelu": "not rewritten, 1.20 of the latency"})
 
-    def names(rewrites, **options):
-        return resolve(Recipe("int8", rewrites=rewrites, **options), prepared, measured).names
+    def resolved(rewrites):
+        recipe = Recipe("int8", rewrites=rewrites)
+        return resolve(measured, applicable(prepared), rewrites=recipe.rewrites)
+
+    def names(rewrites):
+        return resolved(rewrites).names
 
     assert names(None) == names(False) == names(()) == ()
     assert names(True) == names(("prelu",)) == names("prelu") == names(["prelu"]) == ("prelu",)
-    forced = resolve(Recipe("int8", rewrites=True), prepared, measured)
-    assert forced.describe() == "PReLU: rewritten, as the recipe says"
+    assert resolved(True).describe() == "PReLU: rewritten, as the recipe says"
     with pytest.raises(QuantizationError, match="'subnormals', which fits nothing"):
         rewrite(prepared, names("subnormals"), images(1))
 
 
 def test_an_operator_that_is_to_be_quantized_stays(tmp_path):
-    recipe = Recipe("int8", op_types=("Conv", "PRelu"), rewrites=True)
-    found = resolve(recipe, ready(tmp_path), Choice)
+    fitting = applicable(ready(tmp_path))
+    found = resolve(None, fitting, rewrites=True, op_types=("Conv", "PRelu"))
     assert found.names == ()
     assert found.describe() == "PReLU: not rewritten, op_types quantizes it"
 

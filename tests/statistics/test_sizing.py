@@ -12,7 +12,7 @@ from pytest_kycquant.statistics import (
     Rate,
     noninferiority,
 )
-from pytest_kycquant.tasks.liveness.scores import rate_of
+from pytest_kycquant.tasks.rates import rate_of
 from pytest_kycquant.verdicts import Figure
 from tests.worlds.limits import below
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from pytest_kycquant import FaceLimits
 from pytest_kycquant.data.pairs import Comparisons
 from pytest_kycquant.tasks.face.comparison import FaceComparison
-from pytest_kycquant.tasks.face.embeddings import Baseline
+from pytest_kycquant.tasks.face.embeddings import FaceBaseline
 from pytest_kycquant.tasks.outputs import Outputs
 
 PEOPLE = 330
@@ -36,7 +36,7 @@ def comparison(
     subjects = np.repeat(np.arange(PEOPLE), 2)
     fp32 = Outputs(embeddings(), np.ones(len(subjects), np.bool_))
     return FaceComparison(
-        Baseline(fp32, comparisons or Comparisons(subjects), threshold, NAMES),
+        FaceBaseline(fp32, comparisons or Comparisons(subjects), threshold, NAMES),
         Outputs(variant, np.isfinite(variant).all(axis=1), broken_edges),
         limits,
     )

@@ -4,23 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from benchmarks.default_recipe import default_ingredients
-from pytest_kycquant.quantize import (
-    Ingredients,
-    build,
-    keep_in_float,
-    load_model,
-    observe_activations,
-    operators,
-    postprocessing,
-    prepare,
-    quantize_whole,
-    rewrite,
-    static_types,
-)
-from pytest_kycquant.quantize.blocks import blocks_of
-from pytest_kycquant.quantize.graph import serialize
-from pytest_kycquant.quantize.rewrite_choice import choose
+from pytest_kycquant.quantize import Quantizer
+from pytest_kycquant.quantize.quantizer import PROBES
 from pytest_kycquant.quantize.search import Block, search, store_smallest
 from pytest_kycquant.runtimes.ort import open_session
 from pytest_kycquant.spec.recipe import Recipe
@@ -28,66 +13,26 @@ from pytest_kycquant.statistics import mean_lower_bound
 
 from ..job import Job, Run, cosines, main
 
-PROBES = 8  # images, to rank blocks with
 BUDGET = 60  # candidates
+INT8 = Recipe("int8")
 
 
-class Quantizer:
-    """The default recipe for one model, calibrated once."""
-
-    def __init__(self, job: Job) -> None:
-        named = [(f"calibration image {i}", x[None]) for i, x in enumerate(job.calibration)]
-        chosen = np.linspace(0, len(named) - 1, PROBES).astype(int)
-        self.probes = [named[i][1] for i in chosen]
-        self.prepared = prepare(load_model(job.original), self.probes)
-        choice = choose(self.prepared, self.probes, integer=True)
-        self._given = default_ingredients(self.prepared, named, self.probes, choice.names)
-        self.whole = quantize_whole(self._given, Recipe("int8"))
-
-    def candidate(self, keep: tuple[str, ...] = (), stored: str = "float32") -> bytes:
-        """The model that keeps these operators in FP32, with their weights stored as asked."""
-        if stored == "float32":
-            return serialize(keep_in_float(self.whole, keep))
-        recipe = Recipe("mixed", keep_fp32=keep, float_weights=stored)  # type: ignore[arg-type]
-        return build(self._given, recipe, whole=self.whole).content
-
-    def blocks(self) -> tuple[tuple[Block, ...], tuple[str, ...]]:
-        """Blocks to rank, and what every candidate keeps, as the fallback of the gates has them."""
-        graph, types = self.prepared.proto.graph, static_types()
-        behind = set(postprocessing(self.prepared))
-        quantized = [node.name for node in graph.node if node.op_type in types]
-        others = {name for name in quantized if name not in behind}
-        always = tuple(name for name in quantized if name in behind)
-        return blocks_of(graph, operators(self.prepared), others), always
-
-
-def stored_weights(job: Job) -> bytes:
-    """The recipe "int8-weights", with its biases corrected."""
+def quantizer_of(job: Job) -> Quantizer:
+    """The quantizer, with the images of the job."""
     named = [(f"calibration image {i}", x[None]) for i, x in enumerate(job.calibration)]
-    probes = [image for _, image in named[:PROBES]]
-    prepared = prepare(load_model(job.original), probes)
-    names = choose(prepared, probes).names
-    return build(
-        Ingredients(
-            prepared,
-            saturates=False,
-            statistics=observe_activations(prepared, named).channels,
-            rewritten=rewrite(prepared, names, probes) if names else None,
-        ),
-        Recipe("int8-weights"),
-    ).content
+    return Quantizer(job.original, named)
 
 
 def compete(job: Job) -> None:
     job.start()
     if "weights" in job.method:
-        job.finish(stored_weights(job))
+        job.finish(quantizer_of(job).build("int8-weights").content)
         return
-    quantizer = Quantizer(job)
+    quantizer = quantizer_of(job)
     if "mixed" in job.method:
         _search(job, quantizer)
     else:
-        job.finish(quantizer.candidate())
+        job.finish(quantizer.candidate(INT8, ()))
 
 
 def _runner(job: Job, content: bytes) -> Run:
@@ -96,8 +41,16 @@ def _runner(job: Job, content: bytes) -> Run:
 
 
 def _search(job: Job, quantizer: Quantizer) -> None:
+    chosen = np.linspace(0, len(job.calibration) - 1, PROBES).astype(int)
+    probes = [job.calibration[i][None] for i in chosen]
+
     def outputs(run: Run) -> np.ndarray:
-        return np.stack([job.reading(run(image)) for image in quantizer.probes])
+        return np.stack([job.reading(run(image)) for image in probes])
+
+    def candidate(keep: tuple[str, ...], stored: str = "float32") -> bytes:
+        if stored == "float32":
+            return quantizer.candidate(INT8, keep)
+        return quantizer.build(Recipe("mixed", keep_fp32=keep, float_weights=stored)).content
 
     session = open_session(job.prepared)
     wanted = outputs(lambda image: session.run(None, {job.input_name: image}))
@@ -105,13 +58,13 @@ def _search(job: Job, quantizer: Quantizer) -> None:
 
     def harm(block: Block) -> float:
         keep = tuple(name for name in everything if name not in block.names)
-        found = outputs(_runner(job, quantizer.candidate(keep)))
+        found = outputs(_runner(job, candidate(keep)))
         return float(1 - cosines(found, wanted).mean())
 
     made: dict[tuple[tuple[str, ...], str], bytes] = {}
 
     def try_out(keep: tuple[str, ...], stored: str = "float32") -> tuple[bool, str]:
-        content = quantizer.candidate(keep, stored)
+        content = candidate(keep, stored)
         found = job.cosines(_runner(job, content))
         # With the bound: of the mean of other images of the kind, one-sided, at 95 %.
         bounded = "bound" in job.method
@@ -124,7 +77,7 @@ def _search(job: Job, quantizer: Quantizer) -> None:
     if try_out(())[0]:
         job.finish(made[(), "float32"], minimal=True, kept=[])
         return
-    blocks, always = quantizer.blocks()
+    blocks, always = quantizer.blocks(INT8), quantizer.postprocessing(INT8)
     found = search(blocks, harm, try_out, always=always, budget=BUDGET)
     found = store_smallest(found, try_out, BUDGET)
     facts = {

@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from ...data.labelled import LabelledSet
 from ...errors import MetricError
 from ...statistics import Rate, clopper_pearson, jackknife_bounds
-from ..liveness.scores import rate_of
 from ..outputs import Tensor
+from ..rates import rate_of
 
 Form = Literal["errors", "values", "figure"]
 # A figure is found anew without each group of subjects: more groups take long and tell no more.

@@ -14,9 +14,10 @@ from ...statistics import Rate
 from ...verdicts import Check
 from ..base import Part, TaskData
 from ..outputs import Outputs
+from ..rates import rate_of
 from ..unlabelled import load_unlabelled, unsound
 from .found import REMEDY, Detector, FoundComparison
-from .matching import Predictions, clustered_rate
+from .matching import Predictions
 from .task import BoxTask
 
 _NOTE = (
@@ -50,13 +51,10 @@ class DetectionAgreement(FoundComparison):
     def rates(self) -> dict[str, Rate]:
         """In how many images FP32 finds each class."""
         shown, images = self.fp32.shown, len(self.images)
-        everything = np.ones(images, np.bool_)
         return {
-            f"images with {name}": clustered_rate(
+            f"images with {name}": rate_of(
                 np.isin(np.arange(images), shown.image_index[shown.classes == which]),
-                everything,
                 np.arange(images),
-                None,
             )
             for which, name in enumerate(self.class_names)
         }

@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...statistics import Rate
+from ..rates import rate_of
 from .decode import paired_overlaps
 from .matching import (
     Matching,
     Objects,
     Predictions,
-    clustered_rate,
 )
 
 
@@ -47,8 +47,8 @@ def agreement(fp32: Predictions, variant: Predictions, truth: Objects) -> Agreem
     partners = partner[pairs]
     lacking = ~np.isin(np.arange(len(fp32.scores)), partners)
     return Agreement(
-        clustered_rate(lacking, np.ones_like(lacking), fp32.image_index, None),
-        clustered_rate(partner < 0, np.ones_like(partner, np.bool_), variant.image_index, None),
+        rate_of(lacking, fp32.image_index),
+        rate_of(partner < 0, variant.image_index),
         paired_overlaps(variant.boxes[pairs], fp32.boxes[partners]),
         np.abs(variant.scores[pairs] - fp32.scores[partners]),
     )

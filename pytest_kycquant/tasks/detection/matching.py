@@ -17,11 +17,9 @@ from numpy.typing import NDArray
 from ...errors import DataError
 from ...statistics import (
     RULE_OF_30,
-    Counts,
     Rate,
-    rate,
-    small_sample_floor,
 )
+from ..rates import last_that_holds, rate_of
 from .decode import FLOOR, overlaps
 from .ranking import IOUS, Ranking, over_classes
 
@@ -187,7 +185,8 @@ class Matching:
         reference = np.zeros(len(counted), np.bool_)
         reference[hardest[: min(RULE_OF_30, int(counted.sum()))]] = True
         wrong = self.missed(confidence, which) if only is None else only
-        return clustered_rate(wrong & counted, counted, self.truth.image_index, reference)
+        images = self.truth.image_index[counted]
+        return rate_of(wrong[counted], images, reference[counted])
 
     def false_positives(self, confidence: float) -> int:
         """Number of detections at `confidence` that are no object at IoU .5."""
@@ -268,32 +267,6 @@ class Matching:
         return counted if which is None else counted & (self.truth.classes == which)
 
 
-def clustered_rate(
-    wrong: NDArray[np.bool_],
-    counted: NDArray[np.bool_],
-    image_index: NDArray[np.int64],
-    reference: NDArray[np.bool_] | None,
-) -> Rate:
-    """Error rate of objects whose images are the subjects of the design effect.
-
-    Args:
-        wrong: which objects are decided wrongly, shape (B,), bool; all of them are `counted`.
-        counted: which objects are trials, shape (B,), bool.
-        image_index: image of each object, shape (B,), int64.
-        reference: the 30 hardest objects, for the design effect of few errors; None if unknown.
-    """
-    images = int(image_index.max(initial=-1)) + 1
-
-    def counts(errors: NDArray[np.bool_]) -> Counts:
-        per_image = np.bincount(image_index[errors], minlength=images)
-        trials = np.bincount(image_index[counted], minlength=images)
-        return Counts(int(errors.sum()), int(counted.sum()), per_image, trials)
-
-    found = counts(wrong)
-    known = None if reference is None else counts(reference)
-    return rate(found, deff_floor=small_sample_floor(found, known, per_subject=True))
-
-
 def select_confidence(matching: Matching, miss_rate: float) -> float:
     """Choose the highest confidence at which no class is missed too often, on these images.
 
@@ -326,11 +299,8 @@ def select_confidence(matching: Matching, miss_rate: float) -> float:
             f"{found.upper:.2%} only, not {miss_rate:.2%}",
             "give `selection` more images, raise `selection_miss_rate`, or set `confidence`",
         )
-    low, high = 0, len(scores)  # holds(low); the first failure is at or before high
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if holds(float(scores[middle])) else (low, middle)
-    return float(scores[low])
+    last = last_that_holds(len(scores), lambda index: holds(float(scores[index])))
+    return float(scores[last])
 
 
 def _match(shares: NDArray[np.float64], crowd: NDArray[np.bool_]) -> NDArray[np.int64]:

@@ -15,7 +15,7 @@ from ..base import Part, TaskData
 from ..checks import Counted, rate_check
 from ..outputs import Outputs
 from ..unlabelled import load_unlabelled, unsound
-from .embeddings import DRIFT_REMEDY, Baseline, Cell, EmbeddingComparison
+from .embeddings import DRIFT_REMEDY, Cell, EmbeddingComparison, FaceBaseline
 from .flips import Flips, angles, certified_share, flips_at, pairs_of
 from .task import EmbeddingTask
 
@@ -124,7 +124,7 @@ class UnlabelledFaceTask(EmbeddingTask[FaceAgreement]):
         Raises:
             BaselineError: FP32 takes most images for the same person.
         """
-        baseline = Baseline(fp32, part.truth, threshold, part.images.names, part.groups)
+        baseline = FaceBaseline(fp32, part.truth, threshold, part.images.names, part.groups)
         accepted = baseline.cell.rate(genuine=False).value
         # The gate "finite" has a word of its own for broken embeddings, which count as accepted.
         if accepted > _MOST_ACCEPTED and fp32.finite.all():

@@ -63,7 +63,7 @@ class Cell:
 
 
 @dataclass(frozen=True, eq=False)
-class Baseline:
+class FaceBaseline:
     """FP32 on some images: what every variant is held against.
 
     Args:
@@ -87,10 +87,10 @@ class Baseline:
         return Cell(unit, unit, self.comparisons, self.threshold)
 
     @cached_property
-    def by_group(self) -> tuple[Baseline, ...]:
+    def by_group(self) -> tuple[FaceBaseline, ...]:
         """FP32 on each group alone, whose people are compared with one another only."""
         return tuple(
-            Baseline(
+            FaceBaseline(
                 self.embeddings.subset(group.members),
                 self.comparisons.restrict(group.members)[0],
                 self.threshold,
@@ -110,7 +110,7 @@ class EmbeddingComparison(Comparison):
         limits: of the gates.
     """
 
-    baseline: Baseline
+    baseline: FaceBaseline
     variant: Outputs
     limits: FaceLimits
 

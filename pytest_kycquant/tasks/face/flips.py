@@ -17,14 +17,13 @@ from ...data.pairs import Comparisons
 from ...statistics import (
     RULE_OF_30,
     Rate,
-    rate,
-    small_sample_floor,
 )
+from ..rates import rate_from
 from .pair_scores import (
     Floats,
     Ids,
     Largest,
-    Scores,
+    PairScores,
     blocks,
     rounding,
 )
@@ -56,7 +55,7 @@ class Flips:
         flipped = np.concatenate([self.accepts, self.rejects])
         counts = counts_of(pairs, flipped, genuine=False)
         closest = counts_of(pairs, self.closest, genuine=False)
-        return rate(counts, deff_floor=small_sample_floor(counts, closest, per_subject=False))
+        return rate_from(counts, closest, per_subject=False)
 
 
 def pairs_of(images: int) -> Comparisons:
@@ -98,10 +97,10 @@ def flips_at(
         accepts.append(mine.ids(np.flatnonzero(flipped & ~accepted)))
         rejects.append(mine.ids(np.flatnonzero(flipped & accepted)))
 
-        def exact(ids: Ids, theirs: Scores = theirs, mine: Scores = mine) -> Floats:
+        def exact(ids: Ids, theirs: PairScores = theirs, mine: PairScores = mine) -> Floats:
             return past(theirs.exact(ids), mine.exact(ids))
 
-        closest.add(Scores(past(theirs.values, mine.values), mine.ids, exact, mine.slack))
+        closest.add(PairScores(past(theirs.values, mine.values), mine.ids, exact, mine.slack))
     return Flips(np.concatenate(accepts), np.concatenate(rejects), closest.sorted()[1])
 
 

@@ -2,7 +2,7 @@
 
 The last bits of a matrix product depend on how many threads it runs in, so it only says which
 scores matter: whatever is so near to a threshold that rounding decides, or among the extremes, is
-computed anew in float64 (see `Scores`). So the result depends neither on threads nor on blocks.
+computed anew in float64 (see `PairScores`). So the result depends neither on threads nor on blocks.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Ids = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Scores:
+class PairScores:
     """Scores of some pairs as a matrix product in float32 rounds them, and what they really are.
 
     Args:
@@ -54,9 +54,9 @@ class Scores:
         near = near[flat[near] <= threshold + self.slack]
         flat[near] = self.exact(self.ids(near))
 
-    def negated(self) -> Scores:
+    def negated(self) -> PairScores:
         """The same with the lowest as the largest."""
-        return Scores(-self.values, self.ids, lambda ids: -self.exact(ids), self.slack)
+        return PairScores(-self.values, self.ids, lambda ids: -self.exact(ids), self.slack)
 
 
 def rounding(dimensions: int) -> float:
@@ -71,7 +71,7 @@ def rounding(dimensions: int) -> float:
 
 def blocks(
     gallery: Floats, probe: Floats, comparisons: Comparisons
-) -> Iterator[tuple[Scores, Scores]]:
+) -> Iterator[tuple[PairScores, PairScores]]:
     """Yield impostor and genuine scores in blocks, in the order of their ids.
 
     Few pairs are genuine, so they are set apart: what is left needs one comparison with a
@@ -90,8 +90,8 @@ def blocks(
 
     for impostors, ids, genuine, genuine_ids in _raw_blocks(gallery, probe, comparisons):
         yield (
-            Scores(impostors, ids, exact, slack),
-            Scores(genuine, genuine_ids.__getitem__, exact, slack),
+            PairScores(impostors, ids, exact, slack),
+            PairScores(genuine, genuine_ids.__getitem__, exact, slack),
         )
 
 
@@ -156,7 +156,7 @@ class Largest:
         self._ids = np.empty(0, np.int64)
         self._cut = _LOWEST  # smallest score that may still get in
 
-    def add(self, scores: Scores) -> None:
+    def add(self, scores: PairScores) -> None:
         """Take in what may be among the largest, with exact scores."""
         chosen = not_below(scores.values, self._cut - scores.slack)
         found = scores.values.reshape(-1)[chosen]

@@ -17,9 +17,8 @@ from ...statistics import (
     RULE_OF_30,
     Counts,
     Rate,
-    rate,
-    small_sample_floor,
 )
+from ..rates import last_that_holds, rate_from
 from .pair_scores import (
     Floats,
     Ids,
@@ -120,8 +119,7 @@ def error_rate(comparisons: Comparisons, ids: Ids, reference: Ids | None, *, gen
     """
     counts = counts_of(comparisons, ids, genuine=genuine)
     known = counts_of(comparisons, reference, genuine=genuine) if reference is not None else None
-    floor = small_sample_floor(counts, known, per_subject=genuine)
-    return rate(counts, deff_floor=floor)
+    return rate_from(counts, known, per_subject=genuine)
 
 
 def select_threshold(embeddings: Floats, comparisons: Comparisons, limit: float) -> float:
@@ -154,8 +152,5 @@ def select_threshold(embeddings: Floats, comparisons: Comparisons, limit: float)
             f"{far.subjects} identities leave FAR below {far.upper:.3%} only, not {limit:.3%}",
             "give `selection` more identities, raise `selection_far`, or set `threshold`",
         )
-    low, high = 0, len(scores)  # holds(low); the first failure is at or before high
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if holds(middle) else (low, middle)
-    return float(np.nextafter(scores[low], np.float32(np.inf)))
+    last = last_that_holds(len(scores), holds)
+    return float(np.nextafter(scores[last], np.float32(np.inf)))

@@ -38,7 +38,7 @@ from ..base import (
 )
 from ..outputs import Outputs, Tensor
 from .comparison import FaceComparison
-from .embeddings import Baseline
+from .embeddings import FaceBaseline
 from .scores import normalise, select_threshold
 
 
@@ -154,7 +154,7 @@ class FaceTask(EmbeddingTask[FaceComparison]):
 
     def baseline(self, part: Part[Comparisons], fp32: Outputs, threshold: float) -> FaceComparison:
         """FP32 on both sides."""
-        baseline = Baseline(fp32, part.truth, threshold, part.images.names, part.groups)
+        baseline = FaceBaseline(fp32, part.truth, threshold, part.images.names, part.groups)
         return FaceComparison(baseline, fp32, self.limits)
 
     def compare(self, baseline: FaceComparison, variant: Outputs) -> FaceComparison:

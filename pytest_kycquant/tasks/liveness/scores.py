@@ -20,12 +20,10 @@ from ...errors import DataError, ModelError
 from ...statistics import (
     MIN_SUBJECTS,
     RULE_OF_30,
-    Counts,
     Rate,
-    rate,
-    small_sample_floor,
 )
 from ..outputs import Outputs
+from ..rates import last_that_holds, rate_of
 
 Scores = NDArray[np.float64]
 _LEAST = 0.5  # threshold
@@ -160,25 +158,6 @@ def wrong_at(scores: Scores, live: NDArray[np.bool_], threshold: float) -> NDArr
     return wrong
 
 
-def rate_of(
-    wrong: NDArray[np.bool_],
-    subjects: NDArray[np.int64],
-    worst: NDArray[np.bool_] | None = None,
-) -> Rate:
-    """Error rate with the design-effect interval; each trial touches one subject.
-
-    Args:
-        wrong: (n,) whether each trial is an error.
-        subjects: (n,) whom it touches.
-        worst: (n,) the trials that would go wrong first, which stand in for the design effect
-            when there are fewer than 10 errors; None if unknown.
-    """
-    counts = _counts(wrong, subjects)
-    reference = _counts(worst, subjects) if worst is not None else None
-    floor = small_sample_floor(counts, reference, per_subject=True)
-    return rate(counts, deff_floor=floor)
-
-
 def select_threshold(scores: Scores, captures: LivenessSet, limit: float) -> float:
     """Smallest threshold from 1/2 on whose upper bound of APCER is below `limit`, for each species.
 
@@ -218,12 +197,8 @@ def select_threshold(scores: Scores, captures: LivenessSet, limit: float) -> flo
             f"{bound}, not below {limit:.3%}",
             "give `selection` more attacks of it, raise `selection_apcer`, or set `threshold`",
         )
-    low, high = 0, len(candidates)  # candidates[low] holds; the first failure is at most at high
-    while high - low > 1:
-        middle = (low + high) // 2
-        holds = excess(candidates[middle]) is None
-        low, high = (middle, high) if holds else (low, middle)
-    return candidates[low]
+    last = last_that_holds(len(candidates), lambda index: excess(candidates[index]) is None)
+    return candidates[last]
 
 
 def bpcer_at_apcer(decisions: Decisions, target: float) -> float:
@@ -241,10 +216,3 @@ def bpcer_at_apcer(decisions: Decisions, target: float) -> float:
         border = ordered[int(np.floor(target * len(ordered)))]
         threshold = max(threshold, float(np.nextafter(border, np.inf)))
     return float(wrong_at(scores, captures.live, threshold)[captures.live].mean())
-
-
-def _counts(wrong: NDArray[np.bool_], subjects: NDArray[np.int64]) -> Counts:
-    _, index = np.unique(subjects, return_inverse=True)
-    trials = np.bincount(index).astype(np.int64)
-    errors = np.bincount(index, weights=wrong, minlength=len(trials)).astype(np.int64)
-    return Counts(int(wrong.sum()), len(wrong), errors, trials)

@@ -15,7 +15,8 @@ from ...spec.limits import LivenessLimits
 from ...verdicts import Check
 from ..checks import Counted, finite_gate, mean_check, rate_check, variety
 from ..comparison import Comparison
-from .scores import Decisions, rate_of
+from ..rates import rate_of
+from .scores import Decisions
 
 DRIFT_REMEDY = "Try per-channel weights, another calibration method or fallback = 'mixed'."
 # A variant whose scores spread less than half as far hardly looks at the image.

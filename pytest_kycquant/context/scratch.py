@@ -1,0 +1,73 @@
+"""A store for one process, which needs no folder of the user's."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ..runtimes.environment import environment
+from . import Context
+from .cache import digest_of
+from .progress import Progress
+
+
+class Scratch:
+    """Artefacts in a temporary folder that goes with this object, or with the process.
+
+    There are no locks: nobody else knows the folder.
+    """
+
+    def __init__(self) -> None:
+        self._root: Path | None = None
+        self._answers: dict[str, Any] = {}
+
+    def entry(self, kind: str, depends_on: object, build: Callable[[Path], None]) -> Path:
+        """Return the folder of an artefact; `build` writes its files if it is not there.
+
+        Args:
+            kind: what it is, such as "activations".
+            depends_on: plain values that determine the content.
+            build: writes files into the folder it is given.
+        """
+        path = self._folder() / kind / digest_of(depends_on)[:32]
+        if not path.exists():
+            partial = path.with_name(f"partial-{path.name}")
+            shutil.rmtree(partial, ignore_errors=True)  # of a build that failed
+            partial.mkdir(parents=True)
+            build(partial)
+            partial.rename(path)
+        return path
+
+    def once(self, name: str, make: Callable[[], Any]) -> Any:
+        """Return what `make` returned when it was first asked."""
+        if name not in self._answers:
+            self._answers[name] = make()
+        return self._answers[name]
+
+    def machine(self, *, exclusive: bool) -> contextlib.AbstractContextManager[None]:
+        """Share the machine, or have it alone: there is nobody to share it with."""
+        return contextlib.nullcontext()
+
+    def _folder(self) -> Path:
+        if self._root is None:
+            self._root = Path(tempfile.mkdtemp(prefix="kycquant-"))
+            weakref.finalize(self, shutil.rmtree, self._root, ignore_errors=True)
+        return self._root
+
+
+def scratch_context(
+    *, threads: int = 1, exact: bool = False, progress: Progress | None = None
+) -> Context:
+    """What makers are given outside of a run: a `Scratch`, and this machine.
+
+    Args:
+        threads: number of images in flight at the same time.
+        exact: whether INT8 will be run without saturation.
+        progress: receives what is going on; None says nothing.
+    """
+    return Context(Scratch(), environment(), threads, exact, progress or Progress())

@@ -1,0 +1,247 @@
+"""A quantized file in one call, without pytest and without a gate file."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..context.scratch import scratch_context
+from ..data.calibration import load_calibration
+from ..data.images import ImageSet
+from ..data.images import preprocess as to_tensor
+from ..errors import DataError, ModelError, SpecError
+from ..files import write_whole
+from ..spec.model import Preprocess
+from ..spec.recipe import Recipe, as_recipe
+from .builder import calibration_of
+from .built import ModelFile
+from .images import TensorImages
+from .load import load_model
+from .quantizer import Quantizer
+from .rewrites import nothing_to_rewrite
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from .images import Images, Named
+    from .load import LoadedModel
+
+    StrPath = str | os.PathLike[str]
+    Given = StrPath | Iterable[NDArray[Any] | tuple[str, NDArray[Any]]] | None
+
+_OUTPUT = "quantize(output=...)"
+_NOISE = 8  # inputs that verify the graphs of a model without images
+
+
+def quantize(
+    model: StrPath,
+    images: Given = None,
+    recipe: str | Recipe = "int8",
+    *,
+    output: StrPath | None = None,
+    preprocess: Preprocess | None = None,
+    threads: int = 1,
+    exact: bool = False,
+    overwrite: bool = False,
+) -> ModelFile:
+    """Quantize a model and write the result, whole or not at all.
+
+    ::
+
+        import pytest_kycquant
+
+        face = pytest_kycquant.Preprocess(size=(112, 112), mean=127.5, scale=1 / 127.5)
+        made = pytest_kycquant.quantize("face.onnx", "calibration/", "int8", preprocess=face)
+        print(made.path, made.size, made.resolved["reason"])  # face.int8.onnx ...
+
+    Whether the result may ship, it does not say: that takes gates.
+
+    Args:
+        model: the FP32 ONNX file; it is never changed.
+        images: 100 to 500 typical images, for recipes that need or can use them: a folder; an
+            ``.npz`` file with ``images``; or arrays, alone or in pairs with a name. Arrays are
+            float32 tensors of the model's input shape, or, with a `preprocess`, RGB pixels,
+            (height, width, 3), uint8. None: there are none.
+        recipe: what to make: a precision, such as "int8", or a `Recipe`.
+        output: the file to write, ``*.onnx``; None puts it beside the model and names it after the
+            recipe, such as ``face.int8.onnx``.
+        preprocess: how pixels become the model's input; needed for a folder or ``.npz`` file.
+        threads: number of images in flight at the same time; the result does not depend on it.
+        exact: whether the result will be run without saturation (``--kycquant-exact``).
+        overwrite: whether another file may be replaced. The FP32 file never is.
+
+    Returns:
+        The file: `path`, `sha256`, `size` in bytes, `resolved` options with reasons, number of
+        operators `quantized` by type, and `notes`.
+
+    Raises:
+        ModelError: the model cannot be quantized.
+        DataError: an image cannot be used.
+        SpecError: the recipe is impossible, needs images, or the output may not be written.
+        QuantizationError: the recipe cannot be applied to this model.
+    """
+    path, wanted = Path(model), as_recipe(recipe)
+    target = _target(path, wanted, output)
+    _refuse_target(path, target)
+    context = scratch_context(threads=threads, exact=exact)
+    shape = None if preprocess is None else preprocess.shape
+    if images is None:
+        _require_none(path, wanted)
+        probes = _noise(load_model(path), shape)
+        quantizer = Quantizer(path, probes=probes, shape=shape, context=context)
+    else:
+        given = _images(images, preprocess)
+        quantizer = Quantizer(path, given, shape=shape, context=context)
+    choice = quantizer.choice(wanted)
+    if wanted.precision == "fp32-optimized" and not choice.names:
+        raise nothing_to_rewrite(f"{path.name} as {wanted.name}", choice.describe())
+    made = quantizer.build(wanted)
+    _write(made.content, target, overwrite=overwrite)
+    resolved = made.resolved | {"rewrites": choice.describe()}
+    return ModelFile(
+        path=target,
+        sha256=made.sha256,
+        size=len(made.content),
+        resolved=resolved,
+        quantized=made.quantized,
+        notes=made.notes,
+        exposure=made.exposure,
+    )
+
+
+# The output
+
+
+def _target(model: Path, recipe: Recipe, output: StrPath | None) -> Path:
+    """Where the result goes."""
+    if output is None:
+        label = re.sub(r"[^\w.+-]+", "-", recipe.name).strip("-.") or recipe.precision
+        return model.with_name(f"{model.stem}.{label}.onnx")
+    target = Path(output)
+    if target.suffix != ".onnx":
+        raise SpecError(
+            _OUTPUT, f"{target} is not an .onnx file", "give a name such as model.int8.onnx"
+        )
+    if not target.parent.is_dir():
+        raise SpecError(_OUTPUT, f"{target.parent} is not a folder", "create it, or name another")
+    return target
+
+
+def _refuse_target(model: Path, target: Path) -> None:
+    """Refuse what can never be written, before any work is done.
+
+    Whether a file that is there holds the result already is only known afterwards.
+    """
+    if not model.is_file():
+        raise ModelError(model, "is not a file", "give the path of an FP32 .onnx file")
+    if target.is_dir():
+        raise SpecError(_OUTPUT, f"{target} is a folder", "name a file in it")
+    if target.exists() and target.samefile(model):
+        raise SpecError(_OUTPUT, f"{target} is the FP32 file", "name another file")
+
+
+def _write(content: bytes, target: Path, *, overwrite: bool) -> None:
+    """Write a file whole or not at all; leave one that holds the same as it is."""
+    try:
+        known = target.read_bytes() if target.exists() else None
+        if known == content:
+            return
+        if known is not None and not overwrite:
+            raise SpecError(
+                _OUTPUT,
+                f"{target} exists and holds something else",
+                "name another file, or set overwrite=True",
+            )
+        write_whole(target, content)
+    except OSError as error:
+        raise SpecError(
+            _OUTPUT,
+            f"{target} cannot be written ({error.strerror or error})",
+            "free some space, or name another file",
+        ) from error
+
+
+# The images
+
+
+def _images(given: Any, spec: Preprocess | None) -> Images:
+    """Images in whatever form they were given."""
+    if isinstance(given, (str, os.PathLike)):
+        if spec is None:
+            raise SpecError(
+                "quantize(preprocess=...)",
+                f"nothing says how the images of {given} become the input of the model",
+                "give Preprocess(size=..., mean=..., scale=..., channels=...)",
+            )
+        return _Preprocessed(load_calibration(Path(given)), spec)
+    if not isinstance(given, Iterable):
+        raise SpecError(
+            "quantize(images=...)",
+            f"{given!r} holds no images",
+            "give a folder, an .npz file, or arrays",
+        )
+    return TensorImages(given if spec is None else _of_pixels(given, spec))
+
+
+def _of_pixels(arrays: Iterable[Any], spec: Preprocess) -> Iterator[Named]:
+    """Preprocess arrays of pixels."""
+    for index, each in enumerate(arrays):
+        name, pixels = each if isinstance(each, tuple) else (f"image {index}", each)
+        array = np.asarray(pixels)
+        if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3 or 0 in array.shape:
+            raise DataError(
+                name,
+                f"is {array.dtype} of shape {array.shape}, not RGB pixels",
+                "give uint8 of (height, width, 3), or tensors without a preprocess",
+            )
+        yield name, to_tensor(array, spec, name)
+
+
+class _Preprocessed:
+    """Images of a folder or an ``.npz`` file as a model sees them."""
+
+    def __init__(self, images: ImageSet, spec: Preprocess) -> None:
+        self._images = images
+        self._spec = spec
+
+    @property
+    def digest(self) -> str:
+        return self._images.digest
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def named(self, indices: Sequence[int] | None = None) -> Iterator[Named]:
+        images = self._images
+        for index in range(len(images)) if indices is None else indices:
+            tensor = to_tensor(images.pixels(index), self._spec, images.where(index))
+            yield images.names[index], tensor
+
+
+def _require_none(model: Path, recipe: Recipe) -> None:
+    """Refuse a recipe that cannot do without images."""
+    if calibration_of(recipe) is not None or recipe.bias_correction:
+        raise SpecError(
+            f"precision {recipe.name!r} of {model.name}",
+            "needs calibration images",
+            "give a folder of 100 to 500 typical images",
+        )
+
+
+def _noise(model: LoadedModel, shape: Sequence[int] | None) -> Images:
+    """Seeded noise, to verify the graphs of a model of which there are no images."""
+    dims = model.input_shape if shape is None else shape
+    if None in dims[1:]:
+        raise ModelError(
+            model.path,
+            "its input has no fixed height and width",
+            "give images, or Preprocess(size=...), or export the model with a fixed size",
+        )
+    sizes = [size or 1 for size in dims]
+    rng = np.random.default_rng(0)
+    return TensorImages(rng.uniform(-1, 1, sizes).astype(np.float32) for _ in range(_NOISE))

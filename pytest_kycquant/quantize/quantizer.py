@@ -1,0 +1,332 @@
+"""The front door of the quantizer: one model with its images, from which any recipe is made.
+
+The order of the steps stands in `steps.py`. Each result is made once: it stays in memory, or in the
+store of the context, under all that it depends on, so that recipes share what they have in common.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from ..context.scratch import scratch_context
+from ..errors import SpecError
+from ..spec.recipe import Recipe, as_recipe
+from .activation_bias import shift_images
+from .blocks import blocks_of
+from .graph import serialize
+from .images import Chosen, Images, TensorImages
+from .mixed import keep_in_float
+from .preparation import operators, postprocessing
+from .recipe_kind import Machine, kind_of
+from .sensitivity import sensitivity_images
+from .static import static_types
+from .steps import STEP, Held, Plan, Sees, Step, facts_of, sees_calibration
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ..context import Context
+    from .builder import Ingredients
+    from .built import Built
+    from .load import LoadedModel
+    from .preparation import PreparedModel
+    from .rewrite_choice import RewriteChoice
+    from .search import Block
+
+    Tensor = NDArray[np.float32]
+    GivenImages: TypeAlias = Images | Iterable[Tensor | tuple[str, Tensor]]
+
+PROBES = 8  # images that verify graphs and rank operators: more rank no better
+
+
+class Quantizer:
+    """One FP32 model with its images; makes what recipes describe.
+
+    ::
+
+        quantizer = Quantizer("model.onnx", images)  # preprocessed: float32, [1, 3, 112, 112]
+        content = quantizer.build("int8").content
+
+    Args:
+        model: the FP32 ONNX file.
+        images: preprocessed calibration images: tensors of the model's input shape, or pairs of a
+            name and a tensor; `Images` that make them when they are needed; or a function without
+            arguments that returns either, called when it is first needed. None: there are none.
+        probes: a few images that graphs are verified with, given alike; None takes 8 of the
+            calibration images.
+        shape: of the tensor of one image, (1, ...), which the model is checked against; None takes
+            that of the first probe.
+        context: where results are kept, and how to work; None keeps them with this object.
+        title: names the model in lines of progress; None takes the file's name.
+        facts: plain values that determine, together with the images, what the model is given.
+    """
+
+    def __init__(
+        self,
+        model: Path | str,
+        images: GivenImages | Callable[[], GivenImages | None] | None = None,
+        *,
+        probes: GivenImages | Callable[[], GivenImages] | None = None,
+        shape: tuple[int, int, int, int] | None = None,
+        context: Context | None = None,
+        title: str | None = None,
+        facts: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._path = Path(model)
+        self._given = images
+        self._given_probes = probes
+        self._shape = shape
+        self._context = context or scratch_context()
+        self._title = title or self._path.name
+        self._facts = dict(facts or {})
+        self._results: dict[tuple[Any, ...], Any] = {}
+
+    @property
+    def loaded(self) -> LoadedModel:
+        """The FP32 file, checked.
+
+        Raises:
+            ModelError: it cannot be quantized, or does not fit the images.
+        """
+        found: LoadedModel = self.result("check")
+        return found
+
+    @property
+    def prepared(self) -> PreparedModel:
+        """The FP32 graph as recipes need it, verified on the probes."""
+        found: PreparedModel = self.result("prepare")
+        return found
+
+    def choice(self, recipe: str | Recipe) -> RewriteChoice:
+        """The rewrites of the FP32 graph that a recipe starts from.
+
+        What is faster here is measured once, with the machine to itself, and kept.
+        """
+        found: RewriteChoice = self.result("choose", recipe)
+        return found
+
+    def ingredients(self, recipe: str | Recipe) -> Ingredients:
+        """What a recipe is carried out with."""
+        found: Ingredients = self.result("ingredients", recipe)
+        return found
+
+    def build(self, recipe: str | Recipe) -> Built:
+        """Make what a recipe describes.
+
+        Raises:
+            QuantizationError: the recipe cannot be applied to this model.
+            SpecError: it needs calibration images, and there are none.
+            ModelError, DataError: the model or an image cannot be used.
+        """
+        found: Built = self.result("build", recipe)
+        return found
+
+    def candidate(self, recipe: str | Recipe, keep: Sequence[str]) -> bytes:
+        """Make a static recipe that keeps some operators in FP32, without checking the result.
+
+        Args:
+            recipe: static; what it keeps itself does not count.
+            keep: names of the operators.
+
+        Returns:
+            The serialized model.
+
+        Raises:
+            QuantizationError: it cannot be made.
+        """
+        whole = self.result("whole", recipe)
+        if whole is not None:
+            return serialize(keep_in_float(whole, keep))
+        return self.build(
+            replace(as_recipe(recipe), precision="mixed", keep_fp32=tuple(keep))
+        ).content
+
+    def result(self, step: str, recipe: str | Recipe = "fp32") -> Any:
+        """Carry out one step of `steps.STEPS`, and what it needs of those before it.
+
+        Args:
+            step: its name.
+            recipe: to carry it out for; steps before the first one that depends on it ignore it.
+
+        Raises:
+            KycquantError: as the step does.
+        """
+        plan = self._plan(as_recipe(recipe))
+        if sees_calibration(step):
+            self._require_images(plan)
+        if "rewritten" in facts_of(step):
+            plan = plan.with_rewrites(self._made("choose", plan).names)
+        return self._made(step, plan)
+
+    # Images
+
+    def lacks_images(self, recipe: str | Recipe) -> bool:
+        """Whether a recipe cannot be made because there are no calibration images."""
+        return self._lacks_images(self._plan(as_recipe(recipe)))
+
+    def images_digest(self, recipe: str | Recipe) -> str | None:
+        """Digest of the images that a recipe depends on; None if it depends on none."""
+        plan = self._plan(as_recipe(recipe))
+        return self._ranging.digest if plan.uses_images else None
+
+    @cached_property
+    def _calibration(self) -> Images | None:
+        return _as_images(self._given)
+
+    @cached_property
+    def _probes(self) -> Images:
+        probes = _as_images(self._given_probes)
+        if probes is not None:
+            return probes
+        if self._calibration is None:
+            raise SpecError(
+                str(self._path),
+                "there are no images to verify its graphs with",
+                "give images, or probes",
+            )
+        images = self._calibration
+        count = min(PROBES, len(images))
+        chosen = np.linspace(0, len(images) - 1, count).astype(np.int64)
+        return TensorImages(images.named(chosen.tolist()))
+
+    @property
+    def _ranging(self) -> Images:
+        """Images that ranges come from: of a recipe that takes any, the probes will do."""
+        return self._probes if self._calibration is None else self._calibration
+
+    def _lacks_images(self, plan: Plan) -> bool:
+        if plan.method is None or kind_of(plan.recipe).any_images:
+            return False
+        return self._calibration is None
+
+    def _require_images(self, plan: Plan) -> None:
+        if self._lacks_images(plan):
+            raise SpecError(
+                f"precision {plan.recipe.name!r} of {self._title}",
+                "static quantization needs calibration images",
+                "give 100 to 500 typical images",
+            )
+
+    # Steps
+
+    def _plan(self, recipe: Recipe) -> Plan:
+        return Plan.of(recipe, lambda: self._calibration is not None)
+
+    def _made(self, name: str, plan: Plan) -> Any:
+        """The result of a step, or of the one instead of it; made if it is not at hand."""
+        if name not in STEP:
+            return self._outside(name)
+        step = STEP[name]
+        if step.when and not getattr(plan, step.when):
+            return self._made(step.instead, plan) if step.instead else None
+        key = (name, *(getattr(plan, fact) for fact in facts_of(name)))
+        if key not in self._results:
+            found = self._make(step, plan) if step.kept is None else self._from_store(step, plan)
+            if step.held is Held.NONE:
+                return found
+            if step.held is Held.LAST:
+                self._results = {k: v for k, v in self._results.items() if k[0] != name}
+            self._results[key] = found
+        return self._results[key]
+
+    def _outside(self, name: str) -> Any:
+        """What steps need that none of them makes; see `steps.GIVEN`."""
+        if name == "path":
+            return self._path
+        if name == "machine":
+            return Machine(self._context.environment.u8s8_saturates, self._context.exact)
+        if self._shape is None:
+            _, tensor = next(iter(self._probes.named([0])))
+            self._shape = tensor.shape
+        return self._shape
+
+    def _from_store(self, step: Step, plan: Plan) -> Any:
+        kept = step.kept
+        assert kept is not None
+
+        def make(folder: Path) -> None:
+            kept.write(self._make(step, plan), folder / kept.file)
+
+        facts = {fact: getattr(plan, fact) for fact in facts_of(step.name)}
+        seen = self._ranging.digest if kept.by_images else None
+        key = [step.name, self.loaded.digest, self._facts, seen, facts]
+        return kept.read(self._context.store.entry(kept.kind, key, make) / kept.file)
+
+    def _make(self, step: Step, plan: Plan) -> Any:
+        given = [self._made(need, plan) for need in step.needs]
+        facts = {fact: getattr(plan, fact) for fact in step.reads}
+        if step.threaded:
+            facts["threads"] = self._context.threads
+        if not step.says:
+            return step.make(*given, *self._seen(step), **facts)
+        total = 0
+        if step.sees in (Sees.CALIBRATION, Sees.SENSITIVITY):
+            total = len(self._indices(step.sees))
+        seen = self._seen(step) if not total else []
+        title = f"{self._title}: {step.says}"
+        with self._context.stage(title, total, exclusive=step.alone) as advance:
+            if total:
+                seen = [self._streamed(step.sees, advance)]
+            return step.make(*given, *seen, **facts)
+
+    def _seen(self, step: Step) -> list[Any]:
+        """What a step is given of the images: nothing, or one argument."""
+        if step.sees is Sees.PROBES:
+            return [[tensor for _, tensor in self._probes.named()]]
+        if step.sees is Sees.SHIFTS:
+            shape = self._outside("shape")
+            return [Chosen(lambda: self._ranging, lambda count: shift_images(count, shape))]
+        return []
+
+    def _indices(self, sees: Sees) -> Sequence[int]:
+        count = len(self._ranging)
+        return sensitivity_images(count) if sees is Sees.SENSITIVITY else range(count)
+
+    def _streamed(self, sees: Sees, advance: Callable[[], None]) -> Iterator[tuple[str, Tensor]]:
+        """Named images, one at a time."""
+        indices = self._indices(sees)
+        for named in self._ranging.named(None if sees is Sees.CALIBRATION else indices):
+            advance()
+            yield named
+            del named  # before the next one is made
+
+    # What a search may keep in FP32
+
+    def operators(self, recipe: Recipe) -> tuple[str, ...]:
+        """Names of the operators that a search may keep in FP32, in topological order."""
+        types = {node.name: node.op_type for node in self.prepared.proto.graph.node}
+        return tuple(
+            name
+            for name in operators(self.prepared)
+            if (recipe.op_types is None or types[name] in recipe.op_types)
+            and name not in recipe.keep_fp32
+        )
+
+    def blocks(self, recipe: Recipe) -> tuple[Block, ...]:
+        """Blocks of those operators, each with what follows it and the recipe quantizes, too."""
+        graph = self.prepared.proto.graph
+        quantized = recipe.op_types or static_types()
+        behind = set(postprocessing(self.prepared))
+        others = {n.name for n in graph.node if n.op_type in quantized} - behind
+        return blocks_of(graph, set(self.operators(recipe)), others)
+
+    def postprocessing(self, recipe: Recipe) -> tuple[str, ...]:
+        """Names of the operators behind the last weights that a recipe would quantize.
+
+        In INT8 they save next to nothing, and scores that share a scale with boxes are lost.
+        """
+        types = {node.name: node.op_type for node in self.prepared.proto.graph.node}
+        quantized = recipe.op_types or static_types()
+        return tuple(name for name in postprocessing(self.prepared) if types[name] in quantized)
+
+
+def _as_images(given: Any) -> Images | None:
+    """Images in whatever form they were given."""
+    found = given() if callable(given) else given
+    return found if found is None or hasattr(found, "named") else TensorImages(found)

@@ -1,0 +1,346 @@
+"""The one order in which a variant is made, as a table.
+
+Each step says which results it needs, which images it must see, which facts of the recipe it reads
+and what is kept of it. `quantizer.py` walks the table; a step that a recipe leaves out hands on
+what it would have started from.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from dataclasses import dataclass, replace
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ..errors import QuantizationError
+from ..plain import from_plain, plain
+from .builder import Ingredients, build, corrects_biases, quantize_whole
+from .equalize import equalize_channels
+from .load import LoadedModel, check_input, load_model
+from .preparation import PreparedModel, prepare
+from .range_search import tune_ranges
+from .ranges import Activations, Ranges, observe_activations, observe_equalized
+from .recipe_kind import Machine, kind_of
+from .rewrite_choice import RewriteChoice, choose, resolve
+from .rewrites import applicable, rewrite
+from .sensitivity import Sensitivity, measure_sensitivity
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from ..spec.recipe import CalibrationMethod, Recipe
+    from .built import Built
+    from .channels import ChannelStatistics
+    from .mixed import FullyQuantized
+
+    Tensor = NDArray[np.float32]
+    Named = tuple[str, Tensor]
+    Equalized = tuple[PreparedModel, ChannelStatistics]
+
+
+class Sees(Enum):
+    """Which images a step must see, and how it is given them."""
+
+    NOTHING = "nothing"
+    PROBES = "a few images, as a list of tensors"
+    CALIBRATION = "all calibration images with their names, one at a time"
+    SENSITIVITY = "those of them that `sensitivity_images` names, alike"
+    SHIFTS = "those of them that `shift_images` names, as a sequence of tensors"
+
+
+class Held(Enum):
+    """Which results of a step stay in memory."""
+
+    ALL = "all"
+    LAST = "the last one: it is large, and recipes that share it come one after the other"
+    NONE = "none"
+
+
+class Kept(NamedTuple):
+    """How the result of a step is kept in the store.
+
+    Args:
+        kind: of the entry.
+        file: name of the file in it.
+        write: writes a result to a path.
+        read: inverse of `write`.
+        by_images: whether it depends on which images the step sees.
+    """
+
+    kind: str
+    file: str
+    write: Callable[[Any, Path], None]
+    read: Callable[[Path], Any]
+    by_images: bool = True
+
+
+class Step(NamedTuple):
+    """One step.
+
+    Args:
+        name: of the step and of its result.
+        make: is given the results of `needs`, the images that it sees, and the facts that it
+            reads, by name.
+        needs: names of steps before this one, or of `GIVEN`.
+        sees: the images that it must see.
+        reads: names of facts of the `Plan` that the result depends on.
+        when: fact of the plan without which the step is left out; "" for none.
+        instead: step whose result is handed on then; "" hands on None.
+        kept: how its result is kept in the store; None does not keep it.
+        held: which results stay in memory.
+        says: for the line of progress; "" says nothing.
+        threaded: whether it is given the number of `threads`; the result does not depend on it.
+        alone: whether it measures, which needs the machine alone.
+    """
+
+    name: str
+    make: Callable[..., Any]
+    needs: tuple[str, ...] = ()
+    sees: Sees = Sees.NOTHING
+    reads: tuple[str, ...] = ()
+    when: str = ""
+    instead: str = ""
+    kept: Kept | None = None
+    held: Held = Held.ALL
+    says: str = ""
+    threaded: bool = False
+    alone: bool = False
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The facts of a recipe that steps depend on.
+
+    Args:
+        recipe: the recipe.
+        base: of the fully quantized model that it is derived from, as in `RecipeKind.whole`.
+        integer: whether it computes convolutions in integers.
+        rewrites: what it says about rewrites.
+        op_types: operator types that it names.
+        races: whether measuring decides about rewrites.
+        takes_all: whether all rewrites that fit are used.
+        equalizes: whether it starts from the equalized model.
+        method: by which its ranges are estimated; None if it needs none.
+        percentile: for the method.
+        weighs: whether errors of activations are weighed by what they do to the outputs.
+        corrects: whether biases are corrected, and there are images to do it with.
+        shifts: whether they are also corrected by what quantized activations add.
+        rewritten: the rewrites that were chosen.
+    """
+
+    recipe: Recipe
+    base: Recipe | None
+    integer: bool
+    rewrites: bool | tuple[str, ...] | None
+    op_types: tuple[str, ...] | None
+    races: bool
+    takes_all: bool
+    equalizes: bool
+    method: CalibrationMethod | None
+    percentile: float | None
+    weighs: bool
+    corrects: bool
+    shifts: bool
+    rewritten: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, recipe: Recipe, has_images: Callable[[], bool]) -> Plan:
+        """Plan a recipe, before its rewrites are chosen.
+
+        Args:
+            recipe: the recipe.
+            has_images: tells whether there are calibration images, asked only if it matters.
+        """
+        kind = kind_of(recipe)
+        method, percentile = kind.calibration(recipe) or (None, None)
+        corrects = corrects_biases(recipe) and has_images()
+        return cls(
+            recipe=recipe,
+            base=kind.whole(recipe),
+            integer=recipe.is_integer,
+            rewrites=recipe.rewrites,
+            op_types=recipe.op_types,
+            races=recipe.rewrites is None,
+            takes_all=recipe.rewrites is True,
+            equalizes=kind.equalizes(recipe),
+            method=method,
+            percentile=percentile,
+            weighs=method == "mse",
+            corrects=corrects,
+            shifts=corrects and recipe.is_static,
+        )
+
+    @property
+    def uses_images(self) -> bool:
+        """Whether the result depends on calibration images."""
+        return self.method is not None or self.corrects
+
+    def with_rewrites(self, names: tuple[str, ...]) -> Plan:
+        """The same with rewrites chosen."""
+        return replace(self, rewritten=names)
+
+
+def _checked(loaded: LoadedModel, shape: tuple[int, int, int, int]) -> LoadedModel:
+    check_input(loaded, shape)
+    return loaded
+
+
+def _equalized(prepared: PreparedModel, seen: Activations, inputs: list[Tensor]) -> Equalized:
+    return equalize_channels(prepared, seen.channels, inputs)
+
+
+def _observed_again(
+    equalized: Equalized, before: Activations, inputs: Iterable[Named], *, threads: int
+) -> Activations:
+    graph, channels = equalized
+    return observe_equalized(graph, before, channels, inputs, threads=threads)
+
+
+def _ranges(
+    known: Activations,
+    sensitivity: Sensitivity | None,
+    *,
+    method: CalibrationMethod,
+    percentile: float | None,
+) -> Ranges:
+    return known.ranges(method, percentile, sensitivity)
+
+
+def _rewritten(
+    start: PreparedModel, inputs: list[Tensor], *, rewritten: tuple[str, ...], integer: bool
+) -> PreparedModel:
+    return rewrite(start, rewritten, inputs, integer=integer)
+
+
+def _ingredients(
+    start: PreparedModel,
+    rewritten: PreparedModel,
+    ranges: Ranges | None,
+    statistics: ChannelStatistics | None,
+    machine: Machine,
+    images: Sequence[Tensor],
+    *,
+    shifts: bool,
+) -> Ingredients:
+    return Ingredients(
+        prepared=start,
+        saturates=machine.saturates,
+        exact=machine.exact,
+        ranges=ranges,
+        rewritten=rewritten,
+        statistics=statistics,
+        images=images if shifts else (),
+    )
+
+
+def _whole(given: Ingredients, *, base: Recipe) -> FullyQuantized | None:
+    """None if some operator cannot be quantized: then it may be one that recipes keep in FP32."""
+    try:
+        return quantize_whole(given, base)
+    except QuantizationError:
+        return None
+
+
+def _built(given: Ingredients, whole: FullyQuantized | None, *, recipe: Recipe) -> Built:
+    return build(given, recipe, whole=whole)
+
+
+def _write_choice(choice: RewriteChoice, path: Path) -> None:
+    path.write_text(json.dumps(plain(choice)), encoding="utf-8")
+
+
+def _read_choice(path: Path) -> RewriteChoice:
+    return from_plain(RewriteChoice, json.loads(path.read_text(encoding="utf-8")))
+
+
+GIVEN = ("path", "shape", "machine")
+"""What steps may need that no step makes: model file, input shape and `Machine`."""
+_CHOICE = Kept("rewrites", "choice.json", _write_choice, _read_choice, by_images=False)
+_ACTIVATIONS = Kept("activations", "activations.npz", Activations.to_npz, Activations.from_npz)
+_SENSITIVITY = Kept("sensitivity", "sensitivity.npz", Sensitivity.to_npz, Sensitivity.from_npz)
+
+STEPS = (
+    Step("load", load_model, ("path",)),
+    Step("check", _checked, ("load", "shape")),
+    Step("prepare", prepare, ("check",), Sees.PROBES),
+    Step(
+        "race", choose, ("prepare",), Sees.PROBES, ("integer",), "races",
+        kept=_CHOICE, says="measuring rewrites", alone=True,
+    ),
+    Step("fitting", applicable, ("prepare",), when="takes_all"),
+    Step("choose", resolve, ("race", "fitting"), reads=("rewrites", "op_types")),
+    Step(
+        "observe", observe_activations, ("prepare",), Sees.CALIBRATION,
+        kept=_ACTIVATIONS, says="calibrating", threaded=True,
+    ),
+    Step("equalize", _equalized, ("prepare", "observe"), Sees.PROBES, (), "equalizes"),
+    Step("start", lambda pair: pair[0], ("equalize",), when="equalizes", instead="prepare"),
+    Step(
+        "observe again", _observed_again, ("equalize", "observe"), Sees.CALIBRATION, (),
+        "equalizes", "observe",
+        kept=_ACTIVATIONS, says="calibrating (equalized)", threaded=True,
+    ),
+    Step(
+        "sensitivity", measure_sensitivity, ("start",), Sees.SENSITIVITY, (), "weighs",
+        kept=_SENSITIVITY, says="measuring sensitivity",
+    ),
+    Step(
+        "ranges", _ranges, ("observe again", "sensitivity"), Sees.NOTHING,
+        ("method", "percentile"), "method",
+    ),
+    Step(
+        "tune", tune_ranges, ("start", "ranges"), Sees.SHIFTS, (), "weighs", "ranges",
+        says="trying ranges",
+    ),
+    Step(
+        "rewrite", _rewritten, ("start",), Sees.PROBES, ("rewritten", "integer"),
+        "rewritten", "start",
+    ),
+    Step("statistics", lambda known: known.channels, ("observe again",), when="corrects"),
+    Step(
+        "ingredients", _ingredients, ("start", "rewrite", "tune", "statistics", "machine"),
+        Sees.SHIFTS, ("shifts",), held=Held.NONE,
+    ),
+    Step("whole", _whole, ("ingredients",), Sees.NOTHING, ("base",), "base", held=Held.LAST),
+    Step("build", _built, ("ingredients", "whole"), reads=("recipe",), held=Held.NONE),
+)  # fmt: skip
+"""All steps; each needs only earlier ones."""
+
+STEP = {step.name: step for step in STEPS}
+
+
+@functools.cache
+def upstream(name: str) -> tuple[Step, ...]:
+    """A step and all that it may need, in the order of the table."""
+    found, waiting = {name}, [name]
+    while waiting:
+        step = STEP[waiting.pop()]
+        for need in (*step.needs, step.instead):
+            if need in STEP and need not in found:
+                found.add(need)
+                waiting.append(need)
+    return tuple(step for step in STEPS if step.name in found)
+
+
+@functools.cache
+def facts_of(name: str) -> tuple[str, ...]:
+    """Names of the facts of a `Plan` that the result of a step depends on."""
+    return tuple(dict.fromkeys(_facts(upstream(name))))
+
+
+def _facts(steps: Iterable[Step]) -> Iterator[str]:
+    for step in steps:
+        yield from step.reads
+        if step.when:
+            yield step.when
+
+
+@functools.cache
+def sees_calibration(name: str) -> bool:
+    """Whether a step or one that it may need sees calibration images."""
+    return any(step.sees not in (Sees.NOTHING, Sees.PROBES) for step in upstream(name))

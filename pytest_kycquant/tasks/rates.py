@@ -1,0 +1,59 @@
+"""Error rates of trials that each touch one subject, and thresholds chosen by them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..statistics import Counts, Rate, rate, small_sample_floor
+
+
+def rate_from(counts: Counts, reference: Counts | None, *, per_subject: bool) -> Rate:
+    """An error rate with the design-effect interval.
+
+    Args:
+        counts: errors and trials.
+        reference: those of the 30 most dangerous trials, whose design effect stands in where there
+            are fewer than 10 errors; None if unknown.
+        per_subject: whether each trial touches one subject, and not two.
+    """
+    return rate(counts, deff_floor=small_sample_floor(counts, reference, per_subject=per_subject))
+
+
+def rate_of(
+    wrong: NDArray[np.bool_],
+    subjects: NDArray[np.int64],
+    worst: NDArray[np.bool_] | None = None,
+) -> Rate:
+    """Error rate with the design-effect interval; each trial touches one subject.
+
+    Args:
+        wrong: whether each trial is an error; shape (n,), bool.
+        subjects: whom each trial touches; shape (n,), int64.
+        worst: the 30 trials that would go wrong first; shape (n,), bool. None if unknown.
+    """
+    reference = None if worst is None else _counts(worst, subjects)
+    return rate_from(_counts(wrong, subjects), reference, per_subject=True)
+
+
+def last_that_holds(number: int, holds: Callable[[int], bool]) -> int:
+    """Find the last of ordered candidates that holds, by bisection.
+
+    Args:
+        number: of candidates, the safest first. The first one holds.
+        holds: whether a candidate holds; after the first that does not, none does.
+    """
+    low, high = 0, number  # holds(low); the first failure is at or before high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if holds(middle) else (low, middle)
+    return low
+
+
+def _counts(wrong: NDArray[np.bool_], subjects: NDArray[np.int64]) -> Counts:
+    _, index = np.unique(subjects, return_inverse=True)
+    trials = np.bincount(index).astype(np.int64)
+    errors = np.bincount(index, weights=wrong, minlength=len(trials)).astype(np.int64)
+    return Counts(int(wrong.sum()), len(wrong), errors, trials)

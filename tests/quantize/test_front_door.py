@@ -1,0 +1,275 @@
+"""A quantized file in one call, without pytest."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from PIL import Image
+
+import pytest_kycquant
+from pytest_kycquant import Preprocess, Recipe
+from pytest_kycquant.errors import (
+    CalibrationWarning,
+    DataError,
+    KycquantError,
+    ModelError,
+    QuantizationError,
+    SpecError,
+)
+from pytest_kycquant.quantize import Quantizer, quantizer
+from tests.worlds.zoo import images, named_images, save, tiny_embedder
+
+ROOT = Path(__file__).parents[2]
+WITHOUT_PYTEST = """
+import sys
+sys.modules["pytest"] = None
+sys.modules["_pytest"] = None
+import numpy as np
+import pytest_kycquant
+
+rng = np.random.default_rng(0)
+images = [rng.uniform(-1, 1, (1, 3, 32, 32)).astype("f4") for _ in range(8)]
+made = pytest_kycquant.quantize("model.onnx", images, "int8")
+print(made.path.name, made.size, made.quantized, made.resolved["calibration_method"])
+
+from pytest_kycquant.quantize import Quantizer
+again = Quantizer("model.onnx", images).build("int8")
+print(again.sha256 == made.sha256 and again.content == made.path.read_bytes())
+"""
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    return save(tmp_path, tiny_embedder())
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for index in range(6):
+        pixels = rng.integers(0, 256, (40, 40, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{index}.png")
+    return folder
+
+
+PIXELS = Preprocess(size=(32, 32), mean=127.5, scale=1 / 127.5)
+
+
+def test_it_works_where_pytest_is_not_installed(model: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", WITHOUT_PYTEST],
+        cwd=model.parent,
+        env={"PYTHONPATH": str(ROOT), "PATH": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stderr == ""
+    first, second = done.stdout.splitlines()
+    assert first.startswith("model.int8.onnx ")
+    assert first.endswith(
+        "{'Add': 1, 'Conv': 3, 'Flatten': 1, 'Gemm': 1, 'GlobalAveragePool': 1} mse"
+    )
+    assert second == "True"
+    assert sorted(path.name for path in model.parent.iterdir()) == ["model.int8.onnx", "model.onnx"]
+
+
+@pytest.mark.parametrize("recipe", ["int8", "fp16", "int8-weights", Recipe("int8", name="a/b c")])
+def test_the_result_says_what_it_is(model: Path, recipe: str | Recipe) -> None:
+    before = model.read_bytes()
+    made = pytest_kycquant.quantize(model, images(6), recipe)
+    label = recipe if isinstance(recipe, str) else "a-b-c"
+    assert made.path == model.with_name(f"model.{label}.onnx")
+    content = made.path.read_bytes()
+    assert made.sha256 == hashlib.sha256(content).hexdigest()
+    assert made.size == len(content)
+    assert made.quantized
+    assert {"precision", "reason", "rewrites"} <= made.resolved.keys()
+    onnx.checker.check_model(onnx.load(made.path))
+    assert model.read_bytes() == before
+
+
+def test_all_forms_of_images_mean_the_same(model: Path, photos: Path) -> None:
+    pixels = [np.asarray(Image.open(path)) for path in sorted(photos.iterdir())]
+    archive = model.with_name("photos.npz")
+    np.savez(archive, images=np.stack(pixels))
+    recipe = Recipe("int8", rewrites=False)
+
+    def made(given: Any) -> str:
+        target = model.with_name("a.onnx")
+        return pytest_kycquant.quantize(
+            model, given, recipe, preprocess=PIXELS, output=target
+        ).sha256
+
+    named = [(f"{index}.png", array) for index, array in enumerate(pixels)]
+    with pytest.warns(CalibrationWarning, match="6 different calibration images"):
+        found = {made(given) for given in (photos, str(photos), archive, pixels, iter(named))}
+    assert len(found) == 1
+    # Each of these would have been refused, had it been something else than what was there.
+
+
+def test_tensors_may_lack_their_first_axis_and_come_as_one_array(model: Path) -> None:
+    recipe = Recipe("int8", rewrites=False)
+    target = model.with_name("a.onnx")
+    for given in (images(6), [x[0] for x in images(6)], np.concatenate(images(6))):
+        pytest_kycquant.quantize(model, given, recipe, output=target)
+
+
+def test_threads_do_not_change_the_result(model: Path) -> None:
+    recipe = Recipe("int8", rewrites=False)
+    pytest_kycquant.quantize(model, images(6), recipe, threads=1)
+    pytest_kycquant.quantize(model, images(6), recipe, threads=2)
+
+
+@pytest.mark.parametrize("precision", ["int8-weights", "int4-weights", "int8-dynamic"])
+def test_some_recipes_need_no_images(model: Path, precision: str) -> None:
+    made = pytest_kycquant.quantize(model, None, Recipe(precision, rewrites=False))
+    assert made.quantized["Conv"] == 3
+
+
+def test_an_optimized_file_needs_none_either(model: Path) -> None:
+    made = pytest_kycquant.quantize(model, recipe=Recipe("fp32-optimized", rewrites=True))
+    assert made.quantized == {"PRelu": 2}
+    assert made.path.name == "model.fp32-optimized.onnx"
+
+
+def refused(model: Path, error: type[KycquantError], message: str, **given: Any) -> None:
+    """It is refused, with a remedy, and nothing has changed."""
+    before = {path: path.read_bytes() for path in model.parent.rglob("*") if path.is_file()}
+    with pytest.raises(error, match=message) as caught:
+        pytest_kycquant.quantize(**{"model": model, "images": images(2), **given})
+    assert caught.value.remedy
+    assert before == {path: path.read_bytes() for path in before}
+    assert len(before) == sum(path.is_file() for path in model.parent.rglob("*"))
+
+
+@pytest.mark.parametrize(
+    ("error", "message", "given"),
+    [
+        (SpecError, "'int9' is unknown", {"recipe": "int9"}),
+        (SpecError, "mixed.*does not say which operators", {"recipe": "mixed"}),
+        (QuantizationError, "FP32 is the model itself", {"recipe": "fp32"}),
+        (SpecError, "needs calibration images", {"images": None}),
+        (SpecError, "needs calibration images", {"images": None, "recipe": "fp16"}),
+        (
+            SpecError,
+            "needs calibration images",
+            {"images": None, "recipe": Recipe("int8-weights", bias_correction=True)},
+        ),
+        (SpecError, "nothing says how the images", {"images": "photos"}),
+        (SpecError, "3 holds no images", {"images": 3}),
+        (DataError, "there are none", {"images": []}),
+        (DataError, "does not exist", {"images": "absent", "preprocess": PIXELS}),
+        (DataError, "image 0: is float64", {"images": [np.zeros((1, 3, 32, 32))]}),
+        (DataError, "not RGB pixels", {"preprocess": PIXELS}),
+        (ModelError, "preprocessing makes 1x3x16x16", {"images": [np.zeros((3, 16, 16), "f4")]}),
+        (
+            DataError,
+            "NaN",
+            {"images": [*images(4), np.full((1, 3, 32, 32), np.nan, "f4")], "recipe": "int8"},
+        ),
+        (QuantizationError, "no operator", {"recipe": Recipe("int8", keep_fp32=("nobody",))}),
+        (SpecError, "is not an .onnx file", {"output": "model.bin"}),
+        (SpecError, "absent is not a folder", {"output": "absent/a.onnx"}),
+    ],
+)
+def test_what_is_refused(
+    model: Path, monkeypatch: pytest.MonkeyPatch, error: Any, message: str, given: dict[str, Any]
+) -> None:
+    monkeypatch.chdir(model.parent)
+    refused(model, error, message, **given)
+
+
+def test_a_model_that_is_none_is_refused(tmp_path: Path) -> None:
+    refused(tmp_path / "absent.onnx", ModelError, "is not a file")
+    (tmp_path / "text.onnx").write_text("no model")
+    refused(tmp_path / "text.onnx", ModelError, "is not an ONNX file")
+
+
+def test_noise_cannot_stand_in_for_images_of_unknown_size(tmp_path: Path) -> None:
+    proto = tiny_embedder()
+    for axis in (2, 3):
+        proto.graph.input[0].type.tensor_type.shape.dim[axis].dim_param = "size"
+    path = save(tmp_path, proto)
+    recipe = Recipe("int8-weights", rewrites=False)
+    refused(path, ModelError, "no fixed height and width", images=None, recipe=recipe)
+    made = pytest_kycquant.quantize(path, None, recipe, preprocess=PIXELS)
+    assert made.quantized["Conv"] == 3
+
+
+@pytest.mark.parametrize("link", [None, Path.symlink_to, Path.hardlink_to])
+def test_the_fp32_file_is_never_overwritten(
+    model: Path, link: Callable[[Path, Path], None] | None
+) -> None:
+    target = model if link is None else model.with_name("link.onnx")
+    if link is not None:
+        link(target, model)
+    refused(model, SpecError, "is the FP32 file", output=target, overwrite=True)
+
+
+def test_another_file_is_overwritten_only_if_told(model: Path) -> None:
+    target = model.with_name("model.int8-weights.onnx")
+    target.write_bytes(b"mine")
+    recipe = Recipe("int8-weights", rewrites=False)
+    refused(model, SpecError, "holds something else; name another file, or", recipe=recipe)
+    made = pytest_kycquant.quantize(model, images(2), recipe, overwrite=True)
+    written = target.stat().st_mtime_ns
+    assert target.read_bytes() != b"mine"
+    again = pytest_kycquant.quantize(model, images(2), recipe)  # the same: nothing to overwrite
+    assert (again.sha256, target.stat().st_mtime_ns) == (made.sha256, written)
+
+
+def test_a_folder_is_no_file(model: Path) -> None:
+    model.with_name("model.int8.onnx").mkdir()
+    refused(model, SpecError, "is a folder")
+
+
+def test_nothing_half_written_is_left(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, content: bytes) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pytest_kycquant.quantize.front_door.write_whole", full)
+    refused(model, SpecError, "cannot be written .No space left", recipe="int8-weights")
+
+
+def test_the_package_is_a_function_and_a_package() -> None:
+    assert list(inspect.signature(pytest_kycquant.quantize).parameters)[:3] == [
+        "model",
+        "images",
+        "recipe",
+    ]
+    assert Quantizer is quantizer.Quantizer
+
+
+def test_type_checkers_know_it_as_a_function(tmp_path: Path) -> None:
+    api = pytest.importorskip("mypy.api")
+    (tmp_path / "user.py").write_text(
+        "import pytest_kycquant\n"
+        "from pytest_kycquant import quantize\n"
+        "from pytest_kycquant.quantize import Quantizer\n"
+        'made = pytest_kycquant.quantize("a.onnx", None, "int8-weights")\n'
+        "print(made.path.name, quantize, Quantizer)\n"
+        "quantize(3)\n"
+    )
+    out, _, _ = api.run(
+        ["--strict", "--cache-dir", str(tmp_path / "cache"), str(tmp_path / "user.py")]
+    )
+    assert out.splitlines()[0].startswith(f"{tmp_path / 'user.py'}:6: error: Argument 1")
+    assert "Found 1 error" in out
+
+
+def test_messages_name_the_image(model: Path) -> None:
+    named = named_images(4)
+    named[2][1][0, 0, 3, 3] = np.inf
+    refused(model, DataError, r"2\.jpg: contains NaN or Inf", images=named)
