@@ -187,7 +187,8 @@ def resolve_options(recipe: Recipe, saturates: bool, *, exact: bool = False) -> 
     """Decide every option that the recipe leaves open, and say why."""
     own, reason = kind_of(recipe).options(recipe, Machine(saturates, exact))
     options: dict[str, Scalar] = {"precision": recipe.precision, **own}
-    if calibration := calibration_of(recipe):
+    calibration = calibration_of(recipe)
+    if calibration and recipe.traits.is_static:  # of others the ranges change nothing in the file
         options["calibration_method"], options["percentile"] = calibration
     options["keep_fp32"] = ", ".join(recipe.keep_fp32)
     options["reason"] = reason

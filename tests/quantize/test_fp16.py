@@ -7,6 +7,7 @@ from onnx import TensorProto, helper
 
 from pytest_kycquant.errors import QuantizationError
 from pytest_kycquant.quantize import Ingredients, build, observe_activations
+from pytest_kycquant.quantize.builder import resolve_options
 from pytest_kycquant.runtimes.ort import open_session
 from pytest_kycquant.spec.recipe import Recipe
 from tests.worlds.zoo import build_model, images, named_images, ready, tiny_embedder
@@ -139,3 +140,9 @@ def test_two_resizes_of_one_tensor_are_left_in_float32(tmp_path):
     array = images(1, seed=9)[0]
     exact = output(proto.SerializeToString(), array)
     assert np.abs(output(variant.content, array) - exact).max() < 0.02
+
+
+def test_extremes_are_no_option_of_it():
+    """They are looked at for overflow and change nothing in the file."""
+    options = resolve_options(Recipe("fp16"), saturates=False)
+    assert options.keys() == {"precision", "keep_fp32", "reason"}
