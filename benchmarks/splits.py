@@ -27,9 +27,9 @@ from benchmarks.coverage import DIMENSION, Draw, Floats, lambs, strangers
 from pytest_kycquant.bench.golden import Golden
 from pytest_kycquant.bench.judge import Bench
 from pytest_kycquant.bench.ladder import Decision, decide
-from pytest_kycquant.bench.run import Run
 from pytest_kycquant.bench.source import ModelFile
 from pytest_kycquant.bench.variants import Variant
+from pytest_kycquant.bench.workspace import Workspace
 from pytest_kycquant.context.cache import digest_of
 from pytest_kycquant.context.progress import Progress
 from pytest_kycquant.data.images import ImageSet
@@ -123,10 +123,12 @@ def _impostors(embeddings: Floats, subjects: NDArray[np.int64]) -> Floats:
 class SimulatedBench(Bench):
     """A bench whose models give simulated embeddings; everything that judges is the real one."""
 
-    def __init__(self, world: World, people: int, seed: int, limits: FaceLimits, run: Run) -> None:
+    def __init__(
+        self, world: World, people: int, seed: int, limits: FaceLimits, workspace: Workspace
+    ) -> None:
         task = FaceVerification("evaluation", selection="selection", threshold=world.threshold)
         model = KycModel("simulated.onnx", preprocess=Preprocess(size=(1, 1)), task=task)
-        super().__init__(run, model, Path("test_simulated.py"), limits)
+        super().__init__(workspace, model, Path("test_simulated.py"), limits)
         self._world = world
         self._seed = seed
         rng = np.random.default_rng([seed, people])
@@ -251,9 +253,9 @@ def share(
     shipped = 0
     with tempfile.TemporaryDirectory() as folder:
         settings = Settings(Path(folder), Path(folder), False, False, "fail", None, None, threads=1)
-        run = Run(settings, Path(folder), "benchmark", Progress())
+        workspace = Workspace(settings, Path(folder), "benchmark", Progress())
         for seed in range(runs):
-            shipped += policy(SimulatedBench(world, people, seed, limits, run))
+            shipped += policy(SimulatedBench(world, people, seed, limits, workspace))
     return shipped / runs
 
 

@@ -1,27 +1,36 @@
-"""pytest-kycquant decides whether a quantized identity-verification model may ship."""
+"""pytest-kycquant decides whether a quantized identity-verification model may ship.
 
-from .plugin.gate_classes import (
-    AgreementGates,
-    CustomGates,
-    DetectionGates,
-    FaceGates,
-    LivenessGates,
-)
-from .plugin.gates import Candidate
-from .plugin.pipeline_gates import PipelineGates
-from .spec import presets
-from .spec.custom import CustomTask
-from .spec.limits import (
-    CustomLimits,
-    DetectionLimits,
-    FaceLimits,
-    LivenessLimits,
-    PipelineLimits,
-)
-from .spec.model import KycModel, Preprocess
-from .spec.recipe import Recipe
-from .spec.tasks import FaceVerification, LivenessDetection, ObjectDetection
-from .verdicts import Verdict
+Names are resolved when they are first used, so that the plugin costs a suite without gates nothing
+and that everything but the gate classes works without pytest.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .plugin.candidate import Candidate
+    from .plugin.gates import (
+        AgreementGates,
+        CustomGates,
+        DetectionGates,
+        FaceGates,
+        LivenessGates,
+    )
+    from .plugin.pipeline_gates import PipelineGates
+    from .spec import presets
+    from .spec.custom import CustomTask
+    from .spec.limits import (
+        CustomLimits,
+        DetectionLimits,
+        FaceLimits,
+        LivenessLimits,
+        PipelineLimits,
+    )
+    from .spec.model import KycModel, Preprocess
+    from .spec.recipe import Recipe
+    from .spec.tasks import FaceVerification, LivenessDetection, ObjectDetection
+    from .verdicts import Verdict
 
 __all__ = [
     "AgreementGates",
@@ -46,3 +55,56 @@ __all__ = [
     "Verdict",
     "presets",
 ]
+
+# The imports above, for those who are no type checkers.
+_HOMES = {
+    "AgreementGates": "plugin.gates",
+    "Candidate": "plugin.candidate",
+    "CustomGates": "plugin.gates",
+    "CustomLimits": "spec.limits",
+    "CustomTask": "spec.custom",
+    "DetectionGates": "plugin.gates",
+    "DetectionLimits": "spec.limits",
+    "FaceGates": "plugin.gates",
+    "FaceLimits": "spec.limits",
+    "FaceVerification": "spec.tasks",
+    "KycModel": "spec.model",
+    "LivenessDetection": "spec.tasks",
+    "LivenessGates": "plugin.gates",
+    "LivenessLimits": "spec.limits",
+    "ObjectDetection": "spec.tasks",
+    "PipelineGates": "plugin.pipeline_gates",
+    "PipelineLimits": "spec.limits",
+    "Preprocess": "spec.model",
+    "Recipe": "spec.recipe",
+    "Verdict": "verdicts",
+    "presets": "spec.presets",
+}
+
+
+if not TYPE_CHECKING:  # it would make every name of this package known to type checkers
+
+    def __getattr__(name: str) -> object:
+        """Import a public name (PEP 562).
+
+        Raises:
+            AttributeError: there is none of that name.
+        """
+        from importlib import import_module
+
+        if name in _HOMES:
+            module = import_module(f".{_HOMES[name]}", __name__)
+            # Not kept here: where modules are forgotten and imported again, theirs must be found.
+            return module if module.__name__.endswith(f".{name}") else getattr(module, name)
+        problem = f"module {__name__!r} has no attribute {name!r}"
+        if not name.startswith("_"):
+            from difflib import get_close_matches
+
+            if close := get_close_matches(name, __all__, n=1):
+                problem += f"; did you mean {close[0]!r}?"
+        raise AttributeError(problem)
+
+
+def __dir__() -> list[str]:
+    """The public names, beside what every module has."""
+    return sorted({*globals(), *__all__})

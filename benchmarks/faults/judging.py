@@ -124,7 +124,7 @@ class FaultBench(Bench):
         seen = self.task.seen(images, member.index)
         facts = [file.sha256, seen.digest, member.input_facts(), member.outputs_read]
         key = digest_of([_running_code(), self.context.environment.as_dict(), *facts])
-        folder = self.run.settings.cache.parent / "outputs"
+        folder = self.workspace.settings.cache.parent / "outputs"
         path = folder / f"{key[:32]}.npz"
         if not path.exists():
             folder.mkdir(exist_ok=True)

@@ -12,10 +12,11 @@ from functools import cached_property
 from pathlib import Path
 
 from models.rendering.sets import ensure
-from pytest_kycquant.bench.run import Run
 from pytest_kycquant.bench.variants import Variant
+from pytest_kycquant.bench.workspace import Workspace
 from pytest_kycquant.context.progress import Progress
-from pytest_kycquant.plugin.gates import GateSpec, spec_of
+from pytest_kycquant.plugin.gates import spec_of
+from pytest_kycquant.spec.gates import GateSpec
 from pytest_kycquant.spec.model import KycModel
 from pytest_kycquant.spec.recipe import Recipe
 from pytest_kycquant.spec.settings import Settings
@@ -96,7 +97,7 @@ class Laboratory:
             threads=threads,
         )
         self._run_id = f"faults-{uuid.uuid4().hex}"
-        self.run = Run(settings, self._root, self._run_id, Progress(say))
+        self.workspace = Workspace(settings, self._root, self._run_id, Progress(say))
         self._gate_file = ROOT / "tests" / subject.gate_file
         self.spec = _spec(self._gate_file, subject.gate_class)
         if foreign:  # nothing is searched, so those people may say what is true
@@ -116,17 +117,17 @@ class Laboratory:
 
     def bench_of(self, model: KycModel) -> FaultBench:
         """The same for another model or other calibration images."""
-        return self._bench(self.run, model)
+        return self._bench(self.workspace, model)
 
-    def _bench(self, run: Run, model: KycModel) -> FaultBench:
-        return FaultBench(run, model, self._gate_file, self.spec.limits)
+    def _bench(self, workspace: Workspace, model: KycModel) -> FaultBench:
+        return FaultBench(workspace, model, self._gate_file, self.spec.limits)
 
     def built_anew(self) -> Variant:
         """The sound variant, made again with nothing from the cache."""
         with tempfile.TemporaryDirectory(dir=self.folder) as folder:
-            settings = replace(self.run.settings, cache=Path(folder))
-            run = Run(settings, self._root, self._run_id, Progress(self._say))
-            bench = self._bench(run, self.spec.model)
+            settings = replace(self.workspace.settings, cache=Path(folder))
+            workspace = Workspace(settings, self._root, self._run_id, Progress(self._say))
+            bench = self._bench(workspace, self.spec.model)
             made = bench.variant(self.recipe)
             content = made.path.read_bytes()
         return self.bench.given(content, made, "built anew", self.folder)

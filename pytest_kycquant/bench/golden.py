@@ -17,7 +17,7 @@ from typing import Any
 
 from ..context.cache import digest_of
 from ..errors import EnvironmentWarning, GoldenError
-from ..plugin.options import UPDATE_GOLDEN
+from ..spec.flags import UPDATE_GOLDEN
 from ..spec.profiles import Profile
 
 SCHEMA = 2

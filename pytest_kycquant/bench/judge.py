@@ -9,15 +9,10 @@ from typing import Any
 
 from ..context.cache import digest_of
 from ..data.sampling import portions
-from ..errors import (
-    BaselineError,
-    DataError,
-    GoldenError,
-    MeasurementError,
-)
+from ..errors import BaselineError, DataError, GoldenError, MeasurementError
 from ..measure import latency as latencies
-from ..plugin.options import PROFILE, UPDATE_GOLDEN
 from ..quantize.search import Block
+from ..spec.flags import PROFILE, UPDATE_GOLDEN
 from ..spec.limits import Limits
 from ..spec.model import KycModel
 from ..spec.profiles import Profile
@@ -32,8 +27,8 @@ from ..verdicts import (
 )
 from . import golden as goldens
 from .portability import exposure_figures, exposure_note, saturation_here
-from .run import Run
 from .variants import ModelBench, Variant
+from .workspace import Workspace
 
 # Precisions that have no excuse to drift.
 FLOAT = ("fp16", "fp32-optimized")
@@ -45,7 +40,7 @@ class Bench(ModelBench):
     """Judges the variants of a model.
 
     Args:
-        run: of this process.
+        workspace: of this process.
         model: what the gate file says.
         gate_file: where it says so.
         limits: of the gates.
@@ -56,13 +51,13 @@ class Bench(ModelBench):
 
     def __init__(
         self,
-        run: Run,
+        workspace: Workspace,
         model: KycModel,
         gate_file: Path,
         limits: Limits,
         profile: Profile = "standard",
     ) -> None:
-        super().__init__(run, model, gate_file, limits)
+        super().__init__(workspace, model, gate_file, limits)
         self.profile = profile
         self._records: dict[Recipe, VariantRecord] = {}
         self._baselines: dict[tuple[str, float | None], Any] = {}
@@ -78,12 +73,12 @@ class Bench(ModelBench):
     @property
     def golden_path(self) -> Path:
         """Where the golden baseline of this model lies."""
-        return goldens.path_of(self.run.settings.golden, self.model.name, self.profile)
+        return goldens.path_of(self.workspace.settings.golden, self.model.name, self.profile)
 
     @property
     def update_command(self) -> str:
         """What to type to accept the baseline as it is now."""
-        root = self.run.root
+        root = self.workspace.root
         inside = self.gate_file.is_relative_to(root)
         shown = self.gate_file.relative_to(root) if inside else self.gate_file
         option = f" {PROFILE}={self.profile}" if self.profile == "nist63a4" else ""
@@ -170,11 +165,17 @@ class Bench(ModelBench):
         return replace(found, checks=(*found.checks, stored))
 
     def paths_of(self, record: VariantRecord) -> tuple[Path, ...]:
-        """The files of a variant that was judged here."""
+        """The files of a variant that was judged here.
+
+        Raises:
+            LookupError: it was not; another's files must never pass for its own.
+        """
         for recipe, known in self._records.items():
             if known is record:
                 return self.variant(recipe).paths
-        return self.fp32.paths
+        if record is self.fp32_record:
+            return self.fp32.paths
+        raise LookupError(f"{record.variant} of {record.model} was not judged here")
 
     def search_objection(self, recipe: Recipe) -> str:
         """What speaks against a variant on people whom the verdict does not use; "" if nothing.
@@ -222,7 +223,7 @@ class Bench(ModelBench):
         facts = [self.model_facts(), self._input_facts(), images.digest if images else None]
         facts.append(self.data.groups)
         always = self.postprocessing(recipe)
-        budget = self.run.settings.search_budget
+        budget = self.workspace.settings.search_budget
         rewrites = [member.rewrites(recipe).names for member in self.members]
         exact = self.context.exact
         return [options, limits, self.golden.threshold, always, budget, rewrites, exact, *facts]
@@ -230,7 +231,7 @@ class Bench(ModelBench):
     def _current_golden(self) -> goldens.Golden:
         """The golden baseline of just this model, data and threshold policy."""
         path, command = self.golden_path, self.update_command
-        if self.run.settings.update_golden:
+        if self.workspace.settings.update_golden:
             self._update_golden(path)
         golden = goldens.load(path, command)
         goldens.check_current(golden, self.model_facts(), self._input_facts(), path, command)
@@ -372,7 +373,7 @@ class Bench(ModelBench):
             saturates=self.context.environment.u8s8_saturates,
         ):
             notes = (*notes, note)
-        if self.run.settings.report is not None:  # it is evidence, and takes a process
+        if self.workspace.settings.report is not None:  # it is evidence, and takes a process
             try:
                 figures = figures | self.footprint(variant).as_dict()
             except MeasurementError as error:

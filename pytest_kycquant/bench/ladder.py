@@ -123,7 +123,7 @@ def search_mixed(bench: Bench, recipe: Recipe) -> Found:
 
     def make(folder: Path) -> None:
         blocks, always = bench.blocks(recipe), bench.postprocessing(recipe)
-        budget = bench.run.settings.search_budget
+        budget = bench.workspace.settings.search_budget
         stage = bench.context.progress.stage
         harms: dict[Block, float] = {}
         title = f"{bench.model.name}: ranking operators of {recipe.name}"

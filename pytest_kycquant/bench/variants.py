@@ -31,8 +31,8 @@ from ..spec.tasks import StrPath
 from ..tasks.base import Task, TaskData
 from ..tasks.outputs import Outputs
 from ..tasks.registry import task_of
-from .run import Run
 from .source import Member, ModelFile
+from .workspace import Workspace
 
 PROBES = 8  # images that verify a prepared graph and rank operators: more rank no better
 
@@ -123,14 +123,16 @@ class ModelBench:
     """One FP32 model with its data: makes its variants and runs them, each once.
 
     Args:
-        run: of this process.
+        workspace: of this process.
         model: what the gate file says.
         gate_file: where it says so; relative paths are looked up beside it, too.
         limits: of the gates.
     """
 
-    def __init__(self, run: Run, model: KycModel, gate_file: Path, limits: Limits) -> None:
-        self.run = run
+    def __init__(
+        self, workspace: Workspace, model: KycModel, gate_file: Path, limits: Limits
+    ) -> None:
+        self.workspace = workspace
         self.model = model
         self.gate_file = gate_file
         self.limits = limits
@@ -140,7 +142,7 @@ class ModelBench:
     @property
     def context(self) -> Context:
         """Where artefacts are kept, and how to work."""
-        return self.run.context
+        return self.workspace.context
 
     @cached_property
     def data(self) -> TaskData[Any]:
@@ -264,5 +266,5 @@ class ModelBench:
         return {"preprocess": each, "outputs": read}
 
     def resolve(self, path: StrPath, attribute: str) -> Path:
-        """Find a path of the gate file; see `Run.resolve`."""
-        return self.run.resolve(path, attribute, self.gate_file)
+        """Find a path of the gate file; see `Workspace.resolve`."""
+        return self.workspace.resolve(path, attribute, self.gate_file)

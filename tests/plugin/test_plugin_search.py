@@ -19,8 +19,8 @@ from pytest_kycquant import (
 )
 from pytest_kycquant.bench.judge import Bench
 from pytest_kycquant.bench.ladder import _keeping, search_mixed
-from pytest_kycquant.bench.run import Run as BenchRun
 from pytest_kycquant.bench.variants import Variant
+from pytest_kycquant.bench.workspace import Workspace
 from pytest_kycquant.context.progress import Progress
 from pytest_kycquant.data.images import ImageSet
 from pytest_kycquant.spec.settings import Settings
@@ -35,7 +35,7 @@ def bench_of(root: Path, cache: Path, said: list[str] | None = None, budget: int
     """The bench of the project below `root`, with a cache of its own and its golden recorded."""
     settings = Settings(cache, root / "golden", True, False, "fail", None, None, 1, budget)
     progress = Progress(None if said is None else said.append, live=True)
-    run = BenchRun(settings, root, "run", progress)
+    workspace = Workspace(settings, root, "run", progress)
     model = KycModel(
         "models/face.onnx",
         preprocess=Preprocess(size=(16, 16), mean=127.5, scale=1 / 127.5, channels="RGB"),
@@ -43,7 +43,7 @@ def bench_of(root: Path, cache: Path, said: list[str] | None = None, budget: int
         task=FaceVerification("faces.npz", selection="selection.npz"),
     )
     limits = FaceLimits(latency_ratio=1000.0, size_ratio=10.0)
-    return Bench(run, model, root / "test_gate.py", limits)
+    return Bench(workspace, model, root / "test_gate.py", limits)
 
 
 def test_minimal_by_brute_force(tmp_path: Path) -> None:

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from pytest_kycquant import FaceLimits
-from pytest_kycquant.bench.run import Run
 from pytest_kycquant.bench.variants import ModelBench
+from pytest_kycquant.bench.workspace import Workspace
 from pytest_kycquant.context.progress import Progress
 from pytest_kycquant.data.faces import load_faces
 from pytest_kycquant.data.pairs import all_pairs
@@ -75,7 +75,7 @@ def fp32(project: Path, real_cache: Path, report: dict[str, Any]) -> Any:
         sys.path.remove(str(GATE.parent))
     settings = Settings(real_cache, project / "golden", False, False, "fail", None, None, threads=2)
     bench = ModelBench(
-        Run(settings, project, "figures", Progress()),
+        Workspace(settings, project, "figures", Progress()),
         MODEL,
         project / "test_gate.py",
         FaceLimits(),
