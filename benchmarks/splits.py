@@ -28,9 +28,9 @@ from pytest_kycquant.bench.golden import Golden
 from pytest_kycquant.bench.judge import StandardJudge
 from pytest_kycquant.bench.ladder import decide
 from pytest_kycquant.bench.mixed_search import MixedSearch
-from pytest_kycquant.bench.run import Run
 from pytest_kycquant.bench.shipping import Shipment
 from pytest_kycquant.bench.variants import Variant, Variants
+from pytest_kycquant.bench.workspace import Workspace
 from pytest_kycquant.context.cache import digest_of
 from pytest_kycquant.context.progress import Progress
 from pytest_kycquant.data.images import ImageSet
@@ -128,10 +128,12 @@ def _impostors(embeddings: Floats, subjects: NDArray[np.int64]) -> Floats:
 class SimulatedVariants(Variants):
     """Models that give simulated embeddings."""
 
-    def __init__(self, world: World, people: int, seed: int, limits: FaceLimits, run: Run) -> None:
+    def __init__(
+        self, world: World, people: int, seed: int, limits: FaceLimits, workspace: Workspace
+    ) -> None:
         task = FaceVerification("evaluation", selection="selection", threshold=world.threshold)
         model = KycModel("simulated.onnx", preprocess=Preprocess(size=(1, 1)), task=task)
-        super().__init__(run.context, model, task_of(model, limits, _nowhere), _nowhere)
+        super().__init__(workspace.context, model, task_of(model, limits, _nowhere), _nowhere)
         self.world = world
         self._seed = seed
         rng = np.random.default_rng([seed, people])
@@ -192,9 +194,11 @@ class SimulatedJudge(StandardJudge):
 
     variants: SimulatedVariants
 
-    def __init__(self, world: World, people: int, seed: int, limits: FaceLimits, run: Run) -> None:
-        variants = SimulatedVariants(world, people, seed, limits, run)
-        super().__init__(run, variants, limits, Path("test_simulated.py"))
+    def __init__(
+        self, world: World, people: int, seed: int, limits: FaceLimits, workspace: Workspace
+    ) -> None:
+        variants = SimulatedVariants(world, people, seed, limits, workspace)
+        super().__init__(workspace, variants, limits, Path("test_simulated.py"))
 
     def require_golden(self) -> Golden:
         return Golden({}, {}, self.variants.world.threshold, "given", {}, 1.0, {})
@@ -282,9 +286,9 @@ def share(
     shipped = 0
     with tempfile.TemporaryDirectory() as folder:
         settings = Settings(Path(folder), Path(folder), False, False, "fail", None, None, threads=1)
-        run = Run(settings, Path(folder), "benchmark", Progress())
+        workspace = Workspace(settings, Path(folder), "benchmark", Progress())
         for seed in range(runs):
-            shipped += policy(SimulatedJudge(world, people, seed, limits, run))
+            shipped += policy(SimulatedJudge(world, people, seed, limits, workspace))
     return shipped / runs
 
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .plugin.gate_classes import (
+    from .plugin.candidate import Candidate
+    from .plugin.gates import (
         AgreementGates,
         CustomGates,
         DetectionGates,
         FaceGates,
         LivenessGates,
     )
-    from .plugin.gates import Candidate
     from .plugin.pipeline_gates import PipelineGates
     from .quantize.front_door import quantize as quantize
     from .spec import presets
@@ -59,19 +59,19 @@ __all__ = [
 
 # The imports above, for those who are no type checkers.
 _HOMES = {
-    "AgreementGates": "plugin.gate_classes",
-    "Candidate": "plugin.gates",
-    "CustomGates": "plugin.gate_classes",
+    "AgreementGates": "plugin.gates",
+    "Candidate": "plugin.candidate",
+    "CustomGates": "plugin.gates",
     "CustomLimits": "spec.limits",
     "CustomTask": "spec.custom",
-    "DetectionGates": "plugin.gate_classes",
+    "DetectionGates": "plugin.gates",
     "DetectionLimits": "spec.limits",
-    "FaceGates": "plugin.gate_classes",
+    "FaceGates": "plugin.gates",
     "FaceLimits": "spec.limits",
     "FaceVerification": "spec.tasks",
     "KycModel": "spec.model",
     "LivenessDetection": "spec.tasks",
-    "LivenessGates": "plugin.gate_classes",
+    "LivenessGates": "plugin.gates",
     "LivenessLimits": "spec.limits",
     "ObjectDetection": "spec.tasks",
     "PipelineGates": "plugin.pipeline_gates",

@@ -13,8 +13,8 @@ import onnx
 
 import pytest_kycquant
 from pytest_kycquant.bench.judge import FLOAT, StandardJudge
-from pytest_kycquant.bench.run import Run
 from pytest_kycquant.bench.variants import Variant, Variants
+from pytest_kycquant.bench.workspace import Workspace
 from pytest_kycquant.context.cache import Cache, digest_of
 from pytest_kycquant.data.images import ImageSet
 from pytest_kycquant.errors import KycquantError
@@ -134,7 +134,7 @@ class FaultJudge(StandardJudge):
     """Judges files that no recipe made.
 
     Args:
-        run: of this process.
+        workspace: of this process.
         model: what the gate file says.
         gate_file: where it says so.
         limits: of the gates.
@@ -142,9 +142,11 @@ class FaultJudge(StandardJudge):
 
     variants: FaultVariants
 
-    def __init__(self, run: Run, model: KycModel, gate_file: Path, limits: Limits) -> None:
-        variants = FaultVariants.of_gate(run, model, gate_file, limits)
-        super().__init__(run, variants, limits, gate_file)
+    def __init__(
+        self, workspace: Workspace, model: KycModel, gate_file: Path, limits: Limits
+    ) -> None:
+        variants = FaultVariants.of_gate(workspace, model, gate_file, limits)
+        super().__init__(workspace, variants, limits, gate_file)
 
     def verdicts(
         self, variant: Variant, *, threshold: float | None = None, latency: bool = False

@@ -12,8 +12,8 @@ from functools import cached_property
 from pathlib import Path
 
 from models.rendering.sets import ensure
-from pytest_kycquant.bench.run import Run
 from pytest_kycquant.bench.variants import Variant
+from pytest_kycquant.bench.workspace import Workspace
 from pytest_kycquant.context.progress import Progress
 from pytest_kycquant.plugin.gates import GateSpec, spec_of
 from pytest_kycquant.spec.model import KycModel
@@ -96,7 +96,7 @@ class Laboratory:
             threads=threads,
         )
         self._run_id = f"faults-{uuid.uuid4().hex}"
-        self.run = Run(settings, self._root, self._run_id, Progress(say))
+        self.workspace = Workspace(settings, self._root, self._run_id, Progress(say))
         self._gate_file = ROOT / "tests" / subject.gate_file
         self.spec = _spec(self._gate_file, subject.gate_class)
         if foreign:  # nothing is searched, so those people may say what is true
@@ -116,17 +116,17 @@ class Laboratory:
 
     def judge_of(self, model: KycModel) -> FaultJudge:
         """The same for another model or other calibration images."""
-        return self._judge(self.run, model)
+        return self._judge(self.workspace, model)
 
-    def _judge(self, run: Run, model: KycModel) -> FaultJudge:
-        return FaultJudge(run, model, self._gate_file, self.spec.limits)
+    def _judge(self, workspace: Workspace, model: KycModel) -> FaultJudge:
+        return FaultJudge(workspace, model, self._gate_file, self.spec.limits)
 
     def built_anew(self) -> Variant:
         """The sound variant, made again with nothing from the cache."""
         with tempfile.TemporaryDirectory(dir=self.folder) as folder:
-            settings = replace(self.run.settings, cache=Path(folder))
-            run = Run(settings, self._root, self._run_id, Progress(self._say))
-            judge = self._judge(run, self.spec.model)
+            settings = replace(self.workspace.settings, cache=Path(folder))
+            workspace = Workspace(settings, self._root, self._run_id, Progress(self._say))
+            judge = self._judge(workspace, self.spec.model)
             made = judge.variants.variant(self.recipe)
             content = made.path.read_bytes()
         return self.judge.variants.given(content, made, "built anew", self.folder)

@@ -9,23 +9,23 @@ from ..context.cache import digest_of
 from ..errors import BaselineError, DataError, GoldenError
 from ..plain import plain
 from ..results import GateResult
+from ..spec.flags import PROFILE, UPDATE_GOLDEN
 from ..spec.limits import Limits
 from ..spec.profiles import Profile
-from ..spec.settings import PROFILE, UPDATE_GOLDEN
 from ..tasks.base import Part
 from ..tasks.comparison import Comparison
 from ..verdicts import Verdict
 from . import golden as goldens
 from .golden import Golden
-from .run import Run
 from .variants import Variants
+from .workspace import Workspace
 
 
 class Baseline:
     """FP32 held against itself, and the life of its golden file.
 
     Args:
-        run: of this process.
+        workspace: of this process.
         variants: of the model.
         limits: of the gates.
         gate_file: where the model is gated, for the command that records it.
@@ -33,9 +33,14 @@ class Baseline:
     """
 
     def __init__(
-        self, run: Run, variants: Variants, limits: Limits, gate_file: Path, profile: Profile
+        self,
+        workspace: Workspace,
+        variants: Variants,
+        limits: Limits,
+        gate_file: Path,
+        profile: Profile,
     ) -> None:
-        self._run = run
+        self._workspace = workspace
         self._limits = limits
         self._variants = variants
         self._task = variants.task
@@ -46,12 +51,14 @@ class Baseline:
     @property
     def path(self) -> Path:
         """Where the golden lies."""
-        return goldens.path_of(self._run.settings.golden, self._variants.model.name, self._profile)
+        return goldens.path_of(
+            self._workspace.settings.golden, self._variants.model.name, self._profile
+        )
 
     @property
     def update_command(self) -> str:
         """What to type to accept FP32 as it is now."""
-        root = self._run.root
+        root = self._workspace.root
         inside = self._gate_file.is_relative_to(root)
         shown = self._gate_file.relative_to(root) if inside else self._gate_file
         option = f" {PROFILE}={self._profile}" if self._profile == "nist63a4" else ""
@@ -91,7 +98,7 @@ class Baseline:
             GoldenError: it is missing, stale or edited.
         """
         path, command = self.path, self.update_command
-        if self._run.settings.update_golden:
+        if self._workspace.settings.update_golden:
             self._record(path)
         golden = goldens.load(path, command)
         model = self._variants.model_facts()
@@ -109,7 +116,7 @@ class Baseline:
         goldens.check_reproduced(
             golden,
             _rates(itself),
-            plain(self._run.context.environment),
+            plain(self._workspace.context.environment),
             self.path,
             self.update_command,
             itself.golden_figures(),
@@ -135,7 +142,7 @@ class Baseline:
             return facts
 
         # Another worker may have been faster.
-        if self._run.context.store.once(f"golden-{digest_of(str(path))[:16]}", make) != facts:
+        if self._workspace.context.store.once(f"golden-{digest_of(str(path))[:16]}", make) != facts:
             raise GoldenError(
                 path,
                 "two gates of this run record it for different models, data or limits",
@@ -161,7 +168,7 @@ class Baseline:
             threshold_source=source,
             rates=_rates(itself),
             latency_ms=round(variants.measure_latency(variants.fp32, self._limits).fp32_cpu_ms, 3),
-            environment=plain(self._run.context.environment),
+            environment=plain(self._workspace.context.environment),
             figures=itself.golden_figures(),
         )
 

@@ -19,8 +19,8 @@ from ..context.cache import digest_of
 from ..errors import EnvironmentWarning, GoldenError
 from ..files import write_whole
 from ..plain import plain
+from ..spec.flags import UPDATE_GOLDEN
 from ..spec.profiles import Profile
-from ..spec.settings import UPDATE_GOLDEN
 
 SCHEMA = 2
 # Another CPU rounds differently, and a comparison at the very threshold may tip over.

@@ -23,9 +23,9 @@ from .baseline import Baseline
 from .golden import Golden
 from .portability import Saturated, exposure_figures, exposure_note
 from .records import VariantRecord
-from .run import Run
 from .sizes import judge_fp32_size, judge_size
 from .variants import Variant, Variants
+from .workspace import Workspace
 
 # Precisions that have no excuse to drift.
 FLOAT = tuple(name for name, traits in RECIPES.items() if traits.is_float)
@@ -35,7 +35,7 @@ class Judge(ABC):
     """Gives verdicts about the variants of one model, each once.
 
     Args:
-        run: of this process.
+        workspace: of this process.
         variants: makes and runs the variants.
         limits: of the gates.
         gate_file: where the model is gated.
@@ -44,17 +44,17 @@ class Judge(ABC):
 
     def __init__(
         self,
-        run: Run,
+        workspace: Workspace,
         variants: Variants,
         limits: Limits,
         gate_file: Path,
         profile: Profile = "standard",
     ) -> None:
-        self.run = run
+        self.workspace = workspace
         self.variants = variants
         self.limits = limits
         self.profile = profile
-        self.baseline = Baseline(run, variants, limits, gate_file, profile)
+        self.baseline = Baseline(workspace, variants, limits, gate_file, profile)
         self._records: dict[Recipe, VariantRecord] = {}
         self._golden: Golden | None = None
 
@@ -150,12 +150,12 @@ class Judge(ABC):
         columns: Mapping[str, str] | None = None,
     ) -> VariantRecord:
         """The record of a variant."""
-        context, model = self.run.context, self.variants.model
+        context, model = self.workspace.context, self.variants.model
         notes, known = variant.notes, dict(figures or {})
         saturates = context.environment.u8s8_saturates
         if note := exposure_note(variant.exposure, exact=context.exact, saturates=saturates):
             notes = (*notes, note)
-        if self.run.settings.report is not None:  # it is evidence, and takes a process
+        if self.workspace.settings.report is not None:  # it is evidence, and takes a process
             try:
                 known |= self.variants.footprint(variant).figures()
             except MeasurementError as error:
@@ -217,7 +217,7 @@ class StandardJudge(Judge):
         variant = self.variants.variant(recipe)
         images = self.variants.data.evaluation.images
         found = self.variants.outputs(variant, images, "evaluation")
-        with self.run.context.store.machine(exclusive=False):
+        with self.workspace.context.store.machine(exclusive=False):
             comparison = self.variants.task.compare(fp32, found)
             gates = [
                 self.judge_finite(comparison, variant),

@@ -31,7 +31,7 @@ class MixedSearch:
     def __init__(self, judge: Judge) -> None:
         self._judge = judge
         self.variants = judge.variants
-        self._budget = judge.run.settings.search_budget
+        self._budget = judge.workspace.settings.search_budget
 
     def find(self, recipe: Recipe) -> Found:
         """Search, or take the result from the store; the same input gives the same result."""
@@ -40,7 +40,7 @@ class MixedSearch:
             found = json.dumps(values_of(self._search(recipe)))
             (folder / "search.json").write_text(found, encoding="utf-8")
 
-        store = self._judge.run.context.store
+        store = self._judge.workspace.context.store
         folder = store.entry("search", self.key(recipe), make)
         return from_plain(Found, json.loads((folder / "search.json").read_text(encoding="utf-8")))
 
@@ -58,7 +58,7 @@ class MixedSearch:
             variants.postprocessing(recipe),
             self._budget,
             [source.rewrites(recipe).names for source in variants.sources],
-            judge.run.context.exact,
+            judge.workspace.context.exact,
             *facts,
         ]
 

@@ -1,75 +1,122 @@
-"""One run: its settings, and what all its gates share in one process."""
+"""One run: the judges of its gates, and what they have decided."""
 
 from __future__ import annotations
 
-import os
-from functools import cached_property
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..context import Context
-from ..context.cache import Cache
-from ..errors import DataError
-from ..plain import plain
-from ..runtimes.environment import environment
+from ..errors import (
+    BaselineError,
+    CacheError,
+    DataError,
+    GoldenError,
+    KycquantError,
+    MeasurementError,
+    MetricError,
+    ModelError,
+)
+from ..spec.profiles import limits_under
+from ..spec.settings import refuse_export_of_smoke
+from .judge import Judge, StandardJudge
+from .ladder import decide
+from .mixed_search import MixedSearch
+from .shipping import Shipment
+from .smoke import SmokeJudge
+from .variants import Variants
 
 if TYPE_CHECKING:
-    from ..context.progress import Progress
-    from ..spec.settings import Settings
-    from ..spec.tasks import StrPath
+    from ..spec.gates import GateSpec
+    from ..spec.recipe import Recipe
+    from .workspace import Workspace
+
+# What is wrong with a gate as a whole, whatever the precision.
+_ONCE = (
+    DataError,
+    ModelError,
+    GoldenError,
+    BaselineError,
+    CacheError,
+    MeasurementError,
+    MetricError,
+)
 
 
 class Run:
-    """What all gates of one process share.
+    """Judges what gates ask for, each thing once in a process.
 
     Args:
-        settings: what the run was asked to do.
-        root: folder against which relative paths are looked up first.
-        run_id: names the run; it is the same in all its processes.
-        progress: receives what is going on.
+        workspace: what its judges share.
     """
 
-    def __init__(self, settings: Settings, root: Path, run_id: str, progress: Progress) -> None:
-        self.settings = settings
-        self.root = root
-        self._run_id = run_id
-        self._progress = progress
+    def __init__(self, workspace: Workspace) -> None:
+        self.workspace = workspace
+        self._judges: dict[tuple[GateSpec, Path], Judge] = {}
+        self._shipments: dict[tuple[GateSpec, Path, Recipe], Shipment | KycquantError] = {}
+        self._broken: dict[tuple[object, Path], tuple[str, KycquantError]] = {}
 
-    @cached_property
-    def cache(self) -> Cache:
-        """The artefacts of this and of earlier runs."""
-        facts = plain(environment())
-        return Cache(self.settings.cache, facts, self._run_id, self._progress.say)
-
-    @cached_property
-    def context(self) -> Context:
-        """What makers are given. It probes the machine, which loads onnxruntime."""
-        return Context(
-            store=self.cache,
-            environment=environment(),
-            threads=self.settings.threads,
-            exact=self.settings.exact,
-            progress=self._progress,
-        )
-
-    def resolve(self, path: StrPath, attribute: str, gate_file: Path) -> Path:
-        """Find a path of a gate file below the root, then beside the gate file.
+    def judge(self, spec: GateSpec, gate_file: Path) -> Judge:
+        """The judge of a gate; the same one for all of its tests.
 
         Args:
-            path: what the gate file says.
-            attribute: the attribute that says it, for the message.
-            gate_file: the gate file.
+            spec: what the gate asks for.
+            gate_file: where it says so.
 
         Raises:
-            DataError: the path is at neither place.
+            SettingsError: a gate of the smoke profile, which clears nothing, in a run that exports.
         """
-        tried = [self.root / path, gate_file.parent / path]
-        for candidate in tried:
-            if candidate.exists():
-                # Links stay: external data lies beside the link.
-                return Path(os.path.abspath(candidate))  # noqa: PTH100
-        raise DataError(
-            attribute,
-            f"{path} is neither at {tried[0]} nor at {tried[1]}",
-            "give a path relative to pytest's rootdir or to the gate file, or an absolute one",
-        )
+        key = (spec, gate_file)
+        if key not in self._judges:
+            settings = self.workspace.settings
+            profile = spec.effective_profile(settings)
+            refuse_export_of_smoke(profile, settings.export)
+            kind = SmokeJudge if profile == "smoke" else StandardJudge
+            limits = limits_under(profile, spec.limits)
+            variants = Variants.of_gate(self.workspace, spec.model, gate_file, limits)
+            self._judges[key] = kind(self.workspace, variants, limits, gate_file, profile)
+        return self._judges[key]
+
+    def shipment(self, spec: GateSpec, gate_file: Path, recipe: Recipe) -> Shipment:
+        """What ships for a precision, decided once; nor is a failed attempt made twice.
+
+        Args:
+            spec: what the gate asks for.
+            gate_file: where it says so.
+            recipe: one of its precisions.
+
+        Raises:
+            KycquantError: the precision cannot be judged.
+        """
+        key = (spec, gate_file, recipe)
+        if key not in self._shipments:
+            ladder = spec.effective_fallback(self.workspace.settings)
+            judge = self.judge(spec, gate_file)
+            search = None if judge.profile == "smoke" else MixedSearch(judge)
+            try:
+                self._shipments[key] = decide(judge, recipe, ladder, search)
+            except KycquantError as error:
+                self._shipments[key] = error
+        shipment = self._shipments[key]
+        if isinstance(shipment, KycquantError):
+            raise shipment
+        return shipment
+
+    @contextlib.contextmanager
+    def explained_once(self, spec: object, gate_file: Path, test: str) -> Iterator[None]:
+        """Explain what is wrong with a gate to its first test; refer the others to that one.
+
+        Args:
+            spec: what the gate asks for.
+            gate_file: where it says so.
+            test: name of the test that asks now.
+        """
+        key = (spec, gate_file)
+        if key in self._broken:
+            first, error = self._broken[key]
+            raise type(error)(error.where, "this gate cannot run", f"see the error of {first}")
+        try:
+            yield
+        except _ONCE as error:
+            self._broken[key] = (test, error)
+            raise

@@ -36,8 +36,8 @@ from ..tasks.base import Resolve, Task, TaskData
 from ..tasks.comparison import Comparison
 from ..tasks.outputs import Outputs
 from ..tasks.registry import task_of
-from .run import Run
 from .source import RunImages, SourceFile
+from .workspace import Workspace
 
 
 @dataclass(frozen=True)
@@ -144,20 +144,22 @@ class Variants:
         )
 
     @classmethod
-    def of_gate(cls, run: Run, model: KycModel, gate_file: Path, limits: Limits) -> Self:
+    def of_gate(
+        cls, workspace: Workspace, model: KycModel, gate_file: Path, limits: Limits
+    ) -> Self:
         """The variants of a model that a gate file describes.
 
         Args:
-            run: of this process.
+            workspace: of this process.
             model: what the gate file says.
             gate_file: where it says so; relative paths are looked up beside it, too.
             limits: of the gates.
         """
 
         def resolve(path: StrPath, attribute: str) -> Path:
-            return run.resolve(path, attribute, gate_file)
+            return workspace.resolve(path, attribute, gate_file)
 
-        return cls(run.context, model, task_of(model, limits, resolve), resolve)
+        return cls(workspace.context, model, task_of(model, limits, resolve), resolve)
 
     @cached_property
     def data(self) -> TaskData[Any]:

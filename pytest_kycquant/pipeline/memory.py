@@ -36,11 +36,6 @@ class Job:
     name: str
     images: ImageSet
 
-    @classmethod
-    def of(cls, gates: type, pipeline: Pipeline, images: ImageSet) -> Job:
-        """Describe a pipeline so that another process finds the class of its gates again."""
-        return cls(pipeline, inspect.getfile(gates), gates.__module__, gates.__qualname__, images)
-
     def measure(self) -> Peak:
         """Run the pipeline in a new process and ask it for its peak memory.
 

@@ -33,7 +33,7 @@ from .stages import (
 )
 from .timing import (
     Coverage,
-    Run,
+    Runner,
     Timing,
     cover,
     ratio,
@@ -43,68 +43,85 @@ from .timing import (
 
 if TYPE_CHECKING:
     from ..bench.records import VariantRecord
+    from ..bench.run import Run
     from ..context import Context
-    from ..plugin.pipeline_gates import PipelineSpec, StageSpec
-    from ..plugin.session import KycquantSession
+    from ..spec.pipeline import PipelineSpec, ProcessSpec, StageSpec
 
 Process = Callable[[Stages, Photo], object]
 MEMORY_IMAGES = 5  # the largest ones: the peak is theirs
 WARM_UP = 5  # runs after the first
 
 
-def judge(session: KycquantSession, spec: PipelineSpec, gate: str) -> PipelineRecord:
-    """Measure the shipped pipeline beside FP32, once a run, and hold it against its limits.
+class PipelineJudge:
+    """Judges pipelines, each once in a process.
 
     Args:
-        session: of this process.
-        spec: what the gate file says.
-        gate: node id of its class.
-
-    Raises:
-        KycquantError: a stage cannot be judged, or nothing ships there; images cannot be used; on
-            none of them FP32 reaches every stage.
+        run: its gates say what ships at each stage.
     """
-    run = session.run
-    images = load_images(run.resolve(spec.images, f"{gate} images", spec.gate_file))
-    fp32, shipped = _pipelines(session, spec)
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._records: dict[PipelineSpec, PipelineRecord] = {}
+
+    def record(self, spec: PipelineSpec, process: Process, gate: str) -> PipelineRecord:
+        """Measure the shipped pipeline beside FP32, once a run, and hold it against its limits.
+
+        Args:
+            spec: what the gate file says.
+            process: what happens to one image, of an instance of the class that `spec` names.
+            gate: node id of that class.
+
+        Raises:
+            KycquantError: a stage cannot be judged, or nothing ships there; images cannot be used;
+                on none of them FP32 reaches every stage.
+        """
+        if spec not in self._records:
+            self._records[spec] = _judge(self._run, spec, process, gate)
+        return self._records[spec]
+
+
+def _judge(run: Run, spec: PipelineSpec, process: Process, gate: str) -> PipelineRecord:
+    space = run.workspace
+    images = load_images(space.resolve(spec.images, f"{gate} images", spec.process.gate_file))
+    fp32, shipped = _pipelines(run, spec)
     name = f"pipeline-{digest_of([gate, repr(spec), repr(fp32), repr(shipped)])[:32]}"
-    found = run.context.store.once(
-        name, lambda: plain(_measure(run.context, spec, gate, fp32, shipped, images))
+    found = space.context.store.once(
+        name,
+        lambda: plain(_measure(space.context, spec, process, gate, fp32, shipped, images)),
     )
     return from_plain(PipelineRecord, found)
 
 
-def _pipelines(session: KycquantSession, spec: PipelineSpec) -> tuple[Pipeline, Pipeline]:
+def _pipelines(run: Run, spec: PipelineSpec) -> tuple[Pipeline, Pipeline]:
     """Both pipelines: all stages in FP32, and each as its gates let it ship."""
     fp32: dict[str, Stage] = {}
     shipped: dict[str, Stage] = {}
     for stage in spec.stages:
-        bench = session.bench(stage.gate, stage.gate_file)
-        threshold = bench.require_golden().threshold  # missing or stale: the error of its own gates
+        judge = run.judge(stage.gate, stage.gate_file)
+        threshold = judge.require_golden().threshold  # missing or stale: the error of its own gates
         assert threshold is not None  # only custom tasks, which are no stage, have none
-        for stages, record in ((fp32, bench.fp32_record), (shipped, _ships(session, stage))):
-            paths = bench.paths_of(record)
-            stages[stage.name] = Stage(
-                bench.variants.model, record.variant, paths, threshold, record.size
-            )
-    threads, exact = spec.threads, session.settings.exact
+        for stages, record in ((fp32, judge.fp32_record), (shipped, _ships(run, stage))):
+            paths = judge.paths_of(record)
+            model = judge.variants.model
+            stages[stage.name] = Stage(model, record.variant, paths, threshold, record.size)
+    threads, exact = spec.threads, run.workspace.settings.exact
     return Pipeline("fp32", fp32, threads, exact), Pipeline("shipped", shipped, threads, exact)
 
 
-def _ships(session: KycquantSession, stage: StageSpec) -> VariantRecord:
+def _ships(run: Run, stage: StageSpec) -> VariantRecord:
     """What a stage's own gates would let ship: the rule of the line `ship:` of the report."""
-    bench = session.bench(stage.gate, stage.gate_file)
-    judged = {"fp32": bench.fp32_record}
+    judge = run.judge(stage.gate, stage.gate_file)
+    judged = {"fp32": judge.fp32_record}
     for recipe in stage.gate.precisions:
         try:
-            decision = session.decision(stage.gate, stage.gate_file, recipe)
+            shipment = run.shipment(stage.gate, stage.gate_file, recipe)
         except QuantizationError:
             continue  # an error of its own gates; other precisions may ship
-        judged |= {record.variant: record for record in decision.tried}
+        judged |= {record.variant: record for record in shipment.tried}
     ship = to_ship(judged.values())
     if ship is None:
         raise BaselineError(
-            f"{stage.name} ({bench.variants.model.name})",
+            f"{stage.name} ({judge.variants.model.name})",
             "its own gates let nothing ship, not even FP32",
             f"run {stage.gate_file} and see why",
         )
@@ -114,13 +131,13 @@ def _ships(session: KycquantSession, stage: StageSpec) -> VariantRecord:
 def _measure(
     context: Context,
     spec: PipelineSpec,
+    process: Process,
     gate: str,
     fp32: Pipeline,
     shipped: Pipeline,
     images: ImageSet,
 ) -> PipelineRecord:
     names = tuple(fp32.stages)
-    process = spec.cls().process
     photos = [Photo(images, index) for index in range(len(images))]
     with context.stage("pipeline: running both ways", len(photos)) as advance:
         coverage = cover(_runner(fp32, process), _runner(shipped, process), photos, names, advance)
@@ -157,7 +174,7 @@ def _measure(
     )
 
 
-def _runner(pipeline: Pipeline, process: Process) -> Run:
+def _runner(pipeline: Pipeline, process: Process) -> Runner:
     stages = Stages(pipeline)
     return lambda photo: stages.trace(process, photo)
 
@@ -166,7 +183,7 @@ def _time(
     fp32: Pipeline, shipped: Pipeline, process: Process, photos: Sequence[Photo], runs: int
 ) -> tuple[dict[str, Timing], float]:
     """Timings by label, and the ratio of the shipped pipeline to FP32."""
-    runners: dict[str, Run] = {}
+    runners: dict[str, Runner] = {}
     load: dict[str, float] = {}
     first: dict[str, float] = {}
     for pipeline in (fp32, shipped):
@@ -194,11 +211,15 @@ def _peaks(
     largest = images.subset(np.argsort(pixels, kind="stable")[::-1][:MEMORY_IMAGES])
     try:
         return {
-            pipeline.label: Job.of(spec.cls, pipeline, largest).measure()
+            pipeline.label: _job(spec.process, pipeline, largest).measure()
             for pipeline in (fp32, shipped)
         }, ""
     except MeasurementError as error:
         return {}, str(error)
+
+
+def _job(process: ProcessSpec, pipeline: Pipeline, images: ImageSet) -> Job:
+    return Job(pipeline, str(process.gate_file), process.module, process.name, images)
 
 
 def _row(pipeline: Pipeline) -> PipelineRow:

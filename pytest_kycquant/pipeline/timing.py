@@ -15,7 +15,7 @@ from ..statistics import upper_rank
 from ..tasks.face.scores import normalise
 from .stages import Photo, Trace
 
-Run = Callable[[Photo], Trace]
+Runner = Callable[[Photo], Trace]
 Answers = NDArray[np.float64]
 PERCENTILE = 0.95
 
@@ -72,8 +72,8 @@ class Timing:
 
 
 def cover(
-    fp32: Run,
-    shipped: Run,
+    fp32: Runner,
+    shipped: Runner,
     photos: Sequence[Photo],
     stages: Sequence[str],
     on_image: Callable[[], None] = lambda: None,
@@ -127,7 +127,7 @@ def cover(
 
 
 def time_runs(
-    fp32: Run, shipped: Run, photos: Sequence[Photo], runs: int, stages: Sequence[str]
+    fp32: Runner, shipped: Runner, photos: Sequence[Photo], runs: int, stages: Sequence[str]
 ) -> tuple[list[Trace], list[Trace]]:
     """Run both pipelines warm, in turns, each on the same image.
 

@@ -1,4 +1,7 @@
-"""Fixtures: `pytest --fixtures` prints what stands here. The work is done elsewhere."""
+"""Fixtures: `pytest --fixtures` prints what stands here. The work is done elsewhere.
+
+Every suite loads this, so what a fixture needs is imported by the first test that asks for it.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +11,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ..errors import SpecError
-from ..spec.recipe import Recipe, as_recipe
-from .gates import Candidate
-from .pipeline_gates import KycPipeline
-from .session import SESSION, gate_run
 
 if TYPE_CHECKING:
     from ..bench.golden import Golden
     from ..bench.variants import Variant
+    from ..spec.recipe import Recipe
+    from .candidate import Candidate
+    from .gate_run import GateRun
+    from .pipeline_gates import KycPipeline
 
 
 @pytest.fixture
@@ -31,7 +34,7 @@ def golden(request: pytest.FixtureRequest) -> Golden:
 
         pytest tests/gates/test_arcface.py --kycquant-update-golden
     """
-    return gate_run(request).golden
+    return _gate_run(request).golden
 
 
 @pytest.fixture
@@ -46,7 +49,7 @@ def candidate(request: pytest.FixtureRequest) -> Candidate:
         def test_half_the_size(self, candidate, golden):
             assert candidate.size < 0.5 * golden.size
     """
-    run = gate_run(request)  # complains first where there is no model and hence no parameter
+    run = _gate_run(request)  # complains first where there is no model and hence no parameter
     if not hasattr(request, "param"):
         raise SpecError(
             request.node.nodeid,
@@ -68,8 +71,10 @@ def quantize(request: pytest.FixtureRequest) -> Callable[[str | Recipe], Variant
             mixed = quantize(Recipe("mixed", keep_fp32=("first",)))
             assert mixed.quantized["Conv"] == 49
     """
-    bench = gate_run(request).bench
-    return lambda precision: bench.variants.variant(as_recipe(precision))
+    from ..spec.recipe import as_recipe
+
+    judge = _gate_run(request).judge
+    return lambda precision: judge.variants.variant(as_recipe(precision))
 
 
 @pytest.fixture
@@ -83,4 +88,12 @@ def kyc_pipeline(request: pytest.FixtureRequest) -> KycPipeline:
         def test_detector_is_quantized(self, kyc_pipeline):
             assert kyc_pipeline.variants["detector"] != "fp32"
     """
-    return request.config.stash[SESSION].pipeline(request.node)
+    from .gate_run import kyc_pipeline_of
+
+    return kyc_pipeline_of(request.node)
+
+
+def _gate_run(request: pytest.FixtureRequest) -> GateRun:
+    from .gate_run import GateRun
+
+    return GateRun.of(request.node)

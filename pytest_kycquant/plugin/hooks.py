@@ -8,31 +8,22 @@ from typing import Any
 import pytest
 
 from ..errors import KycquantError
-from ..report.found import Found
-from . import options as settings
 from .fixtures import (
     candidate,
     golden,
     kyc_pipeline,
     quantize,
 )
-from .gates import MARKER, spec_of
-from .pipeline_gates import PipelineGates, PipelineSpec
-from .session import (
-    RUN_ID,
-    SESSION,
-    KycquantSession,
-    attach,
-    is_gated,
-    profiles_of,
-)
+from .gated import MARKER, is_gated
+from .options import add_options
+from .session import RUN_ID, SESSION, KycquantSession, attach
 
 __all__ = ["candidate", "golden", "kyc_pipeline", "quantize"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Declare options and ini twins."""
-    settings.add_options(parser)
+    add_options(parser)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -53,15 +44,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Make one test item for each precision of the gate; refuse a wrong marker early."""
-    markers = list(metafunc.definition.iter_markers(MARKER))
+    if not is_gated(metafunc.definition):
+        return
+    from .gate_run import precisions_of
+
     try:
-        if metafunc.cls is not None and issubclass(metafunc.cls, PipelineGates):
-            PipelineSpec.of(metafunc.cls, marked=bool(markers))
-        spec = spec_of(metafunc.cls, markers, metafunc.definition.nodeid)
+        recipes = precisions_of(metafunc.definition)
     except KycquantError as error:
         raise pytest.Collector.CollectError(str(error)) from error
-    if spec is not None and "candidate" in metafunc.fixturenames:
-        recipes = spec.precisions
+    if recipes and "candidate" in metafunc.fixturenames:
         metafunc.parametrize("candidate", recipes, ids=[r.name for r in recipes], indirect=True)
 
 
@@ -70,6 +61,7 @@ def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Ite
     if not any(is_gated(item) for item in items):
         return []
     from ..runtimes.environment import describe_machine
+    from .gate_run import profiles_of
 
     session = config.stash[SESSION]
     profiles = profiles_of(session, items)
@@ -103,6 +95,8 @@ def pytest_report_teststatus(
     payload = getattr(report, "kycquant", None)
     if payload is None or not report.passed:
         return None
+    from ..report.found import Found
+
     variant = Found.load(payload).fallback
     return ("fallback", "f", (f"FALLBACK {variant}", {"yellow": True})) if variant else None
 
@@ -115,6 +109,7 @@ class _Summary:
 
     def __init__(self, session: KycquantSession) -> None:
         self._session = session
+        self._any = False
         self._lines: list[str] = []
 
     @pytest.hookimpl(optionalhook=True)
@@ -126,11 +121,16 @@ class _Summary:
         """Collect the figures that came with a report."""
         payload = getattr(report, "kycquant", None)
         if payload is not None:
+            from ..report.found import Found
+
+            self._any = True
             self._session.collected.add(Found.load(payload), failed=report.failed)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Write the files that were asked for, whether or not there is a terminal."""
+        if not self._session.writes_files:
+            return
         from ..report import write
         from ..report.export import export
 
@@ -146,12 +146,12 @@ class _Summary:
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Print the table; nothing at all if no gate ran."""
+        if not self._any and not self._lines:
+            return
         from ..report import render
         from ..report.terminal import next_command
 
         collected = self._session.collected
-        if not collected.gates and not collected.pipelines and not self._lines:
-            return
         terminalreporter.section("kycquant")
         verbose = terminalreporter.config.get_verbosity() > 0
         report = render("terminal", collected, verbose=verbose)

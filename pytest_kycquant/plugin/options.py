@@ -1,35 +1,27 @@
 """Options and ini values, parsed once at the edge; inside there are only real types.
 
-Precedence: gate class attribute or marker, then command line, then ini, then default.
+Precedence: gate class attribute or marker, then command line, then ini, then default. Every suite
+loads this, so what only a run with gates needs is imported when there is one.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import SettingsError, SpecError
-from ..spec.profiles import Profile, as_profile
-from ..spec.settings import EXPORT, PROFILE, UPDATE_GOLDEN, Inconclusive, Settings
+from ..spec import flags
 
 if TYPE_CHECKING:
     import pytest
 
-CACHE = "--kycquant-cache"
-GOLDEN = "--kycquant-golden"
-STRICT = "--kycquant-strict"
-INCONCLUSIVE = "--kycquant-inconclusive"
-REPORT = "--kycquant-report"
-THREADS = "--kycquant-threads"
-SEARCH_BUDGET = "--kycquant-search-budget"
-EXACT = "--kycquant-exact"
+    from ..spec.profiles import Profile
+    from ..spec.settings import Inconclusive, Settings
 
 
-@dataclass(frozen=True)
-class _Option:
+class _Option(NamedTuple):
     flag: str
     help: str
     parse: Callable[[str, str], Any]
@@ -56,7 +48,7 @@ def _boolean(where: str, value: str) -> bool:
 
 
 def _policy(where: str, value: str) -> Inconclusive:
-    allowed: tuple[Inconclusive, ...] = get_args(Inconclusive)
+    allowed: tuple[Inconclusive, ...] = ("fail", "warn", "xfail")
     for policy in allowed:
         if value == policy:
             return policy
@@ -70,6 +62,8 @@ def _positive(where: str, value: str) -> int:
 
 
 def _profile(where: str, value: str) -> Profile:
+    from ..spec.profiles import as_profile
+
     try:
         return as_profile(where, value)
     except SpecError as error:
@@ -85,25 +79,26 @@ def _budget(where: str, value: str) -> int:
 
 
 _OPTIONS = (
-    _Option(CACHE, "Folder of quantized models and embeddings (default: below pytest's cache).",
-            _text, "DIR"),
-    _Option(GOLDEN, "Folder of the golden FP32 baselines (default: golden).", _text, "DIR"),
-    _Option(UPDATE_GOLDEN, "Record the FP32 baselines anew. Refused when CI is set.",
+    _Option(flags.CACHE, "Folder of quantized models and embeddings (default: below pytest's "
+            "cache).", _text, "DIR"),
+    _Option(flags.GOLDEN, "Folder of the golden FP32 baselines (default: golden).", _text, "DIR"),
+    _Option(flags.UPDATE_GOLDEN, "Record the FP32 baselines anew. Refused when CI is set.",
             _boolean, has_ini=False),
-    _Option(STRICT, "Fail a gate instead of falling back to another precision.", _boolean),
-    _Option(INCONCLUSIVE, "What a gate does that cannot decide on its data: fail (default), "
+    _Option(flags.STRICT, "Fail a gate instead of falling back to another precision.", _boolean),
+    _Option(flags.INCONCLUSIVE, "What a gate does that cannot decide on its data: fail (default), "
             "warn or xfail.", _policy, "POLICY"),
-    _Option(EXPORT, "Write the model to ship, with its evidence, for each gate that passed.",
+    _Option(flags.EXPORT, "Write the model to ship, with its evidence, for each gate that passed.",
             _text, "DIR"),
-    _Option(REPORT, "Write every figure of the run to this JSON file.", _text, "FILE"),
-    _Option(THREADS, "Images evaluated at the same time (default: all cores, shared by the "
+    _Option(flags.REPORT, "Write every figure of the run to this JSON file.", _text, "FILE"),
+    _Option(flags.THREADS, "Images evaluated at the same time (default: all cores, shared by the "
             "workers of pytest-xdist). The results do not depend on it.", _positive, "N"),
-    _Option(SEARCH_BUDGET, "Candidates that a search for mixed precision tries at most, for each "
-            "precision that does not pass (default: 60).", _budget, "N"),
-    _Option(PROFILE, "smoke (damage only, in seconds, no claim on error rates), standard (default) "
-            "or nist63a4 (limits of the NIST SP 800-63 revision 4 draft).", _profile, "PROFILE"),
-    _Option(EXACT, "Run INT8 without saturation (session.x64quantprecision=1), as deployed on CPUs "
-            "without VNNI.", _boolean),
+    _Option(flags.SEARCH_BUDGET, "Candidates that a search for mixed precision tries at most, for "
+            "each precision that does not pass (default: 60).", _budget, "N"),
+    _Option(flags.PROFILE, "smoke (damage only, in seconds, no claim on error rates), standard "
+            "(default) or nist63a4 (limits of the NIST SP 800-63 revision 4 draft).",
+            _profile, "PROFILE"),
+    _Option(flags.EXACT, "Run INT8 without saturation (session.x64quantprecision=1), as deployed "
+            "on CPUs without VNNI.", _boolean),
 )  # fmt: skip
 
 
@@ -121,15 +116,17 @@ def add_options(parser: pytest.Parser) -> None:
             parser.addini(option.dest, f"Twin of {option.flag}.", default=None)
 
 
-def read_settings(config: pytest.Config, *, workers: int) -> Settings:
-    """Parse options and ini values.
+def parse_options(config: pytest.Config) -> dict[str, Any]:
+    """Parse what was given, on the command line or else in an ini file.
 
     Args:
         config: of this run.
-        workers: number of processes that share this machine.
+
+    Returns:
+        A value for each flag of `spec.flags`, None where nothing was given.
 
     Raises:
-        SettingsError: a value cannot be understood.
+        SettingsError: a value cannot be understood, or contradicts another.
     """
     values: dict[str, Any] = {}
     for option in _OPTIONS:
@@ -139,34 +136,40 @@ def read_settings(config: pytest.Config, *, workers: int) -> Settings:
             where = f"ini option {option.dest}"
             given = _ini(config, option.dest, where)
         values[option.flag] = None if given is None else option.parse(where, given)
+    report, export = values[flags.REPORT], values[flags.EXPORT]
+    if report is not None and (config.invocation_params.dir / report).is_dir():
+        raise SettingsError(flags.REPORT, f"{report} is a folder", "give the name of a file")
+    if export is not None and values[flags.PROFILE] is not None:
+        from ..spec.settings import refuse_export_of_smoke
+
+        refuse_export_of_smoke(values[flags.PROFILE], Path(export))
+    return values
+
+
+def make_settings(values: Mapping[str, Any], config: pytest.Config, *, workers: int) -> Settings:
+    """Fill in what was not given.
+
+    Args:
+        values: what `parse_options` returned.
+        config: of this run.
+        workers: number of processes that share this machine.
+    """
+    from ..spec.settings import Settings
+
     root, here = config.rootpath, config.invocation_params.dir
-    report, export = values[REPORT], values[EXPORT]
-    if report is not None and (here / report).is_dir():
-        raise SettingsError(REPORT, f"{report} is a folder", "give the name of a file")
-    profile = values[PROFILE] or Settings.profile
-    if export is not None and profile == "smoke":
-        raise smoke_exports()
+    report, export = values[flags.REPORT], values[flags.EXPORT]
     return Settings(
-        cache=root / (values[CACHE] or _default_cache(config)),
-        golden=root / (values[GOLDEN] or "golden"),
-        update_golden=bool(values[UPDATE_GOLDEN]),
-        strict=bool(values[STRICT]),
-        inconclusive=values[INCONCLUSIVE] or "fail",
+        cache=root / (values[flags.CACHE] or _default_cache(config)),
+        golden=root / (values[flags.GOLDEN] or "golden"),
+        update_golden=bool(values[flags.UPDATE_GOLDEN]),
+        strict=bool(values[flags.STRICT]),
+        inconclusive=values[flags.INCONCLUSIVE] or "fail",
         report=here / report if report else None,
         export=here / export if export else None,
-        threads=values[THREADS] or max(1, _available_cores() // workers),
-        search_budget=values[SEARCH_BUDGET] or Settings.search_budget,
-        profile=profile,
-        exact=bool(values[EXACT]),
-    )
-
-
-def smoke_exports() -> SettingsError:
-    """What to raise where something would be exported that nobody has judged."""
-    return SettingsError(
-        EXPORT,
-        "the smoke profile clears nothing to ship",
-        f"leave it out, or judge with {PROFILE}=standard",
+        threads=values[flags.THREADS] or max(1, _available_cores() // workers),
+        search_budget=values[flags.SEARCH_BUDGET] or Settings.search_budget,
+        profile=values[flags.PROFILE] or Settings.profile,
+        exact=bool(values[flags.EXACT]),
     )
 
 

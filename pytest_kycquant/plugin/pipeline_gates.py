@@ -3,47 +3,35 @@
 from __future__ import annotations
 
 import inspect
-import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import pytest
-
 from ..errors import SpecError
-from ..spec import coerce
 from ..spec.limits import PipelineLimits
+from ..spec.pipeline import (
+    LEAST_RUNS,
+    STAGES,
+    PipelineSpec,
+    ProcessSpec,
+    StageSpec,
+)
 from ..spec.settings import Inconclusive
-from ..spec.tasks import (
-    FaceVerification,
-    LivenessDetection,
-    ObjectDetection,
-    StrPath,
-    TaskSpec,
-)
-from .gates import (
-    MARKER,
-    Gates,
-    GateSpec,
-    enforce,
-    refuse_unused,
-    spec_of,
-)
+from ..spec.tasks import StrPath
+from .candidate import enforce
+from .gated import MARKER, GateClass
+from .gates import Gates, refuse_unused, spec_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    import pytest
 
     from ..pipeline.record import PipelineRecord
     from ..pipeline.stages import Photo, Stages
     from ..results import GateResult
 
-LEAST_RUNS = 59  # the fewest whose maximum bounds a 95th percentile at 95 %: 1 - .95^59 > .95
-STAGES: Mapping[str, type[TaskSpec]] = {
-    "detector": ObjectDetection,
-    "liveness": LivenessDetection,
-    "embedder": FaceVerification,
-}
 GATES = ("complete", "latency", "memory")
 _ATTRIBUTES = (
     "images",
@@ -57,7 +45,7 @@ _ATTRIBUTES = (
 )
 
 
-class PipelineGates:
+class PipelineGates(GateClass):
     """Base class of a gate file for a pipeline: subclass it, name its images and its stages.
 
     A stage is a gate class. The FP32 pipeline runs the FP32 models, the shipped one the smallest
@@ -146,108 +134,6 @@ class PipelineGates:
 
 
 @dataclass(frozen=True)
-class StageSpec:
-    """A stage as its own gate file describes it.
-
-    Args:
-        name: "detector", "liveness" or "embedder".
-        gate: what its gates ask for.
-        gate_file: where they stand.
-    """
-
-    name: str
-    gate: GateSpec
-    gate_file: Path
-
-
-@dataclass(frozen=True)
-class PipelineSpec:
-    """What a pipeline gate asks for, checked.
-
-    Args:
-        cls: the class of the gate file.
-        images: folder or npz of whole images.
-        stages: the detector first, then liveness and embedder, as far as there are any.
-        face: class of the detector to go on with.
-        limits: of the gates.
-        threads: within an operator.
-        runs: timed ones.
-        inconclusive: what an undecided gate does.
-    """
-
-    cls: type[PipelineGates]
-    images: StrPath
-    stages: tuple[StageSpec, ...]
-    face: str
-    limits: PipelineLimits
-    threads: int
-    runs: int
-    inconclusive: Inconclusive | None
-
-    @classmethod
-    def of(cls, gates: type[PipelineGates], marked: bool = False) -> PipelineSpec:
-        """Build from class attributes.
-
-        Args:
-            gates: the class of the gate file.
-            marked: whether it carries the plugin's marker.
-
-        Raises:
-            SpecError: missing or impossible values.
-        """
-        where = gates.__name__
-        if marked:
-            raise SpecError(
-                where,
-                f"is a pipeline, to which the marker {MARKER} says nothing",
-                "set attributes of the class; markers belong to the gates of its stages",
-            )
-        images = getattr(gates, "images", None)
-        if not isinstance(images, (str, os.PathLike)):
-            raise SpecError(f"{where}.images", "names no images", 'write images = "data/scenes"')
-        stages = tuple(_stage(gates, name) for name in STAGES if getattr(gates, name, None))
-        if not stages or stages[0].name != "detector":
-            raise SpecError(f"{where}.detector", "is missing", "name the gates of the detector")
-        if len(stages) == 1:
-            raise SpecError(
-                where, "has a detector and nothing after it", "add liveness= or embedder="
-            )
-        task = stages[0].gate.model.task
-        assert isinstance(task, ObjectDetection)
-        judged = task.judged or task.classes
-        face = getattr(gates, "face", None)
-        if face not in judged:
-            raise SpecError(
-                f"{where}.face",
-                f"{face!r} is no class that the detector's gates judge",
-                f"choose from {', '.join(judged)}",
-            )
-        if not isinstance(gates.limits, PipelineLimits):
-            raise SpecError(
-                f"{where}.limits", "are no PipelineLimits", "give PipelineLimits(wall_ms=...)"
-            )
-        scale = coerce.number(f"{where}.embedder_scale", gates.embedder_scale, "give 1.0 or more")
-        if scale <= 0:
-            raise SpecError(f"{where}.embedder_scale", f"{scale!r} is no scale", "give 1.0 or more")
-        coerce.choice(f"{where}.inconclusive", gates.inconclusive, (None, "fail", "warn", "xfail"))
-        return cls(
-            cls=gates,
-            images=images,
-            stages=stages,
-            face=str(face),
-            limits=gates.limits,
-            threads=_at_least(f"{where}.threads", gates.threads, 1),
-            runs=_at_least(f"{where}.runs", gates.runs, LEAST_RUNS),
-            inconclusive=gates.inconclusive,
-        )
-
-    @property
-    def gate_file(self) -> Path:
-        """Where the pipeline's own gates stand."""
-        return Path(inspect.getfile(self.cls))
-
-
-@dataclass(frozen=True)
 class KycPipeline:
     """The shipped pipeline beside FP32, as handed out by the fixture `kyc_pipeline`.
 
@@ -275,6 +161,29 @@ class KycPipeline:
         if gate not in GATES:
             raise SpecError("kyc_pipeline.check", f"{gate!r} is no gate", f"{', '.join(GATES)} are")
         enforce(self.gates[gate], f"shipped pipeline of {self.record.gate}", self.inconclusive)
+
+
+def pipeline_spec_of(cls: type[PipelineGates], *, marked: bool = False) -> PipelineSpec:
+    """What a pipeline's gate class asks for.
+
+    Args:
+        cls: the class of the gate file.
+        marked: whether it carries the plugin's marker.
+
+    Raises:
+        SpecError: missing or impossible values.
+    """
+    where = cls.__name__
+    if marked:
+        raise SpecError(
+            where,
+            f"is a pipeline, to which the marker {MARKER} says nothing",
+            "set attributes of the class; markers belong to the gates of its stages",
+        )
+    values = {name: getattr(cls, name) for name in _ATTRIBUTES if hasattr(cls, name)}
+    stages = tuple(_stage(cls, name) for name in STAGES if values.get(name))
+    process = ProcessSpec(Path(inspect.getfile(cls)), cls.__module__, cls.__qualname__)
+    return PipelineSpec.of(values, stages, process, where)
 
 
 def _stage(gates: type[PipelineGates], name: str) -> StageSpec:
@@ -305,11 +214,3 @@ def _markers(cls: type) -> list[pytest.Mark]:
         marks = [getattr(m, "mark", m) for m in (given if isinstance(given, list) else [given])]
         found += [mark for mark in reversed(marks) if mark.name == MARKER]
     return found
-
-
-def _at_least(where: str, value: Any, least: int) -> int:
-    remedy = f"give a whole number from {least} on"
-    plain = coerce.whole(where, value, remedy)
-    if plain < least:
-        raise SpecError(where, f"{plain} is too small", remedy)
-    return plain

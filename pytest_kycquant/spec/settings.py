@@ -6,11 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from ..errors import SettingsError
+from .flags import EXPORT, PROFILE
 from .profiles import Profile
-
-EXPORT = "--kycquant-export"
-PROFILE = "--kycquant-profile"
-UPDATE_GOLDEN = "--kycquant-update-golden"
 
 Inconclusive = Literal["fail", "warn", "xfail"]
 
@@ -54,3 +52,21 @@ class Settings:
         policy = {"fail": "fail", "warn": "warn", "xfail": "are expected failures"}
         undecided = policy[self.inconclusive]
         return f"{failing}; undecided gates {undecided}; cache {self.cache}{updating}{exact}"
+
+
+def refuse_export_of_smoke(profile: Profile, export: Path | None) -> None:
+    """Refuse to export what the smoke profile looked at, since it clears nothing.
+
+    Args:
+        profile: of the run, or of one of its gates.
+        export: folder for the models to ship, if wanted.
+
+    Raises:
+        SettingsError: both are asked for.
+    """
+    if profile == "smoke" and export is not None:
+        raise SettingsError(
+            EXPORT,
+            "the smoke profile clears nothing to ship",
+            f"leave it out, or judge with {PROFILE}=standard",
+        )

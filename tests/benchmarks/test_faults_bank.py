@@ -21,8 +21,8 @@ from benchmarks.faults.judging import (
     is_drift,
 )
 from pytest_kycquant import FaceLimits, FaceVerification, KycModel, Preprocess, Recipe, Verdict
-from pytest_kycquant.bench.run import Run
 from pytest_kycquant.bench.variants import Variant
+from pytest_kycquant.bench.workspace import Workspace
 from pytest_kycquant.context.progress import Progress
 from pytest_kycquant.spec.settings import Settings
 from tests.worlds.population import write_npz, write_project
@@ -72,10 +72,10 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
         calibration="calibration.npz",
         task=FaceVerification("faces.npz", selection="selection.npz"),
     )
-    run = Run(settings, root, "faults", Progress())
+    workspace = Workspace(settings, root, "faults", Progress())
 
     def judge(model: KycModel) -> FaultJudge:
-        return FaultJudge(run, model, gate, FaceLimits(size_ratio=10.0))
+        return FaultJudge(workspace, model, gate, FaceLimits(size_ratio=10.0))
 
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("CI", raising=False)

@@ -44,7 +44,7 @@ def said_to_saturate(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
 
     def say(saturates: bool) -> None:
         known = replace(environment(), u8s8_saturates=saturates)
-        monkeypatch.setattr("pytest_kycquant.bench.run.environment", lambda: known)
+        monkeypatch.setattr("pytest_kycquant.bench.workspace.environment", lambda: known)
 
     return say
 

@@ -49,6 +49,73 @@ def test_worker_imports_nothing_heavy(tmp_path: Path) -> None:
     assert "1 passed" in result.stdout, result.stdout
 
 
+# What a suite without gates loads of the package, from the first option to the last line. Each of
+# these is imported by every pytest on the machine: add one only if nothing else will do.
+LOADED = [
+    "",
+    ".errors",
+    ".plugin",
+    ".plugin.fixtures",
+    ".plugin.gated",
+    ".plugin.hooks",
+    ".plugin.options",
+    ".plugin.session",
+    ".spec",
+    ".spec.flags",
+]
+LIST = """
+import sys
+import pytest
+
+class Watch:
+    def pytest_unconfigure(self):
+        print("OURS:", sorted(name for name in sys.modules if name.startswith("pytest_kycquant")))
+
+print("CODE:", int(pytest.main({arguments!r}, plugins=[Watch()])))
+"""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        ["--fixtures"],
+        ["--markers"],
+        ["test_plain.py"],
+        ["-n", "1", "test_plain.py"],
+        ["--kycquant-threads=2", "--kycquant-strict", "test_plain.py"],
+    ],
+    ids=" ".join,
+)
+def test_only_the_beginning_is_loaded(tmp_path: Path, arguments: list[str]) -> None:
+    (tmp_path / "test_plain.py").write_text(PLAIN)
+    (tmp_path / "pytest.ini").write_text("[pytest]\nkycquant_inconclusive = warn\n")
+    result = subprocess.run(
+        [sys.executable, "-c", LIST.format(arguments=arguments)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert f"OURS: {[f'pytest_kycquant{name}' for name in LOADED]}" in result.stdout, result.stdout
+    assert "CODE: 0" in result.stdout, result.stdout
+
+
+PLAIN = f"""
+import sys
+import pytest
+
+class TestPlain:
+    def test_method(self):
+        pass
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_it(number):
+    found = sorted(name for name in sys.modules if name.startswith("pytest_kycquant"))
+    assert found == {[f"pytest_kycquant{name}" for name in LOADED]}
+"""
+
+
 FACE = """
 from pytest_kycquant import FaceGates, FaceVerification, KycModel, Preprocess
 class TestIt(FaceGates):

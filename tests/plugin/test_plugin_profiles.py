@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_kycquant.plugin.gates import GateSpec
+from pytest_kycquant.spec.gates import GateSpec
 from pytest_kycquant.spec.model import KycModel, Preprocess
 from pytest_kycquant.spec.tasks import FaceVerification
 from tests.worlds.options import settings_of

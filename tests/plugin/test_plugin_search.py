@@ -19,8 +19,8 @@ from pytest_kycquant import (
 )
 from pytest_kycquant.bench.judge import StandardJudge
 from pytest_kycquant.bench.mixed_search import MixedSearch, keeping
-from pytest_kycquant.bench.run import Run as BenchRun
 from pytest_kycquant.bench.variants import Variant, Variants
+from pytest_kycquant.bench.workspace import Workspace
 from pytest_kycquant.context.progress import Progress
 from pytest_kycquant.data.images import ImageSet
 from pytest_kycquant.spec.settings import Settings
@@ -37,7 +37,7 @@ def search_in(
     """The search of the project below `root`, with a cache of its own and its golden recorded."""
     settings = Settings(cache, root / "golden", True, False, "fail", None, None, 1, budget)
     progress = Progress(None if said is None else said.append, live=True)
-    run = BenchRun(settings, root, "run", progress)
+    workspace = Workspace(settings, root, "run", progress)
     model = KycModel(
         "models/face.onnx",
         preprocess=Preprocess(size=(16, 16), mean=127.5, scale=1 / 127.5, channels="RGB"),
@@ -46,8 +46,8 @@ def search_in(
     )
     limits = FaceLimits(latency_ratio=1000.0, size_ratio=10.0)
     gate_file = root / "test_gate.py"
-    variants = Variants.of_gate(run, model, gate_file, limits)
-    return MixedSearch(StandardJudge(run, variants, limits, gate_file))
+    variants = Variants.of_gate(workspace, model, gate_file, limits)
+    return MixedSearch(StandardJudge(workspace, variants, limits, gate_file))
 
 
 def test_minimal_by_brute_force(tmp_path: Path) -> None:

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from pytest_kycquant import FaceLimits
-from pytest_kycquant.bench.run import Run
 from pytest_kycquant.bench.variants import Variants
+from pytest_kycquant.bench.workspace import Workspace
 from pytest_kycquant.context.progress import Progress
 from pytest_kycquant.data.faces import load_faces
 from pytest_kycquant.data.pairs import all_pairs
@@ -74,8 +74,8 @@ def fp32(project: Path, real_cache: Path, report: dict[str, Any]) -> Any:
     finally:
         sys.path.remove(str(GATE.parent))
     settings = Settings(real_cache, project / "golden", False, False, "fail", None, None, threads=2)
-    run = Run(settings, project, "figures", Progress())
-    variants = Variants.of_gate(run, MODEL, project / "test_gate.py", FaceLimits())
+    workspace = Workspace(settings, project, "figures", Progress())
+    variants = Variants.of_gate(workspace, MODEL, project / "test_gate.py", FaceLimits())
     assert variants.data.selection is not None
 
     def embeddings(role: str) -> tuple[Outputs, Any]:

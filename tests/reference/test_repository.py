@@ -20,7 +20,7 @@ from pytest_kycquant import (
     LivenessLimits,
     ObjectDetection,
 )
-from pytest_kycquant.plugin.gates import GateSpec
+from pytest_kycquant.spec.gates import GateSpec
 
 ROOT = Path(__file__).parents[2]
 
@@ -46,7 +46,7 @@ def test_links_lead_somewhere(page: str) -> None:
 
 def test_every_option_is_documented() -> None:
     options = re.findall(
-        r'"(--kycquant-[a-z-]+)"', Path(ROOT / "pytest_kycquant/plugin/options.py").read_text()
+        r'"(--kycquant-[a-z-]+)"', Path(ROOT / "pytest_kycquant/spec/flags.py").read_text()
     )
     text = (ROOT / "docs" / "running.md").read_text()
     assert len(options) >= 8

@@ -7,7 +7,7 @@ import pytest
 
 from pytest_kycquant import CustomGates, CustomLimits, CustomTask, KycModel, Preprocess
 from pytest_kycquant.errors import SpecError
-from pytest_kycquant.plugin.gates import GateSpec
+from pytest_kycquant.spec.gates import GateSpec
 
 
 def misread(outputs: Any, labels: Any) -> Any:

@@ -21,7 +21,8 @@ from pytest_kycquant import (
 )
 from pytest_kycquant.errors import SpecError
 from pytest_kycquant.pipeline.stages import Pipeline, Stage
-from pytest_kycquant.plugin.pipeline_gates import PipelineSpec
+from pytest_kycquant.plugin.pipeline_gates import pipeline_spec_of
+from pytest_kycquant.spec.pipeline import PipelineSpec, ProcessSpec
 
 SIZE = Preprocess(size=(8, 8))
 
@@ -54,7 +55,7 @@ GOOD = {"images": "scenes", "detector": Detector, "face": "face", "embedder": Fa
 
 def spec(**changes: Any) -> PipelineSpec:
     values = {name: value for name, value in (GOOD | changes).items() if value is not ...}
-    return PipelineSpec.of(type("TestIt", (PipelineGates,), {"__module__": __name__, **values}))
+    return pipeline_spec_of(type("TestIt", (PipelineGates,), {"__module__": __name__, **values}))
 
 
 def test_stages_in_the_order_of_the_pipeline() -> None:
@@ -66,6 +67,13 @@ def test_stages_in_the_order_of_the_pipeline() -> None:
     assert [stage.name for stage in spec(embedder=None, liveness=Liveness).stages] == [
         "detector", "liveness"
     ]  # fmt: skip
+
+
+def test_what_a_pipeline_asks_for_is_plain_data() -> None:
+    """Another process finds the class by its file and its names; nothing else could be sent."""
+    found = spec()
+    assert pickle.loads(pickle.dumps(found)) == found
+    assert found.process == ProcessSpec(Path(__file__), __name__, "TestIt")
 
 
 def test_markers_of_a_stage_count() -> None:

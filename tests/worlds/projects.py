@@ -20,7 +20,9 @@ from PIL import Image  # noqa: F401
 
 import pytest_kycquant.bench.judge
 import pytest_kycquant.bench.ladder
-import pytest_kycquant.pipeline.run  # noqa: F401
+import pytest_kycquant.pipeline.run
+import pytest_kycquant.plugin.gate_run
+import pytest_kycquant.report.terminal  # noqa: F401
 from pytest_kycquant.measure.latency import Latency
 from tests.worlds.documents import write_document_project
 from tests.worlds.pipelines import write_gate, write_pipeline

@@ -1,0 +1,75 @@
+"""Where the judges of a run work: its settings, its folders, its cache."""
+
+from __future__ import annotations
+
+import os
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..context import Context
+from ..context.cache import Cache
+from ..errors import DataError
+from ..plain import plain
+from ..runtimes.environment import environment
+
+if TYPE_CHECKING:
+    from ..context.progress import Progress
+    from ..spec.settings import Settings
+    from ..spec.tasks import StrPath
+
+
+class Workspace:
+    """What all judges of one process share.
+
+    Args:
+        settings: what the run was asked to do.
+        root: folder against which relative paths are looked up first.
+        run_id: names the run; it is the same in all its processes.
+        progress: receives what is going on.
+    """
+
+    def __init__(self, settings: Settings, root: Path, run_id: str, progress: Progress) -> None:
+        self.settings = settings
+        self.root = root
+        self._run_id = run_id
+        self._progress = progress
+
+    @cached_property
+    def cache(self) -> Cache:
+        """The artefacts of this and of earlier runs."""
+        facts = plain(environment())
+        return Cache(self.settings.cache, facts, self._run_id, self._progress.say)
+
+    @cached_property
+    def context(self) -> Context:
+        """What makers are given. It probes the machine, which loads onnxruntime."""
+        return Context(
+            store=self.cache,
+            environment=environment(),
+            threads=self.settings.threads,
+            exact=self.settings.exact,
+            progress=self._progress,
+        )
+
+    def resolve(self, path: StrPath, attribute: str, gate_file: Path) -> Path:
+        """Find a path of a gate file below the root, then beside the gate file.
+
+        Args:
+            path: what the gate file says.
+            attribute: the attribute that says it, for the message.
+            gate_file: the gate file.
+
+        Raises:
+            DataError: the path is at neither place.
+        """
+        tried = [self.root / path, gate_file.parent / path]
+        for candidate in tried:
+            if candidate.exists():
+                # Links stay: external data lies beside the link.
+                return Path(os.path.abspath(candidate))  # noqa: PTH100
+        raise DataError(
+            attribute,
+            f"{path} is neither at {tried[0]} nor at {tried[1]}",
+            "give a path relative to pytest's rootdir or to the gate file, or an absolute one",
+        )

@@ -1,0 +1,187 @@
+"""One gate as its fixtures see it: from a test to what the run has judged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ..context.cache import digest_of
+from ..errors import SpecError
+from ..report.found import Found, GateFound
+from ..spec.profiles import describe
+from .candidate import Candidate
+from .gated import MARKER
+from .gates import spec_of
+from .pipeline_gates import KycPipeline, PipelineGates, pipeline_spec_of
+from .session import FOUND, SESSION, KycquantSession
+
+if TYPE_CHECKING:
+    from ..bench.golden import Golden
+    from ..bench.judge import Judge
+    from ..bench.shipping import Shipment
+    from ..results import GateResult
+    from ..spec.gates import GateSpec
+    from ..spec.recipe import Recipe
+
+
+def gate_spec(item: pytest.Item) -> GateSpec | None:
+    """What the gate of a test asks for; None if the test belongs to none.
+
+    Raises:
+        SpecError: a class or marker says what is impossible.
+    """
+    return spec_of(getattr(item, "cls", None), list(item.iter_markers(MARKER)), item.nodeid)
+
+
+def precisions_of(item: pytest.Item) -> tuple[Recipe, ...]:
+    """The precisions of the gate that a test belongs to; empty if there is none.
+
+    Raises:
+        SpecError: a class or marker says what is impossible, be it of a gate or of a pipeline.
+    """
+    cls = getattr(item, "cls", None)
+    if isinstance(cls, type) and issubclass(cls, PipelineGates):
+        pipeline_spec_of(cls, marked=item.get_closest_marker(MARKER) is not None)
+    spec = gate_spec(item)
+    return () if spec is None else spec.precisions
+
+
+class GateRun:
+    """One gate as its fixtures see it.
+
+    Args:
+        session: of this process.
+        spec: what the gate asks for.
+        item: one of its tests.
+    """
+
+    def __init__(self, session: KycquantSession, spec: GateSpec, item: pytest.Item) -> None:
+        self._session = session
+        self._spec = spec
+        self._item = item
+
+    @classmethod
+    def of(cls, item: pytest.Item) -> GateRun:
+        """The gate of a test.
+
+        Raises:
+            SpecError: the test names no model.
+        """
+        spec = gate_spec(item)
+        if spec is None:
+            raise SpecError(
+                item.nodeid,
+                "uses a kycquant fixture but names no model",
+                "subclass FaceGates or add @pytest.mark.kycquant(model=KycModel(...))",
+            )
+        return cls(item.config.stash[SESSION], spec, item)
+
+    @property
+    def judge(self) -> Judge:
+        """Makes and measures variants."""
+        return self._session.run.judge(self._spec, self._item.path)
+
+    @property
+    def golden(self) -> Golden:
+        """The FP32 baseline."""
+        item = self._item
+        with self._session.run.explained_once(self._spec, item.path, item.nodeid):
+            return self.judge.require_golden()
+
+    def candidate(self, recipe: Recipe) -> Candidate:
+        """The variant that the gates are asserted on; records it for the report."""
+        item = self._item
+        golden = self.golden
+        shipment = self._session.run.shipment(self._spec, item.path, recipe)
+        judge, record = self.judge, shipment.record
+        rows = [judge.fp32_record, *shipment.tried]
+        found = GateFound(
+            key=digest_of(repr(self._spec)),
+            gate=_gate_name(item),
+            profile=judge.profile,
+            profile_note=describe(judge.profile, type(judge.limits)),
+            golden=golden,
+            fp32=judge.fp32_record,
+            shipment=shipment,
+            paths={row.variant: tuple(map(str, judge.paths_of(row))) for row in rows},
+        )
+        item.stash[FOUND] = Found(self._session.origin(), found)
+        item.user_properties.append(("kycquant.profile", judge.profile))
+        item.user_properties.extend(_properties(shipment))
+        return Candidate(
+            precision=recipe.name,
+            variant=record.variant,
+            paths=judge.paths_of(record),
+            size=record.size,
+            golden=golden,
+            decision=shipment,
+            inconclusive=self._spec.effective_inconclusive(self._session.settings),
+            known=self._spec.model.task.gates(),
+            profile=judge.profile,
+            claimed=judge.claimed,
+        )
+
+
+def kyc_pipeline_of(item: pytest.Item) -> KycPipeline:
+    """What the tests of a pipeline work with; records it for the report.
+
+    Raises:
+        SpecError: the test does not belong to a pipeline.
+    """
+    cls = getattr(item, "cls", None)
+    if not (isinstance(cls, type) and issubclass(cls, PipelineGates)):
+        raise SpecError(
+            item.nodeid, "uses `kyc_pipeline` outside of a pipeline", "subclass PipelineGates"
+        )
+    session = item.config.stash[SESSION]
+    spec = pipeline_spec_of(cls)
+    if "smoke" in [stage.gate.effective_profile(session.settings) for stage in spec.stages]:
+        pytest.skip("smoke profile makes no claim on pipelines: nothing is cleared to ship")
+    with session.run.explained_once(spec, item.path, item.nodeid):
+        record = session.pipelines.record(spec, cls().process, _gate_name(item))
+    item.stash[FOUND] = Found(session.origin(), pipeline=record)
+    item.user_properties.extend(_gate_properties(record.gates))
+    return KycPipeline(record, spec.inconclusive or session.settings.inconclusive)
+
+
+def profiles_of(session: KycquantSession, items: Iterable[pytest.Item]) -> str:
+    """One line for the header: the profile of the run, and the gates that have one of their own."""
+    general = session.settings.profile
+    others: dict[str, str] = {}
+    for item in items:
+        try:
+            spec = gate_spec(item)
+        except SpecError:  # of a marker that came late: the test will say it
+            continue
+        if spec is not None and spec.effective_profile(session.settings) != general:
+            others[_gate_name(item)] = spec.effective_profile(session.settings)
+    own = (f"; {profile} for {gate}" for gate, profile in others.items())
+    return f"profile {general}{''.join(own)}"
+
+
+def _gate_name(item: pytest.Item) -> str:
+    """Node id of the class, or of a function without its parameters."""
+    owner = item.getparent(pytest.Class)
+    return owner.nodeid if owner is not None else item.nodeid.split("[")[0]
+
+
+def _properties(shipment: Shipment) -> list[tuple[str, str]]:
+    """JUnit properties of a test."""
+    record = shipment.record
+    pairs = [
+        ("kycquant.variant", record.variant),
+        ("kycquant.size_ratio", f"{record.size_ratio:.4f}"),
+        ("kycquant.sha256", record.sha256),
+    ]
+    if shipment.fell_back:
+        pairs.append(("kycquant.fallback_reason", "; ".join(shipment.reasons)))
+    return pairs + _gate_properties(record.gates)
+
+
+def _gate_properties(gates: Mapping[str, GateResult]) -> list[tuple[str, str]]:
+    return [
+        (f"kycquant.{gate.gate}", " | ".join(check.describe() for check in gate.checks))
+        for gate in gates.values()
+    ]

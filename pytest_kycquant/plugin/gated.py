@@ -1,0 +1,21 @@
+"""What makes a test belong to a gate. Loading this costs nothing, for every suite loads it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pytest
+
+MARKER = "kycquant"
+
+
+class GateClass:
+    """Base of all classes of gate files: tells them from others before anything else is loaded."""
+
+
+def is_gated(item: pytest.Item) -> bool:
+    """Whether a test belongs to a gate class or carries the plugin's marker."""
+    cls = getattr(item, "cls", None)
+    inherits = isinstance(cls, type) and issubclass(cls, GateClass)
+    return inherits or item.get_closest_marker(MARKER) is not None

@@ -1,0 +1,13 @@
+"""Names of the command-line options, which messages of every layer cite."""
+
+CACHE = "--kycquant-cache"
+GOLDEN = "--kycquant-golden"
+UPDATE_GOLDEN = "--kycquant-update-golden"
+STRICT = "--kycquant-strict"
+INCONCLUSIVE = "--kycquant-inconclusive"
+REPORT = "--kycquant-report"
+EXPORT = "--kycquant-export"
+THREADS = "--kycquant-threads"
+SEARCH_BUDGET = "--kycquant-search-budget"
+PROFILE = "--kycquant-profile"
+EXACT = "--kycquant-exact"

@@ -1,0 +1,131 @@
+"""What the gates of a model ask for, checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from ..errors import SpecError
+from . import coerce
+from .limits import Limits
+from .model import KycModel
+from .profiles import Profile, as_profile
+from .recipe import (
+    RUNGS,
+    Fallback,
+    Recipe,
+    as_recipe,
+)
+from .settings import Inconclusive, Settings
+
+DEFAULT_PRECISIONS = ("fp16", "int8")
+
+
+@dataclass(frozen=True)
+class GateSpec:
+    """What a gate class or a marker asks for.
+
+    Args:
+        model: the FP32 model and its data.
+        precisions: what to derive and to judge.
+        limits: of the gates, of the class that belongs to the model's task; None for its defaults.
+        fallback: first rung of the ladder mixed -> fp16 -> fp32-optimized -> fp32, or None.
+        strict: True fails instead of falling back; None leaves it to the settings.
+        inconclusive: what an undecided gate does; None leaves it to the settings.
+        profile: "smoke", "standard" or "nist63a4"; None leaves it to the settings.
+    """
+
+    model: KycModel
+    precisions: tuple[Recipe, ...]
+    limits: Limits
+    fallback: Fallback | None = "mixed"
+    strict: bool | None = None
+    inconclusive: Inconclusive | None = None
+    profile: Profile | None = None
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any], where: str) -> GateSpec:
+        """Build from class attributes or marker arguments.
+
+        Args:
+            values: attributes or arguments by name.
+            where: what they belong to, for messages.
+
+        Raises:
+            SpecError: unknown, missing or impossible values.
+        """
+        unknown = sorted(set(values) - set(cls.__dataclass_fields__))
+        if unknown:
+            raise SpecError(
+                where,
+                f"unknown argument {', '.join(map(repr, unknown))}",
+                f"its arguments are {', '.join(cls.__dataclass_fields__)}",
+            )
+        if not isinstance(values.get("model"), KycModel):
+            raise SpecError(where, "names no model", "add model=KycModel(...)")
+        recipes = _recipes(values.get("precisions", DEFAULT_PRECISIONS), where)
+        rungs = get_args(Fallback)
+        if values.get("fallback", "mixed") not in (*rungs, None):
+            raise SpecError(
+                where,
+                f"fallback {values['fallback']!r} is unknown",
+                f"choose {', '.join(f'{rung!r}' for rung in rungs)} or None",
+            )
+        if values.get("inconclusive") not in (None, "fail", "warn", "xfail"):
+            raise SpecError(
+                where,
+                f"inconclusive {values['inconclusive']!r} is unknown",
+                'choose "fail", "warn" or "xfail"',
+            )
+        if values.get("profile") is not None:
+            as_profile(where, values["profile"])
+        wanted = values["model"].task.limits
+        limits = values.get("limits")
+        if limits is None:
+            limits = wanted()
+        if not isinstance(limits, wanted):
+            raise SpecError(
+                where,
+                f"limits are no {wanted.__name__}",
+                f"give limits={wanted.__name__}(...)",
+            )
+        values["model"].task.check_limits(limits)
+        return cls(**{**values, "precisions": recipes, "limits": limits})
+
+    def effective_fallback(self, settings: Settings) -> Fallback | None:
+        """The ladder after precedence: class or marker, then command line, ini, default."""
+        strict = settings.strict if self.strict is None else self.strict
+        return None if strict else self.fallback
+
+    def effective_inconclusive(self, settings: Settings) -> Inconclusive:
+        """The policy after the same precedence."""
+        return self.inconclusive or settings.inconclusive
+
+    def effective_profile(self, settings: Settings) -> Profile:
+        """The profile after the same precedence."""
+        return self.profile or settings.profile
+
+
+def _recipes(given: Any, where: str) -> tuple[Recipe, ...]:
+    """Turn the entry `precisions` into recipes with labels that name one thing each."""
+    remedy = 'name at least one, and tell recipes apart by Recipe(..., name="...")'
+    if isinstance(given, (str, Recipe)):
+        given = (given,)
+    recipes = tuple(
+        as_recipe(entry) for entry in coerce.items(f"{where} precisions", given, remedy)
+    )
+    names = [recipe.name for recipe in recipes]
+    if not names or len(set(names)) != len(names):
+        raise SpecError(where, f"precisions {names} are empty or not distinct", remedy)
+    for recipe in recipes:
+        if recipe.precision == "fp32":
+            raise SpecError(
+                where, "fp32 is no precision to gate", "leave it out: it is the baseline"
+            )
+        # Labels that the report gives itself: the baseline, the fallbacks.
+        labels = ("fp32", *(rung for rung in RUNGS if rung != "mixed"))
+        reserved = recipe.name in labels and recipe != as_recipe(recipe.name)
+        if reserved or ">" in recipe.name:
+            raise SpecError(where, f"the label {recipe.name!r} stands for something else", remedy)
+    return recipes

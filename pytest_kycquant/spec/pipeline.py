@@ -1,0 +1,152 @@
+"""What the gates of a whole pipeline ask for, checked; plain data, also for another process."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import SpecError
+from . import coerce
+from .gates import GateSpec
+from .limits import PipelineLimits
+from .settings import Inconclusive
+from .tasks import (
+    FaceVerification,
+    LivenessDetection,
+    ObjectDetection,
+    StrPath,
+    TaskSpec,
+)
+
+LEAST_RUNS = 59  # the fewest whose maximum bounds a 95th percentile at 95 %: 1 - .95^59 > .95
+STAGES: Mapping[str, type[TaskSpec]] = {
+    "detector": ObjectDetection,
+    "liveness": LivenessDetection,
+    "embedder": FaceVerification,
+}
+
+
+@dataclass(frozen=True)
+class StageSpec:
+    """A stage as its own gate file describes it.
+
+    Args:
+        name: "detector", "liveness" or "embedder".
+        gate: what its gates ask for.
+        gate_file: where they stand.
+    """
+
+    name: str
+    gate: GateSpec
+    gate_file: Path
+
+
+@dataclass(frozen=True)
+class ProcessSpec:
+    """Where the class is defined whose `process` is the pipeline.
+
+    Args:
+        gate_file: the file that defines it.
+        module: name of that file as a module, which may be known to pytest alone.
+        name: qualified name of the class in it.
+    """
+
+    gate_file: Path
+    module: str
+    name: str
+
+
+@dataclass(frozen=True)
+class PipelineSpec:
+    """What a pipeline gate asks for, checked.
+
+    Args:
+        process: where to find the class that defines it.
+        images: folder or npz of whole images.
+        stages: the detector first, then liveness and embedder, as far as there are any.
+        face: class of the detector to go on with.
+        limits: of the gates.
+        threads: within an operator.
+        runs: timed ones.
+        inconclusive: what an undecided gate does.
+    """
+
+    process: ProcessSpec
+    images: StrPath
+    stages: tuple[StageSpec, ...]
+    face: str
+    limits: PipelineLimits
+    threads: int
+    runs: int
+    inconclusive: Inconclusive | None
+
+    @classmethod
+    def of(
+        cls,
+        values: Mapping[str, Any],
+        stages: tuple[StageSpec, ...],
+        process: ProcessSpec,
+        where: str,
+    ) -> PipelineSpec:
+        """Build from class attributes.
+
+        Args:
+            values: attributes by name, but for the stages; `embedder_scale` is checked only.
+            stages: those that the class names.
+            process: where to find the class.
+            where: its name, for messages.
+
+        Raises:
+            SpecError: missing or impossible values.
+        """
+        images = values.get("images")
+        if not isinstance(images, (str, os.PathLike)):
+            raise SpecError(f"{where}.images", "names no images", 'write images = "data/scenes"')
+        if not stages or stages[0].name != "detector":
+            raise SpecError(f"{where}.detector", "is missing", "name the gates of the detector")
+        if len(stages) == 1:
+            raise SpecError(
+                where, "has a detector and nothing after it", "add liveness= or embedder="
+            )
+        task = stages[0].gate.model.task
+        assert isinstance(task, ObjectDetection)
+        judged = task.judged or task.classes
+        face = values.get("face")
+        if face not in judged:
+            raise SpecError(
+                f"{where}.face",
+                f"{face!r} is no class that the detector's gates judge",
+                f"choose from {', '.join(judged)}",
+            )
+        limits = values["limits"]
+        if not isinstance(limits, PipelineLimits):
+            raise SpecError(
+                f"{where}.limits", "are no PipelineLimits", "give PipelineLimits(wall_ms=...)"
+            )
+        given = values["embedder_scale"]
+        scale = coerce.number(f"{where}.embedder_scale", given, "give 1.0 or more")
+        if scale <= 0:
+            raise SpecError(f"{where}.embedder_scale", f"{scale!r} is no scale", "give 1.0 or more")
+        inconclusive = values["inconclusive"]
+        coerce.choice(f"{where}.inconclusive", inconclusive, (None, "fail", "warn", "xfail"))
+        return cls(
+            process=process,
+            images=images,
+            stages=stages,
+            face=str(face),
+            limits=limits,
+            threads=_at_least(f"{where}.threads", values["threads"], 1),
+            runs=_at_least(f"{where}.runs", values["runs"], LEAST_RUNS),
+            inconclusive=inconclusive,
+        )
+
+
+def _at_least(where: str, value: Any, least: int) -> int:
+    remedy = f"give a whole number from {least} on"
+    plain = coerce.whole(where, value, remedy)
+    if plain < least:
+        raise SpecError(where, f"{plain} is too small", remedy)
+    return plain
