@@ -87,7 +87,8 @@ def test_quantized_variants_start_from_it_and_ship_before_it(
     result.assert_outcomes(passed=24)
     gate = report(pytester.path)
     found = gate["variants"]
-    assert gate["ship"] == min(("int8", "plain"), key=lambda name: found[name]["size"])
+    # Which of the two is a matter of their latency on the day.
+    assert gate["ship"] in ("int8", "plain")
     assert found["fp32-optimized"]["verdict"] == "PASS"
     assert found["int8"]["options"]["rewrites"].startswith("PReLU: rewritten, 0.53")
     assert found["fp16"]["options"]["rewrites"].startswith("PReLU: rewritten, 0.53")
@@ -130,7 +131,7 @@ def test_a_search_offers_the_operators_of_the_model(
 
 
 def test_it_must_not_be_larger(project: Write, fast: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pytest_kycquant.bench.judge._FLOAT_SIZE", 1.001)
+    monkeypatch.setattr("pytest_kycquant.bench.sizes._REWRITTEN", 1.001)
     project(precisions='"fp32-optimized"')
     result = fast()
     assert result.parseoutcomes()["fallback"] == 6

@@ -61,7 +61,7 @@ class ScoreComparison(Comparison):
 
     @cached_property
     def flipped(self) -> NDArray[np.bool_]:
-        """(N,) whether the variant decides otherwise than FP32; without a score it does not."""
+        """(N,) whether the variant decides otherwise than FP32, or gives no score at all."""
         decided = np.equal(self.variant.wrong, self.fp32.wrong)
         return ~decided | np.isnan(self.variant.scores)
 
