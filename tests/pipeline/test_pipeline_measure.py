@@ -68,7 +68,7 @@ def test_shipped_skips_a_stage() -> None:
     found = covered(always(trace()), always(trace(), {3: STOPPED}))
     result = judge_complete(found)
     assert result.verdict is Verdict.FAIL
-    assert "4 of 5, some.npz[3] goes without liveness, embedder" in result.describe()
+    assert "4 of 5, some.npz[3] skips liveness, embedder" in result.describe()
 
 
 def test_nan_of_shipped_fails() -> None:
@@ -85,7 +85,8 @@ def test_nan_of_fp32_is_an_error() -> None:
 
 
 def test_no_face_anywhere_is_an_error() -> None:
-    with pytest.raises(DataError, match=r"none of its 5 images .* \(5 do without liveness, emb"):
+    message = r"on none of its 5 images \(liveness, embedder skipped on 5\)"
+    with pytest.raises(DataError, match=message):
         covered(always(STOPPED), always(STOPPED))
 
 
@@ -121,7 +122,7 @@ def test_runs_take_turns_and_cycle() -> None:
 
 
 def test_a_stage_left_out_while_timed_is_an_error() -> None:
-    with pytest.raises(MeasurementError, match=r"some.npz\[1\]: went without liveness, embedder"):
+    with pytest.raises(MeasurementError, match=r"some.npz\[1\]: skipped liveness, embedder"):
         time_runs(always(trace()), always(trace(), {1: STOPPED}), photos(3), 59, STAGES)
 
 
@@ -137,7 +138,7 @@ def test_bound_of_59_runs_is_the_maximum() -> None:
     # With more runs it is the order statistic: of 93 runs the second largest.
     more = summarise([trace(ms) for ms in range(1, 94)], STAGES, 0, 0)
     assert (more.bound, more.slowest) == (92, 93)
-    with pytest.raises(MeasurementError, match="58 runs: bound no 95th percentile"):
+    with pytest.raises(MeasurementError, match="58 runs: are too few to bound the 95th percentile"):
         summarise(traces[1:], STAGES, 0, 0)
 
 

@@ -159,7 +159,7 @@ def test_crop_for_the_embedder_is_square() -> None:
 def test_an_embedder_that_wants_aligned_faces_says_so() -> None:
     model = KycModel("a.onnx", Preprocess(size=(4, 4), resize="none"), FaceVerification("faces"))
     stages = stages_of({"a.onnx": Session(np.ones((1, 8)))}, embedder=model)
-    with pytest.raises(DataError, match=r"the embedder is given: .*not 4 x 4.*align"):
+    with pytest.raises(DataError, match=r"input of the embedder: .*not 4 x 4.*align"):
         stages.embed(picture())
 
 
@@ -186,7 +186,7 @@ def test_a_stage_that_is_not_there() -> None:
     stages = stages_of({"face.onnx": Session(np.ones((1, 8)))}, embedder=FACES)
     assert "embedder" in stages
     assert "liveness" not in stages
-    with pytest.raises(SpecError, match="calls the liveness, which this pipeline has not"):
+    with pytest.raises(SpecError, match="calls the liveness, which this pipeline does not have"):
         stages.liveness(picture())
 
 

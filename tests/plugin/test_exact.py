@@ -158,7 +158,7 @@ def test_what_could_saturate_elsewhere(
     result.stdout.fnmatch_lines(
         [
             "note on int8: 6 of 6 convolutions and matrix products (*) could saturate on x86 CPUs "
-            "without VNNI, *Recipe(reduce_range=True)*--kycquant-exact judges"
+            "without VNNI, *Recipe(reduce_range=True)*judge it with --kycquant-exact"
         ]
     )
     figures = int8_of(pytester.path)["figures"]
@@ -203,5 +203,5 @@ def test_notes(saturates: bool, exact: bool) -> None:
 
 def test_note_of_a_task_without_decisions() -> None:
     found = Saturated(0.25, None, 0, "")
-    assert found.note().endswith("this CPU saturates: outputs are 0.25 off")
+    assert found.note().endswith("this CPU saturates: outputs differ by 0.25")
     assert found.figures() == {"saturation_drift": 0.25}
