@@ -243,7 +243,7 @@ def perturb_weights(proto: onnx.ModelProto, share: float, seed: int) -> onnx.Mod
 
 
 def swap_channels(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """Exchange red and blue, as by preprocessing that gives BGR to a model for RGB or vice versa."""
+    """Exchange red and blue, as if BGR were given to a model for RGB, or vice versa."""
     order = {"order": np.array([2, 1, 0], np.int64)}
     return _before(proto, "Gather", order, axis=1)
 

@@ -1,4 +1,4 @@
-"""A golden is written whole, read back the same, and refused when anything about it is off."""
+"""A golden is written whole, read back unchanged, and refused if anything in it is wrong."""
 
 import errno
 import json

@@ -1,4 +1,4 @@
-"""Two pipelines side by side, with runs and clocks that are made up."""
+"""Two pipelines side by side, with simulated runs and clocks."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -31,7 +31,7 @@ def photos(count: int) -> list[Photo]:
 
 
 def trace(ms: float = 10, **changes: object) -> Trace:
-    """A complete run, a fifth of it in each stage."""
+    """A complete run that spends a fifth of its time in each stage."""
     answers = {"liveness": (np.array([0.9]),), "embedder": (np.array([1.0, 0.0]),)}
     whole = Trace(int(ms * MS), dict.fromkeys(STAGES, int(ms * MS / 5)), (), answers)
     return replace(whole, **changes)  # type: ignore[arg-type]
@@ -60,7 +60,7 @@ def test_images_without_a_face_for_fp32_count_for_nothing() -> None:
     found = covered(always(trace(), {1: STOPPED}), always(trace(), {1: STOPPED}))
     assert found.complete
     assert [photo.index for photo in found.reached] == [0, 2, 3, 4]
-    # Nor does it matter that the shipped pipeline finds one there.
+    # It does not matter, either, that the shipped pipeline finds a face there.
     assert covered(always(trace(), {1: STOPPED}), always(trace())).complete
 
 
@@ -99,7 +99,9 @@ def test_drift_end_to_end() -> None:
     assert found.farthest == {"liveness": "some.npz[1]", "embedder": "some.npz[0]"}
     assert drift["score_drift_mean"] == pytest.approx(0.1)
     assert drift["score_drift_max"] == pytest.approx(0.2)
-    assert drift["cosine_mean"] == pytest.approx((0.6 - 1) / 2)  # no direction is the worst one
+    assert drift["cosine_mean"] == pytest.approx(
+        (0.6 - 1) / 2
+    )  # an embedding without direction counts as -1
     assert drift["cosine_min"] == -1.0
 
 
@@ -135,7 +137,7 @@ def test_bound_of_59_runs_is_the_maximum() -> None:
         "detector": pytest.approx(6), "liveness": pytest.approx(6),
         "embedder": pytest.approx(6), "other": pytest.approx(12),
     }  # fmt: skip
-    # With more runs it is the order statistic: of 93 runs the second largest.
+    # With more runs the bound is an order statistic: of 93 runs, the second largest.
     more = summarise([trace(ms) for ms in range(1, 94)], STAGES, 0, 0)
     assert (more.bound, more.slowest) == (92, 93)
     with pytest.raises(MeasurementError, match="58 runs: are too few to bound the 95th percentile"):

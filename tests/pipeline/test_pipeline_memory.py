@@ -25,7 +25,7 @@ class TestIt(PipelineGates):
 
 @pytest.fixture
 def peak(tmp_path: Path, images: ImageSet) -> Callable[[str], Peak]:
-    """Run one line in the place of a pipeline."""
+    """Run one line in place of a pipeline."""
 
     def run(line: str) -> Peak:
         file = tmp_path / "only_pytest_knows_this_name.py"
@@ -44,7 +44,7 @@ def images() -> ImageSet:
 
 
 def test_peak_is_that_of_the_process_alone(peak: Callable[[str], Peak]) -> None:
-    """Neither what this process holds nor what the other one gave back again is missed."""
+    """Memory of this process does not count; memory that the other one has freed does."""
     ballast = bytearray(400_000_000)
     ballast[::4096] = b"x" * len(ballast[::4096])
     small = peak("pass")
