@@ -38,7 +38,7 @@ class PipelineRow:
 
 @dataclass(frozen=True)
 class PipelineRecord:
-    """The shipped pipeline beside FP32.
+    """The shipped pipeline, compared with FP32.
 
     Args:
         gate: node id of the class that defines the pipeline.
@@ -137,7 +137,10 @@ def judge_memory(
 
 def not_judged(gate: str) -> GateResult:
     """A gate that fails because the pipeline is incomplete."""
-    detail = "not measured: the pipeline skipped a stage, so its time would not be comparable"
+    detail = (
+        "not measured: the pipeline skipped a stage or gave NaN or Inf, so its figures would not "
+        "be comparable"
+    )
     return GateResult(gate, (Check(gate, Verdict.FAIL, detail=detail),))
 
 
