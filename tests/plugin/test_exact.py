@@ -183,7 +183,7 @@ def test_both_ways_on_a_cpu_that_saturates(
     project()
     result = run(EXACT, REPORT)
     result.stdout.fnmatch_lines(
-        ["note on int8: run without session.x64quantprecision=1 this CPU saturates: * of 217,470 *"]
+        ["note on int8: without session.x64quantprecision=1 this CPU saturates: * of 217,470 *"]
     )
     figures = int8_of(pytester.path)["figures"]
     assert figures["saturation_decisions_of"] == 217_470
