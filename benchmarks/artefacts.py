@@ -1,14 +1,14 @@
-"""What the quantizer makes, byte for byte: SHA-256 of each kind of variant of each model.
+"""What does the quantizer make, byte for byte? SHA-256 of each kind of variant of each model.
 
-A change that is to leave the quantizer alone prints the same table before and after::
+A change that should not affect the quantizer prints the same table before and after::
 
     python -m benchmarks.artefacts > before.txt     # and after.txt
     diff before.txt after.txt
 
 The models are those of `tests/gates`. Their variants are made by the fixture `quantize`, in an
 empty cache. They depend on the CPU (whether its U8S8 kernels saturate) and on the versions of onnx
-and onnxruntime, so both tables must come from one machine. Rewrites are given, or left out: which
-ones are used by default is measured.
+and onnxruntime, so both tables must come from one machine. Recipes turn rewrites on or off
+explicitly, because the default choice depends on a measurement.
 """
 
 from __future__ import annotations

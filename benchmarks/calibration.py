@@ -1,10 +1,10 @@
-"""What does calibration cost? Time and peak memory of one pass, beside onnxruntime's calibrators.
+"""What does calibration cost? Time and peak memory of one pass, against onnxruntime's calibrators.
 
-Ours takes in what all range methods and the accuracy tools need, and estimates all ranges; each of
-onnxruntime's calibrators gives the ranges of one method. Every row is a process of its own, one
-after the other, on the same images. Memory is the peak above what the process held before it opened
-the model. That is the real MobileFaceNet in `KYCQUANT_REAL` (or `../shared/real`), or another one
-of `benchmarks/quantizer.py`. Run with::
+Ours collects what all range methods and the accuracy tools need, and estimates all ranges; each of
+onnxruntime's calibrators gives the ranges of one method. Each row is measured in a process of its
+own, one after the other, on the same images. Memory is the peak minus what the process held before
+it opened the model. The model is the real MobileFaceNet in `KYCQUANT_REAL` (or `../shared/real`),
+or another one of `benchmarks/quantizer.py`. Run with::
 
     python -m benchmarks.calibration [--model NAME] [--images N]
 """
@@ -36,7 +36,7 @@ from pytest_kycquant.quantize import PreparedModel, Quantizer
 from pytest_kycquant.runtimes.environment import describe_machine
 from pytest_kycquant.spec.recipe import CalibrationMethod, Recipe
 
-FEW = 50  # images for all; onnxruntime's percentile would need 25 MB for each further one
+FEW = 50  # images for every row; onnxruntime's percentile needs 25 MB more for each further image
 THREADS = max(2, len(os.sched_getaffinity(0)))
 OURS = {"ours, 1 thread": 1, f"ours, {THREADS} threads": THREADS}
 AGAIN = f"ours, equalized as well, {THREADS} threads"
@@ -46,7 +46,7 @@ Named = tuple[str, NDArray[np.float32]]
 
 
 def stream(case: Case, count: int) -> Iterator[Named]:
-    """Inputs, made one at a time; where there are too few images, from the first one again."""
+    """Inputs, made one at a time; if there are too few images, they start again from the first."""
     files = find_images(case.images)
     chosen = islice(cycle(files), count)
     for path in chosen:
@@ -55,7 +55,7 @@ def stream(case: Case, count: int) -> Iterator[Named]:
 
 
 class Stream:
-    """The same as images of the quantizer."""
+    """The same inputs as images for the quantizer."""
 
     def __init__(self, case: Case, count: int) -> None:
         self._case = case
@@ -73,7 +73,7 @@ class Stream:
 
 
 def ours(quantizer: Quantizer, *, equalized: bool) -> None:
-    """One pass and the ranges of all methods; once more for the equalized graph if asked for."""
+    """One pass and the ranges of all methods; optionally a second pass for the equalized graph."""
     found = quantizer.result("observe again", Recipe("int8", equalize=equalized))
     for method in get_args(CalibrationMethod):
         found.ranges(method)
@@ -105,8 +105,8 @@ def theirs(case: Case, prepared: PreparedModel, count: int, method: str) -> None
 
 
 def child(case: Case, label: str, count: int) -> None:
-    """Measure one row, and print it."""
-    import onnxruntime.quantization.calibrate  # noqa: F401  # what all rows import is no cost
+    """Measure one row and print it."""
+    import onnxruntime.quantization.calibrate  # noqa: F401  # all rows import it, so it does not count
 
     before = peak_bytes()
     context = scratch_context(threads=OURS.get(label, THREADS))
@@ -124,7 +124,7 @@ def child(case: Case, label: str, count: int) -> None:
 
 
 def row(model: str, label: str, count: int) -> list[float | None]:
-    """Seconds, CPU seconds and peak of memory of a process of its own."""
+    """Seconds, CPU seconds and peak memory, measured in a process of its own."""
     command = [sys.executable, "-m", "benchmarks.calibration", "--model", model]
     command += ["--images", str(count), "--child", label]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

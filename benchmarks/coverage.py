@@ -1,15 +1,15 @@
 """How often do the 95 % bounds hold? Simulated people, and resampled real ones.
 
-Bounds of error rates, and of their paired increase by a variant that rounds embeddings. Beside the
-bounds that the gates use stand the naive ones, which take pairs for independent trials.
-Of simulated people the truth is the mean rate over all runs; of the real ones, the people of the
-evaluation folder of `KYCQUANT_REAL` (or `../shared/real`) with the public MobileFaceNet, it is the
-rate of all of them, of whom each run sees a part. Run with::
+The bounds are those of error rates, and of their paired increase by a variant that rounds
+embeddings. The bounds of the gates are compared with naive ones, which treat pairs as independent
+trials. For simulated people the truth is the mean rate over all runs. Real people are those of the
+evaluation folder of `KYCQUANT_REAL` (or `../shared/real`), with the public MobileFaceNet; the truth
+is the rate of all of them, and each run sees a part. Run with::
 
     python -m benchmarks.coverage [--runs N]
 
-The Markdown table can be pasted. Covered is a one-sided bound that has the truth on its side: 95 %
-are promised. More is caution, less is a broken promise.
+The output is a Markdown table. A one-sided bound holds if the truth is on its side, which is
+promised in 95 % of the runs. More is caution, less is a broken promise.
 """
 
 from __future__ import annotations
@@ -43,19 +43,19 @@ Draw = Callable[[int, int, np.random.Generator], tuple[Floats, NDArray[np.int64]
 
 
 def strangers(people: int, images: int, rng: np.random.Generator) -> tuple[Floats, NDArray]:
-    """Everybody is as different from everybody else as chance has it, and photographed alike."""
+    """Identities are independent, and everybody is photographed equally well."""
     return _photographs(rng.normal(size=(people, DIMENSION)), images, 0.75, rng)
 
 
 def families(people: int, images: int, rng: np.random.Generator) -> tuple[Floats, NDArray]:
-    """Four at a time look alike: most false accepts are among relatives."""
+    """Groups of four look alike: most false accepts are among relatives."""
     parents = rng.normal(size=(-(-people // 4), DIMENSION)).repeat(4, axis=0)[:people]
     return _photographs(parents * 0.5 + rng.normal(size=parents.shape), images, 0.75, rng)
 
 
 def lambs(people: int, images: int, rng: np.random.Generator) -> tuple[Floats, NDArray]:
-    """Some are easily taken for others, and others not recognized (Doddington's menagerie)."""
-    common = np.ones(DIMENSION)  # the same in all runs: it belongs to the population
+    """Some people resemble others, and some are hard to recognize (Doddington's menagerie)."""
+    common = np.ones(DIMENSION)  # the same in all runs, since it belongs to the population
     pull = rng.beta(1, 5, (people, 1)) * 1.2
     identities = rng.normal(size=(people, DIMENSION)) + pull * common
     return _photographs(identities, images, 0.4 + rng.gamma(2, 0.2, (people, 1)), rng)
@@ -90,7 +90,7 @@ class Sample:
 
     @classmethod
     def increase(cls, worse: Rate, better: Rate) -> Sample:
-        """How much a variant is worse, on the same comparisons."""
+        """How much worse a variant is, on the same comparisons."""
         found = noninferiority(worse, better)
         plain = noninferiority(_independent(worse), _independent(better))
         return cls(found.value, found.lower, found.upper, worse.deff, (plain.lower, plain.upper))
@@ -104,7 +104,7 @@ def _independent(found: Rate) -> Rate:
 def faces(
     draw: Draw, people: int, images: int, runs: int
 ) -> Iterator[tuple[str, list[Sample], float | None]]:
-    """False accepts and rejects at a threshold that is frozen for all runs, and their increase."""
+    """False accepts, false rejects and their increase, at a threshold frozen for all runs."""
     rng = np.random.default_rng(0)
     embeddings, subjects = draw(2000, 2, rng)
     threshold = _threshold(embeddings, subjects, 1e-3)
@@ -129,13 +129,13 @@ def faces(
 
 
 def _rounded(embeddings: Floats, rng: np.random.Generator) -> Floats:
-    """What quantization makes of them: each a little elsewhere, and all nearer to each other."""
+    """The embeddings after quantization: each moves a little, and all move closer together."""
     noise = rng.normal(size=embeddings.shape) * 0.12 / np.sqrt(DIMENSION)
     return normalise((embeddings + noise + 0.1 / np.sqrt(DIMENSION)).astype(np.float32))
 
 
 def captures(people: int, images: int, runs: int) -> list[Sample]:
-    """Live captures: each of a person fails with a probability of that person."""
+    """Live captures, which fail with a probability that differs between people."""
     rng = np.random.default_rng(0)
     found = []
     for _ in range(runs):
@@ -148,7 +148,7 @@ def captures(people: int, images: int, runs: int) -> list[Sample]:
 
 
 def real_people(people: int, runs: int) -> Iterator[tuple[str, list[Sample], float | None]]:
-    """Some of the real people at a time, against all of them."""
+    """In each run some of the real people, compared with all of them."""
     from pytest_kycquant.data.faces import load_faces
     from pytest_kycquant.data.images import preprocess
     from pytest_kycquant.runtimes.ort import open_session
@@ -177,15 +177,15 @@ def real_people(people: int, runs: int) -> Iterator[tuple[str, list[Sample], flo
 
 
 def _threshold(embeddings: Floats, subjects: NDArray[np.int64], rate_of_accepts: float) -> float:
-    """Where that share of impostor pairs is accepted."""
+    """The threshold at which that share of impostor pairs is accepted."""
     scores = embeddings[::2] @ embeddings[1::2].T
     others = subjects[::2, None] != subjects[None, 1::2]
     return float(np.quantile(scores[others], 1 - rate_of_accepts))
 
 
 def row(name: str, samples: list[Sample], truth: float | None = None) -> str:
-    """Shares of runs in which the bounds hold, and how wide the upper ones are."""
-    if truth is None:  # all runs have as many trials
+    """Shares of runs in which the bounds hold, and the median of the upper bounds."""
+    if truth is None:  # all runs have the same number of trials
         truth = float(np.mean([s.value for s in samples]))
     shares = [
         np.mean([s.upper >= truth for s in samples]),

@@ -1,12 +1,13 @@
-"""How often does a variant fail on groups that it does no harm to, and pass where it does?
+"""How often does a variant fail on groups that it does not harm, and pass on groups that it harms?
 
-Simulated people, three live captures each, some turned away more easily than others. A variant
-turns away some whom FP32 lets in and lets in as many others, and raises BPCER by a part of the
-budget, in all groups or in the first alone. With many groups one may fail by chance. Run with::
+Simulated people have three live captures each, and some are rejected more easily than others. A
+variant rejects some people that FP32 accepts and accepts equally many others. On top of that it
+raises BPCER by a part of the budget, in all groups or only in the first. With many groups, one may
+fail by chance. Run with::
 
     python -m benchmarks.group_verdicts [--runs N]
 
-The Markdown table can be pasted.
+The output is a Markdown table.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from pytest_kycquant.tasks.liveness.comparison import LivenessComparison
 from pytest_kycquant.tasks.liveness.scores import Decisions
 
 IMAGES = 3
-BPCER = 0.02  # of FP32; half of it comes right with the variant, and as many others go wrong
+BPCER = 0.02  # of FP32; the variant corrects half of these errors and makes equally many new ones
 LIMITS = LivenessLimits()
 
 
@@ -37,13 +38,13 @@ def verdicts(
     """Judge a variant on other people in each run.
 
     Args:
-        groups: how many there are.
-        people: in each.
-        increases: true increase of BPCER of each group.
-        runs: how many.
+        groups: number of groups.
+        people: number of people in each group.
+        increases: true increase of BPCER in each group.
+        runs: number of runs.
 
     Yields:
-        The verdict about all groups, and that about each.
+        The verdict on all groups together, and the verdict on each group.
     """
     rng = np.random.default_rng(0)
     subjects = np.arange(groups * people).repeat(IMAGES)
@@ -56,7 +57,7 @@ def verdicts(
     newly = (np.array(increases) + BPCER / 2) / (1 - BPCER)
 
     def of_people(mean: np.ndarray) -> np.ndarray:
-        """Whether each capture is hit, with a probability of its person that has this mean."""
+        """Draw which captures are affected; each person has a probability of its own."""
         own = rng.beta(0.5, 0.5 * (1 - mean) / mean)[subjects]
         return rng.random(len(subjects)) < own
 
@@ -75,7 +76,7 @@ def verdicts(
 
 
 def row(name: str, groups: int, people: int, increases: list[float], runs: int) -> str:
-    """Shares of the verdicts about all groups, and how often a single group fails."""
+    """Shares of the verdicts on all groups together, and how often a single group fails."""
     counts: Counter[Verdict] = Counter()
     failed = 0
     for verdict, each in verdicts(groups, people, increases, runs):

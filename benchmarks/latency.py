@@ -1,17 +1,17 @@
-"""Do verdicts on latency hold while other processes load all cores?
+"""Are verdicts on latency right while other processes load all cores?
 
-A model is measured beside itself (A/A) and beside one that is 15 % slower: the model and then its
-first operators once more, so many that the ratio of thread CPU time is nearest to 1.15, which is
-measured before the load starts. Every run opens new sessions. Then the same with what people
-usually do: runs of one after those of the other or both in turns, and a ratio held against the
-limit. ^C prints what there is.
-The load is this benchmark's own, a process pinned to each core that multiplies matrices and runs
-another model without pause; what else runs on the machine comes on top. Run with::
+A model is compared with itself (A/A) and with a model that is 15 % slower. The slower one runs the
+model and then repeats its first operators. Their number is chosen before the load starts, so that
+the ratio of thread CPU time is as close to 1.15 as possible. Every run opens new sessions. For
+comparison, the same is done in the usual ways: all runs of one model and then all of the other, or
+both in turns, with a ratio that is compared with the limit. ^C prints the results so far.
+The benchmark makes the load itself: one process pinned to each core, which multiplies matrices and
+runs another model without pause. Other work on the machine adds to it. Run with::
 
     python -m benchmarks.latency [--runs N] [--model NAME] [--idle]
 
-"At the limit" is A/A held against a limit of 1.00, where it can be neither below nor above: how
-often the interval is wrong to either side, as it is and without what the control charges.
+"At the limit" is A/A with a limit of 1.00, where the truth is neither below nor above the limit. It
+shows how often the interval is wrong on either side, with and without the control's charge.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ MODELS = Path(__file__).resolve().parent.parent / "models"
 SHAPES = {"minifasnet": (1, 3, 80, 80), "arcface": (1, 3, 112, 112)}
 LIMIT, NONE_SLOWER = (Limits(latency_ratio=ratio)["latency_ratio"] for ratio in (1.05, 1.0))
 SLOWER, NARROW = 1.15, 0.10
-NAIVE_RUNS = 20  # of each model
-AT_LIMIT = 5  # one run at the limit for so many others: each takes all rounds
+NAIVE_RUNS = 20  # runs of each model
+AT_LIMIT = 5  # every fifth run is also done at the limit, where it takes all rounds
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,8 +55,8 @@ class Case:
     """A model with an input, and how to make it slower.
 
     Args:
-        content: the model.
-        extra: its first operators, as a model of their own.
+        content: the serialized model.
+        extra: its first operators, as a serialized model of their own.
         array: an image.
     """
 
@@ -78,7 +78,7 @@ class Case:
 
 
 def case_of(name: str) -> Case:
-    """Choose how many operators make a model slower by 15 %."""
+    """Choose the number of repeated operators that makes a model 15 % slower."""
     content = (MODELS / f"{name}_fp32.onnx").read_bytes()
     array = np.random.default_rng(0).random(SHAPES[name], np.float32)
     proto = onnx.shape_inference.infer_shapes(onnx.load_from_string(content))
@@ -99,7 +99,7 @@ def case_of(name: str) -> Case:
 
 
 def ratios(case: Case, times: int = 3, rounds: int = 60) -> list[float]:
-    """Ratios found with other sessions each time, ascending."""
+    """Measured ratios in ascending order, each with new sessions."""
     found = []
     for _ in range(times):
         fp32, slower, again = case.model(), case.slower(), case.model()
@@ -112,10 +112,10 @@ def load(name: str) -> Iterator[None]:
     """Keep every core busy."""
     command = [sys.executable, "-m", "benchmarks.latency", "--model", name, "--busy"]
     cores = sorted(os.sched_getaffinity(0))
-    # In sessions of their own: ^C is meant for the measurement.
+    # The load runs in sessions of its own, so that ^C reaches only the measurement.
     busy = [subprocess.Popen([*command, str(core)], start_new_session=True) for core in cores]
     try:
-        time.sleep(3)  # until they have imported what they run
+        time.sleep(3)  # the processes import their modules first
         if any(process.poll() is not None for process in busy):
             raise SystemExit("the load did not start")
         yield
@@ -126,7 +126,7 @@ def load(name: str) -> Iterator[None]:
 
 
 def keep_busy(name: str, core: int) -> None:
-    """What a process of the load does, until it is killed or its parent is gone."""
+    """Work as one process of the load, until it is killed or its parent is gone."""
     os.sched_setaffinity(0, {core})
     parent = os.getppid()
     other = next(key for key in SHAPES if key != name)
@@ -141,7 +141,7 @@ def keep_busy(name: str, core: int) -> None:
 
 
 def naive(one: Run, other: Run) -> dict[str, float]:
-    """Ratios as people usually take them."""
+    """Ratios as they are usually measured."""
     for _ in range(5):
         one(), other()
 
@@ -181,18 +181,18 @@ def width(latency: Latency) -> float:
 
 
 def without_charge(latency: Latency) -> Latency:
-    """The same rounds, had the control charged nothing."""
+    """The same rounds without the control's charge."""
     lower, upper = latency.lower * latency.control, latency.upper / latency.control
     return replace(latency, lower=lower, upper=upper)
 
 
 def gather(case: Case, runs: int) -> tuple[dict[str, list[Latency]], dict[str, list[list[float]]]]:
-    """All measurements: ours by case, the usual ones by name with A/A and slower."""
+    """All measurements: ours by case, the usual ones by name, for A/A and for the slower model."""
     ours: dict[str, list[Latency]] = {"A/A": [], "15 % slower": [], "at the limit": []}
     usual: dict[str, list[list[float]]] = {}
     with contextlib.suppress(KeyboardInterrupt):
         for number in range(runs):
-            # The control last, as the gates do.
+            # The control comes last, as in the gates.
             fp32, same, slower, again = case.model(), case.model(), case.slower(), case.model()
             ours["A/A"].append(measure(fp32, again, same, LIMIT))
             ours["15 % slower"].append(measure(fp32, again, slower, LIMIT))
@@ -267,7 +267,7 @@ def report(ours: dict[str, list[Latency]], usual: dict[str, list[list[float]]]) 
 
 
 def orders(case: Case, triples: int) -> str:
-    """A/A by the order in which the sessions are opened: is anybody favoured by it?"""
+    """A/A by the order in which the sessions are opened: does the order favour one of them?"""
     roles = ("FP32", "control", "variant")
     table = []
     for order in itertools.permutations(range(len(roles))):
@@ -290,10 +290,12 @@ def orders(case: Case, triples: int) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--runs", type=int, default=200, help="of each case (default 200)")
+    parser.add_argument("--runs", type=int, default=200, help="runs of each case (default 200)")
     parser.add_argument("--model", choices=SHAPES, default="minifasnet")
-    parser.add_argument("--idle", action="store_true", help="without a load of its own")
-    parser.add_argument("--orders", type=int, metavar="N", help="A/A by order of opening, N each")
+    parser.add_argument("--idle", action="store_true", help="do not load the cores")
+    parser.add_argument(
+        "--orders", type=int, metavar="N", help="only A/A by order of opening, N runs each"
+    )
     parser.add_argument("--busy", type=int, metavar="CORE", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.busy is not None:
@@ -306,7 +308,7 @@ def main() -> None:
     truth = ratios(case, 5, 100)
     print(describe_machine())
     print(
-        f"{given.model}; the slower one takes {truth[2]:.3f} of its thread CPU time before the "
+        f"{given.model}; the slower model takes {truth[2]:.3f} of its thread CPU time before the "
         f"load ({truth[0]:.3f} to {truth[-1]:.3f} in 5 measurements of 100 rounds)",
         flush=True,
     )

@@ -1,7 +1,7 @@
-"""How often do the 95 % bounds of mAP hold? Simulated detectors, of which the truth is known.
+"""How often do the 95 % bounds of mAP hold? Simulated detectors whose true mAP is known.
 
-Beside the bounds that the gates use stands the obvious alternative, a jackknife of COCO's
-101-point average precision itself. Run with::
+The bounds of the gates are compared with the obvious alternative, a jackknife of COCO's 101-point
+average precision itself. Run with::
 
     python -m benchmarks.map_coverage [--runs N]
 """
@@ -17,14 +17,14 @@ from pytest_kycquant.statistics import jackknife_bounds
 from pytest_kycquant.tasks.detection.matching import Matching, Objects, Predictions
 
 IMAGES = (30, 50, 150, 400)
-LARGE, LARGE_RUNS = 20_000, 12  # images whose figure stands for the truth, and how often
-STEP = 60.0  # pixels between objects, which never touch
+LARGE, LARGE_RUNS = 20_000, 12  # images and runs whose mean figure is taken as the truth
+STEP = 60.0  # pixels between objects, so that they never touch
 LOST = 0.01  # share of detections that a variant loses
-NOISE = 0.03  # of a variant's scores
+NOISE = 0.03  # noise of a variant's scores
 
 
 def detector(images: int, rng: np.random.Generator) -> Matching:
-    """One class; each image has a quality, on which scores, boxes and false positives depend."""
+    """One class; scores, boxes and false positives depend on the quality of each image."""
     quality = rng.beta(6, 1.5, images)
     counts = rng.integers(1, 4, images)
     image = np.repeat(np.arange(images), counts)

@@ -1,4 +1,4 @@
-"""What each switch of static INT8 gives: error of the outputs against FP32, held out, and size.
+"""What does each switch of static INT8 give? Error of held-out outputs against FP32, and size.
 
 The models of this repository, and the real ones in `KYCQUANT_REAL` (or `../shared/real`) where
 they are present. Ranges come from the first half of a folder of images, figures from the second.
@@ -6,9 +6,9 @@ Run with::
 
     python -m benchmarks.quantizer [--images N] [--models NAME ...] [--methods NAME ...]
 
-Per part of the outputs: error (root of the mean square of the difference to FP32, relative to that
-of FP32), mean and smallest cosine to FP32. The cosine of an output near zero says little; the
-error weighs it as it should.
+For each part of the outputs it prints the error (root mean square of the difference from FP32,
+relative to the root mean square of FP32) and the mean and smallest cosine to FP32. The cosine of an
+output near zero says little; the error gives such outputs their proper weight.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from pytest_kycquant.spec.recipe import Recipe
 HERE = Path(__file__).resolve().parent.parent
 REAL = Path(os.environ.get("KYCQUANT_REAL", HERE.parent / "shared" / "real"))
 METHODS = ("minmax", "moving-average", "percentile", "local-mse", "mse")
-"""Those of recipes, and "mse" as it would be without looking at the outputs."""
+"""The methods of recipes, and "local-mse": "mse" without looking at the outputs."""
 
 Array = NDArray[np.float32]
 Part = Callable[[list[Array]], NDArray[np.float64]]
@@ -52,14 +52,14 @@ def _channels(first: int, last: int | None) -> Part:
 
 @dataclass(frozen=True)
 class Case:
-    """A model, images for it, and which parts of its outputs are judged apart."""
+    """A model, images for it, and the parts of its outputs that are judged separately."""
 
     model: Path
     images: Path
     preprocess: Preprocess
     parts: dict[str, Part]
     op_types: tuple[str, ...] | None = None
-    share: float = 1.0  # of the images asked for, where they are large
+    share: float = 1.0  # share of the requested images that is used; less where they are large
 
 
 CASES = {
@@ -106,7 +106,7 @@ CASES = {
 
 
 class Figures(NamedTuple):
-    """Against FP32, over images."""
+    """Error and cosines relative to FP32, over images."""
 
     error: float
     mean_cosine: float
@@ -114,7 +114,7 @@ class Figures(NamedTuple):
 
 
 def figures(found: NDArray[np.float64], wanted: NDArray[np.float64]) -> Figures:
-    """Compare outputs, `[images, values]`."""
+    """Compare outputs with those of FP32, both of shape `[images, values]`."""
     error = np.sqrt(np.square(found - wanted).sum() / np.square(wanted).sum())
     lengths = np.linalg.norm(found, axis=1) * np.linalg.norm(wanted, axis=1)
     cosines = np.einsum("ij,ij->i", found, wanted) / lengths
@@ -122,7 +122,7 @@ def figures(found: NDArray[np.float64], wanted: NDArray[np.float64]) -> Figures:
 
 
 def read(folder: Path, spec: Preprocess, count: int) -> tuple[list[tuple[str, Array]], list[Array]]:
-    """Images for calibration, with names, and held-out ones, evenly from either half."""
+    """Calibration images, with names, from the folder's first half; held-out ones from the rest."""
     files = sorted(folder.rglob("*.jpg"))
     chosen = np.linspace(0, len(files) - 1, min(2 * count, len(files))).astype(int)
     images = ImageSet.from_files(folder, [files[i] for i in chosen])
@@ -132,7 +132,7 @@ def read(folder: Path, spec: Preprocess, count: int) -> tuple[list[tuple[str, Ar
 
 
 def full_range(model: Path, calibration: list[tuple[str, Array]], probes: list[Array]) -> Quantizer:
-    """The quantizer on a CPU that does not saturate, whatever this one does."""
+    """The quantizer as on a CPU that does not saturate, whatever this CPU does."""
     context = scratch_context()
     environment = replace(context.environment, u8s8_saturates=False)
     context = replace(context, environment=environment)

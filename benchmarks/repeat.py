@@ -1,14 +1,15 @@
-"""Does the same input give the same verdicts? A gate file, judged again and again.
+"""Does the same input give the same verdicts? Judges a gate file again and again.
 
-Every run is a process of its own; what its JSON report says is compared value by value: verdicts
-(those of latency, too), what ships, error rates with their bounds, limits, digests of the files,
-every attempt of a search. Times are not: what a clock or the memory of a process gives. Run with::
+Every run is a process of its own, and the JSON reports are compared value by value: verdicts
+(including those of latency), what ships, error rates with their bounds, limits, digests of the
+files, every attempt of a search. Values of a clock or of a process's memory are left out. Run
+with::
 
     python -m benchmarks.repeat tests/gates/test_arcface.py [--runs N] [--fresh]
 
-All runs share the cache of the project unless `--fresh` gives each an empty one, so that it
-quantizes, searches and measures rewrites anew. The exit status is 1 if anything differs; what it is
-is printed with the number of runs that said so. ^C compares the runs that are done.
+All runs share the cache of the project. With `--fresh` each gets an empty one, so that it
+quantizes, searches and measures rewrites again. The exit status is 1 if anything differs, and each
+differing value is printed with the number of runs that gave it. ^C compares the finished runs.
 """
 
 from __future__ import annotations
@@ -33,20 +34,20 @@ from pytest_kycquant.measure.latency import Latency
 from pytest_kycquant.measure.memory import Footprint
 from pytest_kycquant.runtimes.environment import describe_machine
 
-# Names of figures that a clock or the memory of a process gives, wherever they stand.
+# Names of figures that come from a clock or from the memory of a process, wherever they occur.
 TIMES = {field.name for kind in (Latency, Footprint) for field in fields(kind)} - {
     "lower",  # bounds of error rates have the same names
     "upper",
 }
 TIMES |= {"seconds", "latency_ms", "timing", "peak_mb", "imports_mb", "latency_ratio"}
-KEYS = ("model", "gate", "variant", "requested", "name")  # what a list's entry is known by
+KEYS = ("model", "gate", "variant", "requested", "name")  # these identify an entry of a list
 MEASURED = re.compile(r"\d+\.\d+ \[\d+\.\d+, \d+\.\d+\] of the latency")
 
 
 def comparable(value: Any, where: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
-    """Every value of a report that is no time, with its place."""
+    """Every value of a report, with its place, except times and memory."""
     if isinstance(value, Mapping):
-        # All that is measured in these gates is a time or memory; verdict and limit are not.
+        # Every measured value of these gates is a time or memory; verdict and limit are not.
         timed = TIMES | ({"value", "lower", "upper", "detail"} if _is_measured(where) else set())
         timed |= {"lower", "upper"} if where and where[-1] == "figures" else set()
         for key, entry in value.items():
@@ -67,7 +68,7 @@ def _is_measured(where: tuple[str, ...]) -> bool:
 
 
 def run(gate_file: Path, cache: Path | None) -> dict[str, Any]:
-    """Judge a gate file in a process of its own; everything that is no time, by place."""
+    """Judge a gate file in a process of its own; return the comparable values by place."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.json"
         command = [sys.executable, "-m", "pytest", "-q", str(gate_file)]
@@ -82,7 +83,7 @@ def run(gate_file: Path, cache: Path | None) -> dict[str, Any]:
 
 
 def differences(found: list[dict[str, Any]]) -> list[list[str]]:
-    """Place, and each value with the number of runs that gave it."""
+    """Each place where runs differ, and its values with the number of runs that gave them."""
     rows = []
     for place in dict.fromkeys(place for values in found for place in values):
         counts = Counter(json.dumps(values.get(place, "nothing")) for values in found)

@@ -1,7 +1,7 @@
-"""What do exact rewrites of FP32 give? Size, latency and cosine of each variant with and without.
+"""What do exact rewrites of FP32 give? Size, latency and cosine of variants with and without them.
 
-The reference models of this repository are measured, and beside them the public MobileFaceNet and
-MiniFASNetV2 where a folder holds them (as `tests/real` expects it). Run with::
+It measures the reference models of this repository and, where a folder contains them (laid out as
+for `tests/real`), the public MobileFaceNet and MiniFASNetV2. Run with::
 
     python -m benchmarks.rewrites [--real DIR]
 """
@@ -42,7 +42,7 @@ VARIANTS = (
 
 
 class Subject(NamedTuple):
-    """A model, images for it, and how they become its input."""
+    """A model, images for it, and their preprocessing."""
 
     model: Path
     images: Path
@@ -59,7 +59,7 @@ def reference() -> Iterator[Subject]:
 
 
 def public(folder: Path) -> Iterator[Subject]:
-    """Public models; for latency and cosine any photographs do."""
+    """Public models; any photographs will do for latency and cosine."""
     face = Preprocess(size=(112, 112), mean=127.5, scale=1 / 128, channels="BGR")
     faces = folder / "faces/calibration"
     yield Subject(folder / "models/mobilefacenet_fp32.onnx", faces, face)
@@ -68,7 +68,7 @@ def public(folder: Path) -> Iterator[Subject]:
 
 
 def tensors(subject: Subject) -> list[tuple[str, NDArray[np.float32]]]:
-    """Every so many-th image of the folder, calibration and held-out images in turn."""
+    """Evenly spaced images of the folder, alternately for calibration and held out."""
     files = find_images(subject.images)
     chosen = np.linspace(0, len(files) - 1, CALIBRATION + HELD_OUT).astype(int)
     images = ImageSet.from_files(subject.images, [files[i] for i in np.unique(chosen)])

@@ -1,9 +1,9 @@
-"""What does scoring all pairs cost beside the bare product of the same embeddings?
+"""What does scoring all pairs cost, compared with the bare product of the same embeddings?
 
-Every row is a process of its own that does both in turns: the product in float32 by the same
-blocks and one comparison with a threshold, of each pair once (the same pairs) and of the full
-matrix (each pair twice); and what the gates do with the scores. A ratio is the median of the turns,
-in CPU time of the process. Run with::
+Every row is a process of its own that does both in turns. The bare product is computed in float32
+by the same blocks, with one comparison with a threshold, for each pair once (the same pairs) and
+for the full matrix (each pair twice). The other side is what the gates do with the scores. A ratio
+is the median over the turns, in CPU time of the process. Run with::
 
     python -m benchmarks.scoring [--images N] [--dimensions D] [--threads T] [--turns N]
 """
@@ -34,7 +34,7 @@ from pytest_kycquant.tasks.face.scores import (
 )
 
 ROWS = 256
-SIGMAS = 3.09  # strangers' scores are above the threshold in .1 % of the pairs
+SIGMAS = 3.09  # strangers' scores exceed the threshold in .1 % of the pairs
 FAR = 0.0005
 GOAL_RATIO, GOAL_MB = 1.5, 1000
 
@@ -42,7 +42,7 @@ Action = Callable[[Floats, Comparisons, float], object]
 
 
 def bare(unit: Floats, threshold: float, *, once: bool) -> int:
-    """The product and one comparison, of each pair once or of the full matrix."""
+    """The product and one comparison, for each pair once or for the full matrix."""
     accepted = 0
     for start in range(0, len(unit), ROWS):
         scores = unit[start : start + ROWS] @ unit[start if once else 0 :].T
@@ -58,7 +58,7 @@ ACTIONS: dict[str, Action] = {
 
 
 def child(images: int, dimensions: int, each: int, action: str, turns: int) -> None:
-    """Measure one row, and print it."""
+    """Measure one row and print it."""
     rng = np.random.default_rng(0)
     subjects = np.arange(images) // each
     values = rng.normal(size=(subjects[-1] + 1, dimensions)).astype(np.float32)[subjects]
@@ -86,7 +86,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, default=20_000)
     parser.add_argument("--dimensions", type=int, default=512)
-    parser.add_argument("--threads", type=int, default=1, help="of the product (default 1)")
+    parser.add_argument("--threads", type=int, default=1, help="threads of the product (default 1)")
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
     given = parser.parse_args()

@@ -1,13 +1,13 @@
-"""How often does a search ship what it should not? Simulated people and candidates.
+"""How often does a search ship a model that it should not? Simulated people and candidates.
 
-Every model that quantizes anything has a true FAR above the limit (.12 % to .1 %), and FP32 one
-below it. The search of the gates, `bench.ladder.decide` with all that follows, is asked for a mixed
-model. What is simulated are outputs: embeddings of people, each candidate's a little
-elsewhere and all nearer to each other. Beside it stand what teams do. Run with::
+Every model that quantizes anything has a true FAR above the limit (.12 % against .1 %), and FP32
+has one below it. The search of the gates, `bench.ladder.decide` with all that follows, looks for a
+mixed model. Only outputs are simulated: embeddings of people, which move a little and closer
+together with each candidate. The search is compared with what teams usually do. Run with::
 
     python -m benchmarks.splits [--runs N]
 
-The Markdown table can be pasted. A last line has candidates that deserve to ship.
+The output is a Markdown table. The candidates of the last line deserve to ship.
 """
 
 from __future__ import annotations
@@ -51,15 +51,15 @@ from pytest_kycquant.tasks.outputs import Outputs
 from pytest_kycquant.tasks.registry import task_of
 from pytest_kycquant.verdicts import Check, Verdict
 
-LIMIT, GOOD, BAD = 1e-3, 3e-4, 1.2e-3  # FAR: of the gate, of FP32, of the candidates
+LIMIT, GOOD, BAD = 1e-3, 3e-4, 1.2e-3  # FAR: the gate's limit, true FAR of FP32 and candidates
 BLOCKS = 20
-NOISE = 0.1  # how far a candidate's embeddings are from FP32's, each on its own
-TEAM = 10  # candidates that a team tries by hand
+NOISE = 0.1  # independent noise of a candidate's embeddings relative to FP32's
+TEAM = 10  # number of candidates that a team tries by hand
 
 
 @dataclass(frozen=True)
 class Images:
-    """Stands for images: only their places count."""
+    """Stand-in for images: only their indices matter."""
 
     places: NDArray[np.int64]
 
@@ -79,9 +79,9 @@ class World:
     """A population and what quantization does to it.
 
     Args:
-        draw: draws people.
-        threshold: at which FP32 has a FAR of `GOOD`.
-        pull: how much nearer candidates bring everybody.
+        draw: a function that draws people.
+        threshold: the threshold at which FP32 has a FAR of `GOOD`.
+        pull: how much closer together candidates move all embeddings.
     """
 
     draw: Draw
@@ -90,7 +90,7 @@ class World:
 
     @classmethod
     def of(cls, draw: Draw, far: float) -> World:
-        """Such that FP32 and every candidate have their FAR, as 16 times 2,000 people tell."""
+        """Choose threshold and pull for the wanted FARs, on 16 populations of 2,000 people."""
         rng = np.random.default_rng(0)
         crowds = [draw(2000, 2, rng) for _ in range(16)]
 
@@ -113,7 +113,7 @@ class World:
 
 
 def _bisect(beyond: Callable[[float], bool], low: float, high: float) -> float:
-    """Where `beyond` becomes true, to a thousandth or better."""
+    """The value where `beyond` becomes true, to a thousandth or better."""
     for _ in range(14):
         middle = (low + high) / 2
         low, high = (low, middle) if beyond(middle) else (middle, high)
@@ -185,12 +185,12 @@ class SimulatedVariants(Variants):
         return False
 
     def facts(self) -> list[Any]:
-        """Plain values that tell one simulation from another."""
+        """Plain values that identify a simulation."""
         return [self._seed, len(self._people["evaluation"][1]), self.world.pull]
 
 
 class SimulatedJudge(StandardJudge):
-    """Judges simulated models; all that compares figures with limits is the real one."""
+    """Judges simulated models; figures are compared with limits by the real code."""
 
     variants: SimulatedVariants
 
@@ -204,7 +204,7 @@ class SimulatedJudge(StandardJudge):
         return Golden({}, {}, self.variants.world.threshold, "given", {}, 1.0, {})
 
     def judge_finite(self, comparison: Comparison, variant: Variant) -> GateResult:
-        return comparison.finite()  # there is no file to look into
+        return comparison.finite()  # there is no file to read
 
     def measure_latency(self, variant: Variant) -> Latency:
         return Latency(0.5, 0.49, 0.51, 1.0, 20, 1.0, 2.0, 1.0, 1.0, 1.0)
@@ -213,13 +213,13 @@ class SimulatedJudge(StandardJudge):
         return GateResult("size", (Check("size", Verdict.PASS, value=0.5),))
 
     def team(self) -> list[Recipe]:
-        """What a team tries by hand: one more operator in FP32 each time."""
+        """The candidates of a team: one more operator in FP32 each time."""
         names = [block.names[0] for block in self.variants.blocks(FP32)]
         return [Recipe("mixed", keep_fp32=tuple(names[: i + 1])) for i in range(TEAM)]
 
 
 class SimulatedSearch(MixedSearch):
-    """The search of the gates, told how much each operator harms."""
+    """The search of the gates, with a given harm of each operator."""
 
     def harm(self, recipe: Recipe, block: Block) -> float:
         return 1.0 + int(block.names[0])
@@ -234,7 +234,7 @@ def _nowhere(path: object, attribute: str) -> Path:
 
 
 def by_estimates(judge: SimulatedJudge) -> bool:
-    """Whether one of ten candidates has a FAR below the limit, as estimated once."""
+    """Whether one of ten candidates has an estimated FAR below the limit, on the same people."""
     return any(_far(judge, recipe).value < LIMIT for recipe in judge.team())
 
 
@@ -244,7 +244,7 @@ def by_bounds(judge: SimulatedJudge) -> bool:
 
 
 def _far(judge: SimulatedJudge, recipe: Recipe) -> Any:
-    """FAR at the frozen threshold, all on the people of the verdict."""
+    """FAR at the frozen threshold, always on the people of the verdict."""
     variants = judge.variants
     images = variants.data.evaluation.images
     found = variants.outputs(variants.variant(recipe), images, "evaluation")
@@ -254,7 +254,7 @@ def _far(judge: SimulatedJudge, recipe: Recipe) -> Any:
 
 
 def by_search(judge: SimulatedJudge) -> bool:
-    """Whether the fallback of the gates ships something else than FP32."""
+    """Whether the fallback of the gates ships something other than FP32."""
     return _ships(decide(judge, Recipe("int8"), "mixed", SimulatedSearch(judge)))
 
 
@@ -267,7 +267,7 @@ POLICIES: dict[str, Callable[[SimulatedJudge], bool]] = {
     "ten candidates, bounds": by_bounds,
     "search and confirmation": by_search,
 }
-# Drift and FRR are left out, and once the budget of FAR, too.
+# Drift and FRR are not limited; in the first case, nor is the increase of FAR.
 LOOSE = {"mean_cosine": -1.0, "p1_cosine": -1.0, "fp16_min_cosine": -1.0}
 GATES = {
     "FAR alone": FaceLimits(**LOOSE, frr_degradation=0.5, frr=0.5, far_degradation=0.5),

@@ -1,16 +1,16 @@
 """What does the plugin cost a suite without gates? CPU time of pytest, with it and without.
 
 A suite of one empty test is run with the plugin and with ``-p no:kycquant``, in turns, each in a
-process of its own whose CPU time (user and system, workers of pytest-xdist included) the operating
-system tells. Other work on the machine moves both of a pair alike, and the median of the
-differences cares little for the rest. Its interval is exact (order statistics, 95 %).
-Bytecode is written before the first pair, as on any machine where pytest ran before; plugins of
-others are off but for pytest-xdist. Run with::
+process of its own. The operating system reports its CPU time (user and system, including workers of
+pytest-xdist). Other work on the machine affects both runs of a pair alike, and the median of the
+differences is robust against the rest. Its interval is exact (order statistics, 95 %).
+Bytecode is written before the first pair, as on any machine where pytest has run before. Except for
+pytest-xdist, all other plugins are disabled. Run with::
 
     python -m benchmarks.startup [--pairs N] [--workers N] [--python PATH]
 
 `--python` measures the plugin that is installed for another interpreter, such as an older version.
-The modules of the package that such a suite loads are listed behind the figures.
+The modules of the package that such a suite loads are listed after the figures.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ class Suite:
 
     Args:
         python: the interpreter.
-        folder: an empty folder to write it and its bytecode to.
-        arguments: further ones of pytest.
+        folder: an empty folder for the suite and its bytecode.
+        arguments: further arguments of pytest.
     """
 
     def __init__(self, python: str, folder: Path, arguments: Sequence[str] = ()) -> None:
@@ -91,7 +91,7 @@ class Suite:
 
 
 def measure(suite: Suite, pairs: int) -> tuple[list[float], list[float]]:
-    """CPU times in ms with the plugin and without, in turns, the first of a pair alternating."""
+    """CPU times in ms with and without the plugin, in pairs whose order alternates."""
     times: dict[bool, list[float]] = {True: [], False: []}
     for with_plugin in times:
         suite.cpu(with_plugin=with_plugin)  # writes bytecode
@@ -102,7 +102,7 @@ def measure(suite: Suite, pairs: int) -> tuple[list[float], list[float]]:
 
 
 def describe(with_plugin: Sequence[float], without: Sequence[float]) -> str:
-    """Medians, and that of the differences with its interval."""
+    """The medians, and the median of the differences with its interval."""
     apart = np.sort(np.subtract(with_plugin, without))
     ranks = order_statistic_interval(len(apart), 0.5, 0.95)
     bounds = (
@@ -123,8 +123,10 @@ def _children() -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--pairs", type=int, default=60, help="of runs (default 60)")
-    parser.add_argument("--workers", type=int, default=0, help="of pytest-xdist (default none)")
+    parser.add_argument("--pairs", type=int, default=60, help="pairs of runs (default 60)")
+    parser.add_argument(
+        "--workers", type=int, default=0, help="workers of pytest-xdist (default none)"
+    )
     parser.add_argument("--python", default=sys.executable, help="an interpreter (default: this)")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:

@@ -1,12 +1,13 @@
-"""What storing weights in fewer bits gives: size, latency and cosine to FP32, held out.
+"""What does storing weights in fewer bits give? Size, latency and held-out cosine to FP32.
 
-The cases of `benchmarks.quantizer`, side by side: weights in 8 and in 4 bits that onnxruntime turns
-into floats when it loads the model, weights in 8 bits behind DequantizeLinear as other tools write
-them, and INT8 of weights and activations. Run with::
+For the cases of `benchmarks.quantizer`, it compares weights in 8 and in 4 bits that onnxruntime
+turns into floats when it loads the model, weights in 8 bits with DequantizeLinear as other tools
+write them, and INT8 of weights and activations. Run with::
 
     python -m benchmarks.weights [--images N] [--models NAME ...]
 
-Latency is relative to the FP32 file, interleaved, one thread. The Markdown table can be pasted.
+Latency is relative to the FP32 file, measured in turns with one thread. The output is a Markdown
+table.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ def behind_dequantization(content: bytes) -> bytes:
 
 
 def variants(case: Case, count: int) -> Iterable[tuple[str, bytes]]:
-    """Label and content of each variant."""
+    """Label and serialized model of each variant."""
     calibration, _ = read(case.images, case.preprocess, count)
     probes = [array for _, array in calibration[:4]]
     quantizer = Quantizer(case.model, calibration, probes=probes)

@@ -1,1 +1,1 @@
-"""What gates say about models, data and goldens damaged as in real life: `docs/faults.md`."""
+"""How gates judge models, data and goldens with realistic damage: see `docs/faults.md`."""

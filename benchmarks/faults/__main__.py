@@ -1,8 +1,8 @@
-"""What gates say about models, data and goldens that are damaged as in real life.
+"""How do gates judge models, data and goldens with realistic damage?
 
-Each model of this repository is quantized by the recipe that passes, damaged in many ways, and
-judged by the gates of users. Whether a damage is harmful is decided on people whom no gate sees.
-Prints sensitivity, specificity, what was missed and which alarms were false. Run with::
+Each model of this repository is quantized by a recipe that passes, damaged in many ways, and judged
+by the gates of users. Whether a damage is harmful is decided on people that no gate sees. Prints
+sensitivity, specificity, missed faults and false alarms. Run with::
 
     python -m benchmarks.faults [--models NAME ...] [--faults TEXT ...] [--people N] [--json FILE]
 """
@@ -32,7 +32,7 @@ from .subjects import SUBJECTS, Laboratory, present
 from .table import Row, alarms_by_check, by_fault, findings, summary
 
 PROJECT = "project"
-MORE = (1, 4)  # times as many people as decide about the truth, for gates that ask for more
+MORE = (1, 4)  # people for gates that ask for more, in multiples of those who decide the truth
 
 
 def say(text: str) -> None:
@@ -42,7 +42,7 @@ def say(text: str) -> None:
 def rows_of(lab: Laboratory, wanted: list[str], latency: bool) -> Iterator[Row]:
     """Every case of a model, judged by its gates and by the truth.
 
-    One place of every fault comes first, so that an interrupted run has seen all of them.
+    One place of every fault comes first, so that even an interrupted run covers all faults.
     """
     seen: Counter[str] = Counter()
     turns: list[tuple[int, Case]] = []
@@ -58,12 +58,12 @@ def judged(lab: Laboratory, case: Case, latency: bool) -> Row:
     name = lab.subject.name
     try:
         variant = case.make()
-    except KycquantError as error:  # the recipe itself refuses, as users would see it
+    except KycquantError as error:  # the recipe fails, and users would see this error
         return Row(name, case.fault, case.where, case.control, "harmful", "", "ERROR",
                    (type(error).__name__,), (str(error),))  # fmt: skip
     found = lab.judge.verdicts(variant, latency=latency)
     truth = lab.court.truth(variant, suspect=found.outcome in ("FAIL", "ERROR"))
-    with_more, people = "", 0  # gates that ask for more get it, unless the truth is as unknown
+    with_more, people = "", 0  # gates that ask for more get it, unless the truth is unknown, too
     if found.outcome == "INCONCLUSIVE" and truth.kind != BORDERLINE:
         with_more, people = lab.court.appeal(variant, [lab.people * times for times in MORE])
     return Row(
@@ -83,7 +83,7 @@ def judged(lab: Laboratory, case: Case, latency: bool) -> Row:
 
 
 def _objections(found: Verdicts) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Gates that object, and their checks, failures first."""
+    """The gates that object, and their checks, failures first."""
     if found.error:
         return ("error",), (found.error,)
     objections = sorted(found.objections, key=lambda each: each[1].verdict.value != "FAIL")
@@ -96,20 +96,27 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     names = [*SUBJECTS, PROJECT]
     parser.add_argument("--models", nargs="*", choices=names, default=names)
-    parser.add_argument("--faults", nargs="*", default=[], help="only those with such a text")
     parser.add_argument(
-        "--people", type=int, default=1200, help="of the large set, scenes likewise (default 1200)"
+        "--faults", nargs="*", default=[], help="only faults that contain such a text"
     )
-    parser.add_argument("--threads", type=int, default=2, help="images at a time (default 2)")
+    parser.add_argument(
+        "--people",
+        type=int,
+        default=1200,
+        help="people, or scenes, of the large set (default 1200)",
+    )
+    parser.add_argument(
+        "--threads", type=int, default=2, help="images in flight at a time (default 2)"
+    )
     parser.add_argument("--latency", action="store_true", help="measure latency, too (slow)")
     parser.add_argument("--json", type=Path, help="file to write all figures to")
     parser.add_argument(
-        "--tables", type=Path, nargs="+", help="files of earlier runs to print, and judge nothing"
+        "--tables", type=Path, nargs="+", help="files of earlier runs to print; judge nothing"
     )
     given = parser.parse_args()
     most = MOST // max(MORE)
     if not 0 < given.people <= most:
-        parser.error(f"--people {given.people}: give 1 to {most}, there are no seeds for more")
+        parser.error(f"--people {given.people}: give 1 to {most}; there are no seeds for more")
     if given.tables:
         records = [json.loads(path.read_text(encoding="utf-8")) for path in given.tables]
         show(records[0], [Row.from_dict(each) for found in records for each in found["rows"]])
@@ -148,7 +155,7 @@ def show(record: dict[str, Any], rows: list[Row]) -> None:
     measured = "" if record["latency"] else " Latency was not measured (--latency does)."
     print(
         f"{record['date']}, {record['machine']}; {record['people']} people and scenes decide "
-        f"about the truth.{measured}\n"
+        f"the truth.{measured}\n"
     )
     print(summary(rows), "\n")
     print(by_fault(rows), "\n")

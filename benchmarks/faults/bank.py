@@ -1,4 +1,4 @@
-"""The damages of a model that are judged: each in several places, and controls that do no harm."""
+"""The damages of a model that are judged, each in several places, and harmless controls."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from . import damages
 from .subjects import Laboratory
 
 _NOISE_IMAGES = 128
-_EMULATED = 4  # of the 1x1 convolutions every fourth: emulation is slow
-# Means of ImageNet, in 0..255; models here expect another one or none.
+_EMULATED = 4  # every fourth 1x1 convolution is emulated, because emulation is slow
+# Means of ImageNet, in 0..255; the models here expect another mean or none.
 _OTHER_MEAN = (123.7, 116.3, 103.5)
 
 
@@ -30,9 +30,9 @@ class Case:
 
     Args:
         fault: what was done to it.
-        where: in which place, or with which seed.
-        make: makes it; None if the model has no such place.
-        control: whether it is expected to be harmless. What it is, the truth says.
+        where: the place of the damage, or its seed.
+        make: a function that makes the damaged model; None if the model has no such place.
+        control: whether the case is expected to be harmless; the truth may differ.
     """
 
     fault: str
@@ -121,7 +121,7 @@ def _weights(proto: onnx.ModelProto) -> Iterator[tuple[str, str, Damage]]:
 
 
 def _inputs_and_outputs(lab: Laboratory) -> Iterator[tuple[str, str, Damage]]:
-    """What is given to the model and what is made of its answer."""
+    """The model's inputs and outputs."""
     spec = lab.spec.model.preprocesses[0]
     scale, mean = (np.broadcast_to(np.asarray(x, np.float64), 3) for x in (spec.scale, spec.mean))
     yield "red and blue swapped", "", damages.swap_channels
@@ -155,7 +155,7 @@ def _harmless(proto: onnx.ModelProto) -> Iterator[tuple[str, str, Damage]]:
 
 
 def _made_anew(lab: Laboratory) -> Iterator[Case]:
-    """Models that are quantized again: from other images, or from another FP32 model."""
+    """Models that are quantized again, from other images or from another FP32 model."""
     model = lab.spec.model
 
     def recalibrated(images: Path) -> Variant:
@@ -187,9 +187,9 @@ def _other_precisions(lab: Laboratory) -> Iterator[Case]:
 
 
 def three(places: Sequence, what: str) -> list:
-    """An early, a middle and a late one of the places, drawn with a seed of its own.
+    """An early, a middle and a late place, drawn with a seed that depends on `what`.
 
-    Which of them comes first is drawn, too: an interrupted run has seen all parts of a model.
+    Their order is drawn, too, so that even an interrupted run covers all parts of a model.
     """
     thirds = [third for third in np.array_split(np.arange(len(places)), 3) if len(third)]
     drawn = [places[int(_rng(what, str(i)).choice(third))] for i, third in enumerate(thirds)]
@@ -202,7 +202,7 @@ def _rng(*words: str) -> np.random.Generator:
 
 
 def _noise(lab: Laboratory) -> Path:
-    """Calibration images that show nothing."""
+    """Calibration images of pure noise."""
     height, width = lab.spec.model.preprocesses[0].size
     path = lab.folder / f"noise-{height}.npz"
     shape = (_NOISE_IMAGES, height, width, 3)
@@ -211,7 +211,7 @@ def _noise(lab: Laboratory) -> Path:
 
 
 def _half(lab: Laboratory) -> Path:
-    """Every other one of the calibration images, or of the people on them."""
+    """Every other calibration image, or every other person on them."""
     model = lab.spec.model
     assert model.calibration is not None
     source = lab.judge.variants.resolve(model.calibration, "KycModel.calibration")

@@ -1,9 +1,9 @@
-"""Damages of a quantized model, each as it happens in real life.
+"""Realistic damages of a quantized model.
 
 Every function takes a model in QDQ form (integers between QuantizeLinear and DequantizeLinear, as
-static INT8 writes it), changes what it says in a copy, and nothing else. Places are names of
-operators of that model, see `weights`, `activations` and `biases`. A scale or zero point that
-several tensors share is changed for one of them only.
+static INT8 writes it) and returns a copy with the one change that its name states. Places are names
+of operators of that model; see `weights`, `activations` and `biases`. A scale or zero point that
+several tensors share is changed for only one of them.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def sizes(proto: onnx.ModelProto) -> dict[str, int]:
 
 
 def scale_weights(proto: onnx.ModelProto, place: str, factor: float) -> onnx.ModelProto:
-    """Multiply the scale of a layer's weights: an export that mixed up two scales."""
+    """Multiply the scale of a layer's weights, as by an export that mixed up two scales."""
     copy = _copy(proto)
     node = _nodes(copy)[place]
     _replace(copy, [node], 1, lambda scale: (scale * factor).astype(scale.dtype))
@@ -109,9 +109,9 @@ def scale_weights(proto: onnx.ModelProto, place: str, factor: float) -> onnx.Mod
 
 
 def scale_activation(proto: onnx.ModelProto, place: str, factor: float) -> onnx.ModelProto:
-    """Multiply the scale with which an activation is read, but not that with which it is written.
+    """Multiply the scale that dequantizes an activation, but not the one that quantizes it.
 
-    Everything behind it sees the tensor times the factor.
+    All operators after it see the tensor times the factor.
     """
     copy = _copy(proto)
     readers = _readers(copy, place)
@@ -120,12 +120,12 @@ def scale_activation(proto: onnx.ModelProto, place: str, factor: float) -> onnx.
 
 
 def clip_range(proto: onnx.ModelProto, place: str, share: float = 0.5) -> onnx.ModelProto:
-    """Make the range of an activation narrower: a calibration that saw too little.
+    """Make the range of an activation narrower, as by a calibration on too few images.
 
     Args:
         proto: the model.
-        place: of `activations`.
-        share: of the range that is left, on both sides of zero.
+        place: one of `activations`.
+        share: share of the range that is left on both sides of zero.
     """
     copy = _copy(proto)
     both = [_nodes(copy)[place], *_readers(copy, place)]
@@ -134,9 +134,9 @@ def clip_range(proto: onnx.ModelProto, place: str, share: float = 0.5) -> onnx.M
 
 
 def shift_zero_point(proto: onnx.ModelProto, place: str, by: int) -> onnx.ModelProto:
-    """Shift the zero point with which an activation is read: the tensor moves by so many steps.
+    """Shift the zero point with which an activation is dequantized, which moves the tensor.
 
-    Downwards where there is no room above.
+    The shift of `by` steps goes downwards if there is no room above.
     """
 
     def shifted(zero: Array) -> Array:
@@ -191,7 +191,7 @@ def exchange_weights(proto: onnx.ModelProto, one: str, other: str) -> onnx.Model
 
 
 def spoil_scale(proto: onnx.ModelProto, place: str, channel: int = 0) -> onnx.ModelProto:
-    """Put a NaN into the scale of a layer's weights, or of an activation as it is read."""
+    """Put a NaN into the scale that dequantizes a layer's weights or an activation."""
 
     def spoiled(scale: Array) -> Array:
         changed = np.array(scale)
@@ -205,12 +205,12 @@ def spoil_scale(proto: onnx.ModelProto, place: str, channel: int = 0) -> onnx.Mo
 
 
 def perturb_weights(proto: onnx.ModelProto, share: float, seed: int) -> onnx.ModelProto:
-    """Add noise to all weights: an older checkpoint.
+    """Add noise to all weights, as in an older checkpoint.
 
     Args:
-        proto: an FP32 model, or a quantized one, whose scales and ranges then stay.
+        proto: an FP32 model, or a quantized one, whose scales and ranges are kept.
         share: standard deviation of the noise, relative to that of the weights of the layer.
-        seed: of the noise.
+        seed: seed of the noise.
     """
     copy = _copy(proto)
     rng = np.random.default_rng(seed)
@@ -243,24 +243,24 @@ def perturb_weights(proto: onnx.ModelProto, share: float, seed: int) -> onnx.Mod
 
 
 def swap_channels(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """Read red for blue: preprocessing that gives BGR to a model for RGB, or the reverse."""
+    """Exchange red and blue, as if BGR were given to a model for RGB, or vice versa."""
     order = {"order": np.array([2, 1, 0], np.int64)}
     return _before(proto, "Gather", order, axis=1)
 
 
 def shift_input(proto: onnx.ModelProto, offsets: Sequence[float]) -> onnx.ModelProto:
-    """Add an offset to each channel of the input: another mean was subtracted.
+    """Add an offset to each channel of the input, as if another mean had been subtracted.
 
     Args:
         proto: the model.
-        offsets: one for each channel, in the unit of the input.
+        offsets: an offset for each channel, in the unit of the input.
     """
     values = np.asarray(offsets, np.float32).reshape(1, -1, 1, 1)
     return _before(proto, "Add", {"offsets": values})
 
 
 def scale_input(proto: onnx.ModelProto, factor: float) -> onnx.ModelProto:
-    """Multiply the input: another scale was used. 0 is a camera that always sees the same."""
+    """Multiply the input, as by another scale; 0 is a camera that always sees the same image."""
     return _before(proto, "Mul", {"factor": np.float32(factor)})
 
 
@@ -283,12 +283,12 @@ def scale_output(proto: onnx.ModelProto, factor: float) -> onnx.ModelProto:
 
 
 def saturate(proto: onnx.ModelProto, places: Sequence[str]) -> onnx.ModelProto:
-    """Compute 1x1 convolutions as a CPU without VNNI does: two products are added in 16 bits.
+    """Compute 1x1 convolutions as on a CPU without VNNI, which adds two products in 16 bits.
 
-    An emulation of the U8S8 kernels of AVX2 (vpmaddubsw: onnxruntime #6004, #5849), exact for
-    these convolutions: products of unsigned activations and signed weights of neighbouring
-    channels are added in pairs, each sum is cut at 16 bits, and the rest is exact in float32 (sums
-    stay below 2^24). Larger kernels are left as they are, so the true harm is larger.
+    This emulates the U8S8 kernels of AVX2 (vpmaddubsw: onnxruntime #6004, #5849), exactly for these
+    convolutions: products of unsigned activations and signed weights of neighbouring channels are
+    added in pairs, each sum saturates at 16 bits, and the rest is exact in float32 (sums stay below
+    2^24). Larger kernels are left as they are, so the true harm is larger.
 
     Args:
         proto: the model.
@@ -309,7 +309,7 @@ def _saturate(proto: onnx.ModelProto, conv: onnx.NodeProto) -> None:
     integers = numpy_helper.to_array(constants[weight.input[0]])
     number, channels = integers.shape[:2]
     pairs = channels // 2
-    # Output channel (p, m) is what the pair p of channels adds to the output m.
+    # Output channel (p, m) is the contribution of the pair p of channels to the output m.
     split = integers.reshape(number, pairs, 2).transpose(1, 0, 2).reshape(-1, 2, 1, 1)
     unit = (scale * steps).reshape(1, -1, 1, 1).astype(np.float32)
     behind = -float(zero) * integers.reshape(number, -1).sum(axis=1, dtype=np.int64)
@@ -365,7 +365,7 @@ def _saturate(proto: onnx.ModelProto, conv: onnx.NodeProto) -> None:
         behind_add = [f"{own}/real", f"{own}/behind"]
         nodes.append(make("Add", behind_add, [conv.output[0]], f"{own}/out"))
     if len(consumers(proto.graph)[weight.output[0]]) == 1:
-        proto.graph.node.remove(weight)  # its integers are in the new layer
+        proto.graph.node.remove(weight)  # the new layer holds its integers
     position = [node.name for node in proto.graph.node].index(conv.name)
     del proto.graph.node[position]
     for offset, node in enumerate(nodes):
@@ -386,10 +386,10 @@ def _nodes(proto: onnx.ModelProto) -> dict[str, onnx.NodeProto]:
 
 
 def _channel_axis(proto: onnx.ModelProto, place: str) -> int:
-    """Axis of the output channels of weights or biases, of which each may have its scale."""
+    """Axis of the output channels of weights or biases; each channel may have its own scale."""
     node, constants = _nodes(proto)[place], initializers(proto.graph)
     if not constants[node.input[1]].dims:
-        return 0  # one scale for all: that of a Conv
+        return 0  # one scale for all channels: the axis of a Conv
     axis = int(attributes(node).get("axis", 1))
     return axis % len(constants[node.input[0]].dims)
 
@@ -407,7 +407,7 @@ def _replace(
     index: int,
     change: Callable[[Array], Array],
 ) -> None:
-    """Give operators a changed copy of the constant that they read at `index`."""
+    """Make operators read a changed copy of their constant at `index`."""
     constants = initializers(proto.graph)
     (name,) = {node.input[index] for node in nodes}
     changed = np.asarray(change(numpy_helper.to_array(constants[name])))

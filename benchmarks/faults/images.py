@@ -1,8 +1,8 @@
 """Images of people and scenes that no gate, no threshold and no calibration ever sees.
 
-Some of them say whether a damaged model is harmful, others are what a gate is given that asks for
-more. Rendered on demand into ``data/held-out``, which git ignores, and thrown away when the
-renderer changes.
+Some of them decide whether a damaged model is harmful; others go to gates that ask for more data.
+They are rendered on demand into ``data/held-out``, which git ignores, and deleted when the renderer
+changes.
 """
 
 from __future__ import annotations
@@ -24,31 +24,31 @@ from models.rendering.groups import write_groups
 from models.rendering.sets import renderer_digest
 
 ROOT = Path(__file__).parents[2]
-# The gates use the first of this range. These say what is true, and never meet those that are
-# given to gates which ask for more.
+# The gates use the first seeds of this range. SEEDS decide the truth, and MORE go to gates that ask
+# for more data.
 SEEDS = splits.EVALUATION[50_000:75_000]
 MORE = splits.EVALUATION[75_000:]
-_LIVE = 3  # live people for one of whom there are attacks
+_LIVE = 3  # number of live people for each person with attacks
 MOST = len(SEEDS) // _LIVE  # people
-_QUALITY = 90  # of face pictures, as in the sets of the gates
+_QUALITY = 90  # JPEG quality of face pictures, as in the sets of the gates
 _WORKERS = 2
 Made = TypeVar("Made")
 
 
 def held_out(kind: str, people: int, say: Callable[[str], None], *, seeds: range = SEEDS) -> Path:
-    """The folder of images of a kind, rendered if it is not there.
+    """The folder of images of a kind, rendered if it is missing.
 
-    Beside the folders of people lies `groups.csv`, as in the sets of the gates.
+    The file `groups.csv` lies beside the folders of people, as in the sets of the gates.
 
     Args:
-        kind: "faces" (four pictures a person), "liveness" (attacks of each species on so many
-            people, and three times as many live ones) or "documents" (so many scenes).
-        people: how many.
-        say: is told what takes a while.
-        seeds: of the people, the first of which are rendered.
+        kind: "faces" (four pictures a person), "liveness" (attacks of each species on `people`
+            people, and three times as many live people) or "documents" (`people` scenes).
+        people: number of people or scenes.
+        say: a function that receives a message before long work.
+        seeds: seeds of the people; the first ones are rendered.
 
     Raises:
-        ValueError: there are not so many seeds.
+        ValueError: there are not enough seeds.
     """
     if people > MOST:
         raise ValueError(f"{people:,} people: there are seeds for {MOST:,} people at most")
@@ -99,7 +99,7 @@ def _capture(folder: Path, kind: str, subject: int) -> None:
 
 
 def _documents(folder: Path, people: int, seeds: range) -> None:
-    """The same form as the sets of the gates: ``images`` and ``labels.json`` of COCO."""
+    """Write scenes as in the sets of the gates: ``images`` and ``labels.json`` of COCO."""
     (folder / "images").mkdir()
     images, annotations = [], []
     for seed, boxes in _each(partial(_scene, folder / "images"), seeds[:people]):
@@ -116,7 +116,7 @@ def _documents(folder: Path, people: int, seeds: range) -> None:
 
 
 def _scene(folder: Path, seed: int) -> tuple[int, list[tuple[list[float], int]]]:
-    """Write a scene; what can be seen in it, as (x1, y1, x2, y2) and class."""
+    """Write a scene; return its seed and its objects, each as (x1, y1, x2, y2) and class."""
     made = documents.scene(seed)
     (folder / f"{seed}.jpg").write_bytes(made.jpeg)
     return seed, list(zip(made.boxes.tolist(), made.classes.tolist(), strict=True))

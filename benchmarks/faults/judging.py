@@ -1,4 +1,4 @@
-"""A damaged model before the gates of users, and before the truth about it."""
+"""Judges a damaged model, once by the gates of users and once by the truth."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ from pytest_kycquant.spec.model import KycModel
 from pytest_kycquant.tasks.outputs import Outputs
 from pytest_kycquant.verdicts import Check, Direction, Kind, Verdict
 
-# What turns an image and a model into outputs; all else judges them, or makes models.
+# The code that turns an image and a model into outputs; the rest judges outputs or makes models.
 _RUNS = ("runtimes/ort.py", "data/images.py", "data/crops.py", "data/placement.py")
 _READS = ("tasks/outputs.py", "tasks/detection/decode.py")
 HARMFUL, HARMLESS, BORDERLINE = "harmful", "harmless", "borderline"
 BEYOND, NEAR, INSIDE = "beyond", "near", "inside"  # drift limits, on many people
-# How many times the limit a lower bound must be for a look at a part of the people to suffice.
+# If a lower bound is this many times the limit, a part of the people is enough to decide.
 _PLAIN = 2.0
 
 
 @dataclass(frozen=True)
 class Verdicts:
-    """What the gates said about one model.
+    """The verdicts of the gates on one model.
 
     Args:
         gates: results by gate; empty if the model could not be judged at all.
@@ -72,14 +72,14 @@ class Verdicts:
 
 @dataclass(frozen=True)
 class Truth:
-    """Whether a model is harmful, and by what.
+    """Whether a model is harmful, and why.
 
     Args:
         kind: "harmful", "harmless" or "borderline".
-        reason: the check that says so, or the one nearest to its limit.
-        errors: the checks on the large set.
-        drift: whether the drift limits are exceeded there: "beyond", "inside", or "near" where
-            bounds enclose one.
+        reason: the check that decides, or the one nearest to its limit.
+        errors: the checks of errors on the large set.
+        drift: whether the drift limits are exceeded there: "beyond", "inside", or "near" if the
+            bounds of a check enclose its limit.
     """
 
     kind: str
@@ -89,21 +89,21 @@ class Truth:
 
     @property
     def usage(self) -> float:
-        """The largest share of a limit that an estimate uses; infinite without any."""
+        """The largest share of a limit that an estimate uses; infinite without any check."""
         return max(map(usage, self.errors), default=math.inf)
 
 
 class FaultVariants(Variants):
-    """Makes variants, and takes files that no recipe made."""
+    """Makes variants, and accepts files that no recipe made."""
 
     def given(self, content: bytes, like: Variant, name: str, folder: Path) -> Variant:
-        """A file as a variant, as if the recipe of another variant had made it.
+        """Write a file as a variant, as if the recipe of another variant had made it.
 
         Args:
             content: the serialized model.
-            like: the variant that was damaged: its recipe, and the operators it changed.
-            name: of the new one.
-            folder: where to write the file.
+            like: the variant that was damaged, with its recipe and the operators that it changed.
+            name: name of the new variant.
+            folder: the folder to write the file to.
         """
         digest = hashlib.sha256(content).hexdigest()
         path = folder / f"{digest[:16]}.onnx"
@@ -114,7 +114,7 @@ class FaultVariants(Variants):
     def outputs(
         self, variant: Variant, images: ImageSet, role: str, *, exact: bool | None = None
     ) -> Outputs:
-        """As those of the run, but kept when gates change: what models give stays."""
+        """Outputs as in a run, but stored so that they survive changes of the gates' code."""
         (source,), (file,) = self.sources, variant.files
         seen = self.task.seen(images, source.index)
         facts = [file.sha256, seen.digest, source.input_facts(), source.outputs_read]
@@ -134,10 +134,10 @@ class FaultJudge(StandardJudge):
     """Judges files that no recipe made.
 
     Args:
-        workspace: of this process.
-        model: what the gate file says.
-        gate_file: where it says so.
-        limits: of the gates.
+        workspace: the workspace of this process.
+        model: the model, as the gate file describes it.
+        gate_file: the gate file.
+        limits: the limits of the gates.
     """
 
     variants: FaultVariants
@@ -151,12 +151,12 @@ class FaultJudge(StandardJudge):
     def verdicts(
         self, variant: Variant, *, threshold: float | None = None, latency: bool = False
     ) -> Verdicts:
-        """Every gate of users; latency only if asked for, since damages do not change it.
+        """Every gate of users; latency only on request, since damages do not change it.
 
         Args:
-            variant: the model.
-            threshold: the frozen one, for images of which there is no golden.
-            latency: whether to measure it.
+            variant: the damaged model.
+            threshold: the frozen threshold, for images without a golden; None to read the golden.
+            latency: whether to measure latency.
         """
         if threshold is None:
             threshold = self.require_golden().threshold
@@ -178,13 +178,14 @@ class FaultJudge(StandardJudge):
 
 
 class Court:
-    """Says what is true about a model, on people that its gates do not see.
+    """Decides the truth about a model, on people that its gates do not see.
 
     Args:
-        look: a judge of few people, which suffices where the truth is plain.
-        whole: one of many.
-        more: makes a judge of so many others, for gates that ask for more; None if there are none.
-        threshold: the frozen one.
+        look: a judge with few people, which is enough where the truth is obvious.
+        whole: a judge with many people.
+        more: a function that makes a judge with the given number of other people, for gates that
+            ask for more; None if there are no more people.
+        threshold: the frozen threshold.
     """
 
     def __init__(
@@ -199,11 +200,11 @@ class Court:
         self._threshold = threshold
 
     def appeal(self, variant: Variant, sizes: Sequence[int]) -> tuple[str, int]:
-        """What the gates say on more people, and on how many it is decided.
+        """The verdict of the gates on more people, and the number of people that decided it.
 
         Args:
-            variant: the model, about which the gates could not decide.
-            sizes: numbers of people, ascending; the next is asked while nothing is decided.
+            variant: the model that the gates could not decide about.
+            sizes: numbers of people, ascending; the next is used while nothing is decided.
 
         Returns:
             The last outcome and its number of people; ("", 0) if there are no more people.
@@ -219,11 +220,11 @@ class Court:
     def truth(self, variant: Variant, *, suspect: bool = True) -> Truth:
         """Harmful if a limit of errors is exceeded, harmless if none is, by 95 % bounds.
 
-        Where the bounds of a check enclose its limit, nobody knows: borderline.
+        If the bounds of a check enclose its limit, the model is borderline.
 
         Args:
             variant: the model.
-            suspect: whether to look at few people first, which saves time if it is harmful.
+            suspect: whether to look at few people first, which saves time if the model is harmful.
         """
         first, last = self._judges
         if suspect:
@@ -254,11 +255,11 @@ def decide(checks: Sequence[Check], broken: int, stored: Sequence[str] = ()) -> 
     """The truth from checks of errors on many people.
 
     Args:
-        checks: figures with both bounds.
-        broken: images with NaN or Inf in an output.
-        stored: constants of the model with NaN or Inf. What integer kernels make of one depends
-            on the CPU (converting NaN to an integer is undefined), so errors here say nothing
-            about errors elsewhere.
+        checks: checks of errors, with both bounds.
+        broken: number of images with NaN or Inf in an output.
+        stored: constants of the model with NaN or Inf. Their effect in integer kernels depends on
+            the CPU (converting NaN to an integer is undefined), so errors here say nothing about
+            errors elsewhere.
     """
     errors = tuple(checks)
     if stored:
@@ -273,12 +274,12 @@ def decide(checks: Sequence[Check], broken: int, stored: Sequence[str] = ()) -> 
 
 
 def is_drift(check: Check) -> bool:
-    """Whether a check is about drift from FP32, which no error rate need show."""
+    """Whether a check is about drift from FP32, which need not show in any error rate."""
     return check.limit is not None and check.limit.kind is Kind.DRIFT
 
 
 def usage(check: Check) -> float:
-    """Which share of its limit an estimate uses; of what is missing, if more is better."""
+    """The share of its limit that an estimate uses; if more is better, of the shortfall from 1."""
     limit, value = check.limit, check.value
     assert limit is not None
     assert value is not None

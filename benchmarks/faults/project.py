@@ -1,7 +1,7 @@
-"""Damaged data and goldens, end to end: a small project of its own, judged by pytest itself.
+"""Damaged data and goldens, end to end: pytest itself judges a small project.
 
-Truth is by construction: whoever judges a model on such data, or against such a golden, knows
-nothing about it, so anything but an error (or a gate that does not pass) is harmful.
+The truth is known by construction: such data, or such a golden, says nothing about a model. A
+damage must therefore give an error, or a gate that does not pass; anything else is harmful.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from .table import Row
 
 UPDATE = "--kycquant-update-golden"
 _PEOPLE = 330
-_OTHERS = 60  # people whom each is compared with, where pairs are listed
+_OTHERS = 60  # number of people that each is compared with in listed pairs
 # Seeds of `population.people`.
 _CALIBRATION, _SELECTION, _EVALUATION = 1, 2, 3
 _COUNTS = re.compile(r"(\d+) (passed|failed|errors?|warnings?)")
@@ -40,10 +40,10 @@ class Damage:
 
     Args:
         fault: what was done.
-        where: a detail.
-        change: does it to the project in a folder.
-        options: of pytest; the golden is as it was unless they record it anew.
-        control: harmless by construction.
+        where: a detail of it.
+        change: a function that damages the project in a folder.
+        options: options of pytest; the golden stays as it was unless they record it again.
+        control: whether the damage is harmless by construction.
     """
 
     fault: str
@@ -54,7 +54,7 @@ class Damage:
 
 
 def rows(wanted: Sequence[str], say: Callable[[str], None]) -> Iterator[Row]:
-    """Every damage of the project, and what pytest said."""
+    """Every damage of the project, with the result of pytest."""
     with tempfile.TemporaryDirectory(prefix="kycquant-faults-") as folder:
         base = Path(folder) / "base"
         say("writing a small project with a golden")
@@ -88,13 +88,13 @@ def write(root: Path) -> None:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What pytest said about a project.
+    """The result of pytest for a project.
 
     Args:
         outcome: PASS, FAIL, INCONCLUSIVE or ERROR.
         reason: the first complaint.
-        gates: the tests that did not pass.
-        text: everything that was printed.
+        gates: names of the tests that did not pass.
+        text: everything that pytest printed.
     """
 
     outcome: str
@@ -104,7 +104,7 @@ class Outcome:
 
 
 def run(root: Path, *options: str) -> Outcome:
-    """Run the gates of a project in a process of their own."""
+    """Run the gates of a project in a separate process."""
     cache = (
         []
         if any(o.startswith("--kycquant-cache") for o in options)
@@ -130,7 +130,7 @@ def run(root: Path, *options: str) -> Outcome:
         outcome = "FAIL" if re.search(r" FAIL \w+\n", text) else "INCONCLUSIVE"
     elif result.returncode == 0 and counts.get("passed"):
         outcome = "PASS"
-    else:  # a usage error, say
+    else:  # such as a usage error
         outcome = "ERROR"
     complaint = re.search(r"^(?:E +|ERROR )(.+)$", text, re.MULTILINE)
     reason = complaint.group(1).replace(str(root), ".") if complaint and outcome != "PASS" else ""
@@ -161,7 +161,7 @@ def _calibrate_on_evaluation(root: Path) -> None:
 
 
 def _calibrate_on_the_same_people(root: Path) -> None:
-    """Other pictures of the people who are judged, in folders of their names."""
+    """Calibrate on other pictures of the people who are judged, in folders with their names."""
     shutil.rmtree(root / "calibration")
     write_folders(root / "calibration", 60, 4, seed=_EVALUATION)
     for folder in (root / "calibration").iterdir():
@@ -175,7 +175,7 @@ def _select_on_evaluation(root: Path) -> None:
 
 
 def _select_on_the_same_people(root: Path) -> None:
-    """Other pictures of the people who are judged."""
+    """Choose the threshold on other pictures of the people who are judged."""
     shutil.rmtree(root / "selection")
     write_folders(root / "selection", _PEOPLE, 4, seed=_EVALUATION)
     for folder in (root / "selection").iterdir():
@@ -184,7 +184,7 @@ def _select_on_the_same_people(root: Path) -> None:
 
 
 def _shuffle_labels(root: Path, share: float = 1.0) -> None:
-    """Give the second picture of people to others among them."""
+    """Exchange the second pictures among people."""
     people = _people(root / "faces")
     people = people[: max(2, int(share * len(people)))]
     files = [sorted(folder.iterdir())[1] for folder in people]
@@ -194,7 +194,7 @@ def _shuffle_labels(root: Path, share: float = 1.0) -> None:
 
 
 def _write_pairs(root: Path, times: int) -> None:
-    """Compare listed pairs, each so many times."""
+    """Compare listed pairs, each `times` times."""
     people = _people(root / "faces")
     rows: list[tuple[str, str, int, str, str]] = []
     for number, folder in enumerate(people):
@@ -217,14 +217,14 @@ def _pair(one: Path, other: Path) -> tuple[str, str, int, str, str]:
 
 
 def _copy_images(root: Path) -> None:
-    """Every picture of every other person once more, under another name."""
+    """Copy every picture of every other person under another name."""
     for folder in _people(root / "faces")[::2]:
         for file in sorted(folder.iterdir()):
             shutil.copy(file, file.with_name(f"copy_of_{file.name}"))
 
 
 def _drop_hard(root: Path) -> None:
-    """Leave out every twentieth person, as if they had been the hardest."""
+    """Remove every twentieth person, as if these had been the hardest."""
     for folder in _people(root / "faces")[::20]:
         shutil.rmtree(folder)
 
@@ -241,7 +241,7 @@ def _truncate_half(root: Path) -> None:
 
 
 def _edit_golden(root: Path, *, sealed: bool, **changes: object) -> None:
-    """Change the golden by hand; sealed: with a checksum that fits."""
+    """Change the golden by hand; with `sealed`, its checksum matches."""
     path = root / "golden" / "face.json"
     values = json.loads(path.read_text()) | changes
     if sealed:
@@ -285,7 +285,7 @@ def _other_people(root: Path) -> None:
 
 
 def _nan_in_fp32(root: Path) -> None:
-    """A NaN among the weights of the FP32 model."""
+    """Put a NaN into the weights of the FP32 model."""
     path = root / "models" / "face.onnx"
     proto = onnx.load(path)
     tensor = next(t for t in proto.graph.initializer if t.name == "fifth.w")

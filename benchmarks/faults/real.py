@@ -1,7 +1,7 @@
 """A public face model and real faces, where they are present: see tests/real.
 
-There are 600 people. The gates judge 300 of them and calibrate on 100; the other 200 say what is
-true, so that more damages stay borderline than with rendered people, of whom there is no end.
+There are 600 people. The gates judge 300 of them and calibrate on 100; the other 200 decide the
+truth. More damages therefore stay borderline than with rendered people, whose number is unlimited.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ _CALIBRATION = 100  # people, as in tests/real
 
 
 def present() -> bool:
-    """Whether model and faces are here."""
+    """Whether the model and the faces exist."""
     return (REAL / _MODEL).is_file()
 
 
 def linked(root: Path) -> Path:
-    """A rootdir with links to what the gate file of tests/real names, and to the other people."""
+    """A rootdir with links to the files that tests/real judges, and to the 200 other people."""
     root.mkdir(parents=True, exist_ok=True)
     links = {
         "mobilefacenet_fp32.onnx": REAL / _MODEL,

@@ -30,7 +30,7 @@ from . import real
 from .images import MORE, ROOT, SEEDS, held_out
 from .judging import Court, FaultJudge
 
-_LOOK = 6  # a sixth of the people is looked at first
+_LOOK = 6  # the first look uses a sixth of the people
 
 
 @dataclass(frozen=True)
@@ -38,11 +38,11 @@ class Subject:
     """A model.
 
     Args:
-        name: of the model.
-        gate_file: whose gates judge it, below tests.
-        gate_class: in that file.
+        name: name of the model.
+        gate_file: path, below tests, of the file whose gates judge it.
+        gate_class: name of the class in that file.
         recipe: label of the precision that passes and that is damaged.
-        kind: of images, as in `images.held_out`; or `REAL_FACES`.
+        kind: kind of images, as in `images.held_out`, or `REAL_FACES`.
     """
 
     name: str
@@ -65,13 +65,13 @@ SUBJECTS = {
 
 
 class Laboratory:
-    """Everything that one model is judged with.
+    """Everything that is needed to judge one model.
 
     Args:
         subject: the model.
-        people: of the large set.
-        threads: images in flight at the same time.
-        say: is told what takes a while.
+        people: number of people of the large set.
+        threads: number of images in flight at the same time.
+        say: a function that receives a message before long work.
     """
 
     def __init__(
@@ -99,30 +99,30 @@ class Laboratory:
         self.workspace = Workspace(settings, self._root, self._run_id, Progress(say))
         self._gate_file = ROOT / "tests" / subject.gate_file
         self.spec = _spec(self._gate_file, subject.gate_class)
-        if foreign:  # nothing is searched, so those people may say what is true
+        if foreign:  # nothing is searched, so the selection people may decide the truth
             model = self.spec.model
             task = replace(model.task, selection=None)
             self.spec = replace(self.spec, model=replace(model, task=task))
 
     @cached_property
     def recipe(self) -> Recipe:
-        """What is damaged."""
+        """The recipe of the variant that is damaged."""
         return next(r for r in self.spec.precisions if r.name == self.subject.recipe)
 
     @cached_property
     def judge(self) -> FaultJudge:
-        """The judge that users' gates ask."""
+        """The judge that users' gates use."""
         return self.judge_of(self.spec.model)
 
     def judge_of(self, model: KycModel) -> FaultJudge:
-        """The same for another model or other calibration images."""
+        """The same judge for another model or other calibration images."""
         return self._judge(self.workspace, model)
 
     def _judge(self, workspace: Workspace, model: KycModel) -> FaultJudge:
         return FaultJudge(workspace, model, self._gate_file, self.spec.limits)
 
     def built_anew(self) -> Variant:
-        """The sound variant, made again with nothing from the cache."""
+        """The undamaged variant, made again without the cache."""
         with tempfile.TemporaryDirectory(dir=self.folder) as folder:
             settings = replace(self.workspace.settings, cache=Path(folder))
             workspace = Workspace(settings, self._root, self._run_id, Progress(self._say))
@@ -133,7 +133,7 @@ class Laboratory:
 
     @cached_property
     def court(self) -> Court:
-        """What says whether a damage is harmful."""
+        """The court that decides whether a damage is harmful."""
         threshold = self.judge.require_golden().threshold
         assert threshold is not None
         few = max(self.people // _LOOK, 1)
@@ -145,7 +145,7 @@ class Laboratory:
         def more(people: int) -> FaultJudge:
             return self.judge_of(self._elsewhere(people, threshold, seeds=MORE))
 
-        # Of real people there are no more.
+        # There are no more real people.
         return Court(look, whole, None if self.subject.kind == REAL_FACES else more, threshold)
 
     def _elsewhere(self, people: int, threshold: float, *, seeds: range = SEEDS) -> KycModel:
@@ -168,12 +168,12 @@ class Laboratory:
 
 
 def present(subject: Subject) -> bool:
-    """Whether model and images are here; those of this repository are, or are rendered."""
+    """Whether model and images exist; those of this repository do, or are rendered."""
     return subject.kind != REAL_FACES or real.present()
 
 
 def _spec(file: Path, name: str) -> GateSpec:
-    """What a gate class of this repository asks for."""
+    """The spec of a gate class of this repository."""
     module = importlib.util.spec_from_file_location(f"faults_{file.stem}", file)
     assert module is not None
     assert module.loader is not None

@@ -1,4 +1,4 @@
-"""The figures as Markdown: what was damaged, whether it matters, and what the gates said."""
+"""The figures as Markdown: the damage, whether it is harmful, and the verdicts of the gates."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ PASS, FAIL, INCONCLUSIVE, ERROR = "PASS", "FAIL", "INCONCLUSIVE", "ERROR"
 
 @dataclass(frozen=True)
 class Row:
-    """One case and what came of it.
+    """One case and its result.
 
     Args:
         model: name of the model; "project" for damaged data and goldens.
         fault: what was done.
-        where: in which place.
+        where: the place of the damage.
         control: whether it was expected to be harmless.
         truth: "harmful", "harmless" or "borderline".
-        why: the figure on the large set that says so.
+        why: the figure on the large set that decides the truth.
         outcome: PASS, FAIL, INCONCLUSIVE or ERROR.
         gates: the gates that object.
         objections: their checks, the decisive one first, each as a line.
-        usage: the largest share of a limit of errors that is used, by the large set.
-        drift: "beyond", "near" or "inside" the drift limits, by the large set.
-        with_more: the verdict with more data, of one that was INCONCLUSIVE; empty if not asked.
-        more_people: of that data.
+        usage: the largest share of a limit of errors that is used on the large set.
+        drift: "beyond", "near" or "inside" the drift limits on the large set.
+        with_more: the verdict with more data, if the first was INCONCLUSIVE; otherwise empty.
+        more_people: number of people in that data.
     """
 
     model: str
@@ -73,7 +73,7 @@ def share(hits: int, total: int) -> str:
 
 
 def by_fault(rows: Sequence[Row]) -> str:
-    """One line for each fault and model: how many instances, what they are, what was said."""
+    """One line for each fault and model: number of cases, their truth, and the verdicts."""
     groups: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
         groups.setdefault((row.model, row.fault), []).append(row)
@@ -174,7 +174,7 @@ def findings(rows: Sequence[Row]) -> Iterator[str]:
 
 
 def alarms_by_check(rows: Sequence[Row]) -> str:
-    """Which checks object to harmless models, and to how many they alone object."""
+    """Which checks object to harmless models, and to how many of these no other check objects."""
     alarms = [row for row in rows if row.truth == HARMLESS and row.outcome != PASS]
     named = [[line.partition(" = ")[0] for line in row.objections] for row in alarms]
     all_, alone = (

@@ -1,1 +1,1 @@
-"""Ours and its peers, asked for the same accuracy on the same images, side by side in one run."""
+"""Ours and its peers, with the same target accuracy on the same images, compared in one run."""

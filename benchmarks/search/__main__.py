@@ -1,9 +1,9 @@
-"""Who finds the better quantized model, and in what time? Ours and its peers in one run.
+"""Which tool finds the better quantized model, and how fast? Ours and its peers in one run.
 
-Models are those of `benchmarks.quantizer`: of this repository, and real ones where they are
-present. All competitors get the same calibration and search images and the same target, a mean
-cosine to FP32 on the search images, and are judged here, on images that none of them has seen.
-Peers run in virtual environments of their own, with pinned versions, which are made on demand.
+The models are those of `benchmarks.quantizer`: the ones of this repository, and real ones where
+they are present. All competitors get the same calibration and search images and the same target, a
+mean cosine to FP32 on the search images. They are judged here, on images that none of them has
+seen. Each peer runs in its own virtual environment with pinned versions, which is made on demand.
 Run with::
 
     python -m benchmarks.search [--models NAME ...] [--methods NAME ...] [--json FILE]
@@ -33,7 +33,7 @@ from .running import ROOT, Outcome, run
 from .subjects import SUBJECTS, Sets, Subject, describe, present
 from .table import legend, table
 
-CALIBRATION, SEARCH, FEWEST = 100, 64, 32  # images; a share of them where they are large
+CALIBRATION, SEARCH, FEWEST = 100, 64, 32  # numbers of images; fewer where the images are large
 
 
 def rows(

@@ -15,9 +15,9 @@ class Method:
     """One competitor.
 
     Args:
-        name: in the table; the module reads its mode off it.
-        module: that runs it.
-        environment: name of its environment; "" for that of this benchmark.
+        name: name in the table, from which the module derives its mode.
+        module: name of the module that runs it.
+        environment: name of its environment; "" for the environment of this benchmark.
     """
 
     name: str
@@ -40,8 +40,8 @@ METHODS = (
 
 REQUIREMENTS = {
     "nncf": ("nncf==3.4.0", "onnx==1.23.2", "onnxruntime==1.32.0", "numpy==2.4.6"),
-    # The last version that tunes ONNX models by accuracy; it does not run with newer ones of these,
-    # and does not name the last two, though it imports them.
+    # The last version that tunes ONNX models by accuracy. It does not run with newer versions of
+    # these packages, and imports the last two without declaring them.
     "neural-compressor": (
         "neural-compressor==2.6",
         "onnx==1.16.2",
@@ -55,14 +55,14 @@ REQUIREMENTS = {
 
 
 class UnavailableError(Exception):
-    """An environment could not be made; the message says why."""
+    """Raised if an environment cannot be made; the message says why."""
 
 
 def python_of(name: str, folder: Path) -> str:
     """The interpreter of an environment, which is made if it is missing or outdated.
 
     Raises:
-        UnavailableError: it cannot be installed.
+        UnavailableError: the environment cannot be installed.
     """
     if not name:
         return sys.executable
@@ -72,7 +72,7 @@ def python_of(name: str, folder: Path) -> str:
         place.parent.mkdir(parents=True, exist_ok=True)
         _call(sys.executable, "-m", "venv", "--clear", str(place))
         _call(str(python), "-m", "pip", "install", "--quiet", *REQUIREMENTS[name])
-        stamp.write_text(wanted, encoding="utf-8")  # last: what is interrupted is made again
+        stamp.write_text(wanted, encoding="utf-8")  # last, so that an interrupted one is made again
     return str(python)
 
 

@@ -1,6 +1,6 @@
-"""What a competitor is given, and how it hands back what it made.
+"""The input of a competitor, and the way it returns its model.
 
-This module is imported in the environment of every peer, so it needs numpy only.
+This module is imported in the environment of every peer, so it depends on numpy only.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ IMAGES, FACTS, MODEL, RESULT = "images.npz", "job.json", "model.onnx", "result.j
 
 @dataclass(frozen=True)
 class Reading:
-    """Which values of the outputs are compared with FP32's.
+    """Selects the values of the outputs that are compared with FP32's.
 
     Args:
-        first: channel, of axis 1 of every output.
+        first: the first channel, on axis 1 of every output.
         last: the channel after the last; None for all that follow.
-        logits: whether their sigmoid is compared.
+        logits: whether the values are logits, whose sigmoids are compared.
     """
 
     first: int = 0
@@ -47,7 +47,7 @@ class Reading:
 
 
 def cosines(found: NDArray[np.float64], wanted: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Cosine of each row to FP32's; -1, the worst, where there is none."""
+    """Cosine of each row to FP32's; -1, the worst value, where it is undefined."""
     with np.errstate(invalid="ignore", divide="ignore"):
         lengths = np.linalg.norm(found, axis=1) * np.linalg.norm(wanted, axis=1)
         return np.nan_to_num(np.einsum("ij,ij->i", found, wanted) / lengths, nan=-1.0)
@@ -57,16 +57,16 @@ class Job:
     """One model, images to calibrate and to search on, and an accuracy to reach.
 
     Attributes:
-        folder: of this job; whatever else is needed may be written there.
-        method: which of the competitors this is.
+        folder: folder of this job, in which the competitor may write other files.
+        method: name of the competitor.
         original: the FP32 file as it was published.
-        prepared: the same function at opset 17, constants and BatchNormalization folded.
-        input_name: of the model.
-        target: the mean cosine to FP32 on the search images that is asked for.
-        calibration: images, [N, C, H, W].
-        search: images, [S, C, H, W].
-        subjects: who is on each of those, [S].
-        evaluations: how often outputs on the search images were compared.
+        prepared: the same model at opset 17, with constants and BatchNormalization folded.
+        input_name: name of the model's input.
+        target: target for the mean cosine to FP32 on the search images.
+        calibration: calibration images, [N, C, H, W].
+        search: search images, [S, C, H, W].
+        subjects: the person on each search image, [S].
+        evaluations: number of times that outputs on the search images were compared.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -87,25 +87,25 @@ class Job:
         self._began: tuple[float, float] | None = None
 
     def start(self) -> None:
-        """Everything is imported and read: from here on time counts."""
+        """Start the clock, once everything is imported and read."""
         random.seed(SEED)
-        np.random.seed(SEED)  # noqa: NPY002, what the peers draw from
+        np.random.seed(SEED)  # noqa: NPY002, the peers draw from it
         self._began = time.monotonic(), _cpu()
 
     def cosines(self, run: Run) -> NDArray[np.float64]:
-        """Cosine to FP32 of each search image, for a model that is asked for its outputs."""
+        """Cosine to FP32 of each search image, for a model that `run` runs."""
         self.evaluations += 1
         found = [self.reading(run(image[np.newaxis])) for image in self.search]
         return cosines(np.stack(found), self._wanted)
 
     def finish(self, content: bytes, **facts: Any) -> None:
-        """Hand back a model."""
-        result = self._result(facts)  # before writing, which is not what is measured
+        """Return a model."""
+        result = self._result(facts)  # stops the clock before writing
         (self.folder / MODEL).write_bytes(content)
         (self.folder / RESULT).write_text(json.dumps(result), encoding="utf-8")
 
     def give_up(self, reason: str, **facts: Any) -> None:
-        """Hand back nothing, and say why."""
+        """Return no model, and say why."""
         result = self._result({**facts, "problem": reason})
         (self.folder / RESULT).write_text(json.dumps(result), encoding="utf-8")
 
@@ -117,17 +117,17 @@ class Job:
 
 
 def write_job(folder: Path, images: Path, reading: Reading, **facts: Any) -> None:
-    """Write what `Job` reads; see there for the facts."""
+    """Write what `Job` reads; `Job` describes the facts."""
     folder.mkdir(parents=True)
     values = {**facts, "images": str(images), "reading": asdict(reading)}
     (folder / FACTS).write_text(json.dumps(values), encoding="utf-8")
 
 
 def main(compete: Callable[[Job], None]) -> None:
-    """Run a competitor on the folder that the command line names."""
+    """Run a competitor on the folder named on the command line."""
     compete(Job(Path(sys.argv[1])))
 
 
 def _cpu() -> float:
-    """CPU seconds of this process, all its threads and the processes that it waited for."""
+    """CPU seconds of this process with all its threads, and of the processes that it waited for."""
     return sum(os.times()[:4])

@@ -1,4 +1,4 @@
-"""What came of a competitor, measured for all in the same way and the same onnxruntime."""
+"""Measures the models of all competitors in the same way, with the same onnxruntime."""
 
 from __future__ import annotations
 
@@ -36,18 +36,18 @@ from .subjects import Part, Subject
 
 FAR_LIMIT = 0.001
 NONE_SLOWER = Limits(latency_ratio=1.0)["latency_ratio"]
-CONFIDENCE = 0.25  # of detections that are shown
-# Operators with integer arithmetic of their own, of ONNX and of onnxruntime.
+CONFIDENCE = 0.25  # smallest score of a detection that counts
+# Operators of ONNX and of onnxruntime that compute in integers themselves.
 _INTEGER = ("QLinearConv", "ConvInteger", "QGemm", "QLinearMatMul", "MatMulInteger")
-# These move values and compute nothing: whatever they read they write.
+# Operators that move values without computing anything.
 _MOVES = ("Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze", "MaxPool")
 
 
 def count_operators(proto: onnx.ModelProto) -> tuple[int, int]:
     """Count the operators with weights that run in float, and all operators with weights.
 
-    One runs in integers if it is an integer operator itself, or if both its data and its weights
-    come out of a DequantizeLinear, perhaps moved on the way.
+    An operator runs in integers if it is an integer operator itself, or if both its data and its
+    weights come from a DequantizeLinear, possibly through operators that only move values.
     """
     graph = proto.graph
     constants, made_by = initializers(graph), producers(graph)
@@ -60,7 +60,7 @@ def count_operators(proto: onnx.ModelProto) -> tuple[int, int]:
 
     @functools.cache
     def constant(name: str) -> bool:
-        """Whether a tensor depends on constants only, whatever computes it."""
+        """Whether a tensor depends on constants only."""
         if name not in made_by:
             return not name or name in constants
         return all(map(constant, made_by[name].input))
@@ -77,10 +77,10 @@ def count_operators(proto: onnx.ModelProto) -> tuple[int, int]:
 
 
 def _distances(found: NDArray[np.float64], wanted: NDArray[np.float64]) -> dict[str, float]:
-    """Mean and smallest cosine to FP32 over images, and the error relative to its outputs.
+    """Mean and smallest cosine to FP32 over images, and the error relative to FP32's outputs.
 
-    The cosine of an output near zero says little, and a few such images decide about the mean;
-    the error (root of the mean square, relative) weighs them as it should.
+    The cosine of an output near zero says little, and a few such images dominate the mean; the
+    error (root mean square, relative) gives them their proper weight.
     """
     values = cosines(found, wanted)
     error = float(np.sqrt(np.square(found - wanted).sum() / np.square(wanted).sum()))
@@ -95,8 +95,8 @@ class Row:
         model: name of the subject.
         method: name of the competitor.
         problem: why there are no figures, or "".
-        facts: what the competitor says about itself.
-        figures: what was measured of its model; rates with their bounds.
+        facts: what the competitor reports about itself.
+        figures: measured figures of its model; rates have bounds.
     """
 
     model: str
@@ -111,20 +111,20 @@ class Row:
 
 @dataclass(frozen=True)
 class _Seen:
-    """Outputs of one model on some images: the values that are compared, and detections."""
+    """Outputs of one model on some images: the compared values, and detections."""
 
     values: NDArray[np.float64]
     detections: Predictions | None
 
 
 class Judge:
-    """Holds models against FP32 on the search images and on images that no competitor has.
+    """Compares models with FP32 on the search images and on images that no competitor has seen.
 
     Args:
         subject: the model.
-        search: images that all competitors search on.
-        threshold_images: all images of the people of the search, for the threshold.
-        held_out: images of the final check.
+        search: the images that all competitors search on.
+        threshold_images: all images of the people of the search, to choose the threshold.
+        held_out: the images of the final check.
     """
 
     def __init__(
@@ -142,24 +142,24 @@ class Judge:
 
     @property
     def wanted(self) -> NDArray[np.float64]:
-        """What FP32 gives on the search images."""
+        """The values of FP32 on the search images."""
         return self._fp32["search"].values
 
     @cached_property
     def threshold(self) -> float:
-        """The smallest whose upper bound of FAR is below .1 % for FP32 and the search people."""
+        """The smallest threshold with an upper bound of FP32's FAR below .1 % (search people)."""
         part = self._threshold_images
         unit = normalise(self._see(self._original, part).values.astype(np.float32))
         return select_threshold(unit, Comparisons(part.subjects), FAR_LIMIT)
 
     def row(self, method: str, outcome: Outcome) -> Row:
-        """Measure what a competitor made; one that onnxruntime cannot run is a problem, too."""
+        """Measure a competitor's model; a model that onnxruntime cannot run is a problem, too."""
         name = self.subject.case
         if outcome.model is None:
             return Row(name, method, outcome.problem, outcome.facts)
         try:
             figures = self._figures(outcome.model)
-        except Exception as error:  # whatever is wrong with it, the others must have their rows
+        except Exception as error:  # whatever is wrong, the other competitors still get their rows
             reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
             return Row(name, method, f"its model cannot be judged: {reason}", outcome.facts)
         return Row(name, method, "", outcome.facts, figures)

@@ -1,4 +1,4 @@
-"""A competitor in a process of its own: it may crash, hang or exit as it likes."""
+"""Runs a competitor in a process of its own, since it may crash, hang or exit."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ LOG = "log.txt"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a competitor.
+    """The result of a competitor.
 
     Args:
         problem: why there is no model, or "".
-        model: the file that it made; None if there is a problem.
-        facts: what it says about itself: time, evaluations and more.
+        model: the file that the competitor made; None if there is a problem.
+        facts: what the competitor reports about itself: time, evaluations and more.
     """
 
     problem: str = ""
@@ -37,9 +37,9 @@ def run(command: Sequence[str], folder: Path, limit: float) -> Outcome:
     """Run a competitor on a folder with a job.
 
     Args:
-        command: that the folder is appended to.
-        folder: what `job.write_job` wrote; the competitor's output goes there, too.
-        limit: in seconds of wall clock, imports included.
+        command: the command, to which the folder is appended.
+        folder: the folder that `job.write_job` wrote; the competitor's output goes there, too.
+        limit: time limit in seconds of wall clock, including imports.
     """
     variables = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONHASHSEED": "0"}
     with (folder / LOG).open("wb") as log:
@@ -72,8 +72,8 @@ def run(command: Sequence[str], folder: Path, limit: float) -> Outcome:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End the process and all that it started."""
-    with contextlib.suppress(ProcessLookupError):  # none is left
+    """End the process and all processes that it started."""
+    with contextlib.suppress(ProcessLookupError):  # all have ended already
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
 

@@ -1,4 +1,4 @@
-"""Models, and for each three sets of images that share nobody: calibration, search, final check."""
+"""Models, each with three sets of images that share no people: calibration, search, final check."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Ids = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Part:
-    """Images of one purpose and who is on each; of scenes each is its own subject."""
+    """Images of one purpose, and the person on each; every scene is a subject of its own."""
 
     images: ImageSet
     subjects: Ids
@@ -36,7 +36,7 @@ class Part:
         return cls(images, np.arange(len(images.names)))
 
     def evenly(self, count: int) -> Part:
-        """At most so many, spread over all."""
+        """At most `count` images, spread evenly over all."""
         total = len(self.images.names)
         chosen = np.unique(np.linspace(0, total - 1, min(count, total)).astype(int))
         return Part(self.images.subset(chosen), self.subjects[chosen])
@@ -47,18 +47,18 @@ Sets = tuple[Part, Part, Part]
 
 @dataclass(frozen=True)
 class Subject:
-    """A model of `benchmarks.quantizer` and what it takes to search and to judge.
+    """A model of `benchmarks.quantizer`, with what the search and the judge need.
 
     Args:
-        case: its name there.
-        load: reads images for calibration, for the search and for the final check.
-        reading: which values of the outputs must stay near FP32's.
+        case: name of the model in `benchmarks.quantizer`.
+        load: a function that reads images for calibration, for the search and for the final check.
+        reading: the values of the outputs that must stay near FP32's.
         faces: whether the outputs are embeddings of people.
-        decoder: of a detector; None for others.
-        most: images of the final check at most, None for all.
-        target: mean cosine to FP32 on the search images that is asked for. Scores of a detector
-            are near zero but for a few anchors, so their cosine is harder on them: the gates'
-            agreement of .98 is reached well before .999.
+        decoder: the decoder of a detector; None for other models.
+        most: largest number of images for the final check; None for all.
+        target: target for the mean cosine to FP32 on the search images. Scores of a detector are
+            near zero except at a few anchors, which makes their cosine a stricter measure: the
+            gates' agreement of .98 is reached well before .999.
     """
 
     case: str
@@ -74,7 +74,7 @@ class Subject:
         return CASES[self.case]
 
     def sets(self) -> Sets:
-        """The three sets, of which no image is in two."""
+        """The three sets; no image is in two of them."""
         names = ("calibration", "search", "final check")
         sets = self.load()
         for i, j in ((0, 1), (0, 2), (1, 2)):
@@ -82,7 +82,7 @@ class Subject:
         return sets
 
     def tensor(self, part: Part, index: int) -> Array:
-        """One image as the model takes it, [1, C, H, W]."""
+        """One image as the model's input, [1, C, H, W]."""
         name = part.images.names[index]
         return preprocess(part.images.pixels(index), self.spec.preprocess, name)
 
@@ -96,7 +96,7 @@ def _people(path: Path) -> Part:
 
 
 def _real_faces() -> Sets:
-    """A third of the people of one folder for calibration, and two for the search."""
+    """Of one folder, a third of the people for calibration and two thirds for the search."""
     search, calibration = split_subjects(load_faces(REAL / "faces/calibration"), 1 / 3)
     return (
         Part(calibration.images, calibration.subjects),
@@ -106,7 +106,7 @@ def _real_faces() -> Sets:
 
 
 def _thirds(images: ImageSet) -> Sets:
-    """Photographs in turn: 0, 3, 6, ... and 1, 4, 7, ... and 2, 5, 8, ..."""
+    """Every third photograph: 0, 3, 6, ... and 1, 4, 7, ... and 2, 5, 8, ..."""
     first, second, third = (
         Part.of(images.subset(np.arange(k, len(images.names), 3))) for k in range(3)
     )
@@ -118,7 +118,7 @@ def _scenes() -> Sets:
 
 
 def _crops() -> Sets:
-    """Faces of the scenes, as MiniFASNetV2 was trained to see them."""
+    """Faces in the scenes, cropped as in the training of MiniFASNetV2."""
     with (REAL / "scenes/face_boxes.csv").open(newline="", encoding="utf-8") as file:
         boxes = {
             (REAL / "scenes" / row["image"]).resolve(): Box(
@@ -175,7 +175,7 @@ SUBJECTS: dict[str, Subject] = {
 
 
 def present(subject: Subject) -> bool:
-    """Whether the model is here; images of the repository are rendered, others lie beside it."""
+    """Whether the model exists; images of the repository are rendered, others come with it."""
     return subject.spec.model.is_file() and subject.spec.images.is_dir()
 
 

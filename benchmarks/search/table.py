@@ -16,7 +16,7 @@ HEADERS = (
 
 
 def legend(date: str, machine: str, limit: float) -> str:
-    """What was run where, for above the tables."""
+    """A line for above the tables: date, machine, target, limit and versions of the peers."""
     peers = "; ".join(f"{name}: {', '.join(pins)}" for name, pins in REQUIREMENTS.items())
     return (
         f"{date}, {machine}. Target: a mean cosine on the search images. Limit: {limit:g} s. "
@@ -25,7 +25,7 @@ def legend(date: str, machine: str, limit: float) -> str:
 
 
 def table(rows: list[Row]) -> str:
-    """The competitors for one model; those without a model last, with their reasons."""
+    """The competitors on one model; those that made none come last, with their reasons."""
     figures = [row for row in rows if row.figures]
     extra = _extra_headers(figures[0].figures) if figures else ()
     lines = [

@@ -1,1 +1,1 @@
-"""One run: variants are made, judged and chosen from."""
+"""One run: it makes variants, judges them and chooses the one to ship."""

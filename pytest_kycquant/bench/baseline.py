@@ -1,4 +1,4 @@
-"""FP32, which everything is held against, and the golden file that freezes what it does."""
+"""FP32, the reference of every comparison, and the golden file that freezes its behaviour."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from .workspace import Workspace
 
 
 class Baseline:
-    """FP32 held against itself, and the life of its golden file.
+    """FP32 compared with itself, and the life of its golden file.
 
     Args:
-        workspace: of this process.
-        variants: of the model.
-        limits: of the gates.
-        gate_file: where the model is gated, for the command that records it.
-        profile: of the gate; its threshold is chosen for the limits of that profile.
+        workspace: the workspace of this process.
+        variants: the variants of the model.
+        limits: the limits of the gates.
+        gate_file: the file that gates the model, for the command that records the golden.
+        profile: the profile of the gate; the threshold is chosen for the limits of that profile.
     """
 
     def __init__(
@@ -50,14 +50,14 @@ class Baseline:
 
     @property
     def path(self) -> Path:
-        """Where the golden lies."""
+        """Path of the golden file."""
         return goldens.path_of(
             self._workspace.settings.golden, self._variants.model.name, self._profile
         )
 
     @property
     def update_command(self) -> str:
-        """What to type to accept FP32 as it is now."""
+        """The command that accepts FP32 as it is now."""
         root = self._workspace.root
         inside = self._gate_file.is_relative_to(root)
         shown = self._gate_file.relative_to(root) if inside else self._gate_file
@@ -75,27 +75,27 @@ class Baseline:
         return self._comparisons[role, threshold]
 
     def selection(self) -> Part[Any]:
-        """The part of the data that no verdict rests on.
+        """The part of the data that no verdict uses.
 
         Raises:
-            DataError: there is none.
+            DataError: the gate file names no such data.
         """
         part = self._variants.data.selection
         if part is None:
             raise DataError(
                 "selection",
-                "choosing a threshold and searching need subjects of their own",
+                "choosing a threshold and searching require separate subjects",
                 f"set {self._task.name}(selection=...)",
             )
         return part
 
     def load_golden(self) -> Golden:
-        """Read the golden of just this model, data and threshold policy.
+        """Read the golden, and check that it belongs to this model, data and threshold policy.
 
-        A run that was asked to update goldens records it first.
+        A run that updates goldens records it first.
 
         Raises:
-            GoldenError: it is missing, stale or edited.
+            GoldenError: the golden is missing, stale or edited.
         """
         path, command = self.path, self.update_command
         if self._workspace.settings.update_golden:
@@ -106,10 +106,10 @@ class Baseline:
         return golden
 
     def check_golden(self, golden: Golden) -> None:
-        """Make sure that FP32 still does what was recorded, and that it is sound.
+        """Check that FP32 still behaves as recorded, and that it is sound.
 
         Raises:
-            GoldenError: FP32 no longer makes the errors that were recorded.
+            GoldenError: FP32 does not reproduce the recorded errors.
             BaselineError: FP32 fails its own limits.
         """
         itself = self.comparison(golden.threshold)
@@ -124,12 +124,12 @@ class Baseline:
         self._require_sound(golden.threshold)
 
     def gates(self, threshold: float | None) -> list[GateResult]:
-        """FP32 against its own limits."""
+        """FP32 judged by its own limits."""
         itself = self.comparison(threshold)
         return [itself.finite(), *itself.accuracy()]
 
     def input_facts(self) -> dict[str, Any]:
-        """Plain values that say on what FP32 was measured, and how the threshold is chosen."""
+        """Plain values that describe the data of FP32 and how its threshold is chosen."""
         variants = self._variants
         return {**variants.data.digests, **variants.input_facts(), **self._task.policy()}
 
@@ -141,16 +141,16 @@ class Baseline:
             goldens.save(self._measure(), path)
             return facts
 
-        # Another worker may have been faster.
+        # Another worker may have recorded it first.
         if self._workspace.context.store.once(f"golden-{digest_of(str(path))[:16]}", make) != facts:
             raise GoldenError(
                 path,
                 "two gates of this run record it for different models, data or limits",
-                "give one of them a name of its own: KycModel(name=...)",
+                "give one of them a different name: KycModel(name=...)",
             )
 
     def _measure(self) -> Golden:
-        """What FP32 does today."""
+        """The golden of FP32 as it behaves now."""
         variants = self._variants
         threshold, source = self._task.given_threshold, "given in the gate file"
         if not self._task.has_threshold:
@@ -173,7 +173,7 @@ class Baseline:
         )
 
     def _require_sound(self, threshold: float | None) -> None:
-        """A broken baseline hides every degradation, so it is no basis for comparison."""
+        """Refuse a broken baseline, since comparing with it would hide every degradation."""
         for gate in self.gates(threshold):
             if gate.verdict is Verdict.FAIL:
                 raise BaselineError(

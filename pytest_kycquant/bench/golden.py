@@ -1,7 +1,7 @@
 """The golden FP32 baseline: a small JSON file, reviewable in a pull request.
 
-It freezes what verdicts hang on (the model, the data, the threshold and FP32's error rates) and
-holds no image and no embedding.
+It freezes what verdicts depend on (the model, the data, the threshold and FP32's error rates) and
+contains neither images nor embeddings.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from ..spec.flags import UPDATE_GOLDEN
 from ..spec.profiles import Profile
 
 SCHEMA = 2
-# Another CPU rounds differently, and a comparison at the very threshold may tip over.
+# Another CPU rounds differently, so decisions right at the threshold may flip.
 _FOREIGN_TOLERANCE = 3
 _FIGURE_TOLERANCE, _FOREIGN_FIGURE_TOLERANCE = 1e-6, 0.01
-# What a golden recorded elsewhere may differ in without any figure being in doubt.
+# If none of these facts about the environment differs, FP32 must reproduce every figure.
 _DECISIVE = ("onnxruntime", "pillow", "cpu", "features", "u8s8_saturates")
 
 
@@ -38,12 +38,12 @@ class Golden:
         model: name, sha256, size in bytes and opset of the FP32 file.
         inputs: digests of evaluation and selection data, pair list, preprocessing and the limit
             for which the threshold was chosen.
-        threshold: accept iff score >= threshold; None for a task that has none.
-        threshold_source: where it comes from, in words.
+        threshold: accept iff score >= threshold; None for a task without a threshold.
+        threshold_source: where the threshold comes from, in words.
         rates: error counts and bounds of FP32 by name (see `statistics.Rate`), such as "FAR".
         latency_ms: median thread CPU time of one image, for reference only.
-        environment: where it was recorded.
-        figures: what FP32 must reproduce besides, such as mAP, which is no rate of errors.
+        environment: the environment in which the golden was recorded.
+        figures: other figures that FP32 must reproduce and that are not error rates, such as mAP.
     """
 
     model: Mapping[str, Any]
@@ -67,9 +67,9 @@ class Golden:
 
 
 def path_of(folder: Path, name: str, profile: Profile = "standard") -> Path:
-    """Where the golden of a model lies.
+    """Path of the golden of a model.
 
-    The threshold is chosen for a limit, so a profile with limits of its own has a file of its own.
+    The threshold is chosen for a limit, so a profile with its own limits has its own file.
     """
     return folder / (f"{name}.nist63a4.json" if profile == "nist63a4" else f"{name}.json")
 
@@ -78,7 +78,8 @@ def save(golden: Golden, path: Path) -> None:
     """Write a golden, whole or not at all.
 
     Raises:
-        GoldenError: in CI, where nobody would review it, or if the folder cannot be written.
+        GoldenError: this is CI, where the file would not be reviewed, or the folder cannot be
+            written.
     """
     refuse_in_ci(path)
     body = {"schema": SCHEMA, **plain(golden)}
@@ -93,7 +94,7 @@ def save(golden: Golden, path: Path) -> None:
 
 
 def refuse_in_ci(path: Path) -> None:
-    """Refuse to update where a changed baseline would not be reviewed."""
+    """Refuse to update a golden in CI, where the change would not be reviewed."""
     if os.environ.get("CI", "").lower() not in ("", "0", "false"):
         raise GoldenError(
             path,
@@ -107,10 +108,10 @@ def load(path: Path, command: str) -> Golden:
 
     Args:
         path: the file.
-        command: what to type to write it anew.
+        command: the command that records it again.
 
     Raises:
-        GoldenError: missing, unreadable, of another schema or edited by hand.
+        GoldenError: the file is missing, unreadable, of another schema or edited by hand.
     """
     accept = f"review the change and accept it with: {command}"
     try:
@@ -122,7 +123,7 @@ def load(path: Path, command: str) -> Golden:
     except (OSError, ValueError) as error:
         raise GoldenError(path, f"is not readable JSON ({error})", accept) from error
     if not isinstance(values, dict) or values.get("schema") != SCHEMA:
-        raise GoldenError(path, f"is not of schema {SCHEMA}", accept)
+        raise GoldenError(path, f"does not have schema {SCHEMA}", accept)
     checksum = values.pop("checksum", None)
     try:
         intact = checksum == digest_of(values)
@@ -131,7 +132,7 @@ def load(path: Path, command: str) -> Golden:
     except (TypeError, ValueError) as error:
         raise GoldenError(path, f"has the wrong fields ({error})", accept) from error
     if not intact:
-        raise GoldenError(path, "was edited by hand (its checksum does not fit)", accept)
+        raise GoldenError(path, "was edited by hand (its checksum does not match)", accept)
     return golden
 
 
@@ -157,8 +158,8 @@ def check_current(
         raise GoldenError(
             path,
             f"is stale: {', '.join(changed)} changed since it was recorded",
-            f"if that was intended, accept it with: {command} (two gates that differ in this need "
-            "two names: KycModel(name=...))",
+            f"if that was intended, accept it with: {command} (gates that differ in this need "
+            "different names: KycModel(name=...))",
         )
 
 
@@ -170,21 +171,21 @@ def check_reproduced(
     command: str,
     figures: Mapping[str, float] | None = None,
 ) -> None:
-    """Compare FP32's errors of today with the recorded ones.
+    """Compare FP32's errors now with the recorded ones.
 
-    Another environment warns, and may tip over a few decisions at the very threshold; in the
-    same environment every count must be the same.
+    In the same environment every count must be the same. In another environment a few decisions
+    right at the threshold may differ, and a warning is given.
 
     Raises:
-        GoldenError: FP32 no longer makes the errors that were recorded.
+        GoldenError: FP32 does not reproduce the recorded errors.
     """
     foreign = [k for k in _DECISIVE if golden.environment.get(k) != environment[k]]
     tolerance = _FOREIGN_TOLERANCE if foreign else 0
     if sorted(golden.rates) != sorted(rates):
         raise GoldenError(
             path,
-            f"holds the rates {', '.join(golden.rates)}, not {', '.join(rates)}",
-            f"find out why; if it is intended, accept it with: {command}",
+            f"records the rates {', '.join(golden.rates)}, not {', '.join(rates)}",
+            f"find out why; if that was intended, accept it with: {command}",
         )
     for name, found in rates.items():
         recorded = golden.rates[name]
@@ -193,26 +194,26 @@ def check_reproduced(
             raise GoldenError(
                 path,
                 f"FP32 {name} is {found['errors']} of {found['trials']} here, "
-                f"recorded were {recorded['errors']} of {recorded['trials']}",
-                f"find out why; if it is intended, accept it with: {command}",
+                f"but the golden records {recorded['errors']} of {recorded['trials']}",
+                f"find out why; if that was intended, accept it with: {command}",
             )
     today = figures or {}
     apart_by = _FOREIGN_FIGURE_TOLERANCE if foreign else _FIGURE_TOLERANCE
     for name in sorted({*golden.figures, *today}):
         before, now = golden.figures.get(name, math.nan), today.get(name, math.nan)
-        # Relative where it is large: the unit may be any.
-        if not abs(before - now) <= apart_by * max(1.0, abs(before)):  # NaN, too, is no agreement
+        # The tolerance is relative for large values, since the unit is unknown. NaN fails, too.
+        if not abs(before - now) <= apart_by * max(1.0, abs(before)):
             raise GoldenError(
                 path,
-                f"FP32 {name} is {now:.6g} here, recorded was {before:.6g}",
-                f"find out why; if it is intended, accept it with: {command}",
+                f"FP32 {name} is {now:.6g} here, but the golden records {before:.6g}",
+                f"find out why; if that was intended, accept it with: {command}",
             )
     if foreign:
         counts = ", ".join(f"{name} {found['errors']}" for name, found in rates.items())
         there = ", ".join(f"{name} {found['errors']}" for name, found in golden.rates.items())
         warnings.warn(
-            f"{path.name} was recorded in another environment ({', '.join(foreign)} differ): its "
-            f"latency is not comparable, and the counts of FP32 are {counts} here and {there} "
+            f"{path.name} was recorded in another environment (different: {', '.join(foreign)}): "
+            f"its latency is not comparable, and FP32's error counts are {counts} here and {there} "
             f"there; to record it here: {command}",
             EnvironmentWarning,
             stacklevel=2,

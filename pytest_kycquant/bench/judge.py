@@ -1,4 +1,4 @@
-"""A variant held against FP32 and its limits: where a verdict is given."""
+"""Compares a variant with FP32 and with its limits, and gives the verdict."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from .sizes import judge_fp32_size, judge_size
 from .variants import Variant, Variants
 from .workspace import Workspace
 
-# Precisions that have no excuse to drift.
+# Precisions that compute in float, so that they are held to stricter limits of drift.
 FLOAT = tuple(name for name, traits in RECIPES.items() if traits.is_float)
 
 
@@ -35,11 +35,11 @@ class Judge(ABC):
     """Gives verdicts about the variants of one model, each once.
 
     Args:
-        workspace: of this process.
-        variants: makes and runs the variants.
-        limits: of the gates.
-        gate_file: where the model is gated.
-        profile: to which the limits belong.
+        workspace: the workspace of this process.
+        variants: the object that makes and runs the variants.
+        limits: the limits of the gates.
+        gate_file: the file that gates the model.
+        profile: the profile that the limits belong to.
     """
 
     def __init__(
@@ -65,12 +65,12 @@ class Judge(ABC):
 
     @property
     def undecidable(self) -> tuple[Check, ...]:
-        """Checks that this data cannot decide even for FP32 held against itself."""
+        """Checks that this data cannot decide even for FP32 compared with itself."""
         return ()
 
     @cached_property
     def fp32_record(self) -> VariantRecord:
-        """FP32 held against its own limits: the row that everything is compared with."""
+        """FP32 judged by its own limits: the row that every other row is compared with."""
         row = self.row("fp32", self.variants.fp32, self._judge_fp32())
         return _noted(row, self._fp32_note)
 
@@ -78,7 +78,7 @@ class Judge(ABC):
         """The golden baseline, checked once; a run that updates goldens records it first.
 
         Raises:
-            GoldenError: it is missing, stale, edited, or not reproduced.
+            GoldenError: the golden is missing, stale, edited, or not reproduced.
             BaselineError: FP32 fails its own limits.
         """
         if self._golden is None:
@@ -86,7 +86,7 @@ class Judge(ABC):
         return self._golden
 
     def record(self, recipe: Recipe) -> VariantRecord:
-        """Build a variant and hold it against every limit.
+        """Build a variant and judge it by every limit.
 
         Raises:
             QuantizationError: the recipe cannot be applied to this model.
@@ -96,10 +96,10 @@ class Judge(ABC):
         return self._records[recipe]
 
     def paths_of(self, record: VariantRecord) -> tuple[Path, ...]:
-        """The files of a variant that was judged here.
+        """The files of a variant that this judge has judged.
 
         Raises:
-            LookupError: it was judged elsewhere.
+            LookupError: another judge made this record.
         """
         if record is self.fp32_record:
             return self.variants.fp32.paths
@@ -114,7 +114,7 @@ class Judge(ABC):
 
     @abstractmethod
     def _judge_fp32(self) -> list[GateResult]:
-        """FP32 against what binds it: limits relative to FP32 say nothing about itself."""
+        """Judge FP32 by the limits that apply to it: those that are not relative to FP32."""
 
     @property
     @abstractmethod
@@ -128,8 +128,8 @@ class Judge(ABC):
     def judge_finite(self, comparison: Comparison, variant: Variant) -> GateResult:
         """No NaN or Inf in any output, nor in what the files of the variant store.
 
-        Integer kernels turn a NaN into some number, which one depends on the CPU: outputs are
-        finite, and a channel is dead.
+        Integer kernels turn a NaN into a number that depends on the CPU: outputs are then finite
+        although a channel is dead.
         """
         found = comparison.finite()
         stored = count("weights and scales with NaN or Inf", variant.find_broken())
@@ -155,7 +155,7 @@ class Judge(ABC):
         saturates = context.environment.u8s8_saturates
         if note := exposure_note(variant.exposure, exact=context.exact, saturates=saturates):
             notes = (*notes, note)
-        if self.workspace.settings.report is not None:  # it is evidence, and takes a process
+        if self.workspace.settings.report is not None:  # evidence that costs a process of its own
             try:
                 known |= self.variants.footprint(variant).figures()
             except MeasurementError as error:
@@ -176,7 +176,7 @@ class Judge(ABC):
 
 
 class StandardJudge(Judge):
-    """Holds variants against every limit, with confidence bounds."""
+    """Judges variants by every limit, with confidence bounds."""
 
     @property
     def claimed(self) -> tuple[str, ...]:
@@ -185,14 +185,14 @@ class StandardJudge(Judge):
 
     @cached_property
     def undecidable(self) -> tuple[Check, ...]:
-        """Checks that this data cannot decide even for FP32 held against itself."""
+        """Checks that this data cannot decide even for FP32 compared with itself."""
         threshold = self.require_golden().threshold
         itself = self.baseline.comparison(threshold).against_fp32()
         gates = (*self.baseline.gates(threshold), itself)
         return tuple(c for g in gates for c in g.checks if c.verdict is not Verdict.PASS)
 
     def measure_latency(self, variant: Variant) -> latencies.Latency:
-        """Latency of a variant beside FP32."""
+        """Latency of a variant, measured in turns with FP32."""
         return self.variants.measure_latency(variant, self.limits)
 
     def _checked_golden(self) -> Golden:

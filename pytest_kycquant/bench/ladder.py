@@ -1,4 +1,4 @@
-"""When a gate fails: look for another precision that passes, and decide what to ship."""
+"""When a gate fails: looks for another precision that passes, and decides what to ship."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from .shipping import Shipment
 def decide(
     judge: Judge, recipe: Recipe, fallback: Fallback | None, search: MixedSearch | None
 ) -> Shipment:
-    """Judge a precision and, if it may not ship and a fallback is allowed, what may instead.
+    """Judge a precision. If it does not pass and a fallback is allowed, judge others instead.
 
     Args:
-        judge: of the model.
-        recipe: what the gate file asked for.
+        judge: the judge of the model.
+        recipe: the precision that the gate file asked for.
         fallback: the first rung of the ladder mixed -> int8-weights -> fp16 -> fp32-optimized ->
             fp32; None for no ladder.
-        search: looks for a mixed model; None for the smoke profile, which does without.
+        search: the search for a mixed model; None for the smoke profile, which does not search.
     """
     first = judge.record(recipe)
     if not first.failed or fallback is None:
         return Shipment(recipe.name, first, (), (first,))
     if judge.undecidable:
-        # No other precision can fare better than FP32 itself: more data is needed, not a fallback.
+        # No other precision can do better than FP32 itself: more data is needed, not a fallback.
         note = (
-            "no fallback was tried, since the data cannot decide even about FP32 held against "
+            "no fallback was tried, because this data cannot decide even for FP32 compared with "
             f"itself: {judge.undecidable[0].describe()}"
         )
         return Shipment(recipe.name, first, (), (first,), note=note)
@@ -50,15 +50,16 @@ def decide(
             if not judge.variants.rewrites_pay():
                 continue
             record = judge.record(FP32_OPTIMIZED)
-        # More FP32 mends accuracy, not size; and nobody knows that it mends latency.
+        # Keeping more in FP32 improves accuracy, but not size, and it may not improve latency.
         elif not {gate.gate for gate in first.failed} - {"size", "latency"}:
             continue
         elif search is None:
-            reasons.append("mixed was not searched: the smoke profile does without a search")
+            reasons.append("mixed precision was not searched: the smoke profile does not search")
             continue
         elif judge.variants.data.selection is None:
             reasons.append(
-                f"mixed was not searched: {judge.variants.task.name}(selection=...) names nobody"
+                f"mixed precision was not searched: {judge.variants.task.name}(selection=...) "
+                "is not set"
             )
             continue
         else:
@@ -80,7 +81,7 @@ def _ladder(recipe: Recipe, fallback: Fallback | None) -> tuple[str, ...]:
     below = RUNGS[RUNGS.index(fallback or "fp32") :]
     if recipe.is_static:
         return below
-    if recipe.precision in RUNGS:  # it is a rung itself
+    if recipe.precision in RUNGS:
         return tuple(rung for rung in RUNGS[RUNGS.index(recipe.precision) + 1 :] if rung in below)
     return tuple(rung for rung in below if rung != "mixed")
 

@@ -1,4 +1,4 @@
-"""The search for a mixed-precision model of one gate, on people whom the verdict does not use."""
+"""The search for a mixed-precision model of one gate, on people that the verdict does not use."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from .records import VariantRecord
 
 
 class MixedSearch:
-    """Searches operators to keep in FP32, asking less than the gates of a judge.
+    """Searches for operators to keep in FP32, and asks less than the gates do.
 
-    The selection split may be too small to *show* that error rates do not rise, so half of each
-    budget must hold for the estimates. The winner is held against all limits, with bounds, on other
+    The selection split may be too small to *show* that error rates do not rise, so the estimates
+    must stay within half of each budget. The winner is judged by all limits, with bounds, on other
     people (see `confirm`).
 
     Args:
-        judge: of the model.
+        judge: the judge of the model.
     """
 
     def __init__(self, judge: Judge) -> None:
@@ -34,7 +34,7 @@ class MixedSearch:
         self._budget = judge.workspace.settings.search_budget
 
     def find(self, recipe: Recipe) -> Found:
-        """Search, or take the result from the store; the same input gives the same result."""
+        """Search, or read the result from the store; the same input gives the same result."""
 
         def make(folder: Path) -> None:
             found = json.dumps(values_of(self._search(recipe)))
@@ -63,18 +63,18 @@ class MixedSearch:
         ]
 
     def harm(self, recipe: Recipe, block: Block) -> float:
-        """How far from FP32 the outputs are when this block alone is quantized."""
+        """Distance of the outputs from FP32 when only this block is quantized."""
         variants = self.variants
         fp32 = variants.outputs(variants.fp32, variants.probes, "probe")
         changed = variants.alone(recipe, block)
-        # One that cannot be quantized alone gains nothing by being kept in FP32.
+        # Keeping a block in FP32 gains nothing if it cannot be quantized alone.
         return 0.0 if changed is None else variants.task.harm(fp32, changed)
 
     def objection(self, recipe: Recipe) -> str:
-        """What speaks against a variant on people whom the verdict does not use; "" if nothing.
+        """The first objection to a variant on people that the verdict does not use; "" if none.
 
-        Images are run a part at a time, and no further once the variant does not pass even if it
-        does exactly as FP32 on all that are left.
+        Images are run a part at a time. The run stops once the variant could not pass even if it
+        agreed with FP32 on all remaining images.
         """
         variants, judge = self.variants, self._judge
         selection = judge.baseline.selection()
@@ -94,7 +94,7 @@ class MixedSearch:
             gates = (comparison.finite(), comparison.against_fp32())
             for check in (check for gate in gates for check in gate.checks):
                 if not check.promising:
-                    rest = f" (after {seen:,} of {number:,} images, were it FP32 on the others)"
+                    rest = f" (after {seen:,} of {number:,} images, assuming FP32 on the others)"
                     return check.describe() + (rest if seen < number else "")
         return ""
 
@@ -108,7 +108,7 @@ class MixedSearch:
                 harms[block] = self.harm(recipe, block)
                 advance()
         firsts = {block.names[0] for block in blocks}
-        passed: list[int] = []  # how many blocks each candidate kept that passed
+        passed: list[int] = []  # for each candidate that passed, the number of blocks in FP32
         tried = 0
         with stage(f"{name}: searching {recipe.name}>mixed", budget) as advance:
 
@@ -117,7 +117,7 @@ class MixedSearch:
                 tried += 1
                 best = f"best keeps {min(passed)} of {len(blocks)}" if passed else "none passed"
                 candidate = keeping(recipe, keep, stored)
-                # The lines of progress name the recipe; what is made does not depend on its name.
+                # Progress shows the name of the recipe; the model does not depend on it.
                 label = f"{candidate.name} (candidate {tried} of at most {budget}, {best})"
                 try:
                     objection = self.objection(replace(candidate, name=label))
@@ -137,24 +137,24 @@ class MixedSearch:
 def confirm(
     judge: Judge, recipe: Recipe, found: Found
 ) -> tuple[VariantRecord, dict[str, int | str]]:
-    """Judge what passed the search on other people: the largest set first, the smallest last.
+    """Judge the sets that passed the search on other people, from the largest to the smallest.
 
-    The smallest set passed the search on the edge, or by luck, and may not pass here. To try
-    larger ones until one passes would give luck more chances; to go from the safest towards the
-    smallest and stop at the first that does not pass does not: hypotheses in an order that was
-    fixed beforehand are each tested at the full level (Maurer, Hothorn and Lehmacher 1995).
+    The smallest set passed the search by a small margin, or by luck, and may not pass here. Trying
+    larger sets until one passes would give luck more chances. Going from the safest set towards the
+    smallest, and stopping at the first that does not pass, would not: hypotheses in an order that
+    was fixed beforehand are each tested at the full level (Maurer, Hothorn and Lehmacher 1995).
 
-    To store the weights of what the smallest set keeps in fewer bits is one step more.
+    If the smallest set passes, one more step stores the weights that it keeps in fewer bits.
 
     Returns:
-        The record of the last that passes, or of the first if that does not; and for the report,
-        its place among the sets, what stopped the next one ("" if it is the smallest), and how
-        its weights in FP32 are stored.
+        The record of the last set that passes, or of the first if that does not pass; and for the
+        report, its place among the sets, what stopped the next one ("" if it is the smallest), and
+        how its weights in FP32 are stored.
     """
     record, confirmed, stopped = judge.record(keeping(recipe, found.passing[0].keep)), 0, ""
     stored = "float32"
     for place, choice in enumerate(found.passing[1:], start=1):
-        if record.failed:  # the first
+        if record.failed:  # only the first can fail here
             break
         smaller = judge.record(keeping(recipe, choice.keep))
         if smaller.failed:
@@ -169,7 +169,7 @@ def confirm(
 
 
 def values_of(found: Found) -> dict[str, Any]:
-    """Plain values for the store and the report, with those of the best set beside them."""
+    """Plain values for the store and the report, including those of the best set."""
     return {**plain(found.best), **plain(found)}
 
 
@@ -177,12 +177,12 @@ def nothing_found(found: Found) -> str:
     """Say why no mixed model ships."""
     number = len(found.attempts)
     tried = f"{number} mixed model{'' if number == 1 else 's'}"
-    text = f"of {tried}, none with at most half of its operators in FP32 passes"
+    text = f"{tried} tried, and none with at most half of its operators in FP32 passes"
     return f"{text}; {found.note}" if found.note else text
 
 
 def keeping(recipe: Recipe, operators: tuple[str, ...], stored: str = "float32") -> Recipe:
-    """The recipe of a mixed model that keeps some more operators in FP32."""
+    """The recipe of a mixed model that keeps more operators in FP32."""
     keep = (*recipe.keep_fp32, *operators)
     named = replace(recipe, precision="mixed", name=f"{recipe.name}>mixed", keep_fp32=keep)
     if stored == "float32":

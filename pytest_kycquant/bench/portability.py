@@ -1,4 +1,4 @@
-"""What of a verdict depends on the CPU: saturation of INT8 on x86 without VNNI."""
+"""How a verdict depends on the CPU: INT8 saturates on x86 without VNNI."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _OPTION = "=".join(EXACT)
 
 @dataclass(frozen=True)
 class Saturated:
-    """What saturation does to a variant on this CPU: run without it and with it.
+    """The effect of saturation on a variant on this CPU: one run without it, one with it.
 
     Args:
-        drift: distance of the outputs of both runs, as `Task.harm` measures it.
-        decisions: that differ; None if the task has none.
-        of: so many decisions.
-        what: they are about, such as "comparisons".
+        drift: distance between the outputs of both runs, as `Task.harm` measures it.
+        decisions: number of decisions that differ; None if the task makes no decisions.
+        of: number of all decisions.
+        what: what is decided about, such as "comparisons".
     """
 
     drift: float
@@ -41,18 +41,18 @@ class Saturated:
         comparison: Comparison,
         found: Outputs,
     ) -> Saturated | None:
-        """Run what was judged without saturation a second time, with it.
+        """Run a variant that was judged without saturation a second time, with saturation.
 
         Args:
-            variants: runs the variant.
-            variant: that was judged.
-            fp32: FP32 held against itself, on the evaluation images.
-            comparison: of the variant with FP32 there.
-            found: outputs of the variant there.
+            variants: the object that runs the variant.
+            variant: the variant that was judged.
+            fp32: FP32 compared with itself on the evaluation images.
+            comparison: the variant compared with FP32 on these images.
+            found: the outputs of the variant on these images.
 
         Returns:
-            None where the variant was not run without saturation, has no integer operators, or
-            this CPU does not saturate.
+            None if the variant was judged with saturation, has no integer operators, or if this
+            CPU does not saturate.
         """
         context = variants.context
         saturates = context.environment.u8s8_saturates
@@ -69,10 +69,8 @@ class Saturated:
         """One line for the report."""
         decided = ""
         if self.decisions is not None:
-            decided = f"{self.decisions:,} of {self.of:,} {self.what} come out otherwise, and "
-        return (
-            f"run without {_OPTION} this CPU saturates: {decided}outputs are {self.drift:.4g} off"
-        )
+            decided = f"{self.decisions:,} of {self.of:,} {self.what} are decided differently, and "
+        return f"without {_OPTION} this CPU saturates: {decided}outputs differ by {self.drift:.4g}"
 
     def figures(self) -> dict[str, float]:
         """Figures for the report."""
@@ -86,11 +84,11 @@ class Saturated:
 
 
 def exposure_note(exposure: Exposure, *, exact: bool, saturates: bool) -> str:
-    """What to know before a variant goes to another CPU; "" if nothing of it can saturate.
+    """What to know before a variant runs on another CPU; "" if nothing in it can saturate.
 
     Args:
-        exposure: of the variant.
-        exact: whether it ran without saturation.
+        exposure: the exposure of the variant to saturation.
+        exact: whether the variant ran without saturation.
         saturates: whether this CPU saturates (`runtime.u8s8_saturates`).
     """
     if not exposure.saturable:
@@ -100,22 +98,23 @@ def exposure_note(exposure: Exposure, *, exact: bool, saturates: bool) -> str:
     count = f"{operators} ({pairs})"
     if exact:
         return (
-            f"{count} could saturate on x86 CPUs without VNNI: judged with {_OPTION}, deploy it "
-            "with that session option"
+            f"{count} could saturate on x86 CPUs without VNNI: the model was judged with "
+            f"{_OPTION}, so deploy it with that session option"
         )
     if saturates:
         return (
-            f"{count} can saturate on this CPU, and these verdicts include that: build it with "
-            "Recipe(reduce_range=True), or judge it with --kycquant-exact"
+            f"{count} can saturate on this CPU, and these verdicts include that: build the model "
+            "with Recipe(reduce_range=True), or judge it with --kycquant-exact"
         )
     return (
-        f"{count} could saturate on x86 CPUs without VNNI, and this CPU does not show it: build it "
-        f"with Recipe(reduce_range=True), or run it with {_OPTION}, which --kycquant-exact judges"
+        f"{count} could saturate on x86 CPUs without VNNI, which this CPU does not show: build the "
+        f"model with Recipe(reduce_range=True), or run it with {_OPTION} and judge it with "
+        "--kycquant-exact"
     )
 
 
 def exposure_figures(exposure: Exposure) -> dict[str, float]:
-    """Figures for the report; none for what computes in float."""
+    """Figures for the report; none for a variant that computes in float."""
     if not exposure.operators:
         return {}
     return {

@@ -1,4 +1,4 @@
-"""What was found about a variant: a row of the table, as a plain record."""
+"""The findings about a variant: a row of the table, as a plain record."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from ..verdicts import Verdict
 
 @dataclass(frozen=True)
 class VariantRecord:
-    """A variant and everything that was found out about it: a row of the table.
+    """A variant and everything that is known about it: a row of the table.
 
     Args:
         model: name of the model.
         variant: label, such as "int8" or "int8>mixed".
         sha256: digest of the file, or of the digests of several.
         size: file size in bytes, of all files together.
-        size_ratio: relative to the FP32 file.
+        size_ratio: size relative to FP32.
         options: the recipe as finally used, with the reason for each choice.
         gates: results by gate, in the order in which they were judged.
         figures: further figures for reports (drift, wall latency).
         notes: caveats worth reading.
-        shown: further columns of the table, header and cell.
-        files: digest of each file, by the name of the FP32 file that it stands for.
-        groups: error rates of each group of people, if anybody says who is in which.
+        shown: further columns of the table, as cell by header.
+        files: digest of each file, by the name of the FP32 file that it replaces.
+        groups: error rates of each group of people, if the data names groups.
     """
 
     model: str
@@ -44,7 +44,7 @@ class VariantRecord:
 
     @property
     def verdict(self) -> Verdict:
-        """The worst verdict, where an undecided latency does not count."""
+        """The worst verdict; an undecided latency does not count."""
         return Verdict.worst([Verdict.PASS if g.ships else g.verdict for g in self.gates.values()])
 
     @property
@@ -54,7 +54,7 @@ class VariantRecord:
 
     @property
     def latency_ratio(self) -> float | None:
-        """Latency relative to FP32; None of FP32 itself."""
+        """Latency relative to FP32; None for FP32 itself."""
         gate = self.gates.get("latency")
         return gate.checks[0].value if gate and self.variant != "fp32" else None
 
@@ -65,5 +65,5 @@ class VariantRecord:
 
     @property
     def is_integer(self) -> bool:
-        """Whether operators are computed in integers, so that saturation is a question."""
+        """Whether operators are computed in integers, so that they may saturate."""
         return "reduce_range" in self.options

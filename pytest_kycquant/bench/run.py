@@ -1,4 +1,4 @@
-"""One run: the judges of its gates, and what they have decided."""
+"""One run: the judges of its gates, and their decisions."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from ..spec.recipe import Recipe
     from .workspace import Workspace
 
-# What is wrong with a gate as a whole, whatever the precision.
+# Errors that concern a gate as a whole, whatever the precision.
 _ONCE = (
     DataError,
     ModelError,
@@ -44,10 +44,10 @@ _ONCE = (
 
 
 class Run:
-    """Judges what gates ask for, each thing once in a process.
+    """Judges gates, each precision once in a process.
 
     Args:
-        workspace: what its judges share.
+        workspace: the workspace that all judges share.
     """
 
     def __init__(self, workspace: Workspace) -> None:
@@ -60,11 +60,12 @@ class Run:
         """The judge of a gate; the same one for all of its tests.
 
         Args:
-            spec: what the gate asks for.
-            gate_file: where it says so.
+            spec: the gate's model, precisions and limits.
+            gate_file: the file that defines the gate.
 
         Raises:
-            SettingsError: a gate of the smoke profile, which clears nothing, in a run that exports.
+            SettingsError: the gate has the smoke profile, which clears nothing, and the run
+                exports.
         """
         key = (spec, gate_file)
         if key not in self._judges:
@@ -78,12 +79,12 @@ class Run:
         return self._judges[key]
 
     def shipment(self, spec: GateSpec, gate_file: Path, recipe: Recipe) -> Shipment:
-        """What ships for a precision, decided once; nor is a failed attempt made twice.
+        """What ships for a precision, decided once; a failed attempt is not repeated, either.
 
         Args:
-            spec: what the gate asks for.
-            gate_file: where it says so.
-            recipe: one of its precisions.
+            spec: the gate's model, precisions and limits.
+            gate_file: the file that defines the gate.
+            recipe: one of the gate's precisions.
 
         Raises:
             KycquantError: the precision cannot be judged.
@@ -104,12 +105,12 @@ class Run:
 
     @contextlib.contextmanager
     def explained_once(self, spec: object, gate_file: Path, test: str) -> Iterator[None]:
-        """Explain what is wrong with a gate to its first test; refer the others to that one.
+        """Explain what is wrong with a gate in its first test; refer the others to that test.
 
         Args:
-            spec: what the gate asks for.
-            gate_file: where it says so.
-            test: name of the test that asks now.
+            spec: the gate's model, precisions and limits.
+            gate_file: the file that defines the gate.
+            test: name of the current test.
         """
         key = (spec, gate_file)
         if key in self._broken:

@@ -1,4 +1,4 @@
-"""What ships: for one requested precision, and of everything that was judged for a model."""
+"""What ships: for one requested precision, and among all variants of a model."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class Shipment:
     Args:
         requested: label of the precision that the gate file asked for.
         record: the variant that the gates are asserted on, and that would ship.
-        reasons: why it is not the requested one; empty if it is.
+        reasons: why that variant is not the requested one; empty if it is.
         tried: every variant that was judged on the way, the requested one first.
         searches: attempts of the mixed-precision search, for the report.
-        note: why nothing else was tried, where that needs a word.
+        note: why nothing else was tried; "" if that needs no explanation.
     """
 
     requested: str
@@ -33,7 +33,7 @@ class Shipment:
 
     @property
     def fell_back(self) -> bool:
-        """Whether something else ships than was asked for."""
+        """Whether another variant ships than the requested one."""
         return bool(self.reasons)
 
 
@@ -44,16 +44,16 @@ def to_ship(
 ) -> VariantRecord | None:
     """The smallest and fastest variant that passes everything; None if not even FP32 does.
 
-    None under the smoke profile, too, which clears nothing.
+    The smoke profile clears nothing, so the answer is None there, too.
 
-    That is the one with the least product of size and latency, each relative to FP32; where
-    latency is not measured, the smallest. FP32 comes last and FP32 after exact rewrites before it:
-    neither saves any space. Of two that are equal in this, it is the larger one.
+    The chosen variant has the smallest product of size and latency, each relative to FP32; where
+    latency is not measured, the smallest size. FP32 comes last, and FP32 after exact rewrites just
+    before it, because neither saves space. Of two variants that tie, the larger one ships.
 
     Args:
-        records: the variants of one model, FP32 among them.
-        rejected: labels of the variants on which a test failed, be it one of the user's own.
-        profile: under which they were judged.
+        records: the variants of one model, including FP32.
+        rejected: labels of the variants on which a test failed, including the user's own tests.
+        profile: the profile under which the variants were judged.
     """
     if profile == "smoke":
         return None

@@ -9,7 +9,7 @@ from ..results import GateResult
 from ..spec.limits import Limits
 from ..verdicts import Direction, Kind, Limit, Unit
 
-# What rewrites may add to a file; `Limits.size_ratio` is about quantized variants.
+# Rewrites may enlarge a file by this factor; `Limits.size_ratio` is about quantized variants.
 _REWRITTEN = 1.05
 _CHANGED = Limit("changed", 1.0, Direction.AT_LEAST, Unit.COUNT, Kind.SANITY)
 _NAME = "file size"
@@ -24,13 +24,13 @@ def judge_size(
     *,
     rewritten: bool = False,
 ) -> GateResult:
-    """Hold the size of a variant against its limits.
+    """Judge the size of a variant by its limits.
 
     Args:
-        size: of all its files, in bytes.
-        fp32_size: the same of FP32.
-        quantized: number of operators changed, by type. None at all fails.
-        limits: of the gates.
+        size: size of all its files in bytes.
+        fp32_size: size of all files of FP32 in bytes.
+        quantized: number of operators changed, by type. If there are none, the gate fails.
+        limits: the limits of the gates.
         rewritten: whether the variant is FP32 after exact rewrites, which save no space.
     """
     relative, absolute = limits["size_ratio"], limits.given("size_mb")
@@ -48,6 +48,6 @@ def judge_size(
 
 
 def judge_fp32_size(size: int, limits: Limits) -> list[GateResult]:
-    """Hold FP32 itself against the absolute limit, which binds it, too; empty if there is none."""
+    """Judge FP32 by the absolute limit, which applies to it, too; empty if there is no limit."""
     limit = limits.given("size_mb")
     return [] if limit is None else [GateResult("size", (limit.point(_NAME, size / 1e6),))]

@@ -1,8 +1,8 @@
-"""The smoke profile: is a variant damaged? A few images, no claim on error rates, seconds.
+"""The smoke profile: is a variant damaged? It takes seconds and makes no claim on error rates.
 
-Each figure is held against its limit as it is on these images: no bounds, so the same images give
-the same verdict. What is left out (error rates, degradation of them, latency) is not judged at
-all, and nothing is cleared to ship.
+Each figure of a few images is compared with its limit, without bounds, so the same images give the
+same verdict. Error rates, their degradation and latency are not judged at all, and nothing is
+cleared to ship.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ class SmokeJudge(Judge):
         return ("finite", *((self._drift_gate,) if self._itself.drift() else ()), "size")
 
     def _checked_golden(self) -> Golden:
-        """Its threshold holds here, too.
+        """Read the golden for its threshold.
 
-        That FP32 still makes the errors that the golden records would take all images to see.
+        Checking that FP32 reproduces the recorded errors would take all images.
         """
         return self.baseline.load_golden()
 
@@ -46,7 +46,7 @@ class SmokeJudge(Judge):
 
     @property
     def _fp32_note(self) -> str:
-        return f"smoke looked at {self._sample.size}"
+        return f"the smoke profile used {self._sample.size}"
 
     def _judge(self, recipe: Recipe) -> VariantRecord:
         variant = self.variants.variant(recipe)
@@ -70,7 +70,7 @@ class SmokeJudge(Judge):
 
     @cached_property
     def _itself(self) -> Comparison:
-        """FP32 held against itself on the sample."""
+        """FP32 compared with itself on the sample."""
         fp32 = self._sampled(self.variants.fp32)
         threshold = self.require_golden().threshold
         return self.variants.task.baseline(self._sample, fp32, threshold)

@@ -1,8 +1,8 @@
-"""One FP32 file of a model in a run: its variants are made and run here, each once.
+"""One FP32 file of a model in a run: makes and runs its variants, each once.
 
 Most models have one file. A system of several, such as two MiniFASNets whose scores are averaged,
-has a source file for each; `variants.py` puts together what they give. The quantizer makes the
-variants; this adds what gates need: the cache, names, outputs and a runner.
+has a source file for each, and `variants.py` combines their outputs. The quantizer makes the
+variants; this module adds what gates need: the cache, names, outputs and a runner.
 """
 
 from __future__ import annotations
@@ -39,8 +39,9 @@ class RunImages:
     """The images of a run, read when they are first needed.
 
     Args:
-        calibration: returns those for static quantization; None if the gate file names none.
-        probes: returns a few that no verdict rests on, if there are any others.
+        calibration: a function that returns the images for static quantization, or None if the
+            gate file names none.
+        probes: a function that returns a few images, which no verdict uses if it can be avoided.
     """
 
     calibration: Callable[[], ImageSet | None]
@@ -48,7 +49,7 @@ class RunImages:
 
 
 class _SeenImages:
-    """What one file of a model sees of images, as `quantize.images.Images`."""
+    """Images as one file of a model sees them; implements `quantize.images.Images`."""
 
     def __init__(self, task: Task[Any, Any], index: int, images: ImageSet) -> None:
         self._task = task
@@ -71,10 +72,10 @@ class SourceFile:
     """One FP32 file with the images that it sees, and its variants.
 
     Args:
-        context: where artefacts are kept, and how to work.
-        task: what reads the outputs; its model names the file.
-        index: place of the file among those of the model.
-        images: of the run.
+        context: the context of the run: its store and its settings.
+        task: the task that reads the outputs; its model names the file.
+        index: place of the file among the files of the model.
+        images: the images of the run.
     """
 
     def __init__(
@@ -88,13 +89,13 @@ class SourceFile:
         self.task = task
         self.preprocess: Preprocess = model.preprocesses[index]
         self.stem = model.stems[index]
-        # Two files may well name their operators alike.
+        # Two files may use the same names for their operators.
         self.prefix = "" if alone else f"{self.stem}:"
         self._title = model.name if alone else f"{model.name}, {self.stem}"
 
     @cached_property
     def quantizer(self) -> Quantizer:
-        """What makes its variants."""
+        """The quantizer that makes the variants of this file."""
         path = self.task.resolve(self.task.model.paths[self.index], "KycModel.path")
         return Quantizer(
             path,
@@ -143,14 +144,14 @@ class SourceFile:
         if recipe.precision == "fp32":
             return self.fp32
         if self.prefix and mine.is_static and mine.keep_fp32 and not quantizer.operators(mine):
-            return self.fp32  # others of the system are quantized, this one is kept as a whole
+            return self.fp32  # the recipe keeps this file as a whole and quantizes others
         if quantizer.lacks_images(mine):
             raise SpecError(
                 f"precision {recipe.name!r} of {self.task.model.name}",
                 "static quantization needs calibration images",
                 "name a folder of 100 to 500 images in KycModel(calibration=...)",
             )
-        # Before the entry: whoever builds it shares the machine, and measuring needs it alone.
+        # Choose before the entry: building shares the machine, but measuring needs it exclusively.
         choice = quantizer.choice(mine)
         if recipe.precision == "fp32-optimized" and not choice.names:
             return self.fp32
@@ -192,13 +193,13 @@ class SourceFile:
 
         Args:
             file: the variant.
-            images: to run it on.
-            title: for the line of progress.
-            exact: without saturation; None leaves it to the settings.
+            images: the images to run it on.
+            title: text for the progress line.
+            exact: whether to run without saturation; None leaves it to the settings.
         """
         seen = self.task.seen(images, self.index)
         exact = self._context.exact if exact is None else exact
-        # Without integer operators there is nothing to saturate.
+        # Without integer operators nothing can saturate.
         saturation = exact and bool(file.exposure.operators)
         key = [file.sha256, seen.digest, self.input_facts(), self.outputs_read, saturation]
 
@@ -212,7 +213,7 @@ class SourceFile:
         return Outputs.read(folder / "outputs.npz")
 
     def alone(self, recipe: Recipe, names: tuple[str, ...]) -> Outputs | None:
-        """Outputs on the probes when these operators only are quantized; None if it cannot be."""
+        """Outputs on the probes with only these operators quantized; None if that is impossible."""
         bare = {name.removeprefix(self.prefix) for name in names}
         graph = self.quantizer.prepared.proto.graph
         others = [node.name for node in graph.node if node.name not in bare]
@@ -237,18 +238,18 @@ class SourceFile:
 
     @property
     def probe(self) -> NDArray[np.float32]:
-        """The first of the probes as this file sees it, shape (1, ...)."""
+        """The first probe as this file sees it, shape (1, ...)."""
         _, tensor = next(self.task.tensors(self._images.probes(), self.index))
         return tensor
 
     def runner(self, file: ModelFile) -> Callable[[], object]:
-        """Run a variant on the first of the probes, for a measurement of latency."""
+        """A function that runs a variant on the first probe, for a measurement of latency."""
         model = runtime().open(file.path, exact=self._context.exact)
         feed = {model.inputs[0]: self.probe}
         return lambda: model.run(feed)
 
     def input_facts(self) -> dict[str, Any]:
-        """Plain values that determine what the model is given and how its outputs are read."""
+        """Plain values that determine the model's input and how its outputs are read."""
         return {**describe_preprocess(self.preprocess), **self.task.reading()}
 
     def _calibration(self) -> _SeenImages | None:
@@ -263,10 +264,10 @@ class SourceFile:
         return self._context.stage(f"{self._title}: {task}", total)
 
     def _of_this_file(self, recipe: Recipe) -> Recipe:
-        """A recipe for a system of files, as it is for this one.
+        """The part of a recipe for several files that applies to this file.
 
-        What is kept in FP32 may be named with its file; "first", a type or a name alone is meant
-        for all files.
+        An operator to keep in FP32 may be named with its file; "first", a type, or a name alone
+        applies to all files.
         """
         if not self.prefix:
             return recipe
@@ -287,5 +288,5 @@ class SourceFile:
 
 
 def describe_preprocess(spec: Preprocess) -> dict[str, Any]:
-    """Plain values of a preprocessing, for keys and goldens."""
+    """Plain values that describe a preprocessing, for cache keys and goldens."""
     return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(spec).items()}

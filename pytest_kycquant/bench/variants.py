@@ -1,8 +1,8 @@
-"""The variants of a model: made and run here, each once.
+"""The variants of a model: makes and runs them, each once.
 
 Data flows one way: spec -> golden FP32 -> quantize -> evaluate -> gate. This module makes the
-artefacts (variants and their outputs), `judge.py` judges them, and the way back (a failed gate asks
-for another variant) is `ladder.py`.
+artefacts (variants and their outputs), and `judge.py` judges them. The only way back is
+`ladder.py`, where a failed gate asks for another variant.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ from .workspace import Workspace
 
 @dataclass(frozen=True)
 class Variant:
-    """What a recipe makes of a model, or FP32 itself: a file for each file of the model.
+    """A model as a recipe makes it, or FP32 itself: one file for each file of the model.
 
     Args:
-        recipe: how it was made.
+        recipe: the recipe that made it.
         files: the files, in the order of `KycModel.path`.
     """
 
@@ -54,10 +54,10 @@ class Variant:
 
     @property
     def path(self) -> Path:
-        """The ONNX file; of a model with several, see `paths`.
+        """The ONNX file; for a model with several files, see `paths`.
 
         Raises:
-            SpecError: there are several.
+            SpecError: the model has several files.
         """
         if len(self.files) != 1:
             raise SpecError(
@@ -72,18 +72,18 @@ class Variant:
 
     @property
     def size(self) -> int:
-        """In bytes, all files together."""
+        """Size of all files together, in bytes."""
         return sum(file.size for file in self.files)
 
     @property
     def sha256(self) -> str:
-        """Digest of the file, or of the digests of several."""
+        """Digest of the file; for several files, the digest of their digests."""
         digests = [file.sha256 for file in self.files]
         return digests[0] if len(digests) == 1 else digest_of(digests)
 
     @property
     def resolved(self) -> dict[str, Any]:
-        """Every option as finally used, with reasons; what differs between files is listed."""
+        """Every option as finally used, with reasons; if files differ, the values are listed."""
         if len(self.files) == 1:
             return self.files[0].resolved
         merged: dict[str, Any] = {}
@@ -104,11 +104,11 @@ class Variant:
 
     @property
     def exposure(self) -> Exposure:
-        """Of its integer operators to saturation."""
+        """Exposure of its integer operators to saturation."""
         return sum((file.exposure for file in self.files), Exposure())
 
     def find_broken(self) -> tuple[str, ...]:
-        """Look into the files; return names of weights and scales with NaN or Inf."""
+        """Read the files and return the names of weights and scales with NaN or Inf."""
         import onnx
 
         return tuple(
@@ -125,10 +125,11 @@ class Variants:
     """One FP32 model with its data: makes its variants and runs them, each once.
 
     Args:
-        context: of this run.
-        model: what the gate file says.
-        task: what judges the model; it knows the data.
-        resolve: turns a path of the gate file (and the attribute that names it) into a real one.
+        context: the context of this run.
+        model: the model, as the gate file describes it.
+        task: the task of the model, which knows the data.
+        resolve: a function from a path in the gate file, and the attribute that names it, to an
+            existing path.
     """
 
     def __init__(
@@ -150,10 +151,10 @@ class Variants:
         """The variants of a model that a gate file describes.
 
         Args:
-            workspace: of this process.
-            model: what the gate file says.
-            gate_file: where it says so; relative paths are looked up beside it, too.
-            limits: of the gates.
+            workspace: the workspace of this process.
+            model: the model, as the gate file describes it.
+            gate_file: the gate file; relative paths are also looked up in its folder.
+            limits: the limits of the gates.
         """
 
         def resolve(path: StrPath, attribute: str) -> Path:
@@ -169,7 +170,7 @@ class Variants:
 
     @cached_property
     def probes(self) -> ImageSet:
-        """A few images, none of them used for a verdict if there are any others."""
+        """A few images, which no verdict uses if there are any others."""
         if self.data.calibration is not None:
             images = self.data.calibration
         elif self.data.selection is not None:
@@ -185,7 +186,7 @@ class Variants:
         return Variant(FP32, tuple(source.fp32 for source in self.sources))
 
     def variant(self, recipe: Recipe) -> Variant:
-        """What a recipe makes of the model, built once and kept in the cache.
+        """The variant that a recipe makes, built once and kept in the cache.
 
         Raises:
             QuantizationError: the recipe cannot be applied to this model.
@@ -208,10 +209,10 @@ class Variants:
         """Outputs of a variant, computed once for the same file and the same images.
 
         Args:
-            variant: to run.
-            images: to run it on.
-            role: of the images, for the line of progress.
-            exact: without saturation; None leaves it to the settings.
+            variant: the variant to run.
+            images: the images to run it on.
+            role: the role of the images, for the progress line.
+            exact: whether to run without saturation; None leaves it to the settings.
         """
         title = f"{variant.recipe.name} on {role}"
         pairs = zip(self.sources, variant.files, strict=True)
@@ -219,7 +220,7 @@ class Variants:
         return self.task.fuse(given)
 
     def alone(self, recipe: Recipe, block: Block) -> Outputs | None:
-        """Outputs on the probes when one block only is quantized; None if that cannot be."""
+        """Outputs on the probes with only one block quantized; None if that is impossible."""
         given = []
         for source in self.sources:
             if block.names[0].startswith(source.prefix):
@@ -240,23 +241,23 @@ class Variants:
         return tuple(name for source in self.sources for name in source.postprocessing(recipe))
 
     def runner(self, variant: Variant) -> Callable[[], object]:
-        """Run all files of a variant once on one image, for a measurement of latency."""
+        """A function that runs all files of a variant once, for a measurement of latency."""
         pairs = zip(self.sources, variant.files, strict=True)
         runs = [source.runner(file) for source, file in pairs]
         return runs[0] if len(runs) == 1 else lambda: [run() for run in runs]
 
     def measure_latency(self, variant: Variant, limits: Limits) -> Latency:
-        """Latency beside FP32, measured once a run, with the machine to itself.
+        """Latency in turns with FP32, measured once in a run, with no other work on the machine.
 
         Args:
-            variant: to measure.
-            limits: of the gates: rounds go on until these are decided.
+            variant: the variant to measure.
+            limits: the limits of the gates; rounds go on until these limits are decided.
         """
         limit, percentile = limits["latency_ratio"], limits.latency_ms is not None
         exact = self.context.exact
 
         def make() -> Any:
-            # In this order: the session that is opened last tends to be the fastest.
+            # FP32 again comes last, because the session that is opened last tends to be fastest.
             fp32, run, again = (self.runner(v) for v in (self.fp32, variant, self.fp32))
             task = f"{self.model.name}: measuring latency of {variant.recipe.name}"
             with self.context.stage(task, exclusive=True):
@@ -270,7 +271,7 @@ class Variants:
         """Load time and memory of all files of a variant together, measured once.
 
         Raises:
-            MeasurementError: the process that opens them fails.
+            MeasurementError: the process that opens the files fails.
         """
 
         def make(folder: Path) -> None:
@@ -285,7 +286,7 @@ class Variants:
         return from_plain(Footprint, values)
 
     def model_facts(self) -> dict[str, Any]:
-        """Plain values that say which FP32 model this is."""
+        """Plain values that identify the FP32 model."""
         facts = {
             "name": self.model.name,
             "sha256": self.fp32.sha256,
@@ -297,7 +298,7 @@ class Variants:
         return facts
 
     def input_facts(self) -> dict[str, Any]:
-        """Plain values that say what the model is given and how its outputs are read."""
+        """Plain values that determine the model's input and how its outputs are read."""
         each = [source.input_facts() for source in self.sources]
         read = [list(source.outputs_read) for source in self.sources]
         if len(each) == 1:

@@ -1,4 +1,4 @@
-"""Where the judges of a run work: its settings, its folders, its cache."""
+"""The workspace of a run: its settings, its folders, its cache."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class Workspace:
     """What all judges of one process share.
 
     Args:
-        settings: what the run was asked to do.
-        root: folder against which relative paths are looked up first.
-        run_id: names the run; it is the same in all its processes.
-        progress: receives what is going on.
+        settings: the settings of the run.
+        root: the folder in which relative paths are looked up first.
+        run_id: name of the run, the same in all its processes.
+        progress: the object that shows progress.
     """
 
     def __init__(self, settings: Settings, root: Path, run_id: str, progress: Progress) -> None:
@@ -43,7 +43,7 @@ class Workspace:
 
     @cached_property
     def context(self) -> Context:
-        """What makers are given. It probes the machine, which loads onnxruntime."""
+        """What everything that makes artefacts is given. It probes the machine with onnxruntime."""
         return Context(
             store=self.cache,
             environment=environment(),
@@ -53,20 +53,20 @@ class Workspace:
         )
 
     def resolve(self, path: StrPath, attribute: str, gate_file: Path) -> Path:
-        """Find a path of a gate file below the root, then beside the gate file.
+        """Find a path of a gate file below the root, or else in the folder of the gate file.
 
         Args:
-            path: what the gate file says.
-            attribute: the attribute that says it, for the message.
+            path: the path, as the gate file gives it.
+            attribute: the attribute that gives the path, for the message.
             gate_file: the gate file.
 
         Raises:
-            DataError: the path is at neither place.
+            DataError: the path does not exist in either place.
         """
         tried = [self.root / path, gate_file.parent / path]
         for candidate in tried:
             if candidate.exists():
-                # Links stay: external data lies beside the link.
+                # Do not resolve links: external data lies beside the link.
                 return Path(os.path.abspath(candidate))  # noqa: PTH100
         raise DataError(
             attribute,

@@ -1,4 +1,4 @@
-"""Running a pipeline, as a job for another process that is asked for its peak memory."""
+"""Running a pipeline as a job for another process, which reports its peak memory."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from .stages import Photo, Pipeline, Stages
 
 @dataclass(frozen=True)
 class Job:
-    """What the other process is to run: a job of `measure.memory`.
+    """What the other process runs: a job of `measure.memory`.
 
     Args:
-        pipeline: its models.
-        file: gate file that defines `process`.
-        module: its name.
-        name: qualified name of the class in it.
-        images: to run, each once.
+        pipeline: the pipeline to open.
+        file: the gate file that defines `process`.
+        module: name of the module of that file.
+        name: qualified name of the class in that module.
+        images: the images to run, each once.
     """
 
     pipeline: Pipeline
@@ -37,10 +37,10 @@ class Job:
     images: ImageSet
 
     def measure(self) -> Peak:
-        """Run the pipeline in a new process and ask it for its peak memory.
+        """Run the pipeline in a new process and measure its peak memory.
 
         Raises:
-            MeasurementError: the process fails, or its system does not tell.
+            MeasurementError: the process fails, or the system does not report peak memory.
         """
         where = f"peak memory of the {self.pipeline.label} pipeline"
         return measure_peak(
@@ -48,8 +48,8 @@ class Job:
         )
 
     def __call__(self) -> Callable[[], Callable[[], object]]:
-        """Get ready; then open, then run."""
-        runtime().load()  # the gate file alone does not import it
+        """Import what is needed; return a function that opens the models and returns the run."""
+        runtime().load()  # importing the gate file does not load it
         target: Any = _module(self)
         for part in self.name.split("."):
             target = getattr(target, part)
@@ -64,17 +64,17 @@ class Job:
 
 
 def _module(job: Job) -> ModuleType:
-    """Import the gate file by its name or, where pytest alone knows that name, by its path."""
+    """Import the gate file by its name or, where only pytest knows that name, by its path."""
     try:
         module = importlib.import_module(job.module)
         if Path(inspect.getfile(module)).samefile(job.file):
             return module
     except ImportError as error:
         if error.name is None or not job.module.startswith(error.name):
-            raise  # the gate file is there, but something that it imports is not
+            raise  # the gate file exists, but something that it imports does not
     spec = importlib.util.spec_from_file_location("kycquant_gate_file", job.file)
     if spec is None or spec.loader is None:
-        raise ImportError(f"{job.file} is no Python file")
+        raise ImportError(f"{job.file} is not a Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules["kycquant_gate_file"] = module
     spec.loader.exec_module(module)

@@ -1,4 +1,4 @@
-"""What was found about a pipeline: plain records, and the gates that they pass or fail."""
+"""The findings about a pipeline: plain records, and the gates that it passes or fails."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class PipelineRow:
     Args:
         label: "fp32" or "shipped".
         variants: label of the variant of each stage.
-        size: of all files in bytes.
-        timing: see `measure.Timing`, as plain values; None if it was not timed.
+        size: size of all files in bytes.
+        timing: plain values of a `timing.Timing`; None if the pipeline was not timed.
         peak_mb: peak resident memory of a process of its own, in MB (10^6 bytes), if known.
-        imports_mb: what that process held before it opened a model.
+        imports_mb: memory of that process before it opened a model, in MB.
     """
 
     label: str
@@ -38,16 +38,16 @@ class PipelineRow:
 
 @dataclass(frozen=True)
 class PipelineRecord:
-    """The shipped pipeline beside FP32.
+    """The shipped pipeline, compared with FP32.
 
     Args:
-        gate: node id of the class that asked.
-        fp32: the reference, which is not gated.
-        shipped: the variants that their own gates let ship.
-        gates: results by gate, of the shipped pipeline.
-        models: key of each stage's own gate in the report, to see whether it ships the same.
-        figures: further figures: ratio to FP32, drift of the answers end to end.
-        farthest: image on which liveness and embedder answer least like FP32.
+        gate: node id of the class that defines the pipeline.
+        fp32: the row of FP32, the reference, which is not gated.
+        shipped: the row of the variants that their own gates let ship.
+        gates: results of the shipped pipeline, by gate.
+        models: key of each stage's own gate in the report, to check that it ships the same variant.
+        figures: further figures: latency relative to FP32, end-to-end drift of the answers.
+        farthest: for liveness and embedder, the image whose answer differs most from FP32.
         notes: caveats worth reading.
     """
 
@@ -71,13 +71,13 @@ _BROKEN = Limit("broken", 1.0, Direction.BELOW, Unit.COUNT, Kind.SANITY)
 
 
 def judge_complete(coverage: Coverage) -> GateResult:
-    """Every stage was reached wherever FP32 reached it, with finite outputs."""
+    """Judge whether every stage is reached wherever FP32 reaches it, with finite outputs."""
     total = len(coverage.reached)
     kept = total - len(coverage.lost)
     through = _THROUGH.point(
         "images that go through every stage, of those of FP32",
         kept / total,
-        f"{kept:,} of {total:,}{_first(coverage.lost, 'goes without')}",
+        f"{kept:,} of {total:,}{_first(coverage.lost, 'skips')}",
     )
     finite = _BROKEN.point(
         "images with NaN or Inf",
@@ -89,7 +89,7 @@ def judge_complete(coverage: Coverage) -> GateResult:
 
 
 def judge_latency(timing: Timing, fp32: Timing, ratio: float, limits: PipelineLimits) -> GateResult:
-    """The bound of the 95th percentile is below its limit; with 59 runs it is the maximum."""
+    """Judge the bound of the 95th percentile; with 59 runs the bound is the maximum."""
     parts = ", ".join(f"{name} {value:.3g}" for name, value in timing.stages.items())
     limit = limits["wall_ms"]
     check = Check(
@@ -100,7 +100,8 @@ def judge_latency(timing: Timing, fp32: Timing, ratio: float, limits: PipelineLi
         timing.p50,
         timing.bound,
         f"{timing.runs} runs, bounds are the median and the upper bound of the percentile; "
-        f"medians in ms: {parts}; {ratio:.2f} of FP32, whose median is {fp32.p50:.4g} ms",
+        f"medians in ms: {parts}; {ratio:.2f} of the time of FP32, whose median is "
+        f"{fp32.p50:.4g} ms",
     )
     return GateResult("latency", (check,), "See which stage takes the time.")
 
@@ -108,13 +109,13 @@ def judge_latency(timing: Timing, fp32: Timing, ratio: float, limits: PipelineLi
 def judge_memory(
     fp32: Peak | None, shipped: Peak | None, problem: str, limits: PipelineLimits
 ) -> GateResult:
-    """Peak resident memory of a process of its own, relative to FP32 and absolute.
+    """Judge peak resident memory of a process of its own, relative to FP32 and absolute.
 
     Args:
-        fp32: of the FP32 pipeline; None where it could not be measured.
-        shipped: of the other one.
-        problem: why not.
-        limits: of the gates.
+        fp32: peak memory of the FP32 pipeline; None if it could not be measured.
+        shipped: peak memory of the shipped pipeline; None if it could not be measured.
+        problem: why it could not be measured; "" if it was.
+        limits: the limits of the gates.
     """
     if fp32 is None or shipped is None:
         check = Check("peak memory", Verdict.INCONCLUSIVE, detail=f"not measured: {problem}")
@@ -123,25 +124,28 @@ def judge_memory(
         limits["memory_ratio"].point(
             "peak memory relative to FP32",
             shipped.peak_mb / fp32.peak_mb,
-            f"{shipped.peak_mb:.4g} MB to {fp32.peak_mb:.4g} MB, of which "
-            f"{shipped.imports_mb:.4g} MB are Python and its libraries",
+            f"{shipped.peak_mb:.4g} MB compared with {fp32.peak_mb:.4g} MB for FP32; Python and "
+            f"its libraries take {shipped.imports_mb:.4g} MB",
         )
     ]
     absolute = limits.given("memory_mb")
     if absolute is not None:
         checks.append(absolute.point("peak memory", shipped.peak_mb))
-    remedy = "Models and their arenas stay in memory: ship smaller variants or smaller inputs."
+    remedy = "Models and their arenas stay in memory: ship smaller variants or use smaller inputs."
     return GateResult("memory", tuple(checks), remedy)
 
 
 def not_judged(gate: str) -> GateResult:
-    """A gate that cannot pass because the pipeline is incomplete."""
-    detail = "not measured, since the pipeline is incomplete: a shorter way is no better one"
+    """A gate that fails because the pipeline is incomplete."""
+    detail = (
+        "not measured: the pipeline skipped a stage or gave NaN or Inf, so its figures would not "
+        "be comparable"
+    )
     return GateResult(gate, (Check(gate, Verdict.FAIL, detail=detail),))
 
 
 def _first(offenders: Mapping[str, str], verb: str) -> str:
-    """The first offender and what is wrong with it."""
+    """Text about the first offender; "" if there is none."""
     if not offenders:
         return ""
     name, what = next(iter(offenders.items()))

@@ -1,4 +1,4 @@
-"""From a gate file to a record: what ships at each stage, and what both pipelines do."""
+"""From a gate file to a record: chooses what ships at each stage, and measures both pipelines."""
 
 from __future__ import annotations
 
@@ -48,15 +48,15 @@ if TYPE_CHECKING:
     from ..spec.pipeline import PipelineSpec, ProcessSpec, StageSpec
 
 Process = Callable[[Stages, Photo], object]
-MEMORY_IMAGES = 5  # the largest ones: the peak is theirs
-WARM_UP = 5  # runs after the first
+MEMORY_IMAGES = 5  # the largest ones, which cause the peak
+WARM_UP = 5  # runs after the first one that are not timed
 
 
 class PipelineJudge:
     """Judges pipelines, each once in a process.
 
     Args:
-        run: its gates say what ships at each stage.
+        run: the run, whose gates decide what ships at each stage.
     """
 
     def __init__(self, run: Run) -> None:
@@ -64,16 +64,17 @@ class PipelineJudge:
         self._records: dict[PipelineSpec, PipelineRecord] = {}
 
     def record(self, spec: PipelineSpec, process: Process, gate: str) -> PipelineRecord:
-        """Measure the shipped pipeline beside FP32, once a run, and hold it against its limits.
+        """Measure the shipped pipeline and FP32, once in a run, and judge it by its limits.
 
         Args:
-            spec: what the gate file says.
-            process: what happens to one image, of an instance of the class that `spec` names.
+            spec: the pipeline, as the gate file describes it.
+            process: the function that processes one image: the bound method `process` of the
+                class that `spec` names.
             gate: node id of that class.
 
         Raises:
-            KycquantError: a stage cannot be judged, or nothing ships there; images cannot be used;
-                on none of them FP32 reaches every stage.
+            KycquantError: a stage cannot be judged, or nothing ships there; the images cannot be
+                used; or FP32 reaches every stage on none of them.
         """
         if spec not in self._records:
             self._records[spec] = _judge(self._run, spec, process, gate)
@@ -93,13 +94,13 @@ def _judge(run: Run, spec: PipelineSpec, process: Process, gate: str) -> Pipelin
 
 
 def _pipelines(run: Run, spec: PipelineSpec) -> tuple[Pipeline, Pipeline]:
-    """Both pipelines: all stages in FP32, and each as its gates let it ship."""
+    """Both pipelines: with all stages in FP32, and with the variants that their gates let ship."""
     fp32: dict[str, Stage] = {}
     shipped: dict[str, Stage] = {}
     for stage in spec.stages:
         judge = run.judge(stage.gate, stage.gate_file)
-        threshold = judge.require_golden().threshold  # missing or stale: the error of its own gates
-        assert threshold is not None  # only custom tasks, which are no stage, have none
+        threshold = judge.require_golden().threshold  # raises the error that its own gates raise
+        assert threshold is not None  # only custom tasks, which cannot be a stage, have none
         for stages, record in ((fp32, judge.fp32_record), (shipped, _ships(run, stage))):
             paths = judge.paths_of(record)
             model = judge.variants.model
@@ -109,21 +110,21 @@ def _pipelines(run: Run, spec: PipelineSpec) -> tuple[Pipeline, Pipeline]:
 
 
 def _ships(run: Run, stage: StageSpec) -> VariantRecord:
-    """What a stage's own gates would let ship: the rule of the line `ship:` of the report."""
+    """What a stage's own gates let ship, by the same rule as the line `ship:` of the report."""
     judge = run.judge(stage.gate, stage.gate_file)
     judged = {"fp32": judge.fp32_record}
     for recipe in stage.gate.precisions:
         try:
             shipment = run.shipment(stage.gate, stage.gate_file, recipe)
         except QuantizationError:
-            continue  # an error of its own gates; other precisions may ship
+            continue  # its own gates report this error; other precisions may ship
         judged |= {record.variant: record for record in shipment.tried}
     ship = to_ship(judged.values())
     if ship is None:
         raise BaselineError(
             f"{stage.name} ({judge.variants.model.name})",
-            "its own gates let nothing ship, not even FP32",
-            f"run {stage.gate_file} and see why",
+            "no variant passes its own gates, not even FP32",
+            f"run {stage.gate_file} to see why",
         )
     return ship
 
@@ -205,7 +206,7 @@ def _time(
 def _peaks(
     spec: PipelineSpec, fp32: Pipeline, shipped: Pipeline, photos: Sequence[Photo]
 ) -> tuple[dict[str, Peak], str]:
-    """Peak memory by label on the largest images; none, and the reason, if it is not known."""
+    """Peak memory by label on the largest images; if unknown, an empty dict and the reason."""
     images = photos[0].images.subset([photo.index for photo in photos])
     pixels = [height * width for height, width in images.sizes]
     largest = images.subset(np.argsort(pixels, kind="stable")[::-1][:MEMORY_IMAGES])
@@ -231,11 +232,11 @@ def _notes(coverage: Coverage, shipped: Pipeline, images: ImageSet) -> tuple[str
     notes = []
     if short := coverage.images - len(coverage.reached):
         notes.append(
-            f"{short:,} of {coverage.images:,} images are not used: FP32 does not go through "
-            "every stage on them"
+            f"{short:,} of {coverage.images:,} images are not used: FP32 does not reach every "
+            "stage on them"
         )
     if images.is_array:
-        notes.append("the images are rows of an array, so no decoding is part of the time")
+        notes.append("the images are rows of an array, so the time does not include decoding")
     if all(stage.variant == "fp32" for stage in shipped.stages.values()):
         notes.append("every stage ships FP32, so both rows are the same pipeline")
     return tuple(notes)

@@ -1,4 +1,4 @@
-"""A pipeline as plain data, and the callables that it becomes once its models are open."""
+"""A pipeline as plain data, and its stages as callables once the models are open."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ class Stage:
     """One model of a pipeline in one variant; plain data, so that another process can open it.
 
     Args:
-        model: what its gate file says.
+        model: the model, as its gate file describes it.
         variant: label of the variant.
-        paths: of its ONNX files: one, or those of all members of a fused liveness model.
-        threshold: frozen in its golden; only the detector decides by it.
-        size: of all files in bytes.
+        paths: paths of its ONNX files: one, or those of all members of a fused liveness model.
+        threshold: the threshold frozen in its golden; only the detector uses it.
+        size: size of all files in bytes.
     """
 
     model: KycModel
@@ -56,8 +56,8 @@ class Pipeline:
 
     Args:
         label: "fp32" or "shipped".
-        stages: by name: "detector", then "liveness" and "embedder", as far as there are any.
-        threads: that onnxruntime may use within an operator.
+        stages: stages by name: "detector", then "liveness" and "embedder" if the pipeline has them.
+        threads: number of threads that onnxruntime may use within an operator.
         exact: whether INT8 runs without saturation.
     """
 
@@ -69,11 +69,11 @@ class Pipeline:
 
 @dataclass(frozen=True)
 class Photo:
-    """An image that a pipeline has not seen yet.
+    """An image that a pipeline has not read yet.
 
     Args:
-        images: where it is from.
-        index: its place there.
+        images: the images that it belongs to.
+        index: its place among them.
     """
 
     images: ImageSet
@@ -81,7 +81,7 @@ class Photo:
 
     @property
     def name(self) -> str:
-        """Its name below the folder."""
+        """Its path relative to the folder of images."""
         return self.images.names[self.index]
 
     @property
@@ -89,10 +89,12 @@ class Photo:
         """Its file.
 
         Raises:
-            SpecError: it is a row of an array.
+            SpecError: the image is a row of an array.
         """
         if self.images.is_array:
-            raise SpecError(self.name, "is a row of an array, no file", "name a folder of images")
+            raise SpecError(
+                self.name, "is a row of an array, not a file", "name a folder of images"
+            )
         return Path(self.images.where(self.index))
 
     def pixels(self) -> Pixels:
@@ -105,8 +107,8 @@ class Found:
     """A detection at or above the frozen confidence.
 
     Args:
-        name: of its class.
-        box: in pixels of the image, clipped to it.
+        name: name of its class.
+        box: box in pixels of the image, clipped to the image.
         score: confidence.
     """
 
@@ -120,10 +122,10 @@ class Trace:
     """One run of a pipeline on one image.
 
     Args:
-        wall_ns: wall-clock time from before the image was read to after the last stage.
-        spent_ns: what each stage took, its preprocessing included; only those that were called.
-        broken: stages that gave NaN or Inf.
-        answers: what liveness and embedder said, call by call.
+        wall_ns: wall-clock time in ns, from before the image was read to after the last stage.
+        spent_ns: time of each stage that was called, in ns, including its preprocessing.
+        broken: names of the stages that gave NaN or Inf.
+        answers: answers of liveness and embedder, call by call.
     """
 
     wall_ns: int
@@ -133,12 +135,13 @@ class Trace:
 
 
 class Stages:
-    """What a pipeline's `process` works with; every call is timed and checked for NaN.
+    """The stages that a pipeline's `process` calls; every call is timed and checked for NaN.
 
     Args:
-        pipeline: what to open.
-        clock: wall clock in ns.
-        open_model: opens an ONNX file for a number of threads, without saturation or not.
+        pipeline: the pipeline to open.
+        clock: a function that returns the wall clock in ns.
+        open_model: a function that opens an ONNX file, given a number of threads and whether to
+            run without saturation.
 
     Raises:
         ModelError: a model cannot be opened, or lacks an output.
@@ -164,14 +167,14 @@ class Stages:
         return name in self._open
 
     def detect(self, pixels: Pixels) -> list[Found]:
-        """Find objects, best first, as the detector's gates decode them.
+        """Find objects, best first, decoded as in the detector's gates.
 
         Args:
             pixels: the whole image, RGB, shape (height, width, 3), uint8.
 
         Returns:
             Detections of all judged classes whose score reaches the frozen confidence. A box
-            without area inside the image is none.
+            without area inside the image is left out.
         """
         began = self._clock()
         stage = self._stage("detector")
@@ -187,12 +190,12 @@ class Stages:
         return found
 
     def liveness(self, pixels: Pixels, box: Box | None = None) -> float:
-        """Probability of a live face, NaN if the model gives none.
+        """Probability of a live face; NaN if the model gives NaN.
 
         Args:
-            pixels: RGB, shape (height, width, 3), uint8.
-            box: the face, around which each member crops at the `crop_scale` of its gate file (at
-                the box itself if that has none); None if `pixels` are the crop already.
+            pixels: the image, RGB, shape (height, width, 3), uint8.
+            box: the box of the face. Each member crops around it by the `crop_scale` of its gate
+                file, or to the box itself without a scale. None if `pixels` are already the crop.
         """
         began = self._clock()
         stage = self._stage("liveness")
@@ -217,13 +220,13 @@ class Stages:
 
     @staticmethod
     def crop(pixels: Pixels, box: Box, scale: float = 1.0, *, square: bool = True) -> Pixels:
-        """Cut out a box made `scale` times larger, shifted inside at the border of the image.
+        """Crop a box enlarged `scale` times; at the border of the image, the crop shifts inwards.
 
         Args:
-            pixels: RGB, shape (height, width, 3), uint8.
-            box: of positive area, in pixels.
-            scale: side of the crop relative to that of the box.
-            square: whether the shorter side grows to the longer one first.
+            pixels: the image, RGB, shape (height, width, 3), uint8.
+            box: the box, with a positive area, in pixels.
+            scale: side of the crop relative to the side of the box.
+            square: whether to extend the shorter side to the longer one first.
         """
         height, width = pixels.shape[:2]
         if square:
@@ -253,7 +256,7 @@ class Stages:
         self._answers: dict[str, list[NDArray[np.float64]]] = {}
 
     def _run(self, name: str, seen: list[Pixels]) -> Outputs:
-        outputs = self._open[name].run(seen, f"what the {name} is given")
+        outputs = self._open[name].run(seen, f"input of the {name}")
         if not outputs.finite.all() and name not in self._broken:
             self._broken.append(name)
         return outputs
@@ -267,14 +270,14 @@ class Stages:
         if name not in self._open:
             raise SpecError(
                 "process",
-                f"calls the {name}, which this pipeline has not",
+                f"calls the {name}, which this pipeline does not have",
                 f"name its gates in the attribute {name}, or do not call it",
             )
         return self._open[name]
 
 
 class _OpenStage:
-    """A model of which each file is open."""
+    """A model with all its files open."""
 
     def __init__(self, stage: Stage, open_model: Callable[[Path], OpenModel]) -> None:
         model = stage.model
@@ -289,7 +292,7 @@ class _OpenStage:
             self._chosen.append([opened.outputs.index(name) for name in wanted])
 
     def run(self, seen: list[Pixels], where: str) -> Outputs:
-        """Outputs for one image, of which each file sees its own crop; `where` is for messages."""
+        """Outputs for one image; `seen` is the crop for each file, `where` is for messages."""
         given = []
         for pixels, spec, model, feed, chosen in zip(
             seen, self.preprocesses, self.opened, self._feeds, self._chosen, strict=True

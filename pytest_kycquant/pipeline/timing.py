@@ -1,4 +1,4 @@
-"""Two pipelines side by side: where they end, what they answer, how long they take."""
+"""Two pipelines side by side: which stages they reach, what they answer, how long they take."""
 
 from __future__ import annotations
 
@@ -22,15 +22,16 @@ PERCENTILE = 0.95
 
 @dataclass(frozen=True)
 class Coverage:
-    """How far both pipelines came.
+    """How far both pipelines got.
 
     Args:
-        images: how many there are.
-        reached: those on which FP32 went through every stage.
-        lost: of these, the ones that the shipped pipeline left early: name, and what it left out.
-        broken: of these, the ones with NaN or Inf: name, and where.
-        drift: what the shipped pipeline answers, relative to FP32, end to end.
-        farthest: the image on which it differs most, by stage.
+        images: number of all images.
+        reached: the images on which FP32 reached every stage.
+        lost: of these, the names of the images on which the shipped pipeline skipped stages, with
+            the stages.
+        broken: of these, the names of the images with NaN or Inf, with the stages that gave it.
+        drift: difference of the shipped pipeline's answers from FP32, end to end.
+        farthest: name of the image with the largest difference, by stage.
     """
 
     images: int
@@ -42,7 +43,7 @@ class Coverage:
 
     @property
     def complete(self) -> bool:
-        """Whether nothing is lost or broken."""
+        """Whether no image is lost or broken."""
         return not self.lost and not self.broken
 
 
@@ -51,14 +52,14 @@ class Timing:
     """Wall clock of the warm runs of one pipeline, in ms.
 
     Args:
-        runs: how many.
+        runs: number of runs.
         p50: median.
         p95: 95th percentile.
-        bound: its one-sided 95 % upper bound.
-        slowest: the maximum.
+        bound: one-sided 95 % upper bound of the 95th percentile.
+        slowest: maximum.
         stages: median of each stage, and of "other": reading, decoding, cropping for the embedder.
-        load: of opening all models.
-        first: the first run, before anything is warm.
+        load: time to open all models.
+        first: time of the first run, before anything is warm.
     """
 
     runs: int
@@ -81,15 +82,15 @@ def cover(
     """Run both pipelines over every image once.
 
     Args:
-        fp32: runs the FP32 pipeline.
-        shipped: runs the other one.
+        fp32: a function that runs the FP32 pipeline on an image.
+        shipped: a function that runs the shipped pipeline on an image.
         photos: all images.
         stages: names of all stages.
-        on_image: called after each image.
+        on_image: a function that is called after each image.
 
     Raises:
         BaselineError: FP32 itself gives NaN or Inf.
-        DataError: on no image does FP32 go through every stage.
+        DataError: FP32 reaches every stage on none of the images.
     """
     reached: list[Photo] = []
     lost: dict[str, str] = {}
@@ -117,10 +118,10 @@ def cover(
             answers.append((photo.name, exact, other))
     if not reached:
         where = photos[0].images.origin
-        found = "; ".join(f"{count:,} do without {what}" for what, count in ends.most_common())
+        found = "; ".join(f"{what} skipped on {count:,}" for what, count in ends.most_common())
         raise DataError(
             where,
-            f"on none of its {len(photos):,} images does FP32 go through every stage ({found})",
+            f"FP32 reaches every stage on none of its {len(photos):,} images ({found})",
             "give images in which the detector finds the class `face`, or check process()",
         )
     return Coverage(len(photos), tuple(reached), lost, broken, *_drift(answers))
@@ -129,17 +130,17 @@ def cover(
 def time_runs(
     fp32: Runner, shipped: Runner, photos: Sequence[Photo], runs: int, stages: Sequence[str]
 ) -> tuple[list[Trace], list[Trace]]:
-    """Run both pipelines warm, in turns, each on the same image.
+    """Run both warm pipelines in turns, each on the same image.
 
     Args:
-        fp32: runs the FP32 pipeline.
-        shipped: runs the other one.
-        photos: to cycle over; of more than `runs`, evenly spaced ones are taken.
-        runs: of each pipeline.
+        fp32: a function that runs the FP32 pipeline on an image.
+        shipped: a function that runs the shipped pipeline on an image.
+        photos: the images to cycle over; if there are more than `runs`, evenly spaced ones.
+        runs: number of runs of each pipeline.
         stages: names of all stages.
 
     Raises:
-        MeasurementError: a stage is left out that was reached before: too fast to be true.
+        MeasurementError: a run skipped a stage that was reached before, so its time is too short.
     """
     if len(photos) > runs:
         photos = [photos[i] for i in np.linspace(0, len(photos) - 1, runs).astype(np.int64)]
@@ -147,14 +148,14 @@ def time_runs(
     both = ((fp32, timed[0]), (shipped, timed[1]))
     for number in range(runs):
         photo = photos[number % len(photos)]
-        # Whoever comes second finds the file in the caches of the CPU: take turns.
+        # The second pipeline finds the file in the caches of the CPU, so they alternate.
         for run, traces in both if number % 2 == 0 else reversed(both):
             trace = run(photo)
             if left_out := _left_out(trace, stages):
                 raise MeasurementError(
                     photo.name,
-                    f"went without {left_out} when it was timed, but not before",
-                    "let process() do the same each time",
+                    f"skipped {left_out} when it was timed, but not before",
+                    "make process() do the same each time",
                 )
             traces.append(trace)
     return timed
@@ -164,19 +165,19 @@ def summarise(traces: Sequence[Trace], stages: Sequence[str], load: float, first
     """Summarise warm runs.
 
     Args:
-        traces: of at least 59 runs.
+        traces: the traces of at least 59 runs.
         stages: names of all stages.
-        load: of opening all models, in ms.
-        first: the first run, in ms.
+        load: time to open all models, in ms.
+        first: time of the first run, in ms.
 
     Raises:
-        MeasurementError: too few runs for a bound of the percentile.
+        MeasurementError: there are too few runs for a bound of the percentile.
     """
     wall = np.sort(np.array([trace.wall_ns for trace in traces])) / 1e6
     rank = upper_rank(len(wall), PERCENTILE)
     if rank is None:
         raise MeasurementError(
-            f"{len(wall)} runs", "bound no 95th percentile", "time at least 59 runs"
+            f"{len(wall)} runs", "are too few to bound the 95th percentile", "time at least 59"
         )
     spent = np.array([[trace.spent_ns[name] for name in stages] for trace in traces]) / 1e6
     others = np.array([trace.wall_ns for trace in traces]) / 1e6 - spent.sum(axis=1)
@@ -200,16 +201,17 @@ def ratio(fp32: Sequence[Trace], shipped: Sequence[Trace]) -> float:
 
 
 def _left_out(trace: Trace, stages: Sequence[str]) -> str:
-    """The stages that were not called, in words."""
+    """The names of the stages that were not called, as text."""
     return listed([name for name in stages if name not in trace.spent_ns])
 
 
 def _drift(
     answers: Sequence[tuple[str, Trace, Trace]],
 ) -> tuple[dict[str, float], dict[str, str]]:
-    """Answers of the shipped pipeline relative to FP32, and where they differ most.
+    """Answers of the shipped pipeline relative to FP32, and the images where they differ most.
 
-    More than the drift of each model: another box makes another crop, perhaps of another face.
+    This can exceed the drift of each model: another box gives another crop, perhaps of another
+    face.
     """
     drift: dict[str, float] = {}
     farthest: dict[str, str] = {}
@@ -229,14 +231,14 @@ def _drift(
 
 
 def _score_drift(fp32: Answers, shipped: Answers) -> tuple[dict[str, float], int]:
-    """Absolute difference of the probability of a live face."""
+    """Absolute differences in the probability of a live face, and the index of the largest."""
     apart = np.abs(shipped - fp32)[:, 0]
     figures = {"score_drift_mean": float(apart.mean()), "score_drift_max": float(apart.max())}
     return figures, int(apart.argmax())
 
 
 def _cosines(fp32: Answers, shipped: Answers) -> tuple[dict[str, float], int]:
-    """Cosine between embeddings; one without direction is as far as can be."""
+    """Cosines between embeddings, -1 for one without direction; and the index of the smallest."""
     one, other = (normalise(side.astype(np.float32)) for side in (fp32, shipped))
     cosines = np.nan_to_num(np.einsum("ij,ij->i", one, other), nan=-1.0)
     figures = {"cosine_mean": float(cosines.mean()), "cosine_min": float(cosines.min())}

@@ -1,7 +1,7 @@
 """Reports: text rendered from plain records, without pytest and without touching a model.
 
-`REPORTS` names every report. The plugin prints "terminal"; a file is written by the report that is
-called like the ending of its name, and as JSON where none is.
+`REPORTS` names every report. The plugin prints "terminal". The extension of a file name selects the
+report to write; an extension that names no report selects JSON.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ..files import write_whole
 if TYPE_CHECKING:
     from .records import Collected
 
-# Where each report is, as "module:attribute": a module is imported when its report is asked for.
+# The renderer of each report, as "module:attribute"; the module is imported on demand.
 REPORTS: dict[str, str] = {
     "json": "pytest_kycquant.report.json_report:render",
     "terminal": "pytest_kycquant.report.terminal:render",
@@ -23,14 +23,14 @@ REPORTS: dict[str, str] = {
 
 
 class Report(Protocol):
-    """Renders a run as text. It reads what it is given, and nothing else."""
+    """Renders a run as text. It reads its arguments and nothing else."""
 
     def __call__(self, collected: Collected, *, verbose: bool = False) -> str:
         r"""Render what the tests of a run reported.
 
         Args:
-            collected: all of it.
-            verbose: whether to say more than the figures that decide.
+            collected: everything that the tests of a run reported.
+            verbose: whether to show more than the figures that decide.
 
         Returns:
             Lines that end with "\n"; "" if there is nothing to report.
@@ -38,7 +38,7 @@ class Report(Protocol):
 
 
 def render(name: str, collected: Collected, *, verbose: bool = False) -> str:
-    """Render a run by the report of a name, which is one of `REPORTS`; see `Report`."""
+    """Render a run by the named report of `REPORTS`; see `Report`."""
     module, _, attribute = REPORTS[name].partition(":")
     report = cast("Report", getattr(importlib.import_module(module), attribute))
     return report(collected, verbose=verbose)
@@ -48,8 +48,8 @@ def write(collected: Collected, path: Path) -> None:
     """Write a report, whole or not at all.
 
     Args:
-        collected: what the tests of a run reported.
-        path: the file, whose ending names the report; any other ending means JSON.
+        collected: everything that the tests of a run reported.
+        path: the file. Its extension names the report; any other extension means JSON.
     """
     ending = path.suffix.removeprefix(".")
     text = render(ending if ending in REPORTS else "json", collected)

@@ -1,4 +1,4 @@
-"""The model to ship, with everything that speaks for it."""
+"""Exports the model to ship, with the evidence for it."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from .records import Collected, Gate
 def export(collected: Collected, folder: Path) -> list[str]:
     """Write each gate's model to ship and its evidence.
 
-    Files are ``<model>.onnx`` and ``<model>.json``, with the gate's name added where a model has
-    several gates, and the FP32 file's where it has several files. FP32 is not copied: it is where
-    it always was.
+    Files are ``<model>.onnx`` and ``<model>.json``. If a model has several gates, the gate's name
+    is added; if it has several files, the name of each FP32 file. FP32 itself is not copied: its
+    file stays where it is.
 
     Returns:
         A line about each gate.
 
     Raises:
-        CacheError: the variant's file is no longer the one that was judged.
+        CacheError: the variant's file has changed since it was judged.
     """
     folder.mkdir(parents=True, exist_ok=True)
     lines = []

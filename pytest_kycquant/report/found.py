@@ -1,4 +1,4 @@
-"""What a test sends along with its report, from whatever process it ran in."""
+"""What a test sends with its report, whichever process it ran in."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from ..spec.profiles import Profile
 
 @dataclass(frozen=True)
 class Origin:
-    """Where figures come from.
+    """The process and the machine that figures come from.
 
     Args:
         environment: fingerprint of the machine.
         exact: whether INT8 ran without saturation.
         worker: name of the process.
-        reused: number of artefacts that this process took from the cache so far.
-        built: number of artefacts that it built so far.
+        reused: number of artefacts that this process has taken from the cache so far.
+        built: number of artefacts that this process has built so far.
     """
 
     environment: Environment
@@ -36,17 +36,17 @@ class Origin:
 
 @dataclass(frozen=True)
 class GateFound:
-    """What one requested precision of a gate came to.
+    """The result for one requested precision of a gate.
 
     Args:
-        key: digest of what the gate asks for.
+        key: digest of the gate's spec.
         gate: node id of its class or function.
-        profile: under which it was judged.
-        profile_note: what that means for it, in a line.
+        profile: the profile under which it was judged.
+        profile_note: what that profile means for this gate, in one line.
         golden: the FP32 baseline.
         fp32: the row of FP32.
         shipment: what ships, and everything that was tried.
-        paths: where the files of each variant lie, by label.
+        paths: paths of the files of each variant, by label.
     """
 
     key: str
@@ -64,9 +64,9 @@ class Found:
     """What a test found: about a gate or about a pipeline.
 
     Args:
-        origin: where the figures come from.
-        gate: of a test of a gate.
-        pipeline: of a test of a pipeline.
+        origin: the process and the machine that the figures come from.
+        gate: the result of a gate; None for a test of a pipeline.
+        pipeline: the record of a pipeline; None for a test of a gate.
     """
 
     origin: Origin
@@ -75,15 +75,15 @@ class Found:
 
     @property
     def fallback(self) -> str:
-        """Label of the variant that the gate fell back on; "" if it did not."""
+        """Label of the variant that the gate fell back to; "" if there was no fallback."""
         shipment = self.gate.shipment if self.gate else None
         return shipment.record.variant if shipment and shipment.fell_back else ""
 
     def dump(self) -> str:
-        """Text that survives pytest-xdist."""
+        """Serialize as text, which pytest-xdist can transfer."""
         return json.dumps(plain(self), allow_nan=False)
 
     @classmethod
     def load(cls, text: str) -> Found:
-        """Inverse of `dump`."""
+        """Read what `dump` wrote."""
         return from_plain(cls, json.loads(text))

@@ -1,6 +1,6 @@
 """The published JSON: every figure of a run, and the evidence for one gate.
 
-Its keys, their order and its nesting are an interface. What changes them changes `SCHEMA`.
+Its keys, their order and its nesting are an interface: any change to them must change `SCHEMA`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SCHEMA = 1
 
 
 def render(collected: Collected, *, verbose: bool = False) -> str:
-    """Every figure of the run; see `report.Report`. There is no more to say with `verbose`."""
+    """Every figure of the run; see `report.Report`. `verbose` makes no difference."""
     return _text(
         {
             "schema": SCHEMA,
@@ -33,7 +33,7 @@ def render(collected: Collected, *, verbose: bool = False) -> str:
 
 
 def evidence(collected: Collected, gate: Gate) -> str:
-    """What speaks for the model to ship, which lies beside it."""
+    """The evidence for the model to ship; it is written beside the model."""
     return _text(
         {
             "environment": plain(collected.environment or {}),

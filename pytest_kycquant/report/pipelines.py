@@ -1,4 +1,4 @@
-"""The table of whole pipelines, behind those of their models."""
+"""The tables of whole pipelines, which follow those of the models."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def _remarks(record: PipelineRecord, collected: Collected) -> Iterator[str]:
     for stage, key in record.models.items():
         gate, ran = collected.by_key.get(key), record.shipped.variants[stage]
         ship = gate.ship if gate else None
-        # What ships also depends on rules of a user's own, which only the whole run has seen.
+        # What ships also depends on the user's own tests, known only at the end of the run.
         if gate and ran in gate.rejected:
             instead = ship.variant if ship else "nothing"
-            yield f"{stage} ran {ran}, but a test of your own failed on it: {instead} would ship"
+            yield f"{stage} ran {ran}, but one of your own tests failed on it: {instead} would ship"

@@ -17,18 +17,18 @@ from .found import Found, GateFound
 
 @dataclass
 class Gate:
-    """What was found about one model under one set of precisions and limits.
+    """The findings about one model under one set of precisions and limits.
 
     Args:
         model: name of the model.
-        name: node id of the class or function that asked, the first in order if several did.
+        name: node id of the gate's class or function; if several share it, the first in order.
         variants: records by label.
         shipments: what ships, by requested precision.
-        paths: where the files of each variant lie, by label.
+        paths: paths of the files of each variant, by label.
         golden: the FP32 baseline.
-        rejected: labels of the variants on which a test failed, be it one of the user's own.
-        profile: under which it was judged.
-        profile_note: what that means for it, in a line.
+        rejected: labels of the variants on which a test failed, including the user's own tests.
+        profile: the profile under which the model was judged.
+        profile_note: what that profile means for this gate, in one line.
     """
 
     model: str
@@ -42,7 +42,7 @@ class Gate:
     profile_note: str = ""
 
     def rows(self) -> list[VariantRecord]:
-        """FP32 first as the yardstick, then worst first, then largest first."""
+        """FP32 first, as the reference; then the others, worst first, then largest first."""
         order = [Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.PASS]
         return sorted(
             self.variants.values(),
@@ -57,13 +57,13 @@ class Gate:
 
 @dataclass
 class Collected:
-    """Everything that tests sent along; what arrives twice is the same.
+    """Everything that tests sent with their reports; what arrives twice is merged.
 
     Args:
-        environment: fingerprint of the machine that ran the gates; None before any did.
-        by_key: gates by a digest of what they ask for.
+        environment: fingerprint of the machine that ran the gates; None before any gate ran.
+        by_key: gates by the digest of their spec.
         exact: whether INT8 ran without saturation.
-        cache: artefacts reused and built, by worker.
+        cache: numbers of artefacts reused and built, by worker.
         pipelines: records of whole pipelines, by the node id of their gates.
     """
 
@@ -77,7 +77,7 @@ class Collected:
         """Merge what one test found.
 
         Args:
-            found: what it sent along with its report.
+            found: what the test sent with its report.
             failed: whether the test failed.
         """
         origin = found.origin
@@ -91,7 +91,7 @@ class Collected:
     def _add(self, found: GateFound, failed: bool) -> None:
         shipment = found.shipment
         gate = self.by_key.setdefault(found.key, Gate(found.fp32.model, found.gate))
-        gate.name = min(gate.name, found.gate)  # whatever worker was first
+        gate.name = min(gate.name, found.gate)  # the same, whichever worker reports first
         gate.variants |= {record.variant: record for record in (found.fp32, *shipment.tried)}
         gate.shipments[shipment.requested] = shipment
         gate.paths |= found.paths
@@ -107,15 +107,15 @@ class Collected:
 
     @property
     def built(self) -> int:
-        """Artefacts built in this run; 0 if everything came from the cache."""
+        """Number of artefacts built in this run; 0 if everything came from the cache."""
         return sum(built for _, built in self.cache.values())
 
     @property
     def reused(self) -> int:
-        """Artefacts taken from the cache; workers that take the same one count it each."""
+        """Number of artefacts taken from the cache; each worker that takes one counts it."""
         return sum(reused for reused, _ in self.cache.values())
 
     @property
     def session_config(self) -> dict[str, str]:
-        """Entries of onnxruntime's session configuration that verdicts rest on."""
+        """Entries of onnxruntime's session configuration that verdicts depend on."""
         return dict([EXACT]) if self.exact else {}

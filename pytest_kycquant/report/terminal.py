@@ -13,7 +13,7 @@ from ..verdicts import Check, Unit, Verdict
 from . import pipelines
 from .records import Collected, Gate
 
-# Gates that are no column of their own, or have a fixed place.
+# Gates that do not have a column of their own, or whose column has a fixed place.
 _ELSEWHERE = ("finite", "degradation", "latency", "size")
 _HEADERS = {"recall": "recall", "map": "mAP50", "metric": "metric"}
 
@@ -22,8 +22,8 @@ def render(collected: Collected, *, verbose: bool = False) -> str:
     """A table for each model, then one for each pipeline; see `report.Report`.
 
     Args:
-        collected: what the tests of the run reported.
-        verbose: say of each variant what it takes besides its ratio to FP32.
+        collected: everything that the tests of the run reported.
+        verbose: whether to add the absolute time and memory of each variant.
     """
     return "".join(f"{line}\n" for line in _lines(collected, verbose))
 
@@ -50,13 +50,13 @@ def _lines(collected: Collected, verbose: bool) -> Iterator[str]:
 
 
 def next_command(collected: Collected, failed: int) -> str:
-    """What to type next."""
+    """The command to run next."""
     if failed:
         return "next: pytest --lf to see the failures again, or gate another recipe"
     if any(gate.profile == "smoke" for gate in collected.gates):
         return "next: pytest --kycquant-profile=standard decides about error rates and latency"
     if any(s.reasons for gate in collected.gates for s in gate.shipments.values()):
-        return "next: ship the fallback, or pytest --kycquant-strict to see what it replaced fail"
+        return "next: ship the fallback, or pytest --kycquant-strict to see the requested one fail"
     return "next: pytest --kycquant-report report.json keeps the figures as evidence"
 
 
@@ -104,7 +104,7 @@ def _interval(record: VariantRecord, gate: str) -> str:
 
 
 def _figure(check: Check) -> str:
-    """A figure with its bounds; small rates want a digit more."""
+    """A figure with its bounds; small rates get one more digit."""
     if check.value is None or check.lower is None or check.upper is None:
         return "-"
     if check.unit is Unit.METRIC:
@@ -116,7 +116,7 @@ def _figure(check: Check) -> str:
 
 
 def _costs(gate: Gate) -> Iterator[str]:
-    """Wall clock, load time and memory of each variant, as far as they are known."""
+    """Wall clock, load time and memory of each variant, where they are known."""
     named = (
         ("wall_p50_ms", "wall clock {:.2f} ms"),
         ("wall_p95_ms", "95 % of runs within {:.2f} ms"),
@@ -152,7 +152,7 @@ def _reasons(gate: Gate) -> Iterator[str]:
         if record.options.get("rewrites"):
             rewrites.setdefault(record.options["rewrites"], []).append(record.variant)
         if record.variant in gate.rejected and record.verdict is Verdict.PASS:
-            yield f"{record.variant} passes all gates, but a test of your own failed on it"
+            yield f"{record.variant} passes all gates, but one of your own tests failed on it"
         if record.options.get("keep_fp32"):
             yield _kept(record, searches.get(record.variant))
         if record.groups:
@@ -169,7 +169,7 @@ def _reasons(gate: Gate) -> Iterator[str]:
 
 
 def _worst_group(record: VariantRecord) -> str:
-    """The group that a variant hurts most, of all groups and measures; the JSON report has all."""
+    """The group and measure that a variant harms most; the JSON report lists all of them."""
     worst = worst_of(record.groups)
     before, after = (Unit.RATE.show(rate["value"]) for rate in (worst.fp32, worst.variant))
     budget = (
@@ -182,7 +182,7 @@ def _worst_group(record: VariantRecord) -> str:
 
 
 def _kept(record: VariantRecord, found: Mapping[str, Any] | None) -> str:
-    """What a mixed model keeps in FP32, and how a search found that; the first five by name."""
+    """What a mixed model keeps in FP32 (the first five names), and how a search found it."""
     names = record.options["keep_fp32"].split(", ")
     if found is None:
         return f"{record.variant} keeps {len(names)} in FP32: {_first(names)}"
@@ -197,7 +197,7 @@ def _kept(record: VariantRecord, found: Mapping[str, Any] | None) -> str:
     if not found["stopped"] and found["confirmed"] < len(found["passing"]) - 1:
         proof = "the largest set that passed the search"
     elif found["stopped"]:
-        proof = f"not minimal: with fewer it passed the search, but here {found['stopped']}"
+        proof = f"not minimal: with fewer it passed the search, but not here: {found['stopped']}"
     if found.get("stored", "float32") != "float32" and blocks:
         kept += f", which store their weights as {found['stored']}"
     share = f"{100 * choice['quantized_share']:.0f} % of the weights are quantized"
@@ -214,7 +214,7 @@ def _advice(gate: Gate) -> str:
         return NOTHING_CLEARED
     record = gate.ship
     if record is None:
-        return "nothing that these gates can vouch for, not even FP32"
+        return "nothing: no variant passes, not even FP32"
     if record.variant == "fp32":
         return "fp32 (no quantized variant passes: keep FP32)"
     ratio = record.latency_ratio

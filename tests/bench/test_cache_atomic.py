@@ -1,4 +1,4 @@
-"""A run killed at any moment leaves nothing that a later run would take for whole."""
+"""A run killed at any moment leaves nothing that a later run would mistake for complete."""
 
 import os
 import signal

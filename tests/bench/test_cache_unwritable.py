@@ -1,4 +1,4 @@
-"""A cache folder that cannot be written is one clear error."""
+"""A cache folder that cannot be written gives one clear error."""
 
 import errno
 import os

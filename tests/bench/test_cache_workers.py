@@ -53,7 +53,7 @@ for _ in range(5):
 
 
 def test_a_measurement_has_the_machine_to_itself(tmp_path: Path) -> None:
-    """Nobody is in while one that measures is; others may be in together."""
+    """A process that measures excludes all others; those that do not measure may share."""
     names = ("alone 1", "alone 2", "shared 1", "shared 2")
     processes = [
         subprocess.Popen([sys.executable, "-c", TURNS, str(tmp_path), name]) for name in names

@@ -1,4 +1,4 @@
-"""What a change of the package's own code does to artefacts: nothing, or it makes them anew."""
+"""A change of the package's own code rebuilds artefacts if it can change them, and only then."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A golden is written whole, read back the same, and refused when anything about it is off."""
+"""A golden is written whole, read back unchanged, and refused if anything in it is wrong."""
 
 import errno
 import json
@@ -134,19 +134,19 @@ def reproduce(golden: Golden, errors: int, **environment: object) -> None:
 
 def test_other_errors_in_the_same_environment(golden: Golden) -> None:
     reproduce(golden, 12)
-    with pytest.raises(GoldenError, match=r"FP32 FAR is 13 of 10000.*recorded were 12"):
+    with pytest.raises(GoldenError, match=r"FP32 FAR is 13 of 10000.*the golden records 12"):
         reproduce(golden, 13)
 
 
 def test_another_environment_warns_and_may_tip_few(golden: Golden) -> None:
-    with pytest.warns(EnvironmentWarning, match=r"another environment \(cpu differ\)"):
+    with pytest.warns(EnvironmentWarning, match=r"another environment \(different: cpu\)"):
         reproduce(golden, 14, cpu="B")
     with pytest.raises(GoldenError, match="FP32 FAR is 20 of"):
         reproduce(golden, 20, cpu="B")
 
 
 def test_other_rates_than_recorded(golden: Golden) -> None:
-    with pytest.raises(GoldenError, match="holds the rates FAR, FRR, not FAR"):
+    with pytest.raises(GoldenError, match="records the rates FAR, FRR, not FAR"):
         check_reproduced(golden, {"FAR": RATE}, HERE, Path("face.json"), COMMAND)
 
 
@@ -154,12 +154,12 @@ def test_other_rates_than_recorded(golden: Golden) -> None:
     ("now", "cpu", "message"),
     [
         ({"mAP50": 0.95}, "A", ""),
-        ({"mAP50": 0.951}, "A", "FP32 mAP50 is 0.951 here, recorded was 0.95"),
+        ({"mAP50": 0.951}, "A", "FP32 mAP50 is 0.951 here, but the golden records 0.95"),
         ({"mAP50": 0.955}, "B", ""),
-        ({"mAP50": 0.97}, "B", "FP32 mAP50 is 0.97 here, recorded was 0.95"),
+        ({"mAP50": 0.97}, "B", "FP32 mAP50 is 0.97 here, but the golden records 0.95"),
         ({"mAP50": float("nan")}, "A", "FP32 mAP50 is nan here"),
         ({}, "A", "FP32 mAP50 is nan here"),
-        ({"mAP50": 0.95, "mAP": 0.8}, "A", "FP32 mAP is 0.8 here, recorded was nan"),
+        ({"mAP50": 0.95, "mAP": 0.8}, "A", "FP32 mAP is 0.8 here, but the golden records nan"),
     ],
 )
 @pytest.mark.filterwarnings("ignore::pytest_kycquant.errors.EnvironmentWarning")
@@ -201,5 +201,6 @@ def test_figures_of_any_unit_have_a_relative_tolerance(
     if same:
         check()
         return
-    with pytest.raises(GoldenError, match=r"FP32 distance is 812\.502 here, recorded was 812\.5"):
+    message = r"FP32 distance is 812\.502 here, but the golden records 812\.5"
+    with pytest.raises(GoldenError, match=message):
         check()

@@ -1,4 +1,4 @@
-"""The progress line: renewed on a terminal, rare in a log, gone after an error."""
+"""The progress line: updated on a terminal, rare in a log, cleared after an error."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A run judges each thing once, and knows whose files are whose."""
+"""A run judges each variant once, and knows which files belong to which variant."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def test_what_concerns_one_precision_is_no_fault_of_the_gate(tmp_path: Path) -> 
 
 
 def test_the_files_of_a_record_are_its_own(tmp_path: Path) -> None:
-    """Of a record that was not judged here, FP32's would be handed out as the quantized ones."""
+    """Otherwise FP32's files would be returned for a variant that another judge has judged."""
     world = World(strangers, 0.414, 0.0)
     bench = SimulatedJudge(world, 60, 0, GATES["FAR alone"], workspace(tmp_path))
     record = bench.record(INT8)

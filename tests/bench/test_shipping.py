@@ -1,4 +1,4 @@
-"""Which of the variants of a model ships."""
+"""Which variant of a model ships."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_size_and_latency_weigh_alike() -> None:
     small, fast = variant("small", 0.27, 0.99), variant("fast", 0.29, 0.57)
     assert ships(small, fast) == "fast"
     assert ships(fast, small) == "fast"
-    # A quarter larger is no bargain for a tenth faster.
+    # Being a tenth faster does not make up for being a quarter larger.
     assert ships(variant("small", 0.28, 0.60), variant("fast", 0.36, 0.54)) == "small"
 
 

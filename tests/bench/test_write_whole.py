@@ -1,4 +1,4 @@
-"""A file is the old one or the new one, never a part, whoever dies or writes beside."""
+"""A file is the old one or the new one, never a part, even after a crash or with two writers."""
 
 import os
 import resource
@@ -42,7 +42,7 @@ def test_new_and_replaced(path: Path, content: bytes | str, expected: bytes) -> 
 
 
 def test_others_may_read_it_as_any_file(path: Path) -> None:
-    """A temporary file of `tempfile` would be for its owner only."""
+    """A temporary file of `tempfile` would be readable only by its owner."""
     before = os.umask(0o022)
     try:
         write_whole(path, NEW)
@@ -57,7 +57,7 @@ def test_interrupted_in_the_middle(
     path: Path, monkeypatch: pytest.MonkeyPatch, step: str, error: BaseException
 ) -> None:
     def fails(*args: object) -> None:
-        assert len(names(path)) == 2  # in the same folder: a rename is whole only there
+        assert len(names(path)) == 2  # in the same folder, since a rename is atomic only there
         raise error
 
     monkeypatch.setattr(step, fails)
@@ -88,7 +88,7 @@ def test_killed_in_the_middle(path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code, path], check=False)
     assert done.returncode == -signal.SIGKILL
     assert path.read_text() == OLD
-    write_whole(path, NEW)  # what the killed process left is in nobody's way
+    write_whole(path, NEW)  # what the killed process left does not interfere
     assert path.read_bytes() == NEW
 
 

@@ -1,4 +1,4 @@
-"""A small fault bank: what harms people whom no gate sees is caught, what does not passes."""
+"""A small fault bank: damages that harm people unseen by the gates are caught, others pass."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from pytest_kycquant.context.progress import Progress
 from pytest_kycquant.spec.settings import Settings
 from tests.worlds.population import write_npz, write_project
 
-# One process: timing a graph so small decides now this way and now that.
+# One process, since the timing of such a small graph is not reproducible.
 RECIPE = Recipe("int8", rewrites=False)
 Damage = Callable[[onnx.ModelProto], onnx.ModelProto]
 
 
 @dataclass(frozen=True)
 class World:
-    """A model with its gates, and people whom these do not see."""
+    """A model with its gates, and people that the gates do not see."""
 
     judge: FaultJudge
     court: Court
@@ -122,7 +122,7 @@ def test_harm_is_caught_and_nothing_else(world: World) -> None:
     assert len(harmful) >= 5, kinds
     assert set(CONTROLS) <= set(harmless), kinds
     assert {name: outcomes[name] for name in harmful if outcomes[name] == "PASS"} == {}
-    # Drift is no error, and its limits may object to what does not harm anybody here.
+    # Drift is not an error: its limits may object to a harmless damage.
     alarms = {
         name: [check.describe() for gate, check in found[name][1].objections]
         for name in harmless
@@ -134,7 +134,7 @@ def test_harm_is_caught_and_nothing_else(world: World) -> None:
 
 
 def test_stored_nan_is_seen_where_outputs_hide_it(world: World) -> None:
-    """Integer kernels make some number of it: outputs are finite, and one channel is dead."""
+    """Integer kernels turn it into a number: outputs are finite, and one channel is dead."""
     place = damages.weights(world.proto)[0]
     found = world.judge.verdicts(world.damaged(partial(damages.spoil_scale, place=place)))
     outputs, edges, _, stored = found.gates["finite"].checks
@@ -145,14 +145,14 @@ def test_stored_nan_is_seen_where_outputs_hide_it(world: World) -> None:
 
 
 def test_more_people_decide_by_the_frozen_threshold(world: World) -> None:
-    """Those people have no golden: what they say hangs on the threshold alone."""
+    """These people have no golden, so their verdict depends only on the threshold."""
     assert world.court.appeal(world.sound, [700]) == ("PASS", 700)
     broken = world.damaged(bank(world.proto)["another layer's weights"])
     assert world.court.appeal(broken, [700]) == ("FAIL", 700)
 
 
 def test_more_are_asked_only_while_nothing_is_decided(world: World) -> None:
-    """The few people of the first look cannot decide."""
+    """The few people of the first look are not enough to decide."""
     few, many = world.court._judges
     asked = []
 

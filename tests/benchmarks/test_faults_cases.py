@@ -1,4 +1,4 @@
-"""Every case of the bank can be made and judged: on a model so small that this takes seconds."""
+"""Every case of the bank can be made and judged, in seconds, with a very small model."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Laboratory:
         patch.delenv("CI", raising=False)
         made = Laboratory(subject, 500, 1, lambda _: None)
         assert made.court
-        # The order of cases must not matter; the golden is recorded once.
+        # Record the golden first, so that the order of cases does not matter.
         assert made.judge.require_golden().threshold is not None
         return made
 
@@ -115,7 +115,7 @@ def test_half_of_the_people_where_folders_name_them(lab: Laboratory, tmp_path: P
 def test_too_many_people_are_refused_at_once(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Not after an hour, by the first gate that asks for more."""
+    """They are not refused an hour later, by the first gate that asks for more."""
     for asked in ("0", "2084"):
         monkeypatch.setattr("sys.argv", ["faults", "--people", asked])
         with pytest.raises(SystemExit):

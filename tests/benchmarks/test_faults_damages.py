@@ -1,4 +1,4 @@
-"""Every damage changes what it says, and nothing else."""
+"""Every damage makes the change that its name states, and nothing else."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def run(proto: onnx.ModelProto, tensor: NDArray[np.float32]) -> NDArray[np.float
 
 
 def constant(proto: onnx.ModelProto, place: str, index: int) -> NDArray[np.generic]:
-    """What an operator reads at `index`."""
+    """The constant that an operator reads at `index`."""
     node = next(node for node in proto.graph.node if node.name == place)
     return numpy_helper.to_array(initializers(proto.graph)[node.input[index]])
 
 
 def changed_inputs(before: onnx.ModelProto, after: onnx.ModelProto) -> set[tuple[str, int]]:
-    """Which inputs of which operators read another constant, or another tensor."""
+    """The operators, with their inputs, that read another constant or tensor than before."""
     one, other = initializers(before.graph), initializers(after.graph)
     assert [node.name for node in before.graph.node] == [node.name for node in after.graph.node]
     found = set()
@@ -190,7 +190,7 @@ def test_inputs_and_outputs(quantized: onnx.ModelProto) -> None:
 
 
 def test_perturbed_integers(quantized: onnx.ModelProto) -> None:
-    """Weights move by the noise, rounded to the steps that they have; nothing else moves."""
+    """Weights move by the noise, rounded to their quantization steps; nothing else moves."""
     changed = damages.perturb_weights(quantized, 0.1, seed=1)
     touched = changed_inputs(quantized, changed)
     assert touched == {(place, 0) for place in damages.weights(quantized)}
@@ -217,7 +217,7 @@ def test_perturbed_weights() -> None:
 
 
 def test_saturation_is_that_of_the_kernels(quantized: onnx.ModelProto) -> None:
-    """Against a plain loop over pairs of channels; without large products nothing changes."""
+    """It agrees with a plain loop over pairs of channels; small products do not change."""
     x = images(1, seed=3)[0]
     emulated = damages.saturate(quantized, ["project"])
     assert np.allclose(run(emulated, x), run(quantized, x), atol=0.05)
@@ -263,7 +263,7 @@ def saturated(inputs: list[int], weights: list[int]) -> float:
 
 
 def test_channels_of_a_matrix_are_where_its_scales_are() -> None:
-    """Of a MatMul, and of a Gemm that transposes nothing, the output channels are columns."""
+    """The output channels of a MatMul, and of a Gemm without transposition, are columns."""
     rng = np.random.default_rng(0)
     matrix = rng.integers(-99, 99, (6, 4), dtype=np.int8)
     steps = np.array([0.1, 1.0, 10.0, 100.0], np.float32)
@@ -286,7 +286,7 @@ def test_channels_of_a_matrix_are_where_its_scales_are() -> None:
     assert np.flatnonzero((zeroed != matrix).any(axis=0)).tolist() == [2]
     assert not zeroed[:, 2].any()
     moved = constant(damages.perturb_weights(proto, 0.01, seed=1), "place", 0).astype(int)
-    # Noise of one size: many of the smallest steps, none of the largest.
+    # Noise of one size is many of the smallest steps, but none of the largest.
     changed = np.abs(moved - matrix).mean(axis=0)
     assert changed[0] > 10 > changed[2]
     assert changed[3] == 0

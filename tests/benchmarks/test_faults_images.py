@@ -1,4 +1,4 @@
-"""People whom no gate sees: rendered whole, once, from seeds of their own."""
+"""People that no gate sees are rendered completely, once, from separate seeds."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_faces(said: list[str]) -> None:
     assert found.subject_names == tuple(f"id{seed}" for seed in images.SEEDS[:2])
     assert len(found.images) == 2 * faces.PICTURES
     assert images.held_out("faces", 2, said.append) == folder
-    assert len(said) == 1  # the second time it was there
+    assert len(said) == 1  # the second time it already existed
     assert [path.name for path in folder.parent.glob(".*partial")] == []
     others = images.held_out("faces", 2, said.append, seeds=images.MORE)
     assert folder.is_dir()

@@ -1,4 +1,4 @@
-"""Damaged data end to end: pytest in a process of its own, and what it says is read."""
+"""Damaged data end to end: pytest runs in a separate process, and its output is read."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_the_sound_project_passes(base: Path) -> None:
 
 
 def test_calibration_on_people_who_are_judged(base: Path) -> None:
-    """Other pictures of them, so that no image serves twice."""
+    """The pictures are different ones, so that no image serves twice."""
     damage = next(
         each for each in project.DAMAGES if each.fault == "evaluation on the calibration people"
     )

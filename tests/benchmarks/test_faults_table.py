@@ -1,4 +1,4 @@
-"""The tables of the fault bank count what the rows say."""
+"""The tables of the fault bank count the rows correctly."""
 
 from __future__ import annotations
 
@@ -52,7 +52,9 @@ def test_summary() -> None:
     assert cells[5].startswith("50.0 % (2 of 4)")
     assert cells[6].startswith("100.0 % (1 of 1)")
     assert cells[7] == "1"
-    assert lines[3].split("|")[2:] == lines[2].split("|")[2:]  # of one model, all is the same
+    assert (
+        lines[3].split("|")[2:] == lines[2].split("|")[2:]
+    )  # with one model, both lines are the same
 
 
 def test_by_fault_groups_places() -> None:

@@ -73,7 +73,7 @@ def test_outcome_of_all_gates() -> None:
 
 
 def test_drift_is_what_counts_no_errors() -> None:
-    """The kind of the limit says so, whatever the check is called."""
+    """The kind of the limit decides, not the name of the check."""
 
     def drifts(limits: FaceLimits | DetectionLimits, name: str) -> bool:
         return is_drift(limits[name].point("mean cosine to FP32", 0.5))
@@ -95,7 +95,7 @@ def halves(count: int) -> tuple[Group, ...]:
 
 
 def test_the_degradation_gates_are_divided_into_errors_and_drift() -> None:
-    """With groups of people, and with what is asked of floats: no check is left over."""
+    """With groups of people, and with the limits of float variants, no check is left over."""
     captures, truth = scores.captures(30), detections.objects(60)
     faces = embeddings.comparison(embeddings.embeddings())
     compared = (

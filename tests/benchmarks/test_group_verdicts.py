@@ -1,4 +1,4 @@
-"""The simulation of docs/verdicts.md, in short: many groups make no harmless variant fail."""
+"""A short run of the simulation in docs/verdicts.md: many groups do not fail a harmless variant."""
 
 from collections import Counter
 

@@ -1,4 +1,4 @@
-"""The benchmark of latency counts what the verdicts say, and says when its goals are missed."""
+"""The benchmark of latency counts the verdicts and reports when its goals are missed."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def test_verdicts_are_counted() -> None:
     ("same", "slower"),
     [
         ([SAME] * 99 + [latency(1.15)], [SLOWER] * 100),  # one false FAIL is one too many
-        ([SAME] * 9 + [latency(1.0, half=0.07)], [SLOWER] * 10),  # a tenth says nothing
-        ([SAME] * 10, [SLOWER] * 9 + [SAME]),  # a tenth of the slow ones is not seen
+        ([SAME] * 9 + [latency(1.0, half=0.07)], [SLOWER] * 10),  # a tenth are undecided
+        ([SAME] * 10, [SLOWER] * 9 + [SAME]),  # a tenth of the slow ones are missed
     ],
 )
 def test_missed_goals_are_said(same: list[Latency], slower: list[Latency]) -> None:

@@ -1,4 +1,4 @@
-"""The search benchmark counts what runs in float by one rule, whoever made the model."""
+"""The search benchmark counts float operators by one rule, whichever tool made the model."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ MATRIX = node("DequantizeLinear", ["mq", *SCALE], "m_dq")
     ("nodes", "counted"),
     [
         ([node("Conv", ["x", "w"], "y")], (1, 1)),
-        # Weights that loading the model turns into floats.
+        # Weights that become floats when the model is loaded.
         (
             [
                 helper.make_node("Cast", ["wq"], ["wf"], to=1),
@@ -66,7 +66,7 @@ MATRIX = node("DequantizeLinear", ["mq", *SCALE], "m_dq")
             (1, 1),
         ),
         ([*pair("x", "a"), WEIGHTS, node("Conv", ["a", "w_dq"], "y")], (0, 1)),
-        # Only one of both in integers: the kernel computes in float.
+        # Only one of data and weights in integers: the kernel computes in float.
         ([*pair("x", "a"), node("Conv", ["a", "w"], "y")], (1, 1)),
         ([WEIGHTS, node("Conv", ["x", "w_dq"], "y")], (1, 1)),
         # Weights that are quantized when the model is loaded, as NNCF writes them.

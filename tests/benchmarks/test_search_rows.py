@@ -1,4 +1,4 @@
-"""Every competitor of the search benchmark has its row: one that fails says how."""
+"""Every competitor of the search benchmark has a row, and one that fails says how."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_what_cannot_be_installed_says_why(monkeypatch: pytest.MonkeyPatch, tmp_
             raise environments.UnavailableError("cannot be installed: ERROR: no network")
 
     monkeypatch.setattr(environments, "_call", call)
-    for _ in range(2):  # what failed is no environment the second time either
+    for _ in range(2):  # a failed environment does not count as made the second time
         with pytest.raises(environments.UnavailableError, match="no network"):
             environments.python_of("nncf", tmp_path)
 
@@ -82,10 +82,10 @@ def judge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Judge:
     spec = Preprocess(size=(32, 32), mean=127.5, scale=1 / 127.5)
     monkeypatch.setitem(CASES, "tiny", Case(model, folder, spec, {}))
     faces = load_faces(folder)
-    # The same people for everything: this is about rows, not about what is in them.
+    # The same people for everything, since only the rows matter here, not their figures.
     part = Part(faces.images, faces.subjects)
     monkeypatch.setattr(Subject, "sets", lambda subject: subject.load())
-    monkeypatch.setattr(Judge, "threshold", 0.5)  # these few people cannot decide about any
+    monkeypatch.setattr(Judge, "threshold", 0.5)  # these few people are not enough to choose one
     return Judge(
         Subject("tiny", lambda: (part, part, part), faces=True), part.evenly(4), part, part
     )

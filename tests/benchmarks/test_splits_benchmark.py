@@ -1,4 +1,4 @@
-"""The simulation of the search judges as the gates do: it ships what is good and nothing else."""
+"""The simulated search judges as the gates do: it ships good models and no others."""
 
 import pytest
 

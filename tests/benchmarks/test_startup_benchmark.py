@@ -10,7 +10,7 @@ def test_a_pair(tmp_path: Path) -> None:
     suite = Suite(sys.executable, tmp_path)
     with_plugin, without = measure(suite, 1)
     assert len(with_plugin) == len(without) == 1
-    assert min(*with_plugin, *without) > 10  # or nothing was run
+    assert min(*with_plugin, *without) > 10  # otherwise nothing was run
     assert "pytest_kycquant.plugin.hooks" in suite.loaded()
 
 

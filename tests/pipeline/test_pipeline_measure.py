@@ -1,4 +1,4 @@
-"""Two pipelines side by side, with runs and clocks that are made up."""
+"""Two pipelines side by side, with simulated runs and clocks."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -31,7 +31,7 @@ def photos(count: int) -> list[Photo]:
 
 
 def trace(ms: float = 10, **changes: object) -> Trace:
-    """A complete run, a fifth of it in each stage."""
+    """A complete run that spends a fifth of its time in each stage."""
     answers = {"liveness": (np.array([0.9]),), "embedder": (np.array([1.0, 0.0]),)}
     whole = Trace(int(ms * MS), dict.fromkeys(STAGES, int(ms * MS / 5)), (), answers)
     return replace(whole, **changes)  # type: ignore[arg-type]
@@ -60,7 +60,7 @@ def test_images_without_a_face_for_fp32_count_for_nothing() -> None:
     found = covered(always(trace(), {1: STOPPED}), always(trace(), {1: STOPPED}))
     assert found.complete
     assert [photo.index for photo in found.reached] == [0, 2, 3, 4]
-    # Nor does it matter that the shipped pipeline finds one there.
+    # It does not matter, either, that the shipped pipeline finds a face there.
     assert covered(always(trace(), {1: STOPPED}), always(trace())).complete
 
 
@@ -68,7 +68,7 @@ def test_shipped_skips_a_stage() -> None:
     found = covered(always(trace()), always(trace(), {3: STOPPED}))
     result = judge_complete(found)
     assert result.verdict is Verdict.FAIL
-    assert "4 of 5, some.npz[3] goes without liveness, embedder" in result.describe()
+    assert "4 of 5, some.npz[3] skips liveness, embedder" in result.describe()
 
 
 def test_nan_of_shipped_fails() -> None:
@@ -85,7 +85,8 @@ def test_nan_of_fp32_is_an_error() -> None:
 
 
 def test_no_face_anywhere_is_an_error() -> None:
-    with pytest.raises(DataError, match=r"none of its 5 images .* \(5 do without liveness, emb"):
+    message = r"on none of its 5 images \(liveness, embedder skipped on 5\)"
+    with pytest.raises(DataError, match=message):
         covered(always(STOPPED), always(STOPPED))
 
 
@@ -98,7 +99,9 @@ def test_drift_end_to_end() -> None:
     assert found.farthest == {"liveness": "some.npz[1]", "embedder": "some.npz[0]"}
     assert drift["score_drift_mean"] == pytest.approx(0.1)
     assert drift["score_drift_max"] == pytest.approx(0.2)
-    assert drift["cosine_mean"] == pytest.approx((0.6 - 1) / 2)  # no direction is the worst one
+    assert drift["cosine_mean"] == pytest.approx(
+        (0.6 - 1) / 2
+    )  # an embedding without direction counts as -1
     assert drift["cosine_min"] == -1.0
 
 
@@ -121,7 +124,7 @@ def test_runs_take_turns_and_cycle() -> None:
 
 
 def test_a_stage_left_out_while_timed_is_an_error() -> None:
-    with pytest.raises(MeasurementError, match=r"some.npz\[1\]: went without liveness, embedder"):
+    with pytest.raises(MeasurementError, match=r"some.npz\[1\]: skipped liveness, embedder"):
         time_runs(always(trace()), always(trace(), {1: STOPPED}), photos(3), 59, STAGES)
 
 
@@ -134,10 +137,10 @@ def test_bound_of_59_runs_is_the_maximum() -> None:
         "detector": pytest.approx(6), "liveness": pytest.approx(6),
         "embedder": pytest.approx(6), "other": pytest.approx(12),
     }  # fmt: skip
-    # With more runs it is the order statistic: of 93 runs the second largest.
+    # With more runs the bound is an order statistic: of 93 runs, the second largest.
     more = summarise([trace(ms) for ms in range(1, 94)], STAGES, 0, 0)
     assert (more.bound, more.slowest) == (92, 93)
-    with pytest.raises(MeasurementError, match="58 runs: bound no 95th percentile"):
+    with pytest.raises(MeasurementError, match="58 runs: are too few to bound the 95th percentile"):
         summarise(traces[1:], STAGES, 0, 0)
 
 

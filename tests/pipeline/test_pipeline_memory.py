@@ -25,7 +25,7 @@ class TestIt(PipelineGates):
 
 @pytest.fixture
 def peak(tmp_path: Path, images: ImageSet) -> Callable[[str], Peak]:
-    """Run one line in the place of a pipeline."""
+    """Run one line in place of a pipeline."""
 
     def run(line: str) -> Peak:
         file = tmp_path / "only_pytest_knows_this_name.py"
@@ -44,7 +44,7 @@ def images() -> ImageSet:
 
 
 def test_peak_is_that_of_the_process_alone(peak: Callable[[str], Peak]) -> None:
-    """Neither what this process holds nor what the other one gave back again is missed."""
+    """Memory of this process does not count; memory that the other one has freed does."""
     ballast = bytearray(400_000_000)
     ballast[::4096] = b"x" * len(ballast[::4096])
     small = peak("pass")
@@ -85,7 +85,7 @@ def test_limits() -> None:
     assert judge_memory(fp32, Peak(99.1, 60), "", limits).verdict is Verdict.FAIL  # the ratio
     absolute = judge_memory(Peak(99, 60), Peak(100, 60), "", limits)
     assert [check.verdict for check in absolute.checks] == [Verdict.PASS, Verdict.FAIL]
-    unknown = judge_memory(None, None, "nobody knows", limits)
+    unknown = judge_memory(None, None, "the process ended", limits)
     assert unknown.verdict is Verdict.INCONCLUSIVE
-    assert "nobody knows" in unknown.describe()
+    assert "the process ended" in unknown.describe()
     assert "More data" not in unknown.describe()

@@ -1,4 +1,4 @@
-"""What the stages of a pipeline are given, what they answer, and that all of it is timed."""
+"""The inputs of a pipeline's stages, their answers, and the timing of every call."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -40,7 +40,7 @@ FACES = KycModel("face.onnx", SMALL, FaceVerification("faces"))
 
 
 class Session:
-    """A model that gives what it is told to, and notes what it is given."""
+    """A model that returns a given answer and records its inputs."""
 
     def __init__(self, answer: np.ndarray, on_run: Callable[[], None] = lambda: None) -> None:
         self.answer = answer.astype(np.float32)
@@ -59,7 +59,7 @@ class Session:
 def stages_of(
     sessions: dict[str, Session], clock: Callable[[], int] = lambda: 0, **models: KycModel
 ) -> Stages:
-    """Stages with made-up sessions, by the name of their files."""
+    """Stages with simulated sessions, by file name."""
     described = {
         name: Stage(model, "int8", tuple(Path(path) for path in model.paths), 0.5, 1)
         for name, model in models.items()
@@ -78,7 +78,7 @@ def photo(pixels: np.ndarray) -> Photo:
 
 
 def picture(height: int = 40, width: int = 60) -> np.ndarray:
-    """Every pixel tells where it is: red is its row, green its column."""
+    """Every pixel encodes its place: red is its row, green its column."""
     rows, columns = np.indices((height, width))
     return np.stack([rows, columns, np.zeros_like(rows)], axis=-1).astype(np.uint8)
 
@@ -159,7 +159,7 @@ def test_crop_for_the_embedder_is_square() -> None:
 def test_an_embedder_that_wants_aligned_faces_says_so() -> None:
     model = KycModel("a.onnx", Preprocess(size=(4, 4), resize="none"), FaceVerification("faces"))
     stages = stages_of({"a.onnx": Session(np.ones((1, 8)))}, embedder=model)
-    with pytest.raises(DataError, match=r"the embedder is given: .*not 4 x 4.*align"):
+    with pytest.raises(DataError, match=r"input of the embedder: .*not 4 x 4.*align"):
         stages.embed(picture())
 
 
@@ -186,13 +186,13 @@ def test_a_stage_that_is_not_there() -> None:
     stages = stages_of({"face.onnx": Session(np.ones((1, 8)))}, embedder=FACES)
     assert "embedder" in stages
     assert "liveness" not in stages
-    with pytest.raises(SpecError, match="calls the liveness, which this pipeline has not"):
+    with pytest.raises(SpecError, match="calls the liveness, which this pipeline does not have"):
         stages.liveness(picture())
 
 
 @pytest.mark.parametrize(("seconds", "verdict"), [(3.9, Verdict.PASS), (4.1, Verdict.FAIL)])
 def test_a_slow_stage_fails_the_gate(seconds: float, verdict: Verdict) -> None:
-    """Detector and embedder take their time by a clock of our own; 59 runs, nobody waits."""
+    """Detector and embedder advance a simulated clock; 59 runs without waiting."""
     now = [0]
 
     def wait(time: float) -> Callable[[], None]:

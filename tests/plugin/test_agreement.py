@@ -117,7 +117,7 @@ def test_without_selection_nothing_is_searched(unlabelled: Write, record: Run) -
     result.stdout.fnmatch_lines(
         [
             "fallback of int8: fp16, because",
-            "  mixed was not searched: FaceVerification(selection=...) names nobody",
+            "  mixed precision was not searched: FaceVerification(selection=...) is not set",
         ]
     )
 
@@ -128,7 +128,7 @@ def test_few_images_are_undecided(unlabelled: Write, record: Run, world: str) ->
     result = record("-k", "test_agreement")
     result.assert_outcomes(failed=1, deselected=3)
     result.stdout.fnmatch_lines(["model: fp16 INCONCLUSIVE agreement", "*needs at least 20 *"])
-    result.stdout.fnmatch_lines(["fp16: no fallback was tried, since the data cannot decide*"])
+    result.stdout.fnmatch_lines(["fp16: no fallback was tried, because this data cannot decide*"])
 
 
 def test_undecided_says_how_many_pairs_would_decide(unlabelled: Write, record: Run) -> None:
@@ -169,5 +169,5 @@ def test_a_changed_fp32_decision_is_noticed(
     golden.pop("checksum")
     path.write_text(json.dumps({**golden, "checksum": digest_of(golden)}))
     run("-k", "finite").stdout.fnmatch_lines(
-        ["*FP32 accepted pairs is 200 of 79800 here, recorded were 201 of 79800*"]
+        ["*FP32 accepted pairs is 200 of 79800 here, but the golden records 201 of 79800*"]
     )

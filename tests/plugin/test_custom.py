@@ -163,7 +163,7 @@ def test_no_search_without_selection(document_project: Project, run: Run) -> Non
     document_project(fragile=True, selection="None")
     result = run("-v")
     result.stdout.fnmatch_lines(
-        ["  mixed was not searched: CustomTask(selection=...) names nobody"]
+        ["  mixed precision was not searched: CustomTask(selection=...) is not set"]
     )
 
 
@@ -186,7 +186,7 @@ def test_few_subjects_are_undecided_and_no_fallback_is_tried(
         [
             "document: int8 INCONCLUSIVE metric",
             "INCONCLUSIVE misread = 0 % *; about * such images on * subjects would decide",
-            "int8: no fallback was tried, since the data cannot decide even about FP32 *",
+            "int8: no fallback was tried, because this data cannot decide even for FP32 *",
         ]
     )
 
@@ -241,7 +241,9 @@ def test_another_helper_of_the_metric_does_not_reproduce_the_golden(
     gate = pytester.path / "test_gate.py"
     gate.write_text(gate.read_text().replace("SCALE = 8", "SCALE = 7"))
     result = run()
-    result.stdout.fnmatch_lines(["*document.json: FP32 distance is * here, recorded was *"])
+    result.stdout.fnmatch_lines(
+        ["*document.json: FP32 distance is * here, but the golden records *"]
+    )
 
 
 def test_landmarks(document_project: Project, run: Run, pytester: pytest.Pytester) -> None:

@@ -158,7 +158,7 @@ def test_what_could_saturate_elsewhere(
     result.stdout.fnmatch_lines(
         [
             "note on int8: 6 of 6 convolutions and matrix products (*) could saturate on x86 CPUs "
-            "without VNNI, *Recipe(reduce_range=True)*--kycquant-exact judges"
+            "without VNNI, *Recipe(reduce_range=True)*judge it with --kycquant-exact"
         ]
     )
     figures = int8_of(pytester.path)["figures"]
@@ -183,7 +183,7 @@ def test_both_ways_on_a_cpu_that_saturates(
     project()
     result = run(EXACT, REPORT)
     result.stdout.fnmatch_lines(
-        ["note on int8: run without session.x64quantprecision=1 this CPU saturates: * of 217,470 *"]
+        ["note on int8: without session.x64quantprecision=1 this CPU saturates: * of 217,470 *"]
     )
     figures = int8_of(pytester.path)["figures"]
     assert figures["saturation_decisions_of"] == 217_470
@@ -203,5 +203,5 @@ def test_notes(saturates: bool, exact: bool) -> None:
 
 def test_note_of_a_task_without_decisions() -> None:
     found = Saturated(0.25, None, 0, "")
-    assert found.note().endswith("this CPU saturates: outputs are 0.25 off")
+    assert found.note().endswith("this CPU saturates: outputs differ by 0.25")
     assert found.figures() == {"saturation_drift": 0.25}

@@ -50,7 +50,7 @@ def test_variant_that_fails_a_rule_of_ones_own_does_not_ship(
     result.assert_outcomes(passed=13, failed=1)
     result.stdout.fnmatch_lines(
         [
-            "int8 passes all gates, but a test of your own failed on it",
+            "int8 passes all gates, but one of your own tests failed on it",
             "ship: fp16 (*",
             "exported: *ship/face.onnx (fp16)",
         ]

@@ -93,7 +93,10 @@ def test_two_gates_that_share_a_golden_but_differ(
     result = run("--kycquant-update-golden")
     result.assert_outcomes(passed=6, errors=6)
     result.stdout.fnmatch_lines(
-        ["*face.json: two gates of this run record it for different *; give one of them a name *"]
+        [
+            "*face.json: two gates of this run record it for different *; give one of them a "
+            "different name*"
+        ]
     )
     gate.write_text(
         gate.read_text()
@@ -109,7 +112,7 @@ def test_edited_threshold(golden: Path, run: Run) -> None:
     golden.write_text(golden.read_text().replace(str(values["threshold"]), "0.99"))
     result = run()
     result.assert_outcomes(errors=6)
-    result.stdout.fnmatch_lines(["*face.json: was edited by hand (its checksum does not fit); *"])
+    result.stdout.fnmatch_lines(["*face.json: was edited by hand (its checksum does not match); *"])
 
 
 def test_other_errors_than_recorded(golden: Path, run: Run) -> None:
@@ -118,7 +121,7 @@ def test_other_errors_than_recorded(golden: Path, run: Run) -> None:
     rewrite(golden, rates=rates)
     result = run()
     result.assert_outcomes(errors=6)
-    result.stdout.fnmatch_lines(["*face.json: FP32 FAR is * of * here, recorded were *"])
+    result.stdout.fnmatch_lines(["*face.json: FP32 FAR is * of * here, but the golden records *"])
 
 
 def test_recorded_in_another_environment(golden: Path, run: Run) -> None:
@@ -127,7 +130,7 @@ def test_recorded_in_another_environment(golden: Path, run: Run) -> None:
     result = run()
     result.assert_outcomes(passed=6, warnings=1)
     result.stdout.fnmatch_lines(
-        [f"*face.json was recorded in another environment (cpu differ)*: {COMMAND}"]
+        [f"*face.json was recorded in another environment (different: cpu)*: {COMMAND}"]
     )
 
 

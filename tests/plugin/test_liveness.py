@@ -166,7 +166,7 @@ def test_few_people_are_undecided_and_no_fallback_is_tried(
         [
             "liveness: int8 INCONCLUSIVE apcer",
             "INCONCLUSIVE APCER, maximum over 2 species = 0 % *; about 62 such captures on 62 *",
-            "int8: no fallback was tried, since the data cannot decide even about FP32 *",
+            "int8: no fallback was tried, because this data cannot decide even for FP32 *",
         ]
     )
 

@@ -56,8 +56,8 @@ def no_model(root: Path) -> None:
         (no_photos, "*photos: holds no images; add JPEG or PNG images"),
         (no_folder, "*TestPipeline images: photos is neither at * nor at *; give a path *"),
         (damaged, "*03.png: cannot be decoded *; replace it by an intact image *"),
-        (no_faces, "*photos: on none of its 8 images does FP32 go through every stage "
-                   "(8 do without liveness, embedder); give images in which the detector *"),
+        (no_faces, "*photos: FP32 reaches every stage on none of its 8 images "
+                   "(liveness, embedder skipped on 8); give images in which the detector *"),
         (no_golden, "*golden/liveness.json: *; * pytest liveness/gate.py --kycquant-update-*"),
         (other_data, "*golden/face.json: *; * pytest face/gate.py --kycquant-update-golden*"),
         (no_model, "KycModel.path: models/face.onnx is neither at * nor at *"),
@@ -81,7 +81,7 @@ def test_nothing_ships(pipeline_project: Project, run: Run) -> None:
     result = run("--kycquant-update-golden", "--kycquant-inconclusive=warn")
     result.assert_outcomes(errors=3)
     result.stdout.fnmatch_lines(
-        ["*embedder (face): its own gates let nothing ship, not even FP32; run */face/gate.py *"]
+        ["*embedder (face): no variant passes its own gates, not even FP32; run */face/gate.py *"]
     )
 
 

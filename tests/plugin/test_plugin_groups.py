@@ -140,7 +140,7 @@ def test_a_small_group_is_undecided_and_no_fallback_is_tried(
         [
             "INCONCLUSIVE increase of F?R over FP32, worst of 3 groups = *: light dark: * a claim "
             "needs such comparisons of at least 20 identities of the group, not of *",
-            "int8: no fallback was tried, since the data cannot decide even about FP32 *",
+            "int8: no fallback was tried, because this data cannot decide even for FP32 *",
         ]
     )
 

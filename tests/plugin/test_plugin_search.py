@@ -88,7 +88,7 @@ def test_a_hopeless_candidate_is_not_run_to_its_end(
     monkeypatch.setattr(Variants, "outputs", counting)
     objection = mixed.objection(keeping(RECIPE, ("fifth",)))
     assert seen == [-(-images // 8)]
-    assert objection.endswith(f"(after {seen[0]} of {images} images, were it FP32 on the others)")
+    assert objection.endswith(f"(after {seen[0]} of {images} images, assuming FP32 on the others)")
     seen.clear()
     assert mixed.objection(keeping(RECIPE, best)) == ""
     assert sum(seen) == images
@@ -155,7 +155,8 @@ def test_budget_used_up_before_anything_passed(
     result.stdout.fnmatch_lines(
         [
             "fallback of int8: fp16, because",
-            "  of 1 mixed model, none * passes; the budget of 1 candidates was used up before *",
+            "  1 mixed model tried, and none * passes; the budget of 1 candidates was used up "
+            "before *",
             "  int8-weights does not pass degradation: *",
         ]
     )

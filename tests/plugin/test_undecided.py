@@ -27,8 +27,8 @@ def test_policy(
     assert "fallback" not in result.parseoutcomes()
     result.stdout.fnmatch_lines(
         [
-            "int8: no fallback was tried, since the data cannot decide even about FP32 held "
-            "against itself: INCONCLUSIVE increase of FRR over FP32 *",
+            "int8: no fallback was tried, because this data cannot decide even for FP32 compared "
+            "with itself: INCONCLUSIVE increase of FRR over FP32 *",
             "undecided for int8: INCONCLUSIVE increase of FRR over FP32 = 0 % [[]*] must be below "
             "1 %: 0 comparisons newly wrong, 0 newly right; about * such comparisons on * "
             "identities would decide",

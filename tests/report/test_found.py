@@ -1,4 +1,4 @@
-"""What a test sends along: text and back, and merged over the tests of a run."""
+"""What a test sends with its report: serialized, read back, and merged over the tests of a run."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_what_arrives_twice_is_one() -> None:
 
 
 def test_merging() -> None:
-    """Of two precisions of a gate, from two workers, the first name in order and all files."""
+    """Two precisions of a gate, from two workers: all files are kept, and the first name."""
     fp16 = Shipment("fp16", record("fp16"), (), (record("fp16"),))
     other = replace(GATE, gate="test_a.py::TestIt", shipment=fp16, paths={"fp16": ("d.onnx",)})
     collected = Collected()

@@ -1,4 +1,4 @@
-"""The published JSON: whoever reads it relies on its keys, their order and its nesting."""
+"""The published JSON: its readers rely on its keys, their order and its nesting."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def test_evidence_is_that_of_the_report() -> None:
 
 
 def test_check_without_a_limit() -> None:
-    """It says what it said when limits had no unit of their own."""
+    """Its values are the same as before limits had units of their own."""
     check = Check("peak memory", Verdict.INCONCLUSIVE, detail="not measured")
     lost = replace(PIPELINE, gates={"memory": GateResult("memory", (check,))})
     found = Collected()

@@ -1,4 +1,4 @@
-"""A report is a line in a table: the ending of a file's name asks for it."""
+"""A report is a line in a table, and the extension of a file name selects it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pytest_kycquant.report.records import Collected, Gate
 
 
 def names(collected: Collected, *, verbose: bool = False) -> str:
-    """A report of its own."""
+    """A report for this test."""
     end = "!" if verbose else ""
     return "".join(f"{gate.name}{end}\n" for gate in collected.gates)
 

@@ -39,7 +39,7 @@ def collected(folder: Path, content: bytes) -> Collected:
 @pytest.fixture
 def interrupt(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     def arm(after: int) -> None:
-        """Interrupt the process while it writes the file after so many."""
+        """Interrupt the process while it writes the next file after `after` files."""
         left = iter(range(after))
 
         def fsync(file: int) -> None:

@@ -84,5 +84,5 @@ def test_the_report_of_a_larger_one_says_what_stopped_the_next() -> None:
     assert line({8}) == (
         "int8>mixed keeps 8 of 20 operators with weights in FP32: a, b, c, d, e and 3 more; 60 % "
         "of the weights are quantized; 4 candidates in 5 s, not minimal: with fewer it passed the "
-        "search, but here INCONCLUSIVE FAR = 2.5 % must be below 3 %"
+        "search, but not here: INCONCLUSIVE FAR = 2.5 % must be below 3 %"
     )

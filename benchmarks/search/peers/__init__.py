@@ -1,1 +1,1 @@
-"""One module for each tool. Each runs in an environment of its own: `python -m MODULE FOLDER`."""
+"""One module for each tool, which runs in its own environment: `python -m MODULE FOLDER`."""

@@ -66,7 +66,7 @@ def _search(job: Job, quantizer: Quantizer) -> None:
     def try_out(keep: tuple[str, ...], stored: str = "float32") -> tuple[bool, str]:
         content = candidate(keep, stored)
         found = job.cosines(_runner(job, content))
-        # With the bound: of the mean of other images of the kind, one-sided, at 95 %.
+        # "bound": the one-sided 95 % bound of the mean over other images of the same kind.
         bounded = "bound" in job.method
         reached = mean_lower_bound(found, job.subjects) if bounded else float(found.mean())
         if reached < job.target:

@@ -1,4 +1,4 @@
-"""Neural Compressor 2 with its tuning driven by accuracy, the last version that has it for ONNX."""
+"""Neural Compressor 2 with accuracy-driven tuning, the last version that offers it for ONNX."""
 
 from __future__ import annotations
 

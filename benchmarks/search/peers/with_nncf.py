@@ -1,4 +1,4 @@
-"""NNCF with its defaults: plain, or with control of the accuracy."""
+"""NNCF with its defaults: plain, or with accuracy control."""
 
 from __future__ import annotations
 

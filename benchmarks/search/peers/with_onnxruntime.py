@@ -1,4 +1,4 @@
-"""onnxruntime's own static quantization with its defaults: no accuracy is asked for."""
+"""onnxruntime's own static quantization with its defaults, which has no accuracy target."""
 
 from __future__ import annotations
 
