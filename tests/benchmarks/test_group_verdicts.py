@@ -1,4 +1,4 @@
-"""The simulation of docs/verdicts.md, in short: many groups make no harmless variant fail."""
+"""The simulation of docs/results/coverage.md, in short: no harmless variant fails by groups."""
 
 from collections import Counter
 
