@@ -1,1 +1,1 @@
-"""What gates say about models, data and goldens damaged as in real life: `docs/results/faults.md`."""
+"""What gates say of models, data and goldens damaged as in real life: `docs/results/faults.md`."""

@@ -1,4 +1,4 @@
-"""The simulation of docs/results/coverage.md, in short: no harmless variant fails by groups."""
+"""The simulation of docs/results/coverage.md, in short: no groups make a harmless variant fail."""
 
 from collections import Counter
 
