@@ -40,7 +40,7 @@ class TestDocument(CustomGates):
             selection={selection}{task}
         ),
     )
-    # Microseconds are no latency worth gating, and so small a graph has no size worth saving.
+    # A latency of microseconds is not worth gating, nor is the size of such a small graph.
     limits = CustomLimits({limits}, latency_ratio=1000.0, size_ratio=10.0)
     precisions = ({precisions},)
     fallback = {fallback!r}

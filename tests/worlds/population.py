@@ -150,7 +150,7 @@ class TestFace(FaceGates):
         calibration="calibration.npz",
         task=FaceVerification("faces.npz", selection="selection.npz"),
     )
-    # Microseconds are no latency worth gating, and so small a graph has no size worth saving.
+    # A latency of microseconds is not worth gating, nor is the size of such a small graph.
     limits = FaceLimits(latency_ratio=1000.0, size_ratio=10.0{limits})
     precisions = ({precisions},)
     fallback = {fallback!r}

@@ -124,7 +124,7 @@ class TestLiveness(LivenessGates):
         calibration="calibration.npz",
         task=LivenessDetection("captures.npz", selection={selection}{task}),
     )
-    # Microseconds are no latency worth gating, and so small a graph has no size worth saving.
+    # A latency of microseconds is not worth gating, nor is the size of such a small graph.
     limits = LivenessLimits(latency_ratio=1000.0, size_ratio=10.0{limits})
     precisions = ({precisions},)
     fallback = {fallback!r}

@@ -158,7 +158,7 @@ class TestDetector(DetectionGates):
             selection_labels="selection.csv",{task}
         ),
     )
-    # Microseconds are no latency worth gating, and so small a graph has no size worth saving.
+    # A latency of microseconds is not worth gating, nor is the size of such a small graph.
     limits = DetectionLimits(latency_ratio=1000.0, size_ratio=10.0{limits})
     precisions = ({precisions},)
     fallback = {fallback!r}
