@@ -1,1 +1,1 @@
-"""How gates judge models, data and goldens with realistic damage: see `docs/faults.md`."""
+"""How gates judge models, data and goldens with realistic damage: see `docs/results/faults.md`."""

@@ -1,9 +1,9 @@
 """MobileFaceNet: is this the same person?
 
 The network of Chen et al. (arXiv 1804.07573) at half its width, trained with the additive angular
-margin of ArcFace (Deng et al., arXiv 1801.07698) on people that do not exist (see
-`models.rendering.faces`). Since their anatomy is known exactly, a linear head learns it from the
-embedding beside the margin loss; that head is not exported. Run with::
+margin of ArcFace (Deng et al., arXiv 1801.07698) on invented people (see
+`models.rendering.faces`). Since their anatomy is known exactly, an additional linear head learns
+it from the embedding; that head is not exported. Run with::
 
     python -m models.training.arcface
 """
@@ -41,7 +41,7 @@ SCALE = 32.0
 MARGIN = 0.4  # radians
 WARM_UP = 0.3  # share of the steps in which the margin grows from 0
 ANATOMY = 10.0  # weight of the squared error of the anatomy, in standard deviations
-SHIFT = 2  # pixels by which a crop may be off, besides what the renderer does
+SHIFT = 2  # pixels by which a crop may be off, in addition to the renderer's variation
 EMBEDDING = 128
 
 # Expansion, channels, repetitions and first stride of the bottlenecks, table 1 of the paper; here
@@ -52,7 +52,7 @@ _LAST = 256
 
 
 class MobileFaceNet(nn.Module):
-    """(N, 3, 112, 112) aligned faces, RGB, -1 to 1, to (N, 128) embeddings."""
+    """Maps (N, 3, 112, 112) aligned faces, RGB, -1 to 1, to (N, 128) embeddings."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -94,7 +94,7 @@ class ArcMargin(nn.Module):
         self.centres = nn.Parameter(torch.randn(identities, EMBEDDING) * 0.01)
 
     def forward(self, embeddings: Tensor, labels: Tensor, margin: float) -> Tensor:
-        """(N, D) embeddings and (N,) labels to the mean cross-entropy."""
+        """Map (N, D) embeddings and (N,) labels to the mean cross-entropy."""
         cosines = functional.linear(
             functional.normalize(embeddings), functional.normalize(self.centres)
         )
@@ -107,14 +107,14 @@ class ArcMargin(nn.Module):
 
 
 def standard_anatomy(identities: int) -> Tensor:
-    """(identities, K) float32: each number of the anatomy with mean 0 and deviation 1."""
+    """Anatomy as (identities, K) float32, each number with mean 0 and standard deviation 1."""
     numbers = np.array([faces.anatomy(faces.person(i)) for i in splits.TRAINING[:identities]])
     deviation = np.maximum(numbers.std(axis=0), 1e-9)
     return torch.from_numpy((numbers - numbers.mean(axis=0)) / deviation).float()
 
 
 def normalise(pixels: NDArray[np.uint8]) -> Tensor:
-    """(N, H, W, 3) uint8 RGB to (N, 3, H, W) float32, -1 to 1."""
+    """Convert (N, H, W, 3) uint8 RGB to (N, 3, H, W) float32, -1 to 1."""
     images = torch.from_numpy(pixels).permute(0, 3, 1, 2)  # channels last in memory
     return (images.float() - 127.5) / 127.5
 
@@ -142,10 +142,11 @@ def train(
     """Train on (identities, pictures, 112, 112, 3) uint8.
 
     Args:
-        pool: see `face_pool`; row i shows the person with the i-th training seed.
-        steps: of AdamW with a one-cycle rate.
-        batch: pictures in a step.
-        checkpoint: where to keep the weights every 200 steps.
+        pool: pictures as `face_pool` returns them; row i shows the person with the i-th training
+            seed.
+        steps: number of steps of AdamW with a one-cycle rate.
+        batch: number of pictures in a step.
+        checkpoint: file that keeps the weights every 200 steps.
     """
     torch.manual_seed(SEED)
     network = MobileFaceNet().to(memory_format=torch.channels_last)
@@ -220,14 +221,14 @@ def verification(
 def validation(
     identities: int = 150, pictures: int = 4
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Pictures of people at the end of the training split, whom no training sees."""
+    """Pictures of people at the end of the training split, which no training uses."""
     seeds = splits.TRAINING[-identities:]
     images = np.stack([faces.aligned(seed, i) for seed in seeds for i in range(pictures)])
     return images, np.repeat(np.arange(identities), pictures)
 
 
 def main() -> None:
-    """Train, export and print how well unseen people are told apart."""
+    """Train, export and print how well the model distinguishes unseen people."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--identities", type=int, default=IDENTITIES)

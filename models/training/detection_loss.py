@@ -16,19 +16,19 @@ from torch.nn import functional
 
 from .yolov8_network import BINS, YoloV8, cells
 
-TOP = 10  # cells that may answer for one box
+TOP = 10  # cells that may be assigned to one box
 ALPHA, BETA = 0.5, 6.0  # exponents of score and overlap in the alignment of a cell with a box
 BOX, SCORE, DISTRIBUTION = 7.5, 0.5, 1.5  # weights of the three terms
 _TINY = 1e-9
 
 
 class Assignment(NamedTuple):
-    """What each of A cells has to answer for, for each of N images.
+    """The box that is assigned to each of A cells, for each of N images.
 
     Args:
-        box: index of its box, N x A; meaningless where the cell is free.
-        taken: whether it has one, N x A.
-        weight: aimed score of the box's class, 0 for free cells, N x A.
+        box: index of the cell's box, N x A; meaningless if the cell is free.
+        taken: whether the cell has a box, N x A.
+        weight: target score of the box's class, 0 for free cells, N x A.
     """
 
     box: Tensor
@@ -44,9 +44,9 @@ def assign(
     Args:
         scores: probabilities, N x A x C.
         predicted: boxes x1, y1, x2, y2 in pixels, N x A x 4.
-        centres: of the cells in pixels, A x 2.
-        boxes: truth, N x M x 4; rows of zeros where an image has fewer than M.
-        classes: of the truth, N x M.
+        centres: centres of the cells in pixels, A x 2.
+        boxes: true boxes, N x M x 4; rows of zeros if an image has fewer than M.
+        classes: classes of the true boxes, N x M.
     """
     real = (boxes[..., 2] > boxes[..., 0])[..., None]
     low, high = boxes[:, :, None, :2], boxes[:, :, None, 2:]
@@ -57,7 +57,7 @@ def assign(
     alignment = chosen**ALPHA * overlap**BETA * inside
     best = alignment.topk(TOP, -1)
     candidate = torch.zeros_like(inside).scatter(2, best.indices, best.values > _TINY)
-    # A cell that several boxes want answers for the one that it overlaps most.
+    # A cell that several boxes claim is assigned to the one that it overlaps most.
     box = torch.where(candidate, overlap, -1.0).argmax(1)
     taken = candidate.any(1)
     owner = functional.one_hot(box, boxes.shape[1]).transpose(1, 2).bool() & taken[:, None]
@@ -77,11 +77,11 @@ def loss(
     """Loss of a batch.
 
     Args:
-        network: for its decoding of distances.
-        outputs: of `YoloV8.forward`.
-        size: height and width of the images.
-        boxes: N x M x 4, x1, y1, x2, y2 in pixels; rows of zeros fill up.
-        classes: N x M.
+        network: the network, which decodes distances.
+        outputs: outputs of `YoloV8.forward`.
+        size: height and width of the images in pixels.
+        boxes: true boxes, N x M x 4, x1, y1, x2, y2 in pixels, padded with rows of zeros.
+        classes: classes of the true boxes, N x M.
 
     Returns:
         A scalar.
@@ -112,7 +112,7 @@ def loss(
 
 
 def complete_iou(first: Tensor, second: Tensor) -> Tensor:
-    """Overlap less penalties for distance and aspect ratio, of boxes ... x 4 (x1, y1, x2, y2)."""
+    """Overlap of boxes ... x 4 (x1, y1, x2, y2) less penalties for distance and aspect ratio."""
     low = torch.maximum(first[..., :2], second[..., :2])
     high = torch.minimum(first[..., 2:], second[..., 2:])
     common = (high - low).clamp(min=0).prod(-1)
@@ -137,7 +137,7 @@ def _focal(bins: Tensor, aim: Tensor) -> Tensor:
 
     Args:
         bins: logits, K x 4 x 16.
-        aim: distances in cells, K x 4.
+        aim: target distances in cells, K x 4.
     """
     aim = aim.clamp(0, BINS - 1 - 0.01)
     left = aim.long()

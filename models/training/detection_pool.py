@@ -28,7 +28,7 @@ class Pool(NamedTuple):
 
     Args:
         pixels: N x 320 x 320 x 3, uint8.
-        boxes: N x 4 x 4, x1, y1, x2, y2; zeros fill up.
+        boxes: N x 4 x 4, x1, y1, x2, y2 in pixels, padded with zeros.
         classes: N x 4.
     """
 
@@ -52,12 +52,12 @@ class Batch(NamedTuple):
 
 
 def render_pool(folder: Path, scenes: int, workers: int) -> Pool:
-    """Render the first scenes of the training split, or read them if that was done before.
+    """Render the first scenes of the training split, or read them if they already exist.
 
     Args:
-        folder: where to keep them.
-        scenes: how many.
-        workers: processes that render.
+        folder: folder that keeps the scenes.
+        scenes: number of scenes.
+        workers: number of processes that render.
     """
     path = pool_file(folder, f"documents-{scenes}.npy")
     truth = path.with_suffix(".npz")
@@ -92,7 +92,7 @@ def _render(start: int, count: int) -> Pool:
 
 
 def batches(pool: Pool, batch: int, seed: int) -> Iterator[NDArray[np.int64]]:
-    """Rows of the pool, in a new order in each epoch, without end."""
+    """Yield rows of the pool endlessly, in a new order in each epoch."""
     rng = np.random.default_rng(seed)
     while True:
         order = rng.permutation(len(pool.pixels))
@@ -100,7 +100,7 @@ def batches(pool: Pool, batch: int, seed: int) -> Iterator[NDArray[np.int64]]:
 
 
 def vary(pool: Pool, rows: NDArray[np.int64], size: int, rng: np.random.Generator) -> Batch:
-    """Read scenes and vary them: mirrored, turned by quarters, zoomed, shifted, other colours."""
+    """Read scenes and vary them: mirror, turn by quarters, zoom, shift, change colours."""
     images, boxes = [], []
     for row in rows:
         margin = int(rng.integers(256))
@@ -116,7 +116,7 @@ def vary(pool: Pool, rows: NDArray[np.int64], size: int, rng: np.random.Generato
 
 
 def plain(pool: Pool, rows: NDArray[np.int64]) -> Batch:
-    """Read scenes as they are."""
+    """Read scenes unchanged."""
     images = torch.from_numpy(pool.pixels[rows]).permute(0, 3, 1, 2).float() / 255
     return Batch(images, torch.from_numpy(pool.boxes[rows]), torch.from_numpy(pool.classes[rows]))
 
@@ -132,14 +132,14 @@ def moved(
     """Mirror, turn by quarters, zoom and shift one scene.
 
     Args:
-        pixels: S x S x 3.
-        boxes: M x 4; zeros fill up.
-        size: of the result in pixels.
+        pixels: image, S x S x 3.
+        boxes: boxes on it, M x 4, padded with zeros.
+        size: side of the result in pixels.
         rng: source of randomness.
-        margin: grey, 0..255, of what lies outside: a reflection would repeat documents.
+        margin: grey, 0..255, outside the scene; a reflection would repeat documents.
 
     Returns:
-        size x size x 3, and the boxes on it.
+        The image, size x size x 3, and the boxes on it.
     """
     side = pixels.shape[0]
     boxes = boxes.copy()

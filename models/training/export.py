@@ -31,7 +31,7 @@ def export(
     Args:
         network: any module with one image input; it is put into evaluation mode.
         shape: channels, height and width of the input.
-        path: ONNX file to write; nothing is left there if the check fails.
+        path: ONNX file to write; it is removed if the check fails.
         input_name: name of the input.
         output_names: names of the outputs, in order.
         tolerance: largest difference from PyTorch on random images with values 0 to 255, relative
@@ -44,7 +44,7 @@ def export(
     draft = path.with_suffix(".part")
     names = [input_name, *output_names]
     with warnings.catch_warnings():
-        # The exporter that came after this one leaves PReLU and folding to further packages.
+        # The newer exporter needs further packages for PReLU and folding.
         warnings.simplefilter("ignore", DeprecationWarning)
         torch.onnx.export(
             network,

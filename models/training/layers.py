@@ -41,7 +41,7 @@ def convolution(
 
 
 class Bottleneck(nn.Module):
-    """Expand with 1x1, filter each channel with 3x3, project with 1x1; the input may be added."""
+    """Expand with 1x1, filter each channel with 3x3, project with 1x1; optionally add the input."""
 
     def __init__(self, inputs: int, expanded: int, outputs: int, stride: int = 1) -> None:
         super().__init__()
@@ -58,7 +58,7 @@ class Bottleneck(nn.Module):
 
 
 class _PiecewiseLinear(torch.autograd.Function):
-    """Few passes over memory, and one tensor kept for the backward pass: both bound the speed."""
+    """PReLU with few passes over memory and one tensor kept for backward, which limit the speed."""
 
     @staticmethod
     def forward(ctx: torch.autograd.function.FunctionCtx, x: Tensor, slopes: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ Run with::
 
     python -m models.training.liveness_figures models/minifasnet_fp32.onnx
 
-The gates measure the same with all variants beside it; this is what a training needs to know.
+The gates measure the same for all variants; a training needs only these rates.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Scores:
         return rate(Counts(int(wrong.sum()), len(wrong), errors, np.bincount(subjects)))
 
     def threshold(self) -> float:
-        """Smallest from 1/2 on whose bound of APCER is below `ROOM` for every species."""
+        """Smallest threshold from 1/2 up whose bound of APCER is below `ROOM` for every species."""
         attacks = np.concatenate([self.values[kind] for kind in SPECIES])
         candidates = [LEAST, *np.nextafter(np.unique(attacks[attacks >= LEAST]), np.inf)]
         for candidate in candidates:

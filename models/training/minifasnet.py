@@ -43,7 +43,7 @@ MARGIN = 2  # pixels by which a crop may be off
 CLASSES = 3
 EMBEDDING = 128
 
-# Channels that pruning left: of the expansion in each block; the blocks' own are 64 and 128.
+# Channels of the expansion in each block after pruning; the blocks themselves have 64 and 128.
 _STEM = 32
 _DOWN_1, _BLOCKS_1 = 103, (13, 13, 13, 13)
 _DOWN_2, _BLOCKS_2 = 231, (231, 52, 26, 77, 26, 26)
@@ -52,7 +52,7 @@ _LAST = 512
 
 
 class MiniFASNetV2(nn.Module):
-    """(N, 3, 80, 80) images, BGR, 0 to 255, to (N, 3) logits; class 1 is a live face.
+    """Maps (N, 3, 80, 80) images, BGR, 0 to 255, to (N, 3) logits; class 1 is a live face.
 
     Args:
         dropout: share of the embedding that is dropped in training.
@@ -96,11 +96,11 @@ class Pool(NamedTuple):
 
 
 def render_pool(subjects: int, folder: Path) -> Pool:
-    """Render the training images of so many people, once for the same renderer.
+    """Render the training images, or read them if this renderer already did.
 
     Args:
-        subjects: number of people; each gives seven images.
-        folder: where they are kept for the next training.
+        subjects: number of people; there are seven images of each.
+        folder: folder that keeps the images for the next training.
     """
     path = pool_file(folder, f"liveness-{subjects}.npz")
     if not path.exists():
@@ -141,8 +141,8 @@ def train(
     Args:
         pool: the training images.
         steps: number of batches.
-        batch: images in each.
-        checkpoint: where to keep the weights every 100 steps.
+        batch: number of images in each batch.
+        checkpoint: file that keeps the weights every 100 steps.
 
     Raises:
         FloatingPointError: the loss is not finite.

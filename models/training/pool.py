@@ -16,7 +16,7 @@ FOLDER = Path(__file__).resolve().parents[2] / ".rendered"
 
 
 def pool_file(folder: Path, name: str) -> Path:
-    """Where a pool lies; another renderer has another file, so that no stale pool is trained on."""
+    """Path of a pool; each renderer has its own, so that no training uses a stale pool."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / name
     return path.with_stem(f"{path.stem}-{renderer_digest()[:12]}")
@@ -31,9 +31,9 @@ def face_pool(identities: int, pictures: int, workers: int = 1) -> NDArray[np.ui
     """Aligned faces of the first identities of the training split.
 
     Args:
-        identities: how many.
-        pictures: of each.
-        workers: processes that render.
+        identities: number of people.
+        pictures: number of pictures of each person.
+        workers: number of processes that render.
 
     Returns:
         (identities, pictures, 112, 112, 3) uint8, memory-mapped and read-only.

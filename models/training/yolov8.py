@@ -1,8 +1,8 @@
 """Train the detector of identity documents: ``python -m models.training.yolov8``.
 
-Two stages, as multi-scale training does: most steps on small images, the rest on those of the size
-that the model is made for. AdamW with one cycle of the learning rate, and the average of the
-weights over the last steps is what is exported.
+Training has two stages, as in multi-scale training: most steps use small images, the rest images
+of the model's input size. It uses AdamW with one cycle of the learning rate, and exports the
+average of the weights over the last steps.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ OUT = Path("models/yolov8_fp32.onnx")
 
 
 class Detector(nn.Module):
-    """What is exported: images to boxes and probabilities."""
+    """The exported network: maps images to boxes and probabilities."""
 
     def __init__(self, network: YoloV8) -> None:
         super().__init__()
         self.network = network
 
     def forward(self, images: Tensor) -> Tensor:
-        """N x 3 x 320 x 320 to N x 6 x 2100."""
+        """Map N x 3 x 320 x 320 to N x 6 x 2100."""
         return self.network.decode(*self.network(images), SIZE, SIZE)
 
 
@@ -49,9 +49,9 @@ def train(pool: Pool, steps: int, *, checkpoint: Path | None = None, batch: int 
 
     Args:
         pool: training scenes.
-        steps: batches to learn from.
-        checkpoint: where to keep the state every 250 steps; if it exists, training goes on there.
-        batch: scenes in a batch.
+        steps: number of batches.
+        checkpoint: file that keeps the state every 250 steps; if it exists, training resumes.
+        batch: number of scenes in a batch.
 
     Returns:
         The network with averaged weights, in evaluation mode.
@@ -104,7 +104,7 @@ def train(pool: Pool, steps: int, *, checkpoint: Path | None = None, batch: int 
 
 
 def _groups(network: nn.Module) -> list[dict[str, object]]:
-    """Weights decay, biases and normalization do not."""
+    """Parameter groups: weights decay, biases and normalization do not."""
     parameters = [p for p in network.parameters() if p.requires_grad]
     return [
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": DECAY},

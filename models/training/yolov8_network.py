@@ -2,7 +2,7 @@
 
 The architecture follows the published layer table of YOLOv8 (Ultralytics, 2023: a CSP backbone
 with C2f blocks and SPPF, a path aggregation neck, a decoupled head without anchors) at the depth of
-the nano model; only the width is smaller, for the sake of training time on a CPU.
+the nano model; only the width is smaller, to shorten training on a CPU.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 SIZE = 320  # pixels, width and height of the input
 STRIDES = (8, 16, 32)
-BINS = 16  # of the distribution of each box side: "reg_max"
-WIDTH = 0.1875  # of the table's channels; nano has .25
+BINS = 16  # bins of the distribution of each box side: "reg_max"
+WIDTH = 0.1875  # multiple of the table's channels; nano has .25
 CLASSES = ("document", "portrait")
 
 
@@ -28,12 +28,12 @@ class ConvBlock(nn.Module):
         self.bn = nn.BatchNorm2d(outputs, eps=1e-3, momentum=0.03)
 
     def forward(self, x: Tensor) -> Tensor:
-        """N x inputs x H x W to N x outputs x H/stride x W/stride."""
+        """Map N x inputs x H x W to N x outputs x H/stride x W/stride."""
         return nn.functional.silu(self.bn(self.conv(x)))
 
 
 class Bottleneck(nn.Module):
-    """Two 3x3 convolutions, with a residual connection where asked for."""
+    """Two 3x3 convolutions, with a residual connection if requested."""
 
     def __init__(self, channels: int, *, shortcut: bool) -> None:
         super().__init__()
@@ -58,7 +58,7 @@ class C2f(nn.Module):
         self.exit = ConvBlock((2 + repeats) * hidden, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        """N x inputs x H x W to N x outputs x H x W."""
+        """Map N x inputs x H x W to N x outputs x H x W."""
         parts = list(self.entry(x).split(self.hidden, 1))
         for block in self.blocks:
             parts.append(block(parts[-1]))
@@ -95,12 +95,12 @@ class Head(nn.Module):
             ConvBlock(scores, scores, 3),
             nn.Conv2d(scores, len(CLASSES), 1),
         )
-        # Start from what is rare: about five objects in 640 x 640 pixels.
+        # Start with rare objects: about five in 640 x 640 pixels.
         nn.init.constant_(self.box[-1].bias, 1.0)
         nn.init.constant_(self.scores[-1].bias, math.log(5 / len(CLASSES) / (640 / stride) ** 2))
 
     def forward(self, x: Tensor) -> Tensor:
-        """N x inputs x H x W to N x (64 + 2) x H x W, logits."""
+        """Map N x inputs x H x W to N x (64 + 2) x H x W logits."""
         return torch.cat([self.box(x), self.scores(x)], 1)
 
 

@@ -157,7 +157,7 @@ def group_checks(found: Sequence[GroupIncrease]) -> list[Check]:
     The bounds are those of one group at a time. For a PASS every group must be shown to be inside
     its budget, which needs no correction for their number (an intersection-union test: Berger
     1982). A FAIL of any of many is more likely by chance than of one; what that amounts to:
-    docs/verdicts.md.
+    docs/results/coverage.md.
     """
     checks = []
     for measure in dict.fromkeys(one.measure for one in found):

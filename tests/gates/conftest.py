@@ -25,7 +25,7 @@ def _images(pytestconfig: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Warnings are errors in this repository's tests, but not a golden from another CPU."""
+    """Warnings are errors in this repository's tests, except the one for another CPU's golden."""
     for item in items:
         if item.path.is_relative_to(HERE):
             item.add_marker(pytest.mark.filterwarnings(FOREIGN))

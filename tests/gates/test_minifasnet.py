@@ -4,7 +4,7 @@ from pytest_kycquant import LivenessGates, Recipe, presets
 
 
 class TestMiniFASNet(LivenessGates):
-    """MiniFASNet ships at the smallest precision that no attack species gets past."""
+    """MiniFASNet ships at the smallest precision that lets no attack species through."""
 
     model = presets.minifasnet(
         "models/minifasnet_fp32.onnx",

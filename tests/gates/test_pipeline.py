@@ -9,7 +9,7 @@ from pytest_kycquant import PipelineGates
 
 
 class TestPipeline(PipelineGates):
-    """What the gates of its models let ship is fast and small enough together."""
+    """Together, the variants that ship are fast and small enough."""
 
     images = "data/documents/images"
     detector = test_yolov8.TestYolov8

@@ -22,8 +22,8 @@ class TestYolov8(DetectionGates):
     precisions = (
         "fp16",
         "int8",
-        # The convolutions: what follows the head stays in FP32.
+        # Only convolutions: what follows the head stays in FP32.
         Recipe("int8", name="int8-conv", op_types=("Conv",)),
     )
-    # INT8 of the whole graph is lost beyond what a search repairs: quantize no activations at all.
+    # A search cannot repair INT8 of the whole graph, so the fallback quantizes no activations.
     fallback = "int8-weights"

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from pytest_kycquant.quantize import static
+from pytest_kycquant.quantize.steps import STEP
 from tests.worlds.population import FUNCTION, Run
 
 GATE = (
@@ -40,6 +42,13 @@ def watched(prepared, ranges, images):
 
 STEP["tune"] = tune._replace(make=watched)
 """
+
+
+@pytest.fixture(autouse=True)
+def _restored(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put back what the conftest files of these tests replace: inner runs share our modules."""
+    monkeypatch.setattr(static, "correct_shifts", static.correct_shifts)
+    monkeypatch.setitem(STEP, "tune", STEP["tune"])
 
 
 @pytest.mark.parametrize(

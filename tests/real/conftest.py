@@ -1,4 +1,4 @@
-"""Where the real models and faces lie; tests that need them skip where they are absent."""
+"""Location of the real models and faces; tests that need them are skipped without them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def real() -> Path:
 
 @pytest.fixture(scope="session")
 def people(real: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """People of the calibration folder, 100 to calibrate and 100 to search a fallback on."""
+    """People of the calibration folder: 100 for calibration and 100 for the search."""
     root = tmp_path_factory.mktemp("people")
     for index, person in enumerate(sorted((real / "faces" / "calibration").iterdir())[:200]):
         role = "calibration" if index < 100 else "selection"
@@ -46,7 +46,7 @@ def real_cache(pytestconfig: pytest.Config) -> Path:
 
 
 class GateRun(NamedTuple):
-    """What a gate in a folder of its own printed, and its JSON report."""
+    """Output of a gate that ran in a separate folder, and its JSON report."""
 
     printed: str
     report: dict[str, Any]
@@ -54,7 +54,7 @@ class GateRun(NamedTuple):
 
 @pytest.fixture(scope="session")
 def run_gate(real_cache: Path) -> Callable[[Path], GateRun]:
-    """Run `test_gate.py` of a folder in a process of its own, recording its golden."""
+    """Run `test_gate.py` of a folder in a separate process and record its golden."""
 
     def judge(project: Path) -> GateRun:
         environment = {name: value for name, value in os.environ.items() if name != "CI"}

@@ -1,14 +1,14 @@
 """A gate on two real liveness models and real photographs; `test_real_pipeline.py` runs it.
 
 Paths are relative to pytest's rootdir or to this file's folder, which the test fills with links.
-Nobody says who is live on these photographs: the pair is judged by agreement with FP32.
+These photographs have no labels, so the pair is judged by agreement with FP32.
 """
 
 from pytest_kycquant import AgreementGates, KycModel, LivenessDetection, LivenessLimits, Preprocess
 
 
 class TestPair(AgreementGates):
-    """MiniFASNetV2 and V1SE, averaged as their authors do, each on a crop of its own."""
+    """MiniFASNetV2 and V1SE, averaged as their authors do, each on its own crop."""
 
     model = KycModel(
         ("MiniFASNetV2.onnx", "MiniFASNetV1SE.onnx"),

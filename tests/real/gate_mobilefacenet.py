@@ -9,7 +9,7 @@ MODEL = KycModel(
     "mobilefacenet_fp32.onnx",
     preprocess=Preprocess(size=(112, 112), mean=127.5, scale=1 / 128, channels="BGR"),
     calibration="calibration",
-    # The threshold of the published figures; a search for a fallback has people of its own.
+    # The threshold of the published figures; a search for a fallback uses other people.
     task=FaceVerification("evaluation", selection="selection", threshold=0.345),
 )
 PER_TENSOR = Recipe(
@@ -20,14 +20,14 @@ PER_TENSOR = Recipe(
     calibration_method="minmax",
     bias_correction=False,
 )
-# Other tests are about latency: here it is decided at the first look.
+# Other tests cover latency; here the first look decides it.
 ANY_LATENCY = 10.0
-# 300 people with five genuine pairs each cannot decide about an increase of FRR by one point.
+# 300 people with five genuine pairs each cannot decide whether FRR rises by one point.
 TWO_POINTS = 0.02
 
 
 class TestRecipes(FaceGates):
-    """Which recipes let impostors in? Their drift is for the other class to judge."""
+    """Which recipes let impostors in? The other class judges their drift."""
 
     model = MODEL
     limits = FaceLimits(
@@ -59,7 +59,7 @@ class TestFallback(FaceGates):
 
 
 class TestOnePoint(FaceGates):
-    """The usual budget of FRR, which these people are too few to decide about."""
+    """The usual budget of FRR, for which there are too few people to decide."""
 
     model = MODEL
     limits = FaceLimits(mean_cosine=0.9, p1_cosine=0.8, latency_ratio=ANY_LATENCY)

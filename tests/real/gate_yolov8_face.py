@@ -1,7 +1,7 @@
 """A gate on a real face detector and real photographs; `test_yolov8_face.py` runs it.
 
 Paths are relative to pytest's rootdir, a folder that the test fills with links. The boxes are
-those of another detector and no human labels, so mAP50-95 says little here.
+those of another detector, not human labels, so mAP50-95 says little here.
 """
 
 from pytest_kycquant import (
@@ -32,8 +32,8 @@ class TestRecipes(DetectionGates):
     """What the stock recipe of onnxruntime does to a detector, and what the default does."""
 
     model = MODEL
-    # 400 photographs of one face each cannot show an agreement of 98 %; latency is decided at the
-    # first look.
+    # 400 photographs of one face each cannot show an agreement of 98 %; the first look decides
+    # latency.
     limits = DetectionLimits(agreement=0.96, map_degradation=0.05, latency_ratio=10.0)
     fallback = None
     precisions = (

@@ -1,6 +1,6 @@
-"""Real weights on real photographs without labels: who decides as FP32 does, and provably so?
+"""Real weights on real photographs without labels: which variants provably decide as FP32 does?
 
-Images and recipes are those of the tests with labels, whose artefacts in the cache serve here, too.
+Images and recipes are those of the tests with labels, so their cached artefacts are reused.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ FLIPS, STORED = "decisions other than FP32's", "decisions other than FP32's, FP3
 
 @pytest.fixture(scope="module")
 def faces(real: Path, people: Path, judge: Callable[..., Any]) -> dict[str, Any]:
-    """MobileFaceNet on 1,096 photographs of nobody knows whom."""
+    """MobileFaceNet on 1,096 photographs of unknown people."""
     return judge(  # type: ignore[no-any-return]
         "mobilefacenet_fp32.onnx",
         'size=(112, 112), mean=127.5, scale=1 / 128, channels="BGR"',
@@ -91,7 +91,7 @@ def test_fp16_of_a_face_model_agrees_and_nearly_all_of_it_is_certain(faces: dict
 
 
 def test_the_stock_recipe_decides_otherwise(faces: dict[str, Any]) -> None:
-    """Its FAR is .15 % where FP32 has .07 %: agreement finds it without labels."""
+    """Its FAR is .15 % (FP32: .07 %), and agreement detects that without labels."""
     found = checks(faces["stock"])
     assert verdict(faces["stock"]) == "FAIL"
     assert found[FLIPS]["verdict"] == found["mean cosine to FP32"]["verdict"] == "FAIL"
@@ -100,7 +100,7 @@ def test_the_stock_recipe_decides_otherwise(faces: dict[str, Any]) -> None:
 
 
 def test_the_default_keeps_decisions(faces: dict[str, Any]) -> None:
-    """On the right side of the budget of flips, and, where 7 bits are not needed, of drift."""
+    """It stays within the budget of flips and, if 7 bits are not needed, within that of drift."""
     found = checks(faces["int8"])
     assert found[FLIPS]["verdict"] == found[STORED]["verdict"] == "PASS"
     assert found["mean cosine to FP32"]["value"] > 0.985
@@ -115,7 +115,7 @@ def test_certified_shares_tell_the_recipes_apart(faces: dict[str, Any]) -> None:
 
 @pytest.fixture(scope="module")
 def captures(real: Path, judge: Callable[..., Any]) -> dict[str, Any]:
-    """MiniFASNet on crops of 380 press photographs, which its own limits refuse as live ones."""
+    """MiniFASNet on crops of 380 press photographs, too many of which it rejects as attacks."""
     photographs = sorted((real / "scenes" / "images").iterdir())
     lines = (real / "scenes" / "face_boxes.csv").read_text().splitlines()[1:]
     boxes = {Path(line.split(",")[0]).name: line.split(",", 1)[1] for line in lines}
@@ -139,11 +139,11 @@ def test_fp16_of_a_liveness_model_agrees(captures: dict[str, Any]) -> None:
     assert verdict(captures["fp16"]) == "PASS"
     figures = captures["fp16"]["figures"]
     assert figures["flipped"] == 0
-    assert 0 < figures["accepted_fp32"] < 380  # FP32 takes many of them for attacks
+    assert 0 < figures["accepted_fp32"] < 380  # FP32 classifies many of them as attacks
 
 
 def test_int8_of_a_liveness_model_does_not(captures: dict[str, Any]) -> None:
-    """The stock recipe decides two in five otherwise; the default is better but not good enough."""
+    """The stock recipe changes two in five decisions; the default is better, not good enough."""
     assert verdict(captures["stock"]) == "FAIL"
     assert checks(captures["stock"])[FLIPS]["value"] > 0.2
     assert captures["int8"]["figures"]["flipped"] < captures["stock"]["figures"]["flipped"] / 3

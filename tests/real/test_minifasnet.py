@@ -1,4 +1,4 @@
-"""Real weights: the authors' sample photographs, and photographs that are no camera captures."""
+"""Real weights: the authors' sample photographs, and photographs that are not camera captures."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def samples(real: Path, tmp_path: Path) -> Path:
 
 
 def scores(model: Path, folder: Path, scale: float, preprocess: Preprocess) -> dict[str, float]:
-    """Probability of a live face by FP32, of each sample."""
+    """FP32's probability of a live face for each sample."""
     spec = LivenessDetection("labels.csv", threshold=0.5, boxes="boxes.csv", crop_scale=scale)
     task = LivenessTask(
         KycModel(model, preprocess, spec), LivenessLimits(), lambda path, _: folder / path
@@ -65,7 +65,7 @@ def test_samples_are_classified_right(
 
 
 def test_the_pair_is_averaged_as_in_the_original_system(real: Path, samples: Path) -> None:
-    """Each on its own crop; neither alone says all that the mean does."""
+    """Each network sees its own crop; neither alone gives the result of the mean."""
     names, scales = ("MiniFASNetV2", "MiniFASNetV1SE"), (2.7, 4.0)
     files = tuple(real / "models" / f"{name}.onnx" for name in names)
     spec = LivenessDetection("labels.csv", threshold=0.5, boxes="boxes.csv", crop_scale=scales)
@@ -90,7 +90,7 @@ def test_the_pair_is_averaged_as_in_the_original_system(real: Path, samples: Pat
 
 
 def test_usual_mistakes_in_preprocessing_change_the_answer(real: Path, samples: Path) -> None:
-    """What the sanity floor of FP32 is for: the live face is rejected when divided by 255."""
+    """The sanity floor of FP32 catches this: divided by 255, the live face is rejected."""
     scaled = Preprocess(size=(80, 80), channels="BGR", scale=1 / 255)
     found = scores(real / "models" / "MiniFASNetV2.onnx", samples, 2.7, scaled)
     assert found["sample_T1.jpg"] < 0.5
@@ -114,7 +114,7 @@ class TestMiniFASNet(LivenessGates):
 def test_press_photographs_are_no_baseline(
     real: Path, pytester: pytest.Pytester, run: Callable[..., pytest.RunResult]
 ) -> None:
-    """MiniFASNet takes a third of LFW for attacks: the gate says so instead of comparing."""
+    """MiniFASNet classifies a third of LFW as attacks; the gate says so instead of comparing."""
     root = pytester.path
     lines = (real / "scenes" / "face_boxes.csv").read_text().splitlines()[1:151]
     labels, boxes = ["file,label,species"], ["file,x1,y1,x2,y2", *lines]

@@ -1,4 +1,4 @@
-"""Real weights, real faces: the published figures, which recipes fail, what ships instead."""
+"""Real weights, real faces: the published figures, which recipes fail and what ships instead."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ def project(real: Path, people: Path, tmp_path_factory: pytest.TempPathFactory) 
 
 @pytest.fixture(scope="module")
 def report(project: Path, run_gate: Callable[[Path], Any]) -> dict[str, Any]:
-    """The JSON report of the whole gate; its table is left beside it."""
+    """The JSON report of the whole gate; its table is saved next to it."""
     found = run_gate(project)
-    # Without the summary of the inner run, whose failures are what this test is about.
+    # Without the summary of the inner run, whose failures are expected.
     table = found.printed[found.printed.rfind("= kycquant =") :].partition("\nnext: ")[0]
     (project / "table.txt").write_text(table)
     assert len(found.report["gates"]) == 3, found.printed
@@ -125,7 +125,7 @@ def test_fp32_reproduces_the_published_interval(fp32: Any) -> None:
         bounds = clopper_pearson(rate.value * rate.n_eff, rate.n_eff)
         assert bounds == pytest.approx(published, rel=0.015)
         assert rate.lower == bounds[0]
-        # From 10 errors on the upper bound leaves room for one more like the worst person.
+        # From 10 errors on, the upper bound leaves room for one more person like the worst.
         assert bounds[1] < rate.upper < 1.1 * bounds[1]
 
 
@@ -136,8 +136,8 @@ def test_counts_of_people_and_pairs(real: Path) -> None:
     assert (pairs.n_genuine, pairs.n_impostor) == (1_497, 601_854)
 
 
-# Published: on AVX2 without VNNI, 300 calibration images. Here 100 people calibrate, and the CPU
-# may be another, so the figures move a little; the verdicts must not.
+# Published: on AVX2 without VNNI, 300 calibration images. Here 100 people are used, and the CPU
+# may differ, so the figures move a little; the verdicts must not.
 PUBLISHED = {
     "fp32": ("PASS", 0.000650),
     "fp16": ("PASS", 0.000650),
@@ -162,7 +162,7 @@ def test_frr_passes_for_all(report: dict[str, Any]) -> None:
 
 
 def test_300_people_cannot_decide_about_one_point_of_frr(report: dict[str, Any]) -> None:
-    """Undecided is no pass, though little is wrong, and says what would decide."""
+    """An undecided gate does not pass, though little is wrong, and says what would decide."""
     int8 = variants(report, "TestOnePoint")["int8"]
     assert int8["verdict"] == int8["gates"]["degradation"]["verdict"] == "INCONCLUSIVE"
     (check,) = (c for c in int8["gates"]["degradation"]["checks"] if c["verdict"] != "PASS")

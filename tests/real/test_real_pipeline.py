@@ -24,7 +24,7 @@ class TestPipeline(PipelineGates):
     liveness = presentations.Stage
     embedder = embedding.Stage
 """
-# What ships must not depend on which variant is faster on this machine: the pipeline is timed.
+# What ships must not depend on which variant is faster here, since the pipeline is timed.
 STAGE = """
 
 import dataclasses
@@ -43,7 +43,7 @@ def record(
     tmp_path_factory: pytest.TempPathFactory,
     run_gate: Callable[[Path], Any],
 ) -> dict[str, Any]:
-    """What the report says of the pipeline."""
+    """The pipeline's part of the report."""
     root = tmp_path_factory.mktemp("pipeline")
     (root / "pytest.ini").write_text("[pytest]\n")
     (root / "test_gate.py").write_text(PIPELINE)
@@ -109,7 +109,7 @@ def test_every_face_goes_through_every_stage(record: dict[str, Any]) -> None:
 
 
 def test_within_eight_seconds(record: dict[str, Any]) -> None:
-    """59 runs, the slowest of them counts."""
+    """Of 59 runs, the slowest counts."""
     assert record["gates"]["latency"]["verdict"] == "PASS"
     for name in ("fp32", "shipped"):
         timing = record[name]["timing"]

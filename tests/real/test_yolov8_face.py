@@ -1,4 +1,4 @@
-"""A real face detector on real photographs: the published figures, and INT8 beside FP32."""
+"""A real face detector on real photographs: the published figures, and INT8 next to FP32."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PARTS = {"calibration": slice(0, 100), "evaluation": slice(100, 500), "all": sli
 
 @pytest.fixture(scope="module")
 def project(real: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A rootdir with the gate file, and the photographs in parts that share none."""
+    """A rootdir with the gate file and the photographs in disjoint parts."""
     root = tmp_path_factory.mktemp("detector")
     shutil.copy(GATE, root / "test_gate.py")
     (root / "pytest.ini").write_text("[pytest]\n")
@@ -74,7 +74,7 @@ def test_every_face_is_found(task: DetectionTask, project: Path) -> None:
     assert (rate.errors, rate.trials) == (0, 500)
     best = agreement(
         detector.matching.predictions.above(0.25),
-        # The labels in the place of a variant's detections.
+        # The labels in place of a variant's detections.
         type(detector.predictions)(
             detector.truth.boxes,
             np.ones(500),
@@ -123,7 +123,7 @@ def test_no_recipe_loses_faces(report: dict[str, Any], variant: str) -> None:
 
 
 def test_the_default_agrees_with_fp32_better_than_the_stock_recipe(report: dict[str, Any]) -> None:
-    """Recall and mAP see no difference; what is found besides, and where, is another matter."""
+    """Recall and mAP do not differ, but additional detections and positions do."""
     good, stock = report["int8"]["figures"], report["int8-stock"]["figures"]
     for figure in ("agreement_recall", "agreement_precision", "overlap_p5"):
         assert good[figure] > stock[figure]

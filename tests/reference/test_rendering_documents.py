@@ -1,4 +1,4 @@
-"""Scenes with documents: the same from the same seed, and what their truth says."""
+"""Scenes with documents: one seed gives one scene, and the labels are right."""
 
 import hashlib
 import io
@@ -13,7 +13,7 @@ from models.rendering import cards, documents, perspective, splits
 
 CALIBRATION = Path(__file__).parents[2] / "calibration" / "documents"
 SEEDS = [0, 7, 18, 100_000, 200_000, 300_000]
-DOCUMENTS = [1, 2, 0]  # in the first three of them
+DOCUMENTS = [1, 2, 0]  # number of documents in each of the first three scenes
 
 
 @pytest.fixture(scope="module")

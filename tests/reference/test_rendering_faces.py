@@ -166,7 +166,7 @@ def test_groups_of_evaluation_and_selection(tmp_path, monkeypatch):
 
 
 def test_each_group_has_its_share():
-    """Enough of each to judge: a third of the tones and half of the ages."""
+    """Each group is large enough to judge: a third for each tone, half for each age."""
     who = [groups(faces.person(seed)) for seed in splits.EVALUATION[:600]]
     for tone in ("light", "medium", "dark"):
         assert 170 < [skin for skin, _ in who].count(tone) < 230

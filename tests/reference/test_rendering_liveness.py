@@ -82,7 +82,7 @@ def flat(level: float = 128.0) -> np.ndarray:
 
 @pytest.mark.parametrize("show", [recapture.show_print, recapture.show_screen])
 def test_a_copy_of_a_plain_photo_has_a_texture_of_its_own(show):
-    """Dots of ink or pixels of a display, where the photo itself has nothing."""
+    """Copies show dots of ink or pixels of a display where the photo itself is smooth."""
     rng = np.random.default_rng(0)
     middle = np.s_[30:50, 30:50]
     textures = [np.std(show(rng, flat(), 0.0)[middle], axis=(0, 1)).mean() for _ in range(30)]

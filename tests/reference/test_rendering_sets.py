@@ -1,4 +1,4 @@
-"""Rendered sets are published whole, once, and thrown away when the renderer changes."""
+"""Rendered sets are published whole, once, and discarded when the renderer changes."""
 
 from pathlib import Path
 

@@ -36,7 +36,11 @@ def test_ci_runs_the_commands_of_the_readme() -> None:
 
 @pytest.mark.parametrize(
     "page",
-    ["README.md", "models/README.md", *(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md"))],
+    [
+        "README.md",
+        "models/README.md",
+        *(p.relative_to(ROOT).as_posix() for p in sorted((ROOT / "docs").rglob("*.md"))),
+    ],
 )
 def test_links_lead_somewhere(page: str) -> None:
     path = ROOT / page

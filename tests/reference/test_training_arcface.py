@@ -83,5 +83,5 @@ def test_verification_counts_rejected_people():
     perfect = np.eye(20, dtype=np.float32)[subjects]
     assert arcface.verification(perfect, subjects, far=0.0) == 0.0
     broken = perfect.copy()
-    broken[1] = perfect[2]  # one of 20 people looks like somebody else
+    broken[1] = perfect[2]  # one of 20 people looks like someone else
     assert arcface.verification(broken, subjects, far=0.01) == pytest.approx(1 / 20)

@@ -1,4 +1,4 @@
-"""The detector learns, and its ONNX file says what PyTorch says."""
+"""The detector learns, and its ONNX file gives the same outputs as PyTorch."""
 
 import numpy as np
 import pytest

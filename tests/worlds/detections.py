@@ -21,7 +21,7 @@ LIMITS = DetectionLimits()
 
 
 def objects(images: int = IMAGES, kinds: int = 1, each: int = 1) -> Objects:
-    """`each` objects of every class in every image, of the size of 40 pixels, far apart."""
+    """`each` objects of every class in every image, 40 pixels in size, far apart."""
     count = images * kinds * each
     place = np.arange(count) % (kinds * each)
     x, y = 100.0 * place, 10.0 + np.arange(count) % 7
@@ -37,7 +37,7 @@ def objects(images: int = IMAGES, kinds: int = 1, each: int = 1) -> Objects:
 
 
 def found(truth: Objects, seed: int = 0) -> Predictions:
-    """Every object, within a pixel, with scores between .6 and .95."""
+    """Detections of every object, off by at most a pixel, with scores between .6 and .95."""
     rng = np.random.default_rng(seed)
     boxes = truth.boxes + rng.uniform(-1, 1, truth.boxes.shape)
     scores = rng.uniform(0.6, 0.95, len(boxes))
@@ -50,13 +50,13 @@ def in_order(
     classes: NDArray[np.int64],
     image_index: NDArray[np.int64],
 ) -> Predictions:
-    """Best first within each image."""
+    """Detections sorted by score, best first within each image."""
     order = np.lexsort((-scores, image_index))
     return Predictions(boxes[order], scores[order], classes[order], image_index[order])
 
 
 def without(predictions: Predictions, dropped: NDArray[np.bool_]) -> Predictions:
-    """All but some detections."""
+    """All detections except some."""
     kept = ~dropped
     return Predictions(
         predictions.boxes[kept],
@@ -81,7 +81,7 @@ def comparison(
     broken: tuple[str, ...] = (),
     broken_edges: tuple[str, ...] = (),
 ) -> DetectionComparison:
-    """Hold `variant` against `found(truth)`."""
+    """Compare `variant` with `found(truth)`."""
     images = ImageSet.from_array(np.zeros((truth.images, 1, 1, 3), np.uint8), Path("scenes.npz"))
     names = tuple(f"kind{which}" for which in range(truth.kinds))
     expected = found(truth) if fp32 is None else fp32
@@ -95,5 +95,5 @@ def comparison(
 
 
 def named(result: GateResult, name: str) -> Check:
-    """The check of that name, or whose name begins so."""
+    """The check with this name, or whose name begins with it."""
     return next(check for check in result.checks if check.name.startswith(name))

@@ -1,4 +1,4 @@
-"""A project with a custom task: the captures of `presentations`, sorted by a user's own metric."""
+"""A project with a custom task: the captures of `presentations`, judged by a user's own metric."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class TestDocument(CustomGates):
             selection={selection}{task}
         ),
     )
-    # Microseconds are no latency worth gating, and so small a graph has no size worth saving.
+    # A latency of microseconds is not worth gating, nor is the size of such a small graph.
     limits = CustomLimits({limits}, latency_ratio=1000.0, size_ratio=10.0)
     precisions = ({precisions},)
     fallback = {fallback!r}
@@ -48,7 +48,7 @@ class TestDocument(CustomGates):
 
 
 def write_documents(path: Path, people: int, *, seed: int, known: bool = True) -> Path:
-    """Write labelled images as an npz file, with or without saying whom they show."""
+    """Write labelled images as an npz file, with or without subjects."""
     pixels, _, species, names = presentations(people, seed=seed)
     labels = np.where(species == "", "live", species)
     arrays = {"images": pixels, "labels": labels}

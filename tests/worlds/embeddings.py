@@ -18,7 +18,7 @@ NAMES = tuple(f"{i}.jpg" for i in range(2 * PEOPLE))
 
 
 def embeddings(seed: int = 0, dimensions: int = 64) -> NDArray[np.float32]:
-    """(660, 64) float32, two images a person."""
+    """Embeddings, (660, 64) float32, of two images a person."""
     rng = np.random.default_rng(seed)
     centers = np.repeat(rng.normal(size=(PEOPLE, dimensions)), 2, axis=0)
     return (centers + 0.25 * rng.normal(size=centers.shape)).astype(np.float32)
@@ -32,7 +32,7 @@ def comparison(
     broken_edges: tuple[str, ...] = (),
     comparisons: Comparisons | None = None,
 ) -> FaceComparison:
-    """Hold `variant` against `embeddings()`."""
+    """Compare `variant` with `embeddings()`."""
     subjects = np.repeat(np.arange(PEOPLE), 2)
     fp32 = Outputs(embeddings(), np.ones(len(subjects), np.bool_))
     return FaceComparison(

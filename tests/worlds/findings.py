@@ -1,4 +1,4 @@
-"""What tests of gates and pipelines send along, made up."""
+"""Invented findings that tests of gates and pipelines pass on."""
 
 from __future__ import annotations
 

@@ -15,11 +15,11 @@ from pytest_kycquant.spec.limits import CustomLimits
 from pytest_kycquant.tasks.custom.comparison import CustomComparison
 from pytest_kycquant.tasks.custom.metric import Measurement, Metric
 
-LIMITS = CustomLimits()  # none is given
+LIMITS = CustomLimits()  # no limit is given
 
 
 def labelled(labels: Any, subjects: Any = None) -> LabelledSet:
-    """Blank images with these labels; without subjects each image is one of its own."""
+    """Blank images with these labels; without subjects, each image is a separate one."""
     labels = np.asarray(labels)
     images = ImageSet.from_array(np.zeros((len(labels), 1, 1, 3), np.uint8), Path("data.npz"))
     if subjects is None:
@@ -35,7 +35,7 @@ def measured(
     *,
     higher: bool = False,
 ) -> Measurement:
-    """Of one output (N, ...); an image counts as broken if any of its numbers is not finite."""
+    """Outputs from one array (N, ...); an image is broken if any of its numbers is not finite."""
     values = np.asarray(outputs, np.float32)
     finite = np.isfinite(values.reshape(len(values), -1)).all(axis=1)
     name = getattr(function, "__name__", "metric")
@@ -51,7 +51,7 @@ def compared(
     *,
     higher: bool = False,
 ) -> CustomComparison:
-    """Hold the outputs of a variant against those of FP32."""
+    """Compare the outputs of a variant with those of FP32."""
     baseline = measured(function, fp32, truth, higher=higher)
     found = measured(function, variant, truth, higher=higher)
     expected = baseline.form
@@ -60,7 +60,7 @@ def compared(
 
 
 def wrong(outputs: NDArray[np.float32], labels: NDArray[Any]) -> NDArray[np.bool_]:
-    """A bool for each image: outputs (N,) are not the label."""
+    """A bool for each image: whether its output (N,) differs from the label."""
     return outputs != labels
 
 

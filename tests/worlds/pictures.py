@@ -48,7 +48,7 @@ def write_captures(
 ) -> Path:
     """Write ``live/0001.png``, ``print/0001.png`` and so on.
 
-    With `people`, each class has that many folders ``person00`` ... with so many captures each.
+    With `people`, each class has that many folders ``person00`` ..., each with `counts` captures.
     """
     seed = first_seed
     for kind, count in counts.items():

@@ -1,8 +1,8 @@
 """A small world of whole pipelines: the detector of `scenery`, then liveness and embedder.
 
-Each model has a folder of its own, with its data and its gates, which are not collected; the
-pipeline's gate file lies beside those folders. The face in a scene is a red square of 16 x 16
-pixels, which is what the other two models take.
+Each model has a separate folder with its data and its gates, which are not collected; the
+pipeline's gate file lies next to those folders. The face in a scene is a red square of 16 x 16
+pixels, the input size of the other two models.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class TestPipeline(PipelineGates):
 
 
 def write_photos(folder: Path, count: int, *, seed: int = 5, dim: float = 0.0) -> Path:
-    """Write scenes as PNG files; `dim` is the share of objects that are too dark to be found."""
+    """Write scenes as PNG files; `dim` is the share of objects too dark to be found."""
     folder.mkdir(parents=True, exist_ok=True)
     for index, pixels in enumerate(scenes(count, seed=seed, dim=dim)[0]):
         Image.fromarray(pixels).save(folder / f"{index:02d}.png")
@@ -45,7 +45,7 @@ def write_pipeline(root: Path, *, precisions: str = '"int8"', photos: int = 8) -
 
     Args:
         root: an empty folder.
-        precisions: of all three gates.
+        precisions: precisions of all three gates.
         photos: number of images.
     """
     for name, write in (
@@ -61,7 +61,7 @@ def write_pipeline(root: Path, *, precisions: str = '"int8"', photos: int = 8) -
 
 
 def write_gate(root: Path, body: str = "") -> Path:
-    """Write the pipeline's gate file with more lines in its class."""
+    """Write the pipeline's gate file with additional lines in its class."""
     gate = root / "test_pipeline.py"
     gate.write_text(GATE + textwrap.indent(textwrap.dedent(body), "    "))
     return gate

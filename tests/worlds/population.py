@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
-Run = Callable[..., pytest.RunResult]  # of the fixture `run`
+Run = Callable[..., pytest.RunResult]  # type of the fixture `run`
 SIZE = 16
 WIDTH = 24
 EMBEDDING = 96
@@ -26,7 +26,7 @@ PLAIN = (
     'Recipe("int8", op_types={types}, equalize=False, bias_correction=False, '
     'calibration_method="moving-average")'
 )
-# The head of a gate file that uses the marker, beside a project of `write_project`.
+# The head of a gate file that uses the marker, next to a project of `write_project`.
 FUNCTION = """
 import pytest
 from pytest_kycquant import FaceLimits, FaceVerification, KycModel, Preprocess, Recipe
@@ -42,7 +42,7 @@ LIMITS = FaceLimits(latency_ratio=1000.0, size_ratio=10.0)
 
 
 def leanest(report: Path) -> str:
-    """Of the variants of a report, all of which pass, that of the least size times latency."""
+    """The variant of a report with the smallest product of size and latency; all must pass."""
     (gate,) = json.loads(report.read_text())["gates"]
     quantized = gate["variants"][1:]
     assert all(variant["verdict"] == "PASS" for variant in quantized)
@@ -80,7 +80,7 @@ def write_npz(path: Path, identities: int, images: int = 2, **options: float) ->
 
 
 def write_folders(path: Path, identities: int, images: int = 2, **options: float) -> Path:
-    """Write people as a folder per identity."""
+    """Write people as one folder for each identity."""
     pixels, names = people(identities, images, **options)  # type: ignore[arg-type]
     for index, (image, name) in enumerate(zip(pixels, names, strict=True)):
         folder = path / str(name)
@@ -93,9 +93,9 @@ def embedder(*, fragile: bool = False, seed: int = 0, width: int = WIDTH) -> onn
     """A face embedder, input 1 x 3 x 16 x 16, output 1 x 96.
 
     Args:
-        fragile: spread the scales of the channels between two convolutions over four decades.
-            FP32 does not notice; per-tensor INT8 loses the small ones.
-        seed: of the weights.
+        fragile: whether the scales of the channels between two convolutions spread over four
+            decades. FP32 is not affected; per-tensor INT8 loses the small ones.
+        seed: seed of the weights.
         width: number of channels.
     """
     rng = np.random.default_rng(seed)
@@ -150,7 +150,7 @@ class TestFace(FaceGates):
         calibration="calibration.npz",
         task=FaceVerification("faces.npz", selection="selection.npz"),
     )
-    # Microseconds are no latency worth gating, and so small a graph has no size worth saving.
+    # A latency of microseconds is not worth gating, nor is the size of such a small graph.
     limits = FaceLimits(latency_ratio=1000.0, size_ratio=10.0{limits})
     precisions = ({precisions},)
     fallback = {fallback!r}

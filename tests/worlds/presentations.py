@@ -45,7 +45,7 @@ def presentations(
 
 
 def write_presentations(path: Path, people: int, *, known: bool = True, **options: float) -> Path:
-    """Write captures as an npz file, with or without saying who is captured."""
+    """Write captures as an npz file, with or without subjects."""
     pixels, labels, species, names = presentations(people, **options)  # type: ignore[arg-type]
     arrays = {"images": pixels, "labels": labels, "species": species}
     np.savez(path, **(arrays | {"subjects": names} if known else arrays))
@@ -59,10 +59,10 @@ def detector(
     """A liveness model, input 1 x 3 x 16 x 16 (RGB, (x - 127.5) / 127.5), output 1 x 3.
 
     Args:
-        fragile: see `population.embedder`: FP32 does not notice, per-tensor INT8 does.
-        probabilities: end in a softmax.
-        overflows: divide by a number that is .004 in FP32 and 0 in INT8, as it shares its scale
-            with a much larger one.
+        fragile: whether per-tensor INT8, but not FP32, breaks it, as in `population.embedder`.
+        probabilities: whether the model ends in a softmax.
+        overflows: whether the model divides by a number that is .004 in FP32 and 0 in INT8, since
+            it shares its scale with a much larger one.
     """
     model = embedder(fragile=fragile)
     graph = model.graph
@@ -71,7 +71,7 @@ def detector(
     session = onnxruntime.InferenceSession(model.SerializeToString())
     inputs = ((pixels.astype(np.float32) - 127.5) / 127.5).transpose(0, 3, 1, 2)
     features = np.concatenate([session.run(None, {"input": one[None]})[0] for one in inputs])
-    # Columns of the answer: class 0 is a print, 1 is live, 2 a screen, as in MiniFASNet.
+    # Target columns: class 0 is a print, 1 is live, 2 is a screen, as in MiniFASNet.
     order = [SPECIES.index(name) for name in ("print", "", "screen")]
     wanted = 8.0 * np.eye(3)[[order.index(SPECIES.index(name)) for name in species]]
     design = np.hstack([features, np.ones((len(features), 1))]).astype(np.float64)
@@ -124,7 +124,7 @@ class TestLiveness(LivenessGates):
         calibration="calibration.npz",
         task=LivenessDetection("captures.npz", selection={selection}{task}),
     )
-    # Microseconds are no latency worth gating, and so small a graph has no size worth saving.
+    # A latency of microseconds is not worth gating, nor is the size of such a small graph.
     limits = LivenessLimits(latency_ratio=1000.0, size_ratio=10.0{limits})
     precisions = ({precisions},)
     fallback = {fallback!r}

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-# pytester forgets modules that an inner run imports; these cannot be imported a second time.
+# pytester unloads modules that an inner run imports; these cannot be imported a second time.
 import numpy  # noqa: F401
 import onnx  # noqa: F401
 import onnxruntime  # noqa: F401
@@ -34,7 +34,7 @@ from tests.worlds.presentations import write_liveness_project
 def rewrite_ratio(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Latency ratio of every rewrite of a graph, in place of a measurement; [0] may be changed.
 
-    On graphs as small as those of the tests, timing decides now this way and now that.
+    On graphs as small as those of the tests, timing would decide at random.
     """
     ratio = [1.2]
 
@@ -59,11 +59,11 @@ def run(
     rewrite_ratio: list[float],
 ) -> Run:
     """Run pytest in the test's folder with the shared cache."""
-    # Bytecode is told from its source by size and whole seconds: an edit could go unnoticed.
+    # Bytecode is matched with its source by size and whole seconds: an edit could go unnoticed.
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
 
     def runner(*arguments: str) -> pytest.RunResult:
-        # The inner run must not inherit that warnings are errors in these tests.
+        # The inner run must not inherit the rule that warnings are errors in these tests.
         return pytester.runpytest_inprocess(
             "-Wdefault", f"--kycquant-cache={shared_cache}", *arguments
         )
@@ -73,7 +73,7 @@ def run(
 
 @pytest.fixture
 def project(pytester: pytest.Pytester, run: Run) -> Callable[..., None]:
-    """Write a project with a gate file and, unless told otherwise, record its golden."""
+    """Write a project with a gate file and, by default, record its golden."""
 
     def write(*, golden: bool = True, **options: object) -> None:
         write_project(pytester.path, **options)  # type: ignore[arg-type]
@@ -86,7 +86,7 @@ def project(pytester: pytest.Pytester, run: Run) -> Callable[..., None]:
 
 @pytest.fixture
 def liveness_project(pytester: pytest.Pytester, run: Run) -> Callable[..., None]:
-    """Write a project with a liveness gate and, unless told otherwise, record its golden."""
+    """Write a project with a liveness gate and, by default, record its golden."""
 
     def write(*, golden: bool = True, **options: object) -> None:
         write_liveness_project(pytester.path, **options)  # type: ignore[arg-type]
@@ -99,7 +99,7 @@ def liveness_project(pytester: pytest.Pytester, run: Run) -> Callable[..., None]
 
 @pytest.fixture
 def document_project(pytester: pytest.Pytester, run: Run) -> Callable[..., None]:
-    """Write a project with a custom gate and, unless told otherwise, record its golden."""
+    """Write a project with a custom gate and, by default, record its golden."""
 
     def write(*, golden: bool = True, **options: object) -> None:
         write_document_project(pytester.path, **options)  # type: ignore[arg-type]
@@ -128,7 +128,7 @@ def pipeline_world(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path)
 
 @pytest.fixture
 def pipeline_project(pytester: pytest.Pytester, pipeline_world: Path) -> Callable[..., Path]:
-    """Copy that world and write a gate file with more lines in its class."""
+    """Copy that world and write a gate file with additional lines in its class."""
 
     def write(body: str = "") -> Path:
         ignored = shutil.ignore_patterns("__pycache__", ".pytest_cache")

@@ -30,8 +30,8 @@ def scenes(
 
     Args:
         count: number of scenes.
-        seed: of everything.
-        dim: share of objects too dark for the detector.
+        seed: seed of all random numbers.
+        dim: share of objects that are too dark for the detector.
     """
     rng = np.random.default_rng(seed)
     images = rng.integers(0, 60, (count, HEIGHT, WIDTH, 3), dtype=np.uint8)
@@ -72,11 +72,11 @@ def detector(
     """A detector, input 1 x 3 x 64 x 64 (RGB / 255), output 1 x 6 x 49.
 
     Args:
-        fragile: blue is ten thousand times smaller than red between two convolutions. FP32 does
-            not notice; INT8, which has one scale for both, loses it.
-        poisoned: a white input gives infinite scores, since they are divided by zero.
-        logits: leave out the final sigmoid.
-        blind: nothing scores high enough to be a candidate.
+        fragile: whether blue is ten thousand times smaller than red between two convolutions. FP32
+            is not affected; INT8, which has one scale for both, loses it.
+        poisoned: whether a white input gives infinite scores, by a division by zero.
+        logits: whether the final sigmoid is left out.
+        blind: whether every score is too low to be a candidate.
     """
     windows = INPUT // CELL - 1
     colour = np.arange(_CHANNELS) % 3
@@ -158,7 +158,7 @@ class TestDetector(DetectionGates):
             selection_labels="selection.csv",{task}
         ),
     )
-    # Microseconds are no latency worth gating, and so small a graph has no size worth saving.
+    # A latency of microseconds is not worth gating, nor is the size of such a small graph.
     limits = DetectionLimits(latency_ratio=1000.0, size_ratio=10.0{limits})
     precisions = ({precisions},)
     fallback = {fallback!r}

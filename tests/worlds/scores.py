@@ -23,7 +23,7 @@ LIMITS = LivenessLimits()
 def captures(
     people: int = PEOPLE, *, known: bool = True, species: tuple[str, ...] = SPECIES, each: int = 1
 ) -> LivenessSet:
-    """Of each person `each` live captures, then as many of each species."""
+    """For each person, `each` live captures, then as many of each species."""
     kinds = np.tile(np.repeat(np.arange(LIVE, len(species)), each), people)
     array = np.zeros((len(kinds), 1, 1, 3), np.uint8)
     images = ImageSet.from_array(array, Path("captures.npz"))
@@ -34,7 +34,7 @@ def captures(
 
 
 def logits(of: LivenessSet, seed: int = 0) -> NDArray[np.float32]:
-    """(N, 3) float32, class 1 = live, every capture on the right side of 1/2."""
+    """Logits, (N, 3) float32, class 1 = live, every capture on the right side of 1/2."""
     rng = np.random.default_rng(seed)
     values = rng.normal(0, 0.4, (len(of.images), 3))
     values[of.live, 1] += 5
@@ -51,7 +51,7 @@ def comparison(
     threshold: float = THRESHOLD,
     broken_edges: tuple[str, ...] = (),
 ) -> LivenessComparison:
-    """Hold `variant` against `fp32`, by default `logits(of)`."""
+    """Compare `variant` with `fp32`, by default `logits(of)`."""
 
     def decide(values: NDArray[np.float32]) -> Decisions:
         outputs = Outputs(values, np.isfinite(values).all(axis=1))

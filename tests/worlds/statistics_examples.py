@@ -1,4 +1,4 @@
-"""Counts and rates that several tests of the statistics need, each made the slow, obvious way."""
+"""Counts and rates for several tests of the statistics, each made the slow, obvious way."""
 
 from collections.abc import Iterable
 
@@ -13,7 +13,7 @@ brief = settings(deadline=None, max_examples=50)
 
 
 def counts_of(trials: Iterable[tuple[tuple[int, ...], bool]], subjects: int) -> Counts:
-    """Count trials given as (subjects that it touches, whether it is an error)."""
+    """Count trials, each given as (its subjects, whether it is an error)."""
     trials = list(trials)
     e, m = [0] * subjects, [0] * subjects
     for touched, wrong in trials:
@@ -31,14 +31,14 @@ def worked_example() -> Counts:
 
 
 def independent(errors: int, trials: int, subjects: int = 10**12) -> Rate:
-    """Rate of independent trials, with so many subjects that Student's t is normal."""
+    """Rate of independent trials, with enough subjects that Student's t is normal."""
     bounds = clopper_pearson(errors, trials)
     return Rate(errors, trials, subjects, errors / trials, *bounds, deff=1.0, n_eff=float(trials))
 
 
 @st.composite
 def pair_counts(draw: st.DrawFn, touching: int | None = None) -> Counts:
-    """Any genuine (1 subject touched) or impostor (2) trials of a few subjects."""
+    """Any genuine (one subject) or impostor (two subjects) trials of a few subjects."""
     touching = touching or draw(st.sampled_from([1, 2]))
     subjects = draw(st.integers(touching, 8))
     touched = st.lists(

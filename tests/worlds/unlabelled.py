@@ -22,7 +22,7 @@ class TestAgreement(AgreementGates):
         calibration="calibration.npz",
         task={task}("images.npz", labelled=False, {options}),
     )
-    # Microseconds are no latency worth gating, and so small a graph has no size worth saving.
+    # A latency of microseconds is not worth gating, nor is the size of such a small graph.
     limits = {limits_of}(latency_ratio=1000.0, size_ratio=10.0{limits})
     precisions = ({precisions},)
     fallback = {fallback!r}

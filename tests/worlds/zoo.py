@@ -77,7 +77,7 @@ def tiny_embedder(
 
 
 def unequal_embedder(factors: tuple[int, ...] = (64, 64, 1, 1, 1, 1, 1, 1)) -> onnx.ModelProto:
-    """The tiny embedder, the first channels of whose stem are far larger than the others."""
+    """The tiny embedder with a stem whose first channels are far larger than the others."""
     proto = tiny_embedder()
     for tensor in proto.graph.initializer:
         scale = {"w1": np.array(factors), "b1": np.array(factors), "w2": 1 / np.array(factors)}
@@ -98,7 +98,7 @@ def images(count: int, seed: int = 1, shape: tuple[int, ...] = (1, 3, 32, 32)) -
 
 
 def named_images(count: int, seed: int = 1) -> list[tuple[str, NDArray]]:
-    """The same with file names."""
+    """The same inputs with file names."""
     return [(f"{i}.jpg", array) for i, array in enumerate(images(count, seed))]
 
 
