@@ -158,7 +158,7 @@ def test_a_metric_that_is_nan_without_somebody_is_undecided() -> None:
     outputs = np.arange(N, dtype=float)
     found = check(compared(of_the_rare, outputs, outputs, TRUTH), 0.5)
     assert (found.verdict, found.lower, found.upper) == (Verdict.INCONCLUSIVE, None, None)
-    assert "it has no finite value without some of the subjects" in found.detail
+    assert "the figure is not finite when some of the subjects are left out" in found.detail
 
 
 def test_a_perfect_figure_leaves_doubt() -> None:

@@ -147,7 +147,7 @@ def test_a_small_group_is_undecided(few: int) -> None:
         assert worst.verdict is Verdict.INCONCLUSIVE
         # One person has a genuine pair, and nobody to be taken for.
         there = 0 if (few, measure) == (1, "FAR") else few
-        wanted = f"such comparisons of at least 20 identities of the group, not of {there}"
+        wanted = f"such comparisons from at least 20 identities; it has {there}"
         assert wanted in worst.detail
         assert "tone dark: " in worst.detail
 
@@ -233,7 +233,7 @@ def test_a_small_group_of_live_people_is_undecided() -> None:
     found = captures(scores_for_tests.logits(ALL), 19)
     worst = check(found.against_fp32(), "worst of 2 groups")
     assert worst.verdict is Verdict.INCONCLUSIVE
-    assert "such captures of at least 20 people of the group, not of 19" in worst.detail
+    assert "such captures from at least 20 people; it has 19" in worst.detail
 
 
 def test_rates_of_a_group_are_of_its_live_captures() -> None:

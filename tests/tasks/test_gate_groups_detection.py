@@ -77,7 +77,7 @@ def test_a_small_group_is_undecided() -> None:
     result = replace(comparison(found(truth), truth, LIMITS), group_table=groups).against_fp32()
     worst = named(result, WORST)
     assert worst.verdict is Verdict.INCONCLUSIVE
-    assert "a claim needs such objects of at least 20 images of the group, not of 15" in (
+    assert "a claim about the group needs such objects from at least 20 images; it has 15" in (
         worst.detail
     )
 
