@@ -87,7 +87,7 @@ def test_scores_that_fall_flip() -> None:
     assert verdicts(result)[FLIPS] is Verdict.FAIL
     accepts, rejects = len(comparison.flips.accepts), len(comparison.flips.rejects)
     assert accepts < 10 < 300 < rejects
-    words = f"{accepts} newly accepted, and newly rejected {rejects} of 339 that FP32 accepts"
+    words = f"{accepts} newly accepted, {rejects} of the 339 accepted by FP32 newly rejected"
     assert words in result.checks[0].detail
 
 
