@@ -170,5 +170,5 @@ def test_rows_of_classes(shape: tuple[int, ...]) -> None:
     [np.zeros((2, 3), np.float32), np.zeros((1, 3), np.float64), np.zeros((1, 0), np.float32)],
 )
 def test_outputs_that_are_no_row(value: np.ndarray) -> None:
-    with pytest.raises(ModelError, match="is no row of classes of one image; a liveness model"):
+    with pytest.raises(ModelError, match="is not a row of classes for one image; a liveness model"):
         as_row(value)

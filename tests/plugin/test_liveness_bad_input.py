@@ -90,8 +90,8 @@ CASES: list[tuple[Callable[[Path], None], str]] = [
     (unknown_label, "captures.npz[7] has the unknown label 'maybe'; write live or attack"),
     (
         few_for_selection,
-        "threshold selection: even at the strictest threshold, 0 errors in 30 attacks of the "
-        "species print on 30 subjects leave an upper bound of APCER of ",
+        "threshold selection: even at the strictest threshold, with 0 errors in 30 attacks of "
+        "the species print on 30 subjects, the upper bound of APCER is ",
     ),
     (
         swapped_labels,

@@ -315,7 +315,7 @@ def test_an_embedder_that_takes_everybody_for_the_same(noise: float) -> None:
 @pytest.mark.parametrize("noise", [0.0, 1e-4])
 def test_scores_that_are_all_alike(noise: float) -> None:
     values = np.array([3.0, 0.0, 0.0]) + noise * np.random.default_rng(0).normal(size=(30, 3))
-    assert "FP32 itself scores all of 30 images alike" in refused(
+    assert "FP32 itself scores all 30 images alike" in refused(
         "liveness", values.astype(np.float32)
     )
 

@@ -98,7 +98,7 @@ def test_many_captures_of_one_person_are_little_evidence() -> None:
     check = apcer(comparison(logits(anonymous), anonymous)).checks[1]
     assert check.verdict is Verdict.PASS
     assert check.detail == (
-        "0 errors in 80 attacks of unknown people, each counted as somebody else"
+        "0 errors in 80 attacks of unknown people, each counted as a different person"
     )
 
 

@@ -78,17 +78,17 @@ def test_a_score_at_the_threshold_is_accepted() -> None:
 
 
 def test_logits_declared_as_probabilities() -> None:
-    with pytest.raises(ModelError, match=r"values -1, 4, 2 are no probabilities; set .*logits"):
+    with pytest.raises(ModelError, match=r"values -1, 4, 2 are not probabilities; set .*logits"):
         check_scale(outputs([[-1, 4, 2]]), probabilities=True)
-    with pytest.raises(ModelError, match=r"values 0\.9, 0\.9 are no probabilities"):
+    with pytest.raises(ModelError, match=r"values 0\.9, 0\.9 are not probabilities"):
         check_scale(outputs([[0.5, 0.5], [0.9, 0.9]]), probabilities=True)
-    with pytest.raises(ModelError, match=r"values 1\.5 are no probabilities"):
+    with pytest.raises(ModelError, match=r"values 1\.5 are not probabilities"):
         check_scale(outputs([[0.5], [1.5]]), probabilities=True)
 
 
 def test_probabilities_declared_as_logits() -> None:
     found = outputs([[0.1, 0.7, 0.2], [0.3, 0.3, 0.4]])
-    with pytest.raises(ModelError, match=r"probabilities already .* set .*scores=\"probabilities"):
+    with pytest.raises(ModelError, match=r"already probabilities .* set .*scores=\"probabilities"):
         check_scale(found, probabilities=False)
     check_scale(found, probabilities=True)
 

@@ -71,7 +71,7 @@ def test_broken_attacks_are_accepted_at_any_threshold() -> None:
 def test_too_few_people() -> None:
     few = captures(15, each=50)
     with pytest.raises(
-        DataError, match=r"no claim \(it needs at least 20 subjects\), not below 50"
+        DataError, match=r"unknown \(a claim needs at least 20 subjects\), not below 50"
     ):
         select_threshold(np.zeros(len(few.images)), few, 0.5)
 
@@ -81,7 +81,10 @@ def test_too_few_attacks_of_a_species() -> None:
     with pytest.raises(DataError) as caught:
         select_threshold(np.zeros(len(few.images)), few, LIMIT)
     assert "0 errors in 40 attacks of the species screen on 40 subjects" in caught.value.problem
-    assert "give `selection` more attacks of it, raise `selection_apcer`" in caught.value.remedy
+    assert (
+        "give `selection` more attacks of this species, raise `selection_apcer`"
+        in caught.value.remedy
+    )
 
 
 def test_what_is_more_probably_an_attack_is_never_accepted() -> None:
