@@ -101,7 +101,8 @@ def test_threshold_needs_no_selection(root: Path) -> None:
 
 
 def test_unknown_people_are_noted(root: Path) -> None:
-    assert "each capture counts as another person" in load(root, data="other", threshold=0.5).note
+    note = load(root, data="other", threshold=0.5).note
+    assert "each capture counts as a different person" in note
 
 
 @pytest.mark.parametrize(

@@ -180,5 +180,5 @@ def test_limits_of_errors_are_rates(limits: tuple[float, float]) -> None:
     given = CustomLimits(metric=limits[0], degradation=limits[1])
     found = replace(errors(0), limits=given)
     wrong = found.against_fp32 if 0 < limits[0] < 1 else found.accuracy
-    with pytest.raises(SpecError, match="is no rate, and the metric tells errors"):
+    with pytest.raises(SpecError, match="is not a rate, but the metric returns errors"):
         wrong()

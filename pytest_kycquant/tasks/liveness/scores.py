@@ -194,8 +194,8 @@ def select_threshold(scores: Scores, captures: LivenessSet, limit: float) -> flo
         raise DataError(
             "threshold selection",
             f"even at the strictest threshold, with {least.errors} errors in {least.trials:,} "
-            f"attacks of the species {name} on {least.subjects} subjects, the upper bound of APCER is "
-            f"{bound}, not below {limit:.3%}",
+            f"attacks of the species {name} on {least.subjects} subjects, the upper bound of APCER "
+            f"is {bound}, not below {limit:.3%}",
             "give `selection` more attacks of this species, raise `selection_apcer`, or set "
             "`threshold`",
         )
