@@ -23,7 +23,8 @@ BODY = "def misread(outputs, labels):\n    return {}\n"
         ("None", "metric misread: returned None for 990 images; return a bool array (N,) of error"),
         (
             "np.random.default_rng().random(len(labels))",
-            "metric misread: does not return the same result for the same outputs and labels; fix its ",
+            "metric misread: does not return the same result for the same outputs and labels; fix "
+            "its ",
         ),
         ("outputs.argmax(axis=1) == labels", "FP32 itself fails its limits (FAIL misread = 100 %"),
         (

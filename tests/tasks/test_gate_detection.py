@@ -86,7 +86,7 @@ def test_two_score_values_are_a_collapse() -> None:
     coarse = comparison(replace(variant, scores=2.5 * np.round(variant.scores / 2.5 + 0.3)), truth)
     result = coarse.finite()
     assert named(result, "distinct").verdict is Verdict.FAIL
-    assert "keep what follows the head in FP32" in named(result, "distinct").detail
+    assert "leave the operators after the head in FP32" in named(result, "distinct").detail
 
 
 def test_eight_bits_are_no_collapse() -> None:
