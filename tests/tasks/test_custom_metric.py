@@ -1,4 +1,4 @@
-"""A metric of the user's own is called with care, and what it returns says what it is."""
+"""A custom metric is called with care, and its result decides how it is used."""
 
 import random
 from typing import Any
@@ -32,7 +32,7 @@ def test_values() -> None:
 
 
 def test_figure() -> None:
-    """Without each subject the metric itself is asked again."""
+    """The metric itself is called again without each subject."""
     found = measured(correlation, OUTPUTS, LABELS)
     assert found.form == "figure"
     x, y = np.array(OUTPUTS), np.arange(4)
@@ -211,7 +211,7 @@ def test_bounds_of_what_may_be_a_share_are_the_wider_ones() -> None:
 
 
 def test_where_nobody_makes_a_difference_there_is_still_doubt() -> None:
-    """An F1 of 1 on 60 subjects: as no error in 60 trials, 4.87 %."""
+    """An F1 of 1 on 60 subjects is worth no errors in 60 trials: 4.87 %."""
     width = beta.ppf(0.95, 1, 60)
     found = bounds(1.0, np.ones(60), share=True)
     assert found == pytest.approx((1 - width, 1 + width))

@@ -1,4 +1,4 @@
-"""The metric of a custom task gets outputs as the model gives them, also from the cache."""
+"""The metric of a custom task gets outputs as the model returns them, also from the cache."""
 
 from pathlib import Path
 from typing import Any
@@ -55,7 +55,7 @@ def inputs(*shapes: tuple[int, ...]) -> list[np.ndarray]:
 
 
 def given(of: CustomMetricTask, outputs: Outputs) -> Any:
-    """What the metric gets."""
+    """The outputs that the metric gets."""
     truth = labelled(np.zeros(len(outputs.finite)))
     SEEN.clear()
     of.baseline(Part(truth.images, truth, "", ""), outputs).fp32.values.sum()

@@ -1,4 +1,4 @@
-"""The gate of a custom metric: the interval of its kind, the direction of its limit."""
+"""The gate of a custom metric: the interval for its form, the direction of its limit."""
 
 from dataclasses import replace
 from typing import Any
@@ -149,7 +149,7 @@ def test_a_metric_that_is_nan_fails() -> None:
 
 
 def test_a_metric_that_is_nan_without_somebody_is_undecided() -> None:
-    """One subject alone has the second class: without it there is no such figure."""
+    """Only one subject has the second class: without it the figure is NaN."""
 
     def of_the_rare(outputs: Any, labels: Any) -> float:
         rare = labels >= N - 2
@@ -162,7 +162,7 @@ def test_a_metric_that_is_nan_without_somebody_is_undecided() -> None:
 
 
 def test_a_perfect_figure_leaves_doubt() -> None:
-    """An accuracy of 1 on 200 subjects is no proof of more than .985."""
+    """An accuracy of 1 on 200 subjects only proves .985."""
 
     def accuracy(outputs: Any, labels: Any) -> float:
         return float(np.mean(outputs == labels))

@@ -36,7 +36,7 @@ def test_the_bound_holds_at_the_threshold(seed: int, levels: int) -> None:
 @settings(deadline=None, max_examples=30)
 @given(seed=st.integers(0, 10_000), levels=st.sampled_from([0, 10, 40]))
 def test_it_does_not_at_the_next_lower_score(seed: int, levels: int) -> None:
-    """Equal scores go together: accepting one of them is accepting all."""
+    """Equal scores go together: to accept one of them is to accept all."""
     found = scores(seed, levels)
     threshold = select_threshold(found, ALL, LIMIT)
     assert threshold > 0.5
@@ -45,7 +45,7 @@ def test_it_does_not_at_the_next_lower_score(seed: int, levels: int) -> None:
 
 
 def test_the_hardest_species_decides() -> None:
-    """Of 150 screens, 2 may pass below 5 %; the prints, all at zero, have no say."""
+    """2 of 150 screens may pass below 5 %; the prints, all at zero, do not matter."""
     found = np.zeros(len(ALL.images))
     found[of_kind(ALL, 1, 150)] = np.linspace(0.6, 0.75, 150)
     threshold = select_threshold(found, ALL, LIMIT)
@@ -88,7 +88,7 @@ def test_too_few_attacks_of_a_species() -> None:
 
 
 def test_what_is_more_probably_an_attack_is_never_accepted() -> None:
-    """All attacks score below .15: a threshold among them would pass, and be of no use."""
+    """All attacks score below .15: a threshold among them would meet the limit but be useless."""
     found = scores(0)
     found[~ALL.live] *= 0.15
     assert select_threshold(found, ALL, LIMIT) == 0.5

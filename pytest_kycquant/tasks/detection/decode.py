@@ -169,7 +169,7 @@ def check_scores(scores: NDArray[np.float64], kind: str, origin: object) -> None
         )
     elif kind == "logits" and low >= _sigmoid(np.zeros(1))[0] and high <= _sigmoid(np.ones(1))[0]:
         problem, other = (
-            "has only detections that score between .5 and .731, as the sigmoid of a probability does",
+            "has only detections that score between .5 and .731, like the sigmoid of a probability",
             "probabilities",
         )
     else:

@@ -164,7 +164,7 @@ class DetectionTask(BoxTask[DetectionComparison]):
 
     @property
     def selection_miss_rate(self) -> float:
-        """Miss rate for which the confidence is chosen; the default leaves room for quantization."""
+        """Miss rate for which the confidence is chosen; by default with room for quantization."""
         return self.spec.selection_miss_rate or (1 - self.limits.recall) / 2
 
     def load(self) -> TaskData[DetectionSet]:

@@ -113,7 +113,7 @@ class UnlabelledFaceTask(EmbeddingTask[FaceAgreement]):
     """Face verification by agreement with FP32."""
 
     def load(self) -> TaskData[Comparisons]:
-        """Read images, of which all pairs are compared."""
+        """Read images, all pairs of which are compared."""
         spec = self.spec
         return load_unlabelled(self, spec.data, spec.selection, _blank, _NOTE)
 

@@ -85,7 +85,7 @@ class FaceTask(EmbeddingTask[FaceComparison]):
 
     @property
     def selection_far(self) -> float:
-        """FAR for which the threshold is chosen; the default leaves room for quantization."""
+        """FAR for which the threshold is chosen; by default with room for quantization."""
         return self.spec.selection_far or self.limits.far / 2
 
     def load(self) -> TaskData[Comparisons]:

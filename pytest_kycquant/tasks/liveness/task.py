@@ -164,7 +164,7 @@ class LivenessTask(ScoreTask[LivenessComparison]):
 
     @property
     def selection_apcer(self) -> float:
-        """APCER for which the threshold is chosen; the default leaves room for quantization."""
+        """APCER for which the threshold is chosen; by default with room for quantization."""
         return self.spec.selection_apcer or self.limits.apcer / 2
 
     def load(self) -> TaskData[LivenessSet]:
