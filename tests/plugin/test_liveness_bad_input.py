@@ -122,7 +122,10 @@ def test_data(
         ({"task": "live_class=0"}, "FP32 itself fails its limits (FAIL "),
         ({"task": "live_class=3"}, "has 3 values, so there is no class 3; set LivenessDetection("),
         ({"task": "threshold=0.999999"}, "FP32 itself fails its limits (FAIL BPCER = 100 %"),
-        ({"probabilities": True}, 'already (each row sums to 1); set LivenessDetection(scores="pr'),
+        (
+            {"probabilities": True},
+            'already probabilities (each row sums to 1); set LivenessDetection(scores="pr',
+        ),
         ({"task": 'scores="probabilities"'}, "are no probabilities; set LivenessDetection(scores"),
         ({"task": 'output="logits"'}, "has no output 'logits'; its outputs are output"),
         ({"preprocess": "mean=0.0, scale=1.0"}, "check channel order, mean and scale of the prep"),
