@@ -126,7 +126,7 @@ def test_data(
             {"probabilities": True},
             'already probabilities (each row sums to 1); set LivenessDetection(scores="pr',
         ),
-        ({"task": 'scores="probabilities"'}, "are no probabilities; set LivenessDetection(scores"),
+        ({"task": 'scores="probabilities"'}, "are not probabilities; set LivenessDetection(scores"),
         ({"task": 'output="logits"'}, "has no output 'logits'; its outputs are output"),
         ({"preprocess": "mean=0.0, scale=1.0"}, "check channel order, mean and scale of the prep"),
         (
