@@ -1,8 +1,8 @@
-"""What the bench asks of a kind of model; faces, liveness and detection each answer it.
+"""The interface between the bench and a kind of model: faces, liveness, detection or custom.
 
 A task knows its data, how to read the outputs of a model, where the threshold comes from and how to
-hold a variant against FP32; the `Comparison` that this gives answers what the gates ask. A task
-knows nothing of quantization, caches or pytest.
+compare a variant with FP32. The resulting `Comparison` answers the questions of the gates. A task
+knows nothing about quantization, caches or pytest.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ Held = TypeVar("Held", bound=Comparison)
 
 @dataclass(frozen=True)
 class Part(Generic[Truth]):
-    """Images of one role and what is true about them.
+    """Images of one role and their labels.
 
     Args:
         images: the images.
-        truth: labels, in the task's own form.
-        digest: changes whenever images or labels do.
-        size: how much of what counts there is, in words, such as "300 identities".
-        groups: of people or images, each judged for itself, too; empty if nobody says what is in
-            which.
-        whole: False for a few images of a part, among which what is rare may be missing.
+        truth: the labels, in the task's own form.
+        digest: a value that changes whenever the images or the labels do.
+        size: the amount of data in words, such as "300 identities".
+        groups: the groups of people or images, each of which is also judged on its own; empty if
+            the gate file names no table of groups.
+        whole: False for a sample of a part, which may lack rare labels.
     """
 
     images: ImageSet
@@ -58,17 +58,17 @@ class Part(Generic[Truth]):
 
 @dataclass(frozen=True)
 class TaskData(Generic[Truth]):
-    """The data of one gate, with the promises between its parts checked.
+    """The data of one gate, whose parts are known to be disjoint.
 
     Args:
-        evaluation: on which the verdict is given.
-        selection: other subjects, for the operating point and for searching; None if the
-            threshold is given and no selection split was asked for.
-        calibration: images for static quantization; None if the gate file names none.
-        digests: plain values that change whenever evaluation or selection would.
+        evaluation: the images on which the verdict is based.
+        selection: other subjects, for choosing the threshold and for searching; None if the
+            threshold is given and no selection split was requested.
+        calibration: the images for static quantization; None if the gate file names none.
+        digests: plain values that change whenever the evaluation or selection data does.
         note: a caveat for the report, or "".
-        groups: digest of who is in which group. It bears on what a search finds; neither the
-            threshold nor the rates of a golden depend on it.
+        groups: a digest of the table of groups. The result of a search depends on it; the
+            threshold and the rates of a golden do not.
     """
 
     evaluation: Part[Truth]
@@ -82,17 +82,18 @@ class TaskData(Generic[Truth]):
 class Task(ABC, Generic[Truth, Held]):
     """One kind of model.
 
-    `Truth` is what labels say about a part of the data. `Held` is the task's class of `Comparison`,
-    which holds a variant against FP32 and answers what the gates ask.
+    `Truth` is the type of the labels of a part of the data. `Held` is the task's class of
+    `Comparison`, which compares a variant with FP32.
 
     Args:
-        model: what the gate file says; its `task` is of the class that this one implements. It may
-            have several files; a `member` is the place of one among them.
-        limits: of the gates, of the class that belongs to that task.
-        resolve: turns a path of the gate file (and the attribute that names it) into a real one.
+        model: the model of the gate file; this class implements the class of its `task`. The model
+            may have several files; a `member` is the index of one of them.
+        limits: the limits of the gates, of the class that belongs to the task.
+        resolve: a function that turns a path of the gate file, and the attribute that names it,
+            into an existing path.
     """
 
-    has_threshold: ClassVar[bool] = True  # to choose on FP32 and to freeze
+    has_threshold: ClassVar[bool] = True  # chosen on FP32 and frozen
 
     def __init__(self, model: KycModel, limits: Limits, resolve: Resolve) -> None:
         self.model = model
@@ -116,7 +117,7 @@ class Task(ABC, Generic[Truth, Held]):
         """
 
     def load_calibration(self, *others: tuple[ImageSet, str]) -> ImageSet | None:
-        """Read the calibration images, which none of the others (with their roles) may hold."""
+        """Read the calibration images; none may be among the others, given with their roles."""
         if self.model.calibration is None:
             return None
         images = load_calibration(self.resolve(self.model.calibration, "KycModel.calibration"))
@@ -125,7 +126,7 @@ class Task(ABC, Generic[Truth, Held]):
         return images
 
     def load_groups(self, *parts: OfSubjects) -> GroupTable | None:
-        """Read who of the people of all parts belongs to which group; None if nobody says."""
+        """Read the groups of the people of all parts; None if the gate file names no table."""
         if self.groups_path is None:
             return None
         table = load_groups(self.groups_path)
@@ -140,21 +141,21 @@ class Task(ABC, Generic[Truth, Held]):
 
     @property
     def preprocess(self) -> Preprocess:
-        """How images become the input of the first file, of most models the only one."""
+        """The preprocessing for the first file, which is the only file of most models."""
         return self.model.preprocesses[0]
 
     def seen(self, images: ImageSet, member: int) -> ImageSet:
-        """What a file of the model sees of the images."""
+        """The part of each image that a file of the model sees."""
         return images
 
     def tensors(self, images: ImageSet, member: int = 0) -> Iterator[tuple[str, Tensor]]:
-        """Yield (name, input tensor of a file of the model) of each image, one at a time."""
+        """Yield (name, input tensor) of each image for a file of the model, one at a time."""
         images, spec = self.seen(images, member), self.model.preprocesses[member]
         for index, name in enumerate(images.names):
             yield name, preprocess(self._pixels.pixels(images, index), spec, images.where(index))
 
     def edge_inputs(self, member: int = 0) -> Iterator[tuple[str, Tensor]]:
-        """Inputs at the edge of what a camera gives: black, white and (seeded) noise."""
+        """Extreme inputs that a camera could give: black, white and (seeded) noise."""
         spec = self.model.preprocesses[member]
         noise = np.random.default_rng(0).integers(0, 256, (*spec.size, 3), dtype=np.uint8)
         yield "black", preprocess(np.zeros_like(noise), spec, "black")
@@ -164,14 +165,14 @@ class Task(ABC, Generic[Truth, Held]):
     # A few images for a first look
 
     def sample(self, part: Part[Truth], most: int) -> Part[Truth]:
-        """At most so many images of a part, evenly spread over its subjects."""
+        """At most `most` images of a part, evenly spread over its subjects."""
         indices = evenly(self.spread(part.truth), most)
         images, size = part.images.subset(indices), f"{len(indices):,} images, of {part.size}"
         return Part(images, self.restricted(part.truth, indices), images.digest, size, whole=False)
 
     @abstractmethod
     def spread(self, truth: Truth) -> NDArray[np.int64]:
-        """What a sample is spread over: number of the subject of each image, (N,)."""
+        """The subject of each image, over which a sample is spread; shape (N,)."""
 
     @abstractmethod
     def restricted(self, truth: Truth, indices: NDArray[np.int64]) -> Truth:
@@ -186,12 +187,12 @@ class Task(ABC, Generic[Truth, Held]):
         """Decide which outputs of a file of the model are read.
 
         Args:
-            names: of its outputs.
-            where: the file.
-            member: its place among the files.
+            names: the names of the outputs of the file.
+            where: the path of the file.
+            member: the index of the file among those of the model.
 
         Raises:
-            ModelError: the file has not the outputs that the task needs.
+            ModelError: the file lacks an output that the task needs.
         """
 
     @abstractmethod
@@ -199,37 +200,37 @@ class Task(ABC, Generic[Truth, Held]):
         """Turn the chosen outputs for one image into its rows (n, K), float32.
 
         Args:
-            outputs: in the order of `choose_outputs`.
+            outputs: the outputs, in the order of `choose_outputs`.
 
         Raises:
-            ModelError: type or shape do not fit the task.
+            ModelError: a type or a shape does not fit the task.
         """
 
     def fuse(self, outputs: Sequence[Outputs]) -> Outputs:
-        """Make one of what the files of the model gave for the same images.
+        """Combine the outputs of the files of the model for the same images.
 
         Raises:
-            ModelError: they do not fit each other.
+            ModelError: the outputs do not fit each other.
         """
         (only,) = outputs
         return only
 
     def reading(self) -> Mapping[str, Any]:
-        """Plain values, beside the preprocessing, that determine what `read` makes of outputs."""
+        """Plain values, in addition to the preprocessing, that determine the result of `read`."""
         return {}
 
     # Judgement
 
     @property
     def given_threshold(self) -> float | None:
-        """The production threshold of the gate file, if there is one."""
+        """The production threshold of the gate file, or None."""
         return None
 
     def choose_threshold(self, fp32: Outputs, selection: Part[Truth]) -> tuple[float, str]:
-        """Choose the threshold on FP32, and say in words by what rule; if `has_threshold`.
+        """Choose the threshold on FP32 and state the rule in words, if `has_threshold`.
 
         Raises:
-            DataError: the selection split is too small for any.
+            DataError: the selection split is too small for any threshold.
             SpecError: the task has no threshold.
         """
         raise SpecError(self.name, "has no threshold to choose", "report this as a bug")
@@ -240,24 +241,24 @@ class Task(ABC, Generic[Truth, Held]):
 
     @abstractmethod
     def baseline(self, part: Part[Truth], fp32: Outputs, threshold: Any) -> Held:
-        """Hold FP32 against itself, at the frozen threshold (float; None without one)."""
+        """Compare FP32 with itself at the frozen threshold (float; None if there is none)."""
 
     @abstractmethod
     def compare(self, baseline: Held, variant: Outputs) -> Held:
-        """Hold a variant against FP32."""
+        """Compare a variant with FP32."""
 
     @abstractmethod
     def harm(self, fp32: Outputs, variant: Outputs) -> float:
-        """How far a variant is from FP32 on a few images; 0.0 if it is the same."""
+        """How far a variant is from FP32 on a few images; 0.0 if both are the same."""
 
 
 def only_output(
     names: tuple[str, ...], asked: str | None, what: str, attribute: str, where: Path
 ) -> str:
-    """Decide which output is `what`: the one asked for, or the only one.
+    """Decide which output is `what`: the requested one, or the only one.
 
     Raises:
-        ModelError: there is no such output, or there are several and none was asked for.
+        ModelError: there is no such output, or there are several and none was requested.
     """
     if asked is not None:
         if asked not in names:

@@ -1,4 +1,4 @@
-"""Checks that the gates of several tasks have in common."""
+"""Checks that the gates of several tasks share."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ NO_OFFENDER = Limit("offenders", 1.0, Direction.BELOW, Unit.COUNT, Kind.SANITY)
 
 
 def variety(least: float) -> Limit:
-    """Declare how much of FP32's variety of outputs must be left; less is a collapse."""
+    """Declare how much of the variety of FP32's outputs must remain; less is a collapse."""
     return Limit("variety", least, Direction.AT_LEAST, Unit.RATIO, Kind.SANITY)
 
 
 def count(name: str, offenders: Sequence[str]) -> Check:
-    """No offender may exist; the first five are named."""
+    """Check that there are no offenders; the first five are named."""
     shown = ", ".join(offenders[:5]) + (" ..." if len(offenders) > 5 else "")
     return NO_OFFENDER.point(name, float(len(offenders)), shown)
 
@@ -51,12 +51,12 @@ def finite_gate(
 
     Args:
         broken: names of the images with NaN or Inf in an output.
-        broken_edges: names of the edge inputs with such.
-        kept: how much of FP32's variety is left.
-        least: what must be left; see `variety`.
-        what: this variety, such as "spread of scores".
-        detail: the figures behind it, or "".
-        collapsed: what a collapse means.
+        broken_edges: names of the edge inputs with NaN or Inf in an output.
+        kept: the share of FP32's variety that remains.
+        least: the limit of `kept`; see `variety`.
+        what: the name of this variety, such as "spread of scores".
+        detail: the figures behind `kept`, or "".
+        collapsed: the explanation of a collapse.
     """
     check = least.point(f"{what}, relative to FP32", kept, detail)
     if check.verdict is not Verdict.PASS:
@@ -68,18 +68,18 @@ def finite_gate(
             count("edge inputs with NaN or Inf", broken_edges),
             check,
         ),
-        "Look at the listed inputs; keep the operators that overflow in FP32.",
+        "Look at the listed inputs, and leave the operators that overflow unquantized.",
     )
 
 
 @dataclass(frozen=True)
 class Counted:
-    """What a rate counts, in words: it says what an undecided figure lacks.
+    """What a rate counts, in words, to explain what an undecided figure lacks.
 
     Args:
-        trials: plural of what is counted, such as "comparisons".
-        subjects: plural of whom trials touch, such as "identities".
-        unknown: the answer if no subject is known.
+        trials: the plural noun for the trials, such as "comparisons".
+        subjects: the plural noun for the subjects of the trials, such as "identities".
+        unknown: the explanation if no subject is known.
     """
 
     trials: str
@@ -91,7 +91,7 @@ class Counted:
 
         Args:
             found: the figure.
-            limit: what it could not be held against.
+            limit: the limit that leaves it undecided.
         """
         rate = found.worse if isinstance(found, Difference) else found
         if not rate.subjects:
@@ -109,21 +109,21 @@ class Counted:
         rate = found.worse if isinstance(found, Difference) else found
         if not found.supported:
             return (
-                f"a claim needs such {self.trials} of at least {MIN_SUBJECTS} {self.subjects} of "
-                f"the group, not of {rate.subjects}"
+                f"a claim about the group needs such {self.trials} from at least {MIN_SUBJECTS} "
+                f"{self.subjects}; it has {rate.subjects}"
             )
         return self.wanting(found, limit)
 
 
 def rate_check(limit: Limit, name: str, found: Rate, detail: str, counted: Counted) -> Check:
-    """A rate of errors held against its limit.
+    """Compare an error rate with its limit.
 
     Args:
-        limit: of the rate.
-        name: of the check, such as "FAR".
+        limit: the limit of the rate.
+        name: the name of the check, such as "FAR".
         found: the rate.
         detail: the counts, in words.
-        counted: what the rate counts.
+        counted: the words for what the rate counts.
     """
     return limit.check(name, found, detail, lacking=lambda: counted.wanting(found, limit))
 
@@ -136,15 +136,15 @@ def increase_check(
     detail: str,
     wanting: Callable[[Difference, Limit], str],
 ) -> Check:
-    """A paired increase of errors over FP32 held against its budget.
+    """Compare the paired increase of errors over FP32 with its budget.
 
     Args:
-        limit: of the increase.
-        what: rises, such as "FAR".
-        worse: rate of the trials that are wrong with the variant only.
-        better: rate of those that are wrong with FP32 only.
+        limit: the limit of the increase.
+        what: the name of the rate, such as "FAR".
+        worse: the rate of the trials that only the variant gets wrong.
+        better: the rate of the trials that only FP32 gets wrong.
         detail: both counts, in words.
-        wanting: `Counted.wanting` or `Counted.wanting_in_group` of what is counted.
+        wanting: the method `wanting` or `wanting_in_group` of a `Counted`.
     """
     found = noninferiority(worse, better)
     name = f"increase of {what} over FP32"
@@ -152,12 +152,12 @@ def increase_check(
 
 
 def group_checks(found: Sequence[GroupIncrease]) -> list[Check]:
-    """For each measure, the group that it rises most in: the others are no worse.
+    """For each measure, check the group in which it rises most: the others are no worse.
 
-    The bounds are those of one group at a time. For a PASS every group must be shown to be inside
-    its budget, which needs no correction for their number (an intersection-union test: Berger
-    1982). A FAIL of any of many is more likely by chance than of one; what that amounts to:
-    docs/results/coverage.md.
+    Each group has bounds of its own. For a PASS every group must be shown to be inside its budget,
+    which needs no correction for the number of groups (an intersection-union test: Berger 1982). A
+    FAIL by chance is more likely for any of many groups than for a single one;
+    docs/results/coverage.md says by how much.
     """
     checks = []
     for measure in dict.fromkeys(one.measure for one in found):
@@ -174,18 +174,18 @@ def group_checks(found: Sequence[GroupIncrease]) -> list[Check]:
 def subjects_wanted(count: int, figure: Estimate, limit: Limit, what: str) -> str:
     """Say what an undecided figure with jackknife bounds lacks.
 
-    Bounds close in with the square root of the number of subjects.
+    The width of the bounds falls with the square root of the number of subjects.
 
     Args:
-        count: number of subjects that there are.
+        count: the number of subjects in the data.
         figure: the figure with its bounds.
-        limit: what it could not be held against.
-        what: the subjects are, such as "images".
+        limit: the limit that leaves it undecided.
+        what: the plural noun for the subjects, such as "images".
     """
     if count < MIN_SUBJECTS:
         return f"a claim needs at least {MIN_SUBJECTS} {what}"
     if not math.isfinite(figure.upper - figure.lower):
-        return f"it has no finite value without some of the {what}"
+        return f"the figure is not finite when some of the {what} are left out"
     gap = figure.value - limit.value
     if gap == 0:
         return "no amount of data separates this figure from its limit"
@@ -200,14 +200,15 @@ def mean_check(
     subjects: NDArray[np.int64],
     ends: tuple[float, float],
 ) -> Check:
-    """The mean of a figure of each image held against its limit, by its confidence bounds.
+    """Compare the mean of a figure of each image with its limit, by its confidence bounds.
 
     Args:
-        limit: of the mean.
-        name: of the check.
-        values: figure of each image; shape (N,), floating.
-        subjects: subject of each image, whose images are not independent; shape (N,), int64.
-        ends: smallest and largest value that a mean can have.
+        limit: the limit of the mean.
+        name: the name of the check.
+        values: the figure of each image; shape (N,), floating.
+        subjects: the subject of each image; shape (N,), int64. Images of a subject are not
+            independent.
+        ends: the smallest and the largest value that a mean can have.
     """
     lower = mean_lower_bound(values, subjects)
     upper = -mean_lower_bound(-values, subjects)
@@ -219,22 +220,22 @@ def mean_check(
 def low_quantile(
     limit: Limit, name: str, values: NDArray[np.floating], q: float, what: str
 ) -> Check:
-    """A low quantile of similarities, of which 1.0 is the best, held against its limit.
+    """Compare a low quantile of similarities (1.0 is the best) with its limit.
 
     Args:
-        limit: of the quantile.
-        name: of the check.
-        values: similarities, at least one; shape (N,), floating.
-        q: which quantile, such as 0.01.
-        what: is counted, such as "images".
+        limit: the limit of the quantile.
+        name: the name of the check.
+        values: the similarities, at least one; shape (N,), floating.
+        q: the quantile, such as 0.01.
+        what: the plural noun for what has a similarity, such as "images".
     """
     ordered = np.sort(values)
     low = lower_rank(len(ordered), q, CONFIDENCE)
     high = upper_rank(len(ordered), q, CONFIDENCE)
     detail = f"{len(ordered):,} {what}"
     if low is None:
-        # The smallest value is stricter than any bound that so few values could give.
-        low, detail = 0, f"{detail}, too few for a bound: the smallest value stands in for it"
+        # The smallest value is stricter than any bound from this few values.
+        low, detail = 0, f"{detail}, too few for a confidence bound, so the smallest value is used"
     lower = float(ordered[low])
     upper = float(ordered[high]) if high is not None else max(lower, 1.0)
     figure = Estimate(float(np.quantile(ordered, q)), lower, upper)

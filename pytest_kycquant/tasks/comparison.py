@@ -1,4 +1,4 @@
-"""A variant held against FP32: what the bench asks of it, whatever the task."""
+"""A variant compared with FP32: the interface that the bench uses for every task."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ if TYPE_CHECKING:
 
 
 class Comparison(ABC):
-    """A variant beside FP32 on the same images, at the same frozen threshold.
+    """A variant and FP32 on the same images, at the same frozen threshold.
 
-    FP32 held against itself is a comparison, too: the baseline. Every task makes one of its own
-    class (see `Task.compare`), which knows the limits and answers all that follows.
+    The baseline is a comparison too: that of FP32 with itself. Every task has a class of its own
+    (see `Task.compare`), which knows the limits.
     """
 
     @abstractmethod
     def finite(self) -> GateResult:
-        """No NaN or Inf in any output, and outputs that still depend on the image."""
+        """Check for NaN or Inf in any output, and that outputs still depend on the image."""
 
     def accuracy(self) -> list[GateResult]:
         """Absolute limits: one result for each of the task's `accuracy` gates, in order.
@@ -32,17 +32,18 @@ class Comparison(ABC):
 
     @abstractmethod
     def against_fp32(self, *, float_variant: bool = False) -> GateResult:
-        """What changed against FP32: paired increase of errors, and drift of the outputs.
+        """Changes from FP32: paired increase of errors, and drift of the outputs.
 
         Args:
-            float_variant: whether the variant computes in floats ("fp16", "fp32-optimized") and
-                so has no excuse to drift.
+            float_variant: whether the variant computes in floating point ("fp16",
+                "fp32-optimized") and should hardly drift.
         """
 
     def drift(self, *, float_variant: bool = False) -> list[Check]:
-        """Of `against_fp32`, how far outputs are from FP32's: what needs no labels.
+        """The checks of `against_fp32` that measure the distance of outputs from FP32's.
 
-        Rates of decisions are left out. Empty if nobody knows which drift would be too much.
+        They need no labels, and rates of decisions are left out. Empty if no limit of the drift is
+        known.
 
         Args:
             float_variant: see `against_fp32`.
@@ -51,10 +52,10 @@ class Comparison(ABC):
 
     @abstractmethod
     def rates(self) -> Mapping[str, Rate]:
-        """Error rates of FP32, for the golden: what it must reproduce."""
+        """Error rates of FP32, which the golden records and a later run must reproduce."""
 
     def golden_figures(self) -> Mapping[str, float]:
-        """What FP32 must reproduce besides its error rates."""
+        """Further figures that FP32 must reproduce."""
         return {}
 
     def groups(self) -> list[GroupIncrease]:
@@ -66,16 +67,16 @@ class Comparison(ABC):
         return {}
 
     def columns(self) -> dict[str, str]:
-        """Further columns of the table: header and cell."""
+        """Further columns of the table, as header and cell."""
         return {}
 
     def decided_otherwise(self, other: Any) -> tuple[int, int, str] | None:
-        """Decisions that differ from those of another variant, of how many, and about what.
+        """The number of decisions that differ from another variant's, their total and their kind.
 
         Args:
             other: a comparison of another variant with the same baseline.
 
         Returns:
-            None if the task decides nothing.
+            (differing, total, plural noun), or None if the task makes no decisions.
         """
         return None

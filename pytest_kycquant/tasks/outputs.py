@@ -1,4 +1,4 @@
-"""What a model says about images: run once, kept in the cache, judged later."""
+"""The outputs of a model for images: computed once, cached and judged later."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ Read = Callable[[list[NDArray[Any]]], Tensor]
 
 @dataclass(frozen=True)
 class Outputs:
-    """What one model gave for a set of images, after the task has read it.
+    """The outputs of one model for a set of images, as read by the task.
 
     Args:
-        values: (R, K) float32, the rows of all images one after the other.
-        finite: (N,) bool, whether *all* outputs of each image were free of NaN and Inf.
+        values: the rows of all images, one image after the other; shape (R, K), float32.
+        finite: whether *all* outputs of each image were free of NaN and Inf; shape (N,), bool.
         broken_edges: names of the edge inputs that gave NaN or Inf.
-        rows: (N,) int64, how many rows belong to each image; by default one each.
-        shapes: of each output for one image, as the model gives it, where all images have the
-            same; else empty.
+        rows: the number of rows of each image; shape (N,), int64. One each by default.
+        shapes: the shape of each output for one image, as the model returns it; empty if the
+            shapes differ between images.
     """
 
     values: Tensor
@@ -49,11 +49,11 @@ class Outputs:
             )
 
     def with_images(self, indices: NDArray[np.int64], other: Outputs) -> Outputs:
-        """These outputs, but for some images those of another model.
+        """Replace the outputs for some images by those of another model.
 
         Args:
-            indices: (M,) of the images.
-            other: what the other model gave for them, in this order.
+            indices: the indices of those images; shape (M,), int64.
+            other: the outputs of the other model for them, in this order.
         """
         each = np.split(self.values, np.cumsum(self.rows)[:-1])
         for index, rows in zip(
@@ -66,12 +66,12 @@ class Outputs:
         return Outputs(np.concatenate(each), finite, other.broken_edges, numbers, shapes)
 
     def subset(self, members: NDArray[np.bool_]) -> Outputs:
-        """The outputs for some of the images, by boolean mask (N,); perhaps for none."""
+        """The outputs for the images of a boolean mask (N,), which may select none."""
         rows = np.repeat(members, self.rows)
         return Outputs(self.values[rows], self.finite[members], (), self.rows[members])
 
     def save(self, path: Path) -> None:
-        """Write without pickle."""
+        """Write the outputs to an ``.npz`` file without pickle."""
         edges = np.asarray(self.broken_edges, dtype="U16")
         arrays = {"values": self.values, "finite": self.finite, "rows": self.rows}
         shapes = json.dumps(self.shapes)
@@ -96,19 +96,19 @@ def run_model(
     threads: int,
     on_image: Callable[[], None] = lambda: None,
 ) -> Outputs:
-    """Run a model over images, one image a call.
+    """Run a model over images, one image per call.
 
-    One image a call is how a KYC pipeline runs it, and the only order-independent way: dynamic
-    quantization takes its ranges from the whole batch.
+    A KYC pipeline runs a model this way, and no other way is independent of the order of images:
+    dynamic quantization takes its ranges from the whole batch.
 
     Args:
         model: the opened model, which has one input.
         tensors: (name, input) of each image, decoded in the calling thread.
-        edges: (name, input) of inputs at the edge of what a camera gives.
-        outputs: names of the outputs that `read` wants, in its order.
-        read: turns those outputs into the rows (n, K) of the image.
-        threads: images in flight at the same time.
-        on_image: called after each image.
+        edges: (name, input) of each extreme input; see `Task.edge_inputs`.
+        outputs: the names of the outputs that `read` takes, in its order.
+        read: a function that turns those outputs into the rows (n, K) of the image.
+        threads: the number of images in flight at the same time.
+        on_image: a function that is called after each image.
 
     Raises:
         ModelError: the outputs do not fit the task, or their width changes between images.
@@ -140,7 +140,7 @@ def run_model(
 
 
 def all_finite(outputs: list[Any]) -> bool:
-    """Whether no floating point output holds NaN or Inf."""
+    """Whether every floating-point output is free of NaN and Inf."""
     return all(
         bool(np.isfinite(value).all())
         for value in map(np.asarray, outputs)
@@ -149,10 +149,10 @@ def all_finite(outputs: list[Any]) -> bool:
 
 
 def relative_distance(exact: NDArray[np.floating], other: NDArray[np.floating]) -> float:
-    """Mean L2 distance between rows (N, K) and those of FP32, relative to the length of those.
+    """Mean L2 distance of rows (N, K) from those of FP32, relative to the mean length of FP32's.
 
-    0.0 if they are the same. What is not finite is as bad as the opposite answer, twice its length
-    away.
+    0.0 if they are the same. A row that is not finite counts as the opposite answer, which is twice
+    its length away.
     """
     exact = exact.astype(np.float64)
     with np.errstate(invalid="ignore", over="ignore"):

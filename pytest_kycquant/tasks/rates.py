@@ -1,4 +1,4 @@
-"""Error rates of trials that each touch one subject, and thresholds chosen by them."""
+"""Error rates of trials with one subject each, and the choice of thresholds by error rates."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ def rate_from(counts: Counts, reference: Counts | None, *, per_subject: bool) ->
     """An error rate with the design-effect interval.
 
     Args:
-        counts: errors and trials.
-        reference: those of the 30 most dangerous trials, whose design effect stands in where there
+        counts: the numbers of errors and trials.
+        reference: the counts of the 30 most dangerous trials, whose design effect is used if there
             are fewer than 10 errors; None if unknown.
-        per_subject: whether each trial touches one subject, and not two.
+        per_subject: whether each trial has one subject, not two.
     """
     return rate(counts, deff_floor=small_sample_floor(counts, reference, per_subject=per_subject))
 
@@ -27,12 +27,13 @@ def rate_of(
     subjects: NDArray[np.int64],
     worst: NDArray[np.bool_] | None = None,
 ) -> Rate:
-    """Error rate with the design-effect interval; each trial touches one subject.
+    """Error rate with the design-effect interval; each trial has one subject.
 
     Args:
         wrong: whether each trial is an error; shape (n,), bool.
-        subjects: whom each trial touches; shape (n,), int64.
-        worst: the 30 trials that would go wrong first; shape (n,), bool. None if unknown.
+        subjects: the subject of each trial; shape (n,), int64.
+        worst: whether each trial is one of the 30 that would go wrong first; shape (n,), bool. None
+            if unknown.
     """
     reference = None if worst is None else _counts(worst, subjects)
     return rate_from(_counts(wrong, subjects), reference, per_subject=True)
@@ -42,8 +43,9 @@ def last_that_holds(number: int, holds: Callable[[int], bool]) -> int:
     """Find the last of ordered candidates that holds, by bisection.
 
     Args:
-        number: of candidates, the safest first. The first one holds.
-        holds: whether a candidate holds; after the first that does not, none does.
+        number: the number of candidates, the safest first. The first one holds.
+        holds: a function that says whether a candidate holds; after the first that does not, none
+            does.
     """
     low, high = 0, number  # holds(low); the first failure is at or before high
     while high - low > 1:

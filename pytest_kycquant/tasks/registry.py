@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 
 class Judged(NamedTuple):
-    """What judges a task, as "module:class": modules are loaded on demand.
+    """The classes that judge a task, as "module:class": modules are loaded on demand.
 
     Args:
-        labelled: for data with labels.
-        unlabelled: for data without; None if the task cannot do without labels.
+        labelled: the class for data with labels.
+        unlabelled: the class for data without labels; None if the task needs labels.
     """
 
     labelled: str
@@ -45,19 +45,20 @@ TASKS: dict[type[TaskSpec], Judged] = {
         f"{_HERE}.custom.agreement:UnlabelledCustomTask",
     ),
 }
-"""All tasks: a new one is a module of its own and a line here."""
+"""All tasks: a new one needs a sub-package of its own and an entry here."""
 
 
 def task_of(model: KycModel, limits: Limits, resolve: Resolve) -> Task[Any, Any]:
-    """What judges a model: the counterpart of the `task` that its gate file names.
+    """Make the task that judges a model, according to the `task` of its gate file.
 
     Args:
-        model: what the gate file says.
-        limits: of the gates.
-        resolve: turns a path of the gate file (and the attribute that names it) into a real one.
+        model: the model of the gate file.
+        limits: the limits of the gates.
+        resolve: a function that turns a path of the gate file, and the attribute that names it,
+            into an existing path.
 
     Raises:
-        SpecError: nothing judges the task.
+        SpecError: the task is not supported.
     """
     spec = model.task
     judged = next((TASKS[kind] for kind in type(spec).__mro__ if kind in TASKS), None)
@@ -65,8 +66,8 @@ def task_of(model: KycModel, limits: Limits, resolve: Resolve) -> Task[Any, Any]
         *others, last = (kind.__name__ for kind in TASKS)
         raise SpecError(
             "KycModel.task",
-            f"nothing judges {type(spec).__name__}",
-            f"give {', '.join(others)} or {last}",
+            f"{type(spec).__name__} is not a supported task",
+            f"use {', '.join(others)} or {last}",
         )
     name = judged.labelled if spec.labelled else judged.unlabelled
     if name is None:

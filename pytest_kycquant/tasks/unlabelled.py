@@ -1,8 +1,8 @@
-"""Tasks without labels: their images, and what they may not claim.
+"""Tasks without labels: their images, and the claims that they cannot make.
 
-Each derives from the task with labels and keeps what needs none: how outputs are read, how they
-drift, which operators do harm. There is no absolute gate, and the one gate against FP32 is
-"agreement".
+Each shares a base class with the task with labels, which holds all that needs no labels: reading
+outputs, their drift and the harm of operators. There is no absolute gate, and the only gate
+relative to FP32 is "agreement".
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ def load_unlabelled(
     """Read images without labels, split them and check that the parts are disjoint.
 
     Args:
-        task: that asks.
-        data: evaluation images, a folder or an ``.npz`` file.
-        selection: a share of them, other images, or None.
-        blank: makes what stands for labels where there are none.
-        note: what is not claimed.
+        task: the task that needs the images.
+        data: the evaluation images, a folder or an ``.npz`` file.
+        selection: a fraction of them, other images, or None.
+        blank: a function that makes placeholder labels for images.
+        note: a sentence for the report about what is not claimed.
 
     Raises:
         DataError: images cannot be used, or there is only one.
@@ -82,16 +82,16 @@ def load_unlabelled(
 
 
 def unsound(model: KycModel, problem: str, images: str) -> BaselineError:
-    """What to raise where FP32 decides nothing that another model could be held against.
+    """The error to raise if the outputs of FP32 are useless as a reference.
 
     Args:
-        model: whose FP32 it is.
-        problem: what it does.
-        images: what images would make a difference.
+        model: the model of the gate file.
+        problem: what FP32 does, as a predicate.
+        images: a remedy that names suitable images.
     """
     return BaselineError(
         ", ".join(map(str, model.paths)),
-        f"FP32 itself {problem}, so agreement with it says nothing",
+        f"FP32 itself {problem}, so agreement with it means nothing",
         f"check channel order, mean and scale of the preprocessing, and the threshold; {images}",
     )
 

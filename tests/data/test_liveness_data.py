@@ -101,7 +101,8 @@ def test_threshold_needs_no_selection(root: Path) -> None:
 
 
 def test_unknown_people_are_noted(root: Path) -> None:
-    assert "each capture counts as another person" in load(root, data="other", threshold=0.5).note
+    note = load(root, data="other", threshold=0.5).note
+    assert "each capture counts as a different person" in note
 
 
 @pytest.mark.parametrize(
@@ -170,5 +171,5 @@ def test_rows_of_classes(shape: tuple[int, ...]) -> None:
     [np.zeros((2, 3), np.float32), np.zeros((1, 3), np.float64), np.zeros((1, 0), np.float32)],
 )
 def test_outputs_that_are_no_row(value: np.ndarray) -> None:
-    with pytest.raises(ModelError, match="is no row of classes of one image; a liveness model"):
+    with pytest.raises(ModelError, match="is not a row of classes for one image; a liveness model"):
         as_row(value)

@@ -148,7 +148,7 @@ def test_a_limit_on_the_certified_share(
     result = record("-k", "test_agreement")
     result.assert_outcomes(passed=1, failed=1, deselected=6)
     result.stdout.fnmatch_lines(
-        ["FAIL decisions that cannot have flipped = * must be at least 99 %: certified among *"]
+        ["FAIL decisions that cannot have flipped = * must be at least 99 %: certified share of *"]
     )
 
 

@@ -97,7 +97,7 @@ def edit(root: Path, old: str, new: str) -> None:
     [
         ("faces", constant_output, "*model.onnx: FP32 itself accepts 100.0% of all pairs of *"),
         ("faces", one_person, "*FP32 itself accepts * of all pairs of 40 images *different people"),
-        ("liveness", constant_output, "*model.onnx: FP32 itself scores all of 400 images alike*"),
+        ("liveness", constant_output, "*model.onnx: FP32 itself scores all 400 images alike*"),
         ("faces", overflow, "*model.onnx: FP32 itself fails its limits (FAIL images with NaN*"),
         ("liveness", overflow, "*model.onnx: FP32 itself fails its limits (FAIL images with NaN*"),
         ("detection", blind, "*model.onnx: FP32 itself finds no face in 400 images at a conf*"),

@@ -196,7 +196,10 @@ def test_unknown_subjects_are_a_note_in_the_report(document_project: Project, ru
     result = run()
     result.assert_outcomes(passed=5)
     result.stdout.fnmatch_lines(
-        ["note on fp32: the data does not say whom the images show, so each counts as another *"]
+        [
+            "note on fp32: the data does not say whom the images show, so each counts as a "
+            "different *"
+        ]
     )
 
 

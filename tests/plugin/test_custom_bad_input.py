@@ -15,12 +15,16 @@ BODY = "def misread(outputs, labels):\n    return {}\n"
 @pytest.mark.parametrize(
     ("answer", "message"),
     [
-        ("outputs.argmax(axis=1)[:5]", "metric misread: returned int64 of the shape (5,) for 990 "),
-        ("outputs[:, 3] > 0", "metric misread: raised IndexError in line 6: index 3 is out of bo"),
+        (
+            "outputs.argmax(axis=1)[:5]",
+            "metric misread: returned int64 of shape (5,) for 990 images",
+        ),
+        ("outputs[:, 3] > 0", "metric misread: raised IndexError on line 6: index 3 is out of bo"),
         ("None", "metric misread: returned None for 990 images; return a bool array (N,) of error"),
         (
             "np.random.default_rng().random(len(labels))",
-            "metric misread: does not return the same for the same outputs and labels; fix its ",
+            "metric misread: does not return the same result for the same outputs and labels; fix "
+            "its ",
         ),
         ("outputs.argmax(axis=1) == labels", "FP32 itself fails its limits (FAIL misread = 100 %"),
         (
@@ -43,9 +47,9 @@ def test_metrics(document_project: Project, run: Run, answer: str, message: str)
     ("options", "message"),
     [
         ({"metric": FIGURE}, "FP32 itself fails its limits (FAIL accuracy = 1 "),
-        ({"task": 'direction="higher"'}, "metric misread: returned bools, which are errors"),
-        ({"limits": "metric=2, degradation=0.5"}, "CustomLimits.metric: 2.0 is no rate, and "),
-        ({"limits": "metric=0.02, degradation=1"}, "CustomLimits.degradation: 1.0 is no rate"),
+        ({"task": 'direction="higher"'}, "metric misread: returned bools, which mark errors"),
+        ({"limits": "metric=2, degradation=0.5"}, "CustomLimits.metric: 2.0 is not a rate, but "),
+        ({"limits": "metric=0.02, degradation=1"}, "CustomLimits.degradation: 1.0 is not a rate"),
         ({"task": 'labels="labels.csv"'}, "CustomTask.labels: labels.csv is neither at "),
         ({"task": 'outputs="logits"'}, "has no output 'logits'; its outputs are output"),
         ({"selection": '"documents.npz"'}, "330 of its identities for evaluation also serve for "),
@@ -96,4 +100,4 @@ def test_a_variant_on_which_the_metric_raises(document_project: Project, run: Ru
     document_project(metric=picky, limits="metric=3, degradation=0.2", fragile=True, fallback=None)
     result = run("-k", "metric")
     result.assert_outcomes(errors=1, deselected=4)
-    assert "metric distance: raised AssertionError in line 6: too bad" in result.stdout.str()
+    assert "metric distance: raised AssertionError on line 6: too bad" in result.stdout.str()

@@ -188,7 +188,7 @@ def test_classes_that_differ(pair: Pair, run: Run) -> None:
     pair(golden=False, second=model.SerializeToString())
     result = run("--kycquant-update-golden", "-k", "size")
     result.assert_outcomes(errors=1, deselected=5)
-    result.stdout.fnmatch_lines(["*give 3, 2 values, so their classes are not the same*"])
+    result.stdout.fnmatch_lines(["*give 3, 2 values, so their classes differ*"])
 
 
 def test_a_name_alone_is_meant_for_both_files(

@@ -176,7 +176,10 @@ def test_unknown_people_are_a_note_in_the_report(liveness_project: Project, run:
     result = run()
     result.assert_outcomes(passed=6)
     result.stdout.fnmatch_lines(
-        ["note on fp32: the data does not say who is captured, so each capture counts as another *"]
+        [
+            "note on fp32: the data does not say who is captured, so each capture counts as a "
+            "different *"
+        ]
     )
 
 

@@ -90,8 +90,8 @@ CASES: list[tuple[Callable[[Path], None], str]] = [
     (unknown_label, "captures.npz[7] has the unknown label 'maybe'; write live or attack"),
     (
         few_for_selection,
-        "threshold selection: even at the strictest threshold, 0 errors in 30 attacks of the "
-        "species print on 30 subjects leave an upper bound of APCER of ",
+        "threshold selection: even at the strictest threshold, with 0 errors in 30 attacks of "
+        "the species print on 30 subjects, the upper bound of APCER is ",
     ),
     (
         swapped_labels,
@@ -122,8 +122,11 @@ def test_data(
         ({"task": "live_class=0"}, "FP32 itself fails its limits (FAIL "),
         ({"task": "live_class=3"}, "has 3 values, so there is no class 3; set LivenessDetection("),
         ({"task": "threshold=0.999999"}, "FP32 itself fails its limits (FAIL BPCER = 100 %"),
-        ({"probabilities": True}, 'already (each row sums to 1); set LivenessDetection(scores="pr'),
-        ({"task": 'scores="probabilities"'}, "are no probabilities; set LivenessDetection(scores"),
+        (
+            {"probabilities": True},
+            'already probabilities (each row sums to 1); set LivenessDetection(scores="pr',
+        ),
+        ({"task": 'scores="probabilities"'}, "are not probabilities; set LivenessDetection(scores"),
         ({"task": 'output="logits"'}, "has no output 'logits'; its outputs are output"),
         ({"preprocess": "mean=0.0, scale=1.0"}, "check channel order, mean and scale of the prep"),
         (

@@ -139,7 +139,7 @@ def test_a_small_group_is_undecided_and_no_fallback_is_tried(
     result.stdout.fnmatch_lines(
         [
             "INCONCLUSIVE increase of F?R over FP32, worst of 3 groups = *: light dark: * a claim "
-            "needs such comparisons of at least 20 identities of the group, not of *",
+            "about the group needs such comparisons from at least 20 identities; it has *",
             "int8: no fallback was tried, because this data cannot decide even for FP32 *",
         ]
     )

@@ -165,5 +165,6 @@ def test_a_task_of_ones_own_is_refused_before_any_work() -> None:
         limits = FaceLimits
 
     model = KycModel("m.onnx", Preprocess((8, 8)), Own())
-    with pytest.raises(SpecError, match=r"KycModel\.task: nothing judges Own; give FaceVer"):
+    refusal = r"KycModel\.task: Own is not a supported task; use FaceVer"
+    with pytest.raises(SpecError, match=refusal):
         task_of(model, FaceLimits(), lambda path, attribute: Path(str(path)))

@@ -1,4 +1,4 @@
-"""A certified pair never flips, whatever the embeddings, in the arithmetic that decides pairs."""
+"""A certified pair never flips, for any embeddings, in the arithmetic that decides pairs."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_a_certified_pair_never_flips(
 ) -> None:
     fp32, variant = pair_of_models(seed, images, dimensions, drift, spread)
     scores = fp32 @ fp32.T
-    # A threshold at the very score of a pair, or a few floats beside it, is the hardest.
+    # A threshold at the exact score of a pair, or a few floats away, is the hardest case.
     limit = np.sort(scores[np.triu_indices(images, 1)])[int(quantile * 0.999 * (images - 1) / 2)]
     for _ in range(abs(nudge)):
         limit = np.nextafter(limit, np.float32(np.sign(nudge) * 2))
@@ -78,7 +78,7 @@ def test_a_certified_pair_never_flips(
 
 
 def test_the_worst_direction_is_where_the_certificate_ends() -> None:
-    """Two embeddings turned towards each other: the bound is attained, so it cannot be better."""
+    """Two embeddings turn towards each other: the bound is attained, so it is the best possible."""
 
     def at(degrees: float) -> Floats:
         radians = np.deg2rad(degrees)

@@ -1,4 +1,4 @@
-"""What a custom task makes of its data: roles apart, digests of both, classes in each."""
+"""The data of a custom task: disjoint roles, a digest of each, all classes in each."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""A metric of the user's own is called with care, and what it returns says what it is."""
+"""A custom metric is called with care, and its result decides how it is used."""
 
 import random
 from typing import Any
@@ -32,7 +32,7 @@ def test_values() -> None:
 
 
 def test_figure() -> None:
-    """Without each subject the metric itself is asked again."""
+    """The metric itself is called again without each subject."""
     found = measured(correlation, OUTPUTS, LABELS)
     assert found.form == "figure"
     x, y = np.array(OUTPUTS), np.arange(4)
@@ -112,19 +112,22 @@ CALLS: list[Any] = [
     (lambda o, t: "good", "returned 'good' for 4 images"),
     (lambda o, t: {"f1": 0.5}, "returned {'f1': 0.5} for 4 images"),
     (lambda o, t: 1j, "returned 1j for 4 images"),
-    (lambda o, t: np.zeros(3), "returned float64 of the shape (3,) for 4 images"),
-    (lambda o, t: np.zeros((4, 1)), "returned float64 of the shape (4, 1) for 4 images"),
-    (lambda o, t: [], "returned float64 of the shape (0,) for 4 images"),
-    (lambda o, t: np.array(["a"] * 4), "returned <U1 of the shape (4,) for 4 images"),
+    (lambda o, t: np.zeros(3), "returned float64 of shape (3,) for 4 images"),
+    (lambda o, t: np.zeros((4, 1)), "returned float64 of shape (4, 1) for 4 images"),
+    (lambda o, t: [], "returned float64 of shape (0,) for 4 images"),
+    (lambda o, t: np.array(["a"] * 4), "returned <U1 of shape (4,) for 4 images"),
     (lambda o, t: True, "returned a single bool"),
     (lambda o, t: [[1], [2, 3]], "raised ValueError: "),
-    (lambda o, t: o["score"], "raised IndexError in line "),
-    (lambda o, t: 1 / 0, "raised ZeroDivisionError in line "),
-    (lambda o, t: random.random(), "does not return the same for the same outputs and labels"),
-    (lambda o, t: np.random.default_rng().random(4), "does not return the same"),
+    (lambda o, t: o["score"], "raised IndexError on line "),
+    (lambda o, t: 1 / 0, "raised ZeroDivisionError on line "),
+    (
+        lambda o, t: random.random(),
+        "does not return the same result for the same outputs and labels",
+    ),
+    (lambda o, t: np.random.default_rng().random(4), "does not return the same result"),
     (
         lambda o, t: 1.0 if len(t) == 4 else np.zeros(len(t)),
-        "returned one number for all images and a number for each image for some",
+        "returned one number for all images but a number for each image for some of them",
     ),
 ]
 
@@ -140,12 +143,14 @@ def test_metrics_that_cannot_be_judged(function: Any, problem: str) -> None:
 
 
 def test_an_error_says_what_the_metric_was_given() -> None:
-    with pytest.raises(MetricError, match=r"outputs of the shape \(4,\) and labels of the shape "):
+    with pytest.raises(MetricError, match=r"outputs of shape \(4,\) and labels of shape "):
         assert measured(lambda o, t: o[:, 1], OUTPUTS, LABELS).form
 
 
 def test_bools_are_errors_and_never_higher_is_better() -> None:
-    with pytest.raises(MetricError, match="returned bools, which are errors, though higher is"):
+    with pytest.raises(
+        MetricError, match='returned bools, which mark errors, although direction="higher"'
+    ):
         assert measured(wrong, OUTPUTS, LABELS, higher=True).form
 
 
@@ -181,7 +186,8 @@ def test_identity_changes_with_the_source() -> None:
 
 def test_a_metric_without_source() -> None:
     metric = Metric(eval("lambda o, t: o != t"), "opaque", higher=False)
-    with pytest.raises(MetricError, match=r"has no source that could be read, .*; write it in the"):
+    refusal = r"has no readable source code, .*; define it in the"
+    with pytest.raises(MetricError, match=refusal):
         metric.identity()
 
 
@@ -205,7 +211,7 @@ def test_bounds_of_what_may_be_a_share_are_the_wider_ones() -> None:
 
 
 def test_where_nobody_makes_a_difference_there_is_still_doubt() -> None:
-    """An F1 of 1 on 60 subjects: as no error in 60 trials, 4.87 %."""
+    """An F1 of 1 on 60 subjects is worth no errors in 60 trials: 4.87 %."""
     width = beta.ppf(0.95, 1, 60)
     found = bounds(1.0, np.ones(60), share=True)
     assert found == pytest.approx((1 - width, 1 + width))

@@ -1,4 +1,4 @@
-"""The metric of a custom task gets outputs as the model gives them, also from the cache."""
+"""The metric of a custom task gets outputs as the model returns them, also from the cache."""
 
 from pathlib import Path
 from typing import Any
@@ -55,7 +55,7 @@ def inputs(*shapes: tuple[int, ...]) -> list[np.ndarray]:
 
 
 def given(of: CustomMetricTask, outputs: Outputs) -> Any:
-    """What the metric gets."""
+    """The outputs that the metric gets."""
     truth = labelled(np.zeros(len(outputs.finite)))
     SEEN.clear()
     of.baseline(Part(truth.images, truth, "", ""), outputs).fp32.values.sum()
@@ -100,7 +100,7 @@ def test_other_sizes_for_each_image() -> None:
 
 def test_other_shapes_for_each_image() -> None:
     of = task(("turned",))
-    with pytest.raises(ModelError, match="gives outputs of another shape for each image"):
+    with pytest.raises(ModelError, match="gives outputs whose shape differs between images"):
         given(of, run(of, *inputs((2, 3), (3, 2))))
 
 
@@ -129,7 +129,7 @@ def test_numbers_become_float32(value: np.ndarray) -> None:
     ],
 )
 def test_what_float32_cannot_hold(value: np.ndarray) -> None:
-    with pytest.raises(ModelError, match="does not fit into float32; name another one in"):
+    with pytest.raises(ModelError, match="does not fit into float32; name another output in"):
         task().read([value])
 
 

@@ -33,7 +33,7 @@ def table(*rows: tuple[float, ...]) -> NDArray[np.float32]:
 
 
 def dfl(stride: int, cells: dict[tuple[int, int], tuple[tuple[int, ...], tuple[float, ...]]]):
-    """A head of one stride: for cells (row, column) the bins of l, t, r, b, then the rest."""
+    """The head of one stride: the bins of l, t, r, b of cells (row, column), then the rest."""
     extra = len(next(iter(cells.values()))[1])
     output = np.zeros((1, 64 + extra, SIZE[0] // stride, SIZE[1] // stride), np.float32)
     output[0, 64:] = -20.0
@@ -172,7 +172,7 @@ def detections(*rows: tuple[float, float, float, float, float, int]) -> Detectio
 
 def test_suppression_is_within_a_class_and_strict() -> None:
     found = detections(
-        (0, 0, 10, 7, 0.5, 0),  # overlaps the next by exactly .7, which stays
+        (0, 0, 10, 7, 0.5, 0),  # overlaps the next one by exactly .7, so both stay
         (0, 0, 10, 10, 0.9, 0),
         (0, 0, 10, 8, 0.8, 0),  # by .8
         (0, 0, 10, 8, 0.7, 1),

@@ -1,4 +1,4 @@
-"""Matching, misses and agreement on cases worked out by hand; AP is held against pycocotools."""
+"""Matching, misses and agreement on cases worked out by hand; AP is compared with pycocotools."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def test_at_most_a_hundred_detections_of_a_class_in_an_image() -> None:
     predictions = in_order(boxes, scores, np.zeros(122, np.int64), where)
     mine = Matching(predictions, truth)
     np.testing.assert_allclose(mine.average_precisions, reference(predictions, truth), atol=1e-6)
-    assert mine.acquired.tolist() == [-1.0, 0.1]  # the 121st of its image is not looked at
+    assert mine.acquired.tolist() == [-1.0, 0.1]  # the 121st detection of its image is ignored
     assert mine.false_positives(0.05) == 100
 
 

@@ -42,7 +42,7 @@ MEAN, LOW, LEAST = "mean cosine to FP32", "1st percentile of cosine to FP32", "s
 def of_faces(
     variant: Floats, limits: FaceLimits = faces.LIMITS, *, images: int = 2 * faces.PEOPLE
 ) -> FaceAgreement:
-    """Hold a variant against `embeddings()` without knowing who is who."""
+    """Compare a variant with `embeddings()` without knowing who is who."""
     found = faces.comparison(variant, comparisons=pairs_of(2 * faces.PEOPLE))
     fp32 = found.baseline.embeddings
     first = Outputs(fp32.values[:images], fp32.finite[:images])
@@ -55,7 +55,7 @@ def verdicts(result: GateResult) -> dict[str, Verdict]:
 
 
 def turned(embeddings: Floats, rows: slice, tangent: float) -> Floats:
-    """Turn some embeddings by an angle of that tangent, each in a direction of its own."""
+    """Turn some embeddings by the angle with the given tangent, each in its own direction."""
     away = np.random.default_rng(1).normal(size=embeddings.shape)
     length = np.linalg.norm(embeddings, axis=1, keepdims=True)
     unit = embeddings / length
@@ -81,13 +81,13 @@ def test_scores_that_rise_flip() -> None:
 
 
 def test_scores_that_fall_flip() -> None:
-    """Matches are lost, which are a pair in 659: a share of all pairs can still see it."""
+    """Only one pair in 659 is a match, but the share of all pairs still reveals lost matches."""
     comparison = of_faces(turned(faces.embeddings(), slice(None), 1.2))
     result = comparison.against_fp32()
     assert verdicts(result)[FLIPS] is Verdict.FAIL
     accepts, rejects = len(comparison.flips.accepts), len(comparison.flips.rejects)
     assert accepts < 10 < 300 < rejects
-    words = f"{accepts} newly accepted, and newly rejected {rejects} of 339 that FP32 accepts"
+    words = f"{accepts} newly accepted, {rejects} of the 339 accepted by FP32 newly rejected"
     assert words in result.checks[0].detail
 
 
@@ -132,7 +132,7 @@ def test_a_certificate_can_be_demanded() -> None:
 def test_broken_embeddings_flip() -> None:
     """``nan >= t`` is False, which is how FP32 decides most pairs."""
     broken = faces.embeddings()
-    broken[-5:] = np.nan  # at the end, where they are presented to all others
+    broken[-5:] = np.nan  # at the end, where they are compared with all others
     found = verdicts(of_faces(broken).against_fp32())
     assert found[FLIPS] is found[STORED] is Verdict.FAIL
 
@@ -166,7 +166,7 @@ def of_scenes(
     *,
     fp32: Predictions | None = None,
 ) -> DetectionAgreement:
-    """Hold detections against those of FP32 without knowing what is there."""
+    """Compare detections with those of FP32 without knowing the objects."""
     found = scenes.comparison(variant, truth, limits, fp32=fp32)
     return DetectionAgreement(
         found.images, found.class_names, found.fp32, found.variant, found.limits
@@ -174,7 +174,7 @@ def of_scenes(
 
 
 def task(name: str) -> Task:  # type: ignore[type-arg]
-    """A task without labels; nothing of it is read."""
+    """A task without labels; no files are read."""
     spec, limits = {
         "faces": (FaceVerification("d", labelled=False, threshold=0.5), FaceLimits()),
         "liveness": (LivenessDetection("d", labelled=False, threshold=0.5), LivenessLimits()),
@@ -192,7 +192,7 @@ def images_of(count: int) -> ImageSet:
 
 
 def judged(values: Floats, fp32: Floats, *, fp16: bool = False) -> GateResult:
-    """The gate of liveness on logits."""
+    """The agreement gate for liveness, from logits."""
     of = task("liveness")
     captures = replace(
         liveness.captures(species=()), images=images_of(len(fp32)), species=np.full(len(fp32), -1),
@@ -205,7 +205,7 @@ def judged(values: Floats, fp32: Floats, *, fp16: bool = False) -> GateResult:
     return variant.against_fp32(float_variant=fp16)
 
 
-LOGITS = liveness.logits(liveness.captures())  # two in three are attacks, which nobody says
+LOGITS = liveness.logits(liveness.captures())  # two in three are attacks, but there are no labels
 
 
 def test_liveness_passes() -> None:
@@ -220,7 +220,7 @@ def test_liveness_passes() -> None:
 
 @pytest.mark.parametrize("kind", [1, 0])
 def test_decisions_of_either_kind_flip(kind: int) -> None:
-    """No errors that could cancel: as many newly live as newly rejected are all flips."""
+    """Flips cannot cancel: as many captures are newly live as newly rejected, and all count."""
     rows = np.flatnonzero(LOGITS.argmax(axis=1) == kind)[:60]
     result = judged(liveness.swapped(LOGITS, rows), LOGITS)
     assert verdicts(result)[FLIPS] is Verdict.FAIL
@@ -243,7 +243,7 @@ def test_one_score_of_fp16_drifts() -> None:
 
 
 def test_a_capture_without_a_score_has_flipped() -> None:
-    """Also one that FP32 rejects, as the comparison with NaN would."""
+    """A broken capture counts even if FP32 rejects it, as a comparison with NaN does."""
     values = LOGITS.copy()
     values[np.flatnonzero(LOGITS.argmax(axis=1) != 1)[:60]] = np.nan
     assert verdicts(judged(values, LOGITS))[FLIPS] is Verdict.FAIL
@@ -254,7 +254,7 @@ def test_few_captures_are_undecided() -> None:
 
 
 def test_detection_passes_and_a_rare_class_that_is_lost_fails() -> None:
-    """Of both classes together 430 of 460 are found, which would pass."""
+    """430 of 460 objects of both classes together are found, which would pass."""
     truth = scenes.objects(kinds=2)
     found = scenes.found(truth)
     rare = scenes.without(found, (found.classes == 1) & (found.image_index >= 60))
@@ -288,7 +288,7 @@ def test_new_detections_and_shifted_boxes_fail() -> None:
 
 
 def refused(name: str, values: Floats, rows: NDArray[np.int64] | None = None) -> str:
-    """How FP32 with such outputs is refused."""
+    """The error that refuses FP32 with the given outputs."""
     of = task(name)
     images = images_of(30)
     blank = pairs_of(30)
@@ -315,7 +315,7 @@ def test_an_embedder_that_takes_everybody_for_the_same(noise: float) -> None:
 @pytest.mark.parametrize("noise", [0.0, 1e-4])
 def test_scores_that_are_all_alike(noise: float) -> None:
     values = np.array([3.0, 0.0, 0.0]) + noise * np.random.default_rng(0).normal(size=(30, 3))
-    assert "FP32 itself scores all of 30 images alike" in refused(
+    assert "FP32 itself scores all 30 images alike" in refused(
         "liveness", values.astype(np.float32)
     )
 

@@ -1,4 +1,4 @@
-"""The APCER gate: one species that passes as live fails it, whatever the others do."""
+"""The APCER gate fails if one species passes as live, whatever the others do."""
 
 from dataclasses import replace
 
@@ -45,7 +45,7 @@ def test_one_species_fails_alone() -> None:
 
 
 def test_the_maximum_takes_the_largest_bound() -> None:
-    """A species with few captures has the larger bound, another the larger rate."""
+    """A species with few captures has the largest bound, another one the largest rate."""
     few = ALL.subset(np.flatnonzero((ALL.species != 1) | (ALL.subjects < 40)))
     variant = swapped(logits(few), of_kind(few, 0, 3))
     headline, prints, screens = apcer(comparison(variant, few)).checks
@@ -98,7 +98,7 @@ def test_many_captures_of_one_person_are_little_evidence() -> None:
     check = apcer(comparison(logits(anonymous), anonymous)).checks[1]
     assert check.verdict is Verdict.PASS
     assert check.detail == (
-        "0 errors in 80 attacks of unknown people, each counted as somebody else"
+        "0 errors in 80 attacks of unknown people, each counted as a different person"
     )
 
 

@@ -1,4 +1,4 @@
-"""The BPCER gate: live people who are turned away fail it."""
+"""The BPCER gate fails if live people are turned away."""
 
 import numpy as np
 import pytest

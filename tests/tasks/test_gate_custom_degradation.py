@@ -30,7 +30,7 @@ def shifted(amount: float, scale: float = 0.1) -> np.ndarray:
 
 
 def similarity(outputs: Any, labels: Any) -> Any:
-    """A number for each image, of which higher is better."""
+    """A number for each image; higher is better."""
     return -np.abs(outputs - labels)
 
 
@@ -63,7 +63,7 @@ def test_fewer_errors_are_no_degradation() -> None:
 
 
 def test_values_are_paired_by_image() -> None:
-    """Distances vary by far more than their differences: unpaired, nothing could be said."""
+    """Distances vary by far more than their differences: without pairing nothing could be said."""
     base = 1 + np.random.default_rng(0).gamma(1, 50, N)
     extra = np.random.default_rng(1).normal(0.05, 0.1, N)
     fp32, variant = np.float32(EXACT + base), np.float32(EXACT + base + extra)
@@ -86,7 +86,7 @@ def test_values_are_paired_by_image() -> None:
     [(0.05, Verdict.PASS), (0.1, Verdict.INCONCLUSIVE), (0.2, Verdict.FAIL)],
 )
 def test_larger_values(amount: float, verdict: Verdict) -> None:
-    """Lower is better: a distance that grows is worse, and the same the other way round is not."""
+    """Lower is better: a distance that grows is worse, one that shrinks is not."""
     grown = check(compared(apart, shifted(1), shifted(1 + amount), TRUTH), 0.1)
     shrunk = check(compared(apart, shifted(1 + amount), shifted(1), TRUTH), 0.1)
     assert (grown.verdict, shrunk.verdict) == (verdict, Verdict.PASS)
@@ -139,7 +139,7 @@ def test_a_figure_that_drops(scale: float, verdict: Verdict) -> None:
 
 
 def test_a_figure_that_rises() -> None:
-    """Of which lower is better; in the other direction it is no degradation."""
+    """Lower is better; a change in the other direction is not a degradation."""
     better, worse = noisy(150), noisy(50)
     assert check(compared(correlation, better, worse, TRUTH), 0.07).verdict is Verdict.FAIL
     found = check(compared(correlation, better, worse, TRUTH, higher=True), 0.07)
@@ -156,7 +156,7 @@ def test_fp32_itself_passes(function: Any, higher: bool) -> None:
 
 
 def test_a_figure_that_does_not_change_though_outputs_do_leaves_doubt() -> None:
-    """Nobody of 200 subjects makes a difference: below 1.5 %, but nobody knows more."""
+    """None of 200 subjects makes a difference: all that is known is a drop below 1.5 %."""
 
     def accuracy(outputs: Any, labels: Any) -> float:
         return float(np.mean(np.rint(outputs) == labels))

@@ -1,4 +1,4 @@
-"""The gate of a custom metric: the interval of its kind, the direction of its limit."""
+"""The gate of a custom metric: the interval for its form, the direction of its limit."""
 
 from dataclasses import replace
 from typing import Any
@@ -149,7 +149,7 @@ def test_a_metric_that_is_nan_fails() -> None:
 
 
 def test_a_metric_that_is_nan_without_somebody_is_undecided() -> None:
-    """One subject alone has the second class: without it there is no such figure."""
+    """Only one subject has the second class: without it the figure is NaN."""
 
     def of_the_rare(outputs: Any, labels: Any) -> float:
         rare = labels >= N - 2
@@ -158,11 +158,11 @@ def test_a_metric_that_is_nan_without_somebody_is_undecided() -> None:
     outputs = np.arange(N, dtype=float)
     found = check(compared(of_the_rare, outputs, outputs, TRUTH), 0.5)
     assert (found.verdict, found.lower, found.upper) == (Verdict.INCONCLUSIVE, None, None)
-    assert "it has no finite value without some of the subjects" in found.detail
+    assert "the figure is not finite when some of the subjects are left out" in found.detail
 
 
 def test_a_perfect_figure_leaves_doubt() -> None:
-    """An accuracy of 1 on 200 subjects is no proof of more than .985."""
+    """An accuracy of 1 on 200 subjects only proves .985."""
 
     def accuracy(outputs: Any, labels: Any) -> float:
         return float(np.mean(outputs == labels))
@@ -180,5 +180,5 @@ def test_limits_of_errors_are_rates(limits: tuple[float, float]) -> None:
     given = CustomLimits(metric=limits[0], degradation=limits[1])
     found = replace(errors(0), limits=given)
     wrong = found.against_fp32 if 0 < limits[0] < 1 else found.accuracy
-    with pytest.raises(SpecError, match="is no rate, and the metric tells errors"):
+    with pytest.raises(SpecError, match="is not a rate, but the metric returns errors"):
         wrong()

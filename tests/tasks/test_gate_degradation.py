@@ -1,4 +1,4 @@
-"""The degradation gate: paired, one-sided, and with drift that no error rate sees."""
+"""The degradation gate: paired, one-sided, and with drift that no error rate shows."""
 
 import numpy as np
 import pytest
@@ -41,7 +41,7 @@ def test_higher_frr_fails() -> None:
 
 
 def test_fewer_errors_are_no_degradation() -> None:
-    """The other way round, the same difference passes: the sign of the budget."""
+    """The same difference in the other direction passes: the sign of the budget."""
     centers = np.repeat(embeddings().reshape(330, 2, 64).mean(axis=1), 2, axis=0)
     better = comparison(centers, RELAXED, threshold=0.93)
     worse = comparison(embeddings(), RELAXED, threshold=0.93).against_fp32()

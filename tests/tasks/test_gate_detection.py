@@ -1,4 +1,4 @@
-"""The detection gates: each passes for a good detector and fails for what it is there to see."""
+"""The detection gates: each passes for a good detector and fails for the damage it targets."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ def precision(of: DetectionComparison) -> GateResult:
 
 
 def lost(predictions: Predictions, share: float, seed: int = 1) -> Predictions:
-    """Without some detections, drawn at random."""
+    """The detections without some, drawn at random."""
     rng = np.random.default_rng(seed)
     return without(predictions, rng.random(len(predictions.scores)) < share)
 
 
 def with_false(predictions: Predictions, truth: Objects, score: float, every: int) -> Predictions:
-    """One more detection, of nothing, in some images."""
+    """One false positive more in some images."""
     where = np.arange(0, truth.images, every)
     nothing = np.tile([5000.0, 5000, 5040, 5040], (len(where), 1))
     return in_order(
@@ -80,13 +80,13 @@ def test_broken_images_and_edges_are_named() -> None:
 
 
 def test_two_score_values_are_a_collapse() -> None:
-    """What INT8 leaves of scores that share their scale with coordinates."""
+    """The INT8 scores that remain when scores share their scale with coordinates."""
     truth = objects()
     variant = found(truth)
     coarse = comparison(replace(variant, scores=2.5 * np.round(variant.scores / 2.5 + 0.3)), truth)
     result = coarse.finite()
     assert named(result, "distinct").verdict is Verdict.FAIL
-    assert "keep what follows the head in FP32" in named(result, "distinct").detail
+    assert "leave the operators after the head in FP32" in named(result, "distinct").detail
 
 
 def test_eight_bits_are_no_collapse() -> None:
@@ -146,7 +146,7 @@ def test_nothing_found_fails_however_few_the_images(images: int) -> None:
 
 
 def test_one_image_has_finite_bounds() -> None:
-    """They end up in JSON, which has no infinity."""
+    """The bounds end up in JSON, which has no infinity."""
     truth = objects(images=1)
     itself = comparison(found(truth), truth)
     for result in (precision(itself), itself.against_fp32()):
@@ -166,7 +166,7 @@ def test_too_few_images_decide_nothing() -> None:
 
 
 def test_false_positives_lower_map_and_are_told() -> None:
-    """Recall does not see them."""
+    """Recall does not depend on false positives."""
     truth = objects()
     noisy = comparison(with_false(found(truth), truth, 0.97, every=4), truth)
     assert recall(noisy).verdict is Verdict.PASS
@@ -238,7 +238,7 @@ def test_new_detections_are_seen_without_labels() -> None:
 
 
 def test_equal_map_with_swapped_detections_fails() -> None:
-    """As many objects found as before, but other ones."""
+    """As many objects are found as before, but different ones."""
     truth = objects()
     fp32, variant = lost(found(truth), 0.05, seed=1), lost(found(truth), 0.05, seed=2)
     result = comparison(variant, truth, fp32=fp32).against_fp32()

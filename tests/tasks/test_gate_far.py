@@ -1,4 +1,4 @@
-"""The FAR gate: impostors who get in fail it, on both sides or against stored templates."""
+"""The FAR gate fails if impostors get in, on both sides or against stored templates."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ def test_passes() -> None:
 
 
 def test_scores_that_rise_fail() -> None:
-    """A common offset makes everybody look more alike."""
+    """A common offset makes all people look more alike."""
     variant = embeddings() + np.float32(0.75)
     result = far(comparison(variant))
     assert result.verdict is Verdict.FAIL
@@ -81,7 +81,7 @@ def test_the_limit_itself_does_not_pass() -> None:
 
 
 def test_few_errors_take_the_design_effect_of_their_own_cell() -> None:
-    """All probes drift towards one enrolled person: that cell's risk hangs on her alone."""
+    """All probes drift towards one enrolled person, so the cell's risk depends on her alone."""
     person = embeddings()[0] / np.linalg.norm(embeddings()[0])
     variant = embeddings() + np.float32(2.5) * person
     found = comparison(variant, threshold=0.99)

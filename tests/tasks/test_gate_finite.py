@@ -1,4 +1,4 @@
-"""The finiteness gate: NaN and Inf anywhere fail, and so does an embedder that has collapsed."""
+"""The finiteness gate fails for NaN and Inf anywhere, and for a collapsed embedder."""
 
 from dataclasses import replace
 from typing import Any

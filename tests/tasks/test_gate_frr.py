@@ -1,4 +1,4 @@
-"""The FRR gate: customers who are turned away fail it."""
+"""The FRR gate fails if customers are turned away."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Groups of people in the degradation gates: what hurts one of them does not hide among all."""
+"""Groups of people in the degradation gates: damage to one group does not hide among all."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def faces(
 
 
 def strangers_to_themselves(people: list[int]) -> NDArray[np.float32]:
-    """Some whose second image looks like nobody."""
+    """Embeddings where the second image of some people matches no one."""
     variant = embeddings()
     seconds = 2 * np.array(people) + 1
     variant[seconds] = np.random.default_rng(9).normal(size=(len(people), variant.shape[1]))
@@ -104,7 +104,7 @@ def test_the_same_harm_to_everybody_passes() -> None:
 
 
 def test_a_group_that_is_taken_for_one_another_fails() -> None:
-    """FAR rises among pairs within the group, of which there are few among all pairs."""
+    """FAR rises among the pairs within a group, which are few among all pairs."""
     variant = embeddings()
     variant[: 2 * FEW] += np.float32(0.9)
     limits = replace(LIMITS, far_degradation=0.1, group_far_degradation=0.1)
@@ -130,7 +130,7 @@ def test_listed_pairs_within_the_group() -> None:
     listed = faces(embeddings(), comparisons=comparisons)
     trials = {(one.group, one.measure): one.fp32["trials"] for one in listed.groups()}
     assert trials == {
-        ("tone dark", "FAR"): 1,  # (2, 400) is of two groups
+        ("tone dark", "FAR"): 1,  # (2, 400) spans two groups
         ("tone light", "FAR"): 1,
         ("tone dark", "FRR"): 1,
         ("tone light", "FRR"): 0,
@@ -145,9 +145,9 @@ def test_a_small_group_is_undecided(few: int) -> None:
     for measure in ("FAR", "FRR"):
         worst = check(result, f"increase of {measure} over FP32, worst")
         assert worst.verdict is Verdict.INCONCLUSIVE
-        # One person has a genuine pair, and nobody to be taken for.
+        # One person has a genuine pair, but no impostor pair.
         there = 0 if (few, measure) == (1, "FAR") else few
-        wanted = f"such comparisons of at least 20 identities of the group, not of {there}"
+        wanted = f"such comparisons from at least 20 identities; it has {there}"
         assert wanted in worst.detail
         assert "tone dark: " in worst.detail
 
@@ -233,7 +233,7 @@ def test_a_small_group_of_live_people_is_undecided() -> None:
     found = captures(scores_for_tests.logits(ALL), 19)
     worst = check(found.against_fp32(), "worst of 2 groups")
     assert worst.verdict is Verdict.INCONCLUSIVE
-    assert "such captures of at least 20 people of the group, not of 19" in worst.detail
+    assert "such captures from at least 20 people; it has 19" in worst.detail
 
 
 def test_rates_of_a_group_are_of_its_live_captures() -> None:

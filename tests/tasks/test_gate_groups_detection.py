@@ -1,4 +1,4 @@
-"""Groups of images in the degradation gate of detectors: a kind of document that is not found."""
+"""Groups of images in the degradation gate of detectors, such as kinds of documents."""
 
 from __future__ import annotations
 
@@ -77,13 +77,13 @@ def test_a_small_group_is_undecided() -> None:
     result = replace(comparison(found(truth), truth, LIMITS), group_table=groups).against_fp32()
     worst = named(result, WORST)
     assert worst.verdict is Verdict.INCONCLUSIVE
-    assert "a claim needs such objects of at least 20 images of the group, not of 15" in (
+    assert "a claim about the group needs such objects from at least 20 images; it has 15" in (
         worst.detail
     )
 
 
 def test_a_group_without_images_is_not_lost() -> None:
-    """Such as one all of whose images went to the selection split."""
+    """For example, all images of a group may be in the selection split."""
     truth = objects()
     everything = np.ones(IMAGES, np.bool_)
     groups = (Group("country A", ~everything), Group("country B", everything))

@@ -1,4 +1,4 @@
-"""The degradation gate of liveness: paired, for each species, and with drift that no rate sees."""
+"""The degradation gate of liveness: paired, per species, and with drift that no rate shows."""
 
 import numpy as np
 import pytest
@@ -48,7 +48,7 @@ def test_more_errors_of_one_kind_fail_that_check(kind: int, name: str) -> None:
 
 
 def test_fewer_errors_are_no_degradation() -> None:
-    """The other way round, the same difference passes: the sign of the budget."""
+    """The same difference in the other direction passes: the sign of the budget."""
     bad = swapped(logits(ALL), of_kind(ALL, 0, 100))
     result = comparison(logits(ALL), ALL, fp32=bad).against_fp32()
     assert check(result, APCER).verdict is Verdict.PASS
@@ -56,7 +56,7 @@ def test_fewer_errors_are_no_degradation() -> None:
 
 
 def test_errors_that_compensate_each_other_are_flips() -> None:
-    """As many attacks newly right as newly wrong: APCER stays, one decision in 16 is another."""
+    """As many attacks are newly right as newly wrong: APCER stays, but one decision in 16 flips."""
     fp32 = swapped(logits(ALL), of_kind(ALL, 0, 30))
     variant = swapped(logits(ALL), of_kind(ALL, 0, 60)[30:])
     result = comparison(variant, ALL, fp32=fp32).against_fp32()

@@ -29,7 +29,7 @@ def test_edge_input_fails_and_names_it() -> None:
 
 @pytest.mark.parametrize("constant", [-3.0, 0.0, 3.0])
 def test_collapsed_model_fails(constant: float) -> None:
-    """Also one that calls everything live, or everything an attack."""
+    """A model that calls everything live, or everything an attack, fails as well."""
     variant = np.zeros_like(logits(ALL))
     variant[:, 1] = constant
     result = comparison(variant, ALL).finite()

@@ -1,4 +1,4 @@
-"""A limit's declared direction drives its verdict: turned round, every gate decides otherwise."""
+"""A limit's declared direction drives its verdict: reversed, every gate decides differently."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from tests.worlds import detections, embeddings, measurements, scores
 
 Checks = Callable[[Any], Iterable[Check]]
 
-# So generous (or, where a figure must be high, so low) that what is sound passes beyond doubt.
+# Limits so generous (low where a figure must be high) that sound models pass beyond doubt.
 FACE = FaceLimits(
     far=0.9,
     frr=0.9,
@@ -78,7 +78,7 @@ DETECTION = DetectionLimits(
 
 
 def asked(comparison: Comparison) -> Iterator[Check]:
-    """Everything that gates ask of a comparison, also of a variant that computes in floats."""
+    """All results that gates take from a comparison, also those for a float variant."""
     yield from (check for gate in comparison.accuracy() for check in gate.checks)
     for float_variant in (False, True):
         yield from comparison.against_fp32(float_variant=float_variant).checks
@@ -129,7 +129,7 @@ def unlabelled_scenes(limits: DetectionLimits) -> Iterator[Check]:
 
 
 def of_metric(metric: Callable[..., Any], *, higher: bool = False) -> Checks:
-    """A metric of the user's own, with labels."""
+    """A custom metric, with labels."""
 
     def checks(limits: CustomLimits) -> Iterator[Check]:
         labels = np.arange(400.0)
@@ -151,7 +151,7 @@ def of_unlabelled_metric(metric: Callable[..., Any], *, higher: bool = False) ->
 
 
 def costs(limits: Limits) -> Iterator[Check]:
-    """Latency and size, of every task the same."""
+    """Latency and size, which are the same for every task."""
     latency = Latency(0.5, 0.49, 0.51, 1.0, 60, 1.0, 2.0, 1.0, 1.2, 1.3)
     yield from judge_latency(latency, limits).checks
     size = judge_size(1_000_000, 4_000_000, {"Conv": 3}, limits)
@@ -202,7 +202,7 @@ def judged_by(checks: Iterable[Check]) -> dict[str, list[Verdict]]:
 
 
 def turned(cls: type[CheckedLimits], name: str) -> Any:
-    """The declaration of a limit with the other direction."""
+    """The declaration of a limit with its direction reversed."""
     field = copy.copy(cls.__dataclass_fields__[name])
     direction = field.metadata["direction"].opposite
     field.metadata = MappingProxyType({**field.metadata, "direction": direction})
@@ -223,7 +223,7 @@ def test_a_direction_turned_round_turns_the_verdict(
             patch.setitem(cls.__dataclass_fields__, name, turned(cls, name))
             after = judged_by(checks(limits))
         assert set(after.pop(name)) == {Verdict.FAIL}, name
-        # The others are as they were.
+        # The other verdicts are unchanged.
         assert after == {other: before[other] for other in before if other != name}
 
 

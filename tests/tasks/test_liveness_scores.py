@@ -56,7 +56,7 @@ def test_scores_are_probabilities_for_any_logits(values: np.ndarray, live: int) 
 @pytest.mark.parametrize("probabilities", [True, False])
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_anything_not_finite_is_no_score(bad: float, probabilities: bool) -> None:
-    """Also a NaN beside the live class, and one in another output of the model."""
+    """A NaN in another class, or in another output of the model, also leaves no score."""
     found = outputs([[0.1, 0.9, bad], [0.2, 0.7, 0.1], [0.2, 0.7, 0.1]], [False, True, False])
     scores = live_scores(found, 1, probabilities=probabilities)
     assert np.isnan(scores).tolist() == [True, False, True]
@@ -78,17 +78,17 @@ def test_a_score_at_the_threshold_is_accepted() -> None:
 
 
 def test_logits_declared_as_probabilities() -> None:
-    with pytest.raises(ModelError, match=r"values -1, 4, 2 are no probabilities; set .*logits"):
+    with pytest.raises(ModelError, match=r"values -1, 4, 2 are not probabilities; set .*logits"):
         check_scale(outputs([[-1, 4, 2]]), probabilities=True)
-    with pytest.raises(ModelError, match=r"values 0\.9, 0\.9 are no probabilities"):
+    with pytest.raises(ModelError, match=r"values 0\.9, 0\.9 are not probabilities"):
         check_scale(outputs([[0.5, 0.5], [0.9, 0.9]]), probabilities=True)
-    with pytest.raises(ModelError, match=r"values 1\.5 are no probabilities"):
+    with pytest.raises(ModelError, match=r"values 1\.5 are not probabilities"):
         check_scale(outputs([[0.5], [1.5]]), probabilities=True)
 
 
 def test_probabilities_declared_as_logits() -> None:
     found = outputs([[0.1, 0.7, 0.2], [0.3, 0.3, 0.4]])
-    with pytest.raises(ModelError, match=r"probabilities already .* set .*scores=\"probabilities"):
+    with pytest.raises(ModelError, match=r"already probabilities .* set .*scores=\"probabilities"):
         check_scale(found, probabilities=False)
     check_scale(found, probabilities=True)
 
@@ -133,14 +133,14 @@ def test_bpcer_at_apcer_looks_at_the_worst_species() -> None:
     scores[of.live] = 0.9
     scores[of_kind(of, 1, 2)] = 0.95
     assert bpcer_at_apcer(Decisions(scores, of, 0.5), 0.1) == 1.0
-    scores[of_kind(of, 1, 2)] = np.nan, 0.0  # always accepted: the one in ten that is allowed
+    scores[of_kind(of, 1, 2)] = np.nan, 0.0  # always accepted: the one in ten that is permitted
     assert bpcer_at_apcer(Decisions(scores, of, 0.5), 0.1) == 0.0
     assert bpcer_at_apcer(Decisions(scores, of, 0.5), 0.05) == 1.0
 
 
 @pytest.mark.parametrize("kind", [0, LIVE])
 def test_few_errors_take_the_design_effect_of_the_most_dangerous_captures(kind: int) -> None:
-    """Three errors, but the 30 captures next to go wrong are all of six of the 60 people."""
+    """Three errors, but the 30 most dangerous captures all belong to six of the 60 people."""
     of = captures(60, species=("print",), each=5)
     of = of.subset(np.random.default_rng(0).permutation(600))
     members = of_kind(of, kind, 300)

@@ -36,7 +36,7 @@ def test_the_bound_holds_at_the_threshold(seed: int, levels: int) -> None:
 @settings(deadline=None, max_examples=30)
 @given(seed=st.integers(0, 10_000), levels=st.sampled_from([0, 10, 40]))
 def test_it_does_not_at_the_next_lower_score(seed: int, levels: int) -> None:
-    """Equal scores go together: accepting one of them is accepting all."""
+    """Equal scores go together: to accept one of them is to accept all."""
     found = scores(seed, levels)
     threshold = select_threshold(found, ALL, LIMIT)
     assert threshold > 0.5
@@ -45,7 +45,7 @@ def test_it_does_not_at_the_next_lower_score(seed: int, levels: int) -> None:
 
 
 def test_the_hardest_species_decides() -> None:
-    """Of 150 screens, 2 may pass below 5 %; the prints, all at zero, have no say."""
+    """2 of 150 screens may pass below 5 %; the prints, all at zero, do not matter."""
     found = np.zeros(len(ALL.images))
     found[of_kind(ALL, 1, 150)] = np.linspace(0.6, 0.75, 150)
     threshold = select_threshold(found, ALL, LIMIT)
@@ -71,7 +71,7 @@ def test_broken_attacks_are_accepted_at_any_threshold() -> None:
 def test_too_few_people() -> None:
     few = captures(15, each=50)
     with pytest.raises(
-        DataError, match=r"no claim \(it needs at least 20 subjects\), not below 50"
+        DataError, match=r"unknown \(a claim needs at least 20 subjects\), not below 50"
     ):
         select_threshold(np.zeros(len(few.images)), few, 0.5)
 
@@ -81,11 +81,14 @@ def test_too_few_attacks_of_a_species() -> None:
     with pytest.raises(DataError) as caught:
         select_threshold(np.zeros(len(few.images)), few, LIMIT)
     assert "0 errors in 40 attacks of the species screen on 40 subjects" in caught.value.problem
-    assert "give `selection` more attacks of it, raise `selection_apcer`" in caught.value.remedy
+    assert (
+        "give `selection` more attacks of this species, raise `selection_apcer`"
+        in caught.value.remedy
+    )
 
 
 def test_what_is_more_probably_an_attack_is_never_accepted() -> None:
-    """All attacks score below .15: a threshold among them would pass, and be of no use."""
+    """All attacks score below .15: a threshold among them would meet the limit but be useless."""
     found = scores(0)
     found[~ALL.live] *= 0.15
     assert select_threshold(found, ALL, LIMIT) == 0.5

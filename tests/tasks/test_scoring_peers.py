@@ -1,4 +1,4 @@
-"""What scikit-learn makes of scores is what our scoring makes of them."""
+"""Scoring gives the same results as scikit-learn."""
 
 import numpy as np
 from sklearn.metrics import roc_curve

@@ -1,4 +1,4 @@
-"""Blocks of scores give what all scores at once give, bit for bit, whatever the number of threads.
+"""Blocks of scores give the results of all scores at once, bit for bit, for any number of threads.
 
 Embeddings are multiples of 1/8, so that every product is exact in float32 in whatever order it is
 added up, and many scores tie.
@@ -24,7 +24,7 @@ Floats = NDArray[np.float32]
 
 @dataclass
 class World:
-    """Embeddings of both sides, what is compared, and every pair written out."""
+    """Embeddings of both sides, the comparisons, and a list of every pair."""
 
     gallery: Floats
     probe: Floats

@@ -1,4 +1,4 @@
-"""A metric of the user's own that holds outputs against those of FP32, for want of labels."""
+"""A custom metric that compares outputs with those of FP32, because there are no labels."""
 
 from __future__ import annotations
 
@@ -20,37 +20,37 @@ from .metric import Measurement
 from .task import MetricTask
 
 _NOTE = (
-    "without labels nothing is claimed about how well FP32 does: outputs are held against its own "
-    "only, and each image counts as another subject, so with several images a subject the "
-    "intervals are too narrow"
+    "without labels nothing is claimed about how well FP32 does: outputs are only compared with "
+    "those of FP32, and each image counts as a different subject, so the intervals are too narrow "
+    "if a subject has several images"
 )
 
 
 @dataclass(frozen=True, eq=False)
 class CustomAgreement(MetricComparison):
-    """A variant whose outputs a metric holds against those of FP32."""
+    """A variant whose outputs a metric compares with those of FP32."""
 
     def against_fp32(self, *, float_variant: bool = False) -> GateResult:
         """The metric."""
         return GateResult("agreement", tuple(self.drift()), REMEDY)
 
     def drift(self, *, float_variant: bool = False) -> list[Check]:
-        """The metric, which holds outputs against those of FP32."""
+        """The metric, which compares outputs with those of FP32."""
         return [judge_metric(self.variant, self.limits, "agreement")]
 
     def rates(self) -> dict[str, Rate]:
-        """None: FP32 agrees with itself."""
+        """No rates: FP32 agrees with itself."""
         return {}
 
     def golden_figures(self) -> dict[str, float]:
-        """What the outputs of FP32 are like."""
+        """Mean and spread of the outputs of FP32."""
         (values,) = self.fp32.outputs
         exact = values.astype(np.float64)
         return {"mean of outputs": float(exact.mean()), "spread of outputs": float(exact.std())}
 
 
 class UnlabelledCustomTask(MetricTask[CustomAgreement]):
-    """Whatever a metric makes of outputs and of those of FP32."""
+    """A custom metric of outputs and of those of FP32."""
 
     def load(self) -> TaskData[LabelledSet]:
         """Read images."""
@@ -67,6 +67,6 @@ class UnlabelledCustomTask(MetricTask[CustomAgreement]):
 
 
 def _blank(images: ImageSet) -> LabelledSet:
-    """What FP32 says takes the place of labels later; each image is a subject of its own."""
+    """Placeholders that FP32's outputs replace later; each image counts as a subject."""
     count = len(images)
     return LabelledSet(images, np.zeros(count), np.arange(count, dtype=np.int64), ())

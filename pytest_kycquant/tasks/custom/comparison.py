@@ -1,4 +1,4 @@
-"""The gates of a custom task: from a metric of FP32 and of a variant to checks against limits."""
+"""The gates of a custom task: from a metric for FP32 and a variant to checks against limits."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .metric import bounds
 
 @dataclass(frozen=True, eq=False)
 class CustomComparison(MetricComparison):
-    """A variant held against FP32 on the same labelled images."""
+    """A variant compared with FP32 on the same labelled images."""
 
     def accuracy(self) -> list[GateResult]:
         """The metric."""
@@ -24,24 +24,24 @@ class CustomComparison(MetricComparison):
         return [GateResult("metric", (check,), REMEDY)]
 
     def against_fp32(self, *, float_variant: bool = False) -> GateResult:
-        """How much worse than FP32 the metric is; nobody knows which drift would be too much."""
+        """How much worse than FP32 the metric is; there is no known limit of the drift."""
         errors = self.variant.form == "errors"
         check = self._more_errors() if errors else self._worse_figure()
         return GateResult("degradation", (check,), REMEDY)
 
     def rates(self) -> dict[str, Rate]:
-        """The error rate, if the metric tells errors."""
+        """The error rate, if the metric returns errors."""
         found = self.fp32
         return {found.metric.name: found.rate()} if found.form == "errors" else {}
 
     def golden_figures(self) -> dict[str, float]:
-        """The mean or the figure, if it does not."""
+        """The mean or the figure, unless the metric returns errors."""
         found = self.fp32
         return {} if found.form == "errors" else {found.metric.name: found.value}
 
     @property
     def _same(self) -> bool:
-        """Whether the variant gives exactly what FP32 gives, as FP32 itself does."""
+        """Whether the outputs of the variant equal those of FP32 exactly, as for FP32 itself."""
         pairs = zip(self.fp32.outputs, self.variant.outputs, strict=True)
         return all(np.array_equal(one, other) for one, other in pairs)
 

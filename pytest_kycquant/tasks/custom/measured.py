@@ -1,4 +1,4 @@
-"""What a metric makes of FP32 and of a variant, and how it is held against limits."""
+"""The results of a metric for FP32 and for a variant, and their comparison with limits."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from .metric import Measurement, bounds
 # Outputs that spread less than half as far hardly depend on the image.
 _COLLAPSE = variety(0.5)
 REMEDY = (
-    "Keep the operators that harm most in FP32 (fallback = 'mixed'), try per-channel weights or "
+    "Leave the most harmful operators in FP32 (fallback = 'mixed'), or try per-channel weights or "
     "another calibration method."
 )
 
 
 @dataclass(frozen=True, eq=False)
 class MetricComparison(Comparison):
-    """What a metric makes of a variant beside what it makes of FP32, on the same images.
+    """The results of a metric for a variant and for FP32, on the same images.
 
     Args:
-        fp32: what the metric makes of FP32.
-        variant: what it makes of the variant.
-        limits: of the gates.
+        fp32: the results for FP32.
+        variant: the results for the variant.
+        limits: the limits of the gates.
         broken_edges: names of the edge inputs for which the variant gave NaN or Inf.
     """
 
@@ -48,12 +48,14 @@ class MetricComparison(Comparison):
         return distance(self.fp32.outputs, self.variant.outputs)
 
     def finite(self) -> GateResult:
-        """No NaN or Inf in any output, and outputs that still depend on the image."""
+        """Check for NaN or Inf in any output, and that outputs still depend on the image."""
         mine, theirs = self.variant, self.fp32
         names = mine.truth.images.names
         kept = []
         for one, other in zip(theirs.outputs, mine.outputs, strict=True):
-            if (spread := _spread(one)) > 0:  # a constant output, such as anchors, may stay one
+            if (
+                spread := _spread(one)
+            ) > 0:  # a constant output, such as anchors, may stay constant
                 kept.append(_spread(other) / spread)
         return finite_gate(
             [name for name, ok in zip(names, mine.finite, strict=True) if not ok],
@@ -74,7 +76,7 @@ class MetricComparison(Comparison):
         return {"output drift": f"{self.apart:.4f}"}
 
     def decided_otherwise(self, other: MetricComparison) -> tuple[int, int, str] | None:
-        """Images, if the metric tells errors."""
+        """Images whose decision differs and all images, if the metric returns errors."""
         if self.variant.form != "errors":
             return None
         differ = self.variant.errors != other.variant.errors
@@ -82,7 +84,7 @@ class MetricComparison(Comparison):
 
 
 def judge_metric(mine: Measurement, limits: CustomLimits, attribute: str) -> Check:
-    """The metric of a variant held against the limit of that name."""
+    """Compare the metric of a variant with the limit of the given name."""
     limit = limits[attribute]
     if mine.form == "errors":
         found = mine.rate()
@@ -90,19 +92,19 @@ def judge_metric(mine: Measurement, limits: CustomLimits, attribute: str) -> Che
         return rate_check(of_rate(limit), mine.metric.name, found, detail, counted(mine))
     share = mine.may_be_share
     lower, upper = bounds(mine.value, mine.without, share=share)
-    # A share at its better end: nothing lies beyond.
+    # A share at its best value cannot get better.
     if mine.metric.higher and mine.value == 1:
         upper = 1.0
     elif not mine.metric.higher and mine.value == 0:
         lower = 0.0
-    if mine.metric.higher:  # of a metric that is not a share nobody knows how high it can get
+    if mine.metric.higher:  # a metric that is not a share has no known best value
         limit = replace(limit.reversed, best=1.0 if share else None)
     name = f"{'mean ' if mine.form == 'values' else ''}{mine.metric.name}"
     return judge_figure(limit, name, mine, Estimate(mine.value, lower, upper))
 
 
 def judge_figure(limit: Limit, name: str, mine: Measurement, found: Estimate) -> Check:
-    """A figure in the unit of the metric; one that is not finite is no figure and fails."""
+    """Compare a figure in the unit of the metric with its limit; it fails unless it is finite."""
     if not np.isfinite(found.value):
         broken = mine.broken()
         shown = ", ".join(broken[:5]) + (" ..." if len(broken) > 5 else "")
@@ -122,28 +124,28 @@ def judge_figure(limit: Limit, name: str, mine: Measurement, found: Estimate) ->
 
 
 def of_rate(limit: Limit) -> Limit:
-    """The limit of a rate of errors: 2, where 2 % is meant, would pass anything.
+    """The limit of an error rate: 2, where 2 % is meant, would pass anything.
 
     Raises:
-        SpecError: it is none.
+        SpecError: the limit is not a rate.
     """
     if not 0 < limit.value < 1:
         raise SpecError(
             f"CustomLimits.{limit.name}",
-            f"{limit.value!r} is no rate, and the metric tells errors",
-            "give a share between 0 and 1: 2 % is 0.02",
+            f"{limit.value!r} is not a rate, but the metric returns errors",
+            "give a fraction between 0 and 1: 2 % is 0.02",
         )
     return replace(limit, unit=Unit.RATE)
 
 
 def counted(mine: Measurement) -> Counted:
-    """What a rate of errors counts."""
+    """The words for what an error rate counts."""
     subjects = "subjects" if mine.truth.knows_subjects else "images"
-    return Counted("images", subjects, "a claim needs images")
+    return Counted("images", subjects, "there are no images")
 
 
 def of_whom(mine: Measurement) -> str:
-    """How many images there are, and of how many subjects."""
+    """The number of images and of subjects, in words."""
     count = f"{len(mine.finite):,} images"
     if mine.truth.knows_subjects:
         return f"{count} of {len(mine.truth.subject_names):,} subjects"
@@ -151,7 +153,7 @@ def of_whom(mine: Measurement) -> str:
 
 
 def distance(fp32: Sequence[NDArray[np.float32]], variant: Sequence[NDArray[np.float32]]) -> float:
-    """Relative L2 distance of outputs, each (N, ...), mean over the outputs."""
+    """Mean relative L2 distance of outputs, each (N, ...)."""
     pairs = zip(fp32, variant, strict=True)
     apart = [relative_distance(_rows(one), _rows(other)) for one, other in pairs]
     return float(np.mean(apart))
@@ -162,7 +164,7 @@ def _rows(values: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _spread(values: NDArray[np.float32]) -> float:
-    """Standard deviation over the finite images, root mean square over the numbers; or 0."""
+    """Standard deviation over the finite images, root mean square over all numbers; 0 if none."""
     rows = _rows(values).astype(np.float64)
     usable = rows[np.isfinite(rows).all(axis=1)]
     return float(np.sqrt(usable.var(axis=0).mean())) if len(usable) else 0.0

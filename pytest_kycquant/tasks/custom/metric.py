@@ -1,7 +1,7 @@
-"""A metric of the user's own: called, its answer checked, and given bounds.
+"""A custom metric: its calls, the checks of its results, and their bounds.
 
-What it returns says what it is: a bool for each image is an error, a number for each image a value
-whose mean counts, and a single number a figure of all images together.
+The result decides how it is used: bools, one for each image, mark errors; numbers, one for each
+image, are averaged; a single number is a figure of all images together.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from ..outputs import Tensor
 from ..rates import rate_of
 
 Form = Literal["errors", "values", "figure"]
-# A figure is found anew without each group of subjects: more groups take long and tell no more.
+# A figure is computed again without each group of subjects; more groups would only take longer.
 _GROUPS = 200
 _WORDS = {
     "errors": "a bool for each image",
@@ -34,18 +34,18 @@ _WORDS = {
     "figure": "one number",
 }
 _REMEDY = (
-    "return a bool array (N,) of errors, an array (N,) of numbers or one number for outputs and "
-    "labels of N images"
+    "return a bool array (N,) of errors, an array (N,) of numbers or one number, given the outputs "
+    "and labels of N images"
 )
 
 
 @dataclass(frozen=True, eq=False)
 class Metric:
-    """The function of a gate file.
+    """The metric function of a gate file.
 
     Args:
-        function: of (outputs, labels).
-        name: for messages and reports.
+        function: the function, which takes (outputs, labels).
+        name: the name for messages and reports.
         higher: whether higher is better.
     """
 
@@ -55,71 +55,72 @@ class Metric:
 
     @property
     def where(self) -> str:
-        """What errors name."""
+        """The subject of error messages."""
         return f"metric {self.name}"
 
     def identity(self) -> dict[str, str]:
         """Plain values that change with the metric: its name and a digest of its source.
 
         Raises:
-            MetricError: it has no source, so nobody could tell whether it changed.
+            MetricError: the source is not readable, so a change would go unnoticed.
         """
         try:
             source = textwrap.dedent(inspect.getsource(self.function))
         except (OSError, TypeError, SyntaxError) as error:
             raise MetricError(
                 self.where,
-                "has no source that could be read, so a change would go unnoticed",
-                "write it in the gate file",
+                "has no readable source code, so a change would go unnoticed",
+                "define it in the gate file",
             ) from error
         digest = hashlib.sha256(source.encode()).hexdigest()
         return {"metric": self.function.__qualname__, "metric source": digest}
 
     def __call__(self, outputs: tuple[Tensor, ...], labels: NDArray[Any]) -> NDArray[Any]:
-        """Ask it twice about some images.
+        """Call the function twice for some images.
 
         Args:
-            outputs: of the model, each (N, ...).
-            labels: (N, ...).
+            outputs: the outputs of the model, each (N, ...).
+            labels: the labels, (N, ...).
 
         Returns:
             (N,) bool, (N,) float64 or () float64.
 
         Raises:
-            MetricError: it raises, returns something else, or not the same twice.
+            MetricError: the function raises, returns something else, or returns two different
+                results.
         """
         found, again = self.once(outputs, labels), self.once(outputs, labels)
         if found.shape != again.shape or found.tobytes() != again.tobytes():
             raise MetricError(
                 self.where,
-                "does not return the same for the same outputs and labels",
-                "fix its seed, or leave out what is random",
+                "does not return the same result for the same outputs and labels",
+                "fix its seed, or remove the randomness",
             )
         return found
 
     def once(self, outputs: tuple[Tensor, ...], labels: NDArray[Any]) -> NDArray[Any]:
-        """Ask it once; see `__call__`."""
-        # Copies: it may well work in place.
+        """Call the function once; see `__call__`."""
+        # Copies: the function may work in place.
         given = tuple(output.copy() for output in outputs)
         count = len(labels)
         try:
             answer = self.function(given if len(given) > 1 else given[0], labels.copy())
             found = np.asarray(answer)
-        except Exception as error:  # whatever a function of the user's own may raise
+        except Exception as error:  # a user's function may raise anything
             file = self.function.__code__.co_filename
             frames = traceback.extract_tb(error.__traceback__)
             lines = [frame.lineno for frame in frames if frame.filename == file]
-            place = f" in line {lines[-1]}" if lines else ""
+            place = f" on line {lines[-1]}" if lines else ""
             reason = str(error).split("\n")[0]  # pytest explains an assert at length
             shapes = ", ".join(str(output.shape) for output in given)
             raise MetricError(
                 self.where,
                 f"raised {type(error).__name__}{place}: {reason}",
-                f"it was given outputs of the shape {shapes} and labels of the shape "
+                f"it was given outputs of shape {shapes} and labels of shape "
                 f"{labels.shape}, {labels.dtype}",
             ) from error
         if found.dtype.kind not in "biuf" or found.shape not in ((), (count,)):
-            what = f"{found.dtype} of the shape {found.shape}" if found.ndim else repr(answer)
+            what = f"{found.dtype} of shape {found.shape}" if found.ndim else repr(answer)
             raise MetricError(self.where, f"returned {what} for {count} images", _REMEDY)
         if found.dtype == np.bool_:
             if not found.ndim:
@@ -127,15 +128,15 @@ class Metric:
             if self.higher:
                 raise MetricError(
                     self.where,
-                    "returned bools, which are errors, though higher is said to be better",
-                    'return True for each error and leave out direction="higher"',
+                    'returned bools, which mark errors, although direction="higher"',
+                    'return True for each error and remove direction="higher"',
                 )
             return found
         return found.astype(np.float64)
 
 
 def form_of(found: NDArray[Any]) -> Form:
-    """What an answer of `Metric` is."""
+    """The form of a result of `Metric`."""
     if not found.ndim:
         return "figure"
     return "errors" if found.dtype == np.bool_ else "values"
@@ -143,17 +144,17 @@ def form_of(found: NDArray[Any]) -> Form:
 
 @dataclass(frozen=True, eq=False)
 class Measurement:
-    """What a metric makes of the outputs of one model.
+    """The results of a metric for the outputs of one model.
 
-    An image whose outputs are not finite is never shown to the metric: it is an error, and it
-    leaves no mean and no figure.
+    The metric never sees an image whose outputs are not finite. Such an image counts as an error,
+    and makes a mean or a figure NaN.
 
     Args:
-        metric: of the gate file.
-        outputs: of the model, each (N, ...), float32.
+        metric: the metric of the gate file.
+        outputs: the outputs of the model, each (N, ...), float32.
         finite: (N,) bool, whether *all* outputs of each image were finite.
         truth: the images with their labels.
-        expected: what the metric returned for FP32; None for FP32 itself.
+        expected: the form of the metric's result for FP32; None for FP32 itself.
     """
 
     metric: Metric
@@ -164,7 +165,7 @@ class Measurement:
 
     @cached_property
     def _answer(self) -> NDArray[Any] | None:
-        """Of the metric, about the finite images; None if there is nothing to ask it about."""
+        """The result of the metric for the finite images; None if it is not called."""
         if not self.finite.any() or (self.expected == "figure" and not self.finite.all()):
             return None
         found = self.metric(*self._of(self.finite))
@@ -173,18 +174,18 @@ class Measurement:
                 self.metric.where,
                 f"returned {_WORDS[form_of(found)]} for a variant and {_WORDS[self.expected]} "
                 "for FP32",
-                "return the same kind of figure always",
+                "always return the same kind of result",
             )
         return found
 
     @property
     def form(self) -> Form:
-        """What the metric returns."""
+        """The form of the metric's result."""
         return self.expected or ("figure" if self._answer is None else form_of(self._answer))
 
     @cached_property
     def errors(self) -> NDArray[np.bool_]:
-        """(N,) whether each image is wrong, for a metric that tells errors."""
+        """(N,) whether each image is wrong, for a metric that returns errors."""
         wrong: NDArray[np.bool_] = ~self.finite
         if self._answer is not None:
             wrong[self.finite] = self._answer
@@ -199,12 +200,12 @@ class Measurement:
         return found
 
     def rate(self, only: NDArray[np.bool_] | None = None) -> Rate:
-        """Error rate, or that of only some of the errors."""
+        """Error rate, or the rate of only some of the errors."""
         return rate_of(self.errors if only is None else only, self.truth.subjects)
 
     @cached_property
     def value(self) -> float:
-        """The mean of the values, or the figure; NaN if an image leaves none."""
+        """The mean of the values, or the figure; NaN if an image is not finite."""
         if self.form == "values":
             return float(self.values.mean())
         if self._answer is None or not self.finite.all():
@@ -213,7 +214,7 @@ class Measurement:
 
     @cached_property
     def without(self) -> NDArray[np.float64]:
-        """(G,) `value` without each subject, or each of 200 groups of subjects by name."""
+        """(G,) `value` without each subject; a figure without each of up to 200 groups by name."""
         subjects = self.truth.subjects
         count = int(subjects.max()) + 1
         if count < 2 or not math.isfinite(self.value):
@@ -228,12 +229,12 @@ class Measurement:
 
     @property
     def may_be_share(self) -> bool:
-        """Whether nothing speaks against a figure between 0 and 1."""
+        """Whether all known values lie between 0 and 1, so that the metric may be a share."""
         known = self.values if self.form == "values" else np.array(self.value)
         return bool(((known >= 0) & (known <= 1)).all())
 
     def broken(self) -> list[str]:
-        """Names of the images that leave no finite value."""
+        """Names of the images without a finite value."""
         good = self.finite
         if self.form == "values":
             good = np.isfinite(self.values)
@@ -244,8 +245,8 @@ class Measurement:
         if form_of(found) != "figure":
             raise MetricError(
                 self.metric.where,
-                f"returned one number for all images and {_WORDS[form_of(found)]} for some",
-                "return the same kind of figure always",
+                f"returned one number for all images but {_WORDS[form_of(found)]} for some of them",
+                "always return the same kind of result",
             )
         return float(found)
 
@@ -256,14 +257,15 @@ class Measurement:
 def bounds(value: float, without: NDArray[np.float64], *, share: bool) -> tuple[float, float]:
     """Bound a figure of unknown nature from below and from above, each at 95 %.
 
-    The jackknife. Where no subject makes any difference, as with an F1 of 1, it is blind, and the
-    width is that of an error rate without any error among as many subjects (Clopper and Pearson).
+    The bounds are those of the jackknife. It is blind if no subject makes a difference, as with an
+    F1 of 1. The width then is that of an error rate without errors in that many subjects (Clopper
+    and Pearson).
 
     Args:
         value: the figure.
         without: (G,) the figure without each subject.
-        share: whether it may lie between 0 and 1 by nature. Its distribution is skewed then, so of
-            the bounds on the plain and on the logit scale the wider ones count.
+        share: whether the figure may be a share, between 0 and 1 by nature. Its distribution is
+            then skewed, so the wider of the bounds on the plain and on the logit scale are used.
     """
     lower, upper = jackknife_bounds(value, without)
     if not math.isfinite(upper - lower):

@@ -1,4 +1,4 @@
-"""A custom task: its data, its outputs as they are, and a metric of the user's own."""
+"""A custom task: its data, its unprocessed outputs, and the user's metric."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ from .comparison import CustomComparison
 from .measured import MetricComparison, distance
 from .metric import Measurement, Metric
 
-_EXACT = 2.0**24  # all integers below are float32 numbers
+_EXACT = 2.0**24  # float32 holds all smaller integers exactly
 
 
 Held = TypeVar("Held", bound=MetricComparison)
 
 
 class MetricTask(Task[LabelledSet, Held]):
-    """Whatever a metric of the user's own makes of outputs, with labels or without."""
+    """A custom metric of outputs, with labels or without."""
 
     has_threshold: ClassVar[bool] = False
 
@@ -54,7 +54,7 @@ class MetricTask(Task[LabelledSet, Held]):
     def choose_outputs(
         self, names: tuple[str, ...], where: Path, member: int = 0
     ) -> tuple[str, ...]:
-        """Those of the gate file, or the only one."""
+        """The outputs that the gate file names, or the only one."""
         asked = self.spec.outputs
         given = "CustomTask(outputs=...)"
         if asked is None:
@@ -62,19 +62,19 @@ class MetricTask(Task[LabelledSet, Held]):
         return tuple(only_output(names, name, "outputs", given, where) for name in asked)
 
     def read(self, outputs: list[NDArray[Any]]) -> Tensor:
-        """One row: all numbers of all outputs, whose shapes `Outputs` keeps."""
+        """One row: all numbers of all outputs; `Outputs` keeps the shapes."""
         return np.concatenate([_as_float32(value).reshape(-1) for value in outputs])[np.newaxis]
 
     def reading(self) -> dict[str, Any]:
-        """Outputs of other tasks are not kept as they are."""
+        """A marker: unlike those of other tasks, outputs are kept unprocessed."""
         return {"outputs": "as they are"}
 
     def policy(self) -> dict[str, Any]:
-        """The metric: another one makes the golden stale."""
+        """The metric and its direction: a change makes the golden stale."""
         return {**self.metric.identity(), "direction": self.spec.direction}
 
     def compare(self, baseline: Held, variant: Outputs) -> Held:
-        """What the metric makes of the variant beside what it makes of FP32."""
+        """The results of the metric for the variant and for FP32."""
         found = replace(
             baseline.fp32,
             outputs=self.arrays(variant),
@@ -84,7 +84,7 @@ class MetricTask(Task[LabelledSet, Held]):
         return replace(baseline, variant=found, broken_edges=variant.broken_edges)
 
     def spread(self, truth: LabelledSet) -> NDArray[np.int64]:
-        """Subjects."""
+        """The subjects."""
         return truth.subjects
 
     def restricted(self, truth: LabelledSet, indices: NDArray[np.int64]) -> LabelledSet:
@@ -92,20 +92,20 @@ class MetricTask(Task[LabelledSet, Held]):
         return truth.subset(indices)
 
     def harm(self, fp32: Outputs, variant: Outputs) -> float:
-        """Relative L2 distance of the outputs."""
+        """Relative L2 distance of the outputs from FP32's."""
         return distance(self.arrays(fp32), self.arrays(variant))
 
     def arrays(self, outputs: Outputs) -> tuple[Tensor, ...]:
-        """Outputs in the shapes that the model gave them, images first: (N, *shape)."""
+        """The outputs in the shapes that the model returned, images first: (N, *shape)."""
         if not outputs.shapes:
             raise ModelError(
                 self.model.path,
-                "gives outputs of another shape for each image",
-                "export it with fixed shapes, or pad inside of the model",
+                "gives outputs whose shape differs between images",
+                "export it with fixed shapes, or pad inside the model",
             )
         sizes = [int(np.prod(shape)) for shape in outputs.shapes]
         parts = np.split(outputs.values, np.cumsum(sizes)[:-1], axis=1)
-        # The batch of one that models have goes.
+        # A leading batch axis of size 1 is dropped.
         inner = [shape[1:] if shape[:1] == (1,) else shape for shape in outputs.shapes]
         return tuple(
             part.reshape(len(part), *shape) for part, shape in zip(parts, inner, strict=True)
@@ -113,7 +113,7 @@ class MetricTask(Task[LabelledSet, Held]):
 
 
 class CustomMetricTask(MetricTask[CustomComparison]):
-    """Whatever a metric of the user's own makes of outputs and labels."""
+    """A custom metric of outputs and labels."""
 
     def load(self) -> TaskData[LabelledSet]:
         """Read images and labels, and split them."""
@@ -137,8 +137,8 @@ class CustomMetricTask(MetricTask[CustomComparison]):
         note = ""
         if not evaluation.knows_subjects:
             note = (
-                "the data does not say whom the images show, so each counts as another subject: "
-                "with several images a subject, the intervals are too narrow"
+                "the data does not say whom the images show, so each counts as a different "
+                "subject: the intervals are too narrow if a subject has several images"
             )
         return TaskData(
             _part(evaluation),
@@ -169,10 +169,10 @@ class CustomMetricTask(MetricTask[CustomComparison]):
 
 
 def _as_float32(value: NDArray[Any]) -> NDArray[np.float32]:
-    """Numbers of any type, if float32 holds them.
+    """Convert numbers of any type to float32, if it can hold them.
 
     Raises:
-        ModelError: it does not, or they are none.
+        ModelError: float32 cannot hold them, or they are not numbers.
     """
     if value.dtype.kind in "biuf" and value.size:
         with np.errstate(over="ignore"):
@@ -182,8 +182,8 @@ def _as_float32(value: NDArray[Any]) -> NDArray[np.float32]:
             return plain
     raise ModelError(
         "output",
-        f"{value.dtype} of the shape {value.shape} does not fit into float32",
-        "name another one in CustomTask(outputs=...)",
+        f"{value.dtype} of shape {value.shape} does not fit into float32",
+        "name another output in CustomTask(outputs=...)",
     )
 
 

@@ -1,4 +1,4 @@
-"""Scenes of which nobody says what is in them: are the detections those of FP32?"""
+"""Scenes without labels: are the detections those of FP32?"""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from .matching import Predictions
 from .task import BoxTask
 
 _NOTE = (
-    "without labels nothing is claimed about recall or mAP: detections are held against those of "
-    "FP32 only"
+    "without labels nothing is claimed about recall or mAP: detections are only compared with "
+    "those of FP32"
 )
 
 
 @dataclass(frozen=True, eq=False)
 class DetectionAgreement(FoundComparison):
-    """A variant held against FP32 on scenes of which nobody says what is in them."""
+    """A variant compared with FP32 on scenes without labels."""
 
     def against_fp32(self, *, float_variant: bool = False) -> GateResult:
-        """Agreement with FP32 for every class, since a common one would hide a rare one.
+        """Agreement with FP32 for every class, since a common class would hide a rare one.
 
-        Of each figure the class with the lowest bound comes first.
+        For each figure, the class with the lowest bound comes first.
         """
         of_class: list[list[Check]] = []
         for which, name in enumerate(self.class_names):
@@ -49,7 +49,7 @@ class DetectionAgreement(FoundComparison):
         return GateResult("agreement", tuple(checks), REMEDY)
 
     def rates(self) -> dict[str, Rate]:
-        """In how many images FP32 finds each class."""
+        """Share of the images in which FP32 finds each class."""
         shown, images = self.fp32.shown, len(self.images)
         return {
             f"images with {name}": rate_of(
@@ -60,12 +60,12 @@ class DetectionAgreement(FoundComparison):
         }
 
     def golden_figures(self) -> dict[str, float]:
-        """Mean sum of the scores of an image: it sees detections of every confidence."""
+        """Mean sum of scores of an image, which depends on detections of every confidence."""
         total = float(self.fp32.predictions.scores.sum())
         return {"score per image": total / len(self.images)}
 
     def figures(self) -> dict[str, float]:
-        """Agreement with FP32, and how many detections there are."""
+        """Agreement with FP32, and the number of detections per image."""
         images = len(self.images)
         return self.agreement_figures() | {
             "detections_per_image": len(self.variant.shown.scores) / images,
@@ -73,7 +73,7 @@ class DetectionAgreement(FoundComparison):
         }
 
     def columns(self) -> dict[str, str]:
-        """Share of the variant's detections that FP32 has, overlap and drift of confidence."""
+        """Share of the variant's detections that FP32 has, their overlap and their score drift."""
         found = self.agreement_figures()
         return {
             "precision": f"{found['agreement_precision']:.2%}",
@@ -113,7 +113,7 @@ class UnlabelledDetectionTask(BoxTask[DetectionAgreement]):
         """FP32 on both sides.
 
         Raises:
-            BaselineError: FP32 finds nothing of some class.
+            BaselineError: FP32 does not detect one of the classes at all.
         """
         found = self.held(DetectionAgreement, part, fp32, threshold)
         for which, name in enumerate(self.judged if part.whole else ()):

@@ -17,7 +17,7 @@ from .found import COUNTED, REMEDY, FoundComparison
 
 @dataclass(frozen=True, eq=False)
 class DetectionComparison(FoundComparison):
-    """A variant held against FP32 on the same labelled images, at the same frozen confidence."""
+    """A variant compared with FP32 on the same labelled images, at the same frozen confidence."""
 
     def accuracy(self) -> list[GateResult]:
         """Recall of every class, and mAP50."""
@@ -44,15 +44,15 @@ class DetectionComparison(FoundComparison):
         }
 
     def golden_figures(self) -> dict[str, float]:
-        """Mean average precisions: they see false positives, too."""
+        """Mean average precisions, which depend on false positives as well."""
         values = self.fp32.matching.average_precisions
         return {"mAP50": float(values[0]), "mAP50-95": float(values.mean())}
 
     def groups(self) -> list[GroupIncrease]:
         """Misses of each class in each group, and their paired increase over FP32.
 
-        A group whose images show nothing of a class (backs of cards have no portrait) says nothing
-        about it. One that has no image at all is not left out: what it loses is unknown.
+        A group is left out for a class that none of its images show, such as portraits for the
+        backs of cards. A group without images is not left out, because its misses are unknown.
         """
         truth, confidence = self.fp32.truth, self.fp32.confidence
         found = []
@@ -71,7 +71,7 @@ class DetectionComparison(FoundComparison):
         return found
 
     def figures(self) -> dict[str, float]:
-        """mAP, false positives and how far detections are from FP32's."""
+        """mAP, false positives and the distance of detections from FP32's."""
         mine, theirs = self.variant, self.fp32
         return {
             "map50": float(mine.matching.average_precisions[0]),
@@ -88,7 +88,7 @@ class DetectionComparison(FoundComparison):
         return {"mAP50-95": f"{found['map50_95']:.4f}", "agreement": common}
 
     def _judge_recall(self) -> GateResult:
-        """Every class is held against the limit, the worst one first."""
+        """Compare every class with the limit; the worst class comes first."""
         detector, limit = self.variant, self.limits["recall"]
         checks = [
             self._recall(limit, name, detector.matching.miss_rate(detector.confidence, which))
@@ -113,7 +113,7 @@ class DetectionComparison(FoundComparison):
         return check
 
     def _judge_map(self) -> GateResult:
-        """Lower bound of mAP50; mAP50-95 is told beside it."""
+        """Compare the lower bound of mAP50 with its limit, and report mAP50-95 in the detail."""
         detector, limit = self.variant, self.limits["map50"]
         values, without = detector.matching.average_precisions, detector.matching.leave_out
         value, images = float(values[0]), detector.truth.images
@@ -131,7 +131,7 @@ class DetectionComparison(FoundComparison):
         return GateResult("map", (check,), REMEDY)
 
     def _more_misses(self, limit: str, which: int, among: Group | None = None) -> Check:
-        """Paired increase of the miss rate of a class, in all images or in those of a group."""
+        """Paired increase of the miss rate of a class, over all images or over those of a group."""
         mine, theirs = self.variant.matching, self.fp32.matching
         confidence = self.variant.confidence
         missed, missed_fp32 = mine.missed(confidence, which), theirs.missed(confidence, which)
@@ -148,9 +148,9 @@ class DetectionComparison(FoundComparison):
         )
 
     def _drop(self, limit_name: str, name: str, ious: slice) -> Check:
-        """Paired drop of mean average precision, over some of the IoUs, as area under the curves.
+        """Paired drop of mean average precision over some of the IoUs, as area under the curves.
 
-        COCO's 101 recalls resolve one percent of the objects, which is the whole budget.
+        COCO's 101 recalls only resolve one percent of the objects, which is the whole budget.
         """
         mine, theirs = self.variant.matching, self.fp32.matching
         limit, images = self.limits[limit_name], self.variant.truth.images

@@ -1,7 +1,7 @@
-"""From the outputs of a YOLO model to detections: two layouts, scores, suppression.
+"""From the outputs of a YOLO model to detections: two layouts, scores and suppression.
 
-Sources: the boxes of DFL heads are those of Li et al., Generalized Focal Loss (arXiv 2006.04388);
-both layouts are those of the ONNX exports of YOLOv8.
+Sources: the boxes of DFL heads follow Li et al., Generalized Focal Loss (arXiv 2006.04388); both
+layouts are those of ONNX exports of YOLOv8.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from ...errors import ModelError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-FLOOR = 0.001  # candidates below matter to no figure: COCO's mAP is computed from this score on
-MOST = 300  # detections of an image, as deployed YOLO models return at most
-_BINS = 16  # of the distribution of each side in DFL
+FLOOR = 0.001  # lower scores affect no figure: COCO's mAP is computed from this score up
+MOST = 300  # detections per image, the maximum of deployed YOLO models
+_BINS = 16  # bins of the distribution of each side in DFL
 _KEYPOINT_CHANNELS = 3  # x, y, visibility
 
 
 @dataclass(frozen=True, eq=False)
 class Detections:
-    """What was found in one image, best first.
+    """The detections in one image, best first.
 
     Attributes:
         boxes: corners x1, y1, x2, y2 in pixels; shape (N, 4), float64.
         scores: confidence; shape (N,), float64.
-        classes: index of the class; shape (N,), int64.
+        classes: the index of the class; shape (N,), int64.
     """
 
     boxes: NDArray[np.float64]
@@ -44,12 +44,12 @@ class Decoder:
 
     Args:
         classes: number of classes, C.
-        keypoints: number of keypoints, K, which are skipped: 3 channels each.
-        scores: what the outputs hold: "probabilities" where the export applied the sigmoid,
-            "logits" where it did not.
-        nms_iou: of two boxes of a class that overlap more than this, the worse one is dropped.
+        keypoints: number of keypoints, K; their 3 K channels are skipped.
+        scores: the kind of scores: "probabilities" if the export applied the sigmoid, else
+            "logits".
+        nms_iou: the IoU above which the worse of two boxes of a class is dropped.
         size: (height, width) of the model's input in pixels.
-        origin: name of the model, for messages.
+        origin: the name of the model, for messages.
     """
 
     classes: int
@@ -62,23 +62,24 @@ class Decoder:
     def candidates(self, outputs: Sequence[NDArray[Any]]) -> Detections:
         """Read all finite candidates with a score of at least `FLOOR`, in the order of anchors.
 
-        Each anchor gives one candidate, of its best class.
+        Each anchor gives one candidate, that of its best class.
 
         Args:
-            outputs: of one image. Either one of shape (1, 4 + C + 3 K, A) or (1, A, 4 + C + 3 K)
-                with centre x, centre y, width and height in pixels of the input; or one for each
-                stride of shape (1, 64 + C + 3 K, height / stride, width / stride) with the
-                distributions (16 bins) of the distances to the left, top, right and bottom.
+            outputs: the outputs for one image. Either there is one of shape (1, 4 + C + 3 K, A) or
+                (1, A, 4 + C + 3 K), with centre x, centre y, width and height in pixels of the
+                input. Or there is one for each stride, of shape (1, 64 + C + 3 K, height / stride,
+                width / stride), with the distributions (16 bins) of the distances to the left,
+                top, right and bottom.
 
         Returns:
-            Candidates, boxes in pixels of the input.
+            The candidates, with boxes in pixels of the input.
 
         Raises:
-            ModelError: the shapes are of neither layout.
+            ModelError: the shapes match neither layout.
         """
         boxes, raw = self._split(outputs)
         scores = _sigmoid(raw) if self.scores == "logits" else raw
-        # NaN in any class discredits the anchor: argmax would choose the NaN.
+        # NaN in any class invalidates the anchor: argmax would choose the NaN.
         kept: NDArray[np.bool_] = np.isfinite(np.concatenate([boxes, scores], axis=1)).all(axis=1)
         best = np.argmax(np.where(kept[:, None], scores, -1.0), axis=1)
         score = scores[np.arange(len(scores)), best]
@@ -86,7 +87,7 @@ class Decoder:
         return Detections(boxes[kept], score[kept], best[kept].astype(np.int64))
 
     def __call__(self, outputs: Sequence[NDArray[Any]]) -> Detections:
-        """Candidates after suppression of overlapping ones of the same class."""
+        """The candidates that remain after non-maximum suppression within each class."""
         found = self.candidates(outputs)
         kept = suppress(found, self.nms_iou)
         return Detections(found.boxes[kept], found.scores[kept], found.classes[kept])
@@ -99,7 +100,7 @@ class Decoder:
         channels = 4 + self.classes + _KEYPOINT_CHANNELS * self.keypoints
         if len(shapes) == 1 and len(shapes[0]) == 3 and shapes[0][0] == 1:
             table = np.asarray(outputs[0][0], np.float64)
-            # Channels first is YOLOv8's own layout, and wins should both sides fit.
+            # Channels first is YOLOv8's own layout; it takes precedence if both axes fit.
             rows = table.T if shapes[0][1] == channels else table
             if rows.shape[1] == channels:
                 return _corners(rows[:, :4]), rows[:, 4 : 4 + self.classes]
@@ -115,7 +116,7 @@ class Decoder:
         dfl = channels - 4 + 4 * _BINS
         raise ModelError(
             self.origin,
-            f"outputs of the shapes {', '.join(map(str, shapes))} fit no decoder",
+            f"output shapes {', '.join(map(str, shapes))} match no supported layout",
             f"{self.classes} classes and {self.keypoints} keypoints need one output (1, {channels},"
             f" A) or (1, A, {channels}), or one (1, {dfl}, H / stride, W / stride) for each stride;"
             " correct classes and keypoints in ObjectDetection, or export without "
@@ -123,7 +124,7 @@ class Decoder:
         )
 
     def _stride(self, shape: tuple[int, ...]) -> int | None:
-        """Stride of an output of a DFL head; None if it is none."""
+        """Stride of an output of a DFL head; None if it is not such an output."""
         channels = 4 * _BINS + self.classes + _KEYPOINT_CHANNELS * self.keypoints
         if len(shape) != 4 or shape[:2] != (1, channels):
             return None
@@ -148,12 +149,12 @@ class Decoder:
 
 
 def check_scores(scores: NDArray[np.float64], kind: str, origin: object) -> None:
-    """Make sure that the scores of an FP32 model's detections are what the gate file says.
+    """Make sure that the scores of an FP32 model's detections are what the gate file declares.
 
     Args:
-        scores: of all detections, shape (N,); a logit is already a probability here.
-        kind: "probabilities" or "logits".
-        origin: name of the model, for messages.
+        scores: the scores of all detections, shape (N,); logits went through the sigmoid already.
+        kind: the declared kind, "probabilities" or "logits".
+        origin: the name of the model, for messages.
 
     Raises:
         ModelError: probabilities above 1, or "logits" that were between 0 and 1 before the sigmoid.
@@ -162,10 +163,13 @@ def check_scores(scores: NDArray[np.float64], kind: str, origin: object) -> None
         return
     low, high = float(scores.min()), float(scores.max())
     if kind == "probabilities" and high > 1.0:
-        problem, other = f"has detections with a score of {high:.3g}, no probability", "logits"
+        problem, other = (
+            f"has detections with a score of {high:.3g}, which is not a probability",
+            "logits",
+        )
     elif kind == "logits" and low >= _sigmoid(np.zeros(1))[0] and high <= _sigmoid(np.ones(1))[0]:
         problem, other = (
-            "has detections that all score between .5 and .731, the sigmoid of a probability",
+            "has only detections that score between .5 and .731, like the sigmoid of a probability",
             "probabilities",
         )
     else:
@@ -181,12 +185,12 @@ def suppress(found: Detections, iou: float) -> NDArray[np.int64]:
     """Greedy non-maximum suppression within each class.
 
     Args:
-        found: candidates.
-        iou: a candidate that overlaps a better one of its class by more than this is dropped.
+        found: the candidates.
+        iou: the IoU with a better candidate of its class above which a candidate is dropped.
 
     Returns:
-        Indices of the at most `MOST` best that remain, by descending score; of equal scores the
-        one that comes first in `found` is first.
+        Indices of the best candidates that remain, at most `MOST`, by descending score; ties keep
+        their order in `found`.
     """
     order = np.argsort(-found.scores, kind="stable")
     kept: list[int] = []
@@ -207,8 +211,8 @@ def overlaps(
     Args:
         first: corners of N boxes, shape (N, 4), float64.
         second: corners of M boxes, shape (M, 4), float64.
-        crowd: which of `second` are crowds, shape (M,), bool. For those it is the share of the
-            first box that lies inside, as COCO defines it.
+        crowd: whether each box of `second` is a crowd, shape (M,), bool. The overlap with a crowd
+            is the share of the first box that lies inside, as COCO defines it.
 
     Returns:
         Shape (N, M), float64; 0 between boxes without area.
@@ -227,13 +231,13 @@ def overlaps(
 
 
 def paired_overlaps(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Intersection over union of each box of `first` (N, 4) with that of `second`; (N,)."""
+    """Intersection over union of the boxes of `first` and `second` (N, 4), in pairs; (N,)."""
     shares = [overlaps(a[None], b[None])[0, 0] for a, b in zip(first, second, strict=True)]
     return np.array(shares, np.float64)
 
 
 def _corners(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
-    """From centre, width and height to corners."""
+    """Convert boxes from centre, width and height to corners."""
     with np.errstate(invalid="ignore"):
         half = boxes[:, 2:] / 2
         return np.concatenate([boxes[:, :2] - half, boxes[:, :2] + half], axis=1)

@@ -1,4 +1,4 @@
-"""Detections of FP32 and of a variant side by side: what can be said of them without labels."""
+"""Detections of FP32 and of a variant side by side: the checks that need no labels."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ from ..comparison import Comparison
 from .likeness import Agreement, agreement
 from .matching import Matching, Objects, Predictions
 
-# Sound INT8 detectors keep a quarter of the distinct scores of FP32, broken ones 1 to 5 %.
+# Sound INT8 detectors keep a quarter of FP32's distinct scores, broken ones 1 to 5 %.
 _COLLAPSE = variety(0.1)
-_LEVELS = 255  # distinct scores are counted on the grid of 8 bits, which INT8 may have at best
-_QUANTILE = 0.05  # of the overlap of boxes with those of FP32
+_LEVELS = 255  # scores are counted on the 8-bit grid, the finest that INT8 can have
+_QUANTILE = 0.05  # the quantile of the overlap of boxes with FP32's that is judged
 COUNTED = Counted("objects", "images", "there is no such object")
 REMEDY = (
-    "Keep what follows the head (Sigmoid, Mul, Concat) in FP32, try per-channel weights, another "
-    "calibration method or fallback = 'mixed'."
+    "Leave the operators after the head (Sigmoid, Mul, Concat) in FP32, or try per-channel "
+    "weights, another calibration method or fallback = 'mixed'."
 )
 
 
 @dataclass(frozen=True, eq=False)
 class Detector:
-    """What one model found in the images of one part of the data.
+    """The detections of one model in the images of one part of the data.
 
     Args:
-        predictions: detections in pixels of the images.
+        predictions: the detections, in pixels of the images.
         broken: names of the images with NaN or Inf in an output.
         broken_edges: names of the edge inputs that gave NaN or Inf.
-        truth: what is there.
-        confidence: a detection counts if score >= confidence.
+        truth: the objects in the images.
+        confidence: the frozen confidence; a detection counts if score >= confidence.
     """
 
     predictions: Predictions
@@ -49,7 +49,7 @@ class Detector:
 
     @cached_property
     def matching(self) -> Matching:
-        """Detections held against what is there."""
+        """The detections matched with the objects in the images."""
         return Matching(self.predictions, self.truth)
 
     @cached_property
@@ -59,26 +59,26 @@ class Detector:
 
     @cached_property
     def levels(self) -> int:
-        """Number of distinct scores of all detections, on the grid of 8 bits."""
+        """Number of distinct scores of all detections, on the 8-bit grid."""
         return len(np.unique(np.round(self.predictions.scores * _LEVELS)))
 
     @property
     def false_positives(self) -> float:
-        """Detections per image that are no object."""
+        """Number of false positives per image."""
         return self.matching.false_positives(self.confidence) / self.truth.images
 
 
 @dataclass(frozen=True, eq=False)
 class FoundComparison(Comparison):
-    """What a variant found beside what FP32 found, at the same frozen confidence.
+    """The detections of a variant and of FP32, at the same frozen confidence.
 
     Args:
         images: the images.
-        class_names: names of the classes.
-        fp32: what FP32 found.
-        variant: what the variant found.
-        limits: of the gates.
-        group_table: groups of the images.
+        class_names: the names of the classes.
+        fp32: the detections of FP32.
+        variant: the detections of the variant.
+        limits: the limits of the gates.
+        group_table: the groups of images, each of which is also judged on its own.
     """
 
     images: ImageSet
@@ -90,14 +90,14 @@ class FoundComparison(Comparison):
 
     @cached_property
     def agreement(self) -> Agreement:
-        """Without labels: what both found."""
+        """The detections that both found, without labels."""
         return agreement(self.fp32.shown, self.variant.shown, self.fp32.truth)
 
     def finite(self) -> GateResult:
-        """No NaN or Inf in any output, and scores that still tell candidates apart.
+        """Check for NaN or Inf in any output, and that scores still tell candidates apart.
 
-        Quantization of a concatenation gives scores the step of box coordinates, and two distinct
-        values are left of them, which no error of the whole output shows.
+        If a concatenation is quantized, scores get the step of box coordinates and are left with
+        two distinct values. No error measured over the whole output shows that.
         """
         mine, theirs = self.variant, self.fp32
         return finite_gate(
@@ -107,11 +107,11 @@ class FoundComparison(Comparison):
             _COLLAPSE,
             what="distinct scores",
             detail=f"{mine.levels:,} distinct scores (in 8 bits), FP32 has {theirs.levels:,}",
-            collapsed="keep what follows the head in FP32",
+            collapsed="leave the operators after the head in FP32",
         )
 
     def drift(self, *, float_variant: bool = False) -> list[Check]:
-        """The same objects as FP32 finds, in the same places; of all classes together."""
+        """Whether both find the same objects in the same places, over all classes together."""
         found = self.agreement
         return [
             self._in_common(
@@ -124,7 +124,7 @@ class FoundComparison(Comparison):
         ]
 
     def agreement_figures(self) -> dict[str, float]:
-        """Figures that need no labels: how far detections are from those of FP32."""
+        """Figures of the distance between detections and those of FP32, without labels."""
         found = self.agreement
         overlap, drift = found.overlap, found.drift
         return {
@@ -136,7 +136,7 @@ class FoundComparison(Comparison):
         }
 
     def decided_otherwise(self, other: FoundComparison) -> tuple[int, int, str]:
-        """Detections that the other has not (same class, IoU of at least .5)."""
+        """Detections that only one of the two has (same class, IoU of at least .5), and all."""
         found = agreement(self.variant.shown, other.variant.shown, self.fp32.truth)
         sides = (found.recall, found.precision)
         return sum(s.errors for s in sides), sum(s.trials for s in sides), "detections"

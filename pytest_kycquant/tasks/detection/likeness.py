@@ -1,4 +1,4 @@
-"""Two models on the same images: what both find, without labels."""
+"""Agreement between two models on the same images, without labels."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from .matching import (
 
 @dataclass(frozen=True, eq=False)
 class Agreement:
-    """A variant's detections held against FP32's, both at the frozen confidence.
+    """A variant's detections compared with FP32's, both at the frozen confidence.
 
     Args:
-        recall: rate of FP32's detections that the variant lacks.
-        precision: rate of the variant's detections that FP32 lacks.
-        overlap: IoU of each pair, shape (P,), float64.
+        recall: the rate of FP32's detections that the variant lacks.
+        precision: the rate of the variant's detections that FP32 lacks.
+        overlap: IoU of each pair of detections in common, shape (P,), float64.
         drift: absolute difference of the scores of each pair, shape (P,), float64.
     """
 
@@ -38,9 +38,9 @@ def agreement(fp32: Predictions, variant: Predictions, truth: Objects) -> Agreem
     """Compare detections without labels: FP32's are the truth (same class, IoU of at least .5).
 
     Args:
-        fp32: detections at the frozen confidence.
-        variant: the same of the variant.
-        truth: of the same images; only the numbers of images and classes are used.
+        fp32: the detections of FP32 at the frozen confidence.
+        variant: the detections of the variant at the same confidence.
+        truth: objects in the same images; only the numbers of images and classes are used.
     """
     partner = Matching(variant, fp32.as_objects(truth.images, truth.kinds)).matched[0]
     pairs = np.flatnonzero(partner >= 0)
@@ -55,13 +55,13 @@ def agreement(fp32: Predictions, variant: Predictions, truth: Objects) -> Agreem
 
 
 def distance(fp32: Predictions, variant: Predictions, images: int, kinds: int) -> float:
-    """How far the detections of two models are from each other, without any threshold.
+    """Distance between the detections of two models, without any threshold.
 
-    Each detection weighs as much as its score. A pair (same class, IoU of at least .5) is apart by
-    ``1 - IoU (1 - |difference of scores|)``, a detection without a partner by 1.
+    Each detection is weighted by its score. The distance of a pair (same class, IoU of at least .5)
+    is ``1 - IoU (1 - |difference of scores|)``, that of a detection without a partner is 1.
 
     Returns:
-        Between 0.0, the same, and 1.0, nothing in common.
+        The weighted mean: 0.0 if the detections are the same, 1.0 if they have nothing in common.
     """
     partner = Matching(variant, fp32.as_objects(images, kinds)).matched[0]
     pairs = np.flatnonzero(partner >= 0)

@@ -1,8 +1,8 @@
-"""From detections to what they are worth: matches, misses, average precision.
+"""From detections to figures of merit: matches, misses and average precision.
 
 The definitions are those of COCO (Lin et al., arXiv 1405.0312, and its detection evaluation):
 matching by descending score, average precision interpolated at 101 recalls, at most 100 detections
-of a class in an image, objects of every area. The tests hold the figures against pycocotools.
+of a class in an image, objects of every area. The tests compare the figures with pycocotools.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ if TYPE_CHECKING:
     from ...data.detections import DetectionSet
 
 _PER_CLASS = 100
-_GROUPS = 200  # of images that a jackknife leaves out: more say no more and take longer
+_GROUPS = 200  # groups of images that a jackknife leaves out; more would only take longer
 _NEVER = -1.0  # the score of an object that no detection matches
 
 
 @dataclass(frozen=True, eq=False)
 class Objects:
-    """What is there to be found in N images.
+    """The objects in N images.
 
     Args:
         boxes: corners x1, y1, x2, y2 in pixels of the image; shape (B, 4), float64.
         classes: index of the class; shape (B,), int64.
         image_index: image of each object, ascending; shape (B,), int64.
-        crowd: whether it is a region in which detections are neither right nor wrong; (B,), bool.
+        crowd: whether it is a region where detections are neither right nor wrong; (B,), bool.
         images: number of images, N.
         kinds: number of classes.
     """
@@ -53,7 +53,7 @@ class Objects:
 
     @classmethod
     def labelled(cls, scenes: DetectionSet) -> Objects:
-        """The objects that labels state."""
+        """The labelled objects."""
         return cls(
             scenes.boxes,
             scenes.classes,
@@ -66,7 +66,7 @@ class Objects:
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """What a model found.
+    """The detections of a model in N images.
 
     Args:
         boxes: corners x1, y1, x2, y2 in pixels of the image; shape (D, 4), float64.
@@ -95,11 +95,11 @@ class Predictions:
 
 @dataclass(frozen=True, eq=False)
 class Matching:
-    """Detections held against the objects that are there.
+    """Detections matched with the objects in the images.
 
     Args:
-        predictions: D detections.
-        truth: B objects.
+        predictions: the D detections.
+        truth: the B objects.
     """
 
     predictions: Predictions
@@ -107,11 +107,11 @@ class Matching:
 
     @cached_property
     def matched(self) -> NDArray[np.int64]:
-        """Object that each detection is, at each of `IOUS`; -1 if none; shape (10, D), int64.
+        """Object that each detection matches at each of `IOUS`; -1 if none; shape (10, D), int64.
 
-        By descending score each detection takes the object of its class in its image that it
-        overlaps most and that no better detection took; failing that, a crowd, which any number
-        of them may take.
+        By descending score, each detection takes an object of its class in its image: the one with
+        the largest overlap among those still free. If there is none, it takes a crowd, which any
+        number of detections may share.
         """
         found, truth = self.predictions, self.truth
         matched = np.full((len(IOUS), len(found.scores)), -1, np.int64)
@@ -135,7 +135,8 @@ class Matching:
     def ignored(self) -> NDArray[np.bool_]:
         """Whether a detection is neither right nor wrong, at each of `IOUS`; shape (10, D), bool.
 
-        It matches a crowd, or there are 100 better ones of its class in its image.
+        A detection is ignored if it matches a crowd, or if there are 100 better ones of its class
+        in its image.
         """
         surplus = np.ones(len(self.predictions.scores), np.bool_)
         for members in self._groups:
@@ -147,8 +148,8 @@ class Matching:
     def acquired(self) -> NDArray[np.float64]:
         """Score with which each object is found at IoU .5, -1 if it never is; shape (B,), float64.
 
-        At any confidence the objects that are found are those with at least this score: matching
-        goes by descending score, so detections below cannot change who takes what above.
+        The objects found at any confidence are those with at least that score: matching goes by
+        descending score, so detections below the confidence cannot change matches above it.
         """
         scores = np.full(len(self.truth.boxes), _NEVER)
         hit = self.matched[0] >= 0
@@ -156,7 +157,7 @@ class Matching:
         return scores
 
     def missed(self, confidence: float, which: int | None = None) -> NDArray[np.bool_]:
-        """Objects (no crowds, of class `which`) not found at `confidence`; shape (B,), bool."""
+        """Whether each object of class `which`, crowds excluded, is missed; shape (B,), bool."""
         return (self.acquired < confidence) & self._counted(which)
 
     def miss_rate(
@@ -167,16 +168,16 @@ class Matching:
         only: NDArray[np.bool_] | None = None,
         among: NDArray[np.bool_] | None = None,
     ) -> Rate:
-        """Share of the objects of a class that are missed; or of only some of these misses.
+        """Share of the objects of a class that are missed, or of only some of these misses.
 
         The objects of an image share its light, pose and camera, so the image is the subject of
         the design effect.
 
         Args:
-            confidence: at which a detection counts.
-            which: the class; None for all.
-            only: the misses that count, shape (B,), bool; None for all.
-            among: the images that count, shape (N,), bool; None for all.
+            confidence: the confidence at which a detection counts.
+            which: the class; None for all classes.
+            only: the misses to count, shape (B,), bool; None for all.
+            among: the images to count, shape (N,), bool; None for all.
         """
         counted = self._counted(which)
         if among is not None:
@@ -189,7 +190,7 @@ class Matching:
         return rate_of(wrong[counted], images, reference[counted])
 
     def false_positives(self, confidence: float) -> int:
-        """Number of detections at `confidence` that are no object at IoU .5."""
+        """Number of detections at `confidence` that match no object at IoU .5."""
         wrong = (self.matched[0] < 0) & ~self.ignored[0]
         return int((wrong & (self.predictions.scores >= confidence)).sum())
 
@@ -202,9 +203,9 @@ class Matching:
     def areas(self) -> NDArray[np.float64]:
         """Mean area under the same curves at each of `IOUS`; shape (10,), float64.
 
-        That is mAP before its rounding to whole percents of recall, by which one object more or
-        less can weigh nothing or one point. It is smooth, as a jackknife and a difference need
-        it: `benchmarks/map_coverage.py` compares the bounds that follow with those of mAP itself.
+        This is mAP before it is rounded to whole percents of recall. With the rounding, a single
+        object can change mAP by nothing or by one point. The area is smooth, which a jackknife and
+        a difference require: `benchmarks/map_coverage.py` compares its bounds with those of mAP.
         """
         return over_classes(ranking.area() for ranking in self._rankings)
 
@@ -212,8 +213,8 @@ class Matching:
     def leave_out(self) -> NDArray[np.float64]:
         """`areas` without each group of images; shape (G, 10), float64.
 
-        With up to 200 images each is a group of its own; else groups are neighbours by name,
-        which are taken on one day or by one camera more often than not.
+        Up to 200 images are a group each. Beyond that, neighbours by name form a group, because
+        they often come from the same day or camera.
         """
         rankings = self._rankings
         return np.stack(
@@ -240,7 +241,7 @@ class Matching:
 
     @cached_property
     def _rankings(self) -> list[Ranking]:
-        """For each class its detections by descending score."""
+        """The detections of each class by descending score."""
         found, truth = self.predictions, self.truth
         order = np.argsort(-found.scores, kind="stable")
         rankings = []
@@ -248,7 +249,7 @@ class Matching:
             mine = order[found.classes[order] == which]
             hits = (self.matched[:, mine] >= 0) & ~self.ignored[:, mine]
             wrong = (self.matched[:, mine] < 0) & ~self.ignored[:, mine]
-            # Behind the last hit only recalls follow that are never reached.
+            # After the last hit, recall no longer rises.
             end = int(np.flatnonzero(hits.any(axis=0)).max(initial=-1)) + 1
             objects = truth.image_index[self._counted(which)]
             rankings.append(
@@ -268,13 +269,13 @@ class Matching:
 
 
 def select_confidence(matching: Matching, miss_rate: float) -> float:
-    """Choose the highest confidence at which no class is missed too often, on these images.
+    """Choose the highest confidence at which no class is missed too often on these images.
 
-    The highest, since each step down lets false positives in.
+    The highest is best, because a lower one lets more false positives in.
 
     Args:
-        matching: FP32 on the selection split.
-        miss_rate: what the upper bound of each class must stay below.
+        matching: the detections of FP32 on the selection split.
+        miss_rate: the limit of the upper bound for each class.
 
     Raises:
         DataError: there is no such confidence.
@@ -295,8 +296,8 @@ def select_confidence(matching: Matching, miss_rate: float) -> float:
         raise DataError(
             "confidence selection",
             f"even at the lowest confidence {found.errors:,} of {found.trials:,} objects in "
-            f"{found.subjects} images are missed, which leaves the miss rate below "
-            f"{found.upper:.2%} only, not {miss_rate:.2%}",
+            f"{found.subjects} images are missed, which only shows a miss rate below "
+            f"{found.upper:.2%}, not {miss_rate:.2%}",
             "give `selection` more images, raise `selection_miss_rate`, or set `confidence`",
         )
     last = last_that_holds(len(scores), lambda index: holds(float(scores[index])))
@@ -308,12 +309,12 @@ def _match(shares: NDArray[np.float64], crowd: NDArray[np.bool_]) -> NDArray[np.
 
     Args:
         shares: (D, B) overlap of each detection, best first, with each object.
-        crowd: (B,) which objects are crowds.
+        crowd: (B,) whether each object is a crowd.
 
     Returns:
-        Object of each detection at each of `IOUS`, -1 if none; shape (10, D), int64.
+        The object of each detection at each of `IOUS`, -1 if none; shape (10, D), int64.
     """
-    # An overlap of 1 must not fail an IoU of 1 by rounding; COCO's own margin.
+    # Rounding must not make an overlap of 1 fail an IoU of 1; the margin is COCO's own.
     least = np.minimum(IOUS, 1 - 1e-10)[:, None]
     count = len(crowd)
     matched = np.full((len(IOUS), len(shares)), -1, np.int64)
@@ -322,7 +323,7 @@ def _match(shares: NDArray[np.float64], crowd: NDArray[np.bool_]) -> NDArray[np.
     for index in np.flatnonzero(shares.max(axis=1) >= least[0]):
         fits = shares[index] >= least
         for allowed in (fits & ~crowd & ~taken, fits & crowd):
-            # Of equal overlaps the last object, as in COCO's evaluation.
+            # Among equal overlaps the last object wins, as in COCO's evaluation.
             best = count - 1 - np.argmax(np.where(allowed, shares[index], -1.0)[:, ::-1], axis=1)
             new = (matched[:, index] < 0) & allowed[rows, best]
             matched[new, index] = best[new]

@@ -1,4 +1,4 @@
-"""Average precision of ranked detections, as COCO's detection evaluation has it."""
+"""Average precision of ranked detections, as in COCO's detection evaluation."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-IOUS = np.linspace(0.5, 0.95, 10)  # of COCO's mAP; the first is the one that decides on a miss
+IOUS = np.linspace(0.5, 0.95, 10)  # IoUs of COCO's mAP; misses are counted at the first
 _RECALLS = np.linspace(0.0, 1.0, 101)
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
 class Ranking:
-    """Detections of one class by descending score, up to the last that is right.
+    """Detections of one class by descending score, up to the last correct one.
 
     Args:
-        hits: (10, R) bool, right at each of `IOUS`.
-        wrong: (10, R) bool, wrong; neither if ignored.
-        groups: (R,) group of its image.
+        hits: (10, R) bool, whether each detection is right at each of `IOUS`.
+        wrong: (10, R) bool, whether it is wrong; an ignored detection is neither.
+        groups: (R,) group of the image of each detection.
         object_groups: group of the image of each object of the class.
     """
 
@@ -30,7 +30,7 @@ class Ranking:
     object_groups: NDArray[np.int64]
 
     def without(self, group: int) -> Ranking:
-        """The same without a group of images."""
+        """The same ranking without a group of images."""
         kept = self.groups != group
         return Ranking(
             self.hits[:, kept],
@@ -44,7 +44,7 @@ class Ranking:
         if not len(self.object_groups):
             return None
         recall = np.cumsum(self.hits, axis=1) / len(self.object_groups)
-        # 0 at recalls that are not reached.
+        # Precision is 0 at recalls that are not reached.
         best = np.concatenate([self._best(), np.zeros((len(IOUS), 1))], axis=1)
         curves = zip(best, recall, strict=True)
         return np.array([values[np.searchsorted(r, _RECALLS)].mean() for values, r in curves])
@@ -65,7 +65,7 @@ class Ranking:
 
 
 def over_classes(values: Iterable[Floats | None]) -> Floats:
-    """Mean over the classes that there are objects of, (10,)."""
+    """Mean over the classes that have objects, (10,)."""
     known = [value for value in values if value is not None]
     mean: Floats = np.mean(known, axis=0) if known else np.zeros(len(IOUS))
     return mean

@@ -49,7 +49,7 @@ Held = TypeVar("Held", bound=FoundComparison)
 
 
 class BoxTask(Task[DetectionSet, Held]):
-    """YOLO detections against those of FP32, with labels or without."""
+    """YOLO detections compared with those of FP32, with labels or without."""
 
     def __init__(self, model: KycModel, limits: Limits, resolve: Resolve) -> None:
         super().__init__(model, limits, resolve)
@@ -59,7 +59,7 @@ class BoxTask(Task[DetectionSet, Held]):
 
     @cached_property
     def decoder(self) -> Decoder:
-        """How outputs are read."""
+        """The decoder of the outputs."""
         spec = self.spec
         return Decoder(
             len(spec.classes),
@@ -73,7 +73,7 @@ class BoxTask(Task[DetectionSet, Held]):
     def choose_outputs(
         self, names: tuple[str, ...], where: Path, member: int = 0
     ) -> tuple[str, ...]:
-        """Those of the gate file, or all."""
+        """The outputs that the gate file names, or all."""
         for asked in self.spec.outputs or ():
             if asked not in names:
                 raise ModelError(
@@ -84,7 +84,7 @@ class BoxTask(Task[DetectionSet, Held]):
     def read(self, outputs: list[NDArray[Any]]) -> Tensor:
         """A row for each detection of a judged class: box in pixels of the input, score, class.
 
-        Classes are counted in the order of `judged`.
+        Class numbers are indices into `judged`.
         """
         found = self.decoder(outputs)
         place = {name: number for number, name in enumerate(self.judged)}
@@ -114,20 +114,20 @@ class BoxTask(Task[DetectionSet, Held]):
     def held(
         self, kind: type[Held], part: Part[DetectionSet], fp32: Outputs, threshold: float
     ) -> Held:
-        """FP32 on both sides, as a comparison of some class."""
+        """FP32 on both sides, as a comparison of class `kind`."""
         self._check_scores(fp32)
         truth = Objects.labelled(part.truth)
         detector = self._detector(part.images, fp32, truth, threshold)
         return kind(part.images, self.judged, detector, detector, self.limits, part.groups)
 
     def compare(self, baseline: Held, variant: Outputs) -> Held:
-        """The variant's detections beside those of FP32."""
+        """The variant's detections next to those of FP32."""
         fp32 = baseline.fp32
         detector = self._detector(baseline.images, variant, fp32.truth, fp32.confidence)
         return replace(baseline, variant=detector)
 
     def spread(self, truth: DetectionSet) -> NDArray[np.int64]:
-        """Images: nobody says whose they are."""
+        """The images: their subjects are unknown."""
         return np.arange(len(truth.images))
 
     def restricted(self, truth: DetectionSet, indices: NDArray[np.int64]) -> DetectionSet:
@@ -135,7 +135,7 @@ class BoxTask(Task[DetectionSet, Held]):
         return truth.of_images(np.isin(np.arange(len(truth.images)), indices))
 
     def harm(self, fp32: Outputs, variant: Outputs) -> float:
-        """How far detections are from those of FP32, without any confidence."""
+        """How far detections are from those of FP32, at no particular confidence."""
         one, other = (_rows(outputs) for outputs in (fp32, variant))
         return distance(one, other, len(fp32.rows), len(self.judged))
 
@@ -160,11 +160,11 @@ class BoxTask(Task[DetectionSet, Held]):
 
 
 class DetectionTask(BoxTask[DetectionComparison]):
-    """YOLO detections against labelled boxes and against those of FP32."""
+    """YOLO detections compared with labelled boxes and with those of FP32."""
 
     @property
     def selection_miss_rate(self) -> float:
-        """Miss rate for which the confidence is chosen; its default leaves quantization room."""
+        """Miss rate for which the confidence is chosen; by default with room for quantization."""
         return self.spec.selection_miss_rate or (1 - self.limits.recall) / 2
 
     def load(self) -> TaskData[DetectionSet]:
@@ -203,7 +203,7 @@ class DetectionTask(BoxTask[DetectionComparison]):
         return {"given threshold": self.given_threshold, "selection miss rate": chosen}
 
     def choose_threshold(self, fp32: Outputs, selection: Part[DetectionSet]) -> tuple[float, str]:
-        """The highest at which no class is missed too often."""
+        """The highest confidence at which no class is missed too often."""
         self._check_scores(fp32)
         predictions = self._predictions(selection.images, fp32)
         matching = Matching(predictions, Objects.labelled(selection.truth))

@@ -1,4 +1,4 @@
-"""Faces of which nobody says who is on them: all pairs, decided as FP32 decides them?"""
+"""Faces without labels: does a variant decide all pairs as FP32 does?"""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ from .embeddings import DRIFT_REMEDY, Cell, EmbeddingComparison, FaceBaseline
 from .flips import Flips, angles, certified_share, flips_at, pairs_of
 from .task import EmbeddingTask
 
-_MOST_ACCEPTED = 0.5  # two people with equally many images are accepted in less than half of pairs
+_MOST_ACCEPTED = 0.5  # for two people with equally many images, fewer than half of the pairs match
 _COUNTED = Counted("pairs", "images", "there are no pairs")
 _NOTE = (
-    "without labels nothing is claimed about FAR or FRR: decisions are held against those of FP32 "
-    "only, and each image counts as another person, so with several images a person the intervals "
-    "are too narrow"
+    "without labels nothing is claimed about FAR or FRR: decisions are only compared with those of "
+    "FP32, and each image counts as a different person, so the intervals are too narrow if a "
+    "person has several images"
 )
 
 
 @dataclass(frozen=True, eq=False)
 class FaceAgreement(EmbeddingComparison):
-    """A variant held against FP32 on all pairs of images, each of somebody else."""
+    """A variant compared with FP32 on all pairs of images, each of a different person."""
 
     @cached_property
     def flips(self) -> Flips:
-        """Pairs decided otherwise with the variant on both sides."""
+        """Pairs whose decision differs from FP32's with the variant on both sides."""
         return self._flips(self.cell)
 
     @cached_property
     def stored_flips(self) -> Flips:
-        """Pairs decided otherwise with the variant against stored FP32 templates."""
+        """Pairs whose decision differs with the variant against stored FP32 templates."""
         return self._flips(self.stored)
 
     @cached_property
@@ -65,16 +65,19 @@ class FaceAgreement(EmbeddingComparison):
         limit = self.limits.given("certified")
         if limit is not None:
             pairs = self.baseline.comparisons.n_impostor
-            name, detail = "decisions that cannot have flipped", f"certified among {pairs:,} pairs"
+            name, detail = (
+                "decisions that cannot have flipped",
+                f"certified share of {pairs:,} pairs",
+            )
             checks.append(limit.point(name, self.certified, detail))
         return checks
 
     def rates(self) -> dict[str, Rate]:
-        """What FP32 accepts; without labels every pair counts as one of different people."""
+        """The pairs that FP32 accepts; without labels each counts as a pair of different people."""
         return {"accepted pairs": self.baseline.cell.rate(genuine=False)}
 
     def figures(self) -> dict[str, float]:
-        """Drift, flips of either kind and the certified share."""
+        """Drift, both kinds of flips and the certified share."""
         figures = super().figures() | {"certified": self.certified}
         for suffix, flips in (("", self.flips), ("_fp32_gallery", self.stored_flips)):
             figures[f"newly_accepted{suffix}"] = float(len(flips.accepts))
@@ -97,10 +100,10 @@ class FaceAgreement(EmbeddingComparison):
 
     def _judge_flips(self, name: str, flips: Flips) -> Check:
         found = flips.rate(self.baseline.comparisons)
-        # Matches are rare among all pairs, so those that are lost want a base of their own.
+        # Matches are rare among all pairs, so lost matches need a denominator of their own.
         detail = (
-            f"{len(flips.accepts):,} newly accepted, and newly rejected {len(flips.rejects):,} of "
-            f"{self._accepted:,} that FP32 accepts, in {found.trials:,} pairs of "
+            f"{len(flips.accepts):,} newly accepted, {len(flips.rejects):,} of the "
+            f"{self._accepted:,} accepted by FP32 newly rejected, in {found.trials:,} pairs of "
             f"{found.subjects:,} images, design effect {found.deff:.1f}"
         )
         return rate_check(self.limits["flips"], name, found, detail, _COUNTED)
@@ -110,7 +113,7 @@ class UnlabelledFaceTask(EmbeddingTask[FaceAgreement]):
     """Face verification by agreement with FP32."""
 
     def load(self) -> TaskData[Comparisons]:
-        """Read images; all pairs are compared."""
+        """Read images, all pairs of which are compared."""
         spec = self.spec
         return load_unlabelled(self, spec.data, spec.selection, _blank, _NOTE)
 
@@ -122,11 +125,11 @@ class UnlabelledFaceTask(EmbeddingTask[FaceAgreement]):
         """FP32 on both sides.
 
         Raises:
-            BaselineError: FP32 takes most images for the same person.
+            BaselineError: FP32 takes most pairs of images for the same person.
         """
         baseline = FaceBaseline(fp32, part.truth, threshold, part.images.names, part.groups)
         accepted = baseline.cell.rate(genuine=False).value
-        # The gate "finite" has a word of its own for broken embeddings, which count as accepted.
+        # Broken embeddings count as accepted, but the gate "finite" reports them better.
         if accepted > _MOST_ACCEPTED and fp32.finite.all():
             raise unsound(
                 self.model,
@@ -137,7 +140,7 @@ class UnlabelledFaceTask(EmbeddingTask[FaceAgreement]):
         return FaceAgreement(baseline, fp32, self.limits)
 
     def compare(self, baseline: FaceAgreement, variant: Outputs) -> FaceAgreement:
-        """The variant's embeddings beside those of FP32."""
+        """The variant's embeddings next to those of FP32."""
         return replace(baseline, variant=variant)
 
 

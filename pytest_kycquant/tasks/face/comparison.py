@@ -23,11 +23,11 @@ _COUNTED = Counted(
 
 @dataclass(frozen=True, eq=False)
 class FaceComparison(EmbeddingComparison):
-    """A variant held against FP32 on the same labelled images, at the same frozen threshold."""
+    """A variant compared with FP32 on the same labelled images, at the same frozen threshold."""
 
     @cached_property
     def by_group(self) -> tuple[FaceComparison, ...]:
-        """The same within each group alone."""
+        """The same comparison within each group."""
         return tuple(
             FaceComparison(
                 fp32,
@@ -59,8 +59,8 @@ class FaceComparison(EmbeddingComparison):
     def groups(self) -> list[GroupIncrease]:
         """FAR and FRR within each group, and their paired increase over FP32.
 
-        Impostor pairs are those of two people of the group, who look more alike than people of
-        different groups do (NISTIR 8280 compares within demographics, too).
+        Impostor pairs are pairs of two people of the group, who look more alike than people of
+        different groups do (NISTIR 8280 also compares within demographics).
         """
         return [
             GroupIncrease(
@@ -90,12 +90,12 @@ class FaceComparison(EmbeddingComparison):
         return GateResult(
             gate,
             tuple(checks),
-            "Keep the operators that harm most in FP32 (fallback = 'mixed') or try another recipe. "
-            "FP32 gallery: enrolled with the FP32 model, presented to this variant.",
+            "Leave the most harmful operators in FP32 (fallback = 'mixed') or try another recipe. "
+            "FP32 gallery: enrolled with the FP32 model, probed with this variant.",
         )
 
     def _increase(self, limit: str, *, genuine: bool, group: str = "") -> Check:
-        """Paired increase of FAR or FRR, of all people or of those of a group."""
+        """Paired increase of FAR or FRR, over all people or over those of a group."""
         mine, theirs = self.cell, self.baseline.cell
         wrong, wrong_fp32 = mine.wrong(genuine=genuine), theirs.wrong(genuine=genuine)
         worse = mine.rate(genuine=genuine, only=np.setdiff1d(wrong, wrong_fp32))

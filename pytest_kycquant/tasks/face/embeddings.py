@@ -1,4 +1,4 @@
-"""Embeddings of FP32 and of a variant side by side: what can be said of them without labels."""
+"""Embeddings of FP32 and of a variant side by side: the checks that need no labels."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ _COLLAPSE = variety(0.5)
 
 @dataclass(frozen=True, eq=False)
 class Cell:
-    """One way to compare: who is enrolled with which model, and who is presented to which.
+    """One way to compare: the model that enrols people and the model that probes them.
 
     Args:
         gallery: (N, D) unit embeddings of the enrolled side.
         probe: (N, D) unit embeddings of the presented side, of the same images.
-        comparisons: which pairs to compare.
-        threshold: accept iff score >= threshold.
+        comparisons: the pairs to compare.
+        threshold: the decision threshold; accept iff score >= threshold.
     """
 
     gallery: NDArray[np.float32]
@@ -43,12 +43,12 @@ class Cell:
 
     @cached_property
     def errors(self) -> PairErrors:
-        """Comparisons that are decided wrongly."""
+        """The comparisons with a wrong decision."""
         return errors_at(self.gallery, self.probe, self.comparisons, self.threshold)
 
     @cached_property
     def worst(self) -> Extremes:
-        """The most dangerous comparisons, the reference for design effects of few errors."""
+        """The most dangerous comparisons, whose design effect is used if there are few errors."""
         return extremes(self.gallery, self.probe, self.comparisons, RULE_OF_30)
 
     def wrong(self, *, genuine: bool) -> NDArray[np.int64]:
@@ -56,7 +56,7 @@ class Cell:
         return self.errors.false_rejects if genuine else self.errors.false_accepts
 
     def rate(self, *, genuine: bool, only: NDArray[np.int64] | None = None) -> Rate:
-        """FRR or FAR; or the rate of only some of these errors."""
+        """FRR or FAR, or the rate of only some of these errors."""
         ids = self.wrong(genuine=genuine) if only is None else only
         reference = self.worst.genuine_ids if genuine else self.worst.impostor_ids
         return error_rate(self.comparisons, ids, reference, genuine=genuine)
@@ -64,14 +64,14 @@ class Cell:
 
 @dataclass(frozen=True, eq=False)
 class FaceBaseline:
-    """FP32 on some images: what every variant is held against.
+    """FP32 on some images: the reference of every variant.
 
     Args:
         embeddings: raw outputs of FP32.
-        comparisons: which pairs to compare.
-        threshold: accept iff score >= threshold.
-        names: of the images.
-        groups: of people, each judged for itself, too.
+        comparisons: the pairs to compare.
+        threshold: the decision threshold; accept iff score >= threshold.
+        names: the names of the images.
+        groups: the groups of people, each of which is also judged on its own.
     """
 
     embeddings: Outputs
@@ -88,7 +88,7 @@ class FaceBaseline:
 
     @cached_property
     def by_group(self) -> tuple[FaceBaseline, ...]:
-        """FP32 on each group alone, whose people are compared with one another only."""
+        """FP32 on each group, whose people are only compared with one another."""
         return tuple(
             FaceBaseline(
                 self.embeddings.subset(group.members),
@@ -102,12 +102,12 @@ class FaceBaseline:
 
 @dataclass(frozen=True, eq=False)
 class EmbeddingComparison(Comparison):
-    """Embeddings of a variant beside those of FP32 on the same images.
+    """Embeddings of a variant next to those of FP32 on the same images.
 
     Args:
-        baseline: FP32.
-        variant: raw outputs of the variant; those of FP32 where it is held against itself.
-        limits: of the gates.
+        baseline: FP32 on the images.
+        variant: raw outputs of the variant; those of FP32 if it is compared with itself.
+        limits: the limits of the gates.
     """
 
     baseline: FaceBaseline
@@ -116,7 +116,7 @@ class EmbeddingComparison(Comparison):
 
     @property
     def is_baseline(self) -> bool:
-        """Whether FP32 is held against itself."""
+        """Whether FP32 is compared with itself."""
         return self.variant is self.baseline.embeddings
 
     @cached_property
@@ -129,18 +129,18 @@ class EmbeddingComparison(Comparison):
 
     @cached_property
     def stored(self) -> Cell:
-        """FP32 gallery against variant probes: stored templates outlive models."""
+        """FP32 gallery and variant probes: stored templates outlive models."""
         return replace(self.baseline.cell, probe=self.cell.probe)
 
     @cached_property
     def cosines(self) -> NDArray[np.float64]:
-        """(N,) cosine of each embedding to its FP32 embedding; -1 where there is none."""
+        """(N,) cosine of each embedding to its FP32 embedding; -1 if either is broken."""
         exact = self.baseline.cell.probe.astype(np.float64)
         products: NDArray[np.float64] = np.einsum("ij,ij->i", exact, self.cell.probe)
         return np.nan_to_num(products, nan=-1.0)
 
     def finite(self) -> GateResult:
-        """No NaN or Inf in any output, and embeddings that still tell people apart."""
+        """Check for NaN or Inf in any output, and that embeddings still tell people apart."""
         names = self.baseline.names
         bad = [name for name, ok in zip(names, self.variant.finite, strict=True) if not ok]
         spread = _spread(self.cell.probe) / max(_spread(self.baseline.cell.probe), 1e-12)
@@ -188,7 +188,7 @@ class EmbeddingComparison(Comparison):
         return {"cosine": f"{self.cosines.mean():.4f} / {self.cosines.min():.4f}"}
 
     def decided_otherwise(self, other: EmbeddingComparison) -> tuple[int, int, str]:
-        """Comparisons."""
+        """Comparisons whose decision differs, and the number of all comparisons."""
         pairs = self.baseline.comparisons
         number = sum(
             len(np.setxor1d(self.cell.wrong(genuine=kind), other.cell.wrong(genuine=kind)))

@@ -1,9 +1,9 @@
-"""All pairs of images decided by FP32 and by a variant: which flipped, and which cannot have.
+"""All pairs of images decided by FP32 and by a variant: which flipped, and which cannot have?
 
 The certificate is geometry. Unit embeddings lie on a sphere, where angles obey the triangle
 inequality: if quantization turns the embeddings of two images by theta_i and theta_j, the angle
 between the two changes by at most theta_i + theta_j. So a score s at a threshold t keeps its
-decision if ``|arccos s - arccos t| > theta_i + theta_j``, whatever is on the images.
+decision if ``|arccos s - arccos t| > theta_i + theta_j``, whatever the images show.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ from .pair_scores import (
 )
 from .scores import counts_of
 
-_ROWS = 256  # of the matrix of scores at a time
-_ANGLE = 1e-7  # radians; more than the float64 functions below can err
+_ROWS = 256  # rows of the score matrix at a time
+_ANGLE = 1e-7  # radians; more than the error of the float64 functions below
 
 
 @dataclass(frozen=True, eq=False)
 class Flips:
-    """Pairs that a variant decides otherwise than FP32, as pair ids; no pair is in both.
+    """Pairs that a variant decides differently from FP32, as pair ids.
 
     Args:
-        accepts: accepted by the variant only.
-        rejects: accepted by FP32 only.
-        closest: the 30 pairs that flipped furthest or came closest to it.
+        accepts: ids of the pairs that only the variant accepts.
+        rejects: ids of the pairs that only FP32 accepts.
+        closest: ids of the 30 pairs that flipped furthest or came closest to flipping.
     """
 
     accepts: Ids
@@ -48,9 +48,9 @@ class Flips:
     closest: Ids
 
     def rate(self, pairs: Comparisons) -> Rate:
-        """Share of the pairs that flipped; pairs share images, each of which is a subject.
+        """Share of the pairs that flipped; pairs share images, so each image is a subject.
 
-        Where there are fewer than 10 flips the design effect of `closest` stands in.
+        If there are fewer than 10 flips, the design effect of `closest` is used.
         """
         flipped = np.concatenate([self.accepts, self.rejects])
         counts = counts_of(pairs, flipped, genuine=False)
@@ -59,30 +59,30 @@ class Flips:
 
 
 def pairs_of(images: int) -> Comparisons:
-    """Every image with every other, each of somebody else: nobody says who is on them."""
+    """Compare every image with every other; without labels each shows a different person."""
     return Comparisons(np.arange(images, dtype=np.int64))
 
 
 def flips_at(
     fp32: Floats, gallery: Floats, probe: Floats, pairs: Comparisons, threshold: float
 ) -> Flips:
-    """Find the pairs that are decided otherwise than by FP32 on both sides.
+    """Find the pairs whose decision differs from that of FP32 on both sides.
 
-    A pair without a score, since an embedding is broken, has flipped. Memory is O(block x images)
-    beside the flips themselves.
+    A pair with a broken embedding has no score and counts as flipped. Memory is O(block x images)
+    plus the flips themselves.
 
     Args:
         fp32: (N, D) unit embeddings of FP32.
         gallery: (N, D) unit embeddings of the enrolled side, of the same images.
         probe: (N, D) unit embeddings of the presented side.
-        pairs: of N images, each of somebody else.
-        threshold: accept iff score >= threshold.
+        pairs: the pairs of N images, each of a different person.
+        threshold: the decision threshold; accept iff score >= threshold.
     """
     limit = np.float32(threshold)
     accepts, rejects, closest = [], [], Largest(RULE_OF_30)
 
     def past(theirs: Floats, mine: Floats) -> Floats:
-        """How far the decision of the variant is beyond flipping; negative if it has not."""
+        """How far the variant's score is across the threshold from FP32's; negative if not."""
         found = np.where(theirs >= limit, limit - mine, mine - limit)
         found[np.isnan(theirs) | np.isnan(mine)] = np.inf
         return found
@@ -105,9 +105,9 @@ def flips_at(
 
 
 def angles(one: Floats, other: Floats) -> NDArray[np.float64]:
-    """Angle between the embeddings of each image in radians; pi where one of them is broken.
+    """Angle between the embeddings of each image in radians; pi if one of them is broken.
 
-    By the chord: arccos of the cosine loses half of the digits of a small angle.
+    It is computed from the chord: arccos of the cosine loses half of the digits of a small angle.
 
     Args:
         one: (N, D) unit embeddings.
@@ -125,21 +125,21 @@ def angles(one: Floats, other: Floats) -> NDArray[np.float64]:
 def certified(
     scores: Floats, turned: NDArray[np.float64], threshold: float, dimensions: int
 ) -> NDArray[np.bool_]:
-    """Find the scores whose decision provably is the same after the embeddings have turned.
+    """Find the scores whose decision is provably the same after the embeddings have turned.
 
-    It holds for scores computed in float32 in whatever order (see `pair_scores.rounding`).
+    The proof covers scores computed in float32 in any order (see `pair_scores.rounding`).
 
     Args:
         scores: cosines of FP32, float32 of any shape.
-        turned: sum of the two angles between FP32 and the variant, in radians; same shape. If one
-            side is a stored FP32 template it turns by nothing, so this sum bounds that, too.
-        threshold: accept iff score >= threshold.
-        dimensions: of the embeddings, D.
+        turned: sum of the two angles between FP32 and the variant, in radians; same shape. A stored
+            FP32 template does not turn, so the sum is an upper bound for it as well.
+        threshold: the decision threshold; accept iff score >= threshold.
+        dimensions: the dimension of the embeddings, D.
     """
     errs = rounding(dimensions)
     limit, exact = float(np.float32(threshold)), scores.astype(np.float64)
     accepted = exact >= limit
-    # Both scores may err, each to the side that speaks against the certificate.
+    # Both scores may be off, each in the direction that is worse for the certificate.
     apart = np.arccos(np.clip(np.where(accepted, exact - errs, exact + errs), -1.0, 1.0))
     above, below = np.arccos(np.clip([limit + errs, limit - errs], -1.0, 1.0))
     stays_accepted = apart + turned + _ANGLE < above
@@ -154,7 +154,7 @@ def certified_share(fp32: Floats, turned: NDArray[np.float64], threshold: float)
     Args:
         fp32: (N, D) unit embeddings of FP32.
         turned: (N,) angle between each embedding and that of the variant, in radians.
-        threshold: accept iff score >= threshold.
+        threshold: the decision threshold; accept iff score >= threshold.
     """
     images, dimensions = fp32.shape
     count, total = 0, images * (images - 1) // 2

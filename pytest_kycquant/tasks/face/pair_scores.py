@@ -1,8 +1,8 @@
-"""Scores of all pairs in blocks: memory is O(block x images), the matrix is never held whole.
+"""Scores of all pairs in blocks: memory is O(block x images), never the whole matrix.
 
-The last bits of a matrix product depend on how many threads it runs in, so it only says which
-scores matter: whatever is so near to a threshold that rounding decides, or among the extremes, is
-computed anew in float64 (see `PairScores`). So the result depends neither on threads nor on blocks.
+The last bits of a matrix product depend on the number of threads, so it only selects the scores
+that matter: scores within rounding of a threshold or among the extremes are computed again in
+float64 (see `PairScores`). Hence the result depends neither on threads nor on blocks.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from ...data.pairs import Comparisons
 
-_ROWS = 256  # of the score matrix at a time
+_ROWS = 256  # rows of the score matrix at a time
 _LISTED = 65_536  # listed pairs at a time
-_EXACT = 1024  # pairs at a time
+_EXACT = 1024  # pairs computed in float64 at a time
 _UNIT = 2.0**-24  # largest relative error of one rounding in float32
 
 NO_PAIR = np.float32(-np.inf)
-"""Stands where there is no score; below every threshold."""
+"""Placeholder for a missing score; below every threshold."""
 _LOWEST = np.finfo(np.float32).min
 
 Floats = NDArray[np.float32]
@@ -33,13 +33,13 @@ Ids = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class PairScores:
-    """Scores of some pairs as a matrix product in float32 rounds them, and what they really are.
+    """Scores of some pairs, both rounded by a matrix product in float32 and exact.
 
     Args:
-        values: of any shape; `NO_PAIR` where there is none.
-        ids: from indices of the flattened values to pair ids, both ascending.
-        exact: from pair ids to scores computed in float64 and rounded once.
-        slack: most that a value differs from its exact score.
+        values: the rounded scores, of any shape; `NO_PAIR` where there is no pair.
+        ids: a function from indices of the flattened values to pair ids, both ascending.
+        exact: a function from pair ids to scores computed in float64 and rounded once.
+        slack: a bound on the difference between a value and its exact score.
     """
 
     values: Floats
@@ -48,23 +48,23 @@ class PairScores:
     slack: np.float32
 
     def settle(self, threshold: np.float32) -> None:
-        """Put exact scores in the place of those that rounding may have put across a threshold."""
+        """Replace the scores that rounding may have moved across a threshold by exact ones."""
         flat = self.values.reshape(-1)
         near = not_below(flat, threshold - self.slack)
         near = near[flat[near] <= threshold + self.slack]
         flat[near] = self.exact(self.ids(near))
 
     def negated(self) -> PairScores:
-        """The same with the lowest as the largest."""
+        """The negated scores, so that the lowest become the largest."""
         return PairScores(-self.values, self.ids, lambda ids: -self.exact(ids), self.slack)
 
 
 def rounding(dimensions: int) -> float:
-    """Most that a score of unit embeddings computed in float32 differs from the true cosine.
+    """Bound on the difference between a score computed in float32 and the true cosine.
 
-    A product of D components errs by at most ``D u / (1 - D u)`` in whatever order they are added
-    (Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., section 3.1), and the length
-    of rounded unit embeddings by u.
+    The error of a dot product of D components is at most ``D u / (1 - D u)`` in any order of
+    summation (Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., section 3.1). The
+    error of the length of a rounded unit embedding is at most u.
     """
     return dimensions * _UNIT / (1 - dimensions * _UNIT) + 4 * _UNIT
 
@@ -74,8 +74,8 @@ def blocks(
 ) -> Iterator[tuple[PairScores, PairScores]]:
     """Yield impostor and genuine scores in blocks, in the order of their ids.
 
-    Few pairs are genuine, so they are set apart: what is left needs one comparison with a
-    threshold and no matrix beside it that says what each score is.
+    Few pairs are genuine, so they are kept separately. The rest needs only one comparison with a
+    threshold, and no second matrix that marks genuine pairs.
     """
     slack = np.float32(2 * rounding(gallery.shape[1]))
 
@@ -114,8 +114,8 @@ def _all_pairs(
 ) -> Iterator[tuple[Floats, Callable[[Ids], Ids], Floats, Ids]]:
     """Each pair once: every image with the images after it."""
     count = len(subjects)
-    # With images grouped by subject, in order, the genuine partners of an image that come after
-    # it in the data are those from it up to the end of its group.
+    # Images are grouped by subject and keep their order within a group. So the genuine partners
+    # of an image that come after it in the data are the rest of its group.
     order = np.argsort(subjects, kind="stable")
     place = np.argsort(order, kind="stable")
     partners = np.searchsorted(subjects[order], subjects, side="right") - place - 1
@@ -145,19 +145,19 @@ def pair_images(comparisons: Comparisons, ids: Ids) -> tuple[Ids, Ids]:
 
 
 class Largest:
-    """The largest scores seen, descending; ties by id, so that the order is reproducible.
+    """The largest scores so far, descending; ties are sorted by id, for a reproducible order.
 
-    NaN counts as infinite. What is added later must have larger ids.
+    NaN counts as infinite. Later blocks must have larger ids.
     """
 
     def __init__(self, keep: int) -> None:
         self._keep = keep
         self._scores = np.empty(0, np.float32)
         self._ids = np.empty(0, np.int64)
-        self._cut = _LOWEST  # smallest score that may still get in
+        self._cut = _LOWEST  # smallest score that can still be among the largest
 
     def add(self, scores: PairScores) -> None:
-        """Take in what may be among the largest, with exact scores."""
+        """Add the scores that may be among the largest, as exact scores."""
         chosen = not_below(scores.values, self._cut - scores.slack)
         found = scores.values.reshape(-1)[chosen]
         if len(found) > self._keep:
@@ -171,12 +171,12 @@ class Largest:
             self._trim()
 
     def sorted(self) -> tuple[Floats, Ids]:
-        """Scores and ids."""
+        """The largest scores, descending, and their ids."""
         order = np.argsort(-self._scores, kind="stable")[: self._keep]
         return self._scores[order], self._ids[order]
 
     def _trim(self) -> None:
-        """Drop what cannot be among the largest any more; what is left stays in order of id."""
+        """Drop scores that can no longer be among the largest; the rest stays in order of id."""
         smallest = _nth_largest(self._scores, self._keep)
         kept = self._scores > smallest
         ties = np.flatnonzero(self._scores == smallest)
@@ -186,9 +186,9 @@ class Largest:
 
 
 def not_below(scores: Floats, threshold: np.float32) -> Ids:
-    """Flat indices, ascending, of the scores that are not below a threshold: NaN is one.
+    """Flat indices, ascending, of the scores that are not below a threshold, NaN included.
 
-    A place without a pair is never among them.
+    An element without a pair is never selected.
     """
     return np.flatnonzero(~(scores < max(threshold, _LOWEST)))
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PairErrors:
-    """Which comparisons were decided wrongly, as sorted pair ids (int64)."""
+    """The comparisons with a wrong decision, as sorted pair ids (int64)."""
 
     false_accepts: Ids
     false_rejects: Ids
@@ -51,7 +51,7 @@ class Extremes:
 
 
 def normalise(embeddings: Floats) -> Floats:
-    """Scale rows to unit length; rows that are not finite or are zero become NaN."""
+    """Scale rows to unit length; rows that are zero or not finite become NaN."""
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         norms = np.linalg.norm(embeddings.astype(np.float64), axis=1, keepdims=True)
         unit: Floats = (embeddings / norms).astype(np.float32)
@@ -67,10 +67,10 @@ def errors_at(
     Args:
         gallery: (N, D) unit embeddings of the enrolled side (see `normalise`).
         probe: (N, D) unit embeddings of the presented side, of the same images.
-        comparisons: which pairs to compare and which of them are genuine.
-        threshold: accept iff score >= threshold.
+        comparisons: the pairs to compare, and which of them are genuine.
+        threshold: the decision threshold; accept iff score >= threshold.
     """
-    accepts: list[Ids] = [np.empty(0, np.int64)]  # there may be no comparison at all
+    accepts: list[Ids] = [np.empty(0, np.int64)]  # there may be no comparisons at all
     rejects: list[Ids] = [np.empty(0, np.int64)]
     limit = np.float32(threshold)
     for impostors, genuine in blocks(gallery, probe, comparisons):
@@ -93,7 +93,7 @@ def extremes(gallery: Floats, probe: Floats, comparisons: Comparisons, keep: int
 
 
 def counts_of(comparisons: Comparisons, ids: Ids, *, genuine: bool) -> Counts:
-    """Count errors per subject: an impostor pair touches two subjects, a genuine pair one."""
+    """Count errors per subject: an impostor pair has two subjects, a genuine pair one."""
     total = comparisons.n_genuine if genuine else comparisons.n_impostor
     if not comparisons.has_subjects:
         nobody = np.empty(0, np.int64)
@@ -113,8 +113,8 @@ def error_rate(comparisons: Comparisons, ids: Ids, reference: Ids | None, *, gen
     Args:
         comparisons: all pairs that were compared.
         ids: the pairs that were decided wrongly.
-        reference: the 30 worst pairs of the same scores, which stand in for the design effect
-            when there are fewer than 10 errors; None if unknown.
+        reference: the 30 worst pairs by the same scores, whose design effect is used if there are
+            fewer than 10 errors; None if unknown.
         genuine: whether these are genuine pairs (FRR) or impostor pairs (FAR).
     """
     counts = counts_of(comparisons, ids, genuine=genuine)
@@ -126,12 +126,12 @@ def select_threshold(embeddings: Floats, comparisons: Comparisons, limit: float)
     """Smallest threshold whose upper bound of FAR stays below `limit` on these subjects.
 
     Args:
-        embeddings: (N, D) unit embeddings by the FP32 model.
-        comparisons: pairs of the selection split.
-        limit: of the false accept rate.
+        embeddings: (N, D) unit embeddings of the FP32 model.
+        comparisons: the pairs of the selection split.
+        limit: the limit of the false accept rate.
 
     Raises:
-        DataError: the split is too small for any threshold to show the limit.
+        DataError: the split is too small to prove the limit at any threshold.
     """
     keep = max(RULE_OF_30, int(limit * comparisons.n_impostor) + 1)
     found = extremes(embeddings, embeddings, comparisons, keep)
@@ -139,7 +139,7 @@ def select_threshold(embeddings: Floats, comparisons: Comparisons, limit: float)
     reference = ids[:RULE_OF_30]
 
     def holds(k: int) -> bool:
-        """Whether the k-th score, excluded, leaves a bound below the limit."""
+        """Whether the bound is below the limit if only scores above the k-th are accepted."""
         accepted = int(np.searchsorted(-scores, -scores[k], side="left"))  # ties go together
         far = error_rate(comparisons, ids[:accepted], reference, genuine=False)
         return far.supported and far.upper < limit
@@ -149,7 +149,7 @@ def select_threshold(embeddings: Floats, comparisons: Comparisons, limit: float)
         raise DataError(
             "threshold selection",
             f"even zero errors in {comparisons.n_impostor:,} impostor comparisons of "
-            f"{far.subjects} identities leave FAR below {far.upper:.3%} only, not {limit:.3%}",
+            f"{far.subjects} identities only show a FAR below {far.upper:.3%}, not {limit:.3%}",
             "give `selection` more identities, raise `selection_far`, or set `threshold`",
         )
     last = last_that_holds(len(scores), holds)

@@ -53,7 +53,7 @@ class EmbeddingTask(Task[Comparisons, Held]):
     def choose_outputs(
         self, names: tuple[str, ...], where: Path, member: int = 0
     ) -> tuple[str, ...]:
-        """The embedding."""
+        """The output that holds the embedding."""
         asked = "FaceVerification(output=...)"
         return (only_output(names, self.spec.output, "embedding", asked, where),)
 
@@ -67,11 +67,11 @@ class EmbeddingTask(Task[Comparisons, Held]):
         return self.spec.threshold
 
     def spread(self, truth: Comparisons) -> NDArray[np.int64]:
-        """Identities; images, where a list of pairs does not name them."""
+        """Identities, or images if a list of pairs does not name the identities."""
         return truth.subjects if truth.has_subjects else np.arange(len(truth.subjects))
 
     def restricted(self, truth: Comparisons, indices: NDArray[np.int64]) -> Comparisons:
-        """The comparisons of which both images are left, perhaps none."""
+        """The comparisons whose two images both remain, perhaps none."""
         return truth.restrict(indices)[0]
 
     def harm(self, fp32: Outputs, variant: Outputs) -> float:
@@ -85,7 +85,7 @@ class FaceTask(EmbeddingTask[FaceComparison]):
 
     @property
     def selection_far(self) -> float:
-        """FAR at which the threshold is chosen; its default leaves quantization some room."""
+        """FAR for which the threshold is chosen; by default with room for quantization."""
         return self.spec.selection_far or self.limits.far / 2
 
     def load(self) -> TaskData[Comparisons]:
@@ -122,8 +122,8 @@ class FaceTask(EmbeddingTask[FaceComparison]):
         note = ""
         if dropped:
             note = (
-                f"{dropped:,} listed comparisons cross the split of the identities and are not "
-                "made; name other images in FaceVerification(selection=...) to keep them"
+                f"{dropped:,} listed comparisons cross the split of the identities and are left "
+                "out; give separate images in FaceVerification(selection=...) to keep them"
             )
         return TaskData(
             _part(evaluation, comparisons, table),
@@ -144,7 +144,7 @@ class FaceTask(EmbeddingTask[FaceComparison]):
         return {"given threshold": self.given_threshold, "selection FAR": chosen}
 
     def choose_threshold(self, fp32: Outputs, selection: Part[Comparisons]) -> tuple[float, str]:
-        """The smallest whose upper bound of FAR is below `selection_far`."""
+        """The smallest threshold whose upper bound of FAR is below `selection_far`."""
         unit = normalise(fp32.values)
         source = (
             f"smallest whose 95 % upper bound of FAR is below {self.selection_far:.4%} on "
@@ -158,7 +158,7 @@ class FaceTask(EmbeddingTask[FaceComparison]):
         return FaceComparison(baseline, fp32, self.limits)
 
     def compare(self, baseline: FaceComparison, variant: Outputs) -> FaceComparison:
-        """The variant's embeddings beside those of FP32."""
+        """The variant's embeddings next to those of FP32."""
         return replace(baseline, variant=variant)
 
 
@@ -168,8 +168,8 @@ def as_embedding(value: NDArray[Any]) -> NDArray[np.float32]:
     if value.dtype != np.float32 or len(wide) != 1:
         raise ModelError(
             "output",
-            f"{value.dtype} of shape {value.shape} is no embedding of one image",
-            "a face model gives float32 of shape (1, D); name the right one in "
+            f"{value.dtype} of shape {value.shape} is not an embedding of one image",
+            "a face model returns float32 of shape (1, D); name the right output in "
             "FaceVerification(output=...)",
         )
     return value.reshape(-1)

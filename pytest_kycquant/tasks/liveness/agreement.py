@@ -1,4 +1,4 @@
-"""Captures of which nobody says what is live: decided as FP32 decides them?"""
+"""Captures without labels: does a variant decide them as FP32 does?"""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from ..unlabelled import load_unlabelled, unsound
 from .scores_comparison import DRIFT_REMEDY, ScoreComparison
 from .task import ScoreTask
 
-_LEAST_SPREAD = 1e-3  # of FP32's scores, a standard deviation: far below that of real captures
+_LEAST_SPREAD = 1e-3  # standard deviation of FP32's scores, far below that of real captures
 _NOTE = (
-    "without labels nothing is claimed about APCER or BPCER: decisions are held against those of "
-    "FP32 only, and each capture counts as another person, so with several captures a person the "
-    "intervals are too narrow"
+    "without labels nothing is claimed about APCER or BPCER: decisions are only compared with "
+    "those of FP32, and each capture counts as a different person, so the intervals are too narrow "
+    "if a person has several captures"
 )
 
 
 @dataclass(frozen=True, eq=False)
 class LivenessAgreement(ScoreComparison):
-    """A variant held against FP32 on captures of which nobody says what is live."""
+    """A variant compared with FP32 on captures without labels."""
 
     def against_fp32(self, *, float_variant: bool = False) -> GateResult:
         """Flipped decisions and drift of scores."""
@@ -35,11 +35,11 @@ class LivenessAgreement(ScoreComparison):
         return GateResult("agreement", checks, DRIFT_REMEDY)
 
     def rates(self) -> dict[str, Rate]:
-        """What FP32 rejects; without labels every capture is taken for a live one."""
+        """The captures that FP32 rejects; without labels each counts as live."""
         return {"rejected captures": self.fp32.rate(LIVE)}
 
     def figures(self) -> dict[str, float]:
-        """Drift, and what both accept."""
+        """Drift, and the number of captures that each model accepts."""
         sides = (("", self.variant), ("_fp32", self.fp32))
         accepted = {f"accepted{end}": float((~side.wrong).sum()) for end, side in sides}
         return super().figures() | accepted
@@ -49,12 +49,12 @@ class UnlabelledLivenessTask(ScoreTask[LivenessAgreement]):
     """Presentation attack detection by agreement with FP32."""
 
     def load(self) -> TaskData[LivenessSet]:
-        """Read images, whose faces have boxes if any have."""
+        """Read images; if the gate file names face boxes, every image needs one."""
         data = load_unlabelled(self, self.spec.data, self.spec.selection, _blank, _NOTE)
         parts = [part.images for part in (data.evaluation, data.selection) if part is not None]
         for images in (data.calibration, *parts):
             if images is not None:
-                self.seen(images, 0)  # complains of missing boxes before anything is computed
+                self.seen(images, 0)  # refuses missing boxes before anything is computed
         return replace(data, digests={**data.digests, **self._crops(parts)})
 
     def policy(self) -> dict[str, Any]:
@@ -74,14 +74,14 @@ class UnlabelledLivenessTask(ScoreTask[LivenessAgreement]):
         if len(scores) and scores.std() < _LEAST_SPREAD:
             raise unsound(
                 self.model,
-                f"scores all of {part.size} alike, {scores.min():.4g} to {scores.max():.4g}",
+                f"scores all {part.size} alike, {scores.min():.4g} to {scores.max():.4g}",
                 "give live captures and attacks",
             )
         return found
 
 
 def _blank(images: ImageSet) -> LivenessSet:
-    """Captures taken for live ones, each of somebody else."""
+    """Captures that count as live, each of a different person."""
     count = len(images)
     everybody = np.arange(count, dtype=np.int64)
     return LivenessSet(images, np.full(count, LIVE, np.int64), (), everybody, ())

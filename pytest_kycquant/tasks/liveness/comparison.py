@@ -1,8 +1,8 @@
 """The liveness gates: from scores of FP32 and of a variant to checks against limits.
 
-Rates are those of ISO/IEC 30107-3 at a frozen threshold: APCER for each attack species, with the
-maximum as headline (never pooled: 0 of 900 prints and 15 of 100 screens are 15 %, not 1.5 %), and
-BPCER. Where the data does not say who is captured, every capture counts as a subject of its own.
+The rates are those of ISO/IEC 30107-3 at a frozen threshold: BPCER, and APCER for each attack
+species, with the maximum as the headline (never pooled: 0 of 900 prints and 15 of 100 screens are
+15 %, not 1.5 %). If the data does not say who is captured, every capture counts as a subject.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _IN_GROUP = Counted("captures", "people")
 
 @dataclass(frozen=True, eq=False)
 class LivenessComparison(ScoreComparison):
-    """A variant held against FP32 on the same labelled captures, at the same frozen threshold."""
+    """A variant compared with FP32 on the same labelled captures, at the same frozen threshold."""
 
     def accuracy(self) -> list[GateResult]:
         """APCER of every species and BPCER."""
@@ -58,7 +58,7 @@ class LivenessComparison(ScoreComparison):
     def groups(self) -> list[GroupIncrease]:
         """BPCER of each group, and its paired increase over FP32.
 
-        APCER is that of a species already; the attacks of one species on one group are few.
+        APCER is not split by group: it is per species, and few attacks of a species are on a group.
         """
         return [
             GroupIncrease(
@@ -74,7 +74,7 @@ class LivenessComparison(ScoreComparison):
         ]
 
     def figures(self) -> dict[str, float]:
-        """Drift, and what ISO/IEC 30107-3 asks for beside the two rates."""
+        """Drift, and the figures that ISO/IEC 30107-3 requires in addition to the two rates."""
         found = super().figures()
         for suffix, decisions in (("", self.variant), ("_fp32", self.fp32)):
             apcer = max(rate.value for rate in decisions.species_rates.values())
@@ -85,7 +85,7 @@ class LivenessComparison(ScoreComparison):
         return found
 
     def _judge_apcer(self) -> GateResult:
-        """Every species is held against the limit; the maximum comes first."""
+        """Compare every species with the limit; the maximum comes first."""
         rates, limit = self.variant.species_rates, self.limits["apcer"]
         checks = [
             self._judge_rate(limit, f"APCER {name}", found, "attacks")
@@ -96,7 +96,7 @@ class LivenessComparison(ScoreComparison):
         return GateResult(
             "apcer",
             tuple(checks),
-            "Attacks pass as live: keep the operators that harm most in FP32 (fallback = 'mixed') "
+            "Attacks pass as live: leave the most harmful operators in FP32 (fallback = 'mixed') "
             "or try another recipe.",
         )
 
@@ -106,12 +106,12 @@ class LivenessComparison(ScoreComparison):
         return GateResult(
             "bpcer",
             (check,),
-            "Live people are turned away: keep the operators that harm most in FP32 "
+            "Live people are turned away: leave the most harmful operators in FP32 "
             "(fallback = 'mixed') or try another recipe.",
         )
 
     def _judge_rate(self, limit: Limit, name: str, found: Rate, kind: str) -> Check:
-        whose = "of unknown people, each counted as somebody else"
+        whose = "of unknown people, each counted as a different person"
         if self.captures.knows_subjects:
             whose = f"of {found.subjects} people, design effect {found.deff:.1f}"
         detail = f"{found.errors:,} errors in {found.trials:,} {kind} {whose}"
@@ -120,7 +120,7 @@ class LivenessComparison(ScoreComparison):
     def _increase(
         self, limit: str, kind: int, name: str, among: NDArray[np.bool_] | None = None
     ) -> Check:
-        """Paired increase of the error rate of a species or of `LIVE`; of a group's if given."""
+        """Paired increase of the error rate of a species or of `LIVE`, perhaps within a group."""
         mine, theirs = self.variant, self.fp32
         worse = mine.rate(kind, only=mine.wrong & ~theirs.wrong, among=among)
         better = theirs.rate(kind, only=theirs.wrong & ~mine.wrong, among=among)

@@ -1,10 +1,10 @@
 """Liveness scores: the probability of a live face, errors at a threshold, and its choice.
 
-One convention everywhere: a capture is accepted as live iff score >= threshold. An attack that is
-accepted is an attack presentation classification error (APCER, for each species), a live capture
-that is not is a bona fide one (BPCER); ISO/IEC 30107-3. A capture without a finite score is its own
-worst case: an attack is accepted, a live face rejected (``nan >= t`` is False and would *lower*
-APCER; ``argmax([.1, nan, .2])`` is 1, which is MiniFASNet's "live").
+One convention everywhere: a capture is accepted as live iff score >= threshold. In the terms of
+ISO/IEC 30107-3, an accepted attack is an attack presentation classification error (APCER, for each
+species), and a rejected live capture is a bona fide one (BPCER). A capture without a finite score
+counts as the worst case: an attack is accepted, a live face rejected (``nan >= t`` is False and
+would *lower* APCER; ``argmax([.1, nan, .2])`` is 1, which is MiniFASNet's "live").
 """
 
 from __future__ import annotations
@@ -26,18 +26,19 @@ from ..outputs import Outputs
 from ..rates import last_that_holds, rate_of
 
 Scores = NDArray[np.float64]
-_LEAST = 0.5  # threshold
-_SUM_TOLERANCE = 1e-3  # of probabilities in float32, far more than rounding
+_LEAST = 0.5  # lowest threshold that is chosen
+_SUM_TOLERANCE = 1e-3  # of the sum of probabilities in float32, far more than rounding
 
 
 def live_scores(outputs: Outputs, live_class: int, *, probabilities: bool) -> Scores:
     """Turn outputs into the probability of a live face.
 
     Args:
-        outputs: values of shape (N, C): a value for each class, or a single one (C = 1) for live.
-        live_class: index of the live class.
-        probabilities: whether the values are probabilities already; otherwise they are logits,
-            and softmax (the logistic function for a single one) is applied.
+        outputs: the outputs, with values of shape (N, C): one for each class, or a single one
+            (C = 1) for live.
+        live_class: the index of the live class.
+        probabilities: whether the values are already probabilities; otherwise they are logits, and
+            softmax (the logistic function for a single one) is applied.
 
     Returns:
         (N,) float64 in 0..1, NaN where any output of the model was not finite.
@@ -56,10 +57,10 @@ def live_scores(outputs: Outputs, live_class: int, *, probabilities: bool) -> Sc
     if probabilities:
         scores = values[:, live_class].copy()
     else:
-        # A single logit is the one of live against zero.
+        # A single logit is that of live, relative to zero.
         logits = values if values.shape[1] > 1 else np.hstack([values, np.zeros_like(values)])
         with np.errstate(invalid="ignore", over="ignore"):
-            # The difference first: exp of a large logit overflows.
+            # Subtract the maximum first: exp of a large logit overflows.
             shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
             scores = shifted[:, live_class] / shifted.sum(axis=1)
     scores[~outputs.finite] = np.nan
@@ -67,11 +68,11 @@ def live_scores(outputs: Outputs, live_class: int, *, probabilities: bool) -> Sc
 
 
 def check_scale(outputs: Outputs, *, probabilities: bool) -> None:
-    """Make sure that the outputs of FP32 are what the gate file says they are.
+    """Make sure that the outputs of FP32 are what the gate file declares.
 
     Raises:
-        ModelError: logits are declared and every row is a distribution (softmax of it would hide
-            most of its differences), or probabilities are declared and some row is none.
+        ModelError: logits are declared but every row is a distribution (softmax would hide most
+            differences), or probabilities are declared but some row is not a distribution.
     """
     values = outputs.values[outputs.finite].astype(np.float64)
     in_range = ((values >= 0) & (values <= 1)).all(axis=1)
@@ -83,25 +84,25 @@ def check_scale(outputs: Outputs, *, probabilities: bool) -> None:
         row = values[~in_range][0]
         raise ModelError(
             "output",
-            f"its values {', '.join(f'{value:.4g}' for value in row)} are no probabilities",
+            f"its values {', '.join(f'{value:.4g}' for value in row)} are not probabilities",
             'set LivenessDetection(scores="logits") or name another output',
         )
     if not probabilities and len(values) and in_range.all():
         raise ModelError(
             "output",
-            "its values are probabilities already (each row sums to 1)",
+            "its values are already probabilities (each row sums to 1)",
             'set LivenessDetection(scores="probabilities")',
         )
 
 
 @dataclass(frozen=True, eq=False)
 class Decisions:
-    """What a model makes of captures at a threshold.
+    """The decisions of a model about captures at a threshold.
 
     Args:
-        scores: (N,) probability of a live face; NaN is the worst case of its capture.
-        captures: what they really show.
-        threshold: accept as live iff score >= threshold.
+        scores: (N,) probability of a live face; NaN counts as the worst case.
+        captures: the captures with their labels.
+        threshold: the decision threshold; accept as live iff score >= threshold.
     """
 
     scores: Scores
@@ -110,7 +111,7 @@ class Decisions:
 
     @cached_property
     def wrong(self) -> NDArray[np.bool_]:
-        """(N,) whether each capture is decided wrongly: attack accepted, live face rejected."""
+        """(N,) whether each decision is wrong: an accepted attack or a rejected live face."""
         return wrong_at(self.scores, self.captures.live, self.threshold)
 
     def rate(
@@ -119,14 +120,14 @@ class Decisions:
         only: NDArray[np.bool_] | None = None,
         among: NDArray[np.bool_] | None = None,
     ) -> Rate:
-        """APCER of a species, or BPCER of `LIVE`; or the rate of only some of these errors.
+        """APCER of a species or BPCER, or the rate of only some of these errors.
 
-        Where nobody says who is captured, every capture counts as a subject of its own.
+        If the data does not say who is captured, every capture counts as a subject.
 
         Args:
-            kind: index of the species, or `LIVE`.
-            only: (N,) bool, the errors to count; by default all.
-            among: (N,) bool, the captures to count at all; by default all.
+            kind: the index of the species, or `LIVE` for BPCER.
+            only: (N,) bool, the errors to count; all by default.
+            among: (N,) bool, the captures to count; all by default.
         """
         members = self.captures.species == kind
         if among is not None:
@@ -134,7 +135,7 @@ class Decisions:
         wrong = self.wrong if only is None else only
         subjects = self.captures.subjects[members]
         scores = self.scores[members]
-        # The 30 most dangerous captures stand in for the design effect of few errors.
+        # If there are few errors, the design effect of the 30 most dangerous captures is used.
         danger = np.where(np.isnan(scores), np.inf, -scores if kind == LIVE else scores)
         worst = np.zeros(len(scores), np.bool_)
         worst[np.argsort(-danger, kind="stable")[:RULE_OF_30]] = True
@@ -147,39 +148,39 @@ class Decisions:
 
 
 def wrong_at(scores: Scores, live: NDArray[np.bool_], threshold: float) -> NDArray[np.bool_]:
-    """Find the captures that are decided wrongly.
+    """Find the captures with a wrong decision.
 
     Args:
         scores: (N,) probability of a live face.
         live: (N,) whether each capture is live.
-        threshold: accept as live iff score >= threshold.
+        threshold: the decision threshold; accept as live iff score >= threshold.
     """
     wrong: NDArray[np.bool_] = np.isnan(scores) | ((scores >= threshold) != live)
     return wrong
 
 
 def select_threshold(scores: Scores, captures: LivenessSet, limit: float) -> float:
-    """Smallest threshold from 1/2 on whose upper bound of APCER is below `limit`, for each species.
+    """Smallest threshold, at least 1/2, whose upper bounds of APCER are all below `limit`.
 
-    As `scoring.select_threshold`: just above the score of an attack, so that equal scores are
-    rejected together. Of a model that tells almost all captures apart, the smallest threshold
-    would lie deep among the attacks, where the least drift lets many of them pass, so what is
-    more probably an attack than live is never accepted.
+    The threshold lies just above the score of an attack, so that equal scores are rejected
+    together. It is at least 1/2, so what is more probably an attack than live is never accepted.
+    For a model that separates almost all captures, the smallest threshold of all would lie deep
+    among the attacks, where the slightest drift lets many of them pass.
 
     Args:
         scores: (N,) probability of a live face by the FP32 model.
-        captures: the selection split.
-        limit: of APCER.
+        captures: the captures of the selection split.
+        limit: the limit of APCER.
 
     Raises:
-        DataError: the split is too small for any threshold to show the limit.
+        DataError: the split is too small to prove the limit at any threshold.
     """
     attacks = scores[~captures.live & np.isfinite(scores)]
     found = np.nextafter(np.unique(attacks)[::-1], np.inf)  # descending
     candidates = [*(float(one) for one in found if one > _LEAST), _LEAST]
 
     def excess(threshold: float) -> tuple[str, Rate] | None:
-        """A species whose bound is not below the limit."""
+        """The species with the largest bound that is not below the limit; None if all are below."""
         rates = Decisions(scores, captures, threshold).species_rates
         over = {n: r for n, r in rates.items() if not (r.supported and r.upper < limit)}
         return max(over.items(), key=lambda item: item[1].upper) if over else None
@@ -189,13 +190,14 @@ def select_threshold(scores: Scores, captures: LivenessSet, limit: float) -> flo
         name, least = strictest
         bound = f"{least.upper:.3%}"
         if not least.supported:
-            bound = f"no claim (it needs at least {MIN_SUBJECTS} subjects)"
+            bound = f"unknown (a claim needs at least {MIN_SUBJECTS} subjects)"
         raise DataError(
             "threshold selection",
-            f"even at the strictest threshold, {least.errors} errors in {least.trials:,} attacks "
-            f"of the species {name} on {least.subjects} subjects leave an upper bound of APCER of "
-            f"{bound}, not below {limit:.3%}",
-            "give `selection` more attacks of it, raise `selection_apcer`, or set `threshold`",
+            f"even at the strictest threshold, with {least.errors} errors in {least.trials:,} "
+            f"attacks of the species {name} on {least.subjects} subjects, the upper bound of APCER "
+            f"is {bound}, not below {limit:.3%}",
+            "give `selection` more attacks of this species, raise `selection_apcer`, or set "
+            "`threshold`",
         )
     last = last_that_holds(len(candidates), lambda index: excess(candidates[index]) is None)
     return candidates[last]
@@ -204,8 +206,8 @@ def select_threshold(scores: Scores, captures: LivenessSet, limit: float) -> flo
 def bpcer_at_apcer(decisions: Decisions, target: float) -> float:
     """BPCER at the smallest threshold whose APCER is at most `target` for every species.
 
-    A figure for reports (ISO/IEC 30107-3 names it BPCER10, 20 and 100 for 10, 5 and 1 %): it
-    re-tunes the threshold, which a deployed system does not.
+    A figure for reports only, because it re-tunes the threshold, which a deployed system does not.
+    ISO/IEC 30107-3 calls it BPCER10, BPCER20 and BPCER100 for targets of 10, 5 and 1 %.
     """
     captures, scores = decisions.captures, decisions.scores
     threshold = -np.inf

@@ -1,4 +1,4 @@
-"""Scores of FP32 and of a variant side by side: what can be said of them without labels."""
+"""Scores of FP32 and of a variant side by side: the checks that need no labels."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from ..rates import rate_of
 from .scores import Decisions
 
 DRIFT_REMEDY = "Try per-channel weights, another calibration method or fallback = 'mixed'."
-# A variant whose scores spread less than half as far hardly looks at the image.
+# A variant whose scores spread less than half as far hardly depends on the image.
 _COLLAPSE = variety(0.5)
 
 
 @dataclass(frozen=True, eq=False)
 class ScoreComparison(Comparison):
-    """Scores of a variant beside those of FP32 on the same captures, at the same threshold.
+    """Scores of a variant next to those of FP32 on the same captures, at the same threshold.
 
     Args:
-        fp32: what FP32 makes of the captures.
-        variant: what the variant makes of them.
-        limits: of the gates.
-        finite_outputs: (N,) whether all outputs of the variant were finite.
+        fp32: the decisions of FP32.
+        variant: the decisions of the variant.
+        limits: the limits of the gates.
+        finite_outputs: (N,) bool, whether all outputs of the variant were finite.
         broken_edges: names of the edge inputs that gave NaN or Inf.
-        group_table: groups of people, each judged for itself, too.
+        group_table: the groups of people, each of which is also judged on its own.
     """
 
     fp32: Decisions
@@ -45,28 +45,28 @@ class ScoreComparison(Comparison):
 
     @property
     def captures(self) -> LivenessSet:
-        """What was captured."""
+        """The captures with their labels."""
         return self.fp32.captures
 
     @property
     def counted(self) -> Counted:
-        """What rates count."""
+        """The words for what rates count."""
         subjects = "people" if self.captures.knows_subjects else "subjects"
-        return Counted("captures", subjects, "a claim needs captures")
+        return Counted("captures", subjects, "there are no captures")
 
     @cached_property
     def apart(self) -> NDArray[np.float64]:
-        """(N,) absolute difference of the scores; 1, the largest, where there is none."""
+        """(N,) absolute difference of the scores; 1, the largest, if a score is missing."""
         return np.nan_to_num(np.abs(self.variant.scores - self.fp32.scores), nan=1.0)
 
     @cached_property
     def flipped(self) -> NDArray[np.bool_]:
-        """(N,) whether the variant decides otherwise than FP32, or gives no score at all."""
+        """(N,) whether the decision differs from FP32's; without a score it counts as flipped."""
         decided = np.equal(self.variant.wrong, self.fp32.wrong)
         return ~decided | np.isnan(self.variant.scores)
 
     def finite(self) -> GateResult:
-        """No NaN or Inf in any output, and scores that still depend on the image."""
+        """Check for NaN or Inf in any output, and that scores still depend on the image."""
         names = self.captures.images.names
         bad = [name for name, ok in zip(names, self.finite_outputs, strict=True) if not ok]
         spread = _spread(self.variant.scores) / max(_spread(self.fp32.scores), 1e-12)
@@ -81,7 +81,7 @@ class ScoreComparison(Comparison):
         )
 
     def drift(self, *, float_variant: bool = False) -> list[Check]:
-        """Differences of the scores to those of FP32."""
+        """Differences between the scores and those of FP32."""
         limit, name = self.limits["score_drift"], "mean score difference to FP32"
         checks = [mean_check(limit, name, self.apart, self.captures.subjects, ends=(0.0, 1.0))]
         if float_variant:
@@ -91,9 +91,9 @@ class ScoreComparison(Comparison):
         return checks
 
     def flips(self) -> Check:
-        """Flipped decisions.
+        """The rate of flipped decisions.
 
-        Errors of one kind may hide those of the other; a flipped decision is a flipped decision.
+        New errors and corrected ones may cancel in an error rate; flips cannot cancel.
         """
         found = rate_of(self.flipped, self.captures.subjects)
         detail = f"{found.errors:,} of {found.trials:,} captures"
@@ -117,7 +117,7 @@ class ScoreComparison(Comparison):
         return {"score drift": f"{self.apart.mean():.4f} / {self.apart.max():.4f}"}
 
     def decided_otherwise(self, other: ScoreComparison) -> tuple[int, int, str]:
-        """Captures."""
+        """Captures whose decision differs, and the number of all captures."""
         differ = self.variant.wrong != other.variant.wrong
         return int(differ.sum()), len(differ), "captures"
 

@@ -57,18 +57,18 @@ class ScoreTask(Task[LivenessSet, Held]):
 
     @cached_property
     def boxes(self) -> dict[Path, Box]:
-        """Face box of each photograph; empty if images are crops already."""
+        """Face box of each photograph; empty if the images are already crops."""
         if self.spec.boxes is None:
             return {}
         return load_boxes(self.resolve(self.spec.boxes, "LivenessDetection.boxes"))
 
     def seen(self, images: ImageSet, member: int) -> ImageSet:
-        """The surroundings of each face, as large as this file of the model wants them."""
+        """The crop around each face, at the scale that this file of the model expects."""
         scales = self.spec.crop_scales(len(self.model.paths))
         return crop_faces(images, self.boxes, scales[member]) if scales else images
 
     def _crops(self, parts: list[ImageSet]) -> dict[str, Any]:
-        """Plain values that change whenever a crop would."""
+        """Plain values that change whenever a crop does."""
         if self.spec.boxes is None:
             return {}
         files = range(len(self.model.paths))
@@ -77,7 +77,7 @@ class ScoreTask(Task[LivenessSet, Held]):
     def choose_outputs(
         self, names: tuple[str, ...], where: Path, member: int = 0
     ) -> tuple[str, ...]:
-        """The scores."""
+        """The output that holds the scores."""
         output, attribute = self.spec.output, "LivenessDetection(output=...)"
         asked = output[member] if isinstance(output, tuple) else output
         return (only_output(names, asked, "scores", attribute, where),)
@@ -87,13 +87,13 @@ class ScoreTask(Task[LivenessSet, Held]):
         return as_row(outputs[0])[np.newaxis]
 
     def fuse(self, outputs: Sequence[Outputs]) -> Outputs:
-        """The classes of all files, side by side; scores are averaged later, as probabilities."""
+        """The class values of all files, side by side; probabilities are averaged later."""
         widths = [each.values.shape[1] for each in outputs]
         if len(set(widths)) != 1:
             raise ModelError(
                 ", ".join(map(str, self.model.paths)),
-                f"give {', '.join(map(str, widths))} values, so their classes are not the same",
-                "fuse models of the same classes",
+                f"give {', '.join(map(str, widths))} values, so their classes differ",
+                "fuse models with the same classes",
             )
         if len(outputs) == 1:
             return outputs[0]
@@ -109,19 +109,19 @@ class ScoreTask(Task[LivenessSet, Held]):
         return self.spec.threshold
 
     def reading_of_scores(self) -> dict[str, Any]:
-        """Plain values that determine what scores are made of the outputs."""
+        """Plain values that determine how outputs become scores."""
         return {"scores": self.spec.scores, "live class": self.spec.live_class}
 
     def held(
         self, kind: type[Held], part: Part[LivenessSet], fp32: Outputs, threshold: float
     ) -> Held:
-        """FP32 on both sides, as a comparison of some class."""
+        """FP32 on both sides, as a comparison of class `kind`."""
         self._check_scale(fp32)
         decisions = Decisions(self.scores(fp32), part.truth, threshold)
         return kind(decisions, decisions, self.limits, fp32.finite, fp32.broken_edges, part.groups)
 
     def compare(self, baseline: Held, variant: Outputs) -> Held:
-        """The variant's scores beside those of FP32."""
+        """The variant's scores next to those of FP32."""
         return replace(
             baseline,
             variant=replace(baseline.fp32, scores=self.scores(variant)),
@@ -130,7 +130,7 @@ class ScoreTask(Task[LivenessSet, Held]):
         )
 
     def spread(self, truth: LivenessSet) -> NDArray[np.int64]:
-        """People, each of them live and with each species of attacks."""
+        """The pairs of a person and a species, where live counts as a species."""
         kinds = np.stack([truth.species, truth.subjects], axis=1)
         return np.unique(kinds, axis=0, return_inverse=True)[1].reshape(-1).astype(np.int64)
 
@@ -139,7 +139,7 @@ class ScoreTask(Task[LivenessSet, Held]):
         return truth.subset(indices)
 
     def harm(self, fp32: Outputs, variant: Outputs) -> float:
-        """Mean distance of the values, relative to their length: probabilities saturate."""
+        """Mean relative distance of the values, not of probabilities, which saturate."""
         return relative_distance(fp32.values, variant.values)
 
     def scores(self, outputs: Outputs) -> Scores:
@@ -154,7 +154,7 @@ class ScoreTask(Task[LivenessSet, Held]):
             check_scale(outputs, probabilities=self.spec.scores == "probabilities")
 
     def _each(self, outputs: Outputs) -> Iterator[Outputs]:
-        """Take apart what `fuse` put side by side."""
+        """Split the outputs that `fuse` put side by side."""
         for values in np.split(outputs.values, len(self.model.paths), axis=1):
             yield replace(outputs, values=values)
 
@@ -164,7 +164,7 @@ class LivenessTask(ScoreTask[LivenessComparison]):
 
     @property
     def selection_apcer(self) -> float:
-        """APCER at which the threshold is chosen; its default leaves quantization some room."""
+        """APCER for which the threshold is chosen; by default with room for quantization."""
         return self.spec.selection_apcer or self.limits.apcer / 2
 
     def load(self) -> TaskData[LivenessSet]:
@@ -192,12 +192,12 @@ class LivenessTask(ScoreTask[LivenessComparison]):
             check_calibration_subjects(calibration, evaluation=evaluation, selection=selection)
         for images in (calibration, *(images for images, _ in others)):
             if images is not None:
-                self.seen(images, 0)  # complains of missing boxes before anything is computed
+                self.seen(images, 0)  # refuses missing boxes before anything is computed
         note = ""
         if not evaluation.knows_subjects:
             note = (
-                "the data does not say who is captured, so each capture counts as another person: "
-                "with several captures a person, the intervals are too narrow"
+                "the data does not say who is captured, so each capture counts as a different "
+                "person: the intervals are too narrow if a person has several captures"
             )
         return TaskData(
             _part(evaluation, table),
@@ -219,7 +219,7 @@ class LivenessTask(ScoreTask[LivenessComparison]):
         return threshold | self.reading_of_scores()
 
     def choose_threshold(self, fp32: Outputs, selection: Part[LivenessSet]) -> tuple[float, str]:
-        """The smallest from 1/2 on whose bound of APCER is below `selection_apcer`, everywhere."""
+        """The smallest threshold, at least 1/2, whose APCER bounds are below `selection_apcer`."""
         self._check_scale(fp32)
         source = (
             f"smallest from 1/2 on whose 95 % upper bound of APCER is below "
@@ -242,8 +242,8 @@ def as_row(value: NDArray[Any]) -> NDArray[np.float32]:
     if value.dtype != np.float32 or len(wide) > 1 or value.size == 0:
         raise ModelError(
             "output",
-            f"{value.dtype} of shape {value.shape} is no row of classes of one image",
-            "a liveness model gives float32 of shape (1, C); name the right one in "
+            f"{value.dtype} of shape {value.shape} is not a row of classes for one image",
+            "a liveness model returns float32 of shape (1, C); name the right output in "
             "LivenessDetection(output=...)",
         )
     return value.reshape(-1)
