@@ -83,10 +83,10 @@ class Candidate:
         __tracebackhide__ = True
         if gate not in self.known:
             raise SpecError(
-                "candidate.check", f"{gate!r} is no gate", f"{', '.join(self.known)} are"
+                "candidate.check", f"{gate!r} is not a gate", f"choose from {', '.join(self.known)}"
             )
         if self._no_claim(gate):
-            pytest.skip(f"{self.profile} profile makes no claim on {gate}")
+            pytest.skip(f"{self.profile} profile makes no claim about {gate}")
         if self.fell_back and self.variant == "fp32" and gate not in self.gates:
             return  # a limit relative to FP32 says nothing about FP32 itself
         title = f"{self.decision.record.model}: {self.variant}"
@@ -110,7 +110,7 @@ class _Results(dict[str, GateResult]):
         if gate in self._unclaimed:
             raise SpecError(
                 f"candidate.gates[{gate!r}]",
-                f"the {self._profile} profile makes no claim on {gate}",
+                f"the {self._profile} profile makes no claim about {gate}",
                 f"call candidate.check({gate!r}) first, which skips the test, or run it with "
                 f"{PROFILE}=standard",
             )

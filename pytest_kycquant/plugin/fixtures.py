@@ -53,7 +53,7 @@ def candidate(request: pytest.FixtureRequest) -> Candidate:
     if not hasattr(request, "param"):
         raise SpecError(
             request.node.nodeid,
-            "asks for `candidate` while running, when it is too late to run once a precision",
+            "asks for `candidate` while running, which is too late to run once per precision",
             "name `candidate` as an argument of the test",
         )
     return run.candidate(request.param)

@@ -73,7 +73,7 @@ class GateRun:
         if spec is None:
             raise SpecError(
                 item.nodeid,
-                "uses a kycquant fixture but names no model",
+                "uses a kycquant fixture but has no model",
                 "subclass FaceGates or add @pytest.mark.kycquant(model=KycModel(...))",
             )
         return cls(item.config.stash[SESSION], spec, item)
@@ -133,12 +133,12 @@ def kyc_pipeline_of(item: pytest.Item) -> KycPipeline:
     cls = getattr(item, "cls", None)
     if not (isinstance(cls, type) and issubclass(cls, PipelineGates)):
         raise SpecError(
-            item.nodeid, "uses `kyc_pipeline` outside of a pipeline", "subclass PipelineGates"
+            item.nodeid, "uses `kyc_pipeline` outside a pipeline class", "subclass PipelineGates"
         )
     session = item.config.stash[SESSION]
     spec = pipeline_spec_of(cls)
     if "smoke" in [stage.gate.effective_profile(session.settings) for stage in spec.stages]:
-        pytest.skip("smoke profile makes no claim on pipelines: nothing is cleared to ship")
+        pytest.skip("smoke profile makes no claim about pipelines: nothing is cleared to ship")
     with session.run.explained_once(spec, item.path, item.nodeid):
         record = session.pipelines.record(spec, cls().process, _gate_name(item))
     item.stash[FOUND] = Found(session.origin(), pipeline=record)

@@ -51,7 +51,9 @@ def refuse_unused(
     """
     if issubclass(cls, unittest.TestCase):
         raise SpecError(
-            cls.__name__, "is a unittest, which has no fixtures", "drop unittest.TestCase"
+            cls.__name__,
+            "is a unittest.TestCase, which cannot use fixtures",
+            "drop unittest.TestCase",
         )
     for name, value in vars(cls).items():
         known = methods if inspect.isfunction(value) else attributes
@@ -59,7 +61,9 @@ def refuse_unused(
             continue
         if close := difflib.get_close_matches(name, known, cutoff=0.8):
             raise SpecError(
-                f"{cls.__name__}.{name}", "is no attribute of gates", f"write {close[0]!r}"
+                f"{cls.__name__}.{name}",
+                "is not an attribute of gates",
+                f"did you mean {close[0]!r}?",
             )
 
 
@@ -111,13 +115,13 @@ class Gates(GateClass):
             return
         task, labelled = type(model.task).__name__, model.task.labelled
         if not isinstance(model.task, cls._task):
-            problem = f"judges {cls._task.__name__}, and its model names {task}"
+            problem = f"judges {cls._task.__name__}, but the task of its model is {task}"
             remedy = "subclass the gates of that task"
         elif cls._labelled and not labelled:
-            problem = f"judges errors, and {task}(labelled=False) has no labels to tell them by"
+            problem = f"judges errors, but {task}(labelled=False) has no labels"
             remedy = "subclass AgreementGates, or label the images"
         elif labelled and not cls._labelled:
-            problem = f"judges agreement without labels, and the images of {task} are labelled"
+            problem = f"judges agreement without labels, but the images of {task} are labelled"
             remedy = "subclass the gates of that task, which are stricter, or set labelled=False"
         else:
             return

@@ -43,7 +43,7 @@ def _boolean(where: str, value: str) -> bool:
     known = {"true": True, "1": True, "yes": True, "on": True}
     known |= {"false": False, "0": False, "no": False, "off": False}
     if value.strip().lower() not in known:
-        raise SettingsError(where, f"{value!r} is no truth value", "write true or false")
+        raise SettingsError(where, f"{value!r} is not a boolean", "use true or false")
     return known[value.strip().lower()]
 
 
@@ -57,7 +57,7 @@ def _policy(where: str, value: str) -> Inconclusive:
 
 def _positive(where: str, value: str) -> int:
     if not value.strip().isdecimal() or int(value) < 1:
-        raise SettingsError(where, f"{value!r} is no positive number", "give 1, 2, ...")
+        raise SettingsError(where, f"{value!r} is not a positive whole number", "give 1, 2, ...")
     return int(value)
 
 
@@ -73,7 +73,7 @@ def _profile(where: str, value: str) -> Profile:
 def _budget(where: str, value: str) -> int:
     if value.strip() == "0":
         raise SettingsError(
-            where, "a search without candidates finds nothing", "use fallback = 'fp16'"
+            where, "a search without candidates finds nothing", "use fallback = 'fp16' instead"
         )
     return _positive(where, value)
 

@@ -159,7 +159,9 @@ class KycPipeline:
         """Assert a gate: fail with a small report, or do as the policy says if undecided."""
         __tracebackhide__ = True
         if gate not in GATES:
-            raise SpecError("kyc_pipeline.check", f"{gate!r} is no gate", f"{', '.join(GATES)} are")
+            raise SpecError(
+                "kyc_pipeline.check", f"{gate!r} is not a gate", f"choose from {', '.join(GATES)}"
+            )
         enforce(self.gates[gate], f"shipped pipeline of {self.record.gate}", self.inconclusive)
 
 
@@ -177,8 +179,8 @@ def pipeline_spec_of(cls: type[PipelineGates], *, marked: bool = False) -> Pipel
     if marked:
         raise SpecError(
             where,
-            f"is a pipeline, to which the marker {MARKER} says nothing",
-            "set attributes of the class; markers belong to the gates of its stages",
+            f"is a pipeline, which ignores the marker {MARKER}",
+            "set attributes of the class: markers belong to the gates of its stages",
         )
     values = {name: getattr(cls, name) for name in _ATTRIBUTES if hasattr(cls, name)}
     stages = tuple(_stage(cls, name) for name in STAGES if values.get(name))
@@ -192,7 +194,7 @@ def _stage(gates: type[PipelineGates], name: str) -> StageSpec:
     cls: Any = getattr(gates, name)
     if not (isinstance(cls, type) and issubclass(cls, Gates)):
         raise SpecError(
-            where, f"{cls!r} is no gate class", f"name a class of gates that judges {task.__name__}"
+            where, f"{cls!r} is not a gate class", f"name a gate class that judges {task.__name__}"
         )
     spec = spec_of(cls, _markers(cls), cls.__name__)
     assert spec is not None  # gate classes always have one
@@ -200,7 +202,7 @@ def _stage(gates: type[PipelineGates], name: str) -> StageSpec:
         raise SpecError(
             where,
             f"{cls.__name__} judges {type(spec.model.task).__name__}",
-            f"name a class of gates that judges {task.__name__}",
+            f"name a gate class that judges {task.__name__}",
         )
     return StageSpec(name, spec, Path(inspect.getfile(cls)))
 

@@ -68,8 +68,8 @@ class CustomTask(TaskSpec):
         if not isinstance(self.metric, FunctionType):
             raise SpecError(
                 f"{where}.metric",
-                f"{self.metric!r} is no function",
-                "give a function of (outputs, labels), written in the gate file",
+                f"{self.metric!r} is not a function",
+                "give a function of (outputs, labels) that is defined in the gate file",
             )
         object.__setattr__(self, "name", self.name or self.metric.__name__)
         coerce.choice(f"{where}.direction", self.direction, ("lower", "higher"))
@@ -79,25 +79,25 @@ class CustomTask(TaskSpec):
                 if not names or len(set(names)) != len(names):
                     remedy = "give distinct names"
                     raise SpecError(
-                        f"{where}.{attribute}", f"{given!r} are no distinct names", remedy
+                        f"{where}.{attribute}", f"{given!r} are not distinct names", remedy
                     )
                 object.__setattr__(self, attribute, names)
         if self.classes is not None and len(self.classes) < 2:
             raise SpecError(
-                f"{where}.classes", f"{self.classes!r} is one class only", "name them all"
+                f"{where}.classes", f"{self.classes!r} is only one class", "name all classes"
             )
         selection = coerce.share_or_path(f"{where}.selection", self.selection)
         object.__setattr__(self, "selection", selection)
         if self.selection_labels is not None and not isinstance(selection, (str, os.PathLike)):
             raise SpecError(
                 f"{where}.selection_labels",
-                "goes with a path of other images for selection only",
-                "give both as paths, or a share in selection=",
+                "is used only if selection is a path of other images",
+                "give both as paths, or a fraction in selection=",
             )
         if not self.labelled and len(self.outputs or ()) > 1:
             raise SpecError(
                 f"{where}.outputs",
-                "are several, and without labels the metric compares one with that of FP32",
+                "names several outputs, but without labels the metric compares only one",
                 "name the one that decides",
             )
 

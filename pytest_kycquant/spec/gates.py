@@ -63,7 +63,7 @@ class GateSpec:
                 f"its arguments are {', '.join(cls.__dataclass_fields__)}",
             )
         if not isinstance(values.get("model"), KycModel):
-            raise SpecError(where, "names no model", "add model=KycModel(...)")
+            raise SpecError(where, "has no model", "add model=KycModel(...)")
         recipes = _recipes(values.get("precisions", DEFAULT_PRECISIONS), where)
         rungs = get_args(Fallback)
         if values.get("fallback", "mixed") not in (*rungs, None):
@@ -87,7 +87,7 @@ class GateSpec:
         if not isinstance(limits, wanted):
             raise SpecError(
                 where,
-                f"limits are no {wanted.__name__}",
+                f"limits are not {wanted.__name__}",
                 f"give limits={wanted.__name__}(...)",
             )
         values["model"].task.check_limits(limits)
@@ -109,7 +109,7 @@ class GateSpec:
 
 def _recipes(given: Any, where: str) -> tuple[Recipe, ...]:
     """Turn the entry `precisions` into recipes with labels that name one thing each."""
-    remedy = 'name at least one, and tell recipes apart by Recipe(..., name="...")'
+    remedy = 'give at least one, and tell recipes apart with Recipe(..., name="...")'
     if isinstance(given, (str, Recipe)):
         given = (given,)
     recipes = tuple(
@@ -120,12 +120,10 @@ def _recipes(given: Any, where: str) -> tuple[Recipe, ...]:
         raise SpecError(where, f"precisions {names} are empty or not distinct", remedy)
     for recipe in recipes:
         if recipe.precision == "fp32":
-            raise SpecError(
-                where, "fp32 is no precision to gate", "leave it out: it is the baseline"
-            )
+            raise SpecError(where, "fp32 cannot be gated", "leave it out: it is the baseline")
         # Labels that the report gives itself: the baseline, the fallbacks.
         labels = ("fp32", *(rung for rung in RUNGS if rung != "mixed"))
         reserved = recipe.name in labels and recipe != as_recipe(recipe.name)
         if reserved or ">" in recipe.name:
-            raise SpecError(where, f"the label {recipe.name!r} stands for something else", remedy)
+            raise SpecError(where, f"the label {recipe.name!r} is reserved", remedy)
     return recipes

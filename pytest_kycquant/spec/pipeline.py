@@ -104,12 +104,16 @@ class PipelineSpec:
         """
         images = values.get("images")
         if not isinstance(images, (str, os.PathLike)):
-            raise SpecError(f"{where}.images", "names no images", 'write images = "data/scenes"')
+            raise SpecError(
+                f"{where}.images", "is missing or not a path", 'write images = "data/scenes"'
+            )
         if not stages or stages[0].name != "detector":
-            raise SpecError(f"{where}.detector", "is missing", "name the gates of the detector")
+            raise SpecError(
+                f"{where}.detector", "is missing", "name the gate class of the detector"
+            )
         if len(stages) == 1:
             raise SpecError(
-                where, "has a detector and nothing after it", "add liveness= or embedder="
+                where, "has a detector but no stage after it", "add liveness= or embedder="
             )
         task = stages[0].gate.model.task
         assert isinstance(task, ObjectDetection)
@@ -118,18 +122,20 @@ class PipelineSpec:
         if face not in judged:
             raise SpecError(
                 f"{where}.face",
-                f"{face!r} is no class that the detector's gates judge",
+                f"{face!r} is not a class that the detector's gates judge",
                 f"choose from {', '.join(judged)}",
             )
         limits = values["limits"]
         if not isinstance(limits, PipelineLimits):
             raise SpecError(
-                f"{where}.limits", "are no PipelineLimits", "give PipelineLimits(wall_ms=...)"
+                f"{where}.limits", "are not PipelineLimits", "give PipelineLimits(wall_ms=...)"
             )
         given = values["embedder_scale"]
         scale = coerce.number(f"{where}.embedder_scale", given, "give 1.0 or more")
         if scale <= 0:
-            raise SpecError(f"{where}.embedder_scale", f"{scale!r} is no scale", "give 1.0 or more")
+            raise SpecError(
+                f"{where}.embedder_scale", f"{scale!r} is not a scale", "give 1.0 or more"
+            )
         inconclusive = values["inconclusive"]
         coerce.choice(f"{where}.inconclusive", inconclusive, (None, "fail", "warn", "xfail"))
         return cls(
@@ -145,7 +151,7 @@ class PipelineSpec:
 
 
 def _at_least(where: str, value: Any, least: int) -> int:
-    remedy = f"give a whole number from {least} on"
+    remedy = f"give a whole number, {least} or more"
     plain = coerce.whole(where, value, remedy)
     if plain < least:
         raise SpecError(where, f"{plain} is too small", remedy)

@@ -140,8 +140,8 @@ def _crop_scale(path: StrPath) -> float:
             return scale
     raise SpecError(
         "presets.minifasnet",
-        f"which crop {Path(path).name} was trained on does not follow from its name",
-        "give crop_scale=2.7 or what it was trained on",
+        f"cannot tell from the name {Path(path).name} which crop the model was trained on",
+        "give crop_scale=2.7, or the scale it was trained on",
     )
 
 

@@ -79,7 +79,7 @@ _NO_REWRITE = Refusal(
     "rewrites",
     (False, ()),
     "has nothing to rewrite",
-    "leave rewrites out, or leave out the precision",
+    "leave out either rewrites= or the precision",
 )
 _HERE = "pytest_kycquant.quantize"
 
@@ -195,7 +195,7 @@ class Recipe:
         if self.op_types is not None:
             plain["op_types"] = coerce.names("Recipe.op_types", self.op_types)
         if self.percentile is not None:
-            remedy = "give a share in percent, such as 99.99"
+            remedy = "give a percentage, such as 99.99"
             plain["percentile"] = coerce.number("Recipe.percentile", self.percentile, remedy)
         if self.rewrites is not None and not isinstance(self.rewrites, bool):
             plain["rewrites"] = coerce.names("Recipe.rewrites", self.rewrites)
@@ -231,21 +231,21 @@ class Recipe:
         if self.calibration_method == "mse" and self.activation_type in ("uint16", "int16"):
             raise SpecError(
                 "Recipe.calibration_method",
-                f'"mse" is for 8 bits, and activation_type is {self.activation_type!r}',
-                'use "minmax": 16 bits need no cut',
+                f'"mse" supports 8 bits only, but activation_type is {self.activation_type!r}',
+                'use "minmax": 16 bits need no clipping',
             )
         if self.percentile is not None:
             if self.calibration_method != "percentile":
                 raise SpecError(
                     "Recipe.percentile",
-                    "is used by one calibration method only",
+                    "is used by only one calibration method",
                     'add calibration_method="percentile"',
                 )
             if not 50 < self.percentile <= 100:
                 raise SpecError(
                     "Recipe.percentile",
                     f"{self.percentile!r} is not in (50, 100]",
-                    "give a share in percent, such as 99.99",
+                    "give a percentage, such as 99.99",
                 )
 
     @property
@@ -282,7 +282,7 @@ def as_recipe(precision: str | Recipe) -> Recipe:
         raise SpecError(
             "precisions",
             '"mixed" does not say which operators stay in FP32',
-            'use Recipe("mixed", keep_fp32=...), or fallback = "mixed" to search them',
+            'use Recipe("mixed", keep_fp32=...), or fallback = "mixed" to search for them',
         )
     coerce.choice("precisions", precision, [p for p in RECIPES if p != "mixed"])
     return Recipe(precision)

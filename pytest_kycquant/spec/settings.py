@@ -68,5 +68,5 @@ def refuse_export_of_smoke(profile: Profile, export: Path | None) -> None:
         raise SettingsError(
             EXPORT,
             "the smoke profile clears nothing to ship",
-            f"leave it out, or judge with {PROFILE}=standard",
+            f"leave it out, or use {PROFILE}=standard",
         )

@@ -45,12 +45,12 @@ class TaskSpec:
             of_labels: names of the fields that mean something with labels only.
 
         Raises:
-            SpecError: `labelled` is no truth value, or the fields do not fit each other.
+            SpecError: `labelled` is not a boolean, or the fields contradict each other.
         """
         name = type(self).__name__
         if not isinstance(self.labelled, bool):
             raise SpecError(
-                f"{name}.labelled", f"{self.labelled!r} is neither True nor False", "give one"
+                f"{name}.labelled", f"{self.labelled!r} is not a boolean", "use True or False"
             )
         if self.labelled:
             return
@@ -58,14 +58,14 @@ class TaskSpec:
         if given:
             raise SpecError(
                 f"{name}.{given[0]}",
-                "needs labels, and labelled=False says that there are none",
+                "needs labels, but labelled=False says that there are none",
                 f"leave out one of {given[0]}= and labelled=False",
             )
         if threshold is not None and getattr(self, threshold) is None:
             raise SpecError(
                 f"{name}.{threshold}",
-                "is missing, and without labels none can be chosen",
-                f"give the one of production in {threshold}=",
+                "is missing, and cannot be chosen without labels",
+                f"give the production value in {threshold}=",
             )
 
     def check_limits(self, limits: Limits) -> None:
@@ -80,7 +80,7 @@ class TaskSpec:
             if name.startswith("group_") and getattr(limits, name) != declared.default:
                 raise SpecError(
                     f"{type(limits).__name__}.{name}",
-                    "limits nothing, since nobody says who is in which group",
+                    "has no effect, because no groups are given",
                     f"give {type(self).__name__}(groups=...), or leave it out",
                 )
 
@@ -93,8 +93,8 @@ class TaskSpec:
         if count != 1:
             raise SpecError(
                 "KycModel.path",
-                f"names {count} files, which {type(self).__name__} cannot judge as one",
-                "write a gate for each; only the scores of liveness models are averaged",
+                f"names {count} files, but {type(self).__name__} judges a single one",
+                "write a gate for each file: only the scores of liveness models are averaged",
             )
 
 
@@ -147,15 +147,17 @@ class FaceVerification(TaskSpec):
             remedy = "give the production threshold, a cosine between -1 and 1"
             threshold = coerce.number("FaceVerification.threshold", self.threshold, remedy)
             if not -1 <= threshold <= 1:
-                raise SpecError("FaceVerification.threshold", f"{threshold!r} is no cosine", remedy)
+                raise SpecError(
+                    "FaceVerification.threshold", f"{threshold!r} is not a cosine", remedy
+                )
             object.__setattr__(self, "threshold", threshold)
         elif self.selection is None:
             object.__setattr__(self, "selection", 0.5)
         if self.selection_far is not None:
-            remedy = "give a share between 0 and 1: 0.05 % is 0.0005"
+            remedy = "give a fraction between 0 and 1: 0.05 % is 0.0005"
             far = coerce.number("FaceVerification.selection_far", self.selection_far, remedy)
             if not 0 < far < 1:
-                raise SpecError("FaceVerification.selection_far", f"{far!r} is no rate", remedy)
+                raise SpecError("FaceVerification.selection_far", f"{far!r} is not a rate", remedy)
             object.__setattr__(self, "selection_far", far)
         if self.max_impostor_pairs is not None:
             remedy = "give a whole number"
@@ -239,13 +241,13 @@ class ObjectDetection(TaskSpec):
                 names = coerce.names(f"{where}.{name}", given)
                 if not names or len(set(names)) != len(names):
                     remedy = 'give distinct names, such as ("face", "card")'
-                    raise SpecError(f"{where}.{name}", f"{given!r} are no distinct names", remedy)
+                    raise SpecError(f"{where}.{name}", f"{given!r} are not distinct names", remedy)
                 object.__setattr__(self, name, names)
         if strangers := sorted(set(self.judged or ()) - set(self.classes)):
             raise SpecError(
                 f"{where}.judged",
-                f"{', '.join(strangers)} are no classes of the model",
-                "name some of classes=",
+                f"{', '.join(strangers)} are not classes of the model",
+                "choose from the names in classes=",
             )
         for name in ("confidence", "selection_miss_rate", "nms_iou"):
             value = getattr(self, name)
@@ -256,7 +258,7 @@ class ObjectDetection(TaskSpec):
                     raise SpecError(f"{where}.{name}", f"{plain!r} is out of range", remedy)
                 object.__setattr__(self, name, plain)
         coerce.choice(f"{where}.scores", self.scores, ("probabilities", "logits"))
-        remedy = "give a whole number from 0 on"
+        remedy = "give a whole number, 0 or more"
         keypoints = coerce.whole(f"{where}.keypoints", self.keypoints, remedy)
         if keypoints < 0:
             raise SpecError(f"{where}.keypoints", f"{keypoints} is negative", remedy)
@@ -269,8 +271,8 @@ class ObjectDetection(TaskSpec):
         if self.labelled and other != (self.selection_labels is not None):
             raise SpecError(
                 f"{where}.selection_labels",
-                "goes with a path of other images for selection, and only with one",
-                "give selection= and selection_labels= as paths, or a share in selection=",
+                "must be given if, and only if, selection is a path of other images",
+                "give selection= and selection_labels= as paths, or a fraction in selection=",
             )
 
 
@@ -334,22 +336,24 @@ class LivenessDetection(TaskSpec):
             remedy = "give the production threshold, a probability between 0 and 1"
             threshold = coerce.number("LivenessDetection.threshold", self.threshold, remedy)
             if not 0 < threshold <= 1:
-                raise SpecError("LivenessDetection.threshold", f"{threshold!r} is none", remedy)
+                raise SpecError(
+                    "LivenessDetection.threshold", f"{threshold!r} is out of range", remedy
+                )
             object.__setattr__(self, "threshold", threshold)
         elif self.selection is None:
             object.__setattr__(self, "selection", 0.5)
         if self.selection_apcer is not None:
-            remedy = "give a share between 0 and 1: 2.5 % is 0.025"
+            remedy = "give a fraction between 0 and 1: 2.5 % is 0.025"
             apcer = coerce.number("LivenessDetection.selection_apcer", self.selection_apcer, remedy)
             if not 0 < apcer < 1:
                 raise SpecError(
-                    "LivenessDetection.selection_apcer", f"{apcer!r} is no rate", remedy
+                    "LivenessDetection.selection_apcer", f"{apcer!r} is not a rate", remedy
                 )
             object.__setattr__(self, "selection_apcer", apcer)
-        remedy = "give the index of the live class, from 0 on"
+        remedy = "give the index of the live class, counted from 0"
         live = coerce.whole("LivenessDetection.live_class", self.live_class, remedy)
         if live < 0:
-            raise SpecError("LivenessDetection.live_class", f"{live} is no index", remedy)
+            raise SpecError("LivenessDetection.live_class", f"{live} is not an index", remedy)
         object.__setattr__(self, "live_class", live)
         if self.output is not None and not isinstance(self.output, str):
             names = coerce.names("LivenessDetection.output", self.output)
@@ -375,7 +379,7 @@ class LivenessDetection(TaskSpec):
     def _check_crop(self) -> None:
         where, remedy = "LivenessDetection.crop_scale", "give boxes= and crop_scale=, such as 2.7"
         if (self.boxes is None) != (self.crop_scale is None):
-            raise SpecError(where, "boxes and crop_scale need each other", remedy)
+            raise SpecError(where, "boxes and crop_scale must be given together", remedy)
         if self.crop_scale is None:
             return
         given = self.crop_scale if isinstance(self.crop_scale, (tuple, list)) else [self.crop_scale]

@@ -135,24 +135,24 @@ def test_one_clear_error(
         (
             "class TestAgreement(AgreementGates)",
             "from pytest_kycquant import FaceGates\nclass TestAgreement(FaceGates)",
-            "*TestAgreement: judges errors, and FaceVerification(labelled=False) has no labels to "
-            "tell them by; subclass AgreementGates, or label the images",
+            "*TestAgreement: judges errors, but FaceVerification(labelled=False) has no labels; "
+            "subclass AgreementGates, or label the images",
         ),
         (
             "labelled=False, ",
             "",
-            "*TestAgreement: judges agreement without labels, and the images of FaceVerification "
+            "*TestAgreement: judges agreement without labels, but the images of FaceVerification "
             "are labelled; subclass the gates of that task*",
         ),
         (
             "FaceLimits(",
             "LivenessLimits(",
-            "*limits are no FaceLimits; give limits=FaceLimits(...)",
+            "*limits are not FaceLimits; give limits=FaceLimits(...)",
         ),
         (
             ", threshold=0.7",
             "",
-            "*FaceVerification.threshold: is missing, and without labels none can be chosen; *",
+            "*FaceVerification.threshold: is missing, and cannot be chosen without labels; *",
         ),
     ],
 )
@@ -188,7 +188,7 @@ def test_a_gate_that_needs_labels_is_no_gate_here(pytester: pytest.Pytester, run
     result = run("--kycquant-update-golden", "-k", "test_far")
     result.assert_outcomes(failed=1, deselected=4)
     result.stdout.fnmatch_lines(
-        ["*candidate.check: 'far' is no gate; finite, agreement, latency, size are"]
+        ["*candidate.check: 'far' is not a gate; choose from finite, agreement, latency, size"]
     )
 
 

@@ -85,7 +85,7 @@ def test_no_limits(document_project: Project, run: Run, pytester: pytest.Pyteste
     gate.write_text(re.sub(r"    limits = .*\n", "", gate.read_text()))
     result = run()
     result.assert_outcomes(errors=1)
-    text = "CustomLimits.metric: has no default, for nobody else knows the metric; give limits = "
+    text = "CustomLimits.metric: has no default, because it depends on the metric; give limits = "
     assert text in result.stdout.str()
 
 

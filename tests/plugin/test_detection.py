@@ -258,4 +258,4 @@ def test_limits_of_another_task(scenery: Write, record: Run, pytester: pytest.Py
     file = pytester.path / "test_gate.py"
     text = file.read_text().replace("DetectionLimits", "FaceLimits")
     file.write_text(text)
-    record().stdout.fnmatch_lines(["*limits are no DetectionLimits*"])
+    record().stdout.fnmatch_lines(["*limits are not DetectionLimits*"])

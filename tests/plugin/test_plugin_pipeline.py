@@ -152,7 +152,7 @@ def test_rule_of_ones_own(pipeline_project: Project, run: Run) -> None:
     result = run("-k", "quantized or unknown")
     result.assert_outcomes(failed=2, deselected=3)
     result.stdout.fnmatch_lines(
-        ["kyc_pipeline.check: 'speed' is no gate; complete, latency, memory are"]
+        ["kyc_pipeline.check: 'speed' is not a gate; choose from complete, latency, memory"]
     )
 
 

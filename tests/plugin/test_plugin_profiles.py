@@ -147,5 +147,5 @@ def test_two_workers(tmp_path: Path) -> None:
         return result.stdout, gate
 
     output, workers = run("-n2", "--kycquant-update-golden")
-    assert "ship: smoke: no claim on error rates, nothing is cleared to ship" in output
+    assert "ship: smoke: no claim about error rates, nothing is cleared to ship" in output
     assert workers == run()[1]

@@ -33,14 +33,14 @@ def test_sound_model_passes_and_error_rates_are_skipped(
         [
             "kycquant: *; profile smoke",
             "face, test_gate.py::TestFace (figures of these images alone, no bounds)",
-            "profile: smoke (*no claim on error rates)",
+            "profile: smoke (*no claim about error rates)",
             "note on fp32: smoke looked at 64 images, of 330 identities",
-            "ship: smoke: no claim on error rates, nothing is cleared to ship",
+            "ship: smoke: no claim about error rates, nothing is cleared to ship",
             "next: pytest --kycquant-profile=standard *",
         ]
     )
     result.stdout.fnmatch_lines_random(
-        f"SKIPPED * smoke profile makes no claim on {gate}" for gate in ("far", "frr", "latency")
+        f"SKIPPED * smoke profile makes no claim about {gate}" for gate in ("far", "frr", "latency")
     )
     gate = gate_of(pytester.path)
     assert (gate["profile"], gate["ship"]) == ("smoke", None)
@@ -143,7 +143,7 @@ def test_rule_of_ones_own_on_what_is_not_claimed(
     result = run(SMOKE, "-k", "rule")
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(
-        ["*candidate.gates*far*: the smoke profile makes no claim on far; call candidate*"]
+        ["*candidate.gates*far*: the smoke profile makes no claim about far; call candidate*"]
     )
 
 
@@ -218,7 +218,7 @@ def test_metric_of_ones_own_is_not_judged(document_project: Project, run: Run) -
     result = run(SMOKE, "-rs")
     result.assert_outcomes(passed=2, skipped=3)
     result.stdout.fnmatch_lines_random(
-        f"SKIPPED * smoke profile makes no claim on {gate}" for gate in ("metric", "degradation")
+        f"SKIPPED * smoke profile makes no claim about {gate}" for gate in ("metric", "degradation")
     )
 
 
@@ -226,4 +226,4 @@ def test_pipeline_is_skipped(pipeline_project: Callable[..., Path], run: Run) ->
     pipeline_project()
     result = run(SMOKE, "-rs")
     result.assert_outcomes(skipped=3)
-    result.stdout.fnmatch_lines(["SKIPPED * smoke profile makes no claim on pipelines: *"])
+    result.stdout.fnmatch_lines(["SKIPPED * smoke profile makes no claim about pipelines: *"])
