@@ -1,4 +1,4 @@
-"""What the gates of a whole pipeline ask for, checked; plain data, also for another process."""
+"""The checked specification of a pipeline gate: plain data that can go to another process."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .tasks import (
     TaskSpec,
 )
 
-LEAST_RUNS = 59  # the fewest whose maximum bounds a 95th percentile at 95 %: 1 - .95^59 > .95
+LEAST_RUNS = 59  # the fewest runs whose maximum bounds a 95th percentile at 95 %: 1 - .95^59 > .95
 STAGES: Mapping[str, type[TaskSpec]] = {
     "detector": ObjectDetection,
     "liveness": LivenessDetection,
@@ -35,8 +35,8 @@ class StageSpec:
 
     Args:
         name: "detector", "liveness" or "embedder".
-        gate: what its gates ask for.
-        gate_file: where they stand.
+        gate: the specification of its gates.
+        gate_file: the file that defines these gates.
     """
 
     name: str
@@ -46,12 +46,12 @@ class StageSpec:
 
 @dataclass(frozen=True)
 class ProcessSpec:
-    """Where the class is defined whose `process` is the pipeline.
+    """Location of the gate class whose method `process` is the pipeline.
 
     Args:
-        gate_file: the file that defines it.
-        module: name of that file as a module, which may be known to pytest alone.
-        name: qualified name of the class in it.
+        gate_file: the file that defines the class.
+        module: module name of that file; only pytest may be able to import it.
+        name: qualified name of the class in the file.
     """
 
     gate_file: Path
@@ -61,17 +61,17 @@ class ProcessSpec:
 
 @dataclass(frozen=True)
 class PipelineSpec:
-    """What a pipeline gate asks for, checked.
+    """The checked specification of a pipeline gate.
 
     Args:
-        process: where to find the class that defines it.
-        images: folder or npz of whole images.
-        stages: the detector first, then liveness and embedder, as far as there are any.
-        face: class of the detector to go on with.
-        limits: of the gates.
-        threads: within an operator.
-        runs: timed ones.
-        inconclusive: what an undecided gate does.
+        process: where to find the class that defines the pipeline.
+        images: folder or ``.npz`` of whole images.
+        stages: the detector first, then liveness and embedder, if present.
+        face: class of the detector that the later stages process.
+        limits: the limits of the gates.
+        threads: number of threads within an operator.
+        runs: number of timed runs.
+        inconclusive: what an undecided gate does; None uses the settings.
     """
 
     process: ProcessSpec
@@ -91,16 +91,16 @@ class PipelineSpec:
         process: ProcessSpec,
         where: str,
     ) -> PipelineSpec:
-        """Build from class attributes.
+        """Build the specification from class attributes.
 
         Args:
-            values: attributes by name, but for the stages; `embedder_scale` is checked only.
-            stages: those that the class names.
+            values: attributes by name, except the stages; `embedder_scale` is checked but not kept.
+            stages: the stages that the class names.
             process: where to find the class.
-            where: its name, for messages.
+            where: the name of the class, for messages.
 
         Raises:
-            SpecError: missing or impossible values.
+            SpecError: a value is missing or impossible.
         """
         images = values.get("images")
         if not isinstance(images, (str, os.PathLike)):

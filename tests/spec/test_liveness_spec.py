@@ -86,8 +86,8 @@ def test_several_files() -> None:
     ("options", "message"),
     [
         ({"path": ("a.onnx", "b.onnx", "c.onnx")}, r"crop_scale: there are 2 for 3 files"),
-        ({"path": ("x/a.onnx", "y/a.onnx")}, "does not name files of different names"),
-        ({"path": ()}, "does not name files of different names"),
+        ({"path": ("x/a.onnx", "y/a.onnx")}, "does not give files with different names"),
+        ({"path": ()}, "does not give files with different names"),
         ({"preprocess": (MINI,) * 3}, r"preprocess: there are 3 for 2 files"),
         ({"preprocess": (MINI, "BGR")}, "is not a Preprocess"),
         ({"task": FaceVerification("faces")}, "2 files, but FaceVerification judges a single one"),
