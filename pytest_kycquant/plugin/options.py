@@ -91,7 +91,7 @@ _OPTIONS = (
             _text, "DIR"),
     _Option(flags.REPORT, "Write every figure of the run to this JSON file.", _text, "FILE"),
     _Option(flags.THREADS, "Number of images evaluated at the same time (default: all cores, "
-            "shared by the workers of pytest-xdist). The results do not depend on it.", _positive, "N"),
+            "shared by pytest-xdist workers). The results do not depend on it.", _positive, "N"),
     _Option(flags.SEARCH_BUDGET, "Maximum number of candidates that a mixed-precision search tries "
             "for each precision that does not pass (default: 60).", _budget, "N"),
     _Option(flags.PROFILE, "smoke (damage only, in seconds, no claim about error rates), standard "

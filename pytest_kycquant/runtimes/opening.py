@@ -33,7 +33,7 @@ class Opening:
         opener = runtime(self.runtime)
         opener.load()
         for path in self.paths:
-            path.read_bytes()  # fills the page cache: the first to open a file would pay for the disk
+            path.read_bytes()  # fills the page cache: disk time must not count
 
         def open_all() -> Callable[[], object]:
             opened = [opener.open(path) for path in self.paths]

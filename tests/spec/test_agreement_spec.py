@@ -1,4 +1,4 @@
-"""Tasks without labels are said to be such, name their threshold, and hold nothing of labels."""
+"""Tasks without labels say so, have a threshold, and contain nothing that needs labels."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_gates_and_task(make: Callable[..., TaskSpec], gates: type) -> None:
     model = KycModel("m.onnx", Preprocess((8, 8)), task)
     judge = task_of(model, task.limits(), lambda path, attribute: Path(str(path)))
     assert type(judge).__name__.startswith("Unlabelled")
-    assert judge.name == type(task).__name__  # what messages tell the reader to change
+    assert judge.name == type(task).__name__  # the name that messages tell the reader to change
     assert make(selection=0.3) != task
 
 

@@ -1,4 +1,4 @@
-"""What a gate file says about a custom task is checked before anything is read."""
+"""The declaration of a custom task is checked before anything is read."""
 
 from functools import partial
 from typing import Any
@@ -15,7 +15,7 @@ def misread(outputs: Any, labels: Any) -> Any:
 
 
 class Adjustable:
-    """An object keeps to itself what it was adjusted to, and the golden would not notice."""
+    """An object hides its parameters, so the golden would not notice a change."""
 
     def __call__(self, outputs: Any, labels: Any) -> Any:
         return labels

@@ -1,4 +1,4 @@
-"""What a gate file says about liveness is checked before anything is read."""
+"""The declaration of a liveness task is checked before anything is read."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What a pipeline's gate file may say: anything else is refused at once."""
+"""What the gate file of a pipeline may contain; anything else is refused at once."""
 
 import pickle
 import unittest
@@ -70,14 +70,14 @@ def test_stages_in_the_order_of_the_pipeline() -> None:
 
 
 def test_what_a_pipeline_asks_for_is_plain_data() -> None:
-    """Another process finds the class by its file and its names; nothing else could be sent."""
+    """Another process finds the class by its file and names; the class itself cannot be sent."""
     found = spec()
     assert pickle.loads(pickle.dumps(found)) == found
     assert found.process == ProcessSpec(Path(__file__), __name__, "TestIt")
 
 
 def test_markers_of_a_stage_count() -> None:
-    """Nobody collects the class here, and yet its gates ask for what the marker says."""
+    """The class is not collected here, but its markers apply nevertheless."""
     (_, gate, _) = spec(liveness=Nearer).stages
     assert gate.gate.strict is True
     assert [recipe.name for recipe in gate.gate.precisions] == ["int8"]

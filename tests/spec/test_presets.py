@@ -1,4 +1,4 @@
-"""Presets fill in what common models want, let everything be given, and are held to account."""
+"""Presets fill in what common models need, and every value can be overridden."""
 
 import re
 from collections.abc import Callable

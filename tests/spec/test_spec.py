@@ -1,4 +1,4 @@
-"""Descriptions that can never work are refused when they are written down."""
+"""Descriptions that can never work are refused on construction."""
 
 import subprocess
 import sys
