@@ -1,4 +1,4 @@
-"""Bad input to a gate without labels: one line that names the place, the cause and the remedy."""
+"""Bad input to a gate without labels gives one line with the place, the cause and the remedy."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ def test_refused_at_collection(
 
 
 def test_a_marker_cannot_bring_labels_in(pytester: pytest.Pytester, run: Run) -> None:
-    """Nor a model without labels to gates that need them."""
+    """Nor can it bring a model without labels to gates that need them."""
     write_unlabelled(pytester.path, "faces")
     with (pytester.path / "test_gate.py").open("a") as file:
         file.write(
@@ -216,7 +216,7 @@ def test_a_folder_of_any_depth(pytester: pytest.Pytester, run: Run) -> None:
 
 
 def test_a_share_of_images_goes_to_the_search(pytester: pytest.Pytester, run: Run) -> None:
-    """One image more moves at most one other to the other side; the golden notices it."""
+    """One more image moves at most one other to the other side; the golden notices it."""
     write_unlabelled(pytester.path, "faces", precisions='"fp16"', options="selection=0.5")
     run("--kycquant-update-golden", "-k", "test_finite").assert_outcomes(passed=1, deselected=3)
     np.savez(pytester.path / "images.npz", images=pixels("faces", 401, 3))

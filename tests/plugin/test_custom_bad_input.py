@@ -1,4 +1,4 @@
-"""Bad metrics, limits and data of a custom gate: one line that names what is wrong."""
+"""Bad metrics, limits and data of a custom gate give one line that says what is wrong."""
 
 import re
 from collections.abc import Callable
@@ -90,7 +90,7 @@ def test_no_limits(document_project: Project, run: Run, pytester: pytest.Pyteste
 
 
 def test_a_variant_on_which_the_metric_raises(document_project: Project, run: Run) -> None:
-    """FP32 is fine; each test of the variant says what the metric said."""
+    """FP32 is fine; each test of the variant shows the metric's error."""
     claim = "    assert (outputs.argmax(axis=1) == labels).mean() > 0.99, 'too bad'\n"
     picky = VALUES.replace("    return", f"{claim}    return")
     document_project(metric=picky, limits="metric=3, degradation=0.2", fragile=True, fallback=None)

@@ -1,4 +1,4 @@
-"""What is wrong with a pipeline is said in one line; it never becomes a pass."""
+"""An error in a pipeline is reported in one line and never becomes a pass."""
 
 import shutil
 from collections.abc import Callable
@@ -75,7 +75,7 @@ def test_error(
 
 
 def test_nothing_ships(pipeline_project: Project, run: Run) -> None:
-    """With 30 people nothing can be claimed about faces, not even about FP32."""
+    """With 30 people no claim about faces is possible, not even for FP32."""
     root = pipeline_project()
     first_people(root, 30)
     result = run("--kycquant-update-golden", "--kycquant-inconclusive=warn")
