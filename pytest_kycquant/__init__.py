@@ -1,7 +1,7 @@
 """pytest-kycquant decides whether a quantized identity-verification model may ship.
 
-Names are resolved when they are first used, so that the plugin costs a suite without gates nothing
-and that everything but the gate classes works without pytest.
+Names are resolved when they are first used. The plugin therefore costs a suite without gates
+nothing, and everything except the gate classes works without pytest.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ __all__ = [
     "presets",
 ]
 
-# The imports above, for those who are no type checkers.
+# The imports above, for use at run time.
 _HOMES = {
     "AgreementGates": "plugin.gates",
     "Candidate": "plugin.candidate",
@@ -84,19 +84,19 @@ _HOMES = {
 }
 
 
-if not TYPE_CHECKING:  # it would make every name of this package known to type checkers
+if not TYPE_CHECKING:  # type checkers would accept every name of this package
 
     def __getattr__(name: str) -> object:
         """Import a public name (PEP 562).
 
         Raises:
-            AttributeError: there is none of that name.
+            AttributeError: the package has no such name.
         """
         from importlib import import_module
 
         if name in _HOMES:
             module = import_module(f".{_HOMES[name]}", __name__)
-            # Not kept here: where modules are forgotten and imported again, theirs must be found.
+            # Not stored here: if modules are dropped and imported again, the new one is found.
             return module if module.__name__.endswith(f".{name}") else getattr(module, name)
         problem = f"module {__name__!r} has no attribute {name!r}"
         if not name.startswith("_"):
@@ -108,5 +108,5 @@ if not TYPE_CHECKING:  # it would make every name of this package known to type 
 
 
 def __dir__() -> list[str]:
-    """The public names, beside what every module has."""
+    """List the public names in addition to those of every module."""
     return sorted({*globals(), *__all__})

@@ -1,4 +1,4 @@
-"""Errors and warnings. Each says in one line where, what is wrong, and what to do."""
+"""Errors and warnings. Each says in one line where the problem is, what it is, and what to do."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class KycquantError(Exception):
         super().__init__(f"{self.where}: {problem}; {remedy}")
 
     def __reduce__(self) -> tuple[type[KycquantError], tuple[str, str, str]]:
-        """Rebuild from the three parts: the default would pass the joined message."""
+        """Rebuild from the three parts: by default, pickle would pass the joined message."""
         return type(self), (self.where, self.problem, self.remedy)
 
 
@@ -28,11 +28,11 @@ class SpecError(KycquantError):
 
 
 class SettingsError(KycquantError):
-    """An option or ini value cannot be understood."""
+    """An option or ini value is invalid."""
 
 
 class ModelError(KycquantError):
-    """A model file cannot be gated: damaged, not ONNX, or of an unexpected signature."""
+    """A model file cannot be gated: it is damaged, not ONNX, or has an unexpected signature."""
 
 
 class DataError(KycquantError):
@@ -44,11 +44,11 @@ class LeakageError(DataError):
 
 
 class MetricError(KycquantError):
-    """A metric of the user's own raises, or what it returns cannot be judged."""
+    """A user-defined metric raises an error, or returns something that cannot be judged."""
 
 
 class QuantizationError(KycquantError):
-    """A recipe cannot be applied, or what it produced is not what was asked for."""
+    """A recipe cannot be applied, or its result is not what was requested."""
 
 
 class BaselineError(KycquantError):

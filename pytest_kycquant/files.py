@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, whatever happens to the process that writes them."""
+"""Files that are written completely or not at all, even if the writing process is killed."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from pathlib import Path
 
 
 def write_whole(path: Path, content: bytes | str) -> None:
-    """Write a file, or leave what was there: readers never see a part of it.
+    """Write a file completely, or leave the old one: readers never see a partial file.
 
     The content goes to a temporary file in the same folder, which then takes the name of `path`.
-    Each call has a temporary file of its own, so of two processes that write the same file at the
-    same time, one wins. A process that is killed meanwhile leaves its ``*.partial`` behind.
+    Each call uses its own temporary file, so if two processes write the same file at the same
+    time, one of them wins. A process that is killed meanwhile leaves its ``*.partial`` file behind.
 
     Args:
-        path: the file; its folder exists.
-        content: what to write; text is encoded as UTF-8.
+        path: the file; its folder must exist.
+        content: the content to write; text is encoded as UTF-8.
 
     Raises:
-        OSError: the folder cannot be written, or there is no space left.
+        OSError: the folder is not writable, or there is no space left.
     """
     data = content.encode() if isinstance(content, str) else content
     partial = path.with_name(f"{path.name}.{os.urandom(8).hex()}.partial")

@@ -1,7 +1,7 @@
-"""Dataclasses as plain values for JSON, and back: one pair of functions for every record.
+"""Conversion of dataclasses to plain values for JSON and back: one pair of functions for all.
 
-The annotations of a dataclass say all that is needed. Numbers stay as they are, an `int` in a field
-of type `float` included, so what is read and written again is the same to the last byte.
+The annotations of a dataclass are all that is needed. Numbers are not converted, not even an `int`
+in a field of type `float`, so a file that is read and written again is identical byte for byte.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ T = TypeVar("T")
 def plain(value: Any) -> Any:
     """Turn a record into dicts, lists, strings and numbers.
 
-    Dataclasses become dicts of their fields, in this order; enums their values, tuples lists.
-    Everything else must be fit for JSON as it is.
+    A dataclass becomes a dict of its fields in their order, an enum its value, a tuple a list.
+    Everything else must already be valid in JSON.
     """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {each.name: plain(getattr(value, each.name)) for each in dataclasses.fields(value)}
@@ -33,13 +33,13 @@ def plain(value: Any) -> Any:
 
 
 def from_plain(kind: type[T], value: Any) -> T:
-    """Inverse of `plain`.
+    """Invert `plain`.
 
-    Keys that are no field of a dataclass are left out: a file may say more than a record holds.
+    Keys that are not fields of the dataclass are ignored: a file may hold more than the record.
 
     Args:
         kind: the class of the record.
-        value: what `plain` made of it, perhaps after a round trip through JSON.
+        value: the result of `plain`, possibly after a round trip through JSON.
 
     Raises:
         TypeError: a field is missing.
@@ -69,6 +69,6 @@ def _read(kind: Any, value: Any) -> Any:
 
 @functools.cache
 def _fields(kind: Any) -> dict[str, Any]:
-    """Types of the fields of a dataclass."""
+    """Return the types of the fields of a dataclass."""
     hints = typing.get_type_hints(kind)
     return {each.name: hints[each.name] for each in dataclasses.fields(kind)}

@@ -13,11 +13,11 @@ class GroupIncrease:
     """How one error rate rises within one group of people.
 
     Args:
-        group: its name, such as "age 60+".
-        measure: the rate, such as "FRR".
-        fp32: rate of FP32 with its bounds, as `plain` gives it of a `statistics.Rate`.
-        variant: that of the variant.
-        check: the paired increase, held against its budget.
+        group: the name of the group, such as "age 60+".
+        measure: the name of the rate, such as "FRR".
+        fp32: the rate of FP32 with its bounds: a `statistics.Rate` as `plain` converts it.
+        variant: the rate of the variant, in the same form.
+        check: the paired increase, compared with its budget.
     """
 
     group: str
@@ -28,9 +28,9 @@ class GroupIncrease:
 
 
 def worst_of(found: Sequence[GroupIncrease]) -> GroupIncrease:
-    """The increase with the worst verdict and, among these, the one that uses most of its budget.
+    """Return the increase with the worst verdict; among equals, the one that uses most budget.
 
-    Estimates come first: the bound of a small group is wide without anything being wrong with it.
+    Estimates are compared before bounds: a small group has a wide bound even if nothing is wrong.
     """
     order = [Verdict.PASS, Verdict.INCONCLUSIVE, Verdict.FAIL]
 
@@ -45,9 +45,9 @@ def worst_of(found: Sequence[GroupIncrease]) -> GroupIncrease:
 
 
 _UNDECIDED = {
-    "rate": "More data decide; or widen the budget knowingly, in `limits`.",
+    "rate": "Add data until the gate can decide, or deliberately widen the budget in `limits`.",
     "latency": "This machine is too noisy to decide now; try again when it is idle.",
-    "memory": "Measure where a process can read its own peak, such as Linux.",
+    "memory": "Measure on a system where a process can read its own peak memory, such as Linux.",
 }
 
 
@@ -56,8 +56,8 @@ class GateResult:
     """Outcome of one gate on one variant: every check must hold.
 
     Args:
-        gate: its name, such as "far": one of `TaskSpec.gates`.
-        checks: what was held against a limit.
+        gate: the name of the gate, such as "far": one of `TaskSpec.gates`.
+        checks: the figures that were compared with their limits.
         remedy: what to do about a failure.
     """
 
@@ -82,7 +82,7 @@ class GateResult:
         return next(c for c in self.checks if c.verdict is self.verdict)
 
     def describe(self) -> str:
-        """Every check on a line, worst first, then what to do."""
+        """Describe every check in one line, worst first, and then what to do."""
         order = [Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.PASS]
         lines = [c.describe() for c in sorted(self.checks, key=lambda c: order.index(c.verdict))]
         if self.remedy and self.verdict is Verdict.FAIL:

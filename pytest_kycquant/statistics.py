@@ -1,8 +1,9 @@
 """Error rates with honest intervals, and the verdicts that follow from them.
 
-Comparisons of faces share subjects, so they are not independent trials: a bound that treats them
-as such is far too narrow. Here every bound of a rate is a Clopper-Pearson bound for an *effective*
-number of trials, found with a jackknife over subjects. All bounds are one-sided. Nothing is random.
+Comparisons of faces share subjects, so they are not independent trials, and a bound that treats
+them as independent is far too narrow. Here every bound of a rate is a Clopper-Pearson bound for an
+*effective* number of trials, found with a jackknife over subjects. All bounds are one-sided.
+Nothing is random.
 
 References:
     Clopper and Pearson, Biometrika 26 (1934) 404: the exact binomial bound.
@@ -47,10 +48,10 @@ class Counts:
         errors: number of trials decided wrongly.
         trials: number of trials.
         subject_errors: (G,) int64, errors that touch each subject.
-        subject_trials: (G,) int64, trials that touch each subject; empty if none is known.
+        subject_trials: (G,) int64, trials that touch each subject; empty if subjects are unknown.
 
     Raises:
-        ValueError: if no set of trials could give these counts.
+        ValueError: if no set of trials could produce these counts.
         TypeError: if `errors` or `trials` is not an integer.
     """
 
@@ -132,11 +133,11 @@ def clopper_pearson(
 ) -> tuple[float, float]:
     """Bound a binomial rate from below and from above, each at `confidence` (Clopper, Pearson).
 
-    Fractional arguments are how an effective sample size enters (Korn and Graubard). Without
+    The arguments may be fractional, for an effective sample size (Korn and Graubard). Without
     trials the bounds are (0.0, 1.0).
 
     Raises:
-        ValueError: if `errors` is not between 0 and `trials`, or `confidence` not inside (0, 1).
+        ValueError: if `errors` is not between 0 and `trials`, or `confidence` is not inside (0, 1).
     """
     from scipy.special import betaincinv
 
@@ -153,9 +154,9 @@ def design_effect(counts: Counts) -> float:
     """Estimate how much variance shared subjects add, with a jackknife over subjects.
 
     ``deff = max(1, V N / (p (1 - p)))`` with p = E / N and V the jackknife variance of the rates
-    (E - e_g) / (N - m_g) left without subject g (Fogliato et al.; Korn and Graubard). A subject
-    that takes part in every trial cannot be left out and is skipped. Without errors, or with
-    nothing but errors, no variation can be seen and the result is 1.0: see `small_sample_floor`.
+    (E - e_g) / (N - m_g) that remain without subject g (Fogliato et al.; Korn and Graubard). A
+    subject that takes part in every trial cannot be left out and is skipped. If no trial or every
+    trial is an error, there is no variation and the result is 1.0: see `small_sample_floor`.
     """
     errors, trials = counts.errors, counts.trials
     if errors in (0, trials):
@@ -166,12 +167,12 @@ def design_effect(counts: Counts) -> float:
 
 
 def small_sample_floor(counts: Counts, reference: Counts | None, *, per_subject: bool) -> float:
-    """Give the least design effect to believe in when errors are too few to estimate it.
+    """Return the smallest plausible design effect when errors are too few to estimate it.
 
-    From 10 errors on there is no floor (1.0). Below, it is the design effect of `reference`, the
-    same scores at the threshold that gives 30 errors (Doddington), if known. If each trial touches
-    one subject (`per_subject`: genuine pairs), it is at least the mean number of trials of a
-    subject: the worst case, in which all of them together are worth one.
+    With 10 errors or more there is no floor (1.0). With fewer, the floor is the design effect of
+    `reference`, if known: the same scores at the threshold that gives 30 errors (Doddington). If
+    each trial touches one subject (`per_subject`: genuine pairs), the floor is at least the mean
+    number of trials of a subject. That is the worst case: all of its trials are worth one.
     """
     if counts.errors >= _FEW_ERRORS:
         return 1.0
@@ -187,17 +188,17 @@ def rate(counts: Counts, *, deff_floor: float = 1.0) -> Rate:
     The design effect is at least `deff_floor`, from `small_sample_floor`. Without trials, or with
     fewer than two subjects, n_eff is 0.0 and the bounds are (0.0, 1.0).
 
-    An upper Clopper-Pearson bound leaves room for one error more. Here it leaves room for one
-    subject more who is as bad as the worst: where few cause most of the errors, a sample that
-    misses some of them has fewer errors and a smaller variance, and without that room its bound
-    holds too seldom (`python -m benchmarks.coverage`). With fewer than 10 errors, the floor of the
-    design effect is that room.
+    An upper Clopper-Pearson bound leaves room for one more error. Here it leaves room for one more
+    subject as bad as the worst. Where a few subjects cause most of the errors, a sample that misses
+    some of them has fewer errors and a smaller variance; without that room its bound would hold too
+    rarely (`python -m benchmarks.coverage`). With fewer than 10 errors, the floor of the design
+    effect provides that room.
 
     Raises:
         ValueError: if `deff_floor` is below 1 or not finite.
     """
     if not 1 <= deff_floor < math.inf:
-        raise ValueError(f"deff_floor is {deff_floor!r}, not a finite number from 1 on")
+        raise ValueError(f"deff_floor is {deff_floor!r}, not a finite number of at least 1")
     value = counts.errors / counts.trials if counts.trials else 0.0
     subjects = int(counts.subject_trials.size)
     deff = float(max(design_effect(counts), deff_floor))
@@ -211,15 +212,16 @@ def rate(counts: Counts, *, deff_floor: float = 1.0) -> Rate:
 def noninferiority(worse: Rate, better: Rate) -> Difference:
     """Bound how much worse a candidate is than its reference on the same trials (MOVER).
 
-    With b the rate of `worse`, c that of `better`, l and u their bounds, d = b - c lies between
-    ``d - hypot(b - l_b, u_c - c)`` and ``d + hypot(u_b - b, c - l_c)`` (Newcombe; Zou and Donner).
-    The covariance of b and c is taken as 0: among independent trials it is -b c / N, negligible.
+    Let b be the rate of `worse`, c the rate of `better`, and l and u their bounds. Then d = b - c
+    lies between ``d - hypot(b - l_b, u_c - c)`` and ``d + hypot(u_b - b, c - l_c)`` (Newcombe; Zou
+    and Donner). The covariance of b and c is taken as 0: for independent trials it is -b c / N,
+    which is negligible.
 
     Raises:
-        ValueError: if the two are not rates among the same number of trials.
+        ValueError: if the two rates have different numbers of trials.
     """
     if worse.trials != better.trials:
-        raise ValueError(f"rates of {worse.trials} and of {better.trials} trials are not paired")
+        raise ValueError(f"rates of {worse.trials} and {better.trials} trials are not paired")
     value = worse.value - better.value
     lower = value - math.hypot(worse.value - worse.lower, better.upper - better.value)
     upper = value + math.hypot(worse.upper - worse.value, better.value - better.lower)
@@ -229,11 +231,11 @@ def noninferiority(worse: Rate, better: Rate) -> Difference:
 def trials_to_decide(
     found: Rate | Difference, limit: Limit, confidence: float = CONFIDENCE
 ) -> int | None:
-    """Find the smallest number of trials at which the verdict would be decided, if rates stay.
+    """Find the smallest number of trials that would decide the verdict if rates stayed the same.
 
-    The trials are imagined with the same value, design effect and number of trials per subject,
-    hence on more subjects and not on more images of the same ones. It is a plan, not a promise.
-    None if no number up to 10^10 decides, or without trials or subjects to go by.
+    The value, the design effect and the number of trials per subject are assumed to stay the same,
+    so more trials mean more subjects, not more images of the same ones. The number is a plan, not
+    a promise. It is None if no number up to 10^10 decides, or without trials or subjects.
     """
     rates = (found.worse, found.better) if isinstance(found, Difference) else (found,)
     trials, subjects = rates[0].trials, min(rate.subjects for rate in rates)
@@ -248,7 +250,7 @@ def trials_to_decide(
     low, high = -(-MIN_SUBJECTS * trials // subjects), _MOST_TRIALS
     if low > high or not decides(high):
         return None
-    # Both bounds close in on the value as the trials grow, so one boundary separates the answers.
+    # Both bounds approach the value as trials grow, so the answer changes at a single point.
     while low < high:
         middle = (low + high) // 2
         low, high = (low, middle) if decides(middle) else (middle + 1, high)
@@ -256,7 +258,7 @@ def trials_to_decide(
 
 
 def _imagine(rate: Rate, trials: int, confidence: float) -> Rate:
-    """The same rate found in another number of trials on proportionally many subjects."""
+    """Return the same rate for another number of trials and proportionally many subjects."""
     subjects = rate.subjects * trials / rate.trials
     n_eff = _effective_trials(trials, rate.deff, subjects, confidence)
     lower, upper = _bounds(rate.value, trials, rate.worst, n_eff, confidence)
@@ -266,7 +268,7 @@ def _imagine(rate: Rate, trials: int, confidence: float) -> Rate:
 def _bounds(
     value: float, trials: float, room: int, n_eff: float, confidence: float
 ) -> tuple[float, float]:
-    """Clopper-Pearson, with room for `room` errors more below the upper bound instead of one."""
+    """Compute Clopper-Pearson bounds; the upper one leaves room for `room` errors, not one."""
     lower, upper = clopper_pearson(value * n_eff, n_eff, confidence)
     if room > 1 and n_eff:
         raised = min(value + (room - 1) / trials, 1.0)
@@ -279,7 +281,7 @@ def upper_rank(n: int, q: float, confidence: float = CONFIDENCE) -> int | None:
 
     The number of values below the quantile is binomial, so the value of 0-based rank r is such a
     one-sided bound if ``binom.cdf(r, n, q) >= confidence`` (David and Nagaraja). The result is
-    the smallest such rank, None if even the largest value is no such bound.
+    the smallest such rank, or None if even the largest value is not such a bound.
 
     Raises:
         ValueError: if `q` or `confidence` is not inside (0, 1).
@@ -296,7 +298,7 @@ def lower_rank(n: int, q: float, confidence: float = CONFIDENCE) -> int | None:
 
 
 def order_statistic_interval(n: int, q: float, confidence: float) -> tuple[int, int] | None:
-    """Find the ranks of the two-sided equal-tailed interval of a q-quantile; None for too few."""
+    """Find the ranks of the two-sided equal-tailed interval of a q-quantile; None if too few."""
     one_sided = (1 + confidence) / 2
     low, high = lower_rank(n, q, one_sided), upper_rank(n, q, one_sided)
     return None if low is None or high is None else (low, high)
@@ -305,16 +307,16 @@ def order_statistic_interval(n: int, q: float, confidence: float) -> tuple[int, 
 def mean_lower_bound(values: NDArray[np.floating], subjects: NDArray[Any]) -> float:
     """Bound the mean of values clustered by subject from below, at `CONFIDENCE`.
 
-    The mean less Student's t (G - 1 degrees of freedom) times the jackknife standard error over
-    the G subjects.
+    The bound is the mean minus Student's t (G - 1 degrees of freedom) times the jackknife standard
+    error over the G subjects.
 
     Args:
-        values: (N,) floating, one value per image, in any unit, which is also the bound's.
-        subjects: (N,) subject of each image, of any type that can be sorted. With fewer than two
-            subjects, or if any value is not finite, the bound is -inf.
+        values: (N,) floating, one value per image, in any unit; the bound has the same unit.
+        subjects: (N,) subject of each image, of any sortable type. With fewer than two subjects,
+            or if any value is not finite, the bound is -inf.
 
     Raises:
-        ValueError: if the arrays are not of one dimension and equal length.
+        ValueError: if the arrays are not one-dimensional and of equal length.
     """
     from scipy.special import stdtrit
 
@@ -334,15 +336,15 @@ def jackknife_bounds(
 ) -> tuple[float, float]:
     """Bound a smooth statistic from below and from above, each at `CONFIDENCE`.
 
-    The value less and plus Student's t (G - 1 degrees of freedom) times the delete-a-group
-    jackknife standard error (Shao and Tu, chapter 2).
+    The bounds are the value minus and plus Student's t (G - 1 degrees of freedom) times the
+    delete-a-group jackknife standard error (Shao and Tu, chapter 2).
 
     Args:
         value: the statistic of all data.
         without: (G,) the statistic, or one with the same standard error, without each group. With
             fewer than two groups, or if any value is not finite, the bounds are infinite.
-        share: whether the statistic lies between 0 and 1; bounds are then found on the scale of
-            its logit, for near an end its distribution is skewed.
+        share: whether the statistic lies between 0 and 1. The bounds are then computed on the
+            logit scale, because near 0 or 1 the distribution is skewed.
     """
     from scipy.special import expit, logit, stdtrit
 
@@ -370,7 +372,7 @@ def _jackknife_variance(
 
 
 def _effective_trials(trials: float, deff: float, subjects: float, confidence: float) -> float:
-    """Trials / deff (z / t)^2: t, as `subjects` estimate the variance (Korn and Graubard)."""
+    """Compute trials / deff (z / t)^2; t accounts for few `subjects` (Korn and Graubard)."""
     from scipy.special import ndtri, stdtrit
 
     if subjects <= 1:

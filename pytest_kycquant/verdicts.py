@@ -18,7 +18,7 @@ class Verdict(enum.StrEnum):
 
     @classmethod
     def worst(cls, verdicts: Sequence[Verdict]) -> Verdict:
-        """Combine verdicts that must all hold. Nothing compared is INCONCLUSIVE, never a pass."""
+        """Combine verdicts that must all hold. Without any, the result is INCONCLUSIVE."""
         if not verdicts:
             return cls.INCONCLUSIVE
         for outcome in (cls.FAIL, cls.INCONCLUSIVE):
@@ -28,7 +28,7 @@ class Verdict(enum.StrEnum):
 
 
 class Direction(enum.StrEnum):
-    """On which side of a limit a figure must lie."""
+    """The side of a limit on which a figure must lie."""
 
     BELOW = "below"
     AT_LEAST = "at least"
@@ -40,7 +40,7 @@ class Direction(enum.StrEnum):
 
 
 class Unit(enum.StrEnum):
-    """What a figure is measured in, which decides how it is shown and what its best value is."""
+    """The unit of a figure. It decides how the figure is shown and what its best value is."""
 
     RATE = "rate"
     """A fraction that should be low, such as FAR; shown in percent."""
@@ -53,10 +53,10 @@ class Unit(enum.StrEnum):
     MB = "MB"
     COUNT = "count"
     METRIC = "metric"
-    """Whatever a metric of the user's own is measured in."""
+    """The unit of a user-defined metric, whatever it is."""
 
     def show(self, value: float) -> str:
-        """Write a figure for people: rates and shares in percent, everything else plain."""
+        """Format a figure for readers: rates and shares in percent, everything else as it is."""
         if self in (Unit.RATE, Unit.SHARE):
             return f"{100 * value:.4g} %"
         if self in (Unit.MS, Unit.MB):
@@ -70,7 +70,7 @@ class Kind(enum.StrEnum):
     """What a limit guards against."""
 
     ERROR = "error"
-    """Decisions that are wrong, by labels."""
+    """Wrong decisions, according to labels."""
     DRIFT = "drift"
     """Outputs that differ from those of FP32; no labels are needed."""
     SANITY = "sanity"
@@ -110,24 +110,24 @@ class Estimate:
 
     @classmethod
     def complement(cls, rate: Figure) -> Estimate:
-        """The share of what does not go wrong, such as recall from a miss rate."""
+        """Return the share of trials that do not go wrong, such as recall from a miss rate."""
         return cls(1 - rate.value, 1 - rate.upper, 1 - rate.lower, rate.supported)
 
 
 @dataclass(frozen=True)
 class Limit:
-    """One limit: the only thing that compares a figure with anything.
+    """One limit. All comparisons of figures are made here.
 
     Gates get limits from their declaration (`spec.limits`) and cannot choose a direction.
 
     Args:
-        name: attribute of the limits that declares it, such as "far".
-        value: the limit.
-        direction: where figures must lie.
-        unit: of the limit and of the figures.
-        kind: what it guards against.
-        best: figure of a model that does nothing wrong, from which the limit is a budget; None if
-            nobody knows it.
+        name: the attribute of the limits that declares it, such as "far".
+        value: the value of the limit.
+        direction: the side of the limit on which figures must lie.
+        unit: the unit of the limit and of the figures.
+        kind: what the limit guards against.
+        best: the figure of a perfect model; the distance from it to the limit is the budget. None
+            if it is unknown.
     """
 
     name: str
@@ -139,15 +139,15 @@ class Limit:
 
     @property
     def reversed(self) -> Limit:
-        """The same limit on the other side, as for a metric of which higher is better.
+        """The same limit with the other direction, for a metric where higher is better.
 
-        What is best on that side, nobody knows.
+        The best figure in that direction is unknown.
         """
         return replace(self, direction=self.direction.opposite, best=None)
 
     @property
     def complement(self) -> Limit:
-        """The limit of what is left of one, such as that of a miss rate from that of recall."""
+        """The equivalent limit of 1 minus the figure, such as of a miss rate for recall."""
         best = None if self.best is None else 1 - self.best
         return replace(self, value=1 - self.value, direction=self.direction.opposite, best=best)
 
@@ -156,14 +156,14 @@ class Limit:
 
         Args:
             lower: one-sided lower confidence bound.
-            upper: one-sided upper confidence bound; the same for a figure that is known exactly.
+            upper: one-sided upper confidence bound; equal to `lower` for a figure known exactly.
 
         Returns:
             PASS if the whole interval is inside the limit, FAIL if the whole interval is outside,
-            INCONCLUSIVE otherwise or if a bound or the limit is NaN.
+            INCONCLUSIVE otherwise, also if a bound or the limit is NaN.
 
         Raises:
-            ValueError: `lower` is above `upper`: swapped bounds could pass what should fail.
+            ValueError: `lower` is above `upper`; swapped bounds could turn a failure into a pass.
         """
         if any(map(math.isnan, (lower, upper, self.value))):
             return Verdict.INCONCLUSIVE
@@ -182,13 +182,13 @@ class Limit:
         *,
         lacking: Callable[[], str] | None = None,
     ) -> Check:
-        """Hold a figure with bounds against this limit.
+        """Compare a figure that has bounds with this limit.
 
         Args:
-            name: of the check, such as "FAR, FP32 gallery".
-            figure: what was measured. Without enough data for a claim it is INCONCLUSIVE.
+            name: the name of the check, such as "FAR, FP32 gallery".
+            figure: the measured figure. Without enough data for a claim it is INCONCLUSIVE.
             detail: the counts behind the figure.
-            lacking: returns what an undecided figure lacks.
+            lacking: returns a text that says what an undecided figure lacks.
         """
         verdict = Verdict.INCONCLUSIVE
         if figure.supported:
@@ -198,14 +198,14 @@ class Limit:
         return Check(name, verdict, self, figure.value, figure.lower, figure.upper, detail)
 
     def point(self, name: str, value: float, detail: str = "") -> Check:
-        """Hold a figure that is known exactly against this limit; NaN fails."""
+        """Compare a figure that is known exactly with this limit; NaN fails."""
         verdict = Verdict.FAIL if math.isnan(value) else self.judge(value, value)
         return Check(name, verdict, self, value, detail=detail)
 
     def half_left(self, value: float) -> bool:
-        """Whether a figure uses less than half of the budget between the best figure and this.
+        """Whether a figure uses less than half of the budget from the best figure to this limit.
 
-        A budget is known of rates and shares only (and of metrics that are such).
+        Budgets are known only for rates and shares, and for metrics that are one of them.
         """
         if self.best is None or self.unit not in (Unit.RATE, Unit.SHARE, Unit.METRIC):
             return False
@@ -218,13 +218,13 @@ class Limit:
 
 @dataclass(frozen=True)
 class Check:
-    """One figure held against one limit.
+    """One figure compared with one limit.
 
     Args:
         name: what was measured, such as "FAR" or "FAR, FP32 gallery".
         verdict: the outcome.
-        limit: what the figure was held against; None if nothing could be measured.
-        value: point estimate; None if there is nothing to estimate.
+        limit: the limit that the figure was compared with; None if nothing could be measured.
+        value: the point estimate; None if there is nothing to estimate.
         lower: one-sided lower confidence bound, in the unit of the limit.
         upper: one-sided upper confidence bound, in the unit of the limit.
         detail: the counts behind the figure, and what to do about it.
@@ -240,12 +240,12 @@ class Check:
 
     @property
     def unit(self) -> Unit:
-        """Of the figures; that of a rate if there is no limit."""
+        """The unit of the figures; that of a rate if there is no limit."""
         return self.limit.unit if self.limit else Unit.RATE
 
     @property
     def promising(self) -> bool:
-        """Whether it passes, or is undecided and its estimate uses half of its budget at most."""
+        """Whether it passes, or is undecided but its estimate uses less than half its budget."""
         if self.verdict is not Verdict.INCONCLUSIVE:
             return self.verdict is Verdict.PASS
         if self.limit is None or self.value is None:
@@ -253,9 +253,9 @@ class Check:
         return self.limit.half_left(self.value)
 
     def as_point(self) -> Check:
-        """The figure itself held against the limit, as if these images were all there are.
+        """Compare the estimate itself with the limit, as if there were no other images.
 
-        That is what a look for damage asks: it claims nothing about other images, so it needs no
+        This is meant for a check for damage: it claims nothing about other images, so it needs no
         bounds, and the same images always give the same answer.
         """
         if self.value is None or self.limit is None:
@@ -263,11 +263,11 @@ class Check:
         return self.limit.point(self.name, self.value, "on these images alone")
 
     def failed(self, detail: str) -> Check:
-        """The same check where there is nothing to judge, however few images there are."""
+        """Return this check as failed: there is nothing to judge, with few images or many."""
         return replace(self, verdict=Verdict.FAIL, detail=detail)
 
     def describe(self) -> str:
-        """One line: verdict, figure with bounds, limit, detail."""
+        """Describe the check in one line: verdict, figure with bounds, limit, detail."""
         parts = [f"{self.verdict.value} {self.name}"]
         if self.value is not None:
             parts.append(f"= {self.unit.show(self.value)}")

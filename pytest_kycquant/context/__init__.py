@@ -1,4 +1,4 @@
-"""What everything that makes or measures is given: where to keep results, and how to work."""
+"""The context of all work: where to keep results, and how to use the machine."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ __all__ = ["Context", "Store"]
 
 
 class Store(Protocol):
-    """Where artefacts are kept, and who may use the machine meanwhile.
+    """Keeps artefacts, and coordinates the use of the machine.
 
     `Cache` shares them between processes and runs, `Scratch` forgets them with the process.
     """
 
     def entry(self, kind: str, depends_on: object, build: Callable[[Path], None]) -> Path:
-        """Return the folder of an artefact; `build` writes its files if it is not there."""
+        """Return the folder of an artefact; `build` writes its files if it does not exist."""
 
     def once(self, name: str, make: Callable[[], Any]) -> Any:
-        """Return what `make` returned (plain values for JSON) when it was first asked in a run."""
+        """Return the plain JSON values that the first call of `make` in this run returned."""
 
     def machine(self, *, exclusive: bool) -> contextlib.AbstractContextManager[None]:
-        """Share the machine with others, or have it alone to measure."""
+        """Share the machine with other processes, or reserve it for a measurement."""
 
 
 @dataclass(frozen=True, eq=False)
 class Context:
-    """What everything that makes or measures is given.
+    """The context that all code that makes or measures something receives.
 
     Args:
-        store: keeps artefacts.
+        store: the store that keeps artefacts.
         environment: the facts about this machine that verdicts depend on.
-        threads: number of images in flight at the same time. The results do not depend on it.
+        threads: number of images processed at the same time. The results do not depend on it.
         exact: whether INT8 runs without saturation (`runtimes.ort.EXACT`).
-        progress: receives what is going on.
+        progress: receives messages about the current work.
     """
 
     store: Store
@@ -54,12 +54,12 @@ class Context:
     def stage(
         self, title: str, total: int = 0, *, exclusive: bool = False
     ) -> Iterator[Callable[[], None]]:
-        """Announce a piece of work, and share the machine while it lasts or have it alone.
+        """Announce a piece of work, and meanwhile share the machine or reserve it.
 
         Args:
-            title: what is going on.
+            title: name of the work.
             total: number of steps, if they are counted.
-            exclusive: whether it measures, which needs the machine alone.
+            exclusive: whether the work measures something and must have the machine to itself.
 
         Yields:
             A function to call after each step.

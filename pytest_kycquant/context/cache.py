@@ -1,9 +1,9 @@
-"""Content-addressed artefacts, whole or absent, built once however many processes ask.
+"""Content-addressed artefacts, complete or absent, built once for any number of processes.
 
-An entry is a folder ``<kind>/<key>`` that appears by a single rename, so that a run killed at any
-moment leaves at most a nameless temporary folder. The key is the SHA-256 of everything that the
-artefact depends on, this package's own code included. Each file's digest is recorded and checked
-on reading: a damaged entry is built again, never used.
+An entry is a folder ``<kind>/<key>`` that appears by a single rename, so a run killed at any moment
+leaves at most a temporary folder. The key is the SHA-256 of everything that the artefact
+depends on, including this package's own code. The digest of each file is recorded and checked on
+reading: a damaged entry is built again and never used.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ..files import write_whole
 from .code import code_digest
 
 _MANIFEST = "manifest.json"
-_PATIENCE = 5.0  # seconds to wait for another process before saying so
+_PATIENCE = 5.0  # seconds to wait for another process before reporting it
 # https://bford.info/cachedir/
 _TAG = "Signature: 8a477f597d28d172789f06886806bc55\n# Embeddings of images: keep them private.\n"
 _STORAGE_FAULTS = (
@@ -40,7 +40,7 @@ _STORAGE_FAULTS = (
 
 
 def digest_of(value: object) -> str:
-    """SHA-256 of the canonical JSON of plain values."""
+    """Return the SHA-256 of the canonical JSON of plain values."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -49,12 +49,12 @@ class Cache:
     """A folder of artefacts shared by runs and by the workers of a run.
 
     Args:
-        root: the folder; created when first needed.
+        root: the folder, which is created when it is first needed.
         environment: plain values that every key depends on (versions of the libraries, CPU).
-        run_id: names this run; it is the same in all its processes.
-        on_wait: receives a line when another process makes this one wait.
+        run_id: identifies this run and is the same in all its processes.
+        on_wait: receives a line of text when this process waits for another.
 
-    `reused` and `built` hold the entries that this process found and made.
+    `reused` and `built` hold the entries that this process found and those that it built.
     """
 
     def __init__(
@@ -72,12 +72,12 @@ class Cache:
         self.built: set[Path] = set()
 
     def entry(self, kind: str, depends_on: object, build: Callable[[Path], None]) -> Path:
-        """Return the folder of an artefact, building it under a lock if it is not there.
+        """Return the folder of an artefact, building it under a lock if it does not exist.
 
         Args:
-            kind: what it is, such as "variant" or "outputs".
+            kind: kind of the artefact, such as "variant" or "outputs".
             depends_on: plain values that determine the content.
-            build: writes files into the folder it is given.
+            build: writes files into the folder that it receives.
 
         Raises:
             CacheError: the cache folder cannot be written.
@@ -99,13 +99,14 @@ class Cache:
         return path
 
     def once(self, name: str, make: Callable[[], Any]) -> Any:
-        """Return what `make` returned when a process of this run first asked for it.
+        """Return the result of `make`, which only the first process of the run to ask calls.
 
-        What depends on the moment, such as a latency, is measured once for all workers of a run.
+        Figures that change from moment to moment, such as a latency, are thus measured once for all
+        workers of a run.
 
         Args:
-            name: of the file that holds the answer for as long as the run lasts.
-            make: returns plain values for JSON; the others wait while it works.
+            name: name of the file that holds the result during the run.
+            make: returns plain values for JSON; other processes wait for it.
         """
         with self.lock(name):
             file = self._run_folder() / f"{name}.json"
@@ -114,13 +115,13 @@ class Cache:
             return json.loads(file.read_text(encoding="utf-8"))
 
     def _run_folder(self) -> Path:
-        """Create the folder of this run, and sweep away those of runs of other days."""
+        """Create the folder of this run, and remove those of runs older than a day."""
         runs = self.root / "runs"
         folder = runs / self._run_id
         if not folder.exists():
             yesterday = time.time() - 86_400
             for old in runs.iterdir() if runs.exists() else ():
-                # Another worker may sweep at the same time.
+                # Another worker may remove them at the same time.
                 with contextlib.suppress(OSError):
                     if old.stat().st_mtime < yesterday:
                         shutil.rmtree(old, ignore_errors=True)
@@ -148,7 +149,7 @@ class Cache:
 
     @contextlib.contextmanager
     def machine(self, *, exclusive: bool) -> Iterator[None]:
-        """Share the machine with other workers, or have it alone to measure latency."""
+        """Share the machine with other workers, or reserve it to measure latency."""
         from filelock import ReadWriteLock, Timeout
 
         with self._writable():
@@ -173,8 +174,8 @@ class Cache:
         return self.root
 
     def _build(self, path: Path, build: Callable[[Path], None]) -> None:
-        # Nobody looks for an entry under this name, and the lock makes it this process's alone:
-        # what a killed run left there is swept away here.
+        # No process looks for an entry under this name, and the lock reserves it for this one.
+        # The leftovers of a killed run are removed here.
         partial = path.with_name(f"partial-{path.name}")
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
@@ -184,7 +185,7 @@ class Cache:
             (partial / _MANIFEST).write_text(json.dumps(files), encoding="utf-8")
             for file in (*partial.iterdir(), partial):
                 _sync(file)
-            if path.exists():  # damaged, or it would have been found
+            if path.exists():  # damaged: otherwise it would have been found
                 shutil.rmtree(path)
             partial.rename(path)
         except BaseException:

@@ -1,4 +1,4 @@
-"""Which version of this package's own code an artefact was made by."""
+"""A digest of this package's own code: which version made an artefact."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from pathlib import Path
 from ..files import write_whole
 
 ROOT = Path(__file__).parents[1]
-# Whatever is not named here may change an artefact: to forget a part would use stale ones.
+# Parts that cannot change an artefact. If one that can were listed, stale artefacts would be used.
 _ONLY_SHOW = ("cli", "pipeline", "plugin", "report")
 
 
 def sources(root: Path = ROOT) -> list[Path]:
-    """The modules of the package that may change an artefact, sorted."""
+    """Return the modules of the package that may change an artefact, sorted."""
     found = (path.relative_to(root) for path in root.rglob("*.py"))
     return sorted(root / path for path in found if path.parts[0] not in _ONLY_SHOW)
 
 
 @functools.cache
 def code_digest(known: Path, root: Path = ROOT) -> str:
-    """SHA-256 of what the package does: another version computes its artefacts anew.
+    """Return the SHA-256 of the code: a version that works differently rebuilds its artefacts.
 
-    Comments and docstrings do not count, nor does what only shows artefacts.
+    Comments and docstrings do not count, nor do modules that only show artefacts.
 
     Args:
-        known: folder that remembers the digests of sources, since parsing them takes a while.
+        known: folder that caches the digests of sources, because parsing them takes a while.
         root: folder of the package.
     """
     paths = sources(root)
@@ -40,7 +40,7 @@ def code_digest(known: Path, root: Path = ROOT) -> str:
         if len(digest := remembered.read_text(encoding="ascii")) == 64:
             return digest
     digest = _digest(names, map(_meaning, contents))
-    # Nobody but the time it takes depends on this file.
+    # This file only saves time, so a failure to write it does not matter.
     with contextlib.suppress(OSError):
         known.mkdir(parents=True, exist_ok=True)
         write_whole(remembered, digest)
@@ -55,7 +55,7 @@ def _digest(names: Iterable[str], contents: Iterable[bytes]) -> str:
 
 
 def _meaning(source: bytes) -> bytes:
-    """The syntax tree of a module without places and docstrings."""
+    """Return the syntax tree of a module without positions and docstrings."""
     tree = ast.parse(source)
     for node in ast.walk(tree):
         if not isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):

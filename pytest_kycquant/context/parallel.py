@@ -1,4 +1,4 @@
-"""Several images in flight at the same time."""
+"""Processing of several images at the same time."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ R = TypeVar("R")
 def ordered_map(
     function: Callable[[T], R], items: Iterable[T], *, threads: int, window: int = 4
 ) -> Iterator[R]:
-    """Apply `function` in `threads` threads, yield results in order, hold few items at a time.
+    """Apply `function` in `threads` threads and yield results in order, holding few at a time.
 
-    The results do not depend on the number of threads: each call is independent.
+    The results do not depend on the number of threads, because the calls are independent.
     """
     if threads <= 1:
         yield from map(function, items)

@@ -1,4 +1,4 @@
-"""A line of progress for long work: on a terminal it renews itself, in a log it stays rare."""
+"""Progress of long work: one line that renews itself on a terminal, a few lines in a log."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 
-_FIRST = {True: 0.5, False: 10.0}  # seconds before a stage is worth a word
+_FIRST = {True: 0.5, False: 10.0}  # seconds before a stage is reported
 _EVERY = {True: 0.2, False: 30.0}
 
 
 class Progress:
-    """Says which stage is running and how far it is.
+    """Reports which stage is running and how far it has got.
 
     Args:
         write: receives a line of text (without line end), or None to say nothing.
         live: whether a line may be overwritten (a terminal) or must stay (a log).
-        clock: seconds.
+        clock: returns the time in seconds.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class Progress:
     def stage(
         self, task: str, total: int = 0, within: AbstractContextManager[None] | None = None
     ) -> Iterator[Callable[[], None]]:
-        """Announce a stage; yields a function to call after each of `total` steps."""
+        """Announce a stage, and yield a function to call after each of `total` steps."""
         began = self._clock()
         due = began + _FIRST[self._live]
         done = 0

@@ -1,4 +1,4 @@
-"""A store for one process, which needs no folder of the user's."""
+"""A store for one process that needs no folder from the user."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from .progress import Progress
 
 
 class Scratch:
-    """Artefacts in a temporary folder that goes with this object, or with the process.
+    """Artefacts in a temporary folder that is removed with this object, or with the process.
 
-    There are no locks: nobody else knows the folder.
+    There are no locks, because no other process knows the folder.
     """
 
     def __init__(self) -> None:
@@ -27,12 +27,12 @@ class Scratch:
         self._answers: dict[str, Any] = {}
 
     def entry(self, kind: str, depends_on: object, build: Callable[[Path], None]) -> Path:
-        """Return the folder of an artefact; `build` writes its files if it is not there.
+        """Return the folder of an artefact; `build` writes its files if it does not exist.
 
         Args:
-            kind: what it is, such as "activations".
+            kind: kind of the artefact, such as "activations".
             depends_on: plain values that determine the content.
-            build: writes files into the folder it is given.
+            build: writes files into the folder that it receives.
         """
         path = self._folder() / kind / digest_of(depends_on)[:32]
         if not path.exists():
@@ -44,13 +44,13 @@ class Scratch:
         return path
 
     def once(self, name: str, make: Callable[[], Any]) -> Any:
-        """Return what `make` returned when it was first asked."""
+        """Return the result of the first call of `make`."""
         if name not in self._answers:
             self._answers[name] = make()
         return self._answers[name]
 
     def machine(self, *, exclusive: bool) -> contextlib.AbstractContextManager[None]:
-        """Share the machine, or have it alone: there is nobody to share it with."""
+        """Do nothing: there is no other process to share the machine with."""
         return contextlib.nullcontext()
 
     def _folder(self) -> Path:
@@ -63,11 +63,11 @@ class Scratch:
 def scratch_context(
     *, threads: int = 1, exact: bool = False, progress: Progress | None = None
 ) -> Context:
-    """What makers are given outside of a run: a `Scratch`, and this machine.
+    """Return the context for work outside a run: a `Scratch` on this machine.
 
     Args:
-        threads: number of images in flight at the same time.
+        threads: number of images processed at the same time.
         exact: whether INT8 will be run without saturation.
-        progress: receives what is going on; None says nothing.
+        progress: receives messages about the current work; None reports nothing.
     """
     return Context(Scratch(), environment(), threads, exact, progress or Progress())

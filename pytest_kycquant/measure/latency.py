@@ -1,9 +1,9 @@
 """Paired, interleaved latency: is a variant slower than FP32, on this machine, right now?
 
-Absolute times on shared machines vary by a third; the ratio of thread CPU times of runs that are
-interleaved varies by about a percent. FP32 against itself is measured beside it as a control: two
-sessions of one model differ by where their memory happens to lie, which no number of rounds
-averages out. What the control strays from 1 is charged to the variant's interval.
+Absolute times on shared machines vary by a third; the ratio of the thread CPU times of interleaved
+runs varies by about a percent. As a control, FP32 is also compared with itself: two sessions of one
+model differ by where their memory happens to lie, and more rounds do not average that out. The
+variant's interval is widened by the distance of the control from 1.
 """
 
 from __future__ import annotations
@@ -26,29 +26,32 @@ from ..verdicts import Check, Estimate, Limit, Verdict
 
 Run = Callable[[], object]
 
-# Rounds after which the result is looked at. The first look is early: a ratio far from its limit
-# shows at once, and 20 rounds of a large model take long enough.
+# Numbers of rounds after which the result is checked. The first check is early: a ratio far from
+# its limit shows at once, and 20 rounds of a large model take long enough.
 LOOKS = (20, 60, 200)
 ALPHA = 0.05 / len(LOOKS)  # Bonferroni over the looks
 WARM_UP = 20
-_SHORTEST = 1_000_000  # ns; shorter runs are repeated so that the clock's resolution is no issue
+_SHORTEST = (
+    1_000_000  # ns; shorter runs are repeated so that the clock's resolution does not matter
+)
 
 
 @dataclass(frozen=True)
 class Latency:
-    """Latency of a variant beside FP32.
+    """Latency of a variant compared with FP32.
 
     Args:
         ratio: median ratio of thread CPU time, variant to FP32.
         lower: lower bound of the ratio, widened by the control.
         upper: upper bound of the ratio, widened by the control.
-        control: how far FP32 is from itself (median), as a factor >= 1.
+        control: median distance of FP32 from itself, as a factor >= 1.
         rounds: number of interleaved rounds.
         cpu_ms: median thread CPU time of one image, in ms.
-        fp32_cpu_ms: the same of FP32.
+        fp32_cpu_ms: the same for FP32.
         wall_p50_ms: median wall-clock time of one image, in ms.
         wall_p95_ms: 95th percentile of wall-clock time, in ms.
-        wall_p95_upper_ms: its one-sided 95 % upper bound; None if there are too few runs.
+        wall_p95_upper_ms: one-sided 95 % upper bound of that percentile, in ms; None if there are
+            too few runs.
     """
 
     ratio: float
@@ -75,19 +78,19 @@ def measure(
 ) -> Latency:
     """Measure a variant against FP32 in interleaved rounds: A B C C B A, B C A A C B, and so on.
 
-    Stops at the first look at which the ratio is decided against `limit`.
+    It stops at the first check in which `limit` decides the ratio.
 
     Args:
         fp32: runs the FP32 model once (A).
         fp32_again: runs a second session of the same model (C), the control.
         variant: runs the variant once (B).
-        limit: of the ratio.
-        percentile: go on until the 95th percentile has an upper bound, too.
-        looks: rounds after which the result is looked at, at most three.
-        clock: CPU time of this thread in ns.
+        limit: the limit of the ratio.
+        percentile: whether to go on until the 95th percentile has an upper bound, too.
+        looks: numbers of rounds after which the result is checked, at most three.
+        clock: returns the CPU time of this thread in ns.
 
     Raises:
-        MeasurementError: the clock stands still.
+        MeasurementError: the clock does not advance.
     """
     runs = (fp32, variant, fp32_again)
     with _pinned():
@@ -105,13 +108,15 @@ def measure(
                 break
     if result is None or not math.isfinite(result.ratio):
         raise MeasurementError(
-            "latency", "the thread clock does not advance", "run on an operating system with one"
+            "latency",
+            "the thread clock does not advance",
+            "run on an operating system that has one",
         )
     return result
 
 
 def judge(latency: Latency, limits: Limits) -> GateResult:
-    """Latency ratio to FP32, and the absolute limit where one is given."""
+    """Judge the latency ratio to FP32, and the absolute latency if it has a limit."""
     detail = (
         f"{latency.rounds} rounds, {latency.cpu_ms:.3g} ms to {latency.fp32_cpu_ms:.3g} ms "
         f"CPU, FP32 and itself {100 * (latency.control - 1):.1f} % apart"
@@ -130,7 +135,7 @@ def judge(latency: Latency, limits: Limits) -> GateResult:
                 latency.wall_p95_ms,
                 latency.wall_p50_ms,
                 bound,
-                "wall clock; bounds are the median and the upper bound of the percentile",
+                "wall-clock time; the bounds are the median and the upper bound of the percentile",
             )
         )
     return GateResult(
@@ -147,11 +152,11 @@ def _round(
     wall: list[float],
     first: int,
 ) -> tuple[float, float, float]:
-    """One palindrome, so that a linear trend in the machine's speed cancels.
+    """Run one palindrome, so that a linear trend in the machine's speed cancels.
 
-    Who runs right after himself finds his weights in the CPU's caches. That is who is in the middle
-    of a palindrome, and at its ends, so each round begins with the next of the three; and nobody is
-    run once more than the others.
+    A session that runs right after itself finds its weights in the CPU's caches. This happens in
+    the middle of a palindrome and at its ends, so each round begins with the next of the three
+    sessions. All three run equally often.
     """
     spent = [0.0, 0.0, 0.0]
     order = [(first + place) % 3 for place in range(3)]
@@ -185,7 +190,7 @@ def _summarise(rounds: NDArray[np.float64], wall: NDArray[np.float64]) -> Latenc
     if ranks is None:
         raise MeasurementError("latency", "too few rounds for an interval", "report this as a bug")
     low, high = ranks
-    # Not the far end of its interval: that would charge the noise of the rounds twice.
+    # Not the far end of its interval, which would count the noise of the rounds twice.
     stray = abs(float(np.median(control)))
     ordered = np.sort(wall) / 1e6
     p95 = upper_rank(len(ordered), 0.95, 0.95)

@@ -1,8 +1,8 @@
-"""What models take besides time per image: opening them, and their memory, in a fresh process.
+"""Load time and memory of models, measured in a new process.
 
-What the process is to do comes as a job. It is pickled, so it is a dataclass with `__call__` or a
-function of a module, and it is called in three steps: `job()` gets everything ready that is not a
-cost of the models (libraries, images) and returns a function, which opens the models and returns
+The work of the process is a job. It is pickled, so it must be a dataclass with `__call__` or a
+function of a module. It has three steps: `job()` prepares everything that is not a cost of the
+models (libraries, images) and returns a function. That function opens the models and returns
 another function, which runs them.
 """
 
@@ -36,20 +36,20 @@ _START = (
 
 @dataclass(frozen=True)
 class Footprint:
-    """What a process pays for a model beyond Python, the runtime's library and numpy.
+    """The cost of a model for a process beyond Python, the runtime's library and numpy.
 
     Args:
-        load_ms: wall-clock time of opening all files of the model, in ms, the files being in the
-            page cache.
-        memory_mb: growth of resident memory at its peak, of opening it and running it once, in MB
-            (10^6 bytes); None where the system does not tell.
+        load_ms: wall-clock time to open all files of the model, in ms, with the files in the page
+            cache.
+        memory_mb: peak growth of resident memory while the model is opened and run once, in MB
+            (10^6 bytes); None if the system does not report it.
     """
 
     load_ms: float
     memory_mb: float | None
 
     def figures(self) -> dict[str, float]:
-        """Figures for a report; what is not known is left out."""
+        """Return the figures for a report; unknown ones are left out."""
         return {name: value for name, value in plain(self).items() if value is not None}
 
 
@@ -58,8 +58,8 @@ class Peak:
     """Resident memory of a process, in MB (10^6 bytes).
 
     Args:
-        peak_mb: the most that it ever held.
-        imports_mb: the same before it opened a model: Python, its libraries and the images.
+        peak_mb: the peak over the life of the process.
+        imports_mb: the peak before it opened a model: Python, its libraries and the images.
     """
 
     peak_mb: float
@@ -68,13 +68,13 @@ class Peak:
 
 @dataclass(frozen=True)
 class _Answer:
-    """What the other process measured; bytes are None where the system does not tell.
+    """What the other process measured; bytes are None if the system does not report them.
 
     Args:
-        load_s: wall-clock time of opening, in s.
-        ready: the most bytes that it had held when it was ready to open.
-        held: the bytes that it held at that moment.
-        peak: the most bytes that it held from then on.
+        load_s: wall-clock time to open the models, in s.
+        ready: peak memory before the models were opened, in bytes.
+        held: memory held at that moment, in bytes.
+        peak: peak memory from then on, in bytes.
     """
 
     load_s: float
@@ -84,16 +84,16 @@ class _Answer:
 
 
 def measure_footprint(job: Job, where: str) -> Footprint:
-    """Open a model in a new process, and run it once.
+    """Open a model in a new process and run it once.
 
     Args:
-        job: opens the files of the model, all of which are held at once, and runs each.
-        where: which variant that is, for messages.
+        job: opens the files of the model, which are all held at once, and runs each.
+        where: the variant, for messages.
 
     Raises:
         MeasurementError: the process fails.
     """
-    remedy = "see whether the machine has memory to open it a second time"
+    remedy = "check whether the machine has enough memory to open it a second time"
     found = _ask(job, f"memory of {where}", remedy)
     if found.held is None or found.peak is None:
         return Footprint(1e3 * found.load_s, None)
@@ -105,20 +105,20 @@ def measure_peak(job: Job, where: str, remedy: str) -> Peak:
 
     Args:
         job: opens the models and runs them.
-        where: what is measured, for messages.
+        where: the thing that is measured, for messages.
         remedy: what to do if the process fails.
 
     Raises:
-        MeasurementError: the process fails, or its system does not tell.
+        MeasurementError: the process fails, or the system does not report its peak memory.
     """
     found = _ask(job, where, remedy)
     if found.ready is None or found.peak is None:
-        raise MeasurementError(where, "this system does not tell it", "run on Linux")
+        raise MeasurementError(where, "this system does not report it", "run on Linux")
     return Peak(max(found.ready, found.peak) / 1e6, found.ready / 1e6)
 
 
 def child(folder: str) -> None:
-    """What the other process does: the job, then write down what it took."""
+    """Do the job and write down what it took; this runs in the other process."""
     job: Job = pickle.loads((Path(folder) / "job").read_bytes())
     open_models = job()
     ready, held = peak_bytes(), forget_peak()
@@ -131,10 +131,10 @@ def child(folder: str) -> None:
 
 
 def peak_bytes() -> int | None:
-    """Peak resident memory of this process; None where the system does not tell.
+    """Return the peak resident memory of this process; None if the system does not report it.
 
-    Not `getrusage`: on Linux its figure survives exec, so that a new process starts with the peak
-    of the one that started it.
+    This does not use `getrusage`: on Linux its figure survives exec, so a new process would start
+    with the peak of its parent.
     """
     try:
         lines = _STATUS.read_text(encoding="ascii", errors="replace").splitlines()
@@ -145,9 +145,9 @@ def peak_bytes() -> int | None:
 
 
 def forget_peak() -> int | None:
-    """Start to look for a new peak of this process; returns what it holds now, if that is known.
+    """Reset the peak of this process, and return the memory that it holds now, if known.
 
-    Where the system cannot start anew (Linux can), it returns the peak so far.
+    On a system that cannot reset it (Linux can), this returns the peak so far.
     """
     with contextlib.suppress(OSError):
         _CLEAR.write_text("5", encoding="ascii")  # proc(5): resets the peak to what is held

@@ -1,4 +1,4 @@
-"""What the fixture `candidate` hands out, and how a gate becomes the outcome of a test."""
+"""The object that the fixture `candidate` returns, and how a gate becomes a test outcome."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Candidate:
-    """The variant that a gate is asserted on, as handed out by the fixture `candidate`.
+    """The variant that a gate is asserted on, as returned by the fixture `candidate`.
 
-    If the requested precision does not pass and a fallback does, this is the fallback.
+    If the requested precision does not pass but a fallback does, this is the fallback.
 
     Args:
-        precision: what the gate file asked for.
-        variant: label of the variant at hand.
-        paths: its ONNX files: one, unless the model has several.
-        size: in bytes, of all files together.
+        precision: the precision that the gate file requested.
+        variant: label of this variant.
+        paths: ONNX files of the variant: one, unless the model has several.
+        size: size of all files together, in bytes.
         golden: the FP32 baseline.
-        decision: how it came about.
+        decision: how this variant was chosen.
         inconclusive: what an undecided gate does.
         known: names of the gates of the model's task.
-        profile: under which it was judged.
-        claimed: names of the gates that the profile makes a claim on; None for all.
+        profile: the profile under which the variant was judged.
+        claimed: names of the gates that the profile makes a claim about; None for all.
     """
 
     precision: str
@@ -54,7 +54,7 @@ class Candidate:
 
     @property
     def path(self) -> Path:
-        """Its ONNX file; of a model with several, see `paths`."""
+        """The ONNX file; for a model with several, use `paths`."""
         if len(self.paths) != 1:
             raise SpecError(
                 "candidate.path", f"this model has {len(self.paths)} files", "use candidate.paths"
@@ -65,7 +65,7 @@ class Candidate:
     def gates(self) -> Mapping[str, GateResult]:
         """Results by gate, such as "finite", "far", "frr", "degradation", "latency", "size".
 
-        Asking for one that the profile makes no claim on is a `SpecError`.
+        Accessing a gate that the profile makes no claim about raises `SpecError`.
         """
         unclaimed = [gate for gate in self.known if self._no_claim(gate)]
         return _Results(self.decision.record.gates, self.profile, unclaimed)
@@ -78,15 +78,15 @@ class Candidate:
     def check(self, gate: str) -> None:
         """Assert a gate: fail with a small report, or do as the policy says if undecided.
 
-        The test is skipped if the profile makes no claim on the gate.
+        The test is skipped if the profile makes no claim about the gate.
         """
         __tracebackhide__ = True
         if gate not in self.known:
             raise SpecError(
-                "candidate.check", f"{gate!r} is no gate", f"{', '.join(self.known)} are"
+                "candidate.check", f"{gate!r} is not a gate", f"choose from {', '.join(self.known)}"
             )
         if self._no_claim(gate):
-            pytest.skip(f"{self.profile} profile makes no claim on {gate}")
+            pytest.skip(f"{self.profile} profile makes no claim about {gate}")
         if self.fell_back and self.variant == "fp32" and gate not in self.gates:
             return  # a limit relative to FP32 says nothing about FP32 itself
         title = f"{self.decision.record.model}: {self.variant}"
@@ -97,7 +97,7 @@ class Candidate:
 
 
 class _Results(dict[str, GateResult]):
-    """Results by gate; what was not judged on purpose is no `KeyError`."""
+    """Results by gate; a gate left out by the profile raises `SpecError`, not `KeyError`."""
 
     def __init__(
         self, found: Mapping[str, GateResult], profile: str, unclaimed: Sequence[str]
@@ -110,8 +110,8 @@ class _Results(dict[str, GateResult]):
         if gate in self._unclaimed:
             raise SpecError(
                 f"candidate.gates[{gate!r}]",
-                f"the {self._profile} profile makes no claim on {gate}",
-                f"call candidate.check({gate!r}) first, which skips the test, or run it with "
+                f"the {self._profile} profile makes no claim about {gate}",
+                f"call candidate.check({gate!r}) first, which skips the test, or use "
                 f"{PROFILE}=standard",
             )
         raise KeyError(gate)
@@ -121,9 +121,9 @@ def enforce(result: GateResult, title: str, inconclusive: Inconclusive) -> None:
     """Fail a test with a small report, or do as the policy says if a gate is undecided.
 
     Args:
-        result: of the gate.
-        title: what was judged.
-        inconclusive: the policy.
+        result: the result of the gate.
+        title: the model and variant that were judged.
+        inconclusive: the policy for an undecided gate.
     """
     __tracebackhide__ = True
     if result.verdict is Verdict.PASS:
@@ -137,5 +137,5 @@ def enforce(result: GateResult, title: str, inconclusive: Inconclusive) -> None:
         pytest.fail(report, pytrace=False)
     if policy == "xfail":
         pytest.xfail(report)
-        pytest.fail(report, pytrace=False)  # --runxfail makes xfail do nothing
+        pytest.fail(report, pytrace=False)  # with --runxfail, xfail does nothing
     warnings.warn(report, InconclusiveWarning, stacklevel=3)

@@ -1,6 +1,6 @@
-"""Fixtures: `pytest --fixtures` prints what stands here. The work is done elsewhere.
+"""Fixtures: `pytest --fixtures` prints these docstrings. The work is done elsewhere.
 
-Every suite loads this, so what a fixture needs is imported by the first test that asks for it.
+Every suite loads this module, so each fixture imports what it needs when a test asks for it.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 def golden(request: pytest.FixtureRequest) -> Golden:
     """The golden FP32 baseline of the model under test.
 
-    Read from ``golden/<model>.json`` and checked against what FP32 does today. It has
+    It is read from ``golden/<model>.json`` and compared with what FP32 does today. Attributes:
     ``threshold`` (accept if score >= threshold; None for a custom task), ``rates`` by name, such as
-    ``rates["FAR"]`` (errors, trials, value, lower, upper), ``figures`` that are no rates, ``size``
-    in bytes, ``latency_ms`` (for reference) and ``environment``.
+    ``rates["FAR"]`` (errors, trials, value, lower, upper), ``figures`` for everything that is not a
+    rate, ``size`` in bytes, ``latency_ms`` (for reference) and ``environment``.
 
-    A missing or stale baseline is an error that prints the command which records it::
+    A missing or stale baseline is an error that prints the command to record it::
 
         pytest tests/gates/test_arcface.py --kycquant-update-golden
     """
@@ -41,19 +41,19 @@ def golden(request: pytest.FixtureRequest) -> Golden:
 def candidate(request: pytest.FixtureRequest) -> Candidate:
     """The variant under test, one test item for each of the gate's ``precisions``.
 
-    It has been quantized (or taken from the cache), run on the evaluation data and held against
-    all limits. If it does not pass and a fallback does, ``candidate`` *is* the fallback and
+    It has been quantized (or taken from the cache), run on the evaluation data and compared with
+    all limits. If it does not pass but a fallback does, ``candidate`` *is* the fallback and
     ``candidate.fell_back`` is true. Attributes: ``path``, ``size`` in bytes, ``variant``,
-    ``precision``, ``gates`` (results by name) and ``check(gate)``, which asserts one::
+    ``precision`` and ``gates`` (results by name). The method ``check(gate)`` asserts one gate::
 
         def test_half_the_size(self, candidate, golden):
             assert candidate.size < 0.5 * golden.size
     """
-    run = _gate_run(request)  # complains first where there is no model and hence no parameter
+    run = _gate_run(request)  # without a model there is no parameter either: this error comes first
     if not hasattr(request, "param"):
         raise SpecError(
             request.node.nodeid,
-            "asks for `candidate` while running, when it is too late to run once a precision",
+            "asks for `candidate` while running, which is too late to run once per precision",
             "name `candidate` as an argument of the test",
         )
     return run.candidate(request.param)
@@ -63,9 +63,9 @@ def candidate(request: pytest.FixtureRequest) -> Candidate:
 def quantize(request: pytest.FixtureRequest) -> Callable[[str | Recipe], Variant]:
     """Make a variant by hand: ``quantize("fp16")`` or ``quantize(Recipe("int8", ...))``.
 
-    Returns a variant with ``path``, ``size`` in bytes, ``sha256``, ``resolved`` (every option as
-    finally used) and ``quantized`` (operators changed, by type). It is built once and kept in the
-    cache; no gate is applied to it::
+    It returns a variant with ``path``, ``size`` in bytes, ``sha256``, ``resolved`` (every option as
+    finally used) and ``quantized`` (number of changed operators by type). The variant is built once
+    and kept in the cache; no gate is applied to it::
 
         def test_first_layer_matters(self, quantize):
             mixed = quantize(Recipe("mixed", keep_fp32=("first",)))
@@ -79,11 +79,11 @@ def quantize(request: pytest.FixtureRequest) -> Callable[[str | Recipe], Variant
 
 @pytest.fixture
 def kyc_pipeline(request: pytest.FixtureRequest) -> KycPipeline:
-    """The shipped pipeline beside FP32, for the tests of a `PipelineGates` class.
+    """The shipped pipeline compared with FP32, for the tests of a `PipelineGates` class.
 
-    It has been run on all images, timed in turns with FP32 and opened in a process of its own.
-    Attributes: ``gates`` (results by name), ``variants`` (what ships at each stage), ``record``
-    (every figure) and ``check(gate)``, which asserts one::
+    It has been run on all images, timed alternately with FP32 and opened in a separate process.
+    Attributes: ``gates`` (results by name), ``variants`` (what ships at each stage) and ``record``
+    (every figure). The method ``check(gate)`` asserts one gate::
 
         def test_detector_is_quantized(self, kyc_pipeline):
             assert kyc_pipeline.variants["detector"] != "fp32"

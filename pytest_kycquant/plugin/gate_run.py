@@ -1,4 +1,4 @@
-"""One gate as its fixtures see it: from a test to what the run has judged."""
+"""One gate as its fixtures see it: from a test to the results of the run."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ if TYPE_CHECKING:
 
 
 def gate_spec(item: pytest.Item) -> GateSpec | None:
-    """What the gate of a test asks for; None if the test belongs to none.
+    """Return the specification of the gate of a test; None if the test belongs to none.
 
     Raises:
-        SpecError: a class or marker says what is impossible.
+        SpecError: a class or marker specifies something impossible.
     """
     return spec_of(getattr(item, "cls", None), list(item.iter_markers(MARKER)), item.nodeid)
 
 
 def precisions_of(item: pytest.Item) -> tuple[Recipe, ...]:
-    """The precisions of the gate that a test belongs to; empty if there is none.
+    """Return the precisions of the gate that a test belongs to; empty if there is none.
 
     Raises:
-        SpecError: a class or marker says what is impossible, be it of a gate or of a pipeline.
+        SpecError: a class or marker, of a gate or a pipeline, specifies something impossible.
     """
     cls = getattr(item, "cls", None)
     if isinstance(cls, type) and issubclass(cls, PipelineGates):
@@ -52,9 +52,9 @@ class GateRun:
     """One gate as its fixtures see it.
 
     Args:
-        session: of this process.
-        spec: what the gate asks for.
-        item: one of its tests.
+        session: the plugin's session in this process.
+        spec: the specification of the gate.
+        item: one of the tests of the gate.
     """
 
     def __init__(self, session: KycquantSession, spec: GateSpec, item: pytest.Item) -> None:
@@ -64,23 +64,23 @@ class GateRun:
 
     @classmethod
     def of(cls, item: pytest.Item) -> GateRun:
-        """The gate of a test.
+        """Return the gate of a test.
 
         Raises:
-            SpecError: the test names no model.
+            SpecError: the test has no model.
         """
         spec = gate_spec(item)
         if spec is None:
             raise SpecError(
                 item.nodeid,
-                "uses a kycquant fixture but names no model",
+                "uses a kycquant fixture but has no model",
                 "subclass FaceGates or add @pytest.mark.kycquant(model=KycModel(...))",
             )
         return cls(item.config.stash[SESSION], spec, item)
 
     @property
     def judge(self) -> Judge:
-        """Makes and measures variants."""
+        """The judge that makes and measures variants."""
         return self._session.run.judge(self._spec, self._item.path)
 
     @property
@@ -91,7 +91,7 @@ class GateRun:
             return self.judge.require_golden()
 
     def candidate(self, recipe: Recipe) -> Candidate:
-        """The variant that the gates are asserted on; records it for the report."""
+        """Return the variant that the gates are asserted on, and record it for the report."""
         item = self._item
         golden = self.golden
         shipment = self._session.run.shipment(self._spec, item.path, recipe)
@@ -125,7 +125,7 @@ class GateRun:
 
 
 def kyc_pipeline_of(item: pytest.Item) -> KycPipeline:
-    """What the tests of a pipeline work with; records it for the report.
+    """Return the object that the tests of a pipeline use, and record it for the report.
 
     Raises:
         SpecError: the test does not belong to a pipeline.
@@ -133,12 +133,12 @@ def kyc_pipeline_of(item: pytest.Item) -> KycPipeline:
     cls = getattr(item, "cls", None)
     if not (isinstance(cls, type) and issubclass(cls, PipelineGates)):
         raise SpecError(
-            item.nodeid, "uses `kyc_pipeline` outside of a pipeline", "subclass PipelineGates"
+            item.nodeid, "uses `kyc_pipeline` outside a pipeline class", "subclass PipelineGates"
         )
     session = item.config.stash[SESSION]
     spec = pipeline_spec_of(cls)
     if "smoke" in [stage.gate.effective_profile(session.settings) for stage in spec.stages]:
-        pytest.skip("smoke profile makes no claim on pipelines: nothing is cleared to ship")
+        pytest.skip("smoke profile makes no claim about pipelines: nothing is cleared to ship")
     with session.run.explained_once(spec, item.path, item.nodeid):
         record = session.pipelines.record(spec, cls().process, _gate_name(item))
     item.stash[FOUND] = Found(session.origin(), pipeline=record)
@@ -147,13 +147,13 @@ def kyc_pipeline_of(item: pytest.Item) -> KycPipeline:
 
 
 def profiles_of(session: KycquantSession, items: Iterable[pytest.Item]) -> str:
-    """One line for the header: the profile of the run, and the gates that have one of their own."""
+    """Describe for the header the profile of the run, and the gates that have another one."""
     general = session.settings.profile
     others: dict[str, str] = {}
     for item in items:
         try:
             spec = gate_spec(item)
-        except SpecError:  # of a marker that came late: the test will say it
+        except SpecError:  # from a marker added late: the test will report it
             continue
         if spec is not None and spec.effective_profile(session.settings) != general:
             others[_gate_name(item)] = spec.effective_profile(session.settings)
@@ -162,13 +162,13 @@ def profiles_of(session: KycquantSession, items: Iterable[pytest.Item]) -> str:
 
 
 def _gate_name(item: pytest.Item) -> str:
-    """Node id of the class, or of a function without its parameters."""
+    """Return the node id of the class, or of the function without its parameters."""
     owner = item.getparent(pytest.Class)
     return owner.nodeid if owner is not None else item.nodeid.split("[")[0]
 
 
 def _properties(shipment: Shipment) -> list[tuple[str, str]]:
-    """JUnit properties of a test."""
+    """Return the JUnit properties of a test."""
     record = shipment.record
     pairs = [
         ("kycquant.variant", record.variant),

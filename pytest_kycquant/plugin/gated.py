@@ -1,4 +1,4 @@
-"""What makes a test belong to a gate. Loading this costs nothing, for every suite loads it."""
+"""What makes a test belong to a gate. Every suite loads this module, so it must stay light."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MARKER = "kycquant"
 
 
 class GateClass:
-    """Base of all classes of gate files: tells them from others before anything else is loaded."""
+    """Base of all gate classes: identifies them before anything else is loaded."""
 
 
 def is_gated(item: pytest.Item) -> bool:

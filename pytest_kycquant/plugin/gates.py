@@ -1,4 +1,4 @@
-"""The base classes of gate files: one for each task, and one for images without labels."""
+"""The base classes of gates: one for each task, and one for images without labels."""
 
 from __future__ import annotations
 
@@ -38,20 +38,22 @@ if TYPE_CHECKING:
 def refuse_unused(
     cls: type, base: type, attributes: tuple[str, ...], methods: tuple[str, ...] = ()
 ) -> None:
-    """Refuse in a class of a gate file what would silently not be used.
+    """Refuse definitions in a gate class that would silently be ignored.
 
     Args:
-        cls: the class.
-        base: what it derives from.
-        attributes: that mean something there.
-        methods: that it may override.
+        cls: the gate class.
+        base: the base class whose attributes are known.
+        attributes: names of the attributes that have a meaning.
+        methods: names of the methods that the class may override.
 
     Raises:
-        SpecError: an attribute or method is misspelt, or the class is a unittest.
+        SpecError: an attribute or method is misspelt, or the class is a unittest.TestCase.
     """
     if issubclass(cls, unittest.TestCase):
         raise SpecError(
-            cls.__name__, "is a unittest, which has no fixtures", "drop unittest.TestCase"
+            cls.__name__,
+            "is a unittest.TestCase, which cannot use fixtures",
+            "drop unittest.TestCase",
         )
     for name, value in vars(cls).items():
         known = methods if inspect.isfunction(value) else attributes
@@ -59,15 +61,17 @@ def refuse_unused(
             continue
         if close := difflib.get_close_matches(name, known, cutoff=0.8):
             raise SpecError(
-                f"{cls.__name__}.{name}", "is no attribute of gates", f"write {close[0]!r}"
+                f"{cls.__name__}.{name}",
+                "is not an attribute of gates",
+                f"did you mean {close[0]!r}?",
             )
 
 
 class Gates(GateClass):
-    """What the base classes of gate files have in common; subclass one of those.
+    """Common base of the gate classes; subclass the one for your task, not this.
 
-    Each gate is a test item for each precision. Limits are in `limits`, and tests of your own may
-    use the fixtures `candidate`, `golden` and `quantize`.
+    Each gate is one test item for each precision. Limits are set in `limits`. Your own tests in the
+    class may use the fixtures `candidate`, `golden` and `quantize`.
     """
 
     model: ClassVar[KycModel]
@@ -81,20 +85,21 @@ class Gates(GateClass):
     _labelled: ClassVar[bool] = True
 
     def __init_subclass__(cls) -> None:
-        """Refuse what would silently not be a gate.
+        """Refuse definitions that would silently be ignored.
 
         Raises:
-            SpecError: an attribute is misspelt, or the class is a unittest, which has no fixtures.
+            SpecError: an attribute is misspelt, or the class is a unittest.TestCase, which cannot
+                use fixtures.
         """
         super().__init_subclass__()
         refuse_unused(cls, Gates, tuple(GateSpec.__dataclass_fields__))
 
     @classmethod
     def values(cls) -> dict[str, Any]:
-        """The attributes that describe the gate.
+        """Return the attributes that specify the gate.
 
         Raises:
-            SpecError: the model's task is judged by another base class.
+            SpecError: another base class judges the task of the model.
         """
         cls.check_task(getattr(cls, "model", None))
         names = GateSpec.__dataclass_fields__
@@ -105,49 +110,49 @@ class Gates(GateClass):
         """Make sure that these gates judge the task of a model.
 
         Raises:
-            SpecError: another base class does.
+            SpecError: another base class judges it.
         """
         if not isinstance(model, KycModel):
             return
         task, labelled = type(model.task).__name__, model.task.labelled
         if not isinstance(model.task, cls._task):
-            problem = f"judges {cls._task.__name__}, and its model names {task}"
+            problem = f"judges {cls._task.__name__}, but the task of its model is {task}"
             remedy = "subclass the gates of that task"
         elif cls._labelled and not labelled:
-            problem = f"judges errors, and {task}(labelled=False) has no labels to tell them by"
+            problem = f"judges errors, but {task}(labelled=False) has no labels"
             remedy = "subclass AgreementGates, or label the images"
         elif labelled and not cls._labelled:
-            problem = f"judges agreement without labels, and the images of {task} are labelled"
+            problem = f"judges agreement without labels, but the images of {task} are labelled"
             remedy = "subclass the gates of that task, which are stricter, or set labelled=False"
         else:
             return
         raise SpecError(cls.__name__, problem, remedy)
 
     def test_finite(self, candidate: Candidate) -> None:
-        """No NaN or Inf in any output, on evaluation data and on edge inputs."""
+        """No output has NaN or Inf, on evaluation data and on edge inputs."""
         candidate.check("finite")
 
     def test_latency(self, candidate: Candidate) -> None:
-        """Paired latency ratio to FP32 inside its limit."""
+        """The paired latency ratio to FP32 is inside its limit."""
         candidate.check("latency")
 
     def test_size(self, candidate: Candidate) -> None:
-        """File size inside its limit, and the quantizer changed what it was asked to."""
+        """The file size is inside its limit, and the quantizer changed what it was asked to."""
         candidate.check("size")
 
 
 class LabelledGates(Gates):
-    """What the gates of tasks with labels have in common; subclass those of a task."""
+    """Common base of the gates of tasks with labels; subclass the one for your task."""
 
     def test_degradation(self, candidate: Candidate) -> None:
-        """Paired increase of errors over FP32 and drift of outputs inside their budgets."""
+        """The paired increase of errors over FP32 and the drift of outputs are inside budgets."""
         candidate.check("degradation")
 
 
 class AgreementGates(Gates):
-    """Base class of a gate file for images without labels, of any task that has ``labelled``.
+    """Base class of gates for images without labels, for any task that has ``labelled``.
 
-    A variant must decide as FP32 does. That says nothing about whether FP32 decides well.
+    A variant must decide as FP32 does. That does not show whether FP32 decides well.
 
     Example::
 
@@ -164,12 +169,12 @@ class AgreementGates(Gates):
     _labelled = False
 
     def test_agreement(self, candidate: Candidate) -> None:
-        """Decisions are those of FP32, and drift of outputs is inside its budgets."""
+        """Decisions agree with those of FP32, and the drift of outputs is inside its budgets."""
         candidate.check("agreement")
 
 
 class FaceGates(LabelledGates):
-    """Base class of a gate file for face verification: subclass it and set `model`.
+    """Base class of gates for face verification: subclass it and set `model`.
 
     Example::
 
@@ -182,16 +187,16 @@ class FaceGates(LabelledGates):
     _task = FaceVerification
 
     def test_far(self, candidate: Candidate) -> None:
-        """Upper bound of the false accept rate at the frozen threshold below its limit."""
+        """The upper bound of the false accept rate at the frozen threshold is below its limit."""
         candidate.check("far")
 
     def test_frr(self, candidate: Candidate) -> None:
-        """Upper bound of the false reject rate at the frozen threshold below its limit."""
+        """The upper bound of the false reject rate at the frozen threshold is below its limit."""
         candidate.check("frr")
 
 
 class CustomGates(LabelledGates):
-    """Base class of a gate file for a metric of your own: subclass it, set `model` and `limits`.
+    """Base class of gates for your own metric: subclass it and set `model` and `limits`.
 
     Example::
 
@@ -203,12 +208,12 @@ class CustomGates(LabelledGates):
     _task = CustomTask
 
     def test_metric(self, candidate: Candidate) -> None:
-        """Bound of the metric inside its limit."""
+        """The bound of the metric is inside its limit."""
         candidate.check("metric")
 
 
 class DetectionGates(LabelledGates):
-    """Base class of a gate file for detection: subclass it and set `model`.
+    """Base class of gates for detection: subclass it and set `model`.
 
     Example::
 
@@ -221,16 +226,16 @@ class DetectionGates(LabelledGates):
     _task = ObjectDetection
 
     def test_recall(self, candidate: Candidate) -> None:
-        """Lower bound of recall at the frozen confidence reaches its limit, for every class."""
+        """The lower bound of recall at the frozen confidence reaches its limit in every class."""
         candidate.check("recall")
 
     def test_map(self, candidate: Candidate) -> None:
-        """Lower bound of mAP50 reaches its limit."""
+        """The lower bound of mAP50 reaches its limit."""
         candidate.check("map")
 
 
 class LivenessGates(LabelledGates):
-    """Base class of a gate file for liveness: subclass it and set `model`.
+    """Base class of gates for liveness: subclass it and set `model`.
 
     Example::
 
@@ -243,21 +248,22 @@ class LivenessGates(LabelledGates):
     _task = LivenessDetection
 
     def test_apcer(self, candidate: Candidate) -> None:
-        """Upper bound of APCER at the frozen threshold below its limit, for every species."""
+        """The upper bound of APCER at the frozen threshold is below its limit for every species."""
         candidate.check("apcer")
 
     def test_bpcer(self, candidate: Candidate) -> None:
-        """Upper bound of BPCER at the frozen threshold below its limit."""
+        """The upper bound of BPCER at the frozen threshold is below its limit."""
         candidate.check("bpcer")
 
 
 def spec_of(cls: type | None, markers: Sequence[pytest.Mark], where: str) -> GateSpec | None:
-    """The gate specification of a test; None if it has none.
+    """Return the gate specification of a test; None if it has none.
 
     Args:
-        cls: class of the test; attributes count if it is a gate class.
-        markers: of this plugin, the closest first; a closer one overrides argument by argument.
-        where: node id, for messages.
+        cls: class of the test; its attributes are used if it is a gate class.
+        markers: markers of this plugin, the closest first. A closer one overrides single arguments
+            of the others.
+        where: the node id of the test, for messages.
     """
     values: dict[str, Any] = {}
     if cls is not None and issubclass(cls, Gates):
@@ -271,5 +277,5 @@ def spec_of(cls: type | None, markers: Sequence[pytest.Mark], where: str) -> Gat
             )
         values |= marker.kwargs
     if cls is not None and issubclass(cls, Gates):
-        cls.check_task(values.get("model"))  # a marker may have brought another one
+        cls.check_task(values.get("model"))  # a marker may have replaced the model
     return GateSpec.of(values, where)

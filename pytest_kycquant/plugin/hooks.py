@@ -1,4 +1,4 @@
-"""The plugin: hooks, and the fixtures that pytest finds here. Everything else is elsewhere."""
+"""The plugin: its hooks, and its fixtures, which pytest finds here."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["candidate", "golden", "kyc_pipeline", "quantize"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Declare options and ini twins."""
+    """Declare the options and ini values."""
     add_options(parser)
 
 
@@ -43,7 +43,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Make one test item for each precision of the gate; refuse a wrong marker early."""
+    """Make one test item for each precision of the gate; refuse an invalid marker early."""
     if not is_gated(metafunc.definition):
         return
     from .gate_run import precisions_of
@@ -57,7 +57,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Item]) -> list[str]:
-    """Say where and how gates will run, if there are any."""
+    """Print where and how gates will run, if there are any."""
     if not any(is_gated(item) for item in items):
         return []
     from ..runtimes.environment import describe_machine
@@ -72,7 +72,7 @@ def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Ite
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Say the plugin's own errors in one line, and send figures along."""
+    """Show the plugin's own errors in one line, and attach figures to the report."""
     report = yield
     error = call.excinfo.value if call.excinfo is not None else None
     if (
@@ -82,7 +82,7 @@ def pytest_runtest_makereport(
     ):
         shown = call.excinfo.getrepr(style="value", chain=False)
         if shown.reprcrash is not None:
-            shown.reprcrash.message = str(error)  # without the name of the class before it
+            shown.reprcrash.message = str(error)  # without the class name in front
         report.longrepr = shown
     attach(item, report)
     return report
@@ -91,7 +91,7 @@ def pytest_runtest_makereport(
 def pytest_report_teststatus(
     report: pytest.TestReport | pytest.CollectReport,
 ) -> tuple[str, str, Any] | None:
-    """Show a gate that passed on a fallback as what it is."""
+    """Mark a gate that passed on a fallback."""
     payload = getattr(report, "kycquant", None)
     if payload is None or not report.passed:
         return None
@@ -102,9 +102,9 @@ def pytest_report_teststatus(
 
 
 class _Summary:
-    """Collects what tests reported, over all workers, and prints it at the end.
+    """Collects the results that tests reported, from all workers, and prints them at the end.
 
-    Registered everywhere but in workers of pytest-xdist.
+    It is registered in every process except the workers of pytest-xdist.
     """
 
     def __init__(self, session: KycquantSession) -> None:
@@ -128,7 +128,7 @@ class _Summary:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Write the files that were asked for, whether or not there is a terminal."""
+        """Write the requested files, whether or not there is a terminal."""
         if not self._session.writes_files:
             return
         from ..report import write
@@ -145,7 +145,7 @@ class _Summary:
             session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Print the table; nothing at all if no gate ran."""
+        """Print the table; print nothing if no gate ran."""
         if not self._any and not self._lines:
             return
         from ..report import render

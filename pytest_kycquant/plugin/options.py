@@ -1,7 +1,7 @@
-"""Options and ini values, parsed once at the edge; inside there are only real types.
+"""Options and ini values, parsed once at the edge; the rest of the package sees typed values.
 
 Precedence: gate class attribute or marker, then command line, then ini, then default. Every suite
-loads this, so what only a run with gates needs is imported when there is one.
+loads this module, so whatever only gates need is imported later.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def _boolean(where: str, value: str) -> bool:
     known = {"true": True, "1": True, "yes": True, "on": True}
     known |= {"false": False, "0": False, "no": False, "off": False}
     if value.strip().lower() not in known:
-        raise SettingsError(where, f"{value!r} is no truth value", "write true or false")
+        raise SettingsError(where, f"{value!r} is not a boolean", "use true or false")
     return known[value.strip().lower()]
 
 
@@ -57,7 +57,7 @@ def _policy(where: str, value: str) -> Inconclusive:
 
 def _positive(where: str, value: str) -> int:
     if not value.strip().isdecimal() or int(value) < 1:
-        raise SettingsError(where, f"{value!r} is no positive number", "give 1, 2, ...")
+        raise SettingsError(where, f"{value!r} is not a positive whole number", "give 1, 2, ...")
     return int(value)
 
 
@@ -73,7 +73,7 @@ def _profile(where: str, value: str) -> Profile:
 def _budget(where: str, value: str) -> int:
     if value.strip() == "0":
         raise SettingsError(
-            where, "a search without candidates finds nothing", "use fallback = 'fp16'"
+            where, "a search without candidates finds nothing", "use fallback = 'fp16' instead"
         )
     return _positive(where, value)
 
@@ -82,19 +82,19 @@ _OPTIONS = (
     _Option(flags.CACHE, "Folder of quantized models and embeddings (default: below pytest's "
             "cache).", _text, "DIR"),
     _Option(flags.GOLDEN, "Folder of the golden FP32 baselines (default: golden).", _text, "DIR"),
-    _Option(flags.UPDATE_GOLDEN, "Record the FP32 baselines anew. Refused when CI is set.",
+    _Option(flags.UPDATE_GOLDEN, "Record the FP32 baselines again. Refused if CI is set.",
             _boolean, has_ini=False),
     _Option(flags.STRICT, "Fail a gate instead of falling back to another precision.", _boolean),
-    _Option(flags.INCONCLUSIVE, "What a gate does that cannot decide on its data: fail (default), "
+    _Option(flags.INCONCLUSIVE, "Outcome of a gate that cannot decide on its data: fail (default), "
             "warn or xfail.", _policy, "POLICY"),
     _Option(flags.EXPORT, "Write the model to ship, with its evidence, for each gate that passed.",
             _text, "DIR"),
     _Option(flags.REPORT, "Write every figure of the run to this JSON file.", _text, "FILE"),
-    _Option(flags.THREADS, "Images evaluated at the same time (default: all cores, shared by the "
-            "workers of pytest-xdist). The results do not depend on it.", _positive, "N"),
-    _Option(flags.SEARCH_BUDGET, "Candidates that a search for mixed precision tries at most, for "
-            "each precision that does not pass (default: 60).", _budget, "N"),
-    _Option(flags.PROFILE, "smoke (damage only, in seconds, no claim on error rates), standard "
+    _Option(flags.THREADS, "Number of images evaluated at the same time (default: all cores, "
+            "shared by pytest-xdist workers). The results do not depend on it.", _positive, "N"),
+    _Option(flags.SEARCH_BUDGET, "Maximum number of candidates that a mixed-precision search tries "
+            "for each precision that does not pass (default: 60).", _budget, "N"),
+    _Option(flags.PROFILE, "smoke (damage only, in seconds, no claim about error rates), standard "
             "(default) or nist63a4 (limits of the NIST SP 800-63 revision 4 draft).",
             _profile, "PROFILE"),
     _Option(flags.EXACT, "Run INT8 without saturation (session.x64quantprecision=1), as deployed "
@@ -103,7 +103,7 @@ _OPTIONS = (
 
 
 def add_options(parser: pytest.Parser) -> None:
-    """Declare the options and their ini twins."""
+    """Declare the options and the ini values of the same meaning."""
     group = parser.getgroup("kycquant", "gates for quantized identity-verification models")
     for option in _OPTIONS:
         if option.parse is _boolean:
@@ -113,20 +113,20 @@ def add_options(parser: pytest.Parser) -> None:
         else:
             group.addoption(option.flag, dest=option.dest, metavar=option.metavar, help=option.help)
         if option.has_ini:
-            parser.addini(option.dest, f"Twin of {option.flag}.", default=None)
+            parser.addini(option.dest, f"Same as {option.flag}.", default=None)
 
 
 def parse_options(config: pytest.Config) -> dict[str, Any]:
-    """Parse what was given, on the command line or else in an ini file.
+    """Parse the options given on the command line or, failing that, in an ini file.
 
     Args:
-        config: of this run.
+        config: the pytest configuration of this run.
 
     Returns:
-        A value for each flag of `spec.flags`, None where nothing was given.
+        A value for each flag of `spec.flags`; None for those that were not given.
 
     Raises:
-        SettingsError: a value cannot be understood, or contradicts another.
+        SettingsError: a value is invalid or contradicts another.
     """
     values: dict[str, Any] = {}
     for option in _OPTIONS:
@@ -147,11 +147,11 @@ def parse_options(config: pytest.Config) -> dict[str, Any]:
 
 
 def make_settings(values: Mapping[str, Any], config: pytest.Config, *, workers: int) -> Settings:
-    """Fill in what was not given.
+    """Turn parsed options into settings, with defaults for those that were not given.
 
     Args:
-        values: what `parse_options` returned.
-        config: of this run.
+        values: the result of `parse_options`.
+        config: the pytest configuration of this run.
         workers: number of processes that share this machine.
     """
     from ..spec.settings import Settings
@@ -176,13 +176,13 @@ def make_settings(values: Mapping[str, Any], config: pytest.Config, *, workers: 
 def _ini(config: pytest.Config, name: str, where: str) -> str | None:
     try:
         value = config.getini(name)
-    except (TypeError, ValueError) as error:  # native TOML with a value that is no string
+    except (TypeError, ValueError) as error:  # native TOML with a value that is not a string
         raise SettingsError(where, str(error), 'write the value as a string, "..."') from error
     return None if value is None else str(value)
 
 
 def _default_cache(config: pytest.Config) -> Path:
-    """Beside the folders that pytest itself clears, in the middle of a run if a worker crashes."""
+    """Not inside a folder that pytest itself clears, even during a run if a worker crashes."""
     known = config.pluginmanager.has_plugin("cacheprovider")
     folder = Path(str(config.getini("cache_dir")) if known else ".pytest_cache")
     return folder.expanduser() / "kycquant"

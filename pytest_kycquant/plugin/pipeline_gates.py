@@ -1,4 +1,4 @@
-"""The base class of gate files for a whole pipeline, and what its fixture hands out."""
+"""The base class of gates for a whole pipeline, and the object that its fixture returns."""
 
 from __future__ import annotations
 
@@ -46,11 +46,11 @@ _ATTRIBUTES = (
 
 
 class PipelineGates(GateClass):
-    """Base class of a gate file for a pipeline: subclass it, name its images and its stages.
+    """Base class of gates for a pipeline: subclass it and set its images and its stages.
 
-    A stage is a gate class. The FP32 pipeline runs the FP32 models, the shipped one the smallest
-    variant of each that passes its gates. Import the modules of other gate files, not their
-    classes, which pytest would collect twice::
+    A stage is a gate class. The FP32 pipeline runs the FP32 models; the shipped one runs the
+    smallest variant of each that passes its gates. Import the modules of other gate files, not
+    their classes, because pytest would collect the classes twice::
 
         import test_arcface, test_minifasnet, test_yolov8
 
@@ -63,16 +63,16 @@ class PipelineGates(GateClass):
 
     Attributes:
         images: folder or ``.npz`` of whole images.
-        detector: gates of the detector.
-        face: class of the detector to go on with.
-        liveness: gates of the liveness model, if there is one.
-        embedder: gates of the face embedder, if there is one.
+        detector: gate class of the detector.
+        face: class of the detector that the later stages process.
+        liveness: gate class of the liveness model, if there is one.
+        embedder: gate class of the face embedder, if there is one.
         embedder_scale: side of the square crop for the embedder relative to the longer side of
             the detected box.
-        limits: see `PipelineLimits`.
-        threads: that onnxruntime may use within an operator, as in production.
-        runs: of each pipeline, timed; at least 59.
-        inconclusive: what an undecided gate does; None leaves it to the settings.
+        limits: limits of the gates, see `PipelineLimits`.
+        threads: number of threads that onnxruntime uses within an operator, as in production.
+        runs: number of timed runs of each pipeline; at least 59.
+        inconclusive: what an undecided gate does; None uses the settings.
     """
 
     images: ClassVar[StrPath]
@@ -87,19 +87,19 @@ class PipelineGates(GateClass):
     inconclusive: ClassVar[Inconclusive | None] = None
 
     def __init_subclass__(cls) -> None:
-        """Refuse what would silently not be used.
+        """Refuse definitions that would silently be ignored.
 
         Raises:
-            SpecError: an attribute or `process` is misspelt, or the class is a unittest.
+            SpecError: an attribute or `process` is misspelt, or the class is a unittest.TestCase.
         """
         super().__init_subclass__()
         refuse_unused(cls, PipelineGates, _ATTRIBUTES, ("process",))
 
     def process(self, stages: Stages, photo: Photo) -> None:
-        """What happens to one image; override it where your pipeline does something else.
+        """Process one image; override this method if your pipeline does something else.
 
-        It is timed as a whole. Every stage must be called for an image to count, and what the
-        stages return is yours to use: align by landmarks, or open a second image::
+        It is timed as a whole. An image counts only if every stage is called. You are free in how
+        you use the results of the stages: align by landmarks, or open a second image::
 
             def process(self, stages, photo):
                 selfie = photo.pixels()
@@ -108,13 +108,15 @@ class PipelineGates(GateClass):
                     ...
 
         Args:
-            stages: `detect`, `liveness`, `embed` and `crop`; see `pipeline.stages.Stages`.
-            photo: an image of `images`, not yet read: `pixels()`, `name` and `path`.
+            stages: the stages, with `detect`, `liveness`, `embed` and `crop`; see
+                `pipeline.stages.Stages`.
+            photo: an image of `images` that has not been read yet, with `pixels()`, `name` and
+                `path`.
         """
         pixels = photo.pixels()
         box = next((found.box for found in stages.detect(pixels) if found.name == self.face), None)
         if box is None:
-            return  # nothing to go on with: this image counts for no figure
+            return  # nothing to process: this image does not count in any figure
         if "liveness" in stages:
             stages.liveness(pixels, box)
         if "embedder" in stages:
@@ -125,20 +127,20 @@ class PipelineGates(GateClass):
         kyc_pipeline.check("complete")
 
     def test_latency(self, kyc_pipeline: KycPipeline) -> None:
-        """Upper bound of the 95th percentile of wall-clock time below its limit."""
+        """The upper bound of the 95th percentile of wall-clock time is below its limit."""
         kyc_pipeline.check("latency")
 
     def test_memory(self, kyc_pipeline: KycPipeline) -> None:
-        """Peak memory of the process below its limits."""
+        """The peak memory of the process is below its limits."""
         kyc_pipeline.check("memory")
 
 
 @dataclass(frozen=True)
 class KycPipeline:
-    """The shipped pipeline beside FP32, as handed out by the fixture `kyc_pipeline`.
+    """The shipped pipeline compared with FP32, as returned by the fixture `kyc_pipeline`.
 
     Args:
-        record: what was measured.
+        record: everything that was measured.
         inconclusive: what an undecided gate does.
     """
 
@@ -159,26 +161,28 @@ class KycPipeline:
         """Assert a gate: fail with a small report, or do as the policy says if undecided."""
         __tracebackhide__ = True
         if gate not in GATES:
-            raise SpecError("kyc_pipeline.check", f"{gate!r} is no gate", f"{', '.join(GATES)} are")
+            raise SpecError(
+                "kyc_pipeline.check", f"{gate!r} is not a gate", f"choose from {', '.join(GATES)}"
+            )
         enforce(self.gates[gate], f"shipped pipeline of {self.record.gate}", self.inconclusive)
 
 
 def pipeline_spec_of(cls: type[PipelineGates], *, marked: bool = False) -> PipelineSpec:
-    """What a pipeline's gate class asks for.
+    """Return the specification of a pipeline's gate class.
 
     Args:
-        cls: the class of the gate file.
-        marked: whether it carries the plugin's marker.
+        cls: the gate class.
+        marked: whether it carries the plugin's marker, which is not allowed.
 
     Raises:
-        SpecError: missing or impossible values.
+        SpecError: a value is missing or impossible.
     """
     where = cls.__name__
     if marked:
         raise SpecError(
             where,
-            f"is a pipeline, to which the marker {MARKER} says nothing",
-            "set attributes of the class; markers belong to the gates of its stages",
+            f"is a pipeline, which ignores the marker {MARKER}",
+            "set attributes of the class: markers belong to the gates of its stages",
         )
     values = {name: getattr(cls, name) for name in _ATTRIBUTES if hasattr(cls, name)}
     stages = tuple(_stage(cls, name) for name in STAGES if values.get(name))
@@ -192,7 +196,7 @@ def _stage(gates: type[PipelineGates], name: str) -> StageSpec:
     cls: Any = getattr(gates, name)
     if not (isinstance(cls, type) and issubclass(cls, Gates)):
         raise SpecError(
-            where, f"{cls!r} is no gate class", f"name a class of gates that judges {task.__name__}"
+            where, f"{cls!r} is not a gate class", f"name a gate class that judges {task.__name__}"
         )
     spec = spec_of(cls, _markers(cls), cls.__name__)
     assert spec is not None  # gate classes always have one
@@ -200,13 +204,13 @@ def _stage(gates: type[PipelineGates], name: str) -> StageSpec:
         raise SpecError(
             where,
             f"{cls.__name__} judges {type(spec.model.task).__name__}",
-            f"name a class of gates that judges {task.__name__}",
+            f"name a gate class that judges {task.__name__}",
         )
     return StageSpec(name, spec, Path(inspect.getfile(cls)))
 
 
 def _markers(cls: type) -> list[pytest.Mark]:
-    """The plugin's markers of a class that pytest may not have collected, the closest first."""
+    """Return the plugin's markers of a class that pytest may not have collected, closest first."""
     owners = [*(vars(base) for base in cls.__mro__), vars(sys.modules[cls.__module__])]
     found: list[pytest.Mark] = []
     for owner in owners:

@@ -1,6 +1,6 @@
 """One object for each pytest session; the hooks in `hooks.py` forward to it.
 
-Every suite makes one, so what only gates need is imported and opened by the first of them.
+Every suite makes one, so whatever only gates need is imported and opened by the first gate.
 """
 
 from __future__ import annotations
@@ -29,22 +29,23 @@ FOUND: pytest.StashKey[Found] = pytest.StashKey()
 
 
 class KycquantSession:
-    """Settings, the run (opened when the first gate needs it) and what was found.
+    """Settings, the run (opened when the first gate needs it) and the results.
 
     Args:
-        config: of this process, be it the only one, a controller or a worker of pytest-xdist.
+        config: the pytest configuration of this process, which may be the only one, a controller or
+            a worker of pytest-xdist.
 
     Raises:
-        SettingsError: an option or ini value cannot be understood, whether or not there are gates.
+        SettingsError: an option or ini value is invalid, whether or not there are gates.
         GoldenError: goldens would be recorded in CI.
     """
 
     def __init__(self, config: pytest.Config) -> None:
-        # The one place that asks whether this is a worker: xdist sets the attribute on workers.
+        # The only place that checks whether this is a worker: xdist sets the attribute on workers.
         worker: Mapping[str, Any] = getattr(config, "workerinput", {})
         self.is_worker = bool(worker)
         self.worker_id = str(worker.get("workerid", "main"))
-        # Not xdist's own id, which a user may keep from run to run.
+        # Not xdist's own id, which a user may reuse in another run.
         self.run_id = str(worker.get(RUN_ID, os.urandom(16).hex()))
         self._workers = int(worker.get("workercount", 1))
         self._config = config
@@ -58,17 +59,17 @@ class KycquantSession:
 
     @property
     def writes_files(self) -> bool:
-        """Whether a report or an export was asked for."""
+        """Whether a report or an export was requested."""
         return any(self._given[flag] is not None for flag in (flags.REPORT, flags.EXPORT))
 
     @cached_property
     def settings(self) -> Settings:
-        """What the run was asked to do."""
+        """The settings of the run."""
         return make_settings(self._given, self._config, workers=self._workers)
 
     @cached_property
     def run(self) -> Run:
-        """What all gates share."""
+        """The state that all gates share."""
         from ..bench.run import Run
         from ..bench.workspace import Workspace
 
@@ -77,20 +78,20 @@ class KycquantSession:
 
     @cached_property
     def pipelines(self) -> PipelineJudge:
-        """What all gates of pipelines share."""
+        """The state that all pipeline gates share."""
         from ..pipeline.run import PipelineJudge
 
         return PipelineJudge(self.run)
 
     @cached_property
     def collected(self) -> Collected:
-        """What tests reported, over all workers."""
+        """The results that tests reported, from all workers."""
         from ..report.records import Collected
 
         return Collected()
 
     def origin(self) -> Origin:
-        """Where figures come from, for the report."""
+        """Return where figures come from, for the report."""
         from ..report.found import Origin
 
         workspace = self.run.workspace
@@ -129,7 +130,7 @@ SESSION = pytest.StashKey[KycquantSession]()
 
 
 def attach(item: pytest.Item, report: pytest.TestReport) -> None:
-    """Send what a test found along with its report, as a string that survives pytest-xdist."""
+    """Attach the results of a test to its report, as a string that pytest-xdist can transfer."""
     found = item.stash.get(FOUND, None)
     if found is not None and report.when == "call":
         report.kycquant = found.dump()  # type: ignore[attr-defined]

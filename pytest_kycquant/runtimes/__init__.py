@@ -1,8 +1,8 @@
-"""What opens model files and runs them, and the facts about this machine.
+"""Runtimes, which open and run model files, and the facts about this machine.
 
-`RUNTIMES` names every runtime. Judging goes through this table: outputs, latency, the stages of a
-pipeline and what a model takes of memory. The quantizer has sessions of onnxruntime of its own,
-because it works on ONNX graphs.
+`RUNTIMES` names every runtime. All judging uses this table: outputs, latency, the stages of a
+pipeline and the memory of a model. The quantizer opens its own onnxruntime sessions, because it
+works on ONNX graphs.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 ONNXRUNTIME = "onnxruntime"
-# Where each runtime is, as "module:attribute": a module is imported when its runtime is asked for.
+# Where each runtime is, as "module:attribute". The module is imported when the runtime is used.
 RUNTIMES: dict[str, str] = {ONNXRUNTIME: "pytest_kycquant.runtimes.ort:RUNTIME"}
 
 
@@ -35,7 +35,7 @@ class OpenModel(Protocol):
         """Run the model once.
 
         Args:
-            inputs: one array for each input, by its name, shape (1, ...).
+            inputs: one array of shape (1, ...) for each input, by name.
 
         Returns:
             One array for each output, in the order of `outputs`.
@@ -43,19 +43,19 @@ class OpenModel(Protocol):
 
 
 class Runtime(Protocol):
-    """Opens model files the way that verdicts are measured: on the CPU, one operator at a time."""
+    """Opens model files as verdicts are measured: on the CPU, one operator at a time."""
 
     def describe(self) -> str:
-        """Name and version in a line. The library itself is not imported for this."""
+        """Return name and version in one line, without importing the library."""
 
     def load(self) -> None:
-        """Import the library, so that its cost is not taken for that of a model."""
+        """Import the library, so that its cost is not attributed to a model."""
 
     def open(self, model: bytes | Path, *, threads: int = 1, exact: bool = False) -> OpenModel:
         """Open a model.
 
         Args:
-            model: file path, or the content of a file that needs no other file.
+            model: path of the file, or the content of a file that needs no other file.
             threads: number of threads within an operator.
             exact: whether INT8 is computed without saturation.
 
@@ -65,6 +65,6 @@ class Runtime(Protocol):
 
 
 def runtime(name: str = ONNXRUNTIME) -> Runtime:
-    """Return the runtime of a name, which is one of `RUNTIMES`."""
+    """Return the runtime of that name, which must be one of `RUNTIMES`."""
     module, _, attribute = RUNTIMES[name].partition(":")
     return cast("Runtime", getattr(importlib.import_module(module), attribute))

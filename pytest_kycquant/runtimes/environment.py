@@ -10,7 +10,7 @@ from pathlib import Path
 
 from .ort import RUNTIME, open_session
 
-# What decides which integer kernels onnxruntime picks on x86 and Arm.
+# The CPU features that decide which integer kernels onnxruntime picks on x86 and Arm.
 _RELEVANT_FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm")
 
 
@@ -18,8 +18,8 @@ _RELEVANT_FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", 
 def u8s8_saturates() -> bool:
     """Whether U8S8 integer kernels add two products in 16 bits here (x86 without VNNI).
 
-    A probe: a 1x1 convolution of 255 x 127 products over 64 channels, whose true value is known.
-    The CPU's flags alone would miss what onnxruntime really dispatches to.
+    The probe is a 1x1 convolution of 255 x 127 products over 64 channels with a known true value.
+    The CPU's flags alone would not show which kernels onnxruntime really uses.
     """
     import numpy as np
     from onnx import TensorProto, helper, numpy_helper
@@ -57,7 +57,7 @@ def u8s8_saturates() -> bool:
 
 @dataclass(frozen=True)
 class Environment:
-    """What a figure may depend on besides model and data."""
+    """Everything except model and data that a figure may depend on."""
 
     onnxruntime: str
     onnx: str
@@ -72,7 +72,7 @@ class Environment:
 
 @functools.cache
 def environment() -> Environment:
-    """Fingerprint of this machine and its libraries."""
+    """Return the fingerprint of this machine and its libraries."""
     cpu, features = _cpu()
     return Environment(
         onnxruntime=version("onnxruntime"),
@@ -88,7 +88,7 @@ def environment() -> Environment:
 
 
 def describe_machine() -> str:
-    """One line for the header, without importing anything heavy."""
+    """Describe the machine in one line for the header, without heavy imports."""
     cpu, features = _cpu()
     known = ", ".join(features) or "no known vector features"
     return f"{RUNTIME.describe()}, {cpu} ({known})"

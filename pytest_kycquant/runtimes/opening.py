@@ -1,4 +1,4 @@
-"""Opening the files of a model, as a job for another process."""
+"""Opening the files of a model as a job for another process."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Opening:
-    """Opens files and runs each once: a job of `measure.memory`.
+    """Opens files and runs each once: a job for `measure.memory`.
 
     Args:
-        paths: the files of a model, all of which are held at once.
-        inputs: one for each file, which has one input; shape (1, ...).
-        runtime: name of what opens them.
+        paths: the files of a model, which are all held in memory at once.
+        inputs: one tensor of shape (1, ...) for each file; each file has a single input.
+        runtime: name of the runtime that opens the files.
     """
 
     paths: tuple[Path, ...]
@@ -29,11 +29,11 @@ class Opening:
     runtime: str = ONNXRUNTIME
 
     def __call__(self) -> Callable[[], Callable[[], object]]:
-        """Get ready; then open, then run."""
+        """Prepare; the returned function opens the files, and the one it returns runs them."""
         opener = runtime(self.runtime)
         opener.load()
         for path in self.paths:
-            path.read_bytes()  # whoever is first would pay for the disk
+            path.read_bytes()  # fills the page cache: disk time must not count
 
         def open_all() -> Callable[[], object]:
             opened = [opener.open(path) for path in self.paths]

@@ -14,21 +14,23 @@ if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
 # Entry of the session configuration that makes onnxruntime turn the signed weights of integer
-# operators into unsigned ones where U8S8 kernels would add two products in 16 bits, which is on x86
-# without VNNI. Elsewhere it changes nothing (onnxruntime PR 12088).
+# operators into unsigned ones on x86 without VNNI, where U8S8 kernels would add two products in
+# 16 bits. Elsewhere it changes nothing (onnxruntime PR 12088).
 EXACT = ("session.x64quantprecision", "1")
 
 
 def open_session(
     model: bytes | Path, *, optimize: bool = True, threads: int = 1, exact: bool = False
 ) -> InferenceSession:
-    """Open a model the way that verdicts are measured: one thread, CPU, sequential.
+    """Open a model as verdicts are measured: one thread, CPU, sequential.
 
     Args:
-        model: file path, or the serialized model (without external data).
-        optimize: False runs the graph as it is written, in float simulation of quantization.
-        threads: within an operator; more than one only for the wall clock of a pipeline.
-        exact: compute INT8 without saturation (`EXACT`).
+        model: path of the file, or the serialized model (without external data).
+        optimize: whether to optimize the graph; False runs it as it is written, which simulates
+            quantization in floating point.
+        threads: number of threads within an operator; more than one only for the wall-clock time of
+            a pipeline.
+        exact: whether to compute INT8 without saturation (`EXACT`).
 
     Raises:
         ModelError: onnxruntime cannot load the model.
@@ -75,7 +77,7 @@ class _OnnxRuntime:
     """The runtime that `RUNTIMES` calls "onnxruntime"."""
 
     def describe(self) -> str:
-        """Name and version in a line."""
+        """Return name and version in one line."""
         return f"onnxruntime {version('onnxruntime')}"
 
     def load(self) -> None:

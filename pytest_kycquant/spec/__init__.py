@@ -1,1 +1,1 @@
-"""What gate files, options and markers say: frozen, pure descriptions."""
+"""What gate files, options and markers declare: frozen, pure descriptions."""

@@ -1,6 +1,6 @@
-"""Values of gate files become plain ones: lists turn into tuples, numpy scalars into numbers.
+"""Turn values of gate files into plain ones: lists into tuples, numpy scalars into numbers.
 
-What is written in a gate file ends in keys, goldens and reports, which hold plain values only.
+The values of a gate file end up in cache keys, goldens and reports, which hold plain values only.
 """
 
 from __future__ import annotations
@@ -14,42 +14,42 @@ from ..errors import SpecError
 
 
 def number(where: str, value: Any, remedy: str) -> float:
-    """Turn any real number, also a numpy scalar, into a finite float.
+    """Turn any real number, including a numpy scalar, into a finite float.
 
     Raises:
-        SpecError: it is none.
+        SpecError: the value is not a finite number.
     """
     if isinstance(value, (str, bytes, bool)):
-        raise SpecError(where, f"{value!r} is no number", remedy)
+        raise SpecError(where, f"{value!r} is not a number", remedy)
     try:
         plain = float(value)
     except (TypeError, ValueError) as error:
-        raise SpecError(where, f"{value!r} is no number", remedy) from error
+        raise SpecError(where, f"{value!r} is not a number", remedy) from error
     if not math.isfinite(plain):
         raise SpecError(where, f"{value!r} is not finite", remedy)
     return plain
 
 
 def whole(where: str, value: Any, remedy: str) -> int:
-    """Turn any integer, also a numpy scalar, into an int.
+    """Turn any integer, including a numpy scalar, into an int.
 
     Raises:
-        SpecError: it is none.
+        SpecError: the value is not a whole number.
     """
     plain = number(where, value, remedy)
     if plain != int(plain):
-        raise SpecError(where, f"{value!r} is no whole number", remedy)
+        raise SpecError(where, f"{value!r} is not a whole number", remedy)
     return int(plain)
 
 
 def items(where: str, value: Any, remedy: str) -> tuple[Any, ...]:
-    """Turn a list or any other iterable but a string into a tuple.
+    """Turn a list or any other iterable except a string into a tuple.
 
     Raises:
-        SpecError: it is none.
+        SpecError: the value is not such an iterable.
     """
     if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
-        raise SpecError(where, f"{value!r} is no sequence", remedy)
+        raise SpecError(where, f"{value!r} is not a sequence", remedy)
     return tuple(value)
 
 
@@ -57,13 +57,13 @@ def names(where: str, value: Any) -> tuple[str, ...]:
     """Turn one name or a sequence of names into a tuple of names.
 
     Raises:
-        SpecError: something else is among them.
+        SpecError: an entry is not a non-empty string.
     """
     remedy = 'give names, such as ("Conv_0", "Gemm")'
     found = (value,) if isinstance(value, str) else items(where, value, remedy)
     for name in found:
         if not isinstance(name, str) or not name:
-            raise SpecError(where, f"{name!r} is no name", remedy)
+            raise SpecError(where, f"{name!r} is not a name", remedy)
     return tuple(str(name) for name in found)
 
 
@@ -71,7 +71,7 @@ def choice(where: str, value: object, allowed: Sequence[object]) -> None:
     """Refuse a value that is not among the allowed ones.
 
     Raises:
-        SpecError: it is not.
+        SpecError: the value is not allowed.
     """
     if value not in allowed:
         raise SpecError(
@@ -80,14 +80,14 @@ def choice(where: str, value: object, allowed: Sequence[object]) -> None:
 
 
 def share_or_path(where: str, value: Any) -> float | str | os.PathLike[str] | None:
-    """A part of the data by share, or other data by path.
+    """Check a selection: a share of the data as a fraction, or other data as a path.
 
     Raises:
-        SpecError: neither of these.
+        SpecError: the value is neither.
     """
     if value is None or isinstance(value, (str, os.PathLike)):
         return value
-    remedy = "give a number between 0 and 1, or the path of other images"
+    remedy = "give a fraction between 0 and 1, or the path of other images"
     share = number(where, value, remedy)
     if not 0 < share < 1:
         raise SpecError(where, f"{share!r} is not a share", remedy)

@@ -1,4 +1,4 @@
-"""What a gate file says of a task that is none of the known ones: data and a metric of its own."""
+"""What a gate file declares about any other task: its data and a user-defined metric."""
 
 from __future__ import annotations
 
@@ -16,34 +16,35 @@ from .tasks import StrPath, TaskSpec
 
 @dataclass(frozen=True)
 class CustomTask(TaskSpec):
-    """Anything else: a model and a metric of the user's own.
+    """Any other task: a model with a user-defined metric.
 
-    The metric is called with outputs and labels of many images at once, and what it returns says
+    The metric is called with outputs and labels of many images at once. What it returns determines
     what is judged:
 
-    - (N,) bool: an *error* for each image, or none. Gated is the error rate.
-    - (N,) numbers: a value for each image, such as a distance in pixels. Gated is the mean.
-    - one number: a figure of all images together, such as an F1. It is also called without each
-      person, for its interval.
+    - (N,) bool: whether each image is an *error*. The error rate is gated.
+    - (N,) numbers: a value for each image, such as a distance in pixels. The mean is gated.
+    - one number: a figure of all images together, such as an F1 score. The metric is also called
+      with each person left out, to find the interval of the figure.
 
     Args:
-        data: evaluation images. A folder with a sub-folder for each class, an ``.npz`` file with
-            ``images``, ``labels`` (N, ...) and optionally ``subjects``, or with `labels` a folder.
-        labels: CSV with ``file`` (below `data`), optionally ``subject``, and one column of labels
-            or several of numbers.
-        metric: function of (outputs, labels). Outputs: (N, *shape) float32, where the shape is
-            that of one image without its batch of one; a tuple of such if several are named in
-            `outputs`. Labels: (N,) or (N, K). It must give the same for the same.
-        classes: names of the classes, if labels are such: the metric gets their index.
+        data: evaluation images: a folder with a sub-folder for each class, an ``.npz`` file with
+            ``images``, ``labels`` (N, ...) and optionally ``subjects``, or any folder if `labels`
+            is given.
+        labels: CSV with the columns ``file`` (below `data`), optionally ``subject``, and either one
+            column of labels or several of numbers.
+        metric: function of (outputs, labels). Outputs are (N, *shape) float32, where shape is that
+            of one image without its batch of one, or a tuple of such arrays if `outputs` names
+            several. Labels are (N,) or (N, K). The same arguments must give the same result.
+        classes: names of the classes, if the labels are classes; the metric gets their index.
         direction: whether "lower" or "higher" values of the metric are better.
-        selection: images on which a fallback is searched. A share of the people of `data`
+        selection: images on which a fallback is searched: a share of the people of `data`
             (0 < share < 1), who are then *not* used for evaluation, or the path of other images in
             one of the formats of `data`.
         selection_labels: the CSV of those other images.
-        outputs: names of the outputs that the metric wants, for a model with several.
-        labelled: False if there are no labels: `data` and `selection` are then any images, and the
-            metric is given FP32's outputs in the place of labels.
-        name: of the metric, for reports; default: that of the function.
+        outputs: names of the outputs that the metric takes, for a model with several.
+        labelled: False if there are no labels. `data` and `selection` may then be any images, and
+            the metric gets FP32's outputs instead of labels.
+        name: name of the metric in reports; defaults to the name of the function.
     """
 
     limits: ClassVar[type[Limits]] = CustomLimits
@@ -51,7 +52,7 @@ class CustomTask(TaskSpec):
 
     data: StrPath
     labels: StrPath | None = None
-    # The address of a function, which its repr has, differs between workers.
+    # The repr of a function contains its address, which differs between workers.
     metric: Callable[..., Any] = field(kw_only=True, repr=False)
     classes: tuple[str, ...] | None = None
     direction: Literal["lower", "higher"] = "lower"
@@ -64,12 +65,12 @@ class CustomTask(TaskSpec):
     def __post_init__(self) -> None:
         where = "CustomTask"
         self._check_labelled(None, "labels", "classes", "selection_labels")
-        # A function has a source, which tells whether it changed; a partial or an object hides it.
+        # The source of a function shows whether it changed; a partial or an object hides it.
         if not isinstance(self.metric, FunctionType):
             raise SpecError(
                 f"{where}.metric",
-                f"{self.metric!r} is no function",
-                "give a function of (outputs, labels), written in the gate file",
+                f"{self.metric!r} is not a function",
+                "give a function of (outputs, labels) that is defined in the gate file",
             )
         object.__setattr__(self, "name", self.name or self.metric.__name__)
         coerce.choice(f"{where}.direction", self.direction, ("lower", "higher"))
@@ -79,29 +80,29 @@ class CustomTask(TaskSpec):
                 if not names or len(set(names)) != len(names):
                     remedy = "give distinct names"
                     raise SpecError(
-                        f"{where}.{attribute}", f"{given!r} are no distinct names", remedy
+                        f"{where}.{attribute}", f"{given!r} are not distinct names", remedy
                     )
                 object.__setattr__(self, attribute, names)
         if self.classes is not None and len(self.classes) < 2:
             raise SpecError(
-                f"{where}.classes", f"{self.classes!r} is one class only", "name them all"
+                f"{where}.classes", f"{self.classes!r} is only one class", "name all classes"
             )
         selection = coerce.share_or_path(f"{where}.selection", self.selection)
         object.__setattr__(self, "selection", selection)
         if self.selection_labels is not None and not isinstance(selection, (str, os.PathLike)):
             raise SpecError(
                 f"{where}.selection_labels",
-                "goes with a path of other images for selection only",
-                "give both as paths, or a share in selection=",
+                "is used only if selection is a path of other images",
+                "give both as paths, or a fraction in selection=",
             )
         if not self.labelled and len(self.outputs or ()) > 1:
             raise SpecError(
                 f"{where}.outputs",
-                "are several, and without labels the metric compares one with that of FP32",
+                "names several outputs, but without labels the metric compares only one",
                 "name the one that decides",
             )
 
     def check_limits(self, limits: Limits) -> None:
-        """Those that the metric is held against."""
+        """Make sure that the limits are given that this metric is compared with."""
         assert isinstance(limits, CustomLimits)
         limits.require(*(("metric", "degradation") if self.labelled else ("agreement",)))

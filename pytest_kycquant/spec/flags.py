@@ -1,4 +1,4 @@
-"""Names of the command-line options, which messages of every layer cite."""
+"""Names of the command-line options, which messages in every layer cite."""
 
 CACHE = "--kycquant-cache"
 GOLDEN = "--kycquant-golden"

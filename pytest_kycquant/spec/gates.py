@@ -1,4 +1,4 @@
-"""What the gates of a model ask for, checked."""
+"""The checked specification of the gates of one model."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ DEFAULT_PRECISIONS = ("fp16", "int8")
 
 @dataclass(frozen=True)
 class GateSpec:
-    """What a gate class or a marker asks for.
+    """What a gate class or a marker specifies.
 
     Args:
         model: the FP32 model and its data.
-        precisions: what to derive and to judge.
-        limits: of the gates, of the class that belongs to the model's task; None for its defaults.
+        precisions: the variants to derive and to judge.
+        limits: the limits of the gates, an instance of the class for the model's task.
         fallback: first rung of the ladder mixed -> fp16 -> fp32-optimized -> fp32, or None.
-        strict: True fails instead of falling back; None leaves it to the settings.
-        inconclusive: what an undecided gate does; None leaves it to the settings.
-        profile: "smoke", "standard" or "nist63a4"; None leaves it to the settings.
+        strict: whether to fail instead of falling back; None uses the settings.
+        inconclusive: what an undecided gate does; None uses the settings.
+        profile: "smoke", "standard" or "nist63a4"; None uses the settings.
     """
 
     model: KycModel
@@ -46,14 +46,15 @@ class GateSpec:
 
     @classmethod
     def of(cls, values: Mapping[str, Any], where: str) -> GateSpec:
-        """Build from class attributes or marker arguments.
+        """Build the specification from class attributes or marker arguments.
 
         Args:
-            values: attributes or arguments by name.
-            where: what they belong to, for messages.
+            values: attributes or arguments by name. Without limits, or if they are None, the
+                defaults of the model's task apply.
+            where: the class or test that they belong to, for messages.
 
         Raises:
-            SpecError: unknown, missing or impossible values.
+            SpecError: a value is unknown, missing or impossible.
         """
         unknown = sorted(set(values) - set(cls.__dataclass_fields__))
         if unknown:
@@ -63,7 +64,7 @@ class GateSpec:
                 f"its arguments are {', '.join(cls.__dataclass_fields__)}",
             )
         if not isinstance(values.get("model"), KycModel):
-            raise SpecError(where, "names no model", "add model=KycModel(...)")
+            raise SpecError(where, "has no model", "add model=KycModel(...)")
         recipes = _recipes(values.get("precisions", DEFAULT_PRECISIONS), where)
         rungs = get_args(Fallback)
         if values.get("fallback", "mixed") not in (*rungs, None):
@@ -87,29 +88,29 @@ class GateSpec:
         if not isinstance(limits, wanted):
             raise SpecError(
                 where,
-                f"limits are no {wanted.__name__}",
+                f"limits are not {wanted.__name__}",
                 f"give limits={wanted.__name__}(...)",
             )
         values["model"].task.check_limits(limits)
         return cls(**{**values, "precisions": recipes, "limits": limits})
 
     def effective_fallback(self, settings: Settings) -> Fallback | None:
-        """The ladder after precedence: class or marker, then command line, ini, default."""
+        """Resolve the fallback by precedence: class or marker, command line, ini, default."""
         strict = settings.strict if self.strict is None else self.strict
         return None if strict else self.fallback
 
     def effective_inconclusive(self, settings: Settings) -> Inconclusive:
-        """The policy after the same precedence."""
+        """Resolve the policy for undecided gates by the same precedence."""
         return self.inconclusive or settings.inconclusive
 
     def effective_profile(self, settings: Settings) -> Profile:
-        """The profile after the same precedence."""
+        """Resolve the profile by the same precedence."""
         return self.profile or settings.profile
 
 
 def _recipes(given: Any, where: str) -> tuple[Recipe, ...]:
-    """Turn the entry `precisions` into recipes with labels that name one thing each."""
-    remedy = 'name at least one, and tell recipes apart by Recipe(..., name="...")'
+    """Turn the entry `precisions` into recipes with unique labels."""
+    remedy = 'give at least one, and tell recipes apart with Recipe(..., name="...")'
     if isinstance(given, (str, Recipe)):
         given = (given,)
     recipes = tuple(
@@ -120,12 +121,10 @@ def _recipes(given: Any, where: str) -> tuple[Recipe, ...]:
         raise SpecError(where, f"precisions {names} are empty or not distinct", remedy)
     for recipe in recipes:
         if recipe.precision == "fp32":
-            raise SpecError(
-                where, "fp32 is no precision to gate", "leave it out: it is the baseline"
-            )
-        # Labels that the report gives itself: the baseline, the fallbacks.
+            raise SpecError(where, "fp32 cannot be gated", "leave it out: it is the baseline")
+        # Labels that the report itself uses: the baseline and the fallbacks.
         labels = ("fp32", *(rung for rung in RUNGS if rung != "mixed"))
         reserved = recipe.name in labels and recipe != as_recipe(recipe.name)
         if reserved or ">" in recipe.name:
-            raise SpecError(where, f"the label {recipe.name!r} stands for something else", remedy)
+            raise SpecError(where, f"the label {recipe.name!r} is reserved", remedy)
     return recipes

@@ -1,7 +1,7 @@
 """Limits of the gates, each with its direction and its unit.
 
-Frozen, pure descriptions like those of `model.py`: a limit that can never be met, such as 5 where
-5 % is meant, is refused on construction with `SpecError`.
+The limits are frozen, pure descriptions, like those in `model.py`. A limit that can never be met,
+such as 5 where 5 % is meant, is refused on construction with `SpecError`.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ _BEST = {Unit.RATE: 0.0, Unit.SHARE: 1.0, Unit.METRIC: 0.0}
 
 
 def limit(default: float | None, direction: Direction, unit: Unit, kind: Kind = Kind.ERROR) -> Any:
-    """Declare a limit. What judges it is made of this declaration and of nothing else.
+    """Declare a limit. The `Limit` that judges figures is built from this declaration alone.
 
     Args:
-        default: value; None for a limit that is off until somebody gives it.
-        direction: where figures must lie.
-        unit: of the figures.
+        default: the value; None if the limit is off until the user sets it.
+        direction: the side of the limit on which figures must lie.
+        unit: the unit of the limit and of the figures.
         kind: what the limit guards against.
     """
     return field(default=default, metadata={"direction": direction, "unit": unit, "kind": kind})
@@ -32,7 +32,7 @@ def limit(default: float | None, direction: Direction, unit: Unit, kind: Kind = 
 
 @dataclass(frozen=True, kw_only=True)
 class CheckedLimits:
-    """Numbers that can be met, each of which judges figures by its declaration."""
+    """Base of all limits: checks that each can be met, and turns it into a `Limit` that judges."""
 
     def __post_init__(self) -> None:
         for name, declared in self.__dataclass_fields__.items():
@@ -47,11 +47,15 @@ class CheckedLimits:
             unit = declared.metadata["unit"]
             if unit in (Unit.RATE, Unit.PROBABILITY) and not 0 < plain < 1:
                 raise SpecError(
-                    where, f"{value!r} is no rate", "give a share between 0 and 1: 0.1 % is 0.001"
+                    where,
+                    f"{value!r} is not a rate",
+                    "give a fraction between 0 and 1: 0.1 % is 0.001",
                 )
             if unit is Unit.SHARE and not 0 < plain < 1:
                 raise SpecError(
-                    where, f"{value!r} is no share", "give one between 0 and 1: 95 % is 0.95"
+                    where,
+                    f"{value!r} is not a share",
+                    "give a fraction between 0 and 1: 95 % is 0.95",
                 )
             if unit is Unit.COSINE and not -1 <= plain < 1:
                 raise SpecError(
@@ -61,10 +65,10 @@ class CheckedLimits:
                 raise SpecError(where, f"{value!r} can never be met", "give a positive number")
 
     def __getitem__(self, name: str) -> Limit:
-        """The limit of a name, which judges.
+        """Return the limit of that name, ready to judge.
 
         Raises:
-            SpecError: nobody gave it a value, and it has no default.
+            SpecError: the limit was not set and has no default.
         """
         found = self.given(name)
         if found is None:
@@ -72,7 +76,7 @@ class CheckedLimits:
         return found
 
     def given(self, name: str) -> Limit | None:
-        """The limit of a name; None if it is off."""
+        """Return the limit of that name; None if it is off."""
         value = getattr(self, name)
         if value is None:
             return None
@@ -85,14 +89,14 @@ class CheckedLimits:
 
 @dataclass(frozen=True, kw_only=True)
 class Limits(CheckedLimits):
-    """Limits that every task has: latency and size.
+    """Limits that every task shares: latency and size.
 
     Args:
         latency_ratio: upper bound of the paired latency ratio to FP32.
-        latency_ms: upper bound of the 95th percentile latency of one image in milliseconds, if
-            given. It is absolute: use it on a named machine only.
+        latency_ms: upper bound of the 95th percentile of the latency of one image in milliseconds,
+            off by default. It is absolute, so use it only on a machine that you know.
         size_ratio: file size relative to FP32.
-        size_mb: file size in megabytes (10^6 bytes), if given.
+        size_mb: file size in megabytes (10^6 bytes), off by default.
     """
 
     latency_ratio: float = limit(1.05, BELOW, Unit.RATIO, Kind.COST)
@@ -103,25 +107,27 @@ class Limits(CheckedLimits):
 
 @dataclass(frozen=True, kw_only=True)
 class FaceLimits(Limits):
-    """Limits of the face gates. Rates, ratios and sizes must stay below, cosines reach at least.
+    """Limits of the face gates. Rates, ratios and sizes must stay below; cosines must reach theirs.
 
     Args:
         far: upper confidence bound of the false accept rate (NIST SP 800-63B rev 3: 0.1 %).
         frr: upper confidence bound of the false reject rate.
-        far_degradation: upper bound of the paired increase of FAR against golden FP32.
+        far_degradation: upper bound of the paired increase of FAR over golden FP32.
         frr_degradation: the same for FRR.
-        group_far_degradation: with groups of people, the increase of FAR among the pairs of people
-            of one group, for every group. Twice the budget of all pairs, since a group holds fewer.
-        group_frr_degradation: the same for FRR; three times that budget, which about 100 people
-            in each group can show.
+        group_far_degradation: with groups of people, upper bound of the increase of FAR among
+            pairs within one group, for every group. The default is twice the budget for all pairs,
+            since a group has fewer pairs.
+        group_frr_degradation: the same for FRR. The default is three times the budget for all
+            pairs, which about 100 people in each group can show.
         mean_cosine: lower bound of the mean cosine between embeddings and their FP32 embeddings.
         p1_cosine: lower bound of the first percentile of that cosine.
-        fp16_min_cosine: smallest such cosine of an "fp16" variant, which has no excuse to drift.
-        flips: without labels, upper confidence bound of the share of pairs decided otherwise than
-            by FP32. Among pairs of different people, a FAR that rises by a budget flips that many.
-        certified: without labels, share of pairs whose decision provably cannot have flipped; it
-            is told where no limit is given.
-        latency_ratio: see `Limits`, as `latency_ms`, `size_ratio` and `size_mb`.
+        fp16_min_cosine: smallest such cosine of an "fp16" variant, which has no reason to drift.
+        flips: without labels, upper confidence bound of the share of pairs that the variant decides
+            differently from FP32. If FAR rises by some amount, at least that share of the pairs of
+            different people has flipped.
+        certified: without labels, lower limit of the share of pairs whose decision provably cannot
+            have flipped. Off by default; the share is reported in any case.
+        latency_ratio: see `Limits`, also for `latency_ms`, `size_ratio` and `size_mb`.
     """
 
     far: float = limit(0.001, BELOW, Unit.RATE)
@@ -139,23 +145,23 @@ class FaceLimits(Limits):
 
 @dataclass(frozen=True, kw_only=True)
 class DetectionLimits(Limits):
-    """Limits of the detection gates. Drops must stay below, everything else reach at least.
+    """Limits of the detection gates. Drops must stay below; everything else must reach its limit.
 
     Args:
         recall: lower confidence bound of the recall at the frozen confidence, for every class. An
-            object that is missed cannot be verified: a failure to acquire, which counts in FRR.
-        map50: lower confidence bound of COCO's mean average precision at an IoU of .5.
-        recall_degradation: upper bound of the paired increase of misses against golden FP32, for
+            object that is missed cannot be verified, which is a failure to acquire and raises FRR.
+        map50: lower confidence bound of COCO's mean average precision at an IoU of 0.5.
+        recall_degradation: upper bound of the paired increase of misses over golden FP32, for
             every class.
-        group_recall_degradation: with groups of images, the same for every group; three times that
-            budget, which about 100 images in each group can show.
-        map50_degradation: upper bound of the paired drop of mAP50 against golden FP32.
+        group_recall_degradation: with groups of images, the same for every group. The default is
+            three times the budget for all images, which about 100 images in each group can show.
+        map50_degradation: upper bound of the paired drop of mAP50 from golden FP32.
         map_degradation: the same for mAP50-95.
-        agreement: lower confidence bounds of the share of FP32's detections that the variant has,
-            and of the variant's that FP32 has (same class, IoU of at least .5).
+        agreement: lower confidence bound of two shares: FP32's detections that the variant also
+            has, and the variant's that FP32 also has (same class, IoU of at least 0.5).
         overlap: lower bound of the 5th percentile of the IoU of such pairs.
-        fp16_overlap: the same of an "fp16" variant, which has no excuse to move boxes.
-        latency_ratio: see `Limits`, as `latency_ms`, `size_ratio` and `size_mb`.
+        fp16_overlap: the same for an "fp16" variant, which has no reason to move boxes.
+        latency_ratio: see `Limits`, also for `latency_ms`, `size_ratio` and `size_mb`.
     """
 
     recall: float = limit(0.95, AT_LEAST, Unit.SHARE)
@@ -176,16 +182,16 @@ class LivenessLimits(Limits):
     Args:
         apcer: upper confidence bound of APCER, for every attack species (ISO/IEC 30107-3).
         bpcer: upper confidence bound of BPCER.
-        apcer_degradation: upper bound of the paired increase of APCER against golden FP32, for
+        apcer_degradation: upper bound of the paired increase of APCER over golden FP32, for
             every species.
         bpcer_degradation: the same for BPCER.
-        group_bpcer_degradation: with groups of people, the same for every group; three times that
-            budget, which about 100 people in each group can show.
-        flips: upper confidence bound of the share of decisions other than FP32's.
+        group_bpcer_degradation: with groups of people, the same for every group. The default is
+            three times the budget for all people, which about 100 people in each group can show.
+        flips: upper confidence bound of the share of decisions that differ from FP32's.
         score_drift: upper bound of the mean absolute difference between scores (probabilities of
             a live face) and their FP32 scores.
-        fp16_max_drift: largest such difference of an "fp16" variant, which has no excuse to drift.
-        latency_ratio: see `Limits`, as `latency_ms`, `size_ratio` and `size_mb`.
+        fp16_max_drift: largest such difference of an "fp16" variant, which has no reason to drift.
+        latency_ratio: see `Limits`, also for `latency_ms`, `size_ratio` and `size_mb`.
     """
 
     apcer: float = limit(0.05, BELOW, Unit.RATE)
@@ -200,16 +206,16 @@ class LivenessLimits(Limits):
 
 @dataclass(frozen=True, kw_only=True)
 class CustomLimits(Limits):
-    """Limits of the gates of a custom task, in the unit of its metric. None has a default.
+    """Limits of the gates of a custom task, in the unit of its metric. There are no defaults.
 
     Args:
-        metric: what the confidence bound of the metric must stay below, or reach if higher is
-            better; of errors the share, so 2 % is 0.02.
+        metric: limit that the confidence bound of the metric must stay below, or reach if higher
+            is better. For errors it is a fraction, so 2 % is 0.02.
         degradation: upper bound of how much worse than golden FP32 the metric may be on the same
-            images, whichever direction that is.
-        agreement: without labels, in the place of both: what the bound of a metric that holds
-            outputs against those of FP32 must stay below, or reach.
-        latency_ratio: see `Limits`, as `latency_ms`, `size_ratio` and `size_mb`.
+            images, in either direction.
+        agreement: without labels, used instead of the other two: limit that the bound of a metric
+            comparing outputs with FP32's must stay below, or reach.
+        latency_ratio: see `Limits`, also for `latency_ms`, `size_ratio` and `size_mb`.
     """
 
     metric: float | None = limit(None, BELOW, Unit.METRIC)
@@ -222,29 +228,29 @@ class CustomLimits(Limits):
             raise SpecError(
                 "CustomLimits.degradation",
                 f"{self.degradation!r} can never be met",
-                "give a positive number: how much worse it may be, whichever direction that is",
+                "give a positive number: how much worse the metric may be, in either direction",
             )
 
     def require(self, *names: str) -> None:
-        """Make sure that just these limits of a metric are given.
+        """Make sure that these limits of a metric are given, and no others.
 
         Raises:
-            SpecError: one is missing, or one has no meaning here.
+            SpecError: one of these is missing, or another one is given.
         """
         wanted = ", ".join(f"{name}=..." for name in names)
         for name in ("metric", "degradation", "agreement"):
             if name in names and getattr(self, name) is None:
                 raise SpecError(
                     f"CustomLimits.{name}",
-                    "has no default, for nobody else knows the metric",
+                    "has no default, because it depends on the metric",
                     f"give limits = CustomLimits({wanted})",
                 )
             if name not in names and getattr(self, name) is not None:
                 raise SpecError(
                     f"CustomLimits.{name}",
-                    "means nothing for a task with labels"
+                    "has no meaning for a task with labels"
                     if name == "agreement"
-                    else "needs labels, and labelled=False says that there are none",
+                    else "needs labels, but labelled=False says that there are none",
                     f"give limits = CustomLimits({wanted})",
                 )
 
@@ -255,9 +261,9 @@ class PipelineLimits(CheckedLimits):
 
     Args:
         wall_ms: upper bound of the 95th percentile of the wall-clock time of one image, from its
-            bytes to the last output, in milliseconds. It is absolute: it holds for a named machine.
+            bytes to the last output, in milliseconds. It is absolute: it holds for one machine.
         memory_ratio: peak resident memory of the process relative to that of the FP32 pipeline.
-        memory_mb: peak resident memory of the process in megabytes (10^6 bytes), if given.
+        memory_mb: peak resident memory of the process in megabytes (10^6 bytes), off by default.
     """
 
     wall_ms: float = limit(8000.0, BELOW, Unit.MS, Kind.COST)

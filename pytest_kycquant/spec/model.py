@@ -1,9 +1,9 @@
-"""What a gate file says of a model and its preprocessing.
+"""What a gate file declares about a model and its preprocessing.
 
-The other words of a gate file: tasks in `tasks.py`, `limits.py`, recipes in `recipe.py`.
+The other parts of a gate file are in `tasks.py`, `limits.py` and `recipe.py`.
 
 Everything here is a frozen, pure description. Nothing is read from disk and nothing heavy is
-imported; values that can never work are refused on construction with `SpecError`.
+imported. Values that can never work are refused on construction with `SpecError`.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ class Preprocess:
 
     Args:
         size: (height, width) of the model input in pixels.
-        mean: subtracted from each pixel; one number, or one per channel in `channels` order.
-        scale: multiplied afterwards; one number, or one per channel in `channels` order.
+        mean: value subtracted from each pixel; one number, or one per channel in `channels` order.
+        scale: factor applied afterwards; one number, or one per channel in `channels` order.
         channels: order of the colour channels that the model was trained with.
         layout: "NCHW" or "NHWC".
-        resize: "bilinear" stretches images of another size (Pillow, antialiased); "letterbox"
-            keeps their aspect ratio and pads with grey (114), as YOLO models want it; "none"
-            refuses them, for data that must already be aligned.
+        resize: treatment of images of another size. "bilinear" stretches them (Pillow,
+            antialiased); "letterbox" keeps their aspect ratio and pads with grey (114), as YOLO
+            models expect; "none" refuses them, for data that must already be aligned.
     """
 
     size: tuple[int, int]
@@ -78,7 +78,7 @@ class Preprocess:
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
-        """Shape of one input tensor, batch of one."""
+        """Shape of one input tensor, with a batch of one."""
         height, width = self.size
         if self.layout == "NCHW":
             return (1, self.depth, height, width)
@@ -92,13 +92,13 @@ class KycModel:
     Relative paths are looked up below pytest's rootdir, then beside the gate file.
 
     Args:
-        path: the FP32 ONNX file; it is never changed. Several files are judged as one system
-            whose scores are the mean of theirs, as MiniFASNet is deployed (liveness only).
-        preprocess: how images become the input tensor; of several files one for each, or one for
-            all.
-        task: evaluation data and how to score it.
-        calibration: folder of images (100 to 500) or ``.npz`` with ``images``, for static INT8.
-        name: name of the golden file and of the rows in the table; default: the file's stem.
+        path: the FP32 ONNX file, which is never changed. Several files are judged as one system
+            that averages their scores, as MiniFASNet is deployed (liveness only).
+        preprocess: how images become the input tensor. For several files, give one for each or one
+            for all.
+        task: the evaluation data and how to score it.
+        calibration: folder of 100 to 500 images, or ``.npz`` with ``images``, for static INT8.
+        name: name of the golden file and of the rows in the table; defaults to the file's stem.
     """
 
     path: StrPath | tuple[StrPath, ...]
@@ -115,7 +115,7 @@ class KycModel:
         if len(set(self.stems)) != len(paths) or not paths:
             raise SpecError(
                 "KycModel.path",
-                f"{self.path!r} does not name files of different names",
+                f"{self.path!r} does not give files with different names",
                 "give one path, or several whose names differ",
             )
         object.__setattr__(self, "name", self.name or "+".join(self.stems))
@@ -152,12 +152,12 @@ class KycModel:
 
     @property
     def stems(self) -> tuple[str, ...]:
-        """Names of the files without folder and suffix; they tell the files apart."""
+        """Names of the files without folder and suffix; they identify the files."""
         return tuple(Path(path).stem for path in self.paths)
 
     @property
     def preprocesses(self) -> tuple[Preprocess, ...]:
-        """How images become the input of each file."""
+        """The preprocessing for each file."""
         if isinstance(self.preprocess, tuple):
             return self.preprocess
         return (self.preprocess,) * len(self.paths)

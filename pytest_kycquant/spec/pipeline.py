@@ -1,4 +1,4 @@
-"""What the gates of a whole pipeline ask for, checked; plain data, also for another process."""
+"""The checked specification of a pipeline gate: plain data that can go to another process."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .tasks import (
     TaskSpec,
 )
 
-LEAST_RUNS = 59  # the fewest whose maximum bounds a 95th percentile at 95 %: 1 - .95^59 > .95
+LEAST_RUNS = 59  # the fewest runs whose maximum bounds a 95th percentile at 95 %: 1 - .95^59 > .95
 STAGES: Mapping[str, type[TaskSpec]] = {
     "detector": ObjectDetection,
     "liveness": LivenessDetection,
@@ -35,8 +35,8 @@ class StageSpec:
 
     Args:
         name: "detector", "liveness" or "embedder".
-        gate: what its gates ask for.
-        gate_file: where they stand.
+        gate: the specification of its gates.
+        gate_file: the file that defines these gates.
     """
 
     name: str
@@ -46,12 +46,12 @@ class StageSpec:
 
 @dataclass(frozen=True)
 class ProcessSpec:
-    """Where the class is defined whose `process` is the pipeline.
+    """Location of the gate class whose method `process` is the pipeline.
 
     Args:
-        gate_file: the file that defines it.
-        module: name of that file as a module, which may be known to pytest alone.
-        name: qualified name of the class in it.
+        gate_file: the file that defines the class.
+        module: module name of that file; only pytest may be able to import it.
+        name: qualified name of the class in the file.
     """
 
     gate_file: Path
@@ -61,17 +61,17 @@ class ProcessSpec:
 
 @dataclass(frozen=True)
 class PipelineSpec:
-    """What a pipeline gate asks for, checked.
+    """The checked specification of a pipeline gate.
 
     Args:
-        process: where to find the class that defines it.
-        images: folder or npz of whole images.
-        stages: the detector first, then liveness and embedder, as far as there are any.
-        face: class of the detector to go on with.
-        limits: of the gates.
-        threads: within an operator.
-        runs: timed ones.
-        inconclusive: what an undecided gate does.
+        process: where to find the class that defines the pipeline.
+        images: folder or ``.npz`` of whole images.
+        stages: the detector first, then liveness and embedder, if present.
+        face: class of the detector that the later stages process.
+        limits: the limits of the gates.
+        threads: number of threads within an operator.
+        runs: number of timed runs.
+        inconclusive: what an undecided gate does; None uses the settings.
     """
 
     process: ProcessSpec
@@ -91,25 +91,29 @@ class PipelineSpec:
         process: ProcessSpec,
         where: str,
     ) -> PipelineSpec:
-        """Build from class attributes.
+        """Build the specification from class attributes.
 
         Args:
-            values: attributes by name, but for the stages; `embedder_scale` is checked only.
-            stages: those that the class names.
+            values: attributes by name, except the stages; `embedder_scale` is checked but not kept.
+            stages: the stages that the class names.
             process: where to find the class.
-            where: its name, for messages.
+            where: the name of the class, for messages.
 
         Raises:
-            SpecError: missing or impossible values.
+            SpecError: a value is missing or impossible.
         """
         images = values.get("images")
         if not isinstance(images, (str, os.PathLike)):
-            raise SpecError(f"{where}.images", "names no images", 'write images = "data/scenes"')
+            raise SpecError(
+                f"{where}.images", "is missing or not a path", 'write images = "data/scenes"'
+            )
         if not stages or stages[0].name != "detector":
-            raise SpecError(f"{where}.detector", "is missing", "name the gates of the detector")
+            raise SpecError(
+                f"{where}.detector", "is missing", "name the gate class of the detector"
+            )
         if len(stages) == 1:
             raise SpecError(
-                where, "has a detector and nothing after it", "add liveness= or embedder="
+                where, "has a detector but no stage after it", "add liveness= or embedder="
             )
         task = stages[0].gate.model.task
         assert isinstance(task, ObjectDetection)
@@ -118,18 +122,20 @@ class PipelineSpec:
         if face not in judged:
             raise SpecError(
                 f"{where}.face",
-                f"{face!r} is no class that the detector's gates judge",
+                f"{face!r} is not a class that the detector's gates judge",
                 f"choose from {', '.join(judged)}",
             )
         limits = values["limits"]
         if not isinstance(limits, PipelineLimits):
             raise SpecError(
-                f"{where}.limits", "are no PipelineLimits", "give PipelineLimits(wall_ms=...)"
+                f"{where}.limits", "are not PipelineLimits", "give PipelineLimits(wall_ms=...)"
             )
         given = values["embedder_scale"]
         scale = coerce.number(f"{where}.embedder_scale", given, "give 1.0 or more")
         if scale <= 0:
-            raise SpecError(f"{where}.embedder_scale", f"{scale!r} is no scale", "give 1.0 or more")
+            raise SpecError(
+                f"{where}.embedder_scale", f"{scale!r} is not a scale", "give 1.0 or more"
+            )
         inconclusive = values["inconclusive"]
         coerce.choice(f"{where}.inconclusive", inconclusive, (None, "fail", "warn", "xfail"))
         return cls(
@@ -145,7 +151,7 @@ class PipelineSpec:
 
 
 def _at_least(where: str, value: Any, least: int) -> int:
-    remedy = f"give a whole number from {least} on"
+    remedy = f"give a whole number, {least} or more"
     plain = coerce.whole(where, value, remedy)
     if plain < least:
         raise SpecError(where, f"{plain} is too small", remedy)

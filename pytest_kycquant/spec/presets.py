@@ -1,8 +1,8 @@
-"""Models that many pipelines have: their preprocessing, how to read them, and their limits.
+"""Presets for common models: their preprocessing, how to read their outputs, and their limits.
 
-A preset is a `KycModel` with the usual values filled in; everything can be given otherwise. The
-limits are the defaults of the gate classes. Whether a preset fits a model is not taken on trust:
-FP32 must meet its own limits, and a wrong channel order or scale makes it fail them.
+A preset is a `KycModel` with the usual values filled in; every value can be overridden. The limits
+are the defaults of the gate classes. A preset that does not fit a model is noticed: FP32 must meet
+its own limits, and with a wrong channel order or scale it fails them.
 
 Example::
 
@@ -33,13 +33,13 @@ from .tasks import (
 __all__ = ["ARCFACE", "MINIFASNET", "YOLOV8", "arcface", "minifasnet", "yolov8"]
 
 ARCFACE = Preprocess(size=(112, 112), mean=127.5, scale=1 / 127.5, channels="RGB")
-"""InsightFace's: an aligned face, RGB, -1..1."""
+"""InsightFace's preprocessing: an aligned face, RGB, -1..1."""
 
 MINIFASNET = Preprocess(size=(80, 80), channels="BGR")
-"""Silent-Face-Anti-Spoofing's: BGR, 0..255 as it is."""
+"""Silent-Face-Anti-Spoofing's preprocessing: BGR, 0..255, unscaled."""
 
 YOLOV8 = Preprocess(size=(640, 640), scale=1 / 255, channels="RGB", resize="letterbox")
-"""Ultralytics': RGB, 0..1, aspect ratio kept, grey border."""
+"""Ultralytics' preprocessing: RGB, 0..1, aspect ratio kept, grey border."""
 
 # Scales of the crops that the networks of Silent-Face-Anti-Spoofing were trained on.
 _CROP_SCALES = {"minifasnetv2": 2.7, "minifasnetv1se": 4.0}
@@ -54,14 +54,14 @@ def arcface(
     name: str = "",
     **task: Any,
 ) -> KycModel:
-    """ArcFace, MobileFaceNet and other embedders of aligned faces.
+    """Describe ArcFace, MobileFaceNet or another embedder of aligned faces.
 
     Args:
         path: the FP32 ONNX file.
         data: labelled faces, see `FaceVerification`.
-        calibration: see `KycModel`.
-        preprocess: `ARCFACE`, or another: ``replace(presets.ARCFACE, channels="BGR")``.
-        name: see `KycModel`.
+        calibration: calibration images, see `KycModel`.
+        preprocess: `ARCFACE`, or a changed one: ``replace(presets.ARCFACE, channels="BGR")``.
+        name: name of the golden file, see `KycModel`.
         **task: further arguments of `FaceVerification`.
 
     Raises:
@@ -80,15 +80,15 @@ def minifasnet(
     name: str = "",
     **task: Any,
 ) -> KycModel:
-    """MiniFASNet; or several of them, whose scores are averaged as in the original system.
+    """Describe a MiniFASNet, or several whose scores are averaged as in the original system.
 
     Args:
-        path: the FP32 ONNX file, or files. With `boxes`, files whose names contain MiniFASNetV2 or
-            MiniFASNetV1SE get the crops that these were trained on (2.7 and 4.0).
+        path: the FP32 ONNX file, or several. With `boxes`, files whose names contain MiniFASNetV2
+            or MiniFASNetV1SE get the crops that these were trained on (2.7 and 4.0).
         data: labelled captures, see `LivenessDetection`.
-        calibration: see `KycModel`.
-        preprocess: `MINIFASNET`, or another.
-        name: see `KycModel`.
+        calibration: calibration images, see `KycModel`.
+        preprocess: `MINIFASNET`, or a changed one.
+        name: name of the golden file, see `KycModel`.
         **task: further arguments of `LivenessDetection`.
 
     Raises:
@@ -114,16 +114,16 @@ def yolov8(
     name: str = "",
     **task: Any,
 ) -> KycModel:
-    """YOLOv8 and its successors, exported without suppression; both layouts of outputs are read.
+    """Describe YOLOv8 or a successor, exported without suppression; it reads both output layouts.
 
     Args:
         path: the FP32 ONNX file.
         data: images, see `ObjectDetection`.
-        labels: their boxes; left out with ``labelled=False``.
+        labels: boxes of the images; left out with ``labelled=False``.
         classes: names of the classes in the order of the model's outputs.
-        calibration: see `KycModel`.
-        preprocess: `YOLOV8`, or another: ``replace(presets.YOLOV8, size=(320, 320))``.
-        name: see `KycModel`.
+        calibration: calibration images, see `KycModel`.
+        preprocess: `YOLOV8`, or a changed one: ``replace(presets.YOLOV8, size=(320, 320))``.
+        name: name of the golden file, see `KycModel`.
         **task: further arguments of `ObjectDetection`.
 
     Raises:
@@ -140,8 +140,8 @@ def _crop_scale(path: StrPath) -> float:
             return scale
     raise SpecError(
         "presets.minifasnet",
-        f"which crop {Path(path).name} was trained on does not follow from its name",
-        "give crop_scale=2.7 or what it was trained on",
+        f"cannot tell from the name {Path(path).name} which crop the model was trained on",
+        "give crop_scale=2.7, or the scale it was trained on",
     )
 
 

@@ -1,9 +1,9 @@
 """Profiles: how strict a run is, and how much it claims.
 
-"standard" judges what a gate file asks for. "nist63a4" does the same with limits no laxer than
-those that the revision 4 draft of NIST SP 800-63 (2023) sets for comparing faces: a false match
-rate of 1e-4 and, for identity proofing, a false non-match rate of 1e-2. "smoke" looks for damage
-on a few images and claims nothing about error rates.
+"standard" applies the limits of the gate file. "nist63a4" does the same, but with limits at least
+as strict as those of the revision 4 draft of NIST SP 800-63 (2023) for comparing faces: a false
+match rate of 1e-4 and, for identity proofing, a false non-match rate of 1e-2. "smoke" looks for
+damage on a few images and makes no claim about error rates.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from .limits import FaceLimits, Limits
 
 Profile = Literal["smoke", "standard", "nist63a4"]
 PROFILES: tuple[Profile, ...] = get_args(Profile)
-NOTHING_CLEARED = "smoke: no claim on error rates, nothing is cleared to ship"
+NOTHING_CLEARED = "smoke: no claim about error rates, nothing is cleared to ship"
 
-# What the defaults of `FaceLimits` are divided by, so that budgets of degradation stay the same
-# share of their limit: 1e-3 becomes 1e-4, 5e-2 becomes 1e-2.
+# Divisors of the defaults of `FaceLimits`: 1e-3 becomes 1e-4, and 5e-2 becomes 1e-2. Budgets of
+# degradation are divided, too, and so remain the same share of their limit.
 _NIST63A4 = {"far": 10, "flips": 10, "frr": 5}
 
 
@@ -28,7 +28,7 @@ def as_profile(where: str, value: Any) -> Profile:
     """Check the name of a profile.
 
     Raises:
-        SpecError: there is none of that name.
+        SpecError: there is no profile of that name.
     """
     for profile in PROFILES:
         if value == profile:
@@ -37,11 +37,11 @@ def as_profile(where: str, value: Any) -> Profile:
 
 
 def limits_under(profile: Profile, limits: Limits) -> Limits:
-    """The stricter of what a gate asks for and what its profile does.
+    """Return the stricter of a gate's own limits and those of its profile.
 
     Args:
-        profile: of the gate.
-        limits: that the gate asks for.
+        profile: the profile of the gate.
+        limits: the limits that the gate asks for.
     """
     if profile != "nist63a4" or not isinstance(limits, FaceLimits):
         return limits
@@ -50,17 +50,19 @@ def limits_under(profile: Profile, limits: Limits) -> Limits:
 
 
 def describe(profile: Profile, limits: type[Limits]) -> str:
-    """What a profile means for a kind of limits, in a line of the report."""
+    """Say what a profile means for a class of limits, in one line of the report."""
     if profile == "smoke":
-        return "smoke (NaN, drift and size on a few images; no claim on error rates)"
+        return "smoke (NaN, drift and size on a few images; no claim about error rates)"
     if profile == "standard":
         return "standard"
     if not issubclass(limits, FaceLimits):
-        return "nist63a4 (it sets limits for comparing faces only: those of the gate hold here)"
+        return (
+            "nist63a4 (it sets limits for comparing faces only: the limits of the gate apply here)"
+        )
     most = dict(_nist63a4())
     return (
         f"nist63a4 (FAR below {100 * most['far']:g} % and FRR below {100 * most['frr']:g} %, or "
-        "what the gate asks for where that is stricter)"
+        "the limit of the gate where that is stricter)"
     )
 
 

@@ -1,4 +1,4 @@
-"""Recipes: how to derive a variant from the FP32 model, and the tables of what there is."""
+"""Recipes: how to derive a variant from the FP32 model, and tables of precisions and rewrites."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from . import coerce
 
 Fallback = Literal["mixed", "int8-weights", "fp16", "fp32-optimized", "fp32"]
 RUNGS = get_args(Fallback)
-"""Rungs of the ladder down which a gate falls, in their order."""
+"""Rungs of the fallback ladder, in order."""
 CalibrationMethod = Literal["minmax", "moving-average", "percentile", "entropy", "mse"]
 
 
 class Refusal(NamedTuple):
-    """Values of an option with which a precision makes no sense.
+    """Values of an option that make no sense for a precision.
 
     Args:
         option: name of the option.
         values: the values that are refused.
-        problem: what is wrong with them.
+        problem: what is wrong with these values.
         remedy: what to do about it.
     """
 
@@ -35,13 +35,13 @@ class Precision(NamedTuple):
     """One way to make a variant: a line of `RECIPES`.
 
     Args:
-        kind: dotted name, ``module:attribute``, of the `RecipeKind` that makes it. It is loaded
-            when a recipe of this precision is used.
-        options: names of the options of `Recipe` that it has.
+        kind: location, ``module:attribute``, of the `RecipeKind` that makes the variant. The module
+            is loaded when a recipe of this precision is used.
+        options: names of the options of `Recipe` that this precision has.
         is_static: whether it quantizes activations with ranges from calibration images.
         is_integer: whether it computes convolutions in integers.
-        stores_weights: whether it changes how weights are stored, and nothing that is computed.
-        is_float: whether it computes in floating point only, so that nothing excuses a drift.
+        stores_weights: whether it changes only how weights are stored, not what is computed.
+        is_float: whether it computes only in floating point, so that its outputs should not drift.
         refuses: values of its options that are refused.
     """
 
@@ -79,7 +79,7 @@ _NO_REWRITE = Refusal(
     "rewrites",
     (False, ()),
     "has nothing to rewrite",
-    "leave rewrites out, or leave out the precision",
+    "leave out either rewrites= or the precision",
 )
 _HERE = "pytest_kycquant.quantize"
 
@@ -113,14 +113,14 @@ RECIPES = {
 
 
 class Rewrite(NamedTuple):
-    """One exact way to write a graph differently: a line of `REWRITES`.
+    """One exact rewrite of a graph: a line of `REWRITES`.
 
     Args:
-        title: what it is about, in reports.
-        replaces: operator type of which it leaves none; "" if it replaces no operators.
-        apply: dotted name, ``module:attribute``, of the function that changes a graph in place. It
-            is given the graph and whether the convolutions are to be quantized, and returns a
-            `quantize.rewrites.Edit`; one without parts means that nothing fitted.
+        title: name of the rewrite in reports.
+        replaces: operator type that it replaces everywhere; "" if it replaces no operators.
+        apply: location, ``module:attribute``, of the function that changes a graph in place. Its
+            arguments are the graph and whether the convolutions are to be quantized. It returns a
+            `quantize.rewrites.Edit`, which has no parts if the rewrite does not apply.
     """
 
     title: str
@@ -140,7 +140,7 @@ class Recipe:
     """How to derive a variant from the FP32 model.
 
     A plain string such as ``"int8"`` stands for ``Recipe("int8")``, the default recipe, which
-    follows the CPU. Options that a precision does not have must stay at their default.
+    adapts to the CPU. Options that a precision does not have must keep their default.
 
     Args:
         precision: "fp16", "int8" (static QDQ), "int8-dynamic", "mixed" (static QDQ with some
@@ -148,29 +148,30 @@ class Recipe:
             computed in FP32) or "fp32-optimized" (FP32 after exact rewrites).
         name: label in test ids and in the table; defaults to the precision.
         activation_type: "uint8", "int8", "uint16" or "int16" (static only).
-        weight_type: "int8", "uint8", "int16" or "uint16"; None chooses int8 for static and uint8
+        weight_type: "int8", "uint8", "int16" or "uint16"; None means int8 for static and uint8
             for dynamic quantization.
-        per_channel: one scale per output channel; None means True for static, False for dynamic.
-        reduce_range: quantize weights to 7 bits, which prevents the 16-bit saturation of CPUs
-            without VNNI; None decides by probing this CPU.
+        per_channel: whether each output channel has its own scale; None means True for static and
+            False for dynamic quantization.
+        reduce_range: whether to quantize weights to 7 bits, which prevents 16-bit saturation on
+            CPUs without VNNI; None decides by probing this CPU.
         calibration_method: how activation ranges are estimated (static only): "minmax",
-            "moving-average" (mean over images of each image's extremes), "percentile", "entropy",
-            "mse" (least squared error that 8 bits cause in the outputs); None means "mse", or
-            "minmax" for activations of 16 bits.
-        percentile: share of values, in percent, inside the range for "percentile".
-        equalize: scale channels to like ranges before anything is quantized, which changes no
-            output of FP32 (static only); None means True for 8-bit activations and weights with a
-            scale per channel.
-        bias_correction: take the mean error of quantized weights and activations off the biases
-            (static, and weights only); None means True. With weights only it needs calibration
-            images and is left out without them.
+            "moving-average" (mean of each image's extremes), "percentile", "entropy" or "mse"
+            (smallest squared error that 8 bits cause in the outputs). None means "mse", or
+            "minmax" for 16-bit activations.
+        percentile: percentage of values inside the range, for "percentile".
+        equalize: whether to scale channels to similar ranges before quantization, which does not
+            change FP32's outputs (static only). None means True for 8-bit activations and weights
+            with a scale per channel.
+        bias_correction: whether to subtract the mean error of quantized weights and activations
+            from the biases (static and weight-only); None means True. Weight-only
+            precisions need calibration images for it and skip it without them.
         keep_fp32: operators that stay in FP32: names of nodes, operator types, "first", "last".
         float_weights: how weights of operators that stay in FP32 are stored: "float32" (None),
-            "float16" or "int8" (static only); all are computed with in FP32.
-        op_types: quantize only operators of these types; None means all that onnxruntime can.
-        rewrites: exact rewrites of the FP32 graph to start from: "prelu", "subnormals"; True for
-            all that fit the model, False for none; None uses those that measuring shows to be
-            faster on this machine.
+            "float16" or "int8" (static only). The computation is in FP32 in every case.
+        op_types: types of the operators to quantize; None means all that onnxruntime supports.
+        rewrites: exact rewrites of the FP32 graph to start from: "prelu", "subnormals". True means
+            all that fit the model, False none; None uses those that prove faster when measured on
+            this machine.
     """
 
     precision: str
@@ -195,7 +196,7 @@ class Recipe:
         if self.op_types is not None:
             plain["op_types"] = coerce.names("Recipe.op_types", self.op_types)
         if self.percentile is not None:
-            remedy = "give a share in percent, such as 99.99"
+            remedy = "give a percentage, such as 99.99"
             plain["percentile"] = coerce.number("Recipe.percentile", self.percentile, remedy)
         if self.rewrites is not None and not isinstance(self.rewrites, bool):
             plain["rewrites"] = coerce.names("Recipe.rewrites", self.rewrites)
@@ -231,26 +232,26 @@ class Recipe:
         if self.calibration_method == "mse" and self.activation_type in ("uint16", "int16"):
             raise SpecError(
                 "Recipe.calibration_method",
-                f'"mse" is for 8 bits, and activation_type is {self.activation_type!r}',
-                'use "minmax": 16 bits need no cut',
+                f'"mse" supports 8 bits only, but activation_type is {self.activation_type!r}',
+                'use "minmax": 16 bits need no clipping',
             )
         if self.percentile is not None:
             if self.calibration_method != "percentile":
                 raise SpecError(
                     "Recipe.percentile",
-                    "is used by one calibration method only",
+                    "is used by only one calibration method",
                     'add calibration_method="percentile"',
                 )
             if not 50 < self.percentile <= 100:
                 raise SpecError(
                     "Recipe.percentile",
                     f"{self.percentile!r} is not in (50, 100]",
-                    "give a share in percent, such as 99.99",
+                    "give a percentage, such as 99.99",
                 )
 
     @property
     def traits(self) -> Precision:
-        """The line of `RECIPES` that this is a recipe of."""
+        """The line of `RECIPES` for this precision."""
         return RECIPES[self.precision]
 
     @property
@@ -260,7 +261,7 @@ class Recipe:
 
     @property
     def stores_weights(self) -> bool:
-        """Whether the recipe changes how weights are stored, and nothing that is computed."""
+        """Whether the recipe changes only how weights are stored, not what is computed."""
         return self.traits.stores_weights
 
     @property
@@ -270,7 +271,7 @@ class Recipe:
 
     @property
     def is_float(self) -> bool:
-        """Whether the recipe computes in floating point only, so that nothing excuses a drift."""
+        """Whether the recipe computes only in floating point, so that outputs should not drift."""
         return self.traits.is_float
 
 
@@ -282,7 +283,7 @@ def as_recipe(precision: str | Recipe) -> Recipe:
         raise SpecError(
             "precisions",
             '"mixed" does not say which operators stay in FP32',
-            'use Recipe("mixed", keep_fp32=...), or fallback = "mixed" to search them',
+            'use Recipe("mixed", keep_fp32=...), or fallback = "mixed" to search for them',
         )
     coerce.choice("precisions", precision, [p for p in RECIPES if p != "mixed"])
     return Recipe(precision)

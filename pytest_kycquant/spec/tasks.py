@@ -1,6 +1,6 @@
-"""What a gate file says of a task: its data, how to read outputs, and where the threshold is.
+"""What a gate file declares about a task: its data, how to read outputs, and its threshold.
 
-Frozen, pure descriptions, as those of `model.py`.
+The classes are frozen, pure descriptions, like those in `model.py`.
 """
 
 from __future__ import annotations
@@ -22,35 +22,35 @@ StrPath = str | os.PathLike[str]
 
 
 class TaskSpec:
-    """What all descriptions of a task have in common: which limits and which gates belong to it."""
+    """Base of all descriptions of a task: which limits and which gates belong to it."""
 
     limits: ClassVar[type[Limits]]
     accuracy: ClassVar[tuple[str, ...]]
-    # Fields of those tasks that can do without labels, and that know groups.
+    # Fields of the tasks that can do without labels, and of those that support groups.
     labelled: bool = True
     groups: StrPath | None = None
 
     def gates(self) -> tuple[str, ...]:
-        """Names of the gates, in the order in which they are judged."""
+        """Return the names of the gates, in the order in which they are judged."""
         if not self.labelled:
             return ("finite", "agreement", "latency", "size")
         return ("finite", *self.accuracy, "degradation", "latency", "size")
 
     def _check_labelled(self, threshold: str | None, *of_labels: str) -> None:
-        """Without labels, make sure that the threshold is given and that nothing rests on labels.
+        """Without labels, make sure that the threshold is given and that nothing needs labels.
 
         Args:
-            threshold: name of the field that holds it: without labels nobody can choose one. None
-                if the task has none.
-            of_labels: names of the fields that mean something with labels only.
+            threshold: name of the field that holds the threshold, which cannot be chosen without
+                labels; None if the task has no threshold.
+            of_labels: names of the fields that need labels.
 
         Raises:
-            SpecError: `labelled` is no truth value, or the fields do not fit each other.
+            SpecError: `labelled` is not a boolean, or the fields contradict each other.
         """
         name = type(self).__name__
         if not isinstance(self.labelled, bool):
             raise SpecError(
-                f"{name}.labelled", f"{self.labelled!r} is neither True nor False", "give one"
+                f"{name}.labelled", f"{self.labelled!r} is not a boolean", "use True or False"
             )
         if self.labelled:
             return
@@ -58,21 +58,24 @@ class TaskSpec:
         if given:
             raise SpecError(
                 f"{name}.{given[0]}",
-                "needs labels, and labelled=False says that there are none",
+                "needs labels, but labelled=False says that there are none",
                 f"leave out one of {given[0]}= and labelled=False",
             )
         if threshold is not None and getattr(self, threshold) is None:
             raise SpecError(
                 f"{name}.{threshold}",
-                "is missing, and without labels none can be chosen",
-                f"give the one of production in {threshold}=",
+                "is missing, and cannot be chosen without labels",
+                f"give the production value in {threshold}=",
             )
 
     def check_limits(self, limits: Limits) -> None:
-        """Refuse limits, of the class that belongs to the task, that do not fit this one.
+        """Refuse limits that do not fit this description.
+
+        Args:
+            limits: an instance of the class that belongs to the task.
 
         Raises:
-            SpecError: they do not.
+            SpecError: a limit of groups is set, but no groups are given.
         """
         if self.groups is not None:
             return
@@ -80,21 +83,21 @@ class TaskSpec:
             if name.startswith("group_") and getattr(limits, name) != declared.default:
                 raise SpecError(
                     f"{type(limits).__name__}.{name}",
-                    "limits nothing, since nobody says who is in which group",
+                    "has no effect, because no groups are given",
                     f"give {type(self).__name__}(groups=...), or leave it out",
                 )
 
     def check_files(self, count: int) -> None:
-        """Refuse a number of model files that the task cannot judge as one.
+        """Refuse a number of model files that the task cannot judge as one system.
 
         Raises:
-            SpecError: several files, for a task that has no use for them.
+            SpecError: there are several files, but the task judges a single one.
         """
         if count != 1:
             raise SpecError(
                 "KycModel.path",
-                f"names {count} files, which {type(self).__name__} cannot judge as one",
-                "write a gate for each; only the scores of liveness models are averaged",
+                f"names {count} files, but {type(self).__name__} judges a single one",
+                "write a gate for each file: only the scores of liveness models are averaged",
             )
 
 
@@ -103,26 +106,26 @@ class FaceVerification(TaskSpec):
     """One-to-one comparison of faces: which images, which comparisons, which threshold.
 
     Args:
-        data: evaluation images. A folder with one sub-folder per identity, or an ``.npz`` file
+        data: evaluation images: a folder with one sub-folder per identity, or an ``.npz`` file
             with ``images`` (N x H x W x 3 uint8, RGB) and ``subjects`` (N).
-        pairs: which comparisons to make. None compares every pair of images; otherwise an LFW
+        pairs: the comparisons to make. None compares every pair of images; otherwise an LFW
             ``pairs.txt`` (10 folds or a single list) or a CSV with the columns ``left``,
             ``right``, ``same`` and optionally ``left_subject``, ``right_subject``.
-        max_impostor_pairs: with ``pairs=None``, draw at most this many impostor pairs (seeded).
-        selection: identities on which the threshold is chosen and on which a fallback is searched.
-            A share of the identities of `data` (0 < share < 1), which are then *not* used for
+        max_impostor_pairs: maximum number of impostor pairs, drawn with a seed; for ``pairs=None``.
+        selection: identities on which the threshold is chosen and a fallback is searched:
+            a share of the identities of `data` (0 < share < 1), which are then *not* used for
             evaluation, or the path of other images in the same format as `data`.
         selection_far: the threshold is the smallest whose upper bound of FAR on `selection` is
-            below this rate; None means half of the limit. A threshold at the very limit would
-            leave quantization no room and evaluation undecided half of the time.
-        threshold: the production threshold (accept if score >= threshold), if there is one; it
-            then replaces the choice on `selection`.
-        output: name of the embedding, for a model with several outputs.
-        labelled: False if nobody says who is on the images: `data` and `selection` are then any
-            folders of images (or an ``.npz`` with ``images``), `threshold` must be given, and
+            below this rate; None means half of the limit. A threshold exactly at the limit would
+            leave quantization no room, and evaluation would be undecided half of the time.
+        threshold: the production threshold (accept if score >= threshold), if there is one; no
+            threshold is then chosen on `selection`.
+        output: name of the output with the embedding, for a model with several outputs.
+        labelled: False if the people on the images are unknown. `data` and `selection` are then
+            any folders of images (or an ``.npz`` with ``images``), `threshold` is required, and
             `AgreementGates` compare the decisions with those of FP32.
-        groups: CSV of groups of people (``subject,age,sex``, a line for each of `data` and
-            `selection`; any columns beside ``subject``): no group may degrade more than
+        groups: CSV of groups of people (``subject,age,sex``): ``subject`` and any other columns,
+            with a line for each person of `data` and `selection`. No group may degrade more than
             `FaceLimits` allow.
     """
 
@@ -147,15 +150,17 @@ class FaceVerification(TaskSpec):
             remedy = "give the production threshold, a cosine between -1 and 1"
             threshold = coerce.number("FaceVerification.threshold", self.threshold, remedy)
             if not -1 <= threshold <= 1:
-                raise SpecError("FaceVerification.threshold", f"{threshold!r} is no cosine", remedy)
+                raise SpecError(
+                    "FaceVerification.threshold", f"{threshold!r} is not a cosine", remedy
+                )
             object.__setattr__(self, "threshold", threshold)
         elif self.selection is None:
             object.__setattr__(self, "selection", 0.5)
         if self.selection_far is not None:
-            remedy = "give a share between 0 and 1: 0.05 % is 0.0005"
+            remedy = "give a fraction between 0 and 1: 0.05 % is 0.0005"
             far = coerce.number("FaceVerification.selection_far", self.selection_far, remedy)
             if not 0 < far < 1:
-                raise SpecError("FaceVerification.selection_far", f"{far!r} is no rate", remedy)
+                raise SpecError("FaceVerification.selection_far", f"{far!r} is not a rate", remedy)
             object.__setattr__(self, "selection_far", far)
         if self.max_impostor_pairs is not None:
             remedy = "give a whole number"
@@ -179,31 +184,31 @@ class ObjectDetection(TaskSpec):
 
     Args:
         data: evaluation images: a folder, or an ``.npz`` file with ``images``.
-        labels: their boxes: COCO detection JSON (``.json``), a CSV with
+        labels: boxes of the images: COCO detection JSON (``.json``), a CSV with
             ``file,class,x1,y1,x2,y2`` in pixels, or a folder of YOLO text files.
-        classes: names of the classes in the order of the model's outputs; they must be given.
-        judged: those that are labelled and matter; None for all. A model of 80 classes may serve to
-            find people only: boxes and detections of other classes are then ignored.
+        classes: names of the classes in the order of the model's outputs; required.
+        judged: the classes that are labelled and matter; None means all. A model of 80 classes may
+            be used only to find people: boxes and detections of other classes are then ignored.
         confidence: the production confidence (a detection counts if score >= confidence), if
-            there is one; it then replaces the choice on `selection`.
-        selection: images on which the confidence is chosen and on which a fallback is searched. A
+            there is one; no confidence is then chosen on `selection`.
+        selection: images on which the confidence is chosen and a fallback is searched: a
             share of the images of `data` (0 < share < 1), which are then *not* used for
             evaluation, or the path of other images.
         selection_labels: boxes of those other images, in one of the formats of `labels`.
         selection_miss_rate: the confidence is the highest at which the upper bound of the miss
-            rate of every class is below this on `selection`; None means half of what
+            rate of every class is below this rate on `selection`; None means half of what
             `DetectionLimits.recall` allows, which leaves quantization some room.
-        scores: what the class outputs hold: "probabilities", as YOLOv8 exports them, or "logits",
-            as raw heads without the final sigmoid do.
-        keypoints: number of keypoints that the model gives beside each box; they are not judged.
-        nms_iou: of two boxes of a class that overlap more than this, the worse one is dropped.
+        scores: content of the class outputs: "probabilities", as YOLOv8 exports them, or "logits",
+            for raw heads without the final sigmoid.
+        keypoints: number of keypoints that the model returns with each box; they are not judged.
+        nms_iou: if two boxes of a class overlap more than this, the one with the lower score is
+            dropped.
         outputs: names of the outputs to read; None reads them all.
-        labelled: False if there are no boxes: `labels` and `selection_labels` are then left out,
-            `confidence` must be given, and `AgreementGates` compare what is found with what FP32
-            finds.
-        groups: CSV of groups of images (``file,country,kind``, a line for each image of `data` and
-            `selection`; any columns beside ``file``): misses of no class may rise more in any
-            group than `DetectionLimits` allow.
+        labelled: False if there are no boxes. `labels` and `selection_labels` are then left out,
+            `confidence` is required, and `AgreementGates` compare detections with those of FP32.
+        groups: CSV of groups of images (``file,country,kind``): ``file`` and any other columns,
+            with a line for each image of `data` and `selection`. Misses of every class are judged
+            in every group, see `DetectionLimits`.
     """
 
     limits: ClassVar[type[Limits]] = DetectionLimits
@@ -239,13 +244,13 @@ class ObjectDetection(TaskSpec):
                 names = coerce.names(f"{where}.{name}", given)
                 if not names or len(set(names)) != len(names):
                     remedy = 'give distinct names, such as ("face", "card")'
-                    raise SpecError(f"{where}.{name}", f"{given!r} are no distinct names", remedy)
+                    raise SpecError(f"{where}.{name}", f"{given!r} are not distinct names", remedy)
                 object.__setattr__(self, name, names)
         if strangers := sorted(set(self.judged or ()) - set(self.classes)):
             raise SpecError(
                 f"{where}.judged",
-                f"{', '.join(strangers)} are no classes of the model",
-                "name some of classes=",
+                f"{', '.join(strangers)} are not classes of the model",
+                "choose from the names in classes=",
             )
         for name in ("confidence", "selection_miss_rate", "nms_iou"):
             value = getattr(self, name)
@@ -256,7 +261,7 @@ class ObjectDetection(TaskSpec):
                     raise SpecError(f"{where}.{name}", f"{plain!r} is out of range", remedy)
                 object.__setattr__(self, name, plain)
         coerce.choice(f"{where}.scores", self.scores, ("probabilities", "logits"))
-        remedy = "give a whole number from 0 on"
+        remedy = "give a whole number, 0 or more"
         keypoints = coerce.whole(f"{where}.keypoints", self.keypoints, remedy)
         if keypoints < 0:
             raise SpecError(f"{where}.keypoints", f"{keypoints} is negative", remedy)
@@ -269,8 +274,8 @@ class ObjectDetection(TaskSpec):
         if self.labelled and other != (self.selection_labels is not None):
             raise SpecError(
                 f"{where}.selection_labels",
-                "goes with a path of other images for selection, and only with one",
-                "give selection= and selection_labels= as paths, or a share in selection=",
+                "must be given if, and only if, selection is a path of other images",
+                "give selection= and selection_labels= as paths, or a fraction in selection=",
             )
 
 
@@ -282,31 +287,31 @@ class LivenessDetection(TaskSpec):
         data: labelled captures: a folder with a sub-folder ``live`` and one for each attack
             species, a CSV with ``file,label,species,subject``, or an ``.npz`` (see
             `data.liveness_files`).
-        selection: captures on which the threshold is chosen and on which a fallback is searched.
-            A share of the people of `data` (0 < share < 1), who are then *not* used for
+        selection: captures on which the threshold is chosen and a fallback is searched:
+            a share of the people of `data` (0 < share < 1), who are then *not* used for
             evaluation, or the path of other captures in one of the formats of `data`.
-        selection_apcer: the threshold is the smallest from 1/2 on whose upper bound of APCER is
-            below this rate for every species of `selection`; None means half of the limit, which
-            leaves quantization some room.
-        threshold: the production threshold (live if score >= threshold), if there is one; it then
-            replaces the choice on `selection`.
-        scores: what the output holds: "logits", from which softmax makes probabilities, or
+        selection_apcer: the threshold is the smallest one of at least 1/2 for which the upper bound
+            of APCER is below this rate for every species of `selection`; None means half of the
+            limit, which leaves quantization some room.
+        threshold: the production threshold (live if score >= threshold), if there is one; no
+            threshold is then chosen on `selection`.
+        scores: content of the output: "logits", which softmax turns into probabilities, or
             "probabilities".
-        live_class: index of the live class in the output; 1 for MiniFASNet, 0 for a model that
-            gives a single value.
-        boxes: CSV of face boxes (``file,x1,y1,x2,y2``), for whole photographs: of evaluation,
-            selection and calibration images, each of which is then cropped around its face.
-        crop_scale: how much larger than the face box that crop is, such as 2.7; with `boxes` only.
-            A model of several files takes one for each, such as (2.7, 4.0).
-        single_species: True if there is one kind of attack only; otherwise data with a single one
-            is an error, since the others are what was forgotten.
-        output: name of the scores, for a model with several outputs; of several files one for
-            each, or one for all.
-        labelled: False if nobody says what is live: `data` and `selection` are then any folders
-            of images (or an ``.npz`` with ``images``), `threshold` must be given, and
-            `AgreementGates` compare the decisions with those of FP32.
-        groups: CSV of groups of people, as for `FaceVerification`: BPCER of no group may rise more
-            than `LivenessLimits` allow. The data must say who is captured.
+        live_class: index of the live class in the output: 1 for MiniFASNet, 0 for a model that
+            returns a single value.
+        boxes: CSV of face boxes (``file,x1,y1,x2,y2``), for whole photographs. It covers the
+            evaluation, selection and calibration images, which are then cropped around the face.
+        crop_scale: size of the crop relative to the face box, such as 2.7; only with `boxes`. A
+            model of several files takes one for each, such as (2.7, 4.0).
+        single_species: True if there is only one kind of attack. Otherwise data with a single
+            species is an error, since other species may have been forgotten.
+        output: name of the output with the scores, for a model with several outputs. For several
+            files, give one for each or one for all.
+        labelled: False if nothing is known about which captures are live. `data` and `selection`
+            are then any folders of images (or an ``.npz`` with ``images``), `threshold` is
+            required, and `AgreementGates` compare the decisions with those of FP32.
+        groups: CSV of groups of people, as for `FaceVerification`. BPCER is judged in every group,
+            see `LivenessLimits`. The data must name the person in each capture.
     """
 
     limits: ClassVar[type[Limits]] = LivenessLimits
@@ -334,22 +339,24 @@ class LivenessDetection(TaskSpec):
             remedy = "give the production threshold, a probability between 0 and 1"
             threshold = coerce.number("LivenessDetection.threshold", self.threshold, remedy)
             if not 0 < threshold <= 1:
-                raise SpecError("LivenessDetection.threshold", f"{threshold!r} is none", remedy)
+                raise SpecError(
+                    "LivenessDetection.threshold", f"{threshold!r} is out of range", remedy
+                )
             object.__setattr__(self, "threshold", threshold)
         elif self.selection is None:
             object.__setattr__(self, "selection", 0.5)
         if self.selection_apcer is not None:
-            remedy = "give a share between 0 and 1: 2.5 % is 0.025"
+            remedy = "give a fraction between 0 and 1: 2.5 % is 0.025"
             apcer = coerce.number("LivenessDetection.selection_apcer", self.selection_apcer, remedy)
             if not 0 < apcer < 1:
                 raise SpecError(
-                    "LivenessDetection.selection_apcer", f"{apcer!r} is no rate", remedy
+                    "LivenessDetection.selection_apcer", f"{apcer!r} is not a rate", remedy
                 )
             object.__setattr__(self, "selection_apcer", apcer)
-        remedy = "give the index of the live class, from 0 on"
+        remedy = "give the index of the live class, counted from 0"
         live = coerce.whole("LivenessDetection.live_class", self.live_class, remedy)
         if live < 0:
-            raise SpecError("LivenessDetection.live_class", f"{live} is no index", remedy)
+            raise SpecError("LivenessDetection.live_class", f"{live} is not an index", remedy)
         object.__setattr__(self, "live_class", live)
         if self.output is not None and not isinstance(self.output, str):
             names = coerce.names("LivenessDetection.output", self.output)
@@ -357,7 +364,7 @@ class LivenessDetection(TaskSpec):
         self._check_crop()
 
     def check_files(self, count: int) -> None:
-        """One crop and one output for each file."""
+        """Make sure that there is one crop and one output for each file."""
         for name, given in (("crop_scale", self.crop_scale), ("output", self.output)):
             if isinstance(given, tuple) and len(given) != count:
                 raise SpecError(
@@ -367,7 +374,7 @@ class LivenessDetection(TaskSpec):
                 )
 
     def crop_scales(self, count: int) -> tuple[float, ...]:
-        """Scale of the crop of each of `count` files; empty without crops."""
+        """Return the crop scale of each of `count` files; empty without crops."""
         if self.crop_scale is None:
             return ()
         return self.crop_scale if isinstance(self.crop_scale, tuple) else (self.crop_scale,) * count
@@ -375,7 +382,7 @@ class LivenessDetection(TaskSpec):
     def _check_crop(self) -> None:
         where, remedy = "LivenessDetection.crop_scale", "give boxes= and crop_scale=, such as 2.7"
         if (self.boxes is None) != (self.crop_scale is None):
-            raise SpecError(where, "boxes and crop_scale need each other", remedy)
+            raise SpecError(where, "boxes and crop_scale must be given together", remedy)
         if self.crop_scale is None:
             return
         given = self.crop_scale if isinstance(self.crop_scale, (tuple, list)) else [self.crop_scale]

@@ -1,4 +1,4 @@
-"""The paired measurement finds the ratio that is there, on a clock of our own."""
+"""The paired measurement finds the true ratio, on a simulated clock."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -69,14 +69,14 @@ def test_at_the_limit_is_undecided_after_all_looks() -> None:
 
 @pytest.mark.parametrize("seed", range(20))
 def test_fifteen_percent_slower_fails_and_the_same_passes(seed: int) -> None:
-    """With noise of single runs as on a machine whose cores are all busy."""
+    """Single runs are as noisy as on a machine whose cores are all busy."""
     machine = Machine(noise=0.06, seed=seed)
     assert verdict(machine.measure(1.15)) is Verdict.FAIL
     assert verdict(machine.measure(1.0)) is Verdict.PASS
 
 
 def test_at_the_limit_few_are_decided() -> None:
-    """One that is exactly at its limit is as often decided wrongly as the intervals promise."""
+    """A ratio exactly at its limit is decided wrongly no more often than the intervals promise."""
     found = [verdict(Machine(noise=0.06, seed=seed).measure(1.05)) for seed in range(60)]
     assert sum(each is Verdict.PASS for each in found) <= 3
     assert sum(each is Verdict.FAIL for each in found) <= 3
@@ -84,7 +84,7 @@ def test_at_the_limit_few_are_decided() -> None:
 
 @pytest.mark.parametrize("factor", [0.9, 1.1])
 def test_sessions_that_differ_are_undecided(factor: float) -> None:
-    """FP32 is a tenth from itself: so may be the variant, for the same reason."""
+    """FP32 differs from itself by a tenth, so the variant may, for the same reason."""
     machine = Machine(noise=0.01)
     runs = [machine.run(5.0 * each) for each in (1.0, factor, 1.0)]
     latency = measure(*runs, LIMIT, clock=machine.clock)

@@ -1,4 +1,4 @@
-"""Load time and memory of models, in a process of their own."""
+"""Load time and memory of models, measured in a separate process."""
 
 import time
 from collections.abc import Callable
@@ -20,7 +20,7 @@ IMAGE = np.zeros((1, 64), np.float32)
 
 
 def write(path: Path, megabytes: int) -> Path:
-    """A model whose single weight takes that much memory."""
+    """Write a model whose single weight takes that much memory."""
     weight: NDArray[np.float32] = np.zeros((64, megabytes * 1_000_000 // 256), np.float32)
     graph = helper.make_graph(
         [helper.make_node("MatMul", ["x", "w"], ["y"])],
@@ -35,7 +35,7 @@ def write(path: Path, megabytes: int) -> Path:
 
 
 def test_memory_is_that_of_the_model(tmp_path: Path) -> None:
-    """Neither what Python holds nor the buffer of a file that was read before."""
+    """Neither Python's own memory nor the buffer of a file read before counts."""
     small, large = (write(tmp_path / f"{size}.onnx", size) for size in (1, 100))
     one = measure_footprint(Opening((small,), (IMAGE,)), "small")
     other = measure_footprint(Opening((large,), (IMAGE,)), "large")
@@ -44,7 +44,7 @@ def test_memory_is_that_of_the_model(tmp_path: Path) -> None:
     assert other.memory_mb is not None
     assert both.memory_mb is not None
     assert one.memory_mb < 40
-    # Parsing a model takes its weights twice or more.
+    # Parsing a model takes at least twice the memory of its weights.
     assert 100 < other.memory_mb - one.memory_mb < 500
     assert both.memory_mb - other.memory_mb > 90
     assert other.load_ms > one.load_ms > 0
@@ -75,7 +75,7 @@ def test_what_is_not_known_is_left_out() -> None:
 
 @dataclass(frozen=True)
 class Steps:
-    """A job whose steps hold so many bytes for a moment, or sleep for so long."""
+    """A job whose steps briefly hold a number of bytes, or sleep for some time."""
 
     ready: int = 0
     opening: int = 0
@@ -98,7 +98,7 @@ def hold(size: int) -> None:
 
 
 def test_peak_and_growth_of_one_job() -> None:
-    """The peak is of the whole process; what a model takes begins when all is ready."""
+    """The peak covers the whole process; the growth starts when everything is ready."""
     size = 150_000_000
     before, opened, ran = Steps(ready=size), Steps(opening=size), Steps(running=size)
     nothing = measure_peak(Steps(), "it", "nothing")

@@ -74,7 +74,7 @@ def test_system_that_does_not_tell(
     monkeypatch.setattr(memory, "_STATUS", tmp_path / "no such file")
     assert memory.peak_bytes() is None
     hidden = "from pytest_kycquant.measure import memory; memory._STATUS = memory.Path('none')"
-    with pytest.raises(MeasurementError, match="this system does not tell it; run on Linux"):
+    with pytest.raises(MeasurementError, match="this system does not report it; run on Linux"):
         peak(hidden)
 
 

@@ -1,4 +1,4 @@
-"""The accuracy tools of static INT8 in gates: switches of a recipe, and what the report says."""
+"""The accuracy tools of static INT8 in gates: options of a recipe, and lines of the report."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Gates for images without labels, through whole runs: every task passes, fails and falls back."""
+"""Gates for images without labels, in whole runs: every task passes, fails and falls back."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def unlabelled(pytester: pytest.Pytester) -> Write:
 
 @pytest.fixture
 def record(run: Run) -> Run:
-    """Run pytest in the test's folder and record the golden on the way."""
+    """Run pytest in the folder of the test, which also records the golden."""
     return lambda *arguments: run("--kycquant-update-golden", *arguments)
 
 

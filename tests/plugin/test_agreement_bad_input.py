@@ -1,4 +1,4 @@
-"""Bad input to a gate without labels: one line that names the place, the cause and the remedy."""
+"""Bad input to a gate without labels gives one line with the place, the cause and the remedy."""
 
 from __future__ import annotations
 
@@ -135,24 +135,24 @@ def test_one_clear_error(
         (
             "class TestAgreement(AgreementGates)",
             "from pytest_kycquant import FaceGates\nclass TestAgreement(FaceGates)",
-            "*TestAgreement: judges errors, and FaceVerification(labelled=False) has no labels to "
-            "tell them by; subclass AgreementGates, or label the images",
+            "*TestAgreement: judges errors, but FaceVerification(labelled=False) has no labels; "
+            "subclass AgreementGates, or label the images",
         ),
         (
             "labelled=False, ",
             "",
-            "*TestAgreement: judges agreement without labels, and the images of FaceVerification "
+            "*TestAgreement: judges agreement without labels, but the images of FaceVerification "
             "are labelled; subclass the gates of that task*",
         ),
         (
             "FaceLimits(",
             "LivenessLimits(",
-            "*limits are no FaceLimits; give limits=FaceLimits(...)",
+            "*limits are not FaceLimits; give limits=FaceLimits(...)",
         ),
         (
             ", threshold=0.7",
             "",
-            "*FaceVerification.threshold: is missing, and without labels none can be chosen; *",
+            "*FaceVerification.threshold: is missing, and cannot be chosen without labels; *",
         ),
     ],
 )
@@ -167,7 +167,7 @@ def test_refused_at_collection(
 
 
 def test_a_marker_cannot_bring_labels_in(pytester: pytest.Pytester, run: Run) -> None:
-    """Nor a model without labels to gates that need them."""
+    """Nor can it bring a model without labels to gates that need them."""
     write_unlabelled(pytester.path, "faces")
     with (pytester.path / "test_gate.py").open("a") as file:
         file.write(
@@ -188,7 +188,7 @@ def test_a_gate_that_needs_labels_is_no_gate_here(pytester: pytest.Pytester, run
     result = run("--kycquant-update-golden", "-k", "test_far")
     result.assert_outcomes(failed=1, deselected=4)
     result.stdout.fnmatch_lines(
-        ["*candidate.check: 'far' is no gate; finite, agreement, latency, size are"]
+        ["*candidate.check: 'far' is not a gate; choose from finite, agreement, latency, size"]
     )
 
 
@@ -216,7 +216,7 @@ def test_a_folder_of_any_depth(pytester: pytest.Pytester, run: Run) -> None:
 
 
 def test_a_share_of_images_goes_to_the_search(pytester: pytest.Pytester, run: Run) -> None:
-    """One image more moves at most one other to the other side; the golden notices it."""
+    """One more image moves at most one other to the other side; the golden notices it."""
     write_unlabelled(pytester.path, "faces", precisions='"fp16"', options="selection=0.5")
     run("--kycquant-update-golden", "-k", "test_finite").assert_outcomes(passed=1, deselected=3)
     np.savez(pytester.path / "images.npz", images=pixels("faces", 401, 3))

@@ -1,4 +1,4 @@
-"""Bad input through a whole run: one line that names the file, the cause and the remedy."""
+"""Bad input to a whole run gives one line with the file, the cause and the remedy."""
 
 from collections.abc import Callable
 from pathlib import Path

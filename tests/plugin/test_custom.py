@@ -1,4 +1,4 @@
-"""A gate file with a metric of the user's own runs every gate, each of which can fail."""
+"""A gate file with a user-defined metric runs every gate, and each gate can fail."""
 
 import json
 import re
@@ -16,7 +16,7 @@ HIGHER = 'direction="higher"'
 
 
 def outcomes(result: pytest.RunResult) -> dict[str, str]:
-    """Outcome of each gate by its name, from the lines of `-v`."""
+    """Return the outcome of each gate by name, from the lines of `-v`."""
     found = re.findall(r"::test_(\w+)\[\S+\] (\w+)", result.stdout.str())
     return dict(found)
 
@@ -238,7 +238,7 @@ def test_another_direction_makes_the_golden_stale(
 def test_another_helper_of_the_metric_does_not_reproduce_the_golden(
     document_project: Project, run: Run, pytester: pytest.Pytester
 ) -> None:
-    """Its own source is the same, what it gives for FP32 is not."""
+    """The source of the metric is the same, but its value for FP32 is not."""
     helper = "SCALE = 8\n" + VALUES.replace("8 *", "SCALE *")
     document_project(metric=helper, limits="metric=9, degradation=0.2")
     gate = pytester.path / "test_gate.py"
@@ -250,7 +250,7 @@ def test_another_helper_of_the_metric_does_not_reproduce_the_golden(
 
 
 def test_landmarks(document_project: Project, run: Run, pytester: pytest.Pytester) -> None:
-    """Labels (N, K), and shapes that come back from the cache."""
+    """Labels are (N, K), and shapes survive the cache."""
     document_project(golden=False)
     path = pytester.path / "documents.npz"
     with np.load(path) as stored:

@@ -1,4 +1,4 @@
-"""Without labels, a metric of the user's own holds outputs against those of FP32."""
+"""Without labels, a user-defined metric compares outputs with those of FP32."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Bad metrics, limits and data of a custom gate: one line that names what is wrong."""
+"""Bad metrics, limits and data of a custom gate give one line that says what is wrong."""
 
 import re
 from collections.abc import Callable
@@ -89,12 +89,12 @@ def test_no_limits(document_project: Project, run: Run, pytester: pytest.Pyteste
     gate.write_text(re.sub(r"    limits = .*\n", "", gate.read_text()))
     result = run()
     result.assert_outcomes(errors=1)
-    text = "CustomLimits.metric: has no default, for nobody else knows the metric; give limits = "
+    text = "CustomLimits.metric: has no default, because it depends on the metric; give limits = "
     assert text in result.stdout.str()
 
 
 def test_a_variant_on_which_the_metric_raises(document_project: Project, run: Run) -> None:
-    """FP32 is fine; each test of the variant says what the metric said."""
+    """FP32 is fine; each test of the variant shows the metric's error."""
     claim = "    assert (outputs.argmax(axis=1) == labels).mean() > 0.99, 'too bad'\n"
     picky = VALUES.replace("    return", f"{claim}    return")
     document_project(metric=picky, limits="metric=3, degradation=0.2", fragile=True, fallback=None)

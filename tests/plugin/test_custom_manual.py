@@ -1,4 +1,4 @@
-"""The gate file of docs/custom.md runs as it stands there, on a folder for each class."""
+"""The gate file in docs/custom.md runs unchanged, on a folder for each class."""
 
 import re
 from pathlib import Path
@@ -17,7 +17,7 @@ KINDS = dict(zip(CLASSES, ("passport", "card", "licence"), strict=True))
 
 @pytest.fixture
 def project(pytester: pytest.Pytester) -> None:
-    """The model of `presentations` and 660 people, for it reads small images only."""
+    """Write the model of `presentations`, which reads only small images, and 660 people."""
     (pytester.path / "models").mkdir()
     (pytester.path / "models" / "document_type.onnx").write_bytes(detector())
     (pytester.path / "calibration" / "documents").mkdir(parents=True)
@@ -34,7 +34,7 @@ def project(pytester: pytest.Pytester) -> None:
     block = re.search(r"```python\n(from .*?)```", PAGE.read_text(), re.DOTALL)
     assert block is not None
     text = block[1].replace("size=(224, 224)", "size=(16, 16)")
-    # Microseconds are no latency worth gating, and so small a graph has no size worth saving.
+    # A latency of microseconds is not worth gating, and so small a graph cannot shrink.
     limits = "degradation=0.01, latency_ratio=1000.0, size_ratio=10.0)"
     text = text.replace("degradation=0.01)", limits)
     (pytester.path / "test_gate.py").write_text(text)

@@ -1,4 +1,4 @@
-"""A gate file for a detector: every gate passes and fails, and what is wrong is said once."""
+"""A gate file for a detector: every gate passes and fails, and errors are reported once."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def scenery(pytester: pytest.Pytester) -> Write:
 
 @pytest.fixture
 def record(run: Run) -> Run:
-    """Run pytest in the test's folder and record the golden on the way."""
+    """Run pytest in the folder of the test, which also records the golden."""
     return lambda *arguments: run("--kycquant-update-golden", *arguments)
 
 
@@ -142,7 +142,7 @@ def test_given_confidence_and_no_selection(
 
 
 def test_one_class_of_several(scenery: Write, record: Run, pytester: pytest.Pytester) -> None:
-    """The other one is not labelled, and what is found of it is no false positive."""
+    """The other class is not labelled, and its detections are not false positives."""
     scenery(precisions='"fp16"', fallback=None, task='judged=("face",)')
     for name in ("scenes.csv", "selection.csv"):
         labels = pytester.path / name
@@ -258,4 +258,4 @@ def test_limits_of_another_task(scenery: Write, record: Run, pytester: pytest.Py
     file = pytester.path / "test_gate.py"
     text = file.read_text().replace("DetectionLimits", "FaceLimits")
     file.write_text(text)
-    record().stdout.fnmatch_lines(["*limits are no DetectionLimits*"])
+    record().stdout.fnmatch_lines(["*limits are not DetectionLimits*"])

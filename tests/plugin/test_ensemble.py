@@ -1,4 +1,4 @@
-"""Two liveness models whose scores are averaged are gated as one: the pair against the pair."""
+"""Two liveness models whose scores are averaged are gated as a pair, compared with FP32's pair."""
 
 import hashlib
 import json
@@ -43,7 +43,7 @@ def pair(pytester: pytest.Pytester, run: Run) -> Pair:
 
 
 def moved(by: float = 0.5, **options: bool) -> bytes:
-    """The liveness model of this world with another bias of the live class."""
+    """Return the liveness model of this world with another bias for the live class."""
     model = onnx.load_from_string(detector(**options))
     (bias,) = (t for t in model.graph.initializer if t.name == "gemm.b")
     values = numpy_helper.to_array(bias).copy()
@@ -81,7 +81,7 @@ def test_the_pair_is_quantized_measured_and_exported(
 def test_one_file_may_have_nothing_to_rewrite(
     pair: Pair, run: Run, pytester: pytest.Pytester, rewrite_ratio: list[float]
 ) -> None:
-    """Slopes that are computed are left alone, and that file stays what it is."""
+    """Computed slopes are not rewritten, so that file stays unchanged."""
     computed = onnx.load_from_string(moved())
     graph = computed.graph
     for node in graph.node:
@@ -106,7 +106,7 @@ def test_one_file_may_have_nothing_to_rewrite(
 
 
 def test_scores_are_the_mean_of_probabilities(pair: Pair, pytester: pytest.Pytester) -> None:
-    """Held against the arithmetic of the original system, done by hand."""
+    """Compared with the arithmetic of the original system, done by hand."""
     from pytest_kycquant import KycModel, LivenessDetection, LivenessLimits, Preprocess
     from pytest_kycquant.runtimes import runtime
     from pytest_kycquant.tasks.liveness.task import LivenessTask
@@ -136,7 +136,7 @@ def test_scores_are_the_mean_of_probabilities(pair: Pair, pytester: pytest.Pytes
 def test_fallback_names_the_file_of_each_operator(
     pair: Pair, run: Run, pytester: pytest.Pytester
 ) -> None:
-    """Only the second is hurt by one scale for all channels, so only it gets operators back."""
+    """One scale for all channels hurts only the second, so only it gets operators back."""
     pair(precisions=PER_TENSOR, second=detector(fragile=True))
     result = run("--kycquant-report=report.json")
     result.stdout.fnmatch_lines(["fallback of int8: int8>mixed, because"])
@@ -150,7 +150,7 @@ def test_fallback_names_the_file_of_each_operator(
 
 
 def test_a_file_may_be_kept_as_a_whole(pair: Pair, run: Run, pytester: pytest.Pytester) -> None:
-    """What a search may arrive at: the other file alone is quantized."""
+    """A search may find this: only the other file is quantized."""
     prepared = [node.name for node in onnx.load_from_string(moved()).graph.node]
     keep = tuple(f"second:{name}" for name in prepared)
     pair(precisions=f'Recipe("mixed", name="first-only", keep_fp32={keep!r})')

@@ -1,7 +1,7 @@
-"""``--kycquant-exact``: INT8 without saturation, and what the report says of other CPUs.
+"""``--kycquant-exact``: INT8 without saturation, and what the report says about other CPUs.
 
-The tests hold on CPUs of either kind. Where a test says what this CPU is, only the choice of the
-recipe and what is told depend on it: the outputs are those of its real kernels.
+The tests pass on CPUs of either kind. If a test sets the kind of this CPU, that affects only the
+choice of the recipe and the report: the outputs come from the real kernels.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Project = Callable[..., None]
 
 
 class Spy:
-    """The runtime; notes of each model that it opens whether INT8 is not to saturate."""
+    """The runtime; notes for each model that it opens whether INT8 must not saturate."""
 
     def __init__(self) -> None:
         self.found: list[bool] = []
@@ -51,7 +51,7 @@ def said_to_saturate(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
 
 @pytest.fixture
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
-    """Of each session that ran or timed a model, whether it was opened with the option."""
+    """For each session that ran or timed a model, whether it was opened with the option."""
     spy = Spy()
     monkeypatch.setattr("pytest_kycquant.runtimes.ort.RUNTIME", spy)
     return spy.found
@@ -97,14 +97,14 @@ def test_runs_and_latency_know_it(
     plain = len(list((cache / "outputs").iterdir()))
     opened.clear()
     run(*arguments, EXACT)
-    # Its images, and three sessions that are timed; where saturation shows, once more with it.
+    # For images, and three timed sessions; if saturation shows, once more with saturation.
     assert opened.count(True) == 4
     assert opened.count(False) == u8s8_saturates()
-    # Outputs of FP32 are those of before, those of INT8 are not.
+    # Outputs of FP32 are reused, those of INT8 are not.
     assert len(list((cache / "outputs").iterdir())) == plain + 1 + u8s8_saturates()
     opened.clear()
     run(*arguments, EXACT)
-    assert len(opened) == 3  # only latency is measured anew
+    assert len(opened) == 3  # only latency is measured again
 
 
 def test_header_report_and_evidence(project: Project, run: Run, pytester: pytest.Pytester) -> None:
@@ -178,7 +178,7 @@ def test_seven_bits_cannot_saturate(project: Project, run: Run, pytester: pytest
 def test_both_ways_on_a_cpu_that_saturates(
     project: Project, run: Run, pytester: pytest.Pytester, said_to_saturate: Callable[[bool], None]
 ) -> None:
-    """Where the kernels do saturate the runs differ; where they do not they are the same."""
+    """If the kernels saturate, the runs differ; otherwise they are the same."""
     said_to_saturate(True)
     project()
     result = run(EXACT, REPORT)

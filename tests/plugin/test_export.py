@@ -1,4 +1,4 @@
-"""``--kycquant-export`` writes the model to ship and the evidence for it."""
+"""``--kycquant-export`` writes the model to ship and its evidence."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""A gate that fails falls back, visibly; strict turns that off; the class has the last word."""
+"""A gate that fails falls back visibly; strict turns that off; the class takes precedence."""
 
 from collections.abc import Callable
 
@@ -126,7 +126,7 @@ def test_ini_twin(fragile: Callable[..., None], run: Run, pytester: pytest.Pytes
 
 
 def test_absolute_limits_bind_fp32_too(fragile: Callable[..., None], run: Run) -> None:
-    """0.16 MB of FP32 are no way out of a limit of 0.1 MB."""
+    """FP32 has 0.16 MB and so cannot meet a limit of 0.1 MB."""
     fragile(fallback="fp32", limits="size_mb=0.1")
     result = run()
     assert fallbacks(result) == 0
@@ -137,7 +137,7 @@ def test_absolute_limits_bind_fp32_too(fragile: Callable[..., None], run: Run) -
 
 
 def test_fallback_of_a_recipe_for_some_types(fragile: Callable[..., None], run: Run) -> None:
-    """What the recipe does not quantize is no candidate for FP32."""
+    """Operators that the recipe does not quantize are not candidates for FP32."""
     fragile(precisions='Recipe("int8", op_types=("Conv",), keep_fp32=("first",), equalize=False)')
     result = run()
     assert fallbacks(result) == 6

@@ -1,4 +1,4 @@
-"""What a gate judges is what one call without pytest makes of the same images."""
+"""A gate judges the same files that one call without pytest makes from the same images."""
 
 from collections.abc import Callable
 

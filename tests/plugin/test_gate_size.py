@@ -1,4 +1,4 @@
-"""The size gate, on a real gate file: too large fails, and so does a quantizer that did nothing."""
+"""The size gate in a real gate file: it fails files that are too large or were not quantized."""
 
 from collections.abc import Callable
 

@@ -15,7 +15,7 @@ COMMAND = "pytest test_gate.py --kycquant-update-golden"
 
 
 def rewrite(path: Path, **changes: object) -> None:
-    """Change a golden together with its checksum, as another machine would have written it."""
+    """Change a golden and its checksum, as if another machine had written it."""
     values = json.loads(path.read_text()) | changes
     values.pop("checksum")
     path.write_text(json.dumps({**values, "checksum": digest_of(values)}))
@@ -34,7 +34,7 @@ def test_missing_is_an_error_with_the_command(golden: Path, run: Run) -> None:
     result.stdout.fnmatch_lines(
         [f"*face.json: there is no golden baseline yet; record it with: {COMMAND}"]
     )
-    # The first test explains, the others refer to it.
+    # The first test explains; the others refer to it.
     result.stdout.fnmatch_lines(["*this gate cannot run; see the error of *test_finite[[]int8[]]"])
     assert not golden.exists()
 
@@ -144,7 +144,7 @@ def test_update_is_refused_in_ci(golden: Path, run: Run, monkeypatch: pytest.Mon
 
 
 def test_broken_baseline_is_no_basis(golden: Path, run: Run, pytester: pytest.Pytester) -> None:
-    """Wrong preprocessing: the images lose all contrast and everybody looks alike."""
+    """Wrong preprocessing: the images lose all contrast, and everyone looks alike."""
     gate = pytester.path / "test_gate.py"
     text = gate.read_text().replace('selection="selection.npz"', "threshold=0.5")
     gate.write_text(text.replace("mean=127.5", "mean=-100000.0"))

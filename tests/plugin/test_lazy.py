@@ -1,4 +1,4 @@
-"""A suite that uses no gate pays nothing: no heavy import, no output."""
+"""A suite without gates pays nothing: no heavy import, no output."""
 
 import subprocess
 import sys
@@ -49,7 +49,7 @@ def test_worker_imports_nothing_heavy(tmp_path: Path) -> None:
     assert "1 passed" in result.stdout, result.stdout
 
 
-# What a suite without gates loads of the package, from the first option to the last line. Each of
+# The modules that a suite without gates loads, from the first option to the last line. Each of
 # these is imported by every pytest on the machine: add one only if nothing else will do.
 LOADED = [
     "",

@@ -1,4 +1,4 @@
-"""A liveness gate file runs every gate, each of which can fail, and ends with its table."""
+"""A liveness gate file runs every gate, each gate can fail, and the run ends with a table."""
 
 import json
 import re
@@ -13,7 +13,7 @@ GATES = ("finite", "apcer", "bpcer", "degradation", "latency", "size")
 
 
 def outcomes(result: pytest.RunResult) -> dict[str, str]:
-    """Outcome of each gate by its name, from the lines of `-v`."""
+    """Return the outcome of each gate by name, from the lines of `-v`."""
     found = re.findall(r"::test_(\w+)\[\S+\] (\w+)", result.stdout.str())
     return dict(found)
 
@@ -204,7 +204,7 @@ def test_limits_of_another_task(
     gate = pytester.path / "test_gate.py"
     gate.write_text(gate.read_text().replace("LivenessLimits", "FaceLimits"))
     result = run()
-    assert "limits are no LivenessLimits; give limits=LivenessLimits(...)" in result.stdout.str()
+    assert "limits are not LivenessLimits; give limits=LivenessLimits(...)" in result.stdout.str()
 
 
 def test_wrong_scale_is_no_baseline(liveness_project: Callable[..., None], run: Run) -> None:

@@ -1,4 +1,4 @@
-"""Bad input to a liveness gate: one line that names what is wrong and what to do."""
+"""Bad input to a liveness gate gives one line that says what is wrong and what to do."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -33,4 +33,4 @@ def test_help(pytester: pytest.Pytester) -> None:
         assert f"--kycquant-{name}" in text
         if name != "update-golden":
             assert f"kycquant_{name.replace('-', '_')} (" in text
-    assert "kycquant_update_golden" not in text  # accepting a change is no standing setting
+    assert "kycquant_update_golden" not in text  # accepting a change is not a permanent setting

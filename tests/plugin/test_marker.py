@@ -31,28 +31,28 @@ def test_quantize_needs_no_golden_precision(quantize):
     ("arguments", "message"),
     [
         ("model=MODEL, precission=('int8',)", "unknown argument 'precission'; its arguments are *"),
-        ("precisions=('int8',)", "names no model; add model=KycModel(...)"),
-        ("model='models/face.onnx'", "names no model; add model=KycModel(...)"),
+        ("precisions=('int8',)", "has no model; add model=KycModel(...)"),
+        ("model='models/face.onnx'", "has no model; add model=KycModel(...)"),
         ("MODEL", "the marker takes keyword arguments only; *"),
         ("model=MODEL, precisions=('int7',)", "precisions: 'int7' is unknown; choose from *"),
         ("model=MODEL, precisions=('mixed',)", "*does not say which operators stay in FP32; *"),
         ("model=MODEL, precisions=()", "precisions [[][]] are empty or not distinct; *"),
         ("model=MODEL, precisions=('int8', 'int8')", "*are empty or not distinct; *"),
-        ("model=MODEL, precisions=('fp32',)", "fp32 is no precision to gate; leave it out: *"),
-        ("model=MODEL, precisions=5", "precisions: 5 is no sequence; *"),
-        ("model=MODEL, precisions=(Recipe('int8', name='fp32'),)", "*'fp32' stands for something*"),
-        ("model=MODEL, precisions=(Recipe('int8', name='a>b'),)", "*'a>b' stands for something*"),
+        ("model=MODEL, precisions=('fp32',)", "fp32 cannot be gated; leave it out: *"),
+        ("model=MODEL, precisions=5", "precisions: 5 is not a sequence; *"),
+        ("model=MODEL, precisions=(Recipe('int8', name='fp32'),)", "*'fp32' is reserved*"),
+        ("model=MODEL, precisions=(Recipe('int8', name='a>b'),)", "*'a>b' is reserved*"),
         (
             "model=MODEL, precisions=(Recipe('fp16', keep_fp32='first'),)",
-            "the label 'fp16' stands for something else; *",
+            "the label 'fp16' is reserved; *",
         ),
         (
             "model=MODEL, precisions=(Recipe('fp32-optimized', rewrites='prelu'),)",
-            "the label 'fp32-optimized' stands for something else; *",
+            "the label 'fp32-optimized' is reserved; *",
         ),
         ("model=MODEL, fallback='none'", "fallback 'none' is unknown; choose *fp32-optimized*"),
         ("model=MODEL, inconclusive='skip'", "inconclusive 'skip' is unknown; choose *"),
-        ("model=MODEL, limits={'far': 1}", "limits are no FaceLimits; *"),
+        ("model=MODEL, limits={'far': 1}", "limits are not FaceLimits; *"),
     ],
 )
 def test_wrong_arguments(pytester: pytest.Pytester, arguments: str, message: str) -> None:
@@ -78,14 +78,14 @@ def test_fixture_without_a_model(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("def test_it(golden):\n    pass\n")
     result = pytester.runpytest_inprocess()
     result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines(["*::test_it: uses a kycquant fixture but names no model; *"])
+    result.stdout.fnmatch_lines(["*::test_it: uses a kycquant fixture but has no model; *"])
 
 
 def test_candidate_without_a_model(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("def test_it(candidate):\n    pass\n")
     result = pytester.runpytest_inprocess()
     assert result.ret != 0
-    result.stdout.fnmatch_lines(["*::test_it: uses a kycquant fixture but names no model; *"])
+    result.stdout.fnmatch_lines(["*::test_it: uses a kycquant fixture but has no model; *"])
 
 
 def test_class_without_a_model(pytester: pytest.Pytester) -> None:
@@ -94,7 +94,7 @@ def test_class_without_a_model(pytester: pytest.Pytester) -> None:
     )
     result = pytester.runpytest_inprocess()
     assert result.ret == pytest.ExitCode.INTERRUPTED
-    result.stdout.fnmatch_lines(["*TestIt* names no model; add model=KycModel(...)"])
+    result.stdout.fnmatch_lines(["*TestIt* has no model; add model=KycModel(...)"])
 
 
 def test_marker_is_registered(pytester: pytest.Pytester) -> None:
@@ -128,9 +128,15 @@ class TestIt:
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        ("limts = None", "*TestIt.limts: is no attribute of gates; write 'limits'"),
-        ("strickt = True", "*TestIt.strickt: is no attribute of gates; write 'strict'"),
-        ("precision = ('int8',)", "*TestIt.precision: is no attribute of gates; write *"),
+        ("limts = None", "*TestIt.limts: is not an attribute of gates; did you mean 'limits'[?]"),
+        (
+            "strickt = True",
+            "*TestIt.strickt: is not an attribute of gates; did you mean 'strict'[?]",
+        ),
+        (
+            "precision = ('int8',)",
+            "*TestIt.precision: is not an attribute of gates; did you mean *",
+        ),
     ],
 )
 def test_misspelt_attributes(pytester: pytest.Pytester, body: str, message: str) -> None:
@@ -148,7 +154,7 @@ def test_unittest_is_refused(pytester: pytest.Pytester) -> None:
         "class TestIt(FaceGates, unittest.TestCase):\n    pass\n"
     )
     result = pytester.runpytest_inprocess()
-    result.stdout.fnmatch_lines(["*TestIt: is a unittest, which has no fixtures; *"])
+    result.stdout.fnmatch_lines(["*TestIt: is a unittest.TestCase, which cannot use fixtures; *"])
 
 
 def test_candidate_asked_for_too_late(

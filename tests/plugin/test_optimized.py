@@ -15,7 +15,7 @@ Write = Callable[..., None]
 
 @pytest.fixture
 def fast(run: Run, pytester: pytest.Pytester, rewrite_ratio: list[float]) -> Run:
-    """Run with a cache of one's own, where rewriting PReLU takes .53 of the latency."""
+    """Run with a separate cache, where rewriting PReLU gives 0.53 of the latency."""
     cache = f"--kycquant-cache={pytester.path / 'cache'}"
 
     def runner(*arguments: str, ratio: float = 0.53) -> pytest.RunResult:
@@ -56,7 +56,7 @@ def test_it_is_gated_shipped_and_exported(
 
 
 def test_nothing_that_pays_is_an_error(project: Write, run: Run) -> None:
-    """The rewrites of this world take 1.2 of the latency, unless told otherwise."""
+    """The rewrites of this world give 1.2 times the latency by default."""
     project(precisions='"fp32-optimized"')
     result = run()
     result.assert_outcomes(errors=6)

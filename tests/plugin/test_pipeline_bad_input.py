@@ -1,4 +1,4 @@
-"""What is wrong with a pipeline is said in one line; it never becomes a pass."""
+"""An error in a pipeline is reported in one line and never becomes a pass."""
 
 import shutil
 from collections.abc import Callable
@@ -75,7 +75,7 @@ def test_error(
 
 
 def test_nothing_ships(pipeline_project: Project, run: Run) -> None:
-    """With 30 people nothing can be claimed about faces, not even about FP32."""
+    """With 30 people no claim about faces is possible, not even for FP32."""
     root = pipeline_project()
     first_people(root, 30)
     result = run("--kycquant-update-golden", "--kycquant-inconclusive=warn")
@@ -102,18 +102,20 @@ def test_a_marker_says_nothing_to_a_pipeline(pipeline_project: Project, run: Run
     gate.write_text(gate.read_text().replace("class TestPipeline", marked))
     result = run()
     result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines(["*TestPipeline: is a pipeline, to which the marker kycquant *"])
+    result.stdout.fnmatch_lines(
+        ["*TestPipeline: is a pipeline, which ignores the marker kycquant*"]
+    )
 
 
 def test_wrong_attributes_are_refused_on_collection(pipeline_project: Project, run: Run) -> None:
     pipeline_project("runs = 10")
     result = run()
     result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines(["*TestPipeline.runs: 10 is too small; give a whole number *"])
+    result.stdout.fnmatch_lines(["*TestPipeline.runs: 10 is too small; give a whole number, *"])
 
 
 def test_fixture_outside_of_a_pipeline(run: Run, pytester: pytest.Pytester) -> None:
     pytester.makepyfile("def test_it(kyc_pipeline): pass")
     result = run()
     result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines(["*uses `kyc_pipeline` outside of a pipeline; subclass *"])
+    result.stdout.fnmatch_lines(["*uses `kyc_pipeline` outside a pipeline class; subclass *"])

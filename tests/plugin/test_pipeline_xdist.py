@@ -1,4 +1,4 @@
-"""Two workers find what one process finds, and measure once."""
+"""Two workers get the results of one process, and measure only once."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""Groups in a gate file: INT8 that loses people with faint pictures may not ship."""
+"""Groups in a gate file: INT8 that rejects people with faint pictures may not ship."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_what_hurts_one_group_passes_all_other_gates_and_fails(
 def test_what_hurts_nobody_passes_and_a_golden_does_not_depend_on_groups(
     faces: Callable[..., list[str]], run: Run, pytester: pytest.Pytester
 ) -> None:
-    """Neither the threshold nor the rates of a golden do; what is judged does."""
+    """Groups change neither the threshold nor the rates of a golden, only what is judged."""
     lines = faces(contrast=0.5)
     before = (pytester.path / "golden" / "face.json").read_bytes()
     run("--kycquant-report=report.json").assert_outcomes(passed=6)
@@ -113,7 +113,7 @@ def test_what_hurts_nobody_passes_and_a_golden_does_not_depend_on_groups(
 def test_the_search_minds_groups(
     faces: Callable[..., list[str]], run: Run, pytester: pytest.Pytester
 ) -> None:
-    """Mixed models that spare everybody but one group do not pass it."""
+    """Mixed models that still hurt one group do not pass."""
     faces(fallback="mixed")
     run("--kycquant-report=report.json")
     (gate,) = json.loads((pytester.path / "report.json").read_text())["gates"]
@@ -188,7 +188,7 @@ def test_folders(candidate):
 def test_folders_and_a_list_of_pairs(
     project: Callable[..., None], run: Run, pytester: pytest.Pytester
 ) -> None:
-    """The table may lie among the people's folders."""
+    """The table may be in the folder with the people's folders."""
     project(golden=False)
     write_folders(pytester.path / "people", 40)
     names = sorted(path.name for path in (pytester.path / "people").iterdir())
@@ -238,7 +238,7 @@ def write_scenery(root: Path, lines: list[str], **options: Any) -> None:
 
 
 def test_documents_that_are_missed_of_one_kind(run: Run, pytester: pytest.Pytester) -> None:
-    """All that is lost is held against the budget of groups alone."""
+    """All losses are compared with the budget of groups alone."""
     limits = (
         "recall=0.1, map50=0.1, recall_degradation=0.99, map50_degradation=0.99, "
         "map_degradation=0.99, agreement=0.1, overlap=0.1"

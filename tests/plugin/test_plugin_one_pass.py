@@ -36,7 +36,7 @@ EQUALIZED = ('Recipe("int8")', 'Recipe("int8", calibration_method="minmax")')
 
 
 def passes(run: Run, cache: Path, *arguments: str) -> list[bytes]:
-    """What a run leaves in a cache of its own."""
+    """Return the passes that a run leaves in its own cache."""
     run("--kycquant-cache", str(cache), *arguments).assert_outcomes(passed=1)
     return sorted(path.read_bytes() for path in cache.rglob("activations.npz"))
 

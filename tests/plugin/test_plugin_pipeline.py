@@ -1,4 +1,4 @@
-"""A pipeline of three gated models: what ships at each stage, and gates that fail."""
+"""A pipeline of three gated models: the variant shipped at each stage, and failing gates."""
 
 import json
 import xml.etree.ElementTree as ET
@@ -89,7 +89,7 @@ def process(self, stages, photo):
 
 
 def test_a_shorter_way_is_no_better_one(pipeline_project: Project, run: Run) -> None:
-    """FP32 is first on each image: on one of them the shipped pipeline ends at once."""
+    """FP32 runs first on each image; on one of them the shipped pipeline ends at once."""
     pipeline_project(SKIPS)
     result = run("--kycquant-inconclusive=warn", "--kycquant-report=report.json")
     result.assert_outcomes(failed=3)
@@ -108,7 +108,7 @@ def test_a_shorter_way_is_no_better_one(pipeline_project: Project, run: Run) -> 
 def test_memory_that_cannot_be_measured_is_no_pass(
     pipeline_project: Project, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The other process starts without pytest: what only pytest makes importable is not there."""
+    """The other process has no pytest, so modules that only pytest can import are missing."""
     root = pipeline_project()
     gate = root / "test_pipeline.py"
     known = "'pytester' in sys.modules or 'pytest_kycquant.plugin.session' in sys.modules"
@@ -133,7 +133,7 @@ def process(self, stages, photo):
 
 
 def test_process_of_ones_own(pipeline_project: Project, run: Run) -> None:
-    """Two images, faces turned upside down; its process is that of the memory measurement, too."""
+    """Two images with faces upside down; the memory measurement runs the same process."""
     root = pipeline_project(ALIGNED)
     result = run("--kycquant-report=report.json")
     result.assert_outcomes(passed=3)
@@ -153,7 +153,7 @@ def test_rule_of_ones_own(pipeline_project: Project, run: Run) -> None:
     result = run("-k", "quantized or unknown")
     result.assert_outcomes(failed=2, deselected=3)
     result.stdout.fnmatch_lines(
-        ["kyc_pipeline.check: 'speed' is no gate; complete, latency, memory are"]
+        ["kyc_pipeline.check: 'speed' is not a gate; choose from complete, latency, memory"]
     )
 
 

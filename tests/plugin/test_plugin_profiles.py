@@ -1,4 +1,4 @@
-"""Which profile holds, and what "nist63a4" asks for that "standard" does not."""
+"""Which profile applies, and what "nist63a4" requires beyond "standard"."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Project = Callable[..., None]
 
 @pytest.fixture
 def large_project(project: Project, run: Run, pytester: pytest.Pytester) -> Project:
-    """A project with people enough to bound FAR by 5e-5, with the golden of standard."""
+    """A project with enough people to bound FAR by 5e-5, with the golden of "standard"."""
 
     def write(**options: object) -> None:
         project(golden=False, identities=450, **options)
@@ -99,7 +99,7 @@ def test_golden_of_its_own_with_a_stricter_threshold(
 def test_what_passes_standard_may_not_pass_nist63a4(
     large_project: Project, run: Run, pytester: pytest.Pytester
 ) -> None:
-    """450 people cannot show that FRR rises by less than .2 points, though by less than 1."""
+    """450 people can show that FRR rises by less than 1 point, but not by less than 0.2."""
     large_project(limits="far=0.01, frr=0.5, far_degradation=0.005")  # laxer than either profile
     run().assert_outcomes(passed=6)
     result = run(NIST, "--kycquant-update-golden", "--kycquant-report=report.json")
@@ -109,7 +109,7 @@ def test_what_passes_standard_may_not_pass_nist63a4(
             "kycquant: *; profile nist63a4",
             "face: int8 INCONCLUSIVE degradation",
             "INCONCLUSIVE increase of FRR over FP32 = 0 % [[]*, 0.66* %[]] must be below 0.2 %: *",
-            "profile: nist63a4 (FAR below 0.01 % and FRR below 1 %, or what the gate asks *",
+            "profile: nist63a4 (FAR below 0.01 % and FRR below 1 %, or the limit of the gate *",
         ]
     )
     (gate,) = json.loads((pytester.path / "report.json").read_text())["gates"]
@@ -127,12 +127,15 @@ def test_liveness_is_told_that_nothing_is_set(
     result = run(NIST, "--kycquant-update-golden")
     result.assert_outcomes(passed=6)
     result.stdout.fnmatch_lines(
-        ["profile: nist63a4 (it sets limits for comparing faces only: those of the gate hold here)"]
+        [
+            "profile: nist63a4 (it sets limits for comparing faces only: "
+            "the limits of the gate apply here)"
+        ]
     )
 
 
 def test_two_workers(tmp_path: Path) -> None:
-    """Workers of pytest-xdist know the profile; the controller tells it."""
+    """Workers of pytest-xdist get the profile from the controller."""
     write_project(tmp_path, precisions='"fp16", "int8"')
 
     def run(*arguments: str) -> tuple[str, dict[str, object]]:
@@ -147,5 +150,5 @@ def test_two_workers(tmp_path: Path) -> None:
         return result.stdout, gate
 
     output, workers = run("-n2", "--kycquant-update-golden")
-    assert "ship: smoke: no claim on error rates, nothing is cleared to ship" in output
+    assert "ship: smoke: no claim about error rates, nothing is cleared to ship" in output
     assert workers == run()[1]

@@ -1,4 +1,4 @@
-"""The search of a fallback on real models: minimal, the same twice, bounded, and it says so."""
+"""The search for a fallback on real models is minimal, repeatable and bounded, and says so."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from pytest_kycquant.spec.settings import Settings
 from pytest_kycquant.tasks.outputs import Outputs
 from tests.worlds.population import Run, write_project
 
-# On graphs as small as these, timing would choose rewrites now this way and now that.
+# On graphs this small, timing would choose different rewrites from run to run.
 RECIPE = Recipe("int8", op_types=("Conv",), rewrites=False)
 
 
 def search_in(
     root: Path, cache: Path, said: list[str] | None = None, budget: int = 60
 ) -> MixedSearch:
-    """The search of the project below `root`, with a cache of its own and its golden recorded."""
+    """Return the search of the project below `root`, with its own cache and a recorded golden."""
     settings = Settings(cache, root / "golden", True, False, "fail", None, None, 1, budget)
     progress = Progress(None if said is None else said.append, live=True)
     workspace = Workspace(settings, root, "run", progress)
@@ -51,7 +51,7 @@ def search_in(
 
 
 def test_minimal_by_brute_force(tmp_path: Path) -> None:
-    """All 30 sets of the five convolutions: none that is smaller passes."""
+    """Of all 30 sets of the five convolutions, no smaller one passes."""
     write_project(tmp_path, fragile=True)
     mixed = search_in(tmp_path, tmp_path / "cache")
     found = mixed.find(RECIPE)
@@ -117,7 +117,7 @@ def test_progress_tells_attempts_and_the_best_so_far(tmp_path: Path) -> None:
 
 
 def test_the_budget_is_part_of_the_key(tmp_path: Path) -> None:
-    """A search that was cut short must not answer for one that may go on."""
+    """The result of a shortened search must not be reused for a longer one."""
     write_project(tmp_path, fragile=True)
     short = search_in(tmp_path, tmp_path / "cache", budget=1).find(RECIPE)
     assert short.best.keep == ()

@@ -1,4 +1,4 @@
-"""Gates choose ranges and biases by what they do to the outputs, on calibration images."""
+"""Gates choose ranges and biases by their effect on the outputs of calibration images."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a run leaves behind: JSON, JUnit properties, a header that says where it ran."""
+"""The reports of a run: JSON, JUnit properties, and a header that says where it ran."""
 
 import json
 import xml.etree.ElementTree as ET
@@ -34,7 +34,7 @@ def test_json_report(project: Callable[..., None], run: Run, pytester: pytest.Py
 
 
 def test_costs_are_shown_with_v(project: Callable[..., None], run: Run) -> None:
-    """Memory takes a process for each variant, so it is measured only for the report."""
+    """Memory needs a process for each variant, so it is measured only for the report."""
     project()
     plain, verbose = run(), run("-v")
     known = "int8: wall clock *.?? ms, 95 % of runs within *.?? ms"
@@ -62,7 +62,7 @@ def test_json_report_of_a_fallback(
     assert search["minimal"]
     assert search["note"] == ""
     assert 0.9 < search["quantized_share"] < 1
-    # What passed, and each of the two given back alone.
+    # The set that passed, and the set without each of its two members.
     found = [(a["kept"], a["stored"], a["passed"]) for a in search["attempts"]]
     assert found == [
         (1, "float32", False),

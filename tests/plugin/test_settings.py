@@ -1,4 +1,4 @@
-"""Options and their ini twins: parsed at the edge, command line before ini before default."""
+"""Options and ini values are parsed at the edge: command line before ini before default."""
 
 from pathlib import Path
 
@@ -84,13 +84,25 @@ def test_precedence(
     ("ini", "arguments", "message"),
     [
         ("", ["--kycquant-inconclusive=maybe"], "--kycquant-inconclusive: 'maybe' is unknown; *"),
-        ("", ["--kycquant-threads=0"], "--kycquant-threads: '0' is no positive number; *"),
-        ("", ["--kycquant-threads=two"], "--kycquant-threads: 'two' is no positive number; *"),
-        ("", ["--kycquant-search-budget=-1"], "--kycquant-search-budget: '-1' is no positive *"),
+        ("", ["--kycquant-threads=0"], "--kycquant-threads: '0' is not a positive whole number; *"),
+        (
+            "",
+            ["--kycquant-threads=two"],
+            "--kycquant-threads: 'two' is not a positive whole number; *",
+        ),
+        (
+            "",
+            ["--kycquant-search-budget=-1"],
+            "--kycquant-search-budget: '-1' is not a positive whole number*",
+        ),
         ("", ["--kycquant-cache="], "--kycquant-cache: is empty; give a path"),
-        ("kycquant_strict = maybe", [], "ini option kycquant_strict: 'maybe' is no truth value; *"),
+        ("kycquant_strict = maybe", [], "ini option kycquant_strict: 'maybe' is not a boolean; *"),
         ("kycquant_inconclusive = no", [], "ini option kycquant_inconclusive: 'no' is unknown; *"),
-        ("kycquant_threads = -1", [], "ini option kycquant_threads: '-1' is no positive number; *"),
+        (
+            "kycquant_threads = -1",
+            [],
+            "ini option kycquant_threads: '-1' is not a positive whole number; *",
+        ),
     ],
 )
 def test_bad_values(

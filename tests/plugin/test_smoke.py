@@ -1,4 +1,4 @@
-"""The smoke profile: damage fails within seconds, and nothing is claimed about error rates."""
+"""The smoke profile: damage fails within seconds, and no claim about error rates is made."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ def test_sound_model_passes_and_error_rates_are_skipped(
         [
             "kycquant: *; profile smoke",
             "face, test_gate.py::TestFace (figures of these images alone, no bounds)",
-            "profile: smoke (*no claim on error rates)",
+            "profile: smoke (*no claim about error rates)",
             "note on fp32: the smoke profile used 64 images, of 330 identities",
-            "ship: smoke: no claim on error rates, nothing is cleared to ship",
+            "ship: smoke: no claim about error rates, nothing is cleared to ship",
             "next: pytest --kycquant-profile=standard *",
         ]
     )
     result.stdout.fnmatch_lines_random(
-        f"SKIPPED * smoke profile makes no claim on {gate}" for gate in ("far", "frr", "latency")
+        f"SKIPPED * smoke profile makes no claim about {gate}" for gate in ("far", "frr", "latency")
     )
     gate = gate_of(pytester.path)
     assert (gate["profile"], gate["ship"]) == ("smoke", None)
@@ -64,7 +64,7 @@ def test_damaged_model_fails(project: Project, run: Run) -> None:
 
 
 def test_a_stored_nan_fails(project: Project, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Outputs are finite, as integer kernels make them: the file is not."""
+    """Integer kernels make finite outputs, but the file has a NaN."""
     monkeypatch.setattr(Variant, "find_broken", lambda _: ("weight_scale",))
     project(fallback=None)
     result = run(SMOKE)
@@ -75,7 +75,7 @@ def test_a_stored_nan_fails(project: Project, run: Run, monkeypatch: pytest.Monk
 
 
 def test_ladder_without_search(project: Project, run: Run) -> None:
-    """What needs no search may stand in; a mixed model is not looked for."""
+    """Fallbacks that need no search are tried; a mixed model is not searched."""
     project(fragile=True)
     result = run(SMOKE, "-v")
     result.stdout.fnmatch_lines(
@@ -143,14 +143,14 @@ def test_rule_of_ones_own_on_what_is_not_claimed(
     result = run(SMOKE, "-k", "rule")
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(
-        ["*candidate.gates*far*: the smoke profile makes no claim on far; call candidate*"]
+        ["*candidate.gates*far*: the smoke profile makes no claim about far; call candidate*"]
     )
 
 
 def test_in_the_gate_class_and_in_the_marker(
     project: Project, run: Run, pytester: pytest.Pytester
 ) -> None:
-    """The gate before the command line; the header tells who differs."""
+    """The gate overrides the command line; the header names the gates that differ."""
     project()
     gate = pytester.path / "test_gate.py"
     gate.write_text(gate.read_text() + '    profile = "smoke"\n')
@@ -194,7 +194,7 @@ def test_without_labels(run: Run, pytester: pytest.Pytester, world: str, fragile
 
 
 def test_certificate_without_labels(run: Run, pytester: pytest.Pytester) -> None:
-    """It is gated where a limit is given, and no other share of decisions is."""
+    """It is gated if it has a limit; no other share of decisions is gated."""
     write_unlabelled(
         pytester.path, "faces", precisions='"int8"', fallback=None, limits="certified=0.9999"
     )
@@ -213,12 +213,12 @@ def test_liveness(liveness_project: Project, run: Run) -> None:
 
 
 def test_metric_of_ones_own_is_not_judged(document_project: Project, run: Run) -> None:
-    """Nobody knows which drift of its outputs would be too much."""
+    """It is unknown how much drift of the outputs would be too much."""
     document_project()
     result = run(SMOKE, "-rs")
     result.assert_outcomes(passed=2, skipped=3)
     result.stdout.fnmatch_lines_random(
-        f"SKIPPED * smoke profile makes no claim on {gate}" for gate in ("metric", "degradation")
+        f"SKIPPED * smoke profile makes no claim about {gate}" for gate in ("metric", "degradation")
     )
 
 
@@ -226,4 +226,4 @@ def test_pipeline_is_skipped(pipeline_project: Callable[..., Path], run: Run) ->
     pipeline_project()
     result = run(SMOKE, "-rs")
     result.assert_outcomes(skipped=3)
-    result.stdout.fnmatch_lines(["SKIPPED * smoke profile makes no claim on pipelines: *"])
+    result.stdout.fnmatch_lines(["SKIPPED * smoke profile makes no claim about pipelines: *"])

@@ -1,4 +1,4 @@
-"""Two workers import the gate file each; they give the verdicts of one process."""
+"""Two workers each import the gate file and give the verdicts of one process."""
 
 import json
 import subprocess

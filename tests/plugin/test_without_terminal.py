@@ -1,4 +1,4 @@
-"""Without a terminal the errors stay readable and the report is still written."""
+"""Without a terminal, errors stay readable and the report is still written."""
 
 import json
 from collections.abc import Callable

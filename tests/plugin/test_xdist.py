@@ -1,4 +1,4 @@
-"""Under pytest-xdist the verdicts are those of a single process; each artefact is built once."""
+"""With pytest-xdist the verdicts are those of one process, and each artefact is built once."""
 
 import json
 import os
@@ -12,7 +12,7 @@ import pytest
 
 from tests.worlds.population import write_project
 
-# On graphs as small as these, timing would choose rewrites now this way and now that.
+# On graphs this small, timing would choose different rewrites from run to run.
 PRECISIONS = 'Recipe("fp16", name="half", rewrites=False), Recipe("int8", rewrites=False)'
 ARGUMENTS = ("--kycquant-report=report.json", "--kycquant-cache=cache", "-q")
 
@@ -28,14 +28,14 @@ def run(folder: Path, *arguments: str) -> str:
 
 
 def entries(folder: Path) -> dict[str, int]:
-    """Identity (inode) of every artefact: a rebuilt one would be another."""
+    """Return the inode of every artefact; a rebuilt one would have another."""
     cache = folder / "cache"
     kinds = ("variant", "activations", "sensitivity", "outputs", "search", "rewrites", "footprint")
     return {str(p): p.stat().st_ino for kind in kinds for p in (cache / kind).glob("*")}
 
 
 def verdicts(folder: Path) -> dict[str, object]:
-    """Everything of the report but times, which are measured anew each time."""
+    """Return the report without times, which are measured again each time."""
     report = json.loads((folder / "report.json").read_text())
     report["gates"][0]["golden"].pop("latency_ms")
     for variant in report["gates"][0]["variants"]:
@@ -76,7 +76,7 @@ def test_workers_agree_and_build_once(single: Path, tmp_path: Path) -> None:
     assert "6 passed, 6 fallback" in output, output
     assert "= kycquant =" in output
     assert verdicts(tmp_path) == verdicts(single)
-    # The controller sees what each worker built in all: no more than there are artefacts.
+    # The controller adds up what each worker built: no more than there are artefacts.
     assert built(output) == len(entries(tmp_path)) == len(entries(single))
 
 

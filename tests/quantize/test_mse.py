@@ -74,5 +74,5 @@ def test_degenerate_data(values):
 
 @pytest.mark.parametrize("wide", ["uint16", "int16"])
 def test_it_is_for_8_bits(wide):
-    with pytest.raises(SpecError, match='"mse" is for 8 bits'):
+    with pytest.raises(SpecError, match='"mse" supports 8 bits only'):
         Recipe("int8", calibration_method="mse", activation_type=wide)

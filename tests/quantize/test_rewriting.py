@@ -119,7 +119,7 @@ def test_an_operator_that_is_to_be_quantized_stays(tmp_path):
     ("values", "message"),
     [
         ({"precision": "int8", "rewrites": "prelus"}, "'prelus' is unknown"),
-        ({"precision": "int8", "rewrites": 1}, "1 is no sequence"),
+        ({"precision": "int8", "rewrites": 1}, "1 is not a sequence"),
         ({"precision": "fp32-optimized", "rewrites": False}, "has nothing to rewrite"),
         ({"precision": "fp32-optimized", "rewrites": ()}, "has nothing to rewrite"),
         ({"precision": "fp32-optimized", "keep_fp32": ("a",)}, "has no option 'keep_fp32'"),

@@ -1,4 +1,4 @@
-"""A runtime is a line in a table: files are opened and run through it, whatever it is."""
+"""A runtime is one line in a table, and files are opened and run through it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from pytest_kycquant.tasks.outputs import run_model
 
 
 class Line:
-    """A model whose file holds slope and intercept."""
+    """A model whose file holds a slope and an intercept."""
 
     inputs = ("x",)
     outputs = ("x again", "y")

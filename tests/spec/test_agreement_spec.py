@@ -1,4 +1,4 @@
-"""Tasks without labels are said to be such, name their threshold, and hold nothing of labels."""
+"""Tasks without labels say so, have a threshold, and contain nothing that needs labels."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_gates_and_task(make: Callable[..., TaskSpec], gates: type) -> None:
     model = KycModel("m.onnx", Preprocess((8, 8)), task)
     judge = task_of(model, task.limits(), lambda path, attribute: Path(str(path)))
     assert type(judge).__name__.startswith("Unlabelled")
-    assert judge.name == type(task).__name__  # what messages tell the reader to change
+    assert judge.name == type(task).__name__  # the name that messages tell the reader to change
     assert make(selection=0.3) != task
 
 
@@ -68,7 +68,7 @@ def test_gates_of_the_other_kind_refuse(make: Callable[..., TaskSpec], gates: ty
     name = type(task).__name__
     wrong = type("TestIt", (gates,), {"model": model})
     with pytest.raises(
-        SpecError, match=rf"TestIt: judges errors, and {name}\(labelled=False\) has"
+        SpecError, match=rf"TestIt: judges errors, but {name}\(labelled=False\) has"
     ):
         wrong.values()  # type: ignore[attr-defined]
     right = type("TestIt", (AgreementGates,), {"model": model})
@@ -87,17 +87,26 @@ def test_gates_of_the_other_kind_refuse(make: Callable[..., TaskSpec], gates: ty
 )
 def test_agreement_gates_refuse_labels(task: TaskSpec) -> None:
     gate = type("TestIt", (AgreementGates,), {"model": KycModel("m", Preprocess((8, 8)), task)})
-    with pytest.raises(SpecError, match=r"TestIt: judges agreement without labels, and the images"):
+    with pytest.raises(SpecError, match=r"TestIt: judges agreement without labels, but the images"):
         gate.values()  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: faces(threshold=None), "FaceVerification.threshold: is missing, and without"),
-        (lambda: captures(threshold=None), "LivenessDetection.threshold: is missing, and without"),
-        (lambda: scenes(confidence=None), "ObjectDetection.confidence: is missing, and without"),
-        (lambda: faces(pairs="p.txt"), "FaceVerification.pairs: needs labels, and labelled=False"),
+        (
+            lambda: faces(threshold=None),
+            "FaceVerification.threshold: is missing, and cannot be chosen without",
+        ),
+        (
+            lambda: captures(threshold=None),
+            "LivenessDetection.threshold: is missing, and cannot be chosen without",
+        ),
+        (
+            lambda: scenes(confidence=None),
+            "ObjectDetection.confidence: is missing, and cannot be chosen without",
+        ),
+        (lambda: faces(pairs="p.txt"), "FaceVerification.pairs: needs labels, but labelled=False"),
         (lambda: faces(max_impostor_pairs=9), "max_impostor_pairs: needs labels"),
         (lambda: faces(selection_far=0.001), "selection_far: needs labels"),
         (lambda: captures(selection_apcer=0.01), "selection_apcer: needs labels"),
@@ -107,17 +116,17 @@ def test_agreement_gates_refuse_labels(task: TaskSpec) -> None:
             "selection_labels: needs labels",
         ),
         (lambda: scenes(selection_miss_rate=0.01), "selection_miss_rate: needs labels"),
-        (lambda: faces(labelled=0), "FaceVerification.labelled: 0 is neither True nor False"),
-        (lambda: faces(labelled="no"), "labelled: 'no' is neither"),
-        (lambda: scenes(classes=()), r"classes: \(\) are no distinct names"),
+        (lambda: faces(labelled=0), "FaceVerification.labelled: 0 is not a boolean"),
+        (lambda: faces(labelled="no"), "labelled: 'no' is not a boolean"),
+        (lambda: scenes(classes=()), r"classes: \(\) are not distinct names"),
         (
             lambda: ObjectDetection("d", classes=("face",)),
             "ObjectDetection.labels: are missing; .* labelled=False and subclass AgreementGates",
         ),
-        (lambda: ObjectDetection("d", "labels.csv"), "classes: .* are no distinct names"),
-        (lambda: FaceLimits(flips=5), "FaceLimits.flips: 5 is no rate"),
+        (lambda: ObjectDetection("d", "labels.csv"), "classes: .* are not distinct names"),
+        (lambda: FaceLimits(flips=5), "FaceLimits.flips: 5 is not a rate"),
         (lambda: FaceLimits(flips=None), "FaceLimits.flips: cannot be switched off"),
-        (lambda: FaceLimits(certified=95), "FaceLimits.certified: 95 is no share"),
+        (lambda: FaceLimits(certified=95), "FaceLimits.certified: 95 is not a share"),
     ],
 )
 def test_refused(make: Callable[[], Any], message: str) -> None:

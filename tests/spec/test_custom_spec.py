@@ -1,4 +1,4 @@
-"""What a gate file says about a custom task is checked before anything is read."""
+"""The declaration of a custom task is checked before anything is read."""
 
 from functools import partial
 from typing import Any
@@ -15,7 +15,7 @@ def misread(outputs: Any, labels: Any) -> Any:
 
 
 class Adjustable:
-    """An object keeps to itself what it was adjusted to, and the golden would not notice."""
+    """An object hides its parameters, so the golden would not notice a change."""
 
     def __call__(self, outputs: Any, labels: Any) -> Any:
         return labels
@@ -58,21 +58,25 @@ def test_a_metric_may_have_a_name() -> None:
 @pytest.mark.parametrize(
     ("options", "where", "problem"),
     [
-        ({"metric": "f1"}, "metric", "'f1' is no function"),
-        ({"metric": Adjustable()}, "metric", " is no function"),
-        ({"metric": partial(misread)}, "metric", " is no function"),
-        ({"metric": len}, "metric", "<built-in function len> is no function"),
-        ({"metric": None}, "metric", "None is no function"),
+        ({"metric": "f1"}, "metric", "'f1' is not a function"),
+        ({"metric": Adjustable()}, "metric", " is not a function"),
+        ({"metric": partial(misread)}, "metric", " is not a function"),
+        ({"metric": len}, "metric", "<built-in function len> is not a function"),
+        ({"metric": None}, "metric", "None is not a function"),
         ({"direction": "up"}, "direction", "'up' is unknown"),
-        ({"classes": ("a", "a")}, "classes", "('a', 'a') are no distinct names"),
-        ({"classes": ("a",)}, "classes", "('a',) is one class only"),
-        ({"outputs": ()}, "outputs", "() are no distinct names"),
+        ({"classes": ("a", "a")}, "classes", "('a', 'a') are not distinct names"),
+        ({"classes": ("a",)}, "classes", "('a',) is only one class"),
+        ({"outputs": ()}, "outputs", "() are not distinct names"),
         ({"selection": 1.5}, "selection", "1.5 is not a share"),
-        ({"selection_labels": "x.csv"}, "selection_labels", "goes with a path of other images"),
+        (
+            {"selection_labels": "x.csv"},
+            "selection_labels",
+            "is used only if selection is a path of other images",
+        ),
         (
             {"selection_labels": "x.csv", "selection": 0.5},
             "selection_labels",
-            "goes with a path of other images",
+            "is used only if selection is a path of other images",
         ),
     ],
 )

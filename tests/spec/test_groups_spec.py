@@ -1,4 +1,4 @@
-"""What a gate file may say of groups."""
+"""What a gate file may declare about groups."""
 
 from collections.abc import Callable
 from typing import Any
@@ -34,9 +34,9 @@ def detection(data: str, **options: Any) -> ObjectDetection:
     ],
 )
 def test_a_limit_of_groups_wants_groups(make: Make, limits: Limits) -> None:
-    """It would not limit anything, and nobody would notice."""
+    """It would have no effect, and no one would notice."""
     task = type(make("data")).__name__
-    with pytest.raises(SpecError, match=rf"group_\w+: limits nothing.*{task}\(groups="):
+    with pytest.raises(SpecError, match=rf"group_\w+: has no effect.*{task}\(groups="):
         make("data").check_limits(limits)
     make("data", groups="groups.csv").check_limits(limits)
     make("data").check_limits(type(limits)())

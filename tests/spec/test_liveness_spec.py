@@ -1,4 +1,4 @@
-"""What a gate file says about liveness is checked before anything is read."""
+"""The declaration of a liveness task is checked before anything is read."""
 
 import numpy as np
 import pytest
@@ -40,16 +40,16 @@ def test_numbers_become_plain() -> None:
     ("options", "where", "problem"),
     [
         ({"selection": 1.5}, "selection", "1.5 is not a share"),
-        ({"selection_apcer": 2.5}, "selection_apcer", "2.5 is no rate"),
-        ({"selection_apcer": "low"}, "selection_apcer", "'low' is no number"),
-        ({"threshold": 0.0}, "threshold", "0.0 is none"),
-        ({"threshold": 50}, "threshold", "50.0 is none"),
+        ({"selection_apcer": 2.5}, "selection_apcer", "2.5 is not a rate"),
+        ({"selection_apcer": "low"}, "selection_apcer", "'low' is not a number"),
+        ({"threshold": 0.0}, "threshold", "0.0 is out of range"),
+        ({"threshold": 50}, "threshold", "50.0 is out of range"),
         ({"threshold": float("nan")}, "threshold", "nan is not finite"),
         ({"scores": "softmax"}, "scores", "'softmax' is unknown"),
-        ({"live_class": -1}, "live_class", "-1 is no index"),
-        ({"live_class": 0.5}, "live_class", "0.5 is no whole number"),
-        ({"boxes": "b.csv"}, "crop_scale", "boxes and crop_scale need each other"),
-        ({"crop_scale": 2.7}, "crop_scale", "boxes and crop_scale need each other"),
+        ({"live_class": -1}, "live_class", "-1 is not an index"),
+        ({"live_class": 0.5}, "live_class", "0.5 is not a whole number"),
+        ({"boxes": "b.csv"}, "crop_scale", "boxes and crop_scale must be given together"),
+        ({"crop_scale": 2.7}, "crop_scale", "boxes and crop_scale must be given together"),
         ({"boxes": "b.csv", "crop_scale": 0.5}, "crop_scale", "0.5 cuts off the face"),
     ],
 )
@@ -62,7 +62,7 @@ def test_impossible_tasks(options: dict[str, object], where: str, problem: str) 
 
 @pytest.mark.parametrize("name", ["apcer", "bpcer", "apcer_degradation", "flips", "score_drift"])
 def test_impossible_limits(name: str) -> None:
-    with pytest.raises(SpecError, match=rf"LivenessLimits\.{name}: 5 is no rate"):
+    with pytest.raises(SpecError, match=rf"LivenessLimits\.{name}: 5 is not a rate"):
         LivenessLimits(**{name: 5})
     assert LivenessLimits()[name].direction is Direction.BELOW
 
@@ -86,11 +86,11 @@ def test_several_files() -> None:
     ("options", "message"),
     [
         ({"path": ("a.onnx", "b.onnx", "c.onnx")}, r"crop_scale: there are 2 for 3 files"),
-        ({"path": ("x/a.onnx", "y/a.onnx")}, "does not name files of different names"),
-        ({"path": ()}, "does not name files of different names"),
+        ({"path": ("x/a.onnx", "y/a.onnx")}, "does not give files with different names"),
+        ({"path": ()}, "does not give files with different names"),
         ({"preprocess": (MINI,) * 3}, r"preprocess: there are 3 for 2 files"),
         ({"preprocess": (MINI, "BGR")}, "is not a Preprocess"),
-        ({"task": FaceVerification("faces")}, "2 files, which FaceVerification cannot judge as"),
+        ({"task": FaceVerification("faces")}, "2 files, but FaceVerification judges a single one"),
         (
             {"task": LivenessDetection("data", output=("a", "b", "c"))},
             r"output: there are 3 for 2 files",

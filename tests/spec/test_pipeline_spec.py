@@ -1,4 +1,4 @@
-"""What a pipeline's gate file may say: anything else is refused at once."""
+"""What the gate file of a pipeline may contain; anything else is refused at once."""
 
 import pickle
 import unittest
@@ -70,14 +70,14 @@ def test_stages_in_the_order_of_the_pipeline() -> None:
 
 
 def test_what_a_pipeline_asks_for_is_plain_data() -> None:
-    """Another process finds the class by its file and its names; nothing else could be sent."""
+    """Another process finds the class by its file and names; the class itself cannot be sent."""
     found = spec()
     assert pickle.loads(pickle.dumps(found)) == found
     assert found.process == ProcessSpec(Path(__file__), __name__, "TestIt")
 
 
 def test_markers_of_a_stage_count() -> None:
-    """Nobody collects the class here, and yet its gates ask for what the marker says."""
+    """The class is not collected here, but its markers apply nevertheless."""
     (_, gate, _) = spec(liveness=Nearer).stages
     assert gate.gate.strict is True
     assert [recipe.name for recipe in gate.gate.precisions] == ["int8"]
@@ -88,27 +88,30 @@ def test_markers_of_a_stage_count() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"images": ...}, "TestIt.images: names no images"),
-        ({"detector": ...}, "TestIt.detector: is missing; name the gates of the detector"),
-        ({"embedder": ...}, "has a detector and nothing after it; add liveness= or embedder="),
-        ({"detector": Face}, "Face judges FaceVerification; name a class .* ObjectDetection"),
+        ({"images": ...}, "TestIt.images: is missing or not a path"),
+        ({"detector": ...}, "TestIt.detector: is missing; name the gate class of the detector"),
+        ({"embedder": ...}, "has a detector but no stage after it; add liveness= or embedder="),
+        ({"detector": Face}, "Face judges FaceVerification; name a gate class .* ObjectDetection"),
         ({"embedder": Liveness}, "Liveness judges LivenessDetection; .* FaceVerification"),
-        ({"liveness": Detector.model}, "is no gate class; .* judges LivenessDetection"),
-        ({"liveness": int}, "<class 'int'> is no gate class"),
-        ({"embedder": FaceGates}, "FaceGates: names no model; add model="),
-        ({"face": ...}, "None is no class that the detector's gates judge; choose .* face, hand"),
-        ({"face": "cup"}, "'cup' is no class that the detector's gates judge"),
-        ({"limits": 8000}, "are no PipelineLimits; give PipelineLimits"),
-        ({"runs": 58}, "TestIt.runs: 58 is too small; give a whole number from 59 on"),
+        ({"liveness": Detector.model}, "is not a gate class; .* judges LivenessDetection"),
+        ({"liveness": int}, "<class 'int'> is not a gate class"),
+        ({"embedder": FaceGates}, "FaceGates: has no model; add model="),
+        (
+            {"face": ...},
+            "None is not a class that the detector's gates judge; choose .* face, hand",
+        ),
+        ({"face": "cup"}, "'cup' is not a class that the detector's gates judge"),
+        ({"limits": 8000}, "are not PipelineLimits; give PipelineLimits"),
+        ({"runs": 58}, "TestIt.runs: 58 is too small; give a whole number, 59 or more"),
         ({"threads": 0}, "TestIt.threads: 0 is too small"),
-        ({"threads": 1.5}, "1.5 is no whole number"),
-        ({"embedder_scale": 0}, "0.0 is no scale"),
-        ({"embedder_scale": "2"}, "'2' is no number"),
+        ({"threads": 1.5}, "1.5 is not a whole number"),
+        ({"embedder_scale": 0}, "0.0 is not a scale"),
+        ({"embedder_scale": "2"}, "'2' is not a number"),
         ({"inconclusive": "ignore"}, "'ignore' is unknown"),
-        ({"image": "scenes"}, "TestIt.image: is no attribute of gates; write 'images'"),
-        ({"limit": PipelineLimits()}, "write 'limits'"),
-        ({"embeder": Face}, "write 'embedder'"),
-        ({"proces": lambda self, stages, photo: None}, "write 'process'"),
+        ({"image": "scenes"}, "TestIt.image: is not an attribute of gates; did you mean 'images'"),
+        ({"limit": PipelineLimits()}, "did you mean 'limits'"),
+        ({"embeder": Face}, "did you mean 'embedder'"),
+        ({"proces": lambda self, stages, photo: None}, "did you mean 'process'"),
     ],
 )
 def test_refused(changes: dict[str, Any], message: str) -> None:

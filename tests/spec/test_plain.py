@@ -1,4 +1,4 @@
-"""Records become plain values and come back the same."""
+"""Records become plain values and come back unchanged."""
 
 from __future__ import annotations
 

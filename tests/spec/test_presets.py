@@ -1,4 +1,4 @@
-"""Presets fill in what common models want, let everything be given, and are held to account."""
+"""Presets fill in what common models need, and every value can be overridden."""
 
 import re
 from collections.abc import Callable
@@ -43,7 +43,10 @@ def test_minifasnet_knows_the_crops_of_the_original_networks() -> None:
     one = presets.minifasnet(names[1], "photographs", boxes="boxes.csv")
     assert isinstance(one.task, LivenessDetection)
     assert one.task.crop_scale == 4.0
-    with pytest.raises(SpecError, match=r"which crop mine.onnx was trained on .* crop_scale=2.7"):
+    with pytest.raises(
+        SpecError,
+        match=r"from the name mine.onnx which crop the model was trained on; .* crop_scale=2.7",
+    ):
         presets.minifasnet("mine.onnx", "photographs", boxes="boxes.csv")
 
 
@@ -65,7 +68,7 @@ def test_preprocessing_can_be_given() -> None:
         (lambda: presets.arcface("a.onnx", "faces", treshold=1), "did you mean threshold?"),
         (lambda: presets.minifasnet("a.onnx", "faces", pairs="p.txt"), "its arguments are data, "),
         (lambda: presets.yolov8("a.onnx", "i", "l", ("a",), size=(3, 3)), "has no argument 'size'"),
-        (lambda: presets.arcface("a.onnx", "faces", threshold=3), "3.0 is no cosine"),
+        (lambda: presets.arcface("a.onnx", "faces", threshold=3), "3.0 is not a cosine"),
     ],
 )
 def test_arguments_that_cannot_be(make: Callable[[], object], message: str) -> None:

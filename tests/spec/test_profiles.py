@@ -1,4 +1,4 @@
-"""What each profile does to limits."""
+"""The effect of each profile on limits."""
 
 from dataclasses import asdict, fields, replace
 
@@ -33,7 +33,7 @@ def test_budgets_stay_the_same_share_of_their_limit() -> None:
 
 
 def test_no_rate_of_faces_is_left_as_it_was() -> None:
-    """A rate that is added to `FaceLimits` must be thought of here."""
+    """A rate that is added to `FaceLimits` must be handled by the profile, too."""
     rates = [f.name for f in fields(FaceLimits) if f.metadata["unit"] == "rate"]
     assert rates
     for name in rates:
@@ -66,7 +66,7 @@ def test_unknown_profile() -> None:
 
 
 def test_far_that_standard_lets_pass() -> None:
-    """Twenty people look like somebody else: some 4e-4 of all comparisons."""
+    """Twenty people look like someone else: some 4e-4 of all comparisons."""
     variant = embeddings()
     for person in range(20):
         variant[2 * person : 2 * person + 2] = variant[2 * (person + 40) : 2 * (person + 40) + 2]

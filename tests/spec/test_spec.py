@@ -1,4 +1,4 @@
-"""Descriptions that can never work are refused when they are written down."""
+"""Descriptions that can never work are refused on construction."""
 
 import subprocess
 import sys
@@ -42,12 +42,15 @@ def detection(**options: Any) -> ObjectDetection:
         (lambda: FaceVerification("d", selection=1.5), "FaceVerification.selection: 1.5"),
         (
             lambda: FaceVerification("d", threshold=3),
-            "FaceVerification.threshold: 3.0 is no cosine",
+            "FaceVerification.threshold: 3.0 is not a cosine",
         ),
-        (lambda: FaceVerification("d", selection_far=2), "selection_far: 2.0 is no rate"),
+        (lambda: FaceVerification("d", selection_far=2), "selection_far: 2.0 is not a rate"),
         (lambda: FaceVerification("d", max_impostor_pairs=0), "needs pairs=None and a positive"),
         (lambda: FaceVerification("d", pairs="p", max_impostor_pairs=9), "leave out one of"),
-        (lambda: FaceLimits(far=0.1 * 100), "FaceLimits.far: 10.0 is no rate; .* 0.1 % is 0.001"),
+        (
+            lambda: FaceLimits(far=0.1 * 100),
+            "FaceLimits.far: 10.0 is not a rate; .* 0.1 % is 0.001",
+        ),
         (lambda: FaceLimits(mean_cosine=1.0), "mean_cosine: 1.0 can never be met"),
         (lambda: FaceLimits(size_ratio=-1), "size_ratio: -1 can never be met"),
         (lambda: Recipe("int9"), "Recipe.precision: 'int9' is unknown"),
@@ -56,18 +59,24 @@ def detection(**options: Any) -> ObjectDetection:
             r"Recipe\('fp16'\): has no option 'per_channel'",
         ),
         (lambda: Recipe("mixed"), r"Recipe\('mixed'\): keep_fp32 is empty"),
-        (lambda: Recipe("int8", percentile=99.9), "percentile: is used by one calibration method"),
+        (
+            lambda: Recipe("int8", percentile=99.9),
+            "percentile: is used by only one calibration method",
+        ),
         (
             lambda: Recipe("int8", calibration_method="percentile", percentile=10),
             r"10.0 is not in \(50, 100\]",
         ),
         (lambda: as_recipe("mixed"), "does not say which operators stay in FP32"),
-        (lambda: KycModel("m", Preprocess((8, 8)), task="faces"), "KycModel.task: 'faces' is no"),
-        (lambda: detection(classes=()), r"classes: \(\) are no distinct names"),
-        (lambda: detection(classes=("a", "a")), "classes: .* are no distinct names"),
-        (lambda: detection(classes=("a", "")), "classes: '' is no name"),
-        (lambda: detection(judged=("card",)), "judged: card are no classes of the model"),
-        (lambda: detection(judged=()), "judged: .* are no distinct names"),
+        (
+            lambda: KycModel("m", Preprocess((8, 8)), task="faces"),
+            "KycModel.task: 'faces' is not a",
+        ),
+        (lambda: detection(classes=()), r"classes: \(\) are not distinct names"),
+        (lambda: detection(classes=("a", "a")), "classes: .* are not distinct names"),
+        (lambda: detection(classes=("a", "")), "classes: '' is not a name"),
+        (lambda: detection(judged=("card",)), "judged: card are not classes of the model"),
+        (lambda: detection(judged=()), "judged: .* are not distinct names"),
         (lambda: detection(confidence=0), "confidence: 0.0 is out of range"),
         (lambda: detection(confidence=25), "confidence: 25.0 is out of range"),
         (lambda: detection(nms_iou=1.0), "nms_iou: 1.0 is out of range"),
@@ -75,11 +84,14 @@ def detection(**options: Any) -> ObjectDetection:
         (lambda: detection(scores="softmax"), "scores: 'softmax' is unknown"),
         (lambda: detection(keypoints=-1), "keypoints: -1 is negative"),
         (lambda: detection(selection=1.5), "selection: 1.5 is not a share"),
-        (lambda: detection(selection="other"), "selection_labels: goes with a path"),
-        (lambda: detection(selection=0.5, selection_labels="l"), "selection_labels: goes with"),
-        (lambda: detection(outputs=()), "outputs: .* are no distinct names"),
-        (lambda: DetectionLimits(recall=95), "recall: 95 is no share; .* 95 % is 0.95"),
-        (lambda: DetectionLimits(map50_degradation=1), "map50_degradation: 1 is no rate"),
+        (lambda: detection(selection="other"), "selection_labels: must be given if, and only if"),
+        (
+            lambda: detection(selection=0.5, selection_labels="l"),
+            "selection_labels: must be given if",
+        ),
+        (lambda: detection(outputs=()), "outputs: .* are not distinct names"),
+        (lambda: DetectionLimits(recall=95), "recall: 95 is not a share; .* 95 % is 0.95"),
+        (lambda: DetectionLimits(map50_degradation=1), "map50_degradation: 1 is not a rate"),
     ],
 )
 def test_refused(make: Callable[[], Any], message: str) -> None:
@@ -90,17 +102,17 @@ def test_refused(make: Callable[[], Any], message: str) -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Preprocess(16), "Preprocess.size: 16 is no sequence"),
-        (lambda: Preprocess((8.5, 8)), "Preprocess.size: 8.5 is no whole number"),
-        (lambda: Preprocess((8, 8), mean="127"), "Preprocess.mean: '127' is no number"),
-        (lambda: FaceVerification("d", threshold="0.5"), "threshold: '0.5' is no number"),
-        (lambda: detection(classes=(1,)), "classes: 1 is no name"),
-        (lambda: detection(confidence="0.5"), "confidence: '0.5' is no number"),
-        (lambda: detection(keypoints=5.5), "keypoints: 5.5 is no whole number"),
-        (lambda: FaceLimits(far="low"), "FaceLimits.far: 'low' is no number"),
+        (lambda: Preprocess(16), "Preprocess.size: 16 is not a sequence"),
+        (lambda: Preprocess((8.5, 8)), "Preprocess.size: 8.5 is not a whole number"),
+        (lambda: Preprocess((8, 8), mean="127"), "Preprocess.mean: '127' is not a number"),
+        (lambda: FaceVerification("d", threshold="0.5"), "threshold: '0.5' is not a number"),
+        (lambda: detection(classes=(1,)), "classes: 1 is not a name"),
+        (lambda: detection(confidence="0.5"), "confidence: '0.5' is not a number"),
+        (lambda: detection(keypoints=5.5), "keypoints: 5.5 is not a whole number"),
+        (lambda: FaceLimits(far="low"), "FaceLimits.far: 'low' is not a number"),
         (lambda: FaceLimits(far=None), "FaceLimits.far: cannot be switched off"),
-        (lambda: Recipe("int8", op_types=5), "Recipe.op_types: 5 is no sequence"),
-        (lambda: Recipe("int8", keep_fp32=[5]), "Recipe.keep_fp32: 5 is no name"),
+        (lambda: Recipe("int8", op_types=5), "Recipe.op_types: 5 is not a sequence"),
+        (lambda: Recipe("int8", keep_fp32=[5]), "Recipe.keep_fp32: 5 is not a name"),
     ],
 )
 def test_wrong_types_are_refused(make: Callable[[], Any], message: str) -> None:

@@ -1,4 +1,4 @@
-"""Clopper-Pearson bounds are exact for independent trials and sound for fractional ones."""
+"""Clopper-Pearson bounds are exact for independent trials and valid for fractional ones."""
 
 import math
 

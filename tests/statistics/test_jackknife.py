@@ -1,4 +1,4 @@
-"""Jackknife bounds of any statistic: for a mean they are those of Student."""
+"""Jackknife bounds of any statistic; for a mean they equal Student's bounds."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""A limit decides with three outcomes, on the side that it declares, and doubt is never a pass."""
+"""A limit has three outcomes, judges in its declared direction, and never passes on doubt."""
 
 import math
 from dataclasses import replace
@@ -118,7 +118,7 @@ def test_reversed_passes_what_failed(first, second, value):
 
 
 def test_reversed_knows_no_best():
-    """The best below is not the best above: half way to it would be far from good."""
+    """The best figure in one direction is not the best in the other."""
     psnr = CustomLimits(metric=25.0)["metric"].reversed
     assert (psnr.name, psnr.value, psnr.unit) == ("metric", 25.0, Unit.METRIC)
     assert psnr.direction is Direction.AT_LEAST
@@ -128,7 +128,7 @@ def test_reversed_knows_no_best():
 # In 64ths, which 1 - x keeps exactly.
 @given(*[st.integers(-64, 128)] * 3)
 def test_the_complement_says_the_same_of_what_is_left(first, second, limit):
-    """But at the limit itself, which does not hold below and does hold from there on."""
+    """Except at the limit itself, which fails "below" and passes "at least"."""
     lower, upper = (value / 64 for value in sorted((first, second)))
     for this in (below(limit / 64), at_least(limit / 64)):
         left = this.complement
@@ -223,7 +223,7 @@ def test_an_undecided_check_is_decided_on_these_images_alone():
     ],
 )
 def test_half_of_the_budget_is_left(unit, direction, best, inside, outside):
-    """From the best figure to the limit; of units without a budget nothing is."""
+    """The budget is from the best figure to the limit; some units have no budget."""
     limit = Limit("x", 0.5, direction, unit, best=best)
     for value in inside:
         assert limit.half_left(value) is (unit in BUDGETED)
@@ -241,7 +241,7 @@ def test_what_passes_is_promising_and_what_fails_is_not(unit, direction, best):
     good, bad = (0.1, 0.9) if direction is Direction.BELOW else (0.9, 0.1)
     assert limit.point("x", good).promising
     assert not limit.point("x", bad).promising
-    # Whatever the figure is.
+    # For any figure.
     for value in (good, bad, None):
         assert Check("x", Verdict.PASS, limit, value).promising
         assert not Check("x", Verdict.FAIL, limit, value).promising
@@ -261,7 +261,7 @@ def test_the_undecided_is_promising_if_half_of_its_budget_is_left(unit):
 
 
 def test_a_metric_whose_best_nobody_knows_is_not_promising():
-    """Half of its limit once seemed to be enough, or that 1 were the best."""
+    """Once, half of the limit counted as promising, or 1 was taken as the best."""
     limit = CustomLimits(metric=25.0)["metric"].reversed
     check = limit.check("PSNR", Estimate(13.1, 5.0, 25.1))
     assert check.verdict is UNDECIDED

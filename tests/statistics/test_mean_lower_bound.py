@@ -1,4 +1,4 @@
-"""The mean of clustered values has a lower bound that knows of the clusters."""
+"""The mean of clustered values has a lower bound that accounts for the clusters."""
 
 import math
 

@@ -1,6 +1,6 @@
-"""What scikit-learn and statsmodels have, too, is the same there.
+"""Results agree with scikit-learn and statsmodels where these offer the same.
 
-Both take seconds to import, so tests that need them import them.
+Both take seconds to import, so they are imported inside the tests.
 """
 
 import dataclasses

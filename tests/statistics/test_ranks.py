@@ -1,4 +1,4 @@
-"""Order statistics bound quantiles whatever the distribution."""
+"""Order statistics bound the quantiles of any distribution."""
 
 import math
 
@@ -67,7 +67,7 @@ def test_agrees_with_the_binomial_quantile(q):
 @brief
 @given(st.integers(0, 40), st.sampled_from([0.125, 0.25, 0.5, 0.75]), confidences)
 def test_ranks_are_mirror_images(n, q, confidence):
-    # Where a tail is exactly the confidence, rounding may cost either rank one place.
+    # If a tail equals the confidence exactly, rounding may shift either rank by one.
     assume(all(abs(cdf(k, n, q) - confidence) > 1e-9 for k in range(n)))
     upper = upper_rank(n, q, confidence)
     assert lower_rank(n, 1 - q, confidence) == (None if upper is None else n - 1 - upper)

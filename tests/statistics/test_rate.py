@@ -135,7 +135,7 @@ def test_covers_impostor_pairs_of_subjects_that_differ():
     naive = covered = 0
     first, second = np.triu_indices(subjects, 1)
     for _ in range(runs):
-        # A product of factors with mean 1: some faces are easily taken for many others.
+        # A product of factors with mean 1: some faces are easily confused with many others.
         ease = rng.gamma(1.0, 1.0, subjects)
         wrong = rng.random(first.size) < np.minimum(1, truth * ease[first] * ease[second])
         e = np.bincount(first, wrong, subjects) + np.bincount(second, wrong, subjects)

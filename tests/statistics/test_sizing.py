@@ -1,4 +1,4 @@
-"""The pages of the tasks are right about how many people are enough if no decision is wrong."""
+"""The numbers of people that the docs call enough if no decision is wrong."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +20,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 
 def faultless(people: int, trials: int = 1) -> Rate:
-    """The rate of no error in `trials` trials of each person, bounded as in the gates."""
+    """Bound zero errors in that many trials of each person, as the gates do."""
     subjects = np.repeat(np.arange(people), trials)
     worst = np.arange(len(subjects)) < RULE_OF_30
     return rate_of(np.zeros(len(subjects), np.bool_), subjects, worst)
@@ -31,7 +31,7 @@ def verdict(found: Figure, limit: float) -> Verdict:
 
 
 def increase(people: int, trials: int = 1) -> Verdict:
-    """Verdict on two models without any difference, for a budget of one point."""
+    """Compare two models without any difference with a budget of one point."""
     found = noninferiority(faultless(people, trials), faultless(people, trials))
     return below(0.01).judge(found.lower, found.upper)
 
@@ -51,5 +51,5 @@ def test_a_threshold_at_half_the_limit() -> None:
 
 @pytest.mark.parametrize("trials", [1, 6])
 def test_no_increase_by_one_point(trials: int) -> None:
-    """The number of images a person does not matter: all three pages say about 300."""
+    """For any number of images per person: face, liveness and detection docs all say about 300."""
     assert smallest(lambda people: increase(people, trials)) == pytest.approx(300, abs=5)

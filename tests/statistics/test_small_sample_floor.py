@@ -1,4 +1,4 @@
-"""With few errors the design effect has a floor, because it cannot be seen."""
+"""With few errors the design effect has a floor, because it cannot be estimated."""
 
 import numpy as np
 import pytest

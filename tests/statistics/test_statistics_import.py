@@ -1,4 +1,4 @@
-"""Tests of statistics load nothing of the models' world: they start at once."""
+"""Tests of statistics load no model libraries, so they start at once."""
 
 import subprocess
 import sys

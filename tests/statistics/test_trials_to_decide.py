@@ -1,4 +1,4 @@
-"""An undecided rate tells how many trials would decide it."""
+"""The number of trials that would decide an undecided rate."""
 
 import numpy as np
 import pytest
@@ -34,7 +34,7 @@ def test_students_t_costs_a_few_more():
 
 
 def scaled(seen: Rate, trials: int) -> Rate:
-    """The same rate, design effect and trials per subject with other trials."""
+    """Return the same rate, design effect and trials per subject for other trials."""
     from scipy.stats import beta, norm, t
 
     subjects = seen.subjects * trials / seen.trials

@@ -1,8 +1,8 @@
-"""The layers of the package: arrows between its modules point down, and never in a circle.
+"""The layers of the package: imports between its modules point down and never form a circle.
 
-Imports count wherever they stand: at the top, inside a function, or under ``TYPE_CHECKING``, for
-who needs a module's types needs to know it, too. Its figures are printed by
-``python tests/structure/test_layers.py``.
+All imports count: at the top, inside a function, and under ``TYPE_CHECKING``, because a module
+that needs the types of another depends on it, too. ``python tests/structure/test_layers.py`` prints
+the figures.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = "pytest_kycquant"
 MOST_LINES = 400
 
-# From low to high. `__init__` (the face) and `__main__` may know everything.
+# From low to high. `__init__` (the public face) and `__main__` may import everything.
 LAYERS = (
     "errors", "files", "plain", "verdicts", "results", "spec", "statistics", "data", "measure",
     "runtimes", "context", "quantize", "tasks", "bench", "pipeline", "report", "cli", "plugin",
@@ -27,7 +27,7 @@ Arrows = Mapping[str, frozenset[str]]
 
 
 def modules() -> dict[str, Path]:
-    """Files of the package by dotted name below it; the package itself is ""."""
+    """Return the files of the package by dotted name below it; the package itself is ""."""
     base = ROOT / PACKAGE
     found = {}
     for path in sorted(base.rglob("*.py")):
@@ -37,7 +37,7 @@ def modules() -> dict[str, Path]:
 
 
 def arrows() -> dict[str, frozenset[str]]:
-    """Which modules each module imports, of those of the package."""
+    """Return the modules of the package that each module imports."""
     known = modules()
     return {
         name: frozenset(_imports(name, path, known)) - {name, ""} for name, path in known.items()
@@ -45,7 +45,7 @@ def arrows() -> dict[str, frozenset[str]]:
 
 
 def rooms(graph: Arrows) -> dict[str, set[str]]:
-    """Which layers each layer imports."""
+    """Return the layers that each layer imports."""
     found: dict[str, set[str]] = {}
     for name, targets in graph.items():
         if name:
@@ -55,7 +55,7 @@ def rooms(graph: Arrows) -> dict[str, set[str]]:
 
 
 def circles(graph: Arrows) -> list[frozenset[str]]:
-    """Sets of modules of which each leads back to itself (Tarjan's components)."""
+    """Return the sets of modules that import each other in a circle (Tarjan's components)."""
     index: dict[str, int] = {}
     low: dict[str, int] = {}
     stack: list[str] = []
@@ -83,7 +83,7 @@ def circles(graph: Arrows) -> list[frozenset[str]]:
 
 
 def upward(graph: Arrows) -> set[tuple[str, str]]:
-    """Arrows from a module to one of a higher layer."""
+    """Return the imports from a module to one of a higher layer."""
     return {
         (name, target)
         for name, targets in graph.items()
@@ -93,14 +93,14 @@ def upward(graph: Arrows) -> set[tuple[str, str]]:
 
 
 def lengths() -> dict[str, int]:
-    """Number of lines of each module."""
+    """Return the number of lines of each module."""
     return {
         name: len(path.read_text(encoding="utf-8").splitlines()) for name, path in modules().items()
     }
 
 
 def figures() -> str:
-    """How the package is built, in a few lines."""
+    """Describe the structure of the package in a few lines."""
     graph, size = arrows(), lengths()
     between = rooms(graph)
     longest = max(size, key=size.__getitem__)
@@ -122,7 +122,7 @@ def _layer(name: str) -> str:
 
 
 def _imports(name: str, path: Path, known: Mapping[str, Path]) -> Iterator[str]:
-    """Modules of the package that a file imports, `from package import module` included."""
+    """Return the modules of the package that a file imports, also by `from package import`."""
     here = [PACKAGE, *filter(None, name.split("."))]
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -131,7 +131,7 @@ def _imports(name: str, path: Path, known: Mapping[str, Path]) -> Iterator[str]:
             up = node.level - (path.name == "__init__.py")
             base = here[: len(here) - up] if node.level else []
             source = ".".join([*base, *filter(None, [node.module])])
-            # Of `from .spec import presets`, the module counts and not the package that it is in.
+            # In `from .spec import presets`, the module counts and not its package.
             inner = {alias.name: f"{source}.{alias.name}" for alias in node.names}
             wanted = [n if n.partition(".")[2] in known else source for n in inner.values()]
         else:
@@ -191,7 +191,7 @@ def test_everything_else_does_without_pytest() -> None:
 
 
 def test_these_functions_see_what_they_should() -> None:
-    """A circle and an arrow that points up, drawn by hand."""
+    """A hand-made circle and a hand-made upward import."""
     graph = {
         "errors": frozenset({"spec.model"}),
         "spec.model": frozenset({"spec.tasks"}),

@@ -1,4 +1,4 @@
-"""The names of the package: all there, loaded when used, known to type checkers."""
+"""The public names: all exist, are loaded when used, and are known to type checkers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_every_name_is_what_it_says(name: str) -> None:
 
 def test_tables_agree_with_what_type_checkers_see() -> None:
     assert sorted(pytest_kycquant.__all__) == pytest_kycquant.__all__
-    # The name of a sub-package that can be called; a star import would load it.
+    # The name of a callable sub-package; a star import would load it.
     assert list(pytest_kycquant._HOMES) == [*pytest_kycquant.__all__, "quantize"]
     tree = ast.parse(Path(pytest_kycquant.__file__).read_text(encoding="utf-8"))
     guarded = next(node for node in tree.body if isinstance(node, ast.If))
@@ -59,7 +59,7 @@ def test_names_are_listed() -> None:
 
 
 def loads(code: str) -> set[str]:
-    """Modules of the package that a program loads in an interpreter of its own."""
+    """Return the modules of the package that a program loads in a new interpreter."""
     listing = "import sys; print(*[m for m in sys.modules if m.startswith('pytest_kycquant.')])"
     result = subprocess.run(
         [sys.executable, "-c", f"{code}\n{listing}"], capture_output=True, text=True, check=True

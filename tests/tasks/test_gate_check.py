@@ -62,7 +62,9 @@ def test_undecided_latency_warns_whatever_the_policy() -> None:
 
 
 def test_unknown_gate_is_an_error() -> None:
-    with pytest.raises(SpecError, match=r"candidate.check: 'fra' is no gate; finite, far, "):
+    with pytest.raises(
+        SpecError, match=r"candidate.check: 'fra' is not a gate; choose from finite, far, "
+    ):
         candidate("far", Verdict.PASS).check("fra")
 
 
