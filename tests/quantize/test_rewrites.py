@@ -108,7 +108,7 @@ def test_slopes_that_are_computed_are_left_alone(tmp_path):
     pooled = helper.make_node("GlobalAveragePool", ["c"], ["s"], "pool")
     prepared = ready(tmp_path, activation(None, extra=(pooled,)))
     assert applicable(prepared) == ()
-    with pytest.raises(QuantizationError, match=r"'prelu', which fits nothing .* fit are none"):
+    with pytest.raises(QuantizationError, match=r"'prelu', which does not apply .* rewrites that apply: none"):
         rewrite(prepared, ("prelu",), images(1))
 
 
