@@ -118,7 +118,7 @@ def check_input(model: LoadedModel, shape: tuple[int, int, int, int]) -> None:
         declared = "x".join("?" if n is None else str(n) for n in model.input_shape)
         raise ModelError(
             model.path,
-            f"input {model.input_name!r} is {declared}, but preprocessing produces "
+            f"input {model.input_name!r} is {declared} but preprocessing makes "
             f"{'x'.join(map(str, shape))}",
             "correct the size, channels or layout in Preprocess, or export the model for batch 1",
         )

@@ -99,7 +99,7 @@ def missing_pairs(root: Path) -> None:
         (missing_external_data, "*models/face.onnx: *weights.bin*; *"),
         (
             wrong_shape,
-            "*models/face.onnx: input 'input' is 1x3x16x16, but preprocessing produces 1x3x24x16; *",
+            "*models/face.onnx: input 'input' is 1x3x16x16 but preprocessing makes 1x3x24x16; *",
         ),
         (one_identity, "*faces.npz: has fewer than two identities to compare; add images of *"),
         (pickled, "*faces.npz: *pickled Python objects*; *"),

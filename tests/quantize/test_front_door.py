@@ -173,7 +173,7 @@ def refused(model: Path, error: type[KycquantError], message: str, **given: Any)
         (DataError, "does not exist", {"images": "absent", "preprocess": PIXELS}),
         (DataError, "image 0: is float64", {"images": [np.zeros((1, 3, 32, 32))]}),
         (DataError, "not RGB pixels", {"preprocess": PIXELS}),
-        (ModelError, "preprocessing produces 1x3x16x16", {"images": [np.zeros((3, 16, 16), "f4")]}),
+        (ModelError, "preprocessing makes 1x3x16x16", {"images": [np.zeros((3, 16, 16), "f4")]}),
         (
             DataError,
             "NaN",

@@ -45,5 +45,5 @@ def test_an_input_of_another_rank_is_refused(tmp_path):
 def test_preprocessing_must_make_the_models_input(tmp_path):
     model = load_model(save(tmp_path, tiny_embedder(batch="N")))
     check_input(model, (1, 3, 32, 32))
-    with pytest.raises(ModelError, match=r"is \?x3x32x32, but preprocessing produces 1x3x112x112"):
+    with pytest.raises(ModelError, match=r"is \?x3x32x32 but preprocessing makes 1x3x112x112"):
         check_input(model, (1, 3, 112, 112))
