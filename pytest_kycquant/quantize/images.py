@@ -1,4 +1,4 @@
-"""Images as the quantizer sees them: tensors with names, in any order and as often as it likes."""
+"""Images as the quantizer reads them: named tensors, in any order and as often as needed."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ if TYPE_CHECKING:
 
 
 class Images(Protocol):
-    """Preprocessed images of one model, each made when it is asked for."""
+    """Preprocessed images for one model, each made on demand."""
 
     @property
     def digest(self) -> str:
-        """Digest of names and contents, in hexadecimal digits."""
+        """Hexadecimal digest of names and contents."""
 
     def __len__(self) -> int:
-        """Their number, at least 1."""
+        """Number of images, at least 1."""
 
     def named(self, indices: Sequence[int] | None = None) -> Iterator[Named]:
-        """Yield (name, tensor of the model's input shape) of all images or of some."""
+        """Yield (name, tensor of the model's input shape) for all images or the given indices."""
 
 
 class TensorImages:
     """Preprocessed images in memory.
 
     Args:
-        images: tensors, float32, each of the model's input shape (1, ...), or without its first
-            axis; or pairs of a name, which messages show, and a tensor.
+        images: float32 tensors of the model's input shape (1, ...), with or without the first axis;
+            or (name, tensor) pairs, where the name appears in messages.
 
     Raises:
-        DataError: there are none, or one is not such a tensor.
+        DataError: there are no images, or one is not such a tensor or contains NaN or Inf.
     """
 
     def __init__(self, images: Iterable[Tensor | Named]) -> None:
@@ -66,7 +66,7 @@ class TensorImages:
         return len(self._named)
 
     def named(self, indices: Sequence[int] | None = None) -> Iterator[Named]:
-        """Yield (name, tensor) of all images or of some."""
+        """Yield (name, tensor) for all images or the given indices."""
         for index in range(len(self)) if indices is None else indices:
             yield self._named[index]
 
@@ -76,8 +76,8 @@ def _checked(name: str, tensor: Tensor) -> Named:
     if array.dtype != np.float32 or array.ndim not in (3, 4):
         raise DataError(
             name,
-            f"is {array.dtype} of {array.ndim} axes, not a float32 tensor of a model's input shape",
-            "preprocess it as the model wants it, such as to float32 of 1 x 3 x 112 x 112",
+            f"is {array.dtype} with {array.ndim} axes, not float32 in the model's input shape",
+            "preprocess it as the model expects, for example to float32 of 1 x 3 x 112 x 112",
         )
     if not np.isfinite(array).all():
         raise DataError(name, "contains NaN or Inf", "remove it from the calibration images")
@@ -85,11 +85,11 @@ def _checked(name: str, tensor: Tensor) -> Named:
 
 
 class Chosen(Sequence["Tensor"]):
-    """Some images as a sequence of tensors; none is made before it is asked for.
+    """A selection of images as a sequence of tensors, each made on demand.
 
     Args:
-        images: asked for all images when the first thing is done with these.
-        choose: tells which of so many images.
+        images: function that returns all images, called on first use.
+        choose: function from the number of images to the indices of the selected ones.
     """
 
     def __init__(

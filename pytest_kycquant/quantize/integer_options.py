@@ -1,4 +1,4 @@
-"""Options of recipes that compute in integers: types, and whether weights get 7 bits."""
+"""Options of recipes that compute in integers: data types, and whether weights get only 7 bits."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 def integer_options(
     recipe: Recipe, machine: Machine, activation: str, weight: str, *, per_channel: bool
 ) -> tuple[dict[str, Scalar], str]:
-    """Decide what the recipe leaves open, and say why.
+    """Resolve the options that the recipe leaves open, and give the reason.
 
     Args:
         recipe: the recipe.
-        machine: what decides about the range of weights.
-        activation: type of activations if the recipe names none.
-        weight: the same of weights.
-        per_channel: whether each channel has a scale if the recipe does not say.
+        machine: properties of the CPU that decide the range of weights.
+        activation: type of activations if the recipe does not name one.
+        weight: type of weights if the recipe does not name one.
+        per_channel: whether each channel has its own scale if the recipe does not say.
     """
     activation, weight = recipe.activation_type or activation, recipe.weight_type or weight
     per_channel = per_channel if recipe.per_channel is None else recipe.per_channel
@@ -41,7 +41,7 @@ def _reduces_range(
 ) -> tuple[bool, str]:
     if recipe.reduce_range is not None:
         return recipe.reduce_range, "reduce_range as the recipe says"
-    # int8 activations are turned into uint8 when the model is loaded, and saturate alike.
+    # On loading the model, onnxruntime turns int8 activations into uint8, so both saturate.
     if weight != "int8" or activation not in ("uint8", "int8"):
         return False, f"full range: {activation} x {weight} does not saturate"
     if machine.exact:

@@ -1,4 +1,4 @@
-"""The FP32 file: everything that can be wrong with it is found here, before any work is done."""
+"""Load and check the FP32 file: every fault in it is reported here, before any work is done."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ class LoadedModel:
     """An FP32 model that can be gated.
 
     Args:
-        path: the file it was read from.
-        proto: its content, with external data read in.
-        digest: SHA-256 of the file and of its external data files, in hexadecimal digits.
-        size: bytes of the file and of its external data files.
+        path: file that the model was read from.
+        proto: the model, with external data loaded.
+        digest: hexadecimal SHA-256 of the file and of its external data files.
+        size: total bytes of the file and of its external data files.
         opset: version of the standard operator set.
-        input_name: the only input.
-        input_shape: its four dimensions; None where the dimension is dynamic.
+        input_name: name of the only input.
+        input_shape: four dimensions of the input; None where a dimension is dynamic.
         output_names: names of all outputs, in order.
-        subnormal_weights: number of float32 weights nearer to zero than the smallest normal number
-            without being zero. Some CPUs multiply such numbers many times slower.
+        subnormal_weights: number of nonzero float32 weights that are closer to zero than the
+            smallest normal number. Some CPUs multiply such numbers many times more slowly.
     """
 
     path: Path
@@ -61,11 +61,11 @@ def load_model(path: Path) -> LoadedModel:
     """Read and check an FP32 model.
 
     Args:
-        path: ONNX file; weights may lie in external data files of the same folder.
+        path: ONNX file; its weights may be in external data files in the same folder.
 
     Raises:
-        ModelError: the file is missing, damaged, no ONNX model, not FP32, or its input is not one
-            float32 image tensor of rank 4.
+        ModelError: the file is missing, damaged, not an ONNX model or not FP32, or its input is not
+            a single float32 image tensor of rank 4.
     """
     content = _read(path)
     proto = _parse(path, content)
@@ -85,7 +85,7 @@ def load_model(path: Path) -> LoadedModel:
             raise ModelError(
                 path,
                 f"its external data cannot be read ({one_line(error)})",
-                "export the model again, or into a single file",
+                "export the model again, or to a single file",
             ) from error
     _check_onnx(path, proto)
     _check_precision(path, proto.graph)
@@ -104,11 +104,11 @@ def load_model(path: Path) -> LoadedModel:
 
 
 def check_input(model: LoadedModel, shape: tuple[int, int, int, int]) -> None:
-    """Compare the tensor that preprocessing makes with the input that the model declares.
+    """Check that preprocessing produces the input that the model declares.
 
     Args:
         model: a loaded model.
-        shape: what preprocessing makes of one image, such as (1, 3, 112, 112).
+        shape: shape of one preprocessed image, such as (1, 3, 112, 112).
 
     Raises:
         ModelError: a fixed dimension of the input differs.
@@ -120,7 +120,7 @@ def check_input(model: LoadedModel, shape: tuple[int, int, int, int]) -> None:
             model.path,
             f"input {model.input_name!r} is {declared} but preprocessing makes "
             f"{'x'.join(map(str, shape))}",
-            "correct size, channels or layout of Preprocess, or export the model for a batch of 1",
+            "correct the size, channels or layout in Preprocess, or export the model for batch 1",
         )
 
 
@@ -128,7 +128,7 @@ def _read(path: Path) -> bytes:
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        raise ModelError(path, "does not exist", "correct the path of KycModel") from None
+        raise ModelError(path, "does not exist", "correct the path in KycModel") from None
     except OSError as error:
         reason = error.strerror or one_line(error)
         raise ModelError(
@@ -148,12 +148,12 @@ def _parse(path: Path, content: bytes) -> ModelProto:
     try:
         proto.ParseFromString(content)
     except Exception:
-        # Every exporter writes ir_version, field 1, first: its tag is the byte 8.
+        # Every exporter writes ir_version (field 1) first; its tag is the byte 8.
         problem = "is truncated or damaged" if content[0] == 8 else "is not an ONNX file"
         raise ModelError(path, problem, "export or download the model again") from None
     if not proto.graph.node:
         raise ModelError(
-            path, "is truncated or not an ONNX model: no operators", "export the model again"
+            path, "is truncated or not an ONNX model: it has no operators", "export the model again"
         )
     return proto
 
@@ -180,12 +180,12 @@ def _tensors(graph: GraphProto) -> Iterator[tuple[str, TensorProto]]:
         for node in part.node:
             for attribute in node.attribute:
                 tensors = [*([attribute.t] if attribute.HasField("t") else []), *attribute.tensors]
-                # A damaged file may hold an operator without outputs; it is refused later.
+                # A damaged file may contain an operator without outputs; it is rejected later.
                 yield from ((next(iter(node.output), node.name), each) for each in tensors)
 
 
 def _external_files(path: Path, proto: ModelProto) -> tuple[Path, ...]:
-    """Find the external data files; none may lie outside the model's folder."""
+    """Find the external data files, which must not be outside the model's folder."""
     from onnx import TensorProto
 
     folder = path.parent.resolve()
@@ -199,8 +199,8 @@ def _external_files(path: Path, proto: ModelProto) -> tuple[Path, ...]:
         if not location or not source.is_relative_to(folder) or Path(location).is_absolute():
             raise ModelError(
                 path,
-                f"weight {tensor.name!r} lies outside the model's folder, in {location!r}",
-                "export the model into a single file, or with its data beside it",
+                f"weight {tensor.name!r} is stored outside the model's folder, in {location!r}",
+                "export the model to a single file, or with its data in the same folder",
             )
         try:
             end = int(entries.get("offset", 0)) + int(entries.get("length", 0))
@@ -216,7 +216,7 @@ def _external_files(path: Path, proto: ModelProto) -> tuple[Path, ...]:
             raise ModelError(
                 path,
                 f"its external data {location!r} is missing",
-                "copy that file beside the model",
+                "copy that file into the model's folder",
             )
         if source.stat().st_size < end:
             raise ModelError(
@@ -240,7 +240,9 @@ def _check_onnx(path: Path, proto: ModelProto) -> None:
             "export the model again and run onnx.checker on it",
         ) from error
     if not any(o.domain in ("", "ai.onnx") for o in proto.opset_import):
-        raise ModelError(path, "imports no standard operator set", "export the model again")
+        raise ModelError(
+            path, "does not import the standard operator set", "export the model again"
+        )
 
 
 def _check_precision(path: Path, graph: GraphProto) -> None:
@@ -270,7 +272,9 @@ def _check_input_tensor(path: Path, graph: GraphProto) -> tuple[str, tuple[int |
     if len(inputs) != 1:
         names = ", ".join(repr(info.name) for info in inputs) or "none"
         raise ModelError(
-            path, f"has {len(inputs)} inputs ({names})", "export it with the image as only input"
+            path,
+            f"has {len(inputs)} inputs ({names})",
+            "export it with the image as its only input",
         )
     info = inputs[0]
     kind = info.type.tensor_type
@@ -279,7 +283,7 @@ def _check_input_tensor(path: Path, graph: GraphProto) -> tuple[str, tuple[int |
         raise ModelError(
             path,
             f"input {info.name!r} is {label}, not float32",
-            "export it with a float32 input; preprocessing belongs to Preprocess",
+            "export it with a float32 input; preprocessing belongs in Preprocess",
         )
     if not kind.HasField("shape") or len(kind.shape.dim) != 4:
         rank = len(kind.shape.dim) if kind.HasField("shape") else "unknown"
@@ -288,15 +292,15 @@ def _check_input_tensor(path: Path, graph: GraphProto) -> tuple[str, tuple[int |
             f"input {info.name!r} has rank {rank}, not 4",
             "export it with an input of batch x channels x height x width",
         )
-    # A dimension of 0 or -1 is how some exporters write "dynamic".
+    # Some exporters write 0 or -1 for a dynamic dimension.
     dims = (d.dim_value if d.HasField("dim_value") else 0 for d in kind.shape.dim)
     return info.name, tuple(n if n > 0 else None for n in dims)
 
 
 def broken_constants(graph: GraphProto) -> tuple[str, ...]:
-    """Names of the constants with a NaN or Inf that no sound model stores; of subgraphs, too.
+    """Names of constants with NaN or Inf that a sound model never stores, also in subgraphs.
 
-    A single infinity is a legitimate bound of a Clip or a mask, but not as a scale.
+    A single infinity is legitimate as the bound of a Clip or in a mask, but not as a scale.
     """
     from onnx import TensorProto, numpy_helper
 
@@ -306,7 +310,7 @@ def broken_constants(graph: GraphProto) -> tuple[str, ...]:
         for node in part.node:
             if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
                 scales.add(node.input[1])
-            elif node.op_type.startswith("QLinear"):  # whose only floats are scales
+            elif node.op_type.startswith("QLinear"):  # its only floats are scales
                 scales.update(node.input)
     found = []
     for name, tensor in _tensors(graph):
@@ -319,12 +323,12 @@ def broken_constants(graph: GraphProto) -> tuple[str, ...]:
 
 
 def _check_weights(path: Path, graph: GraphProto) -> int:
-    """Refuse weights that no trained model has; count subnormal ones."""
+    """Reject weights that a trained model cannot have; count the subnormal ones."""
     from onnx import TensorProto, numpy_helper
 
     for name in broken_constants(graph):
         raise ModelError(
-            path, f"weight {name!r} contains NaN or Inf", "export a checkpoint that is finite"
+            path, f"weight {name!r} contains NaN or Inf", "export a checkpoint with finite weights"
         )
     arrays = {
         tensor.name: numpy_helper.to_array(tensor)

@@ -1,13 +1,13 @@
 """Partly quantized models, derived from one whose operators are all quantized.
 
-To quantize a model anew for each set of operators that stay in FP32 takes half a second and more.
-Here what a fully quantized model knows, the scales of its activations and its integer weights, is
-put together with the FP32 graph, which takes some hundredths of one.
+Quantizing a model anew for each set of operators that stay in FP32 takes half a second or more.
+Combining the activation scales and integer weights of a fully quantized model with the FP32 graph
+takes a few hundredths of a second.
 
-An operator in FP32 reads a tensor as it was computed, not its rounded copy, unless the operator
-that writes it is quantized: integer kernels write integers only, and a second reader of the float
-would make onnxruntime compute the writer in float, too. onnxruntime's own exclusion of operators
-(`nodes_to_exclude`) lets them read rounded tensors in every case.
+An operator in FP32 reads a tensor as computed, not its rounded copy, unless the operator that
+writes it is quantized. Integer kernels write only integers, and a second reader of the float tensor
+would make onnxruntime compute the writer in float, too. With onnxruntime's own option
+(`nodes_to_exclude`), excluded operators always read rounded tensors.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from .graph import (
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto
 
-# What the quantizer quantizes only because it reads integers, and lets keep their scale.
+# Operators that the quantizer quantizes only if they read integers; the scale stays the same.
 _FOLLOWERS = frozenset(
     ("AveragePool", "Clip", "Flatten", "Gather", "GatherElements", "MaxPool", "Pad", "Relu",
      "Reshape", "Resize", "Slice", "Split", "Squeeze", "TopK", "Transpose", "Unsqueeze")
@@ -38,19 +38,21 @@ _SUMS = frozenset(("Add", "Sub"))
 
 @dataclass(frozen=True, eq=False)
 class FullyQuantized:
-    """A model all of whose operators are quantized that can be, and where it came from.
+    """A model whose quantizable operators are all quantized, with its origin.
 
     Args:
         source: the FP32 model.
-        made: what the quantizer made of it: operators that kept their names, between pairs of
-            QuantizeLinear and DequantizeLinear. A Relu or Clip may be gone; its effect is in a
-            range.
-        op_types: operator types that were to be quantized.
-        kept: names of operators that were not.
-        parts: what became of operators that were rewritten, as in `PreparedModel`.
-        corrected: names of the operators whose biases were corrected; None if none were to be.
-        shifted: `made` with biases that are also corrected by what quantized activations shift,
-            which depends on every operator before: right only while none of them is kept.
+        made: result of the quantizer: operators under their old names, between pairs of
+            QuantizeLinear and DequantizeLinear. A Relu or Clip may be missing if a range has the
+            same effect.
+        op_types: operator types to quantize.
+        kept: names of the operators that were excluded from quantization.
+        parts: operators that replaced the rewritten ones, as in `PreparedModel`.
+        corrected: names of the operators with corrected biases; None if correction was not
+            requested.
+        shifted: `made` with biases that are also corrected for the shift from quantized
+            activations. The shift depends on all earlier operators, so this is valid only if none
+            is kept.
     """
 
     source: ModelProto
@@ -63,14 +65,14 @@ class FullyQuantized:
 
 
 def keep_in_float(whole: FullyQuantized, kept: Collection[str]) -> ModelProto:
-    """Derive the model in which some operators are in FP32, as they were.
+    """Derive the model in which some operators stay in FP32.
 
     Args:
-        whole: a fully quantized model; it is not changed.
-        kept: names of the operators, before any rewrite.
+        whole: fully quantized model; it is not changed.
+        kept: names of the operators that stay in FP32, before any rewrite.
 
     Returns:
-        The model; its operators are sorted.
+        The model, with its operators in topological order.
     """
     parts = {part for name in kept for part in whole.parts.get(name, (name,))}
     if not parts and whole.shifted is not None:
@@ -81,14 +83,14 @@ def keep_in_float(whole: FullyQuantized, kept: Collection[str]) -> ModelProto:
 
 
 def corrections(whole: FullyQuantized, kept: Collection[str]) -> dict[str, int]:
-    """Count the biases that are corrected in such a model; nothing where none were to be."""
+    """Count the corrected biases of such a model; empty if correction was not requested."""
     if whole.corrected is None:
         return {}
     return {"biases_corrected": len(set(whole.corrected).difference(kept))}
 
 
 class _Assembly:
-    """One partly quantized model in the making; tensors go by their names in the FP32 graph."""
+    """Builds one partly quantized model; tensors go by their names in the FP32 graph."""
 
     def __init__(self, whole: FullyQuantized, kept: set[str]) -> None:
         self._whole = whole
@@ -96,14 +98,14 @@ class _Assembly:
         self._made = {node.name: node for node in whole.made.graph.node}
         self._writers = producers(self._graph)
         self._outputs = {info.name for info in self._graph.output}
-        self._weights: dict[str, NodeProto] = {}  # dequantizations, by what they write
-        self._pairs: dict[str, tuple[NodeProto, NodeProto]] = {}  # of activations
+        self._weights: dict[str, NodeProto] = {}  # dequantizations, by output
+        self._pairs: dict[str, tuple[NodeProto, NodeProto]] = {}  # by activation
         self._find_quantizations()
         self._dequantized = {second.output[0] for _, second in self._pairs.values()}
         self._quantized: set[str] = set()  # names of operators
-        self._merged: dict[str, str] = {}  # what a Relu that is gone read -> what it wrote
+        self._merged: dict[str, str] = {}  # input of a removed Relu or Clip -> its output
         self._integer: set[str] = set()  # tensors that quantized operators write
-        self._lost: set[str] = set()  # tensors that only a full quantization would write so
+        self._lost: set[str] = set()  # tensors that only full quantization writes as integers
         for node in self._graph.node:
             self._settle(node, kept)
         self._rounded = {
@@ -115,7 +117,7 @@ class _Assembly:
         }
 
     def model(self) -> ModelProto:
-        """Put it together."""
+        """Assemble the model."""
         result = type(self._whole.made)()
         result.CopyFrom(self._whole.made)
         graph = result.graph
@@ -159,7 +161,7 @@ class _Assembly:
         return result
 
     def _find_quantizations(self) -> None:
-        """Sort the dequantizations of the quantizer into those of weights and of activations."""
+        """Sort the quantizer's dequantizations into those of weights and those of activations."""
         made = self._whole.made.graph
         writers = producers(made)
         for node in made.node:
@@ -169,13 +171,13 @@ class _Assembly:
             if first is None:
                 self._weights[node.output[0]] = node
             else:
-                # An output of the graph keeps its name, and what is rounded gets another one.
+                # A graph output keeps its name; the tensor before rounding gets another one.
                 written = node.output[0]
                 name = written if written in self._outputs else first.input[0]
                 self._pairs[name] = (first, node)
 
     def _settle(self, node: NodeProto, kept: set[str]) -> None:
-        """Decide about one operator, after those before it."""
+        """Decide whether one operator is quantized, once the earlier ones are decided."""
         made = self._made.get(node.name)
         source = node.input[0] if node.input else ""
         outputs = [name for name in node.output if name]
@@ -187,7 +189,7 @@ class _Assembly:
                 self._lost.update(outputs)
         elif self._can_be_integer(made):
             follows = node.op_type in _FOLLOWERS and source in self._lost
-            # The rounding of a sum would undo what a term in FP32 has gained.
+            # Rounding the sum would undo the accuracy that a term in FP32 gains.
             follows |= node.op_type in _SUMS and not self._lost.isdisjoint(node.input)
             if node.name in kept or follows:
                 self._lost.update(outputs)
@@ -203,9 +205,9 @@ class _Assembly:
     def _would_be_quantized(self, name: str) -> bool:
         """Whether onnxruntime would quantize the operator in FP32 that writes a tensor.
 
-        Since 1.21 it quantizes the weights of one that stands between a dequantization and a
-        quantization, when it loads a model, with one scale for all channels
-        (`WeightBiasQuantization`). A sum of one tensor is that tensor, and hides the latter.
+        Since 1.21, loading a model quantizes the weights of any operator between a dequantization
+        and a quantization, with one scale for all channels (`WeightBiasQuantization`). A Sum of one
+        tensor does not change it, but hides the quantization that follows.
         """
         node = self._writers.get(name)
         while node is not None and node.op_type in ("Relu", "Clip"):
@@ -218,11 +220,11 @@ class _Assembly:
         return bool(node.input) and self._merged.get(node.input[0], "") in node.output
 
     def _written(self, name: str) -> str:
-        """What the operator writes that wrote this tensor."""
+        """Name of the tensor that replaces this one if a Relu or Clip after it was merged."""
         return self._merged.get(name, name)
 
     def _read(self, name: str, changed: bool) -> str:
-        """What an operator reads, quantized or not."""
+        """Name of the tensor that an operator reads; `changed` if the operator is quantized."""
         if name in self._rounded and (changed or name in self._integer):
             return str(self._pairs[name][1].output[0])
         return self._raw(name)

@@ -21,7 +21,7 @@ class Optimized(RecipeKind):
     """The FP32 variant of a rewritten model."""
 
     def options(self, recipe: Recipe, machine: Machine) -> tuple[dict[str, Scalar], str]:
-        """It has none of its own."""
+        """Return no options, since this kind has none, and the reason."""
         return {}, "the same function in operators that have faster kernels"
 
     def make(self, request: Request) -> Draft:
@@ -34,7 +34,7 @@ class Optimized(RecipeKind):
             raise nothing_to_rewrite(request.where)
         proto = type(request.source.proto)()
         proto.CopyFrom(request.source.proto)
-        # onnxruntime infers them as well, and they make the file larger.
+        # onnxruntime infers these itself, and they would make the file larger.
         del proto.graph.value_info[:]
         return Draft(proto)
 
@@ -43,7 +43,7 @@ class Optimized(RecipeKind):
         return set(source.parts)
 
     def must_change(self, node: NodeProto, weights: Mapping[str, TensorProto]) -> bool:
-        """No operator has to: rewrites fit where they fit."""
+        """Return False: rewrites need not fit every operator."""
         return False
 
 

@@ -1,4 +1,4 @@
-"""The graph that recipes start from: equal to the FP32 file, in a form the quantizer can take."""
+"""The graph that recipes start from: equal to the FP32 file, in a form that the quantizer takes."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from .load import LoadedModel
 
 OPSET = 17
-"""Per-channel quantization below opset 13 is written without complaint and cannot be loaded."""
+"""Below opset 13, per-channel quantization is written without an error but cannot be loaded."""
 _TOLERANCE = 1e-4
-"""Of the largest value of an output, and of 1 if that is more."""
+"""Relative to the largest magnitude of an output, or to 1 if that is larger."""
 
 
 @dataclass(frozen=True)
@@ -40,17 +40,18 @@ class PreparedModel:
 
     Args:
         path: the file of the FP32 model, for messages.
-        proto: the graph: every operator has a name of its own, opset 17 or later, with the types
-            of its tensors inferred. Treat it as constant.
-        input_name: the only input.
+        proto: graph of opset 17 or later with inferred tensor types, in which every operator has a
+            unique name. Treat it as constant.
+        input_name: name of the only input.
         opset_upgraded_from: opset of the file if it was older than 17, otherwise None.
-        max_difference: largest absolute difference of any output to the file's, on the inputs
-            that it was verified with; of a rewritten model, to those before the rewrites.
-        parts: operator that was rewritten -> names of the operators that it became.
-        bounds: tensor that a rewrite added -> an older tensor, and how many times as large as the
-            largest of its values the new ones can be.
-        equalized: number of channels that `equalize_channels` scaled; None before it.
-        scaled: the tensors that have such channels; all others are the same, bit for bit.
+        max_difference: largest absolute difference between any output and that of the file, on the
+            inputs used for verification; a rewritten model is compared with the one before
+            rewriting.
+        parts: rewritten operator -> names of the operators that replaced it.
+        bounds: tensor that a rewrite added -> an older tensor and a factor. No magnitude in the new
+            tensor exceeds the factor times the largest magnitude in the older one.
+        equalized: number of channels that `equalize_channels` scaled; None before equalization.
+        scaled: names of the tensors with scaled channels; all others are the same, bit for bit.
     """
 
     path: Path
@@ -70,7 +71,7 @@ class PreparedModel:
 
 
 def prepare(model: LoadedModel, inputs: Sequence[NDArray[np.float32]]) -> PreparedModel:
-    """Bring a model into the form that all recipes start from, and verify that it is equal.
+    """Bring a model into the form that all recipes start from, and verify its outputs.
 
     Args:
         model: a loaded FP32 model.
@@ -78,11 +79,11 @@ def prepare(model: LoadedModel, inputs: Sequence[NDArray[np.float32]]) -> Prepar
 
     Raises:
         ModelError: onnxruntime cannot run the model as it is.
-        QuantizationError: the model cannot be upgraded, or the result is not equal to it.
+        QuantizationError: the model cannot be upgraded, or the result has different outputs.
     """
     if not inputs:
         raise QuantizationError(
-            model.path, "there are no inputs to verify its preparation with", "give images"
+            model.path, "there are no inputs to verify the prepared graph with", "give images"
         )
     proto = type(model.proto)()
     proto.CopyFrom(model.proto)
@@ -109,9 +110,9 @@ def operators(prepared: PreparedModel) -> tuple[str, ...]:
 
 
 def postprocessing(prepared: PreparedModel) -> tuple[str, ...]:
-    """Names of the operators whose results reach no more weights, in graph order.
+    """Names of the operators after the last weights, in graph order.
 
-    They turn what the layers computed into the outputs: the sigmoid of scores, the arithmetic of
+    They turn the results of the layers into outputs: the sigmoid of scores, the arithmetic of
     boxes, and the concatenation of both, which in INT8 would have to share one scale.
     """
     leads_to_weights: set[str] = set()  # tensors
@@ -125,7 +126,7 @@ def postprocessing(prepared: PreparedModel) -> tuple[str, ...]:
 
 
 def _drop_weights_from_inputs(proto: ModelProto) -> None:
-    """Until IR version 3 every initializer was also declared as an input."""
+    """Remove weights from the inputs, where IR versions up to 3 also declared them."""
     weights = initializers(proto.graph)
     inputs = [info for info in proto.graph.input if info.name not in weights]
     del proto.graph.input[:]
@@ -151,7 +152,7 @@ def _upgrade(model: LoadedModel, proto: ModelProto) -> ModelProto:
 def _constants_to_initializers(graph: GraphProto) -> None:
     """Turn Constant operators and copies of weights into plain initializers.
 
-    The quantizer takes only an initializer for a weight; anything else it treats as an activation.
+    The quantizer recognizes only initializers as weights and treats all else as activations.
     """
     outputs = {info.name for info in graph.output}
     weights = initializers(graph)
@@ -186,10 +187,10 @@ def _constants_to_initializers(graph: GraphProto) -> None:
 
 
 def _fold_batch_norms(graph: GraphProto) -> None:
-    """Fold each BatchNormalization behind a Conv into its weights.
+    """Fold each BatchNormalization after a Conv into the weights of the Conv.
 
-    onnxruntime does so when it opens an FP32 model, but cannot between quantizations: the
-    normalisation would stay an operator of its own, slower and less accurate.
+    onnxruntime does this when it opens an FP32 model, but cannot do it in a quantized one. The
+    normalisation would remain a separate operator, which is slower and less accurate.
     """
     from onnx import numpy_helper
 
@@ -239,7 +240,7 @@ def _fold_batch_norms(graph: GraphProto) -> None:
 def _name_operators(graph: GraphProto) -> None:
     """Name the unnamed operators, because operators are kept in FP32 by name.
 
-    That no two have the same name onnxruntime checks when it opens the file.
+    Existing names are unique: onnxruntime checks this when it opens the file.
     """
     taken = {node.name for node in graph.node}
     for index, node in enumerate(graph.node):
@@ -274,8 +275,9 @@ def verify_equal(
     """Return the largest absolute difference between the outputs of two graphs of one model.
 
     Raises:
-        ModelError: onnxruntime cannot run the first.
-        QuantizationError: it cannot run the second, or an output is not equal to float accuracy.
+        ModelError: onnxruntime cannot run the graph `before`.
+        QuantizationError: onnxruntime cannot run the graph `after`, or an output differs by more
+            than rounding.
     """
     remedy = f"export the model with opset {OPSET} or later"
     errors = Errors(

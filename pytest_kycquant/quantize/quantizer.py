@@ -1,7 +1,8 @@
-"""The front door of the quantizer: one model with its images, from which any recipe is made.
+"""The entry point of the quantizer: makes any recipe from one model and its images.
 
-The order of the steps stands in `steps.py`. Each result is made once: it stays in memory, or in the
-store of the context, under all that it depends on, so that recipes share what they have in common.
+`steps.py` defines the order of the steps. Each result is made once and kept, in memory or in the
+store of the context, under everything that it depends on. Recipes share the steps that they have in
+common.
 """
 
 from __future__ import annotations
@@ -42,11 +43,11 @@ if TYPE_CHECKING:
     Tensor = NDArray[np.float32]
     GivenImages: TypeAlias = Images | Iterable[Tensor | tuple[str, Tensor]]
 
-PROBES = 8  # images that verify graphs and rank operators: more rank no better
+PROBES = 8  # images that verify graphs and rank operators; more do not improve the ranking
 
 
 class Quantizer:
-    """One FP32 model with its images; makes what recipes describe.
+    """One FP32 model with its images; makes the variants that recipes describe.
 
     ::
 
@@ -55,16 +56,16 @@ class Quantizer:
 
     Args:
         model: the FP32 ONNX file.
-        images: preprocessed calibration images: tensors of the model's input shape, or pairs of a
-            name and a tensor; `Images` that make them when they are needed; or a function without
-            arguments that returns either, called when it is first needed. None: there are none.
-        probes: a few images that graphs are verified with, given alike; None takes 8 of the
+        images: preprocessed calibration images: tensors of the model's input shape, or (name,
+            tensor) pairs; `Images`, which makes them on demand; or a function without arguments
+            that returns any of these, called on first use. None if there are no images.
+        probes: a few images to verify graphs with, in any of the same forms; None takes 8 of the
             calibration images.
-        shape: of the tensor of one image, (1, ...), which the model is checked against; None takes
-            that of the first probe.
-        context: where results are kept, and how to work; None keeps them with this object.
-        title: names the model in lines of progress; None takes the file's name.
-        facts: plain values that determine, together with the images, what the model is given.
+        shape: shape of the tensor of one image, (1, ...), which the model's input must fit; None
+            takes the shape of the first probe.
+        context: where results are kept, and how work is done; None keeps them with this object.
+        title: name of the model in progress lines; None takes the name of the file.
+        facts: plain values that, together with the images, determine the inputs of the model.
     """
 
     def __init__(
@@ -92,36 +93,36 @@ class Quantizer:
         """The FP32 file, checked.
 
         Raises:
-            ModelError: it cannot be quantized, or does not fit the images.
+            ModelError: the model cannot be quantized, or its input does not fit the images.
         """
         found: LoadedModel = self.result("check")
         return found
 
     @property
     def prepared(self) -> PreparedModel:
-        """The FP32 graph as recipes need it, verified on the probes."""
+        """The FP32 graph that recipes start from, verified on the probes."""
         found: PreparedModel = self.result("prepare")
         return found
 
     def choice(self, recipe: str | Recipe) -> RewriteChoice:
         """The rewrites of the FP32 graph that a recipe starts from.
 
-        What is faster here is measured once, with the machine to itself, and kept.
+        The faster rewrites are measured once, with nothing else running, and kept.
         """
         found: RewriteChoice = self.result("choose", recipe)
         return found
 
     def ingredients(self, recipe: str | Recipe) -> Ingredients:
-        """What a recipe is carried out with."""
+        """All that a recipe is built from."""
         found: Ingredients = self.result("ingredients", recipe)
         return found
 
     def build(self, recipe: str | Recipe) -> Built:
-        """Make what a recipe describes.
+        """Make the variant that a recipe describes.
 
         Raises:
             QuantizationError: the recipe cannot be applied to this model.
-            SpecError: it needs calibration images, and there are none.
+            SpecError: the recipe needs calibration images, and there are none.
             ModelError, DataError: the model or an image cannot be used.
         """
         found: Built = self.result("build", recipe)
@@ -131,14 +132,14 @@ class Quantizer:
         """Make a static recipe that keeps some operators in FP32, without checking the result.
 
         Args:
-            recipe: static; what it keeps itself does not count.
-            keep: names of the operators.
+            recipe: static recipe; the operators that it keeps itself do not count.
+            keep: names of the operators to keep in FP32.
 
         Returns:
             The serialized model.
 
         Raises:
-            QuantizationError: it cannot be made.
+            QuantizationError: the candidate cannot be made.
         """
         whole = self.result("whole", recipe)
         if whole is not None:
@@ -148,14 +149,14 @@ class Quantizer:
         ).content
 
     def result(self, step: str, recipe: str | Recipe = "fp32") -> Any:
-        """Carry out one step of `steps.STEPS`, and what it needs of those before it.
+        """Carry out one step of `steps.STEPS` and the earlier steps that it needs.
 
         Args:
-            step: its name.
-            recipe: to carry it out for; steps before the first one that depends on it ignore it.
+            step: name of the step.
+            recipe: recipe to carry the step out for; ignored by steps that do not depend on it.
 
         Raises:
-            KycquantError: as the step does.
+            KycquantError: the step fails.
         """
         plan = self._plan(as_recipe(recipe))
         if sees_calibration(step):
@@ -197,7 +198,7 @@ class Quantizer:
 
     @property
     def _ranging(self) -> Images:
-        """Images that ranges come from: of a recipe that takes any, the probes will do."""
+        """Images that ranges come from; without calibration images, the probes."""
         return self._probes if self._calibration is None else self._calibration
 
     def _lacks_images(self, plan: Plan) -> bool:
@@ -219,7 +220,7 @@ class Quantizer:
         return Plan.of(recipe, lambda: self._calibration is not None)
 
     def _made(self, name: str, plan: Plan) -> Any:
-        """The result of a step, or of the one instead of it; made if it is not at hand."""
+        """Result of a step, or of the step that replaces it; made unless it is in memory."""
         if name not in STEP:
             return self._outside(name)
         step = STEP[name]
@@ -236,7 +237,7 @@ class Quantizer:
         return self._results[key]
 
     def _outside(self, name: str) -> Any:
-        """What steps need that none of them makes; see `steps.GIVEN`."""
+        """A value that steps need but do not make; see `steps.GIVEN`."""
         if name == "path":
             return self._path
         if name == "machine":
@@ -276,7 +277,7 @@ class Quantizer:
             return step.make(*given, *seen, **facts)
 
     def _seen(self, step: Step) -> list[Any]:
-        """What a step is given of the images: nothing, or one argument."""
+        """Arguments with the images that a step sees: none or one."""
         if step.sees is Sees.PROBES:
             return [[tensor for _, tensor in self._probes.named()]]
         if step.sees is Sees.SHIFTS:
@@ -309,7 +310,7 @@ class Quantizer:
         )
 
     def blocks(self, recipe: Recipe) -> tuple[Block, ...]:
-        """Blocks of those operators, each with what follows it and the recipe quantizes, too."""
+        """Blocks of those operators, each with its followers that the recipe also quantizes."""
         graph = self.prepared.proto.graph
         quantized = recipe.op_types or static_types()
         behind = set(postprocessing(self.prepared))
@@ -317,9 +318,9 @@ class Quantizer:
         return blocks_of(graph, set(self.operators(recipe)), others)
 
     def postprocessing(self, recipe: Recipe) -> tuple[str, ...]:
-        """Names of the operators behind the last weights that a recipe would quantize.
+        """Names of the operators after the last weights that a recipe would quantize.
 
-        In INT8 they save next to nothing, and scores that share a scale with boxes are lost.
+        Quantizing them saves next to nothing, and scores that share a scale with boxes are lost.
         """
         types = {node.name: node.op_type for node in self.prepared.proto.graph.node}
         quantized = recipe.op_types or static_types()
@@ -327,6 +328,6 @@ class Quantizer:
 
 
 def _as_images(given: Any) -> Images | None:
-    """Images in whatever form they were given."""
+    """Convert images from any of the accepted forms."""
     found = given() if callable(given) else given
     return found if found is None or hasattr(found, "named") else TensorImages(found)

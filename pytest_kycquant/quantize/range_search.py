@@ -1,11 +1,11 @@
-"""Ranges of the first tensors, which everything passes through, are tried out on the outputs.
+"""Choose the ranges of the first tensors, which everything passes through, by the output error.
 
-Errors of a tensor near the input are so many and pass through so many operators that what becomes
-of them is no longer linear: PReLU turns noise in flat regions into a shift. Neither the histogram
-nor the gradient knows, and a range 10 % wider may halve the error of the outputs. So some are
-tried, one tensor after the other, with those before it quantized. Choosing the steps by the loss of
-the whole network is what Nahshan et al., "Loss Aware Post-training Quantization" (arXiv
-1911.07190), do for all layers.
+A tensor near the input has many errors, which pass through many operators, so their effect on the
+outputs is no longer linear: PReLU turns noise in flat regions into a shift. Neither the histogram
+nor the gradient shows this, and a range 10 % wider may halve the error of the outputs. Several
+ranges are therefore tried, one tensor after the other, with the earlier tensors quantized. Nahshan
+et al., "Loss Aware Post-training Quantization" (arXiv 1911.07190), choose the steps of all layers
+by the loss of the whole network.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ _LEVELS = 255
 def tune_ranges(
     prepared: PreparedModel, ranges: Ranges, images: Sequence[NDArray[np.float32]]
 ) -> Ranges:
-    """Scale the ranges of the first tensors by the factors that give the outputs least error.
+    """Scale the ranges of the first tensors by the factors that minimize the output error.
 
     Args:
-        prepared: the model that the ranges are of.
-        ranges: for 8 bits.
-        images: preprocessed calibration images, those that `shift_images` names. Without any,
-            nothing is tried.
+        prepared: the model that the ranges belong to.
+        ranges: ranges for 8 bits.
+        images: preprocessed calibration images, chosen by `shift_images`. If there are none, the
+            ranges stay as they are.
     """
     images = images[:: -(-len(images) // _IMAGES) or 1]
     layers = [node for node in prepared.proto.graph.node if node.op_type in WEIGHTED]
@@ -72,7 +72,7 @@ def tune_ranges(
     session = _quantized(prepared.proto, list(spans))
 
     def error(limit: float) -> float:
-        """Squared error over the images; any number that is not below the limit if it is not."""
+        """Squared error over the images; stops early once it reaches the limit."""
         fed = {key: value for name, span in spans.items() for key, value in _feeds(name, span)}
         total = 0.0
         for image, expected in zip(images, wanted, strict=True):
@@ -108,7 +108,7 @@ def _feeds(name: str, span: tuple[float, float]) -> list[tuple[str, NDArray[np.g
 
 
 def _quantized(model: ModelProto, names: Sequence[str]) -> InferenceSession:
-    """Open a model that rounds some tensors, to steps that are inputs."""
+    """Open a model that rounds some tensors; their scales and zero points are inputs."""
     from onnx import TensorProto, helper
 
     proto = type(model)()

@@ -1,4 +1,4 @@
-"""What is known of a model's activations: collected in one pass over the calibration images."""
+"""Statistics of a model's activations, collected in one pass over the calibration images."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ class Ranges:
     """The range of each float32 activation.
 
     Args:
-        names: tensors, in graph order.
+        names: names of the tensors, in graph order.
         low: lower ends, float32, one per name.
         high: upper ends, float32, one per name.
-        method: how they were estimated.
-        percentile: share of values inside, in percent, if the method is "percentile".
-        images: number of images they were estimated from.
+        method: how the ranges were estimated.
+        percentile: percentage of values inside the range, if the method is "percentile".
+        images: number of images that the ranges were estimated from.
     """
 
     names: tuple[str, ...]
@@ -54,15 +54,15 @@ class Ranges:
 
 @dataclass(frozen=True, eq=False)
 class Activations:
-    """What is known of the float32 activations of a model; every method takes its ranges from it.
+    """Statistics of a model's float32 activations, from which every method estimates ranges.
 
     Args:
-        names: tensors, in graph order.
-        histograms: of all values of each tensor, with their extremes.
+        names: names of the tensors, in graph order.
+        histograms: histogram of all values of each tensor, with their extremes.
         mean_low: mean over the images of each tensor's smallest value, float64, `[tensors]`.
-        mean_high: the same of the largest.
-        channels: figures per channel.
-        images: their number.
+        mean_high: mean over the images of each tensor's largest value, float64, `[tensors]`.
+        channels: statistics per channel.
+        images: number of images.
     """
 
     names: tuple[str, ...]
@@ -81,14 +81,14 @@ class Activations:
         """Estimate the range of each activation.
 
         Args:
-            method: "minmax": the extremes, bit for bit those of onnxruntime; "moving-average": mean
-                over the images of each image's extremes; "percentile"; "entropy" (256 levels in 512
-                bins a side: onnxruntime's defaults, 128 in 128, always return the min-max ranges).
-                Entropy weighs rare large values little: on face embedders it was the least
-                accurate. "mse": the least squared error of 8 bits.
-            percentile: share of values inside the range in percent, for "percentile" (99.99).
-            sensitivity: of the same model, for "mse": the least squared error of the outputs, to
-                first order, instead of that of each tensor.
+            method: "minmax": the extremes, bit for bit those of onnxruntime. "moving-average": mean
+                over the images of each image's extremes. "percentile": see below. "entropy": 256
+                levels in 512 bins a side, since onnxruntime's defaults (128 in 128) always return
+                the min-max ranges; it gives rare large values little weight and was the least
+                accurate on face embedders. "mse": the range with the least squared error in 8 bits.
+            percentile: percentage of values inside the range, for "percentile"; None takes 99.99.
+            sensitivity: sensitivity of the same model, for "mse". Given this, the range minimizes
+                the squared error of the outputs, to first order, instead of that of the tensor.
         """
         if method == "percentile" and percentile is None:
             percentile = DEFAULT_PERCENTILE
@@ -118,7 +118,7 @@ class Activations:
         buffer = io.BytesIO()
         np.savez_compressed(
             buffer,
-            # A tensor may have any name, a member of the file may not.
+            # A tensor may have any name, but a member of the file may not.
             facts=np.array(json.dumps([self.names, list(channels), self.images])),
             counts=np.array([h.counts for h in self.histograms]).reshape(-1, BINS),
             exponents=np.array([h.exponent for h in self.histograms], np.int64),
@@ -158,16 +158,17 @@ def observe_activations(
     *,
     threads: int = 1,
 ) -> Activations:
-    """Run the model on calibration images, once, and take in what any recipe may ask for.
+    """Run the model once on calibration images and collect what any recipe may need.
 
     The collector is our own: onnxruntime's keep the tensors or extremes of all images in memory,
-    accept NaN silently, weigh images by order when fed in parts, name nodes at random, and need a
-    pass for each method. Memory is that of a few images' activations. The result does not depend
-    on the number of threads: counts add up to the same in any order, and sums are in order.
+    accept NaN silently, weight images by order when fed in parts, name nodes at random, and need a
+    pass for each method. Ours needs memory for the activations of a few images. The result does not
+    depend on the number of threads: counts are the same in any order, and sums are added in order.
 
     Args:
         prepared: the prepared FP32 model, before equalization.
-        inputs: (name, tensor) per image; the name is for messages. Consumed once, one at a time.
+        inputs: (name, tensor) per image; the name appears in messages. Consumed once, one at a
+            time.
         threads: images in flight at the same time.
 
     Raises:
@@ -186,15 +187,15 @@ def observe_equalized(
     *,
     threads: int = 1,
 ) -> Activations:
-    """Give what `observe_activations` would find on the equalized model, bit for bit.
+    """Return what `observe_activations` would find on the equalized model, bit for bit.
 
-    Only tensors whose channels were scaled are looked at: the factors of channels are known after
-    the first pass, and histograms of each channel, from which those of scaled tensors could be
-    added up, would take 128 KB for each of 10,000 channels.
+    Only tensors with scaled channels are observed again. The factors are not known until after the
+    first pass. Histograms per channel, which could be added up to those of scaled tensors, would
+    take 128 KB for each of 10,000 channels.
 
     Args:
-        equalized: the model.
-        before: what was found on the model before.
+        equalized: the equalized model.
+        before: what was found on the model before equalization.
         channels: the statistics that `equalize_channels` returned with the model.
         inputs: the same images as before.
         threads: images in flight at the same time.
@@ -234,7 +235,7 @@ def _observe(
             extremes[index] = histogram.add(values[name])
             if not np.isfinite(extremes[index]).all():
                 raise NotFiniteError(name)
-        for name in others:  # those whose type shape inference could not tell
+        for name in others:  # shape inference could not determine their types
             if not np.isfinite(values[name]).all():
                 raise NotFiniteError(name)
         return extremes, watch.of_image(values) if watch else {}
@@ -248,7 +249,7 @@ def _observe(
         channels = {key: channels.get(key, 0.0) + array for key, array in figures.items()}
     if not images:
         raise DataError(
-            prepared.path, "there are no calibration images", "give 100 to 500 in KycModel"
+            prepared.path, "there are no calibration images", "give 100 to 500 images in KycModel"
         )
     means /= images
     statistics = {key: array / images for key, array in channels.items()}

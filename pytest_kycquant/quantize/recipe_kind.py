@@ -1,7 +1,7 @@
-"""What every kind of recipe answers: the one interface between `builder.py` and its modules.
+"""The interface of every kind of recipe, and all that `builder.py` knows of their modules.
 
-A line of `spec.recipe.RECIPES` names an object of a class that derives from `RecipeKind`. Nothing
-else in the package knows one precision from another.
+Each line of `spec.recipe.RECIPES` names an instance of a subclass of `RecipeKind`. Nothing else in
+the package distinguishes between precisions.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ Scalar = str | int | float | bool | None
 
 
 class Machine(NamedTuple):
-    """What a recipe that follows the CPU looks at.
+    """Properties of the CPU and of the run that a recipe may follow.
 
     Args:
-        saturates: whether its 8-bit kernels saturate (`runtimes.environment.u8s8_saturates`).
-        exact: whether the variant will be run without saturation all the same
+        saturates: whether the CPU's 8-bit kernels saturate (`runtimes.environment.u8s8_saturates`).
+        exact: whether the variant will nevertheless be run without saturation
             (`runtimes.ort.EXACT`).
     """
 
@@ -43,12 +43,12 @@ class Machine(NamedTuple):
 
 
 class Draft(NamedTuple):
-    """What a kind of recipe made, before it is checked.
+    """Result of a kind of recipe, before it is checked.
 
     Args:
         proto: the model; its operators need not be sorted.
-        notes: as in `Built`.
-        facts: to be added to the resolved options.
+        notes: notes for the report, as in `Built`.
+        facts: values to add to the resolved options.
     """
 
     proto: ModelProto
@@ -63,14 +63,14 @@ class Request:
     Args:
         where: model and recipe, for messages.
         recipe: the recipe.
-        options: every option resolved.
-        source: the graph to start from, after rewrites if there are any; not to be changed.
+        options: all options, resolved.
+        source: graph to start from, after any rewrites; it must not be changed.
         kept: names of the operators kept in FP32, before any rewrite.
         op_types: operator types to quantize.
-        ranges: of the activations; None if the kind asks for none.
-        means: as in `ChannelStatistics`, for bias correction; empty without it.
-        images: to measure with what quantized activations add to biases.
-        whole: what `RecipeKind.quantize_whole` made of the same model, to derive from; None makes
+        ranges: ranges of the activations; None if the kind does not need any.
+        means: means as in `ChannelStatistics`, for bias correction; empty without it.
+        images: images to measure the shift from quantized activations on.
+        whole: result of `RecipeKind.quantize_whole` for the same model, to derive from; None makes
             it.
     """
 
@@ -92,49 +92,49 @@ class Request:
 
     @property
     def excluded(self) -> tuple[str, ...]:
-        """Names of these operators, and of those that rewrites added, which stay in FP32, too."""
+        """Names of these operators and of those that rewrites added, which also stay in FP32."""
         return tuple(dict.fromkeys((*self.kept_parts, *self.source.added)))
 
 
 class RecipeKind:
-    """One way to make a variant. What is not overridden suits a recipe without images."""
+    """One way to make a variant; the defaults suit a recipe without images."""
 
     any_images = False
-    """Whether ranges may come from a few images of any kind if there are no calibration images."""
+    """Whether ranges may come from any few images if there are no calibration images."""
 
     def options(self, recipe: Recipe, machine: Machine) -> tuple[dict[str, Scalar], str]:
-        """Decide the options that are its own, and say why in the words of a report."""
+        """Resolve the options specific to this kind, and give the reason that reports show."""
         return {}, ""
 
     def calibration(self, recipe: Recipe) -> tuple[CalibrationMethod, float | None] | None:
-        """Method and percentile of the ranges that it needs; None if it needs none."""
+        """Method and percentile of the ranges that a recipe needs; None if it does not need any."""
         return None
 
     def equalizes(self, recipe: Recipe) -> bool:
-        """Whether it is meant to start from the equalized model."""
+        """Whether a recipe asks to start from the equalized model."""
         return False
 
     def operator_types(self, present: Sequence[str]) -> tuple[str, ...]:
-        """Operator types that it changes if the recipe names none.
+        """Operator types to change if the recipe does not name any.
 
         Args:
-            present: those of the model, sorted.
+            present: operator types of the model, sorted.
         """
         return tuple(present)
 
     def whole(self, recipe: Recipe) -> Recipe | None:
-        """The recipe that keeps nothing in FP32 and from whose result this one is derived.
+        """Fully quantized recipe whose result this one is derived from; None if there is none.
 
-        Recipes with the same answer share that result. None if nothing is derived.
+        Recipes that are derived from the same recipe share its result.
         """
         return None
 
     def quantize_whole(self, request: Request) -> FullyQuantized:
-        """Quantize all operators that can be, whatever the recipe keeps in FP32."""
+        """Quantize every operator that can be quantized, whatever the recipe keeps in FP32."""
         raise NotImplementedError
 
     def make(self, request: Request) -> Draft:
-        """Make the variant; whatever a library raises here becomes a QuantizationError."""
+        """Make the variant; an exception from a library becomes a QuantizationError."""
         raise NotImplementedError
 
     def changed(self, proto: ModelProto, source: PreparedModel) -> set[str]:
@@ -142,16 +142,16 @@ class RecipeKind:
 
         Args:
             proto: the result.
-            source: what it was made of.
+            source: model that the result was made from.
         """
         raise NotImplementedError
 
     def must_change(self, node: NodeProto, weights: Mapping[str, TensorProto]) -> bool:
-        """Whether an operator that was to be changed has to be, or the result is refused.
+        """Whether to reject the result if this operator was to be changed but was not.
 
         Args:
-            node: of the model, before any rewrite.
-            weights: initializers of the model.
+            node: operator of the model, before any rewrite.
+            weights: initializers of the model, by name.
         """
         return node.op_type in WEIGHTED
 
@@ -174,7 +174,7 @@ class Itself(RecipeKind):
     """FP32: there is nothing to make."""
 
     def make(self, request: Request) -> Draft:
-        """Refuse it.
+        """Refuse to make a variant.
 
         Raises:
             QuantizationError: always.
@@ -186,14 +186,14 @@ ITSELF = Itself()
 
 
 def kind_of(recipe: Recipe) -> RecipeKind:
-    """Load what makes a recipe."""
+    """Load the kind of a recipe."""
     kind: RecipeKind = pkgutil.resolve_name(recipe.traits.kind)
     return kind
 
 
 @contextlib.contextmanager
 def library_errors(where: str) -> Iterator[None]:
-    """Turn what onnxruntime's quantizers raise into our error, and keep them from logging."""
+    """Turn exceptions from onnxruntime's quantizers into our error, and silence their log."""
     try:
         with quiet():
             yield

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 PAYS = Limit("pays", 0.97, Direction.BELOW, Unit.RATIO, Kind.COST)
 """A rewrite is used if the upper bound of its latency ratio is below this."""
-_LOOKS = LOOKS[:1]  # what needs a closer look is not worth a choice
+_LOOKS = LOOKS[:1]  # a gain that needs a closer look is not worth having
 
 Race = Callable[[PreparedModel, PreparedModel], Latency]
 
@@ -31,8 +31,8 @@ class RewriteChoice:
     """The rewrites to start from, and why.
 
     Args:
-        names: of `spec.recipe.REWRITES`.
-        reasons: of each rewrite that fits the model, in words.
+        names: names of rewrites in `spec.recipe.REWRITES`.
+        reasons: rewrite that fits the model -> why it is used or not, in words.
     """
 
     names: tuple[str, ...] = ()
@@ -50,14 +50,15 @@ def choose(
     integer: bool = False,
     race: Race | None = None,
 ) -> RewriteChoice:
-    """Measure each rewrite that fits the model, beside those that have already won.
+    """Measure each rewrite that fits the model, on top of those that have already won.
 
     Args:
         prepared: the prepared FP32 model.
-        inputs: preprocessed images, to verify the rewrites on; the first is timed.
-        integer: whether the convolutions are to be quantized. They are not yet when this is
-            measured, since every recipe would want a measurement of its own.
-        race: measures the latency of its second argument beside its first; None for real timing.
+        inputs: preprocessed images to verify the rewrites on; the first is also used for timing.
+        integer: whether the convolutions are to be quantized. The measurement precedes this, since
+            otherwise every recipe would need its own.
+        race: function that compares the latency of its second argument with that of its first; None
+            for real timing.
     """
     race = race or (lambda before, after: _race(before, after, inputs[0]))
     names: list[str] = []
@@ -87,12 +88,12 @@ def resolve(
     rewrites: bool | tuple[str, ...] | None,
     op_types: tuple[str, ...] | None = None,
 ) -> RewriteChoice:
-    """What a recipe starts from.
+    """Decide which rewrites a recipe starts from.
 
     Args:
-        measured: what `choose` found; needed if the recipe leaves it open.
+        measured: result of `choose`; needed if the recipe leaves the choice open.
         fitting: names of the rewrites that fit the model; needed if the recipe forces all of them.
-        rewrites: of the recipe: they are forced (True, or names), forbidden (False) or left open
+        rewrites: setting of the recipe: forced (True, or names), forbidden (False) or left open
             (None).
         op_types: operator types that the recipe names.
     """

@@ -1,7 +1,7 @@
 """Exact rewrites of the FP32 graph: the same function in operators that have faster kernels.
 
-Each is verified on real inputs before it is used. Whether it pays depends on the version of
-onnxruntime and on the CPU: `rewrite_choice.py` decides by measuring.
+Each is verified on real inputs before it is used. Whether it is faster depends on the version of
+onnxruntime and on the CPU, so `rewrite_choice.py` decides by measuring.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
     from .preparation import PreparedModel
 
 _TOLERANCE = 1e-5
-"""Of the largest value of an output: some hundred roundings of float32."""
+"""Relative to the largest magnitude of an output: about a hundred roundings of float32."""
 _ABSOLUTE = 1e-7
 _SMALLEST_NORMAL = float(np.finfo(np.float32).smallest_normal)
 
 
 class Edit(NamedTuple):
-    """What a rewrite did to a graph; fields as in `PreparedModel`."""
+    """Changes that a rewrite made to a graph; the fields are those of `PreparedModel`."""
 
     parts: dict[str, tuple[str, ...]]
     bounds: dict[str, tuple[str, float]]
@@ -49,12 +49,12 @@ def rewrite(
 
     Args:
         prepared: the prepared FP32 model; it is not changed.
-        names: of `REWRITES`.
+        names: names of rewrites in `REWRITES`.
         inputs: preprocessed images, each of the model's input shape; a handful suffices.
-        integer: whether the convolutions are to be quantized, which calls for other operators.
+        integer: whether the convolutions are to be quantized; other operators are faster then.
 
     Raises:
-        QuantizationError: a rewrite fits nothing in the model, or its outputs are not the same.
+        QuantizationError: a rewrite does not fit anything in the model, or the outputs change.
     """
     from onnx import shape_inference
 
@@ -62,7 +62,7 @@ def rewrite(
     proto.CopyFrom(prepared.proto)
     parts: dict[str, tuple[str, ...]] = {}
     bounds: dict[str, tuple[str, float]] = {}
-    # In the order of REWRITES: the last one to touch an operator says what it became.
+    # In the order of REWRITES: the last rewrite of an operator determines its parts.
     for name, step in REWRITES.items():
         if name not in names:
             continue
@@ -70,8 +70,8 @@ def rewrite(
         if not edit.parts:
             raise QuantizationError(
                 prepared.path,
-                f"rewrites names {name!r}, which fits nothing in the model",
-                f"those that fit are {', '.join(applicable(prepared)) or 'none'}",
+                f"rewrites names {name!r}, which does not apply to this model",
+                f"use only rewrites that apply: {', '.join(applicable(prepared)) or 'none'}",
             )
         parts |= edit.parts
         bounds |= edit.bounds
@@ -97,7 +97,7 @@ def _apply(step: Rewrite, graph: GraphProto, integer: bool) -> Edit:
 
 
 def nothing_to_rewrite(where: object, tried: str = "") -> QuantizationError:
-    """The error of an FP32 model that no rewrite makes faster; `tried` says which were measured."""
+    """Error for an FP32 model that no rewrite makes faster; `tried` lists those measured."""
     return QuantizationError(
         where,
         f"nothing to rewrite: FP32 is as fast as it gets{f' ({tried})' if tried else ''}",
@@ -108,10 +108,10 @@ def nothing_to_rewrite(where: object, tried: str = "") -> QuantizationError:
 def split_prelu(graph: GraphProto, integer: bool) -> Edit:
     """Write each PReLU with constant slopes s as ``(1 - s) * Relu(x) + s * x``.
 
-    Exact for every slope, also negative ones and those above 1, of any shape. onnxruntime's kernel
-    of PRelu became four times slower in 1.27, and it stands between convolutions whose blocked
-    layout Relu, Mul and Add keep. Quantized convolutions have no such layout: between them
-    ``Max(x, s * x)`` is faster, which is the same as long as no slope is above 1.
+    This is exact for slopes of any shape and value, including negative ones and those above 1.
+    onnxruntime's kernel of PRelu became four times slower in 1.27. Between convolutions, Relu, Mul
+    and Add also keep their blocked layout. Quantized convolutions do not have such a layout:
+    between them ``Max(x, s * x)`` is faster, and it is the same if no slope is above 1.
     """
     from onnx import TensorProto, helper, numpy_helper
 
@@ -127,7 +127,7 @@ def split_prelu(graph: GraphProto, integer: bool) -> Edit:
             continue
         s = numpy_helper.to_array(slopes).astype(np.float64)
         x, y, number = node.input[0], node.output[0], len(edit.parts)
-        # Short names: in a small model, long ones would make up most of what is added.
+        # Short names: in a small model, long ones would make up most of the added bytes.
         below = fresh(f"prelu{number}_below")
         edit.bounds[below] = (x, _largest(s))
         made = [
@@ -161,10 +161,10 @@ def _largest(values: NDArray[np.float64]) -> float:
 
 
 def flush_subnormals(graph: GraphProto, integer: bool) -> Edit:
-    """Set weights nearer to zero than 1.2e-38 to zero.
+    """Set weights closer to zero than 1.2e-38 to zero.
 
-    Some CPUs multiply such numbers many times slower. A graph of 10,000 of them, each times an
-    activation of 1,000, changes by less than 1e-30.
+    Some CPUs multiply such numbers many times more slowly. With 10,000 of them in a graph, each
+    multiplied by an activation of 1,000, the change is below 1e-30.
     """
     from onnx import numpy_helper
 
@@ -190,13 +190,13 @@ def _has_subnormals(tensor: TensorProto) -> bool:
 
 
 class _Names:
-    """Hands out names that no operator and no tensor of a graph has."""
+    """Hands out names that no operator or tensor of a graph has."""
 
     def __init__(self, graph: GraphProto) -> None:
         self._taken = {tensor.name for tensor in graph.initializer}
         self._taken.update(info.name for info in (*graph.input, *graph.output))
         pending = [graph]
-        while pending:  # the names within subgraphs are taken, too
+        while pending:  # names in subgraphs are taken, too
             for node in pending.pop().node:
                 self._taken.update((node.name, *node.input, *node.output))
                 for attribute in node.attribute:
@@ -215,7 +215,7 @@ def _verify(
     """Return the largest absolute difference between the outputs of both."""
     if not inputs:
         raise QuantizationError(
-            prepared.path, "there are no inputs to verify its rewrites with", "give images"
+            prepared.path, "there are no inputs to verify the rewritten graph with", "give images"
         )
 
     def refused(problem: str) -> QuantizationError:

@@ -1,11 +1,12 @@
 """Which integer operators of a model can saturate on x86 CPUs without VNNI.
 
-There onnxruntime's kernels multiply unsigned activations by signed weights with PMADDUBSW, which
-adds two neighbouring products in 16 bits: 255 * 127 + 255 * 127 becomes 32767. Neighbours are the
-weights 0 and 1, 2 and 3, ... of the sum that makes an output, in the order of the inner dimension
-of the matrix product: of a convolution the positions of its kernel and, innermost, the input
-channels of its group. tests/quantize/test_saturation.py holds that against the kernels of the CPU
-that it runs on. Depthwise convolutions have kernels of their own, which do not saturate.
+On these CPUs onnxruntime's kernels multiply unsigned activations by signed weights with PMADDUBSW,
+which adds two neighbouring products in 16 bits: 255 * 127 + 255 * 127 becomes 32767. Neighbours are
+weights 0 and 1, 2 and 3, ... of the sum for one output, in the order of the inner dimension of the
+matrix product. In a convolution this dimension runs over the positions of the kernel and,
+innermost, the input channels of the group. tests/quantize/test_saturation.py compares this with the
+kernels of the CPU that it runs on. Depthwise convolutions have their own kernels, which do not
+saturate.
 """
 
 from __future__ import annotations
@@ -22,18 +23,18 @@ if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto, TensorProto
 
 _MOST, _LEAST = 32767, -32768
-_ACTIVATION = 255  # the largest; what int8 activations become when a model is loaded
+_ACTIVATION = 255  # largest uint8, which int8 activations become when a model is loaded
 
 
 @dataclass(frozen=True)
 class Exposure:
-    """How much of a model can saturate. "Can": if both activations of a pair are large enough.
+    """How much of a model can saturate if both activations of a pair are large enough.
 
     Args:
-        operators: integer operators with constant signed weights.
-        saturable: of these, the ones with a pair of weights that can saturate.
-        pairs: of neighbouring weights in all of them.
-        saturable_pairs: of these, the ones that can saturate.
+        operators: number of integer operators with constant signed weights.
+        saturable: number of these with a pair of weights that can saturate.
+        pairs: number of pairs of neighbouring weights in all of these operators.
+        saturable_pairs: number of these pairs that can saturate.
     """
 
     operators: int = 0
@@ -47,10 +48,10 @@ class Exposure:
 
 
 def exposure_of(proto: ModelProto) -> Exposure:
-    """Count what can saturate in a quantized model; nothing in one that computes in float.
+    """Count what can saturate in a quantized model; all counts are 0 for a float model.
 
     Args:
-        proto: the model as it is written: QuantizeLinear and DequantizeLinear, or MatMulInteger.
+        proto: the model as stored, with QuantizeLinear and DequantizeLinear, or MatMulInteger.
     """
     found = Exposure()
     weights, written = initializers(proto.graph), producers(proto.graph)
@@ -68,7 +69,7 @@ def saturable_pairs(rows: NDArray[np.integer[Any]]) -> int:
     """Count pairs of neighbouring weights whose products can leave 16 bits.
 
     Args:
-        rows: (N, K) weights of each output, in the order in which they are summed.
+        rows: weights of each output, (N, K), in the order in which they are summed.
     """
     even = rows[:, : rows.shape[1] // 2 * 2].astype(np.int64)
     pairs = even.reshape(len(rows), -1, 2)
@@ -80,7 +81,7 @@ def saturable_pairs(rows: NDArray[np.integer[Any]]) -> int:
 def _products(
     node: NodeProto, weights: dict[str, TensorProto], written: dict[str, NodeProto]
 ) -> NDArray[np.int8] | None:
-    """Weights (N, K) of each output of an integer operator, in the order of the sum; or None."""
+    """Weights (N, K) of each output of an integer operator, in summation order; or None."""
     from onnx import numpy_helper
 
     if node.op_type == "MatMulInteger":
@@ -103,7 +104,7 @@ def _products(
 
 
 def _dequantized(node: NodeProto | None, weights: dict[str, TensorProto]) -> str | None:
-    """Name of the tensor of 8 bits that an operator dequantizes; None if it does something else."""
+    """Name of the 8-bit tensor that an operator dequantizes; None for any other operator."""
     from onnx import TensorProto
 
     if node is None or node.op_type != "DequantizeLinear":

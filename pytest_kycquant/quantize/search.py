@@ -1,13 +1,13 @@
-"""Search for the mixed-precision model that keeps few operators in FP32 and passes.
+"""Search for a mixed-precision model that passes with few operators in FP32.
 
-Blocks of operators are ranked by the harm that each does when it alone is quantized. Harms about
-add up, so the worst are kept in FP32, each time enough of them to halve the harm that is left,
-until the candidate passes. Then blocks are given back, the least harmful first, in groups that
-shrink from half of them to single ones, as delta debugging does (Zeller and Hildebrandt,
-"Simplifying and isolating failure-inducing input", IEEE TSE 28(2), 2002). The result is minimal
-in their sense: from it, each block was given back alone, and that candidate did not pass. It need
-not be the smallest of all sets that pass; where whatever keeps more also passes, no part of it
-does.
+Blocks of operators are ranked by the harm that each does when it alone is quantized. Harms roughly
+add up, so the worst blocks are kept in FP32, each time enough of them to halve the remaining harm,
+until the candidate passes. Then blocks are given back, that is, quantized again. The least harmful
+go first, in groups that shrink from half of the blocks to single ones, as in delta debugging
+(Zeller and Hildebrandt, "Simplifying and isolating failure-inducing input", IEEE TSE 28(2), 2002).
+The result is minimal in their sense: giving back any one of its blocks gave a candidate that did
+not pass. It need not be the smallest of all sets that pass. If keeping more blocks never makes a
+passing set fail, no subset of the result passes.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ class Block:
     """Operators that are kept in FP32, or quantized, as one.
 
     Args:
-        names: of the operators; the first stands for the block.
-        saves: bytes of weights, which quantizing it makes smaller.
+        names: names of the operators; the first stands for the block.
+        saves: bytes of weights that quantizing the block makes smaller.
     """
 
     names: tuple[str, ...]
@@ -33,14 +33,14 @@ class Block:
 
 @dataclass(frozen=True)
 class Attempt:
-    """One candidate of the search: how many blocks it kept, what it gave and what it cost.
+    """One candidate of the search, with its result and its cost.
 
     Args:
         kept: number of blocks in FP32.
-        passed: whether it passed.
-        reason: why not, or "".
-        seconds: of wall clock; two searches are equal though they took different times.
-        stored: as what the weights of those blocks were stored.
+        passed: whether the candidate passed.
+        reason: why it did not pass, or "".
+        seconds: wall-clock time; ignored when two searches are compared.
+        stored: type in which the weights of those blocks were stored.
     """
 
     kept: int
@@ -56,8 +56,8 @@ class Choice:
 
     Args:
         keep: names of the operators to keep in FP32.
-        blocks: first names of the blocks among them, worst first.
-        quantized_share: share of the bytes of weights that is quantized.
+        blocks: first names of the blocks that are kept, worst first.
+        quantized_share: fraction of the bytes of weights that is quantized.
     """
 
     keep: tuple[str, ...] = ()
@@ -70,13 +70,13 @@ class Found:
     """Outcome of a search.
 
     Args:
-        passing: sets that passed, each a part of the one before it; empty if none did.
-        of: number of blocks that there are.
-        minimal: whether each block of the last set was given back alone, in vain.
-        note: what kept the search from its end, or "".
+        passing: sets that passed, each a subset of the one before it; empty if none did.
+        of: total number of blocks.
+        minimal: whether no block of the last set can be given back alone.
+        note: why the search did not finish, or "".
         ranking: (first name, harm) of every block, worst first.
-        attempts: every candidate in the order of trial.
-        stored: as what the weights of operators in FP32 can be stored.
+        attempts: all candidates, in the order in which they were tried.
+        stored: type in which the weights of operators in FP32 can be stored.
     """
 
     passing: tuple[Choice, ...]
@@ -103,19 +103,21 @@ def search(
 ) -> Found:
     """Find a minimal set of operators to keep in FP32; the same answers give the same set.
 
-    A variant with more than half of its blocks in FP32 is no success.
+    A variant with more than half of its blocks in FP32 does not count as a success.
 
     Args:
-        blocks: of the quantizable operators, in topological order.
-        harm: how much quantizing one block alone changes the outputs; larger is worse.
-        try_out: builds and judges the variant that keeps the given operators, on data that the
-            final verdict does not use; returns whether it passed, and why not. No set is tried
-            twice, nor is one that keeps nothing or everything.
-        always: operators without weights that every candidate keeps; they may be all it takes.
-        budget: most candidates to try; the smallest set that has passed by then is the result.
+        blocks: blocks of the quantizable operators, in topological order.
+        harm: function that returns how much quantizing one block alone changes the outputs; larger
+            is worse.
+        try_out: function that builds and judges the variant that keeps the given operators, on data
+            that the final verdict does not use. It returns whether the variant passed, and why not.
+            No set is tried twice, and sets that keep nothing or everything are not tried.
+        always: operators without weights that every candidate keeps; these alone may suffice.
+        budget: maximum number of candidates; the smallest set that has passed by then is the
+            result.
     """
     harms = {block: harm(block) for block in blocks}
-    # Of blocks that harm alike, the one with most weights is the first to be given back.
+    # Of equally harmful blocks, the one with the most weights is given back first.
     order = sorted(blocks, key=lambda block: (-harms[block], block.saves))
     tries = _Tries(order, try_out, always, budget)
     minimal, note = False, ""
@@ -148,12 +150,13 @@ def search(
 def store_smallest(
     found: Found, try_out: Callable[[tuple[str, ...], str], tuple[bool, str]], budget: int
 ) -> Found:
-    """Find out in how few bits the weights of operators in FP32 can be stored.
+    """Find the smallest type in which the weights of operators in FP32 can be stored.
 
     Args:
-        found: what a search found.
-        try_out: as in `search`, told how to store those weights: "int8" or "float16".
-        budget: most candidates, those of the search among them.
+        found: result of a search.
+        try_out: function as in `search`; its second argument is the type to store those weights in,
+            "int8" or "float16".
+        budget: maximum number of candidates, including those of the search.
     """
     kept = found.best
     for stored in ("int8", "float16") if kept.blocks else ():
@@ -170,11 +173,11 @@ def store_smallest(
 
 
 class _BudgetUsedUpError(Exception):
-    """Another candidate would be one too many."""
+    """Another candidate would exceed the budget."""
 
 
 class _Tries:
-    """Candidates that were tried; a set is given by the ranks of the blocks that it keeps."""
+    """Candidates that were tried; a set consists of the ranks of the blocks that it keeps."""
 
     def __init__(
         self,
@@ -189,16 +192,16 @@ class _Tries:
         self._budget = budget
         self._known: dict[tuple[int, ...], bool] = {}
         self.attempts: list[Attempt] = []
-        self.passed: list[tuple[int, ...]] = []  # each a part of the one before it
+        self.passed: list[tuple[int, ...]] = []  # each a subset of the one before it
 
     def names(self, kept: tuple[int, ...]) -> tuple[str, ...]:
-        """Operators of a set."""
+        """Names of the operators that a set keeps."""
         return (*self._always, *(name for i in kept for name in self._order[i].names))
 
     def grow(self, harms: list[float]) -> bool:
-        """Keep more and more of the worst blocks, up to all but one, until that passes.
+        """Keep more and more of the worst blocks, up to all but one, until a candidate passes.
 
-        Where even that does not, the least harmful block would be needed, or nothing helps.
+        If none passes, the least harmful block is needed, too, or nothing helps.
         """
         half, most = len(harms) // 2, len(harms) - 1
         left = [sum(harms[count:]) for count in range(len(harms) + 1)]
@@ -208,18 +211,18 @@ class _Tries:
                 return True
             halved = next(k for k in range(count, most + 2) if left[k] <= left[count] / 2)
             larger = max(count + 1, 2 * count, halved)
-            # What keeps more than half is no success, but something to give back from.
+            # A set of more than half is not a success, but blocks can be given back from it.
             count = min(larger, half) if count < half else max(count + 1, min(larger, most))
         return False
 
     def give_back(self) -> bool:
-        """Quantize kept blocks again while that passes; whether the result is minimal.
+        """Give back blocks while candidates pass; return whether the result is minimal.
 
-        Hopeless is what needs more than half of all blocks: that ends early.
+        This ends early, without hope, once more than half of all blocks are known to be needed.
         """
         kept = self.passed[-1]
         waiting = deque(reversed(kept))  # the least harmful first
-        needed = 0  # at the end of the queue: given back alone from the present set, in vain
+        needed = 0  # how many at the end of the queue the present set is known to need
         group = len(waiting) // 2
         while needed < len(waiting) and needed <= len(self._order) // 2:
             group = max(1, min(group, len(waiting) - needed))
@@ -236,7 +239,7 @@ class _Tries:
         return needed == len(waiting)
 
     def _passes(self, kept: tuple[int, ...]) -> bool:
-        # To keep nothing is what the gate file asked for, and that did not pass.
+        # The gate file asked for the variant that keeps nothing, and it did not pass.
         if not kept and not self._always:
             return False
         if kept not in self._known:

@@ -1,14 +1,14 @@
-"""How much an error of an activation weighs in the outputs: what ranges are chosen by.
+"""How much an error of an activation affects the outputs; ranges are chosen by this weight.
 
-A small error e of one activation changes an output by its gradient times e, so that errors which
-are not correlated add `E[g^2] e^2` to the squared error of the output: the diagonal of the
-Gauss-Newton matrix, by which Dong et al., "HAWQ" (arXiv 1905.03696), choose bits and Li et al.,
-"BRECQ" (arXiv 2102.05426), reconstruct layers. g^2 is estimated as Hutchinson does a trace ("A
-stochastic estimator of the trace of the influence matrix", 1990): as the gradient of a sum of the
+A small error e of one activation changes an output by its gradient g times e, so uncorrelated
+errors add `E[g^2] e^2` to the squared error of the output. This is the diagonal of the Gauss-Newton
+matrix, by which Dong et al., "HAWQ" (arXiv 1905.03696), choose bits and Li et al., "BRECQ" (arXiv
+2102.05426), reconstruct layers. g^2 is estimated in the way that Hutchinson estimates a trace ("A
+stochastic estimator of the trace of the influence matrix", 1990): from the gradient of a sum of the
 outputs with random signs.
 
-It says what looking at one tensor cannot: what PReLU scales down behind an activation or Relu
-cuts off weighs little, and quiet channels that matter weigh more than loud ones that do not.
+The weight shows what one tensor alone cannot. Values that a later PReLU scales down or a Relu cuts
+off weigh little, and quiet channels that matter weigh more than loud ones that do not.
 """
 
 from __future__ import annotations
@@ -39,26 +39,26 @@ if TYPE_CHECKING:
 
     from .preparation import PreparedModel
 
-_IMAGES = 32  # suffice: only the weights come from them, values are counted on all images
+_IMAGES = 32  # enough: only the weights come from them; values are counted on all images
 
 _SIDE = 16  # bins on each side of zero
-_SAMPLE = 1 << 14  # values of a tensor that are looked at in an image, about
+_SAMPLE = 1 << 14  # about how many values of a tensor are used per image
 
 
 class Weights(NamedTuple):
     """Mean squared gradient of a tensor's values, by value.
 
     Args:
-        squares: mean in each of equal bins between -2**exponent and 2**exponent, float64. Bins
-            without values have the mean of the nearest that has some.
-        exponent: see above.
+        squares: mean in each of equal bins between -2**exponent and 2**exponent, float64. An empty
+            bin has the mean of the nearest bin with values.
+        exponent: exponent of the range that the bins cover.
     """
 
     squares: NDArray[np.float64]
     exponent: int
 
     def at(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the weight of errors of values; beyond the bins it is that of the last."""
+        """Return the weight of an error at each value; beyond the bins, that of the last bin."""
         index = np.floor(values * (_SIDE * 2.0**-self.exponent)).astype(np.int64) + _SIDE
         return self.squares[np.clip(index, 0, 2 * _SIDE - 1)]
 
@@ -68,8 +68,8 @@ class Sensitivity:
     """The weights of a model's activations.
 
     Args:
-        weights: by tensor. Those that no gradient reaches have none, nor has a model with
-            subgraphs.
+        weights: weights by tensor. A tensor that no gradient reaches is missing, and so are all
+            tensors of a model with subgraphs.
     """
 
     weights: dict[str, Weights]
@@ -102,7 +102,7 @@ class Sensitivity:
 
 
 def sensitivity_images(count: int) -> list[int]:
-    """Which of so many calibration images sensitivity is measured on: of all kinds, evenly."""
+    """Indices of the calibration images to measure sensitivity on, spread evenly."""
     chosen = min(count, _IMAGES)
     return [index * count // chosen for index in range(chosen)]
 
@@ -112,13 +112,13 @@ def measure_sensitivity(
 ) -> Sensitivity:
     """Measure on some calibration images how much each activation matters.
 
-    Outputs count relative to their size, those with axes behind the channels (boxes and scores)
-    each channel relative to its own. Costs about three runs of the model per image; memory is one
-    image's activations and gradients.
+    Outputs count relative to their size. In outputs with axes after the channels (boxes and
+    scores), each channel counts relative to its own size. The cost is about three runs of the model
+    per image, and memory for the activations and gradients of one image.
 
     Args:
         prepared: the prepared FP32 model, equalized or not.
-        inputs: (name, tensor) per image: those that `sensitivity_images` names will do. Consumed
+        inputs: (name, tensor) per image; those that `sensitivity_images` selects suffice. Consumed
             once, in order.
 
     Raises:
@@ -128,10 +128,10 @@ def measure_sensitivity(
     first = next(stream, None)
     if first is None:
         raise DataError(
-            prepared.path, "there are no calibration images", "give 100 to 500 in KycModel"
+            prepared.path, "there are no calibration images", "give 100 to 500 images in KycModel"
         )
     if has_subgraphs(prepared.proto.graph):
-        return Sensitivity({})  # they may read any activation by its name
+        return Sensitivity({})  # subgraphs may read any activation by its name
     model = _with_shape(prepared, first[1].shape)
     found = backward(model)
     names = [n for n in float_tensors(model.graph) if n in found.gradients]
@@ -155,7 +155,7 @@ def measure_sensitivity(
 
 
 def _with_shape(prepared: PreparedModel, shape: tuple[int, ...]) -> ModelProto:
-    """The model with the shapes that its tensors have for inputs of one shape."""
+    """Copy of the model with the tensor shapes inferred for inputs of one shape."""
     from onnx import shape_inference
 
     proto = type(prepared.proto)()
@@ -170,7 +170,7 @@ def _with_shape(prepared: PreparedModel, shape: tuple[int, ...]) -> ModelProto:
 
 
 def _gradient_session(found: Backward, names: list[str], input_name: str) -> InferenceSession:
-    """Open a model with its gradient, both as outputs, and unoptimized as in `observe`."""
+    """Open a model with activations and gradients as outputs, unoptimized as in `observe`."""
     from onnx import TensorProto, helper
 
     known = {info.name for info in found.proto.graph.output} | {input_name}
@@ -184,7 +184,7 @@ def _gradient_session(found: Backward, names: list[str], input_name: str) -> Inf
 
 
 class _Seed:
-    """Random signs for one output, divided by its size so far."""
+    """Random signs for one output, divided by the size of the output so far."""
 
     def __init__(self, index: int) -> None:
         self._rng = np.random.default_rng([0, index])
@@ -204,14 +204,14 @@ class _Seed:
 
 
 class _Tally:
-    """Number of one tensor's values and sum of their squared gradients, by value."""
+    """Counts of one tensor's values and sums of their squared gradients, by value."""
 
     def __init__(self) -> None:
         self._sums = np.zeros((2, 2 * _SIDE))
         self._exponent: int | None = None
 
     def add(self, values: NDArray[np.float32], gradient: NDArray[np.float32]) -> None:
-        step = values.size // _SAMPLE | 1  # odd, lest it fall in with the width of images
+        step = values.size // _SAMPLE | 1  # odd, so that it does not align with the image width
         x = values.ravel()[::step].astype(np.float64)
         largest = float(np.abs(x).max(initial=0.0))
         if not largest:
@@ -232,7 +232,7 @@ class _Tally:
         ]
 
     def weights(self) -> Weights | None:
-        """The means; None if no gradient came through, or it overflowed."""
+        """Mean weights; None if no gradient arrived or the gradient overflowed."""
         counts, sums = self._sums
         if self._exponent is None or not (np.isfinite(sums).all() and sums.any()):
             return None

@@ -49,7 +49,7 @@ class Static(RecipeKind):
 
     def calibration(self, recipe: Recipe) -> tuple[CalibrationMethod, float | None]:
         """Method and percentile of its ranges."""
-        # The steps of 16 bits are so fine that nothing need be cut off for them.
+        # 16 bits have steps so fine that cutting off values gains nothing.
         default: CalibrationMethod = "minmax" if recipe.activation_type in _WIDE else "mse"
         method = recipe.calibration_method or default
         if method == "percentile":
@@ -57,24 +57,24 @@ class Static(RecipeKind):
         return method, None
 
     def equalizes(self, recipe: Recipe) -> bool:
-        """By default where activations have 8 bits and weights a scale per channel.
+        """By default, equalize if activations have 8 bits and weights a scale per channel.
 
-        For these the factors are chosen.
+        The factors are chosen for this case.
         """
         if recipe.equalize is not None:
             return recipe.equalize
         return recipe.activation_type not in _WIDE and recipe.per_channel is not False
 
     def operator_types(self, present: Sequence[str]) -> tuple[str, ...]:
-        """What onnxruntime's `quantize_static` takes when none are named."""
+        """Operator types that onnxruntime's `quantize_static` quantizes by default."""
         return static_types()
 
     def whole(self, recipe: Recipe) -> Recipe:
-        """The same with all operators quantized."""
+        """The same recipe with all operators quantized."""
         return replace(recipe, precision="int8", name="", keep_fp32=(), float_weights=None)
 
     def quantize_whole(self, request: Request) -> FullyQuantized:
-        """Quantize what can be; only if that fails are operators kept from the quantizer at all."""
+        """Quantize every operator that can be; exclude the kept ones only if that fails."""
         kept, added = request.kept_parts, request.source.added
         try:
             with library_errors(request.where):
@@ -86,7 +86,7 @@ class Static(RecipeKind):
             return quantize_fully(request, request.excluded)
 
     def make(self, request: Request) -> Draft:
-        """Put what is kept in FP32 back into the fully quantized model."""
+        """Put the operators kept in FP32 back into the fully quantized model."""
         whole = request.whole or self.quantize_whole(request)
         made = Draft(keep_in_float(whole, request.kept), facts=corrections(whole, request.kept))
         stored = request.recipe.float_weights
@@ -97,7 +97,7 @@ class Static(RecipeKind):
         return made
 
     def changed(self, proto: ModelProto, source: PreparedModel) -> set[str]:
-        """Names of the operators all of whose float inputs are dequantized."""
+        """Names of the operators whose float inputs are all dequantized."""
         from onnx import TensorProto
 
         written = producers(proto.graph)
@@ -118,7 +118,7 @@ class Static(RecipeKind):
     def notes(
         self, model: PreparedModel, content: bytes, counts: Mapping[str, int]
     ) -> tuple[str, ...]:
-        """Which operators run in float all the same, beside what all kinds note."""
+        """Quantized operators that still run in float, then the notes of all kinds."""
         return integer_kernels(content, counts) + super().notes(model, content, counts)
 
 
@@ -130,10 +130,10 @@ def quantize_fully(request: Request, excluded: tuple[str, ...]) -> FullyQuantize
 
     Args:
         request: the resolved recipe; its source is not changed.
-        excluded: names of the operators that the quantizer is kept from.
+        excluded: names of the operators that the quantizer must not quantize.
 
     Raises:
-        QuantizationError: the ranges are not those of this model.
+        QuantizationError: the ranges belong to another model.
     """
     from onnxruntime.quantization import QuantType
     from onnxruntime.quantization.calibrate import CalibrationMethod, TensorData, TensorsData
@@ -145,7 +145,7 @@ def quantize_fully(request: Request, excluded: tuple[str, ...]) -> FullyQuantize
     if missing:
         raise QuantizationError(
             request.where,
-            f"tensor {missing!r} has no calibrated range: they are those of another model",
+            f"tensor {missing!r} has no calibrated range: the ranges are those of another model",
             "calibrate this model",
         )
     types = {
@@ -201,23 +201,23 @@ def quantize_fully(request: Request, excluded: tuple[str, ...]) -> FullyQuantize
 
 
 def static_types() -> tuple[str, ...]:
-    """Operator types that onnxruntime's `quantize_static` takes when none are named, sorted."""
+    """Operator types that onnxruntime's `quantize_static` quantizes by default, sorted."""
     from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
 
     return tuple(sorted({*QDQRegistry, *QLinearOpsRegistry}))
 
 
 def _uncalibrated(prepared: PreparedModel, ranges: Ranges) -> str | None:
-    """Name an activation without a range, if there is one."""
-    known = {*ranges.names, *prepared.bounds}  # what a rewrite added is not quantized
+    """Name of an activation without a range; None if all have one."""
+    known = {*ranges.names, *prepared.bounds}  # tensors that a rewrite added are not quantized
     return next((n for n in float_tensors(prepared.proto.graph) if n not in known), None)
 
 
 def integer_kernels(content: bytes, counts: Mapping[str, int]) -> tuple[str, ...]:
-    """Note which quantized operators onnxruntime computes in float all the same.
+    """Note which quantized operators onnxruntime still computes in float.
 
-    An operator whose neighbours are not quantized, or whose types have no kernel, is computed
-    between a dequantization and a quantization: exact, but slower than FP32.
+    If the neighbours of an operator are not quantized, or if no kernel fits its types, it is
+    computed between a dequantization and a quantization: exactly, but more slowly than in FP32.
     """
     import onnx
     import onnxruntime as ort

@@ -1,8 +1,8 @@
-"""The one order in which a variant is made, as a table.
+"""The order of the steps that make a variant, as a table.
 
-Each step says which results it needs, which images it must see, which facts of the recipe it reads
-and what is kept of it. `quantizer.py` walks the table; a step that a recipe leaves out hands on
-what it would have started from.
+Each step states which results it needs, which images it must see, which facts of the recipe it
+reads and how its result is kept. `quantizer.py` walks the table. A step that a recipe skips passes
+on the result that it would have started from.
 """
 
 from __future__ import annotations
@@ -65,11 +65,11 @@ class Kept(NamedTuple):
     """How the result of a step is kept in the store.
 
     Args:
-        kind: of the entry.
-        file: name of the file in it.
-        write: writes a result to a path.
-        read: inverse of `write`.
-        by_images: whether it depends on which images the step sees.
+        kind: kind of the entry in the store.
+        file: name of the file in the entry.
+        write: function that writes a result to a path.
+        read: function that reads it back from the path.
+        by_images: whether the result depends on which images the step sees.
     """
 
     kind: str
@@ -83,19 +83,19 @@ class Step(NamedTuple):
     """One step.
 
     Args:
-        name: of the step and of its result.
-        make: is given the results of `needs`, the images that it sees, and the facts that it
-            reads, by name.
+        name: name of the step and of its result.
+        make: function that carries out the step. It is given the results of `needs`, the images
+            that the step sees, and, by name, the facts that the step reads.
         needs: names of steps before this one, or of `GIVEN`.
-        sees: the images that it must see.
+        sees: images that the step must see.
         reads: names of facts of the `Plan` that the result depends on.
-        when: fact of the plan without which the step is left out; "" for none.
-        instead: step whose result is handed on then; "" hands on None.
-        kept: how its result is kept in the store; None does not keep it.
-        held: which results stay in memory.
-        says: for the line of progress; "" says nothing.
-        threaded: whether it is given the number of `threads`; the result does not depend on it.
-        alone: whether it measures, which needs the machine alone.
+        when: fact of the plan that must hold, or the step is skipped; "" never skips it.
+        instead: step whose result is passed on if this one is skipped; "" passes on None.
+        kept: how the result is kept in the store; None does not keep it.
+        held: which of the results stay in memory.
+        says: text of the progress line; "" for no line.
+        threaded: whether `make` is given the number of `threads`; the result does not depend on it.
+        alone: whether the step measures time, for which nothing else may run.
     """
 
     name: str
@@ -118,19 +118,19 @@ class Plan:
 
     Args:
         recipe: the recipe.
-        base: of the fully quantized model that it is derived from, as in `RecipeKind.whole`.
-        integer: whether it computes convolutions in integers.
-        rewrites: what it says about rewrites.
-        op_types: operator types that it names.
-        races: whether measuring decides about rewrites.
+        base: recipe of the fully quantized model to derive from, as in `RecipeKind.whole`.
+        integer: whether the recipe computes convolutions in integers.
+        rewrites: setting of the recipe for rewrites.
+        op_types: operator types that the recipe names.
+        races: whether rewrites are chosen by measuring.
         takes_all: whether all rewrites that fit are used.
-        equalizes: whether it starts from the equalized model.
-        method: by which its ranges are estimated; None if it needs none.
-        percentile: for the method.
-        weighs: whether errors of activations are weighed by what they do to the outputs.
-        corrects: whether biases are corrected, and there are images to do it with.
-        shifts: whether they are also corrected by what quantized activations add.
-        rewritten: the rewrites that were chosen.
+        equalizes: whether the recipe starts from the equalized model.
+        method: method that estimates the ranges; None if the recipe does not need any.
+        percentile: percentile for the method.
+        weighs: whether errors of activations are weighted by their effect on the outputs.
+        corrects: whether biases are to be corrected and there are images for it.
+        shifts: whether biases are also corrected for the shift from quantized activations.
+        rewritten: names of the chosen rewrites.
     """
 
     recipe: Recipe
@@ -154,7 +154,8 @@ class Plan:
 
         Args:
             recipe: the recipe.
-            has_images: tells whether there are calibration images, asked only if it matters.
+            has_images: function that tells whether there are calibration images; called only if it
+                matters.
         """
         kind = kind_of(recipe)
         method, percentile = kind.calibration(recipe) or (None, None)
@@ -181,7 +182,7 @@ class Plan:
         return self.method is not None or self.corrects
 
     def with_rewrites(self, names: tuple[str, ...]) -> Plan:
-        """The same with rewrites chosen."""
+        """The same plan with the chosen rewrites."""
         return replace(self, rewritten=names)
 
 
@@ -239,7 +240,7 @@ def _ingredients(
 
 
 def _whole(given: Ingredients, *, base: Recipe) -> FullyQuantized | None:
-    """None if some operator cannot be quantized: then it may be one that recipes keep in FP32."""
+    """None if an operator cannot be quantized: recipes may keep that one in FP32."""
     try:
         return quantize_whole(given, base)
     except QuantizationError:
@@ -259,7 +260,7 @@ def _read_choice(path: Path) -> RewriteChoice:
 
 
 GIVEN = ("path", "shape", "machine")
-"""What steps may need that no step makes: model file, input shape and `Machine`."""
+"""Values that steps need but do not make: model file, input shape and `Machine`."""
 _CHOICE = Kept("rewrites", "choice.json", _write_choice, _read_choice, by_images=False)
 _ACTIVATIONS = Kept("activations", "activations.npz", Activations.to_npz, Activations.from_npz)
 _SENSITIVITY = Kept("sensitivity", "sensitivity.npz", Sensitivity.to_npz, Sensitivity.from_npz)
@@ -316,7 +317,7 @@ STEP = {step.name: step for step in STEPS}
 
 @functools.cache
 def upstream(name: str) -> tuple[Step, ...]:
-    """A step and all that it may need, in the order of the table."""
+    """A step and all steps that it may need, in the order of the table."""
     found, waiting = {name}, [name]
     while waiting:
         step = STEP[waiting.pop()]

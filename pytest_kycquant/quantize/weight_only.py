@@ -1,9 +1,9 @@
-"""Weights that the file stores in few bits and the session computes with in FP32.
+"""Weights that are stored in few bits and computed with in FP32.
 
-What turns the stored numbers into weights (Cast, Mul and the like) reads constants only, so
-onnxruntime computes it once, when it loads the model: the file is small and inference as fast as
-in FP32. DequantizeLinear, which other tools write here, is never computed beforehand: it runs
-with every image, which takes a fifth to half of the time of these models.
+The operators that turn the stored numbers into weights (Cast, Mul and the like) read only
+constants, so onnxruntime computes them once, when it loads the model. The file is small, and
+inference is as fast as in FP32. DequantizeLinear, which other tools write here, is never computed
+in advance: it runs for every image and takes a fifth to half of the time of these models.
 """
 
 from __future__ import annotations
@@ -32,29 +32,29 @@ if TYPE_CHECKING:
     from .recipe_kind import Request
 
 StoredType = Literal["float16", "int8", "int4"]
-_BLOCK = 64  # most weights that share a scale in 4 bits
-_SHORTEST = 16  # least; what has shorter blocks only gets 8 bits
-_FACTORS = np.linspace(0.5, 1.0, 26)  # of the largest weight, for the range of 4 bits
-_STORED = "/stored"  # ends the name of the operator that writes a weight
+_BLOCK = 64  # maximum number of weights that share a scale in 4 bits
+_SHORTEST = 16  # minimum; weights that only fit shorter blocks get 8 bits
+_FACTORS = np.linspace(0.5, 1.0, 26)  # of the largest weight, to try as the 4-bit range
+_STORED = "/stored"  # suffix of the name of an operator that writes a weight
 _LARGEST_HALF = float(np.finfo(np.float16).max)
 
 
 class WeightsOnly(RecipeKind):
-    """Weights in 8 or 4 bits, and all else as it is.
+    """Weights in 8 or 4 bits; everything else stays as it is.
 
-    8 bits: symmetric, a scale for each output channel. 4 bits: a scale for at most 64 weights of an
-    output channel, the range with the least squared error; 8 bits where an output has fewer
-    than 16 weights or they cannot be cut into equal blocks.
+    8 bits: symmetric, with one scale for each output channel. 4 bits: one scale for each block of
+    at most 64 weights of an output channel, with the range of least squared error. If an output has
+    fewer than 16 weights or they cannot be divided into equal blocks, they get 8 bits.
 
     Args:
-        stored: as what weights are stored.
+        stored: type in which weights are stored.
     """
 
     def __init__(self, stored: StoredType) -> None:
         self._stored = stored
 
     def options(self, recipe: Recipe, machine: Machine) -> tuple[dict[str, Scalar], str]:
-        """How weights are stored, and of which operators."""
+        """Type of the stored weights, the types of their operators, and the reason."""
         types = ", ".join(recipe.op_types or WEIGHTED)
         return (
             {"weight_type": self._stored, "op_types": types},
@@ -62,7 +62,7 @@ class WeightsOnly(RecipeKind):
         )
 
     def operator_types(self, present: Sequence[str]) -> tuple[str, ...]:
-        """Those that hold weights."""
+        """Operator types that hold weights."""
         return WEIGHTED
 
     def make(self, request: Request) -> Draft:
@@ -80,7 +80,7 @@ class WeightsOnly(RecipeKind):
             facts["biases_corrected"] = correct_stored(
                 request.source.proto, proto, request.means, restored
             )
-        # onnxruntime infers them as well, and they make the file larger.
+        # onnxruntime infers these itself, and they would make the file larger.
         del proto.graph.value_info[:]
         return Draft(proto, facts=facts)
 
@@ -90,7 +90,7 @@ class WeightsOnly(RecipeKind):
         return {n.name for n in proto.graph.node if n.op_type in WEIGHTED and n.input[1] in written}
 
     def must_change(self, node: NodeProto, weights: Mapping[str, TensorProto]) -> bool:
-        """What has constant weights."""
+        """Whether the operator has constant weights."""
         return node.op_type in WEIGHTED and node.input[1] in weights
 
 
@@ -103,15 +103,16 @@ def store_weights(
 ) -> dict[str, NDArray[np.float64]]:
     """Store the constant weights of some operators in fewer bits, in place.
 
-    Weights that half precision cannot hold, above 65504, are left as they are.
+    For "float16", weights with values beyond its range (65504) are left as they are.
 
     Args:
         proto: a model; its operators need not be sorted afterwards.
-        operators: names; those without constant float32 weights are left alone, and so are biases.
-        kind: how to store them.
+        operators: names of the operators. Those without constant float32 weights are left alone,
+            and so are biases.
+        kind: type to store the weights in.
 
     Returns:
-        Operator -> the weights that it computes with from now on.
+        Operator -> the weights that it now computes with.
     """
     from onnx import TensorProto, numpy_helper
 
@@ -125,7 +126,7 @@ def store_weights(
         if tensor is None or tensor.data_type != TensorProto.FLOAT:
             continue
         if tensor.name in restored:
-            continue  # another operator has it, too
+            continue  # already stored: operators share it
         array = numpy_helper.to_array(tensor)
         if kind == "float16" and np.abs(array).max(initial=0.0) > _LARGEST_HALF:
             continue
@@ -150,17 +151,17 @@ def _output_axis(node: NodeProto) -> int:
 def _symmetric(
     blocks: NDArray[np.float64], axes: tuple[int, ...], bits: int, factors: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Round numbers to integers around zero with a scale for each block.
+    """Round numbers to integers around zero, with one scale for each block.
 
     Args:
-        blocks: numbers.
-        axes: along which they share a scale.
-        bits: of the integers.
-        factors: of the largest magnitude, to try as the end of the range.
+        blocks: numbers to round.
+        axes: axes along which the numbers share a scale.
+        bits: number of bits of the integers.
+        factors: fractions of the largest magnitude to try as the end of the range.
 
     Returns:
-        Integers as float64, and scales that broadcast against them; of the factors, those with
-        the least squared error.
+        Integers as float64, and scales that broadcast against them, for the factors with the least
+        squared error.
     """
     largest = 2 ** (bits - 1) - 1
     reach = np.abs(blocks).max(axis=axes, keepdims=True)
@@ -185,10 +186,10 @@ class _Writer:
         self._weight = weight
 
     def store(self, array: NDArray[np.float32], axis: int, kind: StoredType) -> NDArray[np.float64]:
-        """Replace the weight, float32 of any shape, whose output channels lie along an axis.
+        """Replace the weight, float32 of any shape, with its output channels along `axis`.
 
         Returns:
-            What the session will compute with.
+            The weights that the session will compute with.
         """
         if kind == "float16":
             half = array.astype(np.float16)
@@ -209,7 +210,7 @@ class _Writer:
     def _unpack(
         self, numbers: NDArray[np.float64], scale: NDArray[np.float64], shape: tuple[int, ...]
     ) -> None:
-        """Two integers of 4 bits in a byte: the first half of them low, the second half high."""
+        """Store two 4-bit integers per byte: the first half in the low bits, the second high."""
         flat = (numbers + 8).astype(np.uint8).ravel()
         half = len(flat) // 2
         both = self._float(self._constant("packed", flat[:half] | flat[half:] << 4))
@@ -225,7 +226,7 @@ class _Writer:
         self._node("Reshape", [scaled, self._constant("shape", np.array(shape, np.int64))])
 
     def _blocks(self, shape: tuple[int, ...], axis: int) -> tuple[int, ...] | None:
-        """Shape in which the weights of a block lie along axis 1; None if there is none."""
+        """Shape in which the weights of a block lie along axis 1; None if no block fits."""
         outputs = shape[axis]
         length = int(np.prod(shape)) // max(outputs, 1)
         sizes = [size for size in range(_SHORTEST, _BLOCK + 1, 2) if length % size == 0]
@@ -256,7 +257,7 @@ class _Writer:
         return name
 
     def _node(self, op_type: str, inputs: list[str], what: str = "", **given: int) -> str:
-        """Add an operator; the last one, which has no own name for it, writes the weight."""
+        """Add an operator; the last one, without `what`, writes the weight."""
         from onnx import helper
 
         output = f"{self._weight}/{what}" if what else self._weight

@@ -77,7 +77,7 @@ def test_what_is_kept_is_as_it_was_and_the_rest_reads_integers(prepared, whole, 
         sources = [written[name].op_type for name in found.input if name in written]
         if node.name in kept:
             assert all(floats[name] == original[name] for name in node.input[1:])
-            assert found.SerializeToString().count(b"Dequantize") <= 1  # its data, no weight
+            assert found.SerializeToString().count(b"Dequantize") <= 1  # the data, not a weight
         elif node.name in WEIGHTED:
             assert sources == ["DequantizeLinear"] * len(found.input)
 
@@ -102,12 +102,12 @@ def test_nothing_kept_is_what_the_quantizer_made_and_all_kept_is_close_to_fp32(p
 
 
 def test_a_float_operator_reads_what_a_float_operator_wrote(whole):
-    # stem_act, a PRelu that is never quantized, wrote p1; residual needs it rounded.
+    # stem_act, a PRelu that is never quantized, writes p1; residual needs it rounded.
     graph = keep_in_float(whole, ("depthwise",)).graph
     nodes = {node.name: node for node in graph.node}
     assert nodes["depthwise"].input[0] == "p1"
     assert nodes["residual"].input[1] == "p1_DequantizeLinear_Output"
-    # What stem, which is quantized, wrote can only be read rounded.
+    # stem is quantized, so its output can only be read rounded.
     assert nodes["stem_act"].input[0] == "c1_DequantizeLinear_Output"
 
 
@@ -120,7 +120,7 @@ def test_a_sum_with_a_term_in_fp32_is_not_rounded(whole, tmp_path, kept, op_type
 
 
 def test_shifts_are_corrected_only_where_all_is_quantized(prepared):
-    # What is kept does not shift what comes after it, and nobody measured what does.
+    # A kept operator does not shift later ones, and the shift without it was not measured.
     without = quantized(prepared)
     within = quantized(prepared, tensors=images(8))
     biases = [
@@ -145,7 +145,7 @@ def test_a_whole_model_is_not_changed_by_what_is_derived_from_it(whole):
 
 
 def chain_of(between):
-    """Three convolutions, the second of which stands between quantized ones."""
+    """Three convolutions, the second between quantized ones."""
     rng = np.random.default_rng(0)
     nodes, last = [helper.make_node("Conv", ["input", "w0"], ["c0"], "one")], "c0"
     for i, name in ((1, "two"), (2, "three")):
@@ -161,7 +161,7 @@ def chain_of(between):
 
 @pytest.mark.parametrize("between", [None, "Relu", "Clip"])
 def test_onnxruntime_does_not_quantize_what_stands_between_integers(tmp_path, between):
-    # It did, when it loaded the model, and said nothing.
+    # It once did so silently when it loaded the model.
     whole = quantized(ready(tmp_path, chain_of(between)))
     graph = loaded(keep_in_float(whole, ("two",)), tmp_path)
     assert number(graph, "Conv", "FusedConv") == 1
@@ -175,7 +175,7 @@ def test_a_relu_in_a_range_comes_back_with_its_operator(tmp_path, between, kept)
     whole = quantized(ready(tmp_path, chain_of(between)))
     assert number(whole.made.graph, between) == 0
     graph = keep_in_float(whole, (kept,)).graph
-    # Behind the last convolution is none.
+    # There is none after the last convolution.
     assert number(graph, between) == (kept != "three")
     exact = outputs(ready(tmp_path, chain_of(between)).proto, images(3, seed=9))
     found = outputs(keep_in_float(whole, (kept,)), images(3, seed=9))

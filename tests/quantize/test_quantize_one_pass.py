@@ -1,4 +1,4 @@
-"""One pass over the calibration images gives every method what a pass of its own would."""
+"""One pass over the calibration images gives every method the same result as its own pass."""
 
 import numpy as np
 import pytest
@@ -47,7 +47,7 @@ def squared_error(values, low, high):
 def test_all_methods_agree_with_brute_force(tmp_path):
     prepared = ready(tmp_path)
     inputs = images(12)
-    inputs[5] *= 9  # an outlier, for the methods that cut
+    inputs[5] *= 9  # an outlier, for the methods that clip
     activations = observe_activations(prepared, [(str(i), x) for i, x in enumerate(inputs)])
     found = {method: activations.ranges(method) for method in METHODS}
     for index, (name, values) in enumerate(all_values(prepared, inputs).items()):

@@ -28,7 +28,7 @@ def chain(*nodes, channels=3, **weights):
 
 
 def act(op_type, *slopes):
-    """Conv that keeps its input, an activation behind it, and the mean."""
+    """An activation between two identity convolutions."""
     return chain(
         node("Conv", ["input", "w"], "c"),
         node(op_type, ["c", *slopes], "a"),
@@ -46,7 +46,7 @@ def test_an_activation_weighs_as_much_as_what_reads_it(tmp_path):
     proto = act("PRelu", "s")
     found = measure_sensitivity(ready(tmp_path, proto), named_images(8)).weights
     assert found.keys() == {"input", "c", "a", "output"}
-    # The slope behind it, squared.
+    # The square of the slope after it.
     assert ratio(found["c"], -0.5, 0.5) == pytest.approx(0.01, rel=0.01)
     assert ratio(found["a"], 0.05, 0.5) == pytest.approx(1, rel=0.01)
 
@@ -63,7 +63,7 @@ def test_what_relu_cuts_off_weighs_nothing_and_gets_no_range(tmp_path):
 
 
 def test_weights_are_by_value_whatever_the_order_of_the_images(tmp_path):
-    """The square of x has the gradient 2 x; a larger image later widens the bins."""
+    """The square of x has the gradient 2 x; a larger image widens the bins later."""
     prepared = ready(tmp_path, chain(node("Mul", ["input", "input"], "output")))
     grown = [(name, x * 4**i) for i, (name, x) in enumerate(named_images(4))]
     for inputs in (grown, grown[::-1]):
@@ -75,7 +75,7 @@ def test_weights_are_by_value_whatever_the_order_of_the_images(tmp_path):
 
 @pytest.mark.parametrize("channel", [0, 1])
 def test_a_loud_channel_that_nothing_reads_does_not_cost_the_others_their_steps(tmp_path, channel):
-    """The error of the outputs is far smaller, which no look at the tensor alone could tell."""
+    """The output error is far smaller, which the tensor alone could not show."""
     stem = (
         np.eye(3)[:, :, None, None]
         * np.where(np.arange(3) == channel, 30.0, 1.0)[:, None, None, None]

@@ -1,4 +1,4 @@
-"""One order for all recipes: each step once, and only for what needs it."""
+"""One order for all recipes: each step runs once, and only if it is needed."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
 
 class Watched:
-    """Images that note which of them are asked for."""
+    """Images that record which of them are requested."""
 
     def __init__(self, count: int) -> None:
         self._images = TensorImages(named_images(count))
@@ -72,7 +72,7 @@ class Watched:
 
 
 def by_hand(path: Path, recipe: Recipe, number: int) -> bytes:
-    """A recipe in the order that the table stands for, without the table."""
+    """Build a recipe in the order of the table, without the table."""
     named, probes = named_images(number), images(2)
     source = prepare(load_model(path), probes)
     known = observe_activations(source, named)
@@ -135,7 +135,7 @@ def test_recipes_share_what_they_have_in_common(model: Path, made: Counter[str])
     assert {made[name] for name in (*once, "ranges", "tune", "whole", "build")} == {1}
     assert made["race"] == made["fitting"] == made["rewrite"] == 0
 
-    made.clear()  # the same but for what is kept: derived from what was quantized
+    made.clear()  # the same with operators kept: derived from the quantized model
     quantizer.build(replace(plain, precision="mixed", keep_fp32=("first",)))
     quantizer.build(replace(plain, precision="mixed", keep_fp32=("last",), float_weights="int8"))
     assert made.keys() <= {"ingredients", "build", "start", "choose"}
@@ -146,7 +146,7 @@ def test_recipes_share_what_they_have_in_common(model: Path, made: Counter[str])
     assert made["ranges"] == made["whole"] == 1
     assert made["observe"] == made["observe again"] == made["sensitivity"] == made["tune"] == 0
 
-    made.clear()  # without equalization: what the equalized ones began with
+    made.clear()  # without equalization: uses what equalization started from
     quantizer.build(replace(plain, equalize=False))
     assert made["observe"] == made["observe again"] == made["equalize"] == 0
     assert made["sensitivity"] == made["tune"] == 1
@@ -176,8 +176,8 @@ def test_each_step_sees_the_images_that_it_declares(model: Path) -> None:
     some = tuple(shift_images(70, (1, 3, 32, 32)))
     assert few != everything != some
     assert Counter(given.asked)[everything] == 2  # before and after equalization
-    assert set(given.asked) == {everything, few, some, some[::2]}  # half of them to try ranges
-    assert set(probes.asked) == {(0,), (0, 1, 2)}  # one for its shape
+    assert set(given.asked) == {everything, few, some, some[::2]}  # half of them for trying ranges
+    assert set(probes.asked) == {(0,), (0, 1, 2)}  # one for the shape
 
 
 def test_without_probes_eight_of_the_images_verify(model: Path) -> None:
@@ -194,7 +194,7 @@ def test_what_is_kept_is_not_made_again_by_another_process(model: Path, made: Co
     assert again.content == first.content
     assert made["race"] == made["observe"] == made["observe again"] == made["sensitivity"] == 0
     assert made["equalize"] == made["ranges"] == made["build"] == 1
-    made.clear()  # other images: but what is faster does not depend on them
+    made.clear()  # other images: which rewrites are faster does not depend on them
     Quantizer(model, named_images(6, seed=5), context=context).build("int8")
     assert made["race"] == 0
     assert made["observe"] == made["sensitivity"] == 1

@@ -1,4 +1,4 @@
-"""Exact rewrites compute what the FP32 graph computes, or are refused."""
+"""Exact rewrites compute what the FP32 graph computes, or are rejected."""
 
 import numpy as np
 import onnx
@@ -108,12 +108,14 @@ def test_slopes_that_are_computed_are_left_alone(tmp_path):
     pooled = helper.make_node("GlobalAveragePool", ["c"], ["s"], "pool")
     prepared = ready(tmp_path, activation(None, extra=(pooled,)))
     assert applicable(prepared) == ()
-    with pytest.raises(QuantizationError, match=r"'prelu', which fits nothing .* fit are none"):
+    with pytest.raises(
+        QuantizationError, match=r"'prelu', which does not apply .* rewrites that apply: none"
+    ):
         rewrite(prepared, ("prelu",), images(1))
 
 
 def branching(*, outer):
-    """A PReLU in each branch of an If, and perhaps one before it, whose names they read."""
+    """A PReLU in each branch of an If, and optionally one before it whose tensors they read."""
 
     def branch(name):
         body = [helper.make_node("PRelu", ["c", "s"], [name], f"{name}_act")]
@@ -125,7 +127,7 @@ def branching(*, outer):
         "w": rng.normal(0, 0.4, (8, 3, 3, 3)).astype(np.float32),
         "s": slopes((8, 1, 1), -1, 2),
         "zero": np.float32(0),
-        # A name that a rewrite would choose.
+        # A rewrite would choose this name.
         "prelu0_below": np.float32(0),
     }
     nodes = [
@@ -194,7 +196,7 @@ def test_the_prepared_model_is_not_changed(tmp_path):
 
 
 def test_a_rewrite_that_is_not_exact_is_refused(tmp_path):
-    """(1 - s) * x + s * x cancels: a slope of ten million leaves no digit of x."""
+    """(1 - s) * x + s * x cancels: with a slope of ten million, no digit of x is left."""
     prepared = ready(tmp_path, activation(np.full((8, 1, 1), -1e7, np.float32)))
     array = np.full((1, 3, 32, 32), -1, np.float32)
     prepared.proto.graph.initializer[0].CopyFrom(

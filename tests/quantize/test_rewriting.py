@@ -104,7 +104,7 @@ def test_a_recipe_forces_and_forbids(tmp_path):
     assert names(None) == names(False) == names(()) == ()
     assert names(True) == names(("prelu",)) == names("prelu") == names(["prelu"]) == ("prelu",)
     assert resolved(True).describe() == "PReLU: rewritten, as the recipe says"
-    with pytest.raises(QuantizationError, match="'subnormals', which fits nothing"):
+    with pytest.raises(QuantizationError, match="'subnormals', which does not apply"):
         rewrite(prepared, names("subnormals"), images(1))
 
 

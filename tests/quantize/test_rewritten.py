@@ -108,7 +108,7 @@ def test_each_operator_can_be_quantized_alone(prepared):
 
 
 def test_an_overflow_within_the_rewrite_is_found(tmp_path):
-    """Slopes of 1.5: x fits in float16, and 1.5 x does not, although PReLU(x) = x."""
+    """With slopes of 1.5, x fits in float16 but 1.5 x does not, although PReLU(x) = x."""
     proto = tiny_embedder()
     slope = next(t for t in proto.graph.initializer if t.name == "s1")
     slope.CopyFrom(onnx.numpy_helper.from_array(np.full((8, 1, 1), 1.5, np.float32), "s1"))

@@ -1,4 +1,4 @@
-"""Which weights can saturate in 16 bits: counted in the file, and held against real kernels."""
+"""Which weights can saturate in 16 bits: counted in the file and compared with real kernels."""
 
 from __future__ import annotations
 
@@ -72,10 +72,10 @@ def with_weights(size: int, places: tuple[int, ...], outputs: int = 16) -> NDArr
         ([-64, -64], 0),
         ([-65, -64], 1),
         ([-128, 1], 0),
-        ([127, -127], 0),  # with opposite signs one product alone is the worst
-        ([0, 127, 127, 0], 0),  # no neighbours of a pair
+        ([127, -127], 0),  # with opposite signs, one product alone is the worst case
+        ([0, 127, 127, 0], 0),  # not neighbours in a pair
         ([127, 127, 127, 127], 2),
-        ([127, 127, 127], 1),  # the last one has nobody beside it
+        ([127, 127, 127], 1),  # the last one has no neighbour
     ],
 )
 def test_pairs(row: list[int], expected: int) -> None:
@@ -107,7 +107,7 @@ def test_operators(model: onnx.ModelProto, expected: Exposure) -> None:
 
 
 def test_inner_dimension_of_matrix_products() -> None:
-    """Neighbours are rows of what a MatMul multiplies by, columns with transB."""
+    """Neighbours are rows of the second factor, or columns with transB."""
     rows = with_weights(8, (2, 3))
     assert exposure_of(quantized(rows, "Gemm", transB=1)).saturable_pairs == 16
     assert exposure_of(quantized(np.ascontiguousarray(rows.T), "Gemm")).saturable_pairs == 16
@@ -151,9 +151,9 @@ CONVOLUTIONS = [(8, 1, 1), (4, 3, 1), (3, 3, 1), (2, 3, 2)]  # channels of a gro
 @pytest.mark.parametrize("exact", [False, True])
 @pytest.mark.parametrize(("channels", "side", "groups"), CONVOLUTIONS)
 def test_real_kernels(channels: int, side: int, groups: int, exact: bool) -> None:
-    """Pairs that are counted are those that this CPU's kernels lose, and no others.
+    """The counted pairs are exactly those for which this CPU's kernels saturate.
 
-    On a CPU that does not saturate, and with the option on every CPU, nothing is lost.
+    Nothing saturates on a CPU without saturation, or on any CPU with the option.
     """
     size = channels * side * side
     for places in combinations(range(size), 2):
@@ -173,7 +173,7 @@ def test_real_depthwise_kernels_do_not_saturate(shape: tuple[int, ...]) -> None:
 
 
 def test_full_weights_with_the_option() -> None:
-    """What the report calls the exact run is exact on this CPU, whichever it is."""
+    """The run that the report calls exact is exact on this CPU, whatever the CPU."""
     assert EXACT == ("session.x64quantprecision", "1")
     assert answer(quantized(FULL), exact=True) > 0.99 * LARGEST
     assert (answer(quantized(FULL), exact=False) < 0.9 * LARGEST) == u8s8_saturates()

@@ -1,4 +1,4 @@
-"""What quantized activations add to the means of outputs is measured, in order, and taken off."""
+"""The shift that quantized activations add to output means is measured in order and removed."""
 
 from dataclasses import replace
 
@@ -63,7 +63,7 @@ def errors(content, prepared, inputs):
 
 
 def test_no_operator_shifts_any_more_with_those_before_it_quantized(tmp_path):
-    """All at once: had each been measured with FP32 inputs, the later ones would shift."""
+    """All at once: if each were measured with FP32 inputs, the later ones would shift."""
     prepared = ready(tmp_path)
     seen, unseen = bright(16), bright(16, seed=8)
     without, with_them = (quantized(prepared, given) for given in ((), seen))
@@ -82,7 +82,7 @@ def test_the_same_images_give_the_same_bytes(tmp_path):
 
 
 def test_an_operator_with_a_single_channel_is_corrected(tmp_path):
-    """Its bias has a scale for each channel all the same."""
+    """Its bias still has a scale for each channel."""
     weights = {"w": np.array([0.3, 0.5, 0.7], "f").reshape(1, 3, 1, 1), "b": np.ones(1, "f")}
     node = helper.make_node("Conv", ["input", "w", "b"], ["output"], "conv")
     prepared = ready(tmp_path, build_model([node], weights, output=(1, 1, 32, 32)))
@@ -91,7 +91,7 @@ def test_an_operator_with_a_single_channel_is_corrected(tmp_path):
 
 @pytest.mark.parametrize("options", [{"bias_correction": False}, {}], ids=["off", "one image"])
 def test_what_cannot_be_measured_is_left_alone(tmp_path, options):
-    """One image does not tell a shift from chance."""
+    """One image is not enough to tell a shift from chance."""
     prepared = ready(tmp_path)
     some = bright(1 if not options else 4)
     assert quantized(prepared, some, **options) == quantized(prepared, (), **options)

@@ -37,7 +37,7 @@ def test_the_variant_is_that_of_quantize_static(tmp_path):
     prepared = ready(tmp_path)
     target = tmp_path / "theirs.onnx"
     copy = onnx.ModelProto()
-    copy.CopyFrom(prepared.proto)  # it moves the weights of what it is given into a file
+    copy.CopyFrom(prepared.proto)  # it moves the weights of the model it gets into a file
     quantize_static(
         copy,
         target,

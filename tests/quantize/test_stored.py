@@ -31,7 +31,7 @@ def loaded(content, tmp_path):
 
 
 def restored(weight, op_type, kind, **attributes):
-    """A weight as the session computes with it after it was stored."""
+    """A stored weight, as the session computes with it."""
     inputs = ["input", "w"]
     nodes = [helper.make_node(op_type, inputs, ["y"], "op", **attributes)]
     shape = {"MatMul": (1, len(weight)), "Gemm": (1, weight.shape[attributes.get("transB", 0)])}
@@ -89,8 +89,8 @@ def test_4_bits_take_half_of_8_where_there_are_enough_weights(op_type, shape, at
     found, stored = restored(weight, op_type, "int4", **attributes)
     packed = op_type != "ConvTranspose" and attributes.get("group") is None
     if packed:
-        assert stored < weight.size / 2 + 60  # and the shapes to bring them into
-        # Seven steps each way for the largest of a block, less if that has a smaller error.
+        assert stored < weight.size / 2 + 60  # 60 for the constants of the reshapes
+        # The largest weight of a block is seven steps, or fewer if that reduces the error.
         assert np.abs(found - weight).max() < np.abs(weight).max() / 2
         error = np.sqrt(np.square(found - weight).mean() / np.square(weight).mean())
         assert 0.03 < error < 0.15
@@ -108,7 +108,7 @@ def test_4_bits_take_half_of_8_where_there_are_enough_weights(op_type, shape, at
 def test_numbers_that_4_bits_hold_come_back_exactly(seed, outputs, length):
     rng = np.random.default_rng(seed)
     weight = rng.integers(-7, 8, (outputs, length, 1, 1)).astype(np.float32)
-    # So that each block, of at least 16, has the scale 1.
+    # Each block, of at least 16 weights, thus has the scale 1.
     weight[:, ::8] = 7
     found, _ = restored(weight, "Conv", "int4")
     np.testing.assert_array_equal(found, weight)
@@ -184,7 +184,7 @@ def test_the_mean_error_of_rounded_weights_is_taken_off_the_biases(tmp_path, pre
     gemm.attribute.append(helper.make_attribute("alpha", 2.0))
     gemm.attribute.append(helper.make_attribute("beta", beta))
     prepared = ready(tmp_path, proto)
-    # All brighter than average: what rounding adds has a mean.
+    # All are brighter than average, so the rounding error has a nonzero mean.
     inputs = [(name, np.abs(array)) for name, array in named_images(16)]
     channels = observe_activations(prepared, inputs).channels
 

@@ -41,7 +41,7 @@ def test_few_ranges_change_and_by_a_little(tmp_path):
     ranges = observe_activations(prepared, named_images(8)).ranges("mse")
     tuned = tune_ranges(prepared, ranges, images(8))
     changed = [n for n, a, b in zip(ranges.names, ranges.high, tuned.high, strict=True) if a != b]
-    assert set(changed) <= {"c1", "p1", "c2", "p2", "c3", "sum", "flat"}  # what layers touch
+    assert set(changed) <= {"c1", "p1", "c2", "p2", "c3", "sum", "flat"}  # used by layers
     moved = [n for n, a, b in zip(ranges.names, ranges.low, tuned.low, strict=True) if a != b]
     assert set(moved) <= set(changed)  # both ends by the same factor
     ratio = tuned.high[ranges.high > 0] / ranges.high[ranges.high > 0]

@@ -97,7 +97,7 @@ def test_postprocessing_alone_is_no_success_where_nothing_passes() -> None:
 
 @pytest.mark.parametrize("count", [0, 1])
 def test_one_operator_cannot_be_searched(count: int) -> None:
-    """To keep it would keep everything, and to quantize it is what failed."""
+    """Keeping it would keep everything, and quantizing it is what failed."""
     result = found(set(), operators=OPERATORS[:count])
     assert result.best.keep == ()
     assert result.attempts == ()
@@ -143,7 +143,7 @@ def test_budget_is_never_exceeded(budget: int) -> None:
 
 
 def test_a_budget_that_ends_while_giving_back() -> None:
-    """The smallest set that has passed is the result, and it says that it is not proved."""
+    """The result is the smallest set that has passed, with a note that it may not be minimal."""
     whole = found(set("cd"))
     assert whole.minimal
     result = found(set("cd"), budget=len(whole.attempts) - 1)
@@ -195,7 +195,7 @@ def test_what_passed_with_more_than_half_is_left_out() -> None:
 
 @st.composite
 def worlds(draw: st.DrawFn) -> tuple[list[float], Callable[[frozenset[int]], bool]]:
-    """Harms of some operators, and which sets of them pass: any sets at all."""
+    """Harms of some operators, and the sets of them that pass, which are arbitrary."""
     harms = draw(st.lists(st.sampled_from([0.0, 0.5, 1.0, 2.0, 8.0]), min_size=2, max_size=7))
     seed = draw(st.randoms(use_true_random=False))
     subsets = [
@@ -209,7 +209,7 @@ def worlds(draw: st.DrawFn) -> tuple[list[float], Callable[[frozenset[int]], boo
 
 @st.composite
 def monotone_worlds(draw: st.DrawFn) -> tuple[list[float], Callable[[frozenset[int]], bool]]:
-    """The same where whatever keeps more than a set that passes also passes."""
+    """The same, but every superset of a passing set also passes."""
     harms = draw(st.lists(st.floats(0, 10), min_size=2, max_size=9))
     some = st.frozensets(st.integers(0, len(harms) - 1), min_size=1)
     enough = draw(st.lists(some, min_size=1, max_size=4))
@@ -253,7 +253,7 @@ def test_each_operator_was_given_back_in_vain(
 def test_no_part_of_a_minimal_set_passes(
     world: tuple[list[float], Callable[[frozenset[int]], bool]],
 ) -> None:
-    """By brute force over all subsets, where keeping more never hurts."""
+    """Checked by brute force over all subsets, if keeping more never hurts."""
     harms, passes = world
     result, tried = run(harms, passes)
     keep = frozenset(map(int, result.best.keep))
@@ -295,14 +295,14 @@ def test_an_undecided_figure_may_use_half_of_its_budget(
     ("values", "limit", "promising"),
     [
         ([0.0] * 21 + [105.0] * 3, 25.0, False),  # 13.1 in [0.8, 25.4]: far from 25
-        ([0.9] + [1.0] * 29, 0.99, True),  # a share, of which 1 is the best
+        ([0.9] + [1.0] * 29, 0.99, True),  # a fraction, of which 1 is the best
         ([0.97] * 12 + [1.0] * 12, 0.98, False),
     ],
 )
 def test_a_metric_of_which_more_is_better_is_promising_only_as_a_share(
     values: list[float], limit: float, promising: bool
 ) -> None:
-    """Of others nobody knows how high they can get, hence which budget there is."""
+    """Other metrics have no known maximum, so their budget is unknown, too."""
 
     def score(outputs: NDArray[np.float32], labels: NDArray[np.float64]) -> NDArray[np.float32]:
         return outputs

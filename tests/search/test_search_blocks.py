@@ -15,7 +15,7 @@ CONV = {"kernel_shape": [1, 1]}
 def blocks(
     nodes: list[tuple[str, list[str], str]], others: set[str] | None = None
 ) -> tuple[Block, ...]:
-    """Blocks of operators that are given by type, inputs and output, which is also their name."""
+    """Blocks of operators given by type, inputs and output; the output is also their name."""
     weights = {"w": np.zeros((3, 3, 1, 1), np.float32), "half": np.float32([0.5])}
     made = [
         helper.make_node(kind, inputs, [out], out, **(CONV if kind == "Conv" else {}))
@@ -43,7 +43,7 @@ def test_sigmoid_and_product_of_a_silu() -> None:
 
 
 def test_what_a_prelu_was_rewritten_to() -> None:
-    """(1 - s) * Relu(x) + s * x: constants are read beside the block."""
+    """(1 - s) * Relu(x) + s * x: constants are read as well as the block."""
     found = blocks(
         [
             ("Conv", ["input", "w"], "conv"),
@@ -81,7 +81,7 @@ def test_pooling_ends_a_block() -> None:
 
 
 def test_what_the_recipe_does_not_quantize_is_not_named() -> None:
-    """It is passed through: the product behind it still belongs to the convolution."""
+    """It is passed through: the product after it still belongs to the convolution."""
     nodes = [
         ("Conv", ["input", "w"], "conv"),
         ("Tanh", ["conv"], "tanh"),

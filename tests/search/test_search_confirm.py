@@ -1,4 +1,4 @@
-"""What passed a search is confirmed from the largest set on, up to the first failure."""
+"""Sets that passed a search are confirmed, the largest first, up to the first failure."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.worlds.limits import below
 
 @dataclass
 class Passes:
-    """Stands for a judge on which some numbers of operators in FP32 pass."""
+    """A stand-in for a judge that passes certain numbers of operators in FP32."""
 
     passing: set[int]
     judged: list[int] = field(default_factory=list)
@@ -47,7 +47,7 @@ def found() -> Found:
     [
         ({8, 4, 2, 1}, [8, 4, 2, 1], 1, True),
         ({8, 4}, [8, 4, 2], 4, True),
-        ({8, 4, 1}, [8, 4, 2], 4, True),  # what lies behind a failure gets no second chance
+        ({8, 4, 1}, [8, 4, 2], 4, True),  # sets after a failure are not judged
         ({4, 2, 1}, [8], 8, False),
         (set(), [8], 8, False),
     ],
@@ -76,7 +76,7 @@ def test_the_report_of_the_smallest() -> None:
 
 
 def test_the_report_where_not_even_the_largest_passes() -> None:
-    """No smaller one was tried, so nothing is said of a minimum."""
+    """No smaller one was tried, so the report does not mention a minimum."""
     assert line({4, 2, 1}).endswith("candidates in 5 s, the largest set that passed the search")
 
 
