@@ -76,7 +76,7 @@ def refuse(path: Path, problem: str, remedy: str) -> None:
 
 
 def test_empty_folder(tmp_path: Path) -> None:
-    refuse(tmp_path, "holds no images", "add 100 to 500 typical images")
+    refuse(tmp_path, "contains no images", "add 100 to 500 typical images")
 
 
 def test_missing_path(tmp_path: Path) -> None:

@@ -56,8 +56,8 @@ def test_rows_of_an_array_have_names_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "problem", "remedy"),
     [
-        ("", "is an empty list", "list the pairs"),
-        ("left,right,same\n", "is an empty list", "list the pairs"),
+        ("", "has no entries", "list the pairs"),
+        ("left,right,same\n", "has no entries", "list the pairs"),
         ("left,right,same,score\n", "unknown columns: score", "use the columns left,right,same"),
         ("left;right;same\n", "unknown columns: left;right;same", "use the columns"),
         ("left,right\n", "lacks the columns same", "use the columns left,right,same"),
@@ -70,11 +70,11 @@ def test_rows_of_an_array_have_names_too(tmp_path: Path) -> None:
         (PLAIN + f'{A1},"{B2},0\n', "line 4 is malformed (", "use the columns"),
         (PLAIN + f"{A1},b/gone.png,0\n", "does not have: b/gone.png (line 4)", "correct the list"),
         (PLAIN + f"../{A1},{B2},0\n", "does not have: ../a/a_0001.png (line 4)", "correct"),
-        (PLAIN + f"{A1},{B2},1\n", "line 4 (a and b said to be same)", "correct the list"),
-        (PLAIN + f"{B1},{B2},0\n", "line 4 (b and b said to be different)", "correct the list"),
+        (PLAIN + f"{A1},{B2},1\n", "line 4 (a and b are labelled same)", "correct the list"),
+        (PLAIN + f"{B1},{B2},0\n", "line 4 (b and b are labelled different)", "correct the list"),
         (PLAIN + f"{B1},{B1},1\n", "an image with itself: line 4", "remove these lines"),
-        (PLAIN + f"{A1},{B1},0\n", "perhaps swapped: line 4 (as line 3)", "remove the copies"),
-        (PLAIN + f"{A2},{A1},1\n", "perhaps swapped: line 4 (as line 2)", "remove the copies"),
+        (PLAIN + f"{A1},{B1},0\n", "perhaps swapped: line 4 (see line 3)", "remove the copies"),
+        (PLAIN + f"{A2},{A1},1\n", "perhaps swapped: line 4 (see line 2)", "remove the copies"),
         (f"left,right,same\n{A1},{A2},1\n", "no impostor pairs", "pairs of different identities"),
         (f"left,right,same\n{A1},{B1},0\n", "no genuine pairs", "pairs of the same identity"),
         (

@@ -101,8 +101,8 @@ def test_people_are_no_images(tmp_path: Path, table: GroupTable) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "is an empty list; list every subject with its groups"),
-        ("subject,sex\n", "is an empty list"),
+        ("", "has no entries; list every subject with its groups"),
+        ("subject,sex\n", "has no entries"),
         ("name,sex\nann,F\nbob,M\n", "lacks the columns subject"),
         ("subject\nann\nbob\n", "has no column beside subject"),
         ("subject,sex,\nann,F,\n", "has unknown columns: one without a name"),
@@ -110,11 +110,11 @@ def test_people_are_no_images(tmp_path: Path, table: GroupTable) -> None:
         ("subject,sex\nann,F\nbob,\n", "line 3 leaves sex empty; give every subject a group"),
         ("subject,sex\nann,F\n,M\n", "line 3 leaves subject empty"),
         ("subject,sex\nann,F\nbob\n", "line 3 is malformed"),
-        ("subject,sex\nann,F\nbob,M\nann,F\n", r"line 4 lists ann again \(as line 2\)"),
-        ("subject,sex\nann,F\nann,M\n", r"line 3 lists ann with another group \(as line 2\)"),
+        ("subject,sex\nann,F\nbob,M\nann,F\n", r"line 4 lists ann again \(see line 2\)"),
+        ("subject,sex\nann,F\nann,M\n", r"line 3 lists ann with another group \(see line 2\)"),
         ("subject,sex\nann,F\nbob,F\n", "puts all into the same group, sex F"),
-        ("subject,sex\nann,F\nbob,M\x07\n", "holds control characters"),
-        ("subject,s\x07x\nann,F\nbob,M\n", "the column .* holds control characters"),
+        ("subject,sex\nann,F\nbob,M\x07\n", "contains control characters"),
+        ("subject,s\x07x\nann,F\nbob,M\n", "the column .* contains control characters"),
     ],
 )
 def test_what_is_no_table(tmp_path: Path, text: str, message: str) -> None:

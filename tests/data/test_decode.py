@@ -94,12 +94,12 @@ def test_empty_file() -> None:
 
 @pytest.mark.parametrize("content", [b"no image at all", b"\0" * 99])
 def test_no_image(content: bytes) -> None:
-    refuse(content, "is no image: unknown format", "replace it")
+    refuse(content, "is not an image: unknown format", "replace it")
 
 
 @pytest.mark.parametrize("form", ["EPS", "PCX"])
 def test_format_that_nobody_asked_for_reaches_no_decoder(form: str) -> None:
-    refuse(encoded(RGB, form), "is no image: unknown format", "replace it")
+    refuse(encoded(RGB, form), "is not an image: unknown format", "replace it")
 
 
 @pytest.mark.parametrize("form", ["BMP", "JPEG", "PPM"])
@@ -135,7 +135,7 @@ def test_truncated_file_is_refused_or_complete(kind: str, share: float) -> None:
 
 def test_truncated_jpeg_names_the_cause() -> None:
     content = WHOLE["baseline"]
-    refuse(content[: len(content) // 2], "truncated", "replace it by an intact image")
+    refuse(content[: len(content) // 2], "truncated", "replace it with an intact image")
 
 
 def test_truncated_jpeg_is_refused_where_a_test_suite_tolerates_it(

@@ -150,8 +150,8 @@ def test_boxes_are_of_the_upright_image(images: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "problem", "remedy"),
     [
-        ("", "is an empty list", "list the boxes"),
-        ("file,class,x1,y1,x2,y2\n", "is an empty list", "list the boxes"),
+        ("", "has no entries", "list the boxes"),
+        ("file,class,x1,y1,x2,y2\n", "has no entries", "list the boxes"),
         ("file,class,x,y,w,h\n", "unknown columns: x, y, w, h", "use the columns file,class,x1"),
         ("file,x1,y1,x2,y2\n", "lacks the columns class", "use the columns file,class,x1"),
         (CSV + "3.png,face,1,1\n", "line 6 is malformed", "fill in every column"),
@@ -168,8 +168,8 @@ def test_boxes_are_of_the_upright_image(images: Path, tmp_path: Path) -> None:
         (CSV + "4.png,face,1,1,2,2\n", "does not have: 4.png (line 6)", "add them or remove"),
         (CSV.replace("3.png,,,,,\n", ""), "no entry for 1 images", "label them, with an entry"),
         (CSV + "2.png,cat,1,1,2,2\n", "unknown classes: line 6 (cat)", "ObjectDetection(classes"),
-        (CSV + "2.png,face,1,nan,2,2\n", "no finite numbers: line 6 (2.png)", "correct"),
-        (CSV + "2.png,face,1,1,inf,2\n", "no finite numbers: line 6 (2.png)", "correct"),
+        (CSV + "2.png,face,1,nan,2,2\n", "not finite numbers: line 6 (2.png)", "correct"),
+        (CSV + "2.png,face,1,1,inf,2\n", "not finite numbers: line 6 (2.png)", "correct"),
         (CSV + "2.png,face,2,1,2,2\n", "without any area: line 6 (2.png)", "write x1 < x2"),
         (CSV + "2.png,face,3,1,2,2\n", "without any area: line 6 (2.png)", "write x1 < x2"),
         (CSV + "2.png,face,3,1,8,2\n", "outside of their image: line 6 (2.png)", "in pixels"),
@@ -240,7 +240,7 @@ def test_coco_that_cannot_be_right(
         ({"2.txt": "-1 0.5 0.5 1 1\n"}, "labels/2.txt", "line 1 has the unknown class '-1'"),
         ({"2.txt": "face 0.5 0.5 1 1\n"}, "labels/2.txt", "line 1 has the unknown class 'face'"),
         ({"2.txt": "0 0.5 half 1 1\n"}, "labels/2.txt", "line 1 is malformed"),
-        ({"2.txt": "0 0.5 nan 1 1\n"}, "labels", "no finite numbers: 2.txt line 1 (2.png)"),
+        ({"2.txt": "0 0.5 nan 1 1\n"}, "labels", "not finite numbers: 2.txt line 1 (2.png)"),
         ({"2.txt": "0 0.5 0.5 0 1\n"}, "labels", "without any area: 2.txt line 1 (2.png)"),
         ({"2.txt": "0 1.5 0.5 1 1\n"}, "labels", "outside of their image: 2.txt line 1"),
         ({"2.txt": YOLO["2.txt"] * 2}, "labels", "twice: 2.txt line 1 and 2.txt line 3"),
@@ -279,12 +279,12 @@ def test_paths_and_kinds(images: Path, tmp_path: Path) -> None:
     assert "does not exist" in error(tmp_path / "gone", labels).problem
     assert "neither a folder nor" in error(labels, labels).problem
     (tmp_path / "empty").mkdir()
-    assert "holds no images" in error(tmp_path / "empty", labels).problem
+    assert "contains no images" in error(tmp_path / "empty", labels).problem
 
 
 def test_same_image_twice(images: Path, tmp_path: Path) -> None:
     (images / "3.png").write_bytes((images / "2.png").read_bytes())
-    assert "there twice: 2.png = 3.png" in error(images, write_csv(tmp_path)).problem
+    assert "appears twice: 2.png = 3.png" in error(images, write_csv(tmp_path)).problem
 
 
 def many(tmp_path: Path) -> DetectionSet:

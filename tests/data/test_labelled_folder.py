@@ -81,12 +81,12 @@ def test_another_file(tmp_path: Path) -> None:
 
 
 def test_empty(tmp_path: Path) -> None:
-    refuse(tmp_path, "holds no images")
+    refuse(tmp_path, "contains no images")
 
 
 def test_stray_image(root: Path) -> None:
     write_image(root / "x.png", 99)
-    refuse(root, "holds images outside of any class: x.png")
+    refuse(root, "contains images outside any class: x.png")
 
 
 def test_one_class_only(tmp_path: Path) -> None:
@@ -117,5 +117,5 @@ def test_same_image_twice(root: Path) -> None:
     (root / "passport" / "person00" / "copy.png").write_bytes(content)
     refuse(
         root,
-        "the same image is there twice: card/person00/0001.png = passport/person00/copy.png",
+        "the same image appears twice: card/person00/0001.png = passport/person00/copy.png",
     )

@@ -42,7 +42,7 @@ def test_same_content_under_another_name(tmp_path: Path, first, second) -> None:
         check_disjoint(one, "calibration", other, "evaluation")
     assert isinstance(caught.value, DataError)
     assert caught.value.where == str(one.origin)
-    assert "1 of its images for calibration also serve for evaluation" in caught.value.problem
+    assert "1 of its images for calibration are also used for evaluation" in caught.value.problem
     assert f"({other.origin}): {one.names[4]} = {other.names[0]}" in caught.value.problem
     assert "one purpose only" in caught.value.remedy
 
@@ -65,7 +65,7 @@ def test_shared_identities(tmp_path: Path) -> None:
     with pytest.raises(LeakageError) as caught:
         check_disjoint_subjects(one, "selection", other, "evaluation")
     assert caught.value.where == str(tmp_path / "one")
-    assert "2 of its identities for selection also serve for evaluation" in caught.value.problem
+    assert "2 of its identities for selection are also used for evaluation" in caught.value.problem
     assert "other.npz): ann, bob" in caught.value.problem
     assert "different people different names" in caught.value.remedy
 

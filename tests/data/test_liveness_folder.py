@@ -110,7 +110,7 @@ def test_neither_folder_nor_list(tmp_path: Path) -> None:
 
 
 def test_empty_folder(tmp_path: Path) -> None:
-    refuse(tmp_path, "holds no images", "add the sub-folders live and one for each")
+    refuse(tmp_path, "contains no images", "add a sub-folder live and one for each")
 
 
 def test_images_outside_of_any_class(root: Path) -> None:
@@ -131,7 +131,7 @@ def test_one_folder_only(tmp_path: Path, name: str) -> None:
 
 def test_no_live_images(tmp_path: Path) -> None:
     root = write_captures(tmp_path, {"print": 2, "screen": 2})
-    refuse(root, "holds no live captures", "BPCER is measured on them")
+    refuse(root, "contains no live captures", "BPCER is measured on them")
 
 
 def test_two_live_folders(root: Path) -> None:
@@ -162,4 +162,4 @@ def test_same_image_under_two_labels(root: Path) -> None:
 
 def test_same_image_twice_under_one_label(root: Path) -> None:
     shutil.copy(root / "mask/0001.png", root / "mask/9.png")
-    refuse(root, "is there twice: mask/0001.png = mask/9.png", "keep one of each")
+    refuse(root, "appears twice: mask/0001.png = mask/9.png", "keep one copy of each")

@@ -56,8 +56,8 @@ def test_subjects(tmp_path: Path, subjects: list) -> None:
         ({"subjects": [""] * 4}, "subjects that are all empty", "leave out subjects"),
         ({"subjects": [1.0, 2.0, 3.0, 4.0]}, "subjects are float64", "as unicode strings"),
         ({"images": IMAGES / 255}, "images are float64", "save raw pixels"),
-        ({"labels": ["live"] * 4, "species": [""] * 4}, "holds no attacks", "at least one"),
-        ({"labels": ["fake"] * 4, "species": ["a"] * 4}, "holds no live captures", "BPCER"),
+        ({"labels": ["live"] * 4, "species": [""] * 4}, "contains no attacks", "at least one"),
+        ({"labels": ["fake"] * 4, "species": ["a"] * 4}, "contains no live captures", "BPCER"),
         (
             {"images": IMAGES[[0, 0, 2, 3]]},
             "under two labels: captures.npz[0] (live) = captures.npz[1] (screen)",

@@ -237,7 +237,7 @@ def test_the_same_scenes_for_two_purposes(
     file.write_text(file.read_text().replace('"calibration.npz"', '"scenes.npz"'))
     result = record()
     broken(result)
-    result.stdout.fnmatch_lines(["*of its images for calibration also serve for evaluation*"])
+    result.stdout.fnmatch_lines(["*of its images for calibration are also used for evaluation*"])
 
 
 def test_changed_labels_make_the_golden_stale(
