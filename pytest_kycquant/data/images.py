@@ -317,7 +317,7 @@ def _check(image: Any, content: bytes, where: str) -> None:
         )
     if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
         raise DataError(
-            where, f"is an animation or document of {image.n_frames} frames", "save one of them"
+            where, f"is an animation or document of {image.n_frames} frames", "save one as an image"
         )
     # An interrupted copy can leave zeros in place of the end, and they decode without complaint.
     if image.format in ("JPEG", "MPO") and content.endswith(b"\0"):

@@ -25,8 +25,8 @@ def load_images(path: Path, wanted: str = "JPEG or PNG images") -> ImageSet:
         wanted: the images that the path should contain, in words, for messages.
 
     Raises:
-        DataError: the path is missing or neither of these, contains no images, or contains files of an
-            unknown kind.
+        DataError: the path is missing or neither of these, contains no images, or contains files
+            of an unknown kind.
     """
     return read_as(
         path,

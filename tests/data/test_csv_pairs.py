@@ -64,7 +64,7 @@ def test_rows_of_an_array_have_names_too(tmp_path: Path) -> None:
         ("left,right,same,same\n", "the same column twice", "use the columns"),
         (PLAIN + f"{A1},{B2}\n", "line 4 is malformed", "fill in every column"),
         (PLAIN + f"{A1},{B2},0,0\n", "line 4 is malformed", "fill in every column"),
-        (PLAIN + f"{A1},{B2},no\n", "line 4 is malformed", "one of 0, 1, true, false"),
+        (PLAIN + f"{A1},{B2},no\n", "line 4 is malformed", "same must be 0, 1, true or false"),
         (PLAIN + f"{A1},,0\n", "line 4 is malformed", "fill in every column"),
         (PLAIN + ",,\n", "line 4 is malformed", "fill in every column"),
         (PLAIN + f'{A1},"{B2},0\n', "line 4 is malformed (", "use the columns"),

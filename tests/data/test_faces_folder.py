@@ -64,13 +64,13 @@ def test_empty_folder(tmp_path: Path) -> None:
 def test_images_outside_of_any_identity(root: Path) -> None:
     write_image(root / "x.png", 98)
     write_image(root / "y.png", 99)
-    refuse(root, "outside of any identity: x.png, y.png", "named after its identity")
+    refuse(root, "outside any identity: x.png, y.png", "named after its identity")
 
 
 def test_identity_without_images(root: Path) -> None:
     (root / "carl" / "empty").mkdir(parents=True)
     (root / "dora").mkdir()
-    refuse(root, "has folders without any image: carl, dora", "fill or remove")
+    refuse(root, "has folders without images: carl, dora", "fill or remove")
 
 
 def test_unknown_files(root: Path) -> None:

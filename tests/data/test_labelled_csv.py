@@ -74,12 +74,12 @@ ROWS = "0.png,1\n1.png,2\n"
             "file,x,y\n0.png,1,2\n1.png,a,3\n2.png,4,5\n",
             "has labels that are not finite numbers: line 3 (a)",
         ),
-        (f"file,x\n{ROWS}", "has no label for 1 images of "),
+        (f"file,x\n{ROWS}", "has no label for 1 images in "),
         (f"file,x\n{ROWS}2.png,3\n3.png,4\n", "does not have: 3.png (line 5)"),
         (f"file,x\n{ROWS}./1.png,3\n", "line 4 labels 1.png again (see line 3)"),
         (
             "file,x,subject\n0.png,1,anna\n1.png,2,\n2.png,3,bob\n",
-            "tells of some images whom they show, but not of 1.png",
+            "has a subject for some images, but not for 1.png",
         ),
     ],
 )
@@ -95,7 +95,7 @@ def test_lists_that_cannot_be_right(tmp_path: Path, text: str, problem: str) -> 
     ("text", "problem"),
     [
         ("file,x,y\n0.png,a,b\n1.png,a,b\n2.png,b,a\n", "has the label columns x, y"),
-        ("file,x\n0.png,a\n1.png,b\n2.png,c\n", "none of the classes a, b: 2.png (c)"),
+        ("file,x\n0.png,a\n1.png,b\n2.png,c\n", "not among the classes a, b: 2.png (c)"),
     ],
 )
 def test_no_classes(tmp_path: Path, text: str, problem: str) -> None:

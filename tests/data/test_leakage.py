@@ -91,5 +91,5 @@ def test_calibration_of_people_who_are_judged(tmp_path: Path) -> None:
     np.savez(tmp_path / "c.npz", images=np.stack([pixels(7)]), subjects=np.array(["bob"]))
     array = ImageSet.from_array(np.stack([pixels(7)]), tmp_path / "c.npz")
     for images in (folders, array):
-        with pytest.raises(LeakageError, match=r"1 of the people .* for calibration .*: bob;"):
+        with pytest.raises(LeakageError, match=r"1 of the people .* calibration images .*: bob;"):
             check_calibration_subjects(images, evaluation=judged)

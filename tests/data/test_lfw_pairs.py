@@ -90,12 +90,12 @@ def refuse(path: Path, faces: FaceSet, problem: str, remedy: str) -> None:
         (VIEW_1.replace("Bob\t1\t2", "\t1\t2"), "line 3 is malformed", "LFW's pairs.txt"),
         (
             VIEW_1.replace("Bob\t1\t2", "Bob\t1\tCarl\t2"),
-            "line 3 is malformed: name<TAB>i<TAB>j expected, a matched pair",
+            "line 3 is malformed: a matched pair is name<TAB>i<TAB>j",
             "LFW's pairs.txt",
         ),
         (
             VIEW_1.replace("Carl\t1\tBob\t2", "Bob\t1\t2"),
-            "line 5 is malformed: name<TAB>i<TAB>other<TAB>j expected, a mismatched pair",
+            "line 5 is malformed: a mismatched pair is name<TAB>i<TAB>other<TAB>j",
             "LFW's pairs.txt",
         ),
         (

@@ -68,17 +68,17 @@ def test_ways_to_write_a_list(tmp_path: Path, text: str) -> None:
         ),
         (
             PLAIN + "print/0002.png,attack,\n",
-            "line 4 (print/0002.png) is an attack of no species",
+            "line 4 (print/0002.png) is an attack without a species",
             "such as print, screen or mask",
         ),
         (
             PLAIN + "print/0002.png,attack,spoof\n",
-            "line 4 (print/0002.png) is an attack of no species",
+            "line 4 (print/0002.png) is an attack without a species",
             "such as print, screen or mask",
         ),
         (
             PLAIN + "live/0002.png,live,print\n",
-            "line 4 (live/0002.png) is live but of the attack species print",
+            "line 4 (live/0002.png) is live but has the attack species print",
             "write live or attack",
         ),
         (
@@ -100,8 +100,8 @@ def test_ways_to_write_a_list(tmp_path: Path, text: str) -> None:
         (PLAIN + "/live/1.png,live,\n", "line 4 names /live/1.png, which is not", "move"),
         (
             SUBJECTS.replace("bob", ""),
-            "but not of print/0001.png",
-            "give the subject of each image or of none",
+            "but not for print/0001.png",
+            "give the subject of every image or of none",
         ),
         ("file,label\nlive/0001.png,live\n", "contains no attacks", "at least one attack species"),
         (

@@ -69,7 +69,8 @@ def test_every_role_needs_its_boxes(root: Path, role: str) -> None:
     lines = (root / "boxes.csv").read_text().splitlines()
     kept = [line for line in lines if not line.startswith(role)]
     (root / "boxes.csv").write_text("\n".join(kept))
-    with pytest.raises(DataError, match=f"{role.split('/')[0]}: contains images without a face box"):
+    where = role.split("/")[0]
+    with pytest.raises(DataError, match=f"{where}: contains images without a face box"):
         load(root, selection="other", boxes="boxes.csv", crop_scale=2.0)
 
 

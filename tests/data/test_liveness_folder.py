@@ -115,18 +115,18 @@ def test_empty_folder(tmp_path: Path) -> None:
 
 def test_images_outside_of_any_class(root: Path) -> None:
     write_image(root / "x.png", 98)
-    refuse(root, "outside of any class: x.png", "named after its attack species")
+    refuse(root, "outside any class: x.png", "named after its attack species")
 
 
 def test_empty_species(root: Path) -> None:
     (root / "screen" / "deep").mkdir(parents=True)
-    refuse(root, "has folders without any image: screen", "fill or remove")
+    refuse(root, "has folders without images: screen", "fill or remove")
 
 
 @pytest.mark.parametrize("name", ["live", "print"])
 def test_one_folder_only(tmp_path: Path, name: str) -> None:
     root = write_captures(tmp_path, {name: 2})
-    refuse(root, f"has one sub-folder only: {name}", "one for each attack species")
+    refuse(root, f"has only one sub-folder: {name}", "one for each attack species")
 
 
 def test_no_live_images(tmp_path: Path) -> None:
@@ -142,12 +142,14 @@ def test_two_live_folders(root: Path) -> None:
 @pytest.mark.parametrize("name", ["attack", "Spoof", "fake", "presentation_attack"])
 def test_pooled_attacks_are_no_species(root: Path, name: str) -> None:
     write_image(root / name / "print" / "x.png", 98)
-    refuse(root, f"has the folder {name}, which names no attack species", "one folder for each")
+    refuse(
+        root, f"has the folder {name}, which does not name an attack species", "one folder for each"
+    )
 
 
 def test_people_of_some_captures_only(root: Path) -> None:
     write_image(root / "print" / "anna" / "x.png", 98)
-    refuse(root, "but not of live/0001.png, live/0002.png", "named after its person")
+    refuse(root, "but not for live/0001.png, live/0002.png", "named after its person")
 
 
 def test_unknown_files(root: Path) -> None:

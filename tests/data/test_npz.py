@@ -39,7 +39,7 @@ def test_folder(tmp_path: Path) -> None:
 
 def test_missing_key_tells_which_there_are(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", faces=np.arange(3))
-    refuse(tmp_path / "a.npz", "lacks 'images'; its arrays are: 'faces'", "save it with 'images'")
+    refuse(tmp_path / "a.npz", "lacks 'images'; it contains: 'faces'", "save it with 'images'")
 
 
 def test_pickled_objects(tmp_path: Path) -> None:

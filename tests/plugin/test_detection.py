@@ -201,7 +201,11 @@ def test_infinite_scores_of_a_white_input(scenery: Write, record: Run) -> None:
 @pytest.mark.parametrize(
     ("options", "change", "message"),
     [
-        ({}, ('("face", "card")', '("face", "card", "hand")'), "*has no box of the classes hand*"),
+        (
+            {},
+            ('("face", "card")', '("face", "card", "hand")'),
+            "*has no boxes of the classes hand*",
+        ),
         ({"task": "keypoints=5"}, None, "*outputs of the shapes (1, 6, 49) fit no decoder*"),
         ({"task": 'outputs=("boxes",)'}, None, "*has no output 'boxes'; its outputs are output0"),
         ({"model": "logits"}, None, '*has detections with a score of *scores="logits"*'),

@@ -83,7 +83,7 @@ CASES: list[tuple[Callable[[Path], None], str]] = [
         one_species_missing_in_selection,
         "selection.npz: has no attacks of the species screen, which ",
     ),
-    (one_species, "captures.npz: has attacks of one species only (print), and a model that "),
+    (one_species, "captures.npz: has attacks of only one species (print), and a model that "),
     (same_people, "330 of its identities for evaluation are also used for selection"),
     (same_captures, "990 of its images for evaluation are also used for selection"),
     (calibration_of_evaluation, "150 of its images for calibration are also used for evaluation"),

@@ -1,4 +1,4 @@
-"""Tasks without labels are are labelled such, name their threshold, and hold nothing of labels."""
+"""Tasks without labels are said to be such, name their threshold, and hold nothing of labels."""
 
 from __future__ import annotations
 
