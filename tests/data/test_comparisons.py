@@ -1,4 +1,4 @@
-"""Comparisons count what they compare, without writing all pairs out."""
+"""Comparisons count their pairs without writing all of them out."""
 
 from itertools import combinations
 from pathlib import Path

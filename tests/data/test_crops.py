@@ -1,4 +1,4 @@
-"""The region around a face: worked out by hand, inside the image, and centred where it can be."""
+"""The region around a face: worked out by hand, inside the image, and centred where possible."""
 
 from pathlib import Path
 

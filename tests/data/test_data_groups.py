@@ -1,4 +1,4 @@
-"""Tables of who belongs to which group: one line for each of just these people."""
+"""Tables of groups list exactly the people, or the images, of the data."""
 
 from pathlib import Path
 
@@ -46,7 +46,7 @@ def test_images_of_each_group(table: GroupTable) -> None:
 
 
 def test_a_group_without_images_is_not_lost(table: GroupTable) -> None:
-    """Such as one all of whose people went to the selection split."""
+    """All people of a group may be in the selection split."""
     found = {group.name: group.members for group in table.of(faces("ann", "cat"))}
     assert found["sex M"].tolist() == [False, False]
 

@@ -1,4 +1,4 @@
-"""Every picture a phone or scanner writes becomes RGB; every other file is refused by name."""
+"""Every picture a phone or scanner writes becomes RGB; every other file is rejected by name."""
 
 import io
 
@@ -185,13 +185,13 @@ def test_animation(form: str) -> None:
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("limit", [100, 300])  # beyond twice the limit and beyond it: two paths
+@pytest.mark.parametrize("limit", [100, 300])  # above twice the limit, above the limit: two paths
 def test_decompression_bomb(monkeypatch: pytest.MonkeyPatch, limit: int) -> None:
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
     refuse(encoded(RGB), "so many pixels that it may be a decompression bomb", "scale it down")
 
 
-@pytest.mark.filterwarnings("ignore")  # the user's filters must not let it pass
+@pytest.mark.filterwarnings("ignore")  # the user's filters must not let the file pass
 def test_damaged_metadata_may_hide_the_orientation() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6

@@ -1,4 +1,4 @@
-"""Labelled scenes from COCO, YOLO and CSV: one result, and one clear error for what is wrong."""
+"""Labelled scenes from COCO, YOLO and CSV: the same result, and one clear error for each fault."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pytest_kycquant.errors import DataError
 from tests.worlds.pictures import encoded, pixels, write_image
 
 CLASSES = ("face", "card")
-HEIGHT, WIDTH = 8, 6  # of the pictures
+HEIGHT, WIDTH = 8, 6  # of the images
 CSV = """file,class,x1,y1,x2,y2
 a/1.png,face,1,1,3,5
 2.png,card,0,2,6,8
@@ -195,7 +195,7 @@ def test_csv_that_cannot_be_right(
 
 
 def changed(table: str, row: int, **values: Any) -> dict[str, Any]:
-    """COCO with some values of one row changed."""
+    """The COCO labels with some values of one row changed."""
     rows = [dict(entry) for entry in COCO[table]]
     rows[row] |= values
     return COCO | {table: rows}

@@ -1,4 +1,4 @@
-"""A folder per identity becomes labelled faces; whatever does not fit is named."""
+"""A folder per identity becomes labelled faces; the errors name whatever does not fit."""
 
 import shutil
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Images are found in an order that no filesystem decides, and nothing is left out silently."""
+"""Images are found in the same order on every filesystem, and none is left out silently."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A CSV of labels beside a folder of images is checked line by line."""
+"""A CSV of labels next to a folder of images is checked line by line."""
 
 from pathlib import Path
 

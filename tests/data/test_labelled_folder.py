@@ -1,4 +1,4 @@
-"""A folder for each class: labels are their names, or indices of the classes of the gate file."""
+"""A folder for each class: labels are folder names, or indices of the gate file's classes."""
 
 from pathlib import Path
 

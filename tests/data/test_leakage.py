@@ -71,7 +71,7 @@ def test_shared_identities(tmp_path: Path) -> None:
 
 
 def images_of(root: Path, *people: str) -> ImageSet:
-    """A picture of each in a folder of their name."""
+    """Images of each person in a folder of that name."""
     for seed, name in enumerate(people):
         write_image(root / name / "0.png", 50 + seed)
     return ImageSet.from_files(root, find_images(root))
@@ -80,7 +80,7 @@ def images_of(root: Path, *people: str) -> ImageSet:
 def test_calibration_of_other_people(tmp_path: Path) -> None:
     judged = npz_faces(tmp_path / "faces.npz", ["ann", "bob", "0001"])
     check_calibration_subjects(images_of(tmp_path / "a", "dora", "live/carl"), evaluation=judged)
-    # Numbers start anew in every folder, and files without folders name nobody.
+    # Numbers start again in every folder, and files without folders do not name a person.
     check_calibration_subjects(images_of(tmp_path / "b", "0001"), evaluation=judged)
     check_calibration_subjects(files(tmp_path / "ann", range(2)), evaluation=judged)
 

@@ -1,4 +1,4 @@
-"""What the liveness task makes of its data: crops everywhere, roles apart, digests of both."""
+"""The liveness task crops all of its data, keeps roles disjoint and digests both."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -43,7 +43,7 @@ def load(root: Path, **options: object) -> TaskData[LivenessSet]:
 
 
 def test_every_role_is_cropped(root: Path) -> None:
-    """Also calibration: ranges of whole photographs would be those of other inputs."""
+    """Calibration is cropped, too: whole photographs would give the ranges of other inputs."""
     judge = task(root, selection="other", boxes="boxes.csv", crop_scale=2.0)
     found = judge.load()
     assert found.selection is not None

@@ -1,4 +1,4 @@
-"""A folder per class becomes labelled captures; whatever does not fit is named."""
+"""A folder per class becomes labelled captures; the errors name whatever does not fit."""
 
 import shutil
 from pathlib import Path
@@ -74,7 +74,7 @@ def test_digest_ignores_the_order(root: Path) -> None:
 
 
 def test_digest_covers_labels_and_people(tmp_path: Path) -> None:
-    """The same names and contents, labelled otherwise, are other data."""
+    """The same names and contents, with other labels, are other data."""
     root = write_captures(tmp_path / "a", {"live": 1, "print": 1}, people=2)
     rows = [
         (f"{kind}/person0{i}/0001.png", kind, f"person0{i}")

@@ -1,4 +1,4 @@
-"""An npz file of captures: arrays that fit each other, with labels in words."""
+"""An npz file of captures: arrays that match, with labels in words."""
 
 from pathlib import Path
 
