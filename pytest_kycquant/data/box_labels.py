@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .images import ImageSet
 
 _CSV_COLUMNS = ("file", "class", "x1", "y1", "x2", "y2")
-_CSV_REMEDY = "fill in every column; for an image without boxes, fill in only file"
+_CSV_REMEDY = "fill in every column, or only file for an image without boxes"
 _EMPTY_REMEDY = "list the boxes, one per row"
 _YOLO_FIELDS = 5
 _YOLO_REMEDY = "write one 'class cx cy w h' per line, the last four as fractions of the image"
@@ -151,7 +151,7 @@ def read_coco(path: Path) -> BoxLabels:
 
 
 def read_yolo(folder: Path, images: ImageSet, classes: Sequence[str]) -> BoxLabels:
-    """Read YOLO labels: ``a/1.txt`` below `folder`, which may be empty, labels ``a/1.jpg``.
+    """Read YOLO labels: ``a/1.txt`` below `folder`, perhaps empty, has those of ``a/1.jpg``.
 
     Args:
         folder: the folder of the label files, usually ``labels/`` next to ``images/``.
