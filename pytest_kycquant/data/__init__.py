@@ -1,1 +1,1 @@
-"""Images and labels from the formats that people have, validated before anything is computed."""
+"""Images and labels in the usual formats, validated before anything is computed."""

@@ -1,7 +1,7 @@
-"""Boxes on disk: COCO JSON, YOLO text files and CSV, read strictly and not yet judged.
+"""Boxes on disk: strict readers of COCO JSON, YOLO text files and CSV.
 
-Each reader returns what its file says, with the place where it says so; whether a box lies inside
-its image and whether its class is known is for `detections.py`, in the same words for all three.
+Each reader returns what its file says and where the file says it. `detections.py` then checks the
+boxes and their classes, with the same messages for all three formats.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from .images import ImageSet
 
 _CSV_COLUMNS = ("file", "class", "x1", "y1", "x2", "y2")
-_CSV_REMEDY = "fill in every column; an image without boxes has a row with only its file"
-_EMPTY_REMEDY = "list the boxes, a row each"
+_CSV_REMEDY = "fill in every column, or only file for an image without boxes"
+_EMPTY_REMEDY = "list the boxes, one per row"
 _YOLO_FIELDS = 5
-_YOLO_REMEDY = "write 'class cx cy w h' a line, all but the class as shares of width and height"
-_YOLO_CLASSES = "classes.txt"  # labelling tools leave the names of the classes there
+_YOLO_REMEDY = "write one 'class cx cy w h' per line, the last four as fractions of the image"
+_YOLO_CLASSES = "classes.txt"  # labelling tools write the names of the classes there
 _COCO_REMEDY = "export it again as COCO detection JSON"
 
 
@@ -38,11 +38,11 @@ class LabelledBox(NamedTuple):
     """One annotation.
 
     Attributes:
-        place: where it stands, such as ``labels.csv line 4``.
-        image: name of the image below the data folder.
+        place: where the annotation stands in the labels, such as ``a/1.txt line 4``.
+        image: name of the image, relative to the data folder.
         label: name of the class.
         corners: x1, y1, x2, y2 in pixels.
-        crowd: whether it marks a region in which detections are neither right nor wrong.
+        crowd: whether the box marks a region where detections are neither right nor wrong.
     """
 
     place: str
@@ -54,12 +54,12 @@ class LabelledBox(NamedTuple):
 
 @dataclass(frozen=True)
 class BoxLabels:
-    """What the labels say.
+    """The content of the labels.
 
     Args:
-        entries: images that the labels mention, with or without boxes, and where.
+        entries: each image that the labels mention, with or without boxes, and the place.
         boxes: the annotations in the order of the file.
-        sizes: (height, width) that the labels claim of images, where they do.
+        sizes: (height, width) of the images in pixels, where the labels state it.
     """
 
     entries: Mapping[str, str]
@@ -71,7 +71,7 @@ def read_csv(path: Path) -> BoxLabels:
     """Read a CSV of boxes with the columns ``file,class,x1,y1,x2,y2`` (pixels).
 
     Raises:
-        DataError: not such a file; an image has boxes and a row that says that it has none.
+        DataError: the file is malformed, or an image has both boxes and a row without a box.
     """
     text = read_text(path, _EMPTY_REMEDY)
     rows = read_table(text, path, _CSV_COLUMNS, empty_remedy=_EMPTY_REMEDY, row_remedy=_CSV_REMEDY)
@@ -88,15 +88,14 @@ def read_csv(path: Path) -> BoxLabels:
             empty.setdefault(name, place)
             continue
         if not values["class"]:
-            raise DataError(path, f"{place} names no class", _CSV_REMEDY)
+            raise DataError(path, f"{place} has no class", _CSV_REMEDY)
         corners = _numbers([values[c] for c in _CSV_COLUMNS[2:]], path, place, _CSV_REMEDY)
         boxes.append(LabelledBox(place, name, values["class"], corners))
     contradicted = [f"{empty[b.image]} and {b.place}" for b in boxes if b.image in empty]
     if contradicted:
         raise DataError(
             path,
-            f"says of the same image that it has a box and that it has none: "
-            f"{listed(contradicted)}",
+            f"lists the same image with a box and without one: {listed(contradicted)}",
             "remove the rows without a box",
         )
     return BoxLabels(entries, boxes, {})
@@ -105,10 +104,10 @@ def read_csv(path: Path) -> BoxLabels:
 def read_coco(path: Path) -> BoxLabels:
     """Read COCO detection JSON: ``images``, ``annotations`` (bbox x, y, w, h) and ``categories``.
 
-    Names of images are ``file_name``, below the data folder.
+    The name of an image is its ``file_name``, relative to the data folder.
 
     Raises:
-        DataError: not such a file; ids that are there twice or refer to nothing.
+        DataError: the file is malformed, or an id appears twice or refers to nothing.
     """
     try:
         content = json.loads(decoded(path))
@@ -152,16 +151,16 @@ def read_coco(path: Path) -> BoxLabels:
 
 
 def read_yolo(folder: Path, images: ImageSet, classes: Sequence[str]) -> BoxLabels:
-    """Read YOLO labels: for ``a/1.jpg`` a file ``a/1.txt`` below `folder`; an empty one is fine.
+    """Read YOLO labels: ``a/1.txt`` below `folder`, perhaps empty, has those of ``a/1.jpg``.
 
     Args:
-        folder: usually ``labels/`` beside ``images/``.
-        images: the images; their sizes turn shares into pixels.
-        classes: the names that the numbers of classes stand for.
+        folder: the folder of the label files, usually ``labels/`` next to ``images/``.
+        images: the images; their sizes turn fractions into pixels.
+        classes: names of the classes, in the order of their numbers.
 
     Raises:
-        DataError: an image without its file or the reverse, a malformed line, two images that
-            share a file, a ``classes.txt`` that names other classes.
+        DataError: a label file has no image, a line is malformed, two images share a label file,
+            or ``classes.txt`` lists other classes.
     """
     files = {
         relative_name(path, folder): path
@@ -184,7 +183,7 @@ def read_yolo(folder: Path, images: ImageSet, classes: Sequence[str]) -> BoxLabe
     if stray:
         raise DataError(
             folder,
-            f"holds labels without an image in {images.origin}: {listed(stray)}",
+            f"contains labels without an image in {images.origin}: {listed(stray)}",
             "add the images or remove the labels",
         )
     entries = {}
@@ -232,13 +231,13 @@ def _check_yolo_classes(path: Path, classes: Sequence[str]) -> None:
     if named != list(classes):
         raise DataError(
             path,
-            f"names the classes {listed(named)}, the gate file {listed(list(classes))}",
+            f"lists the classes {listed(named)}, but the gate file lists {listed(list(classes))}",
             "give ObjectDetection(classes=...) the classes in the order of the model's outputs",
         )
 
 
 def _by_id(rows: list[dict[str, Any]], table: str, value: str, path: Path) -> dict[int, str]:
-    """Index the rows of a table of a COCO file; both ids and values must be unique."""
+    """Map the ids in a table of a COCO file to values; both must be unique."""
     found: dict[int, str] = {}
     for number, row in enumerate(rows, start=1):
         key, text = row.get("id"), row.get(value)
@@ -255,7 +254,7 @@ def _by_id(rows: list[dict[str, Any]], table: str, value: str, path: Path) -> di
 def _numbers(
     fields: Sequence[Any], path: Path, place: str, remedy: str
 ) -> tuple[float, float, float, float]:
-    """Turn four fields into numbers; NaN and infinity are left for `detections.py` to refuse."""
+    """Turn four fields into numbers; NaN and infinity are left for `detections.py` to reject."""
     try:
         one, two, three, four = (
             float("nan") if isinstance(field, bool) else float(field) for field in fields

@@ -18,17 +18,17 @@ MOST_IMAGES = 500
 def load_calibration(path: Path) -> ImageSet:
     """Load the calibration images.
 
-    Of more than 500 images, 500 evenly spaced ones in the order of their names are used: more
-    do not make the ranges better, only the calibration slower and its extremes more extreme.
+    Of more than 500 images, only 500 are used, evenly spaced in the order of their names. More
+    images do not improve the ranges: they slow down the calibration and widen its extremes.
 
     Args:
-        path: the images, in any of the forms that `load_images` takes.
+        path: the images, in any form that `load_images` accepts.
 
     Returns:
         At most 500 images.
 
     Raises:
-        DataError: as `load_images`.
+        DataError: see `load_images`.
 
     Warns:
         CalibrationWarning: fewer than 100 different images, or more than 500 images.
@@ -36,18 +36,18 @@ def load_calibration(path: Path) -> ImageSet:
     images = load_images(path, wanted="100 to 500 typical images")
     if len(images) > MOST_IMAGES:
         warnings.warn(
-            f"{path}: {len(images)} calibration images, of which {MOST_IMAGES} evenly spaced "
-            f"ones are used; keep 100 to 500",
+            f"{path}: {len(images)} calibration images, of which only {MOST_IMAGES}, evenly "
+            f"spaced, are used; keep 100 to 500",
             CalibrationWarning,
             stacklevel=2,
         )
         images = images.subset(np.arange(MOST_IMAGES) * len(images) // MOST_IMAGES)
-    # Copies are harmless, but a hundred copies of one image are one image.
+    # Copies are harmless, but a hundred copies of one image count as one image.
     different = len(set(images.digests))
     if different < ADVISED_IMAGES:
         warnings.warn(
             f"{path}: {different} different calibration images; use at least {ADVISED_IMAGES}, "
-            f"or the INT8 ranges follow single images",
+            f"or single images determine the INT8 ranges",
             CalibrationWarning,
             stacklevel=2,
         )

@@ -1,8 +1,8 @@
-"""Crops around a face, as MiniFASNet (Silent-Face-Anti-Spoofing) was trained on.
+"""Crops around a face, like those that MiniFASNet (Silent-Face-Anti-Spoofing) was trained on.
 
 The network looks for what surrounds a face, such as the border of a print or the bezel of a
-screen, so its input is the face box made `scale` times larger. At the border of the image the
-crop is shifted inwards, not cut off, and if it is larger than the image the scale is reduced.
+screen, so its input is the face box enlarged by `scale`. At the border of the image the crop is
+shifted inwards, not cut off. If it is larger than the image, the scale is reduced.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _COLUMNS = ("file", "x1", "y1", "x2", "y2")
-_ROW_REMEDY = "fill in file,x1,y1,x2,y2 with numbers of pixels"
+_ROW_REMEDY = "fill in file,x1,y1,x2,y2 with coordinates in pixels"
 
 
 class Box(NamedTuple):
-    """A face in an image, in pixels from its upper left corner, after the EXIF orientation."""
+    """A face in an image, in pixels from the image's upper left corner, after EXIF orientation."""
 
     x1: float
     y1: float
@@ -59,14 +59,14 @@ def crop_box(width: int, height: int, box: Box, scale: float) -> tuple[int, int,
     region is centred on the face and then shifted inside the image.
 
     Args:
-        width: of the image in pixels.
-        height: of the image in pixels.
-        box: the face, of positive width and height.
-        scale: side of the region relative to that of the face, such as 2.7 or 4.0.
+        width: width of the image in pixels.
+        height: height of the image in pixels.
+        box: the face, with positive width and height.
+        scale: side of the region divided by the side of the face, such as 2.7 or 4.0.
 
     Returns:
-        (left, top, right, bottom) in whole pixels, right and bottom excluded: rows top to
-        bottom - 1 of an array. It lies inside the image and is not empty.
+        (left, top, right, bottom) in whole pixels, right and bottom exclusive: rows top to
+        bottom - 1 of an array. The region lies inside the image and is not empty.
     """
     scale = min((height - 1) / box.height, (width - 1) / box.width, scale)
     left, right = _span(box.x1, box.width, scale, width - 1)
@@ -75,7 +75,7 @@ def crop_box(width: int, height: int, box: Box, scale: float) -> tuple[int, int,
 
 
 def _span(start: float, size: float, scale: float, last: int) -> tuple[int, int]:
-    """One axis: first pixel and the one after the last, where `last` is the last of the image."""
+    """Find the first pixel and the one after the last on an axis; `last` is the image's last."""
     centre, half = start + size / 2, size * scale / 2
     low, high = centre - half, centre + half
     if low < 0:
@@ -97,7 +97,7 @@ def load_boxes(path: Path) -> dict[Path, Box]:
         The box of each file, by its resolved path.
 
     Raises:
-        DataError: a malformed line, a box without area, a file that does not exist or is there
+        DataError: a line is malformed, a box has no area, or a file does not exist or is listed
             twice.
     """
     text = read_text(path, "list a face box for each image")
@@ -125,8 +125,8 @@ def load_boxes(path: Path) -> dict[Path, Box]:
         boxes[file] = box
     for names, problem, remedy in (
         (flat, "has boxes without area", "write x1 < x2 and y1 < y2, the upper left corner first"),
-        (twice, "names images twice", "keep the box of the person who is captured"),
-        (missing, "names images that do not exist", "paths are relative to the folder of the CSV"),
+        (twice, "lists images twice", "keep the box of the person who is captured"),
+        (missing, "lists images that do not exist", "paths are relative to the folder of the CSV"),
     ):
         if names:
             raise DataError(path, f"{problem}: {listed(names)}", remedy)
@@ -134,10 +134,10 @@ def load_boxes(path: Path) -> dict[Path, Box]:
 
 
 class FaceCrops(ImageSet):
-    """Images of which only the surroundings of the face are seen; build it with `crop_faces`.
+    """Images cropped to the surroundings of the face; build it with `crop_faces`.
 
-    `digests` are those of the whole images, for a photograph used for two purposes is a leak
-    whatever part of it is looked at; `digest` covers the regions, too.
+    `digests` are those of the whole images: a photograph used for two purposes is a leak,
+    whichever part of it is used. `digest` also covers the regions.
     """
 
     def __init__(self, images: ImageSet, boxes: Sequence[Box], scale: float) -> None:
@@ -153,14 +153,14 @@ class FaceCrops(ImageSet):
             RGB pixels, shape (height, width, 3), uint8.
 
         Raises:
-            DataError: as `ImageSet.pixels`, or less than half of the face lies in the image.
+            DataError: see `ImageSet.pixels`, or less than half of the face lies in the image.
         """
         pixels = self._images.pixels(index)
         height, width = pixels.shape[:2]
         box = self._boxes[index]
         inside_x = min(box.x2, width) - max(box.x1, 0)
         inside_y = min(box.y2, height) - max(box.y1, 0)
-        # Detectors draw boxes a little over the border; more than that is a box of another image.
+        # Detectors draw boxes slightly over the border; beyond that, the box is another image's.
         if max(inside_x, 0) * max(inside_y, 0) < 0.5 * box.width * box.height:
             raise DataError(
                 self.where(index),
@@ -186,10 +186,10 @@ class FaceCrops(ImageSet):
         return hashlib.sha256(text.encode()).hexdigest()
 
     def subset(self, indices: NDArray[Any] | Sequence[int]) -> FaceCrops:
-        """Make the set of some of the images, by index or by boolean mask, in the order given.
+        """Select images by index or by boolean mask, in the order given.
 
         Raises:
-            DataError: none is chosen.
+            DataError: no image is chosen.
         """
         chosen = np.arange(len(self))[indices]
         boxes = [self._boxes[index] for index in chosen]
@@ -197,26 +197,26 @@ class FaceCrops(ImageSet):
 
 
 def crop_faces(images: ImageSet, boxes: Mapping[Path, Box], scale: float) -> FaceCrops:
-    """See only the surroundings of the face in each image.
+    """Crop each image to the surroundings of its face.
 
     Args:
         images: whole photographs, as files.
-        boxes: as `load_boxes` returns them; those of other images are left alone.
-        scale: side of the region relative to that of the face.
+        boxes: the boxes that `load_boxes` returns; those of other images are ignored.
+        scale: side of the region divided by the side of the face.
 
     Raises:
-        DataError: rows of an array, which no box names; or an image without a box.
+        DataError: the images are an array, to which boxes cannot refer, or an image has no box.
     """
     if images.is_array:
         raise DataError(
-            images.origin, "is an array, but boxes are of image files", "save the crops themselves"
+            images.origin, "is an array, but boxes need image files", "save the crops themselves"
         )
     files = [Path(images.where(index)).resolve() for index in range(len(images))]
     missing = [name for name, file in zip(images.names, files, strict=True) if file not in boxes]
     if missing:
         raise DataError(
             images.origin,
-            f"holds images without a face box: {listed(missing)}",
+            f"contains images without a face box: {listed(missing)}",
             "add a line for each to the CSV of boxes",
         )
     return FaceCrops(images, [boxes[file] for file in files], scale)

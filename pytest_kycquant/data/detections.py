@@ -27,7 +27,7 @@ from .unlabelled import check_copies, load_images, selected_images
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# Labelling tools round, and some count the last pixel as a coordinate: not worth an error.
+# Labelling tools round, and some count the last pixel as a coordinate: neither is an error.
 _ROUNDING = 1.0
 
 
@@ -40,8 +40,8 @@ class DetectionSet:
         boxes: corners x1, y1, x2, y2 in pixels of the image; shape (B, 4), float64.
         classes: class of each box, an index into `class_names`; shape (B,), int64.
         image_index: image of each box, ascending; shape (B,), int64.
-        crowd: whether a box marks a region to ignore, as COCO's ``iscrowd``; shape (B,), bool.
-        class_names: the classes that matter.
+        crowd: whether a box marks a region to ignore, like COCO's ``iscrowd``; shape (B,), bool.
+        class_names: names of the classes that matter.
     """
 
     images: ImageSet
@@ -53,7 +53,7 @@ class DetectionSet:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the images, their names and their boxes; independent of any order."""
+        """SHA-256 of the images, their names and their boxes; independent of their order."""
         rows = zip(self.image_index, self.classes, self.crowd, self.boxes, strict=True)
         lines = sorted(
             f"{self.images.names[image]}\0{self.class_names[which]}\0{int(crowd)}\0{box.tolist()}"
@@ -63,7 +63,7 @@ class DetectionSet:
         return hashlib.sha256(text.encode()).hexdigest()
 
     def subset(self, chosen: NDArray[np.bool_]) -> DetectionSet:
-        """Make the set of the images where `chosen`, shape (N,), bool, is true.
+        """Select the images where `chosen`, shape (N,), bool, is true.
 
         Raises:
             DataError: no image is chosen, or a class is left without a box.
@@ -73,7 +73,7 @@ class DetectionSet:
         return part
 
     def of_images(self, chosen: NDArray[np.bool_]) -> DetectionSet:
-        """The same, whether or not a class is left without a box."""
+        """Select images as `subset` does, but allow classes without a box."""
         images = self.images.subset(chosen)
         kept = chosen[self.image_index]
         numbers = np.cumsum(chosen) - 1
@@ -94,19 +94,19 @@ def load_detections(
 
     Args:
         data: folder of images, at any depth, or an ``.npz`` file with ``images`` (see
-            `ImageSet.from_array`), whose names are ``file.npz[17]``.
+            `ImageSet.from_array`), which are then named ``file.npz[17]``.
         labels: COCO detection JSON (``.json``), a CSV of boxes (``.csv``) or a folder with a YOLO
             text file for each image; see `box_labels`.
         classes: names of the classes in the order of the model's outputs.
-        judged: those of them that matter, whose boxes are kept; None for all.
+        judged: the classes that matter, whose boxes are kept; None keeps all classes.
 
     Returns:
         The scenes. Crowd annotations of COCO are regions to ignore, as in COCO's own evaluation.
 
     Raises:
-        DataError: unreadable images or labels; an image without an entry in the labels or the
-            reverse; a box that is not finite, empty or outside of its image; an unknown class; the
-            same annotation or the same image twice; no box, or none of some class.
+        DataError: images or labels are unreadable; an image has no entry in the labels or the
+            reverse; a box is not finite, has no area or lies outside its image; a class is
+            unknown; an annotation or an image appears twice; a class has no boxes.
     """
     images = load_images(data)
     found = read_as(
@@ -130,7 +130,7 @@ def load_detections(
         np.array([box.crowd for box in boxes], np.bool_),
         kinds,
     )
-    remedy = "label some, or name those that matter in ObjectDetection(judged=...)"
+    remedy = "label some, or list only the classes that matter in ObjectDetection(judged=...)"
     _check_classes(scenes, labels, remedy)
     return scenes
 
@@ -139,7 +139,7 @@ def split_scenes(scenes: DetectionSet, share: float) -> tuple[DetectionSet, Dete
     """Split scenes in two by the names of their images (`names_for_selection`).
 
     Args:
-        scenes: what to split.
+        scenes: the scenes to split.
         share: share of the images that go to selection.
 
     Returns:
@@ -153,7 +153,7 @@ def split_scenes(scenes: DetectionSet, share: float) -> tuple[DetectionSet, Dete
 
 
 def _check_entries(labels: BoxLabels, images: ImageSet, path: Path) -> None:
-    """Images and labels must be of each other: a missing label is not an empty scene."""
+    """Check that every image has labels and the reverse: no labels is not an empty scene."""
     known = set(images.names)
     gone = [f"{name} ({place})" for name, place in labels.entries.items() if name not in known]
     if gone:
@@ -166,8 +166,8 @@ def _check_entries(labels: BoxLabels, images: ImageSet, path: Path) -> None:
     if unlabelled:
         raise DataError(
             path,
-            f"has no entry for {len(unlabelled)} images of {images.origin}: {listed(unlabelled)}",
-            "label them, with an entry without boxes where there is nothing to find",
+            f"has no entry for {len(unlabelled)} images in {images.origin}: {listed(unlabelled)}",
+            "label them; an image with nothing to find needs an entry without boxes",
         )
     for index, name in enumerate(images.names):
         if name in labels.sizes and labels.sizes[name] != images.sizes[index]:
@@ -175,7 +175,7 @@ def _check_entries(labels: BoxLabels, images: ImageSet, path: Path) -> None:
             claimed = labels.sizes[name]
             raise DataError(
                 path,
-                f"{labels.entries[name]}: {name} is {width} x {height} pixels, the labels say "
+                f"{labels.entries[name]}: {name} is {width} x {height} pixels, but the labels say "
                 f"{claimed[1]} x {claimed[0]}",
                 "label the images as they are, upright and not resized",
             )
@@ -192,9 +192,9 @@ def _check_boxes(labels: BoxLabels, images: ImageSet, path: Path, classes: Seque
             "ObjectDetection(classes=...)",
         )
     for problem, wrong, remedy in (
-        ("coordinates that are no finite numbers", _not_finite, "correct the labels"),
-        ("boxes without any area", _no_area, "write x1 < x2 and y1 < y2, a positive w and h"),
-        ("boxes outside of their image", _outside, "label the images as they are, in pixels"),
+        ("coordinates that are not finite numbers", _not_finite, "correct the labels"),
+        ("boxes without area", _no_area, "write x1 < x2 and y1 < y2, or a positive w and h"),
+        ("boxes outside their image", _outside, "label the images as they are, in pixels"),
     ):
         places = [
             f"{box.place} ({box.image})"
@@ -240,7 +240,7 @@ def _outside(corners: tuple[float, ...], height: int, width: int) -> bool:
 def _check_classes(scenes: DetectionSet, where: object, remedy: str) -> None:
     counts = np.bincount(scenes.classes[~scenes.crowd], minlength=len(scenes.class_names))
     if not counts.any():
-        raise DataError(where, "has not a single box", remedy)
+        raise DataError(where, "has no boxes at all", remedy)
     if not counts.all():
         empty = [name for name, count in zip(scenes.class_names, counts, strict=True) if not count]
-        raise DataError(where, f"has no box of the classes {listed(empty)}", remedy)
+        raise DataError(where, f"has no boxes of the classes {listed(empty)}", remedy)

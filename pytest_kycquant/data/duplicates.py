@@ -1,4 +1,4 @@
-"""The same image twice in one set: a label is wrong, or one piece of evidence counts double."""
+"""Duplicate images in one set: a label is wrong, or the same evidence counts twice."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def refuse_two_labels(
     what: str,
     remedy: str,
 ) -> None:
-    """Refuse the same content under two labels, one of which must be wrong.
+    """Reject the same content under two labels, one of which must be wrong.
 
     Args:
         images: the images, N of them.
-        labels: number of the label of each, shape (N,).
-        describe: tells the label of an image, by index, for the message.
+        labels: number of the label of each image, shape (N,).
+        describe: returns the label of the image with a given index, for the message.
         what: what the labels are, such as "identities", for the message.
-        remedy: what to do about it.
+        remedy: what the user can do about it.
 
     Raises:
         DataError: some content has two labels, or an image cannot be read.
@@ -39,32 +39,32 @@ def refuse_two_labels(
     if mislabelled:
         raise DataError(
             images.origin,
-            f"the same image is under two {what}: {_equations(images, mislabelled, describe)}",
+            f"the same image appears under two {what}: {_equations(images, mislabelled, describe)}",
             remedy,
         )
 
 
 def refuse_copies(images: ImageSet, describe: Callable[[int], str]) -> None:
-    """Refuse the same content twice: copies narrow an interval as if they were evidence.
+    """Reject duplicate content: copies narrow an interval as if they were further evidence.
 
     Args:
         images: the images.
-        describe: tells the label of an image, by index, for the message.
+        describe: returns the label of the image with a given index, for the message.
 
     Raises:
-        DataError: some are the same, or an image cannot be read.
+        DataError: two images are the same, or an image cannot be read.
     """
     twice = _equal_images(images)
     if twice:
         raise DataError(
             images.origin,
-            f"the same image is there twice: {_equations(images, twice, describe)}",
-            "keep one of each",
+            f"the same image appears twice: {_equations(images, twice, describe)}",
+            "keep one copy of each",
         )
 
 
 def _equal_images(images: ImageSet) -> list[list[int]]:
-    """Groups of two or more indices of equal content, each ascending, by their first member."""
+    """Group the indices of equal images, two or more each, in ascending order."""
     copies: defaultdict[str, list[int]] = defaultdict(list)
     for index, digest in enumerate(images.digests):
         copies[digest].append(index)
@@ -72,7 +72,7 @@ def _equal_images(images: ImageSet) -> list[list[int]]:
 
 
 def _equations(images: ImageSet, groups: list[list[int]], describe: Callable[[int], str]) -> str:
-    """Write groups as ``a = b``; a row of an array, whose name says nothing, with its label."""
+    """Write groups as ``a = b``; rows of an array, whose names say little, get their labels."""
 
     def name(index: int) -> str:
         if images.is_array:

@@ -38,7 +38,7 @@ class FaceSet:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the images, their names and who is on them; independent of their order."""
+        """SHA-256 of the images, their names and identities; independent of their order."""
         labels = (self.subject_names[subject] for subject in self.subjects)
         lines = sorted(
             f"{name}\0{label}" for name, label in zip(self.images.names, labels, strict=True)
@@ -47,10 +47,10 @@ class FaceSet:
         return hashlib.sha256(text.encode()).hexdigest()
 
     def subset(self, indices: NDArray[Any] | Sequence[int]) -> FaceSet:
-        """Make the set of some of the images, by index or by boolean mask, in the order given.
+        """Select images by index or by boolean mask, in the order given.
 
-        Identities left without an image disappear and the others are renumbered in their order,
-        as `Comparisons.restrict` does.
+        Identities left without an image are dropped, and the others are renumbered in order, as
+        in `Comparisons.restrict`.
 
         Raises:
             DataError: no image is chosen.
@@ -65,7 +65,7 @@ def load_faces(path: Path) -> FaceSet:
     """Load labelled faces.
 
     Args:
-        path: a folder with one sub-folder per identity, whose images may lie in further folders;
+        path: a folder with one sub-folder per identity, in which images may lie at any depth;
             or an ``.npz`` file with ``images`` (see `ImageSet.from_array`) and ``subjects``
             (N integers or strings).
 
@@ -74,10 +74,12 @@ def load_faces(path: Path) -> FaceSet:
 
     Raises:
         DataError: the path is missing or neither of these; a folder is empty, an identity has no
-            image, an image has no identity or an unknown file lies there (`find_images`); arrays
-            do not fit each other; the same content appears twice.
+            image, an image has no identity, or a file is of an unknown kind (`find_images`); the
+            arrays do not match; the same content appears twice.
     """
-    faces = read_as(path, _from_folder, {".npz": _from_npz}, "give a folder with one per identity")
+    faces = read_as(
+        path, _from_folder, {".npz": _from_npz}, "give a folder with a sub-folder for each identity"
+    )
     _check_copies(faces)
     return faces
 
@@ -92,7 +94,7 @@ def selection_mask(faces: FaceSet, share: float) -> NDArray[np.bool_]:
         share: share of the identities that go to selection.
 
     Returns:
-        Whether each image is for selection, shape (N,), bool; fit for `FaceSet.subset` and
+        Whether each image is for selection, shape (N,), bool; for use with `FaceSet.subset` and
         `Comparisons.restrict`.
 
     Raises:
@@ -134,7 +136,7 @@ def _from_npz(path: Path) -> FaceSet:
     if labels.shape != (len(images),):
         raise DataError(
             path,
-            f"holds {len(images)} images but subjects of the shape {labels.shape}",
+            f"contains {len(images)} images but subjects of the shape {labels.shape}",
             "save one subject per image",
         )
     if labels.dtype.kind not in "iuU":
@@ -143,7 +145,9 @@ def _from_npz(path: Path) -> FaceSet:
         )
     names = [check_text(str(label), path, "the subject name") for label in labels]
     if not all(name.strip() for name in names):
-        raise DataError(path, "holds images whose subject is empty", "label them or leave them out")
+        raise DataError(
+            path, "contains images whose subject is empty", "label them or leave them out"
+        )
     return _numbered(images, names)
 
 
@@ -154,10 +158,10 @@ def _numbered(images: ImageSet, labels: list[str]) -> FaceSet:
 
 
 def _check_copies(faces: FaceSet) -> None:
-    """Refuse the same content twice.
+    """Reject duplicate content.
 
-    Under two identities one label is wrong. Under one identity the genuine comparison is 1.0
-    whatever the model, and copies narrow an interval that counts them as separate evidence.
+    Under two identities, one label is wrong. Under one identity, the genuine comparison scores
+    1.0 with any model, and copies narrow an interval that counts them as separate evidence.
     """
 
     def identity(index: int) -> str:

@@ -1,4 +1,4 @@
-"""What lies on disk: image files below a folder, the bytes of one, the arrays of an ``.npz``."""
+"""Files on disk: the images below a folder, the bytes of a file, the arrays of an ``.npz``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 IMAGE_SUFFIXES = frozenset(
     {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 )
-# What people and operating systems leave beside images, and what certainly is no image.
+# Files that people and operating systems leave next to images and that are certainly not images.
 _SIDECAR_SUFFIXES = frozenset({".csv", ".json", ".md", ".txt"})
 _SIDECAR_NAMES = frozenset({"thumbs.db", "desktop.ini"})
 _LFS_POINTER = b"version https://git-lfs.github.com/spec/"
@@ -35,23 +35,23 @@ def check_text(text: str, where: object, what: str) -> str:
 
     Args:
         text: a name that will appear in messages and digests.
-        where: the file or folder it comes from.
-        what: what it names, for the message.
+        where: the file or folder that the name comes from.
+        what: what the name is, such as "the file name", for the message.
 
     Raises:
-        DataError: it holds control characters, line breaks or undecodable bytes.
+        DataError: the name contains control characters, line breaks or undecodable bytes.
     """
     if any(unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp") for letter in text):
         raise DataError(
             where,
-            f"{what} {text!a} holds control characters or undecodable bytes",
+            f"{what} {text!a} contains control characters or undecodable bytes",
             "rename it",
         )
     return unicodedata.normalize("NFC", text)
 
 
 def relative_name(path: Path, root: Path) -> str:
-    """Name of `path` below `root`: posix separators, Unicode form NFC.
+    """Return `path` relative to `root`, with posix separators and in Unicode form NFC.
 
     Raises:
         DataError: the name cannot be shown on one line.
@@ -60,10 +60,10 @@ def relative_name(path: Path, root: Path) -> str:
 
 
 def read_file(path: Path) -> bytes:
-    """Read one file whole.
+    """Read a whole file.
 
     Raises:
-        DataError: it cannot be read, or it is a Git LFS pointer in the place of the real file.
+        DataError: the file cannot be read, or it is a Git LFS pointer in place of the real file.
     """
     try:
         content = path.read_bytes()
@@ -87,9 +87,9 @@ def find_images(folder: Path) -> list[Path]:
         Paths that start with `folder`, sorted by their posix path below it; possibly none.
 
     Raises:
-        DataError: the folder cannot be listed, holds a broken or circular link, or holds files
-            that are neither images nor known companions, which would otherwise be dropped
-            without a word.
+        DataError: the folder cannot be listed, contains a broken or circular link, or contains
+            files that are neither images nor known companions, which would otherwise be dropped
+            silently.
     """
     found = sorted((relative_name(path, folder), path) for path in _walk(folder, frozenset()))
     images = []
@@ -103,32 +103,32 @@ def find_images(folder: Path) -> list[Path]:
     if strangers:
         raise DataError(
             folder,
-            f"holds files of an unknown kind: {listed(strangers)}",
+            f"contains files of an unknown kind: {listed(strangers)}",
             "convert images to JPEG or PNG and move other files away",
         )
     return images
 
 
 def load_npz(path: Path, *keys: str, optional: Sequence[str] = ()) -> dict[str, NDArray[Any]]:
-    """Load arrays from an ``.npz`` file, never unpickling anything.
+    """Load arrays from an ``.npz`` file without ever unpickling anything.
 
     Args:
         path: the file.
-        keys: names of the arrays that must be there.
-        optional: names of arrays that are read if they are there; others are not read.
+        keys: names of the arrays that must be present.
+        optional: names of arrays that are read if present; no others are read.
 
     Returns:
         The arrays by name.
 
     Raises:
-        DataError: missing or damaged file, not a zip archive, a name that it lacks, or an array
-            of Python objects.
+        DataError: the file is missing, damaged or not a zip archive, lacks an array of `keys`, or
+            an array contains Python objects.
     """
     if not path.exists():
         raise DataError(path, "does not exist", "check the path")
     if not zipfile.is_zipfile(path):
         read_file(path)  # an unreadable file or a Git LFS pointer has an error of its own
-        raise DataError(path, "is no .npz file", "write it with numpy.savez_compressed")
+        raise DataError(path, "is not an .npz file", "write it with numpy.savez_compressed")
     arrays: dict[str, NDArray[Any]] = {}
     try:
         with np.load(path, allow_pickle=False) as archive:
@@ -136,14 +136,14 @@ def load_npz(path: Path, *keys: str, optional: Sequence[str] = ()) -> dict[str, 
             if missing:
                 raise DataError(
                     path,
-                    f"lacks {_quoted(missing)}; its arrays are: {_quoted(archive.files) or 'none'}",
+                    f"lacks {_quoted(missing)}; it contains: {_quoted(archive.files) or 'nothing'}",
                     f"save it with {_quoted(keys)}",
                 )
             for key in (*keys, *(key for key in optional if key in archive.files)):
                 arrays[key] = _member(archive, key, path)
     except DataError:
         raise
-    except Exception as error:  # zlib, zipfile and numpy each raise their own on damaged bytes
+    except Exception as error:  # zlib, zipfile and numpy each raise their own errors on damage
         raise DataError(
             path, f"is damaged ({type(error).__name__})", "write or download it again"
         ) from error
@@ -151,7 +151,7 @@ def load_npz(path: Path, *keys: str, optional: Sequence[str] = ()) -> dict[str, 
 
 
 def _member(archive: Any, key: str, path: Path) -> NDArray[Any]:
-    """Read one array of an open archive; numpy says only by ValueError that it is pickled."""
+    """Read one array of an open archive; numpy reports pickles only as a ValueError."""
     try:
         array = archive[key]
     except ValueError as error:
@@ -159,11 +159,11 @@ def _member(archive: Any, key: str, path: Path) -> NDArray[Any]:
             raise
         raise DataError(
             path,
-            f"array {key!r} holds pickled Python objects, which are never loaded",
+            f"array {key!r} contains pickled Python objects, which are never loaded",
             "save it as a plain numeric or string array",
         ) from error
     if not isinstance(array, np.ndarray):
-        raise DataError(path, f"{key!r} is no array", "write it with numpy.savez_compressed")
+        raise DataError(path, f"{key!r} is not an array", "write it with numpy.savez_compressed")
     return array
 
 
@@ -195,6 +195,6 @@ def _walk(folder: Path, parents: frozenset[Path]) -> list[Path]:
             files.append(entry)
         else:
             raise DataError(
-                entry, "is a broken link or no regular file", "restore its target or remove it"
+                entry, "is a broken link or not a regular file", "restore its target or remove it"
             )
     return files

@@ -1,4 +1,4 @@
-"""Which reader reads a path: it depends on whether a folder lies there or what kind of file."""
+"""The choice of a reader for a path: by the suffix of a file, or because it is a folder."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ def read_as(
     files: Mapping[str, Callable[[Path], T]],
     remedy: str,
 ) -> T:
-    """Read a path with the reader for what lies there.
+    """Read a path with the reader for its kind.
 
     Args:
         path: a folder or a file.
-        folder: reads a folder.
-        files: what reads a file, by its suffix in lower case, such as ".npz".
-        remedy: what to give where the path is something else.
+        folder: the reader of folders.
+        files: the reader of files by their suffix in lower case, such as ".npz".
+        remedy: what to give instead of a path that no reader accepts.
 
     Returns:
-        What the reader returns.
+        The result of the reader.
 
     Raises:
-        DataError: the path does not exist, or no reader is for what lies there.
+        DataError: the path does not exist, or no reader accepts it.
     """
     reader = folder if path.is_dir() else files.get(path.suffix.lower())
     if not path.exists():

@@ -1,4 +1,4 @@
-"""Groups of people, such as those of an age, or of images, such as those of a kind of document."""
+"""Groups of people, for example by age, or of images, for example by kind of document."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ _EXAMPLES = {"subject": "subject,age,sex", "file": "file,country,kind"}
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """Some of the images of a part of the data.
+    """One group of the images in a set.
 
     Attributes:
         name: column and value of the table, such as "age 60+".
-        members: whether each image is of the group, or shows somebody of it; (N,) bool.
+        members: whether each image, or the person it shows, is in the group; (N,) bool.
     """
 
     name: str
@@ -40,13 +40,13 @@ class Group:
 
 @dataclass(frozen=True)
 class GroupTable:
-    """Who, or which image, belongs to which group.
+    """Which person or image belongs to which groups.
 
     Attributes:
-        path: of the table.
-        key: what it lists: every "subject", or every image by its "file".
-        columns: the groupings; the groups of one are disjoint and make up everybody.
-        rows: group of each subject or image in each column.
+        path: file of the table.
+        key: what the table lists: every "subject", or every image by its "file".
+        columns: the groupings; each puts every person or image into exactly one group.
+        rows: the groups of each subject or image, one per column.
     """
 
     path: Path
@@ -56,16 +56,16 @@ class GroupTable:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of who belongs to which group; independent of the order of the rows."""
+        """SHA-256 of the groups and their members; independent of the order of the rows."""
         text = json.dumps([self.columns, sorted(self.rows.items())])
         return hashlib.sha256(text.encode()).hexdigest()
 
     def of(self, seen: OfSubjects) -> tuple[Group, ...]:
-        """Find the images of each group, of those without any, too: they are not to be lost."""
+        """Find the images of each group, including groups without any, so that none is lost."""
         return self._among(seen.subject_names, seen.subjects)
 
     def of_images(self, images: ImageSet) -> tuple[Group, ...]:
-        """The same for a table that lists images."""
+        """Find the images of each group where the table lists images."""
         return self._among(images.names, np.arange(len(images)))
 
     def _among(self, keys: Sequence[str], index: NDArray[np.int64]) -> tuple[Group, ...]:
@@ -77,31 +77,31 @@ class GroupTable:
         return tuple(groups)
 
     def check_people(self, *parts: OfSubjects) -> None:
-        """Make sure that the table is about just these people.
+        """Make sure that the table lists exactly these people.
 
         Raises:
-            DataError: one of them is not in it, or it names somebody else; or nobody says who
-                they are.
+            DataError: a person is missing from the table, the table lists other people, or the
+                data does not say who is captured.
         """
         for part in parts:
             if not part.subject_names:
                 raise DataError(
                     part.images.origin,
-                    f"does not say who is captured, so {self.path} cannot say of which group",
+                    f"does not say who is captured, so {self.path} cannot assign groups",
                     "add subjects, or leave out groups=",
                 )
-            self._check_lacking(part.subject_names, f"people of {part.images.origin}")
+            self._check_lacking(part.subject_names, f"people in {part.images.origin}")
         known = [name for part in parts for name in part.subject_names]
-        self._check_strangers(known, "people who are on no image")
+        self._check_strangers(known, "people without an image")
 
     def check_images(self, *parts: ImageSet) -> None:
-        """Make sure that the table is about just these images.
+        """Make sure that the table lists exactly these images.
 
         Raises:
-            DataError: one of them is not in it, or it names another.
+            DataError: an image is missing from the table, or the table lists other images.
         """
         for part in parts:
-            self._check_lacking(part.names, f"images of {part.origin}")
+            self._check_lacking(part.names, f"images in {part.origin}")
         known = [name for part in parts for name in part.names]
         self._check_strangers(known, "images that do not exist")
 
@@ -117,8 +117,8 @@ class GroupTable:
         if strangers := sorted(set(self.rows).difference(known)):
             raise DataError(
                 self.path,
-                f"names {len(strangers)} {what}: {listed(strangers)}",
-                "restore their images, or correct or remove their lines",
+                f"lists {len(strangers)} {what}: {listed(strangers)}",
+                "restore the images, or correct or remove the lines",
             )
 
 
@@ -126,13 +126,13 @@ def load_groups(path: Path, key: Key = "subject") -> GroupTable:
     """Load a table of groups.
 
     Args:
-        path: a CSV file with the column `key` and one for each grouping, such as
-            ``subject,age,sex``: a line for each person, or for each image.
-        key: what is grouped.
+        path: a CSV file with the column `key` and a column for each grouping, such as
+            ``subject,age,sex``, and a line for each person or image.
+        key: what the table lists: "subject" or "file".
 
     Raises:
-        DataError: not such a table: no or a nameless grouping, an empty cell, somebody twice, or a
-            grouping that puts everybody into one group.
+        DataError: the table is malformed, has no grouping or a nameless one, an empty cell, a
+            person or image twice, or a grouping with a single group.
     """
     empty_remedy = f"list every {key} with its groups: {_EXAMPLES[key]}"
     row_remedy = _row_remedy(key)
@@ -146,7 +146,7 @@ def load_groups(path: Path, key: Key = "subject") -> GroupTable:
     )
     columns = tuple(name for name in table[0].values if name != key)
     if not columns:
-        raise DataError(path, f"has no column beside {key}", empty_remedy)
+        raise DataError(path, f"has no column other than {key}", empty_remedy)
     for name in columns:
         check_text(name, path, "the column")
     rows: dict[str, tuple[str, ...]] = {}
@@ -160,7 +160,7 @@ def load_groups(path: Path, key: Key = "subject") -> GroupTable:
             how = "again" if rows[each] == groups else "with another group"
             raise DataError(
                 path,
-                f"line {line} lists {each} {how} (as line {lines[each]})",
+                f"line {line} lists {each} {how} (see line {lines[each]})",
                 f"keep one line for each {key}",
             )
         rows[each], lines[each] = groups, line
@@ -169,7 +169,7 @@ def load_groups(path: Path, key: Key = "subject") -> GroupTable:
 
 
 def _row_remedy(key: Key) -> str:
-    return f"give every {key} a group in every column, be it one called unknown"
+    return f"give every {key} a group in every column, if need be 'unknown'"
 
 
 def _check_parted(columns: Sequence[str], rows: Mapping[str, tuple[str, ...]], path: Path) -> None:
@@ -177,6 +177,6 @@ def _check_parted(columns: Sequence[str], rows: Mapping[str, tuple[str, ...]], p
         if len(set(values)) == 1:
             raise DataError(
                 path,
-                f"puts all into the same group, {column} {values[0]}",
+                f"has a single group in the column {column}: {values[0]}",
                 "a grouping needs at least two groups; correct or remove the column",
             )

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from ..spec.model import Preprocess
 
-# Named so that no file, whatever its suffix, reaches a decoder such as Ghostscript's.
+# Listed so that no file, whatever its suffix, reaches a decoder such as Ghostscript's.
 _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 _EIGHT_BIT_MODES = frozenset(
     {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"},
@@ -30,16 +30,16 @@ _EIGHT_BIT_MODES = frozenset(
 # Tag and values of EXIF 2.32, section 4.6.4: rows and columns are swapped from 5 on.
 _EXIF_ORIENTATION = 0x0112
 _EXIF_TURNED = (5, 6, 7, 8)
-_REPLACE = "replace it by an intact image or remove it from the data"
+_REPLACE = "replace it with an intact image or remove it from the data"
 
 
 def decode(content: bytes, where: str) -> NDArray[np.uint8]:
     """Decode the bytes of one image file.
 
-    The EXIF orientation of phones is applied. Greyscale, palette and CMYK images become RGB; an
-    alpha channel is dropped, as OpenCV does. Of a multi-picture JPEG (MPO, also a phone format)
-    the first picture is taken. Not for several threads at once: it sets process-wide switches
-    of Pillow and of warnings and restores them.
+    The EXIF orientation, which phones write, is applied. Greyscale, palette and CMYK images become
+    RGB; an alpha channel is dropped, as in OpenCV. The first picture of a multi-picture JPEG (MPO,
+    another format of phones) is taken. Not thread-safe: the function sets process-wide switches of
+    Pillow and of warnings, and restores them.
 
     Args:
         content: the whole file.
@@ -49,9 +49,9 @@ def decode(content: bytes, where: str) -> NDArray[np.uint8]:
         RGB pixels, shape (height, width, 3), uint8, writable and contiguous.
 
     Raises:
-        DataError: empty, unreadable, truncated or zero-sized; more than 8 bits per channel; an
-            animation or several pages; so large that Pillow suspects a decompression bomb;
-            damaged metadata, which may hide the orientation.
+        DataError: the file is empty, unreadable, truncated or zero-sized; has more than 8 bits
+            per channel; is an animation or has several pages; is so large that Pillow suspects a
+            decompression bomb; or has damaged metadata, which may hide the orientation.
     """
     with _opened(content, where) as image:
         return _rgb(image)
@@ -61,7 +61,7 @@ def image_size(content: bytes, where: str) -> tuple[int, int]:
     """Read (height, width) from the header of an image file, as `decode` would orient it.
 
     Raises:
-        DataError: as `decode`, as far as the header tells.
+        DataError: see `decode`, as far as the header shows.
     """
     with _opened(content, where) as image:
         width, height = image.size
@@ -71,7 +71,7 @@ def image_size(content: bytes, where: str) -> tuple[int, int]:
 
 @contextlib.contextmanager
 def _opened(content: bytes, where: str) -> Iterator[Any]:
-    """Open an image strictly; whatever its decoder raises meanwhile becomes a `DataError`."""
+    """Open an image strictly; anything that its decoder raises becomes a `DataError`."""
     from PIL import Image, ImageFile, UnidentifiedImageError
 
     if not content:
@@ -81,7 +81,7 @@ def _opened(content: bytes, where: str) -> Iterator[Any]:
     ImageFile.LOAD_TRUNCATED_IMAGES = False
     try:
         with warnings.catch_warnings():
-            # Pillow warns where this must fail, and the caller's filters must not decide it.
+            # Pillow only warns where this must fail, whatever the caller's filters are.
             warnings.simplefilter("error", UserWarning)
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
@@ -91,11 +91,11 @@ def _opened(content: bytes, where: str) -> Iterator[Any]:
         raise
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         raise DataError(
-            where, "has too many pixels, as a decompression bomb has", "scale it down"
+            where, "has so many pixels that it may be a decompression bomb", "scale it down"
         ) from error
     except UnidentifiedImageError as error:
         raise DataError(
-            where, "is no image: unknown format, damaged header or no pixels", _REPLACE
+            where, "is not an image: unknown format, damaged header or no pixels", _REPLACE
         ) from error
     except Exception as error:  # decoders raise anything on damaged bytes, even IndexError
         reason = " ".join(str(error).split()) or type(error).__name__
@@ -117,7 +117,7 @@ def preprocess(image: NDArray[np.uint8], spec: Preprocess, where: str) -> NDArra
         Contiguous tensor of shape ``spec.shape`` (a batch of one), float32.
 
     Raises:
-        DataError: the image has another size and the specification forbids to resize it.
+        DataError: the image has another size and the specification forbids resizing.
     """
     height, width = spec.size
     pixels = _luma(image) if spec.channels == "GRAY" else image
@@ -143,20 +143,20 @@ def preprocess(image: NDArray[np.uint8], spec: Preprocess, where: str) -> NDArra
 
 
 class ImageSet:
-    """Images in a fixed order, each decoded when it is asked for. Treat it as immutable.
+    """Images in a fixed order, each decoded on demand. Treat a set as immutable.
 
     Build it with `from_folder`, `from_files` or `from_array`.
 
     Attributes:
         origin: the folder or the ``.npz`` file that the images come from.
-        names: one per image: posix path below `origin`, or ``file.npz[17]``.
+        names: name of each image: its posix path below `origin`, or ``file.npz[17]``.
     """
 
     def __init__(
         self, origin: Path, names: tuple[str, ...], source: tuple[Path, ...] | NDArray[np.uint8]
     ) -> None:
         if not names:
-            raise DataError(origin, "holds no images", "add images or check the path")
+            raise DataError(origin, "contains no images", "add images or check the path")
         self.origin = origin
         self.names = names
         self._source = source
@@ -170,11 +170,11 @@ class ImageSet:
             remedy: what to do about a folder without images.
 
         Raises:
-            DataError: as `find_images`, or the folder holds no images.
+            DataError: see `find_images`, or the folder contains no images.
         """
         paths = find_images(root)
         if not paths:
-            raise DataError(root, "holds no images", remedy)
+            raise DataError(root, "contains no images", remedy)
         return cls.from_files(root, paths)
 
     @classmethod
@@ -192,10 +192,10 @@ class ImageSet:
 
         Args:
             array: N x H x W x 3 (RGB) or N x H x W (greyscale), uint8.
-            origin: the ``.npz`` file that holds it.
+            origin: the ``.npz`` file that contains the array.
 
         Raises:
-            DataError: another type or shape, or nothing in it.
+            DataError: the array has another type or shape, or is empty.
         """
         if array.dtype != np.uint8:
             raise DataError(
@@ -211,7 +211,7 @@ class ImageSet:
             )
         if 0 in array.shape:
             raise DataError(
-                origin, f"holds no pixels: images have the shape {array.shape}", "add images"
+                origin, f"contains no pixels: images have the shape {array.shape}", "add images"
             )
         names = tuple(f"{origin.name}[{row}]" for row in range(len(array)))
         return cls(origin, names, array)
@@ -240,23 +240,23 @@ class ImageSet:
             RGB pixels, shape (height, width, 3), uint8.
 
         Raises:
-            DataError: as `decode`, or the file has changed since its digest was taken.
+            DataError: see `decode`, or the file has changed since its digest was taken.
         """
         if isinstance(self._source, np.ndarray):
             row = self._source[index]
             return np.stack([row] * 3, axis=-1) if row.ndim == 2 else row.copy()
         content = read_file(self._source[index])
-        # Results are recorded under the digests: they must be of the content that was scored.
+        # Results are recorded under the digests, so these must match the content that is scored.
         if "digests" in self.__dict__ and _sha256(content) != self.digests[index]:
             raise DataError(self.where(index), "changed while it was in use", "run again")
         return decode(content, self.where(index))
 
     @cached_property
     def sizes(self) -> tuple[tuple[int, int], ...]:
-        """(height, width) of each image in pixels; files are not decoded for it.
+        """(height, width) of each image in pixels, read without decoding the files.
 
         Raises:
-            DataError: as `image_size`.
+            DataError: see `image_size`.
         """
         if isinstance(self._source, np.ndarray):
             height, width = self._source.shape[1:3]
@@ -270,7 +270,7 @@ class ImageSet:
     def digests(self) -> tuple[str, ...]:
         """SHA-256 of the content of each image, before any decoding.
 
-        Of the bytes of a file; of the shape and the bytes of a row of an array.
+        The digest of a file covers its bytes; that of a row of an array, its shape and its bytes.
 
         Raises:
             DataError: a file cannot be read.
@@ -288,10 +288,10 @@ class ImageSet:
         return _sha256("".join(lines).encode())
 
     def subset(self, indices: NDArray[Any] | Sequence[int]) -> ImageSet:
-        """Make the set of some of the images, by index or by boolean mask, in the order given.
+        """Select images by index or by boolean mask, in the order given.
 
         Raises:
-            DataError: none is chosen.
+            DataError: no image is chosen.
         """
         chosen = np.arange(len(self))[indices]
         names = tuple(self.names[index] for index in chosen)
@@ -307,19 +307,19 @@ class ImageSet:
 
 
 def _check(image: Any, content: bytes, where: str) -> None:
-    """Refuse what Pillow would decode to something else than the picture."""
+    """Reject files that Pillow would decode to something other than the picture."""
     # The tile says how many bits are stored: Pillow shows 16-bit colour as mode RGB.
     if image.mode not in _EIGHT_BIT_MODES or ";16" in str(image.tile):
         raise DataError(
             where,
-            f"is stored as {image.mode} with other than 8 bits per channel",
+            f"is stored as {image.mode} with a depth other than 8 bits per channel",
             "convert it to 8-bit RGB or greyscale",
         )
     if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
         raise DataError(
             where, f"is an animation or document of {image.n_frames} frames", "save one as an image"
         )
-    # An interrupted copy can leave zeros in place of the end, which decode without complaint.
+    # An interrupted copy can leave zeros in place of the end, and they decode without complaint.
     if image.format in ("JPEG", "MPO") and content.endswith(b"\0"):
         end_of_image, start_of_scan = content.rfind(b"\xff\xd9"), content.rfind(b"\xff\xda")
         if end_of_image < start_of_scan:
@@ -332,7 +332,7 @@ def _rgb(image: Any) -> NDArray[np.uint8]:
 
     ImageOps.exif_transpose(image, in_place=True)
     if image.mode in ("P", "PA"):
-        # Straight to RGB, Pillow warns about palettes with transparency.
+        # Pillow warns if a palette with transparency is converted straight to RGB.
         image = image.convert("RGBA")
     return np.array(image.convert("RGB"), dtype=np.uint8)
 

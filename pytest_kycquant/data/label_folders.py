@@ -1,4 +1,4 @@
-"""Images in a folder for each label (a class, an identity), and perhaps deeper folders."""
+"""Images in one folder per label (a class, an identity), perhaps in deeper folders."""
 
 from __future__ import annotations
 
@@ -17,20 +17,21 @@ def read_label_folders(
     Args:
         root: the folder.
         each: what a sub-folder stands for, such as "class", for messages.
-        wanted: the sub-folders that it must have, in words, for messages.
-        place: where a stray image belongs, in words.
+        wanted: the sub-folders that `root` must have, in words, for messages.
+        place: where a stray image belongs, in words, for messages.
 
     Returns:
         The images, sorted by path, and the label of each.
 
     Raises:
-        DataError: there is no image, one outside of any sub-folder, or a sub-folder without any.
+        DataError: there are no images, an image lies outside the sub-folders, or a sub-folder has
+            no images.
     """
     images = ImageSet.from_folder(root, f"add {wanted}")
     stray = [name for name in images.names if "/" not in name]
     if stray:
         raise DataError(
-            root, f"holds images outside of any {each}: {listed(stray)}", f"move each into {place}"
+            root, f"contains images outside any {each}: {listed(stray)}", f"move each into {place}"
         )
     labels = [name.split("/", 1)[0] for name in images.names]
     folders = {
@@ -40,9 +41,7 @@ def read_label_folders(
     }
     empty = sorted(folders.difference(labels))
     if empty:
-        raise DataError(
-            root, f"has folders without any image: {listed(empty)}", "fill or remove them"
-        )
+        raise DataError(root, f"has folders without images: {listed(empty)}", "fill or remove them")
     return images, labels
 
 
@@ -51,29 +50,29 @@ def read_class_folders(root: Path, *, wanted: str, place: str) -> tuple[ImageSet
 
     Args:
         root: the folder.
-        wanted: the sub-folders that it must have, in words, for messages.
-        place: where a stray image belongs, in words.
+        wanted: the sub-folders that `root` must have, in words, for messages.
+        place: where a stray image belongs, in words, for messages.
 
     Returns:
         The images, sorted by path, and the class of each.
 
     Raises:
-        DataError: as `read_label_folders`, or there is one class only.
+        DataError: see `read_label_folders`, or there is only one class.
     """
     images, classes = read_label_folders(root, each="class", wanted=wanted, place=place)
     if len(set(classes)) == 1:
-        raise DataError(root, f"has one sub-folder only: {classes[0]}", f"a gate needs {wanted}")
+        raise DataError(root, f"has only one sub-folder: {classes[0]}", f"a gate needs {wanted}")
     return images, classes
 
 
 def people_of(images: ImageSet) -> list[str] | None:
-    """Whom each image in a folder for each class shows: the folder below that of its class.
+    """Find the person on each image: the folder below that of its class.
 
     Returns:
-        A name for each image, or None if all lie directly in the folders of their classes.
+        A name for each image, or None if all images lie directly in the folders of their classes.
 
     Raises:
-        DataError: only some lie in a folder for each person.
+        DataError: only some images lie in the folder of a person.
     """
     parts = [name.split("/") for name in images.names]
     deep = [len(part) > 2 for part in parts]
@@ -81,22 +80,22 @@ def people_of(images: ImageSet) -> list[str] | None:
         loose = [name for name, below in zip(images.names, deep, strict=True) if not below]
         raise DataError(
             images.origin,
-            f"tells of some images whom they show, but not of {listed(loose)}",
-            "move each into a folder named after its person, or all out of such folders",
+            f"has a folder of a person for some images, but not for {listed(loose)}",
+            "put every image into a folder named after its person, or none",
         )
     return [part[1] for part in parts] if all(deep) else None
 
 
 def all_or_none(names: list[str], images: ImageSet, path: Path) -> list[str] | None:
-    """Subjects of all images, or None if nobody says.
+    """Return the subjects of all images, or None if no subjects are given.
 
     Args:
-        names: of the subject of each image; "" where it is not said.
+        names: name of the subject of each image; "" where it is not given.
         images: the images.
-        path: the file that says so.
+        path: the file that gives the subjects.
 
     Raises:
-        DataError: it says so of some only.
+        DataError: only some images have a subject.
     """
     if not any(names):
         return None
@@ -104,7 +103,7 @@ def all_or_none(names: list[str], images: ImageSet, path: Path) -> list[str] | N
     if lacking:
         raise DataError(
             path,
-            f"tells of some images whom they show, but not of {listed(lacking)}",
-            "give the subject of each image or of none",
+            f"has a subject for some images, but not for {listed(lacking)}",
+            "give the subject of every image or of none",
         )
     return names

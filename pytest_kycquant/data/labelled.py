@@ -1,4 +1,4 @@
-"""Images with labels of any kind, for a metric of the user's own."""
+"""Images with labels of any kind, for a custom metric."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ from .tables import (
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_EMPTY_REMEDY = "list the images with file and a column of labels"
-_ROW_REMEDY = "fill in every column of every row; subject in every row or not at all"
+_EMPTY_REMEDY = "list each image in a column file and its label in another column"
+_ROW_REMEDY = "fill in every column of every row, and subject in every row or in none"
 _CLASSES_REMEDY = "correct the labels or CustomTask(classes=...)"
 # Neither leading zeros nor more digits than float64 holds: 0042 is a document number, not 42.
 _NUMBER = re.compile(r"[+-]?((0|[1-9][0-9]{0,14})(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
@@ -43,10 +43,10 @@ class LabelledSet:
 
     Attributes:
         images: the images, N of them.
-        labels: (N, ...) of numbers, or (N,) str; classes are indices, int64.
-        subjects: whom each shows, an index into `subject_names`; (N,) int64. Where nobody says,
-            every image counts as a subject of its own.
-        subject_names: the people; empty if nobody says.
+        labels: numbers, shape (N, ...), or strings, shape (N,); classes are int64 indices.
+        subjects: person on each image, an index into `subject_names`; shape (N,), int64. If the
+            data does not name them, every image counts as a separate subject.
+        subject_names: names of the people; empty if the data does not name them.
     """
 
     images: ImageSet
@@ -69,7 +69,7 @@ class LabelledSet:
         return hashlib.sha256(text.encode()).hexdigest()
 
     def subset(self, indices: NDArray[Any] | Sequence[int]) -> LabelledSet:
-        """Make the set of some images, by index or by boolean mask, in the order given.
+        """Select images by index or by boolean mask, in the order given.
 
         Raises:
             DataError: no image is chosen.
@@ -92,25 +92,26 @@ def load_labelled(
     """Load labelled images.
 
     Args:
-        path: without `table` a folder with a sub-folder for each class, with images directly in
-            them or, in all of them, in one folder for each person; or an ``.npz`` file with
+        path: without `table`, a folder with a sub-folder for each class, or an ``.npz`` file with
             ``images`` (see `ImageSet.from_array`), ``labels`` (N, ...) and optionally
-            ``subjects`` (N). With `table` a folder of images, at any depth.
-        table: CSV with ``file`` (below `path`), optionally ``subject``, and one column of labels
-            (numbers if all are, else text) or several of numbers.
-        classes: names of the classes if labels are such, by name or (``.npz``) by index.
+            ``subjects`` (N). In the sub-folders, images lie either all directly or all in one
+            folder per person. With `table`, a folder of images, at any depth.
+        table: CSV with ``file`` (relative to `path`), optionally ``subject``, and one column of
+            labels (numbers if all are, else text) or several columns of numbers.
+        classes: names of the classes, if labels are classes (by name or, in an ``.npz``, by
+            index).
 
     Raises:
-        DataError: unreadable images or labels, an image without a label or the reverse, a label
-            that is empty or not finite, an unknown class or one without images, subjects given
-            for some images only, or the same image twice.
+        DataError: images or labels are unreadable, an image has no label or the reverse, a label
+            is empty or not finite, a class is unknown or has no images, only some images have
+            subjects, or an image appears twice.
     """
     if table is not None:
         found = read_as(
             path,
             lambda root: _from_csv(root, table, as_text=classes is not None),
             {},
-            "labels= goes with a folder of images: give one, or leave out labels=",
+            "labels= needs a folder of images: give one, or leave out labels=",
         )
     else:
         found = read_as(
@@ -129,11 +130,11 @@ def load_labelled(
 def split_labelled(labelled: LabelledSet, share: float) -> tuple[LabelledSet, LabelledSet]:
     """Split images into two sets of different people.
 
-    The choice follows from the names of the people, or of the images where nobody says whom they
-    show (`names_for_selection`).
+    The choice follows from the names of the people or, if the data does not name them, of the
+    images (`names_for_selection`).
 
     Args:
-        labelled: what to split.
+        labelled: the images to split.
         share: share of the people that go to selection.
 
     Returns:
@@ -153,7 +154,7 @@ def check_classes(labelled: LabelledSet, classes: tuple[str, ...], remedy: str) 
     """Make sure that there is an image of each class.
 
     Raises:
-        DataError: there is none of some.
+        DataError: a class has no images.
     """
     counts = np.bincount(labelled.labels, minlength=len(classes))
     lacking = [name for name, count in zip(classes, counts, strict=True) if not count]
@@ -166,7 +167,7 @@ def check_classes(labelled: LabelledSet, classes: tuple[str, ...], remedy: str) 
 def _from_folder(root: Path) -> LabelledSet:
     images, names = read_class_folders(
         root,
-        wanted="a sub-folder for each class, or name a CSV of labels in CustomTask(labels=...)",
+        wanted="a sub-folder for each class, or a CSV of labels in CustomTask(labels=...)",
         place="the sub-folder of its class, or name a CSV of labels in CustomTask(labels=...)",
     )
     return _numbered(images, np.array(names), people_of(images))
@@ -194,7 +195,7 @@ def _from_csv(folder: Path, table: Path, *, as_text: bool) -> LabelledSet:
         if first is not row:
             raise DataError(
                 table,
-                f"line {row.line} labels {name} again (as line {first.line})",
+                f"line {row.line} labels {name} again (see line {first.line})",
                 "keep one line for each image",
             )
     gone = [
@@ -210,7 +211,7 @@ def _from_csv(folder: Path, table: Path, *, as_text: bool) -> LabelledSet:
     if unlabelled:
         raise DataError(
             table,
-            f"has no label for {len(unlabelled)} images of {folder}: {listed(unlabelled)}",
+            f"has no label for {len(unlabelled)} images in {folder}: {listed(unlabelled)}",
             "label them or move them away",
         )
     ordered = [by_name[name] for name in images.names]
@@ -224,22 +225,22 @@ def _from_csv(folder: Path, table: Path, *, as_text: bool) -> LabelledSet:
 def _column_labels(
     rows: list[Row], columns: list[str], table: Path, *, as_text: bool
 ) -> NDArray[Any]:
-    """Labels of the columns of a CSV: (N,) of one, (N, K) of several."""
+    """Return the labels in the columns of a CSV: (N,) for one column, (N, K) for K columns."""
     texts = [[row.values[column] for column in columns] for row in rows]
     if as_text and len(columns) > 1:
         raise DataError(
-            table, f"has the label columns {listed(columns)}", "classes= want a single one"
+            table, f"has the label columns {listed(columns)}", "classes= needs a single one"
         )
     cells = [(row.line, text) for row, line in zip(rows, texts, strict=True) for text in line]
     strange = [(line, text) for line, text in cells if not _is_number(text)]
-    # In a single column NaN is a broken number, other words are labels.
+    # In a single column, NaN is a broken number, but other words are labels.
     wrong = [c for c in strange if len(columns) > 1 or _is_not_finite(c[1])]
     if wrong and not as_text:
         raise DataError(
             table,
-            "has labels that are no finite numbers: "
+            "has labels that are not finite numbers: "
             f"{listed([f'line {line} ({text})' for line, text in wrong])}",
-            "correct them; labels of several columns are numbers",
+            "correct them; several columns of labels must be numbers",
         )
     if as_text or strange:
         return np.array([check_text(line[0], table, "the label") for line in texts])
@@ -250,7 +251,7 @@ def _column_labels(
 
 
 def _is_number(text: str) -> bool:
-    """Whether a cell is a finite number as people write it."""
+    """Whether a cell is a finite number in ordinary notation."""
     return bool(_NUMBER.fullmatch(text)) and math.isfinite(float(text))
 
 
@@ -268,7 +269,7 @@ def _from_npz(path: Path) -> LabelledSet:
     if labels.ndim == 0 or len(labels) != len(images):
         raise DataError(
             path,
-            f"holds {len(images)} images but labels of the shape {labels.shape}",
+            f"contains {len(images)} images but labels of the shape {labels.shape}",
             "save one for each image",
         )
     if labels.dtype.kind == "U" and labels.ndim == 1:
@@ -304,10 +305,10 @@ def _from_npz(path: Path) -> LabelledSet:
 def _class_indices(
     labelled: LabelledSet, classes: tuple[str, ...], where: Path
 ) -> NDArray[np.int64]:
-    """Index of the class of each image.
+    """Return the class of each image as an index.
 
     Raises:
-        DataError: labels are no classes, one is unknown, or a class has no image.
+        DataError: the labels are not classes, one is unknown, or a class has no images.
     """
     labels = labelled.labels
     if labels.ndim != 1 or labels.dtype.kind not in "iuU":
@@ -327,7 +328,7 @@ def _class_indices(
     if unknown:
         raise DataError(
             where,
-            f"has labels that are none of the classes {listed(classes)}: {listed(unknown)}",
+            f"has labels that are not among the classes {listed(classes)}: {listed(unknown)}",
             _CLASSES_REMEDY,
         )
     indices = np.array([number[label] for label in labels.tolist()], np.int64)

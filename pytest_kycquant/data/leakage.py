@@ -1,4 +1,4 @@
-"""Images and identities must not serve two purposes that have to be independent."""
+"""Checks that images and identities do not serve two purposes that must be independent."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LISTED = 10
 
 
 class OfSubjects(Protocol):
-    """Images of known people: `FaceSet`, `LivenessSet`."""
+    """Images of known people, such as `FaceSet` and `LivenessSet`."""
 
     @property
     def images(self) -> ImageSet:
@@ -26,27 +26,27 @@ class OfSubjects(Protocol):
 
     @property
     def subjects(self) -> NDArray[np.int64]:
-        """Who is on each, an index into `subject_names`."""
+        """Person on each image, an index into `subject_names`."""
 
     @property
     def subject_names(self) -> tuple[str, ...]:
-        """The people on them; empty if nobody knows."""
+        """Names of the people; empty if unknown."""
 
 
 def check_disjoint(first: ImageSet, first_role: str, second: ImageSet, second_role: str) -> None:
     """Make sure that no image serves two purposes, whatever its name.
 
-    Files are compared by their bytes and rows of arrays by theirs; a set of files and an array
-    by their pixels, which means decoding the files.
+    Files are compared with files, and arrays with arrays, by their bytes. Files are compared with
+    an array by their pixels, for which they are decoded.
 
     Args:
-        first: images of one purpose.
+        first: images for one purpose.
         first_role: that purpose in a word or two, such as "calibration".
-        second: images of the other purpose.
-        second_role: that purpose.
+        second: images for the other purpose.
+        second_role: the other purpose.
 
     Raises:
-        LeakageError: they have content in common; it names the images.
+        LeakageError: the sets have images in common; the message names them.
         DataError: an image cannot be read.
     """
     if first.is_array == second.is_array:
@@ -62,7 +62,7 @@ def check_disjoint(first: ImageSet, first_role: str, second: ImageSet, second_ro
     if shared:
         raise LeakageError(
             first.origin,
-            f"{len(shared)} of its images for {first_role} also serve for {second_role} "
+            f"{len(shared)} of its images for {first_role} are also used for {second_role} "
             f"({second.origin}): {listed(shared, _LISTED)}",
             "use each image for one purpose only",
         )
@@ -73,17 +73,17 @@ def check_disjoint_subjects(
 ) -> None:
     """Make sure that no identity serves two purposes. Identities are compared by name.
 
-    Names without a letter are mere numbering, which starts anew in every folder: of those only
-    the images are compared (`check_disjoint`).
+    Names without a letter are ignored: they are mere numbers, which start again in every folder.
+    The images of these people are still compared (`check_disjoint`).
 
     Args:
-        first: images of one purpose.
+        first: images for one purpose.
         first_role: that purpose in a word or two, such as "selection".
-        second: images of the other purpose.
-        second_role: that purpose.
+        second: images for the other purpose.
+        second_role: the other purpose.
 
     Raises:
-        LeakageError: they have identities in common; it names them.
+        LeakageError: the sets have identities in common; the message names them.
     """
     shared = sorted(
         name
@@ -93,25 +93,26 @@ def check_disjoint_subjects(
     if shared:
         raise LeakageError(
             first.images.origin,
-            f"{len(shared)} of its identities for {first_role} also serve for {second_role} "
+            f"{len(shared)} of its identities for {first_role} are also used for {second_role} "
             f"({second.images.origin}): {listed(shared, _LISTED)}",
             "use each identity for one purpose only, and give different people different names",
         )
 
 
 def check_calibration_subjects(calibration: ImageSet, **others: OfSubjects | None) -> None:
-    """Make sure that nobody whose pictures set the ranges of INT8 is judged with those ranges.
+    """Make sure that no person on the calibration images serves another purpose.
 
-    Calibration images need no labels. Who is on them is known where they lie in folders named like
-    people, or in an ``.npz`` with ``subjects``; names without a letter say nothing, as in
+    The pictures that set the INT8 ranges must not judge them. Calibration images need no labels,
+    but the people on them are known if the images lie in folders named after people or in an
+    ``.npz`` with ``subjects``. Names without a letter are ignored, as in
     `check_disjoint_subjects`.
 
     Args:
-        calibration: images for the ranges.
-        others: images of known people by their purpose, such as ``evaluation``; None for none.
+        calibration: images that set the ranges.
+        others: images of known people by their purpose, such as ``evaluation``; None is skipped.
 
     Raises:
-        LeakageError: somebody is on both; it names them.
+        LeakageError: a person is on both; the message names the people.
     """
     known = _folders(calibration)
     if calibration.is_array:
@@ -124,14 +125,14 @@ def check_calibration_subjects(calibration: ImageSet, **others: OfSubjects | Non
         if shared := sorted(known.intersection(other.subject_names)):
             raise LeakageError(
                 calibration.origin,
-                f"{len(shared)} of the people on its images for calibration also serve for {role} "
+                f"{len(shared)} of the people on its calibration images are also used for {role} "
                 f"({other.images.origin}): {listed(shared, _LISTED)}",
                 "calibrate on other people, and give different people different names",
             )
 
 
 def _folders(images: ImageSet) -> set[str]:
-    """Names of the folders that images lie in, at any depth below their origin."""
+    """Return the names of all folders that contain images, at any depth below the origin."""
     return {folder for name in images.names for folder in name.split("/")[:-1]}
 
 

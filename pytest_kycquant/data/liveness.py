@@ -22,15 +22,17 @@ LIVE = -1  # species of a live capture
 
 @dataclass(frozen=True, eq=False)
 class LivenessSet:
-    """Captures with what they show.
+    """Captures with their labels.
 
     Attributes:
         images: the captures, N of them.
-        species: attack species of each, an index into `species_names`, or `LIVE`; (N,) int64.
+        species: attack species of each capture, an index into `species_names`, or `LIVE`; shape
+            (N,), int64.
         species_names: the species, each with at least one capture, sorted.
-        subjects: who is captured (of an attack: imitated), an index into `subject_names`; (N,)
-            int64. Where nobody says, every capture counts as a subject of its own.
-        subject_names: the people; empty if nobody says.
+        subjects: person captured (or imitated by an attack), an index into `subject_names`; shape
+            (N,), int64. If the data does not name them, every capture counts as a separate
+            subject.
+        subject_names: names of the people; empty if the data does not name them.
     """
 
     images: ImageSet
@@ -59,9 +61,9 @@ class LivenessSet:
         return hashlib.sha256(text.encode()).hexdigest()
 
     def subset(self, indices: NDArray[Any] | Sequence[int]) -> LivenessSet:
-        """Make the set of some captures, by index or by boolean mask, in the order given.
+        """Select captures by index or by boolean mask, in the order given.
 
-        Species and people left without a capture disappear; the others are renumbered.
+        Species and people left without a capture are dropped; the others are renumbered.
 
         Raises:
             DataError: no capture is chosen.
@@ -81,7 +83,7 @@ class LivenessSet:
         return f"{species or 'live'}, {subject}" if subject else species or "live"
 
     def _labels(self, index: int) -> tuple[str, str]:
-        """Species ("" for live) and subject ("" if nobody says) of one capture."""
+        """Return species ("" for live) and subject ("" if unknown) of one capture."""
         species, subject = int(self.species[index]), int(self.subjects[index])
         return (
             "" if species == LIVE else self.species_names[species],
@@ -90,7 +92,7 @@ class LivenessSet:
 
 
 def labelled(images: ImageSet, species: list[str], subjects: list[str] | None) -> LivenessSet:
-    """Number species and people in the order of their names."""
+    """Make a set, with species and people numbered in the order of their names."""
     species_names = tuple(sorted(set(species) - {""}))
     number = {name: index for index, name in enumerate(species_names)} | {"": LIVE}
     found = LivenessSet(
@@ -107,14 +109,15 @@ def labelled(images: ImageSet, species: list[str], subjects: list[str] | None) -
 
 
 def split_captures(captures: LivenessSet, share: float) -> tuple[LivenessSet, LivenessSet]:
-    """Split captures into two sets of different people, each with live ones and every species.
+    """Split captures into two sets of different people, each with live captures and all species.
 
     People are grouped by the first kind of capture that they have (live first). A share of each
-    group is taken by their names, or by those of the images where nobody says who is captured
-    (`names_for_selection`), so that every species gets its share.
+    group goes to selection, so that every species is represented there. The choice follows from
+    the names of the people or, if the data does not name them, of the images
+    (`names_for_selection`).
 
     Args:
-        captures: what to split.
+        captures: the captures to split.
         share: share of the people that go to selection.
 
     Returns:
@@ -146,23 +149,23 @@ def split_captures(captures: LivenessSet, share: float) -> tuple[LivenessSet, Li
 
 
 def check_several_species(captures: LivenessSet) -> None:
-    """Make sure that the maximum over species is one.
+    """Make sure that there are several species to take the maximum over.
 
     Raises:
-        DataError: there is one species only.
+        DataError: there is only one species.
     """
     if len(captures.species_names) == 1:
         raise DataError(
             captures.images.origin,
-            f"has attacks of one species only ({captures.species_names[0]}), and a model that "
+            f"has attacks of only one species ({captures.species_names[0]}), and a model that "
             "stops these may let all others pass",
-            "add another species, or say that there is no other: "
+            "add another species, or declare that there is no other: "
             "LivenessDetection(single_species=True)",
         )
 
 
 def check_same_species(evaluation: LivenessSet, selection: LivenessSet) -> None:
-    """Make sure that the threshold is chosen on the attacks that it is judged on.
+    """Make sure that the threshold is chosen on the same attack species that it is judged on.
 
     Raises:
         DataError: a species of one side is missing on the other.

@@ -28,12 +28,14 @@ _LIVE_WORDS = frozenset({"live", "real", "genuine", "bona fide", "bonafide"})
 _ATTACK_WORDS = frozenset({"attack", "attacks", "spoof", "fake", "presentation attack"})
 _ROW_REMEDY = (
     "fill in file and label in every row, species in every attack, and subject in every row or "
-    "not at all"
+    "in none"
 )
 _EMPTY_REMEDY = "list the captures with file,label,species"
-_FOLDERS = "the sub-folders live and one for each attack species"
+_FOLDERS = "a sub-folder live and one for each attack species"
 _LABEL_REMEDY = "write live or attack"
-_SPECIES_REMEDY = "name its species, such as print, screen or mask: rates are never pooled"
+_SPECIES_REMEDY = (
+    "name its species, such as print, screen or mask: error rates are not pooled over species"
+)
 
 
 def load_liveness(path: Path) -> LivenessSet:
@@ -42,10 +44,10 @@ def load_liveness(path: Path) -> LivenessSet:
     Args:
         path: one of
             a folder with a sub-folder ``live`` (or ``real``, ``bona_fide``) and one for each
-            attack species, with images directly in them or, in all of them, in one folder for
-            each person;
-            a CSV file with ``file`` (below the folder of the CSV), ``label`` (live or attack),
-            ``species`` (of attacks) and optionally ``subject``;
+            attack species, in which images lie either all directly or all in one folder per
+            person;
+            a CSV file with ``file`` (relative to the folder of the CSV), ``label`` (live or
+            attack), ``species`` (for attacks) and optionally ``subject``;
             an ``.npz`` file with ``images`` (see `ImageSet.from_array`), ``labels`` ("live" or
             "attack"), ``species`` ("" for live) and optionally ``subjects``, N of each.
 
@@ -53,10 +55,9 @@ def load_liveness(path: Path) -> LivenessSet:
         The captures, sorted by path (folder) or in the order of the rows.
 
     Raises:
-        DataError: the path is missing or none of these; there are no live captures or no attacks,
-            an empty folder, an image without a label or a label without its image, an unknown
-            label, an attack without species, subjects given for some captures only, or the same
-            image twice.
+        DataError: the path is missing or none of these; there are no live captures or no attacks;
+            a folder is empty; an image has no label or a label no image; a label is unknown; an
+            attack has no species; only some captures have subjects; or an image appears twice.
     """
     captures = read_as(
         path,
@@ -90,14 +91,14 @@ def _from_folder(root: Path) -> LivenessSet:
     if pooled:
         raise DataError(
             root,
-            f"has the folder {listed(pooled)}, which names no attack species",
-            "make one folder for each species, such as print, screen or mask, beside live",
+            f"has the folder {listed(pooled)}, which does not name an attack species",
+            "make one folder for each species, such as print, screen or mask, next to live",
         )
     return labelled(images, ["" if name in live else name for name in classes], people_of(images))
 
 
 class _Listed(NamedTuple):
-    """One row of a CSV, understood."""
+    """One parsed row of a CSV."""
 
     name: str
     species: str
@@ -123,7 +124,7 @@ def _from_csv(path: Path) -> LivenessSet:
             how = "again" if before.species == found.species else "with another label"
             raise DataError(
                 path,
-                f"line {row.line} lists {found.name} {how} (as line {line})",
+                f"line {row.line} lists {found.name} {how} (see line {line})",
                 "keep one line for each capture",
             )
         seen[found.name] = row.line, found
@@ -132,7 +133,7 @@ def _from_csv(path: Path) -> LivenessSet:
     if missing:
         raise DataError(
             path,
-            f"names files that do not exist: {listed(missing)}",
+            f"lists files that do not exist: {listed(missing)}",
             "paths are relative to the folder of the CSV",
         )
     captures = [found for _, found in seen.values()]
@@ -167,8 +168,8 @@ def _from_npz(path: Path) -> LivenessSet:
         if values.shape != (len(images),):
             raise DataError(
                 path,
-                f"holds {len(images)} images but {key} of the shape {values.shape}",
-                "save one of each for each image",
+                f"contains {len(images)} images but {key} of the shape {values.shape}",
+                "save one value for each image",
             )
         if values.dtype.kind not in ("iuU" if key == "subjects" else "U"):
             raise DataError(path, f"{key} are {values.dtype}", "save them as unicode strings")
@@ -189,29 +190,29 @@ def _from_npz(path: Path) -> LivenessSet:
 
 
 def _species(label: str, species: str, where: str, path: Path) -> str:
-    """The species of a capture, "" if live, from what a list says about it."""
+    """Return the species of a capture from its label and species columns; "" if it is live."""
     word = _word(label)
     if word in _LIVE_WORDS:
         if species and _word(species) not in _LIVE_WORDS:
             raise DataError(
-                path, f"{where} is live but of the attack species {species}", _LABEL_REMEDY
+                path, f"{where} is live but has the attack species {species}", _LABEL_REMEDY
             )
         return ""
     if word not in _ATTACK_WORDS:
         raise DataError(path, f"{where} has the unknown label {label!r}", _LABEL_REMEDY)
     name = check_text(species, path, "the species")
     if not name or _word(name) in _ATTACK_WORDS | _LIVE_WORDS:
-        raise DataError(path, f"{where} is an attack of no species", _SPECIES_REMEDY)
+        raise DataError(path, f"{where} is an attack without a species", _SPECIES_REMEDY)
     return name
 
 
 def _word(text: str) -> str:
-    """Spellings of one word: Bona-Fide, bona_fide."""
+    """Unify the spellings of a word, such as Bona-Fide and bona_fide."""
     return text.lower().replace("_", " ").replace("-", " ").strip()
 
 
 def _check_both(live: NDArray[np.bool_], path: Path) -> None:
     if not live.any():
-        raise DataError(path, "holds no live captures", "add them: BPCER is measured on them")
+        raise DataError(path, "contains no live captures", "add them: BPCER is measured on them")
     if live.all():
-        raise DataError(path, "holds no attacks", "add at least one attack species")
+        raise DataError(path, "contains no attacks", "add at least one attack species")

@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 _REQUIRED = ("left", "right", "same")
 _OPTIONAL = ("left_subject", "right_subject")
 _TRUTH = {"1": True, "true": True, "0": False, "false": False}
-_ROW_REMEDY = "fill in every column, with same one of 0, 1, true, false"
+_ROW_REMEDY = "fill in every column; same must be 0, 1, true or false"
 _EMPTY_REMEDY = "list the pairs to compare"
-_LFW_REMEDY = "compare with the pairs.txt of LFW, or use a .csv file"
+_LFW_REMEDY = "follow the format of LFW's pairs.txt, or use a .csv file"
 
 
 class _Pair(NamedTuple):
-    """One line of a list: which images, and what it claims about them."""
+    """One line of a list: two images and what the list claims about them."""
 
     line: int
     left: str
@@ -41,23 +41,23 @@ class _Pair(NamedTuple):
 
 
 def load_pairs(path: Path, faces: FaceSet) -> Comparisons:
-    """Load a list of comparisons and check every line of it against the images.
+    """Load a list of comparisons and check every line against the images.
 
     Args:
-        path: a ``.csv`` with the columns ``left``, ``right`` (image names below the data folder),
-            ``same`` (0, 1, true or false) and optionally ``left_subject``, ``right_subject``;
-            any other suffix is LFW's format: a header with folds and pairs, then per fold so many
-            matched and as many mismatched pairs, or a header with the number of pairs only, then
-            so many of each.
-        faces: the images; their identities are the truth that the list must agree with.
+        path: a ``.csv`` with the columns ``left``, ``right`` (image names relative to the data
+            folder), ``same`` (0, 1, true or false) and optionally ``left_subject``,
+            ``right_subject``. Any other suffix means LFW's format: a header with the numbers of
+            folds and of pairs n, then n matched and n mismatched pairs for each fold. A header
+            with n only means a single fold.
+        faces: the images; the list must agree with their identities.
 
     Returns:
         The comparisons in the order of the list.
 
     Raises:
-        DataError: a malformed line or header, a wrong number of lines, an image that does not
-            exist, a label that contradicts the folders, an image compared with itself, a pair
-            that is there twice (also swapped), no genuine or no impostor pairs.
+        DataError: a line or the header is malformed, the number of lines is wrong, an image does
+            not exist, a label contradicts the folders, an image is compared with itself, a pair
+            appears twice (perhaps swapped), or there are no genuine or no impostor pairs.
     """
     text = read_text(path, _EMPTY_REMEDY)
     known: defaultdict[str, list[int]] = defaultdict(list)
@@ -115,12 +115,12 @@ def _parse_lfw(text: str, path: Path) -> list[_Pair]:
     if len(counts) not in (1, 2) or min(counts) < 0:
         raise DataError(
             path,
-            f"line {lines[0][0]} is no LFW header ('10 300' or '1100')",
+            f"line {lines[0][0]} is not an LFW header ('10 300' or '1100')",
             _LFW_REMEDY,
         )
     folds, size = (1, counts[0]) if len(counts) == 1 else counts
     if folds * size == 0:
-        raise DataError(path, "is an empty list", _EMPTY_REMEDY)
+        raise DataError(path, "has no entries", _EMPTY_REMEDY)
     if len(body) != 2 * folds * size:
         raise DataError(
             path,
@@ -136,13 +136,13 @@ def _parse_lfw(text: str, path: Path) -> list[_Pair]:
             form = "name<TAB>i<TAB>j" if matched else "name<TAB>i<TAB>other<TAB>j"
             kind = "matched" if matched else "mismatched"
             raise DataError(
-                path, f"line {number} is malformed: {form} expected, a {kind} pair", _LFW_REMEDY
+                path, f"line {number} is malformed: a {kind} pair is {form}", _LFW_REMEDY
             ) from error
     return pairs
 
 
 def _lfw_pair(line: int, fields: list[str], matched: bool) -> _Pair:
-    """Read the fields of one line; ValueError if they do not have the form of its kind."""
+    """Read the fields of one line; raise ValueError if they are not a pair of this kind."""
     if matched:
         name, one, two = fields
         other = name
@@ -157,7 +157,7 @@ def _lfw_pair(line: int, fields: list[str], matched: bool) -> _Pair:
 def _resolve(
     pairs: list[_Pair], known: dict[str, list[int]], path: Path, faces: FaceSet
 ) -> tuple[list[int], list[int]]:
-    """Find the images of each pair: indices of the left and of the right ones."""
+    """Find the indices of the left and of the right image of each pair."""
     missing = []
     ambiguous = []
     for pair in pairs:
@@ -170,13 +170,13 @@ def _resolve(
     if missing:
         raise DataError(
             path,
-            f"names images that {faces.images.origin} does not have: {listed(missing)}",
+            f"lists images that {faces.images.origin} does not have: {listed(missing)}",
             "add them or correct the list",
         )
     if ambiguous:
         raise DataError(
             path,
-            f"names images that are there with several suffixes: {listed(ambiguous)}",
+            f"lists images that exist with several suffixes: {listed(ambiguous)}",
             "keep one file of each",
         )
     return [known[pair.left][0] for pair in pairs], [known[pair.right][0] for pair in pairs]
@@ -197,7 +197,7 @@ def _check_labels(
                 wrong.append(f"line {pair.line} ({image} is {actual}, not {claimed})")
         if pair.same != (first == second):
             claim = "same" if pair.same else "different"
-            wrong.append(f"line {pair.line} ({first} and {second} said to be {claim})")
+            wrong.append(f"line {pair.line} ({first} and {second} are labelled {claim})")
     if wrong:
         raise DataError(
             path,
@@ -215,7 +215,7 @@ def _check_repeats(pairs: list[_Pair], left: list[int], right: list[int], path: 
         if one == two:
             itself.append(f"line {pair.line}")
         elif key in seen:
-            repeated.append(f"line {pair.line} (as line {seen[key]})")
+            repeated.append(f"line {pair.line} (see line {seen[key]})")
         else:
             seen[key] = pair.line
     if itself:

@@ -25,12 +25,12 @@ class Comparisons:
     Attributes:
         subjects: identity of each image, 0..G-1; shape (N,), int64.
         left: first image of each pair, shape (P,), int64. None stands for every unordered pair
-            i < j of the N images, which is never written out.
+            i < j of the N images; these are never written out.
         right: second image of each pair; None exactly when `left` is.
-        same: whether each pair is genuine, shape (P,), bool; derived from `subjects` where it is
-            left out. Always None with all pairs.
-        has_subjects: whether `subjects` are identities. False for pairs whose identities nobody
-            knows: then `same` is all there is, and no interval can allow for shared identities.
+        same: whether each pair is genuine, shape (P,), bool; derived from `subjects` if it is
+            left out. Always None for all pairs.
+        has_subjects: whether `subjects` are identities. False if the identities are unknown: then
+            only `same` is known, and no interval can allow for shared identities.
     """
 
     subjects: NDArray[np.int64]
@@ -90,7 +90,7 @@ class Comparisons:
             ValueError: the identities are not known.
         """
         if not self.has_subjects:
-            raise ValueError("these pairs carry no subjects")
+            raise ValueError("these pairs have no subjects")
         images = np.bincount(self.subjects)
         if self.left is None or self.right is None or self.same is None:
             if genuine:
@@ -103,7 +103,7 @@ class Comparisons:
         return trials
 
     def restrict(self, keep: NDArray[Any] | Sequence[int]) -> tuple[Comparisons, int]:
-        """Keep the pairs of which both images are kept.
+        """Keep the pairs whose images are both kept.
 
         Images and identities are renumbered as `FaceSet.subset` does with the same argument.
 
@@ -137,14 +137,14 @@ def all_pairs(faces: FaceSet) -> Comparisons:
 def sample_pairs(faces: FaceSet, max_impostor_pairs: int, seed: int = 0) -> Comparisons:
     """Compare all genuine pairs and a sample of the impostor pairs.
 
-    The sample is without replacement and uniform. It uses the raw stream of PCG64, which numpy
-    keeps the same in all its versions, unlike the methods of its generators.
+    The sample is uniform and without replacement. It uses the raw stream of PCG64, which is the
+    same in all versions of numpy, unlike the methods of its generators.
 
     Args:
         faces: the images.
-        max_impostor_pairs: how many impostor pairs to draw, at least one; where there are no
-            more than that, all pairs are compared.
-        seed: another seed draws another sample.
+        max_impostor_pairs: number of impostor pairs to draw, at least one. If there are no more
+            than that, all pairs are compared.
+        seed: seed of the sample.
 
     Returns:
         Genuine pairs first, then impostor pairs, each with left < right.
@@ -171,11 +171,11 @@ def check_comparable(comparisons: Comparisons, where: Path) -> None:
     """Make sure that there is something to compare.
 
     Args:
-        comparisons: what would be compared.
+        comparisons: the comparisons to check.
         where: the data or the pair list, for messages.
 
     Raises:
-        DataError: a single identity, no impostor pairs, or no genuine pairs.
+        DataError: there is a single identity, or there are no impostor or no genuine pairs.
     """
     listing = comparisons.left is not None
     if comparisons.has_subjects and len(np.unique(comparisons.subjects)) < 2:
@@ -192,7 +192,9 @@ def check_comparable(comparisons: Comparisons, where: Path) -> None:
         raise DataError(
             where,
             "has no genuine pairs, so no false reject can occur",
-            "list pairs of the same identity" if listing else "add a second image of identities",
+            "list pairs of the same identity"
+            if listing
+            else "add a second image of some identities",
         )
 
 
@@ -207,9 +209,9 @@ def _unrank(
 
 
 def _draw(population: int, count: int, seed: int) -> NDArray[np.int64]:
-    """Draw `count` distinct numbers below `population`, in rising order."""
+    """Draw `count` distinct numbers below `population`, in ascending order."""
     if count > population // 2:
-        # Rejection would crawl; the result is as long as the population anyway.
+        # Rejection would be slow, and the result is nearly as long as the population anyway.
         left_out = _draw(population, population - count, seed)
         return np.delete(np.arange(population), left_out)
     stream = np.random.PCG64(seed)

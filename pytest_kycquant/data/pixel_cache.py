@@ -1,4 +1,4 @@
-"""Decoded pixels that are kept, since every variant of a model is shown the same images."""
+"""A cache of decoded pixels, since every variant of a model sees the same images."""
 
 from __future__ import annotations
 
@@ -12,13 +12,12 @@ if TYPE_CHECKING:
 
 
 class HeldPixels:
-    """Keeps the pixels of images in memory until it is full; what comes later is decoded anew.
+    """Keeps the pixels of images in memory until it is full; later images are decoded each time.
 
-    Nothing is dropped for what comes later: images are read in the same order each time, and the
-    oldest of them are those that are wanted next.
+    Nothing is evicted: images are read in the same order each time, so the oldest are needed next.
 
     Args:
-        limit: bytes.
+        limit: capacity in bytes.
     """
 
     def __init__(self, limit: int = 128 << 20) -> None:
@@ -26,13 +25,13 @@ class HeldPixels:
         self._held: dict[tuple[str, str], NDArray[np.uint8]] = {}
 
     def pixels(self, images: ImageSet, index: int) -> NDArray[np.uint8]:
-        """Decode one image, or remember it.
+        """Return the pixels of one image, decoded unless they are kept.
 
         Returns:
             RGB pixels, shape (height, width, 3), uint8; read-only.
 
         Raises:
-            DataError: as `ImageSet.pixels`.
+            DataError: see `ImageSet.pixels`.
         """
         # The digest of a set covers names and contents, not their order.
         key = images.digest, images.names[index]

@@ -1,4 +1,4 @@
-"""Where an image comes to lie in the input of a model, and the way back for boxes."""
+"""The placement of an image in the input of a model, and the mapping of boxes back to it."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
     from ..spec.model import Preprocess
 
-LETTERBOX_GREY = 114  # what YOLO models were trained with around their images
+LETTERBOX_GREY = 114  # the padding that YOLO models were trained with
 
 
 @dataclass(frozen=True)
 class Placement:
-    """An image of `source` pixels, resized to `size` and put at (`top`, `left`) of the input.
+    """An image of `source` pixels, resized to `size` and placed at (`top`, `left`) of the input.
 
     All pairs are (height, width) in pixels.
     """
@@ -34,7 +34,7 @@ class Placement:
             boxes: corners x1, y1, x2, y2 in pixels of the input, shape (N, 4), float64.
 
         Returns:
-            The same in pixels of the image.
+            The boxes in pixels of the image, with the same shape and dtype.
         """
         (height, width), (new_height, new_width) = self.source, self.size
         offset = np.array([self.left, self.top] * 2, np.float64)
@@ -45,15 +45,15 @@ class Placement:
 
 
 def place(source: tuple[int, int], spec: Preprocess) -> Placement:
-    """Where an image of `source` (height, width) pixels lies in the input.
+    """Find where an image of `source` (height, width) pixels lies in the input.
 
-    "letterbox" keeps the aspect ratio and centres, with the odd pixel at the bottom or right, as
-    YOLOv5 and its successors do; otherwise the image fills the input.
+    "letterbox" keeps the aspect ratio and centres the image, with an odd pixel of padding at the
+    bottom or right, as YOLOv5 and its successors do. Otherwise, the image fills the input.
     """
     if spec.resize != "letterbox":
         return Placement(source, spec.size, 0, 0)
     ratio = min(spec.size[0] / source[0], spec.size[1] / source[1])
-    # At least one pixel: a line of a thousand pixels would vanish.
+    # At least one pixel: an image one pixel high and a thousand wide would vanish.
     height, width = (max(1, round(side * ratio)) for side in source)
     return Placement(
         source, (height, width), (spec.size[0] - height) // 2, (spec.size[1] - width) // 2

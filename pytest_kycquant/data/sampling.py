@@ -1,4 +1,4 @@
-"""A few of many images, evenly spread, for a first look, or part by part."""
+"""Evenly spread samples of many images, for a first look or for work in portions."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
 def evenly(groups: NDArray[np.int64], most: int) -> NDArray[np.int64]:
     """Choose images evenly over groups: one of each, then a second one of each, and so on.
 
-    Where a round has more images than are still wanted, they are taken at even steps through the
-    groups, first and last included.
+    If the last round has more images than are still wanted, they are taken at even steps through
+    the groups, first and last included.
 
     Args:
         groups: number of the group (such as the subject) of each image, shape (N,).
-        most: how many images to choose at most, at least one.
+        most: maximum number of images to choose, at least one.
 
     Returns:
-        Indices of the chosen images, rising; all of them if there are no more than that.
+        Indices of the chosen images, ascending; all of them if there are no more than `most`.
     """
     if len(groups) <= most:
         return np.arange(len(groups))

@@ -1,4 +1,4 @@
-"""Which people, or which images, are for selection: it follows from their names alone."""
+"""The choice of people or images for selection, which follows from their names alone."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 def names_for_selection(names: Sequence[str], share: float) -> NDArray[np.bool_]:
     """Choose a share of some names, in the order of the SHA-256 of each.
 
-    So nothing but the names bears on the choice, and one name more or less moves at most one other
-    to the other side.
+    Thus the choice depends on nothing but the names, and one name more or less moves at most one
+    other name to the other side.
 
     Args:
         names: the names, N of them, in any order.
         share: share of the names that go to selection.
 
     Returns:
-        Whether each name is for selection, shape (N,), bool. As many are as the share makes after
-        rounding, perhaps none.
+        Whether each name is for selection, shape (N,), bool. The number chosen is `share` times N,
+        rounded; it may be zero.
     """
     digests = [hashlib.sha256(name.encode()).digest() for name in names]
     order = sorted(range(len(names)), key=digests.__getitem__)
@@ -39,14 +39,14 @@ def names_for_selection(names: Sequence[str], share: float) -> NDArray[np.bool_]
 def names_on_both_sides(
     names: Sequence[str], share: float, where: object, what: str, more: str
 ) -> NDArray[np.bool_]:
-    """Choose as `names_for_selection`, where neither side may be empty.
+    """Choose names as `names_for_selection` does, where neither side may be empty.
 
     Args:
         names: the names, N of them, in any order.
         share: share of the names that go to selection.
         where: the data that is split, for the message.
-        what: what the names are of, such as "identities", for the message.
-        more: what would help to add, for the message.
+        what: what the names stand for, such as "identities", for the message.
+        more: what the user could add, for the message.
 
     Returns:
         Whether each name is for selection, shape (N,), bool.

@@ -24,14 +24,14 @@ def read_text(path: Path, empty_remedy: str) -> str:
 
     Args:
         path: the file, UTF-8 with or without a byte order mark.
-        empty_remedy: what to do about an empty one.
+        empty_remedy: what to do about an empty file.
 
     Raises:
-        DataError: it cannot be read, is empty or not UTF-8.
+        DataError: the file cannot be read, is empty or is not UTF-8.
     """
     text = decoded(path)
     if not text.strip():
-        raise DataError(path, "is an empty list", empty_remedy)
+        raise DataError(path, "has no entries", empty_remedy)
     return text
 
 
@@ -39,7 +39,7 @@ def decoded(path: Path) -> str:
     """Read a text file, UTF-8 with or without a byte order mark; it may be empty.
 
     Raises:
-        DataError: it cannot be read or is not UTF-8.
+        DataError: the file cannot be read or is not UTF-8.
     """
     try:
         return read_file(path).decode("utf-8-sig")
@@ -60,15 +60,15 @@ def read_table(
 
     Args:
         text: content of the file.
-        path: its name, for messages.
-        required: columns that must be there, in any order.
-        optional: columns that may be there; others are refused, for a typing error would
-            otherwise drop a column without a word. None takes any others that have a name.
+        path: the file, for messages.
+        required: columns that must be present, in any order.
+        optional: columns that may be present; others are rejected, since a typo would otherwise
+            silently drop a column. None accepts any other columns that have a name.
         empty_remedy: what to do about a table without rows.
         row_remedy: what to do about a row with too few or too many fields.
 
     Raises:
-        DataError: malformed; it names the line.
+        DataError: the table is malformed; the message names the line.
     """
     remedy = f"use the columns {','.join(required)}"
     if optional:
@@ -98,12 +98,12 @@ def read_table(
     except csv.Error as error:
         raise DataError(path, f"line {reader.line_num} is malformed ({error})", remedy) from error
     if not rows:
-        raise DataError(path, "is an empty list", empty_remedy)
+        raise DataError(path, "has no entries", empty_remedy)
     return rows
 
 
 def malformed(path: Path, line: int, remedy: str) -> DataError:
-    """Make the error for a line whose fields cannot be right."""
+    """Make the error for a line with invalid fields."""
     return DataError(path, f"line {line} is malformed", remedy)
 
 

@@ -1,4 +1,4 @@
-"""Images of which nobody says anything; sets with labels read and split theirs the same way."""
+"""Images without labels; labelled sets read and split their images the same way."""
 
 from __future__ import annotations
 
@@ -22,10 +22,11 @@ def load_images(path: Path, wanted: str = "JPEG or PNG images") -> ImageSet:
     Args:
         path: a folder, searched at any depth for images, or an ``.npz`` file with ``images`` (see
             `ImageSet.from_array`).
-        wanted: the images that should be there, in words, for messages.
+        wanted: the images that the path should contain, in words, for messages.
 
     Raises:
-        DataError: the path is missing or neither of these, holds no images or unknown files.
+        DataError: the path is missing or neither of these, contains no images, or contains files
+            of an unknown kind.
     """
     return read_as(
         path,
@@ -36,10 +37,10 @@ def load_images(path: Path, wanted: str = "JPEG or PNG images") -> ImageSet:
 
 
 def check_copies(images: ImageSet) -> None:
-    """Refuse the same image twice, as `refuse_copies`; there are no labels to tell of.
+    """Reject duplicate images, as `refuse_copies` does, where there are no labels to report.
 
     Raises:
-        DataError: some are the same, or an image cannot be read.
+        DataError: two images are the same, or an image cannot be read.
     """
     refuse_copies(images, lambda _: "a copy")
 
@@ -48,7 +49,7 @@ def selected_images(images: ImageSet, share: float) -> NDArray[np.bool_]:
     """Choose images for selection by their names (`names_for_selection`).
 
     Args:
-        images: what to split.
+        images: the images to split.
         share: share of the images that go to selection.
 
     Returns:

@@ -145,7 +145,7 @@ def _check_activations(request: Request, in_float: set[str]) -> tuple[str, float
         if name not in extremes:
             raise QuantizationError(
                 request.where,
-                f"tensor {name!r} has no calibrated range: they are those of another model",
+                f"tensor {name!r} has no calibrated range: the ranges are those of another model",
                 "calibrate this model",
             )
         # A tensor stays float32 only if the operators on both of its sides do.

@@ -29,7 +29,7 @@ def test_calibration_on_people_who_are_judged(base: Path) -> None:
     damage.change(base)
     found = project.run(base)
     assert found.outcome == "ERROR", found.text
-    assert "60 of the people on its images for calibration also serve" in found.reason
+    assert "60 of the people on its calibration images are also used" in found.reason
 
 
 def test_every_damage_has_a_name_of_its_own() -> None:

@@ -1,4 +1,4 @@
-"""Calibration images come from a folder or an array; too few and too many are told."""
+"""Calibration images come from a folder or an array; too few or too many give a warning."""
 
 import warnings
 from pathlib import Path
@@ -59,7 +59,7 @@ def test_of_many_images_evenly_spaced_ones_are_used(tmp_path: Path) -> None:
     path = saved(tmp_path, 1250)
     (message,), count = told(path)
     assert count == 500
-    assert "1250 calibration images, of which 500 evenly spaced ones are used; keep" in message
+    assert "1250 calibration images, of which only 500, evenly spaced, are used; keep" in message
     with pytest.warns(CalibrationWarning):
         images = load_calibration(path)
     rows = [int(name.split("[")[1][:-1]) for name in images.names]
@@ -76,7 +76,7 @@ def refuse(path: Path, problem: str, remedy: str) -> None:
 
 
 def test_empty_folder(tmp_path: Path) -> None:
-    refuse(tmp_path, "holds no images", "add 100 to 500 typical images")
+    refuse(tmp_path, "contains no images", "add 100 to 500 typical images")
 
 
 def test_missing_path(tmp_path: Path) -> None:

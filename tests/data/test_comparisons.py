@@ -1,4 +1,4 @@
-"""Comparisons count what they compare, without writing all pairs out."""
+"""Comparisons count their pairs without writing all of them out."""
 
 from itertools import combinations
 from pathlib import Path
@@ -85,7 +85,7 @@ def test_pairs_whose_identities_nobody_knows() -> None:
     assert (comparisons.n_genuine, comparisons.n_impostor) == (1, 1)
     check_comparable(comparisons, Path("pairs.csv"))
     assert not comparisons.restrict([0, 2])[0].has_subjects
-    with pytest.raises(ValueError, match="carry no subjects"):
+    with pytest.raises(ValueError, match="have no subjects"):
         comparisons.subject_trials(True)
 
 

@@ -1,4 +1,4 @@
-"""The region around a face: worked out by hand, inside the image, and centred where it can be."""
+"""The region around a face: worked out by hand, inside the image, and centred where possible."""
 
 from pathlib import Path
 
@@ -184,16 +184,16 @@ def test_box_outside_the_image(photo: Path, box: str) -> None:
         ("photo.png,10,8,10,12", "without area: photo.png (line 2)", "write x1 < x2"),
         ("photo.png,10,8,14,7", "without area: photo.png (line 2)", "upper left corner first"),
         ("photo.png,10,8,14", "line 2 is malformed", "fill in file,x1"),
-        ("photo.png,10,8,14,a", "line 2 is malformed", "with numbers of pixels"),
-        ("photo.png,10,8,14,nan", "line 2 is malformed", "with numbers of pixels"),
+        ("photo.png,10,8,14,a", "line 2 is malformed", "with coordinates in pixels"),
+        ("photo.png,10,8,14,nan", "line 2 is malformed", "with coordinates in pixels"),
         (",10,8,14,12", "line 2 is malformed", "fill in file,x1"),
         ("gone.png,10,8,14,12", "do not exist: gone.png (line 2)", "the folder of the CSV"),
         (
             "photo.png,10,8,14,12\n./photo.png,1,8,14,12",
-            "names images twice: photo.png (line 3)",
+            "lists images twice: photo.png (line 3)",
             "keep the box",
         ),
-        ("", "is an empty list", "list a face box"),
+        ("", "has no entries", "list a face box"),
     ],
 )
 def test_lists_that_cannot_be_right(photo: Path, line: str, problem: str, remedy: str) -> None:
@@ -221,5 +221,5 @@ def test_image_without_a_box(photo: Path) -> None:
 
 def test_rows_of_an_array_have_no_boxes() -> None:
     images = ImageSet.from_array(np.zeros((1, 4, 4, 3), np.uint8), Path("a.npz"))
-    with pytest.raises(DataError, match=r"a\.npz: is an array, but boxes are of image files"):
+    with pytest.raises(DataError, match=r"a\.npz: is an array, but boxes need image files"):
         crop_faces(images, {}, 2.7)

@@ -1,4 +1,4 @@
-"""Tables of who belongs to which group: one line for each of just these people."""
+"""Tables of groups list exactly the people, or the images, of the data."""
 
 from pathlib import Path
 
@@ -46,7 +46,7 @@ def test_images_of_each_group(table: GroupTable) -> None:
 
 
 def test_a_group_without_images_is_not_lost(table: GroupTable) -> None:
-    """Such as one all of whose people went to the selection split."""
+    """All people of a group may be in the selection split."""
     found = {group.name: group.members for group in table.of(faces("ann", "cat"))}
     assert found["sex M"].tolist() == [False, False]
 
@@ -58,13 +58,13 @@ def test_just_these_people(table: GroupTable) -> None:
 
 
 def test_somebody_is_not_in_the_table(table: GroupTable) -> None:
-    with pytest.raises(DataError, match=r"groups.csv: lacks 2 of the people of .*: Bob, dan;"):
+    with pytest.raises(DataError, match=r"groups.csv: lacks 2 of the people in .*: Bob, dan;"):
         table.check_people(faces("ann", "cat", "bob"), faces("Bob", "dan"))
 
 
 def test_the_table_names_somebody_else(table: GroupTable) -> None:
     """Half of the data may have been lost."""
-    with pytest.raises(DataError, match=r"names 1 people who are on no image: bob;"):
+    with pytest.raises(DataError, match=r"lists 1 people without an image: bob;"):
         table.check_people(faces("ann", "cat"))
 
 
@@ -87,9 +87,9 @@ def test_groups_of_images(tmp_path: Path) -> None:
         "country B": [False, True, False],
         "country C": [False, False, False],
     }
-    with pytest.raises(DataError, match=r"lacks 1 of the images of scenes.npz: scenes.npz\[3\]"):
+    with pytest.raises(DataError, match=r"lacks 1 of the images in scenes.npz: scenes.npz\[3\]"):
         table.check_images(images(4), images(1, "more.npz"))
-    with pytest.raises(DataError, match=r"names 1 images that do not exist: more.npz\[0\]"):
+    with pytest.raises(DataError, match=r"lists 1 images that do not exist: more.npz\[0\]"):
         table.check_images(images(3))
 
 
@@ -101,20 +101,20 @@ def test_people_are_no_images(tmp_path: Path, table: GroupTable) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "is an empty list; list every subject with its groups"),
-        ("subject,sex\n", "is an empty list"),
+        ("", "has no entries; list every subject with its groups"),
+        ("subject,sex\n", "has no entries"),
         ("name,sex\nann,F\nbob,M\n", "lacks the columns subject"),
-        ("subject\nann\nbob\n", "has no column beside subject"),
+        ("subject\nann\nbob\n", "has no column other than subject"),
         ("subject,sex,\nann,F,\n", "has unknown columns: one without a name"),
         ("subject,sex,sex\nann,F,F\nbob,M,M\n", "has the same column twice"),
         ("subject,sex\nann,F\nbob,\n", "line 3 leaves sex empty; give every subject a group"),
         ("subject,sex\nann,F\n,M\n", "line 3 leaves subject empty"),
         ("subject,sex\nann,F\nbob\n", "line 3 is malformed"),
-        ("subject,sex\nann,F\nbob,M\nann,F\n", r"line 4 lists ann again \(as line 2\)"),
-        ("subject,sex\nann,F\nann,M\n", r"line 3 lists ann with another group \(as line 2\)"),
-        ("subject,sex\nann,F\nbob,F\n", "puts all into the same group, sex F"),
-        ("subject,sex\nann,F\nbob,M\x07\n", "holds control characters"),
-        ("subject,s\x07x\nann,F\nbob,M\n", "the column .* holds control characters"),
+        ("subject,sex\nann,F\nbob,M\nann,F\n", r"line 4 lists ann again \(see line 2\)"),
+        ("subject,sex\nann,F\nann,M\n", r"line 3 lists ann with another group \(see line 2\)"),
+        ("subject,sex\nann,F\nbob,F\n", "has a single group in the column sex: F"),
+        ("subject,sex\nann,F\nbob,M\x07\n", "contains control characters"),
+        ("subject,s\x07x\nann,F\nbob,M\n", "the column .* contains control characters"),
     ],
 )
 def test_what_is_no_table(tmp_path: Path, text: str, message: str) -> None:

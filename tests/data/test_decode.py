@@ -1,4 +1,4 @@
-"""Every picture a phone or scanner writes becomes RGB; every other file is refused by name."""
+"""Every picture a phone or scanner writes becomes RGB; every other file is rejected by name."""
 
 import io
 
@@ -94,12 +94,12 @@ def test_empty_file() -> None:
 
 @pytest.mark.parametrize("content", [b"no image at all", b"\0" * 99])
 def test_no_image(content: bytes) -> None:
-    refuse(content, "is no image: unknown format", "replace it")
+    refuse(content, "is not an image: unknown format", "replace it")
 
 
 @pytest.mark.parametrize("form", ["EPS", "PCX"])
 def test_format_that_nobody_asked_for_reaches_no_decoder(form: str) -> None:
-    refuse(encoded(RGB, form), "is no image: unknown format", "replace it")
+    refuse(encoded(RGB, form), "is not an image: unknown format", "replace it")
 
 
 @pytest.mark.parametrize("form", ["BMP", "JPEG", "PPM"])
@@ -135,7 +135,7 @@ def test_truncated_file_is_refused_or_complete(kind: str, share: float) -> None:
 
 def test_truncated_jpeg_names_the_cause() -> None:
     content = WHOLE["baseline"]
-    refuse(content[: len(content) // 2], "truncated", "replace it by an intact image")
+    refuse(content[: len(content) // 2], "truncated", "replace it with an intact image")
 
 
 def test_truncated_jpeg_is_refused_where_a_test_suite_tolerates_it(
@@ -185,13 +185,13 @@ def test_animation(form: str) -> None:
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("limit", [100, 300])  # beyond twice the limit and beyond it: two paths
+@pytest.mark.parametrize("limit", [100, 300])  # above twice the limit, above the limit: two paths
 def test_decompression_bomb(monkeypatch: pytest.MonkeyPatch, limit: int) -> None:
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
-    refuse(encoded(RGB), "too many pixels", "scale it down")
+    refuse(encoded(RGB), "so many pixels that it may be a decompression bomb", "scale it down")
 
 
-@pytest.mark.filterwarnings("ignore")  # the user's filters must not let it pass
+@pytest.mark.filterwarnings("ignore")  # the user's filters must not let the file pass
 def test_damaged_metadata_may_hide_the_orientation() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6

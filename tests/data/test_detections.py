@@ -1,4 +1,4 @@
-"""Labelled scenes from COCO, YOLO and CSV: one result, and one clear error for what is wrong."""
+"""Labelled scenes from COCO, YOLO and CSV: the same result, and one clear error for each fault."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pytest_kycquant.errors import DataError
 from tests.worlds.pictures import encoded, pixels, write_image
 
 CLASSES = ("face", "card")
-HEIGHT, WIDTH = 8, 6  # of the pictures
+HEIGHT, WIDTH = 8, 6  # of the images
 CSV = """file,class,x1,y1,x2,y2
 a/1.png,face,1,1,3,5
 2.png,card,0,2,6,8
@@ -133,7 +133,7 @@ def test_yolo_classes_file_is_compared(images: Path, tmp_path: Path) -> None:
     labels = write_yolo(tmp_path, YOLO | {"classes.txt": "face\ncard\n"})
     assert len(load_detections(images, labels, CLASSES).boxes) == 3
     write_yolo(tmp_path, {"classes.txt": "card\nface\n"})
-    assert "names the classes card, face" in error(images, labels).problem
+    assert "lists the classes card, face" in error(images, labels).problem
 
 
 def test_boxes_are_of_the_upright_image(images: Path, tmp_path: Path) -> None:
@@ -150,13 +150,13 @@ def test_boxes_are_of_the_upright_image(images: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "problem", "remedy"),
     [
-        ("", "is an empty list", "list the boxes"),
-        ("file,class,x1,y1,x2,y2\n", "is an empty list", "list the boxes"),
+        ("", "has no entries", "list the boxes"),
+        ("file,class,x1,y1,x2,y2\n", "has no entries", "list the boxes"),
         ("file,class,x,y,w,h\n", "unknown columns: x, y, w, h", "use the columns file,class,x1"),
         ("file,x1,y1,x2,y2\n", "lacks the columns class", "use the columns file,class,x1"),
         (CSV + "3.png,face,1,1\n", "line 6 is malformed", "fill in every column"),
         (CSV + ",face,1,1,2,2\n", "line 6 is malformed", "fill in every column"),
-        (CSV + "2.png,,1,1,2,2\n", "line 6 names no class", "fill in every column"),
+        (CSV + "2.png,,1,1,2,2\n", "line 6 has no class", "fill in every column"),
         (
             CSV + "2.png,face,1,one,2,2\n",
             "line 6 is malformed: '1 one 2 2'",
@@ -164,20 +164,24 @@ def test_boxes_are_of_the_upright_image(images: Path, tmp_path: Path) -> None:
         ),
         (CSV + "2.png,face,1,,2,2\n", "line 6 is malformed", "fill in every column"),
         (CSV + '2.png,"face,1,1,2,2\n', "line 6 is malformed (", "use the columns"),
-        (CSV + "3.png,face,1,1,2,2\n", "has none: line 5 and line 6", "remove the rows without"),
+        (CSV + "3.png,face,1,1,2,2\n", "without one: line 5 and line 6", "remove the rows without"),
         (CSV + "4.png,face,1,1,2,2\n", "does not have: 4.png (line 6)", "add them or remove"),
-        (CSV.replace("3.png,,,,,\n", ""), "no entry for 1 images", "label them, with an entry"),
+        (CSV.replace("3.png,,,,,\n", ""), "no entry for 1 images", "needs an entry without boxes"),
         (CSV + "2.png,cat,1,1,2,2\n", "unknown classes: line 6 (cat)", "ObjectDetection(classes"),
-        (CSV + "2.png,face,1,nan,2,2\n", "no finite numbers: line 6 (2.png)", "correct"),
-        (CSV + "2.png,face,1,1,inf,2\n", "no finite numbers: line 6 (2.png)", "correct"),
-        (CSV + "2.png,face,2,1,2,2\n", "without any area: line 6 (2.png)", "write x1 < x2"),
-        (CSV + "2.png,face,3,1,2,2\n", "without any area: line 6 (2.png)", "write x1 < x2"),
-        (CSV + "2.png,face,3,1,8,2\n", "outside of their image: line 6 (2.png)", "in pixels"),
-        (CSV + "2.png,face,-2,1,3,2\n", "outside of their image: line 6 (2.png)", "in pixels"),
-        (CSV + "2.png,face,6,1,7,2\n", "outside of their image: line 6 (2.png)", "in pixels"),
+        (CSV + "2.png,face,1,nan,2,2\n", "not finite numbers: line 6 (2.png)", "correct"),
+        (CSV + "2.png,face,1,1,inf,2\n", "not finite numbers: line 6 (2.png)", "correct"),
+        (CSV + "2.png,face,2,1,2,2\n", "without area: line 6 (2.png)", "write x1 < x2"),
+        (CSV + "2.png,face,3,1,2,2\n", "without area: line 6 (2.png)", "write x1 < x2"),
+        (CSV + "2.png,face,3,1,8,2\n", "outside their image: line 6 (2.png)", "in pixels"),
+        (CSV + "2.png,face,-2,1,3,2\n", "outside their image: line 6 (2.png)", "in pixels"),
+        (CSV + "2.png,face,6,1,7,2\n", "outside their image: line 6 (2.png)", "in pixels"),
         (CSV + "2.png,card,0,2,6,8\n", "annotation twice: line 3 and line 6", "remove one"),
-        (CSV.replace("face", "card"), "has no box of the classes face", "ObjectDetection(judged="),
-        ("file,class,x1,y1,x2,y2\na/1.png,,,,,\n2.png,,,,,\n3.png,,,,,\n", "not a single box", "l"),
+        (
+            CSV.replace("face", "card"),
+            "has no boxes of the classes face",
+            "ObjectDetection(judged=",
+        ),
+        ("file,class,x1,y1,x2,y2\na/1.png,,,,,\n2.png,,,,,\n3.png,,,,,\n", "no boxes at all", "l"),
     ],
 )
 def test_csv_that_cannot_be_right(
@@ -191,7 +195,7 @@ def test_csv_that_cannot_be_right(
 
 
 def changed(table: str, row: int, **values: Any) -> dict[str, Any]:
-    """COCO with some values of one row changed."""
+    """The COCO labels with some values of one row changed."""
     rows = [dict(entry) for entry in COCO[table]]
     rows[row] |= values
     return COCO | {table: rows}
@@ -208,7 +212,10 @@ def changed(table: str, row: int, **values: Any) -> dict[str, Any]:
         (changed("images", 1, id=7), "images has 7 or '2.png' twice"),
         (changed("images", 1, file_name="3.png"), "images has 9 or '3.png' twice"),
         (changed("images", 1, file_name="4.png"), "does not have: 4.png (image 8)"),
-        (changed("images", 0, width=60), "image 7: a/1.png is 6 x 8 pixels, the labels say 60 x 8"),
+        (
+            changed("images", 0, width=60),
+            "image 7: a/1.png is 6 x 8 pixels, but the labels say 60 x 8",
+        ),
         (changed("categories", 0, name="cat"), "unknown classes: annotation 2 (cat)"),
         (changed("annotations", 0, image_id=1), "annotation 1 has an unknown image_id: 1"),
         (changed("annotations", 0, category_id=2), "annotation 1 has an unknown category_id: 2"),
@@ -217,10 +224,10 @@ def changed(table: str, row: int, **values: Any) -> dict[str, Any]:
         (changed("annotations", 0, iscrowd=2), "annotation 1 has iscrowd 2"),
         (changed("annotations", 0, bbox=[1, 2, 3, 1e999]), "finite numbers: annotation 1 (a/1"),
         (changed("annotations", 0, bbox=[1, 2, float("nan"), 1]), "finite numbers: annotation 1"),
-        (changed("annotations", 0, bbox=[1, 2, 3, 0]), "without any area: annotation 1 (a/1.png)"),
-        (changed("annotations", 0, bbox=[4, 2, 4, 1]), "outside of their image: annotation 1"),
+        (changed("annotations", 0, bbox=[1, 2, 3, 0]), "without area: annotation 1 (a/1.png)"),
+        (changed("annotations", 0, bbox=[4, 2, 4, 1]), "outside their image: annotation 1"),
         (changed("annotations", 2, category_id=3, bbox=[0, 2, 6, 6]), "annotation 2 and annota"),
-        (changed("annotations", 1, iscrowd=1), "has no box of the classes card"),
+        (changed("annotations", 1, iscrowd=1), "has no boxes of the classes card"),
     ],
 )
 def test_coco_that_cannot_be_right(
@@ -240,11 +247,11 @@ def test_coco_that_cannot_be_right(
         ({"2.txt": "-1 0.5 0.5 1 1\n"}, "labels/2.txt", "line 1 has the unknown class '-1'"),
         ({"2.txt": "face 0.5 0.5 1 1\n"}, "labels/2.txt", "line 1 has the unknown class 'face'"),
         ({"2.txt": "0 0.5 half 1 1\n"}, "labels/2.txt", "line 1 is malformed"),
-        ({"2.txt": "0 0.5 nan 1 1\n"}, "labels", "no finite numbers: 2.txt line 1 (2.png)"),
-        ({"2.txt": "0 0.5 0.5 0 1\n"}, "labels", "without any area: 2.txt line 1 (2.png)"),
-        ({"2.txt": "0 1.5 0.5 1 1\n"}, "labels", "outside of their image: 2.txt line 1"),
+        ({"2.txt": "0 0.5 nan 1 1\n"}, "labels", "not finite numbers: 2.txt line 1 (2.png)"),
+        ({"2.txt": "0 0.5 0.5 0 1\n"}, "labels", "without area: 2.txt line 1 (2.png)"),
+        ({"2.txt": "0 1.5 0.5 1 1\n"}, "labels", "outside their image: 2.txt line 1"),
         ({"2.txt": YOLO["2.txt"] * 2}, "labels", "twice: 2.txt line 1 and 2.txt line 3"),
-        ({"2.txt": ""}, "labels", "has no box of the classes card"),
+        ({"2.txt": ""}, "labels", "has no boxes of the classes card"),
         ({"a/4.txt": ""}, "labels", "labels without an image in"),
     ],
 )
@@ -279,12 +286,12 @@ def test_paths_and_kinds(images: Path, tmp_path: Path) -> None:
     assert "does not exist" in error(tmp_path / "gone", labels).problem
     assert "neither a folder nor" in error(labels, labels).problem
     (tmp_path / "empty").mkdir()
-    assert "holds no images" in error(tmp_path / "empty", labels).problem
+    assert "contains no images" in error(tmp_path / "empty", labels).problem
 
 
 def test_same_image_twice(images: Path, tmp_path: Path) -> None:
     (images / "3.png").write_bytes((images / "2.png").read_bytes())
-    assert "there twice: 2.png = 3.png" in error(images, write_csv(tmp_path)).problem
+    assert "appears twice: 2.png = 3.png" in error(images, write_csv(tmp_path)).problem
 
 
 def many(tmp_path: Path) -> DetectionSet:

@@ -1,4 +1,4 @@
-"""A folder per identity becomes labelled faces; whatever does not fit is named."""
+"""A folder per identity becomes labelled faces; the errors name whatever does not fit."""
 
 import shutil
 from pathlib import Path
@@ -58,19 +58,19 @@ def test_neither_folder_nor_archive(tmp_path: Path) -> None:
 
 
 def test_empty_folder(tmp_path: Path) -> None:
-    refuse(tmp_path, "holds no images", "one folder per identity")
+    refuse(tmp_path, "contains no images", "one folder per identity")
 
 
 def test_images_outside_of_any_identity(root: Path) -> None:
     write_image(root / "x.png", 98)
     write_image(root / "y.png", 99)
-    refuse(root, "outside of any identity: x.png, y.png", "named after its identity")
+    refuse(root, "outside any identity: x.png, y.png", "named after its identity")
 
 
 def test_identity_without_images(root: Path) -> None:
     (root / "carl" / "empty").mkdir(parents=True)
     (root / "dora").mkdir()
-    refuse(root, "has folders without any image: carl, dora", "fill or remove")
+    refuse(root, "has folders without images: carl, dora", "fill or remove")
 
 
 def test_unknown_files(root: Path) -> None:
@@ -96,11 +96,11 @@ def test_same_image_twice_under_one_identity(root: Path) -> None:
         for copy in range(3):
             source = root / f"ann/ann_{number:04d}.png"
             shutil.copy(source, root / f"ann/copy_{number}_{copy}.png")
-    refuse(root, "is there twice: ann/ann_0001.png = ann/copy_1_0.png = ", "keep one of each")
+    refuse(root, "appears twice: ann/ann_0001.png = ann/copy_1_0.png = ", "keep one copy of each")
 
 
 def test_many_copies_are_counted(tmp_path: Path) -> None:
     root = write_faces(tmp_path, {"ann": 8})
     for path in list((root / "ann").iterdir()):
         shutil.copy(path, path.with_name("x" + path.name))
-    refuse(root, "ann/ann_0005.png = ann/xann_0005.png and 3 more", "keep one of each")
+    refuse(root, "ann/ann_0005.png = ann/xann_0005.png and 3 more", "keep one copy of each")

@@ -44,7 +44,7 @@ def test_subjects(tmp_path: Path, subjects: object, names: tuple, numbers: list)
 @pytest.mark.parametrize("subjects", [["a", "b"], [["a"], ["b"], ["c"], ["d"]], "a"])
 def test_other_number_of_subjects(tmp_path: Path, subjects: object) -> None:
     path = saved(tmp_path, images=IMAGES, subjects=subjects)
-    refuse(path, "holds 4 images but subjects of the shape", "one subject per image")
+    refuse(path, "contains 4 images but subjects of the shape", "one subject per image")
 
 
 @pytest.mark.parametrize("subjects", [[0.0, 1.0, 1.0, 2.0], [True] * 4, [b"a"] * 4])
@@ -60,7 +60,7 @@ def test_unlabelled_rows(tmp_path: Path) -> None:
 
 def test_subject_that_would_spoil_a_message(tmp_path: Path) -> None:
     path = saved(tmp_path, images=IMAGES, subjects=["a", "b\nc", "d", "e"])
-    refuse(path, r"the subject name 'b\nc' holds control characters", "rename it")
+    refuse(path, r"the subject name 'b\nc' contains control characters", "rename it")
 
 
 def test_missing_subjects(tmp_path: Path) -> None:
@@ -81,4 +81,4 @@ def test_copies_are_named_with_their_subjects(tmp_path: Path) -> None:
     path = saved(tmp_path, images=images, subjects=["a", "b", "c", "d"])
     refuse(path, "two identities: faces.npz[0] (a) = faces.npz[3] (d)", "that it shows")
     path = saved(tmp_path, images=images, subjects=["a", "b", "c", "a"])
-    refuse(path, "there twice: faces.npz[0] (a) = faces.npz[3] (a)", "keep one of each")
+    refuse(path, "appears twice: faces.npz[0] (a) = faces.npz[3] (a)", "keep one copy of each")

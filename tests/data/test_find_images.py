@@ -1,4 +1,4 @@
-"""Images are found in an order that no filesystem decides, and nothing is left out silently."""
+"""Images are found in the same order on every filesystem, and none is left out silently."""
 
 import os
 from pathlib import Path
@@ -78,7 +78,7 @@ def test_names_that_would_spoil_a_message(tmp_path: Path, name: bytes) -> None:
         path.write_bytes(b"x")
     except OSError:
         pytest.skip("this filesystem does not take such names")
-    with pytest.raises(DataError, match=r"holds control characters .* rename it") as caught:
+    with pytest.raises(DataError, match=r"contains control characters .* rename it") as caught:
         find_images(tmp_path)
     assert str(caught.value).isprintable()
 

@@ -1,4 +1,4 @@
-"""What lies at a path decides who reads it, and one error says that nobody can."""
+"""The kind of a path decides which reader it gets; a path without a reader is an error."""
 
 from pathlib import Path
 

@@ -118,9 +118,9 @@ def test_subset_by_mask(files: ImageSet) -> None:
 
 
 def test_no_images(files: ImageSet, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="holds no images; add images"):
+    with pytest.raises(DataError, match="contains no images; add images"):
         ImageSet.from_files(tmp_path, [])
-    with pytest.raises(DataError, match="holds no images; add images"):
+    with pytest.raises(DataError, match="contains no images; add images"):
         files.subset([])
 
 
@@ -132,8 +132,8 @@ def test_no_images(files: ImageSet, tmp_path: Path) -> None:
         (np.zeros((2, 3, 4, 4), np.uint8), "the shape (2, 3, 4, 4)", "channels last"),
         (np.zeros((2, 4, 4, 4), np.uint8), "the shape (2, 4, 4, 4)", "channels last"),
         (np.zeros((4, 4), np.uint8), "the shape (4, 4)", "N x H x W x 3"),
-        (np.zeros((0, 4, 4, 3), np.uint8), "holds no pixels", "add images"),
-        (np.zeros((2, 0, 4), np.uint8), "holds no pixels", "add images"),
+        (np.zeros((0, 4, 4, 3), np.uint8), "contains no pixels", "add images"),
+        (np.zeros((2, 0, 4), np.uint8), "contains no pixels", "add images"),
     ],
 )
 def test_arrays_that_are_no_images(array: np.ndarray, problem: str, remedy: str) -> None:
@@ -161,5 +161,5 @@ def test_sizes_are_those_of_the_pixels(tmp_path: Path, rows: ImageSet) -> None:
 def test_size_of_what_is_no_image(tmp_path: Path) -> None:
     (tmp_path / "1.png").write_bytes(b"text")
     images = ImageSet.from_files(tmp_path, find_images(tmp_path))
-    with pytest.raises(DataError, match=r"1\.png: is no image"):
+    with pytest.raises(DataError, match=r"1\.png: is not an image"):
         _ = images.sizes

@@ -1,4 +1,4 @@
-"""A CSV of labels beside a folder of images is checked line by line."""
+"""A CSV of labels next to a folder of images is checked line by line."""
 
 from pathlib import Path
 
@@ -58,8 +58,8 @@ ROWS = "0.png,1\n1.png,2\n"
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("", "is an empty list"),
-        ("file,x\n", "is an empty list"),
+        ("", "has no entries"),
+        ("file,x\n", "has no entries"),
         ("name,x\n0.png,1\n", "lacks the columns file"),
         ("file\n0.png\n", "has no column of labels"),
         ("file,subject\n0.png,anna\n", "has no column of labels"),
@@ -67,19 +67,19 @@ ROWS = "0.png,1\n1.png,2\n"
         ("file,x,x\n0.png,1,1\n", "has the same column twice"),
         (f"file,x\n{ROWS}2.png,\n", "line 4 is malformed"),
         (f"file,x\n{ROWS}2.png,1,2\n", "line 4 is malformed"),
-        (f"file,x\n{ROWS}2.png,nan\n", "no finite numbers: line 4 (nan)"),
-        (f"file,x\n{ROWS}2.png,-inf\n", "no finite numbers: line 4 (-inf)"),
-        (f"file,x\n{ROWS}2.png,1e999\n", "no finite numbers: line 4 (1e999)"),
+        (f"file,x\n{ROWS}2.png,nan\n", "not finite numbers: line 4 (nan)"),
+        (f"file,x\n{ROWS}2.png,-inf\n", "not finite numbers: line 4 (-inf)"),
+        (f"file,x\n{ROWS}2.png,1e999\n", "not finite numbers: line 4 (1e999)"),
         (
             "file,x,y\n0.png,1,2\n1.png,a,3\n2.png,4,5\n",
-            "has labels that are no finite numbers: line 3 (a)",
+            "has labels that are not finite numbers: line 3 (a)",
         ),
-        (f"file,x\n{ROWS}", "has no label for 1 images of "),
+        (f"file,x\n{ROWS}", "has no label for 1 images in "),
         (f"file,x\n{ROWS}2.png,3\n3.png,4\n", "does not have: 3.png (line 5)"),
-        (f"file,x\n{ROWS}./1.png,3\n", "line 4 labels 1.png again (as line 3)"),
+        (f"file,x\n{ROWS}./1.png,3\n", "line 4 labels 1.png again (see line 3)"),
         (
             "file,x,subject\n0.png,1,anna\n1.png,2,\n2.png,3,bob\n",
-            "tells of some images whom they show, but not of 1.png",
+            "has a subject for some images, but not for 1.png",
         ),
     ],
 )
@@ -95,7 +95,7 @@ def test_lists_that_cannot_be_right(tmp_path: Path, text: str, problem: str) -> 
     ("text", "problem"),
     [
         ("file,x,y\n0.png,a,b\n1.png,a,b\n2.png,b,a\n", "has the label columns x, y"),
-        ("file,x\n0.png,a\n1.png,b\n2.png,c\n", "none of the classes a, b: 2.png (c)"),
+        ("file,x\n0.png,a\n1.png,b\n2.png,c\n", "not among the classes a, b: 2.png (c)"),
     ],
 )
 def test_no_classes(tmp_path: Path, text: str, problem: str) -> None:
@@ -112,13 +112,13 @@ def test_one_class_only(tmp_path: Path) -> None:
 def test_no_images(tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
     (tmp_path / "labels.csv").write_text("file,x\n0.png,1\n")
-    with pytest.raises(DataError, match="images: holds no images"):
+    with pytest.raises(DataError, match="images: contains no images"):
         load_labelled(tmp_path / "images", tmp_path / "labels.csv")
 
 
 def test_labels_of_an_npz(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", images=np.zeros((1, 2, 2, 3), np.uint8))
     with pytest.raises(
-        DataError, match=r"a\.npz: is not a folder; labels= goes with a folder of images"
+        DataError, match=r"a\.npz: is not a folder; labels= needs a folder of images"
     ):
         load_labelled(tmp_path / "a.npz", tmp_path / "labels.csv")

@@ -1,4 +1,4 @@
-"""A folder for each class: labels are their names, or indices of the classes of the gate file."""
+"""A folder for each class: labels are folder names, or indices of the gate file's classes."""
 
 from pathlib import Path
 
@@ -81,26 +81,26 @@ def test_another_file(tmp_path: Path) -> None:
 
 
 def test_empty(tmp_path: Path) -> None:
-    refuse(tmp_path, "holds no images")
+    refuse(tmp_path, "contains no images")
 
 
 def test_stray_image(root: Path) -> None:
     write_image(root / "x.png", 99)
-    refuse(root, "holds images outside of any class: x.png")
+    refuse(root, "contains images outside any class: x.png")
 
 
 def test_one_class_only(tmp_path: Path) -> None:
-    refuse(write_captures(tmp_path, {"card": 2}), "has one sub-folder only: card")
+    refuse(write_captures(tmp_path, {"card": 2}), "has only one sub-folder: card")
 
 
 def test_empty_class(root: Path) -> None:
     (root / "licence").mkdir()
-    refuse(root, "has folders without any image: licence")
+    refuse(root, "has folders without images: licence")
 
 
 def test_unknown_class(root: Path) -> None:
     write_image(root / "visa" / "person00" / "1.png", 99)
-    refuse(root, "none of the classes passport, card: visa/person00/1.png (visa)", CLASSES)
+    refuse(root, "not among the classes passport, card: visa/person00/1.png (visa)", CLASSES)
 
 
 def test_class_without_images(root: Path) -> None:
@@ -109,7 +109,7 @@ def test_class_without_images(root: Path) -> None:
 
 def test_people_of_some_images_only(root: Path) -> None:
     write_image(root / "card" / "x.png", 99)
-    refuse(root, "tells of some images whom they show, but not of card/x.png")
+    refuse(root, "has a folder of a person for some images, but not for card/x.png")
 
 
 def test_same_image_twice(root: Path) -> None:
@@ -117,5 +117,5 @@ def test_same_image_twice(root: Path) -> None:
     (root / "passport" / "person00" / "copy.png").write_bytes(content)
     refuse(
         root,
-        "the same image is there twice: card/person00/0001.png = passport/person00/copy.png",
+        "the same image appears twice: card/person00/0001.png = passport/person00/copy.png",
     )

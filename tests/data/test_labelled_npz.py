@@ -36,8 +36,8 @@ def test_classes_by_name_or_index(tmp_path: Path, labels: list[Any]) -> None:
     ("changed", "problem"),
     [
         ({}, "lacks 'labels'"),
-        ({"labels": [1, 2]}, "holds 3 images but labels of the shape (2,)"),
-        ({"labels": 1}, "holds 3 images but labels of the shape ()"),
+        ({"labels": [1, 2]}, "contains 3 images but labels of the shape (2,)"),
+        ({"labels": 1}, "contains 3 images but labels of the shape ()"),
         ({"labels": np.zeros((3, 0))}, "labels are float64 of the shape (3, 0)"),
         ({"labels": [1j, 1, 1]}, "labels are complex128 of the shape (3,)"),
         ({"labels": [["a"], ["b"], ["c"]]}, "labels are <U1 of the shape (3, 1)"),
@@ -48,11 +48,11 @@ def test_classes_by_name_or_index(tmp_path: Path, labels: list[Any]) -> None:
         ),
         ({"labels": [1, 2, 3], "subjects": ["a", "b"]}, "subjects are <U1 of the shape (2,)"),
         ({"labels": [1, 2, 3], "subjects": [0.5, 1, 2]}, "subjects are float64 of the shape"),
-        ({"labels": [1, 2, 3], "subjects": ["a", "", "b"]}, "but not of data.npz[1]"),
+        ({"labels": [1, 2, 3], "subjects": ["a", "", "b"]}, "but not for data.npz[1]"),
         ({"labels": [1, 2, 3], "subjects": ["", "", ""]}, "has subjects that are all empty"),
         (
             {"labels": [1, 2, 3], "images": IMAGES[[0, 1, 0]]},
-            "the same image is there twice: data.npz[0] (1) = data.npz[2] (3)",
+            "the same image appears twice: data.npz[0] (1) = data.npz[2] (3)",
         ),
     ],
 )
@@ -69,8 +69,8 @@ def test_arrays_that_cannot_be_right(tmp_path: Path, changed: dict[str, Any], pr
     [
         ([0.0, 1.0, 0.0], "labels are float64 of the shape (3,), not one class for each image"),
         ([[0], [1], [0]], "labels are int64 of the shape (3, 1), not one class for each image"),
-        ([0, 1, 2], "none of the classes a, b: data.npz[2] (2)"),
-        ([0, 1, -1], "none of the classes a, b: data.npz[2] (-1)"),
+        ([0, 1, 2], "not among the classes a, b: data.npz[2] (2)"),
+        ([0, 1, -1], "not among the classes a, b: data.npz[2] (-1)"),
         ([1, 1, 1], "has no images of the classes a"),
     ],
 )

@@ -42,7 +42,7 @@ def test_same_content_under_another_name(tmp_path: Path, first, second) -> None:
         check_disjoint(one, "calibration", other, "evaluation")
     assert isinstance(caught.value, DataError)
     assert caught.value.where == str(one.origin)
-    assert "1 of its images for calibration also serve for evaluation" in caught.value.problem
+    assert "1 of its images for calibration are also used for evaluation" in caught.value.problem
     assert f"({other.origin}): {one.names[4]} = {other.names[0]}" in caught.value.problem
     assert "one purpose only" in caught.value.remedy
 
@@ -65,13 +65,13 @@ def test_shared_identities(tmp_path: Path) -> None:
     with pytest.raises(LeakageError) as caught:
         check_disjoint_subjects(one, "selection", other, "evaluation")
     assert caught.value.where == str(tmp_path / "one")
-    assert "2 of its identities for selection also serve for evaluation" in caught.value.problem
+    assert "2 of its identities for selection are also used for evaluation" in caught.value.problem
     assert "other.npz): ann, bob" in caught.value.problem
     assert "different people different names" in caught.value.remedy
 
 
 def images_of(root: Path, *people: str) -> ImageSet:
-    """A picture of each in a folder of their name."""
+    """Images of each person in a folder of that name."""
     for seed, name in enumerate(people):
         write_image(root / name / "0.png", 50 + seed)
     return ImageSet.from_files(root, find_images(root))
@@ -80,7 +80,7 @@ def images_of(root: Path, *people: str) -> ImageSet:
 def test_calibration_of_other_people(tmp_path: Path) -> None:
     judged = npz_faces(tmp_path / "faces.npz", ["ann", "bob", "0001"])
     check_calibration_subjects(images_of(tmp_path / "a", "dora", "live/carl"), evaluation=judged)
-    # Numbers start anew in every folder, and files without folders name nobody.
+    # Numbers start again in every folder, and files without folders do not name a person.
     check_calibration_subjects(images_of(tmp_path / "b", "0001"), evaluation=judged)
     check_calibration_subjects(files(tmp_path / "ann", range(2)), evaluation=judged)
 
@@ -91,5 +91,5 @@ def test_calibration_of_people_who_are_judged(tmp_path: Path) -> None:
     np.savez(tmp_path / "c.npz", images=np.stack([pixels(7)]), subjects=np.array(["bob"]))
     array = ImageSet.from_array(np.stack([pixels(7)]), tmp_path / "c.npz")
     for images in (folders, array):
-        with pytest.raises(LeakageError, match=r"1 of the people .* for calibration .*: bob;"):
+        with pytest.raises(LeakageError, match=r"1 of the people .* calibration images .*: bob;"):
             check_calibration_subjects(images, evaluation=judged)

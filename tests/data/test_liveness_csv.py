@@ -47,8 +47,8 @@ def test_ways_to_write_a_list(tmp_path: Path, text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "problem", "remedy"),
     [
-        ("", "is an empty list", "list the captures"),
-        ("file,label,species\n", "is an empty list", "list the captures"),
+        ("", "has no entries", "list the captures"),
+        ("file,label,species\n", "has no entries", "list the captures"),
         ("file,label,kind\n", "unknown columns: kind", "use the columns file,label and optionally"),
         ("file,species\n", "lacks the columns label", "use the columns file,label"),
         ("file,label,label\n", "the same column twice", "use the columns"),
@@ -68,27 +68,27 @@ def test_ways_to_write_a_list(tmp_path: Path, text: str) -> None:
         ),
         (
             PLAIN + "print/0002.png,attack,\n",
-            "line 4 (print/0002.png) is an attack of no species",
+            "line 4 (print/0002.png) is an attack without a species",
             "such as print, screen or mask",
         ),
         (
             PLAIN + "print/0002.png,attack,spoof\n",
-            "line 4 (print/0002.png) is an attack of no species",
+            "line 4 (print/0002.png) is an attack without a species",
             "such as print, screen or mask",
         ),
         (
             PLAIN + "live/0002.png,live,print\n",
-            "line 4 (live/0002.png) is live but of the attack species print",
+            "line 4 (live/0002.png) is live but has the attack species print",
             "write live or attack",
         ),
         (
             PLAIN + "live/0001.png,live,\n",
-            "line 4 lists live/0001.png again (as line 2)",
+            "line 4 lists live/0001.png again (see line 2)",
             "keep one line",
         ),
         (
             PLAIN + "./live/0001.png,attack,print\n",
-            "line 4 lists live/0001.png with another label (as line 2)",
+            "line 4 lists live/0001.png with another label (see line 2)",
             "keep one line",
         ),
         (
@@ -100,13 +100,13 @@ def test_ways_to_write_a_list(tmp_path: Path, text: str) -> None:
         (PLAIN + "/live/1.png,live,\n", "line 4 names /live/1.png, which is not", "move"),
         (
             SUBJECTS.replace("bob", ""),
-            "but not of print/0001.png",
-            "give the subject of each image or of none",
+            "but not for print/0001.png",
+            "give the subject of every image or of none",
         ),
-        ("file,label\nlive/0001.png,live\n", "holds no attacks", "at least one attack species"),
+        ("file,label\nlive/0001.png,live\n", "contains no attacks", "at least one attack species"),
         (
             "file,label,species\nprint/0001.png,attack,print\n",
-            "holds no live captures",
+            "contains no live captures",
             "BPCER is measured",
         ),
     ],
@@ -124,7 +124,7 @@ def test_lists_that_cannot_be_right(tmp_path: Path, text: str, problem: str, rem
 def test_same_content_under_two_labels(tmp_path: Path) -> None:
     path = written(tmp_path, PLAIN)
     (tmp_path / "print/0001.png").write_bytes((tmp_path / "live/0001.png").read_bytes())
-    with pytest.raises(DataError, match=r"labels\.csv: the same image is under two labels"):
+    with pytest.raises(DataError, match=r"labels\.csv: the same image appears under two labels"):
         load_liveness(path)
 
 

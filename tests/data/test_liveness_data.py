@@ -1,4 +1,4 @@
-"""What the liveness task makes of its data: crops everywhere, roles apart, digests of both."""
+"""The liveness task crops all of its data, keeps roles disjoint and digests both."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -43,7 +43,7 @@ def load(root: Path, **options: object) -> TaskData[LivenessSet]:
 
 
 def test_every_role_is_cropped(root: Path) -> None:
-    """Also calibration: ranges of whole photographs would be those of other inputs."""
+    """Calibration is cropped, too: whole photographs would give the ranges of other inputs."""
     judge = task(root, selection="other", boxes="boxes.csv", crop_scale=2.0)
     found = judge.load()
     assert found.selection is not None
@@ -69,7 +69,8 @@ def test_every_role_needs_its_boxes(root: Path, role: str) -> None:
     lines = (root / "boxes.csv").read_text().splitlines()
     kept = [line for line in lines if not line.startswith(role)]
     (root / "boxes.csv").write_text("\n".join(kept))
-    with pytest.raises(DataError, match=f"{role.split('/')[0]}: holds images without a face box"):
+    where = role.split("/")[0]
+    with pytest.raises(DataError, match=f"{where}: contains images without a face box"):
         load(root, selection="other", boxes="boxes.csv", crop_scale=2.0)
 
 
@@ -108,8 +109,8 @@ def test_unknown_people_are_noted(root: Path) -> None:
 @pytest.mark.parametrize(
     ("copy", "message"),
     [
-        ("other/live/0001.png", "for evaluation also serve for selection"),
-        ("calibration/a/0001.png", "for calibration also serve for evaluation"),
+        ("other/live/0001.png", "for evaluation are also used for selection"),
+        ("calibration/a/0001.png", "for calibration are also used for evaluation"),
     ],
 )
 def test_leaks(root: Path, copy: str, message: str) -> None:
@@ -124,12 +125,12 @@ def test_a_leak_is_one_whatever_part_is_looked_at(root: Path) -> None:
     (root / "boxes.csv").write_text(
         text.replace("other/live/0001.png,1,1", "other/live/0001.png,2,2")
     )
-    with pytest.raises(LeakageError, match="for evaluation also serve for selection"):
+    with pytest.raises(LeakageError, match="for evaluation are also used for selection"):
         load(root, selection="other", boxes="boxes.csv", crop_scale=2.0)
 
 
 def test_one_species_is_an_error_unless_there_is_no_other(root: Path) -> None:
-    with pytest.raises(DataError, match=r"one species only \(print\), .*single_species=True"):
+    with pytest.raises(DataError, match=r"only one species \(print\), .*single_species=True"):
         load(root, single_species=False)
     assert load(root).evaluation.truth.species_names == ("print",)
 

@@ -1,4 +1,4 @@
-"""A folder per class becomes labelled captures; whatever does not fit is named."""
+"""A folder per class becomes labelled captures; the errors name whatever does not fit."""
 
 import shutil
 from pathlib import Path
@@ -74,7 +74,7 @@ def test_digest_ignores_the_order(root: Path) -> None:
 
 
 def test_digest_covers_labels_and_people(tmp_path: Path) -> None:
-    """The same names and contents, labelled otherwise, are other data."""
+    """The same names and contents, with other labels, are other data."""
     root = write_captures(tmp_path / "a", {"live": 1, "print": 1}, people=2)
     rows = [
         (f"{kind}/person0{i}/0001.png", kind, f"person0{i}")
@@ -110,28 +110,28 @@ def test_neither_folder_nor_list(tmp_path: Path) -> None:
 
 
 def test_empty_folder(tmp_path: Path) -> None:
-    refuse(tmp_path, "holds no images", "add the sub-folders live and one for each")
+    refuse(tmp_path, "contains no images", "add a sub-folder live and one for each")
 
 
 def test_images_outside_of_any_class(root: Path) -> None:
     write_image(root / "x.png", 98)
-    refuse(root, "outside of any class: x.png", "named after its attack species")
+    refuse(root, "outside any class: x.png", "named after its attack species")
 
 
 def test_empty_species(root: Path) -> None:
     (root / "screen" / "deep").mkdir(parents=True)
-    refuse(root, "has folders without any image: screen", "fill or remove")
+    refuse(root, "has folders without images: screen", "fill or remove")
 
 
 @pytest.mark.parametrize("name", ["live", "print"])
 def test_one_folder_only(tmp_path: Path, name: str) -> None:
     root = write_captures(tmp_path, {name: 2})
-    refuse(root, f"has one sub-folder only: {name}", "one for each attack species")
+    refuse(root, f"has only one sub-folder: {name}", "one for each attack species")
 
 
 def test_no_live_images(tmp_path: Path) -> None:
     root = write_captures(tmp_path, {"print": 2, "screen": 2})
-    refuse(root, "holds no live captures", "BPCER is measured on them")
+    refuse(root, "contains no live captures", "BPCER is measured on them")
 
 
 def test_two_live_folders(root: Path) -> None:
@@ -142,12 +142,14 @@ def test_two_live_folders(root: Path) -> None:
 @pytest.mark.parametrize("name", ["attack", "Spoof", "fake", "presentation_attack"])
 def test_pooled_attacks_are_no_species(root: Path, name: str) -> None:
     write_image(root / name / "print" / "x.png", 98)
-    refuse(root, f"has the folder {name}, which names no attack species", "one folder for each")
+    refuse(
+        root, f"has the folder {name}, which does not name an attack species", "one folder for each"
+    )
 
 
 def test_people_of_some_captures_only(root: Path) -> None:
     write_image(root / "print" / "anna" / "x.png", 98)
-    refuse(root, "but not of live/0001.png, live/0002.png", "named after its person")
+    refuse(root, "but not for live/0001.png, live/0002.png", "named after its person")
 
 
 def test_unknown_files(root: Path) -> None:
@@ -162,4 +164,4 @@ def test_same_image_under_two_labels(root: Path) -> None:
 
 def test_same_image_twice_under_one_label(root: Path) -> None:
     shutil.copy(root / "mask/0001.png", root / "mask/9.png")
-    refuse(root, "is there twice: mask/0001.png = mask/9.png", "keep one of each")
+    refuse(root, "appears twice: mask/0001.png = mask/9.png", "keep one copy of each")

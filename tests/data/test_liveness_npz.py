@@ -1,4 +1,4 @@
-"""An npz file of captures: arrays that fit each other, with labels in words."""
+"""An npz file of captures: arrays that match, with labels in words."""
 
 from pathlib import Path
 
@@ -47,17 +47,17 @@ def test_subjects(tmp_path: Path, subjects: list) -> None:
     ("changed", "problem", "remedy"),
     [
         ({"labels": None}, "lacks 'labels'", "save it with"),
-        ({"labels": LABELS[:3]}, "4 images but labels of the shape (3,)", "one of each for each"),
+        ({"labels": LABELS[:3]}, "4 images but labels of the shape (3,)", "one value for each"),
         ({"labels": [1, 0, 0, 1]}, "labels are int64", "as unicode strings"),
         ({"labels": ["live", "attack", "odd", "live"]}, "captures.npz[2] has the unknown", "write"),
-        ({"species": ["", "", "print", ""]}, "captures.npz[1] is an attack of no", "name its"),
-        ({"species": ["mask", "a", "b", ""]}, "captures.npz[0] is live but of", "write live or"),
-        ({"subjects": ["a", "b", "", "d"]}, "but not of captures.npz[2]", "of each image or"),
+        ({"species": ["", "", "print", ""]}, "captures.npz[1] is an attack without", "name its"),
+        ({"species": ["mask", "a", "b", ""]}, "captures.npz[0] is live but has", "write live or"),
+        ({"subjects": ["a", "b", "", "d"]}, "but not for captures.npz[2]", "of every image or"),
         ({"subjects": [""] * 4}, "subjects that are all empty", "leave out subjects"),
         ({"subjects": [1.0, 2.0, 3.0, 4.0]}, "subjects are float64", "as unicode strings"),
         ({"images": IMAGES / 255}, "images are float64", "save raw pixels"),
-        ({"labels": ["live"] * 4, "species": [""] * 4}, "holds no attacks", "at least one"),
-        ({"labels": ["fake"] * 4, "species": ["a"] * 4}, "holds no live captures", "BPCER"),
+        ({"labels": ["live"] * 4, "species": [""] * 4}, "contains no attacks", "at least one"),
+        ({"labels": ["fake"] * 4, "species": ["a"] * 4}, "contains no live captures", "BPCER"),
         (
             {"images": IMAGES[[0, 0, 2, 3]]},
             "under two labels: captures.npz[0] (live) = captures.npz[1] (screen)",

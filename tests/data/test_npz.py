@@ -39,31 +39,31 @@ def test_folder(tmp_path: Path) -> None:
 
 def test_missing_key_tells_which_there_are(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", faces=np.arange(3))
-    refuse(tmp_path / "a.npz", "lacks 'images'; its arrays are: 'faces'", "save it with 'images'")
+    refuse(tmp_path / "a.npz", "lacks 'images'; it contains: 'faces'", "save it with 'images'")
 
 
 def test_pickled_objects(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", images=np.array([{"x": 1}, None], dtype=object))
-    refuse(tmp_path / "a.npz", "array 'images' holds pickled Python objects", "plain numeric")
+    refuse(tmp_path / "a.npz", "array 'images' contains pickled Python objects", "plain numeric")
 
 
 def test_pickle_by_another_name_is_not_run(tmp_path: Path) -> None:
     path = tmp_path / "a.npz"
     path.write_bytes(pickle.dumps({"images": [1]}))
-    refuse(path, "is no .npz file", "numpy.savez")
+    refuse(path, "is not an .npz file", "numpy.savez")
 
 
 def test_single_array_by_another_name(tmp_path: Path) -> None:
     buffer = io.BytesIO()
     np.save(buffer, np.arange(3))
     (tmp_path / "a.npz").write_bytes(buffer.getvalue())
-    refuse(tmp_path / "a.npz", "is no .npz file", "numpy.savez")
+    refuse(tmp_path / "a.npz", "is not an .npz file", "numpy.savez")
 
 
 def test_zip_without_arrays(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
         archive.writestr("images", b"text")
-    refuse(tmp_path / "a.npz", "'images' is no array", "numpy.savez")
+    refuse(tmp_path / "a.npz", "'images' is not an array", "numpy.savez")
 
 
 def test_damaged_array(tmp_path: Path) -> None:

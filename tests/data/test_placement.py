@@ -1,4 +1,4 @@
-"""Letterbox and the way back for boxes, with values worked out by hand."""
+"""Letterboxing and the mapping of boxes back, with values worked out by hand."""
 
 import numpy as np
 import pytest

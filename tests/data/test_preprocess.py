@@ -1,4 +1,4 @@
-"""Preprocessing is the plain formula, in the order of channels and the layout of the model."""
+"""Preprocessing is the plain formula, in the model's channel order and layout."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What is for selection follows from the names alone, and is the same for ever."""
+"""The choice for selection follows from the names alone and never changes."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from pytest_kycquant.data.unlabelled import selected_images
 PEOPLE = ("7", "Zoe", "ann", "bob", "d'Arc", "eve", "jürgen", "陳")
 EACH = np.arange(len(PEOPLE), dtype=np.int64)
 
-# Written down once. Whatever changes here moves people of users to the other side.
+# Recorded once. A change here would move users' people to the other side.
 SELECTED_PEOPLE = {
     0.2: ["Zoe", "jürgen"],
     0.5: ["Zoe", "ann", "d'Arc", "jürgen"],

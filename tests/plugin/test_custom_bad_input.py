@@ -52,7 +52,10 @@ def test_metrics(document_project: Project, run: Run, answer: str, message: str)
         ({"limits": "metric=0.02, degradation=1"}, "CustomLimits.degradation: 1.0 is not a rate"),
         ({"task": 'labels="labels.csv"'}, "CustomTask.labels: labels.csv is neither at "),
         ({"task": 'outputs="logits"'}, "has no output 'logits'; its outputs are output"),
-        ({"selection": '"documents.npz"'}, "330 of its identities for evaluation also serve for "),
+        (
+            {"selection": '"documents.npz"'},
+            "330 of its identities for evaluation are also used for ",
+        ),
     ],
 )
 def test_gate_files(

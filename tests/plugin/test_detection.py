@@ -201,7 +201,11 @@ def test_infinite_scores_of_a_white_input(scenery: Write, record: Run) -> None:
 @pytest.mark.parametrize(
     ("options", "change", "message"),
     [
-        ({}, ('("face", "card")', '("face", "card", "hand")'), "*has no box of the classes hand*"),
+        (
+            {},
+            ('("face", "card")', '("face", "card", "hand")'),
+            "*has no boxes of the classes hand*",
+        ),
         ({"task": "keypoints=5"}, None, "*output shapes (1, 6, 49) match no supported layout*"),
         ({"task": 'outputs=("boxes",)'}, None, "*has no output 'boxes'; its outputs are output0"),
         ({"model": "logits"}, None, '*has detections with a score of *scores="logits"*'),
@@ -237,7 +241,7 @@ def test_the_same_scenes_for_two_purposes(
     file.write_text(file.read_text().replace('"calibration.npz"', '"scenes.npz"'))
     result = record()
     broken(result)
-    result.stdout.fnmatch_lines(["*of its images for calibration also serve for evaluation*"])
+    result.stdout.fnmatch_lines(["*of its images for calibration are also used for evaluation*"])
 
 
 def test_changed_labels_make_the_golden_stale(

@@ -78,15 +78,15 @@ def few_for_selection(root: Path) -> None:
 
 
 CASES: list[tuple[Callable[[Path], None], str]] = [
-    (no_live, "captures.npz: holds no live captures; add them"),
+    (no_live, "captures.npz: contains no live captures; add them"),
     (
         one_species_missing_in_selection,
         "selection.npz: has no attacks of the species screen, which ",
     ),
-    (one_species, "captures.npz: has attacks of one species only (print), and a model that "),
-    (same_people, "330 of its identities for evaluation also serve for selection"),
-    (same_captures, "990 of its images for evaluation also serve for selection"),
-    (calibration_of_evaluation, "150 of its images for calibration also serve for evaluation"),
+    (one_species, "captures.npz: has attacks of only one species (print), and a model that "),
+    (same_people, "330 of its identities for evaluation are also used for selection"),
+    (same_captures, "990 of its images for evaluation are also used for selection"),
+    (calibration_of_evaluation, "150 of its images for calibration are also used for evaluation"),
     (unknown_label, "captures.npz[7] has the unknown label 'maybe'; write live or attack"),
     (
         few_for_selection,

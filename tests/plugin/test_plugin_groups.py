@@ -161,7 +161,7 @@ def test_a_table_that_does_not_fit_is_an_error(
     write_groups(pytester.path, faces(contrast=0.5)[1:])
     result = run()
     result.assert_outcomes(errors=6)
-    result.stdout.fnmatch_lines(["*groups.csv: lacks 1 of the people of *: person3_000;*"])
+    result.stdout.fnmatch_lines(["*groups.csv: lacks 1 of the people in *: person3_000;*"])
 
 
 FOLDERS = """
@@ -276,5 +276,5 @@ def test_a_table_that_lost_images(run: Run, pytester: pytest.Pytester) -> None:
     result = run("--kycquant-update-golden", "-k", "size")
     result.assert_outcomes(errors=1, deselected=5)
     result.stdout.fnmatch_lines(
-        ["*groups.csv: lacks 1 of the images of *selection.npz: selection.npz[[]399[]]; give *"]
+        ["*groups.csv: lacks 1 of the images in *selection.npz: selection.npz[[]399[]]; give *"]
     )

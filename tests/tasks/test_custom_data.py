@@ -82,7 +82,7 @@ def test_each_side_needs_each_class(tmp_path: Path) -> None:
 
 def test_the_same_people_for_selection(root: Path) -> None:
     write_captures(root / "again", {"card": 1, "passport": 1}, people=2, first_seed=300)
-    with pytest.raises(LeakageError, match="2 of its identities for evaluation also serve for"):
+    with pytest.raises(LeakageError, match="2 of its identities for evaluation are also used for"):
         load(root, selection="again")
 
 
