@@ -136,7 +136,7 @@ def _from_npz(path: Path) -> FaceSet:
     if labels.shape != (len(images),):
         raise DataError(
             path,
-            f"contains {len(images)} images but subjects of the shape {labels.shape}",
+            f"contains {len(images)} images but subjects of shape {labels.shape}",
             "save one subject per image",
         )
     if labels.dtype.kind not in "iuU":

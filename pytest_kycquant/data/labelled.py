@@ -269,7 +269,7 @@ def _from_npz(path: Path) -> LabelledSet:
     if labels.ndim == 0 or len(labels) != len(images):
         raise DataError(
             path,
-            f"contains {len(images)} images but labels of the shape {labels.shape}",
+            f"contains {len(images)} images but labels of shape {labels.shape}",
             "save one for each image",
         )
     if labels.dtype.kind == "U" and labels.ndim == 1:
@@ -279,7 +279,7 @@ def _from_npz(path: Path) -> LabelledSet:
     elif labels.dtype.kind not in "biuf" or not labels.size:
         raise DataError(
             path,
-            f"labels are {labels.dtype} of the shape {labels.shape}",
+            f"labels are {labels.dtype} of shape {labels.shape}",
             "save numbers, or one unicode string for each image",
         )
     elif not np.isfinite(labels).all():
@@ -292,7 +292,7 @@ def _from_npz(path: Path) -> LabelledSet:
         if subjects.shape != (len(images),) or subjects.dtype.kind not in "iuU":
             raise DataError(
                 path,
-                f"subjects are {subjects.dtype} of the shape {subjects.shape}",
+                f"subjects are {subjects.dtype} of shape {subjects.shape}",
                 "save one integer or unicode string for each image",
             )
         names = [check_text(str(name), path, "the subject name").strip() for name in subjects]
@@ -314,7 +314,7 @@ def _class_indices(
     if labels.ndim != 1 or labels.dtype.kind not in "iuU":
         raise DataError(
             where,
-            f"labels are {labels.dtype} of the shape {labels.shape}, not one class for each image",
+            f"labels are {labels.dtype} of shape {labels.shape}, not one class for each image",
             "give names or integers, or leave out CustomTask(classes=...)",
         )
     number: dict[Any, int] = {name: index for index, name in enumerate(classes)}

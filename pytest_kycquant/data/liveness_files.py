@@ -168,7 +168,7 @@ def _from_npz(path: Path) -> LivenessSet:
         if values.shape != (len(images),):
             raise DataError(
                 path,
-                f"contains {len(images)} images but {key} of the shape {values.shape}",
+                f"contains {len(images)} images but {key} of shape {values.shape}",
                 "save one value for each image",
             )
         if values.dtype.kind not in ("iuU" if key == "subjects" else "U"):

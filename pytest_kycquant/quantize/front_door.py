@@ -182,7 +182,7 @@ def _images(given: Any, spec: Preprocess | None) -> Images:
     if not isinstance(given, Iterable):
         raise SpecError(
             "quantize(images=...)",
-            f"{given!r} holds no images",
+            f"{given!r} contains no images",
             "give a folder, an .npz file, or arrays",
         )
     return TensorImages(given if spec is None else _of_pixels(given, spec))

@@ -1,4 +1,4 @@
-"""A short run of the simulation in docs/results/coverage.md: many groups do not fail a harmless variant."""
+"""A short run of the simulation of groups: many of them do not fail a harmless variant."""
 
 from collections import Counter
 

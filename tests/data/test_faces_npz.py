@@ -44,7 +44,7 @@ def test_subjects(tmp_path: Path, subjects: object, names: tuple, numbers: list)
 @pytest.mark.parametrize("subjects", [["a", "b"], [["a"], ["b"], ["c"], ["d"]], "a"])
 def test_other_number_of_subjects(tmp_path: Path, subjects: object) -> None:
     path = saved(tmp_path, images=IMAGES, subjects=subjects)
-    refuse(path, "contains 4 images but subjects of the shape", "one subject per image")
+    refuse(path, "contains 4 images but subjects of shape", "one subject per image")
 
 
 @pytest.mark.parametrize("subjects", [[0.0, 1.0, 1.0, 2.0], [True] * 4, [b"a"] * 4])

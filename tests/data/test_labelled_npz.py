@@ -36,18 +36,18 @@ def test_classes_by_name_or_index(tmp_path: Path, labels: list[Any]) -> None:
     ("changed", "problem"),
     [
         ({}, "lacks 'labels'"),
-        ({"labels": [1, 2]}, "contains 3 images but labels of the shape (2,)"),
-        ({"labels": 1}, "contains 3 images but labels of the shape ()"),
-        ({"labels": np.zeros((3, 0))}, "labels are float64 of the shape (3, 0)"),
-        ({"labels": [1j, 1, 1]}, "labels are complex128 of the shape (3,)"),
-        ({"labels": [["a"], ["b"], ["c"]]}, "labels are <U1 of the shape (3, 1)"),
+        ({"labels": [1, 2]}, "contains 3 images but labels of shape (2,)"),
+        ({"labels": 1}, "contains 3 images but labels of shape ()"),
+        ({"labels": np.zeros((3, 0))}, "labels are float64 of shape (3, 0)"),
+        ({"labels": [1j, 1, 1]}, "labels are complex128 of shape (3,)"),
+        ({"labels": [["a"], ["b"], ["c"]]}, "labels are <U1 of shape (3, 1)"),
         ({"labels": ["a", " ", "c"]}, "data.npz[1] has an empty label"),
         (
             {"labels": [[0.0, 1.0], [np.nan, 0.0], [0.0, np.inf]]},
             "has labels that are not finite: data.npz[1], data.npz[2]",
         ),
-        ({"labels": [1, 2, 3], "subjects": ["a", "b"]}, "subjects are <U1 of the shape (2,)"),
-        ({"labels": [1, 2, 3], "subjects": [0.5, 1, 2]}, "subjects are float64 of the shape"),
+        ({"labels": [1, 2, 3], "subjects": ["a", "b"]}, "subjects are <U1 of shape (2,)"),
+        ({"labels": [1, 2, 3], "subjects": [0.5, 1, 2]}, "subjects are float64 of shape"),
         ({"labels": [1, 2, 3], "subjects": ["a", "", "b"]}, "but not for data.npz[1]"),
         ({"labels": [1, 2, 3], "subjects": ["", "", ""]}, "has subjects that are all empty"),
         (
@@ -67,8 +67,8 @@ def test_arrays_that_cannot_be_right(tmp_path: Path, changed: dict[str, Any], pr
 @pytest.mark.parametrize(
     ("labels", "problem"),
     [
-        ([0.0, 1.0, 0.0], "labels are float64 of the shape (3,), not one class for each image"),
-        ([[0], [1], [0]], "labels are int64 of the shape (3, 1), not one class for each image"),
+        ([0.0, 1.0, 0.0], "labels are float64 of shape (3,), not one class for each image"),
+        ([[0], [1], [0]], "labels are int64 of shape (3, 1), not one class for each image"),
         ([0, 1, 2], "not among the classes a, b: data.npz[2] (2)"),
         ([0, 1, -1], "not among the classes a, b: data.npz[2] (-1)"),
         ([1, 1, 1], "has no images of the classes a"),

@@ -47,7 +47,7 @@ def test_subjects(tmp_path: Path, subjects: list) -> None:
     ("changed", "problem", "remedy"),
     [
         ({"labels": None}, "lacks 'labels'", "save it with"),
-        ({"labels": LABELS[:3]}, "4 images but labels of the shape (3,)", "one value for each"),
+        ({"labels": LABELS[:3]}, "4 images but labels of shape (3,)", "one value for each"),
         ({"labels": [1, 0, 0, 1]}, "labels are int64", "as unicode strings"),
         ({"labels": ["live", "attack", "odd", "live"]}, "captures.npz[2] has the unknown", "write"),
         ({"species": ["", "", "print", ""]}, "captures.npz[1] is an attack without", "name its"),

@@ -168,7 +168,7 @@ def refused(model: Path, error: type[KycquantError], message: str, **given: Any)
             {"images": None, "recipe": Recipe("int8-weights", bias_correction=True)},
         ),
         (SpecError, "nothing says how the images", {"images": "photos"}),
-        (SpecError, "3 holds no images", {"images": 3}),
+        (SpecError, "3 contains no images", {"images": 3}),
         (DataError, "there are none", {"images": []}),
         (DataError, "does not exist", {"images": "absent", "preprocess": PIXELS}),
         (DataError, "image 0: is float64", {"images": [np.zeros((1, 3, 32, 32))]}),
