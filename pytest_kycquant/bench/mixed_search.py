@@ -10,7 +10,7 @@ from typing import Any
 from ..data.sampling import portions
 from ..errors import QuantizationError
 from ..plain import from_plain, plain
-from ..quantize.search import Block, Found, search, store_smallest
+from ..quantize.search import Block, SearchResult, search, store_smallest
 from ..spec.recipe import Recipe
 from ..verdicts import Verdict
 from .judge import Judge
@@ -33,7 +33,7 @@ class MixedSearch:
         self.variants = judge.variants
         self._budget = judge.workspace.settings.search_budget
 
-    def find(self, recipe: Recipe) -> Found:
+    def find(self, recipe: Recipe) -> SearchResult:
         """Search, or read the result from the store; the same input gives the same result."""
 
         def make(folder: Path) -> None:
@@ -42,7 +42,9 @@ class MixedSearch:
 
         store = self._judge.workspace.context.store
         folder = store.entry("search", self.key(recipe), make)
-        return from_plain(Found, json.loads((folder / "search.json").read_text(encoding="utf-8")))
+        return from_plain(
+            SearchResult, json.loads((folder / "search.json").read_text(encoding="utf-8"))
+        )
 
     def key(self, recipe: Recipe) -> list[Any]:
         """Plain values that determine the result of a search."""
@@ -98,7 +100,7 @@ class MixedSearch:
                     return check.describe() + (rest if seen < number else "")
         return ""
 
-    def _search(self, recipe: Recipe) -> Found:
+    def _search(self, recipe: Recipe) -> SearchResult:
         variants, budget = self.variants, self._budget
         blocks, always = variants.blocks(recipe), variants.postprocessing(recipe)
         name, stage = variants.model.name, variants.context.progress.stage
@@ -135,7 +137,7 @@ class MixedSearch:
 
 
 def confirm(
-    judge: Judge, recipe: Recipe, found: Found
+    judge: Judge, recipe: Recipe, found: SearchResult
 ) -> tuple[VariantRecord, dict[str, int | str]]:
     """Judge the sets that passed the search on other people, from the largest to the smallest.
 
@@ -168,12 +170,12 @@ def confirm(
     return record, {"confirmed": confirmed, "stopped": stopped, "stored": stored}
 
 
-def values_of(found: Found) -> dict[str, Any]:
+def values_of(found: SearchResult) -> dict[str, Any]:
     """Plain values for the store and the report, including those of the best set."""
     return {**plain(found.best), **plain(found)}
 
 
-def nothing_found(found: Found) -> str:
+def nothing_found(found: SearchResult) -> str:
     """Say why no mixed model ships."""
     number = len(found.attempts)
     tried = f"{number} mixed model{'' if number == 1 else 's'}"

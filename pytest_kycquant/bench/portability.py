@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..quantize import Exposure
-from ..runtimes.ort import EXACT
+from ..runtimes.ort import EXACT_ENTRY
 
 if TYPE_CHECKING:
     from ..tasks.comparison import Comparison
     from ..tasks.outputs import Outputs
     from .variants import Variant, Variants
 
-_OPTION = "=".join(EXACT)
+_OPTION = "=".join(EXACT_ENTRY)
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ class Context:
         store: the store that keeps artefacts.
         environment: the facts about this machine that verdicts depend on.
         threads: number of images processed at the same time. The results do not depend on it.
-        exact: whether INT8 runs without saturation (`runtimes.ort.EXACT`).
+        exact: whether INT8 runs without saturation (`runtimes.ort.EXACT_ENTRY`).
         progress: receives messages about the current work.
     """
 

@@ -24,7 +24,7 @@ from ..spec.limits import Limits
 from ..statistics import order_statistic_interval, upper_rank
 from ..verdicts import Check, Estimate, Limit, Verdict
 
-Run = Callable[[], object]
+Call = Callable[[], object]
 
 # Numbers of rounds after which the result is checked. The first check is early: a ratio far from
 # its limit shows at once, and 20 rounds of a large model take long enough.
@@ -67,9 +67,9 @@ class Latency:
 
 
 def measure(
-    fp32: Run,
-    fp32_again: Run,
-    variant: Run,
+    fp32: Call,
+    fp32_again: Call,
+    variant: Call,
     limit: Limit,
     *,
     percentile: bool = False,
@@ -146,7 +146,7 @@ def judge(latency: Latency, limits: Limits) -> GateResult:
 
 
 def _round(
-    runs: tuple[Run, Run, Run],
+    runs: tuple[Call, Call, Call],
     repeats: list[int],
     clock: Callable[[], int],
     wall: list[float],
@@ -172,7 +172,7 @@ def _round(
     return spent[0] / 2, spent[1] / 2, spent[2] / 2
 
 
-def _warm_up(run: Run, clock: Callable[[], int]) -> int:
+def _warm_up(run: Call, clock: Callable[[], int]) -> int:
     """Run until caches and allocators are warm; return how often to repeat a timed run."""
     run()
     began = clock()

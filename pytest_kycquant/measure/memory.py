@@ -22,8 +22,7 @@ from pathlib import Path
 from ..errors import MeasurementError
 from ..plain import from_plain, plain
 
-Run = Callable[[], object]
-Open = Callable[[], Run]
+Open = Callable[[], Callable[[], object]]
 Job = Callable[[], Open]
 
 _STATUS = Path("/proc/self/status")

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 Pixels = NDArray[np.uint8]
 Clock = Callable[[], int]
-Open = Callable[[Path, int, bool], OpenModel]
+OpenFile = Callable[[Path, int, bool], OpenModel]
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ class Photo:
 
 
 @dataclass(frozen=True)
-class Found:
+class Detected:
     """A detection at or above the frozen confidence.
 
     Args:
@@ -152,7 +152,7 @@ class Stages:
         pipeline: Pipeline,
         *,
         clock: Clock = time.perf_counter_ns,
-        open_model: Open = lambda path, threads, exact: runtime().open(
+        open_model: OpenFile = lambda path, threads, exact: runtime().open(
             path, threads=threads, exact=exact
         ),
     ) -> None:
@@ -166,7 +166,7 @@ class Stages:
     def __contains__(self, name: str) -> bool:
         return name in self._open
 
-    def detect(self, pixels: Pixels) -> list[Found]:
+    def detect(self, pixels: Pixels) -> list[Detected]:
         """Find objects, best first, decoded as in the detector's gates.
 
         Args:
@@ -182,7 +182,7 @@ class Stages:
         rows = self._run("detector", [pixels] * len(stage.opened)).values.astype(np.float64)
         boxes = place(pixels.shape[:2], stage.preprocesses[0]).to_image(rows[:, :4])
         found = [
-            Found(task.judged[int(kind)], Box(*(float(side) for side in box)), float(score))
+            Detected(task.judged[int(kind)], Box(*(float(side) for side in box)), float(score))
             for box, score, kind in zip(boxes, rows[:, 4], rows[:, 5], strict=True)
             if score >= stage.threshold and box[2] > box[0] and box[3] > box[1]
         ]

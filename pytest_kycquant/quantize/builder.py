@@ -58,7 +58,7 @@ class Ingredients:
         saturates: whether 8-bit kernels of this CPU saturate
             (`runtimes.environment.u8s8_saturates`).
         exact: whether the variant will be run without saturation all the same
-            (`runtimes.ort.EXACT`).
+            (`runtimes.ort.EXACT_ENTRY`).
         ranges: as `calibration_of` asks for, of this same model; None if it asks for none.
         rewritten: what `rewrite` made of the model, to start from; None starts from the model.
             Operators are named, kept and counted as in the model.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..runtimes.ort import EXACT
+from ..runtimes.ort import EXACT_ENTRY
 
 if TYPE_CHECKING:
     from ..spec.recipe import Recipe
@@ -45,7 +45,7 @@ def _reduces_range(
     if weight != "int8" or activation not in ("uint8", "int8"):
         return False, f"full range: {activation} x {weight} does not saturate"
     if machine.exact:
-        return False, f"full range: run without saturation ({'='.join(EXACT)})"
+        return False, f"full range: run without saturation ({'='.join(EXACT_ENTRY)})"
     if not machine.saturates:
         return False, "full range: U8S8 does not saturate on this CPU"
     if not per_channel:

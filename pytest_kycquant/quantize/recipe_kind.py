@@ -35,7 +35,7 @@ class Machine(NamedTuple):
     Args:
         saturates: whether the CPU's 8-bit kernels saturate (`runtimes.environment.u8s8_saturates`).
         exact: whether the variant will nevertheless be run without saturation
-            (`runtimes.ort.EXACT`).
+            (`runtimes.ort.EXACT_ENTRY`).
     """
 
     saturates: bool

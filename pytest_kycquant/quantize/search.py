@@ -51,7 +51,7 @@ class Attempt:
 
 
 @dataclass(frozen=True)
-class Choice:
+class KeptSet:
     """A set that passed, with at most half of the blocks in FP32.
 
     Args:
@@ -66,7 +66,7 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Found:
+class SearchResult:
     """Outcome of a search.
 
     Args:
@@ -79,7 +79,7 @@ class Found:
         stored: type in which the weights of operators in FP32 can be stored.
     """
 
-    passing: tuple[Choice, ...]
+    passing: tuple[KeptSet, ...]
     of: int
     minimal: bool
     note: str
@@ -88,9 +88,9 @@ class Found:
     stored: str = "float32"
 
     @property
-    def best(self) -> Choice:
+    def best(self) -> KeptSet:
         """The smallest set that passed; one that keeps nothing if none did."""
-        return self.passing[-1] if self.passing else Choice()
+        return self.passing[-1] if self.passing else KeptSet()
 
 
 def search(
@@ -100,7 +100,7 @@ def search(
     *,
     always: tuple[str, ...] = (),
     budget: int = 60,
-) -> Found:
+) -> SearchResult:
     """Find a minimal set of operators to keep in FP32; the same answers give the same set.
 
     A variant with more than half of its blocks in FP32 does not count as a success.
@@ -130,9 +130,9 @@ def search(
     if note and not chosen:
         note = f"the budget of {budget:,} candidates was used up before one passed"
     whole = sum(block.saves for block in order) or 1
-    return Found(
+    return SearchResult(
         passing=tuple(
-            Choice(
+            KeptSet(
                 tries.names(kept),
                 tuple(order[i].names[0] for i in kept),
                 1 - sum(order[i].saves for i in kept) / whole,
@@ -148,8 +148,8 @@ def search(
 
 
 def store_smallest(
-    found: Found, try_out: Callable[[tuple[str, ...], str], tuple[bool, str]], budget: int
-) -> Found:
+    found: SearchResult, try_out: Callable[[tuple[str, ...], str], tuple[bool, str]], budget: int
+) -> SearchResult:
     """Find the smallest type in which the weights of operators in FP32 can be stored.
 
     Args:

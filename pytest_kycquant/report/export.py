@@ -9,7 +9,7 @@ from pathlib import Path
 from ..errors import CacheError
 from ..files import write_whole
 from .json_report import evidence
-from .records import Collected, Gate
+from .records import Collected, GatedModel
 
 
 def export(collected: Collected, folder: Path) -> list[str]:
@@ -60,7 +60,7 @@ def _copy(source: Path, target: Path, digest: str) -> None:
     write_whole(target, content)
 
 
-def _stem(collected: Collected, gate: Gate) -> str:
+def _stem(collected: Collected, gate: GatedModel) -> str:
     if sum(other.model == gate.model for other in collected.gates) == 1:
         return gate.model
     return f"{gate.model}-{re.sub(r'[^A-Za-z0-9_.-]+', '-', gate.name)}"

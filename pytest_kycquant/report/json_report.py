@@ -14,7 +14,7 @@ from ..pipeline.record import PipelineRecord
 from ..plain import plain
 from ..results import GateResult
 from ..verdicts import Check, Direction, Verdict
-from .records import Collected, Gate
+from .records import Collected, GatedModel
 
 SCHEMA = 1
 
@@ -32,7 +32,7 @@ def render(collected: Collected, *, verbose: bool = False) -> str:
     )
 
 
-def evidence(collected: Collected, gate: Gate) -> str:
+def evidence(collected: Collected, gate: GatedModel) -> str:
     """The evidence for the model to ship; it is written beside the model."""
     return _text(
         {
@@ -47,7 +47,7 @@ def _text(values: dict[str, Any]) -> str:
     return json.dumps(values, indent=2, allow_nan=False) + "\n"
 
 
-def _gate(gate: Gate) -> dict[str, Any]:
+def _gate(gate: GatedModel) -> dict[str, Any]:
     return {
         "model": gate.model,
         "gate": gate.name,
@@ -60,7 +60,7 @@ def _gate(gate: Gate) -> dict[str, Any]:
     }
 
 
-def _shipment(shipment: Shipment, gate: Gate) -> dict[str, Any]:
+def _shipment(shipment: Shipment, gate: GatedModel) -> dict[str, Any]:
     record = shipment.record
     ships = record.verdict is Verdict.PASS and gate.profile != "smoke"
     return {

@@ -9,14 +9,14 @@ from ..bench.records import VariantRecord
 from ..bench.shipping import Shipment, to_ship
 from ..pipeline.record import PipelineRecord
 from ..runtimes.environment import Environment
-from ..runtimes.ort import EXACT
+from ..runtimes.ort import EXACT_ENTRY
 from ..spec.profiles import Profile
 from ..verdicts import Verdict
 from .found import Found, GateFound
 
 
 @dataclass
-class Gate:
+class GatedModel:
     """The findings about one model under one set of precisions and limits.
 
     Args:
@@ -69,7 +69,7 @@ class Collected:
 
     environment: Environment | None = None
     exact: bool = False
-    by_key: dict[str, Gate] = field(default_factory=dict)
+    by_key: dict[str, GatedModel] = field(default_factory=dict)
     cache: dict[str, tuple[int, int]] = field(default_factory=dict)
     pipelines: dict[str, PipelineRecord] = field(default_factory=dict)
 
@@ -90,7 +90,7 @@ class Collected:
 
     def _add(self, found: GateFound, failed: bool) -> None:
         shipment = found.shipment
-        gate = self.by_key.setdefault(found.key, Gate(found.fp32.model, found.gate))
+        gate = self.by_key.setdefault(found.key, GatedModel(found.fp32.model, found.gate))
         gate.name = min(gate.name, found.gate)  # the same, whichever worker reports first
         gate.variants |= {record.variant: record for record in (found.fp32, *shipment.tried)}
         gate.shipments[shipment.requested] = shipment
@@ -101,7 +101,7 @@ class Collected:
             gate.rejected.add(shipment.record.variant)
 
     @property
-    def gates(self) -> list[Gate]:
+    def gates(self) -> list[GatedModel]:
         """All gates, by model and name."""
         return sorted(self.by_key.values(), key=lambda gate: (gate.model, gate.name))
 
@@ -118,4 +118,4 @@ class Collected:
     @property
     def session_config(self) -> dict[str, str]:
         """Entries of onnxruntime's session configuration that verdicts depend on."""
-        return dict([EXACT]) if self.exact else {}
+        return dict([EXACT_ENTRY]) if self.exact else {}

@@ -7,11 +7,11 @@ from typing import Any
 
 from ..bench.records import VariantRecord
 from ..results import worst_of
-from ..runtimes.ort import EXACT
+from ..runtimes.ort import EXACT_ENTRY
 from ..spec.profiles import NOTHING_CLEARED
 from ..verdicts import Check, Unit, Verdict
 from . import pipelines
-from .records import Collected, Gate
+from .records import Collected, GatedModel
 
 # Gates that do not have a column of their own, or whose column has a fixed place.
 _ELSEWHERE = ("finite", "degradation", "latency", "size")
@@ -34,7 +34,7 @@ def _lines(collected: Collected, verbose: bool) -> Iterator[str]:
         return
     kernels = "U8S8 saturates" if environment.u8s8_saturates else "U8S8 exact"
     if collected.exact:
-        kernels += f", INT8 run with {'='.join(EXACT)}"
+        kernels += f", INT8 run with {'='.join(EXACT_ENTRY)}"
     features = ", ".join(environment.features) or "no known vector features"
     yield f"onnxruntime {environment.onnxruntime}, {environment.cpu} ({features}; {kernels})"
     yield f"artefacts: {collected.built} built, {collected.reused} taken from the cache"
@@ -60,7 +60,7 @@ def next_command(collected: Collected, failed: int) -> str:
     return "next: pytest --kycquant-report report.json keeps the figures as evidence"
 
 
-def _table(gate: Gate) -> Iterator[str]:
+def _table(gate: GatedModel) -> Iterator[str]:
     from tabulate import tabulate
 
     rows = gate.rows()
@@ -115,7 +115,7 @@ def _figure(check: Check) -> str:
     return f"{format(scale * check.value, form)}{unit} [{low}, {high}]"
 
 
-def _costs(gate: Gate) -> Iterator[str]:
+def _costs(gate: GatedModel) -> Iterator[str]:
     """Wall clock, load time and memory of each variant, where they are known."""
     named = (
         ("wall_p50_ms", "wall clock {:.2f} ms"),
@@ -129,7 +129,7 @@ def _costs(gate: Gate) -> Iterator[str]:
             yield f"{record.variant}: {', '.join(known)}"
 
 
-def _reasons(gate: Gate) -> Iterator[str]:
+def _reasons(gate: GatedModel) -> Iterator[str]:
     notes: dict[str, list[str]] = {}
     for requested, shipment in sorted(gate.shipments.items()):
         if shipment.note:
@@ -209,7 +209,7 @@ def _first(names: Sequence[str]) -> str:
     return ", ".join(names[:5]) + more
 
 
-def _advice(gate: Gate) -> str:
+def _advice(gate: GatedModel) -> str:
     if gate.profile == "smoke":
         return NOTHING_CLEARED
     record = gate.ship

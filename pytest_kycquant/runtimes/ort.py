@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 # Entry of the session configuration that makes onnxruntime turn the signed weights of integer
 # operators into unsigned ones on x86 without VNNI, where U8S8 kernels would add two products in
 # 16 bits. Elsewhere it changes nothing (onnxruntime PR 12088).
-EXACT = ("session.x64quantprecision", "1")
+EXACT_ENTRY = ("session.x64quantprecision", "1")
 
 
 def open_session(
@@ -30,7 +30,7 @@ def open_session(
             quantization in floating point.
         threads: number of threads within an operator; more than one only for the wall-clock time of
             a pipeline.
-        exact: whether to compute INT8 without saturation (`EXACT`).
+        exact: whether to compute INT8 without saturation (`EXACT_ENTRY`).
 
     Raises:
         ModelError: onnxruntime cannot load the model.
@@ -45,7 +45,7 @@ def open_session(
     # A spinning helper thread would consume CPU time that `time.thread_time` does not see.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if exact:
-        options.add_session_config_entry(*EXACT)
+        options.add_session_config_entry(*EXACT_ENTRY)
     if not optimize:
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     source = model if isinstance(model, bytes) else str(model)

@@ -23,6 +23,7 @@ from ..statistics import (
 )
 from ..verdicts import Check, Direction, Estimate, Kind, Limit, Unit, Verdict
 
+DRIFT_REMEDY = "Try per-channel weights, another calibration method or fallback = 'mixed'."
 NO_OFFENDER = Limit("offenders", 1.0, Direction.BELOW, Unit.COUNT, Kind.SANITY)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pytest_kycquant.report import REPORTS, render, write
-from pytest_kycquant.report.records import Collected, Gate
+from pytest_kycquant.report.records import Collected, GatedModel
 
 
 def names(collected: Collected, *, verbose: bool = False) -> str:
@@ -20,7 +20,9 @@ def names(collected: Collected, *, verbose: bool = False) -> str:
 @pytest.fixture
 def collected(monkeypatch: pytest.MonkeyPatch) -> Collected:
     monkeypatch.setitem(REPORTS, "names", f"{__name__}:names")
-    return Collected(by_key={"1": Gate("face", "test_a.py"), "2": Gate("face", "test_b.py")})
+    return Collected(
+        by_key={"1": GatedModel("face", "test_a.py"), "2": GatedModel("face", "test_b.py")}
+    )
 
 
 def test_new_report_is_one_line(collected: Collected, tmp_path: Path) -> None:

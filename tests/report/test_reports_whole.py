@@ -14,7 +14,7 @@ import pytest
 from pytest_kycquant.bench.records import VariantRecord
 from pytest_kycquant.report import write
 from pytest_kycquant.report.export import export
-from pytest_kycquant.report.records import Collected, Gate
+from pytest_kycquant.report.records import Collected, GatedModel
 from pytest_kycquant.results import GateResult
 from pytest_kycquant.verdicts import Check, Verdict
 from tests.worlds.findings import ENVIRONMENT
@@ -31,7 +31,7 @@ def collected(folder: Path, content: bytes) -> Collected:
     options = {"precision": "int8"}
     files = {"face": hashlib.sha256(content).hexdigest()}
     record = VariantRecord("face", "int8", "int8", len(content), 0.3, options, gates, files=files)
-    gate = Gate("face", "test_gate.py", {"int8": record}, paths={"int8": (str(source),)})
+    gate = GatedModel("face", "test_gate.py", {"int8": record}, paths={"int8": (str(source),)})
     environment = replace(ENVIRONMENT, cpu=content.decode())
     return Collected(environment, by_key={"face": gate})
 

@@ -17,8 +17,8 @@ from pytest_kycquant.bench.mixed_search import values_of
 from pytest_kycquant.plain import from_plain
 from pytest_kycquant.quantize.search import (
     Block,
-    Choice,
-    Found,
+    KeptSet,
+    SearchResult,
     search,
     store_smallest,
 )
@@ -35,7 +35,7 @@ def found(
     always: tuple[str, ...] = (),
     operators: tuple[str, ...] = OPERATORS,
     budget: int = 60,
-) -> Found:
+) -> SearchResult:
     """Search when exactly `needed` must stay in FP32; harm falls from a to h."""
     return search(
         [Block((name,), 100) for name in operators],
@@ -59,7 +59,7 @@ def test_no_more_than_needed(needed: str) -> None:
 def test_more_than_half_is_no_success() -> None:
     result = found(set("abcde"))
     assert (result.passing, result.minimal, result.note) == ((), False, "")
-    assert result.best == Choice()
+    assert result.best == KeptSet()
 
 
 def test_all_but_one_in_fp32_is_the_last_to_be_tried() -> None:
@@ -173,7 +173,7 @@ def test_costs_are_recorded_and_not_compared(monkeypatch: pytest.MonkeyPatch) ->
 def test_json_round_trip() -> None:
     result = found(set("bd"), ("sigmoid",))
     text = json.dumps(values_of(result))
-    again = from_plain(Found, json.loads(text))
+    again = from_plain(SearchResult, json.loads(text))
     assert again == result
     assert json.dumps(values_of(again)) == text
 
@@ -218,7 +218,7 @@ def monotone_worlds(draw: st.DrawFn) -> tuple[list[float], Callable[[frozenset[i
 
 def run(
     harms: list[float], passes: Callable[[frozenset[int]], bool], budget: int = 10_000
-) -> tuple[Found, list[frozenset[int]]]:
+) -> tuple[SearchResult, list[frozenset[int]]]:
     """Search, and list what was tried."""
     tried = []
 

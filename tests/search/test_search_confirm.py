@@ -10,7 +10,7 @@ import pytest
 from pytest_kycquant.bench.judge import Judge
 from pytest_kycquant.bench.mixed_search import confirm, values_of
 from pytest_kycquant.bench.records import VariantRecord
-from pytest_kycquant.quantize.search import Attempt, Choice, Found
+from pytest_kycquant.quantize.search import Attempt, KeptSet, SearchResult
 from pytest_kycquant.report.terminal import _kept
 from pytest_kycquant.results import GateResult
 from pytest_kycquant.spec.recipe import Recipe
@@ -34,12 +34,12 @@ class Passes:
         return VariantRecord("m", recipe.name, "", 1, 1.0, options, {"far": gate})
 
 
-def found() -> Found:
+def found() -> SearchResult:
     names = tuple("abcdefgh")
     sets = [names[:8], names[:4], names[:2], names[:1]]
-    passing = tuple(Choice(kept, kept, 1 - len(kept) / 20) for kept in sets)
+    passing = tuple(KeptSet(kept, kept, 1 - len(kept) / 20) for kept in sets)
     attempts = tuple(Attempt(len(kept), True, "", 1.2) for kept in sets)
-    return Found(passing, 20, True, "", (), attempts)
+    return SearchResult(passing, 20, True, "", (), attempts)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from ...verdicts import Check
 from ..base import Part, TaskData
 from ..outputs import Outputs
 from ..unlabelled import load_unlabelled
-from .measured import REMEDY, MetricComparison, judge_metric
+from .measured import METRIC_REMEDY, MetricComparison, judge_metric
 from .metric import Measurement
 from .task import MetricTask
 
@@ -32,7 +32,7 @@ class CustomAgreement(MetricComparison):
 
     def against_fp32(self, *, float_variant: bool = False) -> GateResult:
         """The metric."""
-        return GateResult("agreement", tuple(self.drift()), REMEDY)
+        return GateResult("agreement", tuple(self.drift()), METRIC_REMEDY)
 
     def drift(self, *, float_variant: bool = False) -> list[Check]:
         """The metric, which compares outputs with those of FP32."""

@@ -10,7 +10,7 @@ from ...results import GateResult
 from ...statistics import Rate
 from ...verdicts import Check, Estimate
 from ..checks import increase_check
-from .measured import REMEDY, MetricComparison, counted, judge_figure, judge_metric, of_rate
+from .measured import METRIC_REMEDY, MetricComparison, counted, judge_figure, judge_metric, of_rate
 from .metric import bounds
 
 
@@ -21,13 +21,13 @@ class CustomComparison(MetricComparison):
     def accuracy(self) -> list[GateResult]:
         """The metric."""
         check = judge_metric(self.variant, self.limits, "metric")
-        return [GateResult("metric", (check,), REMEDY)]
+        return [GateResult("metric", (check,), METRIC_REMEDY)]
 
     def against_fp32(self, *, float_variant: bool = False) -> GateResult:
         """How much worse than FP32 the metric is; there is no known limit of the drift."""
         errors = self.variant.form == "errors"
         check = self._more_errors() if errors else self._worse_figure()
-        return GateResult("degradation", (check,), REMEDY)
+        return GateResult("degradation", (check,), METRIC_REMEDY)
 
     def rates(self) -> dict[str, Rate]:
         """The error rate, if the metric returns errors."""

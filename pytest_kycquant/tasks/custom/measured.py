@@ -20,7 +20,7 @@ from .metric import Measurement, bounds
 
 # Outputs that spread less than half as far hardly depend on the image.
 _COLLAPSE = variety(0.5)
-REMEDY = (
+METRIC_REMEDY = (
     "Leave the most harmful operators in FP32 (fallback = 'mixed'), or try per-channel weights or "
     "another calibration method."
 )

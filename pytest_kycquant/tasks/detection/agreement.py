@@ -16,7 +16,7 @@ from ..base import Part, TaskData
 from ..outputs import Outputs
 from ..rates import rate_of
 from ..unlabelled import load_unlabelled, unsound
-from .found import REMEDY, Detector, FoundComparison
+from .found import DETECTION_REMEDY, Detector, FoundComparison
 from .matching import Predictions
 from .task import BoxTask
 
@@ -46,7 +46,7 @@ class DetectionAgreement(FoundComparison):
             for same in zip(*of_class, strict=True)
             for check in sorted(same, key=lambda check: check.lower or 0.0)
         ]
-        return GateResult("agreement", tuple(checks), REMEDY)
+        return GateResult("agreement", tuple(checks), DETECTION_REMEDY)
 
     def rates(self) -> dict[str, Rate]:
         """Share of the images in which FP32 finds each class."""

@@ -12,7 +12,7 @@ from ...results import GateResult, GroupIncrease
 from ...statistics import MIN_SUBJECTS, Rate, jackknife_bounds
 from ...verdicts import Check, Estimate, Limit
 from ..checks import group_checks, increase_check, subjects_wanted
-from .found import COUNTED, REMEDY, FoundComparison
+from .found import COUNTED, DETECTION_REMEDY, FoundComparison
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +33,7 @@ class DetectionComparison(FoundComparison):
             self._drop("map_degradation", "mAP50-95", slice(None)),
             *self.drift(float_variant=float_variant),
         ]
-        return GateResult("degradation", tuple(checks), REMEDY)
+        return GateResult("degradation", tuple(checks), DETECTION_REMEDY)
 
     def rates(self) -> dict[str, Rate]:
         """Miss rate of every class."""
@@ -95,7 +95,7 @@ class DetectionComparison(FoundComparison):
             for which, name in enumerate(self.class_names)
         ]
         checks.sort(key=lambda check: check.lower or 0.0)
-        return GateResult("recall", tuple(checks), REMEDY)
+        return GateResult("recall", tuple(checks), DETECTION_REMEDY)
 
     def _recall(self, limit: Limit, name: str, misses: Rate) -> Check:
         detector = self.variant
@@ -128,7 +128,7 @@ class DetectionComparison(FoundComparison):
         )
         if not len(detector.predictions.scores):
             check = check.failed("not a single detection")
-        return GateResult("map", (check,), REMEDY)
+        return GateResult("map", (check,), DETECTION_REMEDY)
 
     def _more_misses(self, limit: str, which: int, among: Group | None = None) -> Check:
         """Paired increase of the miss rate of a class, over all images or over those of a group."""

@@ -23,7 +23,7 @@ _COLLAPSE = variety(0.1)
 _LEVELS = 255  # scores are counted on the 8-bit grid, the finest that INT8 can have
 _QUANTILE = 0.05  # the quantile of the overlap of boxes with FP32's that is judged
 COUNTED = Counted("objects", "images", "there is no such object")
-REMEDY = (
+DETECTION_REMEDY = (
     "Leave the operators after the head (Sigmoid, Mul, Concat) in FP32, or try per-channel "
     "weights, another calibration method or fallback = 'mixed'."
 )

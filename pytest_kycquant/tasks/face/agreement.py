@@ -12,10 +12,10 @@ from ...results import GateResult
 from ...statistics import Rate
 from ...verdicts import Check
 from ..base import Part, TaskData
-from ..checks import Counted, rate_check
+from ..checks import DRIFT_REMEDY, Counted, rate_check
 from ..outputs import Outputs
 from ..unlabelled import load_unlabelled, unsound
-from .embeddings import DRIFT_REMEDY, Cell, EmbeddingComparison, FaceBaseline
+from .embeddings import Cell, EmbeddingComparison, FaceBaseline
 from .flips import Flips, angles, certified_share, flips_at, pairs_of
 from .task import EmbeddingTask
 

@@ -11,8 +11,8 @@ from ...plain import plain
 from ...results import GateResult, GroupIncrease
 from ...statistics import Rate
 from ...verdicts import Check
-from ..checks import Counted, group_checks, increase_check, rate_check
-from .embeddings import DRIFT_REMEDY, EmbeddingComparison
+from ..checks import DRIFT_REMEDY, Counted, group_checks, increase_check, rate_check
+from .embeddings import EmbeddingComparison
 
 _COUNTED = Counted(
     "comparisons",

@@ -20,7 +20,6 @@ from ..comparison import Comparison
 from ..outputs import Outputs
 from .scores import Extremes, PairErrors, error_rate, errors_at, extremes, normalise
 
-DRIFT_REMEDY = "Try per-channel weights, another calibration method or fallback = 'mixed'."
 # A variant whose embeddings spread less than half as far no longer tells people apart.
 _COLLAPSE = variety(0.5)
 

@@ -12,9 +12,10 @@ from ...data.liveness import LIVE, LivenessSet
 from ...results import GateResult
 from ...statistics import Rate
 from ..base import Part, TaskData
+from ..checks import DRIFT_REMEDY
 from ..outputs import Outputs
 from ..unlabelled import load_unlabelled, unsound
-from .scores_comparison import DRIFT_REMEDY, ScoreComparison
+from .scores_comparison import ScoreComparison
 from .task import ScoreTask
 
 _LEAST_SPREAD = 1e-3  # standard deviation of FP32's scores, far below that of real captures

@@ -18,9 +18,9 @@ from ...plain import plain
 from ...results import GateResult, GroupIncrease
 from ...statistics import Rate
 from ...verdicts import Check, Limit, Verdict
-from ..checks import Counted, group_checks, increase_check, rate_check
+from ..checks import DRIFT_REMEDY, Counted, group_checks, increase_check, rate_check
 from .scores import bpcer_at_apcer
-from .scores_comparison import DRIFT_REMEDY, ScoreComparison
+from .scores_comparison import ScoreComparison
 
 _SEVERITY = (Verdict.PASS, Verdict.INCONCLUSIVE, Verdict.FAIL)
 _IN_GROUP = Counted("captures", "people")

@@ -18,7 +18,6 @@ from ..comparison import Comparison
 from ..rates import rate_of
 from .scores import Decisions
 
-DRIFT_REMEDY = "Try per-channel weights, another calibration method or fallback = 'mixed'."
 # A variant whose scores spread less than half as far hardly depends on the image.
 _COLLAPSE = variety(0.5)
 
