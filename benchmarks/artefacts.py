@@ -19,6 +19,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from models.rendering.sets import ensure
+
 MODELS = ("test_arcface", "test_minifasnet", "test_yolov8")
 RECIPES = (
     'Recipe("fp32-optimized", rewrites=True)',
@@ -85,6 +87,7 @@ def main() -> None:
     parser.add_argument("models", nargs="*", metavar="MODEL", help=", ".join(MODELS))
     given = parser.parse_args()
     root = Path(__file__).resolve().parent.parent
+    ensure(root / "data", say=lambda text: print(text, file=sys.stderr))
     for module in given.models or MODELS:
         with tempfile.TemporaryDirectory() as folder:
             out = Path(folder) / "made.txt"

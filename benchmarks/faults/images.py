@@ -22,6 +22,7 @@ from models.rendering import documents, faces, liveness, splits
 from models.rendering.canvas import encode_jpeg
 from models.rendering.groups import write_groups
 from models.rendering.sets import renderer_digest
+from pytest_kycquant.context.code import meaning
 
 ROOT = Path(__file__).parents[2]
 # The gates use the first seeds of this range. SEEDS decide the truth, and MORE go to gates that ask
@@ -53,9 +54,9 @@ def held_out(kind: str, people: int, say: Callable[[str], None], *, seeds: range
     if people > MOST:
         raise ValueError(f"{people:,} people: there are seeds for {MOST:,} people at most")
     home = ROOT / "data" / "held-out"
-    sources = renderer_digest() + Path(__file__).read_text(encoding="utf-8")
+    sources = renderer_digest().encode() + meaning(Path(__file__).read_bytes())
     name = f"{kind}-{people}-from-{seeds.start}"
-    target = home / f"{name}-{hashlib.sha256(sources.encode()).hexdigest()[:12]}"
+    target = home / f"{name}-{hashlib.sha256(sources).hexdigest()[:12]}"
     home.mkdir(parents=True, exist_ok=True)
     with FileLock(home / ".lock"):
         if target.is_dir():

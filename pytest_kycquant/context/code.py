@@ -39,7 +39,7 @@ def code_digest(known: Path, root: Path = ROOT) -> str:
     with contextlib.suppress(OSError):
         if len(digest := remembered.read_text(encoding="ascii")) == 64:
             return digest
-    digest = _digest(names, map(_meaning, contents))
+    digest = _digest(names, map(meaning, contents))
     # This file only saves time, so a failure to write it does not matter.
     with contextlib.suppress(OSError):
         known.mkdir(parents=True, exist_ok=True)
@@ -54,7 +54,7 @@ def _digest(names: Iterable[str], contents: Iterable[bytes]) -> str:
     return state.hexdigest()
 
 
-def _meaning(source: bytes) -> bytes:
+def meaning(source: bytes) -> bytes:
     """Return the syntax tree of a module without positions and docstrings."""
     tree = ast.parse(source)
     for node in ast.walk(tree):
