@@ -28,8 +28,8 @@ class Settings:
         threads: number of images evaluated at the same time.
         search_budget: maximum number of candidates that a mixed-precision search tries.
         profile: how strict the run is and how much it claims, unless a gate has its own profile.
-        exact: whether to run INT8 without saturation (`runtimes.ort.EXACT_ENTRY`), so that verdicts hold
-            for every CPU.
+        exact: whether to run INT8 without saturation (`runtimes.ort.EXACT_ENTRY`), so that verdicts
+            hold for every CPU.
     """
 
     cache: Path
