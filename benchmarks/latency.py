@@ -36,7 +36,7 @@ from onnx.utils import Extractor
 from tabulate import tabulate
 
 from pytest_kycquant import Verdict
-from pytest_kycquant.measure.latency import Latency, Run, measure
+from pytest_kycquant.measure.latency import Call, Latency, measure
 from pytest_kycquant.runtimes.environment import describe_machine
 from pytest_kycquant.runtimes.ort import open_session
 from pytest_kycquant.spec.limits import Limits
@@ -64,15 +64,15 @@ class Case:
     extra: bytes
     array: NDArray[np.float32]
 
-    def run(self, content: bytes) -> Run:
+    def run(self, content: bytes) -> Call:
         session = open_session(content)
         feed = {session.get_inputs()[0].name: self.array}
         return lambda: session.run(None, feed)
 
-    def model(self) -> Run:
+    def model(self) -> Call:
         return self.run(self.content)
 
-    def slower(self) -> Run:
+    def slower(self) -> Call:
         whole, again = self.model(), self.run(self.extra)
         return lambda: (whole(), again())
 
@@ -140,12 +140,12 @@ def keep_busy(name: str, core: int) -> None:
             matrix @ matrix
 
 
-def naive(one: Run, other: Run) -> dict[str, float]:
+def naive(one: Call, other: Call) -> dict[str, float]:
     """Ratios as they are usually measured."""
     for _ in range(5):
         one(), other()
 
-    def timed(run: Run) -> tuple[int, int]:
+    def timed(run: Call) -> tuple[int, int]:
         wall, thread = time.perf_counter_ns(), time.thread_time_ns()
         run()
         return time.perf_counter_ns() - wall, time.thread_time_ns() - thread

@@ -1,10 +1,10 @@
 """From the FP32 file to the variants that the gates compare with it.
 
-The package can be called, ``pytest_kycquant.quantize("model.onnx", images, "int8")``, which makes a
-file (`front_door.quantize`). `Quantizer` makes any number of recipes of one model.
+The package is also a function: ``pytest_kycquant.quantize("model.onnx", images, "int8")`` makes a
+file (`front_door.quantize`). `Quantizer` makes variants of one model for any number of recipes.
 
-Importing this package imports neither onnx nor onnxruntime: a test suite without gates pays
-nothing for it.
+Importing this package imports neither onnx nor onnxruntime, so a test suite without gates does not
+pay for them.
 """
 
 import inspect
@@ -95,10 +95,10 @@ __all__ = [
 
 
 class _Callable(ModuleType):
-    """A package that is a function, too."""
+    """A package that is also a function."""
 
     __call__ = staticmethod(_quantize)
-    __signature__ = inspect.signature(_quantize)  # else its first argument would count as self
+    __signature__ = inspect.signature(_quantize)  # otherwise the first argument would be self
 
 
 # https://docs.python.org/3/reference/datamodel.html#customizing-module-attribute-access

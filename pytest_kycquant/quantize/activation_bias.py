@@ -1,9 +1,9 @@
-"""What quantized activations add to the mean of each output is taken off its bias, too.
+"""Correct biases for the shift that quantized activations add to the mean of each output.
 
-Rounding has no mean, but what PReLU or Relu makes of it has, and so has cutting off values. That
-cannot be computed from the weights: it is measured, from the first operator to the last, each with
-the inputs that it has when all before are quantized and corrected. This is the empirical variant of
-Nagel et al. (arXiv 1906.04721, appendix D).
+Rounding errors average to zero, but not after a PReLU or Relu, nor do the errors of clipped values.
+This shift cannot be computed from the weights, so it is measured, from the first operator to the
+last. The inputs of each operator are those with all earlier operators quantized and corrected. This
+is the empirical variant of Nagel et al. (arXiv 1906.04721, appendix D).
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ if TYPE_CHECKING:
     Values = dict[str, NDArray[np.float32]]
 
 _IMAGES = 32
-_VALUES = 1 << 21  # of all images together: activations of all of them are held
+_VALUES = 1 << 21  # in all images together: the activations of all images are held in memory
 
 
 def shift_images(count: int, shape: Sequence[int]) -> list[int]:
-    """Which of so many calibration images of a shape shifts are measured on: of all kinds."""
+    """Indices of the calibration images of a shape to measure shifts on, spread evenly."""
     chosen = min(count, _IMAGES, max(8, _VALUES // int(np.prod(shape))))
     return [index * count // chosen for index in range(chosen)]
 
@@ -49,16 +49,17 @@ def correct_shifts(
     names: Collection[str],
     images: Iterable[NDArray[np.float32]],
 ) -> None:
-    """Correct the biases of a quantized model by what its outputs shift, in place.
+    """Correct the biases of a quantized model for the shift of its outputs, in place.
 
-    A shift that differs between the images as much as chance would have it is left alone: it is
-    shrunk as James and Stein do ("Estimation with quadratic loss", 1961).
+    Each shift is shrunk as in James and Stein ("Estimation with quadratic loss", 1961), so a shift
+    that varies between images as much as chance explains is left alone.
 
     Args:
-        before: the model that was quantized.
-        after: the same, quantized, with its operators' names; its only input is that of `before`.
-        names: Conv and Gemm operators whose biases may change: constant, and of their own.
-        images: preprocessed, each of the model's input shape.
+        before: the model before quantization.
+        after: the quantized model, with the same operator names and the same only input.
+        names: names of the Conv and Gemm operators whose biases may change. These biases must be
+            constant and not shared.
+        images: preprocessed images, each of the model's input shape.
     """
     ordered = type(after)()
     ordered.CopyFrom(after)
@@ -68,7 +69,7 @@ def correct_shifts(
     input_name = before.graph.input[0].name
     live = [{input_name: image} for image in images]
     if not nodes or len(live) < 2 or has_subgraphs(ordered.graph):
-        return  # a subgraph may read any activation by its name
+        return  # a subgraph may read any activation by name
     wanted = [outputs[node.name] for node in nodes]
     session = _session(before, before.graph.node, live[0], wanted)
     means = [[_mean(y) for y in session.run(wanted, values)] for values in live]
@@ -87,7 +88,7 @@ def correct_shifts(
 
 
 def _shrunk(errors: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Mean over the images, `[images, C]`, less what chance contributes to it."""
+    """Mean of `[images, C]` over the images, less the contribution of chance."""
     mean, noise = errors.mean(axis=0), errors.var(axis=0, ddof=1) / errors.shape[0]
     square = np.square(mean)
     chance = np.divide(noise, square, out=np.ones_like(noise), where=square > 0)
@@ -95,7 +96,7 @@ def _shrunk(errors: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 class _Steps:
-    """Runs a graph piece by piece, up to one operator after the other."""
+    """Runs a graph piece by piece, each time up to a given operator."""
 
     def __init__(self, proto: ModelProto) -> None:
         self._proto = proto
@@ -105,7 +106,7 @@ class _Steps:
         self._done: set[str] = set()  # first outputs of the operators that have run
 
     def advance(self, node: NodeProto, live: list[Values]) -> None:
-        """Compute an operator's output for each image; forget what nothing will read any more."""
+        """Compute an operator's output for each image; drop values that are not read again."""
         piece = self._piece(node.output[0], live[0])
         self._done.update(each.output[0] for each in piece)
         made = {name for each in piece for name in each.output if name}
@@ -120,11 +121,11 @@ class _Steps:
             values.update(zip(outputs, found, strict=True))
 
     def _pending(self, name: str) -> bool:
-        """Whether an operator that has not run reads an activation."""
+        """Whether an operator that has not run yet reads an activation."""
         return any(node.output[0] not in self._done for node in self._read.get(name, ()))
 
     def _piece(self, name: str, known: Mapping[str, object]) -> list[NodeProto]:
-        """The operators that compute an activation from those that are known, in order."""
+        """The operators that compute an activation from the known ones, in order."""
         needed: set[str] = set()
         waiting = [name]
         while waiting:
@@ -139,7 +140,7 @@ class _Steps:
 def _session(
     proto: ModelProto, nodes: Iterable[NodeProto], inputs: Values, outputs: Sequence[str]
 ) -> InferenceSession:
-    """Open a piece of a model, in float simulation; inputs are such as it will be given."""
+    """Open a piece of a model in float simulation; `inputs` are examples of its inputs."""
     from onnx import helper
 
     nodes = list(nodes)

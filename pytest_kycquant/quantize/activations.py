@@ -1,4 +1,4 @@
-"""Run a model on calibration images and look at its activations, a few images at a time."""
+"""Run a model on calibration images and observe its activations, a few images at a time."""
 
 from __future__ import annotations
 
@@ -34,20 +34,21 @@ def observe(
     *,
     threads: int,
 ) -> Iterator[T]:
-    """Give the named activations of each image to a function; yield its results in order.
+    """Pass the named activations of each image to a function and yield its results in order.
 
-    Memory is the activations of as many images as there are threads.
+    Each thread holds the activations of one image in memory.
 
     Args:
         prepared: the prepared FP32 model.
-        names: float32 activations, the input of the model among them or not.
-        inputs: (name, tensor) per image; the name is for messages. Consumed once, in this thread,
-            one at a time (with more threads, a few ahead).
-        look: is given name -> activation, in any thread; raises NotFiniteError.
-        threads: images in flight at the same time.
+        names: names of float32 activations, optionally including the model's input.
+        inputs: (name, tensor) per image; the name appears in messages. Consumed once, in this
+            thread, one at a time (with more threads, a few ahead).
+        look: function from {name: activation} to a result, called in any thread; it raises
+            NotFiniteError for an activation that is not finite.
+        threads: number of images in flight at the same time.
 
     Raises:
-        DataError: an image contains NaN or Inf or does not fit the model.
+        DataError: an image contains NaN or Inf, or does not fit the model.
         QuantizationError: an activation is NaN or Inf.
     """
     session = _observing_session(prepared, names)
@@ -59,7 +60,7 @@ def observe(
         if not np.isfinite(array).all():
             raise DataError(image, "contains NaN or Inf", "remove it from the calibration images")
         try:
-            if watched:  # no names would mean all outputs
+            if watched:  # to onnxruntime, no names means all outputs
                 values.update(zip(watched, session.run(watched, values), strict=True))
         except Exception as error:
             raise DataError(
@@ -81,10 +82,10 @@ def observe(
 
 
 def _observing_session(prepared: PreparedModel, names: Sequence[str]) -> InferenceSession:
-    """Open the model with activations as outputs, unoptimized: no tensor is fused away.
+    """Open the model with activations as outputs, unoptimized, so that no tensor is fused away.
 
-    With all of them as outputs there is little to optimize: onnxruntime's exact levels are not
-    faster, and its layout of convolutions (NCHWc) rounds otherwise.
+    With all activations as outputs there is little to optimize. onnxruntime's exact levels are not
+    faster, and its layout for convolutions (NCHWc) rounds differently.
     """
     from onnx import TensorProto, helper
 

@@ -1,4 +1,4 @@
-"""What every reader of a cached ``.npz`` file does about one that is damaged."""
+"""Reading cached ``.npz`` files, with one error for all that are damaged."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _DAMAGED = (OSError, LookupError, ValueError, TypeError, EOFError, zipfile.BadZi
 
 @contextlib.contextmanager
 def open_archive(path: Path, what: str) -> Iterator[Any]:
-    """Open an ``.npz`` file without pickles; what its reader stumbles over is an error, too.
+    """Open an ``.npz`` file without pickles; exceptions that damage causes in the body count, too.
 
     Args:
         path: the file.
-        what: it should hold, for the message.
+        what: expected content, for the message.
 
     Raises:
         QuantizationError: the file is missing, damaged or of another kind.
@@ -39,6 +39,6 @@ def open_archive(path: Path, what: str) -> Iterator[Any]:
     except _DAMAGED as error:
         raise QuantizationError(
             path,
-            f"holds no {what} ({one_line(error)})",
-            "delete it; it is made again from the calibration images",
+            f"contains no {what} ({one_line(error)})",
+            "delete it; it will be made again from the calibration images",
         ) from error

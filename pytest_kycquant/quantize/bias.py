@@ -1,9 +1,9 @@
-"""Bias correction: what quantized weights add to the mean of each output is taken off its bias.
+"""Bias correction: subtract the mean error that quantized weights cause from the bias.
 
-Rounding moves every weight a little, and inputs whose mean is not zero turn that into a constant
+Rounding moves every weight a little. With inputs whose mean is not zero, this gives a constant
 error of the output, `(Wq - W) E[x]`. Nagel et al., "Data-Free Quantization Through Weight
 Equalization and Bias Correction" (arXiv 1906.04721, section 4.2), subtract it from the bias. Here
-`E[x]` is measured on the calibration images and counts the zeros of the padding.
+`E[x]` is measured on the calibration images and includes the zeros of the padding.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ _INT32 = np.iinfo(np.int32)
 
 
 def fold_betas(proto: ModelProto) -> None:
-    """Multiply the constant biases of Gemm with their factor beta, in place.
+    """Multiply the constant bias of each Gemm by its factor beta, in place.
 
-    onnxruntime's quantizer sets beta to one and leaves the bias as it was.
+    onnxruntime's quantizer sets beta to one but leaves the bias as it was.
     """
     from onnx import numpy_helper
 
@@ -59,9 +59,9 @@ def give_own_biases(proto: ModelProto, op_types: Collection[str], kept: Collecti
     """Give every Conv and Gemm that will be quantized a bias of its own, in place.
 
     Args:
-        proto: a model that is about to be quantized.
+        proto: the model to be quantized.
         op_types: operator types to quantize.
-        kept: names of the operators that stay in FP32, and as they are.
+        kept: names of the operators that stay in FP32; they are not changed.
     """
     from onnx import numpy_helper
 
@@ -92,13 +92,13 @@ def correct_biases(
 ) -> tuple[str, ...]:
     """Correct the biases of a quantized model, in place; return the names of their operators.
 
-    Operators whose weights are not quantized keep their bias, and so does a Gemm that has none of
-    the size of its output.
+    Operators whose weights are not quantized keep their bias, and so does a Gemm unless its bias
+    has the size of its output.
 
     Args:
-        before: the model that was quantized, with its FP32 weights.
-        after: the same, quantized, with its operators' names.
-        means: as in `ChannelStatistics`, of `before`.
+        before: the model before quantization, with FP32 weights.
+        after: the quantized model, with the same operator names.
+        means: means as in `ChannelStatistics`, of `before`.
     """
     originals, weights = initializers(before.graph), initializers(after.graph)
     written = producers(after.graph)
@@ -125,18 +125,19 @@ def correct_stored(
     means: Mapping[str, NDArray[np.float64]],
     restored: Mapping[str, NDArray[np.float64]],
 ) -> int:
-    """Correct the biases of operators in FP32 whose weights were rounded to be stored, in place.
+    """Correct the biases of FP32 operators whose weights were rounded for storage, in place.
 
-    Each gets a bias of its own. A Gemm whose bias has not the size of its output keeps it.
+    Each operator gets a bias of its own. A Gemm whose bias does not have the size of its output
+    keeps it.
 
     Args:
-        before: the model with its weights as they were.
-        after: the same operators, with the rounded weights.
-        means: as in `ChannelStatistics`, of `before`.
+        before: the model with its original weights.
+        after: the model with the same operators and the rounded weights.
+        means: means as in `ChannelStatistics`, of `before`.
         restored: operator -> the weights that it computes with in `after`.
 
     Returns:
-        How many were corrected.
+        The number of corrected biases.
     """
     from onnx import numpy_helper
 
@@ -181,7 +182,7 @@ def _mean_output(
 def dequantized(
     name: str, written: Mapping[str, NodeProto], weights: Mapping[str, TensorProto]
 ) -> NDArray[np.float64] | None:
-    """Return the numbers that a quantized weight or bias stands for; None for one in float."""
+    """Return the values that a quantized weight or bias represents; None if it is in float."""
     node = written.get(name)
     if node is None or node.op_type != "DequantizeLinear" or node.input[0] not in weights:
         return None
@@ -200,7 +201,7 @@ def store(
     written: Mapping[str, NodeProto],
     weights: Mapping[str, TensorProto],
 ) -> None:
-    """Write a bias where the quantized model keeps it: as float32, or as int32 with a scale."""
+    """Write a bias as the quantized model stores it: in float32, or in int32 with a scale."""
     from onnx import numpy_helper
 
     node = written.get(name)

@@ -1,7 +1,7 @@
 """Blocks of a graph: operators with weights, each with the arithmetic that belongs to it.
 
-A convolution and its activation are one: a kernel may fuse them, and to keep one in FP32 while
-the other is quantized would put a rounding between them.
+A convolution and its activation form one block: a kernel may fuse them, and keeping only one of
+them in FP32 would put a rounding between them.
 """
 
 from __future__ import annotations
@@ -24,21 +24,22 @@ _ACTIVATIONS = frozenset(
 def blocks_of(
     graph: GraphProto, operators: Collection[str], others: Collection[str]
 ) -> tuple[Block, ...]:
-    """Find the block of each operator: itself, and element by element what depends on it alone.
+    """Find the block of each operator: itself and the elementwise operators that depend only on it.
 
-    So the sigmoid and the product of a SiLU belong to its convolution, and so does what a PReLU
-    was rewritten to; the sum of a residual connection does not, as it reads another branch, too.
+    The sigmoid and the product of a SiLU belong to the block of its convolution, and so do the
+    operators that replace a rewritten PReLU. The sum of a residual connection does not, since it
+    reads another branch, too.
 
     Args:
-        graph: with a name for every operator, sorted topologically.
+        graph: topologically sorted graph with a name for every operator.
         operators: names of operators with weights, each of which starts a block.
-        others: names of further operators that may belong to one, since a recipe quantizes them.
+        others: names of further operators that a recipe quantizes; they may belong to a block.
 
     Returns:
         The blocks in the order of their first operators.
     """
     constants = {tensor.name: len(tensor.SerializeToString()) for tensor in graph.initializer}
-    owner: dict[str, str] = {}  # of a tensor: the operator that its block starts with
+    owner: dict[str, str] = {}  # tensor -> operator that its block starts with
     names: dict[str, list[str]] = {}
     saves: dict[str, int] = {}
     for node in graph.node:

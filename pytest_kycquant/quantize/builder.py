@@ -1,6 +1,6 @@
-"""From a recipe and what it is carried out with to a variant, which is checked.
+"""Builds a variant from a recipe and its ingredients, and checks it.
 
-`quantizer.py` makes the ingredients in their order; here nothing is measured and nothing is kept.
+`quantizer.py` makes the ingredients in order; nothing is measured or kept here.
 """
 
 from __future__ import annotations
@@ -31,40 +31,40 @@ if TYPE_CHECKING:
     from .ranges import Ranges
     from .recipe_kind import Scalar
 
-_NEEDS_REMEDY = "take the ranges that calibration_of(recipe) names"
+_NEEDS_REMEDY = "pass the ranges that calibration_of(recipe) names"
 
 
 def calibration_of(recipe: Recipe) -> tuple[CalibrationMethod, float | None] | None:
-    """Tell which ranges `build` needs: method and percentile, or None if it needs none."""
+    """Tell which ranges `build` needs: method and percentile, or None if it does not need any."""
     return kind_of(recipe).calibration(recipe)
 
 
 def equalizes(recipe: Recipe) -> bool:
-    """Tell whether a recipe is meant to start from the equalized model."""
+    """Tell whether a recipe asks to start from the equalized model."""
     return kind_of(recipe).equalizes(recipe)
 
 
 def corrects_biases(recipe: Recipe) -> bool:
-    """Tell whether a recipe is meant to correct biases, if there are images to do it with."""
+    """Tell whether a recipe asks to correct biases, provided that there are images for it."""
     return _has(recipe, "bias_correction") and recipe.bias_correction is not False
 
 
 @dataclass(frozen=True, eq=False)
 class Ingredients:
-    """What a recipe is carried out with, for one model.
+    """All that a recipe is built from, for one model.
 
     Args:
-        prepared: the prepared FP32 model, or what `equalize_channels` made of it; not changed.
-        saturates: whether 8-bit kernels of this CPU saturate
+        prepared: the prepared FP32 model, or the result of `equalize_channels`; not changed.
+        saturates: whether this CPU's 8-bit kernels saturate
             (`runtimes.environment.u8s8_saturates`).
-        exact: whether the variant will be run without saturation all the same
+        exact: whether the variant will nevertheless be run without saturation
             (`runtimes.ort.EXACT_ENTRY`).
-        ranges: as `calibration_of` asks for, of this same model; None if it asks for none.
-        rewritten: what `rewrite` made of the model, to start from; None starts from the model.
+        ranges: ranges of this same model, as `calibration_of` states; None if it returns None.
+        rewritten: result of `rewrite` for the model, to start from; None starts from the model.
             Operators are named, kept and counted as in the model.
-        statistics: of `prepared`, to correct biases with.
-        images: preprocessed calibration images, those that `shift_images` names, to correct with
-            what quantized activations add to biases; none leaves that out.
+        statistics: statistics of `prepared`, to correct biases with.
+        images: preprocessed calibration images, chosen by `shift_images`, to correct biases for the
+            shift from quantized activations. If there are none, this is left out.
     """
 
     prepared: PreparedModel
@@ -77,20 +77,20 @@ class Ingredients:
 
     @property
     def source(self) -> PreparedModel:
-        """The graph to start from."""
+        """The model to start from."""
         return self.rewritten or self.prepared
 
 
 def build(given: Ingredients, recipe: Recipe, *, whole: FullyQuantized | None = None) -> Built:
-    """Make the variant that a recipe describes and check that it is what was asked for.
+    """Make the variant that a recipe describes, and check that it is as requested.
 
-    Whether channels are equalized and biases corrected, where the recipe leaves it open, follows
-    from what is given: `equalizes` and `corrects_biases` say what is best.
+    If the recipe leaves equalization or bias correction open, the ingredients decide: `equalizes`
+    and `corrects_biases` tell what to pass.
 
     Args:
-        given: what the recipe is carried out with.
-        recipe: any but "fp32".
-        whole: what `quantize_whole` made of the same ingredients, for a static recipe, whatever it
+        given: ingredients to build from.
+        recipe: any recipe except "fp32".
+        whole: result of `quantize_whole` for the same ingredients and a static recipe, whatever it
             keeps in FP32; None makes it.
 
     Raises:
@@ -121,8 +121,8 @@ def build(given: Ingredients, recipe: Recipe, *, whole: FullyQuantized | None = 
 def quantize_whole(given: Ingredients, recipe: Recipe) -> FullyQuantized:
     """Quantize all operators that a static recipe can, whatever it keeps in FP32.
 
-    From the result `build` derives each variant that differs in `keep_fp32` alone, and
-    `keep_in_float` candidates that need no check.
+    From the result, `build` derives the variants that differ only in `keep_fp32`, and
+    `keep_in_float` derives candidates that need no check.
 
     Raises:
         QuantizationError: as in `build`, or an operator cannot be quantized.
@@ -176,7 +176,7 @@ def resolve_kept(graph: GraphProto, entries: Sequence[str], where: str) -> tuple
             close = difflib.get_close_matches(entry, known, n=3) or weighted[:3]
             raise QuantizationError(
                 where,
-                f"keep_fp32 names {entry!r}, which is no operator of the model",
+                f"keep_fp32 names {entry!r}, which is not an operator of the model",
                 f"did you mean {' or '.join(map(repr, close))}?" if close else "leave it out",
             )
         kept.update(matches)
@@ -184,11 +184,11 @@ def resolve_kept(graph: GraphProto, entries: Sequence[str], where: str) -> tuple
 
 
 def resolve_options(recipe: Recipe, saturates: bool, *, exact: bool = False) -> dict[str, Scalar]:
-    """Decide every option that the recipe leaves open, and say why."""
+    """Resolve the options that the recipe leaves open, and give the reason."""
     own, reason = kind_of(recipe).options(recipe, Machine(saturates, exact))
     options: dict[str, Scalar] = {"precision": recipe.precision, **own}
     calibration = calibration_of(recipe)
-    if calibration and recipe.traits.is_static:  # of others the ranges change nothing in the file
+    if calibration and recipe.traits.is_static:  # ranges do not change the file of other recipes
         options["calibration_method"], options["percentile"] = calibration
     options["keep_fp32"] = ", ".join(recipe.keep_fp32)
     options["reason"] = reason
@@ -202,39 +202,39 @@ def _has(recipe: Recipe, option: str) -> bool:
 def _accuracy_tools(
     where: str, prepared: PreparedModel, recipe: Recipe, statistics: ChannelStatistics | None
 ) -> dict[str, Scalar]:
-    """Resolve what is done for accuracy, and check that what it takes was given.
+    """Resolve the steps that improve accuracy, and check that their ingredients were given.
 
     Raises:
-        QuantizationError: the recipe asks for something else than what was given.
+        QuantizationError: the recipe asks for something other than what was given.
     """
     tools: dict[str, Scalar] = {}
     equalized = prepared.equalized is not None
     if recipe.equalize is not None and recipe.equalize is not equalized:
         raise QuantizationError(
             where,
-            f"equalize={recipe.equalize}, and the model is {'' if equalized else 'not '}equalized",
-            "build it from equalize_channels(prepared, ...) exactly if equalizes(recipe)",
+            f"equalize={recipe.equalize}, but the model is {'' if equalized else 'not '}equalized",
+            "build from equalize_channels(prepared, ...) if and only if equalizes(recipe) is true",
         )
     if _has(recipe, "equalize"):
         tools["equalize"] = equalized
     if recipe.bias_correction and statistics is None:
         raise QuantizationError(
-            where, "bias_correction needs statistics", "give the channels of observe_activations"
+            where, "bias_correction needs statistics", "pass the channels of observe_activations"
         )
     if _has(recipe, "bias_correction"):
         corrected = recipe.bias_correction is not False and statistics is not None
         if corrected and statistics and not statistics.covers(prepared.proto.graph):
             raise QuantizationError(
                 where,
-                "the statistics lack some of its operators: they are those of another model",
-                "collect those of this model",
+                "the statistics lack some operators: they are those of another model",
+                "collect the statistics of this model",
             )
         tools["bias_correction"] = corrected
     return tools
 
 
 def _done(prepared: PreparedModel, facts: Mapping[str, Scalar]) -> Iterator[str]:
-    """Say what the accuracy tools did; silence where they were not asked for."""
+    """Say what the accuracy tools did; nothing for those that were not requested."""
     if prepared.equalized is not None:
         yield f"{prepared.equalized or 'no'} channels equalized"
     if "biases_corrected" in facts:
@@ -261,7 +261,7 @@ def _operator_types(graph: GraphProto, recipe: Recipe, where: str) -> tuple[str,
     if missing or not recipe.op_types:
         raise QuantizationError(
             where,
-            f"the model has no operator of the types {', '.join(missing) or '()'}",
+            f"the model has no operators of type {', '.join(missing) or '()'}",
             f"choose op_types from {', '.join(present)}",
         )
     return recipe.op_types
@@ -272,12 +272,12 @@ def _count(prepared: PreparedModel, request: Request, proto: ModelProto) -> dict
 
     Args:
         prepared: the model, before any rewrite.
-        request: what was asked for.
-        proto: what was made of it.
+        request: the resolved recipe.
+        proto: the result of the request.
 
     Raises:
         QuantizationError: an operator with weights that should have been changed was not, one
-            that should not have been was, or none was.
+            that should have been kept was changed, or nothing was changed.
     """
     kind, source = kind_of(request.recipe), request.source
     changed = kind.changed(proto, source)
@@ -293,7 +293,7 @@ def _count(prepared: PreparedModel, request: Request, proto: ModelProto) -> dict
             "add them to keep_fp32 if that is intended",
         )
     for node in nodes:
-        # Without weights of its own, an operator between quantized ones reads what they write.
+        # A kept operator without weights still reads integers between quantized ones.
         has_weights = node.op_type in WEIGHTED and node.input[1] in weights
         if has_weights and node.name in request.kept and node.name in changed:
             raise QuantizationError(

@@ -1,4 +1,4 @@
-"""What comes out: a variant in memory, and a model file."""
+"""The results of quantization: a variant in memory, and a model file."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ class Built:
 
     Args:
         content: the serialized model; the same recipe gives the same bytes.
-        resolved: every option as it was finally used, and the "reason" of what was decided here.
+        resolved: every option as finally used, and the "reason" for options that were decided here.
         quantized: operator type -> number of operators that were changed.
         kept: names of the operators that the recipe keeps in FP32.
-        notes: what a reader of a report should know.
-        exposure: of its integer operators to saturation on CPUs without VNNI.
+        notes: remarks for readers of a report.
+        exposure: how much of the model can saturate on CPUs without VNNI.
     """
 
     content: bytes
@@ -33,22 +33,22 @@ class Built:
 
     @property
     def sha256(self) -> str:
-        """Digest of the content, in hexadecimal digits."""
+        """Hexadecimal digest of the content."""
         return hashlib.sha256(self.content).hexdigest()
 
 
 @dataclass(frozen=True)
 class ModelFile:
-    """A file derived from an FP32 file; or that file itself, of which nothing is resolved.
+    """A file derived from an FP32 file, or the FP32 file itself, without resolved options.
 
     Args:
         path: the ONNX file.
-        sha256: digest of the file, in hexadecimal digits.
-        size: in bytes.
+        sha256: hexadecimal digest of the file.
+        size: size of the file in bytes.
         resolved: every option as finally used, with reasons.
-        quantized: number of operators changed, by type.
-        notes: caveats worth reading.
-        exposure: of its integer operators to saturation.
+        quantized: operator type -> number of operators that were changed.
+        notes: remarks for readers of a report.
+        exposure: how much of the model can saturate on CPUs without VNNI.
     """
 
     path: Path

@@ -1,4 +1,4 @@
-"""Which activations may have their channels scaled without changing what the model computes."""
+"""Finds the activations whose channels can be scaled without changing the model's outputs."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class ChannelGroup:
 
     Args:
         tensors: names of the activations, in graph order.
-        writers: Conv and Gemm operators that write them.
-        readers: Conv and Gemm operators that read them.
-        channels: their number.
+        writers: names of the Conv and Gemm operators that write them.
+        readers: names of the Conv and Gemm operators that read them.
+        channels: number of channels.
     """
 
     tensors: tuple[str, ...]
@@ -46,9 +46,9 @@ def channel_groups(graph: GraphProto) -> tuple[ChannelGroup, ...]:
     """Find all activations whose channels can be scaled without changing any output.
 
     Each is written and read only by operators that commute with positive factors, or by Conv and
-    Gemm with constant weights of their own. Inputs and outputs of the model stay as they are.
+    Gemm with constant weights of their own. Inputs and outputs of the model are never scaled.
     """
-    if has_subgraphs(graph):  # they may read any activation by its name
+    if has_subgraphs(graph):  # they may read any activation by name
         return ()
     weights = initializers(graph)
     uses = Counter(name for node in graph.node for name in node.input)
@@ -67,7 +67,7 @@ def channel_groups(graph: GraphProto) -> tuple[ChannelGroup, ...]:
             groups.join(data[0], node.output[0])
             fixed.update(node.output[1:])  # such as the indices of MaxPool
         elif node.op_type == "Add" and len({known.get(name, name) for name in node.input}) == 1:
-            # Both of the same known number of channels: no channel is repeated for the others.
+            # Both have the same known number of channels, so no channel is broadcast.
             groups.join(data[0], data[-1])
             groups.join(data[0], node.output[0])
         else:
@@ -121,7 +121,7 @@ def _size(node: NodeProto, weights: Mapping[str, TensorProto], *, written: bool)
 
 
 def _channels(graph: GraphProto) -> dict[str, tuple[int, int]]:
-    """Map the tensors whose shape is known to their rank and number of channels."""
+    """Map each tensor with a known number of channels to its rank and that number."""
     found = {}
     for info in (*graph.value_info, *graph.input, *graph.output):
         shape = info.type.tensor_type.shape.dim

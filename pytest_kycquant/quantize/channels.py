@@ -1,4 +1,4 @@
-"""What the accuracy tools know of the activations: figures per channel."""
+"""Statistics of the activations per channel, for equalization and bias correction."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True, eq=False)
 class ChannelStatistics:
-    """Figures of activations per channel, over the calibration images.
+    """Statistics of activations per channel, over the calibration images.
 
     Args:
         low: tensor that equalization may scale -> mean over the images of each channel's smallest
             value, float64, `[C]`.
-        high: tensor -> the same of the largest.
-        squares: tensor -> mean of each channel's squares.
-        means: Conv or Gemm with constant weights -> mean of what each of its weights is multiplied
-            with, float64, `[C, *kernel]` (Gemm: `[C]`), over images and positions of the window.
-            Windows at the border meet the zeros of the padding, so this is not the mean of the
-            channel.
+        high: tensor -> mean over the images of each channel's largest value, float64, `[C]`.
+        squares: tensor -> mean of each channel's squared values, float64, `[C]`.
+        means: Conv or Gemm with constant weights -> mean of the inputs that each weight is
+            multiplied by, over images and positions of the window, float64, `[C, *kernel]` (Gemm:
+            `[C]`). Windows at the border include the zeros of the padding, so this is not the mean
+            of the channel.
         images: number of images.
     """
 
@@ -45,14 +45,14 @@ class ChannelStatistics:
     images: int
 
     def covers(self, graph: GraphProto) -> bool:
-        """Whether these can be figures of this graph."""
+        """Whether these can be the statistics of this graph."""
         return self.low.keys() == _scaled(graph).keys() and all(
             self.means.get(node.name, np.empty(0)).shape == _shape_of_means(node, shape)
             for node, shape in _readers(graph)
         )
 
     def by_key(self) -> dict[Key, NDArray[np.float64]]:
-        """All figures, by table and name."""
+        """All arrays, by table and name."""
         return {(t, name): a for t in _TABLES for name, a in getattr(self, t).items()}
 
     @classmethod
@@ -67,10 +67,10 @@ class ChannelStatistics:
 
 
 class ChannelWatch:
-    """Takes the figures of one image after the other.
+    """Computes the statistics of single images.
 
     Args:
-        graph: of the prepared FP32 model, before equalization.
+        graph: graph of the prepared FP32 model, before equalization.
     """
 
     def __init__(self, graph: GraphProto) -> None:
@@ -80,11 +80,11 @@ class ChannelWatch:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The tensors that it must be given."""
+        """Names of the tensors that `of_image` needs."""
         return tuple(dict.fromkeys((*self._scaled, *(n.input[0] for n, _ in self._readers))))
 
     def of_image(self, values: Mapping[str, NDArray[np.float32]]) -> dict[Key, NDArray[np.float64]]:
-        """Figures of one image, whose activations are finite, by table and name."""
+        """Statistics of one image, whose activations are finite, by table and name."""
         found: dict[Key, NDArray[np.float64]] = {}
         for name in self._scaled:
             array = values[name]
@@ -104,7 +104,7 @@ def _scaled(graph: GraphProto) -> dict[str, None]:
 
 
 def _readers(graph: GraphProto) -> list[tuple[NodeProto, tuple[int, ...]]]:
-    """Every Conv and Gemm with constant weights, and the shape of those."""
+    """Every Conv and Gemm with constant weights, and the shape of the weights."""
     weights = initializers(graph)
     return [
         (node, tuple(weights[node.input[1]].dims))
@@ -128,13 +128,13 @@ def window_means(
     weight_shape: tuple[int, ...],
     x: NDArray[np.float32],
 ) -> NDArray[np.float64]:
-    """Mean of what each weight of a Conv or Gemm is multiplied with, over one image.
+    """Mean of the inputs that each weight of a Conv or Gemm is multiplied by, over one image.
 
     Args:
         node: the operator.
-        given: its attributes.
-        weight_shape: shape of its weights, `[O, C / group, *kernel]` or Gemm's.
-        x: its input, `[N, C, *space]`, or a matrix.
+        given: attributes of the operator.
+        weight_shape: shape of its weights: `[O, C / group, *kernel]`, or a matrix for Gemm.
+        x: its input: `[N, C, *space]`, or a matrix for Gemm.
 
     Returns:
         float64, `[C, *kernel]`; `[C]` for Gemm.
@@ -145,8 +145,8 @@ def window_means(
     rank = len(kernel)
     strides = given.get("strides") or [1] * rank
     dilations = given.get("dilations") or [1] * rank
-    # One axis after the other: sums over windows factor, which saves most of the work. The last
-    # axis comes first, for it needs no copy, and moves to the front as a tap.
+    # One axis at a time: sums over windows are separable, which saves most of the work. The last
+    # axis comes first, since it needs no copy, and moves to the front as an axis of taps.
     sums = x.sum(axis=0, dtype=np.float64)
     positions = x.shape[0]
     for axis in reversed(range(rank)):
@@ -167,7 +167,7 @@ def window_means(
 def _met(
     length: int, size: int, stride: int, dilation: int, before: int, count: int
 ) -> NDArray[np.float64]:
-    """How often each element along an axis is met by each tap of a kernel, `[length, size]`."""
+    """How often each tap of a kernel meets each element along an axis, `[length, size]`."""
     first = np.arange(count) * stride - before
     taps = first[:, None] + dilation * np.arange(size)  # [position, kernel]
     inside = (taps >= 0) & (taps < length)

@@ -1,4 +1,4 @@
-"""Dynamic INT8: weights quantized in the file, activations when they are computed."""
+"""Dynamic INT8: weights are quantized in the file, activations at run time."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
 
 
 class Dynamic(RecipeKind):
-    """Conv and MatMul replaced by integer operators with onnxruntime's quantizer."""
+    """Conv and MatMul as integer operators, made by onnxruntime's quantizer."""
 
     def options(self, recipe: Recipe, machine: Machine) -> tuple[dict[str, Scalar], str]:
-        """Types and range; onnxruntime quantizes activations to uint8."""
+        """Types and range of weights; onnxruntime quantizes activations to uint8."""
         return integer_options(recipe, machine, "uint8", "uint8", per_channel=False)
 
     def operator_types(self, present: Sequence[str]) -> tuple[str, ...]:
-        """What onnxruntime's `quantize_dynamic` takes when none are named, sorted.
+        """Operator types that onnxruntime's `quantize_dynamic` quantizes by default, sorted.
 
-        Gemm is among them, because it is split into MatMul and Add first.
+        Gemm is included, because it is first split into MatMul and Add.
         """
         from onnxruntime.quantization.registry import IntegerOpsRegistry
 
@@ -41,7 +41,7 @@ class Dynamic(RecipeKind):
         """Quantize a model.
 
         Raises:
-            QuantizationError: there is no dynamic kernel for the type of weights.
+            QuantizationError: there is no dynamic kernel for the type of the weights.
         """
         import onnx
         from onnxruntime.quantization import QuantType, quantize_dynamic
@@ -83,7 +83,7 @@ class Dynamic(RecipeKind):
         return names | {name.removesuffix("_MatMul") for name in names}
 
     def must_change(self, node: NodeProto, weights: Mapping[str, TensorProto]) -> bool:
-        """What onnxruntime has integer kernels for: Conv, and MatMul with constant weights."""
+        """Whether onnxruntime has an integer kernel: for Conv, and MatMul with constant weights."""
         return node.op_type == "Conv" or (node.op_type == "MatMul" and node.input[1] in weights)
 
 

@@ -1,4 +1,4 @@
-"""Whether two graphs of one model compute the same, up to rounding."""
+"""Checks whether two graphs of one model compute the same outputs, up to rounding."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 
 class Errors(NamedTuple):
-    """What to raise where two graphs are not equal; each is told what happened, in words.
+    """Functions that make the error to raise from a description of what happened.
 
     Args:
-        before: onnxruntime cannot run the graph as it was.
-        after: onnxruntime cannot run the graph as it became.
-        changed: an output is not the same.
+        before: function for when onnxruntime cannot run the graph `before`.
+        after: function for when onnxruntime cannot run the graph `after`.
+        changed: function for when an output differs.
     """
 
     before: Callable[[str], KycquantError]
@@ -43,16 +43,16 @@ def largest_difference(
     """Verify that two graphs are equal on some inputs.
 
     An output may change by `relative` times its largest absolute value, or by `absolute` if that
-    is more. An output with a NaN never passes.
+    is larger. An output with a NaN never passes.
 
     Args:
-        before: the graph as it was.
-        after: the graph as it became, with outputs of the same order.
-        input_name: the only input of both.
+        before: the original model.
+        after: the changed model, with its outputs in the same order.
+        input_name: name of the only input of both.
         inputs: preprocessed images, each of the input's shape.
-        relative: tolerance as a share of the largest absolute value of an output.
+        relative: tolerance as a fraction of the largest absolute value of an output.
         absolute: tolerance in the unit of an output.
-        errors: what to raise.
+        errors: functions that make the error to raise.
 
     Returns:
         The largest absolute difference of any output.

@@ -1,12 +1,12 @@
-"""Cross-layer equalization: channels that share a scale are given like ranges, at no cost.
+"""Cross-layer equalization: gives channels that share a scale similar ranges, at no cost.
 
 A channel may be divided by a positive factor where it is written and multiplied by it where it is
-read, because what lies between (PRelu, Relu, pooling, a residual Add) commutes with positive
+read, because the operators between (PRelu, Relu, pooling, a residual Add) commute with positive
 factors. Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias Correction"
-(arXiv 1906.04721), do so for the weights. Here weights have a scale per channel and activations
-have not, so the ranges of the activations decide, traded for the weights of the reader as in Xiao
-et al., "SmoothQuant" (arXiv 2211.10438). All factors are powers of two: no product and no sum is
-rounded differently, and the outputs of FP32 do not change by a bit.
+(arXiv 1906.04721), do this for the weights. Here weights have a scale per channel but activations
+do not, so the ranges of the activations decide. They are traded off against the reader's weights,
+as in Xiao et al., "SmoothQuant" (arXiv 2211.10438). All factors are powers of two, so no product or
+sum is rounded differently, and the FP32 outputs do not change by a bit.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ if TYPE_CHECKING:
 
     from .channels import ChannelStatistics
 
-_LARGEST = 64.0  # a channel that was quiet on the calibration images may not be so elsewhere
-_QUIET = 1e-6  # share of the range below which a channel is dead and keeps its scale
+_LARGEST = 64.0  # a channel that is quiet on the calibration images may not be quiet elsewhere
+_QUIET = 1e-6  # fraction of the range below which a channel is dead and keeps its scale
 _TINY = 1e-30
 _CANDIDATES = ((0.0, 0.0), *((a, w) for a in (0.25, 0.5, 0.75, 1.0) for w in (0.0, 1.0 - a)))
-"""Exponents of what a channel fills, and of the toll of the weights; (0, 0) changes nothing."""
+"""Exponents of a channel's share of the activation range, and of the toll; (0, 0) is no change."""
 
 
 def equalize_channels(
@@ -50,11 +50,11 @@ def equalize_channels(
 
     Args:
         prepared: the prepared FP32 model; it is not changed.
-        statistics: of this model.
-        inputs: preprocessed images to verify the result with.
+        statistics: statistics of this model.
+        inputs: preprocessed images to verify the result on.
 
     Returns:
-        The equalized model, and the statistics as they would be collected on it.
+        The equalized model, and the statistics that would be collected on it.
 
     Raises:
         QuantizationError: the statistics are those of another model, or an output changed.
@@ -70,8 +70,8 @@ def equalize_channels(
     if not statistics.covers(proto.graph):
         raise QuantizationError(
             prepared.path,
-            "the statistics lack some of its tensors: they are those of another model",
-            "collect those of this model",
+            "the statistics lack some tensors: they are those of another model",
+            "collect the statistics of this model",
         )
     for group in channel_groups(proto.graph):
         factor = _factors(group, proto.graph, statistics)
@@ -102,13 +102,14 @@ def _factors(
 ) -> NDArray[np.float64]:
     """Powers of two, at most 1, that divide the channels of a group; float64, `[channels]`.
 
-    Candidates fill the range of the activations (the share of it that a channel fills becomes its
-    factor) to a degree, with or without a toll for the weights of the readers, whose rows have one
-    scale for all channels. The noise that quantization is expected to add decides.
+    Each candidate evens out the channels to some degree: a factor is a power of the share of the
+    activation range that the channel fills. It may be divided by a toll on the readers' weights,
+    whose rows have one scale for all channels. The candidate with the least expected quantization
+    noise wins.
     """
     nodes, weights, read = {n.name: n for n in graph.node}, initializers(graph), consumers(graph)
     readers = [_rows(nodes[name], weights, group.channels) for name in group.readers]
-    # What Relu cuts off is never quantized.
+    # Values that a Relu cuts off are never quantized.
     tensors = [
         name for name in group.tensors if {n.op_type for n in read.get(name, ())} != {"Relu"}
     ]
@@ -148,14 +149,14 @@ def _noise(
 ) -> float:
     """Expected power of the error of a reader's output, relative to its signal.
 
-    Rounding to steps of width d adds d squared / 12, to the activations, which share a step, and
-    to the weights, which share one in each row.
+    Rounding to steps of width d adds an error of power d squared / 12. All activations share one
+    step, and so do the weights of each row.
 
     Args:
-        rows: the weights of the reader as in `_rows`.
-        factor: divides the channels of its input, `[channels]`.
-        range_squared: sum of the squared ranges of the tensors on the way.
-        squares: mean square of the channels before, `[channels]`.
+        rows: weights of the reader, as in `_rows`.
+        factor: divisors of the channels of its input, `[channels]`.
+        range_squared: sum of the squared ranges of the group's tensors.
+        squares: mean square of the channels before scaling, `[channels]`.
     """
     shape = (rows.shape[0], 1, rows.shape[2], 1)
     scaled, power = rows * factor.reshape(shape), squares.reshape(shape)
@@ -167,7 +168,7 @@ def _noise(
 
 
 def _share_of_rows(rows: NDArray[np.float64]) -> NDArray[np.float64]:
-    """How much of the range of a reader's weights each channel takes up, float64, `[channels]`."""
+    """Share of the range of a reader's weights that each channel fills, float64, `[channels]`."""
     largest = np.abs(rows).max(axis=3)
     whole = np.maximum(largest.max(axis=2, keepdims=True), _TINY)
     return np.asarray((largest / whole).max(axis=1).reshape(-1))
@@ -178,7 +179,7 @@ def _rows(
 ) -> NDArray[np.float64]:
     """Weights of a Conv or Gemm, float64, `[groups, outputs / groups, channels / groups, taps]`.
 
-    Features of a Gemm that were flattened from one channel are its taps.
+    For a Gemm, the features that were flattened from one channel are the taps of that channel.
     """
     array = numbers(weights[node.input[1]])
     if node.op_type == "Conv":
@@ -191,7 +192,7 @@ def _rows(
 def _by_channel(
     figures: NDArray[np.float64], channels: int, reduce: Callable[..., NDArray[np.float64]]
 ) -> NDArray[np.float64]:
-    """Reduce figures of flattened features to one per channel."""
+    """Reduce statistics of flattened features to one per channel."""
     return reduce(figures.reshape(channels, -1), axis=1)
 
 
@@ -210,7 +211,7 @@ def _scale_written(
 def _scale_read(
     node: NodeProto, weights: Mapping[str, TensorProto], factor: NDArray[np.float64]
 ) -> None:
-    """Multiply what a Conv or Gemm does with its input channels, in place."""
+    """Multiply the weights of a Conv or Gemm for its input channels, in place."""
     array = numbers(weights[node.input[1]])
     if node.op_type == "Conv":
         groups = attributes(node).get("group", 1)
@@ -225,7 +226,7 @@ def _scale_read(
 
 
 def _divided(figures: NDArray[np.float64], factor: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Divide figures of channels, `[C, ...]`, or of the flattened features of channels."""
+    """Divide statistics of channels, `[C, ...]`, or of features flattened from channels."""
     each = np.repeat(factor, figures.shape[0] // factor.size)
     return figures / each.reshape(-1, *[1] * (figures.ndim - 1))
 

@@ -1,4 +1,4 @@
-"""FP16: half the size. What would overflow on an accelerator is found from FP32 ranges."""
+"""FP16: half the size. FP32 ranges show what would overflow on an accelerator."""
 
 from __future__ import annotations
 
@@ -27,27 +27,27 @@ if TYPE_CHECKING:
 
 _LARGEST = 65504.0
 _ADVISED_HEADROOM = 10.0
-# Two Resize of one tensor make the converter write two operators of one name.
+# If two Resize read one tensor, the converter gives two operators the same name.
 _BLOCKED = ("Resize",)
 
 
 class HalfPrecision(RecipeKind):
     """Weights and activations in float16; inputs and outputs stay float32."""
 
-    any_images = True  # only extremes are looked at
+    any_images = True  # only extremes are needed
 
     def options(self, recipe: Recipe, machine: Machine) -> tuple[dict[str, Scalar], str]:
-        """It has none of its own."""
+        """Return no options, since this kind has none, and the reason."""
         return {}, "inputs and outputs stay float32"
 
     def calibration(self, recipe: Recipe) -> tuple[CalibrationMethod, float | None]:
-        """The extremes of every tensor, because a CPU computes it in FP32 and never overflows."""
+        """The extremes of every tensor, since a CPU computes in FP32 and never overflows."""
         return "minmax", None
 
     def make(self, request: Request) -> Draft:
-        """Convert a model, and look for what would overflow.
+        """Convert a model, and check that nothing would overflow.
 
-        A CPU computes float16 models in float32, so running one cannot show an overflow. The
+        A CPU computes float16 models in float32, so running one cannot show an overflow, but the
         recorded FP32 extremes can.
 
         Raises:
@@ -76,8 +76,8 @@ class HalfPrecision(RecipeKind):
         notes: tuple[str, ...] = ()
         if headroom is not None and headroom < _ADVISED_HEADROOM:
             notes = (
-                f"FP16 headroom is {headroom:.1f}: tensor {name!r} overflows on an input that is "
-                f"{headroom:.1f} times as extreme as the calibration images",
+                f"FP16 headroom is {headroom:.1f}: tensor {name!r} overflows if its values are "
+                f"{headroom:.1f} times as large as on the calibration images",
             )
         facts: dict[str, Scalar] = {
             "blocked_op_types": ", ".join(present),
@@ -103,7 +103,7 @@ class HalfPrecision(RecipeKind):
     def notes(
         self, model: PreparedModel, content: bytes, counts: Mapping[str, int]
     ) -> tuple[str, ...]:
-        """Nothing: operators within subgraphs are converted, too."""
+        """Return no notes, since operators within subgraphs are converted, too."""
         return ()
 
 
@@ -148,7 +148,7 @@ def _check_activations(request: Request, in_float: set[str]) -> tuple[str, float
                 f"tensor {name!r} has no calibrated range: the ranges are those of another model",
                 "calibrate this model",
             )
-        # A tensor stays float32 only if the operators on both of its sides do.
+        # A tensor stays in float32 only if its writer and all its readers do.
         touching = [written[name]] if name in written else []
         touching += read.get(name, [])
         converted = [
@@ -173,8 +173,8 @@ def _check_activations(request: Request, in_float: set[str]) -> tuple[str, float
 def _merge_casts(prepared: PreparedModel, proto: ModelProto) -> None:
     """Repair the casts that the converter inserts.
 
-    It writes one cast per reader under a single name, which is no valid graph; and between two
-    neighbours kept in float32 it casts to float16 and back, where the value would overflow.
+    It writes a cast for each reader, all with the same name, which is not a valid graph. It also
+    casts to float16 and back between two neighbours kept in float32, where a value may overflow.
     """
     from onnx import TensorProto
 

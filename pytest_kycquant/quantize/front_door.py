@@ -1,4 +1,4 @@
-"""A quantized file in one call, without pytest and without a gate file."""
+"""Makes a quantized file in one call, without pytest or a gate file."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     Given = StrPath | Iterable[NDArray[Any] | tuple[str, NDArray[Any]]] | None
 
 _OUTPUT = "quantize(output=...)"
-_NOISE = 8  # inputs that verify the graphs of a model without images
+_NOISE = 8  # number of noise inputs to verify graphs on if there are no images
 
 
 def quantize(
@@ -49,7 +49,7 @@ def quantize(
     exact: bool = False,
     overwrite: bool = False,
 ) -> ModelFile:
-    """Quantize a model and write the result, whole or not at all.
+    """Quantize a model and write the result, either completely or not at all.
 
     ::
 
@@ -59,21 +59,21 @@ def quantize(
         made = pytest_kycquant.quantize("face.onnx", "calibration/", "int8", preprocess=face)
         print(made.path, made.size, made.resolved["reason"])  # face.int8.onnx ...
 
-    Whether the result may ship, it does not say: that takes gates.
+    This does not tell whether the result may ship; that takes gates.
 
     Args:
         model: the FP32 ONNX file; it is never changed.
-        images: 100 to 500 typical images, for recipes that need or can use them: a folder; an
-            ``.npz`` file with ``images``; or arrays, alone or in pairs with a name. Arrays are
-            float32 tensors of the model's input shape, or, with a `preprocess`, RGB pixels,
-            (height, width, 3), uint8. None: there are none.
+        images: 100 to 500 typical images, for recipes that need or can use them: a folder, an
+            ``.npz`` file with ``images``, arrays, or (name, array) pairs. Arrays are float32
+            tensors of the model's input shape or, with a `preprocess`, RGB pixels, uint8, (height,
+            width, 3). None if there are no images.
         recipe: what to make: a precision, such as "int8", or a `Recipe`.
-        output: the file to write, ``*.onnx``; None puts it beside the model and names it after the
-            recipe, such as ``face.int8.onnx``.
+        output: the ``.onnx`` file to write; None puts it in the model's folder and names it after
+            the recipe, such as ``face.int8.onnx``.
         preprocess: how pixels become the model's input; needed for a folder or ``.npz`` file.
         threads: number of images in flight at the same time; the result does not depend on it.
         exact: whether the result will be run without saturation (``--kycquant-exact``).
-        overwrite: whether another file may be replaced. The FP32 file never is.
+        overwrite: whether an existing file may be replaced. The FP32 file never is.
 
     Returns:
         The file: `path`, `sha256`, `size` in bytes, `resolved` options with reasons, number of
@@ -82,7 +82,7 @@ def quantize(
     Raises:
         ModelError: the model cannot be quantized.
         DataError: an image cannot be used.
-        SpecError: the recipe is impossible, needs images, or the output may not be written.
+        SpecError: the recipe is impossible or needs images, or the output cannot be written.
         QuantizationError: the recipe cannot be applied to this model.
     """
     path, wanted = Path(model), as_recipe(recipe)
@@ -118,7 +118,7 @@ def quantize(
 
 
 def _target(model: Path, recipe: Recipe, output: StrPath | None) -> Path:
-    """Where the result goes."""
+    """Path of the file to write."""
     if output is None:
         label = re.sub(r"[^\w.+-]+", "-", recipe.name).strip("-.") or recipe.precision
         return model.with_name(f"{model.stem}.{label}.onnx")
@@ -128,25 +128,25 @@ def _target(model: Path, recipe: Recipe, output: StrPath | None) -> Path:
             _OUTPUT, f"{target} is not an .onnx file", "give a name such as model.int8.onnx"
         )
     if not target.parent.is_dir():
-        raise SpecError(_OUTPUT, f"{target.parent} is not a folder", "create it, or name another")
+        raise SpecError(_OUTPUT, f"{target.parent} is not a folder", "create it or name another")
     return target
 
 
 def _refuse_target(model: Path, target: Path) -> None:
-    """Refuse what can never be written, before any work is done.
+    """Refuse a target that can never be written, before any work is done.
 
-    Whether a file that is there holds the result already is only known afterwards.
+    Whether an existing file already holds the result is known only afterwards.
     """
     if not model.is_file():
         raise ModelError(model, "is not a file", "give the path of an FP32 .onnx file")
     if target.is_dir():
-        raise SpecError(_OUTPUT, f"{target} is a folder", "name a file in it")
+        raise SpecError(_OUTPUT, f"{target} is a folder", "give the name of a file")
     if target.exists() and target.samefile(model):
         raise SpecError(_OUTPUT, f"{target} is the FP32 file", "name another file")
 
 
 def _write(content: bytes, target: Path, *, overwrite: bool) -> None:
-    """Write a file whole or not at all; leave one that holds the same as it is."""
+    """Write a file completely or not at all; leave a file with the same content as it is."""
     try:
         known = target.read_bytes() if target.exists() else None
         if known == content:
@@ -154,15 +154,15 @@ def _write(content: bytes, target: Path, *, overwrite: bool) -> None:
         if known is not None and not overwrite:
             raise SpecError(
                 _OUTPUT,
-                f"{target} exists and holds something else",
-                "name another file, or set overwrite=True",
+                f"{target} exists and has different content",
+                "name another file or set overwrite=True",
             )
         write_whole(target, content)
     except OSError as error:
         raise SpecError(
             _OUTPUT,
             f"{target} cannot be written ({error.strerror or error})",
-            "free some space, or name another file",
+            "free some space or name another file",
         ) from error
 
 
@@ -170,12 +170,12 @@ def _write(content: bytes, target: Path, *, overwrite: bool) -> None:
 
 
 def _images(given: Any, spec: Preprocess | None) -> Images:
-    """Images in whatever form they were given."""
+    """Convert images from any of the accepted forms."""
     if isinstance(given, (str, os.PathLike)):
         if spec is None:
             raise SpecError(
                 "quantize(preprocess=...)",
-                f"nothing says how the images of {given} become the input of the model",
+                f"images from {given} need preprocessing, but none is given",
                 "give Preprocess(size=..., mean=..., scale=..., channels=...)",
             )
         return _Preprocessed(load_calibration(Path(given)), spec)
@@ -197,13 +197,13 @@ def _of_pixels(arrays: Iterable[Any], spec: Preprocess) -> Iterator[Named]:
             raise DataError(
                 name,
                 f"is {array.dtype} of shape {array.shape}, not RGB pixels",
-                "give uint8 of (height, width, 3), or tensors without a preprocess",
+                "give uint8 of shape (height, width, 3), or tensors without preprocess",
             )
         yield name, to_tensor(array, spec, name)
 
 
 class _Preprocessed:
-    """Images of a folder or an ``.npz`` file as a model sees them."""
+    """Images of a folder or an ``.npz`` file, preprocessed for a model."""
 
     def __init__(self, images: ImageSet, spec: Preprocess) -> None:
         self._images = images
@@ -224,7 +224,7 @@ class _Preprocessed:
 
 
 def _require_none(model: Path, recipe: Recipe) -> None:
-    """Refuse a recipe that cannot do without images."""
+    """Refuse a recipe that needs images."""
     if calibration_of(recipe) is not None or recipe.bias_correction:
         raise SpecError(
             f"precision {recipe.name!r} of {model.name}",
@@ -234,13 +234,13 @@ def _require_none(model: Path, recipe: Recipe) -> None:
 
 
 def _noise(model: LoadedModel, shape: Sequence[int] | None) -> Images:
-    """Seeded noise, to verify the graphs of a model of which there are no images."""
+    """Seeded noise to verify graphs on if there are no images."""
     dims = model.input_shape if shape is None else shape
     if None in dims[1:]:
         raise ModelError(
             model.path,
-            "its input has no fixed height and width",
-            "give images, or Preprocess(size=...), or export the model with a fixed size",
+            "the input has no fixed height and width",
+            "give images or Preprocess(size=...), or export the model with a fixed size",
         )
     sizes = [size or 1 for size in dims]
     rng = np.random.default_rng(0)

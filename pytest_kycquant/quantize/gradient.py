@@ -1,9 +1,9 @@
-"""The gradient of a model as an ONNX graph: how far each activation reaches the outputs.
+"""The gradient of a model as an ONNX graph: how much each activation affects the outputs.
 
-onnxruntime runs models forward only. Here the gradient of each operator follows the model, in
-reverse order (reverse-mode differentiation: Griewank and Walther, "Evaluating Derivatives", 2008).
-`gradient_rules.py` knows the operators that networks of convolutions are made of. Where another
-operator reads an activation, the gradient starts there instead of at the output.
+onnxruntime runs models only forward. Here the gradients of the operators are appended to the model
+in reverse order (reverse-mode differentiation: Griewank and Walther, "Evaluating Derivatives",
+2008). `gradient_rules.py` covers the usual operators of convolutional networks. At an activation
+that any other operator reads, a gradient starts there instead of at the output.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ class Backward(NamedTuple):
     """A model with its gradient.
 
     Args:
-        proto: the model; it has an input more for each seed.
-        seeds: activation that gradients start from -> the input that takes its gradient.
-        gradients: activation -> the tensor that holds its gradient. All have their shape.
+        proto: the model, with an additional input for each seed.
+        seeds: activation that a gradient starts from -> the input that takes this gradient.
+        gradients: activation -> the tensor that holds its gradient, which has the same shape.
     """
 
     proto: ModelProto
@@ -32,10 +32,11 @@ class Backward(NamedTuple):
 
 
 def backward(model: ModelProto) -> Backward:
-    """Append to a model the gradient of what it computes.
+    """Append the gradient of a model to it.
 
     Args:
-        model: with inferred shapes; all but the batch must be known where a rule needs them.
+        model: model with inferred shapes; a rule does not apply if a dimension that it needs is
+            unknown.
     """
     from onnx import TensorProto, helper
 
@@ -79,7 +80,7 @@ def _known(graph: GraphProto) -> Known:
 
 
 class _Sums:
-    """The gradient of each activation: the sum of what its readers pass on and of its seed."""
+    """The gradient of each activation: the sum of its readers' gradients and of its seed."""
 
     def __init__(self, write: Writer) -> None:
         self.seeds: dict[str, str] = {}
@@ -100,7 +101,7 @@ class _Sums:
         return name in self._parts
 
     def total(self, name: str) -> str | None:
-        """The sum, once all readers have been asked; None if no gradient reaches the activation."""
+        """The sum, once all readers have added theirs; None if no gradient reaches this."""
         parts = self._parts.get(name, [])
         if len(parts) > 1:
             parts[:] = [self._write.op("Sum", *parts)]

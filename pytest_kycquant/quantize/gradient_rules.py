@@ -1,8 +1,8 @@
-"""How a gradient passes an operator: one rule for each type of operator, in a table.
+"""How a gradient passes through an operator: a table with one rule for each type of operator.
 
-A rule writes operators that compute the gradients of the inputs from those of the outputs, and says
-where they are. It decides nothing else: `gradient.py` adds up what the readers of an activation
-pass on, and starts a gradient where no rule gives one.
+A rule writes operators that compute the gradients of the inputs from those of the outputs, and
+returns the names of the results. It does nothing else: `gradient.py` adds up the gradients from the
+readers of an activation, and starts a gradient where no rule gives one.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
     from onnx import NodeProto, TensorProto
 
 Gradients = Mapping[int, str]
-"""Index of an operator's input -> the tensor that holds its gradient, which has its shape.
+"""Index of an operator's input -> the tensor that holds its gradient, which has the same shape.
 
-By index, since an operator may read one tensor twice.
+The keys are indices, since an operator may read one tensor twice.
 """
 
 
 class Known(NamedTuple):
-    """What is known of a model's tensors before it runs.
+    """What is known about a model's tensors before it runs.
 
     Args:
-        shapes: activation -> its dimensions; one that is not known is 0.
+        shapes: activation -> its dimensions; an unknown dimension is 0.
         weights: name of a constant tensor -> the tensor.
     """
 
@@ -40,7 +40,7 @@ class Known(NamedTuple):
 
 
 class Writer:
-    """Operators in the making, in the order of their computation, and the constants they read."""
+    """Collects new operators, in the order of computation, and the constants that they read."""
 
     def __init__(self) -> None:
         self.nodes: list[NodeProto] = []
@@ -77,7 +77,7 @@ class Writer:
 
 
 class Rule(Protocol):
-    """How a gradient passes the operators of one type."""
+    """How a gradient passes through the operators of one type."""
 
     def __call__(
         self, node: NodeProto, gradients: Sequence[str | None], known: Known, write: Writer, /
@@ -86,21 +86,21 @@ class Rule(Protocol):
 
         Args:
             node: the operator.
-            gradients: for each output, the tensor that holds its gradient; None if no gradient
-                reaches the output. At least one is reached.
+            gradients: for each output, the tensor that holds its gradient, or None if no gradient
+                reaches the output. At least one is not None.
             known: shapes and constants of the model.
-            write: takes the operators.
+            write: collects the new operators.
 
         Returns:
-            Gradients of the inputs that are not constant. Empty, and nothing written, if the rule
-            does not cover this operator.
+            Gradients of the inputs that are not constant. If the rule does not cover this operator,
+            nothing is written and the result is empty.
         """
 
 
 def _of_one_output(rule: Callable[[NodeProto, str, Known, Writer], Gradients]) -> Rule:
-    """Make a rule of a function that knows only an operator's first output.
+    """Make a rule from a function that handles only an operator's first output.
 
-    The rule covers no operator of which another output is reached.
+    The rule does not cover an operator if a gradient reaches another output.
     """
 
     @functools.wraps(rule)
@@ -142,7 +142,7 @@ def _conv(node: NodeProto, gradient: str, known: Known, write: Writer) -> Gradie
 
 @_of_one_output
 def _slopes(node: NodeProto, gradient: str, known: Known, write: Writer) -> Gradients:
-    """Relu, LeakyRelu, PRelu."""
+    """Relu, LeakyRelu and PRelu."""
     x = node.input[0]
     if node.op_type == "PRelu":
         slope = node.input[1]
@@ -307,4 +307,4 @@ RULES: Mapping[str, Rule] = {
     "Transpose": _transpose,
     "Unsqueeze": _reshape,
 }
-"""Operator type -> its rule. One more operator takes one function above and one line here."""
+"""Operator type -> its rule. A new operator takes one function above and one line here."""

@@ -1,4 +1,4 @@
-"""Small questions about an ONNX graph that the other modules of the package ask."""
+"""Small operations on ONNX graphs that several modules of the package need."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto, TensorProto
 
 WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
-"""Operator types that hold nearly all weights and nearly all the work of a network."""
+"""Operator types that account for nearly all weights and nearly all the work of a network."""
 
 
 def producers(graph: GraphProto) -> dict[str, NodeProto]:
-    """Map each tensor to the operator that writes it; inputs and weights have none."""
+    """Map each tensor to the operator that writes it; inputs and weights are not included."""
     return {name: node for node in graph.node for name in node.output if name}
 
 
@@ -36,7 +36,7 @@ def consumers(graph: GraphProto) -> dict[str, list[NodeProto]]:
 
 
 def initializers(graph: GraphProto) -> dict[str, TensorProto]:
-    """Map each initializer's name to it."""
+    """Map each initializer's name to the initializer."""
     return {tensor.name: tensor for tensor in graph.initializer}
 
 
@@ -48,7 +48,7 @@ def attributes(node: NodeProto) -> dict[str, Any]:
 
 
 def numbers(tensor: TensorProto) -> NDArray[np.float64]:
-    """Return the content of an initializer, for arithmetic that is rounded once at its end."""
+    """Return an initializer's content as float64, for arithmetic that is rounded at the end."""
     from onnx import numpy_helper
 
     return np.asarray(numpy_helper.to_array(tensor), np.float64)
@@ -57,7 +57,7 @@ def numbers(tensor: TensorProto) -> NDArray[np.float64]:
 def float_tensors(graph: GraphProto) -> tuple[str, ...]:
     """Names of the float32 activations: graph inputs, then outputs of operators in their order.
 
-    Tensors whose type shape inference could not tell are left out, as onnxruntime does.
+    Tensors are left out if shape inference could not determine their type, as in onnxruntime.
     """
     from onnx import TensorProto
 
@@ -71,12 +71,12 @@ def float_tensors(graph: GraphProto) -> tuple[str, ...]:
 
 
 def has_subgraphs(graph: GraphProto) -> bool:
-    """Whether an operator such as If or Loop holds a graph, which may read tensors of this one."""
+    """Whether an operator such as If or Loop has a subgraph, which may read tensors of this one."""
     return any(a.HasField("g") or a.graphs for node in graph.node for a in node.attribute)
 
 
 def drop_unused_initializers(graph: GraphProto) -> None:
-    """Remove initializers that nothing reads, also not from within a subgraph."""
+    """Remove initializers that are not read, not even within a subgraph."""
     used = {info.name for info in graph.output}
     pending = [graph]
     while pending:
@@ -91,10 +91,10 @@ def drop_unused_initializers(graph: GraphProto) -> None:
 
 
 def copy_with_own_weights(model: ModelProto, kept: Collection[str]) -> ModelProto:
-    """Copy a model, for a tool that changes it, and separate kept operators from the others.
+    """Copy a model for a tool that changes it, and separate the kept operators' weights.
 
-    Where a kept operator shares a weight with one that is not kept, it gets a copy of it: the
-    tools would otherwise let it read the weight that they changed.
+    A kept operator that shares a weight with one that is not kept gets a copy of it. Otherwise it
+    would read the weight that the tool changed.
     """
     copy = type(model)()
     copy.CopyFrom(model)
@@ -112,7 +112,7 @@ def copy_with_own_weights(model: ModelProto, kept: Collection[str]) -> ModelProt
 
 
 def sort_nodes(graph: GraphProto) -> None:
-    """Sort the operators topologically, keeping their order where it is already right."""
+    """Sort the operators topologically, keeping their order where it is already correct."""
     writer = {name: i for i, node in enumerate(graph.node) for name in node.output if name}
     nodes = list(graph.node)
     state = [0] * len(nodes)  # 0 unseen, 1 waits for its inputs, 2 placed
@@ -136,7 +136,7 @@ def sort_nodes(graph: GraphProto) -> None:
 
 
 def serialize(model: ModelProto) -> bytes:
-    """Serialize such that equal models have equal bytes."""
+    """Serialize a model so that equal models have equal bytes."""
     return bytes(model.SerializeToString(deterministic=True))
 
 
@@ -150,8 +150,8 @@ def one_line(error: BaseException) -> str:
 def quiet() -> Iterator[None]:
     """Keep onnxruntime's tools from logging advice about other workflows.
 
-    They log through the root logger, whose first use would install a handler on standard error;
-    a handler of our own prevents that.
+    They log through the root logger, whose first use would install a handler on standard error.
+    Adding our own handler prevents that.
     """
     root, handler, before = logging.getLogger(), logging.NullHandler(), logging.root.manager.disable
     root.addHandler(handler)

@@ -1,4 +1,4 @@
-"""Histograms that grow with the data, in fixed memory, whatever the order of the data."""
+"""Histograms whose range grows with the data, in fixed memory and whatever the order of values."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 
 BINS = 16384  # half of them on each side of zero
 _SIDE = BINS // 2
-_COARSE = 512  # the same for the entropy search: finer bins choose ever narrower ranges
-_LEVELS = 256  # levels that the searches quantize to, those of 8 bits
-_GRID = 33  # ends that each step of the search for the least squared error tries
-_SMALLEST = 1 / 64  # share of the extremes that it keeps at least
-_STRIDE = 4  # thresholds the entropy search tries: every fourth bin
-_CHUNK = 1 << 17  # values counted at once, so that what lies between stays in the CPU's cache
-_ALIKE = 4  # times that the error of a value that is cut off counts where outputs are looked at
-_NOTHING = -149  # exponent before the first value but zero: that of the smallest float32
-# Exponents for which float32 counts exactly: beyond, tiny numbers become zero and change sides,
-# or the factor overflows.
+_COARSE = 512  # bins on each side in the entropy search: finer bins give ever narrower ranges
+_LEVELS = 256  # quantization levels in the searches, those of 8 bits
+_GRID = 33  # number of range ends tried in each step of the search for the least squared error
+_SMALLEST = 1 / 64  # smallest range that this search tries, as a fraction of the extremes
+_STRIDE = 4  # the entropy search tries every fourth bin as a threshold
+_CHUNK = 1 << 17  # values counted at once, so that intermediate results fit in the CPU's cache
+_ALIKE = 4  # weight of the error of a clipped value if errors are weighted by their effect
+_NOTHING = -149  # exponent before any nonzero value: that of the smallest float32
+# Exponents for which float32 counts exactly. Outside, tiny numbers become zero and change sides, or
+# the factor overflows.
 _EXACT = range(-100, _SIDE.bit_length())
 
 
@@ -32,12 +32,13 @@ class Histogram:
     """Counts of values in equal bins on both sides of zero, and their extremes.
 
     The bins span -2**e to 2**e for the smallest e that covers the data. A larger value merges
-    neighbouring bins, which is exact because all widths are powers of two; so the counts depend
-    on the values only and not on their order, and the memory is constant. Threads may share one.
+    neighbouring bins, which is exact because all widths are powers of two. The counts therefore
+    depend only on the values, not on their order, and the memory is constant. Threads may share a
+    histogram.
 
     Args:
-        counts: int64, `[BINS]`; none by default.
-        exponent: e above.
+        counts: number of values in each bin, int64, `[BINS]`; all 0 by default.
+        exponent: the exponent e above.
         low: the smallest value.
         high: the largest value.
     """
@@ -57,17 +58,17 @@ class Histogram:
     def add(self, values: NDArray[np.float32]) -> tuple[float, float]:
         """Count float32 values of any shape, and return the smallest and the largest of them.
 
-        If these are NaN or Inf nothing is counted. Without values they are zero.
+        If one of these is NaN or Inf, nothing is counted. Without values, both are zero.
         """
         if not values.size:
             return 0.0, 0.0
-        # NaN wins. Zero is positive, lest its sign depend on which image comes first.
+        # NaN wins. Zero is made positive, so that its sign does not depend on the image order.
         low, high = float(values.min()) + 0.0, float(values.max()) + 0.0
         if not (math.isfinite(low) and math.isfinite(high)):
             return low, high
         largest = max(-low, high)
         exponent = math.frexp(largest)[1] if largest else _NOTHING
-        exponent = max(exponent, self.exponent)  # which only ever grows
+        exponent = max(exponent, self.exponent)  # self.exponent only grows
         counts = _count(values.ravel(), exponent)
         with self._lock:
             self.low, self.high = min(self.low, low), max(self.high, high)
@@ -84,7 +85,7 @@ class Histogram:
     def percentile_range(self, percentile: float) -> tuple[float, float]:
         """Return the range that keeps `percentile` percent of the values.
 
-        The same number of values is cut on either side; bins are kept whole.
+        The same number of values is cut off on each side; bins are kept whole.
         """
         total = self.counts.sum()
         if not total:
@@ -99,7 +100,8 @@ class Histogram:
     def entropy_range(self) -> tuple[float, float]:
         """Return the range whose 256-level quantization diverges least from the values.
 
-        The divergence is that of Kullback and Leibler, searched over thresholds around zero.
+        The divergence is that of Kullback and Leibler; the search tries ranges symmetric about
+        zero.
         """
         if not self.counts.any():
             return 0.0, 0.0
@@ -113,13 +115,14 @@ class Histogram:
         """Return the range whose 256-level quantization has the least squared error.
 
         A narrower range has finer steps and cuts off more. Pairs of ends are tried on a grid, then
-        on a finer one around the best. Values count as the middle of their bin, and those of the
-        bin that begins at zero as zero, which every range represents exactly.
+        on finer grids around the best pair. A value counts as the middle of its bin, except that
+        values in the bin that begins at zero count as zero, which every range represents exactly.
 
         Args:
-            weights: how much the squared error of each value counts in the outputs; None for all
-                alike. They take errors to be independent, as those of rounding are. Values that
-                are cut off all move the same way, and their errors add up: they count more.
+            weights: weight of the squared error of each value in the outputs; None weights all
+                equally. The weights assume that errors are independent, as rounding errors are.
+                Values that are cut off all move in the same direction and their errors add up, so
+                these count more.
         """
         width = self._width(_SIDE)
         lowest, highest = min(self.low, 0.0) / width, max(self.high, 0.0) / width
@@ -157,8 +160,8 @@ class Histogram:
 
 
 def _count(values: NDArray[np.float32], exponent: int) -> NDArray[np.int64]:
-    """Count values, `[N]`, none of them as large as 2**exponent, in BINS bins."""
-    # A product with a power of two is exact.
+    """Count values, `[N]`, all of magnitude below 2**exponent, in BINS bins."""
+    # Multiplying by a power of two is exact.
     dtype = np.float32 if exponent in _EXACT else np.float64
     scale = dtype(2.0**-exponent * _SIDE)
     counts = np.zeros(0, np.int64)
@@ -172,7 +175,7 @@ def _count(values: NDArray[np.float32], exponent: int) -> NDArray[np.int64]:
 
 
 def _merged(counts: NDArray[np.int64], times: int) -> NDArray[np.int64]:
-    """Counts in bins that are 2**times as wide."""
+    """Counts in bins that are 2**times as wide, `[BINS]`."""
     if not times:
         return counts
     wide = counts.reshape(-1, 2 ** min(times, _SIDE.bit_length() - 1)).sum(axis=1)
@@ -185,20 +188,20 @@ def _squared_errors(
 ) -> NDArray[np.float64]:
     """Sum of squared errors of the quantization to [low, high], less a constant, for all `highs`.
 
-    With levels L[k] that are s apart, m[k] halfway between L[k - 1] and L[k], and C[k] values of
-    sum F[k] below m[k], out of C values of sum F, the sum of (x - L)**2 is, summed by parts,
-    sum(x**2) - 2 F L[-1] + C L[-1]**2 + 2 s sum(F[k] - m[k] C[k]).
+    Let the levels L[k] be s apart, and m[k] halfway between L[k - 1] and L[k]. Let C[k] values with
+    sum F[k] be below m[k], out of C values with sum F. Summation by parts gives the sum of
+    (x - L)**2 as sum(x**2) - 2 F L[-1] + C L[-1]**2 + 2 s sum(F[k] - m[k] C[k]).
 
     Args:
         moments: number, sum and sum of squares of the values before each bin, `[3, BINS + 1]`.
-        low: lower end in bins, at most zero.
-        highs: upper ends, at least zero.
+        low: lower end of the range in bins, at most zero.
+        highs: upper ends in bins, at least zero.
     """
     count, first, _ = moments
     scale = (highs - low) / (_LEVELS - 1)
     zero = np.round(-low / scale)
     halfway = (np.arange(0.5, _LEVELS - 1) - zero[:, None]) * scale[:, None]
-    # The first bin whose middle is not below; that of the bin that begins at zero is zero.
+    # The first bin whose value is not below. The bin that begins at zero has the value zero.
     edges = np.ceil(halfway - 0.5).astype(np.int32)
     edges += (edges == 0) & (halfway > 0)
     edges = np.clip(edges + _SIDE, 0, BINS)
@@ -210,7 +213,7 @@ def _squared_errors(
 def _cut_off(
     moments: NDArray[np.float64], low: float, highs: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """The part of the squared errors that is of values outside; arguments as above."""
+    """The part of `_squared_errors` from values outside the range; same arguments."""
     scale = (highs - low) / (_LEVELS - 1)
     bottom = -np.round(-low / scale) * scale
     top = bottom + (_LEVELS - 1) * scale
@@ -225,7 +228,7 @@ def _cut_off(
 
 
 def _divergence(counts: NDArray[np.int64], half: int) -> float:
-    """Divergence between the counts clipped at `half` bins from zero and their quantization."""
+    """Divergence between the counts, clipped at `half` bins from zero, and their quantization."""
     middle = counts.size // 2
     window = counts[middle - half : middle + half].astype(np.float64)
     clipped = window.copy()
@@ -244,7 +247,7 @@ def _divergence(counts: NDArray[np.int64], half: int) -> float:
 
 
 def _smooth(counts: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Move a little weight into empty bins, so that the divergence stays finite; sum to one."""
+    """Normalize to a sum of one, with a little weight in empty bins to keep divergence finite."""
     share = counts / counts.sum()
     empty = share == 0
     epsilon = 1e-4 / share.size

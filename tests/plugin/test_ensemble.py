@@ -206,7 +206,7 @@ def test_an_operator_of_neither_file(pair: Pair, run: Run) -> None:
     pair(precisions='Recipe("mixed", keep_fp32=("third:conv1",))')
     result = run("-k", "size")
     result.assert_outcomes(errors=1, deselected=5)
-    result.stdout.fnmatch_lines(["*keep_fp32 names 'third:conv1', which is no operator of the*"])
+    result.stdout.fnmatch_lines(["*keep_fp32 names 'third:conv1', which is not an operator of*"])
 
 
 def test_rules_of_ones_own_see_both_files(pair: Pair, run: Run) -> None:

@@ -40,9 +40,7 @@ def test_recipe_that_quantizes_nothing_is_an_error(project: Callable[..., None],
     project(precisions='Recipe("int8", op_types=("LSTM",))')
     result = run(STRICT)
     result.assert_outcomes(errors=6)
-    result.stdout.fnmatch_lines(
-        ["*face.onnx as int8: the model has no operator of the types LSTM*"]
-    )
+    result.stdout.fnmatch_lines(["*face.onnx as int8: the model has no operators of type LSTM*"])
 
 
 def test_latency_limit_fails(

@@ -170,7 +170,7 @@ def test_a_budget_of_zero(run: Run, pytester: pytest.Pytester, ini: bool) -> Non
     result = run(*([] if ini else ["--kycquant-search-budget=0"]))
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     where = "ini option kycquant_search_budget" if ini else "--kycquant-search-budget"
-    problem = "a search without candidates finds nothing; use fallback = 'fp16'"
+    problem = "a search without candidates finds nothing; use fallback = 'fp16' instead"
     result.stderr.fnmatch_lines([f"ERROR: {where}: {problem}"])
 
 

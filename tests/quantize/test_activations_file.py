@@ -1,4 +1,4 @@
-"""The file that keeps what one pass over the calibration images found."""
+"""The file with the results of one pass over the calibration images."""
 
 import contextlib
 
@@ -14,7 +14,7 @@ METHODS = ["minmax", "moving-average", "percentile", "entropy", "mse"]
 
 def odd_embedder():
     proto = tiny_embedder()
-    proto.graph.node[0].name = "a/b.npy"  # names are no file names
+    proto.graph.node[0].name = "a/b.npy"  # names are not file names
     return proto
 
 
@@ -41,7 +41,7 @@ def test_figures_of_channels_survive_a_file(tmp_path):
     assert channels.images == 3
     for key, array in before.items():
         np.testing.assert_array_equal(array, after[key])
-    equalize_channels(prepared, channels, images(1))  # takes them for those of this model
+    equalize_channels(prepared, channels, images(1))  # accepts them as those of this model
 
 
 def test_equal_figures_make_equal_files(tmp_path):
@@ -59,7 +59,8 @@ def test_a_damaged_file_is_named(tmp_path, content):
     path = tmp_path / "activations.npz"
     path.write_bytes(content)
     with pytest.raises(
-        QuantizationError, match=r"activations\.npz: holds no figures of activations .*; delete it"
+        QuantizationError,
+        match=r"activations\.npz: contains no figures of activations .*; delete it",
     ):
         Activations.from_npz(path)
 
@@ -71,7 +72,7 @@ def test_no_damaged_byte_makes_another_error(tmp_path, place):
     content = bytearray(path.read_bytes())
     content[int(place * len(content))] ^= 0xFF
     path.write_bytes(content)
-    # A byte of the directory may not matter; any other error than ours would be raised.
+    # A byte of the directory may not matter; any error other than ours would fail the test.
     with contextlib.suppress(QuantizationError):
         Activations.from_npz(path)
 
@@ -87,12 +88,12 @@ def test_a_file_of_another_kind_is_refused(tmp_path, missing, short):
     if short:
         parts[missing] = array[..., :-1] if missing != "exponents" else array[:-1]
     np.savez(path, **parts)
-    with pytest.raises(QuantizationError, match="holds no figures of activations"):
+    with pytest.raises(QuantizationError, match="contains no figures of activations"):
         Activations.from_npz(path)
 
 
 def test_pickled_objects_are_refused(tmp_path):
     path = tmp_path / "activations.npz"
     np.savez(path, facts=np.array([{}], object))
-    with pytest.raises(QuantizationError, match="holds no figures of activations"):
+    with pytest.raises(QuantizationError, match="contains no figures of activations"):
         Activations.from_npz(path)

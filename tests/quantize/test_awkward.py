@@ -1,4 +1,4 @@
-"""Graphs that quantizers stumble over: every recipe gives a model that is close to FP32."""
+"""Graphs that confuse quantizers: every recipe gives a model that is close to FP32."""
 
 import numpy as np
 import onnx
@@ -39,7 +39,7 @@ def value(name, shape=None, kind=TensorProto.FLOAT):
 
 
 def branches():
-    """Of an If, one has a convolution whose weight lies outside, one a constant of its own."""
+    """An If: one branch has a convolution with a weight from outside, one its own constant."""
     yes = helper.make_graph(
         [helper.make_node("Conv", ["a", "w2"], ["t"], "inner")], "yes", [], [value("t")]
     )
@@ -91,7 +91,7 @@ def shared():
 
 
 def residual():
-    """A sum of tensors of which one is an output of the model, too."""
+    """The sum of an activation and its convolution; the activation may also be an output."""
     nodes = [
         helper.make_node("Conv", ["input", "w1", "b1"], ["a"], "one"),
         helper.make_node("Relu", ["a"], ["r"], "relu"),
@@ -114,7 +114,7 @@ def second_output():
 
 
 def weights_among_inputs():
-    """As exporters wrote it up to IR version 3."""
+    """As exporters wrote models up to IR version 3."""
     proto = tiny_embedder(opset=11)
     proto.graph.input.extend(
         value(tensor.name, list(tensor.dims)) for tensor in proto.graph.initializer

@@ -1,4 +1,4 @@
-"""Bias correction takes the mean error of quantized weights off each channel."""
+"""Bias correction subtracts the mean error of quantized weights from each channel."""
 
 import numpy as np
 import onnx
@@ -15,14 +15,14 @@ SHAPE = (1, 4, 8, 8)
 
 
 def bright(count, seed=1):
-    """Images whose mean is far from zero, as activations behind a Relu are."""
+    """Images whose mean is far from zero, like activations after a Relu."""
     return [np.abs(array) for array in images(count, seed, SHAPE)]
 
 
 def quantized(prepared, inputs, **options):
     named = [(str(i), x) for i, x in enumerate(inputs)]
     recipe = Recipe("mixed" if options.get("keep_fp32") else "int8", **options)
-    # The widest ranges: no error but that of rounding.
+    # The widest ranges, so that all errors come from rounding.
     activations = observe_activations(prepared, named)
     ranges, statistics = activations.ranges(recipe.calibration_method), activations.channels
     return build(
@@ -31,7 +31,7 @@ def quantized(prepared, inputs, **options):
 
 
 def mean_error(content, proto, inputs):
-    """Mean of the error of each channel, relative to the size of the output."""
+    """Largest mean error of a channel, relative to the size of the output."""
     before, after = (
         np.concatenate([open_session(c, optimize=False).run(None, {"input": x})[0] for x in inputs])
         for c in (proto.SerializeToString(), content)
@@ -81,7 +81,7 @@ MODELS = {
 @pytest.mark.parametrize("per_channel", [True, False], ids=["per-channel", "per-tensor"])
 @pytest.mark.parametrize("proto", MODELS.values(), ids=MODELS)
 def test_the_mean_error_vanishes(tmp_path, proto, per_channel):
-    # Coarse weights, 7 bits, and 16-bit activations: the error is that of the weights.
+    # Coarse weights (7 bits) and 16-bit activations: the error comes from the weights.
     options = {
         "per_channel": per_channel,
         "reduce_range": True,

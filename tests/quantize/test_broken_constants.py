@@ -50,7 +50,7 @@ def test_constants_that_are_operators() -> None:
 
 
 def test_an_operator_without_outputs() -> None:
-    """Only a damaged file has one; looking for NaN must not be what breaks on it."""
+    """Only a damaged file has one; the search for NaN must not crash on it."""
     broken = numpy_helper.from_array(np.array([np.nan], np.float32))
     found = graph()
     found.node.append(helper.make_node("Constant", [], [], "stored", value=broken))

@@ -37,5 +37,5 @@ def test_memory_does_not_grow_with_the_images(tmp_path, threads):
         return highest
 
     peak(2)  # imports
-    # One image's activations in one more thread; those of 60 images would take 10 MB.
+    # A second thread holds another image's activations; those of 60 images would take 10 MB.
     assert peak(60) < peak(8) + 500_000 * (threads - 1) + 100_000

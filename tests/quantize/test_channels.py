@@ -1,4 +1,4 @@
-"""Figures per channel: exact means of what weights meet."""
+"""Statistics per channel: exact means of the inputs that weights are multiplied by."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from tests.worlds.zoo import build_model, images, named_images, ready, tiny_embe
 
 @st.composite
 def convolutions(draw):
-    """A Conv of some kernel, stride, dilation, padding and group."""
+    """A Conv with a random kernel, stride, dilation, padding and group."""
     groups = draw(st.sampled_from([1, 2, 4]))
     kernel = draw(st.tuples(st.integers(1, 4), st.integers(1, 4)))
     rng = np.random.default_rng(draw(st.integers(0, 99)))
@@ -25,7 +25,7 @@ def convolutions(draw):
         options["pads"] = draw(st.tuples(*4 * [st.integers(0, 2)]))
     else:
         options["auto_pad"] = mode
-    if not mode.startswith("SAME"):  # onnxruntime refuses both
+    if not mode.startswith("SAME"):  # onnxruntime does not accept both
         options["dilations"] = draw(st.tuples(*2 * [st.integers(1, 2)]))
     return helper.make_node("Conv", ["input", "w"], ["output"], "conv", **options), weight
 

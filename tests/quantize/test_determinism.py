@@ -34,7 +34,7 @@ RECIPES = {
 
 
 def make(prepared, recipe, count):
-    """Build a variant from images, with all that the recipe is meant to have."""
+    """Build a variant from images, with all that the recipe asks for."""
     needed = calibration_of(recipe)
     activations = observe_activations(prepared, named_images(count))
     if equalizes(recipe):

@@ -1,4 +1,4 @@
-"""Two graphs are equal up to the larger of two tolerances; the words of errors are the caller's."""
+"""Two graphs are equal up to the larger of two tolerances; the caller makes the errors."""
 
 import sys
 from pathlib import Path
@@ -21,7 +21,7 @@ PATH = Path("face.onnx")
 
 
 class ToldError(KycquantError):
-    """Made by the caller."""
+    """An error that the caller makes."""
 
 
 def adds(offset, op="Add"):
@@ -56,7 +56,7 @@ def test_the_largest_difference_of_all_inputs_is_returned():
     [
         (0, 0.9e-5, 1.1e-5),  # the absolute tolerance
         (0.001, 0.9e-5, 1.1e-5),
-        (1, 0.9e-3, 1.1e-3),  # a share of the largest output
+        (1, 0.9e-3, 1.1e-3),  # a fraction of the largest output
         (-100, 0.09, 0.11),
     ],
 )
@@ -92,7 +92,7 @@ def prepared_difference(offset, array):
 
 
 def rewritten_difference(offset, array, monkeypatch, op="Add"):
-    """What `rewrite` says of a rewrite that changes the offset."""
+    """The difference that `rewrite` finds if a rewrite changes the offset."""
 
     def apply(graph, integer):
         new = numpy_helper.from_array(np.array([offset], np.float32), "offset")
@@ -112,7 +112,7 @@ def rewritten_difference(offset, array, monkeypatch, op="Add"):
     ("array", "equal", "unequal"), [(SMALL, 0.9e-4, 1.1e-4), (LARGE, 7e-4, 9e-4)]
 )
 def test_tolerance_of_the_preparation(array, equal, unequal):
-    """1e-4 of the largest output, and of 1 if all are smaller."""
+    """1e-4 of the largest output, or of 1 if all outputs are smaller."""
     assert prepared_difference(equal, array) == pytest.approx(equal, rel=1e-2)
     words = (
         r"face\.onnx: output 'output' changed by \S+ when the graph was prepared; "

@@ -1,4 +1,4 @@
-"""Equalization changes no output by a bit, and leaves alone what it cannot scale."""
+"""Equalization does not change the outputs by a bit, and leaves alone what it cannot scale."""
 
 from contextlib import nullcontext
 from importlib import import_module
@@ -118,7 +118,7 @@ def test_no_output_changes_by_a_bit(tmp_path_factory, chosen, proto):
     module = import_module("pytest_kycquant.quantize.equalize")
     with nullcontext() if chosen else patch.object(module, "_factors", random_factors):
         result, _ = equalized(prepared, shape=SHAPE)
-    assert chosen or result.equalized > 0  # that between the two Gemm is always found
+    assert chosen or result.equalized > 0  # the group between the two Gemms is always found
     assert result.max_difference == prepared.max_difference
     unseen = images(3, seed=7, shape=SHAPE)
     for before, after in zip(run(prepared, unseen), run(result, unseen), strict=True):
@@ -167,7 +167,7 @@ def test_groups_of_the_embedder(tmp_path):
         for group in channel_groups(ready(tmp_path).proto.graph)
     ]
     assert found == [
-        # The residual ties the stem to what it is added to, through pooling up to the Gemm.
+        # The residual ties the stem to the sum, and pooling ties the sum to the Gemm.
         (
             ("c1", "p1", "c3", "sum", "pooled", "flat"),
             ("stem", "project"),
@@ -261,5 +261,5 @@ def test_a_recipe_that_was_not_given_what_it_asks_for_says_so(tmp_path):
     ranges = observe_activations(prepared, named_images(2)).ranges("mse")
     for source, wanted in ((prepared, True), (result, False)):
         recipe = Recipe("int8", equalize=wanted)
-        with pytest.raises(QuantizationError, match=f"equalize={wanted}, and the model is"):
+        with pytest.raises(QuantizationError, match=f"equalize={wanted}, but the model is"):
             build(Ingredients(source, ranges=ranges, saturates=False), recipe)

@@ -81,7 +81,7 @@ def negate_twice(graph, integer):
 
 @pytest.fixture
 def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
-    """Write a module of somebody else's."""
+    """Return a function that writes a third-party module."""
     monkeypatch.syspath_prepend(tmp_path)
 
     def write(name: str, text: str) -> None:
@@ -95,7 +95,7 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, st
 
 @pytest.fixture
 def coarse(module: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch) -> None:
-    """The toy precision: a module, and one line."""
+    """The toy precision: a module and one line."""
     module("toy_coarse", COARSE)
     monkeypatch.setitem(
         RECIPES, "coarse", Precision("toy_coarse:COARSE", ("keep_fp32", "op_types", "rewrites"))
@@ -104,7 +104,7 @@ def coarse(module: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.fixture
 def doubled(module: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch) -> None:
-    """The toy rewrite: a module, and one line."""
+    """The toy rewrite: a module and one line."""
     module("toy_doubled", DOUBLED)
     monkeypatch.setitem(
         REWRITES, "doubled", Rewrite("double negation", "", "toy_doubled:negate_twice")
@@ -213,7 +213,7 @@ def test_every_rewrite_names_its_function(name: str) -> None:
 
 
 def test_nothing_outside_the_tables_lists_the_precisions() -> None:
-    # The ladder's rungs and what a search derives are named elsewhere; how to make one is not.
+    # Other modules name the precisions of the fallbacks and of the search, but do not make them.
     folder = Path(quantizer.__file__).parent
     for name in ("builder", "quantizer", "recipe_kind", "built"):
         text = (folder / f"{name}.py").read_text()

@@ -143,6 +143,6 @@ def test_two_resizes_of_one_tensor_are_left_in_float32(tmp_path):
 
 
 def test_extremes_are_no_option_of_it():
-    """They are looked at for overflow and change nothing in the file."""
+    """They are only used to check for overflow and do not change the file."""
     options = resolve_options(Recipe("fp16"), saturates=False)
     assert options.keys() == {"precision", "keep_fp32", "reason"}

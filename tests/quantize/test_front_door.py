@@ -116,7 +116,7 @@ def test_all_forms_of_images_mean_the_same(model: Path, photos: Path) -> None:
     with pytest.warns(CalibrationWarning, match="6 different calibration images"):
         found = {made(given) for given in (photos, str(photos), archive, pixels, iter(named))}
     assert len(found) == 1
-    # Each of these would have been refused, had it been something else than what was there.
+    # A result with different content would have been refused, since the file exists.
 
 
 def test_tensors_may_lack_their_first_axis_and_come_as_one_array(model: Path) -> None:
@@ -145,7 +145,7 @@ def test_an_optimized_file_needs_none_either(model: Path) -> None:
 
 
 def refused(model: Path, error: type[KycquantError], message: str, **given: Any) -> None:
-    """It is refused, with a remedy, and nothing has changed."""
+    """Check that the call is refused, with a remedy, and no file has changed."""
     before = {path: path.read_bytes() for path in model.parent.rglob("*") if path.is_file()}
     with pytest.raises(error, match=message) as caught:
         pytest_kycquant.quantize(**{"model": model, "images": images(2), **given})
@@ -167,7 +167,7 @@ def refused(model: Path, error: type[KycquantError], message: str, **given: Any)
             "needs calibration images",
             {"images": None, "recipe": Recipe("int8-weights", bias_correction=True)},
         ),
-        (SpecError, "nothing says how the images", {"images": "photos"}),
+        (SpecError, "photos need preprocessing, but none", {"images": "photos"}),
         (SpecError, "3 contains no images", {"images": 3}),
         (DataError, "there are none", {"images": []}),
         (DataError, "does not exist", {"images": "absent", "preprocess": PIXELS}),
@@ -179,7 +179,7 @@ def refused(model: Path, error: type[KycquantError], message: str, **given: Any)
             "NaN",
             {"images": [*images(4), np.full((1, 3, 32, 32), np.nan, "f4")], "recipe": "int8"},
         ),
-        (QuantizationError, "no operator", {"recipe": Recipe("int8", keep_fp32=("nobody",))}),
+        (QuantizationError, "not an operator", {"recipe": Recipe("int8", keep_fp32=("absent",))}),
         (SpecError, "is not an .onnx file", {"output": "model.bin"}),
         (SpecError, "absent is not a folder", {"output": "absent/a.onnx"}),
     ],
@@ -222,11 +222,13 @@ def test_another_file_is_overwritten_only_if_told(model: Path) -> None:
     target = model.with_name("model.int8-weights.onnx")
     target.write_bytes(b"mine")
     recipe = Recipe("int8-weights", rewrites=False)
-    refused(model, SpecError, "holds something else; name another file, or", recipe=recipe)
+    refused(model, SpecError, "has different content; name another file or", recipe=recipe)
     made = pytest_kycquant.quantize(model, images(2), recipe, overwrite=True)
     written = target.stat().st_mtime_ns
     assert target.read_bytes() != b"mine"
-    again = pytest_kycquant.quantize(model, images(2), recipe)  # the same: nothing to overwrite
+    again = pytest_kycquant.quantize(
+        model, images(2), recipe
+    )  # the same content: no need to overwrite
     assert (again.sha256, target.stat().st_mtime_ns) == (made.sha256, written)
 
 

@@ -1,4 +1,4 @@
-"""The gradient of a model against differences of its outputs."""
+"""The gradient of a model, compared with differences of its outputs."""
 
 import numpy as np
 import onnx
@@ -37,7 +37,7 @@ GRAPHS = {
         {"w": draw(6, 2, 3, 3), "b": draw(6)},
     ),
     "depthwise": ([node("Conv", ["input", "w"], "output", group=4)], {"w": draw(4, 1, 3, 3)}),
-    "same": (  # its padding is not computed here: the gradient starts at its input
+    "same": (  # the rule does not compute this padding: the gradient starts at the input
         [node("Conv", ["input", "w"], "output", auto_pad="SAME_UPPER")],
         {"w": draw(4, 4, 3, 3)},
     ),
@@ -110,7 +110,7 @@ GRAPHS = {
         ],
         {"by": np.array([1, 1, 2, 3], np.float32)},
     ),
-    "unknown": (  # no rule for Softmax: the gradient starts in front of it
+    "unknown": (  # no rule for Softmax: the gradient starts before it
         [
             node("Conv", ["input", "w"], "c"),
             node("Softmax", ["c"], "s", axis=1),
@@ -157,7 +157,7 @@ def assert_slope(model):
     above, below = (ends({"input": (x + s * h * direction).astype(np.float32)}) for s in (1, -1))
     seeds = [rng.standard_normal(array.shape).astype(np.float32) for array in above]
     for seed in seeds[:-1]:
-        seed[:] = 0  # of "unknown": its way to the output is the one that is cut
+        seed[:] = 0  # in "unknown", this gradient does not reach the input
     slope = sum(np.sum((a - b) * s) for a, b, s in zip(above, below, seeds, strict=True)) / (2 * h)
     feeds = {"input": x.astype(np.float32), **dict(zip(found.seeds.values(), seeds, strict=True))}
     (gradient,) = runner(found.proto, [found.gradients["input"]])(feeds)

@@ -138,7 +138,7 @@ def test_a_damaged_file_says_what_to_do(tmp_path, content):
             np.savez(file, names=np.array("[1, 2]"), squares=np.zeros((1, 3)), exponents=[1])
     elif content is not None:
         path.write_bytes(content)
-    with pytest.raises(QuantizationError, match="holds no sensitivity"):
+    with pytest.raises(QuantizationError, match="contains no sensitivity"):
         Sensitivity.from_npz(path)
 
 

@@ -91,12 +91,12 @@ def test_a_rewritten_operator_is_kept_by_name_and_by_type(prepared, precision, k
 
 
 def test_a_name_of_a_part_is_no_operator(prepared):
-    with pytest.raises(QuantizationError, match="names 'stem_act/max', which is no operator"):
+    with pytest.raises(QuantizationError, match="names 'stem_act/max', which is not an operator"):
         make(prepared, Recipe("mixed", keep_fp32=("stem_act/max",)))
 
 
 def test_a_type_that_only_a_rewrite_brought_is_no_operator_of_the_model(prepared):
-    with pytest.raises(QuantizationError, match="no operator of the types Max"):
+    with pytest.raises(QuantizationError, match="no operators of type Max"):
         make(prepared, Recipe("int8", op_types=("Conv", "Max")))
 
 

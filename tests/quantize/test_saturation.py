@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 from pytest_kycquant.quantize import Exposure, exposure_of
 from pytest_kycquant.quantize.saturation import saturable_pairs
 from pytest_kycquant.runtimes.environment import u8s8_saturates
-from pytest_kycquant.runtimes.ort import EXACT, open_session
+from pytest_kycquant.runtimes.ort import EXACT_ENTRY, open_session
 from tests.worlds import zoo
 
 LARGEST = 255
@@ -174,6 +174,6 @@ def test_real_depthwise_kernels_do_not_saturate(shape: tuple[int, ...]) -> None:
 
 def test_full_weights_with_the_option() -> None:
     """The run that the report calls exact is exact on this CPU, whatever the CPU."""
-    assert EXACT == ("session.x64quantprecision", "1")
+    assert EXACT_ENTRY == ("session.x64quantprecision", "1")
     assert answer(quantized(FULL), exact=True) > 0.99 * LARGEST
     assert (answer(quantized(FULL), exact=False) < 0.9 * LARGEST) == u8s8_saturates()

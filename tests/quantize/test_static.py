@@ -94,9 +94,9 @@ def test_only_the_types_asked_for_are_quantized(tmp_path):
 
 
 def test_a_type_that_the_model_lacks_is_an_error(tmp_path):
-    with pytest.raises(QuantizationError, match=r"no operator of the types LSTM; .*Conv, Flatten"):
+    with pytest.raises(QuantizationError, match=r"no operators of type LSTM; .*Conv, Flatten"):
         make(ready(tmp_path), Recipe("int8", op_types=("LSTM",)))
-    with pytest.raises(QuantizationError, match="no operator of the types gemm; choose op_types"):
+    with pytest.raises(QuantizationError, match="no operators of type gemm; choose op_types"):
         make(ready(tmp_path), Recipe("int8", op_types=("Conv", "gemm")))
 
 
