@@ -1,4 +1,4 @@
-"""The smoke profile: is a variant damaged? It takes seconds and makes no claim on error rates.
+"""The smoke profile: is a variant damaged? It takes seconds and makes no claim about error rates.
 
 Each figure of a few images is compared with its limit, without bounds, so the same images give the
 same verdict. Error rates, their degradation and latency are not judged at all, and nothing is

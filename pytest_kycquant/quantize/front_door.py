@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +16,12 @@ from ..data.images import ImageSet
 from ..data.images import preprocess as to_tensor
 from ..errors import DataError, ModelError, SpecError
 from ..files import write_whole
+from ..spec import coerce
 from ..spec.model import Preprocess
 from ..spec.recipe import Recipe, as_recipe
 from .builder import calibration_of
 from .built import ModelFile
-from .images import TensorImages
+from .images import TensorImages, as_named
 from .load import load_model
 from .quantizer import Quantizer
 from .rewrites import nothing_to_rewrite
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     StrPath = str | os.PathLike[str]
     Given = StrPath | Iterable[NDArray[Any] | tuple[str, NDArray[Any]]] | None
 
-_OUTPUT = "quantize(output=...)"
+_PREPROCESS = "give Preprocess(size=..., mean=..., scale=..., channels=...)"
 _NOISE = 8  # number of noise inputs to verify graphs on if there are no images
 
 
@@ -85,7 +86,15 @@ def quantize(
         SpecError: the recipe is impossible or needs images, or the output cannot be written.
         QuantizationError: the recipe cannot be applied to this model.
     """
-    path, wanted = Path(model), as_recipe(recipe)
+    path, wanted = _path("model", model), as_recipe(recipe, _argument("recipe"))
+    if preprocess is not None and not isinstance(preprocess, Preprocess):
+        raise SpecError(_argument("preprocess"), f"{preprocess!r} is not a Preprocess", _PREPROCESS)
+    threads = coerce.whole(_argument("threads"), threads, "give 1 or more")
+    if threads < 1:
+        raise SpecError(_argument("threads"), f"{threads} is too few", "give 1 or more")
+    for name, flag in (("exact", exact), ("overwrite", overwrite)):
+        if not isinstance(flag, bool):
+            raise SpecError(_argument(name), f"{flag!r} is not a boolean", "use True or False")
     target = _target(path, wanted, output)
     _refuse_target(path, target)
     context = scratch_context(threads=threads, exact=exact)
@@ -114,6 +123,21 @@ def quantize(
     )
 
 
+def _argument(name: str) -> str:
+    """Where an argument stands, for messages."""
+    return f"quantize({name}=...)"
+
+
+def _path(name: str, value: Any) -> Path:
+    """Turn an argument into a path."""
+    given = os.fspath(value) if isinstance(value, os.PathLike) else value
+    if not isinstance(given, str):
+        raise SpecError(
+            _argument(name), f"{value!r} is not a path", "give the path of an .onnx file"
+        )
+    return Path(given)
+
+
 # The output
 
 
@@ -122,13 +146,17 @@ def _target(model: Path, recipe: Recipe, output: StrPath | None) -> Path:
     if output is None:
         label = re.sub(r"[^\w.+-]+", "-", recipe.name).strip("-.") or recipe.precision
         return model.with_name(f"{model.stem}.{label}.onnx")
-    target = Path(output)
+    target = _path("output", output)
     if target.suffix != ".onnx":
         raise SpecError(
-            _OUTPUT, f"{target} is not an .onnx file", "give a name such as model.int8.onnx"
+            _argument("output"),
+            f"{target} is not an .onnx file",
+            "give a name such as model.int8.onnx",
         )
     if not target.parent.is_dir():
-        raise SpecError(_OUTPUT, f"{target.parent} is not a folder", "create it or name another")
+        raise SpecError(
+            _argument("output"), f"{target.parent} is not a folder", "create it or name another"
+        )
     return target
 
 
@@ -140,9 +168,9 @@ def _refuse_target(model: Path, target: Path) -> None:
     if not model.is_file():
         raise ModelError(model, "is not a file", "give the path of an FP32 .onnx file")
     if target.is_dir():
-        raise SpecError(_OUTPUT, f"{target} is a folder", "give the name of a file")
+        raise SpecError(_argument("output"), f"{target} is a folder", "give the name of a file")
     if target.exists() and target.samefile(model):
-        raise SpecError(_OUTPUT, f"{target} is the FP32 file", "name another file")
+        raise SpecError(_argument("output"), f"{target} is the FP32 file", "name another file")
 
 
 def _write(content: bytes, target: Path, *, overwrite: bool) -> None:
@@ -153,14 +181,14 @@ def _write(content: bytes, target: Path, *, overwrite: bool) -> None:
             return
         if known is not None and not overwrite:
             raise SpecError(
-                _OUTPUT,
+                _argument("output"),
                 f"{target} exists and has different content",
                 "name another file or set overwrite=True",
             )
         write_whole(target, content)
     except OSError as error:
         raise SpecError(
-            _OUTPUT,
+            _argument("output"),
             f"{target} cannot be written ({error.strerror or error})",
             "free some space or name another file",
         ) from error
@@ -174,25 +202,23 @@ def _images(given: Any, spec: Preprocess | None) -> Images:
     if isinstance(given, (str, os.PathLike)):
         if spec is None:
             raise SpecError(
-                "quantize(preprocess=...)",
+                _argument("preprocess"),
                 f"images from {given} need preprocessing, but none is given",
-                "give Preprocess(size=..., mean=..., scale=..., channels=...)",
+                _PREPROCESS,
             )
         return _Preprocessed(load_calibration(Path(given)), spec)
-    if not isinstance(given, Iterable):
-        raise SpecError(
-            "quantize(images=...)",
-            f"{given!r} contains no images",
-            "give a folder, an .npz file, or arrays",
-        )
+    remedy = "give a folder, an .npz file, arrays, or (name, array) pairs"
+    if not isinstance(given, Iterable) or isinstance(given, bytes):
+        raise SpecError(_argument("images"), f"{given!r} contains no images", remedy)
+    if isinstance(given, Mapping):
+        raise SpecError(_argument("images"), "is a mapping", "give (name, array) pairs")
     return TensorImages(given if spec is None else _of_pixels(given, spec))
 
 
 def _of_pixels(arrays: Iterable[Any], spec: Preprocess) -> Iterator[Named]:
     """Preprocess arrays of pixels."""
     for index, each in enumerate(arrays):
-        name, pixels = each if isinstance(each, tuple) else (f"image {index}", each)
-        array = np.asarray(pixels)
+        name, array = as_named(index, each)
         if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3 or 0 in array.shape:
             raise DataError(
                 name,

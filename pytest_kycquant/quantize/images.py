@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Protocol, overload
+from typing import TYPE_CHECKING, Any, Protocol, overload
 
 import numpy as np
 
@@ -46,10 +47,7 @@ class TensorImages:
     """
 
     def __init__(self, images: Iterable[Tensor | Named]) -> None:
-        self._named = [
-            _checked(*each) if isinstance(each, tuple) else _checked(f"image {index}", each)
-            for index, each in enumerate(images)
-        ]
+        self._named = [_checked(*as_named(index, each)) for index, each in enumerate(images)]
         if not self._named:
             raise DataError("images", "there are none", "give 100 to 500 typical images")
 
@@ -71,8 +69,31 @@ class TensorImages:
             yield self._named[index]
 
 
-def _checked(name: str, tensor: Tensor) -> Named:
-    array = np.asarray(tensor)
+def as_named(index: int, image: Any) -> tuple[str, NDArray[Any]]:
+    """Give an image a name for messages, unless it is a (name, array) pair that has one.
+
+    Args:
+        index: position of the image among all.
+        image: an array of any type and shape, or a (name, array) pair.
+
+    Raises:
+        DataError: the image is neither.
+    """
+    remedy = "give an array or a (name, array) pair; images in files are given as a folder"
+    name, array = f"image {index}", image
+    if isinstance(image, tuple):
+        if len(image) != 2:
+            raise DataError(name, f"is a tuple of {len(image)} items", remedy)
+        name, array = str(image[0]), image[1]
+    if array is None or isinstance(array, (str, bytes, os.PathLike)):
+        raise DataError(name, f"{array!r} is not an array", remedy)
+    try:
+        return name, np.asarray(array)
+    except ValueError as error:  # such as rows of different lengths
+        raise DataError(name, f"is not an array ({error})", remedy) from error
+
+
+def _checked(name: str, array: NDArray[Any]) -> Named:
     if array.dtype != np.float32 or array.ndim not in (3, 4):
         raise DataError(
             name,

@@ -275,17 +275,25 @@ class Recipe:
         return self.traits.is_float
 
 
-def as_recipe(precision: str | Recipe) -> Recipe:
-    """Turn an entry of ``precisions`` into a recipe."""
+def as_recipe(precision: str | Recipe, where: str = "precisions") -> Recipe:
+    """Turn the name of a precision into its default recipe; a recipe stays as it is.
+
+    Args:
+        precision: the name or the recipe.
+        where: the attribute or argument that holds it, for messages.
+
+    Raises:
+        SpecError: there is no such precision, or it has no default.
+    """
     if isinstance(precision, Recipe):
         return precision
     if precision == "mixed":
         raise SpecError(
-            "precisions",
+            where,
             '"mixed" does not say which operators stay in FP32',
             'use Recipe("mixed", keep_fp32=...), or fallback = "mixed" to search for them',
         )
-    coerce.choice("precisions", precision, [p for p in RECIPES if p != "mixed"])
+    coerce.choice(where, precision, [p for p in RECIPES if p != "mixed"])
     return Recipe(precision)
 
 

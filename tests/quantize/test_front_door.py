@@ -148,7 +148,7 @@ def refused(model: Path, error: type[KycquantError], message: str, **given: Any)
     """Check that the call is refused, with a remedy, and no file has changed."""
     before = {path: path.read_bytes() for path in model.parent.rglob("*") if path.is_file()}
     with pytest.raises(error, match=message) as caught:
-        pytest_kycquant.quantize(**{"model": model, "images": images(2), **given})
+        pytest_kycquant.quantize(**({"model": model, "images": images(2)} | given))
     assert caught.value.remedy
     assert before == {path: path.read_bytes() for path in before}
     assert len(before) == sum(path.is_file() for path in model.parent.rglob("*"))
@@ -182,6 +182,19 @@ def refused(model: Path, error: type[KycquantError], message: str, **given: Any)
         (QuantizationError, "not an operator", {"recipe": Recipe("int8", keep_fp32=("absent",))}),
         (SpecError, "is not an .onnx file", {"output": "model.bin"}),
         (SpecError, "absent is not a folder", {"output": "absent/a.onnx"}),
+        (SpecError, r"output=.*: 3 is not a path", {"output": 3}),
+        (SpecError, r"recipe=.*: 8 is unknown", {"recipe": 8}),
+        (SpecError, r"preprocess=.*: 'arcface' is not a Preprocess", {"preprocess": "arcface"}),
+        (SpecError, r"threads=.*: '2' is not a number", {"threads": "2"}),
+        (SpecError, r"threads=.*: 0 is too few", {"threads": 0}),
+        (SpecError, r"exact=.*: 'no' is not a boolean", {"exact": "no"}),
+        (SpecError, r"overwrite=.*: 1 is not a boolean", {"overwrite": 1}),
+        (SpecError, "is a mapping", {"images": {"a": images(1)[0]}}),
+        (SpecError, "contains no images", {"images": b"photos"}),
+        (DataError, "image 0: 'a.png' is not an array", {"images": ["a.png"]}),
+        (DataError, "image 0: None is not an array", {"images": [None], "preprocess": PIXELS}),
+        (DataError, "image 0: is a tuple of 3 items", {"images": [("a", images(1)[0], 1)]}),
+        (DataError, "image 0: is not an array", {"images": [[[1.0], [1.0, 2.0]]]}),
     ],
 )
 def test_what_is_refused(
@@ -189,6 +202,12 @@ def test_what_is_refused(
 ) -> None:
     monkeypatch.chdir(model.parent)
     refused(model, error, message, **given)
+
+
+@pytest.mark.parametrize("given", [None, 3, b"model.onnx"])
+def test_a_model_that_is_not_a_path_is_refused(given: Any) -> None:
+    with pytest.raises(SpecError, match=r"model=.*is not a path"):
+        pytest_kycquant.quantize(given, images(2))
 
 
 def test_a_model_that_is_none_is_refused(tmp_path: Path) -> None:
