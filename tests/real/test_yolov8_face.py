@@ -94,7 +94,9 @@ def test_logits_and_keypoints_must_be_declared(task: DetectionTask, project: Pat
     found = Decoder(1, 5, "probabilities", 0.7, (640, 640))(outputs)
     with pytest.raises(ModelError, match='scores="logits"'):
         check_scores(found.scores, "probabilities", "yolov8-lite-t.onnx")
-    with pytest.raises(ModelError, match=r"shapes \(1, 80, 80, 80\), \(1, 80, 40, 40\), .* match no"):
+    with pytest.raises(
+        ModelError, match=r"shapes \(1, 80, 80, 80\), \(1, 80, 40, 40\), .* match no"
+    ):
         Decoder(1, 0, "logits", 0.7, (640, 640))(outputs)
 
 
