@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-import inspect
-import unittest
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -27,44 +24,13 @@ from ..spec.tasks import (
     ObjectDetection,
     TaskSpec,
 )
+from .definitions import refuse_misplaced, refuse_unused
 from .gated import GateClass
 
 if TYPE_CHECKING:
     import pytest
 
     from .candidate import Candidate
-
-
-def refuse_unused(
-    cls: type, base: type, attributes: tuple[str, ...], methods: tuple[str, ...] = ()
-) -> None:
-    """Refuse definitions in a gate class that would silently be ignored.
-
-    Args:
-        cls: the gate class.
-        base: the base class whose attributes are known.
-        attributes: names of the attributes that have a meaning.
-        methods: names of the methods that the class may override.
-
-    Raises:
-        SpecError: an attribute or method is misspelt, or the class is a unittest.TestCase.
-    """
-    if issubclass(cls, unittest.TestCase):
-        raise SpecError(
-            cls.__name__,
-            "is a unittest.TestCase, which cannot use fixtures",
-            "drop unittest.TestCase",
-        )
-    for name, value in vars(cls).items():
-        known = methods if inspect.isfunction(value) else attributes
-        if name.startswith(("_", "test")) or name in known or hasattr(base, name):
-            continue
-        if close := difflib.get_close_matches(name, known, cutoff=0.8):
-            raise SpecError(
-                f"{cls.__name__}.{name}",
-                "is not an attribute of gates",
-                f"did you mean {close[0]!r}?",
-            )
 
 
 class Gates(GateClass):
@@ -85,11 +51,11 @@ class Gates(GateClass):
     _labelled: ClassVar[bool] = True
 
     def __init_subclass__(cls) -> None:
-        """Refuse definitions that would silently be ignored.
+        """Refuse definitions that would replace a gate or silently be ignored.
 
         Raises:
-            SpecError: an attribute is misspelt, or the class is a unittest.TestCase, which cannot
-                use fixtures.
+            SpecError: a gate is replaced, an attribute is misspelt, or the class is a
+                unittest.TestCase, which cannot use fixtures.
         """
         super().__init_subclass__()
         refuse_unused(cls, Gates, tuple(GateSpec.__dataclass_fields__))
@@ -278,4 +244,7 @@ def spec_of(cls: type | None, markers: Sequence[pytest.Mark], where: str) -> Gat
         values |= marker.kwargs
     if cls is not None and issubclass(cls, Gates):
         cls.check_task(values.get("model"))  # a marker may have replaced the model
-    return GateSpec.of(values, where)
+    spec = GateSpec.of(values, where)
+    if cls is not None and issubclass(cls, Gates):
+        refuse_misplaced(cls, spec.model, spec.limits)
+    return spec

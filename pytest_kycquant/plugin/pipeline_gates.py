@@ -20,8 +20,9 @@ from ..spec.pipeline import (
 from ..spec.settings import Inconclusive
 from ..spec.tasks import StrPath
 from .candidate import enforce
+from .definitions import refuse_misplaced_limits, refuse_unused
 from .gated import MARKER, GateClass
-from .gates import Gates, refuse_unused, spec_of
+from .gates import Gates, spec_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -87,10 +88,11 @@ class PipelineGates(GateClass):
     inconclusive: ClassVar[Inconclusive | None] = None
 
     def __init_subclass__(cls) -> None:
-        """Refuse definitions that would silently be ignored.
+        """Refuse definitions that would replace a gate or silently be ignored.
 
         Raises:
-            SpecError: an attribute or `process` is misspelt, or the class is a unittest.TestCase.
+            SpecError: a gate is replaced, an attribute or `process` is misspelt, or the class is a
+                unittest.TestCase.
         """
         super().__init_subclass__()
         refuse_unused(cls, PipelineGates, _ATTRIBUTES, ("process",))
@@ -187,7 +189,9 @@ def pipeline_spec_of(cls: type[PipelineGates], *, marked: bool = False) -> Pipel
     values = {name: getattr(cls, name) for name in _ATTRIBUTES if hasattr(cls, name)}
     stages = tuple(_stage(cls, name) for name in STAGES if values.get(name))
     process = ProcessSpec(Path(inspect.getfile(cls)), cls.__module__, cls.__qualname__)
-    return PipelineSpec.of(values, stages, process, where)
+    spec = PipelineSpec.of(values, stages, process, where)
+    refuse_misplaced_limits(cls, spec.limits)
+    return spec
 
 
 def _stage(gates: type[PipelineGates], name: str) -> StageSpec:

@@ -125,38 +125,6 @@ class TestIt:
     assert run().parseoutcomes() == {"passed": 1, "fallback": 1}
 
 
-@pytest.mark.parametrize(
-    ("body", "message"),
-    [
-        ("limts = None", "*TestIt.limts: is not an attribute of gates; did you mean 'limits'[?]"),
-        (
-            "strickt = True",
-            "*TestIt.strickt: is not an attribute of gates; did you mean 'strict'[?]",
-        ),
-        (
-            "precision = ('int8',)",
-            "*TestIt.precision: is not an attribute of gates; did you mean *",
-        ),
-    ],
-)
-def test_misspelt_attributes(pytester: pytest.Pytester, body: str, message: str) -> None:
-    pytester.makepyfile(
-        f"from pytest_kycquant import FaceGates\nclass TestIt(FaceGates):\n    {body}\n"
-    )
-    result = pytester.runpytest_inprocess()
-    assert result.ret == pytest.ExitCode.INTERRUPTED
-    result.stdout.fnmatch_lines([message])
-
-
-def test_unittest_is_refused(pytester: pytest.Pytester) -> None:
-    pytester.makepyfile(
-        "import unittest\nfrom pytest_kycquant import FaceGates\n"
-        "class TestIt(FaceGates, unittest.TestCase):\n    pass\n"
-    )
-    result = pytester.runpytest_inprocess()
-    result.stdout.fnmatch_lines(["*TestIt: is a unittest.TestCase, which cannot use fixtures; *"])
-
-
 def test_candidate_asked_for_too_late(
     project: Callable[..., None], run: Run, pytester: pytest.Pytester
 ) -> None:

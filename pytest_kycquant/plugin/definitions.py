@@ -1,0 +1,140 @@
+"""What a gate class may define: anything that would replace a gate or be ignored is refused."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import unittest
+from collections.abc import Iterator, Mapping
+from dataclasses import MISSING, Field, fields, is_dataclass
+from typing import Any
+
+from ..errors import SpecError
+from ..spec.limits import CheckedLimits
+from ..spec.model import KycModel
+from .gated import GateClass
+
+_PACKAGE = __name__.partition(".")[0]
+_FIXTURES = ("candidate", "golden", "kyc_pipeline", "quantize")
+_SYNONYMS = {"recipes": "precisions", "recipe": "precisions", "variants": "precisions"}
+
+
+def refuse_unused(
+    cls: type, base: type, attributes: tuple[str, ...], methods: tuple[str, ...] = ()
+) -> None:
+    """Refuse definitions in a gate class that would replace a gate or be ignored.
+
+    Args:
+        cls: the gate class.
+        base: the base class whose attributes are known.
+        attributes: names of the attributes that have a meaning.
+        methods: names of the methods that the class may override.
+
+    Raises:
+        SpecError: a gate or a fixture is replaced, an attribute or method is misspelt, or the
+            class is a unittest.TestCase.
+    """
+    where = cls.__name__
+    if issubclass(cls, unittest.TestCase):
+        raise SpecError(
+            where, "is a unittest.TestCase, which cannot use fixtures", "drop unittest.TestCase"
+        )
+    _refuse_replaced(cls)
+    for name, value in _own(cls):
+        if name in _FIXTURES and callable(value):
+            raise SpecError(
+                f"{where}.{name}",
+                "replaces the fixture that the gates are asserted on",
+                "choose another name",
+            )
+        known = methods if inspect.isfunction(value) else attributes
+        if name.startswith("test") or name in known or hasattr(base, name):
+            continue
+        close = difflib.get_close_matches(name.casefold(), known, n=1, cutoff=0.8)
+        meant = close[0] if close else _SYNONYMS.get(name.casefold())
+        if meant in known and value is not getattr(cls, str(meant), None):
+            raise SpecError(
+                f"{where}.{name}", "is not an attribute of gates", f"did you mean {meant!r}?"
+            )
+
+
+def _refuse_replaced(cls: type) -> None:
+    """Refuse a test that takes the name of a gate: what the gate asserts would not be asserted."""
+    for owner in cls.__mro__:
+        if not (issubclass(owner, GateClass) and _is_ours(owner)):
+            continue
+        for name in (name for name in vars(owner) if name.startswith("test")):
+            if inspect.getattr_static(cls, name) is not vars(owner)[name]:
+                raise SpecError(
+                    f"{cls.__name__}.{name}",
+                    f"replaces a gate of {owner.__name__}, which would no longer be asserted",
+                    "to loosen a gate, set limits; give your own test another name",
+                )
+
+
+def refuse_misplaced_limits(cls: type, limits: CheckedLimits) -> None:
+    """Refuse a limit that stands in a gate class itself and would be ignored.
+
+    Args:
+        cls: the gate class.
+        limits: the limits in effect. An attribute with the same value is not ignored.
+
+    Raises:
+        SpecError: there is such a limit.
+    """
+    kind = type(limits).__name__
+    remedy = f"write limits = {kind}({{name}}=...)"
+    _refuse_misplaced(cls, limits, limits.__dataclass_fields__, f"is a limit of {kind}", remedy)
+
+
+def refuse_misplaced(cls: type, model: KycModel, limits: CheckedLimits) -> None:
+    """Refuse fields of a model, its task or its limits that stand in a gate class itself.
+
+    Args:
+        cls: the gate class.
+        model: the model in effect. An attribute with the same value is not ignored.
+        limits: the limits in effect.
+
+    Raises:
+        SpecError: there is such a field.
+    """
+    refuse_misplaced_limits(cls, limits)
+    for part in (model, model.task):
+        kind = type(part).__name__
+        # Required fields have been given, and a name is often a helper's: these are not misplaced.
+        optional = {
+            field.name: field
+            for field in (fields(part) if is_dataclass(part) else ())
+            if field.default is not MISSING and field.name != "name"
+        }
+        remedy = f"write {kind}(..., {{name}}=...)"
+        _refuse_misplaced(cls, part, optional, f"belongs to {kind} and is ignored here", remedy)
+
+
+def _refuse_misplaced(
+    cls: type, part: Any, known: Mapping[str, Field[Any]], problem: str, remedy: str
+) -> None:
+    for name, value in _own(cls):
+        field = name.casefold()
+        if field not in known or inspect.isroutine(value):
+            continue
+        if not _same(value, getattr(part, field)):
+            raise SpecError(f"{cls.__name__}.{name}", problem, remedy.format(name=field))
+
+
+def _same(one: Any, other: Any) -> bool:
+    try:
+        return bool(one == other)
+    except ValueError:  # arrays have no truth
+        return False
+
+
+def _own(cls: type) -> Iterator[tuple[str, Any]]:
+    """Yield what a class and its bases outside this package define, without private names."""
+    for owner in cls.__mro__[:-1]:
+        if not _is_ours(owner):
+            yield from ((name, value) for name, value in vars(owner).items() if name[0] != "_")
+
+
+def _is_ours(owner: type) -> bool:
+    return owner.__module__.partition(".")[0] == _PACKAGE
