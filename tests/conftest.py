@@ -11,3 +11,12 @@ pytest_plugins = ["pytester"]
 def _no_ci(monkeypatch: pytest.MonkeyPatch) -> None:
     """Goldens are refused in CI, which is where these tests run, too."""
     monkeypatch.delenv("CI", raising=False)
+
+
+@pytest.fixture
+def two_rewrites(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only these rewrites: tests that say what a model is rewritten to hold when others come."""
+    from pytest_kycquant.spec.recipe import REWRITES
+
+    for name in set(REWRITES) - {"subnormals", "prelu"}:
+        monkeypatch.delitem(REWRITES, name)

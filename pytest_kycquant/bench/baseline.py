@@ -100,9 +100,10 @@ class Baseline:
         path, command = self.path, self.update_command
         if self._workspace.settings.update_golden:
             self._record(path)
+        # Before the golden is read: a wrong path is not reported as a missing golden.
+        model, inputs = self._variants.model_facts(), self.input_facts()
         golden = goldens.load(path, command)
-        model = self._variants.model_facts()
-        goldens.check_current(golden, model, self.input_facts(), path, command)
+        goldens.check_current(golden, model, inputs, path, command)
         return golden
 
     def check_golden(self, golden: Golden) -> None:

@@ -68,8 +68,10 @@ class Workspace:
             if candidate.exists():
                 # Do not resolve links: external data lies beside the link.
                 return Path(os.path.abspath(candidate))  # noqa: PTH100
+        places = list(dict.fromkeys(map(str, tried)))  # one, for an absolute path
+        missing = f"{path} is neither at {' nor at '.join(places)}"
         raise DataError(
             attribute,
-            f"{path} is neither at {tried[0]} nor at {tried[1]}",
+            missing if len(places) > 1 else f"{places[0]} does not exist",
             "give a path relative to pytest's rootdir or to the gate file, or an absolute one",
         )

@@ -12,6 +12,7 @@ import pytest
 
 from ..errors import InconclusiveWarning, SpecError
 from ..results import GateResult
+from ..spec import coerce
 from ..spec.flags import PROFILE
 from ..spec.profiles import Profile
 from ..spec.settings import Inconclusive
@@ -65,10 +66,11 @@ class Candidate:
     def gates(self) -> Mapping[str, GateResult]:
         """Results by gate, such as "finite", "far", "frr", "degradation", "latency", "size".
 
-        Accessing a gate that the profile makes no claim about raises `SpecError`.
+        Accessing a gate that does not exist, or about which the profile makes no claim, raises
+        `SpecError`.
         """
         unclaimed = [gate for gate in self.known if self._no_claim(gate)]
-        return _Results(self.decision.record.gates, self.profile, unclaimed)
+        return _Results(self.decision.record.gates, self.known, self.profile, unclaimed)
 
     @property
     def fell_back(self) -> bool:
@@ -81,10 +83,7 @@ class Candidate:
         The test is skipped if the profile makes no claim about the gate.
         """
         __tracebackhide__ = True
-        if gate not in self.known:
-            raise SpecError(
-                "candidate.check", f"{gate!r} is not a gate", f"choose from {', '.join(self.known)}"
-            )
+        coerce.choice("candidate.check", gate, self.known)
         if self._no_claim(gate):
             pytest.skip(f"{self.profile} profile makes no claim about {gate}")
         if self.fell_back and self.variant == "fp32" and gate not in self.gates:
@@ -97,24 +96,33 @@ class Candidate:
 
 
 class _Results(dict[str, GateResult]):
-    """Results by gate; a gate left out by the profile raises `SpecError`, not `KeyError`."""
+    """Results by gate; one that is missing raises `SpecError` with the reason, not `KeyError`."""
 
     def __init__(
-        self, found: Mapping[str, GateResult], profile: str, unclaimed: Sequence[str]
+        self,
+        found: Mapping[str, GateResult],
+        known: Sequence[str],
+        profile: str,
+        unclaimed: Sequence[str],
     ) -> None:
         super().__init__(found)
+        self._known = known
         self._profile = profile
         self._unclaimed = unclaimed
 
     def __missing__(self, gate: str) -> GateResult:
+        where = f"candidate.gates[{gate!r}]"
+        coerce.choice(where, gate, self._known)
         if gate in self._unclaimed:
             raise SpecError(
-                f"candidate.gates[{gate!r}]",
+                where,
                 f"the {self._profile} profile makes no claim about {gate}",
                 f"call candidate.check({gate!r}) first, which skips the test, or use "
                 f"{PROFILE}=standard",
             )
-        raise KeyError(gate)
+        raise SpecError(
+            where, "does not apply to FP32 itself", f"call candidate.check({gate!r}), which passes"
+        )
 
 
 def enforce(result: GateResult, title: str, inconclusive: Inconclusive) -> None:

@@ -32,7 +32,7 @@ def gate_spec(item: pytest.Item) -> GateSpec | None:
     Raises:
         SpecError: a class or marker specifies something impossible.
     """
-    return spec_of(getattr(item, "cls", None), list(item.iter_markers(MARKER)), item.nodeid)
+    return spec_of(getattr(item, "cls", None), list(item.iter_markers(MARKER)), _gate_name(item))
 
 
 def precisions_of(item: pytest.Item) -> tuple[Recipe, ...]:

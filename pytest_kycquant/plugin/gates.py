@@ -83,13 +83,13 @@ class Gates(GateClass):
         task, labelled = type(model.task).__name__, model.task.labelled
         if not isinstance(model.task, cls._task):
             problem = f"judges {cls._task.__name__}, but the task of its model is {task}"
-            remedy = "subclass the gates of that task"
+            remedy = f"subclass {_gates_of(model.task)}"
         elif cls._labelled and not labelled:
             problem = f"judges errors, but {task}(labelled=False) has no labels"
             remedy = "subclass AgreementGates, or label the images"
         elif labelled and not cls._labelled:
             problem = f"judges agreement without labels, but the images of {task} are labelled"
-            remedy = "subclass the gates of that task, which are stricter, or set labelled=False"
+            remedy = f"subclass {_gates_of(model.task)}, which is stricter, or set labelled=False"
         else:
             return
         raise SpecError(cls.__name__, problem, remedy)
@@ -220,6 +220,14 @@ class LivenessGates(LabelledGates):
     def test_bpcer(self, candidate: Candidate) -> None:
         """The upper bound of BPCER at the frozen threshold is below its limit."""
         candidate.check("bpcer")
+
+
+def _gates_of(task: TaskSpec) -> str:
+    """Name the gate class that judges a task."""
+    for base in (FaceGates, LivenessGates, DetectionGates, CustomGates):
+        if isinstance(task, base._task):
+            return base.__name__
+    return "the gates of that task"
 
 
 def spec_of(cls: type | None, markers: Sequence[pytest.Mark], where: str) -> GateSpec | None:

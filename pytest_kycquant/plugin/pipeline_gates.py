@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..errors import SpecError
+from ..spec import coerce
 from ..spec.limits import PipelineLimits
 from ..spec.pipeline import (
     LEAST_RUNS,
@@ -162,10 +163,7 @@ class KycPipeline:
     def check(self, gate: str) -> None:
         """Assert a gate: fail with a small report, or do as the policy says if undecided."""
         __tracebackhide__ = True
-        if gate not in GATES:
-            raise SpecError(
-                "kyc_pipeline.check", f"{gate!r} is not a gate", f"choose from {', '.join(GATES)}"
-            )
+        coerce.choice("kyc_pipeline.check", gate, GATES)
         enforce(self.gates[gate], f"shipped pipeline of {self.record.gate}", self.inconclusive)
 
 

@@ -1,16 +1,50 @@
-"""Turn values of gate files into plain ones: lists into tuples, numpy scalars into numbers.
+"""Check what gate files say, and turn it into plain values: lists into tuples, for example.
 
 The values of a gate file end up in cache keys, goldens and reports, which hold plain values only.
 """
 
 from __future__ import annotations
 
+import difflib
+import functools
+import inspect
 import math
 import os
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from ..errors import SpecError
+
+Described = TypeVar("Described", bound=type)
+
+
+def arguments(cls: Described) -> Described:
+    """Make a class refuse wrong arguments with `SpecError`, where Python raises `TypeError`."""
+    init, signature = cls.__init__, inspect.signature(cls)  # type: ignore[misc]
+    known = tuple(signature.parameters)
+
+    @functools.wraps(init)
+    def checked(self: object, *args: Any, **given: Any) -> None:
+        remedy = f"its arguments are {', '.join(known)}"
+        for name in given:
+            if name not in known:
+                raise SpecError(
+                    cls.__name__, f"has no argument {name!r}", did_you_mean(name, known) or remedy
+                )
+        try:
+            signature.bind(*args, **given)
+        except TypeError as error:
+            raise SpecError(cls.__name__, str(error), remedy) from None
+        init(self, *args, **given)
+
+    cls.__init__ = checked  # type: ignore[misc]
+    return cls
+
+
+def did_you_mean(given: str, known: Iterable[str]) -> str:
+    """Ask whether the known name that resembles a given one was meant; "" if none does."""
+    close = difflib.get_close_matches(given.casefold(), known, n=1)
+    return f"did you mean {close[0]!r}?" if close else ""
 
 
 def number(where: str, value: Any, remedy: str) -> float:
@@ -74,9 +108,9 @@ def choice(where: str, value: object, allowed: Sequence[object]) -> None:
         SpecError: the value is not allowed.
     """
     if value not in allowed:
-        raise SpecError(
-            where, f"{value!r} is unknown", f"choose from {', '.join(repr(a) for a in allowed)}"
-        )
+        close = did_you_mean(str(value), [entry for entry in allowed if isinstance(entry, str)])
+        remedy = f"choose from {', '.join(map(repr, allowed))}"
+        raise SpecError(where, f"{value!r} is unknown", f"{close} {remedy}".lstrip())
 
 
 def share_or_path(where: str, value: Any) -> float | str | os.PathLike[str] | None:

@@ -14,6 +14,7 @@ from .limits import CustomLimits, Limits
 from .tasks import StrPath, TaskSpec
 
 
+@coerce.arguments
 @dataclass(frozen=True)
 class CustomTask(TaskSpec):
     """Any other task: a model with a user-defined metric.

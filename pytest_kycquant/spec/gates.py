@@ -58,37 +58,29 @@ class GateSpec:
         """
         unknown = sorted(set(values) - set(cls.__dataclass_fields__))
         if unknown:
+            remedy = f"its arguments are {', '.join(cls.__dataclass_fields__)}"
             raise SpecError(
                 where,
                 f"unknown argument {', '.join(map(repr, unknown))}",
-                f"its arguments are {', '.join(cls.__dataclass_fields__)}",
+                coerce.did_you_mean(unknown[0], cls.__dataclass_fields__) or remedy,
             )
         if not isinstance(values.get("model"), KycModel):
             raise SpecError(where, "has no model", "add model=KycModel(...)")
         recipes = _recipes(values.get("precisions", DEFAULT_PRECISIONS), where)
-        rungs = get_args(Fallback)
-        if values.get("fallback", "mixed") not in (*rungs, None):
-            raise SpecError(
-                where,
-                f"fallback {values['fallback']!r} is unknown",
-                f"choose {', '.join(f'{rung!r}' for rung in rungs)} or None",
-            )
-        if values.get("inconclusive") not in (None, "fail", "warn", "xfail"):
-            raise SpecError(
-                where,
-                f"inconclusive {values['inconclusive']!r} is unknown",
-                'choose "fail", "warn" or "xfail"',
-            )
+        coerce.choice(f"{where}.fallback", values.get("fallback"), (*RUNGS, None))
+        policies = (None, *get_args(Inconclusive))
+        coerce.choice(f"{where}.inconclusive", values.get("inconclusive"), policies)
+        coerce.choice(f"{where}.strict", values.get("strict"), (None, True, False))
         if values.get("profile") is not None:
-            as_profile(where, values["profile"])
+            as_profile(f"{where}.profile", values["profile"])
         wanted = values["model"].task.limits
         limits = values.get("limits")
         if limits is None:
             limits = wanted()
         if not isinstance(limits, wanted):
             raise SpecError(
-                where,
-                f"limits are not {wanted.__name__}",
+                f"{where}.limits",
+                f"are {type(limits).__name__}, not {wanted.__name__}",
                 f"give limits={wanted.__name__}(...)",
             )
         values["model"].task.check_limits(limits)
@@ -113,12 +105,11 @@ def _recipes(given: Any, where: str) -> tuple[Recipe, ...]:
     remedy = 'give at least one, and tell recipes apart with Recipe(..., name="...")'
     if isinstance(given, (str, Recipe)):
         given = (given,)
-    recipes = tuple(
-        as_recipe(entry) for entry in coerce.items(f"{where} precisions", given, remedy)
-    )
+    where = f"{where}.precisions"
+    recipes = tuple(as_recipe(entry, where) for entry in coerce.items(where, given, remedy))
     names = [recipe.name for recipe in recipes]
     if not names or len(set(names)) != len(names):
-        raise SpecError(where, f"precisions {names} are empty or not distinct", remedy)
+        raise SpecError(where, f"{names} are empty or not distinct", remedy)
     for recipe in recipes:
         if recipe.precision == "fp32":
             raise SpecError(where, "fp32 cannot be gated", "leave it out: it is the baseline")

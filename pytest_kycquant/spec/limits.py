@@ -15,6 +15,12 @@ from . import coerce
 
 BELOW, AT_LEAST = Direction.BELOW, Direction.AT_LEAST
 
+_REMEDIES = {
+    Unit.RATE: "give a fraction between 0 and 1: 0.1 % is 0.001",
+    Unit.PROBABILITY: "give a fraction between 0 and 1: 0.1 % is 0.001",
+    Unit.SHARE: "give a fraction between 0 and 1: 95 % is 0.95",
+    Unit.COSINE: "give a cosine below 1, such as 0.99",
+}
 _BEST = {Unit.RATE: 0.0, Unit.SHARE: 1.0, Unit.METRIC: 0.0}
 
 
@@ -42,25 +48,15 @@ class CheckedLimits:
                 if declared.default is None:
                     continue
                 raise SpecError(where, "cannot be switched off", "give a generous limit instead")
-            plain = coerce.number(where, value, "give a number")
-            object.__setattr__(self, name, plain)
             unit = declared.metadata["unit"]
+            plain = coerce.number(where, value, _REMEDIES.get(unit, "give a number"))
+            object.__setattr__(self, name, plain)
             if unit in (Unit.RATE, Unit.PROBABILITY) and not 0 < plain < 1:
-                raise SpecError(
-                    where,
-                    f"{value!r} is not a rate",
-                    "give a fraction between 0 and 1: 0.1 % is 0.001",
-                )
+                raise SpecError(where, f"{value!r} is not a rate", _REMEDIES[unit])
             if unit is Unit.SHARE and not 0 < plain < 1:
-                raise SpecError(
-                    where,
-                    f"{value!r} is not a share",
-                    "give a fraction between 0 and 1: 95 % is 0.95",
-                )
+                raise SpecError(where, f"{value!r} is not a share", _REMEDIES[unit])
             if unit is Unit.COSINE and not -1 <= plain < 1:
-                raise SpecError(
-                    where, f"{value!r} can never be met", "give a cosine below 1, such as 0.99"
-                )
+                raise SpecError(where, f"{value!r} can never be met", _REMEDIES[unit])
             if unit in (Unit.RATIO, Unit.MS, Unit.MB) and plain <= 0:
                 raise SpecError(where, f"{value!r} can never be met", "give a positive number")
 
@@ -105,6 +101,7 @@ class Limits(CheckedLimits):
     size_mb: float | None = limit(None, BELOW, Unit.MB, Kind.COST)
 
 
+@coerce.arguments
 @dataclass(frozen=True, kw_only=True)
 class FaceLimits(Limits):
     """Limits of the face gates. Rates, ratios and sizes must stay below; cosines must reach theirs.
@@ -143,6 +140,7 @@ class FaceLimits(Limits):
     certified: float | None = limit(None, AT_LEAST, Unit.SHARE, Kind.DRIFT)
 
 
+@coerce.arguments
 @dataclass(frozen=True, kw_only=True)
 class DetectionLimits(Limits):
     """Limits of the detection gates. Drops must stay below; everything else must reach its limit.
@@ -175,6 +173,7 @@ class DetectionLimits(Limits):
     fp16_overlap: float = limit(0.95, AT_LEAST, Unit.SHARE, Kind.DRIFT)
 
 
+@coerce.arguments
 @dataclass(frozen=True, kw_only=True)
 class LivenessLimits(Limits):
     """Limits of the liveness gates. All must stay below.
@@ -204,6 +203,7 @@ class LivenessLimits(Limits):
     fp16_max_drift: float = limit(0.01, BELOW, Unit.PROBABILITY, Kind.DRIFT)
 
 
+@coerce.arguments
 @dataclass(frozen=True, kw_only=True)
 class CustomLimits(Limits):
     """Limits of the gates of a custom task, in the unit of its metric. There are no defaults.
@@ -255,6 +255,7 @@ class CustomLimits(Limits):
                 )
 
 
+@coerce.arguments
 @dataclass(frozen=True, kw_only=True)
 class PipelineLimits(CheckedLimits):
     """Limits of a whole pipeline. All must stay below.

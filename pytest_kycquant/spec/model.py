@@ -19,6 +19,7 @@ from . import coerce
 from .tasks import StrPath, TaskSpec
 
 
+@coerce.arguments
 @dataclass(frozen=True)
 class Preprocess:
     """How image pixels become the model's input tensor.
@@ -85,6 +86,7 @@ class Preprocess:
         return (1, height, width, self.depth)
 
 
+@coerce.arguments
 @dataclass(frozen=True)
 class KycModel:
     """The FP32 model under test and what is needed to quantize and to evaluate it.

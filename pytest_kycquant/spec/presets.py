@@ -14,9 +14,7 @@ Example::
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -146,13 +144,4 @@ def _crop_scale(path: StrPath) -> float:
 
 
 def _task(cls: type[TaskSpec], given: Mapping[str, Any], more: Mapping[str, Any]) -> TaskSpec:
-    known = [field.name for field in fields(cls)]  # type: ignore[arg-type]
-    for name in more:
-        if name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
-            raise SpecError(
-                f"presets, {cls.__name__}",
-                f"has no argument {name!r}",
-                f"did you mean {close[0]}?" if close else f"its arguments are {', '.join(known)}",
-            )
     return cls(**given, **more)

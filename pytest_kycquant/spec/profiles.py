@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, Literal, get_args
 
-from ..errors import SpecError
+from . import coerce
 from .limits import FaceLimits, Limits
 
 Profile = Literal["smoke", "standard", "nist63a4"]
@@ -30,10 +30,9 @@ def as_profile(where: str, value: Any) -> Profile:
     Raises:
         SpecError: there is no profile of that name.
     """
-    for profile in PROFILES:
-        if value == profile:
-            return profile
-    raise SpecError(where, f"profile {value!r} is unknown", f"choose from {', '.join(PROFILES)}")
+    coerce.choice(where, value, PROFILES)
+    profile: Profile = value
+    return profile
 
 
 def limits_under(profile: Profile, limits: Limits) -> Limits:

@@ -135,6 +135,7 @@ REWRITES = {
 """All rewrites by name, in the order in which they are applied."""
 
 
+@coerce.arguments
 @dataclass(frozen=True)
 class Recipe:
     """How to derive a variant from the FP32 model.

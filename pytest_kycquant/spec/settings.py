@@ -48,7 +48,7 @@ class Settings:
     def mode(self) -> str:
         """The settings in one line, for the header."""
         exact = "; INT8 without saturation" if self.exact else ""
-        failing = "strict: no fallback" if self.strict else "fallback allowed"
+        failing = "strict: no fallback" if self.strict else "fallback where gates allow it"
         updating = "; goldens are recorded again" if self.update_golden else ""
         policy = {"fail": "fail", "warn": "warn", "xfail": "are expected failures"}
         undecided = policy[self.inconclusive]

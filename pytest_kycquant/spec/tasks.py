@@ -101,6 +101,7 @@ class TaskSpec:
             )
 
 
+@coerce.arguments
 @dataclass(frozen=True)
 class FaceVerification(TaskSpec):
     """One-to-one comparison of faces: which images, which comparisons, which threshold.
@@ -178,6 +179,7 @@ class FaceVerification(TaskSpec):
             )
 
 
+@coerce.arguments
 @dataclass(frozen=True)
 class ObjectDetection(TaskSpec):
     """Finding faces, documents or other objects in whole images with a YOLO model.
@@ -279,6 +281,7 @@ class ObjectDetection(TaskSpec):
             )
 
 
+@coerce.arguments
 @dataclass(frozen=True)
 class LivenessDetection(TaskSpec):
     """Presentation attack detection: is this capture a live face?

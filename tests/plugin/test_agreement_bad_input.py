@@ -105,7 +105,7 @@ def edit(root: Path, old: str, new: str) -> None:
         ("faces", single, "*images.npz: has a single image for evaluation; add images*"),
         ("faces", empty_folder, "*images.npz: contains no images; add JPEG or PNG images"),
         ("faces", stranger, "*images.npz: contains files of an unknown kind: labels.xlsx; *"),
-        ("faces", gone, "*FaceVerification.data: images.npz is neither at *"),
+        ("faces", gone, "*FaceVerification.data: *images.npz does not exist; *"),
         ("faces", calibrated_on, "*1 of its images for calibration are also used for evaluation*"),
         ("faces", searched_on, "*40 of its images for * are also used for *"),
         ("faces", tiny_share, "*has a single image for selection; add images*"),
@@ -142,12 +142,12 @@ def test_one_clear_error(
             "labelled=False, ",
             "",
             "*TestAgreement: judges agreement without labels, but the images of FaceVerification "
-            "are labelled; subclass the gates of that task*",
+            "are labelled; subclass FaceGates, which is stricter, or *",
         ),
         (
             "FaceLimits(",
             "LivenessLimits(",
-            "*limits are not FaceLimits; give limits=FaceLimits(...)",
+            "*.limits: are LivenessLimits, not FaceLimits; give limits=FaceLimits(...)",
         ),
         (
             ", threshold=0.7",
@@ -188,7 +188,7 @@ def test_a_gate_that_needs_labels_is_no_gate_here(pytester: pytest.Pytester, run
     result = run("--kycquant-update-golden", "-k", "test_far")
     result.assert_outcomes(failed=1, deselected=4)
     result.stdout.fnmatch_lines(
-        ["*candidate.check: 'far' is not a gate; choose from finite, agreement, latency, size"]
+        ["*candidate.check: 'far' is unknown; choose from 'finite', 'agreement', 'latency', 'size'"]
     )
 
 

@@ -107,7 +107,7 @@ def missing_pairs(root: Path) -> None:
         (broken_image, "*person3_000/person3_000_0001.png: is not an image: *; replace it *"),
         (image_of_16_bits, "*person3_000/person3_000_0001.png: *16*; *"),
         (leaked, "*calibration.npz: 3 of its images for calibration are also used for evaluation*"),
-        (missing_data, "*FaceVerification.data: faces.npz is neither at * nor at *; give a path *"),
+        (missing_data, "*FaceVerification.data: */faces.npz does not exist; give a path *"),
         (missing_pairs, "*pairs.csv: *nobody.jpg*; *"),
     ],
     ids=lambda value: value.__name__ if callable(value) else "",

@@ -50,7 +50,7 @@ def test_metrics(document_project: Project, run: Run, answer: str, message: str)
         ({"task": 'direction="higher"'}, "metric misread: returned bools, which mark errors"),
         ({"limits": "metric=2, degradation=0.5"}, "CustomLimits.metric: 2.0 is not a rate, but "),
         ({"limits": "metric=0.02, degradation=1"}, "CustomLimits.degradation: 1.0 is not a rate"),
-        ({"task": 'labels="labels.csv"'}, "CustomTask.labels: labels.csv is neither at "),
+        ({"task": 'labels="labels.csv"'}, "labels.csv does not exist; give a path "),
         ({"task": 'outputs="logits"'}, "has no output 'logits'; its outputs are output"),
         (
             {"selection": '"documents.npz"'},

@@ -15,6 +15,8 @@ from onnx import helper, numpy_helper
 from tests.worlds.population import Run
 from tests.worlds.presentations import SIZE, detector, write_liveness_project
 
+pytestmark = pytest.mark.usefixtures("two_rewrites")
+
 PER_TENSOR = (
     'Recipe("int8", per_channel=False, reduce_range=False, calibration_method="minmax", '
     "bias_correction=False)"

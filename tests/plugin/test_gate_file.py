@@ -26,7 +26,7 @@ def test_table(project: Callable[..., None], run: Run) -> None:
         [
             "collected 12 items",
             "kycquant: onnxruntime *",
-            "kycquant: fallback allowed; undecided gates fail; cache *",
+            "kycquant: fallback where gates allow it; undecided gates fail; cache *",
             "*= kycquant =*",
             "onnxruntime * U8S8 *",
             "artefacts: * built, * taken from the cache",

@@ -131,7 +131,7 @@ def test_data(
         ({"preprocess": "mean=0.0, scale=1.0"}, "check channel order, mean and scale of the prep"),
         (
             {"task": 'boxes="boxes.csv", crop_scale=2.7'},
-            "LivenessDetection.boxes: boxes.csv is neither at ",
+            "boxes.csv does not exist; give a path ",
         ),
     ],
 )

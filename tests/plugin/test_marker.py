@@ -30,13 +30,19 @@ def test_quantize_needs_no_golden_precision(quantize):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("model=MODEL, precission=('int8',)", "unknown argument 'precission'; its arguments are *"),
+        (
+            "model=MODEL, precission=('int8',)",
+            "unknown argument 'precission'; did you mean 'precisions'?",
+        ),
         ("precisions=('int8',)", "has no model; add model=KycModel(...)"),
         ("model='models/face.onnx'", "has no model; add model=KycModel(...)"),
         ("MODEL", "the marker takes keyword arguments only; *"),
-        ("model=MODEL, precisions=('int7',)", "precisions: 'int7' is unknown; choose from *"),
+        (
+            "model=MODEL, precisions=('int7',)",
+            "*.precisions: 'int7' is unknown; did you mean 'int8'? choose from *",
+        ),
         ("model=MODEL, precisions=('mixed',)", "*does not say which operators stay in FP32; *"),
-        ("model=MODEL, precisions=()", "precisions [[][]] are empty or not distinct; *"),
+        ("model=MODEL, precisions=()", "*.precisions: [[][]] are empty or not distinct; *"),
         ("model=MODEL, precisions=('int8', 'int8')", "*are empty or not distinct; *"),
         ("model=MODEL, precisions=('fp32',)", "fp32 cannot be gated; leave it out: *"),
         ("model=MODEL, precisions=5", "precisions: 5 is not a sequence; *"),
@@ -50,9 +56,12 @@ def test_quantize_needs_no_golden_precision(quantize):
             "model=MODEL, precisions=(Recipe('fp32-optimized', rewrites='prelu'),)",
             "the label 'fp32-optimized' is reserved; *",
         ),
-        ("model=MODEL, fallback='none'", "fallback 'none' is unknown; choose *fp32-optimized*"),
-        ("model=MODEL, inconclusive='skip'", "inconclusive 'skip' is unknown; choose *"),
-        ("model=MODEL, limits={'far': 1}", "limits are not FaceLimits; *"),
+        ("model=MODEL, fallback='none'", "*.fallback: 'none' is unknown; choose *fp32-optimized*"),
+        ("model=MODEL, inconclusive='skip'", "*.inconclusive: 'skip' is unknown; choose *"),
+        (
+            "model=MODEL, limits={'far': 1}",
+            "*.limits: are dict, not FaceLimits; give limits=FaceLimits(...)",
+        ),
     ],
 )
 def test_wrong_arguments(pytester: pytest.Pytester, arguments: str, message: str) -> None:
@@ -71,7 +80,7 @@ def test_wrong_arguments_where_no_candidate_is_used(pytester: pytest.Pytester) -
     )
     result = pytester.runpytest_inprocess("-Wdefault")
     assert result.ret == pytest.ExitCode.INTERRUPTED
-    result.stdout.fnmatch_lines(["*unknown argument 'modell'; its arguments are *"])
+    result.stdout.fnmatch_lines(["*unknown argument 'modell'; did you mean 'model'?"])
 
 
 def test_fixture_without_a_model(pytester: pytest.Pytester) -> None:

@@ -10,6 +10,8 @@ import pytest
 
 from tests.worlds.population import Run
 
+pytestmark = pytest.mark.usefixtures("two_rewrites")
+
 Write = Callable[..., None]
 
 

@@ -54,7 +54,7 @@ def no_model(root: Path) -> None:
     ("spoil", "message"),
     [
         (no_photos, "*photos: contains no images; add JPEG or PNG images"),
-        (no_folder, "*TestPipeline images: photos is neither at * nor at *; give a path *"),
+        (no_folder, "*TestPipeline images: */photos does not exist; give a path *"),
         (damaged, "*03.png: cannot be decoded *; replace it with an intact image *"),
         (no_faces, "*photos: FP32 reaches every stage on none of its 8 images "
                    "(liveness, embedder skipped on 8); give images in which the detector *"),

@@ -103,7 +103,9 @@ def coarse(module: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.fixture
-def doubled(module: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch) -> None:
+def doubled(
+    two_rewrites: None, module: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The toy rewrite: a module and one line."""
     module("toy_doubled", DOUBLED)
     monkeypatch.setitem(
@@ -112,7 +114,7 @@ def doubled(module: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.fixture
-def maker(tmp_path: Path) -> Quantizer:
+def maker(two_rewrites: None, tmp_path: Path) -> Quantizer:
     return Quantizer(save(tmp_path, tiny_embedder()), named_images(4), probes=images(2))
 
 
@@ -143,6 +145,7 @@ def test_it_has_its_options_and_no_others(maker: Quantizer) -> None:
     assert as_recipe("coarse").is_static is as_recipe("coarse").is_integer is False
 
 
+@pytest.mark.usefixtures("two_rewrites")
 def test_without_its_line_it_is_unknown() -> None:
     with pytest.raises(SpecError, match=r"'coarse' is unknown; choose from .*'mixed'"):
         Recipe("coarse")

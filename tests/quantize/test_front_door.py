@@ -28,6 +28,8 @@ from pytest_kycquant.errors import (
 from pytest_kycquant.quantize import Quantizer, quantizer
 from tests.worlds.zoo import images, named_images, save, tiny_embedder
 
+pytestmark = pytest.mark.usefixtures("two_rewrites")
+
 ROOT = Path(__file__).parents[2]
 WITHOUT_PYTEST = """
 import sys

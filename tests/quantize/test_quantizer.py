@@ -35,6 +35,8 @@ from pytest_kycquant.quantize.steps import GIVEN, STEP, STEPS, Held, Plan, Sees,
 from pytest_kycquant.spec.recipe import RECIPES, Recipe
 from tests.worlds.zoo import images, named_images, save, tiny_embedder, unequal_embedder
 
+pytestmark = pytest.mark.usefixtures("two_rewrites")
+
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:

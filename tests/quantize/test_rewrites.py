@@ -11,6 +11,8 @@ from pytest_kycquant.runtimes.ort import open_session
 from pytest_kycquant.spec.recipe import REWRITES, Recipe
 from tests.worlds.zoo import build_model, images, ready, tiny_embedder
 
+pytestmark = pytest.mark.usefixtures("two_rewrites")
+
 FORMS = pytest.mark.parametrize("integer", [False, True], ids=["float", "integer"])
 
 

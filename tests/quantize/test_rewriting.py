@@ -18,6 +18,8 @@ from pytest_kycquant.quantize.rewrite_choice import (
 from pytest_kycquant.spec.recipe import Recipe
 from tests.worlds.zoo import images, ready, tiny_embedder
 
+pytestmark = pytest.mark.usefixtures("two_rewrites")
+
 
 def latency(ratio, upper):
     return Latency(ratio, ratio - 0.01, upper, 1.0, 20, 1, 1, 1, 1, None)

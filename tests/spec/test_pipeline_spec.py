@@ -108,9 +108,9 @@ def test_markers_of_a_stage_count() -> None:
         ({"embedder_scale": 0}, "0.0 is not a scale"),
         ({"embedder_scale": "2"}, "'2' is not a number"),
         ({"inconclusive": "ignore"}, "'ignore' is unknown"),
-        ({"image": "scenes"}, "TestIt.image: is not an attribute of gates; did you mean 'images'"),
+        ({"image": "others"}, "TestIt.image: is not an attribute of gates; did you mean 'images'"),
         ({"limit": PipelineLimits()}, "did you mean 'limits'"),
-        ({"embeder": Face}, "did you mean 'embedder'"),
+        ({"embeder": int}, "did you mean 'embedder'"),
         ({"proces": lambda self, stages, photo: None}, "did you mean 'process'"),
     ],
 )

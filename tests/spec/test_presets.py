@@ -65,7 +65,10 @@ def test_preprocessing_can_be_given() -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: presets.arcface("a.onnx", "faces", treshold=1), "did you mean threshold?"),
+        (
+            lambda: presets.arcface("a.onnx", "faces", treshold=1),
+            "FaceVerification: has no argument 'treshold'; did you mean 'threshold'",
+        ),
         (lambda: presets.minifasnet("a.onnx", "faces", pairs="p.txt"), "its arguments are data, "),
         (lambda: presets.yolov8("a.onnx", "i", "l", ("a",), size=(3, 3)), "has no argument 'size'"),
         (lambda: presets.arcface("a.onnx", "faces", threshold=3), "3.0 is not a cosine"),

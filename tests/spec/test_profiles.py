@@ -61,7 +61,7 @@ def test_other_tasks_are_told_that_nothing_is_set() -> None:
 
 
 def test_unknown_profile() -> None:
-    with pytest.raises(SpecError, match="here: profile 'nist' is unknown; choose from smoke, "):
+    with pytest.raises(SpecError, match="here: 'nist' is unknown; choose from 'smoke', "):
         as_profile("here", "nist")
 
 

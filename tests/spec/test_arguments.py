@@ -1,0 +1,85 @@
+"""Wrong arguments of what a gate file describes are refused in one line, not with a TypeError."""
+
+import copy
+import inspect
+import pickle
+from dataclasses import fields, replace
+from typing import Any
+
+import pytest
+
+import pytest_kycquant
+from pytest_kycquant import FaceLimits, FaceVerification, KycModel, Preprocess, Recipe
+from pytest_kycquant.errors import SpecError
+from pytest_kycquant.spec import coerce
+
+DESCRIPTIONS = [
+    found
+    for name in pytest_kycquant.__all__
+    if hasattr(found := getattr(pytest_kycquant, name), "__dataclass_fields__")
+    and name != "Candidate"
+]
+
+
+def test_all_descriptions_are_meant() -> None:
+    assert len(DESCRIPTIONS) == 12
+
+
+@pytest.mark.parametrize("cls", DESCRIPTIONS)
+def test_unknown_argument(cls: Any) -> None:
+    for name in (field.name for field in fields(cls)):
+        with pytest.raises(SpecError, match=rf"has no argument '{name}x'; did you mean '.+'\?"):
+            cls(**{f"{name}x": 1})
+    with pytest.raises(SpecError, match="has no argument 'qqqq'; its arguments are "):
+        cls(qqqq=1)
+
+
+@pytest.mark.parametrize("cls", DESCRIPTIONS)
+def test_too_many_arguments(cls: Any) -> None:
+    with pytest.raises(SpecError, match=rf"{cls.__name__}: .+; its arguments are "):
+        cls(*[None] * 40)
+
+
+def test_missing_argument() -> None:
+    with pytest.raises(SpecError, match="KycModel: missing a required argument: 'preprocess'"):
+        KycModel("a.onnx")  # type: ignore[call-arg]
+    with pytest.raises(SpecError, match="KycModel: missing a required argument: 'preprocess'"):
+        KycModel(5)  # type: ignore[call-arg, arg-type]
+
+
+def test_what_it_wraps_stays_as_it_is() -> None:
+    assert list(inspect.signature(Recipe).parameters)[:3] == [
+        "precision",
+        "name",
+        "activation_type",
+    ]
+    recipe = Recipe("int8", keep_fp32=("first",))
+    model = KycModel("a.onnx", Preprocess((8, 8)), FaceVerification("faces"))
+    for value in (recipe, model, FaceLimits(far=0.01)):
+        assert pickle.loads(pickle.dumps(value)) == copy.deepcopy(value) == replace(value) == value
+
+
+def test_errors_inside_are_not_taken_for_wrong_arguments() -> None:
+    class Broken:
+        def __init__(self, size: int) -> None:
+            raise TypeError("inside")
+
+    with pytest.raises(TypeError, match="inside"):
+        coerce.arguments(Broken)(size=3)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (
+            lambda: Recipe("int-8"),
+            r"'int-8' is unknown; did you mean 'int8'\? choose from 'fp32', ",
+        ),
+        (lambda: Recipe("zzz"), "'zzz' is unknown; choose from 'fp32', "),
+        (lambda: FaceLimits(far="0.1%"), "FaceLimits.far: '0.1%' is not a number; .* is 0.001"),  # type: ignore[arg-type]
+        (lambda: FaceLimits(mean_cosine="99%"), "is not a number; give a cosine below 1"),  # type: ignore[arg-type]
+    ],
+)
+def test_what_to_write_instead(make: Any, message: str) -> None:
+    with pytest.raises(SpecError, match=message):
+        make()
