@@ -95,17 +95,17 @@ class Judge(ABC):
             self._records[recipe] = self._judge(recipe)
         return self._records[recipe]
 
-    def paths_of(self, record: VariantRecord) -> tuple[Path, ...]:
-        """The files of a variant that this judge has judged.
+    def variant_of(self, record: VariantRecord) -> Variant:
+        """The variant that this judge has judged.
 
         Raises:
             LookupError: another judge made this record.
         """
         if record is self.fp32_record:
-            return self.variants.fp32.paths
+            return self.variants.fp32
         for recipe, known in self._records.items():
             if known is record:
-                return self.variants.variant(recipe).paths
+                return self.variants.variant(recipe)
         raise LookupError(f"{record.variant} of {record.model} was not judged here")
 
     @abstractmethod

@@ -144,7 +144,8 @@ class SourceFile:
         if recipe.precision == "fp32":
             return self.fp32
         if self.prefix and mine.is_static and mine.keep_fp32 and not quantizer.operators(mine):
-            return self.fp32  # the recipe keeps this file as a whole and quantizes others
+            # The recipe keeps this file as a whole and quantizes others.
+            return replace(self.fp32, runtime=recipe.traits.runtime)
         if quantizer.lacks_images(mine):
             raise SpecError(
                 f"precision {recipe.name!r} of {self.task.model.name}",
@@ -184,6 +185,7 @@ class SourceFile:
             facts["quantized"],
             tuple(facts["notes"]),
             from_plain(Exposure, facts["exposure"]),
+            recipe.traits.runtime,
         )
 
     def outputs(
@@ -202,11 +204,12 @@ class SourceFile:
         # Without integer operators nothing can saturate.
         saturation = exact and bool(file.exposure.operators)
         key = [file.sha256, seen.digest, self.input_facts(), self.outputs_read, saturation]
+        key.append(file.runtime)
 
         def make(folder: Path) -> None:
             with self._stage(f"running {title} images", len(images.names)) as advance:
-                threads = self._context.threads
-                found = self._run(runtime().open(file.path, exact=exact), images, threads, advance)
+                model = runtime(file.runtime).open(file.path, exact=exact)
+                found = self._run(model, images, self._context.threads, advance)
                 found.save(folder / "outputs.npz")
 
         folder = self._context.store.entry("outputs", key, make)
@@ -222,7 +225,8 @@ class SourceFile:
                 content = self.quantizer.candidate(self._of_this_file(recipe), others)
             except QuantizationError:
                 return None
-            model = runtime().open(content, exact=self._context.exact)
+            opener = runtime(recipe.traits.runtime)
+            model = opener.open(content, exact=self._context.exact)
             return self._run(model, self._images.probes(), 1)
 
     def blocks(self, recipe: Recipe) -> tuple[Block, ...]:
@@ -244,7 +248,7 @@ class SourceFile:
 
     def runner(self, file: ModelFile) -> Callable[[], object]:
         """A function that runs a variant on the first probe, for a measurement of latency."""
-        model = runtime().open(file.path, exact=self._context.exact)
+        model = runtime(file.runtime).open(file.path, exact=self._context.exact)
         feed = {model.inputs[0]: self.probe}
         return lambda: model.run(feed)
 

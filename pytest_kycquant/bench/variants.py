@@ -71,6 +71,11 @@ class Variant:
         return tuple(file.path for file in self.files)
 
     @property
+    def runtime(self) -> str:
+        """Name of the runtime that runs the files."""
+        return self.files[0].runtime
+
+    @property
     def size(self) -> int:
         """Size of all files together, in bytes."""
         return sum(file.size for file in self.files)
@@ -263,7 +268,9 @@ class Variants:
             with self.context.stage(task, exclusive=True):
                 return plain(measure(fp32, again, run, limit, percentile=percentile))
 
-        key = [self.fp32.sha256, variant.sha256, limit.value, percentile, exact]
+        key = [
+            self.fp32.sha256, variant.sha256, variant.runtime, limit.value, percentile, exact
+        ]  # fmt: skip
         found = self.context.store.once(f"latency-{digest_of(key)[:32]}", make)
         return from_plain(Latency, found)
 
@@ -275,13 +282,15 @@ class Variants:
         """
 
         def make(folder: Path) -> None:
-            job = Opening(variant.paths, tuple(source.probe for source in self.sources))
+            probes = tuple(source.probe for source in self.sources)
+            job = Opening(variant.paths, probes, variant.runtime)
             where = f"{self.model.name} as {variant.recipe.name}"
             with self.context.stage(f"{where}: measuring its memory", exclusive=True):
                 found = measure_footprint(job, where)
             (folder / "footprint.json").write_text(json.dumps(plain(found)), encoding="utf-8")
 
-        entry = self.context.store.entry("footprint", [variant.sha256, self.input_facts()], make)
+        key = [variant.sha256, variant.runtime, self.input_facts()]
+        entry = self.context.store.entry("footprint", key, make)
         values = json.loads((entry / "footprint.json").read_text(encoding="utf-8"))
         return from_plain(Footprint, values)
 

@@ -49,7 +49,8 @@ class Job:
 
     def __call__(self) -> Callable[[], Callable[[], object]]:
         """Import what is needed; return a function that opens the models and returns the run."""
-        runtime().load()  # importing the gate file does not load it
+        for stage in self.pipeline.stages.values():
+            runtime(stage.runtime).load()  # importing the gate file does not load it
         target: Any = _module(self)
         for part in self.name.split("."):
             target = getattr(target, part)

@@ -102,9 +102,15 @@ def _pipelines(run: Run, spec: PipelineSpec) -> tuple[Pipeline, Pipeline]:
         threshold = judge.require_golden().threshold  # raises the error that its own gates raise
         assert threshold is not None  # only custom tasks, which cannot be a stage, have none
         for stages, record in ((fp32, judge.fp32_record), (shipped, _ships(run, stage))):
-            paths = judge.paths_of(record)
-            model = judge.variants.model
-            stages[stage.name] = Stage(model, record.variant, paths, threshold, record.size)
+            variant = judge.variant_of(record)
+            stages[stage.name] = Stage(
+                judge.variants.model,
+                record.variant,
+                variant.paths,
+                threshold,
+                variant.size,
+                variant.runtime,
+            )
     threads, exact = spec.threads, run.workspace.settings.exact
     return Pipeline("fp32", fp32, threads, exact), Pipeline("shipped", shipped, threads, exact)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -18,6 +19,7 @@ from ..data.placement import place
 from ..errors import ModelError, SpecError
 from ..runtimes import OpenModel, runtime
 from ..spec.model import KycModel
+from ..spec.recipe import ONNXRUNTIME
 from ..tasks.detection.task import DetectionTask
 from ..tasks.liveness.task import LivenessTask
 from ..tasks.outputs import Outputs, all_finite
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 
 Pixels = NDArray[np.uint8]
 Clock = Callable[[], int]
-OpenFile = Callable[[Path, int, bool], OpenModel]
+OpenFile = Callable[[str, Path, int, bool], OpenModel]
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class Stage:
         paths: paths of its ONNX files: one, or those of all members of a fused liveness model.
         threshold: the threshold frozen in its golden; only the detector uses it.
         size: size of all files in bytes.
+        runtime: name of the runtime that runs the files.
     """
 
     model: KycModel
@@ -48,6 +51,7 @@ class Stage:
     paths: tuple[Path, ...]
     threshold: float
     size: int
+    runtime: str = ONNXRUNTIME
 
 
 @dataclass(frozen=True)
@@ -140,8 +144,8 @@ class Stages:
     Args:
         pipeline: the pipeline to open.
         clock: a function that returns the wall clock in ns.
-        open_model: a function that opens an ONNX file, given a number of threads and whether to
-            run without saturation.
+        open_model: a function that opens a file, given the name of its runtime, its path, the
+            number of threads and whether to run without saturation.
 
     Raises:
         ModelError: a model cannot be opened, or lacks an output.
@@ -152,13 +156,13 @@ class Stages:
         pipeline: Pipeline,
         *,
         clock: Clock = time.perf_counter_ns,
-        open_model: OpenFile = lambda path, threads, exact: runtime().open(
+        open_model: OpenFile = lambda name, path, threads, exact: runtime(name).open(
             path, threads=threads, exact=exact
         ),
     ) -> None:
         self._clock = clock
         self._open = {
-            name: _OpenStage(stage, lambda path: open_model(path, pipeline.threads, pipeline.exact))
+            name: _OpenStage(stage, partial(_open, open_model, pipeline, stage))
             for name, stage in pipeline.stages.items()
         }
         self._restart()
@@ -274,6 +278,10 @@ class Stages:
                 f"name its gates in the attribute {name}, or do not call it",
             )
         return self._open[name]
+
+
+def _open(opener: OpenFile, pipeline: Pipeline, stage: Stage, path: Path) -> OpenModel:
+    return opener(stage.runtime, path, pipeline.threads, pipeline.exact)
 
 
 class _OpenStage:

@@ -105,7 +105,7 @@ class GateRun:
             golden=golden,
             fp32=judge.fp32_record,
             shipment=shipment,
-            paths={row.variant: tuple(map(str, judge.paths_of(row))) for row in rows},
+            paths={row.variant: tuple(map(str, judge.variant_of(row).paths)) for row in rows},
         )
         item.stash[FOUND] = Found(self._session.origin(), found)
         item.user_properties.append(("kycquant.profile", judge.profile))
@@ -113,7 +113,7 @@ class GateRun:
         return Candidate(
             precision=recipe.name,
             variant=record.variant,
-            paths=judge.paths_of(record),
+            paths=judge.variant_of(record).paths,
             size=record.size,
             golden=golden,
             decision=shipment,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..spec.recipe import ONNXRUNTIME
 from .recipe_kind import Scalar
 from .saturation import Exposure
 
@@ -49,6 +50,7 @@ class ModelFile:
         quantized: operator type -> number of operators that were changed.
         notes: remarks for readers of a report.
         exposure: how much of the model can saturate on CPUs without VNNI.
+        runtime: name of the runtime that runs the file.
     """
 
     path: Path
@@ -58,3 +60,4 @@ class ModelFile:
     quantized: dict[str, int]
     notes: tuple[str, ...] = ()
     exposure: Exposure = field(default_factory=Exposure)
+    runtime: str = ONNXRUNTIME

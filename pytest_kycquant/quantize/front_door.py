@@ -120,6 +120,7 @@ def quantize(
         quantized=made.quantized,
         notes=made.notes,
         exposure=made.exposure,
+        runtime=wanted.traits.runtime,
     )
 
 

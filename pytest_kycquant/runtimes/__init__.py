@@ -12,12 +12,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
+from ..spec.recipe import ONNXRUNTIME
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-ONNXRUNTIME = "onnxruntime"
-# Where each runtime is, as "module:attribute". The module is imported when the runtime is used.
 RUNTIMES: dict[str, str] = {ONNXRUNTIME: "pytest_kycquant.runtimes.ort:RUNTIME"}
+"""All runtimes by name: where each is, as ``module:attribute``. The module is imported when used.
+
+Variants run on the runtime that the line of their precision in `RECIPES` names.
+"""
 
 
 class OpenModel(Protocol):

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import ONNXRUNTIME, runtime
+from ..spec.recipe import ONNXRUNTIME
+from . import runtime
 
 if TYPE_CHECKING:
     import numpy as np

@@ -43,7 +43,7 @@ def arguments(cls: Described) -> Described:
 
 def did_you_mean(given: str, known: Iterable[str]) -> str:
     """Ask whether the known name that resembles a given one was meant; "" if none does."""
-    close = difflib.get_close_matches(given.casefold(), known, n=1)
+    close = difflib.get_close_matches(given.casefold(), known, n=1, cutoff=0.7)
     return f"did you mean {close[0]!r}?" if close else ""
 
 

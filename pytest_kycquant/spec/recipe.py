@@ -14,6 +14,9 @@ RUNGS = get_args(Fallback)
 """Rungs of the fallback ladder, in order."""
 CalibrationMethod = Literal["minmax", "moving-average", "percentile", "entropy", "mse"]
 
+ONNXRUNTIME = "onnxruntime"
+"""Name of the runtime of FP32, with which every variant is compared."""
+
 
 class Refusal(NamedTuple):
     """Values of an option that make no sense for a precision.
@@ -43,6 +46,7 @@ class Precision(NamedTuple):
         stores_weights: whether it changes only how weights are stored, not what is computed.
         is_float: whether it computes only in floating point, so that its outputs should not drift.
         refuses: values of its options that are refused.
+        runtime: name of the runtime that its variants are judged on, a line of `RUNTIMES`.
     """
 
     kind: str
@@ -52,6 +56,7 @@ class Precision(NamedTuple):
     stores_weights: bool = False
     is_float: bool = False
     refuses: tuple[Refusal, ...] = ()
+    runtime: str = ONNXRUNTIME
 
 
 _STATIC = (

@@ -129,7 +129,7 @@ def test_the_files_of_a_record_are_its_own(tmp_path: Path) -> None:
     world = World(strangers, 0.414, 0.0)
     bench = SimulatedJudge(world, 60, 0, GATES["FAR alone"], workspace(tmp_path))
     record = bench.record(INT8)
-    assert bench.paths_of(record) == (Path("int8"),)
-    assert bench.paths_of(bench.fp32_record) == (Path("fp32"),)
+    assert bench.variant_of(record).paths == (Path("int8"),)
+    assert bench.variant_of(bench.fp32_record).paths == (Path("fp32"),)
     with pytest.raises(LookupError, match="int8 of simulated was not judged here"):
-        bench.paths_of(replace(record))
+        bench.variant_of(replace(record))

@@ -61,13 +61,14 @@ def stages_of(
 ) -> Stages:
     """Stages with simulated sessions, by file name."""
     described = {
-        name: Stage(model, "int8", tuple(Path(path) for path in model.paths), 0.5, 1)
+        name: Stage(model, "int8", tuple(Path(path) for path in model.paths), 0.5, 1, name)
         for name, model in models.items()
     }
     pipeline = Pipeline("shipped", described, threads=3, exact=True)
 
-    def opened(path: Path, threads: int, exact: bool) -> Session:
+    def opened(name: str, path: Path, threads: int, exact: bool) -> Session:
         assert (threads, exact) == (3, True)
+        assert str(path) in described[name].model.paths  # each with the runtime of its stage
         return sessions[path.name]
 
     return Stages(pipeline, clock=clock, open_model=opened)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,10 @@ from onnx import TensorProto, helper
 
 from pytest_kycquant.errors import ModelError
 from pytest_kycquant.runtimes import RUNTIMES, runtime
+from pytest_kycquant.spec.recipe import RECIPES
 from pytest_kycquant.tasks.outputs import run_model
+from tests.worlds.population import FUNCTION, Run
+from tests.worlds.projects import project, rewrite_ratio, run, shared_cache  # noqa: F401
 
 
 class Line:
@@ -60,6 +63,62 @@ def test_new_runtime_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     found = run_model(model, images, [], ("y",), first, threads=2)
     assert found.values.tolist() == [[3], [7]]
     assert runtime("toy").describe() == "toy 1.0"
+
+
+class Broken:
+    """onnxruntime, but every other output is NaN."""
+
+    def describe(self) -> str:
+        return "broken 1.0"
+
+    def load(self) -> None:
+        pass
+
+    def open(self, model: bytes | Path, *, threads: int = 1, exact: bool = False) -> Any:
+        opened = runtime("onnxruntime").open(model, threads=threads, exact=exact)
+
+        class Spoilt:
+            inputs, outputs = opened.inputs, opened.outputs
+
+            def run(self, inputs: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
+                found = [np.array(value) for value in opened.run(inputs)]
+                found[0].flat[::2] = np.nan
+                return found
+
+        return Spoilt()
+
+
+BROKEN = Broken()
+
+
+def test_a_precision_is_judged_on_its_runtime(
+    monkeypatch: pytest.MonkeyPatch,
+    project: Callable[..., None],  # noqa: F811
+    run: Run,  # noqa: F811
+    pytester: pytest.Pytester,
+) -> None:
+    monkeypatch.setitem(RUNTIMES, "broken", f"{__name__}:BROKEN")
+    monkeypatch.setitem(RECIPES, "there", RECIPES["int8-weights"]._replace(runtime="broken"))
+    project()
+    (pytester.path / "test_gate.py").write_text(
+        FUNCTION
+        + """
+from pytest_kycquant import FaceGates
+
+class TestFace(FaceGates):
+    model, limits, fallback = MODEL, LIMITS, None
+    precisions = ("there", "int8-weights")
+"""
+    )
+    result = run("-k", "finite or latency")
+    result.assert_outcomes(passed=3, failed=1, deselected=8)
+    result.stdout.fnmatch_lines(["*face: there FAIL finite", "there * FAIL finite*"])
+    result.stdout.fnmatch_lines(["int8-weights * PASS"])
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_precision_names_a_runtime(name: str) -> None:
+    assert RECIPES[name].runtime in RUNTIMES
 
 
 @pytest.fixture
