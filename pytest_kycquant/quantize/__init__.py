@@ -101,5 +101,6 @@ class _Callable(ModuleType):
     __signature__ = inspect.signature(_quantize)  # otherwise the first argument would be self
 
 
+__doc__ = f"quantize{_Callable.__signature__}\n\n{inspect.getdoc(_quantize)}\n\n{__doc__}"
 # https://docs.python.org/3/reference/datamodel.html#customizing-module-attribute-access
 sys.modules[__name__].__class__ = _Callable

@@ -18,7 +18,7 @@ from ..errors import DataError, ModelError, SpecError
 from ..files import write_whole
 from ..spec import coerce
 from ..spec.model import Preprocess
-from ..spec.recipe import Recipe, as_recipe
+from ..spec.recipe import RECIPES, Recipe, as_recipe
 from .builder import calibration_of
 from .built import ModelFile
 from .images import TensorImages, as_named
@@ -60,7 +60,9 @@ def quantize(
         made = pytest_kycquant.quantize("face.onnx", "calibration/", "int8", preprocess=face)
         print(made.path, made.size, made.resolved["reason"])  # face.int8.onnx ...
 
-    This does not tell whether the result may ship; that takes gates.
+    This does not tell whether the result may ship; that takes gates. Unless the recipe says which
+    rewrites to use, each call measures which are faster here, so two calls may differ: set
+    ``Recipe(..., rewrites=True)``, or False, to get the same file everywhere.
 
     Args:
         model: the FP32 ONNX file; it is never changed.
@@ -74,11 +76,13 @@ def quantize(
         preprocess: how pixels become the model's input; needed for a folder or ``.npz`` file.
         threads: number of images in flight at the same time; the result does not depend on it.
         exact: whether the result will be run without saturation (``--kycquant-exact``).
-        overwrite: whether an existing file may be replaced. The FP32 file never is.
+        overwrite: whether an existing file with different content may be replaced. The FP32 file
+            never is.
 
     Returns:
         The file: `path`, `sha256`, `size` in bytes, `resolved` options with reasons, number of
-        operators `quantized` by type, and `notes`.
+        operators `quantized` by type, `notes`, and `exposure`: how many of its operators can
+        saturate on CPUs without VNNI.
 
     Raises:
         ModelError: the model cannot be quantized.
@@ -86,15 +90,25 @@ def quantize(
         SpecError: the recipe is impossible or needs images, or the output cannot be written.
         QuantizationError: the recipe cannot be applied to this model.
     """
+    if isinstance(images, Recipe) or (isinstance(images, str) and images in RECIPES):
+        raise SpecError(
+            _argument("images"),
+            f"{images!r} is a recipe, not images",
+            "write quantize(model, images, recipe), or quantize(model, recipe=...) without images",
+        )
     path, wanted = _path("model", model), as_recipe(recipe, _argument("recipe"))
     if preprocess is not None and not isinstance(preprocess, Preprocess):
-        raise SpecError(_argument("preprocess"), f"{preprocess!r} is not a Preprocess", _PREPROCESS)
+        raise SpecError(
+            _argument("preprocess"), f"{coerce.shown(preprocess)} is not a Preprocess", _PREPROCESS
+        )
     threads = coerce.whole(_argument("threads"), threads, "give 1 or more")
     if threads < 1:
         raise SpecError(_argument("threads"), f"{threads} is too few", "give 1 or more")
     for name, flag in (("exact", exact), ("overwrite", overwrite)):
         if not isinstance(flag, bool):
-            raise SpecError(_argument(name), f"{flag!r} is not a boolean", "use True or False")
+            raise SpecError(
+                _argument(name), f"{coerce.shown(flag)} is not a boolean", "use True or False"
+            )
     target = _target(path, wanted, output)
     _refuse_target(path, target)
     context = scratch_context(threads=threads, exact=exact)
@@ -134,7 +148,9 @@ def _path(name: str, value: Any) -> Path:
     given = os.fspath(value) if isinstance(value, os.PathLike) else value
     if not isinstance(given, str):
         raise SpecError(
-            _argument(name), f"{value!r} is not a path", "give the path of an .onnx file"
+            _argument(name),
+            f"{coerce.shown(value)} is not a path",
+            "give the path of an .onnx file",
         )
     return Path(given)
 
@@ -201,6 +217,8 @@ def _write(content: bytes, target: Path, *, overwrite: bool) -> None:
 def _images(given: Any, spec: Preprocess | None) -> Images:
     """Convert images from any of the accepted forms."""
     if isinstance(given, (str, os.PathLike)):
+        if not Path(given).exists():
+            raise DataError(given, "does not exist", "give a folder of images or an .npz file")
         if spec is None:
             raise SpecError(
                 _argument("preprocess"),
@@ -210,7 +228,7 @@ def _images(given: Any, spec: Preprocess | None) -> Images:
         return _Preprocessed(load_calibration(Path(given)), spec)
     remedy = "give a folder, an .npz file, arrays, or (name, array) pairs"
     if not isinstance(given, Iterable) or isinstance(given, bytes):
-        raise SpecError(_argument("images"), f"{given!r} contains no images", remedy)
+        raise SpecError(_argument("images"), f"{coerce.shown(given)} contains no images", remedy)
     if isinstance(given, Mapping):
         raise SpecError(_argument("images"), "is a mapping", "give (name, array) pairs")
     return TensorImages(given if spec is None else _of_pixels(given, spec))

@@ -10,10 +10,14 @@ import functools
 import inspect
 import math
 import os
+import reprlib
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
 from ..errors import SpecError
+
+_SHORT = reprlib.Repr()
+_MOST = _SHORT.maxstring = _SHORT.maxother = 120
 
 Described = TypeVar("Described", bound=type)
 
@@ -41,6 +45,12 @@ def arguments(cls: Described) -> Described:
     return cls
 
 
+def shown(value: object) -> str:
+    """Show a value in a message in one short line: it may be a list of images."""
+    text = " ".join(_SHORT.repr(value).split())
+    return text if len(text) <= _MOST else f"{text[:_MOST]}..."
+
+
 def did_you_mean(given: str, known: Iterable[str]) -> str:
     """Ask whether the known name that resembles a given one was meant; "" if none does."""
     close = difflib.get_close_matches(given.casefold(), known, n=1, cutoff=0.7)
@@ -54,13 +64,13 @@ def number(where: str, value: Any, remedy: str) -> float:
         SpecError: the value is not a finite number.
     """
     if isinstance(value, (str, bytes, bool)):
-        raise SpecError(where, f"{value!r} is not a number", remedy)
+        raise SpecError(where, f"{shown(value)} is not a number", remedy)
     try:
         plain = float(value)
     except (TypeError, ValueError) as error:
-        raise SpecError(where, f"{value!r} is not a number", remedy) from error
+        raise SpecError(where, f"{shown(value)} is not a number", remedy) from error
     if not math.isfinite(plain):
-        raise SpecError(where, f"{value!r} is not finite", remedy)
+        raise SpecError(where, f"{shown(value)} is not finite", remedy)
     return plain
 
 
@@ -72,7 +82,7 @@ def whole(where: str, value: Any, remedy: str) -> int:
     """
     plain = number(where, value, remedy)
     if plain != int(plain):
-        raise SpecError(where, f"{value!r} is not a whole number", remedy)
+        raise SpecError(where, f"{shown(value)} is not a whole number", remedy)
     return int(plain)
 
 
@@ -83,7 +93,7 @@ def items(where: str, value: Any, remedy: str) -> tuple[Any, ...]:
         SpecError: the value is not such an iterable.
     """
     if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
-        raise SpecError(where, f"{value!r} is not a sequence", remedy)
+        raise SpecError(where, f"{shown(value)} is not a sequence", remedy)
     return tuple(value)
 
 
@@ -97,7 +107,7 @@ def names(where: str, value: Any) -> tuple[str, ...]:
     found = (value,) if isinstance(value, str) else items(where, value, remedy)
     for name in found:
         if not isinstance(name, str) or not name:
-            raise SpecError(where, f"{name!r} is not a name", remedy)
+            raise SpecError(where, f"{shown(name)} is not a name", remedy)
     return tuple(str(name) for name in found)
 
 
@@ -107,10 +117,14 @@ def choice(where: str, value: object, allowed: Sequence[object]) -> None:
     Raises:
         SpecError: the value is not allowed.
     """
-    if value not in allowed:
+    try:
+        known = value in allowed
+    except ValueError:  # an array, which is compared element by element
+        known = False
+    if not known:
         close = did_you_mean(str(value), [entry for entry in allowed if isinstance(entry, str)])
         remedy = f"choose from {', '.join(map(repr, allowed))}"
-        raise SpecError(where, f"{value!r} is unknown", f"{close} {remedy}".lstrip())
+        raise SpecError(where, f"{shown(value)} is unknown", f"{close} {remedy}".lstrip())
 
 
 def share_or_path(where: str, value: Any) -> float | str | os.PathLike[str] | None:

@@ -293,13 +293,15 @@ def as_recipe(precision: str | Recipe, where: str = "precisions") -> Recipe:
     """
     if isinstance(precision, Recipe):
         return precision
+    if not isinstance(precision, str) or precision not in ("fp32", "mixed"):
+        choices = [name for name in RECIPES if name not in ("fp32", "mixed")]
+        coerce.choice(where, precision, choices)
     if precision == "mixed":
         raise SpecError(
             where,
             '"mixed" does not say which operators stay in FP32',
             'use Recipe("mixed", keep_fp32=...), or fallback = "mixed" to search for them',
         )
-    coerce.choice(where, precision, [p for p in RECIPES if p != "mixed"])
     return Recipe(precision)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import pydoc
 import subprocess
 import sys
 from collections.abc import Callable
@@ -169,7 +170,10 @@ def refused(model: Path, error: type[KycquantError], message: str, **given: Any)
             "needs calibration images",
             {"images": None, "recipe": Recipe("int8-weights", bias_correction=True)},
         ),
-        (SpecError, "photos need preprocessing, but none", {"images": "photos"}),
+        (SpecError, "model.onnx need preprocessing, but none", {"images": "model.onnx"}),
+        (SpecError, "'int8' is a recipe, not images; write quantize", {"images": "int8"}),
+        (SpecError, "is a recipe, not images", {"images": Recipe("fp16"), "recipe": images(2)}),
+        (DataError, "absent: does not exist; give a folder", {"images": "absent"}),
         (SpecError, "3 contains no images", {"images": 3}),
         (DataError, "there are none", {"images": []}),
         (DataError, "does not exist", {"images": "absent", "preprocess": PIXELS}),
@@ -273,6 +277,14 @@ def test_the_package_is_a_function_and_a_package() -> None:
         "recipe",
     ]
     assert Quantizer is quantizer.Quantizer
+
+
+def test_help_begins_with_the_call() -> None:
+    shown = pydoc.render_doc(pytest_kycquant.quantize, renderer=pydoc.plaintext)
+    arguments = inspect.signature(pytest_kycquant.quantize).parameters
+    before, _, _ = shown.partition("PACKAGE CONTENTS")
+    assert "quantize(model: " in before
+    assert all(f"{name}: " in before for name in arguments)
 
 
 def test_type_checkers_know_it_as_a_function(tmp_path: Path) -> None:

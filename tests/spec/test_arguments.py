@@ -6,6 +6,7 @@ import pickle
 from dataclasses import fields, replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 import pytest_kycquant
@@ -83,3 +84,22 @@ def test_errors_inside_are_not_taken_for_wrong_arguments() -> None:
 def test_what_to_write_instead(make: Any, message: str) -> None:
     with pytest.raises(SpecError, match=message):
         make()
+
+
+@pytest.mark.parametrize(
+    "value", [np.zeros((99, 99)), [np.zeros((99, 99))] * 99, "x" * 9999, {"a": "y" * 9999}]
+)
+def test_messages_stay_short(value: Any) -> None:
+    for make in (
+        lambda: Recipe(value),
+        lambda: Recipe("int8", weight_type=value),
+        lambda: Recipe("int8", keep_fp32=(value,)),
+        lambda: FaceLimits(far=value),
+        lambda: pytest_kycquant.quantize("a.onnx", None, value),
+        lambda: pytest_kycquant.quantize("a.onnx", None, "int8", threads=value),
+        lambda: pytest_kycquant.quantize("a.onnx", None, "int8", overwrite=value),
+    ):
+        try:
+            make()
+        except SpecError as error:
+            assert len(str(error)) < 500  # noqa: PT017
