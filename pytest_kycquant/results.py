@@ -35,11 +35,12 @@ def worst_of(found: Sequence[GroupIncrease]) -> GroupIncrease:
     order = [Verdict.PASS, Verdict.INCONCLUSIVE, Verdict.FAIL]
 
     def severity(one: GroupIncrease) -> tuple[int, float, float]:
-        value, upper, limit = one.check.value, one.check.upper, one.check.limit
-        assert value is not None
-        assert upper is not None
+        check, limit = one.check, one.check.limit
         assert limit is not None
-        return order.index(one.check.verdict), value / limit.value, upper / limit.value
+        figures = [figure for figure in (check.lower, check.upper) if figure is not None]
+        assert check.value is not None
+        bound = max(map(limit.excess, figures))
+        return order.index(check.verdict), limit.excess(check.value), bound
 
     return max(found, key=severity)
 

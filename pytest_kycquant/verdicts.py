@@ -38,6 +38,10 @@ class Direction(enum.StrEnum):
         """The other side."""
         return Direction.AT_LEAST if self is Direction.BELOW else Direction.BELOW
 
+    def stricter(self, one: float, other: float) -> float:
+        """The one of two limits that is harder to meet."""
+        return min(one, other) if self is Direction.BELOW else max(one, other)
+
 
 class Unit(enum.StrEnum):
     """The unit of a figure. It decides how the figure is shown and what its best value is."""
@@ -174,6 +178,20 @@ class Limit:
             return Verdict.PASS
         return Verdict.INCONCLUSIVE if any(inside) else Verdict.FAIL
 
+    def judge_bound(self, lower: float, upper: float) -> Verdict:
+        """Decide from the bound that is nearer to the limit or beyond it, without INCONCLUSIVE.
+
+        This suits a figure whose other bound says nothing, such as a percentile of latency: whether
+        a budget is kept is a question about its upper bound alone.
+        """
+        bound = upper if self.direction is Direction.BELOW else lower
+        return self.judge(bound, bound)
+
+    def excess(self, value: float) -> float:
+        """How far a figure is beyond the limit, relative to it; negative inside the limit."""
+        beyond = value - self.value
+        return (beyond if self.direction is Direction.BELOW else -beyond) / (abs(self.value) or 1.0)
+
     def check(
         self,
         name: str,
@@ -205,9 +223,12 @@ class Limit:
     def half_left(self, value: float) -> bool:
         """Whether a figure uses less than half of the budget from the best figure to this limit.
 
-        Budgets are known only for rates and shares, and for metrics that are one of them.
+        Budgets are known only for rates and shares, and for metrics that are one of them. There is
+        none if the best figure is itself beyond the limit.
         """
         if self.best is None or self.unit not in (Unit.RATE, Unit.SHARE, Unit.METRIC):
+            return False
+        if not self._holds(self.best):
             return False
         half = (self.best + self.value) / 2
         return value < half if self.direction is Direction.BELOW else value > half

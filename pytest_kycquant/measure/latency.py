@@ -125,15 +125,15 @@ def judge(latency: Latency, limits: Limits) -> GateResult:
     checks = [limits["latency_ratio"].check("latency ratio to FP32", ratio, detail)]
     absolute = limits.given("latency_ms")
     if absolute is not None:
-        bound = latency.wall_p95_upper_ms
-        verdict = Verdict.INCONCLUSIVE if bound is None else absolute.judge(bound, bound)
+        low, bound = latency.wall_p50_ms, latency.wall_p95_upper_ms
+        verdict = Verdict.INCONCLUSIVE if bound is None else absolute.judge_bound(low, bound)
         checks.append(
             Check(
                 "95th percentile of latency",
                 verdict,
                 absolute,
                 latency.wall_p95_ms,
-                latency.wall_p50_ms,
+                low,
                 bound,
                 "wall-clock time; the bounds are the median and the upper bound of the percentile",
             )

@@ -31,8 +31,8 @@ def refuse_unused(
         methods: names of the methods that the class may override.
 
     Raises:
-        SpecError: a gate or a fixture is replaced, an attribute or method is misspelt, or the
-            class is a unittest.TestCase.
+        SpecError: a gate or a fixture is replaced, an attribute or method is misspelt or has no
+            value, or pytest could not collect or run the class.
     """
     where = cls.__name__
     if issubclass(cls, unittest.TestCase):
@@ -40,21 +40,85 @@ def refuse_unused(
             where, "is a unittest.TestCase, which cannot use fixtures", "drop unittest.TestCase"
         )
     _refuse_replaced(cls)
-    for name, value in _own(cls):
-        if name in _FIXTURES and callable(value):
+    own = dict(_own(cls))
+    for name, value in own.items():
+        if name in ("__init__", "__new__"):
+            raise SpecError(
+                where, f"has {name}, so pytest does not collect its gates", "use a fixture instead"
+            )
+        if _fixture_name(name, value) in _FIXTURES:
             raise SpecError(
                 f"{where}.{name}",
                 "replaces the fixture that the gates are asserted on",
                 "choose another name",
             )
-        known = methods if inspect.isfunction(value) else attributes
-        if name.startswith("test") or name in known or hasattr(base, name):
+        if name == "__annotations__":
+            _refuse_annotated(cls, attributes, value)
+        if name.startswith(("_", "test")) or hasattr(base, name):
             continue
-        close = difflib.get_close_matches(name.casefold(), known, n=1, cutoff=0.8)
-        meant = close[0] if close else _SYNONYMS.get(name.casefold())
-        if meant in known and value is not getattr(cls, str(meant), None):
+        known = methods if inspect.isfunction(value) else attributes
+        if (inspect.isfunction(value) or not _is_code(value)) and name not in known:
+            _refuse_misspelt(cls, own, name, known)
+
+
+def _refuse_misspelt(cls: type, own: Mapping[str, Any], name: str, known: tuple[str, ...]) -> None:
+    """Refuse a name that resembles a known one, unless the class defines that one, too."""
+    close = difflib.get_close_matches(name.casefold(), known, n=1, cutoff=0.8)
+    meant = close[0] if close else _SYNONYMS.get(name.casefold(), "")
+    # A class without a model is refused anyway, and other models are likely helpers.
+    helper = meant in own or (meant == "model" and not isinstance(own[name], KycModel))
+    if meant in known and not helper:
+        raise SpecError(
+            f"{cls.__name__}.{name}", "is not an attribute of gates", f"did you mean {meant!r}?"
+        )
+
+
+def _refuse_annotated(cls: type, attributes: tuple[str, ...], annotations: Any) -> None:
+    """Refuse ``limits: FaceLimits(...)``, which gives the attribute a type but no value."""
+    for name, annotation in dict(annotations).items():
+        call = isinstance(annotation, str) and "(" in annotation
+        value = isinstance(annotation, (CheckedLimits, KycModel, tuple, list, bool))
+        if name in attributes and name not in vars(cls) and (call or value):
             raise SpecError(
-                f"{where}.{name}", "is not an attribute of gates", f"did you mean {meant!r}?"
+                f"{cls.__name__}.{name}", "has a type but no value", f"write {name} = ..."
+            )
+
+
+def _fixture_name(name: str, value: Any) -> str:
+    """Return the name of a fixture; "" if a value is none."""
+    # pytest 8.4 wraps fixtures in objects, earlier versions mark the function.
+    marker = getattr(value, "_fixture_function_marker", None)
+    marker = marker or getattr(value, "_pytestfixturefunction", None)
+    return "" if marker is None else marker.name or name
+
+
+def _is_code(value: Any) -> bool:
+    """Whether a value is something that tests use, such as a method, a property or a class."""
+    if isinstance(value, type) and issubclass(value, GateClass):
+        return False  # the stage of a pipeline
+    return inspect.isroutine(value) or inspect.isdatadescriptor(value) or callable(value)
+
+
+def refuse_fake_fixtures(
+    fixtures: Mapping[str, Any], kinds: Mapping[str, type], where: str
+) -> None:
+    """Refuse a gate whose fixture has been replaced: it would compare nothing.
+
+    Args:
+        fixtures: the values of the fixtures of a test, by name.
+        kinds: the type that each fixture must have, by name.
+        where: the test, for the message.
+
+    Raises:
+        SpecError: a fixture has another type.
+    """
+    for name, kind in kinds.items():
+        if name in fixtures and not isinstance(fixtures[name], kind):
+            raise SpecError(
+                where,
+                f"the fixture {name!r} has been replaced by one that returns "
+                f"{type(fixtures[name]).__name__}",
+                f"give your fixture another name, or return the {kind.__name__} that it asks for",
             )
 
 
@@ -116,7 +180,7 @@ def _refuse_misplaced(
 ) -> None:
     for name, value in _own(cls):
         field = name.casefold()
-        if field not in known or inspect.isroutine(value):
+        if field not in known or _is_code(value):
             continue
         if not _same(value, getattr(part, field)):
             raise SpecError(f"{cls.__name__}.{name}", problem, remedy.format(name=field))
@@ -130,10 +194,10 @@ def _same(one: Any, other: Any) -> bool:
 
 
 def _own(cls: type) -> Iterator[tuple[str, Any]]:
-    """Yield what a class and its bases outside this package define, without private names."""
-    for owner in cls.__mro__[:-1]:
+    """Yield what a class and its bases outside this package define, the class itself last."""
+    for owner in reversed(cls.__mro__[:-1]):
         if not _is_ours(owner):
-            yield from ((name, value) for name, value in vars(owner).items() if name[0] != "_")
+            yield from vars(owner).items()
 
 
 def _is_ours(owner: type) -> bool:

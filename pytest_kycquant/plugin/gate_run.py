@@ -12,6 +12,7 @@ from ..errors import SpecError
 from ..report.found import Found, GateFound
 from ..spec.profiles import describe
 from .candidate import Candidate
+from .definitions import refuse_fake_fixtures
 from .gated import MARKER
 from .gates import spec_of
 from .pipeline_gates import KycPipeline, PipelineGates, pipeline_spec_of
@@ -144,6 +145,16 @@ def kyc_pipeline_of(item: pytest.Item) -> KycPipeline:
     item.stash[FOUND] = Found(session.origin(), pipeline=record)
     item.user_properties.extend(_gate_properties(record.gates))
     return KycPipeline(record, spec.inconclusive or session.settings.inconclusive)
+
+
+def check_fixtures(item: pytest.Item) -> None:
+    """Make sure that a gate is asserted on what this plugin's fixtures return.
+
+    Raises:
+        SpecError: a fixture of the same name has replaced one of them.
+    """
+    kinds = {"candidate": Candidate, "kyc_pipeline": KycPipeline}
+    refuse_fake_fixtures(getattr(item, "funcargs", {}), kinds, item.nodeid)
 
 
 def profiles_of(session: KycquantSession, items: Iterable[pytest.Item]) -> str:

@@ -68,6 +68,15 @@ def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Ite
     return [f"kycquant: {describe_machine()}", f"kycquant: {session.settings.mode}; {profiles}"]
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_call(item: pytest.Item) -> None:
+    """Refuse a gate whose fixture has been replaced."""
+    if is_gated(item):
+        from .gate_run import check_fixtures
+
+        check_fixtures(item)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]

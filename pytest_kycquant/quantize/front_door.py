@@ -146,7 +146,7 @@ def _argument(name: str) -> str:
 def _path(name: str, value: Any) -> Path:
     """Turn an argument into a path."""
     given = os.fspath(value) if isinstance(value, os.PathLike) else value
-    if not isinstance(given, str):
+    if not isinstance(given, str) or "\0" in given:
         raise SpecError(
             _argument(name),
             f"{coerce.shown(value)} is not a path",
@@ -184,10 +184,21 @@ def _refuse_target(model: Path, target: Path) -> None:
     """
     if not model.is_file():
         raise ModelError(model, "is not a file", "give the path of an FP32 .onnx file")
-    if target.is_dir():
-        raise SpecError(_argument("output"), f"{target} is a folder", "give the name of a file")
-    if target.exists() and target.samefile(model):
-        raise SpecError(_argument("output"), f"{target} is the FP32 file", "name another file")
+    try:
+        if target.is_dir():
+            raise SpecError(_argument("output"), f"{target} is a folder", "give the name of a file")
+        if target.is_symlink() and not target.exists():
+            raise SpecError(
+                _argument("output"), f"{target} is a link to nothing", "remove it or name a file"
+            )
+        if target.exists() and target.samefile(model):
+            raise SpecError(_argument("output"), f"{target} is the FP32 file", "name another file")
+    except (OSError, ValueError) as error:  # such as a name that is too long, or with a NUL
+        raise SpecError(
+            _argument("output"),
+            f"{coerce.shown(str(target))} cannot be a file ({error})",
+            'name another file, or give the recipe a shorter name: Recipe(..., name="...")',
+        ) from error
 
 
 def _write(content: bytes, target: Path, *, overwrite: bool) -> None:
@@ -202,7 +213,7 @@ def _write(content: bytes, target: Path, *, overwrite: bool) -> None:
                 f"{target} exists and has different content",
                 "name another file or set overwrite=True",
             )
-        write_whole(target, content)
+        write_whole(Path(os.path.realpath(target)), content)  # a link stays a link
     except OSError as error:
         raise SpecError(
             _argument("output"),

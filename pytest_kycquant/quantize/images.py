@@ -43,11 +43,24 @@ class TensorImages:
             or (name, tensor) pairs, where the name appears in messages.
 
     Raises:
-        DataError: there are no images, or one is not such a tensor or contains NaN or Inf.
+        DataError: there are no images, or one is not such a tensor, has another shape than the
+            others, or contains NaN or Inf.
     """
 
     def __init__(self, images: Iterable[Tensor | Named]) -> None:
-        self._named = [_checked(*as_named(index, each)) for index, each in enumerate(images)]
+        self._named: list[Named] = []
+        once = isinstance(images, Iterator)
+        for index, each in enumerate(images):
+            name, tensor = _checked(*as_named(index, each))
+            shape = self._named[0][1].shape if self._named else tensor.shape
+            if tensor.shape != shape:
+                raise DataError(
+                    name,
+                    f"has shape {tensor.shape}, but {self._named[0][0]} has {shape}",
+                    "give all images the model's input shape",
+                )
+            # A generator may fill one buffer again and again.
+            self._named.append((name, tensor.copy() if once else tensor))
         if not self._named:
             raise DataError("images", "there are none", "give 100 to 500 typical images")
 
@@ -84,6 +97,8 @@ def as_named(index: int, image: Any) -> tuple[str, NDArray[Any]]:
     if isinstance(image, tuple):
         if len(image) != 2:
             raise DataError(name, f"is a tuple of {len(image)} items", remedy)
+        if not isinstance(image[0], (str, os.PathLike)):
+            raise DataError(name, "is a tuple that does not begin with a name", remedy)
         name, array = str(image[0]), image[1]
     if array is None or isinstance(array, (str, bytes, os.PathLike)):
         raise DataError(name, f"{array!r} is not an array", remedy)
@@ -99,6 +114,10 @@ def _checked(name: str, array: NDArray[Any]) -> Named:
             name,
             f"is {array.dtype} with {array.ndim} axes, not float32 in the model's input shape",
             "preprocess it as the model expects, for example to float32 of 1 x 3 x 112 x 112",
+        )
+    if array.ndim == 4 and array.shape[0] != 1:
+        raise DataError(
+            name, f"is a batch of {array.shape[0]} images", "give each image as an array of its own"
         )
     if not np.isfinite(array).all():
         raise DataError(name, "contains NaN or Inf", "remove it from the calibration images")

@@ -5,6 +5,7 @@ The values of a gate file end up in cache keys, goldens and reports, which hold 
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import functools
 import inspect
@@ -39,10 +40,29 @@ def arguments(cls: Described) -> Described:
             signature.bind(*args, **given)
         except TypeError as error:
             raise SpecError(cls.__name__, str(error), remedy) from None
+        if type(self) is not cls:
+            refuse_ignored_defaults(self)
         init(self, *args, **given)
 
     cls.__init__ = checked  # type: ignore[misc]
     return cls
+
+
+def refuse_ignored_defaults(described: Any) -> None:
+    """Refuse a subclass that sets a field in its body, which dataclasses ignore.
+
+    Raises:
+        SpecError: the class of the object does so.
+    """
+    cls = type(described)
+    for field in dataclasses.fields(described):
+        written = getattr(cls, field.name, field.default)
+        if written is not field.default and written is not dataclasses.MISSING:
+            raise SpecError(
+                f"{cls.__name__}.{field.name}",
+                "is set in the body of a class, where it is ignored",
+                f"write {cls.__name__}({field.name}=...), or make the class a dataclass, too",
+            )
 
 
 def shown(value: object) -> str:
@@ -67,7 +87,7 @@ def number(where: str, value: Any, remedy: str) -> float:
         raise SpecError(where, f"{shown(value)} is not a number", remedy)
     try:
         plain = float(value)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise SpecError(where, f"{shown(value)} is not a number", remedy) from error
     if not math.isfinite(plain):
         raise SpecError(where, f"{shown(value)} is not finite", remedy)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, get_args
 
@@ -106,6 +106,8 @@ def _recipes(given: Any, where: str) -> tuple[Recipe, ...]:
     if isinstance(given, (str, Recipe)):
         given = (given,)
     where = f"{where}.precisions"
+    if isinstance(given, Iterator):  # it would be empty the second time
+        raise SpecError(where, "can be read only once", "give a tuple")
     recipes = tuple(as_recipe(entry, where) for entry in coerce.items(where, given, remedy))
     names = [recipe.name for recipe in recipes]
     if not names or len(set(names)) != len(names):

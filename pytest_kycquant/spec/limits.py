@@ -44,6 +44,13 @@ class CheckedLimits:
         for name, declared in self.__dataclass_fields__.items():
             value = getattr(self, name)
             where = f"{type(self).__name__}.{name}"
+            if "unit" not in declared.metadata:
+                raise SpecError(
+                    where,
+                    "is declared without a direction and a unit",
+                    f"write limits = {type(self).__mro__[1].__name__}({name}=...), or declare it "
+                    "with spec.limits.limit(value, direction, unit)",
+                )
             if value is None:
                 if declared.default is None:
                     continue

@@ -44,8 +44,11 @@ def limits_under(profile: Profile, limits: Limits) -> Limits:
     """
     if profile != "nist63a4" or not isinstance(limits, FaceLimits):
         return limits
-    most = dict(_nist63a4())
-    return replace(limits, **{name: min(getattr(limits, name), most[name]) for name in most})
+    stricter = {
+        name: limits[name].direction.stricter(getattr(limits, name), value)
+        for name, value in _nist63a4()
+    }
+    return replace(limits, **stricter)
 
 
 def describe(profile: Profile, limits: type[Limits]) -> str:

@@ -111,6 +111,90 @@ def test_misspelt_attributes(attribute: str, meant: str) -> None:
     type("TestIt", (FaceGates,), {attribute: value, meant: value})  # a helper, which is used
 
 
+def test_helpers_are_left_alone() -> None:
+    """Names that resemble an attribute are helpers if it is given, too, or if they are code."""
+
+    class Nested: ...
+
+    @property
+    def prop(self: Any) -> None: ...
+
+    @pytest.fixture
+    def fixture(self: Any) -> None: ...
+
+    given = {"model": 1, "precisions": ("int8",), "limits": FaceLimits(), "profile": "standard"}
+    for name in ("mode", "models", "Mode", "recipe", "variants", "limit", "profiles"):
+        type("TestIt", (FaceGates,), {**given, name: "mine"})
+        for value in (Nested, prop, fixture, staticmethod(len)):
+            type("TestIt", (FaceGates,), {name: value})
+    for name in ("mode", "models"):
+        type("TestIt", (FaceGates,), {name: {"a": 1}})
+    model = model_of(FaceVerification("faces"))
+    with pytest.raises(SpecError, match="did you mean 'model'"):
+        type("TestIt", (FaceGates,), {"modl": model})
+    for name in ("threshold", "calibration", "selection", "groups", "output", "far"):
+        for value in (Nested, prop, fixture, staticmethod(len)):
+            refuse_misplaced(type("TestIt", (), {name: value}), model, FaceLimits())
+
+
+@pytest.mark.parametrize("name", ["__init__", "__new__"])
+def test_a_class_that_pytest_does_not_collect(name: str) -> None:
+    for base in (FaceGates, PipelineGates):
+        for bases, body in (((base,), {name: len}), ((type("Mixin", (), {name: len}), base), {})):
+            with pytest.raises(SpecError, match=f"TestIt: has {name}, so pytest does not collect"):
+                type("TestIt", bases, body)
+
+
+@pytest.mark.parametrize(
+    "annotation", [FaceLimits(), "FaceLimits(far=0.1)", ("int8",), True, ["int8"]]
+)
+def test_an_attribute_with_a_type_but_no_value(annotation: Any) -> None:
+    with pytest.raises(SpecError, match=r"TestIt.limits: has a type but no value; .*limits = "):
+        type("TestIt", (FaceGates,), {"__annotations__": {"limits": annotation}})
+    for harmless in (FaceLimits, "FaceLimits", "ClassVar[FaceLimits]", FaceLimits | None):
+        type("TestIt", (FaceGates,), {"__annotations__": {"limits": harmless}})
+    given = {"__annotations__": {"limits": annotation}, "limits": FaceLimits()}
+    type("TestIt", (FaceGates,), given)
+
+
+@pytest.mark.parametrize("name", ["candidate", "kyc_pipeline"])
+@pytest.mark.parametrize("gated", [True, False])
+def test_a_fixture_of_the_module_replaces_ours(
+    pytester: pytest.Pytester, name: str, gated: bool
+) -> None:
+    pytester.makepyfile(
+        f"""
+        import pytest
+        from unittest.mock import Mock
+        from pytest_kycquant import FaceVerification, KycModel, Preprocess
+
+        MODEL = KycModel("a.onnx", Preprocess((8, 8)), FaceVerification("faces"))
+
+        @pytest.fixture
+        def {name}():
+            return Mock()
+
+        {"@pytest.mark.kycquant(model=MODEL, precisions='fp16')" if gated else ""}
+        def test_it({name}):
+            {name}.check("far")
+        """
+    )
+    result = pytester.runpytest_inprocess()
+    if not gated:  # its fixtures are its own
+        result.assert_outcomes(passed=1)
+        return
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines([f"*the fixture '{name}' has been replaced by one that returns *"])
+
+
+def test_a_fixture_by_another_name() -> None:
+    @pytest.fixture(name="candidate")
+    def _fake(self: Any) -> None: ...
+
+    with pytest.raises(SpecError, match=r"TestIt\._fake: replaces the fixture"):
+        type("TestIt", (FaceGates,), {"_fake": _fake})
+
+
 LIMIT_FIELDS = [(kind, name) for kind in LIMITS for name in kind.__dataclass_fields__]
 
 

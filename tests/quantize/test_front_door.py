@@ -7,7 +7,7 @@ import inspect
 import pydoc
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -201,6 +201,16 @@ def refused(model: Path, error: type[KycquantError], message: str, **given: Any)
         (DataError, "image 0: None is not an array", {"images": [None], "preprocess": PIXELS}),
         (DataError, "image 0: is a tuple of 3 items", {"images": [("a", images(1)[0], 1)]}),
         (DataError, "image 0: is not an array", {"images": [[[1.0], [1.0, 2.0]]]}),
+        (DataError, "image 0: is a tuple that does not begin", {"images": [tuple(images(2))]}),
+        (DataError, "image 0: is a batch of 2 images", {"images": [np.concatenate(images(2))]}),
+        (
+            DataError,
+            r"image 1: has shape \(1, 3, 16, 16\), but image 0 has \(1, 3, 32, 32\)",
+            {"images": [images(1)[0], np.zeros((1, 3, 16, 16), "f4")]},
+        ),
+        (SpecError, "cannot be a file", {"recipe": Recipe("int8", name="x" * 300)}),
+        (SpecError, "cannot be a file", {"output": "x" * 300 + ".onnx"}),
+        (SpecError, "is not a path", {"output": "g\0.onnx"}),
     ],
 )
 def test_what_is_refused(
@@ -255,6 +265,31 @@ def test_another_file_is_overwritten_only_if_told(model: Path) -> None:
         model, images(2), recipe
     )  # the same content: no need to overwrite
     assert (again.sha256, target.stat().st_mtime_ns) == (made.sha256, written)
+
+
+def test_a_link_stays_a_link(model: Path) -> None:
+    (model.parent / "store").mkdir()
+    behind, link = model.parent / "store" / "behind.onnx", model.with_name("link.onnx")
+    link.symlink_to(behind)
+    recipe = Recipe("int8-weights", rewrites=False)
+    refused(model, SpecError, "is a link to nothing", recipe=recipe, output=link)
+    behind.write_bytes(b"mine")
+    refused(model, SpecError, "has different content", recipe=recipe, output=link)
+    made = pytest_kycquant.quantize(model, images(2), recipe, output=link, overwrite=True)
+    assert link.is_symlink()
+    assert hashlib.sha256(behind.read_bytes()).hexdigest() == made.sha256
+
+
+def test_a_generator_may_fill_one_buffer_again_and_again(model: Path) -> None:
+    def reused() -> Iterator[Any]:
+        buffer = np.empty((1, 3, 32, 32), np.float32)
+        for image in images(6):
+            buffer[:] = image
+            yield buffer
+
+    recipe = Recipe("int8", rewrites=False)
+    first = pytest_kycquant.quantize(model, images(6), recipe)
+    assert pytest_kycquant.quantize(model, reused(), recipe).sha256 == first.sha256
 
 
 def test_a_folder_is_no_file(model: Path) -> None:

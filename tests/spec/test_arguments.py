@@ -3,7 +3,7 @@
 import copy
 import inspect
 import pickle
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,8 @@ import pytest_kycquant
 from pytest_kycquant import FaceLimits, FaceVerification, KycModel, Preprocess, Recipe
 from pytest_kycquant.errors import SpecError
 from pytest_kycquant.spec import coerce
+from pytest_kycquant.spec.limits import limit
+from pytest_kycquant.verdicts import Direction, Unit
 
 DESCRIPTIONS = [
     found
@@ -103,3 +105,43 @@ def test_messages_stay_short(value: Any) -> None:
             make()
         except SpecError as error:
             assert len(str(error)) < 500  # noqa: PT017
+
+
+def test_a_subclass_whose_defaults_would_be_ignored() -> None:
+    class Strict(FaceLimits):
+        far = 0.0001
+
+    class Slow(Recipe):
+        per_channel = False
+
+    for make, where in ((Strict, "Strict.far"), (lambda: Slow("int8"), "Slow.per_channel")):
+        with pytest.raises(SpecError, match=f"{where}: is set in the body of a class, where it is"):
+            make()
+
+
+def test_a_subclass_that_loses_direction_and_unit() -> None:
+    @dataclass(frozen=True, kw_only=True)
+    class Strict(FaceLimits):
+        far: float = 0.0001
+
+    with pytest.raises(SpecError, match=r"Strict.far: .* limits = FaceLimits\(far=\.\.\.\)"):
+        Strict()
+
+
+def test_a_subclass_may_add_and_tighten() -> None:
+    @dataclass(frozen=True, kw_only=True)
+    class Ours(FaceLimits):
+        far: float = limit(0.0001, Direction.BELOW, Unit.RATE)
+
+        @property
+        def frr_in_percent(self) -> float:
+            return 100 * self.frr
+
+    assert Ours()["far"].value == 0.0001
+    assert Ours(far=0.01).frr_in_percent == 5
+
+
+@pytest.mark.parametrize("huge", [10**400, -(10**400)])
+def test_numbers_too_large_for_a_float(huge: int) -> None:
+    with pytest.raises(SpecError, match="is not a number"):
+        FaceLimits(far=huge)

@@ -108,9 +108,12 @@ def test_markers_of_a_stage_count() -> None:
         ({"embedder_scale": 0}, "0.0 is not a scale"),
         ({"embedder_scale": "2"}, "'2' is not a number"),
         ({"inconclusive": "ignore"}, "'ignore' is unknown"),
-        ({"image": "others"}, "TestIt.image: is not an attribute of gates; did you mean 'images'"),
+        (
+            {"image": "others", "images": ...},
+            "TestIt.image: is not an attribute of gates; did you mean 'images'",
+        ),
         ({"limit": PipelineLimits()}, "did you mean 'limits'"),
-        ({"embeder": int}, "did you mean 'embedder'"),
+        ({"embeder": Face, "embedder": ...}, "did you mean 'embedder'"),
         ({"proces": lambda self, stages, photo: None}, "did you mean 'process'"),
     ],
 )

@@ -283,3 +283,42 @@ def test_declared_limits_know_the_best_figure_of_their_unit(limits, best):
         found = [limit.best for limit in given if limit is not None and limit.unit is unit]
         assert found
         assert set(found) == {expected}
+
+
+def test_a_best_figure_beyond_the_limit_leaves_no_budget():
+    """Once, -3 with a limit of -5 counted as promising, because it is nearer to 0."""
+    low = Limit("metric", -5.0, Direction.BELOW, Unit.METRIC, best=0.0)
+    high = Limit("far", 0.001, Direction.AT_LEAST, Unit.RATE, best=0.0)
+    for limit, value in ((low, -3.0), (low, -6.0), (high, 0.0007), (high, 0.1)):
+        assert not limit.half_left(value)
+        assert not Check("x", UNDECIDED, limit, value).promising
+
+
+@pytest.mark.parametrize("value", [0.5, -0.5, 2.0])
+def test_one_bound_alone_decides_what_only_one_bound_is_about(value):
+    below = Limit("x", value, Direction.BELOW, Unit.MS)
+    above = replace(below, direction=Direction.AT_LEAST)
+    low, high = value - 0.1, value + 0.1
+    assert below.judge_bound(low, high) is above.judge_bound(low, high) is Verdict.FAIL
+    assert below.judge_bound(low, low) is above.judge_bound(high, high) is Verdict.PASS
+
+
+@pytest.mark.parametrize("value", [0.5, -0.5, 0.0])
+@pytest.mark.parametrize("direction", Direction)
+def test_excess_has_the_sign_of_the_verdict(value, direction):
+    limit = Limit("x", value, direction, Unit.METRIC)
+    found = {figure: limit.excess(figure) for figure in (value - 1, value - 0.1, value + 0.1)}
+    for figure, excess in found.items():
+        assert (excess > 0) is (limit.point("x", figure).verdict is Verdict.FAIL)
+    order = sorted(found, key=found.get)
+    assert order == sorted(found, reverse=direction is Direction.AT_LEAST)
+
+
+@pytest.mark.parametrize("direction", Direction)
+def test_the_stricter_of_two_limits(direction):
+    stricter = direction.stricter(0.1, 0.2)
+    limits = [Limit("x", value, direction, Unit.RATE) for value in (0.1, 0.2)]
+    strict = Limit("x", stricter, direction, Unit.RATE)
+    for figure in (0.05, 0.15, 0.25):
+        verdicts = [limit.point("x", figure).verdict for limit in limits]
+        assert strict.point("x", figure).verdict is Verdict.worst(verdicts)
