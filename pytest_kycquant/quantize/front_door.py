@@ -120,6 +120,7 @@ def quantize(
     else:
         given = _images(images, preprocess)
         quantizer = Quantizer(path, given, shape=shape, context=context)
+    _refuse_sources(quantizer.loaded, target)
     choice = quantizer.choice(wanted)
     if wanted.precision == "fp32-optimized" and not choice.names:
         raise nothing_to_rewrite(f"{path.name} as {wanted.name}", choice.describe())
@@ -191,14 +192,21 @@ def _refuse_target(model: Path, target: Path) -> None:
             raise SpecError(
                 _argument("output"), f"{target} is a link to nothing", "remove it or name a file"
             )
-        if target.exists() and target.samefile(model):
-            raise SpecError(_argument("output"), f"{target} is the FP32 file", "name another file")
     except (OSError, ValueError) as error:  # such as a name that is too long, or with a NUL
         raise SpecError(
             _argument("output"),
             f"{coerce.shown(str(target))} cannot be a file ({error})",
             'name another file, or give the recipe a shorter name: Recipe(..., name="...")',
         ) from error
+
+
+def _refuse_sources(model: LoadedModel, target: Path) -> None:
+    """Refuse a target that is part of the FP32 model."""
+    for source in model.files:
+        if target.exists() and target.samefile(source):
+            raise SpecError(
+                _argument("output"), f"{target} is part of the FP32 model", "name another file"
+            )
 
 
 def _write(content: bytes, target: Path, *, overwrite: bool) -> None:

@@ -38,6 +38,7 @@ class LoadedModel:
         proto: the model, with external data loaded.
         digest: hexadecimal SHA-256 of the file and of its external data files.
         size: total bytes of the file and of its external data files.
+        files: the file and its external data files.
         opset: version of the standard operator set.
         input_name: name of the only input.
         input_shape: four dimensions of the input; None where a dimension is dynamic.
@@ -50,6 +51,7 @@ class LoadedModel:
     proto: ModelProto
     digest: str
     size: int
+    files: tuple[Path, ...]
     opset: int
     input_name: str
     input_shape: tuple[int | None, ...]
@@ -95,6 +97,7 @@ def load_model(path: Path) -> LoadedModel:
         proto=proto,
         digest=digest.hexdigest(),
         size=size,
+        files=(path, *sources),
         opset=next(o.version for o in proto.opset_import if o.domain in ("", "ai.onnx")),
         input_name=name,
         input_shape=shape,

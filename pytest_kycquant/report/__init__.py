@@ -52,6 +52,7 @@ def write(collected: Collected, path: Path) -> None:
         path: the file. Its extension names the report; any other extension means JSON.
     """
     ending = path.suffix.removeprefix(".")
-    text = render(ending if ending in REPORTS else "json", collected)
+    named = ending in REPORTS and ending != "terminal"
+    text = render(ending if named else "json", collected)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, text)

@@ -250,7 +250,15 @@ def test_the_fp32_file_is_never_overwritten(
     target = model if link is None else model.with_name("link.onnx")
     if link is not None:
         link(target, model)
-    refused(model, SpecError, "is the FP32 file", output=target, overwrite=True)
+    refused(model, SpecError, "is part of the FP32 model", output=target, overwrite=True)
+
+
+def test_no_file_of_the_model_is_overwritten(model: Path) -> None:
+    proto = onnx.load(model)
+    onnx.save(proto, model, save_as_external_data=True, location="weights.onnx", size_threshold=0)
+    weights = model.with_name("weights.onnx")
+    recipe = Recipe("int8-weights", rewrites=False)
+    refused(model, SpecError, "is part of the FP32", recipe=recipe, output=weights, overwrite=True)
 
 
 def test_another_file_is_overwritten_only_if_told(model: Path) -> None:

@@ -31,7 +31,9 @@ def test_new_report_is_one_line(collected: Collected, tmp_path: Path) -> None:
     assert (tmp_path / "deep" / "all.names").read_text() == "test_a.py\ntest_b.py\n"
 
 
-@pytest.mark.parametrize("name", ["report.json", "report.txt", "report", "names"])
+@pytest.mark.parametrize(
+    "name", ["report.json", "report.txt", "report", "names", "report.terminal"]
+)
 def test_any_other_file_is_json(collected: Collected, tmp_path: Path, name: str) -> None:
     write(collected, tmp_path / name)
     found = json.loads((tmp_path / name).read_text())

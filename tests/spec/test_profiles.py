@@ -1,6 +1,8 @@
 """The effect of each profile on limits."""
 
+import copy
 from dataclasses import asdict, fields, replace
+from types import MappingProxyType
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from pytest_kycquant.spec.profiles import (
     describe,
     limits_under,
 )
+from pytest_kycquant.verdicts import Direction
 from tests.worlds.embeddings import PEOPLE, comparison, embeddings
 
 NIST = limits_under("nist63a4", FaceLimits())
@@ -53,6 +56,14 @@ def test_other_tasks_keep_their_limits(profile: str) -> None:
     for limits in (LivenessLimits(apcer=0.2), DetectionLimits(recall=0.5)):
         assert limits_under(as_profile("here", profile), limits) == limits
     assert asdict(limits_under("smoke", FaceLimits())) == asdict(FaceLimits())
+
+
+def test_the_stricter_limit_depends_on_its_direction(monkeypatch: pytest.MonkeyPatch) -> None:
+    field = copy.copy(FaceLimits.__dataclass_fields__["far"])
+    field.metadata = MappingProxyType({**field.metadata, "direction": Direction.AT_LEAST})
+    monkeypatch.setitem(FaceLimits.__dataclass_fields__, "far", field)
+    assert limits_under("nist63a4", FaceLimits(far=0.5)).far == 0.5
+    assert limits_under("nist63a4", FaceLimits(far=1e-5)).far == NIST.far
 
 
 def test_other_tasks_are_told_that_nothing_is_set() -> None:

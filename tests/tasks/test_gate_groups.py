@@ -16,11 +16,11 @@ from pytest_kycquant.data.groups import Group
 from pytest_kycquant.data.liveness import LIVE
 from pytest_kycquant.data.pairs import Comparisons
 from pytest_kycquant.plain import from_plain, plain
-from pytest_kycquant.results import GateResult, GroupIncrease
+from pytest_kycquant.results import GateResult, GroupIncrease, worst_of
 from pytest_kycquant.tasks.checks import group_checks
 from pytest_kycquant.tasks.face.comparison import FaceComparison
 from pytest_kycquant.tasks.liveness.comparison import LivenessComparison
-from pytest_kycquant.verdicts import Check
+from pytest_kycquant.verdicts import Check, Direction
 from tests.worlds import scores as scores_for_tests
 from tests.worlds.embeddings import PEOPLE, comparison, embeddings
 from tests.worlds.limits import below
@@ -264,6 +264,16 @@ def test_the_worst_verdict_comes_first_and_the_others_are_named() -> None:
     assert worst.detail == "c: ; INCONCLUSIVE b; FAIL d"
     (undecided,) = group_checks(found[:2])
     assert (undecided.verdict, undecided.value) == (Verdict.INCONCLUSIVE, 0.0)
+
+
+def test_the_worst_of_equals_depends_on_the_direction_of_the_limit() -> None:
+    found = [
+        increase(group, Verdict.FAIL, value, value) for group, value in (("a", 0.1), ("b", 0.2))
+    ]
+    assert worst_of(found).group == "b"
+    limit = replace(below(0.03), direction=Direction.AT_LEAST)
+    turned = [replace(one, check=replace(one.check, limit=limit)) for one in found]
+    assert worst_of(turned).group == "a"
 
 
 def test_records_survive_json() -> None:
