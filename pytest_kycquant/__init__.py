@@ -102,7 +102,7 @@ if not TYPE_CHECKING:  # type checkers would accept every name of this package
         if not name.startswith("_"):
             from difflib import get_close_matches
 
-            if close := get_close_matches(name, __all__, n=1):
+            if close := get_close_matches(name, _HOMES, n=1):
                 problem += f"; did you mean {close[0]!r}?"
         raise AttributeError(problem)
 

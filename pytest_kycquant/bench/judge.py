@@ -13,9 +13,10 @@ from ..errors import MeasurementError
 from ..measure import latency as latencies
 from ..plain import plain
 from ..results import GateResult
+from ..runtimes import described
 from ..spec.limits import Limits
 from ..spec.profiles import Profile
-from ..spec.recipe import RECIPES, Recipe
+from ..spec.recipe import ONNXRUNTIME, RECIPES, Recipe
 from ..tasks.checks import count
 from ..tasks.comparison import Comparison
 from ..verdicts import Check, Verdict
@@ -155,6 +156,8 @@ class Judge(ABC):
         saturates = context.environment.u8s8_saturates
         if note := exposure_note(variant.exposure, exact=context.exact, saturates=saturates):
             notes = (*notes, note)
+        if variant.runtime != ONNXRUNTIME:
+            notes = (*notes, f"runs on {described(variant.runtime)}")
         if self.workspace.settings.report is not None:  # evidence that costs a process of its own
             try:
                 known |= self.variants.footprint(variant).figures()

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..context.cache import digest_of
 from ..errors import (
     BaselineError,
     CacheError,
@@ -41,6 +42,18 @@ _ONCE = (
     MeasurementError,
     MetricError,
 )
+
+
+def key_of(spec: GateSpec, gate_file: Path) -> str:
+    """Digest that identifies a gate in reports, the same in all workers.
+
+    Args:
+        spec: the gate's model, precisions and limits.
+        gate_file: the file that defines the gate: paths of equal specs may mean different data.
+    """
+    metric = getattr(spec.model.task, "metric", None)  # left out of the representation
+    place = "" if metric is None else f"{metric.__qualname__}:{metric.__code__.co_firstlineno}"
+    return digest_of([repr(spec), str(gate_file), place])
 
 
 class Run:

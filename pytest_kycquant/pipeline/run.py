@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..bench.run import key_of
 from ..bench.shipping import to_ship
 from ..context.cache import digest_of
 from ..data.images import ImageSet
@@ -174,7 +175,7 @@ def _measure(
         fp32=rows["fp32"],
         shipped=rows["shipped"],
         gates={result.gate: result for result in gates},
-        models={stage.name: digest_of(repr(stage.gate)) for stage in spec.stages},
+        models={stage.name: key_of(stage.gate, stage.gate_file) for stage in spec.stages},
         figures=figures,
         farthest=coverage.farthest,
         notes=_notes(coverage, shipped, images),

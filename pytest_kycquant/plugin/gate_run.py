@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ..context.cache import digest_of
 from ..errors import SpecError
 from ..report.found import Found, GateFound
 from ..spec.profiles import describe
@@ -93,13 +92,15 @@ class GateRun:
 
     def candidate(self, recipe: Recipe) -> Candidate:
         """Return the variant that the gates are asserted on, and record it for the report."""
+        from ..bench.run import key_of
+
         item = self._item
         golden = self.golden
         shipment = self._session.run.shipment(self._spec, item.path, recipe)
         judge, record = self.judge, shipment.record
         rows = [judge.fp32_record, *shipment.tried]
         found = GateFound(
-            key=digest_of(repr(self._spec)),
+            key=key_of(self._spec, item.path),
             gate=_gate_name(item),
             profile=judge.profile,
             profile_note=describe(judge.profile, type(judge.limits)),

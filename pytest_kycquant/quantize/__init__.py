@@ -7,8 +7,10 @@ Importing this package imports neither onnx nor onnxruntime, so a test suite wit
 pay for them.
 """
 
+import importlib
 import inspect
 import sys
+from collections.abc import Callable
 from types import ModuleType
 
 from .activation_bias import shift_images
@@ -99,6 +101,10 @@ class _Callable(ModuleType):
 
     __call__ = staticmethod(_quantize)
     __signature__ = inspect.signature(_quantize)  # otherwise the first argument would be self
+
+    def __reduce__(self) -> tuple[Callable[[str], ModuleType], tuple[str]]:
+        """Pickle it as its name, as functions are, for use in other processes."""
+        return importlib.import_module, (self.__name__,)
 
 
 __doc__ = f"quantize{_Callable.__signature__}\n\n{inspect.getdoc(_quantize)}\n\n{__doc__}"

@@ -1,7 +1,7 @@
 """The interface of every kind of recipe, and all that `builder.py` knows of their modules.
 
-Each line of `spec.recipe.RECIPES` names an instance of a subclass of `RecipeKind`. Nothing else in
-the package distinguishes between precisions.
+Each line of `spec.recipe.RECIPES` names an instance of a subclass of `RecipeKind`. Nothing else
+makes variants of a precision; the fallback and the search name the few precisions that they use.
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ class GateFound:
     """The result for one requested precision of a gate.
 
     Args:
-        key: digest of the gate's spec.
+        key: digest that identifies the gate, see `bench.run.key_of`.
         gate: node id of its class or function.
         profile: the profile under which it was judged.
         profile_note: what that profile means for this gate, in one line.

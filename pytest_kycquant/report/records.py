@@ -61,7 +61,7 @@ class Collected:
 
     Args:
         environment: fingerprint of the machine that ran the gates; None before any gate ran.
-        by_key: gates by the digest of their spec.
+        by_key: gates by the digest that identifies them.
         exact: whether INT8 ran without saturation.
         cache: numbers of artefacts reused and built, by worker.
         pipelines: records of whole pipelines, by the node id of their gates.

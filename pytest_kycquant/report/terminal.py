@@ -107,9 +107,10 @@ def _figure(check: Check) -> str:
     """A figure with its bounds; small rates get one more digit."""
     if check.value is None or check.lower is None or check.upper is None:
         return "-"
-    if check.unit is Unit.METRIC:
-        return f"{check.value:.4g} [{check.lower:.4g}, {check.upper:.4g}]"
-    scale, unit = (1.0, "") if check.unit is Unit.RATIO else (100.0, "%")
+    if check.unit in (Unit.METRIC, Unit.MS, Unit.MB):
+        unit = "" if check.unit is Unit.METRIC else f" {check.unit.value}"
+        return f"{check.value:.4g}{unit} [{check.lower:.4g}, {check.upper:.4g}]"
+    scale, unit = (100.0, "%") if check.unit in (Unit.RATE, Unit.SHARE) else (1.0, "")
     form = ".3f" if unit and check.limit is not None and check.limit.value < 0.01 else ".2f"
     low, high = (format(scale * bound, form) for bound in (check.lower, check.upper))
     return f"{format(scale * check.value, form)}{unit} [{low}, {high}]"

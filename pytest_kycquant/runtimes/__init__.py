@@ -68,6 +68,11 @@ class Runtime(Protocol):
         """
 
 
+def described(name: str) -> str:
+    """Name and version of a runtime, for cache keys and reports; its library is not imported."""
+    return f"{name}: {runtime(name).describe()}"
+
+
 def runtime(name: str = ONNXRUNTIME) -> Runtime:
     """Return the runtime of that name, which must be one of `RUNTIMES`."""
     module, _, attribute = RUNTIMES[name].partition(":")

@@ -65,6 +65,16 @@ def refuse_ignored_defaults(described: Any) -> None:
             )
 
 
+def switch(where: str, value: object) -> None:
+    """Refuse anything but True, False and None: "no" would count as true.
+
+    Raises:
+        SpecError: the value is something else.
+    """
+    if value is not None and not isinstance(value, bool):
+        raise SpecError(where, f"{shown(value)} is not a boolean", "use True, False or None")
+
+
 def shown(value: object) -> str:
     """Show a value in a message in one short line: it may be a list of images."""
     text = " ".join(_SHORT.repr(value).split())

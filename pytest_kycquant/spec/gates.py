@@ -30,7 +30,8 @@ class GateSpec:
         model: the FP32 model and its data.
         precisions: the variants to derive and to judge.
         limits: the limits of the gates, an instance of the class for the model's task.
-        fallback: first rung of the ladder mixed -> fp16 -> fp32-optimized -> fp32, or None.
+        fallback: first rung of the ladder mixed -> int8-weights -> fp16 -> fp32-optimized -> fp32,
+            or None.
         strict: whether to fail instead of falling back; None uses the settings.
         inconclusive: what an undecided gate does; None uses the settings.
         profile: "smoke", "standard" or "nist63a4"; None uses the settings.
@@ -70,7 +71,7 @@ class GateSpec:
         coerce.choice(f"{where}.fallback", values.get("fallback"), (*RUNGS, None))
         policies = (None, *get_args(Inconclusive))
         coerce.choice(f"{where}.inconclusive", values.get("inconclusive"), policies)
-        coerce.choice(f"{where}.strict", values.get("strict"), (None, True, False))
+        coerce.switch(f"{where}.strict", values.get("strict"))
         if values.get("profile") is not None:
             as_profile(f"{where}.profile", values["profile"])
         wanted = values["model"].task.limits

@@ -197,6 +197,10 @@ class Recipe:
 
     def __post_init__(self) -> None:
         coerce.choice("Recipe.precision", self.precision, tuple(RECIPES))
+        if not isinstance(self.name, str):
+            raise SpecError(
+                "Recipe.name", f"{coerce.shown(self.name)} is not a name", "give a text"
+            )
         object.__setattr__(self, "name", self.name or self.precision)
         plain: dict[str, object] = {"keep_fp32": coerce.names("Recipe.keep_fp32", self.keep_fp32)}
         if self.op_types is not None:
@@ -220,8 +224,8 @@ class Recipe:
         )
         kinds = (None, "float32", "float16", "int8")
         coerce.choice("Recipe.float_weights", self.float_weights, kinds)
-        coerce.choice("Recipe.equalize", self.equalize, (None, True, False))
-        coerce.choice("Recipe.bias_correction", self.bias_correction, (None, True, False))
+        for option_name in ("per_channel", "reduce_range", "equalize", "bias_correction"):
+            coerce.switch(f"Recipe.{option_name}", getattr(self, option_name))
         allowed = self.traits.options
         for option in dataclasses.fields(self):
             if option.name in ("precision", "name") or option.name in allowed:

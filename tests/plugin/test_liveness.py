@@ -204,7 +204,7 @@ def test_limits_of_another_task(
     gate = pytester.path / "test_gate.py"
     gate.write_text(gate.read_text().replace("LivenessLimits", "FaceLimits"))
     result = run()
-    assert "limits are not LivenessLimits; give limits=LivenessLimits(...)" in result.stdout.str()
+    assert "not LivenessLimits; give limits=LivenessLimits(...)" in result.stdout.str()
 
 
 def test_wrong_scale_is_no_baseline(liveness_project: Callable[..., None], run: Run) -> None:

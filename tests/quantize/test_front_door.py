@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import pickle
 import pydoc
 import subprocess
 import sys
@@ -320,6 +321,10 @@ def test_the_package_is_a_function_and_a_package() -> None:
         "recipe",
     ]
     assert Quantizer is quantizer.Quantizer
+
+
+def test_it_can_be_sent_to_another_process() -> None:
+    assert pickle.loads(pickle.dumps(pytest_kycquant.quantize)) is pytest_kycquant.quantize
 
 
 def test_help_begins_with_the_call() -> None:

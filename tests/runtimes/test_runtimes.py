@@ -91,6 +91,23 @@ class Broken:
 BROKEN = Broken()
 
 
+class Elsewhere(Broken):
+    """A runtime whose second version is broken."""
+
+    version = 1
+
+    def describe(self) -> str:
+        return f"elsewhere {self.version}"
+
+    def open(self, model: bytes | Path, *, threads: int = 1, exact: bool = False) -> Any:
+        if self.version == 2:
+            return super().open(model, threads=threads, exact=exact)
+        return runtime("onnxruntime").open(model, threads=threads, exact=exact)
+
+
+ELSEWHERE = Elsewhere()
+
+
 def test_a_precision_is_judged_on_its_runtime(
     monkeypatch: pytest.MonkeyPatch,
     project: Callable[..., None],  # noqa: F811
@@ -114,6 +131,25 @@ class TestFace(FaceGates):
     result.assert_outcomes(passed=3, failed=1, deselected=8)
     result.stdout.fnmatch_lines(["*face: there FAIL finite", "there * FAIL finite*"])
     result.stdout.fnmatch_lines(["int8-weights * PASS"])
+
+
+def test_another_version_of_a_runtime_is_judged_anew(
+    monkeypatch: pytest.MonkeyPatch,
+    project: Callable[..., None],  # noqa: F811
+    run: Run,  # noqa: F811
+    pytester: pytest.Pytester,
+) -> None:
+    monkeypatch.setitem(RUNTIMES, "elsewhere", f"{__name__}:ELSEWHERE")
+    monkeypatch.setitem(RECIPES, "there", RECIPES["int8-weights"]._replace(runtime="elsewhere"))
+    project(precisions='"there"', fallback=None)
+    monkeypatch.setattr(Elsewhere, "version", 1)
+    first = run("-k", "finite", "-v")
+    first.assert_outcomes(passed=1, deselected=5)
+    first.stdout.fnmatch_lines(["*runs on elsewhere: elsewhere 1"])
+    monkeypatch.setattr(Elsewhere, "version", 2)
+    second = run("-k", "finite", "-v")
+    second.assert_outcomes(failed=1, deselected=5)
+    second.stdout.fnmatch_lines(["*runs on elsewhere: elsewhere 2"])
 
 
 @pytest.mark.parametrize("name", RECIPES)

@@ -145,3 +145,18 @@ def test_a_subclass_may_add_and_tighten() -> None:
 def test_numbers_too_large_for_a_float(huge: int) -> None:
     with pytest.raises(SpecError, match="is not a number"):
         FaceLimits(far=huge)
+
+
+@pytest.mark.parametrize("given", ["no", "auto", 1, 0, [], np.True_])
+@pytest.mark.parametrize("option", ["per_channel", "reduce_range", "equalize", "bias_correction"])
+def test_a_switch_is_a_boolean(option: str, given: Any) -> None:
+    with pytest.raises(
+        SpecError, match=f"Recipe.{option}: .* is not a boolean; use True, False or"
+    ):
+        Recipe("int8", **{option: given})
+
+
+@pytest.mark.parametrize("name", [5, b"int8", ("a",)])
+def test_a_label_is_a_text(name: Any) -> None:
+    with pytest.raises(SpecError, match=r"Recipe\.name: .* is not a name"):
+        Recipe("int8", name=name)
