@@ -16,7 +16,7 @@ from ..results import GateResult
 from ..runtimes import described
 from ..spec.limits import Limits
 from ..spec.profiles import Profile
-from ..spec.recipe import ONNXRUNTIME, RECIPES, Recipe
+from ..spec.recipe import ONNXRUNTIME, Recipe
 from ..tasks.checks import count
 from ..tasks.comparison import Comparison
 from ..verdicts import Check, Verdict
@@ -27,9 +27,6 @@ from .records import VariantRecord
 from .sizes import judge_fp32_size, judge_size
 from .variants import Variant, Variants
 from .workspace import Workspace
-
-# Precisions that compute in float, so that they are held to stricter limits of drift.
-FLOAT = tuple(name for name, traits in RECIPES.items() if traits.is_float)
 
 
 class Judge(ABC):
@@ -225,7 +222,7 @@ class StandardJudge(Judge):
             gates = [
                 self.judge_finite(comparison, variant),
                 *comparison.accuracy(),
-                comparison.against_fp32(float_variant=recipe.precision in FLOAT),
+                comparison.against_fp32(float_variant=recipe.is_float),
             ]
             figures, columns = comparison.figures(), comparison.columns()
             groups = tuple(comparison.groups())

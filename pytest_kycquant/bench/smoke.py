@@ -16,7 +16,7 @@ from ..tasks.base import Part
 from ..tasks.comparison import Comparison
 from ..tasks.outputs import Outputs
 from .golden import Golden
-from .judge import FLOAT, Judge
+from .judge import Judge
 from .records import VariantRecord
 from .sizes import judge_fp32_size
 from .variants import Variant
@@ -51,7 +51,7 @@ class SmokeJudge(Judge):
     def _judge(self, recipe: Recipe) -> VariantRecord:
         variant = self.variants.variant(recipe)
         comparison = self.variants.task.compare(self._itself, self._sampled(variant))
-        float_variant = recipe.precision in FLOAT
+        float_variant = recipe.is_float
         drift = [c.as_point() for c in comparison.drift(float_variant=float_variant)]
         gates = [self.judge_finite(comparison, variant)]
         if drift:

@@ -12,6 +12,7 @@ from ..context.cache import Cache
 from ..errors import DataError
 from ..plain import plain
 from ..runtimes.environment import environment
+from .extensions import extensions
 
 if TYPE_CHECKING:
     from ..context.progress import Progress
@@ -38,7 +39,7 @@ class Workspace:
     @cached_property
     def cache(self) -> Cache:
         """The artefacts of this and of earlier runs."""
-        facts = plain(environment())
+        facts = {**plain(environment()), **extensions()}
         return Cache(self.settings.cache, facts, self._run_id, self._progress.say)
 
     @cached_property

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol, overload
 
 import numpy as np
 
 from ..errors import DataError
+from ..spec import coerce
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,6 +49,14 @@ class TensorImages:
     """
 
     def __init__(self, images: Iterable[Tensor | Named]) -> None:
+        if isinstance(images, (str, bytes, os.PathLike, Mapping)) or not isinstance(
+            images, Iterable
+        ):
+            raise DataError(
+                "images",
+                f"{coerce.shown(images)} is not a sequence of arrays",
+                "give arrays or (name, array) pairs; pytest_kycquant.quantize() also reads folders",
+            )
         self._named: list[Named] = []
         once = isinstance(images, Iterator)
         for index, each in enumerate(images):

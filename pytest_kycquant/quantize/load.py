@@ -131,7 +131,7 @@ def _read(path: Path) -> bytes:
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        raise ModelError(path, "does not exist", "correct the path in KycModel") from None
+        raise ModelError(path, "does not exist", "correct the path of the model") from None
     except OSError as error:
         reason = error.strerror or one_line(error)
         raise ModelError(

@@ -7,6 +7,7 @@ common.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -17,6 +18,7 @@ import numpy as np
 
 from ..context.scratch import scratch_context
 from ..errors import SpecError
+from ..spec import coerce
 from ..spec.recipe import Recipe, as_recipe
 from .activation_bias import shift_images
 from .blocks import blocks_of
@@ -79,6 +81,8 @@ class Quantizer:
         title: str | None = None,
         facts: Mapping[str, Any] | None = None,
     ) -> None:
+        if not isinstance(model, (str, os.PathLike)):
+            raise SpecError("model", f"{coerce.shown(model)} is not a path", "give an .onnx file")
         self._path = Path(model)
         self._given = images
         self._given_probes = probes

@@ -33,6 +33,12 @@ class Spy:
     def __init__(self) -> None:
         self.found: list[bool] = []
 
+    def describe(self) -> str:
+        return RUNTIME.describe()
+
+    def load(self) -> None:
+        RUNTIME.load()
+
     def open(self, model: bytes | Path, *, threads: int = 1, exact: bool = False) -> OpenModel:
         self.found.append(exact)
         return RUNTIME.open(model, threads=threads, exact=exact)

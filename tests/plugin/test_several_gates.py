@@ -40,7 +40,7 @@ from pytest_kycquant import FaceGates
 
 class TestOne(FaceGates):
     model, limits, fallback = MODEL, LIMITS, None
-    precisions = (Recipe("int8-weights", name="w", bias_correction=False),)  # the same bytes for both
+    precisions = (Recipe("int8-weights", name="w", bias_correction=False),)
 
 class TestOther(TestOne):
     model = replace(MODEL, preprocess=replace(MODEL.preprocess, mean=127.0), name="other")

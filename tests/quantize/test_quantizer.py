@@ -335,3 +335,18 @@ def test_scratch_keeps_nothing_of_a_failure() -> None:
 def test_a_model_whose_batch_is_free(tmp_path: Path) -> None:
     path = save(tmp_path, tiny_embedder(batch="n"))
     assert Quantizer(path, images(4)).build(Recipe("int8", rewrites=False)).quantized["Conv"] == 3
+
+
+@pytest.mark.parametrize(
+    "given", ["calibration", Path("calibration.npz"), b"x", 5, {"a.png": images(1)[0]}]
+)
+def test_images_in_another_form_are_refused(tmp_path: Path, given: object) -> None:
+    quantizer = Quantizer(save(tmp_path, tiny_embedder()), given)  # type: ignore[arg-type]
+    with pytest.raises(DataError, match="is not a sequence of arrays; give arrays or"):
+        quantizer.build("int8")
+
+
+@pytest.mark.parametrize("model", [None, 5, b"face.onnx"])
+def test_a_model_that_is_not_a_path_is_refused(model: object) -> None:
+    with pytest.raises(SpecError, match=r"is not a path; give an \.onnx file"):
+        Quantizer(model, images(2))  # type: ignore[arg-type]
