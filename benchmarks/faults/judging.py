@@ -12,7 +12,7 @@ from pathlib import Path
 import onnx
 
 import pytest_kycquant
-from pytest_kycquant.bench.judge import FLOAT, StandardJudge
+from pytest_kycquant.bench.judge import StandardJudge
 from pytest_kycquant.bench.variants import Variant, Variants
 from pytest_kycquant.bench.workspace import Workspace
 from pytest_kycquant.context.cache import Cache, digest_of
@@ -167,7 +167,7 @@ class FaultJudge(StandardJudge):
             gates = [
                 self.judge_finite(comparison, variant),
                 *comparison.accuracy(),
-                comparison.against_fp32(float_variant=variant.recipe.precision in FLOAT),
+                comparison.against_fp32(float_variant=variant.recipe.is_float),
                 self.judge_size(variant),
             ]
             if latency:
@@ -241,7 +241,7 @@ def _judged(judge: FaultJudge, variant: Variant, threshold: float) -> Truth:
     except KycquantError as error:
         return Truth(HARMFUL, f"does not run: {error}")
     comparison = variants.task.compare(judge.baseline.comparison(threshold), outputs)
-    against = comparison.against_fp32(float_variant=variant.recipe.precision in FLOAT)
+    against = comparison.against_fp32(float_variant=variant.recipe.is_float)
     drift = {check.verdict for check in against.checks if is_drift(check)}
     checks = [check for gate in comparison.accuracy() for check in gate.checks]
     checks += [check for check in against.checks if not is_drift(check)]

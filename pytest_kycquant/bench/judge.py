@@ -13,7 +13,7 @@ from ..errors import MeasurementError
 from ..measure import latency as latencies
 from ..plain import plain
 from ..results import GateResult
-from ..runtimes import described
+from ..runtimes import runtime
 from ..spec.limits import Limits
 from ..spec.profiles import Profile
 from ..spec.recipe import ONNXRUNTIME, Recipe
@@ -154,7 +154,7 @@ class Judge(ABC):
         if note := exposure_note(variant.exposure, exact=context.exact, saturates=saturates):
             notes = (*notes, note)
         if variant.runtime != ONNXRUNTIME:
-            notes = (*notes, f"runs on {described(variant.runtime)}")
+            notes = (*notes, f"runs on {runtime(variant.runtime).describe()}")
         if self.workspace.settings.report is not None:  # evidence that costs a process of its own
             try:
                 known |= self.variants.footprint(variant).figures()

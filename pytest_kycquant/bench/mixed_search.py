@@ -11,7 +11,7 @@ from ..data.sampling import portions
 from ..errors import QuantizationError
 from ..plain import from_plain, plain
 from ..quantize.search import Block, SearchResult, search, store_smallest
-from ..runtimes import described
+from ..runtimes import runtime
 from ..spec.recipe import Recipe
 from ..verdicts import Verdict
 from .judge import Judge
@@ -62,7 +62,7 @@ class MixedSearch:
             self._budget,
             [source.rewrites(recipe).names for source in variants.sources],
             judge.workspace.context.exact,
-            described(recipe.traits.runtime),
+            runtime(recipe.traits.runtime).describe(),
             *facts,
         ]
 

@@ -24,7 +24,7 @@ from ..plain import from_plain, plain
 from ..quantize import Exposure, LoadedModel, ModelFile, Quantizer
 from ..quantize.rewrite_choice import RewriteChoice
 from ..quantize.search import Block
-from ..runtimes import OpenModel, described, runtime
+from ..runtimes import OpenModel, runtime
 from ..spec.model import Preprocess
 from ..spec.recipe import Recipe
 from ..tasks.base import Task
@@ -204,7 +204,7 @@ class SourceFile:
         # Without integer operators nothing can saturate.
         saturation = exact and bool(file.exposure.operators)
         key = [file.sha256, seen.digest, self.input_facts(), self.outputs_read, saturation]
-        key.append(described(file.runtime))
+        key.append(runtime(file.runtime).describe())
 
         def make(folder: Path) -> None:
             with self._stage(f"running {title} images", len(images.names)) as advance:

@@ -27,7 +27,7 @@ from ..plain import from_plain, plain
 from ..quantize import Exposure, ModelFile, broken_constants, nothing_to_rewrite
 from ..quantize.quantizer import PROBES
 from ..quantize.search import Block
-from ..runtimes import described
+from ..runtimes import runtime
 from ..runtimes.opening import Opening
 from ..spec.limits import Limits
 from ..spec.model import KycModel
@@ -269,10 +269,8 @@ class Variants:
             with self.context.stage(task, exclusive=True):
                 return plain(measure(fp32, again, run, limit, percentile=percentile))
 
-        key = [
-            *(self.fp32.sha256, variant.sha256, described(variant.runtime), self.input_facts()),
-            *(limit.value, percentile, exact),
-        ]
+        key: list[Any] = [self.fp32.sha256, variant.sha256, runtime(variant.runtime).describe()]
+        key += [self.input_facts(), limit.value, percentile, exact]
         found = self.context.store.once(f"latency-{digest_of(key)[:32]}", make)
         return from_plain(Latency, found)
 
@@ -291,7 +289,7 @@ class Variants:
                 found = measure_footprint(job, where)
             (folder / "footprint.json").write_text(json.dumps(plain(found)), encoding="utf-8")
 
-        key = [variant.sha256, described(variant.runtime), self.input_facts()]
+        key = [variant.sha256, runtime(variant.runtime).describe(), self.input_facts()]
         entry = self.context.store.entry("footprint", key, make)
         values = json.loads((entry / "footprint.json").read_text(encoding="utf-8"))
         return from_plain(Footprint, values)

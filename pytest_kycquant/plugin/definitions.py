@@ -124,14 +124,14 @@ def refuse_fake_fixtures(
 
 def _refuse_replaced(cls: type) -> None:
     """Refuse a test that takes the name of a gate: what the gate asserts would not be asserted."""
-    for owner in cls.__mro__:
-        if not (issubclass(owner, GateClass) and _is_ours(owner)):
-            continue
+    ours = [base for base in cls.__mro__ if issubclass(base, GateClass) and _is_ours(base)]
+    nearest = ours[0].__name__
+    for owner in ours:
         for name in (name for name in vars(owner) if name.startswith("test")):
             if inspect.getattr_static(cls, name) is not vars(owner)[name]:
                 raise SpecError(
                     f"{cls.__name__}.{name}",
-                    f"replaces a gate of {owner.__name__}, which would no longer be asserted",
+                    f"replaces a gate of {nearest}, which would no longer be asserted",
                     "to loosen a gate, set limits; give your own test another name",
                 )
 

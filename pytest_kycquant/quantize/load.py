@@ -123,7 +123,8 @@ def check_input(model: LoadedModel, shape: tuple[int, int, int, int]) -> None:
             model.path,
             f"input {model.input_name!r} is {declared} but preprocessing makes "
             f"{'x'.join(map(str, shape))}",
-            "correct the size, channels or layout in Preprocess, or export the model for batch 1",
+            "correct the size, channels or layout in Preprocess or of your tensors, or export the "
+            "model for batch 1",
         )
 
 

@@ -149,7 +149,7 @@ class Quantizer:
         if whole is not None:
             return serialize(keep_in_float(whole, keep))
         return self.build(
-            replace(as_recipe(recipe), precision="mixed", keep_fp32=tuple(keep))
+            replace(as_recipe(recipe, "recipe"), precision="mixed", keep_fp32=tuple(keep))
         ).content
 
     def result(self, step: str, recipe: str | Recipe = "fp32") -> Any:
@@ -162,7 +162,7 @@ class Quantizer:
         Raises:
             KycquantError: the step fails.
         """
-        plan = self._plan(as_recipe(recipe))
+        plan = self._plan(as_recipe(recipe, "recipe"))
         if sees_calibration(step):
             self._require_images(plan)
         if "rewritten" in facts_of(step):
@@ -173,11 +173,11 @@ class Quantizer:
 
     def lacks_images(self, recipe: str | Recipe) -> bool:
         """Whether a recipe cannot be made because there are no calibration images."""
-        return self._lacks_images(self._plan(as_recipe(recipe)))
+        return self._lacks_images(self._plan(as_recipe(recipe, "recipe")))
 
     def images_digest(self, recipe: str | Recipe) -> str | None:
         """Digest of the images that a recipe depends on; None if it depends on none."""
-        plan = self._plan(as_recipe(recipe))
+        plan = self._plan(as_recipe(recipe, "recipe"))
         return self._ranging.digest if plan.uses_images else None
 
     @cached_property

@@ -92,7 +92,9 @@ def applicable(prepared: PreparedModel) -> tuple[str, ...]:
 
 
 def _apply(step: Rewrite, graph: GraphProto, integer: bool) -> Edit:
-    edit: Edit = pkgutil.resolve_name(step.apply)(graph, integer)
+    edit = pkgutil.resolve_name(step.apply)(graph, integer)
+    if not isinstance(edit, Edit):
+        raise TypeError(f"the rewrite {step.apply} returned {type(edit).__name__}, not an Edit")
     return edit
 
 

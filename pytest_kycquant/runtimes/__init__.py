@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
+from ..spec import coerce
 from ..spec.recipe import ONNXRUNTIME
 
 if TYPE_CHECKING:
@@ -50,7 +51,10 @@ class Runtime(Protocol):
     """Opens model files as verdicts are measured: on the CPU, one operator at a time."""
 
     def describe(self) -> str:
-        """Return name and version in one line, without importing the library."""
+        """Return its name in `RUNTIMES` and its version in one line, without importing the library.
+
+        It is part of cache keys and of reports: another version is judged anew.
+        """
 
     def load(self) -> None:
         """Import the library, so that its cost is not attributed to a model."""
@@ -68,12 +72,12 @@ class Runtime(Protocol):
         """
 
 
-def described(name: str) -> str:
-    """Name and version of a runtime, for cache keys and reports; its library is not imported."""
-    return f"{name}: {runtime(name).describe()}"
-
-
 def runtime(name: str = ONNXRUNTIME) -> Runtime:
-    """Return the runtime of that name, which must be one of `RUNTIMES`."""
+    """Return the runtime of that name.
+
+    Raises:
+        SpecError: it is not one of `RUNTIMES`.
+    """
+    coerce.choice("runtime", name, tuple(RUNTIMES))
     module, _, attribute = RUNTIMES[name].partition(":")
     return cast("Runtime", getattr(importlib.import_module(module), attribute))

@@ -66,7 +66,10 @@ class GateSpec:
                 coerce.did_you_mean(unknown[0], cls.__dataclass_fields__) or remedy,
             )
         if not isinstance(values.get("model"), KycModel):
-            raise SpecError(where, "has no model", "add model=KycModel(...)")
+            problem = "has no model"
+            if "model" in values:
+                problem += f", but {coerce.shown(values['model'])} in its place"
+            raise SpecError(where, problem, "add model=KycModel(...)")
         recipes = _recipes(values.get("precisions", DEFAULT_PRECISIONS), where)
         coerce.choice(f"{where}.fallback", values.get("fallback"), (*RUNGS, None))
         policies = (None, *get_args(Inconclusive))
@@ -79,9 +82,10 @@ class GateSpec:
         if limits is None:
             limits = wanted()
         if not isinstance(limits, wanted):
+            given = "a class" if isinstance(limits, type) else type(limits).__name__
             raise SpecError(
                 f"{where}.limits",
-                f"are {type(limits).__name__}, not {wanted.__name__}",
+                f"are {given}, not {wanted.__name__}",
                 f"give limits={wanted.__name__}(...)",
             )
         values["model"].task.check_limits(limits)
@@ -120,5 +124,9 @@ def _recipes(given: Any, where: str) -> tuple[Recipe, ...]:
         labels = ("fp32", *(rung for rung in RUNGS if rung != "mixed"))
         reserved = recipe.name in labels and recipe != as_recipe(recipe.name)
         if reserved or ">" in recipe.name:
-            raise SpecError(where, f"the label {recipe.name!r} is reserved", remedy)
+            raise SpecError(
+                where,
+                f"the label {recipe.name!r} is reserved for a fallback with default options",
+                'give it another one: Recipe(..., name="...")',
+            )
     return recipes

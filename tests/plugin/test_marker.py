@@ -35,7 +35,7 @@ def test_quantize_needs_no_golden_precision(quantize):
             "unknown argument 'precission'; did you mean 'precisions'?",
         ),
         ("precisions=('int8',)", "has no model; add model=KycModel(...)"),
-        ("model='models/face.onnx'", "has no model; add model=KycModel(...)"),
+        ("model='models/face.onnx'", "has no model, but 'models/face.onnx' in its place; add *"),
         ("MODEL", "the marker takes keyword arguments only; *"),
         (
             "model=MODEL, precisions=('int7',)",
@@ -50,14 +50,18 @@ def test_quantize_needs_no_golden_precision(quantize):
         ("model=MODEL, precisions=(Recipe('int8', name='a>b'),)", "*'a>b' is reserved*"),
         (
             "model=MODEL, precisions=(Recipe('fp16', keep_fp32='first'),)",
-            "the label 'fp16' is reserved; *",
+            "the label 'fp16' is reserved for a fallback *; give it another one: *",
         ),
         (
             "model=MODEL, precisions=(Recipe('fp32-optimized', rewrites='prelu'),)",
-            "the label 'fp32-optimized' is reserved; *",
+            "the label 'fp32-optimized' is reserved for *",
         ),
         ("model=MODEL, fallback='none'", "*.fallback: 'none' is unknown; choose *fp32-optimized*"),
         ("model=MODEL, inconclusive='skip'", "*.inconclusive: 'skip' is unknown; choose *"),
+        (
+            "model=MODEL, limits=FaceLimits",
+            "*.limits: are a class, not FaceLimits; *",
+        ),
         (
             "model=MODEL, limits={'far': 1}",
             "*.limits: are dict, not FaceLimits; give limits=FaceLimits(...)",

@@ -15,7 +15,7 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-from pytest_kycquant.errors import ModelError
+from pytest_kycquant.errors import ModelError, SpecError
 from pytest_kycquant.runtimes import RUNTIMES, runtime
 from pytest_kycquant.spec.recipe import RECIPES
 from pytest_kycquant.tasks.outputs import run_model
@@ -145,11 +145,16 @@ def test_another_version_of_a_runtime_is_judged_anew(
     monkeypatch.setattr(Elsewhere, "version", 1)
     first = run("-k", "finite", "-v")
     first.assert_outcomes(passed=1, deselected=5)
-    first.stdout.fnmatch_lines(["*runs on elsewhere: elsewhere 1"])
+    first.stdout.fnmatch_lines(["*runs on elsewhere 1"])
     monkeypatch.setattr(Elsewhere, "version", 2)
     second = run("-k", "finite", "-v")
     second.assert_outcomes(failed=1, deselected=5)
-    second.stdout.fnmatch_lines(["*runs on elsewhere: elsewhere 2"])
+    second.stdout.fnmatch_lines(["*runs on elsewhere 2"])
+
+
+def test_a_runtime_that_is_not_in_the_table() -> None:
+    with pytest.raises(SpecError, match="runtime: 'onnxruntim' is unknown; did you mean 'onnxr"):
+        runtime("onnxruntim")
 
 
 @pytest.mark.parametrize("name", RECIPES)
