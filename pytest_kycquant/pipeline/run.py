@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -87,9 +87,10 @@ def _judge(run: Run, spec: PipelineSpec, process: Process, gate: str) -> Pipelin
     images = load_images(space.resolve(spec.images, f"{gate} images", spec.process.gate_file))
     fp32, shipped = _pipelines(run, spec)
     name = f"pipeline-{digest_of([gate, repr(spec), repr(fp32), repr(shipped)])[:32]}"
+    keys = {s.name: key_of(s.gate, s.gate_file, space.root) for s in spec.stages}
     found = space.context.store.once(
         name,
-        lambda: plain(_measure(space.context, spec, process, gate, fp32, shipped, images)),
+        lambda: plain(_measure(space.context, spec, process, gate, fp32, shipped, images, keys)),
     )
     return from_plain(PipelineRecord, found)
 
@@ -144,6 +145,7 @@ def _measure(
     fp32: Pipeline,
     shipped: Pipeline,
     images: ImageSet,
+    models: Mapping[str, str],
 ) -> PipelineRecord:
     names = tuple(fp32.stages)
     photos = [Photo(images, index) for index in range(len(images))]
@@ -174,8 +176,8 @@ def _measure(
         gate=gate,
         fp32=rows["fp32"],
         shipped=rows["shipped"],
+        models=models,
         gates={result.gate: result for result in gates},
-        models={stage.name: key_of(stage.gate, stage.gate_file) for stage in spec.stages},
         figures=figures,
         farthest=coverage.farthest,
         notes=_notes(coverage, shipped, images),

@@ -100,7 +100,7 @@ class GateRun:
         judge, record = self.judge, shipment.record
         rows = [judge.fp32_record, *shipment.tried]
         found = GateFound(
-            key=key_of(self._spec, item.path),
+            key=key_of(self._spec, item.path, item.config.rootpath),
             gate=_gate_name(item),
             profile=judge.profile,
             profile_note=describe(judge.profile, type(judge.limits)),

@@ -89,7 +89,8 @@ def test_metrics_of_one_name_are_different_gates() -> None:
     def one(outputs: Any, labels: Any) -> Any: ...
     def other(outputs: Any, labels: Any) -> Any: ...
 
-    file = Path("test_gate.py")
-    assert key_of(spec(one), file) == key_of(spec(one), file)
-    assert key_of(spec(one), file) != key_of(spec(other), file)
-    assert key_of(spec(one), file) != key_of(spec(one), Path("other.py"))
+    def key(metric: Any, file: str = "/a/test_gate.py", root: str = "/a") -> str:
+        return key_of(spec(metric), Path(file), Path(root))
+
+    assert key(one) == key(one) == key(one, "/b/test_gate.py", "/b")
+    assert len({key(one), key(other), key(one, "/a/other.py"), key(one, "/test_gate.py")}) == 4
