@@ -2,9 +2,27 @@
 
 from __future__ import annotations
 
+_LONGEST = 600  # characters of a part of a message
+
+
+def printable(text: str) -> str:
+    """Escape what a terminal would act on, line ends included: names come from files of others."""
+    if text.isprintable():
+        return text
+    escaped = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return "".join(escaped)
+
+
+def _part(text: object) -> str:
+    """A part of a message: printable, and without the middle of what nobody would read."""
+    shown = printable(str(text))
+    if len(shown) <= _LONGEST:
+        return shown
+    return f"{shown[: _LONGEST // 2]} ... {shown[-_LONGEST // 2 :]}"
+
 
 class KycquantError(Exception):
-    """Base of all errors of the plugin.
+    """Base of all errors of the plugin. Its message is printable and not long.
 
     Args:
         where: the file, option or attribute at fault.
@@ -13,9 +31,9 @@ class KycquantError(Exception):
     """
 
     def __init__(self, where: object, problem: str, remedy: str) -> None:
-        self.where = str(where)
-        self.problem = problem
-        self.remedy = remedy
+        self.where = _part(where)
+        self.problem = _part(problem)
+        self.remedy = _part(remedy)
         super().__init__(f"{self.where}: {problem}; {remedy}")
 
     def __reduce__(self) -> tuple[type[KycquantError], tuple[str, str, str]]:
@@ -68,7 +86,11 @@ class MeasurementError(KycquantError):
 
 
 class KycquantWarning(UserWarning):
-    """Base of all warnings of the plugin."""
+    """Base of all warnings of the plugin. Its message is printable."""
+
+    def __init__(self, message: str) -> None:
+        # The report of a gate has lines of its own; everything else was escaped within them.
+        super().__init__("\n".join(map(printable, message.split("\n"))))
 
 
 class CalibrationWarning(KycquantWarning):
@@ -81,3 +103,7 @@ class EnvironmentWarning(KycquantWarning):
 
 class InconclusiveWarning(KycquantWarning):
     """A gate could not decide on the data it was given."""
+
+
+class GateCollectionWarning(KycquantWarning):
+    """A gate exists that pytest does not collect, so it gates nothing."""

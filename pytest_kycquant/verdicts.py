@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from .errors import printable
+
 
 class Verdict(enum.StrEnum):
     """Outcome of a gate. INCONCLUSIVE means that the data cannot decide, not that it passed."""
@@ -298,4 +300,4 @@ class Check:
             limit = self.limit
             parts.append(f"must be {limit.direction.value} {limit.unit.show(limit.value)}")
         line = " ".join(parts)
-        return f"{line}: {self.detail}" if self.detail else line
+        return printable(f"{line}: {self.detail}" if self.detail else line)

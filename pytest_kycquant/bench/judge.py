@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 from ..errors import MeasurementError
 from ..measure import latency as latencies
 from ..plain import plain
-from ..results import GateResult
+from ..results import GateResult, GroupIncrease
 from ..runtimes import runtime
 from ..spec.limits import Limits
 from ..spec.profiles import Profile
@@ -38,6 +38,8 @@ class Judge(ABC):
         limits: the limits of the gates.
         gate_file: the file that gates the model.
         profile: the profile that the limits belong to.
+        asked: names of the gates to judge; None for all. A gate that no test asks for has no
+            verdict, and what needs it is not computed.
     """
 
     def __init__(
@@ -47,11 +49,13 @@ class Judge(ABC):
         limits: Limits,
         gate_file: Path,
         profile: Profile = "standard",
+        asked: Collection[str] | None = None,
     ) -> None:
         self.workspace = workspace
         self.variants = variants
         self.limits = limits
         self.profile = profile
+        self._asked = None if asked is None else frozenset(asked)
         self.baseline = Baseline(workspace, variants, limits, gate_file, profile)
         self._records: dict[Recipe, VariantRecord] = {}
         self._golden: Golden | None = None
@@ -60,6 +64,15 @@ class Judge(ABC):
     @abstractmethod
     def claimed(self) -> tuple[str, ...]:
         """Names of the gates that are judged."""
+
+    def asks(self, *gates: str) -> bool:
+        """Whether one of these gates is to be judged."""
+        return self._asked is None or not self._asked.isdisjoint(gates)
+
+    @property
+    def drift_gate(self) -> str:
+        """Name of the gate that compares a variant with FP32."""
+        return "degradation" if self.variants.model.task.labelled else "agreement"
 
     @property
     def undecidable(self) -> tuple[Check, ...]:
@@ -167,7 +180,7 @@ class Judge(ABC):
             size=variant.size,
             size_ratio=variant.size / self.variants.fp32.size,
             options=variant.resolved,
-            gates={gate.gate: gate for gate in gates},
+            gates={gate.gate: gate for gate in gates if self.asks(gate.gate)},
             figures={**known, **exposure_figures(variant.exposure)},
             shown=dict(columns or {}),
             notes=notes,
@@ -187,8 +200,9 @@ class StandardJudge(Judge):
     def undecidable(self) -> tuple[Check, ...]:
         """Checks that this data cannot decide even for FP32 compared with itself."""
         threshold = self.require_golden().threshold
-        itself = self.baseline.comparison(threshold).against_fp32()
-        gates = (*self.baseline.gates(threshold), itself)
+        gates = [gate for gate in self.baseline.gates(threshold) if self.asks(gate.gate)]
+        if self.asks(self.drift_gate):
+            gates.append(self.baseline.comparison(threshold).against_fp32())
         return tuple(c for g in gates for c in g.checks if c.verdict is not Verdict.PASS)
 
     def measure_latency(self, variant: Variant) -> latencies.Latency:
@@ -203,7 +217,7 @@ class StandardJudge(Judge):
     def _judge_fp32(self) -> list[GateResult]:
         gates = self.baseline.gates(self.require_golden().threshold)
         gates += judge_fp32_size(self.variants.fp32.size, self.limits)
-        if self.limits.latency_ms is not None:
+        if self.limits.latency_ms is not None and self.asks("latency"):
             result = latencies.judge(self.measure_latency(self.variants.fp32), self.limits)
             gates.append(replace(result, checks=result.checks[1:]))
         return gates
@@ -213,23 +227,28 @@ class StandardJudge(Judge):
         return self.variants.data.note
 
     def _judge(self, recipe: Recipe) -> VariantRecord:
-        fp32 = self.baseline.comparison(self.require_golden().threshold)
-        variant = self.variants.variant(recipe)
-        images = self.variants.data.evaluation.images
-        found = self.variants.outputs(variant, images, "evaluation")
-        with self.workspace.context.store.machine(exclusive=False):
-            comparison = self.variants.task.compare(fp32, found)
-            gates = [
-                self.judge_finite(comparison, variant),
-                *comparison.accuracy(),
-                comparison.against_fp32(float_variant=recipe.is_float),
-            ]
-            figures, columns = comparison.figures(), comparison.columns()
-            groups = tuple(comparison.groups())
-        saturated = Saturated.here(self.variants, variant, fp32, comparison, found)
-        latency = self.measure_latency(variant)
-        gates += [latencies.judge(latency, self.limits), self.judge_size(variant)]
-        figures |= plain(latency)
+        variant, gates = self.variants.variant(recipe), []
+        figures: dict[str, Any] = {}
+        columns: Mapping[str, str] = {}
+        groups: tuple[GroupIncrease, ...] = ()
+        saturated = None
+        if self.asks(*set(self.claimed) - {"latency", "size"}):
+            fp32 = self.baseline.comparison(self.require_golden().threshold)
+            images = self.variants.data.evaluation.images
+            found = self.variants.outputs(variant, images, "evaluation")
+            with self.workspace.context.store.machine(exclusive=False):
+                comparison = self.variants.task.compare(fp32, found)
+                gates += [self.judge_finite(comparison, variant), *comparison.accuracy()]
+                figures |= comparison.figures()
+                if self.asks(self.drift_gate):
+                    gates.append(comparison.against_fp32(float_variant=recipe.is_float))
+                    columns, groups = comparison.columns(), tuple(comparison.groups())
+            saturated = Saturated.here(self.variants, variant, fp32, comparison, found)
+        if self.asks("latency"):
+            latency = self.measure_latency(variant)
+            gates.append(latencies.judge(latency, self.limits))
+            figures |= plain(latency)
+        gates.append(self.judge_size(variant))
         if saturated is not None:
             figures |= saturated.figures()
         row = replace(self.row(recipe.name, variant, gates, figures, columns), groups=groups)

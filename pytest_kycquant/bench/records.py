@@ -44,8 +44,13 @@ class VariantRecord:
 
     @property
     def verdict(self) -> Verdict:
-        """The worst verdict; an undecided latency does not count."""
-        return Verdict.worst([Verdict.PASS if g.ships else g.verdict for g in self.gates.values()])
+        """The worst verdict of the gates that were judged; INCONCLUSIVE if there are none."""
+        return Verdict.worst([gate.verdict for gate in self.gates.values()])
+
+    @property
+    def ships(self) -> bool:
+        """Whether the gates let this variant ship. An undecided latency does not prevent it."""
+        return bool(self.gates) and not self.failed
 
     @property
     def failed(self) -> tuple[GateResult, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from ..errors import (
     MeasurementError,
     MetricError,
     ModelError,
+    SettingsError,
 )
 from ..spec.profiles import limits_under
 from ..spec.settings import refuse_export_of_smoke
@@ -41,6 +42,7 @@ _ONCE = (
     CacheError,
     MeasurementError,
     MetricError,
+    SettingsError,
 )
 
 
@@ -67,22 +69,23 @@ class Run:
 
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
-        self._judges: dict[tuple[GateSpec, Path], Judge] = {}
-        self._shipments: dict[tuple[GateSpec, Path, Recipe], Shipment | KycquantError] = {}
+        self._judges: dict[tuple[object, ...], Judge] = {}
+        self._shipments: dict[tuple[object, ...], Shipment | KycquantError] = {}
         self._broken: dict[tuple[object, Path], tuple[str, KycquantError]] = {}
 
-    def judge(self, spec: GateSpec, gate_file: Path) -> Judge:
+    def judge(self, spec: GateSpec, gate_file: Path, asked: Collection[str] | None = None) -> Judge:
         """The judge of a gate; the same one for all of its tests.
 
         Args:
             spec: the gate's model, precisions and limits.
             gate_file: the file that defines the gate.
+            asked: names of the gates to judge; None for all.
 
         Raises:
             SettingsError: the gate has the smoke profile, which clears nothing, and the run
                 exports.
         """
-        key = (spec, gate_file)
+        key = (spec, gate_file, _those(spec, asked))
         if key not in self._judges:
             settings = self.workspace.settings
             profile = spec.effective_profile(settings)
@@ -90,24 +93,31 @@ class Run:
             kind = SmokeJudge if profile == "smoke" else StandardJudge
             limits = limits_under(profile, spec.limits)
             variants = Variants.of_gate(self.workspace, spec.model, gate_file, limits)
-            self._judges[key] = kind(self.workspace, variants, limits, gate_file, profile)
+            self._judges[key] = kind(self.workspace, variants, limits, gate_file, profile, key[-1])
         return self._judges[key]
 
-    def shipment(self, spec: GateSpec, gate_file: Path, recipe: Recipe) -> Shipment:
+    def shipment(
+        self,
+        spec: GateSpec,
+        gate_file: Path,
+        recipe: Recipe,
+        asked: Collection[str] | None = None,
+    ) -> Shipment:
         """What ships for a precision, decided once; a failed attempt is not repeated, either.
 
         Args:
             spec: the gate's model, precisions and limits.
             gate_file: the file that defines the gate.
             recipe: one of the gate's precisions.
+            asked: names of the gates to judge; None for all.
 
         Raises:
             KycquantError: the precision cannot be judged.
         """
-        key = (spec, gate_file, recipe)
+        key = (spec, gate_file, _those(spec, asked), recipe)
         if key not in self._shipments:
             ladder = spec.effective_fallback(self.workspace.settings)
-            judge = self.judge(spec, gate_file)
+            judge = self.judge(spec, gate_file, asked)
             search = None if judge.profile == "smoke" else MixedSearch(judge)
             try:
                 self._shipments[key] = decide(judge, recipe, ladder, search)
@@ -136,3 +146,9 @@ class Run:
         except _ONCE as error:
             self._broken[key] = (test, error)
             raise
+
+
+def _those(spec: GateSpec, asked: Collection[str] | None) -> frozenset[str] | None:
+    """The gates to judge, in a form that is the same for all of them however they are asked for."""
+    known = spec.model.task.gates()
+    return None if asked is None or set(asked) >= set(known) else frozenset(asked)

@@ -47,8 +47,9 @@ def to_ship(
     The smoke profile clears nothing, so the answer is None there, too.
 
     The chosen variant has the smallest product of size and latency, each relative to FP32; where
-    latency is not measured, the smallest size. FP32 comes last, and FP32 after exact rewrites just
-    before it, because neither saves space. Of two variants that tie, the larger one ships.
+    latency is not measured, the smallest size. One whose latency is undecided ships only if no
+    decided one does. FP32 comes last, and FP32 after exact rewrites just before it, because neither
+    saves space. Of two variants that tie, the larger one ships.
 
     Args:
         records: the variants of one model, including FP32.
@@ -58,10 +59,11 @@ def to_ship(
     if profile == "smoke":
         return None
     return min(
-        (r for r in records if r.verdict is Verdict.PASS and r.variant not in rejected),
+        (r for r in records if r.ships and r.variant not in rejected),
         key=lambda r: (
             r.variant == "fp32",
             r.is_float,
+            r.verdict is not Verdict.PASS,
             r.size_ratio * (r.latency_ratio or 1.0),
             -r.size,
             r.variant,

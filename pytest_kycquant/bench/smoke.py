@@ -15,6 +15,7 @@ from ..spec.recipe import Recipe
 from ..tasks.base import Part
 from ..tasks.comparison import Comparison
 from ..tasks.outputs import Outputs
+from ..verdicts import Check
 from .golden import Golden
 from .judge import Judge
 from .records import VariantRecord
@@ -31,7 +32,7 @@ class SmokeJudge(Judge):
     @property
     def claimed(self) -> tuple[str, ...]:
         """Names of the gates that are judged."""
-        return ("finite", *((self._drift_gate,) if self._itself.drift() else ()), "size")
+        return ("finite", *((self.drift_gate,) if self._itself.drift() else ()), "size")
 
     def _checked_golden(self) -> Golden:
         """Read the golden for its threshold.
@@ -41,8 +42,8 @@ class SmokeJudge(Judge):
         return self.baseline.load_golden()
 
     def _judge_fp32(self) -> list[GateResult]:
-        size = judge_fp32_size(self.variants.fp32.size, self.limits)
-        return [self._itself.finite(), *size]
+        finite = [self._itself.finite()] if self.asks("finite") else []
+        return [*finite, *judge_fp32_size(self.variants.fp32.size, self.limits)]
 
     @property
     def _fp32_note(self) -> str:
@@ -50,19 +51,19 @@ class SmokeJudge(Judge):
 
     def _judge(self, recipe: Recipe) -> VariantRecord:
         variant = self.variants.variant(recipe)
-        comparison = self.variants.task.compare(self._itself, self._sampled(variant))
-        float_variant = recipe.is_float
-        drift = [c.as_point() for c in comparison.drift(float_variant=float_variant)]
-        gates = [self.judge_finite(comparison, variant)]
+        gates: list[GateResult] = []
+        drift: list[Check] = []
+        if self.asks("finite", self.drift_gate):
+            comparison = self.variants.task.compare(self._itself, self._sampled(variant))
+            gates.append(self.judge_finite(comparison, variant))
+            if self.asks(self.drift_gate):
+                found = comparison.drift(float_variant=recipe.is_float)
+                drift += [check.as_point() for check in found]
         if drift:
-            gates.append(GateResult(self._drift_gate, tuple(drift), _REMEDY))
+            gates.append(GateResult(self.drift_gate, tuple(drift), _REMEDY))
         gates.append(self.judge_size(variant))
         columns = {c.name: c.unit.show(c.value) for c in drift if c.value is not None}
         return self.row(recipe.name, variant, gates, {}, columns)
-
-    @property
-    def _drift_gate(self) -> str:
-        return "degradation" if self.variants.model.task.labelled else "agreement"
 
     @cached_property
     def _sample(self) -> Part[Any]:

@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 
+from ..errors import printable
+
 _FIRST = {True: 0.5, False: 10.0}  # seconds before a stage is reported
 _EVERY = {True: 0.2, False: 30.0}
 
@@ -65,4 +67,4 @@ class Progress:
     def say(self, text: str) -> None:
         """Write a line now."""
         if self._write is not None:
-            self._write(text)
+            self._write(printable(text))

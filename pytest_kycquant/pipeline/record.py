@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from .timing import Coverage, Timing
 
 
+GATES = ("complete", "latency", "memory")
+
+
 @dataclass(frozen=True)
 class PipelineRow:
     """One pipeline: a row of its table.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ from ..measure.memory import Peak
 from ..plain import from_plain, plain
 from .memory import Job
 from .record import (
+    GATES,
     PipelineRecord,
     PipelineRow,
     judge_complete,
@@ -64,7 +65,13 @@ class PipelineJudge:
         self._run = run
         self._records: dict[PipelineSpec, PipelineRecord] = {}
 
-    def record(self, spec: PipelineSpec, process: Process, gate: str) -> PipelineRecord:
+    def record(
+        self,
+        spec: PipelineSpec,
+        process: Process,
+        gate: str,
+        asked: Collection[str] | None = None,
+    ) -> PipelineRecord:
         """Measure the shipped pipeline and FP32, once in a run, and judge it by its limits.
 
         Args:
@@ -72,17 +79,21 @@ class PipelineJudge:
             process: the function that processes one image: the bound method `process` of the
                 class that `spec` names.
             gate: node id of that class.
+            asked: names of the gates to judge, the same in the whole run; None for all.
 
         Raises:
             KycquantError: a stage cannot be judged, or nothing ships there; the images cannot be
                 used; or FP32 reaches every stage on none of them.
         """
         if spec not in self._records:
-            self._records[spec] = _judge(self._run, spec, process, gate)
+            wanted = GATES if asked is None else tuple(g for g in GATES if g in asked)
+            self._records[spec] = _judge(self._run, spec, process, gate, wanted)
         return self._records[spec]
 
 
-def _judge(run: Run, spec: PipelineSpec, process: Process, gate: str) -> PipelineRecord:
+def _judge(
+    run: Run, spec: PipelineSpec, process: Process, gate: str, asked: tuple[str, ...]
+) -> PipelineRecord:
     space = run.workspace
     images = load_images(space.resolve(spec.images, f"{gate} images", spec.process.gate_file))
     fp32, shipped = _pipelines(run, spec)
@@ -90,7 +101,9 @@ def _judge(run: Run, spec: PipelineSpec, process: Process, gate: str) -> Pipelin
     keys = {s.name: key_of(s.gate, s.gate_file, space.root) for s in spec.stages}
     found = space.context.store.once(
         name,
-        lambda: plain(_measure(space.context, spec, process, gate, fp32, shipped, images, keys)),
+        lambda: plain(
+            _measure(space.context, spec, process, gate, fp32, shipped, images, keys, asked)
+        ),
     )
     return from_plain(PipelineRecord, found)
 
@@ -146,38 +159,40 @@ def _measure(
     shipped: Pipeline,
     images: ImageSet,
     models: Mapping[str, str],
+    asked: tuple[str, ...],
 ) -> PipelineRecord:
     names = tuple(fp32.stages)
     photos = [Photo(images, index) for index in range(len(images))]
     with context.stage("pipeline: running both ways", len(photos)) as advance:
         coverage = cover(_runner(fp32, process), _runner(shipped, process), photos, names, advance)
-    gates = [judge_complete(coverage)]
+    gates = {"complete": judge_complete(coverage)}
     rows = {pipeline.label: _row(pipeline) for pipeline in (fp32, shipped)}
     figures = dict(coverage.drift)
-    if coverage.complete:
-        with context.stage("pipeline: measuring its time", exclusive=True):
-            timings, quotient = _time(fp32, shipped, process, coverage.reached, spec.runs)
-        with context.stage("pipeline: measuring its memory"):
-            peaks, problem = _peaks(spec, fp32, shipped, coverage.reached)
-        gates.append(judge_latency(timings["shipped"], timings["fp32"], quotient, spec.limits))
-        gates.append(judge_memory(peaks.get("fp32"), peaks.get("shipped"), problem, spec.limits))
-        figures["latency_ratio"] = quotient
-        for label in rows:
-            peak = peaks.get(label)
-            rows[label] = replace(
-                rows[label],
-                timing=plain(timings[label]),
-                peak_mb=peak.peak_mb if peak else None,
-                imports_mb=peak.imports_mb if peak else None,
-            )
+    if not coverage.complete:
+        gates |= {gate: not_judged(gate) for gate in GATES if gate != "complete"}
     else:
-        gates += [not_judged("latency"), not_judged("memory")]
+        if "latency" in asked:
+            with context.stage("pipeline: measuring its time", exclusive=True):
+                timings, quotient = _time(fp32, shipped, process, coverage.reached, spec.runs)
+            gates["latency"] = judge_latency(
+                timings["shipped"], timings["fp32"], quotient, spec.limits
+            )
+            figures["latency_ratio"] = quotient
+            for label in rows:
+                rows[label] = replace(rows[label], timing=plain(timings[label]))
+        if "memory" in asked:
+            with context.stage("pipeline: measuring its memory"):
+                peaks, problem = _peaks(spec, fp32, shipped, coverage.reached)
+            both = peaks.get("fp32"), peaks.get("shipped")
+            gates["memory"] = judge_memory(*both, problem, spec.limits)
+            for label, peak in peaks.items():
+                rows[label] = replace(rows[label], peak_mb=peak.peak_mb, imports_mb=peak.imports_mb)
     return PipelineRecord(
         gate=gate,
         fp32=rows["fp32"],
         shipped=rows["shipped"],
         models=models,
-        gates={result.gate: result for result in gates},
+        gates={name: gates[name] for name in asked},
         figures=figures,
         farthest=coverage.farthest,
         notes=_notes(coverage, shipped, images),

@@ -11,6 +11,7 @@ from ..errors import SpecError
 from ..report.found import Found, GateFound
 from ..spec.profiles import describe
 from .candidate import Candidate
+from .collection import COLLECTED, GateTests
 from .definitions import refuse_fake_fixtures
 from .gated import MARKER
 from .gates import spec_of
@@ -61,6 +62,7 @@ class GateRun:
         self._session = session
         self._spec = spec
         self._item = item
+        self._tests = _tests_of(session, spec, item)
 
     @classmethod
     def of(cls, item: pytest.Item) -> GateRun:
@@ -81,14 +83,20 @@ class GateRun:
     @property
     def judge(self) -> Judge:
         """The judge that makes and measures variants."""
-        return self._session.run.judge(self._spec, self._item.path)
+        return self._session.run.judge(self._spec, self._item.path, self._tests.asked)
 
     @property
     def golden(self) -> Golden:
         """The FP32 baseline."""
-        item = self._item
+        item, export = self._item, self._session.settings.export
         with self._session.run.explained_once(self._spec, item.path, item.nodeid):
-            return self.judge.require_golden()
+            judge = self.judge
+            if export is not None:
+                from ..report.export import refuse_foreign
+
+                files = [file for s in judge.variants.sources for file in s.loaded.files]
+                refuse_foreign(export, judge.variants.model.name, [*files, judge.baseline.path])
+            return judge.require_golden()
 
     def candidate(self, recipe: Recipe) -> Candidate:
         """Return the variant that the gates are asserted on, and record it for the report."""
@@ -96,9 +104,10 @@ class GateRun:
 
         item = self._item
         golden = self.golden
-        shipment = self._session.run.shipment(self._spec, item.path, recipe)
+        shipment = self._session.run.shipment(self._spec, item.path, recipe, self._tests.asked)
         judge, record = self.judge, shipment.record
         rows = [judge.fp32_record, *shipment.tried]
+        policy = self._spec.effective_inconclusive(self._session.settings)
         found = GateFound(
             key=key_of(self._spec, item.path, item.config.rootpath),
             gate=_gate_name(item),
@@ -108,8 +117,10 @@ class GateRun:
             fp32=judge.fp32_record,
             shipment=shipment,
             paths={row.variant: tuple(map(str, judge.variant_of(row).paths)) for row in rows},
+            tests=self._tests.requested,
+            unjudged=tuple(gate for gate in judge.claimed if not judge.asks(gate)),
         )
-        item.stash[FOUND] = Found(self._session.origin(), found)
+        item.stash[FOUND] = Found(self._session.origin(), policy, found)
         item.user_properties.append(("kycquant.profile", judge.profile))
         item.user_properties.extend(_properties(shipment))
         return Candidate(
@@ -119,7 +130,7 @@ class GateRun:
             size=record.size,
             golden=golden,
             decision=shipment,
-            inconclusive=self._spec.effective_inconclusive(self._session.settings),
+            inconclusive=policy,
             known=self._spec.model.task.gates(),
             profile=judge.profile,
             claimed=judge.claimed,
@@ -141,11 +152,43 @@ def kyc_pipeline_of(item: pytest.Item) -> KycPipeline:
     spec = pipeline_spec_of(cls)
     if "smoke" in [stage.gate.effective_profile(session.settings) for stage in spec.stages]:
         pytest.skip("smoke profile makes no claim about pipelines: nothing is cleared to ship")
+    name, policy = _gate_name(item), spec.inconclusive or session.settings.inconclusive
+    members = [other for other in _collected(item) if _gate_name(other) == name]
+    asked = GateTests.of(members, _selected(item, members)).asked
     with session.run.explained_once(spec, item.path, item.nodeid):
-        record = session.pipelines.record(spec, cls().process, _gate_name(item))
-    item.stash[FOUND] = Found(session.origin(), pipeline=record)
+        record = session.pipelines.record(spec, cls().process, name, asked)
+    item.stash[FOUND] = Found(session.origin(), policy, pipeline=record)
     item.user_properties.extend(_gate_properties(record.gates))
-    return KycPipeline(record, spec.inconclusive or session.settings.inconclusive)
+    return KycPipeline(record, policy)
+
+
+def _tests_of(session: KycquantSession, spec: GateSpec, item: pytest.Item) -> GateTests:
+    """Return the tests of a gate: one class, or all functions with the same specification."""
+    key = (spec, item.path)
+    if key not in session.tests:
+        members = [
+            other for other in _collected(item) if other.path == item.path and _spec(other) == spec
+        ]
+        session.tests[key] = GateTests.of(members, _selected(item, members))
+    return session.tests[key]
+
+
+def _collected(item: pytest.Item) -> list[pytest.Item]:
+    """Return the tests of all gates that pytest collected, deselected ones included."""
+    return item.session.stash.get(COLLECTED, [])
+
+
+def _selected(item: pytest.Item, members: Iterable[pytest.Item]) -> list[pytest.Item]:
+    """Return those tests that the run did not deselect."""
+    selected = {other.nodeid for other in item.session.items}
+    return [member for member in members if member.nodeid in selected]
+
+
+def _spec(item: pytest.Item) -> GateSpec | None:
+    try:
+        return gate_spec(item)
+    except SpecError:  # from a marker added late: the test will report it
+        return None
 
 
 def check_fixtures(item: pytest.Item) -> None:
@@ -163,10 +206,7 @@ def profiles_of(session: KycquantSession, items: Iterable[pytest.Item]) -> str:
     general = session.settings.profile
     others: dict[str, str] = {}
     for item in items:
-        try:
-            spec = gate_spec(item)
-        except SpecError:  # from a marker added late: the test will report it
-            continue
+        spec = _spec(item)
         if spec is not None and spec.effective_profile(session.settings) != general:
             others[_gate_name(item)] = spec.effective_profile(session.settings)
     own = (f"; {profile} for {gate}" for gate, profile in others.items())

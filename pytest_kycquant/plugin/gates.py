@@ -51,13 +51,18 @@ class Gates(GateClass):
     _labelled: ClassVar[bool] = True
 
     def __init_subclass__(cls) -> None:
+        """Check the definition of the class; see `check_definition`."""
+        super().__init_subclass__()
+        cls.check_definition()
+
+    @classmethod
+    def check_definition(cls) -> None:
         """Refuse definitions that would replace a gate or silently be ignored.
 
         Raises:
             SpecError: a gate is replaced, an attribute is misspelt, or the class is a
                 unittest.TestCase, which cannot use fixtures.
         """
-        super().__init_subclass__()
         refuse_unused(cls, Gates, tuple(GateSpec.__dataclass_fields__))
 
     @classmethod

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from ..errors import KycquantError
+from ..errors import KycquantError, printable
+from .collection import note_collected, warn_uncollected
 from .fixtures import (
     candidate,
     golden,
@@ -42,6 +43,24 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(_Summary(session), "kycquant-summary")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_pycollect_makeitem(
+    collector: pytest.Module | pytest.Class, name: str, obj: object
+) -> None:
+    """Warn of gates that pytest does not collect; leave the collecting to pytest."""
+    warn_uncollected(collector, name, obj)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Remember all tests of gates, whatever will be deselected."""
+    report = yield
+    note_collected(collector, report)
+    return report
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Make one test item for each precision of the gate; refuse an invalid marker early."""
     if not is_gated(metafunc.definition):
@@ -65,7 +84,8 @@ def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Ite
 
     session = config.stash[SESSION]
     profiles = profiles_of(session, items)
-    return [f"kycquant: {describe_machine()}", f"kycquant: {session.settings.mode}; {profiles}"]
+    lines = describe_machine(), f"{session.settings.mode}; {profiles}"
+    return [f"kycquant: {printable(line)}" for line in lines]
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -127,30 +147,53 @@ class _Summary:
         node.workerinput[RUN_ID] = self._session.run_id
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Collect the figures that came with a report."""
+        """Collect the outcome of a gate's test, and the figures that came with it."""
+        if not getattr(report, "kycquant_gated", False):
+            return
+        collected = self._session.collected
+        collected.outcomes.add(
+            report.nodeid,
+            report.outcome,
+            expected=hasattr(report, "wasxfail"),
+            last=report.when == "teardown",
+        )
         payload = getattr(report, "kycquant", None)
         if payload is not None:
             from ..report.found import Found
 
             self._any = True
-            self._session.collected.add(Found.load(payload), failed=report.failed)
+            collected.add(Found.load(payload))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Write the requested files, whether or not there is a terminal."""
+        """Write the requested files, whether or not there is a terminal.
+
+        A run in which something was judged and did not pass is not green, whatever its tests say.
+        """
+        if not (self._any or self._session.writes_files):
+            return
+        if session.exitstatus == pytest.ExitCode.OK:
+            for line in self._session.collected.unanswered():
+                self._lines.append(f"ERROR: no test failed, but {line}")
+                session.exitstatus = pytest.ExitCode.TESTS_FAILED
         if not self._session.writes_files:
             return
         from ..report import write
         from ..report.export import export
 
         settings, collected = self._session.settings, self._session.collected
-        try:
-            if settings.report is not None:
+        failed = False
+        if settings.export is not None:
+            done = export(collected, settings.export)
+            self._lines += done.lines
+            failed = done.failed
+        if settings.report is not None:
+            try:
                 write(collected, settings.report)
-            if settings.export is not None:
-                self._lines += export(collected, settings.export)
-        except (OSError, KycquantError) as error:
-            self._lines.append(f"ERROR: the report or the export cannot be written: {error}")
+            except (OSError, KycquantError) as error:
+                self._lines.append(f"ERROR: the report cannot be written: {error}")
+                failed = True
+        if failed:
             session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
@@ -164,7 +207,7 @@ class _Summary:
         terminalreporter.section("kycquant")
         verbose = terminalreporter.config.get_verbosity() > 0
         report = render("terminal", collected, verbose=verbose)
-        for line in (*report.splitlines(), *self._lines):
+        for line in (*report.splitlines(), *map(printable, self._lines)):
             terminalreporter.write_line(line)
         stats = terminalreporter.stats
         failed = len(stats.get("failed", [])) + len(stats.get("error", []))

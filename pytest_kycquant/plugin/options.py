@@ -136,9 +136,7 @@ def parse_options(config: pytest.Config) -> dict[str, Any]:
             where = f"ini option {option.dest}"
             given = _ini(config, option.dest, where)
         values[option.flag] = None if given is None else option.parse(where, given)
-    report, export = values[flags.REPORT], values[flags.EXPORT]
-    if report is not None and (config.invocation_params.dir / report).is_dir():
-        raise SettingsError(flags.REPORT, f"{report} is a folder", "give the name of a file")
+    export = values[flags.EXPORT]
     if export is not None and values[flags.PROFILE] is not None:
         from ..spec.settings import refuse_export_of_smoke
 

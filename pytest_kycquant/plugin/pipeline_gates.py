@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from ..pipeline.stages import Photo, Stages
     from ..results import GateResult
 
-GATES = ("complete", "latency", "memory")
 _ATTRIBUTES = (
     "images",
     *STAGES,
@@ -89,13 +88,18 @@ class PipelineGates(GateClass):
     inconclusive: ClassVar[Inconclusive | None] = None
 
     def __init_subclass__(cls) -> None:
+        """Check the definition of the class; see `check_definition`."""
+        super().__init_subclass__()
+        cls.check_definition()
+
+    @classmethod
+    def check_definition(cls) -> None:
         """Refuse definitions that would replace a gate or silently be ignored.
 
         Raises:
             SpecError: a gate is replaced, an attribute or `process` is misspelt, or the class is a
                 unittest.TestCase.
         """
-        super().__init_subclass__()
         refuse_unused(cls, PipelineGates, _ATTRIBUTES, ("process",))
 
     def process(self, stages: Stages, photo: Photo) -> None:
@@ -163,7 +167,7 @@ class KycPipeline:
     def check(self, gate: str) -> None:
         """Assert a gate: fail with a small report, or do as the policy says if undecided."""
         __tracebackhide__ = True
-        coerce.choice("kyc_pipeline.check", gate, GATES)
+        coerce.choice("kyc_pipeline.check", gate, tuple(self.gates))
         enforce(self.gates[gate], f"shipped pipeline of {self.record.gate}", self.inconclusive)
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ..spec import flags
+from .gated import is_gated
 from .options import make_settings, parse_options
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from ..report.found import Found, Origin
     from ..report.records import Collected
     from ..spec.settings import Settings
+    from .collection import GateTests
 
 RUN_ID = "kycquant_run_id"
 FOUND: pytest.StashKey[Found] = pytest.StashKey()
@@ -50,10 +52,16 @@ class KycquantSession:
         self._workers = int(worker.get("workercount", 1))
         self._config = config
         self._given = parse_options(config)
+        self.tests: dict[object, GateTests] = {}
         if self._given[flags.UPDATE_GOLDEN]:
             from ..bench.golden import refuse_in_ci
 
             refuse_in_ci(self.settings.golden)
+        if self._given[flags.REPORT] is not None and not self.is_worker:
+            from ..report import refuse_target
+
+            assert self.settings.report is not None
+            refuse_target(self.settings.report)
         if config.getoption("cacheclear", False) and not self.is_worker:
             shutil.rmtree(self.settings.cache, ignore_errors=True)
 
@@ -130,7 +138,12 @@ SESSION = pytest.StashKey[KycquantSession]()
 
 
 def attach(item: pytest.Item, report: pytest.TestReport) -> None:
-    """Attach the results of a test to its report, as a string that pytest-xdist can transfer."""
+    """Mark the reports of a gate's test, and attach what it found to that of its call.
+
+    A string is attached, because pytest-xdist can transfer one.
+    """
+    if is_gated(item):
+        report.kycquant_gated = True  # type: ignore[attr-defined]
     found = item.stash.get(FOUND, None)
     if found is not None and report.when == "call":
         report.kycquant = found.dump()  # type: ignore[attr-defined]

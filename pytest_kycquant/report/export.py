@@ -1,63 +1,215 @@
-"""Exports the model to ship, with the evidence for it."""
+"""Exports the model to ship, with the evidence for it.
+
+Nothing is overwritten or removed that an earlier export did not write: an earlier file is known by
+its digest, which the evidence beside it names.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from ..errors import CacheError
+from ..bench.records import VariantRecord
+from ..errors import CacheError, KycquantError, SettingsError
 from ..files import write_whole
+from ..spec.flags import EXPORT
 from .json_report import evidence
 from .records import Collected, GatedModel
 
+_REMEDY = f"move it away, or give {EXPORT} another folder"
 
-def export(collected: Collected, folder: Path) -> list[str]:
+
+@dataclass
+class Exported:
+    """What an export did.
+
+    Args:
+        lines: a line about each model.
+        failed: whether a model or its evidence could not be written.
+    """
+
+    lines: list[str] = field(default_factory=list)
+    failed: bool = False
+
+
+def export(collected: Collected, folder: Path) -> Exported:
     """Write each gate's model to ship and its evidence.
 
     Files are ``<model>.onnx`` and ``<model>.json``. If a model has several gates, the gate's name
     is added; if it has several files, the name of each FP32 file. FP32 itself is not copied: its
-    file stays where it is.
+    file stays where it is. A model that an earlier export wrote and that no longer passes is
+    removed. A run that was not complete changes nothing.
+    """
+    done = Exported()
+    stems = {id(gate): _stem(collected, gate) for gate in collected.gates}
+    shared = Counter(stem.casefold() for stem in stems.values())
+    for gate in collected.gates:
+        stem = stems[id(gate)]
+        try:
+            if shared[stem.casefold()] > 1:
+                raise SettingsError(
+                    EXPORT,
+                    f"two gates would write {stem}.json",
+                    "give one of the models another name: KycModel(name=...)",
+                )
+            done.lines += _export(collected, gate, folder / stem)
+        except OSError as error:
+            done.failed = True
+            problem = f"{error.filename or folder} cannot be written ({error.strerror or error})"
+            done.lines.append(f"ERROR: {gate.model} is not exported: {problem}")
+        except KycquantError as error:
+            done.failed = True
+            done.lines.append(f"ERROR: {gate.model} is not exported: {error}")
+    return done
 
-    Returns:
-        A line about each gate.
+
+def refuse_foreign(folder: Path, model: str, sources: Iterable[Path]) -> None:
+    """Refuse an export before any work is done, if it would overwrite a file of the user's.
+
+    Args:
+        folder: the folder to export to.
+        model: the name of the model.
+        sources: the files of the FP32 model and its golden.
 
     Raises:
-        CacheError: the variant's file has changed since it was judged.
+        SettingsError: the export would overwrite a source, or a file that no export has written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    lines = []
-    for gate in collected.gates:
-        ship = gate.ship
-        stem = folder / _stem(collected, gate)
-        if ship is None:
-            lines.append(f"exported: nothing for {gate.model}, not even FP32 passes")
-        elif ship.variant == "fp32":
-            where = ", ".join(gate.paths["fp32"])
-            lines.append(f"exported: nothing for {gate.model}, keep FP32 ({where})")
-        else:
-            files = zip(gate.paths[ship.variant], ship.files.items(), strict=True)
-            for source, (name, digest) in files:
-                suffix = f"-{name}.onnx" if len(ship.files) > 1 else ".onnx"
-                target = stem.with_name(stem.name + suffix)
-                _copy(Path(source), target, digest)
-                lines.append(f"exported: {target} ({ship.variant})")
-            if ship.is_integer:
-                lines += [
-                    f"deploy {gate.model} with the session option {key}={value}, as it was judged"
-                    for key, value in collected.session_config.items()
-                ]
-        found = evidence(collected, gate)
-        write_whole(stem.with_name(stem.name + ".json"), found)
+    stem = folder / model
+    targets = [_beside(stem, ".json"), _beside(stem, ".onnx")]
+    for target in targets:
+        _refuse_source(target, sources)
+    _refuse_foreign(targets[1:], _earlier(targets[0]))
+
+
+def _export(collected: Collected, gate: GatedModel, stem: Path) -> list[str]:
+    ship, proof = gate.ship, _beside(stem, ".json")
+    earlier = _earlier(proof)
+    if gate.incomplete:
+        kept = f"; {proof.with_suffix('.onnx').name} is of an earlier run" if earlier else ""
+        return [f"exported: nothing for {gate.model}: {gate.incomplete}{kept}"]
+    copies = {} if ship is None or ship.variant == "fp32" else _copies(gate, ship, stem)
+    _refuse_foreign(copies, earlier)
+    for target in (proof, *copies):
+        _refuse_source(target, [Path(path) for paths in gate.paths.values() for path in paths])
+    contents = {target: _judged(*copy) for target, copy in copies.items()}
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    files = {target.name: digest for target, (_, digest) in copies.items()}
+    # The evidence comes first and names both files: if this process is killed in between, the next
+    # export still knows the earlier file as its own.
+    write_whole(proof, evidence(collected, gate, files, _found(stem.parent, earlier)))
+    for target, content in contents.items():
+        write_whole(target, content)
+    removed = _remove(stem.parent, {k: v for k, v in earlier.items() if k not in files})
+    return [*_lines(collected, gate, ship, tuple(copies)), *removed]
+
+
+def _lines(
+    collected: Collected, gate: GatedModel, ship: VariantRecord | None, targets: tuple[Path, ...]
+) -> list[str]:
+    if ship is None:
+        return [f"exported: nothing for {gate.model}, not even FP32 passes"]
+    if not targets:
+        where = ", ".join(gate.paths["fp32"])
+        return [f"exported: nothing for {gate.model}, keep FP32 ({where})"]
+    lines = [f"exported: {target} ({ship.variant})" for target in targets]
+    if ship.is_integer:
+        lines += [
+            f"deploy {gate.model} with the session option {key}={value}, as it was judged"
+            for key, value in collected.session_config.items()
+        ]
     return lines
 
 
-def _copy(source: Path, target: Path, digest: str) -> None:
-    """Copy a file, whole or not at all."""
+def _copies(gate: GatedModel, ship: VariantRecord, stem: Path) -> dict[Path, tuple[Path, str]]:
+    """The files to write, each with the file that it is a copy of and its digest."""
+    files = zip(gate.paths[ship.variant], ship.files.items(), strict=True)
+    return {
+        _beside(stem, f"-{name}.onnx" if len(ship.files) > 1 else ".onnx"): (Path(path), digest)
+        for path, (name, digest) in files
+    }
+
+
+def _judged(source: Path, digest: str) -> bytes:
+    """The content of a file that was judged.
+
+    Raises:
+        CacheError: the file has changed since it was judged.
+    """
     content = source.read_bytes()
     if hashlib.sha256(content).hexdigest() != digest:
         raise CacheError(source, "is not the file that was judged", "run the gate again")
-    write_whole(target, content)
+    return content
+
+
+def _earlier(proof: Path) -> dict[str, list[str]]:
+    """The files that an earlier export wrote, with the digests that they may have.
+
+    Raises:
+        SettingsError: the file in place of the evidence is not evidence.
+    """
+    if not (proof.exists() or proof.is_symlink()):
+        return {}
+    try:
+        values: Any = json.loads(proof.read_bytes()) if proof.is_file() else None
+        files, replaced = values["files"], values["replaced"]
+        known = {str(name): [str(digest)] for name, digest in files.items()}
+        for name, digest in replaced.items():
+            known.setdefault(str(name), []).append(str(digest))
+        # A name with a folder in it would lead out of this one.
+        return {name: digests for name, digests in known.items() if Path(name).name == name}
+    except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
+        raise SettingsError(EXPORT, f"{proof} was not written by an export", _REMEDY) from None
+
+
+def _found(folder: Path, earlier: Mapping[str, list[str]]) -> dict[str, str]:
+    """The files of an earlier export that are still there as it wrote them, with their digests."""
+    return {
+        name: digest
+        for name, digests in earlier.items()
+        if (digest := _digest(folder / name)) in digests
+    }
+
+
+def _refuse_foreign(targets: Iterable[Path], earlier: Mapping[str, list[str]]) -> None:
+    """Refuse to overwrite a file that no export has written, or that was changed since."""
+    for target in targets:
+        present = target.exists() or target.is_symlink()
+        if present and _digest(target) not in earlier.get(target.name, ()):
+            raise SettingsError(EXPORT, f"{target} was not written by an export", _REMEDY)
+
+
+def _refuse_source(target: Path, sources: Iterable[Path]) -> None:
+    """Refuse to overwrite a file that this run reads."""
+    for source in sources:
+        if target.exists() and source.exists() and target.samefile(source):
+            raise SettingsError(EXPORT, f"{target} is a file that this run reads", _REMEDY)
+
+
+def _remove(folder: Path, stale: Mapping[str, list[str]]) -> list[str]:
+    """Remove what an earlier export wrote and nothing vouches for any more; say so."""
+    lines = []
+    for name in _found(folder, stale):
+        (folder / name).unlink()
+        lines.append(f"removed: {folder / name}, which an earlier run exported")
+    return lines
+
+
+def _digest(path: Path) -> str:
+    """SHA-256 of a regular file; "" of anything else."""
+    if not path.is_file():
+        return ""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _beside(stem: Path, suffix: str) -> Path:
+    return stem.with_name(stem.name + suffix)
 
 
 def _stem(collected: Collected, gate: GatedModel) -> str:

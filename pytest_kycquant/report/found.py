@@ -13,6 +13,7 @@ from ..pipeline.record import PipelineRecord
 from ..plain import from_plain, plain
 from ..runtimes.environment import Environment
 from ..spec.profiles import Profile
+from ..spec.settings import Inconclusive
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,9 @@ class GateFound:
         fp32: the row of FP32.
         shipment: what ships, and everything that was tried.
         paths: paths of the files of each variant, by label.
+        tests: for each test of the gate, deselected ones included, the requested precision that it
+            runs on, by node id; "" for a test that runs once.
+        unjudged: names of the gates that no test of this run asks for.
     """
 
     key: str
@@ -57,6 +61,8 @@ class GateFound:
     fp32: VariantRecord
     shipment: Shipment
     paths: Mapping[str, tuple[str, ...]]
+    tests: Mapping[str, str]
+    unjudged: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -65,11 +71,13 @@ class Found:
 
     Args:
         origin: the process and the machine that the figures come from.
+        inconclusive: what an undecided gate does to its test.
         gate: the result of a gate; None for a test of a pipeline.
         pipeline: the record of a pipeline; None for a test of a gate.
     """
 
     origin: Origin
+    inconclusive: Inconclusive
     gate: GateFound | None = None
     pipeline: PipelineRecord | None = None
 

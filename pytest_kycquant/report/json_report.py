@@ -6,6 +6,7 @@ Its keys, their order and its nesting are an interface: any change to them must 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from ..bench.records import VariantRecord
@@ -13,10 +14,10 @@ from ..bench.shipping import Shipment
 from ..pipeline.record import PipelineRecord
 from ..plain import plain
 from ..results import GateResult
-from ..verdicts import Check, Direction, Verdict
+from ..verdicts import Check, Direction
 from .records import Collected, GatedModel
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 def render(collected: Collected, *, verbose: bool = False) -> str:
@@ -32,10 +33,21 @@ def render(collected: Collected, *, verbose: bool = False) -> str:
     )
 
 
-def evidence(collected: Collected, gate: GatedModel) -> str:
-    """The evidence for the model to ship; it is written beside the model."""
+def evidence(
+    collected: Collected, gate: GatedModel, files: Mapping[str, str], replaced: Mapping[str, str]
+) -> str:
+    """The evidence for the model to ship; it is written beside the model.
+
+    Args:
+        collected: everything that the tests of the run reported.
+        gate: the gate of the model.
+        files: SHA-256 of each exported file, by name; empty if none is exported.
+        replaced: SHA-256 of each file of an earlier export that these replace, by name.
+    """
     return _text(
         {
+            "files": dict(files),
+            "replaced": dict(replaced),
             "environment": plain(collected.environment or {}),
             "session_config": collected.session_config,
             **_gate(gate),
@@ -53,8 +65,9 @@ def _gate(gate: GatedModel) -> dict[str, Any]:
         "gate": gate.name,
         "profile": gate.profile,
         "ship": gate.ship.variant if gate.ship else None,
+        "incomplete": gate.incomplete,
         "golden": plain(gate.golden or {}),
-        "rejected": sorted(gate.rejected),
+        "rejected": dict(sorted(gate.rejected.items())),
         "variants": [_variant(record) for record in gate.rows()],
         "decisions": [_shipment(each, gate) for _, each in sorted(gate.shipments.items())],
     }
@@ -62,7 +75,8 @@ def _gate(gate: GatedModel) -> dict[str, Any]:
 
 def _shipment(shipment: Shipment, gate: GatedModel) -> dict[str, Any]:
     record = shipment.record
-    ships = record.verdict is Verdict.PASS and gate.profile != "smoke"
+    cleared = not gate.incomplete and record.variant not in gate.rejected
+    ships = record.ships and cleared and gate.profile != "smoke"
     return {
         "model": record.model,
         "requested": shipment.requested,

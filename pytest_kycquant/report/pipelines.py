@@ -77,4 +77,4 @@ def _remarks(record: PipelineRecord, collected: Collected) -> Iterator[str]:
         # What ships also depends on the user's own tests, known only at the end of the run.
         if gate and ran in gate.rejected:
             instead = ship.variant if ship else "nothing"
-            yield f"{stage} ran {ran}, but one of your own tests failed on it: {instead} would ship"
+            yield f"{stage} ran {ran}, but {gate.rejected[ran]}: {instead} would ship"

@@ -2,17 +2,52 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from ..bench.golden import Golden
 from ..bench.records import VariantRecord
 from ..bench.shipping import Shipment, to_ship
 from ..pipeline.record import PipelineRecord
+from ..results import GateResult
 from ..runtimes.environment import Environment
 from ..runtimes.ort import EXACT_ENTRY
 from ..spec.profiles import Profile
+from ..spec.settings import Inconclusive
 from ..verdicts import Verdict
 from .found import Found, GateFound
+
+
+class Outcomes:
+    """What became of the tests of gates, by node id."""
+
+    def __init__(self) -> None:
+        self._finished: set[str] = set()
+        self._objections: dict[str, str] = {}
+
+    def add(self, test: str, outcome: str, *, expected: bool, last: bool) -> None:
+        """Note the outcome of one phase of a test.
+
+        Args:
+            test: node id of the test.
+            outcome: "passed", "failed" or "skipped", as pytest reports it.
+            expected: whether the test was expected to fail.
+            last: whether no other phase follows.
+        """
+        if outcome == "failed":
+            self._objections[test] = "failed"
+        elif outcome == "skipped":
+            self._objections.setdefault(test, "failed as expected" if expected else "was skipped")
+        if last:
+            self._finished.add(test)
+
+    def objection(self, test: str) -> str:
+        """Why a test that finished does not clear what it tested; "" if it passed."""
+        return self._objections.get(test, "")
+
+    def unfinished(self, tests: Iterable[str]) -> list[str]:
+        """Those tests that were not run to their end."""
+        return sorted(set(tests) - self._finished)
 
 
 @dataclass
@@ -22,22 +57,28 @@ class GatedModel:
     Args:
         model: name of the model.
         name: node id of the gate's class or function; if several share it, the first in order.
+        outcomes: what became of the tests of the run.
         variants: records by label.
         shipments: what ships, by requested precision.
         paths: paths of the files of each variant, by label.
         golden: the FP32 baseline.
-        rejected: labels of the variants on which a test failed, including the user's own tests.
+        tests: the tests of the gate, with the precision that each runs on (see `GateFound`).
+        unjudged: names of the gates that no test of the run asks for.
+        inconclusive: what an undecided gate does to its test.
         profile: the profile under which the model was judged.
         profile_note: what that profile means for this gate, in one line.
     """
 
     model: str
     name: str
+    outcomes: Outcomes = field(default_factory=Outcomes)
     variants: dict[str, VariantRecord] = field(default_factory=dict)
     shipments: dict[str, Shipment] = field(default_factory=dict)
     paths: dict[str, tuple[str, ...]] = field(default_factory=dict)
     golden: Golden | None = None
-    rejected: set[str] = field(default_factory=set)
+    tests: dict[str, str] = field(default_factory=dict)
+    unjudged: tuple[str, ...] = ()
+    inconclusive: Inconclusive = "fail"
     profile: Profile = "standard"
     profile_note: str = ""
 
@@ -50,9 +91,44 @@ class GatedModel:
         )
 
     @property
+    def incomplete(self) -> str:
+        """Why this run cannot decide what ships; "" if every test of the gate was run."""
+        if missing := self.outcomes.unfinished(self.tests):
+            number = f"{len(missing)} of {len(self.tests)} tests"
+            return f"{number} of this gate did not run to the end, such as {missing[0]}"
+        if self.unjudged:
+            return f"nothing was judged by {', '.join(self.unjudged)}"
+        return ""
+
+    @property
+    def rejected(self) -> dict[str, str]:
+        """The variants that a test did not clear, each with that test and its outcome.
+
+        A test without a precision, such as one about the golden, concerns all variants.
+        """
+        found: dict[str, str] = {}
+        for test, requested in self.tests.items():
+            if not (objection := self.outcomes.objection(test)):
+                continue
+            shipment = self.shipments.get(requested)
+            concerned = [shipment.record.variant] if shipment else []
+            for variant in self.variants if not requested else concerned:
+                found.setdefault(variant, f"{test} {objection}")
+        return found
+
+    @property
     def ship(self) -> VariantRecord | None:
-        """The variant to ship; see `bench.shipping`."""
+        """The variant to ship; see `bench.shipping`. None if this run is not complete."""
+        if self.incomplete:
+            return None
         return to_ship(self.variants.values(), self.rejected, self.profile)
+
+    def unanswered(self) -> Iterator[str]:
+        """Describe each verdict that lets nothing ship although no test needs to fail for it."""
+        for _, shipment in sorted(self.shipments.items()):
+            record = shipment.record
+            for gate in _unanswered(record.gates, self.inconclusive):
+                yield f"{self.model} as {record.variant}: {gate}"
 
 
 @dataclass
@@ -65,6 +141,8 @@ class Collected:
         exact: whether INT8 ran without saturation.
         cache: numbers of artefacts reused and built, by worker.
         pipelines: records of whole pipelines, by the node id of their gates.
+        policies: what an undecided gate of a pipeline does to its test, by the same node id.
+        outcomes: what became of the tests of gates.
     """
 
     environment: Environment | None = None
@@ -72,38 +150,48 @@ class Collected:
     by_key: dict[str, GatedModel] = field(default_factory=dict)
     cache: dict[str, tuple[int, int]] = field(default_factory=dict)
     pipelines: dict[str, PipelineRecord] = field(default_factory=dict)
+    policies: dict[str, Inconclusive] = field(default_factory=dict)
+    outcomes: Outcomes = field(default_factory=Outcomes)
 
-    def add(self, found: Found, *, failed: bool = False) -> None:
-        """Merge what one test found.
-
-        Args:
-            found: what the test sent with its report.
-            failed: whether the test failed.
-        """
+    def add(self, found: Found) -> None:
+        """Merge what one test found."""
         origin = found.origin
         self.environment, self.exact = origin.environment, origin.exact
         self.cache[origin.worker] = (origin.reused, origin.built)
         if found.pipeline is not None:
             self.pipelines[found.pipeline.gate] = found.pipeline
+            self.policies[found.pipeline.gate] = found.inconclusive
         if found.gate is not None:
-            self._add(found.gate, failed)
+            self._add(found.gate, found.inconclusive)
 
-    def _add(self, found: GateFound, failed: bool) -> None:
+    def _add(self, found: GateFound, inconclusive: Inconclusive) -> None:
         shipment = found.shipment
-        gate = self.by_key.setdefault(found.key, GatedModel(found.fp32.model, found.gate))
+        fresh = GatedModel(found.fp32.model, found.gate, self.outcomes)
+        gate = self.by_key.setdefault(found.key, fresh)
         gate.name = min(gate.name, found.gate)  # the same, whichever worker reports first
         gate.variants |= {record.variant: record for record in (found.fp32, *shipment.tried)}
         gate.shipments[shipment.requested] = shipment
         gate.paths |= found.paths
         gate.golden = found.golden
+        gate.tests |= found.tests
+        gate.unjudged, gate.inconclusive = found.unjudged, inconclusive
         gate.profile, gate.profile_note = found.profile, found.profile_note
-        if failed:
-            gate.rejected.add(shipment.record.variant)
 
     @property
     def gates(self) -> list[GatedModel]:
         """All gates, by model and name."""
         return sorted(self.by_key.values(), key=lambda gate: (gate.model, gate.name))
+
+    def unanswered(self) -> list[str]:
+        """Describe the verdicts that must not end in a green run.
+
+        If no test fails, each of them was judged for a test that looks at something else or that
+        was expected to fail.
+        """
+        lines = [line for gate in self.gates for line in gate.unanswered()]
+        for name, record in sorted(self.pipelines.items()):
+            lines += [f"{name}: {g}" for g in _unanswered(record.gates, self.policies[name])]
+        return lines
 
     @property
     def built(self) -> int:
@@ -119,3 +207,11 @@ class Collected:
     def session_config(self) -> dict[str, str]:
         """Entries of onnxruntime's session configuration that verdicts depend on."""
         return dict([EXACT_ENTRY]) if self.exact else {}
+
+
+def _unanswered(gates: Mapping[str, GateResult], inconclusive: Inconclusive) -> Iterator[str]:
+    """Describe the results that must fail a test; an undecided one may be allowed."""
+    for gate in gates.values():
+        undecided = gate.verdict is Verdict.INCONCLUSIVE
+        if not gate.ships and not (undecided and inconclusive != "fail"):
+            yield f"{gate.verdict.value} {gate.gate}, {gate.worst_check().describe()}"

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ..bench.records import VariantRecord
+from ..errors import printable
 from ..results import worst_of
 from ..runtimes.ort import EXACT_ENTRY
 from ..spec.profiles import NOTHING_CLEARED
@@ -15,6 +16,7 @@ from .records import Collected, GatedModel
 
 # Gates that do not have a column of their own, or whose column has a fixed place.
 _ELSEWHERE = ("finite", "degradation", "latency", "size")
+NOTHING_PASSES = "nothing: no variant passes, not even FP32"
 _HEADERS = {"recall": "recall", "map": "mAP50", "metric": "metric"}
 
 
@@ -25,7 +27,7 @@ def render(collected: Collected, *, verbose: bool = False) -> str:
         collected: everything that the tests of the run reported.
         verbose: whether to add the absolute time and memory of each variant.
     """
-    return "".join(f"{line}\n" for line in _lines(collected, verbose))
+    return "".join(f"{printable(line)}\n" for line in _lines(collected, verbose))
 
 
 def _lines(collected: Collected, verbose: bool) -> Iterator[str]:
@@ -53,6 +55,8 @@ def next_command(collected: Collected, failed: int) -> str:
     """The command to run next."""
     if failed:
         return "next: pytest --lf to see the failures again, or gate another recipe"
+    if any(gate.incomplete for gate in collected.gates):
+        return "next: run all tests of these gates, without -k, -m, -x or --lf, to see what ships"
     if any(gate.profile == "smoke" for gate in collected.gates):
         return "next: pytest --kycquant-profile=standard decides about error rates and latency"
     if any(s.reasons for gate in collected.gates for s in gate.shipments.values()):
@@ -71,7 +75,7 @@ def _table(gate: GatedModel) -> Iterator[str]:
     if gate.profile == "smoke":
         bounded, measured = {}, "figures of these images alone, no bounds"
     headers = ["variant", "size", *bounded.values(), *extra, "verdict"]
-    cells = [_row(record, list(bounded), extra) for record in rows]
+    cells = [_row(record, list(bounded), extra, partly=bool(gate.unjudged)) for record in rows]
     table = tabulate(cells, headers=headers, tablefmt="simple", disable_numparse=True)
     yield f"{gate.model}, {gate.name} ({measured})"
     yield from table.split("\n")
@@ -85,14 +89,17 @@ def _header(gate: str, rows: list[VariantRecord]) -> str:
     return _HEADERS.get(gate, gate.upper())
 
 
-def _row(record: VariantRecord, bounded: list[str], extra: list[str]) -> list[str]:
-    failed = ", ".join(gate.gate for gate in record.failed)
+def _row(record: VariantRecord, bounded: list[str], extra: list[str], *, partly: bool) -> list[str]:
+    against = [gate.gate for gate in record.gates.values() if gate.verdict is not Verdict.PASS]
+    verdict = f"{record.verdict.value} {', '.join(against)}".strip()
+    if partly and not against:
+        verdict += f" (only {', '.join(record.gates)})"
     return [
         record.variant,
         f"{record.size / 1e6:.2f} MB ({record.size_ratio:.2f})",
         *(_interval(record, name) for name in bounded),
         *(record.shown.get(header, "-") for header in extra),
-        f"{record.verdict.value} {failed}".strip(),
+        verdict if record.gates else "not judged",
     ]
 
 
@@ -145,6 +152,7 @@ def _reasons(gate: GatedModel) -> Iterator[str]:
         for requested, shipment in gate.shipments.items()
         for found in shipment.searches
     }
+    rejected = gate.rejected
     recipes: dict[str, list[str]] = {}
     rewrites: dict[str, list[str]] = {}
     for record in gate.rows():
@@ -152,8 +160,8 @@ def _reasons(gate: GatedModel) -> Iterator[str]:
             recipes.setdefault(record.options["reason"], []).append(record.variant)
         if record.options.get("rewrites"):
             rewrites.setdefault(record.options["rewrites"], []).append(record.variant)
-        if record.variant in gate.rejected and record.verdict is Verdict.PASS:
-            yield f"{record.variant} passes all gates, but one of your own tests failed on it"
+        if record.ships and record.variant in rejected:
+            yield f"{record.variant} passes, but does not ship: {rejected[record.variant]}"
         if record.options.get("keep_fp32"):
             yield _kept(record, searches.get(record.variant))
         if record.groups:
@@ -215,10 +223,11 @@ def _advice(gate: GatedModel) -> str:
         return NOTHING_CLEARED
     record = gate.ship
     if record is None:
-        return "nothing: no variant passes, not even FP32"
+        return f"nothing yet: {gate.incomplete}" if gate.incomplete else NOTHING_PASSES
     if record.variant == "fp32":
         return "fp32 (no quantized variant passes: keep FP32)"
     ratio = record.latency_ratio
     speed = "" if ratio is None else f", {ratio:.2f} of its latency"
     alone = "; no quantized variant passes" if record.is_float else ""
-    return f"{record.variant} ({record.size_ratio:.2f} of the size of FP32{speed}{alone})"
+    latency = "" if record.verdict is Verdict.PASS else "; its latency is undecided"
+    return f"{record.variant} ({record.size_ratio:.2f} of the size of FP32{speed}{alone}{latency})"

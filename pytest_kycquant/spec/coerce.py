@@ -20,6 +20,8 @@ from ..errors import SpecError
 _SHORT = reprlib.Repr()
 _MOST = _SHORT.maxstring = _SHORT.maxother = 120
 
+_LONGEST_PATH = 4000  # characters; Linux allows 4,096 bytes
+
 Described = TypeVar("Described", bound=type)
 
 
@@ -157,14 +159,29 @@ def choice(where: str, value: object, allowed: Sequence[object]) -> None:
         raise SpecError(where, f"{shown(value)} is unknown", f"{close} {remedy}".lstrip())
 
 
+def path(where: str, value: Any) -> str | os.PathLike[str]:
+    """Check that a value can be the path of something.
+
+    Raises:
+        SpecError: it is not text, empty, too long, or holds a NUL.
+    """
+    text = os.fspath(value) if isinstance(value, os.PathLike) else value
+    usable = isinstance(text, str) and bool(text.strip()) and "\0" not in text
+    if not usable or len(text) > _LONGEST_PATH:
+        raise SpecError(where, f"{shown(value)} is not a path", 'give one, such as "data/faces"')
+    return value  # type: ignore[no-any-return]
+
+
 def share_or_path(where: str, value: Any) -> float | str | os.PathLike[str] | None:
     """Check a selection: a share of the data as a fraction, or other data as a path.
 
     Raises:
         SpecError: the value is neither.
     """
-    if value is None or isinstance(value, (str, os.PathLike)):
-        return value
+    if value is None:
+        return None
+    if isinstance(value, (str, os.PathLike)):
+        return path(where, value)
     remedy = "give a fraction between 0 and 1, or the path of other images"
     share = number(where, value, remedy)
     if not 0 < share < 1:

@@ -18,6 +18,8 @@ from ..errors import SpecError
 from . import coerce
 from .tasks import StrPath, TaskSpec
 
+_LONGEST_NAME = 100  # bytes; goldens and exports append to it, and file systems allow 255
+
 
 @coerce.arguments
 @dataclass(frozen=True)
@@ -114,17 +116,22 @@ class KycModel:
             if isinstance(given := getattr(self, field), list):
                 object.__setattr__(self, field, tuple(given))  # lists have no hash
         paths = self.paths
+        for path in paths:
+            coerce.path("KycModel.path", path)
+        if self.calibration is not None:
+            coerce.path("KycModel.calibration", self.calibration)
         if len(set(self.stems)) != len(paths) or not paths:
             raise SpecError(
                 "KycModel.path",
-                f"{self.path!r} does not give files with different names",
+                f"{coerce.shown(self.path)} does not give files with different names",
                 "give one path, or several whose names differ",
             )
-        object.__setattr__(self, "name", self.name or "+".join(self.stems))
+        if self.name == "":
+            object.__setattr__(self, "name", "+".join(self.stems))
         if not all(isinstance(one, Preprocess) for one in self.preprocesses):
             raise SpecError(
                 "KycModel.preprocess",
-                f"{self.preprocess!r} is not a Preprocess",
+                f"{coerce.shown(self.preprocess)} is not a Preprocess",
                 "give Preprocess(size=..., mean=..., scale=..., channels=...)",
             )
         if len(self.preprocesses) != len(paths):
@@ -136,15 +143,15 @@ class KycModel:
         if not isinstance(self.task, TaskSpec):
             raise SpecError(
                 "KycModel.task",
-                f"{self.task!r} is not a task",
+                f"{coerce.shown(self.task)} is not a task",
                 "give FaceVerification, LivenessDetection, ObjectDetection or CustomTask",
             )
         self.task.check_files(len(paths))
-        if "/" in self.name or os.sep in self.name:
+        if not is_file_name(self.name):
             raise SpecError(
                 "KycModel.name",
-                f"{self.name!r} is not a file name",
-                "use letters, digits, '-', '_' and '.'",
+                f"{coerce.shown(self.name)} is not a file name",
+                "use letters, digits, '-', '_' and '.', at most 100",
             )
 
     @property
@@ -163,3 +170,11 @@ class KycModel:
         if isinstance(self.preprocess, tuple):
             return self.preprocess
         return (self.preprocess,) * len(self.paths)
+
+
+def is_file_name(name: object) -> bool:
+    """Whether a text can be the stem of a file: in the folder where it is put, and printable."""
+    if not isinstance(name, str) or not name.isprintable() or name != name.strip():
+        return False
+    inside = not name.startswith(".") and not {"/", "\\", os.sep}.intersection(name)
+    return inside and 0 < len(name.encode()) <= _LONGEST_NAME

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,10 +102,9 @@ class PipelineSpec:
             SpecError: a value is missing or impossible.
         """
         images = values.get("images")
-        if not isinstance(images, (str, os.PathLike)):
-            raise SpecError(
-                f"{where}.images", "is missing or not a path", 'write images = "data/scenes"'
-            )
+        if images is None:
+            raise SpecError(f"{where}.images", "is missing", 'write images = "data/scenes"')
+        coerce.path(f"{where}.images", images)
         if not stages or stages[0].name != "detector":
             raise SpecError(
                 f"{where}.detector", "is missing", "name the gate class of the detector"

@@ -59,6 +59,8 @@ class Precision(NamedTuple):
     runtime: str = ONNXRUNTIME
 
 
+_LONGEST_NAME = 200  # characters
+
 _STATIC = (
     "activation_type",
     "weight_type",
@@ -197,9 +199,10 @@ class Recipe:
 
     def __post_init__(self) -> None:
         coerce.choice("Recipe.precision", self.precision, tuple(RECIPES))
-        if not isinstance(self.name, str):
+        named = isinstance(self.name, str) and self.name.isprintable()
+        if not named or self.name != self.name.strip() or len(self.name) > _LONGEST_NAME:
             raise SpecError(
-                "Recipe.name", f"{coerce.shown(self.name)} is not a name", "give a text"
+                "Recipe.name", f"{coerce.shown(self.name)} is not a name", "give a short text"
             )
         object.__setattr__(self, "name", self.name or self.precision)
         plain: dict[str, object] = {"keep_fp32": coerce.names("Recipe.keep_fp32", self.keep_fp32)}

@@ -19,6 +19,7 @@ from .limits import (
 )
 
 StrPath = str | os.PathLike[str]
+_PATHS = ("data", "pairs", "labels", "selection_labels", "groups")  # fields of tasks
 
 
 class TaskSpec:
@@ -37,7 +38,7 @@ class TaskSpec:
         return ("finite", *self.accuracy, "degradation", "latency", "size")
 
     def _check_labelled(self, threshold: str | None, *of_labels: str) -> None:
-        """Without labels, make sure that the threshold is given and that nothing needs labels.
+        """Check the paths and, without labels, that the threshold is given and nothing needs them.
 
         Args:
             threshold: name of the field that holds the threshold, which cannot be chosen without
@@ -45,21 +46,23 @@ class TaskSpec:
             of_labels: names of the fields that need labels.
 
         Raises:
-            SpecError: `labelled` is not a boolean, or the fields contradict each other.
+            SpecError: a path or `labelled` is impossible, or the fields contradict each other.
         """
         name = type(self).__name__
+        for field in _PATHS:
+            if (given := getattr(self, field, "absent")) is not None or field == "data":
+                coerce.path(f"{name}.{field}", given)
         if not isinstance(self.labelled, bool):
-            raise SpecError(
-                f"{name}.labelled", f"{self.labelled!r} is not a boolean", "use True or False"
-            )
+            problem = f"{coerce.shown(self.labelled)} is not a boolean"
+            raise SpecError(f"{name}.labelled", problem, "use True or False")
         if self.labelled:
             return
-        given = [field for field in of_labels if getattr(self, field) is not None]
-        if given:
+        useless = [field for field in of_labels if getattr(self, field) is not None]
+        if useless:
             raise SpecError(
-                f"{name}.{given[0]}",
+                f"{name}.{useless[0]}",
                 "needs labels, but labelled=False says that there are none",
-                f"leave out one of {given[0]}= and labelled=False",
+                f"leave out one of {useless[0]}= and labelled=False",
             )
         if threshold is not None and getattr(self, threshold) is None:
             raise SpecError(

@@ -62,7 +62,7 @@ def test_gate_files(
     document_project: Project, run: Run, options: dict[str, str], message: str
 ) -> None:
     document_project(golden=False, **options)
-    result = run("--kycquant-update-golden", "-k", "finite")
+    result = run("--kycquant-update-golden", "-k", "degradation")
     result.assert_outcomes(errors=1, deselected=4)
     assert message in result.stdout.str()
     assert "Traceback" not in result.stdout.str()
@@ -73,7 +73,7 @@ def test_gate_files(
     [
         ({"limits": "metric=0.02"}, "CustomLimits.degradation: has no default"),
         ({"limits": "metric=0.02, degradation=0"}, "CustomLimits.degradation: 0.0 can never be m"),
-        ({"task": "labels=0.5, selection_labels=3"}, "CustomTask.selection_labels: "),
+        ({"task": "selection_labels=3"}, "CustomTask.selection_labels: 3 is not a path"),
         ({"task": 'direction="up"'}, "CustomTask.direction: 'up' is unknown"),
     ],
 )

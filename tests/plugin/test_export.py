@@ -50,10 +50,13 @@ def test_variant_that_fails_a_rule_of_ones_own_does_not_ship(
     result.assert_outcomes(passed=13, failed=1)
     result.stdout.fnmatch_lines(
         [
-            "int8 passes all gates, but one of your own tests failed on it",
+            "int8 passes, but does not ship: test_gate.py::TestFace::test_rule[[]int8] failed",
             "ship: fp16 (*",
             "exported: *ship/face.onnx (fp16)",
         ]
     )
     evidence = json.loads((pytester.path / "ship" / "face.json").read_text())
-    assert (evidence["ship"], evidence["rejected"]) == ("fp16", ["int8"])
+    assert (evidence["ship"], evidence["rejected"]) == (
+        "fp16",
+        {"int8": "test_gate.py::TestFace::test_rule[int8] failed"},
+    )

@@ -55,6 +55,7 @@ LOADED = [
     "",
     ".errors",
     ".plugin",
+    ".plugin.collection",
     ".plugin.fixtures",
     ".plugin.gated",
     ".plugin.hooks",

@@ -124,7 +124,9 @@ def test_report_that_is_a_folder(pytester: pytest.Pytester) -> None:
     pytester.mkdir("out")
     result = pytester.runpytest_inprocess("--kycquant-report=out")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["ERROR: --kycquant-report: out is a folder; give the name of *"])
+    result.stderr.fnmatch_lines(
+        ["ERROR: --kycquant-report: *out exists and is not a report; name *"]
+    )
 
 
 def test_unknown_option(pytester: pytest.Pytester) -> None:

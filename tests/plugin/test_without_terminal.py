@@ -28,5 +28,20 @@ def test_report_that_cannot_be_written_is_an_error(
     project()
     (pytester.path / "file").write_text("")
     result = run("-k", "size", "--kycquant-report=file/report.json")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: --kycquant-report: *file is not a writable folder; *"])
+
+
+def test_report_that_can_no_longer_be_written_is_an_error(
+    project: Callable[..., None],
+    run: Run,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def full(path: object, content: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    project()
+    monkeypatch.setattr("pytest_kycquant.report.write_whole", full)
+    result = run("-k", "size", "--kycquant-report=report.json")
     assert result.ret == pytest.ExitCode.INTERNAL_ERROR
-    result.stdout.fnmatch_lines(["ERROR: the report or the export cannot be written: *"])
+    result.stdout.fnmatch_lines(["ERROR: the report cannot be written: *No space left*"])

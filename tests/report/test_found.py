@@ -9,10 +9,21 @@ import pytest
 from pytest_kycquant.bench.shipping import Shipment
 from pytest_kycquant.report.found import Found
 from pytest_kycquant.report.records import Collected
-from tests.worlds.findings import ENVIRONMENT, GATE, MIXED, ORIGIN, PATHS, PIPELINE, record
+from tests.worlds.findings import (
+    ENVIRONMENT,
+    FAR_TEST,
+    GATE,
+    MIXED,
+    ORIGIN,
+    PATHS,
+    PIPELINE,
+    record,
+)
 
 
-@pytest.mark.parametrize("found", [Found(ORIGIN, GATE), Found(ORIGIN, pipeline=PIPELINE)])
+@pytest.mark.parametrize(
+    "found", [Found(ORIGIN, "fail", GATE), Found(ORIGIN, "fail", pipeline=PIPELINE)]
+)
 def test_round_trip(found: Found) -> None:
     text = found.dump()
     assert Found.load(text) == found
@@ -20,17 +31,17 @@ def test_round_trip(found: Found) -> None:
 
 
 def test_fallback() -> None:
-    assert Found(ORIGIN, GATE).fallback == "int8>mixed"
+    assert Found(ORIGIN, "fail", GATE).fallback == "int8>mixed"
     asked = replace(GATE, shipment=Shipment("int8>mixed", MIXED, (), (MIXED,)))
-    assert Found(ORIGIN, asked).fallback == ""
-    assert Found(ORIGIN, pipeline=PIPELINE).fallback == ""
+    assert Found(ORIGIN, "fail", asked).fallback == ""
+    assert Found(ORIGIN, "fail", pipeline=PIPELINE).fallback == ""
 
 
 def test_what_arrives_twice_is_one() -> None:
     collected = Collected()
     for _ in range(2):
-        collected.add(Found(ORIGIN, GATE))
-        collected.add(Found(ORIGIN, pipeline=PIPELINE))
+        collected.add(Found(ORIGIN, "fail", GATE))
+        collected.add(Found(ORIGIN, "fail", pipeline=PIPELINE))
     assert (collected.built, collected.reused) == (2, 1)
     (gate,) = collected.gates
     assert list(gate.shipments) == ["int8"]
@@ -44,11 +55,12 @@ def test_merging() -> None:
     fp16 = Shipment("fp16", record("fp16"), (), (record("fp16"),))
     other = replace(GATE, gate="test_a.py::TestIt", shipment=fp16, paths={"fp16": ("d.onnx",)})
     collected = Collected()
-    collected.add(Found(ORIGIN, GATE), failed=True)
-    collected.add(Found(replace(ORIGIN, worker="gw1"), other))
+    collected.add(Found(ORIGIN, "fail", GATE))
+    collected.outcomes.add(FAR_TEST, "failed", expected=False, last=False)
+    collected.add(Found(replace(ORIGIN, worker="gw1"), "fail", other))
     (gate,) = collected.gates
     assert gate.name == "test_a.py::TestIt"
     assert gate.paths == PATHS | {"fp16": ("d.onnx",)}
-    assert gate.rejected == {"int8>mixed"}
+    assert gate.rejected == {"int8>mixed": f"{FAR_TEST} failed"}
     assert sorted(gate.shipments) == ["fp16", "int8"]
     assert collected.built == 4

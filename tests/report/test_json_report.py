@@ -12,7 +12,7 @@ from pytest_kycquant.report.json_report import evidence
 from pytest_kycquant.report.records import Collected
 from pytest_kycquant.results import GateResult
 from pytest_kycquant.verdicts import Check, Verdict
-from tests.worlds.findings import GATE, ORIGIN, PIPELINE
+from tests.worlds.findings import FAR_TEST, GATE, ORIGIN, PIPELINE
 
 CHECK = ["name", "verdict", "value", "lower", "upper", "limit", "direction", "unit", "detail"]
 RESULT = ["gate", "verdict", "checks", "remedy"]
@@ -21,8 +21,9 @@ ROW = ["label", "variants", "size", "timing", "peak_mb", "imports_mb"]
 
 def collected() -> Collected:
     found = Collected()
-    found.add(Found(ORIGIN, GATE))
-    found.add(Found(ORIGIN, pipeline=PIPELINE))
+    found.outcomes.add(FAR_TEST, "passed", expected=False, last=True)
+    found.add(Found(ORIGIN, "fail", GATE))
+    found.add(Found(ORIGIN, "fail", pipeline=PIPELINE))
     return found
 
 
@@ -33,7 +34,7 @@ def report() -> dict[str, Any]:
 def test_run() -> None:
     found = report()
     assert list(found) == ["schema", "environment", "session_config", "gates", "pipelines"]
-    assert found["schema"] == 1
+    assert found["schema"] == 2
     assert list(found["environment"]) == [
         "onnxruntime", "onnx", "numpy", "pillow", "python", "system", "cpu", "features",
         "u8s8_saturates",
@@ -44,9 +45,10 @@ def test_run() -> None:
 def test_gate() -> None:
     (gate,) = report()["gates"]
     assert list(gate) == [
-        "model", "gate", "profile", "ship", "golden", "rejected", "variants", "decisions",
+        "model", "gate", "profile", "ship", "incomplete", "golden", "rejected", "variants",
+        "decisions",
     ]  # fmt: skip
-    assert (gate["ship"], gate["rejected"]) == ("int8>mixed", [])
+    assert (gate["ship"], gate["incomplete"], gate["rejected"]) == ("int8>mixed", "", {})
     assert list(gate["golden"])[:3] == ["model", "inputs", "threshold"]
     assert gate["decisions"] == [
         {
@@ -99,9 +101,11 @@ def test_pipeline() -> None:
 def test_evidence_is_that_of_the_report() -> None:
     found = collected()
     (gate,) = found.gates
-    values = json.loads(evidence(found, gate))
+    values = json.loads(evidence(found, gate, {"face.onnx": "ab"}, {"face.onnx": "cd"}))
     whole = report()
     assert values == {
+        "files": {"face.onnx": "ab"},
+        "replaced": {"face.onnx": "cd"},
         "environment": whole["environment"],
         "session_config": whole["session_config"],
         **whole["gates"][0],
@@ -113,7 +117,7 @@ def test_check_without_a_limit() -> None:
     check = Check("peak memory", Verdict.INCONCLUSIVE, detail="not measured")
     lost = replace(PIPELINE, gates={"memory": GateResult("memory", (check,))})
     found = Collected()
-    found.add(Found(ORIGIN, pipeline=lost))
+    found.add(Found(ORIGIN, "fail", pipeline=lost))
     (values,) = json.loads(render("json", found))["pipelines"][0]["gates"]["memory"]["checks"]
     assert list(values) == CHECK
     assert (values["limit"], values["direction"], values["unit"]) == (None, "below", "rate")

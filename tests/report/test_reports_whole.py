@@ -31,7 +31,9 @@ def collected(folder: Path, content: bytes) -> Collected:
     options = {"precision": "int8"}
     files = {"face": hashlib.sha256(content).hexdigest()}
     record = VariantRecord("face", "int8", "int8", len(content), 0.3, options, gates, files=files)
-    gate = GatedModel("face", "test_gate.py", {"int8": record}, paths={"int8": (str(source),)})
+    gate = GatedModel(
+        "face", "test_gate.py", variants={"int8": record}, paths={"int8": (str(source),)}
+    )
     environment = replace(ENVIRONMENT, cpu=content.decode())
     return Collected(environment, by_key={"face": gate})
 
@@ -62,7 +64,7 @@ def test_report(tmp_path: Path, interrupt: Callable[[int], None]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("after", "model", "evidence"), [(0, b"old", "old"), (1, b"new", "old"), (2, b"new", "new")]
+    ("after", "model", "evidence"), [(0, b"old", "old"), (1, b"old", "new"), (2, b"new", "new")]
 )
 def test_export(
     tmp_path: Path, interrupt: Callable[[int], None], after: int, model: bytes, evidence: str

@@ -28,6 +28,7 @@ SIZE = Preprocess(size=(8, 8))
 
 
 class Detector(DetectionGates):
+    __test__ = False
     model = KycModel(
         "d.onnx",
         SIZE,
@@ -38,6 +39,7 @@ class Detector(DetectionGates):
 
 @pytest.mark.kycquant(strict=True)
 class Liveness(LivenessGates):
+    __test__ = False
     model = KycModel(("a.onnx", "b.onnx"), SIZE, LivenessDetection("d"))
 
 
@@ -47,6 +49,7 @@ class Nearer(Liveness):
 
 
 class Face(FaceGates):
+    __test__ = False
     model = KycModel("f.onnx", SIZE, FaceVerification("d"))
 
 
@@ -88,7 +91,8 @@ def test_markers_of_a_stage_count() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"images": ...}, "TestIt.images: is missing or not a path"),
+        ({"images": ...}, "TestIt.images: is missing"),
+        ({"images": 3}, "TestIt.images: 3 is not a path"),
         ({"detector": ...}, "TestIt.detector: is missing; name the gate class of the detector"),
         ({"embedder": ...}, "has a detector but no stage after it; add liveness= or embedder="),
         ({"detector": Face}, "Face judges FaceVerification; name a gate class .* ObjectDetection"),

@@ -71,7 +71,8 @@ def test_unknown_gate_is_an_error() -> None:
 
 def test_undecided_latency_does_not_keep_a_variant_from_shipping() -> None:
     record = candidate("latency", Verdict.INCONCLUSIVE).decision.record
-    assert record.verdict is Verdict.PASS
+    assert record.verdict is Verdict.INCONCLUSIVE
+    assert record.ships
     assert not record.failed
     assert candidate("latency", Verdict.FAIL).decision.record.failed
     assert candidate("far", Verdict.INCONCLUSIVE).decision.record.failed
@@ -80,6 +81,7 @@ def test_undecided_latency_does_not_keep_a_variant_from_shipping() -> None:
 def test_a_record_without_gates_is_no_pass() -> None:
     record = VariantRecord("face", "int8", "", 1, 0.3, {}, {})
     assert record.verdict is Verdict.INCONCLUSIVE
+    assert not record.ships
 
 
 def test_round_trip_through_json() -> None:

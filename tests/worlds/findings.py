@@ -32,9 +32,11 @@ def record(variant: str, verdict: Verdict = Verdict.PASS) -> VariantRecord:
 INT8, MIXED = record("int8", Verdict.FAIL), record("int8>mixed")
 FALLBACK = Shipment("int8", MIXED, ("because",), (INT8, MIXED), ({"attempts": [{"of": 3}]},))
 PATHS = {"int8": ("a.onnx",), "int8>mixed": ("b.onnx", "c.onnx")}
+FAR_TEST = "test_b.py::TestIt::test_far[int8]"
 GATE = GateFound(
-    "key", "test_b.py::TestIt", "standard", "note", GOLDEN, record("fp32"), FALLBACK, PATHS
-)
+    "key", "test_b.py::TestIt", "standard", "note", GOLDEN, record("fp32"), FALLBACK, PATHS,
+    {FAR_TEST: "int8"},
+)  # fmt: skip
 ROW = PipelineRow("fp32", {"detector": "fp32"}, 3, {"p50": 1.5, "stages": {"other": 0.5}})
 PIPELINE = PipelineRecord(
     "test_p.py::TestIt", ROW, replace(ROW, label="shipped", peak_mb=1.0), MIXED.gates,

@@ -1,0 +1,151 @@
+"""The tests of gates that pytest collected, those that it will run, and those that it overlooks."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from ..errors import GateCollectionWarning, KycquantError
+from .gated import MARKER, GateClass, is_gated
+
+_PACKAGE = __name__.partition(".")[0]
+COLLECTED: pytest.StashKey[list[pytest.Item]] = pytest.StashKey()
+
+
+@dataclass(frozen=True)
+class GateTests:
+    """The tests of one gate.
+
+    Args:
+        requested: for each test that pytest collected, deselected ones included, the label of the
+            precision that it runs on, by node id; "" for a test that runs once.
+        asked: names of the gates that the tests of this run assert; None if that cannot be told,
+            because a test of the user's may look at any of them.
+    """
+
+    requested: dict[str, str]
+    asked: frozenset[str] | None
+
+    @classmethod
+    def of(cls, members: Iterable[pytest.Item], selected: Iterable[pytest.Item]) -> GateTests:
+        """Describe the tests of a gate.
+
+        Args:
+            members: all of its tests.
+            selected: those that this run did not deselect.
+        """
+        requested = {item.nodeid: _precision(item) for item in members}
+        asked: set[str] = set()
+        for item in selected:
+            gate = _own_gate(item)
+            if gate:
+                asked.add(gate)
+            elif {"candidate", "kyc_pipeline"} & set(getattr(item, "fixturenames", ())):
+                return cls(requested, None)
+        return cls(requested, frozenset(asked))
+
+
+def note_collected(collector: pytest.Collector, report: pytest.CollectReport) -> None:
+    """Remember the tests of gates that a collector found, before any of them is deselected."""
+    found = [node for node in report.result or () if isinstance(node, pytest.Item)]
+    gated = [item for item in found if is_gated(item)]
+    if gated:
+        collector.session.stash.setdefault(COLLECTED, []).extend(gated)
+
+
+def warn_uncollected(collector: pytest.Module | pytest.Class, name: str, value: object) -> None:
+    """Warn of a gate that pytest will not run because of its name.
+
+    Args:
+        collector: the module or class that pytest is collecting.
+        name: a name in it.
+        value: what bears that name.
+
+    Raises:
+        CollectError: pytest would collect the class but none of its gates.
+    """
+    if isinstance(value, type):
+        module = collector.getparent(pytest.Module)
+        classes = list(_gate_classes(value, "" if module is None else module.obj.__name__))
+        collected = bool(classes) and collector.istestclass(value, name)
+        for cls in classes:
+            if cls is value and collected:
+                _refuse_changed(cls)
+            elif not (collected or _serves_otherwise(cls)):  # else pytest looks into it next
+                _warn(collector, f"gate class {cls.__qualname__}", "a class with a name like Test*")
+    elif isinstance(collector, pytest.Class) and issubclass(collector.obj, GateClass):
+        gate = _is_ours(value) and name.startswith("test")
+        if gate and not collector.istestfunction(value, name):
+            raise pytest.Collector.CollectError(
+                f"{collector.obj.__name__}.{name}: this gate is not collected, because of the ini "
+                "option python_functions; add test_* to it"
+            )
+    elif (
+        inspect.isfunction(value)
+        and MARKER in _marks(value)
+        and not collector.istestfunction(value, name)
+    ):
+        _warn(collector, f"gate {name}()", "a function with a name like test_*")
+
+
+def _marks(function: object) -> list[str]:
+    """Return the names of the marks of a function."""
+    return [getattr(mark, "name", "") for mark in getattr(function, "pytestmark", ())]
+
+
+def _gate_classes(value: type, module: str) -> Iterator[type]:
+    """Yield the gate classes among a class and the classes in it, as defined in a module."""
+    if value.__module__ != module:
+        return
+    if issubclass(value, GateClass):
+        yield value
+        return
+    for inner in vars(value).values():
+        if isinstance(inner, type) and inner.__qualname__.startswith(f"{value.__qualname__}."):
+            yield from _gate_classes(inner, module)
+
+
+def _refuse_changed(cls: type) -> None:
+    """Refuse what has been done to a gate class since it was defined."""
+    check: Any = getattr(cls, "check_definition", None)
+    try:
+        if check is not None:
+            check()
+    except KycquantError as error:
+        raise pytest.Collector.CollectError(str(error)) from error
+
+
+def _serves_otherwise(cls: type) -> bool:
+    """Whether a class is a base of others, is switched off, or lacks what a gate class needs."""
+    complete = hasattr(cls, "model") or hasattr(cls, "detector")
+    return bool(cls.__subclasses__()) or not getattr(cls, "__test__", True) or not complete
+
+
+def _warn(collector: pytest.Collector, what: str, wanted: str) -> None:
+    collector.warn(
+        GateCollectionWarning(
+            f"{what} is not collected, so it gates nothing: pytest looks for {wanted}; rename it, "
+            "or set __test__ = False if it is a helper"
+        )
+    )
+
+
+def _precision(item: pytest.Item) -> str:
+    """Label of the precision that a test runs on; "" if there is none."""
+    callspec = getattr(item, "callspec", None)
+    recipe = callspec.params.get("candidate") if callspec is not None else None
+    return str(getattr(recipe, "name", ""))
+
+
+def _own_gate(item: pytest.Item) -> str:
+    """Name of the gate that a test of this package asserts; "" for a test of the user's."""
+    function: Any = getattr(item, "function", None)
+    return str(function.__name__).removeprefix("test_") if _is_ours(function) else ""
+
+
+def _is_ours(value: Any) -> bool:
+    return str(getattr(value, "__module__", "")).partition(".")[0] == _PACKAGE
