@@ -18,7 +18,8 @@ def _part(text: object) -> str:
     shown = printable(str(text))
     if len(shown) <= _LONGEST:
         return shown
-    return f"{shown[: _LONGEST // 2]} ... {shown[-_LONGEST // 2 :]}"
+    half = (_LONGEST - 5) // 2
+    return f"{shown[:half]} ... {shown[-half:]}"
 
 
 class KycquantError(Exception):
@@ -34,7 +35,7 @@ class KycquantError(Exception):
         self.where = _part(where)
         self.problem = _part(problem)
         self.remedy = _part(remedy)
-        super().__init__(f"{self.where}: {problem}; {remedy}")
+        super().__init__(f"{self.where}: {self.problem}; {self.remedy}")
 
     def __reduce__(self) -> tuple[type[KycquantError], tuple[str, str, str]]:
         """Rebuild from the three parts: by default, pickle would pass the joined message."""

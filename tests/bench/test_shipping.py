@@ -17,10 +17,11 @@ def variant(
     latency: float | None,
     verdict: Verdict = Verdict.PASS,
     precision: str = "int8",
+    in_time: Verdict = Verdict.PASS,
 ) -> VariantRecord:
     gates = {"size": GateResult("size", (Check("size", verdict, below(0.75), size),))}
     if latency is not None:
-        check = Check("latency relative to FP32", Verdict.PASS, below(1.05), latency)
+        check = Check("latency relative to FP32", in_time, below(1.05), latency)
         gates["latency"] = GateResult("latency", (check,))
     options = {"precision": precision}
     return VariantRecord("face", name, name, int(1000 * size), size, options, gates)
@@ -60,6 +61,16 @@ def test_fp32_ships_only_if_nothing_quantized_does() -> None:
     assert ships(optimized, slow) == "slow"
     assert ships(optimized) == "fp32-optimized"
     assert ships() == "fp32"
+
+
+def test_undecided_latency_ships_only_if_nothing_decided_does() -> None:
+    undecided = variant("small", 0.1, 1.04, in_time=Verdict.INCONCLUSIVE)
+    optimized = variant("fp32-optimized", 1.0, 0.9, precision="fp32-optimized")
+    assert undecided.verdict is Verdict.INCONCLUSIVE
+    assert ships(undecided, variant("large", 0.9, 1.0)) == "large"
+    assert ships(undecided, optimized) == "small"
+    assert ships(undecided) == "small"
+    assert ships(variant("small", 0.1, 1.2, in_time=Verdict.FAIL)) == "fp32"
 
 
 def test_order_does_not_matter() -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
 
 from pytest_kycquant.bench.shipping import Shipment
+from pytest_kycquant.report import render
 from pytest_kycquant.report.found import Found
 from pytest_kycquant.report.records import Collected
+from pytest_kycquant.results import GateResult
+from pytest_kycquant.verdicts import Check, Verdict
 from tests.worlds.findings import (
     ENVIRONMENT,
     FAR_TEST,
@@ -19,6 +23,7 @@ from tests.worlds.findings import (
     PIPELINE,
     record,
 )
+from tests.worlds.limits import below
 
 
 @pytest.mark.parametrize(
@@ -64,3 +69,23 @@ def test_merging() -> None:
     assert gate.rejected == {"int8>mixed": f"{FAR_TEST} failed"}
     assert sorted(gate.shipments) == ["fp16", "int8"]
     assert collected.built == 4
+
+
+def test_table_says_that_a_latency_is_undecided() -> None:
+    check = Check("latency ratio to FP32", Verdict.INCONCLUSIVE, below(1.12), 1.1, 1.08, 1.2)
+    gates = {"latency": GateResult("latency", (check,))}
+    slow = replace(record("int8"), gates=record("int8").gates | gates)
+    collected = Collected()
+    collected.outcomes.add(FAR_TEST, "passed", expected=False, last=True)
+    collected.add(
+        Found(ORIGIN, "fail", replace(GATE, shipment=Shipment("int8", slow, (), (slow,))))
+    )
+    (row,) = [
+        line for line in render("terminal", collected).splitlines() if line.startswith("int8  ")
+    ]
+    assert row.endswith("INCONCLUSIVE latency")
+    assert "its latency is undecided" in render("terminal", collected)
+    assert json.loads(render("json", collected))["gates"][0]["variants"][1]["verdict"] == (
+        "INCONCLUSIVE"
+    )
+    assert collected.unanswered() == []  # it warns, whatever the policy
