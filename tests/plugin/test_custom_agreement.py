@@ -24,7 +24,9 @@ Write = Callable[..., None]
 def unlabelled(pytester: pytest.Pytester, run: Run) -> Write:
     """Write a project without labels and record its golden."""
 
-    def write(*, metric: str = DIFFERS, limits: str = "agreement=0.02", **options: Any) -> None:
+    def write(
+        *, metric: str = DIFFERS, limits: str = "agreement=0.02", error: str = "", **options: Any
+    ) -> None:
         gate = write_document_project(pytester.path, metric=metric, limits=limits, **options)
         labels = 'classes=("print", "live", "screen"),'
         text = gate.read_text()
@@ -32,7 +34,8 @@ def unlabelled(pytester: pytest.Pytester, run: Run) -> Write:
         text = text.replace(labels, "labelled=False,").replace("CustomGates", "AgreementGates")
         gate.write_text(text)
         result = run("--kycquant-update-golden", "-q", "-k", "test_size")
-        assert (pytester.path / "golden" / "document.json").is_file(), result.stdout.str()
+        assert (pytester.path / "golden" / "document.json").is_file() == (not error)
+        assert error in result.stdout.str()
 
     return write
 
@@ -68,6 +71,21 @@ def test_a_figure_must_reach_its_limit(unlabelled: Write, run: Run) -> None:
     result = run("-k", "agreement")
     result.assert_outcomes(failed=1, deselected=3)
     result.stdout.fnmatch_lines(["FAIL correlation = * must be at least 0.99*"])
+
+
+def test_a_metric_that_is_infinite_for_equal_outputs(unlabelled: Write) -> None:
+    """It would fail FP32, every fallback and a perfect variant."""
+    metric = """
+def psnr(outputs, fp32):
+    with np.errstate(divide="ignore"):
+        return -10 * np.log10(((outputs - fp32) ** 2).mean(axis=1))
+"""
+    unlabelled(
+        metric=metric,
+        limits="agreement=30",
+        task='direction="higher"',
+        error="metric psnr: is inf for outputs that equal those of FP32; return a finite figure",
+    )
 
 
 def test_fallback_agrees(unlabelled: Write, run: Run) -> None:

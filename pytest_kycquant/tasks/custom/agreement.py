@@ -9,6 +9,7 @@ import numpy as np
 
 from ...data.images import ImageSet
 from ...data.labelled import LabelledSet
+from ...errors import MetricError
 from ...results import GateResult
 from ...statistics import Rate
 from ...verdicts import Check
@@ -59,10 +60,22 @@ class UnlabelledCustomTask(MetricTask[CustomAgreement]):
     def baseline(
         self, part: Part[LabelledSet], fp32: Outputs, threshold: Any = None
     ) -> CustomAgreement:
-        """FP32 on both sides."""
+        """FP32 on both sides.
+
+        Raises:
+            MetricError: the metric is infinite for equal outputs, as PSNR is, so that neither FP32
+                nor an exact variant could be judged.
+        """
         arrays = self.arrays(fp32)
         truth = replace(part.truth, labels=arrays[0])
         found = Measurement(self.metric, arrays, fp32.finite, truth)
+        known = fp32.finite.all() and found.form != "errors"
+        if known and not np.isfinite(found.value):
+            raise MetricError(
+                self.metric.where,
+                f"is {found.value:g} for outputs that equal those of FP32",
+                "return a finite figure for them, such as min(figure, 100)",
+            )
         return CustomAgreement(found, found, self.limits, fp32.broken_edges)
 
 
