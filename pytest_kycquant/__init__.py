@@ -6,6 +6,7 @@ nothing, and everything except the gate classes works without pytest.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -32,6 +33,10 @@ if TYPE_CHECKING:
     from .spec.recipe import Recipe
     from .spec.tasks import FaceVerification, LivenessDetection, ObjectDetection
     from .verdicts import Verdict
+
+# onnxruntime 1.29 and later reports its use to its maker, from the moment that it is imported.
+# Neither that nor its file in the user's home belongs in a test of models that handle faces.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __all__ = [
     "AgreementGates",

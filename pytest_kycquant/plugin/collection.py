@@ -116,7 +116,7 @@ def _refuse_changed(cls: type) -> None:
         if check is not None:
             check()
     except KycquantError as error:
-        raise pytest.Collector.CollectError(str(error)) from error
+        raise pytest.Collector.CollectError(str(error)) from None
 
 
 def _serves_otherwise(cls: type) -> bool:

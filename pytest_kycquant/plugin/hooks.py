@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -38,7 +39,7 @@ def pytest_configure(config: pytest.Config) -> None:
     try:
         session = config.stash[SESSION] = KycquantSession(config)
     except KycquantError as error:
-        raise pytest.UsageError(str(error)) from error
+        raise pytest.UsageError(str(error)) from None
     if not session.is_worker:
         config.pluginmanager.register(_Summary(session), "kycquant-summary")
 
@@ -70,7 +71,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     try:
         recipes = precisions_of(metafunc.definition)
     except KycquantError as error:
-        raise pytest.Collector.CollectError(str(error)) from error
+        raise pytest.Collector.CollectError(str(error)) from None
     if recipes and "candidate" in metafunc.fixturenames:
         metafunc.parametrize("candidate", recipes, ids=[r.name for r in recipes], indirect=True)
 
@@ -115,6 +116,23 @@ def pytest_runtest_makereport(
         report.longrepr = shown
     attach(item, report)
     return report
+
+
+def pytest_exception_interact(
+    call: pytest.CallInfo[Any], report: pytest.CollectReport | pytest.TestReport
+) -> None:
+    """Show the plugin's own errors in a gate file by its lines and the message, not as a chain."""
+    if (
+        isinstance(report, pytest.CollectReport)
+        and call.excinfo is not None
+        and isinstance(call.excinfo.value, KycquantError)
+    ):
+        excinfo = call.excinfo
+        package = Path(__file__).parents[1]
+        excinfo.traceback = excinfo.traceback.filter(
+            lambda entry: not Path(entry.path).is_relative_to(package)
+        ).filter(excinfo)
+        report.longrepr = excinfo.getrepr(style="short", chain=False)
 
 
 def pytest_report_teststatus(

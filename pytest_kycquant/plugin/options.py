@@ -56,9 +56,12 @@ def _policy(where: str, value: str) -> Inconclusive:
 
 
 def _positive(where: str, value: str) -> int:
-    if not value.strip().isdecimal() or int(value) < 1:
-        raise SettingsError(where, f"{value!r} is not a positive whole number", "give 1, 2, ...")
-    return int(value)
+    text = value.strip()
+    if not text.isdecimal() or len(text) > 9 or int(text) < 1:
+        raise SettingsError(
+            where, f"{value!a:.60} is not a positive whole number", "give 1, 2, ..."
+        )
+    return int(text)
 
 
 def _profile(where: str, value: str) -> Profile:

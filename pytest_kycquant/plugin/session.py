@@ -57,13 +57,19 @@ class KycquantSession:
             from ..bench.golden import refuse_in_ci
 
             refuse_in_ci(self.settings.golden)
-        if self._given[flags.REPORT] is not None and not self.is_worker:
-            from ..report import refuse_target
-
-            assert self.settings.report is not None
-            refuse_target(self.settings.report)
+        if self.writes_files and not self.is_worker:
+            self._check_targets()
         if config.getoption("cacheclear", False) and not self.is_worker:
             shutil.rmtree(self.settings.cache, ignore_errors=True)
+
+    def _check_targets(self) -> None:
+        """Refuse a report or an export that cannot be written, before any work is done."""
+        from ..report import refuse_folder, refuse_target
+
+        if self.settings.report is not None:
+            refuse_target(self.settings.report)
+        if self.settings.export is not None:
+            refuse_folder(self.settings.export, flags.EXPORT)
 
     @property
     def writes_files(self) -> bool:

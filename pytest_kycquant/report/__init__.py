@@ -61,17 +61,36 @@ def refuse_target(path: Path) -> None:
     Raises:
         SettingsError: there is such a file, or the folder cannot be written.
     """
-    where, remedy = REPORT, "name another file, or move this one away"
     try:
-        present = path.exists() or path.is_symlink()
-        if present and not (path.is_file() and _is_report(path.read_bytes())):
-            raise SettingsError(where, f"{path} exists and is not a report", remedy)
-        folder = next(parent for parent in path.parents if parent.exists())
+        if os.path.lexists(path) and not (path.is_file() and _is_report(path.read_bytes())):
+            raise SettingsError(
+                REPORT,
+                f"{path} exists and is not a report",
+                "name another file, or move this one away",
+            )
     except OSError as error:  # a name that is too long, a folder that may not be read
         reason = error.strerror or str(error)
-        raise SettingsError(where, f"{path} cannot be written ({reason})", remedy) from error
-    if not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise SettingsError(where, f"{folder} is not a writable folder", remedy)
+        raise SettingsError(REPORT, f"{path} cannot be read ({reason})", "name another") from error
+    refuse_folder(path.parent, REPORT)
+
+
+def refuse_folder(folder: Path, option: str) -> None:
+    """Refuse a folder that neither exists nor can be made, or in which nothing can be written.
+
+    Args:
+        folder: the folder.
+        option: the option that names it.
+
+    Raises:
+        SettingsError: nothing can be written there.
+    """
+    try:
+        place = next(p for p in (folder, *folder.parents) if os.path.lexists(p))
+        usable = place.is_dir() and os.access(place, os.W_OK | os.X_OK)
+    except OSError:
+        place, usable = folder, False
+    if not usable:
+        raise SettingsError(option, f"{place} is not a writable folder", "name another place")
 
 
 def write(collected: Collected, path: Path) -> None:

@@ -99,8 +99,8 @@ def number(where: str, value: Any, remedy: str) -> float:
         raise SpecError(where, f"{shown(value)} is not a number", remedy)
     try:
         plain = float(value)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise SpecError(where, f"{shown(value)} is not a number", remedy) from error
+    except (TypeError, ValueError, OverflowError):
+        raise SpecError(where, f"{shown(value)} is not a number", remedy) from None
     if not math.isfinite(plain):
         raise SpecError(where, f"{shown(value)} is not finite", remedy)
     return plain

@@ -67,3 +67,28 @@ def test_own_rule(project: Callable[..., None], run: Run, pytester: pytest.Pytes
     result = run("-k", "rule")
     result.assert_outcomes(passed=1, failed=1, deselected=6)
     result.stdout.fnmatch_lines(["E*assert*<*"])
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (
+            "Preprocess(size=(16, 16), mean=len)",
+            "Preprocess.mean: <built-in function len> is not a number",
+        ),
+        ("Preprocess(size=16)", "Preprocess.size: 16 is not a sequence"),
+        ("KycModel(5, Preprocess((16, 16)), FaceVerification('f'))", "KycModel.path: 5 is not a"),
+        ("Recipe('int7')", "'int7' is unknown"),
+        ("FaceLimits(far='x')", "FaceLimits.far: 'x' is not a number"),
+    ],
+)
+def test_error_of_a_gate_file_shows_its_line_and_one_message(
+    pytester: pytest.Pytester, line: str, message: str
+) -> None:
+    pytester.makepyfile(f"from pytest_kycquant import *\nGIVEN = {line}\n")
+    result = pytester.runpytest_inprocess()
+    shown = result.stdout.str()
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    assert f":2: in <module>\n    GIVEN = {line}" in shown
+    assert message in shown
+    assert not any(word in shown for word in ("Traceback", "coerce.py", "TypeError", "During"))

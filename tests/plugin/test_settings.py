@@ -140,3 +140,13 @@ def test_unknown_ini_value(pytester: pytest.Pytester) -> None:
     result = pytester.runpytest_inprocess("--strict-config")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["*kycquant_stict*"])
+
+
+@pytest.mark.parametrize("option", ["threads", "search-budget"])
+@pytest.mark.parametrize("value", ["9" * 5000, "1e3", "٣x", "-1", "1.0", "\x1b[2J"])
+def test_number_that_is_none(pytester: pytest.Pytester, option: str, value: str) -> None:
+    result = pytester.runpytest_inprocess(f"--kycquant-{option}={value}")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: --kycquant-{option}: * is not a positive whole number*"])
+    assert len(result.stderr.str()) < 1000
+    assert "\x1b" not in result.stderr.str()

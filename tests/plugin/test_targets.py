@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -65,6 +66,24 @@ def test_file_of_the_users(
     assert file in shown
     assert digests(root) == before
     assert (root / "linked" / "face.onnx").is_symlink()
+
+
+@pytest.mark.parametrize("option", ["report", "export"])
+@pytest.mark.parametrize("place", ["file/x", "file/deep/x", "queue", "loop", "gone", "/dev/null"])
+def test_place_where_nothing_can_be_written(
+    pytester: pytest.Pytester, option: str, place: str
+) -> None:
+    """Said at once, not after minutes of work; also a device or a queue must not block."""
+    root = pytester.path
+    (root / "file").write_text("precious")
+    os.mkfifo(root / "queue")
+    (root / "loop").symlink_to("loop")
+    (root / "gone").symlink_to("nowhere")
+    result = pytester.runpytest_subprocess(f"--kycquant-{option}={place}", timeout=60)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: --kycquant-{option}: *"])
+    assert len(result.stderr.str()) < 1000
+    assert (root / "file").read_text() == "precious"
 
 
 def test_earlier_report_and_export_are_replaced(

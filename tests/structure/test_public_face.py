@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -110,3 +111,11 @@ def test_type_checkers_know_the_names(tmp_path: Path) -> None:
     assert len(errors) == 2, output
     assert 'Name "FaceGate" is not defined' in output
     assert 'Module "pytest_kycquant" has no attribute "FaceGate"' in output
+
+
+def test_onnxruntime_reports_nothing_to_its_maker(tmp_path: Path) -> None:
+    """Its telemetry starts when it is imported, and keeps a file in the user's home."""
+    environment = {k: v for k, v in os.environ.items() if k not in ("CI", "ORT_DISABLE_TELEMETRY")}
+    command = [sys.executable, "-c", "import pytest_kycquant, onnxruntime"]
+    subprocess.run(command, env=environment | {"HOME": str(tmp_path)}, check=True)
+    assert list(tmp_path.rglob("*")) == []
