@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -41,10 +41,9 @@ def check_current(
     changed = [f"model {key}" for key in _differing(golden.model, model)]
     changed += _differing(golden.inputs, inputs)
     if changed:
-        names = ", ".join(f"{key:.60}" for key in changed[:8])
         raise GoldenError(
             path,
-            f"is stale: {names} changed since it was recorded",
+            f"is stale: {_names(changed)} changed since it was recorded",
             f"if that was intended, accept it with: {command} (gates that differ in this need "
             "different names: KycModel(name=...))",
         )
@@ -150,7 +149,7 @@ def check_reproduced(
         if not abs(before - now) <= apart_by * max(1.0, abs(before)):
             raise GoldenError(
                 path,
-                f"FP32 {name:.60} is {now:.6g} here, but the golden records {before:.6g}",
+                f"FP32 {_names([name])} is {now:.6g} here, but the golden records {before:.6g}",
                 f"find out why; if that was intended, accept it with: {command}",
             )
     if foreign:
@@ -203,5 +202,7 @@ def _untrue(path: Path, field: str, recorded: object, derived: object, command: 
     )
 
 
-def _names(rates: Rates) -> str:
-    return ", ".join(f"{name:.40}" for name in rates)
+def _names(names: Iterable[str]) -> str:
+    """Names that the golden may have brought, shortened and printable."""
+    shown = [name if name.isprintable() else ascii(name) for name in names]
+    return ", ".join(f"{name:.60}" for name in shown[:8])
