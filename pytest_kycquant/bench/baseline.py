@@ -154,7 +154,8 @@ class Baseline:
             return facts
 
         # Another worker may have recorded it first.
-        if self._workspace.context.store.once(f"golden-{digest_of(str(path))[:16]}", make) != facts:
+        store, name = self._workspace.context.store, f"golden-{digest_of(str(path))[:16]}"
+        if store.once(name, make, _digest) != facts:
             raise GoldenError(
                 path,
                 "two gates of this run record it for different models, data or limits",
@@ -202,3 +203,9 @@ class Baseline:
 
 def _rates(itself: Comparison) -> dict[str, Any]:
     return {name: plain(rate) for name, rate in itself.rates().items()}
+
+
+def _digest(value: Any) -> str:
+    if not (isinstance(value, str) and len(value) == 64):
+        raise TypeError(f"{value!r} is not a digest")
+    return value

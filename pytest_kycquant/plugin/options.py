@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from ..spec.settings import Inconclusive, Settings
 
 
+_LONGEST_NAME, _LONGEST_PATH = 255, 3500  # bytes, with room for names of files in a folder
+
+
 class _Option(NamedTuple):
     flag: str
     help: str
@@ -36,7 +39,19 @@ class _Option(NamedTuple):
 def _text(where: str, value: str) -> str:
     if not value.strip():
         raise SettingsError(where, "is empty", "give a path")
-    return str(Path(value).expanduser())
+    if "\0" in value:
+        raise SettingsError(where, "holds a NUL character", "give a path")
+    try:
+        path = Path(value).expanduser()
+    except RuntimeError as error:
+        raise SettingsError(
+            where, f"{value!a:.60}: there is no such user", "write the path without ~"
+        ) from error
+    if len(os.fsencode(path)) > _LONGEST_PATH or any(
+        len(os.fsencode(part)) > _LONGEST_NAME for part in path.parts
+    ):
+        raise SettingsError(where, f"{value!a:.60} is too long", "give a shorter path")
+    return str(path)
 
 
 def _boolean(where: str, value: str) -> bool:
@@ -137,8 +152,14 @@ def parse_options(config: pytest.Config) -> dict[str, Any]:
             given = _ini(config, option.dest, where)
         values[option.flag] = None if given is None else option.parse(where, given)
     report, export = values[flags.REPORT], values[flags.EXPORT]
-    if report is not None and (config.invocation_params.dir / report).is_dir():
-        raise SettingsError(flags.REPORT, f"{report} is a folder", "give the name of a file")
+    if report is not None:
+        try:
+            folder = (config.invocation_params.dir / report).is_dir()
+        except OSError as error:
+            problem = f"{report} cannot be written ({error.strerror})"
+            raise SettingsError(flags.REPORT, problem, "give another path") from error
+        if folder:
+            raise SettingsError(flags.REPORT, f"{report} is a folder", "give the name of a file")
     if export is not None and values[flags.PROFILE] is not None:
         from ..spec.settings import refuse_export_of_smoke
 

@@ -5,10 +5,11 @@ Every suite makes one, so whatever only gates need is imported and opened by the
 
 from __future__ import annotations
 
+import contextlib
 import os
-import shutil
 from collections.abc import Mapping
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -37,6 +38,7 @@ class KycquantSession:
 
     Raises:
         SettingsError: an option or ini value is invalid, whether or not there are gates.
+        CacheError: the cache cannot be cleared.
         GoldenError: goldens would be recorded in CI.
     """
 
@@ -54,8 +56,23 @@ class KycquantSession:
             from ..bench.golden import refuse_in_ci
 
             refuse_in_ci(self.settings.golden)
-        if config.getoption("cacheclear", False) and not self.is_worker:
-            shutil.rmtree(self.settings.cache, ignore_errors=True)
+        self._prepare_cache(clear=config.getoption("cacheclear", False) and not self.is_worker)
+
+    def _prepare_cache(self, *, clear: bool) -> None:
+        """Refuse a folder that cannot be the cache, or is something else; clear it if wanted."""
+        if not clear and self._given[flags.CACHE] is None:
+            return
+        from ..context.folder import CacheFolder, refuse
+
+        settings = self.settings
+        places = {"pytest's rootdir": self._config.rootpath, "the goldens": settings.golden}
+        if settings.export is not None:
+            places["the export"] = settings.export
+        with contextlib.suppress(RuntimeError):  # there is no home
+            places["your home"] = Path.home()
+        refuse(settings.cache, places)
+        if clear:
+            CacheFolder(settings.cache).clear()
 
     @property
     def writes_files(self) -> bool:
