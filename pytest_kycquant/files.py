@@ -4,32 +4,112 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
+import stat
 from pathlib import Path
+from typing import IO
+
+try:
+    import fcntl
+except ImportError:  # not POSIX: leftovers of killed processes stay
+    fcntl = None  # type: ignore[assignment]
+
+_NO_WAIT = getattr(os, "O_NONBLOCK", 0)  # opening a FIFO would wait for a writer
+_PARTIAL = re.compile(r"\.kycquant-[0-9a-f]{16}\.partial")
 
 
-def write_whole(path: Path, content: bytes | str) -> None:
+def write_whole(path: Path, content: bytes | str, *, private: bool = False) -> None:
     """Write a file completely, or leave the old one: readers never see a partial file.
 
     The content goes to a temporary file in the same folder, which then takes the name of `path`.
     Each call uses its own temporary file, so if two processes write the same file at the same
-    time, one of them wins. A process that is killed meanwhile leaves its ``*.partial`` file behind.
+    time, one of them wins. A process that is killed meanwhile leaves its ``.kycquant-*.partial``
+    file behind, which the next call for this folder removes.
 
     Args:
         path: the file; its folder must exist.
         content: the content to write; text is encoded as UTF-8.
+        private: whether nobody but the owner may read the file.
 
     Raises:
         OSError: the folder is not writable, or there is no space left.
     """
     data = content.encode() if isinstance(content, str) else content
-    partial = path.with_name(f"{path.name}.{os.urandom(8).hex()}.partial")
+    remove_partials(path.parent)
+    while not _replaced(path, data, 0o600 if private else 0o666):
+        pass
+
+
+def _replaced(path: Path, data: bytes, mode: int) -> bool:
+    """Write a file; False if another process removed the temporary file before it was held."""
+    partial = path.with_name(f".kycquant-{os.urandom(8).hex()}.partial")
     try:
-        with partial.open("xb") as file:
+        with _open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode) as file:
+            _hold(file)
             file.write(data)
             file.flush()
             os.fsync(file.fileno())  # else a power cut could leave the new name without content
-        partial.replace(path)
+            _hold(file)  # `remove_partials` may have come first: now it is done
+            if not partial.exists() and path.parent.exists():
+                return False
+            partial.replace(path)
     except BaseException:
         with contextlib.suppress(OSError):  # it may not even have been created
             partial.unlink()
         raise
+    return True
+
+
+def remove_partials(folder: Path) -> None:
+    """Remove what killed processes left of `write_whole` in a folder, and nothing else.
+
+    The kernel releases a killed process's hold on its file, so the file of a running one stays.
+    """
+    with contextlib.suppress(OSError):
+        for name in filter(_PARTIAL.fullmatch, os.listdir(folder)):  # noqa: PTH208
+            left = folder / name
+            with contextlib.suppress(OSError), _open(left, os.O_RDONLY | _NO_WAIT) as file:
+                if _hold(file):
+                    left.unlink()
+
+
+def read_regular(path: Path, most: int) -> bytes:
+    """Read a file that should be small, without waiting for a FIFO or a device.
+
+    Args:
+        path: the file, or a link to it.
+        most: largest size in bytes.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it is not a regular file, or is larger.
+    """
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise ValueError("it is not a regular file")
+    with _open(path, os.O_RDONLY | _NO_WAIT) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):  # it may have been replaced
+            raise ValueError("it is not a regular file")
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise ValueError(f"it is larger than {most:,} bytes")
+    return content
+
+
+def _open(path: Path, flags: int, mode: int = 0o666) -> IO[bytes]:
+    descriptor = os.open(path, flags, mode)
+    try:
+        return os.fdopen(descriptor, "wb" if flags & os.O_WRONLY else "rb")
+    except OSError:  # a folder
+        os.close(descriptor)
+        raise
+
+
+def _hold(file: IO[bytes]) -> bool:
+    """Hold an open file until it is closed or the process ends; False if that is impossible."""
+    if fcntl is None:
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:  # held by another, or not supported by the file system
+        return False
+    return True

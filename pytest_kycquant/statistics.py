@@ -199,14 +199,19 @@ def rate(counts: Counts, *, deff_floor: float = 1.0) -> Rate:
     """
     if not 1 <= deff_floor < math.inf:
         raise ValueError(f"deff_floor is {deff_floor!r}, not a finite number of at least 1")
-    value = counts.errors / counts.trials if counts.trials else 0.0
     subjects = int(counts.subject_trials.size)
     deff = float(max(design_effect(counts), deff_floor))
-    n_eff = _effective_trials(counts.trials, deff, subjects, CONFIDENCE)
     worst = int(counts.subject_errors.max(initial=0))
-    room = worst if counts.errors >= _FEW_ERRORS else 1
-    lower, upper = _bounds(value, counts.trials, room, n_eff, CONFIDENCE)
-    return Rate(counts.errors, counts.trials, subjects, value, lower, upper, deff, n_eff, worst)
+    return rate_with(counts.errors, counts.trials, subjects, deff, worst)
+
+
+def rate_with(errors: int, trials: int, subjects: int, deff: float, worst: int) -> Rate:
+    """Compute the rate that follows from these numbers; see `rate` and the fields of `Rate`."""
+    value = errors / trials if trials else 0.0
+    n_eff = _effective_trials(trials, deff, subjects, CONFIDENCE)
+    room = worst if errors >= _FEW_ERRORS else 1
+    lower, upper = _bounds(value, trials, room, n_eff, CONFIDENCE)
+    return Rate(errors, trials, subjects, value, lower, upper, deff, n_eff, worst)
 
 
 def noninferiority(worse: Rate, better: Rate) -> Difference:

@@ -16,6 +16,7 @@ from ..tasks.base import Part
 from ..tasks.comparison import Comparison
 from ..verdicts import Verdict
 from . import golden as goldens
+from . import golden_check as checks
 from .golden import Golden
 from .variants import Variants
 from .workspace import Workspace
@@ -103,25 +104,34 @@ class Baseline:
         # Before the golden is read: a wrong path is not reported as a missing golden.
         model, inputs = self._variants.model_facts(), self.input_facts()
         golden = goldens.load(path, command)
-        goldens.check_current(golden, model, inputs, path, command)
+        checks.check_current(golden, model, inputs, path, command)
         return golden
 
     def check_golden(self, golden: Golden) -> None:
-        """Check that FP32 still behaves as recorded, and that it is sound.
+        """Check that the golden is what FP32 and the data give, and that FP32 is sound.
 
         Raises:
-            GoldenError: FP32 does not reproduce the recorded errors.
+            GoldenError: threshold, errors or figures are not those that the golden records.
             BaselineError: FP32 fails its own limits.
         """
-        itself = self.comparison(golden.threshold)
-        goldens.check_reproduced(
+        path, command = self.path, self.update_command
+        environment = plain(self._workspace.context.environment)
+        chosen = self._task.has_threshold and self._task.given_threshold is None
+
+        def rates_at(threshold: float) -> dict[str, Any]:
+            return _rates(self.comparison(threshold, "selection"))
+
+        checks.check_threshold(
             golden,
-            _rates(itself),
-            plain(self._workspace.context.environment),
-            self.path,
-            self.update_command,
-            itself.golden_figures(),
+            self._derived_threshold(),
+            rates_at if chosen else None,
+            environment,
+            path,
+            command,
         )
+        itself = self.comparison(golden.threshold)
+        rates, figures = _rates(itself), itself.golden_figures()
+        checks.check_reproduced(golden, rates, environment, path, command, figures)
         self._require_sound(golden.threshold)
 
     def gates(self, threshold: float | None) -> list[GateResult]:
@@ -136,6 +146,7 @@ class Baseline:
 
     def _record(self, path: Path) -> None:
         goldens.refuse_in_ci(path)
+        goldens.refuse_other_file(path)
         facts = digest_of([self._variants.model_facts(), self.input_facts()])
 
         def make() -> str:
@@ -143,7 +154,8 @@ class Baseline:
             return facts
 
         # Another worker may have recorded it first.
-        if self._workspace.context.store.once(f"golden-{digest_of(str(path))[:16]}", make) != facts:
+        store, name = self._workspace.context.store, f"golden-{digest_of(str(path))[:16]}"
+        if store.once(name, make, _digest) != facts:
             raise GoldenError(
                 path,
                 "two gates of this run record it for different models, data or limits",
@@ -153,13 +165,7 @@ class Baseline:
     def _measure(self) -> Golden:
         """The golden of FP32 as it behaves now."""
         variants = self._variants
-        threshold, source = self._task.given_threshold, "given in the gate file"
-        if not self._task.has_threshold:
-            source = "the task has none"
-        elif threshold is None:
-            selection = self.selection()
-            fp32 = variants.outputs(variants.fp32, selection.images, "selection")
-            threshold, source = self._task.choose_threshold(fp32, selection)
+        threshold, source = self._derived_threshold()
         self._require_sound(threshold)
         itself = self.comparison(threshold)
         return Golden(
@@ -172,6 +178,16 @@ class Baseline:
             environment=plain(self._workspace.context.environment),
             figures=itself.golden_figures(),
         )
+
+    def _derived_threshold(self) -> tuple[float | None, str]:
+        """The threshold and its source in words, from the gate file or the selection split."""
+        if not self._task.has_threshold:
+            return None, "the task has none"
+        if self._task.given_threshold is not None:
+            return self._task.given_threshold, "given in the gate file"
+        variants, selection = self._variants, self.selection()
+        fp32 = variants.outputs(variants.fp32, selection.images, "selection")
+        return self._task.choose_threshold(fp32, selection)
 
     def _require_sound(self, threshold: float | None) -> None:
         """Refuse a broken baseline, since comparing with it would hide every degradation."""
@@ -187,3 +203,9 @@ class Baseline:
 
 def _rates(itself: Comparison) -> dict[str, Any]:
     return {name: plain(rate) for name, rate in itself.rates().items()}
+
+
+def _digest(value: Any) -> str:
+    if not (isinstance(value, str) and len(value) == 64):
+        raise TypeError(f"{value!r} is not a digest")
+    return value

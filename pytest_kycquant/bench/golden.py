@@ -6,28 +6,27 @@ contains neither images nor embeddings.
 
 from __future__ import annotations
 
+import dataclasses
 import json
-import math
 import os
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ..context.cache import digest_of
-from ..errors import EnvironmentWarning, GoldenError
-from ..files import write_whole
-from ..plain import plain
+from ..errors import GoldenError
+from ..files import read_regular, write_whole
+from ..plain import from_plain, parse, plain
+from ..runtimes.environment import Environment
 from ..spec.flags import UPDATE_GOLDEN
 from ..spec.profiles import Profile
+from ..statistics import Rate
 
+T = TypeVar("T")
 SCHEMA = 2
-# Another CPU rounds differently, so decisions right at the threshold may flip.
-_FOREIGN_TOLERANCE = 3
-_FIGURE_TOLERANCE, _FOREIGN_FIGURE_TOLERANCE = 1e-6, 0.01
-# If none of these facts about the environment differs, FP32 must reproduce every figure.
-_DECISIVE = ("onnxruntime", "pillow", "cpu", "features", "u8s8_saturates")
+_LARGEST = 1 << 20  # bytes; a golden has a few thousand
+_MARKS = {"schema", "model", "checksum"}  # what tells a golden from any other JSON
 
 
 @dataclass(frozen=True)
@@ -75,18 +74,19 @@ def path_of(folder: Path, name: str, profile: Profile = "standard") -> Path:
 
 
 def save(golden: Golden, path: Path) -> None:
-    """Write a golden, whole or not at all.
+    """Write a golden, whole or not at all; a link stays a link.
 
     Raises:
-        GoldenError: this is CI, where the file would not be reviewed, or the folder cannot be
-            written.
+        GoldenError: this is CI, where the file would not be reviewed; the folder cannot be
+            written; or the file is not a golden.
     """
     refuse_in_ci(path)
+    refuse_other_file(path)
     body = {"schema": SCHEMA, **plain(golden)}
     text = json.dumps({**body, "checksum": digest_of(body)}, indent=2, sort_keys=False) + "\n"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, text)
+        write_whole(Path(os.path.realpath(path)), text)
     except OSError as error:
         raise GoldenError(
             path, f"cannot be written ({error.strerror})", "make the folder writable"
@@ -103,118 +103,93 @@ def refuse_in_ci(path: Path) -> None:
         )
 
 
+def refuse_other_file(path: Path) -> None:
+    """Refuse to write over a file that is not a golden and was none before.
+
+    An edited, damaged or outdated golden is one, as long as it is JSON with its marks.
+
+    Raises:
+        GoldenError: something else has this name.
+    """
+    try:
+        values = json.loads(read_regular(path, _LARGEST).decode("utf-8-sig"))
+        known = isinstance(values, dict) and values.keys() >= _MARKS
+    except (FileNotFoundError, NotADirectoryError):
+        return  # there is nothing to lose; writing tells whether it is possible
+    except (OSError, ValueError, RecursionError):
+        known = False
+    if not known:
+        raise GoldenError(
+            path, "is not a golden, so it is not written over", "move it away and try again"
+        )
+
+
 def load(path: Path, command: str) -> Golden:
-    """Read a golden.
+    """Read a golden, whoever wrote it.
 
     Args:
         path: the file.
         command: the command that records it again.
 
     Raises:
-        GoldenError: the file is missing, unreadable, of another schema or edited by hand.
+        GoldenError: the file is missing, unreadable, of another schema or edited by hand, or a
+            field is missing, unknown or has another type.
     """
     accept = f"review the change and accept it with: {command}"
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = parse(read_regular(path, _LARGEST))
     except FileNotFoundError:
         raise GoldenError(
             path, "there is no golden baseline yet", f"record it with: {command}"
         ) from None
     except (OSError, ValueError) as error:
-        raise GoldenError(path, f"is not readable JSON ({error})", accept) from error
-    if not isinstance(values, dict) or values.get("schema") != SCHEMA:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise GoldenError(path, f"is not readable JSON ({reason})", accept) from error
+    schema = values.get("schema") if isinstance(values, dict) else None
+    if schema != SCHEMA or not isinstance(schema, int):
         raise GoldenError(path, f"does not have schema {SCHEMA}", accept)
     checksum = values.pop("checksum", None)
     try:
         intact = checksum == digest_of(values)
         del values["schema"]
-        golden = Golden(**values)
-    except (TypeError, ValueError) as error:
+        golden = _typed(values)
+    except (TypeError, ValueError, RecursionError) as error:
         raise GoldenError(path, f"has the wrong fields ({error})", accept) from error
     if not intact:
         raise GoldenError(path, "was edited by hand (its checksum does not match)", accept)
     return golden
 
 
-def check_current(
-    golden: Golden, model: Mapping[str, Any], inputs: Mapping[str, Any], path: Path, command: str
-) -> None:
-    """Refuse a golden that was recorded for something else.
+@dataclass(frozen=True)
+class _Model:
+    """The facts about a model; see `Variants.model_facts`."""
 
-    Raises:
-        GoldenError: model, data, pairs, preprocessing or threshold policy changed.
+    name: str
+    sha256: str
+    size: int
+    opset: int
+    files: Mapping[str, str] = field(default_factory=dict)
+
+
+def _typed(values: Mapping[str, Any]) -> Golden:
+    """Check the type of every field, and that there are no others.
+
+    What `inputs` holds is only ever compared, so it may be anything.
     """
-    changed = [
-        f"model {key}"
-        for key in ("sha256", "size", "opset", "name")
-        if golden.model.get(key) != model[key]
-    ]
-    changed += [
-        key
-        for key in sorted({*golden.inputs, *inputs})
-        if golden.inputs.get(key) != inputs.get(key)
-    ]
-    if changed:
-        raise GoldenError(
-            path,
-            f"is stale: {', '.join(changed)} changed since it was recorded",
-            f"if that was intended, accept it with: {command} (gates that differ in this need "
-            "different names: KycModel(name=...))",
-        )
+    golden = _exact(Golden, values, "golden")
+    _exact(_Model, golden.model, "model", optional={"files"})
+    for name, rate in golden.rates.items():
+        _exact(Rate, rate, f"rate {name!a:.40}")
+    _exact(Environment, golden.environment, "environment")
+    if golden.latency_ms < 0:
+        raise ValueError(f"latency_ms is {golden.latency_ms}")
+    return golden
 
 
-def check_reproduced(
-    golden: Golden,
-    rates: Mapping[str, Mapping[str, Any]],
-    environment: Mapping[str, Any],
-    path: Path,
-    command: str,
-    figures: Mapping[str, float] | None = None,
-) -> None:
-    """Compare FP32's errors now with the recorded ones.
-
-    In the same environment every count must be the same. In another environment a few decisions
-    right at the threshold may differ, and a warning is given.
-
-    Raises:
-        GoldenError: FP32 does not reproduce the recorded errors.
-    """
-    foreign = [k for k in _DECISIVE if golden.environment.get(k) != environment[k]]
-    tolerance = _FOREIGN_TOLERANCE if foreign else 0
-    if sorted(golden.rates) != sorted(rates):
-        raise GoldenError(
-            path,
-            f"records the rates {', '.join(golden.rates)}, not {', '.join(rates)}",
-            f"find out why; if that was intended, accept it with: {command}",
-        )
-    for name, found in rates.items():
-        recorded = golden.rates[name]
-        apart = abs(int(recorded["errors"]) - int(found["errors"]))
-        if recorded["trials"] != found["trials"] or apart > tolerance:
-            raise GoldenError(
-                path,
-                f"FP32 {name} is {found['errors']} of {found['trials']} here, "
-                f"but the golden records {recorded['errors']} of {recorded['trials']}",
-                f"find out why; if that was intended, accept it with: {command}",
-            )
-    today = figures or {}
-    apart_by = _FOREIGN_FIGURE_TOLERANCE if foreign else _FIGURE_TOLERANCE
-    for name in sorted({*golden.figures, *today}):
-        before, now = golden.figures.get(name, math.nan), today.get(name, math.nan)
-        # The tolerance is relative for large values, since the unit is unknown. NaN fails, too.
-        if not abs(before - now) <= apart_by * max(1.0, abs(before)):
-            raise GoldenError(
-                path,
-                f"FP32 {name} is {now:.6g} here, but the golden records {before:.6g}",
-                f"find out why; if that was intended, accept it with: {command}",
-            )
-    if foreign:
-        counts = ", ".join(f"{name} {found['errors']}" for name, found in rates.items())
-        there = ", ".join(f"{name} {found['errors']}" for name, found in golden.rates.items())
-        warnings.warn(
-            f"{path.name} was recorded in another environment (different: {', '.join(foreign)}): "
-            f"its latency is not comparable, and FP32's error counts are {counts} here and {there} "
-            f"there; to record it here: {command}",
-            EnvironmentWarning,
-            stacklevel=2,
-        )
+def _exact(kind: type[T], values: Mapping[str, Any], what: str, optional: Any = ()) -> T:
+    names = {each.name for each in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    if unknown := sorted(values.keys() - names):
+        raise ValueError(f"unknown in {what}: {', '.join(f'{name!a:.40}' for name in unknown[:5])}")
+    if missing := sorted(names - values.keys() - set(optional)):
+        raise ValueError(f"missing in {what}: {', '.join(missing)}")
+    return from_plain(kind, values, strict=True)

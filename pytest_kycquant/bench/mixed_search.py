@@ -41,11 +41,13 @@ class MixedSearch:
             found = json.dumps(values_of(self._search(recipe)))
             (folder / "search.json").write_text(found, encoding="utf-8")
 
+        def read(folder: Path) -> SearchResult:
+            return from_plain(
+                SearchResult, json.loads((folder / "search.json").read_bytes()), strict=True
+            )
+
         store = self._judge.workspace.context.store
-        folder = store.entry("search", self.key(recipe), make)
-        return from_plain(
-            SearchResult, json.loads((folder / "search.json").read_text(encoding="utf-8"))
-        )
+        return store.load("search", self.key(recipe), make, read)
 
     def key(self, recipe: Recipe) -> list[Any]:
         """Plain values that determine the result of a search."""

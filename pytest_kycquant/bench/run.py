@@ -120,7 +120,8 @@ class Run:
             judge = self.judge(spec, gate_file, asked)
             search = None if judge.profile == "smoke" else MixedSearch(judge)
             try:
-                self._shipments[key] = decide(judge, recipe, ladder, search)
+                with self._while_cache_lasts():
+                    self._shipments[key] = decide(judge, recipe, ladder, search)
             except KycquantError as error:
                 self._shipments[key] = error
         shipment = self._shipments[key]
@@ -142,10 +143,26 @@ class Run:
             first, error = self._broken[key]
             raise type(error)(error.where, "this gate cannot run", f"see the error of {first}")
         try:
-            yield
+            with self._while_cache_lasts():
+                yield
         except _ONCE as error:
             self._broken[key] = (test, error)
             raise
+
+    @contextlib.contextmanager
+    def _while_cache_lasts(self) -> Iterator[None]:
+        """Explain whatever goes wrong because the cache was deleted while it was used."""
+        try:
+            yield
+        except Exception as error:
+            lost = self.workspace.cache.lost()
+            if lost is None or isinstance(error, CacheError):
+                raise
+            raise CacheError(
+                lost,
+                "was deleted or changed while the run used it",
+                "run the gates again, and delete the cache between runs",
+            ) from error
 
 
 def _those(spec: GateSpec, asked: Collection[str] | None) -> frozenset[str] | None:

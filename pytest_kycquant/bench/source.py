@@ -7,8 +7,9 @@ variants; this module adds what gates need: the cache, names, outputs and a runn
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -33,6 +34,8 @@ from ..tasks.outputs import Outputs, Tensor, run_model
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+SAMPLED = 8  # images whose outputs are computed again if they were found in the cache
+
 
 @dataclass(frozen=True, eq=False)
 class RunImages:
@@ -46,6 +49,17 @@ class RunImages:
 
     calibration: Callable[[], ImageSet | None]
     probes: Callable[[], ImageSet]
+
+
+@dataclass(frozen=True)
+class _Facts:
+    """The facts that are kept beside the file of a variant; see `ModelFile`."""
+
+    sha256: str
+    resolved: Mapping[str, Any]
+    quantized: Mapping[str, int]
+    notes: tuple[str, ...]
+    exposure: Exposure
 
 
 class _SeenImages:
@@ -174,19 +188,28 @@ class SourceFile:
             }
             (folder / "variant.json").write_text(json.dumps(facts), encoding="utf-8")
 
-        folder = self._context.store.entry("variant", key, make)
-        path = folder / "model.onnx"
-        facts = json.loads((folder / "variant.json").read_text(encoding="utf-8"))
-        return ModelFile(
-            path,
-            facts["sha256"],
-            path.stat().st_size,
-            facts["resolved"],
-            facts["quantized"],
-            tuple(facts["notes"]),
-            from_plain(Exposure, facts["exposure"]),
-            recipe.traits.runtime,
-        )
+        def read(folder: Path) -> ModelFile:
+            path = folder / "model.onnx"
+            facts = from_plain(
+                _Facts, json.loads((folder / "variant.json").read_bytes()), strict=True
+            )
+            return ModelFile(
+                path,
+                facts.sha256,
+                path.stat().st_size,
+                dict(facts.resolved),
+                dict(facts.quantized),
+                facts.notes,
+                facts.exposure,
+                recipe.traits.runtime,
+            )
+
+        def check(file: ModelFile) -> str:
+            with file.path.open("rb") as content:
+                found = hashlib.file_digest(content, "sha256").hexdigest()
+            return "" if found == file.sha256 else "holds another file than it says"
+
+        return self._context.store.load("variant", key, make, read, check)
 
     def outputs(
         self, file: ModelFile, images: ImageSet, title: str, *, exact: bool | None = None
@@ -212,8 +235,28 @@ class SourceFile:
                 found = self._run(model, images, self._context.threads, advance)
                 found.save(folder / "outputs.npz")
 
-        folder = self._context.store.entry("outputs", key, make)
-        return Outputs.read(folder / "outputs.npz")
+        def read(folder: Path) -> Outputs:
+            found = Outputs.read(folder / "outputs.npz")
+            if len(found.finite) != len(images):
+                raise ValueError(f"outputs of {len(found.finite)} images, not {len(images)}")
+            return found
+
+        def check(found: Outputs) -> str:
+            # Chosen anew in each run: whoever wrote the cache cannot know which.
+            number = min(SAMPLED, len(images))
+            sample = np.sort(np.random.default_rng().choice(len(images), number, replace=False))
+            with self._stage(f"checking {title} images"):
+                model = runtime(file.runtime).open(file.path, exact=exact)
+                again = self._run(model, images.subset(sample), 1)
+            other = found.differing(again, sample)
+            if not other:
+                return ""
+            return (
+                f"holds outputs that {file.path.name} does not give: {other} of {number} images "
+                "of a sample differ"
+            )
+
+        return self._context.store.load("outputs", key, make, read, check)
 
     def alone(self, recipe: Recipe, names: tuple[str, ...]) -> Outputs | None:
         """Outputs on the probes with only these operators quantized; None if that is impossible."""

@@ -271,8 +271,11 @@ class Variants:
 
         key: list[Any] = [self.fp32.sha256, variant.sha256, runtime(variant.runtime).describe()]
         key += [self.input_facts(), limit.value, percentile, exact]
-        found = self.context.store.once(f"latency-{digest_of(key)[:32]}", make)
-        return from_plain(Latency, found)
+        return self.context.store.once(
+            f"latency-{digest_of(key)[:32]}",
+            make,
+            lambda found: from_plain(Latency, found, strict=True),
+        )
 
     def footprint(self, variant: Variant) -> Footprint:
         """Load time and memory of all files of a variant together, measured once.
@@ -289,10 +292,12 @@ class Variants:
                 found = measure_footprint(job, where)
             (folder / "footprint.json").write_text(json.dumps(plain(found)), encoding="utf-8")
 
+        def read(folder: Path) -> Footprint:
+            values = json.loads((folder / "footprint.json").read_bytes())
+            return from_plain(Footprint, values, strict=True)
+
         key = [variant.sha256, runtime(variant.runtime).describe(), self.input_facts()]
-        entry = self.context.store.entry("footprint", key, make)
-        values = json.loads((entry / "footprint.json").read_text(encoding="utf-8"))
-        return from_plain(Footprint, values)
+        return self.context.store.load("footprint", key, make, read)
 
     def model_facts(self) -> dict[str, Any]:
         """Plain values that identify the FP32 model."""

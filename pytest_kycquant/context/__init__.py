@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from .progress import Progress
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ..runtimes.environment import Environment
 
 __all__ = ["Context", "Store"]
+T = TypeVar("T")
 
 
 class Store(Protocol):
@@ -22,11 +23,21 @@ class Store(Protocol):
     `Cache` shares them between processes and runs, `Scratch` forgets them with the process.
     """
 
-    def entry(self, kind: str, depends_on: object, build: Callable[[Path], None]) -> Path:
-        """Return the folder of an artefact; `build` writes its files if it does not exist."""
+    def load(
+        self,
+        kind: str,
+        depends_on: object,
+        build: Callable[[Path], None],
+        read: Callable[[Path], T],
+        check: Callable[[T], str] | None = None,
+    ) -> T:
+        """Return what is read from an artefact; `build` writes its files if it does not exist.
 
-    def once(self, name: str, make: Callable[[], Any]) -> Any:
-        """Return the plain JSON values that the first call of `make` in this run returned."""
+        `check` says what is wrong with an artefact that another process made, or "".
+        """
+
+    def once(self, name: str, make: Callable[[], Any], read: Callable[[Any], T]) -> T:
+        """Return what is read from the plain values that the first `make` in this run returned."""
 
     def machine(self, *, exclusive: bool) -> contextlib.AbstractContextManager[None]:
         """Share the machine with other processes, or reserve it for a measurement."""

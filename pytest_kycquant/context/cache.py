@@ -1,9 +1,10 @@
 """Content-addressed artefacts, complete or absent, built once for any number of processes.
 
 An entry is a folder ``<kind>/<key>`` that appears by a single rename, so a run killed at any moment
-leaves at most a temporary folder. The key is the SHA-256 of everything that the artefact
-depends on, including this package's own code. The digest of each file is recorded and checked on
-reading: a damaged entry is built again and never used.
+leaves at most a temporary folder, which the next run removes. The key is the SHA-256 of everything
+that the artefact depends on, including this package's own code. The digest of each file is recorded
+and checked on reading: a damaged entry is built again and never used. Digests do not show who wrote
+an entry, so the caller can have what was found checked.
 """
 
 from __future__ import annotations
@@ -15,28 +16,32 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from ..errors import CacheError
-from ..files import write_whole
+from ..errors import CacheError, KycquantError
+from ..files import read_regular, write_whole
+from ..plain import parse
 from .code import code_digest
+from .folder import KEY, MANIFEST, CacheFolder, discard, fault, storage
+from .locks import Locks
 
-_MANIFEST = "manifest.json"
-_PATIENCE = 5.0  # seconds to wait for another process before reporting it
-# https://bford.info/cachedir/
-_TAG = "Signature: 8a477f597d28d172789f06886806bc55\n# Embeddings of images: keep them private.\n"
-_STORAGE_FAULTS = (
+T = TypeVar("T")
+_LARGEST = 1 << 20  # bytes of a manifest
+_LARGEST_RESULT = 1 << 26  # bytes of a result of `once`
+_STORAGE_FAULTS = {
     errno.EACCES,
     errno.EPERM,
     errno.EROFS,
     errno.ENOSPC,
     errno.EDQUOT,
+    errno.EFBIG,
     errno.ENOTDIR,
+    errno.EISDIR,
     errno.EEXIST,
     errno.EIO,
-)
+}
 
 
 def digest_of(value: object) -> str:
@@ -65,11 +70,62 @@ class Cache:
         on_wait: Callable[[str], None] = lambda line: None,
     ) -> None:
         self.root = root
+        self._folder = CacheFolder(root)
+        self._locks = Locks(self._folder, on_wait)
+        self.lock, self.machine = self._locks.hold, self._locks.machine
         self._run_id = run_id
-        self._on_wait = on_wait
         self._environment = dict(environment)
+        self._swept = False
+        self._checked: set[Path] = set()
+        self._identity: dict[Path, tuple[int, int] | None] = {}
         self.reused: set[Path] = set()
         self.built: set[Path] = set()
+
+    def load(
+        self,
+        kind: str,
+        depends_on: object,
+        build: Callable[[Path], None],
+        read: Callable[[Path], T],
+        check: Callable[[T], str] | None = None,
+    ) -> T:
+        """Return what is read from an artefact, building it if it does not exist.
+
+        An entry that cannot be read is built again.
+
+        Args:
+            kind: kind of the artefact, such as "variant" or "outputs".
+            depends_on: plain values that determine the content.
+            build: writes files into the folder that it receives.
+            read: reads that folder, and raises any exception if it cannot.
+            check: says what is wrong with an entry that this process found, or ""; called once.
+
+        Raises:
+            CacheError: the cache cannot be written, or what was found in it is wrong.
+        """
+        path = self.entry(kind, depends_on, build)
+        try:
+            found = read(path)
+        except Exception:  # whatever a damaged file causes
+            self._drop(kind, path)
+            path = self.entry(kind, depends_on, build)
+            try:
+                found = read(path)
+            except Exception as error:
+                raise CacheError(
+                    path,
+                    f"the cache is changed by something else ({error})",
+                    "do not change or delete it while the run lasts",
+                ) from error
+        if check is not None and path in self.reused and path not in self._checked:
+            if problem := check(found):
+                raise CacheError(
+                    path,
+                    problem,
+                    "delete the cache (--cache-clear), and restore none that others can write",
+                )
+            self._checked.add(path)
+        return found
 
     def entry(self, kind: str, depends_on: object, build: Callable[[Path], None]) -> Path:
         """Return the folder of an artefact, building it under a lock if it does not exist.
@@ -82,23 +138,27 @@ class Cache:
         Raises:
             CacheError: the cache folder cannot be written.
         """
-        key = digest_of([code_digest(self.root / "code"), self._environment, kind, depends_on])
-        path = self.root / kind / key[:32]
+        root = self._folder.made()
+        self._sweep()
+        key = digest_of([code_digest(root / "code"), self._environment, kind, depends_on])
+        path = root / kind / key[:32]
         if self._known(path):
             return path
-        if self._whole(path):
-            self.reused.add(path)
-            return path
-        with self._writable(), self.lock(f"{kind}-{key[:32]}"):
-            if self._whole(path):  # another process built it while this one waited
-                self.reused.add(path)
-                return path
-            self._build(path, build)
-            self.built.add(path)
-            self.reused.discard(path)
+        if not _whole(path):
+            with self.lock(f"{kind}-{path.name}"):
+                # Another process may have built it while this one waited.
+                if not _whole(path) and self._build(kind, path, build):
+                    self.built.add(path)
+                    self.reused.discard(path)
+                    self._identity[path] = _identity(path)
+                    return path
+        self.reused.add(path)
+        self.built.discard(path)
+        self._checked.discard(path)
+        self._identity[path] = _identity(path)
         return path
 
-    def once(self, name: str, make: Callable[[], Any]) -> Any:
+    def once(self, name: str, make: Callable[[], Any], read: Callable[[Any], T]) -> T:
         """Return the result of `make`, which only the first process of the run to ask calls.
 
         Figures that change from moment to moment, such as a latency, are thus measured once for all
@@ -107,115 +167,140 @@ class Cache:
         Args:
             name: name of the file that holds the result during the run.
             make: returns plain values for JSON; other processes wait for it.
+            read: reads these values, and raises any exception if they are damaged: they are then
+                made again.
         """
         with self.lock(name):
             file = self._run_folder() / f"{name}.json"
-            if not file.exists():
-                write_whole(file, json.dumps(make(), allow_nan=False))
-            return json.loads(file.read_text(encoding="utf-8"))
+            if file.exists():
+                with contextlib.suppress(Exception):
+                    return read(parse(read_regular(file, _LARGEST_RESULT)))
+            text = json.dumps(make(), allow_nan=False)
+            with storage(self.root):
+                write_whole(self._run_folder() / file.name, text, private=True)
+            return read(json.loads(text))
+
+    def lost(self) -> Path | None:
+        """Return an entry that this process used and that was deleted or replaced since."""
+        used = (path for path, identity in self._identity.items() if _identity(path) != identity)
+        return next(used, None)
 
     def _run_folder(self) -> Path:
         """Create the folder of this run, and remove those of runs older than a day."""
-        runs = self.root / "runs"
+        runs = self._folder.inside("runs")
         folder = runs / self._run_id
         if not folder.exists():
             yesterday = time.time() - 86_400
-            for old in runs.iterdir() if runs.exists() else ():
+            for old in list(runs.iterdir()):
                 # Another worker may remove them at the same time.
                 with contextlib.suppress(OSError):
-                    if old.stat().st_mtime < yesterday:
-                        shutil.rmtree(old, ignore_errors=True)
-            folder.mkdir(parents=True, exist_ok=True)
+                    if KEY.fullmatch(old.name) and old.stat().st_mtime < yesterday:
+                        discard(old)
+            with storage(self.root):
+                folder.mkdir(exist_ok=True, parents=True, mode=0o700)
         return folder
 
-    @contextlib.contextmanager
-    def lock(self, name: str) -> Iterator[None]:
-        """Hold a lock between processes; the kernel releases it if its holder is killed."""
-        from filelock import FileLock, Timeout
+    def _sweep(self) -> None:
+        """Remove, once in a process, what killed processes have left unfinished."""
+        if self._swept:
+            return
+        self._swept = True
+        for partial, lock in self._folder.partials():
+            with self.lock(lock, wait=False) as held:
+                if held:  # or else its builder is alive
+                    shutil.rmtree(partial, ignore_errors=True)
 
-        with self._writable():
-            folder = self._made() / "locks"
-            folder.mkdir(exist_ok=True)
-            lock = FileLock(folder / f"{name}.lock")
+    def _build(self, kind: str, path: Path, build: Callable[[Path], None]) -> bool:
+        """Build an entry; False if another process has built it after its lock was deleted."""
+        # No process looks for an entry under this name.
+        partial = self._folder.inside(kind) / f"partial-{path.name}-{os.urandom(4).hex()}"
+        try:
+            with storage(self.root):
+                partial.mkdir(mode=0o700)
             try:
-                lock.acquire(timeout=_PATIENCE)
-            except Timeout:
-                self._on_wait(f"waiting for another process ({lock.lock_file})")
-                lock.acquire()
-        try:
-            yield
-        finally:
-            lock.release()
-
-    @contextlib.contextmanager
-    def machine(self, *, exclusive: bool) -> Iterator[None]:
-        """Share the machine with other workers, or reserve it to measure latency."""
-        from filelock import ReadWriteLock, Timeout
-
-        with self._writable():
-            lock = ReadWriteLock(self._made() / "machine.db")
-            acquire = lock.acquire_write if exclusive else lock.acquire_read
-            try:
-                acquire(_PATIENCE)
-            except Timeout:
-                self._on_wait(f"waiting for another process ({lock.lock_file})")
-                acquire(-1)
-        try:
-            yield
-        finally:
-            lock.release()
-
-    def _made(self) -> Path:
-        """Create the folder, marked as a cache: it holds biometric templates."""
-        if not (self.root / ".gitignore").exists():
-            self.root.mkdir(parents=True, exist_ok=True)
-            (self.root / "CACHEDIR.TAG").write_text(_TAG, encoding="utf-8")
-            (self.root / ".gitignore").write_text("*\n", encoding="utf-8")
-        return self.root
-
-    def _build(self, path: Path, build: Callable[[Path], None]) -> None:
-        # No process looks for an entry under this name, and the lock reserves it for this one.
-        # The leftovers of a killed run are removed here.
-        partial = path.with_name(f"partial-{path.name}")
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        try:
-            build(partial)
-            files = {p.name: _file_digest(p) for p in sorted(partial.iterdir())}
-            (partial / _MANIFEST).write_text(json.dumps(files), encoding="utf-8")
-            for file in (*partial.iterdir(), partial):
-                _sync(file)
-            if path.exists():  # damaged: otherwise it would have been found
-                shutil.rmtree(path)
-            partial.rename(path)
+                build(partial)
+            except Exception as error:
+                if (storage_fault := self._fault(error, partial)) is not None:
+                    raise storage_fault from error
+                raise
+            with storage(self.root):
+                files = {p.name: _file_digest(p) for p in sorted(partial.iterdir())}
+                (partial / MANIFEST).write_text(json.dumps(files), encoding="utf-8")
+                for file in (*partial.iterdir(), partial):
+                    file.chmod(0o700 if file == partial else 0o600)
+                    _sync(file)
+                if os.path.lexists(path):
+                    if _whole(path):
+                        shutil.rmtree(partial)
+                        return False
+                    discard(path)  # damaged
+                partial.rename(path)
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
             raise
+        return True
+
+    def _fault(self, error: Exception, partial: Path) -> CacheError | None:
+        """The error of the cache, if its storage is why a build failed."""
+        if isinstance(error, KycquantError):  # which says what is wrong
+            return None
+        if not partial.exists():
+            return CacheError(
+                self.root,
+                "the cache was deleted while it was written",
+                "run the gates again, and delete it between runs",
+            )
+        cause: BaseException | None = error
+        while cause is not None:  # an archive that cannot be closed hides why
+            if isinstance(cause, OSError) and cause.errno in _STORAGE_FAULTS:
+                return fault(self.root, cause)
+            cause = cause.__context__
+        return None
+
+    def _drop(self, kind: str, path: Path) -> None:
+        """Delete an entry that cannot be read, unless another process has replaced it."""
+        identity = self._identity.pop(path, None)
+        self.reused.discard(path)
+        self.built.discard(path)
+        with self.lock(f"{kind}-{path.name}"), storage(self.root):
+            if identity is not None and _identity(path) == identity:
+                discard(path)
 
     def _known(self, path: Path) -> bool:
         """Whether this process has checked the digests of a (perhaps large) entry before."""
-        return path in self.reused | self.built and (path / _MANIFEST).exists()
+        identity = self._identity.get(path)
+        return identity is not None and _identity(path) == identity
 
-    @staticmethod
-    def _whole(path: Path) -> bool:
-        try:
-            files = json.loads((path / _MANIFEST).read_bytes())
-            return all(_file_digest(path / name) == digest for name, digest in files.items())
-        except (OSError, ValueError, AttributeError):
-            return False
 
-    @contextlib.contextmanager
-    def _writable(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            if error.errno not in _STORAGE_FAULTS:
-                raise
-            raise CacheError(
-                self.root,
-                f"the cache cannot be written ({error.strerror or error})",
-                "free some space or name another folder with --kycquant-cache DIR",
-            ) from error
+def _identity(path: Path) -> tuple[int, int] | None:
+    """What tells an entry from another of the same name; None if it is incomplete."""
+    try:
+        found = path.stat()
+        (path / MANIFEST).stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns
+
+
+def _whole(path: Path) -> bool:
+    """Whether an entry has exactly the files of its manifest, with their digests."""
+    try:
+        files = parse(read_regular(path / MANIFEST, _LARGEST))
+        names = {each.name for each in path.iterdir()} - {MANIFEST}
+        return (
+            isinstance(files, dict)
+            and bool(names)
+            and files.keys() == names
+            and all(_is_file(path / name) for name in names)
+            and all(_file_digest(path / name) == digest for name, digest in files.items())
+        )
+    except (OSError, ValueError):
+        return False
+
+
+def _is_file(path: Path) -> bool:
+    """Whether this is a file; reading a FIFO would wait, and a link leads elsewhere."""
+    return path.is_file() and not path.is_symlink()
 
 
 def _file_digest(path: Path) -> str:

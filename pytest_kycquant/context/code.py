@@ -42,8 +42,8 @@ def code_digest(known: Path, root: Path = ROOT) -> str:
     digest = _digest(names, map(meaning, contents))
     # This file only saves time, so a failure to write it does not matter.
     with contextlib.suppress(OSError):
-        known.mkdir(parents=True, exist_ok=True)
-        write_whole(remembered, digest)
+        known.mkdir(parents=True, exist_ok=True, mode=0o700)
+        write_whole(remembered, digest, private=True)
     return digest
 
 

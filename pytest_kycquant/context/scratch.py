@@ -8,12 +8,14 @@ import tempfile
 import weakref
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ..runtimes.environment import environment
 from . import Context
 from .cache import digest_of
 from .progress import Progress
+
+T = TypeVar("T")
 
 
 class Scratch:
@@ -25,6 +27,17 @@ class Scratch:
     def __init__(self) -> None:
         self._root: Path | None = None
         self._answers: dict[str, Any] = {}
+
+    def load(
+        self,
+        kind: str,
+        depends_on: object,
+        build: Callable[[Path], None],
+        read: Callable[[Path], T],
+        check: Callable[[T], str] | None = None,
+    ) -> T:
+        """Return what is read from an artefact; nobody else can have written it."""
+        return read(self.entry(kind, depends_on, build))
 
     def entry(self, kind: str, depends_on: object, build: Callable[[Path], None]) -> Path:
         """Return the folder of an artefact; `build` writes its files if it does not exist.
@@ -43,11 +56,11 @@ class Scratch:
             partial.rename(path)
         return path
 
-    def once(self, name: str, make: Callable[[], Any]) -> Any:
-        """Return the result of the first call of `make`."""
+    def once(self, name: str, make: Callable[[], Any], read: Callable[[Any], T]) -> T:
+        """Return what is read from the result of the first call of `make`."""
         if name not in self._answers:
             self._answers[name] = make()
-        return self._answers[name]
+        return read(self._answers[name])
 
     def machine(self, *, exclusive: bool) -> contextlib.AbstractContextManager[None]:
         """Do nothing: there is no other process to share the machine with."""

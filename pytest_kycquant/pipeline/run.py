@@ -99,13 +99,13 @@ def _judge(
     fp32, shipped = _pipelines(run, spec)
     name = f"pipeline-{digest_of([gate, repr(spec), repr(fp32), repr(shipped)])[:32]}"
     keys = {s.name: key_of(s.gate, s.gate_file, space.root) for s in spec.stages}
-    found = space.context.store.once(
+    return space.context.store.once(
         name,
         lambda: plain(
             _measure(space.context, spec, process, gate, fp32, shipped, images, keys, asked)
         ),
+        lambda found: from_plain(PipelineRecord, found),
     )
-    return from_plain(PipelineRecord, found)
 
 
 def _pipelines(run: Run, spec: PipelineSpec) -> tuple[Pipeline, Pipeline]:

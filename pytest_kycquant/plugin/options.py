@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from ..spec.settings import Inconclusive, Settings
 
 
+_LONGEST_NAME, _LONGEST_PATH = 255, 3500  # bytes, with room for names of files in a folder
+
+
 class _Option(NamedTuple):
     flag: str
     help: str
@@ -36,7 +39,19 @@ class _Option(NamedTuple):
 def _text(where: str, value: str) -> str:
     if not value.strip():
         raise SettingsError(where, "is empty", "give a path")
-    return str(Path(value).expanduser())
+    if "\0" in value:
+        raise SettingsError(where, "holds a NUL character", "give a path")
+    try:
+        path = Path(value).expanduser()
+    except RuntimeError as error:
+        raise SettingsError(
+            where, f"{value!a:.60}: there is no such user", "write the path without ~"
+        ) from error
+    if len(os.fsencode(path)) > _LONGEST_PATH or any(
+        len(os.fsencode(part)) > _LONGEST_NAME for part in path.parts
+    ):
+        raise SettingsError(where, f"{value!a:.60} is too long", "give a shorter path")
+    return str(path)
 
 
 def _boolean(where: str, value: str) -> bool:

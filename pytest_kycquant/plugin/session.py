@@ -5,10 +5,11 @@ Every suite makes one, so whatever only gates need is imported and opened by the
 
 from __future__ import annotations
 
+import contextlib
 import os
-import shutil
 from collections.abc import Mapping
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -39,6 +40,7 @@ class KycquantSession:
 
     Raises:
         SettingsError: an option or ini value is invalid, whether or not there are gates.
+        CacheError: the cache cannot be cleared.
         GoldenError: goldens would be recorded in CI.
     """
 
@@ -59,8 +61,23 @@ class KycquantSession:
             refuse_in_ci(self.settings.golden)
         if self.writes_files and not self.is_worker:
             self._check_targets()
-        if config.getoption("cacheclear", False) and not self.is_worker:
-            shutil.rmtree(self.settings.cache, ignore_errors=True)
+        self._prepare_cache(clear=config.getoption("cacheclear", False) and not self.is_worker)
+
+    def _prepare_cache(self, *, clear: bool) -> None:
+        """Refuse a folder that cannot be the cache, or is something else; clear it if wanted."""
+        if not clear and self._given[flags.CACHE] is None:
+            return
+        from ..context.folder import CacheFolder, refuse
+
+        settings = self.settings
+        places = {"pytest's rootdir": self._config.rootpath, "the goldens": settings.golden}
+        if settings.export is not None:
+            places["the export"] = settings.export
+        with contextlib.suppress(RuntimeError):  # there is no home
+            places["your home"] = Path.home()
+        refuse(settings.cache, places)
+        if clear:
+            CacheFolder(settings.cache).clear()
 
     def _check_targets(self) -> None:
         """Refuse a report or an export that cannot be written, before any work is done."""

@@ -261,7 +261,8 @@ class Quantizer:
         facts = {fact: getattr(plan, fact) for fact in facts_of(step.name)}
         seen = self._ranging.digest if kept.by_images else None
         key = [step.name, self.loaded.digest, self._facts, seen, facts]
-        return kept.read(self._context.store.entry(kept.kind, key, make) / kept.file)
+        store = self._context.store
+        return store.load(kept.kind, key, make, lambda folder: kept.read(folder / kept.file))
 
     def _make(self, step: Step, plan: Plan) -> Any:
         given = [self._made(need, plan) for need in step.needs]

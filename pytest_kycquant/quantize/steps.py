@@ -256,7 +256,7 @@ def _write_choice(choice: RewriteChoice, path: Path) -> None:
 
 
 def _read_choice(path: Path) -> RewriteChoice:
-    return from_plain(RewriteChoice, json.loads(path.read_text(encoding="utf-8")))
+    return from_plain(RewriteChoice, json.loads(path.read_bytes()), strict=True)
 
 
 GIVEN = ("path", "shape", "machine")

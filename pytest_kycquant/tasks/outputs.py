@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ..runtimes import OpenModel
 
 Tensor = NDArray[np.float32]
+_ROUNDING = 1e-5
 Read = Callable[[list[NDArray[Any]]], Tensor]
 
 
@@ -55,10 +56,8 @@ class Outputs:
             indices: the indices of those images; shape (M,), int64.
             other: the outputs of the other model for them, in this order.
         """
-        each = np.split(self.values, np.cumsum(self.rows)[:-1])
-        for index, rows in zip(
-            indices, np.split(other.values, np.cumsum(other.rows)[:-1]), strict=True
-        ):
+        each = self.by_image()
+        for index, rows in zip(indices, other.by_image(), strict=True):
             each[index] = rows
         finite, numbers = self.finite.copy(), self.rows.copy()
         finite[indices], numbers[indices] = other.finite, other.rows
@@ -70,6 +69,29 @@ class Outputs:
         rows = np.repeat(members, self.rows)
         return Outputs(self.values[rows], self.finite[members], (), self.rows[members])
 
+    def differing(self, again: Outputs, indices: NDArray[np.int64]) -> int:
+        """For how many images the same model gave other outputs when it ran again.
+
+        Args:
+            again: the outputs of the second run for those images, in this order.
+            indices: the sorted indices of those images; shape (M,), int64.
+        """
+        members = np.zeros(len(self.finite), np.bool_)
+        members[indices] = True
+        mine = self.subset(members)
+        general = self.broken_edges != again.broken_edges or (
+            bool(self.shapes) and self.shapes != again.shapes
+        )
+        if general or mine.values.shape[1:] != again.values.shape[1:]:
+            return len(indices)
+        pairs = zip(mine.by_image(), again.by_image(), strict=True)
+        same = [_equal(before, now) for before, now in pairs]
+        return int((~np.asarray(same) | (mine.finite != again.finite)).sum())
+
+    def by_image(self) -> list[Tensor]:
+        """The rows of each image, (n, K)."""
+        return np.split(self.values, np.cumsum(self.rows)[:-1])
+
     def save(self, path: Path) -> None:
         """Write the outputs to an ``.npz`` file without pickle."""
         edges = np.asarray(self.broken_edges, dtype="U16")
@@ -79,11 +101,19 @@ class Outputs:
 
     @classmethod
     def read(cls, path: Path) -> Outputs:
-        """Inverse of `save`."""
+        """Inverse of `save`.
+
+        Raises:
+            ValueError: the arrays do not fit each other, or have other types.
+        """
         with np.load(path, allow_pickle=False) as stored:
             edges = tuple(str(name) for name in stored["broken_edges"])
             shapes = tuple(tuple(shape) for shape in json.loads(str(stored["shapes"])))
-            return cls(stored["values"], stored["finite"], edges, stored["rows"], shapes)
+            values, finite, rows = stored["values"], stored["finite"], stored["rows"]
+        kinds = [(array.ndim, array.dtype) for array in (values, finite, rows)]
+        if kinds != [(2, np.float32), (1, np.bool_), (1, np.int64)] or (rows < 0).any():
+            raise ValueError(f"arrays of the kinds {kinds}")
+        return cls(values, finite, edges, rows, shapes)
 
 
 def run_model(
@@ -137,6 +167,14 @@ def run_model(
     lengths = np.asarray([len(rows) for rows in values], np.int64)
     same = shapes.pop() if len(shapes) == 1 else ()
     return Outputs(np.concatenate(values), np.asarray(finite, np.bool_), broken, lengths, same)
+
+
+def _equal(before: Tensor, now: Tensor) -> bool:
+    """Whether rows (n, K) are the same, up to rounding relative to the largest value."""
+    if before.shape != now.shape:
+        return False
+    largest = float(np.abs(now[np.isfinite(now)]).max(initial=0.0))
+    return np.allclose(before, now, rtol=_ROUNDING, atol=_ROUNDING * largest, equal_nan=True)
 
 
 def all_finite(outputs: list[Any]) -> bool:

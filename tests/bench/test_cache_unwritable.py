@@ -26,7 +26,7 @@ def test_read_only_folder(tmp_path: Path) -> None:
 
 def test_a_file_in_the_way(tmp_path: Path) -> None:
     (tmp_path / "cache").write_text("")
-    with pytest.raises(CacheError, match=r"cache: the cache cannot be written.*--kycquant-cache"):
+    with pytest.raises(CacheError, match=r"cache: the cache is not a folder.*--kycquant-cache"):
         Cache(tmp_path / "cache", {}).entry("k", [1], build)
 
 

@@ -24,9 +24,9 @@ print(Cache(Path(sys.argv[1]) / "cache", {}).entry("k", [1], build))
 WAITER = """
 import sys
 from pathlib import Path
-from pytest_kycquant.context import cache
+from pytest_kycquant.context import cache, locks
 
-cache._PATIENCE = 0.1
+locks._PATIENCE = 0.1
 shared = cache.Cache(Path(sys.argv[1]), {}, on_wait=print)
 with shared.machine(exclusive=True):
     print("alone")

@@ -8,23 +8,23 @@ from pathlib import Path
 
 import pytest
 
-from pytest_kycquant.bench.golden import (
-    Golden,
-    check_current,
-    check_reproduced,
-    load,
-    path_of,
-    save,
-)
+from pytest_kycquant.bench.golden import Golden, load, path_of, save
+from pytest_kycquant.bench.golden_check import check_current, check_reproduced
 from pytest_kycquant.errors import EnvironmentWarning, GoldenError
+from pytest_kycquant.plain import plain
+from pytest_kycquant.statistics import rate_with
 
-RATE = {"errors": 12, "trials": 10_000, "value": 0.0012, "lower": 0.0007, "upper": 0.0019}
+RATE = plain(rate_with(12, 10_000, 200, 2.5, 3))
 RATES = {"FAR": RATE, "FRR": RATE}
 MODEL = {"name": "face", "sha256": "ab", "size": 100, "opset": 17}
 INPUTS = {"evaluation": "cd", "pairs": None}
 HERE = {
     "onnxruntime": "1.31",
+    "onnx": "1.23",
+    "numpy": "2.4",
     "pillow": "13",
+    "python": "3.11",
+    "system": "Linux",
     "cpu": "A",
     "features": ["avx2"],
     "u8s8_saturates": True,
@@ -128,7 +128,7 @@ def test_current(golden: Golden) -> None:
 
 
 def reproduce(golden: Golden, errors: int, **environment: object) -> None:
-    rates = RATES | {"FAR": RATE | {"errors": errors}}
+    rates = RATES | {"FAR": plain(rate_with(errors, 10_000, 200, 2.5, 3))}
     check_reproduced(golden, rates, HERE | environment, Path("face.json"), COMMAND)
 
 

@@ -308,7 +308,7 @@ def test_scratch_makes_once_and_goes_with_its_object(tmp_path: Path) -> None:
     assert store.entry("kind", [1, "a"], make) == folder != store.entry("kind", [2], make)
     assert (folder / "a").read_text() == "x"
     assert len(calls) == 2
-    assert store.once("name", lambda: 1) == store.once("name", lambda: 2) == 1
+    assert store.once("name", lambda: 1, int) == store.once("name", lambda: 2, int) == 1
     with store.machine(exclusive=True), store.machine(exclusive=False):
         pass
     root = folder.parents[1]

@@ -1,0 +1,113 @@
+"""Locks between the processes of a run, and between runs that share a cache."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from ..errors import CacheError
+from .folder import CacheFolder, fault, storage
+
+if TYPE_CHECKING:
+    from filelock import ReadWriteLock
+
+_PATIENCE = 5.0  # seconds to wait for another process before reporting it
+_ATTEMPTS = 10  # the folder of the locks may be deleted at any time
+
+
+class Locks:
+    """Locks that the kernel releases if their holder is killed.
+
+    Args:
+        folder: the folder of the cache.
+        on_wait: receives a line of text when this process waits for another.
+    """
+
+    def __init__(self, folder: CacheFolder, on_wait: Callable[[str], None]) -> None:
+        self._folder = folder
+        self._on_wait = on_wait
+
+    @contextlib.contextmanager
+    def hold(self, name: str, *, wait: bool = True) -> Iterator[bool]:
+        """Hold a lock; yields False without waiting, if so wanted, when another process holds it.
+
+        Raises:
+            CacheError: the lock cannot be written.
+        """
+        from filelock import FileLock, Timeout
+
+        for attempt in range(_ATTEMPTS):
+            path = self._folder.inside("locks") / f"{name}.lock"
+            lock = FileLock(path, mode=0o600)
+            try:
+                lock.acquire(timeout=_PATIENCE if wait else 0)
+            except Timeout:
+                if not wait:
+                    yield False
+                    return
+                self._on_wait(f"waiting for another process ({path})")
+                with storage(self._folder.root):
+                    lock.acquire()
+            except OSError as error:
+                if not path.parent.exists() and attempt + 1 < _ATTEMPTS:
+                    continue
+                raise fault(self._folder.root, error) from error
+            break
+        try:
+            yield True
+        finally:
+            lock.release()
+
+    @contextlib.contextmanager
+    def machine(self, *, exclusive: bool) -> Iterator[None]:
+        """Share the machine with other workers, or reserve it to measure latency.
+
+        Raises:
+            CacheError: the lock cannot be written.
+        """
+        try:
+            lock = self._acquired(exclusive=exclusive)
+        except _BROKEN as error:
+            lock = self._mended(error, exclusive=exclusive)
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def _acquired(self, *, exclusive: bool) -> ReadWriteLock:
+        from filelock import ReadWriteLock, Timeout
+
+        path = self._folder.made() / "machine.db"
+        with contextlib.suppress(FileExistsError):
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        lock = ReadWriteLock(path)
+        acquire = lock.acquire_write if exclusive else lock.acquire_read
+        try:
+            acquire(_PATIENCE)
+        except Timeout:
+            self._on_wait(f"waiting for another process ({path})")
+            acquire(-1)
+        return lock
+
+    def _mended(self, error: Exception, *, exclusive: bool) -> ReadWriteLock:
+        """Make a damaged file of the lock anew; only one process at a time does so."""
+        with self.hold("machine"):
+            path = self._folder.made() / "machine.db"
+            try:
+                return self._acquired(exclusive=exclusive)
+            except _BROKEN:
+                if path.is_symlink() or (path.exists() and not path.is_file()):
+                    raise CacheError(
+                        path, f"cannot be used as a lock ({error})", "delete it"
+                    ) from error
+            try:
+                path.unlink(missing_ok=True)
+                return self._acquired(exclusive=exclusive)
+            except _BROKEN as again:
+                raise fault(self._folder.root, again) from again
+
+
+_BROKEN = (OSError, ValueError, sqlite3.Error)
