@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .weight_sources import Source, Weight
 
 _INTEGER_OPERATORS = re.compile(
-    "Quantize|Integer|NBits|Bnb4|FpQ4|Float8|BFP|^QLinear|^QOrdered|^Q[A-Z]"
+    "[Qq]uantize|Integer|NBits|Bnb4|FpQ4|Float8|BFP|^QLinear|^QOrdered|^Q[A-Z]"
 )
 _FLOATS = frozenset({"FLOAT", "DOUBLE"})
 _WIDE = frozenset({"INT32", "INT64", "UINT32", "UINT64", "BOOL", "STRING"})  # rarely weights
@@ -121,7 +121,7 @@ def _rounding(steps: Iterable[NodeProto]) -> str:
     """Type of the first operator that rounds values; "" if none does."""
     for node in steps:
         if node.op_type in _ROUNDING and node.domain in ("", "ai.onnx", "ai.onnx.ml"):
-            return node.op_type
+            return str(node.op_type)
         if node.op_type == "Cast":
             kind = _kind(next((a.i for a in node.attribute if a.name == "to"), 1))
             if kind not in _FLOATS | _COMPLEX | {"BOOL", "STRING"}:

@@ -22,10 +22,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from onnx import GraphProto, ModelProto
 
-_WINDOW = 64  # weights that are looked at together; quantizers use blocks of 16 or more
+_WINDOW = (64, 32, 16)  # weights that are looked at together, as quantizers form blocks
 _SHORTEST = 16  # with fewer weights in a channel, chance may look like a grid
+_NOISE = 4e-7  # of the largest value
+_CHANNELS = 8  # an axis with fewer is not that of the output channels
 _NONZERO = 8  # a window with fewer is pruned and tells nothing
-_WINDOWS = 2048  # of a weight, evenly spread
+_WINDOWS = 512  # of a weight, evenly spread
 _LEVELS = 256  # most steps of a grid: 8 bits
 _OFF_GRID = 0.02  # of a step
 _DISTINCT = 0.8  # share of nonzero values in a window that differ: 1.0 in FP32, .97 in bfloat16
@@ -64,13 +66,16 @@ def is_rounded(array: NDArray[np.floating]) -> bool | None:
     Args:
         array: a weight; its output channels may lie along the first, second or last axis.
     """
-    verdicts = []
-    for axis in sorted({0, min(1, array.ndim - 1), array.ndim - 1} if array.ndim else ()):
-        rows = np.moveaxis(array, axis, 0).reshape(array.shape[axis], -1)
-        verdicts.append(_rows_are_rounded(rows))
-    verdicts.append(_rows_are_rounded(array.reshape(1, -1)))  # one scale for all channels
-    known = [verdict for verdict in verdicts if verdict is not None]
-    return any(known) if known else None
+    if array.size < _SHORTEST:
+        return None
+    if _rows_are_rounded(array.reshape(1, -1)):  # one scale for all channels
+        return True
+    found = [
+        _rows_are_rounded(np.moveaxis(array, axis, 0).reshape(array.shape[axis], -1))
+        for axis in sorted({0, 1, array.ndim - 1})
+        if axis < array.ndim and array.shape[axis] >= _CHANNELS
+    ]
+    return True if True in found else None if None in found or not found else False
 
 
 def half_precision(graph: GraphProto) -> str:
@@ -92,27 +97,42 @@ def half_precision(graph: GraphProto) -> str:
 
 
 def _rows_are_rounded(rows: NDArray[np.floating]) -> bool | None:
-    length = min(rows.shape[1], _WINDOW)
-    if length < _SHORTEST:
+    """Whether rows are rounded, each with scales of its own; None if they are too short."""
+    if rows.shape[1] < _SHORTEST:
         return None
+    found = [
+        _windows_are_rounded(rows, length)
+        for length in dict.fromkeys(min(rows.shape[1], window) for window in _WINDOW)
+    ]
+    return True if True in found else None if None in found else False
+
+
+def _windows_are_rounded(rows: NDArray[np.floating], length: int) -> bool | None:
     count = rows.shape[1] // length
     windows = rows[:, : count * length].reshape(-1, length)
     if len(windows) > _WINDOWS:
         windows = windows[np.linspace(0, len(windows) - 1, _WINDOWS).astype(np.int64)]
     ordered = np.sort(windows.astype(np.float64), axis=1)
+    largest = np.abs(ordered).max(axis=1, keepdims=True)
+    # Dead weights, which decay towards zero, and the rounding of float32.
+    noise = _NOISE * largest
+    ordered[np.abs(ordered) <= _NOISE * largest.max()] = 0
+    ordered[np.abs(ordered) <= noise] = 0
     nonzero = np.count_nonzero(ordered, axis=1)
-    ordered, nonzero = ordered[nonzero >= _NONZERO], nonzero[nonzero >= _NONZERO]
+    alive = nonzero >= _NONZERO
+    ordered, nonzero, noise = ordered[alive], nonzero[alive], noise[alive]
     if not len(ordered):
         return None
     gaps = np.diff(ordered, axis=1)
-    # Differences of single-precision rounding are none.
-    apart = gaps > 4e-7 * np.abs(ordered).max(axis=1, keepdims=True)
+    apart = gaps > noise
     holds_zero = (ordered == 0).any(axis=1)
     few = apart.sum(axis=1) + 1 - holds_zero <= _DISTINCT * nonzero
-    step = np.where(apart, gaps, np.inf).min(axis=1, keepdims=True)
-    steps = (ordered - ordered[:, :1]) / step  # zeros if all values are the same
-    off = np.abs(steps - np.round(steps)).max(axis=1)
-    on_grid = (steps[:, -1] <= _LEVELS) & (off <= _OFF_GRID)
+    closest = np.where(apart, gaps, np.inf).min(axis=1, keepdims=True)
+    on_grid = np.zeros(len(ordered), np.bool_)
+    for part in (1, 2, 3):  # perhaps no two values are neighbours on the grid
+        steps = (ordered - ordered[:, :1]) / closest * part  # zeros if all values are the same
+        off = np.abs(steps - np.round(steps)).max(axis=1)
+        on_grid |= (steps[:, -1] <= _LEVELS) & (off <= _OFF_GRID)
     return bool(np.mean(few | on_grid) >= _MOST)
 
 

@@ -199,6 +199,8 @@ def _weights(scope: _Scope, node: NodeProto, local: frozenset[tuple[str, str]]) 
         if node.domain in _STANDARD or (node.domain, node.op_type) in local:
             return
         scales = _ALL  # an operator of a runtime, which may hold weights anywhere
+    if scales and not scope.reads_image(node):
+        return  # it computes a constant, which counts where that is read
     for index, name in enumerate(node.input):
         of_image = scope.is_of_image(name)
         if name and (index in kernels or index in products or (index in scales and not of_image)):
