@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ModelError
-from ..runtimes.model_files import LARGEST, parts, tensors, within
+from ..runtimes.model_files import LARGEST, parts, subgraphs, tensors, within
 from ..spec.coerce import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from onnx import FunctionProto, GraphProto, ModelProto, TensorProto
+    from onnx import FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto
 
     Key = tuple[str, str, str]
 
-_DEEPEST = 64  # calls of local functions within each other; libraries follow them by recursion
-_MOST_NODES = 1_000_000  # operators after all local functions are expanded
+# Libraries follow calls and subgraphs by recursion. onnxruntime 1.20 takes twice as long for each
+# further level of subgraphs.
+_MOST_CALLS = 64
+_MOST_NESTED = 12
+_MOST_OPERATORS = 250_000
 _MOST_AXES = 32
 _EXPORT = "export the model again"
 _SMALL = {"INT4": 4, "UINT4": 4, "FLOAT4E2M1": 4, "INT2": 2, "UINT2": 2}  # bits of an element
@@ -46,14 +49,14 @@ def check_structure(path: Path, proto: ModelProto) -> None:
         proto: the model, with its external data inside.
 
     Raises:
-        ModelError: a name is not UTF-8, a constant has another size than its dimensions say, or
-            local functions call each other in a circle, too deeply or too often.
+        ModelError: a name is not UTF-8, a constant has another size than its dimensions say, local
+            functions call themselves, or the graph is too deep or too large.
     """
     _check_names(path, proto)
     for name, tensor in tensors(parts(proto)):
         if problem := _wrong_size(tensor):
             raise ModelError(path, f"weight {shown(name)} {problem}", _EXPORT)
-    _check_functions(path, proto)
+    _check_extent(path, proto)
 
 
 def _check_names(path: Path, proto: ModelProto) -> None:
@@ -113,63 +116,101 @@ def _wrong_size(tensor: TensorProto) -> str:
     return f"is damaged: its shape ({shape}) does not fit {found} {unit}"
 
 
-def _check_functions(path: Path, proto: ModelProto) -> None:
-    """Local functions must not call each other in a circle, and their expansion must be small."""
+@dataclass(frozen=True)
+class _Extent:
+    """What a graph or function is once all local functions that it calls are expanded.
+
+    Args:
+        calls: number of functions that call each other, at most.
+        nesting: number of subgraphs within each other, at most.
+        operators: number of operators.
+    """
+
+    calls: int
+    nesting: int
+    operators: int
+
+
+def _check_extent(path: Path, proto: ModelProto) -> None:
+    """Local functions must not call each other in a circle; all of it must have bounds."""
     functions: dict[Key, FunctionProto] = {}
     for function in proto.functions:
         key = (function.domain, function.name, getattr(function, "overload", ""))
         if key in functions:
             raise ModelError(path, f"defines the function {shown(function.name)} twice", _EXPORT)
         functions[key] = function
-    if not functions:
-        return
-    calls = {key: _calls(function, functions) for key, function in functions.items()}
-    sizes = {key: _count(function) for key, function in functions.items()}
-    depths: dict[Key, int] = {}
+    extents: dict[Key, _Extent] = {}
+    for key in _callees_first(path, functions):
+        extents[key] = _extent(functions[key], extents)
+    whole = _extent(proto.graph, extents)
+    every = (whole, *extents.values())
+    for what, found, most in (
+        ("functions call each other", max(each.calls for each in every), _MOST_CALLS),
+        ("subgraphs are nested", max(each.nesting for each in every), _MOST_NESTED),
+    ):
+        if found > most:
+            raise ModelError(
+                path, f"its {what} {found} deep", f"export a flat graph; {most} are supported"
+            )
+    if max(each.operators for each in every) > _MOST_OPERATORS:
+        raise ModelError(
+            path,
+            f"has more than {_MOST_OPERATORS:,} operators, with its functions expanded",
+            "export the model again without the functions, and look at what they repeat",
+        )
+
+
+def _callees_first(path: Path, functions: Mapping[Key, FunctionProto]) -> Iterator[Key]:
+    """Keys of functions, each after those that it calls."""
+    calls = {
+        key: {
+            _key(node)
+            for inner in within(function)
+            for node in inner.node
+            if _key(node) in functions
+        }
+        for key, function in functions.items()
+    }
+    done: set[Key] = set()
     for start in functions:
-        if start in depths:
+        if start in done:
             continue
         stack, entered = [(start, iter(calls[start]))], {start}
         while stack:
             key, waiting = stack[-1]
             called = next(waiting, None)
             if called is None:
-                depths[key] = 1 + max((depths[other] for other in calls[key]), default=0)
-                sizes[key] += sum(sizes[other] * times for other, times in calls[key].items())
-                sizes[key] = min(sizes[key], 2 * _MOST_NODES)
+                done.add(key)
                 entered.remove(key)
                 stack.pop()
+                yield key
             elif called in entered:
                 raise ModelError(
                     path,
                     f"its function {shown(called[1])} calls itself",
                     "export the model without recursive functions",
                 )
-            elif called not in depths:
+            elif called not in done:
                 stack.append((called, iter(calls[called])))
                 entered.add(called)
-    total = _count(proto.graph)
-    total += sum(sizes[called] * times for called, times in _calls(proto.graph, functions).items())
-    deepest = max(depths.values())
-    if deepest > _DEEPEST or max(total, *sizes.values()) > _MOST_NODES:
-        raise ModelError(
-            path,
-            f"its functions are nested {deepest} deep, or expand to too many operators",
-            f"export it without functions; {_DEEPEST} levels and {_MOST_NODES:,} operators are "
-            "supported",
-        )
 
 
-def _calls(part: GraphProto | FunctionProto, functions: Mapping[Key, Any]) -> Counter[Key]:
-    """How often a graph or function calls each local function itself, also in its subgraphs."""
-    found: Counter[Key] = Counter()
-    for inner in within(part):
+def _extent(part: GraphProto | FunctionProto, known: Mapping[Key, _Extent]) -> _Extent:
+    """The extent of a graph or function, from those of the functions that it calls."""
+    calls = nesting = operators = 0
+    stack: list[tuple[GraphProto | FunctionProto, int]] = [(part, 0)]
+    while stack:
+        inner, level = stack.pop()
+        nesting = max(nesting, level)
         for node in inner.node:
-            key = (node.domain, node.op_type, getattr(node, "overload", ""))
-            if key in functions:
-                found[key] += 1
-    return found
+            operators += 1
+            if (called := known.get(_key(node))) is not None:
+                calls = max(calls, 1 + called.calls)
+                nesting = max(nesting, level + called.nesting)
+                operators += called.operators
+            stack += [(subgraph, level + 1) for subgraph in subgraphs(node)]
+    return _Extent(calls, nesting, min(operators, 2 * _MOST_OPERATORS))
 
 
-def _count(part: GraphProto | FunctionProto) -> int:
-    return sum(len(inner.node) for inner in within(part))
+def _key(node: NodeProto) -> Key:
+    return node.domain, node.op_type, getattr(node, "overload", "")

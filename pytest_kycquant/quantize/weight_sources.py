@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ..runtimes.model_files import within
+from ..runtimes.model_files import subgraphs, within
 
 if TYPE_CHECKING:
     from onnx import FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto
@@ -149,7 +149,8 @@ class _Scope:
     def reads_image(self, node: NodeProto) -> bool:
         """Whether values that an operator computes depend on the image."""
         names = [name for _, name in _data(node)]
-        names += [n for part in _subgraphs(node) for inner in part.node for n in inner.input]
+        inside = (part for graph in subgraphs(node) for part in within(graph))
+        names += [name for part in inside for inner in part.node for name in inner.input]
         return any(self.is_of_image(name) for name in names)
 
 
@@ -160,7 +161,7 @@ def _scopes(
     scope = _Scope(part, parent, owner)
     inner = []
     for node in part.node:
-        for subgraph in _own_subgraphs(node):
+        for subgraph in subgraphs(node):
             inner += list(_scopes(subgraph, scope, node))
         of_image = scope.reads_image(node)
         for name in filter(None, node.output):
@@ -169,18 +170,6 @@ def _scopes(
                 scope.of_image.add(name)
     yield scope
     yield from inner
-
-
-def _own_subgraphs(node: NodeProto) -> Iterator[GraphProto]:
-    for attribute in node.attribute:
-        if attribute.HasField("g"):
-            yield attribute.g
-        yield from attribute.graphs
-
-
-def _subgraphs(node: NodeProto) -> Iterator[GraphProto | FunctionProto]:
-    for subgraph in _own_subgraphs(node):
-        yield from within(subgraph)
 
 
 def _data(node: NodeProto) -> Iterator[tuple[int, str]]:
@@ -238,7 +227,7 @@ def _followed(start: _Scope, name: str) -> tuple[tuple[Source, ...], tuple[NodeP
         for index, each in _data(node):
             table = _rows(scope, node) if index == lookup else rows
             waiting.append((scope, each, table))
-        for subgraph in _own_subgraphs(node):
+        for subgraph in subgraphs(node):
             inner = next(_scopes(subgraph, scope, node))
             scopes.append(inner)
             waiting += [(inner, output.name, rows) for output in subgraph.output]

@@ -20,7 +20,7 @@ from ..spec.coerce import shown
 from . import runtime
 
 if TYPE_CHECKING:
-    from onnx import FunctionProto, GraphProto, ModelProto, TensorProto
+    from onnx import FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto
 
     from . import OpenModel
 
@@ -151,12 +151,16 @@ def within(part: GraphProto | FunctionProto) -> Iterator[GraphProto | FunctionPr
     """Yield a graph or function and all subgraphs within it."""
     yield part
     for node in part.node:
-        for attribute in node.attribute:
-            for subgraph in [
-                *attribute.graphs,
-                *([attribute.g] if attribute.HasField("g") else []),
-            ]:
-                yield from within(subgraph)
+        for subgraph in subgraphs(node):
+            yield from within(subgraph)
+
+
+def subgraphs(node: NodeProto) -> Iterator[GraphProto]:
+    """Yield the subgraphs of one operator, without those within them."""
+    for attribute in node.attribute:
+        if attribute.HasField("g"):
+            yield attribute.g
+        yield from attribute.graphs
 
 
 def tensors(found: Iterable[GraphProto | FunctionProto]) -> Iterator[tuple[str, TensorProto]]:
@@ -274,6 +278,7 @@ def _external_pieces(
         location = entries.get("location", "")
         try:
             source = (folder / location).resolve()
+            exists = source.is_file()
             offset = int(entries.get("offset", 0))
             length = int(entries["length"]) if "length" in entries else None
             if min(offset, length or 0) < 0:
@@ -290,7 +295,7 @@ def _external_pieces(
                 f"weight {shown(name)} is stored outside the model's folder, in {shown(location)}",
                 "export the model to a single file, or with its data in the same folder",
             )
-        if not source.is_file():
+        if not exists:
             raise ModelError(
                 path,
                 f"its external data {shown(location)} is missing or not a file",

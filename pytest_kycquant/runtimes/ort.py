@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
 # operators into unsigned ones on x86 without VNNI, where U8S8 kernels would add two products in
 # 16 bits. Elsewhere it changes nothing (onnxruntime PR 12088).
 EXACT_ENTRY = ("session.x64quantprecision", "1")
+
+
+# Errors are raised, too; what onnxruntime logs has colours and unescaped names of operators.
+_SILENT = 4
 
 
 class Session:
@@ -56,7 +61,7 @@ class Session:
             if not limit.expired:
                 raise ModelError(
                     self._where,
-                    f"onnxruntime fails to run it ({_reason(error)})",
+                    f"fails ({_reason(error)})",
                     "check its operators and the shapes that they accept",
                 ) from error
             raise ModelError(
@@ -75,6 +80,7 @@ class Session:
             import onnxruntime as ort
 
             options = ort.RunOptions()
+            options.log_severity_level = _SILENT
             held = self._own.held = options, Limit(lambda: setattr(options, "terminate", True))
         return held
 
@@ -101,7 +107,7 @@ def open_session(
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
-    options.log_severity_level = 3
+    options.log_severity_level = _SILENT
     # A spinning helper thread would consume CPU time that `time.thread_time` does not see.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if exact:
@@ -128,7 +134,10 @@ def _cancel(options: SessionOptions) -> None:
 
 
 def _reason(error: BaseException) -> str:
-    return " ".join(str(error).split())[:300] or type(error).__name__
+    """What onnxruntime says, on one line, without the place in its own source code."""
+    text = re.sub(r"/onnxruntime_src/\S+:\d+ [^()]*(\(.*?\))?( |$)", "", str(error))
+    text = "".join(letter if letter.isprintable() else " " for letter in text)
+    return " ".join(text.split())[:300] or type(error).__name__
 
 
 class _OpenSession:
