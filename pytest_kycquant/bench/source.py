@@ -19,13 +19,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..context import Context
+from ..data.files import listed
 from ..data.images import ImageSet
 from ..errors import QuantizationError, SpecError
 from ..plain import from_plain, plain
 from ..quantize import Exposure, LoadedModel, ModelFile, Quantizer
+from ..quantize.randomness_check import foreign_operators
 from ..quantize.rewrite_choice import RewriteChoice
 from ..quantize.search import Block
 from ..runtimes import OpenModel, runtime
+from ..spec import coerce
 from ..spec.model import Preprocess
 from ..spec.recipe import Recipe
 from ..tasks.base import Task
@@ -135,13 +138,18 @@ class SourceFile:
     def fp32(self) -> ModelFile:
         """The FP32 file as a variant of itself."""
         loaded = self.loaded
-        notes: tuple[str, ...] = ()
+        notes = []
         if loaded.subnormal_weights:
-            notes = (
+            notes.append(
                 f"{loaded.subnormal_weights:,} weights of FP32 are subnormal, which makes it "
-                "several times slower on some CPUs: part of a speed-up may come from that alone",
+                "several times slower on some CPUs: part of a speed-up may come from that alone"
             )
-        return ModelFile(loaded.path, loaded.digest, loaded.size, {}, {}, notes)
+        if loaded.half_precision:
+            notes.append(
+                f"all weights of FP32 are exact in {loaded.half_precision}: it was trained in half "
+                "precision, or converted to it and back, and nothing here can tell which"
+            )
+        return ModelFile(loaded.path, loaded.digest, loaded.size, {}, {}, tuple(notes))
 
     def rewrites(self, recipe: Recipe) -> RewriteChoice:
         """The rewrites of the FP32 graph that a recipe starts from."""
@@ -231,8 +239,9 @@ class SourceFile:
 
         def make(folder: Path) -> None:
             with self._stage(f"running {title} images", len(images.names)) as advance:
-                model = runtime(file.runtime).open(file.path, exact=exact)
-                found = self._run(model, images, self._context.threads, advance)
+                model = file.open(exact=exact)
+                threads = self._context.threads
+                found = self._run(model, file.path, images, threads, advance)
                 found.save(folder / "outputs.npz")
 
         def read(folder: Path) -> Outputs:
@@ -246,8 +255,8 @@ class SourceFile:
             number = min(SAMPLED, len(images))
             sample = np.sort(np.random.default_rng().choice(len(images), number, replace=False))
             with self._stage(f"checking {title} images"):
-                model = runtime(file.runtime).open(file.path, exact=exact)
-                again = self._run(model, images.subset(sample), 1)
+                model = file.open(exact=exact)
+                again = self._run(model, file.path, images.subset(sample), 1)
             other = found.differing(again, sample)
             if not other:
                 return ""
@@ -270,7 +279,8 @@ class SourceFile:
                 return None
             opener = runtime(recipe.traits.runtime)
             model = opener.open(content, exact=self._context.exact)
-            return self._run(model, self._images.probes(), 1)
+            where = f"{self._title} as {recipe.name}, a part of it"
+            return self._run(model, where, self._images.probes(), 1)
 
     def blocks(self, recipe: Recipe) -> tuple[Block, ...]:
         """Blocks of operators that a search may keep in FP32, in topological order."""
@@ -291,7 +301,7 @@ class SourceFile:
 
     def runner(self, file: ModelFile) -> Callable[[], object]:
         """A function that runs a variant on the first probe, for a measurement of latency."""
-        model = runtime(file.runtime).open(file.path, exact=self._context.exact)
+        model = file.open(exact=self._context.exact)
         feed = {model.inputs[0]: self.probe}
         return lambda: model.run(feed)
 
@@ -326,12 +336,25 @@ class SourceFile:
         return replace(recipe, keep_fp32=mine)
 
     def _run(
-        self, model: OpenModel, images: ImageSet, threads: int, advance: Any = lambda: None
+        self,
+        model: OpenModel,
+        where: object,
+        images: ImageSet,
+        threads: int,
+        advance: Any = lambda: None,
     ) -> Outputs:
         task = self.task
         tensors, edges = task.tensors(images, self.index), task.edge_inputs(self.index)
         read, wanted = task.read, self.outputs_read
-        return run_model(model, tensors, edges, wanted, read, threads=threads, on_image=advance)
+        return run_model(
+            model, tensors, edges, wanted, read, threads=threads, on_image=advance, where=where,
+            suspects=self._suspects,
+        )  # fmt: skip
+
+    def _suspects(self) -> str:
+        """Operators of the FP32 file that may give one image different outputs, for messages."""
+        found = foreign_operators(self.loaded.proto)
+        return f" (it contains {listed([coerce.shown(name) for name in found])})" if found else ""
 
 
 def describe_preprocess(spec: Preprocess) -> dict[str, Any]:

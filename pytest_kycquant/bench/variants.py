@@ -115,11 +115,10 @@ class Variant:
 
     def find_broken(self) -> tuple[str, ...]:
         """Read the files and return the names of weights and scales with NaN or Inf."""
-        import onnx
+        from onnx import ModelProto
 
-        return tuple(
-            name for path in self.paths for name in broken_constants(onnx.load(path).graph)
-        )
+        graphs = (ModelProto.FromString(file.read()).graph for file in self.files)
+        return tuple(name for graph in graphs for name in broken_constants(graph))
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -286,7 +285,8 @@ class Variants:
 
         def make(folder: Path) -> None:
             probes = tuple(source.probe for source in self.sources)
-            job = Opening(variant.paths, probes, variant.runtime)
+            digests = tuple(file.sha256 for file in variant.files)
+            job = Opening(variant.paths, probes, variant.runtime, digests)
             where = f"{self.model.name} as {variant.recipe.name}"
             with self.context.stage(f"{where}: measuring its memory", exclusive=True):
                 found = measure_footprint(job, where)

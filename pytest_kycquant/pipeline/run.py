@@ -125,6 +125,7 @@ def _pipelines(run: Run, spec: PipelineSpec) -> tuple[Pipeline, Pipeline]:
                 threshold,
                 variant.size,
                 variant.runtime,
+                tuple(file.sha256 for file in variant.files),
             )
     threads, exact = spec.threads, run.workspace.settings.exact
     return Pipeline("fp32", fp32, threads, exact), Pipeline("shipped", shipped, threads, exact)

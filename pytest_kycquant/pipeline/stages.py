@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -18,11 +17,12 @@ from ..data.images import ImageSet, decode, preprocess
 from ..data.placement import place
 from ..errors import ModelError, SpecError
 from ..runtimes import OpenModel, runtime
+from ..runtimes.model_files import open_verified
 from ..spec.model import KycModel
 from ..spec.recipe import ONNXRUNTIME
 from ..tasks.detection.task import DetectionTask
 from ..tasks.liveness.task import LivenessTask
-from ..tasks.outputs import Outputs, all_finite
+from ..tasks.outputs import Outputs, all_finite, run_once
 from ..tasks.registry import task_of
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ class Stage:
         threshold: the threshold frozen in its golden; only the detector uses it.
         size: size of all files in bytes.
         runtime: name of the runtime that runs the files.
+        digests: SHA-256 of each file; a file that has changed is not opened. Empty checks nothing.
     """
 
     model: KycModel
@@ -52,6 +53,7 @@ class Stage:
     threshold: float
     size: int
     runtime: str = ONNXRUNTIME
+    digests: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -145,7 +147,7 @@ class Stages:
         pipeline: the pipeline to open.
         clock: a function that returns the wall clock in ns.
         open_model: a function that opens a file, given the name of its runtime, its path, the
-            number of threads and whether to run without saturation.
+            number of threads and whether to run without saturation; None opens and checks it.
 
     Raises:
         ModelError: a model cannot be opened, or lacks an output.
@@ -156,13 +158,11 @@ class Stages:
         pipeline: Pipeline,
         *,
         clock: Clock = time.perf_counter_ns,
-        open_model: OpenFile = lambda name, path, threads, exact: runtime(name).open(
-            path, threads=threads, exact=exact
-        ),
+        open_model: OpenFile | None = None,
     ) -> None:
         self._clock = clock
         self._open = {
-            name: _OpenStage(stage, partial(_open, open_model, pipeline, stage))
+            name: _OpenStage(stage, _opened(pipeline, stage, open_model))
             for name, stage in pipeline.stages.items()
         }
         self._restart()
@@ -247,20 +247,21 @@ class Stages:
 
     def trace(self, process: Callable[[Stages, Photo], object], photo: Photo) -> Trace:
         """Run a pipeline on one image."""
-        self._restart()
+        self._restart(photo.name)
         began = self._clock()
         process(self, photo)
         wall = self._clock() - began
         answers = {name: tuple(given) for name, given in self._answers.items()}
         return Trace(wall, self._spent, tuple(self._broken), answers)
 
-    def _restart(self) -> None:
+    def _restart(self, image: str = "") -> None:
+        self._image = image
         self._spent: dict[str, int] = {}
         self._broken: list[str] = []
         self._answers: dict[str, list[NDArray[np.float64]]] = {}
 
     def _run(self, name: str, seen: list[Pixels]) -> Outputs:
-        outputs = self._open[name].run(seen, f"input of the {name}")
+        outputs = self._open[name].run(seen, f"input of the {name}", self._image)
         if not outputs.finite.all() and name not in self._broken:
             self._broken.append(name)
         return outputs
@@ -280,33 +281,49 @@ class Stages:
         return self._open[name]
 
 
-def _open(opener: OpenFile, pipeline: Pipeline, stage: Stage, path: Path) -> OpenModel:
-    return opener(stage.runtime, path, pipeline.threads, pipeline.exact)
+def _opened(pipeline: Pipeline, stage: Stage, opener: OpenFile | None) -> list[OpenModel]:
+    """The files of a stage, opened."""
+    name, threads, exact = stage.runtime, pipeline.threads, pipeline.exact
+    if opener is not None:
+        return [opener(name, path, threads, exact) for path in stage.paths]
+    if not stage.digests:
+        return [runtime(name).open(path, threads=threads, exact=exact) for path in stage.paths]
+    return [
+        open_verified(name, path, digest, threads=threads, exact=exact)
+        for path, digest in zip(stage.paths, stage.digests, strict=True)
+    ]
 
 
 class _OpenStage:
     """A model with all its files open."""
 
-    def __init__(self, stage: Stage, open_model: Callable[[Path], OpenModel]) -> None:
+    def __init__(self, stage: Stage, opened: list[OpenModel]) -> None:
         model = stage.model
         self.threshold = stage.threshold
         self.preprocesses = model.preprocesses
         self.task: Task[Any, Any] = task_of(model, model.task.limits(), _nowhere)
-        self.opened = [open_model(path) for path in stage.paths]
+        self.opened, self._paths = opened, stage.paths
         self._feeds, self._chosen = [], []
-        for index, (path, opened) in enumerate(zip(stage.paths, self.opened, strict=True)):
-            wanted = self.task.choose_outputs(opened.outputs, path, index)
-            self._feeds.append(opened.inputs[0])
-            self._chosen.append([opened.outputs.index(name) for name in wanted])
+        for index, (path, each) in enumerate(zip(stage.paths, opened, strict=True)):
+            wanted = self.task.choose_outputs(each.outputs, path, index)
+            self._feeds.append(each.inputs[0])
+            self._chosen.append([each.outputs.index(name) for name in wanted])
 
-    def run(self, seen: list[Pixels], where: str) -> Outputs:
-        """Outputs for one image; `seen` is the crop for each file, `where` is for messages."""
+    def run(self, seen: list[Pixels], where: str, image: str) -> Outputs:
+        """Outputs for one image.
+
+        Args:
+            seen: the crop for each file.
+            where: the stage, for messages.
+            image: name of the image, for messages.
+        """
         given = []
-        for pixels, spec, model, feed, chosen in zip(
-            seen, self.preprocesses, self.opened, self._feeds, self._chosen, strict=True
-        ):
+        for pixels, spec, model, feed, chosen, path in zip(
+            seen, self.preprocesses, self.opened, self._feeds, self._chosen, self._paths,
+            strict=True,
+        ):  # fmt: skip
             tensor = preprocess(pixels, spec, where)
-            outputs = [np.asarray(value) for value in model.run({feed: tensor})]
+            outputs = run_once(model, {feed: tensor}, path, f"{image} ({where})")
             rows = self.task.read([outputs[index] for index in chosen])
             finite = np.array([all_finite(outputs)])
             given.append(Outputs(rows, finite, rows=np.array([len(rows)])))

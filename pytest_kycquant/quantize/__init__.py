@@ -24,14 +24,10 @@ from .builder import (
 )
 from .built import Built, ModelFile
 from .channels import ChannelStatistics
+from .constants import broken_constants
 from .equalize import equalize_channels
 from .front_door import quantize as _quantize
-from .load import (
-    LoadedModel,
-    broken_constants,
-    check_input,
-    load_model,
-)
+from .load import LoadedModel, check_input, load_model
 from .mixed import FullyQuantized, keep_in_float
 from .preparation import (
     PreparedModel,

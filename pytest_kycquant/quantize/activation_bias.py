@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..runtimes.ort import open_session
+from ..runtimes.ort import Session, open_session
 from .bias import dequantized, store
 from .graph import (
     consumers,
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
     from onnx import ModelProto, NodeProto
-    from onnxruntime import InferenceSession
 
     Values = dict[str, NDArray[np.float32]]
 
@@ -139,7 +138,7 @@ class _Steps:
 
 def _session(
     proto: ModelProto, nodes: Iterable[NodeProto], inputs: Values, outputs: Sequence[str]
-) -> InferenceSession:
+) -> Session:
     """Open a piece of a model in float simulation; `inputs` are examples of its inputs."""
     from onnx import helper
 

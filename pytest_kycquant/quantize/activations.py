@@ -8,14 +8,13 @@ import numpy as np
 
 from ..context.parallel import ordered_map
 from ..errors import DataError, QuantizationError
-from ..runtimes.ort import open_session
+from ..runtimes.ort import Session, open_session
 from .graph import one_line, producers, serialize
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
-    from onnxruntime import InferenceSession
 
     from .preparation import PreparedModel
 
@@ -81,7 +80,7 @@ def observe(
     return ordered_map(one, inputs, threads=threads, window=2)
 
 
-def _observing_session(prepared: PreparedModel, names: Sequence[str]) -> InferenceSession:
+def _observing_session(prepared: PreparedModel, names: Sequence[str]) -> Session:
     """Open the model with activations as outputs, unoptimized, so that no tensor is fused away.
 
     With all activations as outputs there is little to optimize. onnxruntime's exact levels are not

@@ -5,11 +5,15 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from ..runtimes.model_files import open_verified, read_verified
 from ..spec.recipe import ONNXRUNTIME
 from .recipe_kind import Scalar
 from .saturation import Exposure
+
+if TYPE_CHECKING:
+    from ..runtimes import OpenModel
 
 
 @dataclass(frozen=True)
@@ -44,8 +48,8 @@ class ModelFile:
 
     Args:
         path: the ONNX file.
-        sha256: hexadecimal digest of the file.
-        size: size of the file in bytes.
+        sha256: hexadecimal digest of the file and of its external data.
+        size: size of the file and of its external data in bytes.
         resolved: every option as finally used, with reasons.
         quantized: operator type -> number of operators that were changed.
         notes: remarks for readers of a report.
@@ -61,3 +65,22 @@ class ModelFile:
     notes: tuple[str, ...] = ()
     exposure: Exposure = field(default_factory=Exposure)
     runtime: str = ONNXRUNTIME
+
+    def read(self) -> bytes:
+        """Content of the file, with its external data inside.
+
+        Raises:
+            ModelError: the file has changed since it was hashed.
+        """
+        return read_verified(self.path, self.sha256)
+
+    def open(self, *, exact: bool = False) -> OpenModel:
+        """Open the file on its runtime.
+
+        Args:
+            exact: whether INT8 is computed without saturation.
+
+        Raises:
+            ModelError: the file has changed since it was hashed, or cannot be opened.
+        """
+        return open_verified(self.runtime, self.path, self.sha256, exact=exact)

@@ -80,8 +80,12 @@ def _outputs(
     inputs: Sequence[NDArray[np.float32]],
     refused: Callable[[str], KycquantError],
 ) -> list[list[NDArray[np.float32]]]:
+    place, found = "", []
     try:
         session = open_session(serialize(proto))
-        return [session.run(None, {input_name: array}) for array in inputs]
+        for number, array in enumerate(inputs, 1):
+            place = f"image {number} of {len(inputs)}: "
+            found.append(session.run(None, {input_name: array}))
     except Exception as error:
-        raise refused(one_line(error)) from error
+        raise refused(place + one_line(error)) from error
+    return found

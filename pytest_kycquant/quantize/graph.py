@@ -142,7 +142,9 @@ def serialize(model: ModelProto) -> bytes:
 
 def one_line(error: BaseException) -> str:
     """Shorten the message of a library's exception to its first 200 characters, on one line."""
-    text = " ".join(str(error.problem if isinstance(error, KycquantError) else error).split())
+    text = str(error.problem if isinstance(error, KycquantError) else error)
+    text = "".join(letter if letter.isprintable() else " " for letter in text)
+    text = " ".join(text.split()) or type(error).__name__
     return text if len(text) <= 200 else text[:197] + "..."
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..runtimes.ort import open_session
+from ..runtimes.ort import Session, open_session
 from .graph import (
     WEIGHTED,
     float_tensors,
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
     from onnx import ModelProto
-    from onnxruntime import InferenceSession
 
     from .preparation import PreparedModel
     from .ranges import Ranges
@@ -107,7 +106,7 @@ def _feeds(name: str, span: tuple[float, float]) -> list[tuple[str, NDArray[np.g
     ]
 
 
-def _quantized(model: ModelProto, names: Sequence[str]) -> InferenceSession:
+def _quantized(model: ModelProto, names: Sequence[str]) -> Session:
     """Open a model that rounds some tensors; their scales and zero points are inputs."""
     from onnx import TensorProto, helper
 

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ..errors import DataError
-from ..runtimes.ort import open_session
+from ..runtimes.ort import Session, open_session
 from .activations import observe
 from .archive import open_archive
 from .gradient import Backward, backward
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
     from onnx import ModelProto
-    from onnxruntime import InferenceSession
 
     from .preparation import PreparedModel
 
@@ -169,7 +168,7 @@ def _with_shape(prepared: PreparedModel, shape: tuple[int, ...]) -> ModelProto:
     return shape_inference.infer_shapes(proto)
 
 
-def _gradient_session(found: Backward, names: list[str], input_name: str) -> InferenceSession:
+def _gradient_session(found: Backward, names: list[str], input_name: str) -> Session:
     """Open a model with activations and gradients as outputs, unoptimized as in `observe`."""
     from onnx import TensorProto, helper
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..spec.recipe import ONNXRUNTIME
 from . import runtime
+from .model_files import check_unchanged
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,11 +24,13 @@ class Opening:
         paths: the files of a model, which are all held in memory at once.
         inputs: one tensor of shape (1, ...) for each file; each file has a single input.
         runtime: name of the runtime that opens the files.
+        digests: SHA-256 of each file; the job fails if a file has changed. Empty checks nothing.
     """
 
     paths: tuple[Path, ...]
     inputs: tuple[NDArray[np.float32], ...]
     runtime: str = ONNXRUNTIME
+    digests: tuple[str, ...] = ()
 
     def __call__(self) -> Callable[[], Callable[[], object]]:
         """Prepare; the returned function opens the files, and the one it returns runs them."""
@@ -35,10 +38,22 @@ class Opening:
         opener.load()
         for path in self.paths:
             path.read_bytes()  # fills the page cache: disk time must not count
+        self._check()
 
         def open_all() -> Callable[[], object]:
             opened = [opener.open(path) for path in self.paths]
             pairs = list(zip(opened, self.inputs, strict=True))
-            return lambda: [model.run({model.inputs[0]: tensor}) for model, tensor in pairs]
+
+            def run_all() -> None:
+                for model, tensor in pairs:
+                    model.run({model.inputs[0]: tensor})
+                self._check()
+
+            return run_all
 
         return open_all
+
+    def _check(self) -> None:
+        """Opened by their paths, as in production, the files must be the same before and after."""
+        for path, digest in zip(self.paths, self.digests, strict=False):
+            check_unchanged(path, digest)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..context.parallel import ordered_map
-from ..errors import ModelError
+from ..errors import KycquantError, ModelError
+from ..quantize.graph import one_line
 
 if TYPE_CHECKING:
     from ..runtimes import OpenModel
@@ -125,11 +127,16 @@ def run_model(
     *,
     threads: int,
     on_image: Callable[[], None] = lambda: None,
+    where: object = "model",
+    suspects: Callable[[], str] = lambda: "",
 ) -> Outputs:
     """Run a model over images, one image per call.
 
     A KYC pipeline runs a model this way, and no other way is independent of the order of images:
     dynamic quantization takes its ranges from the whole batch.
+
+    The first image is run three times, twice at the beginning and once after all others: a model
+    that draws random numbers or remembers earlier images gives it other outputs.
 
     Args:
         model: the opened model, which has one input.
@@ -139,22 +146,42 @@ def run_model(
         read: a function that turns those outputs into the rows (n, K) of the image.
         threads: the number of images in flight at the same time.
         on_image: a function that is called after each image.
+        where: the model, for messages.
+        suspects: a function that names the operators that may be to blame if outputs of one image
+            differ, such as " (it contains X)".
 
     Raises:
-        ModelError: the outputs do not fit the task, or their width changes between images.
+        ModelError: the model fails on an image, its outputs do not fit the task, their width
+            changes between images, or they are not the same whenever the image is.
     """
     (feed,) = model.inputs
     chosen = [model.outputs.index(output) for output in outputs]
 
-    def one(tensor: Tensor) -> tuple[Tensor, bool, tuple[tuple[int, ...], ...]]:
-        given = [np.asarray(value) for value in model.run({feed: tensor})]
+    def run(name: str, tensor: Tensor) -> list[NDArray[Any]]:
+        return run_once(model, {feed: tensor}, where, name)
+
+    def one(given: list[NDArray[Any]]) -> tuple[Tensor, bool, tuple[tuple[int, ...], ...]]:
         wanted = [given[i] for i in chosen]
         return read(wanted), all_finite(given), tuple(value.shape for value in wanted)
 
+    def check_again(known: list[NDArray[Any]], name: str, tensor: Tensor) -> None:
+        if changed := _changed(model.outputs, known, run(name, tensor)):
+            raise ModelError(
+                where,
+                f"is not a function of its image: {changed} between two runs on {name}{suspects()}",
+                "export it in evaluation mode, without random numbers and without memory",
+            )
+
     # Decoding stays in this thread: Pillow's settings are global.
-    decoded = (tensor for _, tensor in tensors)
+    stream = iter(tensors)
+    first = next(stream, None)
+    if first is None:
+        raise ModelError(where, "was given no images", "report this as a bug")
+    known = run(*first)
+    check_again(known, *first)
+    later = ordered_map(lambda named: one(run(*named)), stream, threads=threads)
     values, finite, shapes = [], [], set()
-    for rows, ok, shape in ordered_map(one, decoded, threads=threads):
+    for rows, ok, shape in itertools.chain([one(known)], later):
         on_image()
         values.append(rows)
         finite.append(ok)
@@ -163,7 +190,8 @@ def run_model(
         raise ModelError(
             f"output {', '.join(outputs)}", "differs in length between images", "fix the export"
         )
-    broken = tuple(name for name, tensor in edges if not all_finite(model.run({feed: tensor})))
+    broken = tuple(name for name, tensor in edges if not all_finite(run(name, tensor)))
+    check_again(known, *first)
     lengths = np.asarray([len(rows) for rows in values], np.int64)
     same = shapes.pop() if len(shapes) == 1 else ()
     return Outputs(np.concatenate(values), np.asarray(finite, np.bool_), broken, lengths, same)
@@ -175,6 +203,42 @@ def _equal(before: Tensor, now: Tensor) -> bool:
         return False
     largest = float(np.abs(now[np.isfinite(now)]).max(initial=0.0))
     return np.allclose(before, now, rtol=_ROUNDING, atol=_ROUNDING * largest, equal_nan=True)
+
+
+def run_once(
+    model: OpenModel, inputs: Mapping[str, NDArray[Any]], where: object, image: str
+) -> list[NDArray[Any]]:
+    """Run a model on one image.
+
+    Args:
+        model: the opened model.
+        inputs: one array of shape (1, ...) for each input, by name.
+        where: the model, for messages.
+        image: name of the image, for messages.
+
+    Raises:
+        ModelError: the model fails, or does not end in time.
+    """
+    try:
+        return [np.asarray(value) for value in model.run(inputs)]
+    except Exception as error:  # each runtime has its own types
+        remedy = "check which inputs its operators accept, and Preprocess"
+        raise ModelError(
+            where,
+            f"cannot be run on {image} ({one_line(error)})",
+            error.remedy if isinstance(error, KycquantError) else remedy,
+        ) from error
+
+
+def _changed(names: Sequence[str], before: list[NDArray[Any]], after: list[NDArray[Any]]) -> str:
+    """How outputs differ from those of another run; "" if they are the same bit for bit."""
+    for name, a, b in zip(names, before, after, strict=True):
+        if a.shape != b.shape:
+            return f"the shape of output {name!r} differs"
+        numeric = np.issubdtype(a.dtype, np.inexact)
+        if not np.array_equal(a, b, equal_nan=numeric):
+            return f"output {name!r} differs"
+    return ""
 
 
 def all_finite(outputs: list[Any]) -> bool:

@@ -66,6 +66,66 @@ def test_data_outside_the_folder_is_refused_unread(tmp_path, absolute):
         load_model(path)
 
 
+@pytest.mark.parametrize(
+    "location",
+    ["weights\0.bin", "", ".", "a/../../secret.bin", "/dev/zero", "/etc/passwd", "x" * 5000,
+     "\x1b[2J", "sub/weights.bin", "weights.bin/x"],
+)  # fmt: skip
+def test_no_location_is_a_traceback_or_a_hang(tmp_path, location):
+    path = save_external(tmp_path / "models")
+    (tmp_path / "secret.bin").write_bytes(bytes(4000))
+    relocate(path, location)
+    with pytest.raises(ModelError) as caught:
+        load_model(path)
+    text = str(caught.value)
+    assert text.startswith(str(path))
+    assert text.isprintable()
+    assert len(text) < 600
+
+
+@pytest.mark.parametrize("kind", ["fifo", "folder", "device"])
+def test_data_that_is_not_a_file(tmp_path, kind):
+    path = save_external(tmp_path)
+    (tmp_path / "weights.bin").unlink()
+    if kind == "fifo":
+        os.mkfifo(tmp_path / "weights.bin")
+    elif kind == "folder":
+        (tmp_path / "weights.bin").mkdir()
+    else:
+        (tmp_path / "weights.bin").symlink_to("/dev/zero")
+    with pytest.raises(ModelError, match=r"not a file|outside the model's folder"):
+        load_model(path)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("offset", "-4"), ("length", "-4"), ("offset", "x"), ("length", "1e3"), ("offset", "9" * 5000),
+     ("length", "99999999999999"), ("offset", "99999999999999"), ("length", "8"), ("length", "")],
+)  # fmt: skip
+def test_damaged_references(tmp_path, key, value):
+    path = save_external(tmp_path)
+    proto = onnx.load(path, load_external_data=False)
+    for entry in proto.graph.initializer[0].external_data:
+        if entry.key == key:
+            entry.value = value
+    path.write_bytes(proto.SerializeToString())
+    with pytest.raises(ModelError, match=r"damaged|truncated"):
+        load_model(path)
+
+
+def test_constants_in_functions_and_branches_are_read(tmp_path):
+    path = save_external(tmp_path)
+    proto = onnx.load(path, load_external_data=False)
+    tensor = proto.graph.initializer[0]
+    node = onnx.helper.make_node("Constant", [], ["out"], value=tensor)
+    opsets = [onnx.helper.make_opsetid("", 17)]
+    proto.functions.append(onnx.helper.make_function("own", "F", [], ["out"], [node], opsets))
+    path.write_bytes(proto.SerializeToString())
+    constant = load_model(path).proto.functions[0].node[0].attribute[0].t
+    assert len(constant.raw_data) == 864
+    assert not constant.external_data
+
+
 def test_a_link_out_of_the_folder_is_refused(tmp_path):
     path = save_external(tmp_path / "models")
     inside = tmp_path / "models" / "weights.bin"

@@ -1,0 +1,151 @@
+"""Float weights that hold only a few different values: what is left of them after quantization.
+
+Weights that went through a quantizer and back are float32 again, but lie on a grid: within a
+channel or block they are multiples of one step, or one of a few values. Trained float weights are
+not, not even those trained in half precision. Sixteen-bit quantization leaves no such trace.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..errors import ModelError
+from ..spec.coerce import shown
+from .weight_sources import weights_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+    from onnx import GraphProto, ModelProto
+
+_WINDOW = (64, 32, 16)  # weights that are looked at together, as quantizers form blocks
+_SHORTEST = 16  # with fewer weights in a channel, chance may look like a grid
+_NOISE = 4e-7  # of the largest value
+_CHANNELS = 8  # an axis with fewer is not that of the output channels
+_NONZERO = 8  # a window with fewer is pruned and tells nothing
+_WINDOWS = 512  # of a weight, evenly spread
+_LEVELS = 256  # most steps of a grid: 8 bits
+_OFF_GRID = 0.02  # of a step
+_DISTINCT = 0.8  # share of nonzero values in a window that differ: 1.0 in FP32, .97 in bfloat16
+_MOST = 0.7  # share of the windows of a weight that must look rounded
+_FEWEST = 128  # weights of a model below which nothing is said
+_HALF = 0.5  # share of the weights of a model that must be rounded
+
+
+def check_values(path: Path, proto: ModelProto) -> None:
+    """Refuse a model most of whose weights were rounded to 8 bits or less.
+
+    Raises:
+        ModelError: more than half of the weights that can be told from rounded ones are rounded.
+    """
+    tested, rounded, names = 0, 0, []
+    for name, array in _float_weights(proto):
+        found = is_rounded(array)
+        if found is None:
+            continue
+        tested += array.size
+        if found:
+            rounded += array.size
+            names.append(name)
+    if tested >= _FEWEST and rounded > _HALF * tested:
+        raise ModelError(
+            path,
+            f"was quantized and converted back to float32: {100 * rounded / tested:.0f} % of its "
+            f"weights hold only a few values, such as {shown(names[0])}",
+            "give the FP32 model from which it was made",
+        )
+
+
+def is_rounded(array: NDArray[np.floating]) -> bool | None:
+    """Whether a weight was rounded to 8 bits or less; None if it is too small to tell.
+
+    Args:
+        array: a weight; its output channels may lie along the first, second or last axis.
+    """
+    if array.size < _SHORTEST:
+        return None
+    if _rows_are_rounded(array.reshape(1, -1)):  # one scale for all channels
+        return True
+    found = [
+        _rows_are_rounded(np.moveaxis(array, axis, 0).reshape(array.shape[axis], -1))
+        for axis in sorted({0, 1, array.ndim - 1})
+        if axis < array.ndim and array.shape[axis] >= _CHANNELS
+    ]
+    return True if True in found else None if None in found or not found else False
+
+
+def half_precision(graph: GraphProto) -> str:
+    """Type that holds all float32 weights exactly: "float16", "bfloat16", or "" for neither."""
+    from onnx import TensorProto, numpy_helper
+
+    arrays = [
+        numpy_helper.to_array(tensor)
+        for tensor in graph.initializer
+        if tensor.data_type == TensorProto.FLOAT
+    ]
+    if sum(array.size for array in arrays) < _FEWEST:
+        return ""
+    with np.errstate(over="ignore"):
+        if all((array == array.astype(np.float16)).all() for array in arrays):
+            return "float16"
+    bits = (np.ascontiguousarray(array).view(np.uint32) for array in arrays if array.ndim)
+    return "bfloat16" if all(not (each & 0xFFFF).any() for each in bits) else ""
+
+
+def _rows_are_rounded(rows: NDArray[np.floating]) -> bool | None:
+    """Whether rows are rounded, each with scales of its own; None if they are too short."""
+    if rows.shape[1] < _SHORTEST:
+        return None
+    found = [
+        _windows_are_rounded(rows, length)
+        for length in dict.fromkeys(min(rows.shape[1], window) for window in _WINDOW)
+    ]
+    return True if True in found else None if None in found else False
+
+
+def _windows_are_rounded(rows: NDArray[np.floating], length: int) -> bool | None:
+    count = rows.shape[1] // length
+    windows = rows[:, : count * length].reshape(-1, length)
+    if len(windows) > _WINDOWS:
+        windows = windows[np.linspace(0, len(windows) - 1, _WINDOWS).astype(np.int64)]
+    ordered = np.sort(windows.astype(np.float64), axis=1)
+    largest = np.abs(ordered).max(axis=1, keepdims=True)
+    # Dead weights, which decay towards zero, and the rounding of float32.
+    noise = _NOISE * largest
+    ordered[np.abs(ordered) <= _NOISE * largest.max()] = 0
+    ordered[np.abs(ordered) <= noise] = 0
+    nonzero = np.count_nonzero(ordered, axis=1)
+    alive = nonzero >= _NONZERO
+    ordered, nonzero, noise = ordered[alive], nonzero[alive], noise[alive]
+    if not len(ordered):
+        return None
+    gaps = np.diff(ordered, axis=1)
+    apart = gaps > noise
+    holds_zero = (ordered == 0).any(axis=1)
+    few = apart.sum(axis=1) + 1 - holds_zero <= _DISTINCT * nonzero
+    closest = np.where(apart, gaps, np.inf).min(axis=1, keepdims=True)
+    on_grid = np.zeros(len(ordered), np.bool_)
+    for part in (1, 2, 3):  # perhaps no two values are neighbours on the grid
+        steps = (ordered - ordered[:, :1]) / closest * part  # zeros if all values are the same
+        off = np.abs(steps - np.round(steps)).max(axis=1)
+        on_grid |= (steps[:, -1] <= _LEVELS) & (off <= _OFF_GRID)
+    return bool(np.mean(few | on_grid) >= _MOST)
+
+
+def _float_weights(proto: ModelProto) -> Iterator[tuple[str, NDArray[np.floating]]]:
+    """The float constants that weights come from, each once."""
+    from onnx import TensorProto, numpy_helper
+
+    seen = set()
+    for weight in weights_of(proto):
+        for source in weight.sources if weight.certain else ():
+            tensor = source.tensor
+            if tensor.data_type in (TensorProto.FLOAT, TensorProto.DOUBLE):
+                array = numpy_helper.to_array(tensor)
+                if array.size >= _SHORTEST and (source.name, array.shape) not in seen:
+                    seen.add((source.name, array.shape))
+                    yield source.name, array

@@ -1,0 +1,305 @@
+"""Model files on disk: an ONNX file with its external data, read once and under one digest.
+
+A file may be replaced while a run lasts. Sessions are therefore opened from the bytes that were
+hashed, never from the path a second time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from ..errors import ModelError
+from ..spec.coerce import shown
+from . import runtime
+
+if TYPE_CHECKING:
+    from onnx import FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto
+
+    from . import OpenModel
+
+LARGEST = 2**31 - 1
+"""Most bytes of a model with its external data: a protobuf message cannot be larger."""
+_LFS_POINTER = b"version https://git-lfs"
+_EXPORT = "export or download the model again"
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class ReadModel:
+    """A model as its files were at one moment.
+
+    Args:
+        proto: the model, with its external data inside.
+        digest: hexadecimal SHA-256 of the file and of its external data files.
+        size: total bytes of these files.
+        files: the file and its external data files.
+    """
+
+    proto: ModelProto
+    digest: str
+    size: int
+    files: tuple[Path, ...]
+
+
+def read_model(path: Path) -> ReadModel:
+    """Read an ONNX file and its external data, each once.
+
+    Raises:
+        ModelError: a file is missing, damaged, too large, not a regular file or not ONNX, or
+            external data is outside the model's folder.
+    """
+    content = _read(path)
+    proto = _parse(path, content)
+    pieces = _external_pieces(path, proto)
+    sources = tuple(sorted({source for source, _, _, _ in pieces}))
+    digest, size, data = hashlib.sha256(content), len(content), {}
+    for source in sources:
+        with _regular(path, source, LARGEST - size) as file:
+            data[source] = file.read()
+        digest.update(data[source])
+        size += len(data[source])
+    for source, tensor, offset, length in pieces:
+        end = None if length is None else offset + length
+        if max(offset, end or 0) > len(data[source]):
+            raise ModelError(
+                path,
+                f"its external data {source.name!r} is truncated: {len(data[source])} of at least "
+                f"{max(offset, end or 0)} bytes",
+                "copy that file again",
+            )
+        tensor.raw_data = data[source][offset:end]
+        tensor.ClearField("external_data")
+        tensor.ClearField("data_location")
+    return ReadModel(proto, digest.hexdigest(), size, (path, *sources))
+
+
+def read_verified(path: Path, sha256: str) -> bytes:
+    """The content of a model file that has not changed since it was hashed.
+
+    Args:
+        path: the ONNX file.
+        sha256: hexadecimal digest of the file and of its external data files.
+
+    Returns:
+        The file; a model with external data is serialized with that data inside.
+
+    Raises:
+        ModelError: the file has another content now.
+    """
+    with _unchanged(path):
+        content = _read(path)
+        if hashlib.sha256(content).hexdigest() == sha256:
+            return content
+        found = read_model(path)
+        if found.digest != sha256 or len(found.files) == 1:
+            raise ModelError(path, "its digest is another one", "")
+        return bytes(found.proto.SerializeToString())
+
+
+def check_unchanged(path: Path, sha256: str) -> None:
+    """Check the same as `read_verified` without holding the files in memory.
+
+    Raises:
+        ModelError: the file has another content now.
+    """
+    with _unchanged(path):
+        state = _hash_into(hashlib.sha256(), path)
+        if state.hexdigest() != sha256:
+            pieces = _external_pieces(path, _parse(path, _read(path)))
+            for source in sorted({source for source, _, _, _ in pieces}):
+                _hash_into(state, source)
+        if state.hexdigest() != sha256:
+            raise ModelError(path, "its digest is another one", "")
+
+
+def open_verified(
+    name: str, path: Path, sha256: str, *, threads: int = 1, exact: bool = False
+) -> OpenModel:
+    """Open a model file that has not changed since it was hashed.
+
+    Args:
+        name: name of the runtime.
+        path: the ONNX file.
+        sha256: hexadecimal digest of the file and of its external data files.
+        threads: number of threads within an operator.
+        exact: whether INT8 is computed without saturation.
+
+    Raises:
+        ModelError: the file has another content now, or the runtime cannot load it.
+    """
+    content = read_verified(path, sha256)
+    try:
+        return runtime(name).open(content, threads=threads, exact=exact)
+    except ModelError as error:  # which cannot know where the content comes from
+        raise ModelError(path, error.problem, error.remedy) from error
+
+
+def parts(proto: ModelProto) -> Iterator[GraphProto | FunctionProto]:
+    """Yield the graph of a model, its local functions, and all subgraphs within them."""
+    for part in (proto.graph, *proto.functions):
+        yield from within(part)
+
+
+def within(part: GraphProto | FunctionProto) -> Iterator[GraphProto | FunctionProto]:
+    """Yield a graph or function and all subgraphs within it."""
+    yield part
+    for node in part.node:
+        for subgraph in subgraphs(node):
+            yield from within(subgraph)
+
+
+def subgraphs(node: NodeProto) -> Iterator[GraphProto]:
+    """Yield the subgraphs of one operator, without those within them."""
+    for attribute in node.attribute:
+        if attribute.HasField("g"):
+            yield attribute.g
+        yield from attribute.graphs
+
+
+def tensors(found: Iterable[GraphProto | FunctionProto]) -> Iterator[tuple[str, TensorProto]]:
+    """Yield all constant tensors of graphs and functions, with their names."""
+    for part in found:
+        for tensor in getattr(part, "initializer", ()):
+            yield tensor.name, tensor
+        for sparse in getattr(part, "sparse_initializer", ()):
+            yield from ((sparse.values.name, each) for each in (sparse.values, sparse.indices))
+        for node in part.node:
+            # A damaged file may contain an operator without outputs; it is refused elsewhere.
+            name = next(iter(node.output), node.name)
+            for attribute in node.attribute:
+                held = [*([attribute.t] if attribute.HasField("t") else []), *attribute.tensors]
+                matrices = [attribute.sparse_tensor] if attribute.HasField("sparse_tensor") else []
+                for sparse in (*matrices, *attribute.sparse_tensors):
+                    held += [sparse.values, sparse.indices]
+                yield from ((name, each) for each in held)
+
+
+@contextlib.contextmanager
+def _unchanged(path: Path) -> Iterator[None]:
+    """Whatever is wrong with a file that was sound before: it has changed."""
+    try:
+        yield
+    except ModelError as error:
+        raise ModelError(
+            path, f"changed while it was in use ({error.problem})", "run again"
+        ) from error
+
+
+def _read(path: Path) -> bytes:
+    with _regular(path, path) as file:
+        content = file.read()
+    if not content:
+        raise ModelError(path, "is empty", _EXPORT)
+    if content.startswith(_LFS_POINTER):
+        raise ModelError(path, "is a Git LFS pointer, not a model", "run: git lfs pull")
+    return content
+
+
+@contextlib.contextmanager
+def _regular(path: Path, source: Path, most: int = LARGEST) -> Iterator[BinaryIO]:
+    """Open a regular file of a model for reading; opening or reading another kind could hang.
+
+    Args:
+        path: the ONNX file, for messages.
+        source: the file to open, which may be one of its external data files.
+        most: largest size in bytes.
+    """
+    what = "" if source == path else f"its external data {source.name!r} "
+
+    def opener(name: str, flags: int) -> int:
+        return os.open(name, flags | os.O_NONBLOCK)
+
+    try:
+        with open(source, "rb", opener=opener) as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise ModelError(
+                    path, f"{what}is not a regular file", "give the path of an .onnx file"
+                )
+            if status.st_size > most:
+                problem = "with its external data is" if what else "is"
+                raise ModelError(path, f"{problem} larger than 2 GB", "give a smaller model")
+            yield file
+    except FileNotFoundError:
+        raise ModelError(path, f"{what}does not exist", "correct the path of the model") from None
+    except (OSError, ValueError, MemoryError) as error:  # a ValueError is a NUL in the path
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise ModelError(
+            path, f"{what}cannot be read ({reason})", "give the path of a readable .onnx file"
+        ) from error
+
+
+def _hash_into(state: hashlib._Hash, path: Path) -> hashlib._Hash:
+    with _regular(path, path) as file:
+        while chunk := file.read(_CHUNK):
+            state.update(chunk)
+    return state
+
+
+def _parse(path: Path, content: bytes) -> ModelProto:
+    from onnx import ModelProto
+
+    proto = ModelProto()
+    try:
+        proto.ParseFromString(content)
+    except Exception:
+        # Every exporter writes ir_version (field 1) first; its tag is the byte 8.
+        problem = "is truncated or damaged" if content[0] == 8 else "is not an ONNX file"
+        raise ModelError(path, problem, _EXPORT) from None
+    if not proto.graph.node:
+        raise ModelError(
+            path, "is truncated or not an ONNX model: it has no operators", "export the model again"
+        )
+    return proto
+
+
+def _external_pieces(
+    path: Path, proto: ModelProto
+) -> list[tuple[Path, TensorProto, int, int | None]]:
+    """Where the tensors of a model are stored: file, tensor, offset and length in bytes.
+
+    External data must not be outside the model's folder. Length None means up to the end.
+    """
+    from onnx import TensorProto
+
+    folder = path.parent.resolve()
+    found = []
+    for name, tensor in tensors(parts(proto)):
+        if tensor.data_location != TensorProto.EXTERNAL:
+            continue
+        entries = {entry.key: entry.value for entry in tensor.external_data}
+        location = entries.get("location", "")
+        try:
+            source = (folder / location).resolve()
+            exists = source.is_file()
+            offset = int(entries.get("offset", 0))
+            length = int(entries["length"]) if "length" in entries else None
+            if min(offset, length or 0) < 0:
+                raise ValueError
+        except (OSError, RuntimeError, TypeError, ValueError):
+            raise ModelError(
+                path,
+                f"weight {shown(name)} has a damaged reference to {shown(location)}",
+                "export the model again",
+            ) from None
+        if not location or not source.is_relative_to(folder) or Path(location).is_absolute():
+            raise ModelError(
+                path,
+                f"weight {shown(name)} is stored outside the model's folder, in {shown(location)}",
+                "export the model to a single file, or with its data in the same folder",
+            )
+        if not exists:
+            raise ModelError(
+                path,
+                f"its external data {shown(location)} is missing or not a file",
+                "copy that file into the model's folder",
+            )
+        found.append((source, tensor, offset, length))
+    return found

@@ -1,0 +1,141 @@
+"""Weights that were quantized are found whatever operators turn them into floats."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+from onnx import TensorProto, helper
+
+from pytest_kycquant.errors import ModelError
+from pytest_kycquant.quantize import load_model
+from tests.worlds import disguises
+from tests.worlds.disguises import DISGUISES, Writer, codes, disguised, in_function, weight
+from tests.worlds.zoo import save
+
+
+def runs(proto: onnx.ModelProto) -> None:
+    """Make sure that it is a model that onnxruntime accepts."""
+    session = ort.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
+    session.run(None, {"input": np.ones((1, 3, 16, 16), np.float32)})
+
+
+def refused(folder: Path, proto: onnx.ModelProto) -> str:
+    with pytest.raises(ModelError) as caught:
+        load_model(save(folder, proto))
+    assert any(
+        reason in caught.value.problem
+        for reason in ("already quantized", "is not FP32", "was quantized and converted back")
+    )
+    assert caught.value.remedy == "give the FP32 model from which it was made"
+    return caught.value.problem
+
+
+@pytest.mark.parametrize("name", DISGUISES)
+def test_disguised_weights_are_refused(tmp_path: Path, name: str) -> None:
+    proto = disguised(name)
+    runs(proto)
+    refused(tmp_path, proto)
+
+
+@pytest.mark.parametrize("nested", [False, True])
+@pytest.mark.parametrize(
+    "name", ["int8", "float16 in a Constant operator", "bit operations", "palette"]
+)
+def test_also_in_local_functions(tmp_path: Path, name: str, nested: bool) -> None:
+    proto = in_function(name, nested=nested)
+    runs(proto)
+    refused(tmp_path, proto)
+
+
+@pytest.mark.parametrize(
+    ("reader", "shape"),
+    [
+        ("Gemm", (8, 16)),
+        ("MatMul", (8, 16)),
+        ("Einsum", (8, 16)),
+        ("depthwise", (8, 1, 3, 3)),
+        ("LSTM", (1, 64, 8)),
+        ("GRU", (1, 48, 8)),
+        ("RNN", (1, 16, 8)),
+    ],
+)
+def test_every_operator_with_weights(tmp_path: Path, reader: str, shape: tuple[int, ...]) -> None:
+    plain = Writer()
+    plain.node("Identity", [plain.const("float", weight(shape))], "w")
+    load_model(save(tmp_path, disguises.model(plain, reader=reader)))
+    hidden = Writer()
+    DISGUISES["int8"](hidden, weight(shape))
+    proto = disguises.model(hidden, reader=reader)
+    runs(proto)
+    assert f"of {'Conv' if reader == 'depthwise' else reader} comes from 'q'" in refused(
+        tmp_path, proto
+    )
+
+
+def test_a_product_with_the_image_by_hand(tmp_path: Path) -> None:
+    """Mul and ReduceSum do the work of a MatMul."""
+    writer = Writer()
+    numbers, scale = codes(weight((8, 16)))
+    writer.const("q", numbers.astype(np.int8))
+    writer.node("Cast", ["q"], "f", to=1)
+    writer.node("Mul", ["f", writer.const("s", scale)], "w")
+    proto = disguises.model(writer, reader="Gemm")
+    (gemm,) = [node for node in proto.graph.node if node.op_type == "Gemm"]
+    gemm.op_type, gemm.output[0] = "Mul", "products"
+    gemm.input[0] = "column"
+    shape = helper.make_tensor("column_shape", TensorProto.INT64, [2], [8, 1])
+    proto.graph.initializer.append(shape)
+    proto.graph.initializer.append(helper.make_tensor("axes", TensorProto.INT64, [1], [0]))
+    place = list(proto.graph.node).index(gemm)
+    proto.graph.node.insert(
+        place, helper.make_node("Reshape", ["flat", "column_shape"], ["column"])
+    )
+    proto.graph.node.insert(
+        place + 2, helper.make_node("ReduceSum", ["products", "axes"], ["pooled"])
+    )
+    runs(proto)
+    refused(tmp_path, proto)
+
+
+def test_constants_that_say_where_and_not_what_are_legitimate(tmp_path: Path) -> None:
+    """Shapes, axes, indices, masks of pruned weights, small integer kernels, bounds of slices."""
+    writer = Writer()
+    array = weight((32, 8, 3, 3))
+    writer.const("float", array.reshape(32, -1))
+    writer.const("index", np.arange(40, 8, -1, dtype=np.int64) - 9)
+    writer.node("Gather", ["float", "index"], "g", axis=0)
+    writer.node(
+        "Slice", ["g", *(writer.const(n, np.array([v])) for n, v in (("lo", 0), ("hi", 16)))], "h"
+    )
+    writer.node("Reshape", ["h", writer.const("shape", np.array(disguises.SHAPE))], "r")
+    mask = np.random.default_rng(1).random(disguises.SHAPE) > 0.5
+    writer.node(
+        "Where", [writer.const("mask", mask), "r", writer.const("zero", np.float32(0))], "m"
+    )
+    writer.const("kernel", np.array([[1, 2, 1]], np.int64).T @ np.array([[1, 2, 1]], np.int64))
+    writer.node("Cast", ["kernel"], "blur", to=1)
+    writer.node("Mul", ["m", "blur"], "w")
+    proto = disguises.model(writer)
+    runs(proto)
+    load_model(save(tmp_path, proto))
+
+
+def test_float64_weights_are_legitimate(tmp_path: Path) -> None:
+    writer = Writer()
+    writer.const("double", weight().astype(np.float64))
+    writer.node("Cast", ["double"], "w", to=1)
+    load_model(save(tmp_path, disguises.model(writer)))
+
+
+def test_weight_normalization_is_legitimate(tmp_path: Path) -> None:
+    writer = Writer()
+    writer.const("v", weight())
+    writer.const("axes", np.array([1, 2, 3], np.int64))
+    writer.node("ReduceL2", ["v", "axes"], "length", keepdims=1)
+    writer.node("Div", ["v", "length"], "direction")
+    writer.node("Mul", ["direction", writer.const("g", weight((16, 1, 1, 1), 3))], "w")
+    load_model(save(tmp_path, disguises.model(writer)))

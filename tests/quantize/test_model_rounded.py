@@ -1,0 +1,172 @@
+"""Float32 weights that went through a quantizer are told from trained ones by their values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from onnx import numpy_helper
+
+from pytest_kycquant.errors import ModelError
+from pytest_kycquant.quantize import load_model
+from pytest_kycquant.quantize.rounding_check import is_rounded
+from tests.worlds import disguises
+from tests.worlds.disguises import Writer
+from tests.worlds.zoo import save, tiny_embedder
+
+Array = NDArray[np.floating]
+NORMAL_FLOAT = np.array([-1, -.7, -.53, -.39, -.28, -.18, -.09, 0, .08, .16, .25, .34, .44, .56,
+                         .72, 1])  # fmt: skip
+
+
+def trained(*shape: int, seed: int = 0) -> Array:
+    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+
+
+def per_channel(bits: int) -> Callable[[Array], Array]:
+    def rounded(array: Array) -> Array:
+        largest = 2 ** (bits - 1) - 1
+        axes = tuple(range(1, array.ndim))
+        scale = (np.abs(array).max(axis=axes, keepdims=True) / largest).astype(np.float32)
+        return np.round(array / scale).astype(np.float32) * scale
+
+    return rounded
+
+
+def per_tensor(array: Array) -> Array:
+    scale = np.float32(np.abs(array).max() / 127)
+    return np.round(array / scale).astype(np.float32) * scale
+
+
+def asymmetric(array: Array) -> Array:
+    low, high = array.min(), array.max()
+    scale = np.float32((high - low) / 255)
+    zero = np.round(-low / scale)
+    return (np.clip(np.round(array / scale) + zero, 0, 255) - zero).astype(np.float32) * scale
+
+
+def blocks(levels: Array, size: int) -> Callable[[Array], Array]:
+    """Each block has a scale of its own, and its values are among the levels."""
+
+    def rounded(array: Array) -> Array:
+        flat = array.reshape(-1, size)
+        scale = np.abs(flat).max(axis=1, keepdims=True)
+        found = levels[np.abs((flat / scale)[..., None] - levels).argmin(-1)]
+        return (found * scale).astype(np.float32).reshape(array.shape)
+
+    return rounded
+
+
+def last_axis(rounded: Callable[[Array], Array]) -> Callable[[Array], Array]:
+    return lambda array: np.ascontiguousarray(
+        np.moveaxis(rounded(np.moveaxis(array, -1, 0)), 0, -1)
+    )
+
+
+def eight_bit_float(array: Array) -> Array:
+    """Three bits of mantissa."""
+    fraction, exponent = np.frexp(array)
+    return np.ldexp(np.round(fraction * 16) / 16, exponent).astype(np.float32)
+
+
+ROUNDED = {
+    "8 bits per channel": per_channel(8),
+    "7 bits per channel": per_channel(7),
+    "4 bits per channel": per_channel(4),
+    "1.6 bits": per_channel(2),
+    "8 bits per tensor": per_tensor,
+    "8 bits, asymmetric": asymmetric,
+    "last axis": last_axis(per_channel(8)),
+    "4 bits in blocks": blocks(np.arange(-8, 8) / 8, 32),
+    "normal float": blocks(NORMAL_FLOAT, 64),
+    "8 bits in blocks": blocks(np.arange(-127, 128) / 127, 32),
+    "float8": eight_bit_float,
+    "batch norm folded behind": lambda a: per_channel(8)(a) * trained(len(a), 1, 1, 1, seed=3),
+}  # fmt: skip
+SHAPES = [(32, 16, 3, 3), (64, 64, 1, 1), (8, 3, 3, 3), (256, 512, 1, 1)]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("name", ROUNDED)
+def test_rounded(name: str, shape: tuple[int, ...]) -> None:
+    if "blocks" in name or "normal" in name:
+        shape = (32, 64, 3, 3)
+    elif name == "last axis":  # that of the outputs of a MatMul
+        shape = (int(np.prod(shape[1:])), shape[0])
+    assert is_rounded(ROUNDED[name](trained(*shape)))
+
+
+@pytest.mark.parametrize("shape", [*SHAPES, (512, 25088), (64, 1, 4, 4), (2, 100), (100, 2)])
+@pytest.mark.parametrize("how", ["float32", "float16", "bfloat16", "pruned", "uniform", "laplace"])
+def test_trained(how: str, shape: tuple[int, ...]) -> None:
+    array = trained(*shape)
+    if how == "float16":
+        array = array.astype(np.float16).astype(np.float32)
+    elif how == "bfloat16":
+        array = (array.view(np.uint32) & np.uint32(0xFFFF0000)).view(np.float32)
+    elif how == "pruned":
+        array *= np.random.default_rng(1).random(shape) > 0.9
+    elif how == "uniform":
+        array = np.random.default_rng(2).uniform(-0.1, 0.1, shape).astype(np.float32)
+    elif how == "laplace":
+        array = np.random.default_rng(2).laplace(0, 1e-3, shape).astype(np.float32)
+    assert not is_rounded(array)
+
+
+@pytest.mark.parametrize("shape", [(64, 1, 3, 3), (8,), (), (4, 4), (0, 64)])
+def test_too_small_to_tell(shape: tuple[int, ...]) -> None:
+    assert (
+        is_rounded(per_channel(8)(trained(*shape)) if len(shape) > 2 else trained(*shape)) is None
+    )
+
+
+def changed(change: Callable[[Array], Array], *names: str) -> object:
+    proto = tiny_embedder()
+    for tensor in proto.graph.initializer:
+        if tensor.name in names:
+            array = change(numpy_helper.to_array(tensor))
+            tensor.CopyFrom(numpy_helper.from_array(np.asarray(array, np.float32), tensor.name))
+    return proto
+
+
+def test_a_model_that_was_quantized_and_converted_back(tmp_path: Path) -> None:
+    proto = changed(per_tensor, "w1", "w2", "w3", "w4")
+    with pytest.raises(ModelError, match="was quantized and converted back to float32: 100 % of"):
+        load_model(save(tmp_path, proto))
+
+
+def test_a_few_rounded_weights_are_legitimate(tmp_path: Path) -> None:
+    """Filters for blurring and tables of integers are rounded by design."""
+    load_model(save(tmp_path, changed(per_tensor, "w2", "w4")))
+
+
+def test_a_mask_of_zeros_and_ones_is_legitimate(tmp_path: Path) -> None:
+    writer = Writer()
+    writer.const("float", disguises.weight())
+    writer.const("mask", (disguises.weight(seed=4) > 0).astype(np.float32))
+    writer.node("Mul", ["float", "mask"], "w")
+    load_model(save(tmp_path, disguises.model(writer)))
+
+
+def halved(array: Array) -> Array:
+    return array.astype(np.float16).astype(np.float32)
+
+
+def cut(array: Array) -> Array:
+    return (np.ascontiguousarray(array).view(np.uint32) & np.uint32(0xFFFF0000)).view(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("change", "kind"),
+    [(halved, "float16"), (lambda a: cut(a * 1e-6), "bfloat16"), (lambda a: a, "")],
+)
+def test_half_precision_is_noted(
+    tmp_path: Path, change: Callable[[Array], Array], kind: str
+) -> None:
+    """It may be how the model was trained."""
+    names = ("w1", "b1", "s1", "w2", "s2", "w3", "b3", "w4", "b4")
+    model = load_model(save(tmp_path, changed(change, *names)))
+    assert model.half_precision == kind
