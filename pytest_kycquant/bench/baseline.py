@@ -105,6 +105,8 @@ class Baseline:
         model, inputs = self._variants.model_facts(), self.input_facts()
         golden = goldens.load(path, command)
         checks.check_current(golden, model, inputs, path, command)
+        if golden.threshold is None or not self._chosen:
+            self._check_threshold(golden)  # which costs nothing here
         return golden
 
     def check_golden(self, golden: Golden) -> None:
@@ -114,23 +116,11 @@ class Baseline:
             GoldenError: threshold, errors or figures are not those that the golden records.
             BaselineError: FP32 fails its own limits.
         """
-        path, command = self.path, self.update_command
         environment = plain(self._workspace.context.environment)
-        chosen = self._task.has_threshold and self._task.given_threshold is None
-
-        def rates_at(threshold: float) -> dict[str, Any]:
-            return _rates(self.comparison(threshold, "selection"))
-
-        checks.check_threshold(
-            golden,
-            self._derived_threshold(),
-            rates_at if chosen else None,
-            environment,
-            path,
-            command,
-        )
+        self._check_threshold(golden)
         itself = self.comparison(golden.threshold)
         rates, figures = _rates(itself), itself.golden_figures()
+        path, command = self.path, self.update_command
         checks.check_reproduced(golden, rates, environment, path, command, figures)
         self._require_sound(golden.threshold)
 
@@ -177,6 +167,24 @@ class Baseline:
             latency_ms=round(variants.measure_latency(variants.fp32, self._limits).fp32_cpu_ms, 3),
             environment=plain(self._workspace.context.environment),
             figures=itself.golden_figures(),
+        )
+
+    @property
+    def _chosen(self) -> bool:
+        """Whether the threshold is chosen on the selection split."""
+        return self._task.has_threshold and self._task.given_threshold is None
+
+    def _check_threshold(self, golden: Golden) -> None:
+        def rates_at(threshold: float) -> dict[str, Any]:
+            return _rates(self.comparison(threshold, "selection"))
+
+        checks.check_threshold(
+            golden,
+            self._derived_threshold(),
+            rates_at if self._chosen else None,
+            plain(self._workspace.context.environment),
+            self.path,
+            self.update_command,
         )
 
     def _derived_threshold(self) -> tuple[float | None, str]:

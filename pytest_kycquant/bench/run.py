@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..context.cache import digest_of
+from ..context.folder import deleted
 from ..errors import (
     BaselineError,
     CacheError,
@@ -158,11 +159,7 @@ class Run:
             lost = self.workspace.cache.lost()
             if lost is None or isinstance(error, CacheError):
                 raise
-            raise CacheError(
-                lost,
-                "was deleted or changed while the run used it",
-                "run the gates again, and delete the cache between runs",
-            ) from error
+            raise deleted(lost) from error
 
 
 def _those(spec: GateSpec, asked: Collection[str] | None) -> frozenset[str] | None:

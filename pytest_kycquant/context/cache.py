@@ -24,7 +24,7 @@ from ..errors import CacheError, KycquantError
 from ..files import read_regular, write_whole
 from ..plain import parse
 from .code import code_digest
-from .folder import KEY, MANIFEST, CacheFolder, discard, fault, storage
+from .folder import KEY, MANIFEST, CacheFolder, deleted, discard, fault, storage
 from .locks import Locks
 
 T = TypeVar("T")
@@ -112,11 +112,7 @@ class Cache:
             try:
                 found = read(path)
             except Exception as error:
-                raise CacheError(
-                    path,
-                    f"the cache is changed by something else ({error})",
-                    "do not change or delete it while the run lasts",
-                ) from error
+                raise deleted(path) from error
         if check is not None and path in self.reused and path not in self._checked:
             if problem := check(found):
                 raise CacheError(
@@ -245,11 +241,7 @@ class Cache:
         if isinstance(error, KycquantError):  # which says what is wrong
             return None
         if not partial.exists():
-            return CacheError(
-                self.root,
-                "the cache was deleted while it was written",
-                "run the gates again, and delete it between runs",
-            )
+            return deleted(self.root)
         cause: BaseException | None = error
         while cause is not None:  # an archive that cannot be closed hides why
             if isinstance(cause, OSError) and cause.errno in _STORAGE_FAULTS:

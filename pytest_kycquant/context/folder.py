@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import stat
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from ..spec.flags import CACHE
 # https://bford.info/cachedir/
 _TAG_NAME = "CACHEDIR.TAG"
 _TAG = "Signature: 8a477f597d28d172789f06886806bc55\n# Embeddings of images: keep them private.\n"
+_ATTEMPTS, _PAUSE = 10, 0.05  # in seconds
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 KEY = re.compile(r"[0-9a-f]{32}")  # names of entries, of runs and of digests of code
 _PARTIAL = re.compile(r"partial-([0-9a-f]{32})(-[0-9a-f]{8})?")
@@ -38,7 +40,7 @@ class CacheFolder:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._made = False
+        self._known: tuple[int, int] | None = None
 
     def made(self) -> Path:
         """Return the folder, created, tagged and private; it may have been deleted meanwhile.
@@ -46,19 +48,29 @@ class CacheFolder:
         Raises:
             CacheError: it is not a cache of this plugin, or cannot be written.
         """
-        if self._made and (self.root / _TAG_NAME).exists():
+        if self._known is not None and (self.root / _TAG_NAME).exists():
             return self.root
-        if problem := objection(self.root):
-            if self._made:
-                problem = "was deleted while the run lasts, but not as a whole"
+        problem = self._objection()
+        for _ in range(_ATTEMPTS):
+            if problem != _FOREIGN:
+                break
+            time.sleep(_PAUSE)  # another process may be deleting it or making it
+            problem = self._objection()
+        if problem:
             raise CacheError(self.root, f"the cache {problem}", _ANOTHER)
         with storage(self.root):
             self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
             _make_private(self.root)
             write_whole(self.root / _TAG_NAME, _TAG, private=True)
             write_whole(self.root / ".gitignore", "*\n", private=True)
-        self._made = True
+            self._known = _identity(self.root)
         return self.root
+
+    def _objection(self) -> str:
+        """Say why it cannot be used; a folder that this process has made stays its own."""
+        if self._known is not None and self._known == _identity(self.root):
+            return ""
+        return objection(self.root)
 
     def inside(self, name: str) -> Path:
         """Return a private folder in it, which is created."""
@@ -105,10 +117,13 @@ class CacheFolder:
 def objection(root: Path) -> str:
     """Say why a folder cannot be used as a cache; "" if it can be. Nothing is written."""
     try:
-        if not root.is_dir():
-            if root.exists():
-                return "is not a folder"
-            return "is a link to nothing" if root.is_symlink() else _no_room(root)
+        if not stat.S_ISDIR(root.stat().st_mode):
+            return "is not a folder"
+    except (FileNotFoundError, NotADirectoryError):
+        return "is a link to nothing" if root.is_symlink() else _no_room(root)
+    except OSError as error:
+        return f"cannot be used ({error.strerror or error})"
+    try:
         if not os.access(root, os.R_OK | os.W_OK | os.X_OK):
             return "cannot be read and written"
         with os.scandir(root) as listed:
@@ -162,8 +177,19 @@ def storage(root: Path) -> Iterator[None]:
 
 def fault(root: Path, error: BaseException) -> CacheError:
     """Return the error for storage that does not work."""
+    if isinstance(error, FileNotFoundError) and root.parent.exists():
+        return deleted(root)
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return CacheError(root, f"the cache cannot be written ({reason})", _SPACE)
+
+
+def deleted(path: Path) -> CacheError:
+    """Return the error for a cache, or an entry of it, that vanished under the run."""
+    return CacheError(
+        path,
+        "the cache was deleted or changed while the run used it",
+        "run the gates again, and delete the cache between runs",
+    )
 
 
 def _no_room(root: Path) -> str:
@@ -193,6 +219,13 @@ def _make_private(root: Path) -> None:
             with contextlib.suppress(FileNotFoundError):
                 if not path.is_symlink():
                     path.chmod(mode)
+
+
+def _identity(root: Path) -> tuple[int, int] | None:
+    with contextlib.suppress(OSError):
+        found = root.stat()
+        return found.st_dev, found.st_ino
+    return None
 
 
 def _listed(folder: Path) -> list[Path]:

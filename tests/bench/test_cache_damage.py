@@ -140,9 +140,7 @@ def test_content_that_cannot_be_read_is_built_again(entry: Path) -> None:
     def never(folder: Path) -> int:
         raise KeyError("damaged")
 
-    with pytest.raises(
-        CacheError, match=r"is changed by something else \('damaged'\); do not change"
-    ):
+    with pytest.raises(CacheError, match=r"was deleted or changed while the run used it"):
         cache_at(entry.parents[1]).load("thing", [1], build, never)
 
 
@@ -346,7 +344,7 @@ def test_deleted_at_any_moment(
             pass
     except CacheError as error:
         assert "cache" in str(error)  # noqa: PT017 either is right
-    assert calls > 20
+    assert calls > min(moment, 10)
     monkeypatch.undo()
     shutil.rmtree(tmp_path / "cache", ignore_errors=True)
     assert loaded(tmp_path / "cache") == (1000, 1)
@@ -374,7 +372,7 @@ def test_deleted_while_it_is_built(tmp_path: Path) -> None:
         shutil.rmtree(tmp_path / "cache")
         (folder / "b.json").write_text("1")
 
-    with pytest.raises(CacheError, match="was deleted while it was written"):
+    with pytest.raises(CacheError, match="was deleted or changed while the run used it"):
         cache_at(tmp_path / "cache").entry("thing", [1], slow)
     assert loaded(tmp_path / "cache") == (1000, 1)
 

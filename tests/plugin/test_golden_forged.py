@@ -159,3 +159,7 @@ def test_smoke_takes_the_threshold_on_trust(pytester: pytest.Pytester, run: Run)
     edit(golden, lambda g: g.update(threshold=g["threshold"] * 1.1))
     run("-k", "test_size", "--kycquant-profile=smoke").assert_outcomes(passed=1)
     refused(run, golden, "threshold is *")
+    edit(golden, lambda g: g.update(threshold=None))  # but it must be one
+    refused(
+        lambda *given: run(*given, "--kycquant-profile=smoke"), golden, "threshold is 'null', *"
+    )
