@@ -78,9 +78,9 @@ def check_stored_weights(path: Path, proto: ModelProto) -> None:
 
     Raises:
         ModelError: a constant from which a weight is computed is not float32 or float64, or the
-            weight is rounded on the way.
+            weight is rounded on the way, or local functions cannot be expanded.
     """
-    for weight in weights_of(proto):
+    for weight in weights_of(path, proto):
         reader = f"of {weight.node.op_type}"
         rounding = weight.certain and _rounding(weight.steps)
         if rounding and any(_count(source) > 1 for source in weight.sources):
