@@ -183,11 +183,20 @@ def _refuse_target(model: Path, target: Path) -> None:
 
     Whether an existing file already holds the result is known only afterwards.
     """
-    if not model.is_file():
-        raise ModelError(model, "is not a file", "give the path of an FP32 .onnx file")
+    try:
+        exists = model.is_file()
+    except OSError:  # such as a name that is too long
+        exists = False
+    if not exists:
+        where = coerce.shown(str(model)) if len(str(model)) > 1000 else model
+        raise ModelError(where, "is not a file", "give the path of an FP32 .onnx file")
     try:
         if target.is_dir():
             raise SpecError(_argument("output"), f"{target} is a folder", "give the name of a file")
+        if target.exists() and not target.is_file():  # reading a FIFO would never end
+            raise SpecError(
+                _argument("output"), f"{target} is not a regular file", "name another file"
+            )
         if target.is_symlink() and not target.exists():
             raise SpecError(
                 _argument("output"), f"{target} is a link to nothing", "remove it or name a file"

@@ -135,6 +135,16 @@ def sort_nodes(graph: GraphProto) -> None:
     graph.node.extend(ordered)
 
 
+def type_name(data_type: int) -> str:
+    """Name of a type of tensors, such as "FLOAT"; a damaged file may have any number."""
+    from onnx import TensorProto
+
+    try:
+        return str(TensorProto.DataType.Name(data_type))
+    except ValueError:
+        return f"TYPE {data_type}"
+
+
 def serialize(model: ModelProto) -> bytes:
     """Serialize a model so that equal models have equal bytes."""
     return bytes(model.SerializeToString(deterministic=True))

@@ -11,7 +11,7 @@ from ..errors import ModelError
 from ..runtimes.model_files import read_model
 from ..spec.coerce import shown
 from .constants import check_constants, count_subnormal
-from .graph import one_line
+from .graph import one_line, type_name
 from .precision_check import check_operators, check_stored_types, check_stored_weights
 from .randomness_check import check_deterministic
 from .rounding_check import check_values, half_precision
@@ -144,7 +144,7 @@ def _check_input_tensor(path: Path, graph: GraphProto) -> tuple[str, tuple[int |
     info = inputs[0]
     kind = info.type.tensor_type
     if kind.elem_type != TensorProto.FLOAT:
-        label = TensorProto.DataType.Name(kind.elem_type).lower()
+        label = type_name(kind.elem_type).lower()
         raise ModelError(
             path,
             f"input {shown(info.name)} is {label}, not float32",

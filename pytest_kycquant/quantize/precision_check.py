@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from ..errors import ModelError
 from ..runtimes.model_files import parts, tensors
 from ..spec.coerce import shown
+from .graph import type_name
 from .weight_sources import weights_of
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def check_stored_types(path: Path, proto: ModelProto) -> None:
         ModelError: the model has such a constant.
     """
     for name, tensor in tensors(parts(proto)):
-        kind = _kind(tensor.data_type)
+        kind = type_name(tensor.data_type)
         if kind not in _FLOATS | _WIDE | _INTEGERS | _COMPLEX:
             size = f"has {_BITS[kind]}" if kind in _BITS else f"is stored as {kind.lower()}"
             raise ModelError(path, f"is not FP32: weight {shown(name)} {size}", _REMEDY)
@@ -77,9 +78,9 @@ def check_stored_weights(path: Path, proto: ModelProto) -> None:
 
     Raises:
         ModelError: a constant from which a weight is computed is not float32 or float64, or the
-            weight is rounded on the way.
+            weight is rounded on the way, or local functions cannot be expanded.
     """
-    for weight in weights_of(proto):
+    for weight in weights_of(path, proto):
         reader = f"of {weight.node.op_type}"
         rounding = weight.certain and _rounding(weight.steps)
         if rounding and any(_count(source) > 1 for source in weight.sources):
@@ -90,7 +91,7 @@ def check_stored_weights(path: Path, proto: ModelProto) -> None:
                 _REMEDY,
             )
         for source in weight.sources:
-            kind = _kind(source.tensor.data_type)
+            kind = type_name(source.tensor.data_type)
             if _is_code(weight, source, kind):
                 how = f"comes from {shown(source.name)}, which is stored as {kind.lower()}"
                 if source.rows is not None:
@@ -113,7 +114,7 @@ def _is_code(weight: Weight, source: Source, kind: str) -> bool:
         return count >= (2 if weight.certain else _MANY)
     if not weight.certain or source.rows is not None or count < _MANY:
         return False
-    floats = (_count(s) for s in weight.sources if _kind(s.tensor.data_type) in _FLOATS)
+    floats = (_count(s) for s in weight.sources if type_name(s.tensor.data_type) in _FLOATS)
     return kind != "BOOL" or max(floats, default=0) < count  # else it is a mask of the weight
 
 
@@ -123,7 +124,7 @@ def _rounding(steps: Iterable[NodeProto]) -> str:
         if node.op_type in _ROUNDING and node.domain in ("", "ai.onnx", "ai.onnx.ml"):
             return str(node.op_type)
         if node.op_type == "Cast":
-            kind = _kind(next((a.i for a in node.attribute if a.name == "to"), 1))
+            kind = type_name(next((a.i for a in node.attribute if a.name == "to"), 1))
             if kind not in _FLOATS | _COMPLEX | {"BOOL", "STRING"}:
                 return f"Cast to {kind.lower()}"
     return ""
@@ -131,12 +132,3 @@ def _rounding(steps: Iterable[NodeProto]) -> str:
 
 def _count(source: Source) -> int:
     return int(math.prod(source.tensor.dims))
-
-
-def _kind(data_type: int) -> str:
-    from onnx import TensorProto
-
-    try:
-        return str(TensorProto.DataType.Name(data_type))
-    except ValueError:
-        return f"type{data_type}"

@@ -33,17 +33,19 @@ _OFF_GRID = 0.02  # of a step
 _DISTINCT = 0.8  # share of nonzero values in a window that differ: 1.0 in FP32, .97 in bfloat16
 _MOST = 0.7  # share of the windows of a weight that must look rounded
 _FEWEST = 128  # weights of a model below which nothing is said
-_HALF = 0.5  # share of the weights of a model that must be rounded
+_SHARE = 0.25  # of the weights of a model that must be rounded
 
 
 def check_values(path: Path, proto: ModelProto) -> None:
-    """Refuse a model most of whose weights were rounded to 8 bits or less.
+    """Refuse a model whose weights were rounded to 8 bits or less.
+
+    A few may be rounded by design, such as filters for blurring.
 
     Raises:
-        ModelError: more than half of the weights that can be told from rounded ones are rounded.
+        ModelError: more than a quarter of the weights of which it can be told are rounded.
     """
     tested, rounded, names = 0, 0, []
-    for name, array in _float_weights(proto):
+    for name, array in _float_weights(path, proto):
         found = is_rounded(array)
         if found is None:
             continue
@@ -51,7 +53,7 @@ def check_values(path: Path, proto: ModelProto) -> None:
         if found:
             rounded += array.size
             names.append(name)
-    if tested >= _FEWEST and rounded > _HALF * tested:
+    if tested >= _FEWEST and rounded > _SHARE * tested:
         raise ModelError(
             path,
             f"was quantized and converted back to float32: {100 * rounded / tested:.0f} % of its "
@@ -136,16 +138,26 @@ def _windows_are_rounded(rows: NDArray[np.floating], length: int) -> bool | None
     return bool(np.mean(few | on_grid) >= _MOST)
 
 
-def _float_weights(proto: ModelProto) -> Iterator[tuple[str, NDArray[np.floating]]]:
+def _float_weights(path: Path, proto: ModelProto) -> Iterator[tuple[str, NDArray[np.floating]]]:
     """The float constants that weights come from, each once."""
     from onnx import TensorProto, numpy_helper
 
     seen = set()
-    for weight in weights_of(proto):
-        for source in weight.sources if weight.certain else ():
-            tensor = source.tensor
-            if tensor.data_type in (TensorProto.FLOAT, TensorProto.DOUBLE):
-                array = numpy_helper.to_array(tensor)
-                if array.size >= _SHORTEST and (source.name, array.shape) not in seen:
-                    seen.add((source.name, array.shape))
-                    yield source.name, array
+    for weight in weights_of(path, proto):
+        arrays = {
+            source.name: numpy_helper.to_array(source.tensor)
+            for source in (weight.sources if weight.certain else ())
+            if source.tensor.data_type in (TensorProto.FLOAT, TensorProto.DOUBLE)
+        }
+        for name, array in arrays.items():
+            others = (other.size for key, other in arrays.items() if key != name)
+            masks = _is_mask(array) and max(others, default=0) >= array.size
+            if array.size >= _SHORTEST and not masks and (name, array.shape) not in seen:
+                seen.add((name, array.shape))
+                yield name, array
+
+
+def _is_mask(array: NDArray[np.floating]) -> bool:
+    """Whether all values are zero or one other value, as in the mask of pruned weights."""
+    values = array[array != 0]
+    return bool(values.size) and bool((values == values[0]).all())

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import ModelError
 from ..runtimes.model_files import LARGEST, parts, subgraphs, tensors, within
 from ..spec.coerce import shown
+from .graph import type_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -84,11 +85,8 @@ def _names(part: GraphProto | FunctionProto) -> Iterator[Any]:
 
 def _wrong_size(tensor: TensorProto) -> str:
     """What is wrong with the size of a constant; "" if nothing is."""
-    from onnx import TensorProto
-
-    try:
-        kind = TensorProto.DataType.Name(tensor.data_type)
-    except ValueError:
+    kind = type_name(tensor.data_type)
+    if kind.startswith("TYPE "):
         return f"has the unknown type {tensor.data_type}"
     if kind == "UNDEFINED":
         return "has no type"

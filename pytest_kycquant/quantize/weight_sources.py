@@ -10,12 +10,17 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..data.files import listed
+from ..errors import ModelError
 from ..runtimes.model_files import subgraphs, within
+from ..spec.coerce import shown
+from .graph import one_line
 
 if TYPE_CHECKING:
-    from onnx import FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto
+    from onnx import GraphProto, ModelProto, NodeProto, TensorProto
 
 _ALL = tuple(range(64))
 _KERNEL_INPUTS = {
@@ -86,36 +91,51 @@ class Weight:
     certain: bool
 
 
-def weights_of(proto: ModelProto) -> Iterator[Weight]:
+def weights_of(path: Path, proto: ModelProto) -> Iterator[Weight]:
     """Yield the weights of a model with their sources, those of subgraphs and functions included.
 
     Args:
+        path: the file, for messages.
         proto: a valid model whose functions do not call themselves.
+
+    Raises:
+        ModelError: its functions cannot be expanded.
     """
-    inlined = _inlined(proto)
-    local = frozenset((function.domain, function.name) for function in inlined.functions)
-    for part in (inlined.graph, *inlined.functions):  # what could not be inlined
-        for scope in _scopes(part, None, None):
-            for node in scope.part.node:
-                yield from _weights(scope, node, local)
+    for scope in _scopes(_inlined(path, proto).graph, None, None):
+        for node in scope.part.node:
+            yield from _weights(scope, node)
 
 
-def _inlined(proto: ModelProto) -> ModelProto:
+def _inlined(path: Path, proto: ModelProto) -> ModelProto:
+    """The model with all functions expanded."""
     if not proto.functions:
         return proto
     from onnx import inliner
 
+    copy = type(proto)()
+    copy.CopyFrom(proto)
+    versions = {opset.domain: opset.version for opset in proto.opset_import}
+    for function in copy.functions:
+        # A function with another version would be left out, but versions do not matter here.
+        for opset in function.opset_import:
+            opset.version = versions.get(opset.domain, opset.version)
     try:
-        return inliner.inline_local_functions(proto)
-    except Exception:  # then functions are followed from their own inputs only
-        return proto
+        found = inliner.inline_local_functions(copy)
+    except Exception as error:
+        problem = f"its local functions cannot be expanded ({one_line(error)})"
+        raise ModelError(path, problem, "export the model without functions") from error
+    if found.functions:
+        names = listed([shown(function.name) for function in found.functions])
+        problem = f"its local functions cannot be expanded ({names})"
+        raise ModelError(path, problem, "export the model without functions")
+    return found
 
 
 @dataclass(eq=False)
 class _Scope:
-    """A graph, subgraph or function: who writes each of its tensors."""
+    """A graph or subgraph: who writes each of its tensors."""
 
-    part: GraphProto | FunctionProto
+    part: GraphProto
     parent: _Scope | None
     owner: NodeProto | None
     written: dict[str, NodeProto] = field(default_factory=dict)
@@ -124,11 +144,10 @@ class _Scope:
     of_image: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        for tensor in getattr(self.part, "initializer", ()):
-            self.stored[tensor.name] = [tensor]
-        for sparse in getattr(self.part, "sparse_initializer", ()):
+        self.stored = {tensor.name: [tensor] for tensor in self.part.initializer}
+        for sparse in self.part.sparse_initializer:
             self.stored[sparse.values.name] = [sparse.values]
-        self.given = {getattr(i, "name", i) for i in self.part.input} - self.stored.keys()
+        self.given = {info.name for info in self.part.input} - self.stored.keys()
         if self.parent is None or self.owner is None or self.parent.reads_image(self.owner):
             self.of_image = set(self.given)
 
@@ -154,9 +173,7 @@ class _Scope:
         return any(self.is_of_image(name) for name in names)
 
 
-def _scopes(
-    part: GraphProto | FunctionProto, parent: _Scope | None, owner: NodeProto | None
-) -> Iterator[_Scope]:
+def _scopes(part: GraphProto, parent: _Scope | None, owner: NodeProto | None) -> Iterator[_Scope]:
     """A scope and those of all subgraphs, each complete."""
     scope = _Scope(part, parent, owner)
     inner = []
@@ -180,12 +197,12 @@ def _data(node: NodeProto) -> Iterator[tuple[int, str]]:
             yield index, name
 
 
-def _weights(scope: _Scope, node: NodeProto, local: frozenset[tuple[str, str]]) -> Iterator[Weight]:
+def _weights(scope: _Scope, node: NodeProto) -> Iterator[Weight]:
     kernels = _KERNEL_INPUTS.get(node.op_type, ())
     products = _PRODUCT_INPUTS.get(node.op_type, ())
     scales = _SCALE_INPUTS.get(node.op_type, ())
     if not (kernels or products or scales):
-        if node.domain in _STANDARD or (node.domain, node.op_type) in local:
+        if node.domain in _STANDARD:
             return
         scales = _ALL  # an operator of a runtime, which may hold weights anywhere
     if scales and not scope.reads_image(node):
@@ -259,6 +276,10 @@ def _held(node: NodeProto) -> Iterator[TensorProto]:
             if attribute.ints:
                 count = [len(attribute.ints)]
                 yield helper.make_tensor("", TensorProto.INT64, count, attribute.ints)
+            letters = [*attribute.strings, *([attribute.s] if attribute.HasField("s") else [])]
+            if letters:  # a string may hold any number of numbers
+                count = [sum(map(len, letters))]
+                yield TensorProto(data_type=TensorProto.STRING, dims=count)
 
 
 def _rows(scope: _Scope, node: NodeProto) -> int:

@@ -162,7 +162,11 @@ def run_model(
 
     def one(given: list[NDArray[Any]]) -> tuple[Tensor, bool, tuple[tuple[int, ...], ...]]:
         wanted = [given[i] for i in chosen]
-        return read(wanted), all_finite(given), tuple(value.shape for value in wanted)
+        try:
+            rows = read(wanted)
+        except ModelError as error:  # a task does not know which file it reads
+            raise ModelError(f"{where}, {error.where}", error.problem, error.remedy) from error
+        return rows, all_finite(given), tuple(value.shape for value in wanted)
 
     def check_again(known: list[NDArray[Any]], name: str, tensor: Tensor) -> None:
         if changed := _changed(model.outputs, known, run(name, tensor)):
@@ -188,7 +192,9 @@ def run_model(
         shapes.add(shape)
     if len({rows.shape[1:] for rows in values}) != 1:
         raise ModelError(
-            f"output {', '.join(outputs)}", "differs in length between images", "fix the export"
+            f"{where}, output {', '.join(outputs)}",
+            "differs in length between images",
+            "fix the export",
         )
     broken = tuple(name for name, tensor in edges if not all_finite(run(name, tensor)))
     check_again(known, *first)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import os
 import pickle
 import pydoc
 import subprocess
@@ -356,3 +357,19 @@ def test_messages_name_the_image(model: Path) -> None:
     named = named_images(4)
     named[2][1][0, 0, 3, 3] = np.inf
     refused(model, DataError, r"2\.jpg: contains NaN or Inf", images=named)
+
+
+def test_an_output_that_is_not_a_regular_file_is_refused(model: Path) -> None:
+    """Looking whether a FIFO already holds the result would never end."""
+    target = model.with_name("pipe.onnx")
+    os.mkfifo(target)
+    with pytest.raises(SpecError, match="is not a regular file"):
+        pytest_kycquant.quantize(model, recipe="int8-weights", output=target, overwrite=True)
+
+
+@pytest.mark.parametrize("name", ["x" * 5000, "pipe.onnx", "none.onnx"])
+def test_a_model_that_is_no_file_is_refused(tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / "pipe.onnx")
+    with pytest.raises(ModelError, match="is not a file") as caught:
+        pytest_kycquant.quantize(tmp_path / name, recipe="int8-weights")
+    assert len(str(caught.value)) < 1000

@@ -139,3 +139,59 @@ def test_weight_normalization_is_legitimate(tmp_path: Path) -> None:
     writer.node("Div", ["v", "length"], "direction")
     writer.node("Mul", ["direction", writer.const("g", weight((16, 1, 1, 1), 3))], "w")
     load_model(save(tmp_path, disguises.model(writer)))
+
+
+def _conv(name: str, *nodes: onnx.NodeProto) -> onnx.GraphProto:
+    conv = helper.make_node("Conv", ["x", "w"], [name], "reader", kernel_shape=[3, 3])
+    out = helper.make_tensor_value_info(name, TensorProto.FLOAT, None)
+    return helper.make_graph([*nodes, conv], name, [], [out])
+
+
+@pytest.mark.parametrize("where", ["outside", "inside"])
+def test_an_operator_in_a_branch(tmp_path: Path, where: str) -> None:
+    """It reads a weight of the graph outside, or one of its own."""
+    writer = Writer()
+    DISGUISES["int8"](writer, weight())
+    inside, writer.nodes = (writer.nodes, []) if where == "inside" else ([], writer.nodes)
+    writer.const("yes", np.array(True))
+    proto = disguises.model(writer)
+    place = next(i for i, node in enumerate(proto.graph.node) if node.name == "reader")
+    del proto.graph.node[place]
+    other = [onnx.NodeProto.FromString(node.SerializeToString()) for node in inside]
+    for node in other:  # names must differ between the branches
+        node.output[0] += "2"
+        node.input[:] = [f"{n}2" if n in ("f", "w") else n for n in node.input]
+    second = _conv("b", *other)
+    if inside:
+        second.node[-1].input[1] = "w2"
+    branches = {"then_branch": _conv("a", *inside), "else_branch": second}
+    proto.graph.node.insert(place, helper.make_node("If", ["yes"], ["y"], **branches))
+    runs(proto)
+    refused(tmp_path, proto)
+
+
+def _function_model(*nodes: onnx.NodeProto, opset: int = 20, **constants: np.ndarray) -> object:
+    """A model whose Conv is in a function: F(x, given) -> y."""
+    opsets = [helper.make_opsetid("", opset)]
+    conv = helper.make_node("Conv", ["a", "k"], ["b"], kernel_shape=[3, 3])
+    function = helper.make_function("local", "F", ["a", "g"], ["b"], [*nodes, conv], opsets)
+    writer = Writer()
+    for name, array in constants.items():
+        writer.const(name, array)
+    proto = disguises.model(writer, functions=[function], opset=20)
+    reader = next(node for node in proto.graph.node if node.name == "reader")
+    reader.CopyFrom(helper.make_node("F", ["x", "given"], ["y"], domain="local"))
+    return proto
+
+
+@pytest.mark.parametrize("opset", [20, 19])  # that of the model, and another
+def test_a_function_turns_what_it_is_given_into_a_weight(tmp_path: Path, opset: int) -> None:
+    cast = helper.make_node("Cast", ["g"], ["k"], to=1)
+    proto = _function_model(cast, opset=opset, given=codes(weight())[0].astype(np.int8))
+    runs(proto)
+    refused(tmp_path, proto)
+
+
+def test_a_function_that_is_given_floats_is_legitimate(tmp_path: Path) -> None:
+    same = helper.make_node("Identity", ["g"], ["k"])
+    load_model(save(tmp_path, _function_model(same, given=weight())))

@@ -34,6 +34,14 @@ def test_an_integer_input_is_refused(tmp_path):
         load_model(save(tmp_path, proto))
 
 
+@pytest.mark.parametrize("kind", [0, 33, 2**31 - 1])
+def test_an_input_of_no_known_type_is_refused(tmp_path, kind):
+    proto = tiny_embedder()
+    proto.graph.input[0].type.tensor_type.elem_type = kind
+    with pytest.raises(ModelError, match=r"not float32|not a valid ONNX model"):
+        load_model(save(tmp_path, proto))
+
+
 def test_an_input_of_another_rank_is_refused(tmp_path):
     proto = build_model(
         [helper.make_node("Relu", ["input"], ["output"])], {}, shape=(1, 3), output=(1, 3)

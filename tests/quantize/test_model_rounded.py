@@ -138,9 +138,35 @@ def test_a_model_that_was_quantized_and_converted_back(tmp_path: Path) -> None:
         load_model(save(tmp_path, proto))
 
 
+def with_plain(array: Array, extra: Array) -> object:
+    """A model whose weight is the sum of two arrays: one large, one to be looked at."""
+    writer = Writer()
+    writer.const("plain", array)
+    writer.const("extra", extra)
+    writer.node("Concat", ["plain", "extra"], "w", axis=0)
+    return disguises.model(writer)
+
+
 def test_a_few_rounded_weights_are_legitimate(tmp_path: Path) -> None:
     """Filters for blurring and tables of integers are rounded by design."""
-    load_model(save(tmp_path, changed(per_tensor, "w2", "w4")))
+    plain, extra = disguises.weight((40, 8, 3, 3)), per_channel(8)(disguises.weight((8, 8, 3, 3)))
+    load_model(save(tmp_path, with_plain(plain, extra)))
+
+
+def test_a_large_float_layer_does_not_hide_rounded_ones(tmp_path: Path) -> None:
+    plain, extra = disguises.weight((16, 8, 3, 3)), per_channel(8)(disguises.weight((8, 8, 3, 3)))
+    with pytest.raises(ModelError, match=r"converted back to float32: 3[0-9] % .* such as 'extra'"):
+        load_model(save(tmp_path, with_plain(plain, extra)))
+
+
+@pytest.mark.parametrize("low", [0.0, -1.0])
+def test_one_bit_as_floats_is_not_a_mask(tmp_path: Path, low: float) -> None:
+    writer = Writer()
+    signs = np.where(disguises.weight() > 0, 1, low).astype(np.float32)
+    writer.const("half", np.float32(0.5))
+    writer.node("Sub", [writer.const("bits", signs), "half"], "w")
+    with pytest.raises(ModelError, match="converted back to float32"):
+        load_model(save(tmp_path, disguises.model(writer)))
 
 
 def test_a_mask_of_zeros_and_ones_is_legitimate(tmp_path: Path) -> None:

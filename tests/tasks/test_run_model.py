@@ -10,6 +10,9 @@ import pytest
 from numpy.typing import NDArray
 
 from pytest_kycquant.errors import ModelError
+from pytest_kycquant.tasks.detection.decode import Decoder
+from pytest_kycquant.tasks.face.task import as_embedding
+from pytest_kycquant.tasks.liveness.task import as_row
 from pytest_kycquant.tasks.outputs import Outputs, run_model
 
 IMAGES = [(f"{n}.png", np.full((1, 3), n + 1, np.float32)) for n in range(5)]
@@ -127,3 +130,34 @@ def test_an_edge_input_that_it_fails_on_is_named() -> None:
 
     with pytest.raises(ModelError, match=r"cannot be run on black \(no\)"):
         run(fails)
+
+
+SHAPES = [(), (0,), (1,), (5,), (1, 0), (0, 5), (1, 5), (2, 5), (1, 6, 0), (1, 0, 6), (1, 6, 10),
+          (1, 10, 6), (1, 66, 4, 4), (1, 66, 0, 0), (0, 6, 10), (1,) * 20]  # fmt: skip
+READERS: dict[str, Callable[[NDArray[Any]], object]] = {
+    "face": as_embedding,
+    "liveness": as_row,
+    "detection": lambda value: Decoder(2, 0, "logits", 0.5, (32, 32))([value]),
+}
+
+
+@pytest.mark.parametrize("kind", ["f4", "f8", "i8", "?", "O", "U3", "c8"])
+@pytest.mark.parametrize("task", READERS)
+def test_outputs_of_any_shape_and_type_are_read_or_refused(task: str, kind: str) -> None:
+    for shape in SHAPES:
+        try:
+            READERS[task](np.zeros(shape, kind))
+        except ModelError:
+            continue
+        empty = task == "detection" and shape in ((1, 6, 0), (1, 0, 6))  # no anchors
+        assert 0 not in shape or empty
+        assert kind not in ("O", "U3", "c8")
+
+
+def test_outputs_that_do_not_fit_the_task_name_the_file() -> None:
+    model = Model(lambda image, _: image[:0])
+    with pytest.raises(ModelError, match=r"^face\.onnx, output: float32 of shape \(0, 3\) is not"):
+        run_model(
+            model, IMAGES, EDGES, ("output",), lambda given: as_embedding(given[0]),
+            threads=1, where="face.onnx",
+        )  # fmt: skip

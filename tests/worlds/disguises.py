@@ -88,7 +88,11 @@ def model(
         writer.stored,
         sparse_initializer=writer.sparse,
     )
-    opsets = [helper.make_opsetid("", opset), helper.make_opsetid("local", 1)]
+    opsets = [
+        helper.make_opsetid("", opset),
+        helper.make_opsetid("local", 1),
+        helper.make_opsetid("ai.onnx.ml", 3),
+    ]
     return helper.make_model(graph, opset_imports=opsets, ir_version=10, functions=functions or [])
 
 
@@ -314,6 +318,26 @@ def _through_the_image(to: Writer, array: NDArray[np.float32]) -> None:
     to.node("Add", ["m", "zero"], "w")
 
 
+def _letters(to: Writer, array: NDArray[np.float32]) -> None:
+    """Codes as text."""
+    numbers, scale = codes(array)
+    to.node("Constant", [], "q", value_strings=[str(code) for code in numbers.ravel()])
+    to.node("Cast", ["q"], "f", to=1)
+    to.node("Reshape", ["f", to.const("shape", np.array(array.shape, np.int64))], "r")
+    to.node("Mul", ["r", to.const("s", scale)], "w")
+
+
+def _encoded(to: Writer, array: NDArray[np.float32]) -> None:
+    """Codes that a LabelEncoder turns into floats."""
+    numbers, scale = codes(array, 4)
+    to.const("q", numbers)
+    values = [float(code * scale) for code in range(-8, 8)]
+    to.node(
+        "LabelEncoder", ["q"], "w", domain="ai.onnx.ml",
+        keys_int64s=list(range(-8, 8)), values_floats=values,
+    )  # fmt: skip
+
+
 def _float_codes(to: Writer, array: NDArray[np.float32]) -> None:
     numbers, scale = codes(array)
     to.const("q", numbers.astype(np.float32))
@@ -349,6 +373,8 @@ DISGUISES: dict[str, Disguise] = {
     "int32 at load": _cast_at_load(TensorProto.INT32),
     "float16 at load": _cast_at_load(TensorProto.FLOAT16),
     "through the image": _through_the_image,
+    "letters": _letters,
+    "encoded": _encoded,
     "codes as floats": _float_codes,
 }  # fmt: skip
 

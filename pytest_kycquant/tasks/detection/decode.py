@@ -97,6 +97,13 @@ class Decoder:
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Boxes (A, 4), corners in pixels of the input, and raw scores (A, C), both float64."""
         shapes = [np.shape(output) for output in outputs]
+        for kind in {np.asarray(output).dtype for output in outputs}:
+            if kind.kind not in "biuf":
+                raise ModelError(
+                    self.origin,
+                    f"an output is {kind}, not numbers",
+                    "name the right outputs in ObjectDetection",
+                )
         channels = 4 + self.classes + _KEYPOINT_CHANNELS * self.keypoints
         if len(shapes) == 1 and len(shapes[0]) == 3 and shapes[0][0] == 1:
             table = np.asarray(outputs[0][0], np.float64)
@@ -126,7 +133,7 @@ class Decoder:
     def _stride(self, shape: tuple[int, ...]) -> int | None:
         """Stride of an output of a DFL head; None if it is not such an output."""
         channels = 4 * _BINS + self.classes + _KEYPOINT_CHANNELS * self.keypoints
-        if len(shape) != 4 or shape[:2] != (1, channels):
+        if len(shape) != 4 or shape[:2] != (1, channels) or 0 in shape:
             return None
         strides = {divmod(side, cells) for side, cells in zip(self.size, shape[2:], strict=True)}
         stride, rest = strides.pop()

@@ -165,7 +165,7 @@ class FaceTask(EmbeddingTask[FaceComparison]):
 def as_embedding(value: NDArray[Any]) -> NDArray[np.float32]:
     """Check that an output is one embedding, (1, D) with trailing ones allowed, and flatten it."""
     wide = [size for size in value.shape if size != 1]
-    if value.dtype != np.float32 or len(wide) != 1:
+    if value.dtype != np.float32 or len(wide) != 1 or value.size == 0:
         raise ModelError(
             "output",
             f"{value.dtype} of shape {value.shape} is not an embedding of one image",
