@@ -13,6 +13,7 @@ import numpy as np
 from ..errors import DataError
 from .decoding import decode, image_size
 from .files import find_images, read_file, relative_name
+from .pixel_facts import PixelFacts
 from .placement import LETTERBOX_GREY, Placement, place
 
 if TYPE_CHECKING:
@@ -162,11 +163,26 @@ class ImageSet:
         if isinstance(self._source, np.ndarray):
             row = self._source[index]
             return np.stack([row] * 3, axis=-1) if row.ndim == 2 else row.copy()
-        content = read_file(self._source[index])
-        # Results are recorded under the digests, so these must match the content that is scored.
+        return decode(self._content(self._source[index], index), self.where(index))
+
+    def _content(self, path: Path, index: int) -> bytes:
+        """Read a file.
+
+        Results are recorded under the digests, so these must match the content that is used.
+        """
+        content = read_file(path)
         if "digests" in self.__dict__ and _sha256(content) != self.digests[index]:
             raise DataError(self.where(index), "changed while it was in use", "run again")
-        return decode(content, self.where(index))
+        return content
+
+    @cached_property
+    def facts(self) -> PixelFacts:
+        """Facts about the pixels, for which each image is decoded unless somebody did before.
+
+        Raises:
+            DataError: see `pixels`.
+        """
+        return PixelFacts.of(self.pixels(index) for index in range(len(self)))
 
     @cached_property
     def sizes(self) -> tuple[tuple[int, int], ...]:
@@ -179,7 +195,7 @@ class ImageSet:
             height, width = self._source.shape[1:3]
             return ((height, width),) * len(self)
         return tuple(
-            image_size(read_file(path), self.where(index))
+            image_size(self._content(path, index), self.where(index))
             for index, path in enumerate(self._source)
         )
 
@@ -220,6 +236,8 @@ class ImageSet:
             if known in self.__dict__:
                 values = self.__dict__[known]
                 part.__dict__[known] = tuple(values[index] for index in chosen)
+        if "facts" in self.__dict__:
+            part.facts = self.facts.subset(chosen)
         return part
 
 

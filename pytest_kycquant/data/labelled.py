@@ -14,6 +14,7 @@ import numpy as np
 
 from ..errors import DataError
 from .duplicates import refuse_copies
+from .facts_store import Prepare, directly
 from .files import check_text, listed, load_npz
 from .formats import read_as
 from .images import ImageSet
@@ -87,7 +88,10 @@ class LabelledSet:
 
 
 def load_labelled(
-    path: Path, table: Path | None = None, classes: tuple[str, ...] | None = None
+    path: Path,
+    table: Path | None = None,
+    classes: tuple[str, ...] | None = None,
+    prepare: Prepare = directly,
 ) -> LabelledSet:
     """Load labelled images.
 
@@ -100,6 +104,7 @@ def load_labelled(
             labels (numbers if all are, else text) or several columns of numbers.
         classes: names of the classes, if labels are classes (by name or, in an ``.npz``, by
             index).
+        prepare: a function that provides the images with their `facts`.
 
     Raises:
         DataError: images or labels are unreadable, an image has no label or the reverse, a label
@@ -120,6 +125,7 @@ def load_labelled(
             {".npz": _from_npz},
             "give a folder with a sub-folder for each class, or a folder and labels=",
         )
+    prepare(found.images)
     refuse_copies(found.images, lambda index: str(found.labels[index]))
     if classes is None:
         return found

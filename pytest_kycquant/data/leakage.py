@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING, Protocol
 
 from ..errors import LeakageError
@@ -36,8 +35,7 @@ class OfSubjects(Protocol):
 def check_disjoint(first: ImageSet, first_role: str, second: ImageSet, second_role: str) -> None:
     """Make sure that no image serves two purposes, whatever its name.
 
-    Files are compared with files, and arrays with arrays, by their bytes. Files are compared with
-    an array by their pixels, for which they are decoded.
+    Images are compared by their pixels, whatever their format, metadata or compression.
 
     Args:
         first: images for one purpose.
@@ -49,15 +47,11 @@ def check_disjoint(first: ImageSet, first_role: str, second: ImageSet, second_ro
         LeakageError: the sets have images in common; the message names them.
         DataError: an image cannot be read.
     """
-    if first.is_array == second.is_array:
-        first_contents, second_contents = first.digests, second.digests
-    else:
-        first_contents, second_contents = _pixel_digests(first), _pixel_digests(second)
-    where = dict(zip(second_contents, second.names, strict=True))
+    where = dict(zip(second.facts.digests, second.names, strict=True))
     shared = [
-        f"{name} = {where[content]}"
-        for name, content in zip(first.names, first_contents, strict=True)
-        if content in where
+        f"{name} = {where[digest]}"
+        for name, digest in zip(first.names, first.facts.digests, strict=True)
+        if digest in where
     ]
     if shared:
         raise LeakageError(
@@ -134,9 +128,3 @@ def check_calibration_subjects(calibration: ImageSet, **others: OfSubjects | Non
 def _folders(images: ImageSet) -> set[str]:
     """Return the names of all folders that contain images, at any depth below the origin."""
     return {folder for name in images.names for folder in name.split("/")[:-1]}
-
-
-def _pixel_digests(images: ImageSet) -> tuple[str, ...]:
-    """SHA-256 of the shape and the RGB pixels of each image."""
-    pixels = (images.pixels(index) for index in range(len(images)))
-    return tuple(hashlib.sha256(repr(p.shape).encode() + p.tobytes()).hexdigest() for p in pixels)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import DataError
 from .duplicates import refuse_copies, refuse_two_labels
+from .facts_store import Prepare, directly
 from .files import check_text, listed, load_npz
 from .formats import read_as
 from .images import ImageSet
@@ -38,7 +39,7 @@ _SPECIES_REMEDY = (
 )
 
 
-def load_liveness(path: Path) -> LivenessSet:
+def load_liveness(path: Path, prepare: Prepare = directly) -> LivenessSet:
     """Load labelled captures.
 
     Args:
@@ -50,6 +51,7 @@ def load_liveness(path: Path) -> LivenessSet:
             attack), ``species`` (for attacks) and optionally ``subject``;
             an ``.npz`` file with ``images`` (see `ImageSet.from_array`), ``labels`` ("live" or
             "attack"), ``species`` ("" for live) and optionally ``subjects``, N of each.
+        prepare: a function that provides the images with their `facts`.
 
     Returns:
         The captures, sorted by path (folder) or in the order of the rows.
@@ -66,6 +68,7 @@ def load_liveness(path: Path) -> LivenessSet:
         f"give a folder with {_FOLDERS}",
     )
     _check_both(captures.live, path)
+    prepare(captures.images)
     refuse_two_labels(
         captures.images,
         captures.species,
