@@ -96,7 +96,7 @@ def _opened(content: bytes, where: str) -> Iterator[Any]:
             where, "is not an image: unknown format, damaged header or no pixels", _REPLACE
         ) from error
     except Exception as error:  # decoders raise anything on damaged bytes, even IndexError
-        reason = short(str(error)) or type(error).__name__
+        reason = short(" ".join(str(error).split())) or type(error).__name__
         raise DataError(where, f"cannot be decoded ({reason})", _REPLACE) from error
     finally:
         ImageFile.LOAD_TRUNCATED_IMAGES = tolerant

@@ -17,6 +17,7 @@ from .files import check_text, load_npz
 from .formats import read_as
 from .images import ImageSet
 from .label_folders import read_label_folders
+from .names import refuse_same_names
 from .split import names_on_both_sides
 
 if TYPE_CHECKING:
@@ -77,11 +78,13 @@ def load_faces(path: Path, prepare: Prepare = directly) -> FaceSet:
     Raises:
         DataError: the path is missing or neither of these; a folder is empty, an identity has no
             image, an image has no identity, or a file is of an unknown kind (`find_images`); the
-            arrays do not match; the same pixels appear twice.
+            arrays do not match; two names
+            are the same but for case, space or form; the same pixels appear twice.
     """
     faces = read_as(
         path, _from_folder, {".npz": _from_npz}, "give a folder with a sub-folder for each identity"
     )
+    refuse_same_names(faces.subject_names, path, "identities")
     prepare(faces.images)
     _check_copies(faces)
     return faces

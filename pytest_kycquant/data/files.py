@@ -33,8 +33,7 @@ def listed(items: Sequence[str], limit: int = 5) -> str:
 
 def short(text: str) -> str:
     """Return a text from a file as a part of a message: one printable line of bounded length."""
-    line = " ".join(text[: 4 * _SHOWN].split())
-    shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
+    shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text[: _SHOWN + 1])
     return shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}..."
 
 

@@ -19,6 +19,7 @@ from .files import check_text, listed, load_npz
 from .formats import read_as
 from .images import ImageSet
 from .label_folders import all_or_none, people_of, read_class_folders
+from .names import refuse_same_names
 from .split import names_on_both_sides
 from .tables import (
     Row,
@@ -125,6 +126,7 @@ def load_labelled(
             {".npz": _from_npz},
             "give a folder with a sub-folder for each class, or a folder and labels=",
         )
+    refuse_same_names(found.subject_names, path, "people")
     prepare(found.images)
     refuse_copies(found.images, lambda index: str(found.labels[index]))
     if classes is None:
@@ -176,6 +178,7 @@ def _from_folder(root: Path) -> LabelledSet:
         wanted="a sub-folder for each class, or a CSV of labels in CustomTask(labels=...)",
         place="the sub-folder of its class, or name a CSV of labels in CustomTask(labels=...)",
     )
+    refuse_same_names(sorted(set(names)), root, "classes")
     return _numbered(images, np.array(names), people_of(images))
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+import numpy as np
+
 from ..errors import LeakageError
 from .files import listed, load_npz
+from .names import shared_names
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from .images import ImageSet
@@ -67,8 +69,9 @@ def check_disjoint_subjects(
 ) -> None:
     """Make sure that no identity serves two purposes. Identities are compared by name.
 
-    Names without a letter are ignored: they are mere numbers, which start again in every folder.
-    The images of these people are still compared (`check_disjoint`).
+    Case, space and forms of Unicode make no difference (`plain_name`). Names without a letter are
+    ignored: they are mere numbers, which start again in every folder. The images of these people
+    are still compared (`check_disjoint`).
 
     Args:
         first: images for one purpose.
@@ -79,12 +82,7 @@ def check_disjoint_subjects(
     Raises:
         LeakageError: the sets have identities in common; the message names them.
     """
-    shared = sorted(
-        name
-        for name in set(first.subject_names) & set(second.subject_names)
-        if any(letter.isalpha() for letter in name)
-    )
-    if shared:
+    if shared := shared_names(first.subject_names, second.subject_names):
         raise LeakageError(
             first.images.origin,
             f"{len(shared)} of its identities for {first_role} are also used for {second_role} "
@@ -111,12 +109,11 @@ def check_calibration_subjects(calibration: ImageSet, **others: OfSubjects | Non
     known = _folders(calibration)
     if calibration.is_array:
         arrays = load_npz(calibration.origin, "images", optional=("subjects",))
-        known = {str(name) for name in arrays.get("subjects", ())}
-    known = {name for name in known if any(letter.isalpha() for letter in name)}
+        known = {str(name) for name in np.ravel(arrays.get("subjects", ()))}
     for role, other in others.items():
         if other is None:
             continue
-        if shared := sorted(known.intersection(other.subject_names)):
+        if shared := shared_names(known, other.subject_names):
             raise LeakageError(
                 calibration.origin,
                 f"{len(shared)} of the people on its calibration images are also used for {role} "

@@ -13,6 +13,7 @@ from .formats import read_as
 from .images import ImageSet
 from .label_folders import all_or_none, people_of, read_class_folders
 from .liveness import LivenessSet, labelled
+from .names import refuse_same_names
 from .tables import (
     Row,
     image_name,
@@ -68,6 +69,8 @@ def load_liveness(path: Path, prepare: Prepare = directly) -> LivenessSet:
         f"give a folder with {_FOLDERS}",
     )
     _check_both(captures.live, path)
+    refuse_same_names(captures.species_names, path, "attack species")
+    refuse_same_names(captures.subject_names, path, "people")
     prepare(captures.images)
     refuse_two_labels(
         captures.images,
