@@ -58,7 +58,7 @@ def warn_of_near_duplicates(
         other = others[role]
         names = listed([f"{images.names[one]} = {other.names[two]}" for one, two in pairs])
         if role == _WITHIN:
-            number = f"{_count(pairs)} pairs"
+            number = f"{_count(pairs)} {'pair' if len(pairs) == 1 else 'pairs'}"
             what = "the same image, and count as different people"
             remedy = "keep one image of each pair, or give both to the same person"
         else:
