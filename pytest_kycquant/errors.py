@@ -98,6 +98,10 @@ class CalibrationWarning(KycquantWarning):
     """The calibration set is usable but smaller or larger than advised."""
 
 
+class NearDuplicateWarning(KycquantWarning):
+    """Images that must be independent differ in nothing but an edit."""
+
+
 class EnvironmentWarning(KycquantWarning):
     """The golden was recorded in another environment: some figures are not comparable."""
 

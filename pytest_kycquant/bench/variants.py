@@ -19,6 +19,7 @@ import numpy as np
 
 from ..context import Context
 from ..context.cache import digest_of
+from ..data.facts_store import remembering
 from ..data.images import ImageSet
 from ..errors import SpecError
 from ..measure.latency import Latency, measure
@@ -37,6 +38,7 @@ from ..tasks.base import Resolve, Task, TaskData
 from ..tasks.comparison import Comparison
 from ..tasks.outputs import Outputs
 from ..tasks.registry import task_of
+from .near_duplicates import warn_of_near_duplicates
 from .source import RunImages, SourceFile
 from .workspace import Workspace
 
@@ -143,6 +145,7 @@ class Variants:
         self.context = context
         self.model = model
         self.task = task
+        task.prepare = remembering(context.store.entry)
         self.resolve = resolve
         images = RunImages(lambda: self.data.calibration, lambda: self.probes)
         self.sources = tuple(
@@ -171,7 +174,9 @@ class Variants:
     def data(self) -> TaskData[Any]:
         """Images and labels."""
         with self.context.stage(f"{self.model.name}: reading images"):
-            return self.task.load()
+            data = self.task.load()
+            people = self.task.people(data.evaluation.truth)
+            return warn_of_near_duplicates(data, people, self.context.store)
 
     @cached_property
     def probes(self) -> ImageSet:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import CalibrationWarning
+from .facts_store import Prepare, directly
 from .images import ImageSet
 from .unlabelled import load_images
 
@@ -15,7 +16,7 @@ ADVISED_IMAGES = 100
 MOST_IMAGES = 500
 
 
-def load_calibration(path: Path) -> ImageSet:
+def load_calibration(path: Path, prepare: Prepare = directly) -> ImageSet:
     """Load the calibration images.
 
     Of more than 500 images, only 500 are used, evenly spaced in the order of their names. More
@@ -23,6 +24,7 @@ def load_calibration(path: Path) -> ImageSet:
 
     Args:
         path: the images, in any form that `load_images` accepts.
+        prepare: a function that provides the images with their `facts`.
 
     Returns:
         At most 500 images.
@@ -43,7 +45,8 @@ def load_calibration(path: Path) -> ImageSet:
         )
         images = images.subset(np.arange(MOST_IMAGES) * len(images) // MOST_IMAGES)
     # Copies are harmless, but a hundred copies of one image count as one image.
-    different = len(set(images.digests))
+    prepare(images)
+    different = len(set(images.facts.digests))
     if different < ADVISED_IMAGES:
         warnings.warn(
             f"{path}: {different} different calibration images; use at least {ADVISED_IMAGES}, "

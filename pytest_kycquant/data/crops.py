@@ -19,6 +19,7 @@ import numpy as np
 from ..errors import DataError
 from .files import listed
 from .images import ImageSet
+from .pixel_facts import PixelFacts
 from .tables import (
     image_name,
     malformed,
@@ -136,8 +137,8 @@ def load_boxes(path: Path) -> dict[Path, Box]:
 class FaceCrops(ImageSet):
     """Images cropped to the surroundings of the face; build it with `crop_faces`.
 
-    `digests` are those of the whole images: a photograph used for two purposes is a leak,
-    whichever part of it is used. `digest` also covers the regions.
+    `digests` and `facts` are those of the whole images: a photograph used for two purposes is a
+    leak, whichever part of it is used. `digest` also covers the regions.
     """
 
     def __init__(self, images: ImageSet, boxes: Sequence[Box], scale: float) -> None:
@@ -175,6 +176,11 @@ class FaceCrops(ImageSet):
     def digests(self) -> tuple[str, ...]:
         """SHA-256 of the content of each whole image."""
         return self._images.digests
+
+    @cached_property
+    def facts(self) -> PixelFacts:
+        """Facts about the pixels of each whole image."""
+        return self._images.facts
 
     @cached_property
     def digest(self) -> str:

@@ -19,6 +19,7 @@ from .box_labels import (
     read_csv,
     read_yolo,
 )
+from .facts_store import Prepare, directly
 from .files import listed
 from .formats import read_as
 from .images import ImageSet
@@ -88,7 +89,11 @@ class DetectionSet:
 
 
 def load_detections(
-    data: Path, labels: Path, classes: Sequence[str], judged: Sequence[str] | None = None
+    data: Path,
+    labels: Path,
+    classes: Sequence[str],
+    judged: Sequence[str] | None = None,
+    prepare: Prepare = directly,
 ) -> DetectionSet:
     """Load labelled scenes.
 
@@ -99,6 +104,7 @@ def load_detections(
             text file for each image; see `box_labels`.
         classes: names of the classes in the order of the model's outputs.
         judged: the classes that matter, whose boxes are kept; None keeps all classes.
+        prepare: a function that provides the images with their `facts`.
 
     Returns:
         The scenes. Crowd annotations of COCO are regions to ignore, as in COCO's own evaluation.
@@ -116,6 +122,7 @@ def load_detections(
         "give COCO detection JSON (.json), a CSV of boxes (.csv) or a folder of YOLO labels",
     )
     _check_entries(found, images, labels)
+    prepare(images)
     check_copies(images)
     _check_boxes(found, images, labels, classes)
     number = {name: index for index, name in enumerate(images.names)}

@@ -1,4 +1,7 @@
-"""Duplicate images in one set: a label is wrong, or the same evidence counts twice."""
+"""Duplicate images in one set: a label is wrong, or the same evidence counts twice.
+
+Images are the same if their pixels are, whatever their format, metadata or compression.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ def refuse_two_labels(
     what: str,
     remedy: str,
 ) -> None:
-    """Reject the same content under two labels, one of which must be wrong.
+    """Reject the same pixels under two labels, one of which must be wrong.
 
     Args:
         images: the images, N of them.
@@ -33,7 +36,7 @@ def refuse_two_labels(
         remedy: what the user can do about it.
 
     Raises:
-        DataError: some content has two labels, or an image cannot be read.
+        DataError: some pixels have two labels, or an image cannot be read.
     """
     mislabelled = [group for group in _equal_images(images) if len(set(labels[group])) > 1]
     if mislabelled:
@@ -45,7 +48,7 @@ def refuse_two_labels(
 
 
 def refuse_copies(images: ImageSet, describe: Callable[[int], str]) -> None:
-    """Reject duplicate content: copies narrow an interval as if they were further evidence.
+    """Reject duplicate pixels: copies narrow an interval as if they were further evidence.
 
     Args:
         images: the images.
@@ -66,7 +69,7 @@ def refuse_copies(images: ImageSet, describe: Callable[[int], str]) -> None:
 def _equal_images(images: ImageSet) -> list[list[int]]:
     """Group the indices of equal images, two or more each, in ascending order."""
     copies: defaultdict[str, list[int]] = defaultdict(list)
-    for index, digest in enumerate(images.digests):
+    for index, digest in enumerate(images.facts.digests):
         copies[digest].append(index)
     return [group for group in copies.values() if len(group) > 1]
 

@@ -12,10 +12,12 @@ import numpy as np
 
 from ..errors import DataError
 from .duplicates import refuse_copies, refuse_two_labels
+from .facts_store import Prepare, directly
 from .files import check_text, load_npz
 from .formats import read_as
 from .images import ImageSet
 from .label_folders import read_label_folders
+from .names import refuse_same_names
 from .split import names_on_both_sides
 
 if TYPE_CHECKING:
@@ -61,13 +63,14 @@ class FaceSet:
         return FaceSet(images, subjects.astype(np.int64), names)
 
 
-def load_faces(path: Path) -> FaceSet:
+def load_faces(path: Path, prepare: Prepare = directly) -> FaceSet:
     """Load labelled faces.
 
     Args:
         path: a folder with one sub-folder per identity, in which images may lie at any depth;
             or an ``.npz`` file with ``images`` (see `ImageSet.from_array`) and ``subjects``
             (N integers or strings).
+        prepare: a function that provides the images with their `facts`.
 
     Returns:
         The faces, sorted by path (folder) or in the order of the rows (``.npz``).
@@ -75,11 +78,14 @@ def load_faces(path: Path) -> FaceSet:
     Raises:
         DataError: the path is missing or neither of these; a folder is empty, an identity has no
             image, an image has no identity, or a file is of an unknown kind (`find_images`); the
-            arrays do not match; the same content appears twice.
+            arrays do not match; two names
+            are the same but for case, space or form; the same pixels appear twice.
     """
     faces = read_as(
         path, _from_folder, {".npz": _from_npz}, "give a folder with a sub-folder for each identity"
     )
+    refuse_same_names(faces.subject_names, path, "identities")
+    prepare(faces.images)
     _check_copies(faces)
     return faces
 

@@ -21,13 +21,20 @@ IMAGE_SUFFIXES = frozenset(
 # Files that people and operating systems leave next to images and that are certainly not images.
 _SIDECAR_SUFFIXES = frozenset({".csv", ".json", ".md", ".txt"})
 _SIDECAR_NAMES = frozenset({"thumbs.db", "desktop.ini"})
+_SHOWN = 120  # letters of a name or value in a message
 _LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 
 
 def listed(items: Sequence[str], limit: int = 5) -> str:
     """Join the first `limit` items for a one-line message and count the others."""
     more = f" and {len(items) - limit} more" if len(items) > limit else ""
-    return ", ".join(items[:limit]) + more
+    return ", ".join(map(short, items[:limit])) + more
+
+
+def short(text: str) -> str:
+    """Return a text from a file as a part of a message: one printable line of bounded length."""
+    shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text[: _SHOWN + 1])
+    return shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}..."
 
 
 def check_text(text: str, where: object, what: str) -> str:

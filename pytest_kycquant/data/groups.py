@@ -13,6 +13,7 @@ import numpy as np
 
 from ..errors import DataError
 from .files import check_text, listed
+from .names import refuse_same_names
 from .tables import read_table, read_text
 
 if TYPE_CHECKING:
@@ -164,6 +165,9 @@ def load_groups(path: Path, key: Key = "subject") -> GroupTable:
                 f"keep one line for each {key}",
             )
         rows[each], lines[each] = groups, line
+    if key == "subject":
+        refuse_same_names(rows, path, "people")
+    refuse_same_names(columns, path, "columns")
     _check_parted(columns, rows, path)
     return GroupTable(path, key, columns, rows)
 
@@ -174,6 +178,7 @@ def _row_remedy(key: Key) -> str:
 
 def _check_parted(columns: Sequence[str], rows: Mapping[str, tuple[str, ...]], path: Path) -> None:
     for column, values in zip(columns, zip(*rows.values(), strict=True), strict=True):
+        refuse_same_names(sorted(set(values)), path, f"groups in the column {column}")
         if len(set(values)) == 1:
             raise DataError(
                 path,

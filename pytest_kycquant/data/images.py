@@ -1,12 +1,9 @@
-"""Images as pixels: decoding, preprocessing and sets of images that are loaded lazily."""
+"""Images as pixels: preprocessing, and sets of images that are decoded lazily."""
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import io
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,94 +11,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import DataError
+from .decoding import decode, image_size
 from .files import find_images, read_file, relative_name
+from .pixel_facts import PixelFacts
 from .placement import LETTERBOX_GREY, Placement, place
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ..spec.model import Preprocess
-
-# Listed so that no file, whatever its suffix, reaches a decoder such as Ghostscript's.
-_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
-_EIGHT_BIT_MODES = frozenset(
-    {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"},
-)
-# Tag and values of EXIF 2.32, section 4.6.4: rows and columns are swapped from 5 on.
-_EXIF_ORIENTATION = 0x0112
-_EXIF_TURNED = (5, 6, 7, 8)
-_REPLACE = "replace it with an intact image or remove it from the data"
-
-
-def decode(content: bytes, where: str) -> NDArray[np.uint8]:
-    """Decode the bytes of one image file.
-
-    The EXIF orientation, which phones write, is applied. Greyscale, palette and CMYK images become
-    RGB; an alpha channel is dropped, as in OpenCV. The first picture of a multi-picture JPEG (MPO,
-    another format of phones) is taken. Not thread-safe: the function sets process-wide switches of
-    Pillow and of warnings, and restores them.
-
-    Args:
-        content: the whole file.
-        where: its name, for messages.
-
-    Returns:
-        RGB pixels, shape (height, width, 3), uint8, writable and contiguous.
-
-    Raises:
-        DataError: the file is empty, unreadable, truncated or zero-sized; has more than 8 bits
-            per channel; is an animation or has several pages; is so large that Pillow suspects a
-            decompression bomb; or has damaged metadata, which may hide the orientation.
-    """
-    with _opened(content, where) as image:
-        return _rgb(image)
-
-
-def image_size(content: bytes, where: str) -> tuple[int, int]:
-    """Read (height, width) from the header of an image file, as `decode` would orient it.
-
-    Raises:
-        DataError: see `decode`, as far as the header shows.
-    """
-    with _opened(content, where) as image:
-        width, height = image.size
-        turned = image.getexif().get(_EXIF_ORIENTATION, 1) in _EXIF_TURNED
-        return (width, height) if turned else (height, width)
-
-
-@contextlib.contextmanager
-def _opened(content: bytes, where: str) -> Iterator[Any]:
-    """Open an image strictly; anything that its decoder raises becomes a `DataError`."""
-    from PIL import Image, ImageFile, UnidentifiedImageError
-
-    if not content:
-        raise DataError(where, "is an empty file", _REPLACE)
-    # Another test may have allowed truncated images: here they would be half grey and pass.
-    tolerant = ImageFile.LOAD_TRUNCATED_IMAGES
-    ImageFile.LOAD_TRUNCATED_IMAGES = False
-    try:
-        with warnings.catch_warnings():
-            # Pillow only warns where this must fail, whatever the caller's filters are.
-            warnings.simplefilter("error", UserWarning)
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
-                _check(image, content, where)
-                yield image
-    except DataError:
-        raise
-    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-        raise DataError(
-            where, "has so many pixels that it may be a decompression bomb", "scale it down"
-        ) from error
-    except UnidentifiedImageError as error:
-        raise DataError(
-            where, "is not an image: unknown format, damaged header or no pixels", _REPLACE
-        ) from error
-    except Exception as error:  # decoders raise anything on damaged bytes, even IndexError
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise DataError(where, f"cannot be decoded ({reason})", _REPLACE) from error
-    finally:
-        ImageFile.LOAD_TRUNCATED_IMAGES = tolerant
 
 
 def preprocess(image: NDArray[np.uint8], spec: Preprocess, where: str) -> NDArray[np.float32]:
@@ -245,11 +163,26 @@ class ImageSet:
         if isinstance(self._source, np.ndarray):
             row = self._source[index]
             return np.stack([row] * 3, axis=-1) if row.ndim == 2 else row.copy()
-        content = read_file(self._source[index])
-        # Results are recorded under the digests, so these must match the content that is scored.
+        return decode(self._content(self._source[index], index), self.where(index))
+
+    def _content(self, path: Path, index: int) -> bytes:
+        """Read a file.
+
+        Results are recorded under the digests, so these must match the content that is used.
+        """
+        content = read_file(path)
         if "digests" in self.__dict__ and _sha256(content) != self.digests[index]:
             raise DataError(self.where(index), "changed while it was in use", "run again")
-        return decode(content, self.where(index))
+        return content
+
+    @cached_property
+    def facts(self) -> PixelFacts:
+        """Facts about the pixels, for which each image is decoded unless somebody did before.
+
+        Raises:
+            DataError: see `pixels`.
+        """
+        return PixelFacts.of(self.pixels(index) for index in range(len(self)))
 
     @cached_property
     def sizes(self) -> tuple[tuple[int, int], ...]:
@@ -262,7 +195,7 @@ class ImageSet:
             height, width = self._source.shape[1:3]
             return ((height, width),) * len(self)
         return tuple(
-            image_size(read_file(path), self.where(index))
+            image_size(self._content(path, index), self.where(index))
             for index, path in enumerate(self._source)
         )
 
@@ -303,38 +236,9 @@ class ImageSet:
             if known in self.__dict__:
                 values = self.__dict__[known]
                 part.__dict__[known] = tuple(values[index] for index in chosen)
+        if "facts" in self.__dict__:
+            part.facts = self.facts.subset(chosen)
         return part
-
-
-def _check(image: Any, content: bytes, where: str) -> None:
-    """Reject files that Pillow would decode to something other than the picture."""
-    # The tile says how many bits are stored: Pillow shows 16-bit colour as mode RGB.
-    if image.mode not in _EIGHT_BIT_MODES or ";16" in str(image.tile):
-        raise DataError(
-            where,
-            f"is stored as {image.mode} with a depth other than 8 bits per channel",
-            "convert it to 8-bit RGB or greyscale",
-        )
-    if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
-        raise DataError(
-            where, f"is an animation or document of {image.n_frames} frames", "save one as an image"
-        )
-    # An interrupted copy can leave zeros in place of the end, and they decode without complaint.
-    if image.format in ("JPEG", "MPO") and content.endswith(b"\0"):
-        end_of_image, start_of_scan = content.rfind(b"\xff\xd9"), content.rfind(b"\xff\xda")
-        if end_of_image < start_of_scan:
-            raise DataError(where, "is truncated: it ends in zeros", _REPLACE)
-
-
-def _rgb(image: Any) -> NDArray[np.uint8]:
-    """Apply orientation and convert to RGB, shape (height, width, 3)."""
-    from PIL import ImageOps
-
-    ImageOps.exif_transpose(image, in_place=True)
-    if image.mode in ("P", "PA"):
-        # Pillow warns if a palette with transparency is converted straight to RGB.
-        image = image.convert("RGBA")
-    return np.array(image.convert("RGB"), dtype=np.uint8)
 
 
 def _placed(

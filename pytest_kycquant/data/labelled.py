@@ -14,10 +14,12 @@ import numpy as np
 
 from ..errors import DataError
 from .duplicates import refuse_copies
+from .facts_store import Prepare, directly
 from .files import check_text, listed, load_npz
 from .formats import read_as
 from .images import ImageSet
 from .label_folders import all_or_none, people_of, read_class_folders
+from .names import refuse_same_names
 from .split import names_on_both_sides
 from .tables import (
     Row,
@@ -87,7 +89,10 @@ class LabelledSet:
 
 
 def load_labelled(
-    path: Path, table: Path | None = None, classes: tuple[str, ...] | None = None
+    path: Path,
+    table: Path | None = None,
+    classes: tuple[str, ...] | None = None,
+    prepare: Prepare = directly,
 ) -> LabelledSet:
     """Load labelled images.
 
@@ -100,6 +105,7 @@ def load_labelled(
             labels (numbers if all are, else text) or several columns of numbers.
         classes: names of the classes, if labels are classes (by name or, in an ``.npz``, by
             index).
+        prepare: a function that provides the images with their `facts`.
 
     Raises:
         DataError: images or labels are unreadable, an image has no label or the reverse, a label
@@ -120,6 +126,8 @@ def load_labelled(
             {".npz": _from_npz},
             "give a folder with a sub-folder for each class, or a folder and labels=",
         )
+    refuse_same_names(found.subject_names, path, "people")
+    prepare(found.images)
     refuse_copies(found.images, lambda index: str(found.labels[index]))
     if classes is None:
         return found
@@ -170,6 +178,7 @@ def _from_folder(root: Path) -> LabelledSet:
         wanted="a sub-folder for each class, or a CSV of labels in CustomTask(labels=...)",
         place="the sub-folder of its class, or name a CSV of labels in CustomTask(labels=...)",
     )
+    refuse_same_names(sorted(set(names)), root, "classes")
     return _numbered(images, np.array(names), people_of(images))
 
 

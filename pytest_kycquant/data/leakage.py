@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
 
 from ..errors import LeakageError
 from .files import listed, load_npz
+from .names import shared_names
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from .images import ImageSet
@@ -36,8 +37,7 @@ class OfSubjects(Protocol):
 def check_disjoint(first: ImageSet, first_role: str, second: ImageSet, second_role: str) -> None:
     """Make sure that no image serves two purposes, whatever its name.
 
-    Files are compared with files, and arrays with arrays, by their bytes. Files are compared with
-    an array by their pixels, for which they are decoded.
+    Images are compared by their pixels, whatever their format, metadata or compression.
 
     Args:
         first: images for one purpose.
@@ -49,15 +49,11 @@ def check_disjoint(first: ImageSet, first_role: str, second: ImageSet, second_ro
         LeakageError: the sets have images in common; the message names them.
         DataError: an image cannot be read.
     """
-    if first.is_array == second.is_array:
-        first_contents, second_contents = first.digests, second.digests
-    else:
-        first_contents, second_contents = _pixel_digests(first), _pixel_digests(second)
-    where = dict(zip(second_contents, second.names, strict=True))
+    where = dict(zip(second.facts.digests, second.names, strict=True))
     shared = [
-        f"{name} = {where[content]}"
-        for name, content in zip(first.names, first_contents, strict=True)
-        if content in where
+        f"{name} = {where[digest]}"
+        for name, digest in zip(first.names, first.facts.digests, strict=True)
+        if digest in where
     ]
     if shared:
         raise LeakageError(
@@ -73,8 +69,9 @@ def check_disjoint_subjects(
 ) -> None:
     """Make sure that no identity serves two purposes. Identities are compared by name.
 
-    Names without a letter are ignored: they are mere numbers, which start again in every folder.
-    The images of these people are still compared (`check_disjoint`).
+    Case, space and forms of Unicode make no difference (`plain_name`). Names without a letter are
+    ignored: they are mere numbers, which start again in every folder. The images of these people
+    are still compared (`check_disjoint`).
 
     Args:
         first: images for one purpose.
@@ -85,12 +82,7 @@ def check_disjoint_subjects(
     Raises:
         LeakageError: the sets have identities in common; the message names them.
     """
-    shared = sorted(
-        name
-        for name in set(first.subject_names) & set(second.subject_names)
-        if any(letter.isalpha() for letter in name)
-    )
-    if shared:
+    if shared := shared_names(first.subject_names, second.subject_names):
         raise LeakageError(
             first.images.origin,
             f"{len(shared)} of its identities for {first_role} are also used for {second_role} "
@@ -117,12 +109,11 @@ def check_calibration_subjects(calibration: ImageSet, **others: OfSubjects | Non
     known = _folders(calibration)
     if calibration.is_array:
         arrays = load_npz(calibration.origin, "images", optional=("subjects",))
-        known = {str(name) for name in arrays.get("subjects", ())}
-    known = {name for name in known if any(letter.isalpha() for letter in name)}
+        known = {str(name) for name in np.ravel(arrays.get("subjects", ()))}
     for role, other in others.items():
         if other is None:
             continue
-        if shared := sorted(known.intersection(other.subject_names)):
+        if shared := shared_names(known, other.subject_names):
             raise LeakageError(
                 calibration.origin,
                 f"{len(shared)} of the people on its calibration images are also used for {role} "
@@ -134,9 +125,3 @@ def check_calibration_subjects(calibration: ImageSet, **others: OfSubjects | Non
 def _folders(images: ImageSet) -> set[str]:
     """Return the names of all folders that contain images, at any depth below the origin."""
     return {folder for name in images.names for folder in name.split("/")[:-1]}
-
-
-def _pixel_digests(images: ImageSet) -> tuple[str, ...]:
-    """SHA-256 of the shape and the RGB pixels of each image."""
-    pixels = (images.pixels(index) for index in range(len(images)))
-    return tuple(hashlib.sha256(repr(p.shape).encode() + p.tobytes()).hexdigest() for p in pixels)

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import DataError
 from .duplicates import refuse_copies, refuse_two_labels
+from .facts_store import Prepare, directly
 from .files import check_text, listed, load_npz
 from .formats import read_as
 from .images import ImageSet
 from .label_folders import all_or_none, people_of, read_class_folders
 from .liveness import LivenessSet, labelled
+from .names import refuse_same_names
 from .tables import (
     Row,
     image_name,
@@ -38,7 +40,7 @@ _SPECIES_REMEDY = (
 )
 
 
-def load_liveness(path: Path) -> LivenessSet:
+def load_liveness(path: Path, prepare: Prepare = directly) -> LivenessSet:
     """Load labelled captures.
 
     Args:
@@ -50,6 +52,7 @@ def load_liveness(path: Path) -> LivenessSet:
             attack), ``species`` (for attacks) and optionally ``subject``;
             an ``.npz`` file with ``images`` (see `ImageSet.from_array`), ``labels`` ("live" or
             "attack"), ``species`` ("" for live) and optionally ``subjects``, N of each.
+        prepare: a function that provides the images with their `facts`.
 
     Returns:
         The captures, sorted by path (folder) or in the order of the rows.
@@ -66,6 +69,9 @@ def load_liveness(path: Path) -> LivenessSet:
         f"give a folder with {_FOLDERS}",
     )
     _check_both(captures.live, path)
+    refuse_same_names(captures.species_names, path, "attack species")
+    refuse_same_names(captures.subject_names, path, "people")
+    prepare(captures.images)
     refuse_two_labels(
         captures.images,
         captures.species,

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.crops import Box, crop_box
+from ..data.decoding import decode
 from ..data.files import read_file
-from ..data.images import ImageSet, decode, preprocess
+from ..data.images import ImageSet, preprocess
 from ..data.placement import place
 from ..errors import ModelError, SpecError
 from ..runtimes import OpenModel, runtime

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.calibration import load_calibration
+from ..data.facts_store import Prepare, directly
 from ..data.groups import Group, GroupTable, load_groups
 from ..data.images import ImageSet, preprocess
 from ..data.leakage import OfSubjects, check_disjoint
@@ -83,7 +84,8 @@ class Task(ABC, Generic[Truth, Held]):
     """One kind of model.
 
     `Truth` is the type of the labels of a part of the data. `Held` is the task's class of
-    `Comparison`, which compares a variant with FP32.
+    `Comparison`, which compares a variant with FP32. `prepare` provides the images that are loaded
+    with their `facts`; a run replaces it by a function that remembers them.
 
     Args:
         model: the model of the gate file; this class implements the class of its `task`. The model
@@ -98,6 +100,7 @@ class Task(ABC, Generic[Truth, Held]):
     def __init__(self, model: KycModel, limits: Limits, resolve: Resolve) -> None:
         self.model = model
         self.resolve = resolve
+        self.prepare: Prepare = directly
         self._pixels = HeldPixels()
 
     @property
@@ -120,7 +123,8 @@ class Task(ABC, Generic[Truth, Held]):
         """Read the calibration images; none may be among the others, given with their roles."""
         if self.model.calibration is None:
             return None
-        images = load_calibration(self.resolve(self.model.calibration, "KycModel.calibration"))
+        path = self.resolve(self.model.calibration, "KycModel.calibration")
+        images = load_calibration(path, self.prepare)
         for other, role in others:
             check_disjoint(images, "calibration", other, role)
         return images
@@ -173,6 +177,10 @@ class Task(ABC, Generic[Truth, Held]):
     @abstractmethod
     def spread(self, truth: Truth) -> NDArray[np.int64]:
         """The subject of each image, over which a sample is spread; shape (N,)."""
+
+    def people(self, truth: Truth) -> NDArray[np.int64]:
+        """The person on each image, or a number of its own where that is unknown; shape (N,)."""
+        return self.spread(truth)
 
     @abstractmethod
     def restricted(self, truth: Truth, indices: NDArray[np.int64]) -> Truth:

@@ -99,5 +99,6 @@ def unsound(model: KycModel, problem: str, images: str) -> BaselineError:
 def _load(task: Task[Any, Any], path: StrPath, attribute: str) -> ImageSet:
     found: Path = task.resolve(path, f"{task.name}.{attribute}")
     images = load_images(found)
+    task.prepare(images)
     check_copies(images)
     return images

@@ -55,7 +55,7 @@ def test_ten_are_listed_and_the_others_counted(tmp_path: Path) -> None:
 
 def test_disjoint_identities(tmp_path: Path) -> None:
     one = npz_faces(tmp_path / "one.npz", ["a", "b"])
-    other = npz_faces(tmp_path / "other.npz", ["c", "A"])
+    other = npz_faces(tmp_path / "other.npz", ["c", "d"])
     check_disjoint_subjects(one, "selection", other, "evaluation")
 
 

@@ -165,7 +165,7 @@ class CustomMetricTask(MetricTask[CustomComparison]):
         if labels is not None:
             table = self.resolve(labels, f"CustomTask.{labels_name}")
         path = self.resolve(data, f"CustomTask.{data_name}")
-        return load_labelled(path, table, self.spec.classes)
+        return load_labelled(path, table, self.spec.classes, self.prepare)
 
 
 def _as_float32(value: NDArray[Any]) -> NDArray[np.float32]:

@@ -225,6 +225,7 @@ class DetectionTask(BoxTask[DetectionComparison]):
             self.resolve(labels, f"ObjectDetection.{labels_name}"),
             self.spec.classes,
             self.judged,
+            self.prepare,
         )
 
 

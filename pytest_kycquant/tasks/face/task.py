@@ -92,7 +92,7 @@ class FaceTask(EmbeddingTask[FaceComparison]):
         """Read faces and comparisons."""
         spec = self.spec
         root = self.resolve(spec.data, "FaceVerification.data")
-        faces = load_faces(root)
+        faces = load_faces(root, self.prepare)
         pairs = None
         if spec.pairs:
             pairs = load_pairs(self.resolve(spec.pairs, "FaceVerification.pairs"), faces)
@@ -103,7 +103,8 @@ class FaceTask(EmbeddingTask[FaceComparison]):
             if pairs is not None:
                 pairs, dropped = pairs.restrict(~selection_mask(faces, spec.selection))
         elif spec.selection is not None:
-            selection = load_faces(self.resolve(spec.selection, "FaceVerification.selection"))
+            path = self.resolve(spec.selection, "FaceVerification.selection")
+            selection = load_faces(path, self.prepare)
         if pairs is None and spec.max_impostor_pairs is not None:
             pairs = sample_pairs(evaluation, spec.max_impostor_pairs)
         comparisons = pairs or all_pairs(evaluation)

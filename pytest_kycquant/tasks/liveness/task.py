@@ -134,6 +134,10 @@ class ScoreTask(Task[LivenessSet, Held]):
         kinds = np.stack([truth.species, truth.subjects], axis=1)
         return np.unique(kinds, axis=0, return_inverse=True)[1].reshape(-1).astype(np.int64)
 
+    def people(self, truth: LivenessSet) -> NDArray[np.int64]:
+        """The people."""
+        return truth.subjects
+
     def restricted(self, truth: LivenessSet, indices: NDArray[np.int64]) -> LivenessSet:
         """Labels of some captures."""
         return truth.subset(indices)
@@ -170,7 +174,7 @@ class LivenessTask(ScoreTask[LivenessComparison]):
     def load(self) -> TaskData[LivenessSet]:
         """Read captures, split them, and crop them if there are boxes."""
         spec = self.spec
-        captures = load_liveness(self.resolve(spec.data, "LivenessDetection.data"))
+        captures = load_liveness(self.resolve(spec.data, "LivenessDetection.data"), self.prepare)
         if not spec.single_species:
             check_several_species(captures)
         selection: LivenessSet | None = None
@@ -179,7 +183,7 @@ class LivenessTask(ScoreTask[LivenessComparison]):
             evaluation, selection = split_captures(captures, spec.selection)
         elif spec.selection is not None:
             path = self.resolve(spec.selection, "LivenessDetection.selection")
-            selection = load_liveness(path)
+            selection = load_liveness(path, self.prepare)
         others = [(evaluation.images, "evaluation")]
         if selection is not None:
             check_same_species(evaluation, selection)

@@ -1,0 +1,186 @@
+"""Names that no reader tells apart are one name: within a set and between sets."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pytest_kycquant.data.faces import load_faces
+from pytest_kycquant.data.groups import load_groups
+from pytest_kycquant.data.images import ImageSet
+from pytest_kycquant.data.labelled import load_labelled
+from pytest_kycquant.data.leakage import check_calibration_subjects, check_disjoint_subjects
+from pytest_kycquant.data.liveness_files import load_liveness
+from pytest_kycquant.data.names import plain_name
+from pytest_kycquant.errors import DataError, LeakageError
+from tests.worlds.pictures import pixels, write_faces, write_image
+
+SAME = {
+    "upper case": "ANNA STRASSE",
+    "title case": "Anna Strasse",
+    "sharp s": "anna straße",
+    "space around": " anna strasse ",
+    "two spaces": "anna  strasse",
+    "no-break space": "anna\u00a0strasse",
+    "ideographic space": "anna\u3000strasse",
+    "full width": "\uff41\uff4e\uff4e\uff41 strasse",
+    "mathematical letters": "\U0001d41a\U0001d427\U0001d427\U0001d41a strasse",
+    "long s": "anna \u017ftrasse",
+    "ligature": "anna \ufb06rasse",
+    "zero-width space": "anna\u200b strasse",
+    "soft hyphen": "an\u00adna strasse",
+    "byte order mark": "\ufeffanna strasse",
+    "variation selector": "anna\ufe0f strasse",
+    "combining joiner": "anna\u034f strasse",
+    "right-to-left mark": "anna\u200f strasse",
+}
+NAME = "anna strasse"
+
+
+@pytest.mark.parametrize("kind", SAME)
+def test_spellings_of_one_name(kind: str) -> None:
+    assert plain_name(SAME[kind]) == plain_name(NAME)
+
+
+def test_composed_and_decomposed_letters() -> None:
+    assert plain_name("ren\u00e9e") == plain_name("RENE\u0301E")
+    assert plain_name("\u1e9b\u0323") == plain_name("\u1e9b\u0323".upper())
+
+
+@pytest.mark.parametrize(
+    "other", ["anna strass", "annastrasse", "anna-strasse", "ana strasse", "anna strasse 2", "änna"]
+)
+def test_different_names(other: str) -> None:
+    assert plain_name(other) != plain_name(NAME)
+
+
+@pytest.mark.parametrize("kind", sorted(set(SAME) - {"space around"}))
+def test_two_folders_of_one_person(tmp_path: Path, kind: str) -> None:
+    root = write_faces(tmp_path, {NAME: 2, "bob": 2})
+    write_image(root / SAME[kind] / "x.png", 77)
+    with pytest.raises(DataError, match="differ only in case, space or form") as caught:
+        load_faces(root)
+    assert "'anna strasse'" in str(caught.value)
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("kind", SAME)
+def test_two_spellings_in_an_npz(tmp_path: Path, kind: str) -> None:
+    images = np.stack([pixels(seed) for seed in range(4)])
+    np.savez(tmp_path / "a.npz", images=images, subjects=["bob", NAME, SAME[kind], "carl"])
+    with pytest.raises(DataError, match="differ only in case, space or form"):
+        load_faces(tmp_path / "a.npz")
+
+
+def test_numbers_in_two_forms(tmp_path: Path) -> None:
+    root = write_faces(tmp_path, {"12": 2, "\uff11\uff12": 2})
+    with pytest.raises(DataError, match="differ only in case"):
+        load_faces(root)
+
+
+@pytest.mark.parametrize("kind", sorted(set(SAME) - {"space around"}))
+def test_evaluation_and_selection(tmp_path: Path, kind: str) -> None:
+    one = load_faces(write_faces(tmp_path / "a", {NAME: 2, "bob": 2}))
+    other = load_faces(write_faces(tmp_path / "b", {SAME[kind]: 2, "carl": 2}))
+    with pytest.raises(LeakageError, match="1 of its identities for evaluation") as caught:
+        check_disjoint_subjects(one, "evaluation", other, "selection")
+    assert "'anna strasse' = " in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", sorted(set(SAME) - {"space around"}))
+def test_calibration_folders(tmp_path: Path, kind: str) -> None:
+    faces = load_faces(write_faces(tmp_path / "a", {NAME: 2, "bob": 2}))
+    write_image(tmp_path / "cal" / "live" / SAME[kind] / "1.png", 50)
+    images = ImageSet.from_folder(tmp_path / "cal", "")
+    with pytest.raises(LeakageError, match="1 of the people on its calibration images"):
+        check_calibration_subjects(images, evaluation=faces)
+
+
+@pytest.mark.parametrize("shape", [(2,), (2, 1), (1, 2)])
+def test_calibration_npz(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    faces = load_faces(write_faces(tmp_path / "a", {NAME: 2, "bob": 2}))
+    path = tmp_path / "cal.npz"
+    images = np.stack([pixels(seed) for seed in (50, 51)])
+    np.savez(path, images=images, subjects=np.reshape(["ANNA STRASSE", "carl"], shape))
+    with pytest.raises(LeakageError, match="'ANNA STRASSE' = 'anna strasse'"):
+        check_calibration_subjects(ImageSet.from_array(images, path), evaluation=faces)
+
+
+def test_numbers_without_a_letter_still_start_again(tmp_path: Path) -> None:
+    one = load_faces(write_faces(tmp_path / "a", {"01": 2, "02": 2}))
+    other = load_faces(write_faces(tmp_path / "b", {"01": 2, "02": 2}))
+    check_disjoint_subjects(one, "evaluation", other, "selection")
+
+
+def captures(root: Path, rows: list[tuple[str, str, str]]) -> Path:
+    lines = ["file,label,species,subject"]
+    for number, (label, species, subject) in enumerate(rows):
+        write_image(root / f"{number}.png", number)
+        lines.append(f"{number}.png,{label},{species},{subject}")
+    (root / "labels.csv").write_text("\n".join(lines), encoding="utf-8")
+    return root / "labels.csv"
+
+
+def test_liveness_people_and_species(tmp_path: Path) -> None:
+    people = captures(tmp_path / "a", [("live", "", "Ann"), ("attack", "print", "ann")])
+    with pytest.raises(DataError, match=r"has people whose names .*'Ann' = 'ann'"):
+        load_liveness(people)
+    species = captures(
+        tmp_path / "b",
+        [("live", "", "ann"), ("attack", "print", "bob"), ("attack", "Print", "carl")],
+    )
+    with pytest.raises(DataError, match=r"has attack species whose names .*'Print' = 'print'"):
+        load_liveness(species)
+
+
+def test_liveness_folders(tmp_path: Path) -> None:
+    for number, folder in enumerate(("live/ann", "print/Ann", "print/bob")):
+        write_image(tmp_path / folder / "1.png", number)
+    with pytest.raises(DataError, match="has people whose names"):
+        load_liveness(tmp_path)
+    shutil.move(tmp_path / "print/Ann", tmp_path / "print/carl")
+    write_image(tmp_path / "PRINT/dora/1.png", 9)
+    with pytest.raises(DataError, match="has attack species whose names"):
+        load_liveness(tmp_path)
+
+
+def test_custom_classes_and_people(tmp_path: Path) -> None:
+    for number, folder in enumerate(("frontal/ann", "Frontal/bob")):
+        write_image(tmp_path / folder / "1.png", number)
+    with pytest.raises(DataError, match="has classes whose names"):
+        load_labelled(tmp_path)
+    shutil.move(tmp_path / "Frontal", tmp_path / "side")
+    shutil.move(tmp_path / "side/bob", tmp_path / "side/ANN")
+    with pytest.raises(DataError, match="has people whose names"):
+        load_labelled(tmp_path)
+
+
+def test_custom_text_labels_may_differ_in_case(tmp_path: Path) -> None:
+    """They may be what stands on a document."""
+    for number in range(2):
+        write_image(tmp_path / "images" / f"{number}.png", number)
+    (tmp_path / "labels.csv").write_text("file,text\n0.png,Ann\n1.png,ANN\n")
+    assert load_labelled(tmp_path / "images", tmp_path / "labels.csv").labels.tolist() == [
+        "Ann",
+        "ANN",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("subject,age\nann,old\nAnn,young\n", "people"),
+        ("subject,age\nann,old\nbob,Old\ncarl,young\n", "groups in the column age"),
+        ("subject,age,AGE\nann,old,a\nbob,young,b\n", "columns"),
+    ],
+)
+def test_groups(tmp_path: Path, text: str, what: str) -> None:
+    (tmp_path / "groups.csv").write_text(text)
+    with pytest.raises(DataError, match=f"has {what} whose names"):
+        load_groups(tmp_path / "groups.csv")
+
+
+def test_groups_of_files_whose_names_differ_in_case(tmp_path: Path) -> None:
+    (tmp_path / "groups.csv").write_text("file,kind\na.png,x\nA.png,y\n")
+    assert len(load_groups(tmp_path / "groups.csv", "file").rows) == 2
