@@ -1,0 +1,37 @@
+"""All kinds of bad inputs by name, and the few that run with the tests."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+
+from tests.corpus.case import Case
+from tests.corpus.kinds import (
+    caches,
+    crafted,
+    environments,
+    gates,
+    goldens,
+    images,
+    labels,
+    models,
+    settings,
+)
+
+KINDS: dict[str, Callable[[random.Random], Iterator[Case]]] = {
+    "models": models.cases,
+    "crafted": crafted.cases,
+    "images": images.cases,
+    "labels": labels.cases,
+    "goldens": goldens.cases,
+    "gates": gates.cases,
+    "settings": settings.cases,
+    "caches": caches.cases,
+    "environments": environments.cases,
+}
+"""Each makes its cases from a source of random numbers."""
+
+
+def cases_of(kind: str, seed: int) -> list[Case]:
+    """The cases of a kind; another seed gives other inputs."""
+    return list(KINDS[kind](random.Random(f"{seed}/{kind}")))
