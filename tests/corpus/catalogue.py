@@ -35,3 +35,16 @@ KINDS: dict[str, Callable[[random.Random], Iterator[Case]]] = {
 def cases_of(kind: str, seed: int) -> list[Case]:
     """The cases of a kind; another seed gives other inputs."""
     return list(KINDS[kind](random.Random(f"{seed}/{kind}")))
+
+
+def share(seed: int, each: int = 3) -> list[Case]:
+    """A few quick cases of every kind, for the tests; two of the worlds are enough for them."""
+    rng = random.Random(f"{seed}/share")
+    found = []
+    for kind in KINDS:
+        quick = [case for case in cases_of(kind, seed) if not case.slow and case.world in _QUICK]
+        found += rng.sample(quick, each)
+    return found
+
+
+_QUICK = ("face", "folders")

@@ -121,15 +121,19 @@ def _never(trial: Trial, outcome: Outcome) -> Iterator[Finding]:
 def _destroyed(
     trial: Trial, before: Mapping[str, Seen], after: Mapping[str, Seen]
 ) -> Iterator[Finding]:
+    found = []
     for path, was in before.items():
-        if path in trial.may_change:
+        now = after.get(path)
+        if path in trial.may_change or now == was:
             continue
-        if path not in after:
-            yield Finding(DESTROYED, f"{path} is gone")
-        elif (after[path].kind, after[path].content) != (was.kind, was.content):
-            yield Finding(DESTROYED, f"{path} was overwritten")
-        elif after[path].mode != was.mode:
-            yield Finding(DESTROYED, f"{path} has other permissions ({after[path].mode:o})")
+        if now is None:
+            found.append(f"{path} is gone")
+        elif (now.kind, now.content) != (was.kind, was.content):
+            found.append(f"{path} was overwritten")
+        else:
+            found.append(f"{path} has other permissions ({now.mode:o})")
+    if found:
+        yield Finding(DESTROYED, _some(found))
 
 
 def _left(trial: Trial, before: Mapping[str, Seen], after: Mapping[str, Seen]) -> Iterator[Finding]:
@@ -137,17 +141,27 @@ def _left(trial: Trial, before: Mapping[str, Seen], after: Mapping[str, Seen]) -
     new = set(after) - set(before)
     if any(path.startswith(_TELEMETRY) for path in new):
         yield Finding(LEAKED, f"onnxruntime's telemetry is on: {_TELEMETRY}")
-    for path in sorted(new):
-        if os.path.dirname(path) in new or path.startswith(_TELEMETRY):
-            continue
-        asked = path == trial.report_file.name or any(
-            path == known or path.startswith(f"{known}/") for known in trial.may_appear
-        )
-        if not asked or path.endswith(".partial"):
-            yield Finding(LEAKED, f"leaves {path}")
+    known = {trial.report_file.name, _TELEMETRY, *trial.may_appear}
+    found = [
+        f"leaves {path}"
+        for path in sorted(new)
+        if os.path.dirname(path) not in new
+        and (path.endswith(".partial") or not any(_below(path, one) for one in known))
+    ]
+    if found:
+        yield Finding(LEAKED, _some(found))
     for tag in trial.root.rglob("CACHEDIR.TAG"):
         if tag.parent.name != ".pytest_cache":
             yield from _laid_open(tag.parent)
+
+
+def _below(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(f"{folder}/")
+
+
+def _some(found: list[str]) -> str:
+    more = f" and {len(found) - 3} more" if len(found) > 3 else ""
+    return ", ".join(found[:3]) + more
 
 
 def _laid_open(cache: Path) -> Iterator[Finding]:
@@ -159,7 +173,7 @@ def _laid_open(cache: Path) -> Iterator[Finding]:
         if path.name.startswith("partial-") or path.name.endswith(".partial"):
             yield Finding(LEAKED, f"leaves {path.relative_to(cache)} in the cache")
         elif not path.is_symlink() and mode & 0o077 and path.stat().st_mode & 0o004:
-            yield Finding(LEAKED, f"everybody can read {path.relative_to(cache)}")
+            yield Finding(LEAKED, "everybody can read what is in the cache")
             return
 
 

@@ -110,9 +110,14 @@ def _paths(trial: Trial) -> Iterator[bytes]:
     """Names may be anything, therefore bytes."""
     own = None if trial.cache is None else os.fsencode(trial.cache)
     made = {os.fsencode(name) for name in MADE}
+    workers = b"pytest-of-"  # folder for temporary files that pytest-xdist asks pytest for
     for folder, folders, files in os.walk(os.fsencode(trial.root)):
         folders[:] = [
-            name for name in folders if name not in made and os.path.join(folder, name) != own
+            name
+            for name in folders
+            if name not in made
+            and not name.startswith(workers)
+            and os.path.join(folder, name) != own
         ]
         yield from (os.path.join(folder, name) for name in (*folders, *files))
 
