@@ -38,7 +38,7 @@ def command(trial: Trial) -> list[str]:
     limits = f"ulimit -v {_MEMORY}"
     if trial.file_limit is not None:
         limits += f"; ulimit -f {trial.file_limit}"
-    return ["sh", "-c", f'{limits}; exec "$@"', "sh", *words]
+    return ["/bin/sh", "-c", f'{limits}; exec "$@"', "sh", *words]
 
 
 def environment(trial: Trial) -> dict[str, str]:
