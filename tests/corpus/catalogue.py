@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterator
 
 from tests.corpus.case import Case
 from tests.corpus.kinds import (
+    archives,
     caches,
+    copies,
     crafted,
     environments,
     gates,
@@ -16,13 +18,17 @@ from tests.corpus.kinds import (
     labels,
     models,
     settings,
+    weights,
 )
 
 KINDS: dict[str, Callable[[random.Random], Iterator[Case]]] = {
     "models": models.cases,
     "crafted": crafted.cases,
+    "weights": weights.cases,
     "images": images.cases,
+    "copies": copies.cases,
     "labels": labels.cases,
+    "archives": archives.cases,
     "goldens": goldens.cases,
     "gates": gates.cases,
     "settings": settings.cases,
