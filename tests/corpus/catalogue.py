@@ -43,7 +43,7 @@ def cases_of(kind: str, seed: int) -> list[Case]:
     return list(KINDS[kind](random.Random(f"{seed}/{kind}")))
 
 
-def share(seed: int, each: int = 3) -> list[Case]:
+def share(seed: int, each: int = 2) -> list[Case]:
     """A few quick cases of every kind, for the tests; two of the worlds are enough for them."""
     rng = random.Random(f"{seed}/share")
     found = []

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
 from tests.corpus.case import Case
-from tests.corpus.graphs import add, constant, node, replace_weight
+from tests.corpus.graphs import add, constant, insert, node, replace_weight, weights
 from tests.corpus.judge import refused
 from tests.corpus.kinds.models import FILE, rewritten
 from tests.corpus.trial import Trial
@@ -82,15 +82,15 @@ def _bits(bits: int, how: str) -> Callable[..., None]:
 
 
 def _fake(levels: int) -> Callable[..., None]:
-    """Single precision, but few different values."""
+    """Single precision, but few different values, in a layer that is large enough to show it."""
 
     def change(model: onnx.ModelProto, trial: Trial) -> None:
-        for name in ("conv.w", "gemm.w"):
-            tensor = constant(model, name)
-            value = numpy_helper.to_array(tensor)
+        model.graph.initializer.remove(constant(model, "gemm.w"))
+        for name, shape in (("wide.w", (1024, 128)), ("gemm.w", (64, 1024))):
+            value = weights(3, *shape)
             step = np.float32(2 * np.abs(value).max() / levels)
-            rounded = (np.rint(value / step) * step).astype(np.float32)
-            tensor.CopyFrom(numpy_helper.from_array(rounded, name))
+            add(model, name, (np.rint(value / step) * step).astype(np.float32))
+        insert(model, "c", helper.make_node("Gemm", ["x", "wide.w"], ["y"], name="wide", transB=1))
 
     return change
 
@@ -162,10 +162,11 @@ def _exported(precision: str) -> Callable[[Trial], None]:
     """A file that this package made, given as FP32."""
 
     def damage(trial: Trial) -> None:
-        from pytest_kycquant import quantize
+        from pytest_kycquant import Preprocess, quantize
 
-        made = trial.file("models/made.onnx")
-        quantize(trial.file(FILE), recipe=precision, output=made)
+        made, images = trial.file("models/made.onnx"), trial.file("calibration.npz")
+        pixels = Preprocess(size=(16, 16), mean=127.5, scale=1 / 127.5)
+        quantize(trial.file(FILE), images, precision, output=made, preprocess=pixels)
         os.replace(made, trial.file(FILE))
         trial.update_golden()
 
