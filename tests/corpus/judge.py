@@ -38,21 +38,24 @@ class Expect:
         outcomes: "refused" with one clear error, "warned" and passing, "same verdicts" as the sound
             project, "fails" because of a gate, or "passes", whatever the figures.
         about: the error must contain one of these words: the file or the attribute at fault.
+        sound: whether the model is sound, so that it may be named to ship even if the run is refused.
         says: pattern that the error or the warning must contain, in upper or lower case.
     """
 
     outcomes: frozenset[str]
     about: tuple[str, ...] = ()
     says: str = ""
+    sound: bool = False
 
     def __or__(self, other: Expect) -> Expect:
         """Either outcome will do."""
-        return Expect(self.outcomes | other.outcomes, self.about + other.about, self.says)
+        outcomes, about = self.outcomes | other.outcomes, self.about + other.about
+        return Expect(outcomes, about, self.says or other.says, self.sound or other.sound)
 
 
-def refused(*about: str, says: str = "") -> Expect:
+def refused(*about: str, says: str = "", sound: bool = False) -> Expect:
     """Refused with one clear error about one of these."""
-    return Expect(frozenset({REFUSED}), about, says)
+    return Expect(frozenset({REFUSED}), about, says, sound)
 
 
 def warned(says: str) -> Expect:
@@ -192,7 +195,7 @@ def _unexpected(expect: Expect, outcome: Outcome, sound: Mapping[str, Any]) -> I
         else:
             yield Finding(WRONG_PASS, f"exit status 0, but it must be {wanted}")
         return
-    if outcome.ships and not expect.outcomes & {SAME, WARNED, PASSES}:
+    if outcome.ships and not expect.sound and not expect.outcomes & {SAME, WARNED, PASSES}:
         yield Finding(WRONG_PASS, f"names {outcome.ships[0]} to ship, but it must be {wanted}")
     if outcome.errors:
         if REFUSED in expect.outcomes:

@@ -70,7 +70,7 @@ class Outcome:
     def ships(self) -> tuple[str, ...]:
         """The quantized variants that the run names as what to ship."""
         named = re.findall(r"^ship: (\S+)", self.text, re.MULTILINE)
-        return tuple(name for name in named if name not in ("fp32", "nothing", "nothing:"))
+        return tuple(name for name in named if name != "fp32" and not name.endswith(":"))
 
     @property
     def verdicts(self) -> dict[str, Any]:

@@ -129,6 +129,11 @@ def test_a_clearance_of_what_may_clear_nothing_is_a_wrong_pass(trial: Trial) -> 
     assert kinds(PASSING, trial, Outcome(0, "ship: int8 (0.3 of the size)")) == [WRONG_PASS]
 
 
+def test_a_sound_model_may_be_named_though_the_report_cannot_be_written(trial: Trial) -> None:
+    text = "ship: int8 (0.3 of the size)\nERROR: --kycquant-report: is a folder; name a file"
+    assert kinds(refused("report", sound=True), trial, Outcome(1, text)) == []
+
+
 def overwrite(trial: Trial) -> None:
     (trial.project / "faces.npz").write_bytes(b"the plugin's")
 

@@ -7,7 +7,8 @@ import random
 from collections.abc import Callable, Iterator
 
 from tests.corpus.case import Case
-from tests.corpus.judge import PASSING, SAME_VERDICTS, refused
+from tests.corpus.judge import PASSING, SAME_VERDICTS, Expect
+from tests.corpus.judge import refused as _refused
 from tests.corpus.trial import Trial
 
 _CACHE, _GOLDEN, _REPORT, _EXPORT = (
@@ -59,6 +60,11 @@ _PLACES: dict[str, Callable[[Trial], str]] = {
     "read-only": lambda trial: _read_only(trial),
 }
 _USERS = ("project", "home", "models", "golden", "papers")
+
+
+def refused(*about: str) -> Expect:
+    """The model is sound; it is the setting that is not."""
+    return _refused(*about, sound=True)
 
 
 def _made(trial: Trial, name: str, make: Callable[[str], object]) -> str:
