@@ -38,7 +38,7 @@ class Expect:
         outcomes: "refused" with one clear error, "warned" and passing, "same verdicts" as the sound
             project, "fails" because of a gate, or "passes", whatever the figures.
         about: the error must contain one of these words: the file or the attribute at fault.
-        sound: whether the model is sound, so that it may be named to ship even if the run is refused.
+        sound: whether the model is sound, so that it may be named to ship in a run that is refused.
         says: pattern that the error or the warning must contain, in upper or lower case.
     """
 
