@@ -156,7 +156,6 @@ def _rare(model: onnx.ModelProto) -> onnx.NodeProto:
 
 
 def _endless_for_some(model: onnx.ModelProto, trial: Trial) -> None:
-    insert(model, "b")
     mean = _rare(model)
     bright = helper.make_node("Greater", ["mean", "level"], ["bright"], name="bright")
     _loop(model, helper.make_node("Identity", ["bright"], ["still"], name="while"), mean, bright)
