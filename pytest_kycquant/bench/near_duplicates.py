@@ -96,6 +96,9 @@ def _found(
         (folder / _FILE).write_text(json.dumps(pairs), encoding="utf-8")
 
     key = [{role: list(other.facts.digests) for role, other in others.items()}, people.tolist()]
-    text = (store.entry("near-duplicates", key, build) / _FILE).read_text(encoding="utf-8")
-    pairs: dict[str, _Pairs] = json.loads(text)
+    return store.load("near-duplicates", key, build, _read)
+
+
+def _read(folder: Path) -> dict[str, _Pairs]:
+    pairs: dict[str, _Pairs] = json.loads((folder / _FILE).read_bytes())
     return pairs

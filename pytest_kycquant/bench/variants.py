@@ -145,7 +145,7 @@ class Variants:
         self.context = context
         self.model = model
         self.task = task
-        task.prepare = remembering(context.store.entry)
+        task.prepare = remembering(context.store.load)
         self.resolve = resolve
         images = RunImages(lambda: self.data.calibration, lambda: self.probes)
         self.sources = tuple(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -11,18 +12,32 @@ from .images import ImageSet
 from .pixel_facts import PixelFacts
 
 _FILE = "facts.npz"
+_SAMPLED = 8  # images whose remembered facts are compared with the images themselves
 
-Entry = Callable[[str, object, Callable[[Path], None]], Path]
-"""Returns the folder of an artefact that its third argument makes (`context.Store.entry`)."""
+
+class Load(Protocol):
+    """Reads facts from an artefact, which is made if it does not exist (`context.Store.load`)."""
+
+    def __call__(
+        self,
+        kind: str,
+        depends_on: object,
+        build: Callable[[Path], None],
+        read: Callable[[Path], PixelFacts],
+        check: Callable[[PixelFacts], str] | None = None,
+    ) -> PixelFacts:
+        """See `context.Store.load`."""
+
+
 Prepare = Callable[[ImageSet], None]
 """Provides a set of images with its `facts` before anything asks for them."""
 
 
-def remembering(entry: Entry) -> Prepare:
+def remembering(load: Load) -> Prepare:
     """Return a function that gives image sets their facts, and keeps them as artefacts.
 
     Args:
-        entry: see `Entry`.
+        load: see `Load`.
     """
 
     def prepare(images: ImageSet) -> None:
@@ -36,9 +51,23 @@ def remembering(entry: Entry) -> Prepare:
             digests = np.frombuffer(bytes.fromhex("".join(facts.digests)), np.uint8)
             np.savez(folder / _FILE, digests=digests, thumbnails=facts.thumbnails)
 
-        with np.load(entry("pixels", contents, build) / _FILE, allow_pickle=False) as stored:
-            digests = stored["digests"].reshape(len(contents), -1)
-            known = PixelFacts(tuple(map(bytes.hex, map(bytes, digests))), stored["thumbnails"])
+        def read(folder: Path) -> PixelFacts:
+            with np.load(folder / _FILE, allow_pickle=False) as stored:
+                digests = stored["digests"].reshape(len(contents), -1)
+                return PixelFacts(tuple(map(bytes.hex, map(bytes, digests))), stored["thumbnails"])
+
+        def check(found: PixelFacts) -> str:
+            # Chosen anew in each run: whoever wrote the cache cannot know which.
+            number = min(_SAMPLED, len(contents))
+            sample = np.random.default_rng().choice(len(contents), number, replace=False)
+            again = PixelFacts.of(images.pixels(first[contents[index]]) for index in sample)
+            mine = found.subset(sample)
+            same = np.array_equal(mine.thumbnails, again.thumbnails)
+            if same and mine.digests == again.digests:
+                return ""
+            return f"holds other pixels than {images.origin}"
+
+        known = load("pixels", contents, build, read, check)
         place = {content: number for number, content in enumerate(contents)}
         images.facts = known.subset([place[digest] for digest in images.digests])
 

@@ -196,7 +196,7 @@ def test_facts_survive_subsets_and_are_remembered(
     for number in range(5):
         write_image(tmp_path / f"{number}.png", number)
     direct = ImageSet.from_folder(tmp_path, "").facts
-    prepare = remembering(Scratch().entry)
+    prepare = remembering(Scratch().load)
     decoded: list[int] = []
     pixels_of = ImageSet.pixels
 
@@ -218,7 +218,7 @@ def test_facts_survive_subsets_and_are_remembered(
 
 
 def test_changed_image_is_looked_at_again(tmp_path: Path) -> None:
-    prepare = remembering(Scratch().entry)
+    prepare = remembering(Scratch().load)
     write_image(tmp_path / "a.png", 1)
     before = ImageSet.from_folder(tmp_path, "")
     prepare(before)
