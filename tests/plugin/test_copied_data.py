@@ -162,7 +162,7 @@ def test_nothing_is_said_about_other_photographs(
     assert note_of(pytester.path / "r.json") == ""
 
 
-def test_warm_cache_decodes_nothing(
+def test_warm_cache_decodes_samples_only(
     project: Project, run: Run, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project()
@@ -176,4 +176,5 @@ def test_warm_cache_decodes_nothing(
 
     monkeypatch.setattr(ImageSet, "pixels", counted)
     run("-k", "size").assert_outcomes(passed=1, deselected=5)
-    assert len(decoded) <= 1  # for the measurement of latency
+    # Of 1,380 images, a sample of each of three sets, and of those that FP32 ran on.
+    assert 0 < len(decoded) <= 5 * 8
