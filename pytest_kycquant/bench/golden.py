@@ -21,7 +21,6 @@ from ..plain import from_plain, parse, plain
 from ..runtimes.environment import Environment
 from ..spec.flags import UPDATE_GOLDEN
 from ..spec.profiles import Profile
-from ..statistics import Rate
 
 T = TypeVar("T")
 SCHEMA = 2
@@ -176,6 +175,8 @@ def _typed(values: Mapping[str, Any]) -> Golden:
 
     What `inputs` holds is only ever compared, so it may be anything.
     """
+    from ..statistics import Rate
+
     golden = _exact(Golden, values, "golden")
     _exact(_Model, golden.model, "model", optional={"files"})
     for name, rate in golden.rates.items():
