@@ -280,7 +280,7 @@ class SourceFile:
             opener = runtime(recipe.traits.runtime)
             model = opener.open(content, exact=self._context.exact)
             where = f"{self._title} as {recipe.name}, a part of it"
-            return self._run(model, where, self._images.probes(), 1)
+            return self._run(model, where, self._images.probes(), 1, repeats=False)
 
     def blocks(self, recipe: Recipe) -> tuple[Block, ...]:
         """Blocks of operators that a search may keep in FP32, in topological order."""
@@ -342,13 +342,15 @@ class SourceFile:
         images: ImageSet,
         threads: int,
         advance: Any = lambda: None,
+        *,
+        repeats: bool = True,
     ) -> Outputs:
         task = self.task
         tensors, edges = task.tensors(images, self.index), task.edge_inputs(self.index)
         read, wanted = task.read, self.outputs_read
         return run_model(
             model, tensors, edges, wanted, read, threads=threads, on_image=advance, where=where,
-            suspects=self._suspects,
+            suspects=self._suspects, repeats=repeats,
         )  # fmt: skip
 
     def _suspects(self) -> str:

@@ -26,6 +26,7 @@ _WINDOW = (64, 32, 16)  # weights that are looked at together, as quantizers for
 _SHORTEST = 16  # with fewer weights in a channel, chance may look like a grid
 _NOISE = 4e-7  # of the largest value
 _CHANNELS = 8  # an axis with fewer is not that of the output channels
+_FEW = 4  # values of a sparse window, such as a choice of channels with a factor for each
 _NONZERO = 8  # a window with fewer is pruned and tells nothing
 _WINDOWS = 512  # of a weight, evenly spread
 _LEVELS = 256  # most steps of a grid: 8 bits
@@ -33,6 +34,7 @@ _OFF_GRID = 0.02  # of a step
 _DISTINCT = 0.8  # share of nonzero values in a window that differ: 1.0 in FP32, .97 in bfloat16
 _MOST = 0.7  # share of the windows of a weight that must look rounded
 _FEWEST = 128  # weights of a model below which nothing is said
+_COPIES = ("Constant", "Identity", "Reshape", "Transpose")
 _SHARE = 0.25  # of the weights of a model that must be rounded
 
 
@@ -45,8 +47,8 @@ def check_values(path: Path, proto: ModelProto) -> None:
         ModelError: more than a quarter of the weights of which it can be told are rounded.
     """
     tested, rounded, names = 0, 0, []
-    for name, array in _float_weights(path, proto):
-        found = is_rounded(array)
+    for name, array, computed in _float_weights(path, proto):
+        found = is_rounded(array, computed=computed)
         if found is None:
             continue
         tested += array.size
@@ -62,20 +64,23 @@ def check_values(path: Path, proto: ModelProto) -> None:
         )
 
 
-def is_rounded(array: NDArray[np.floating]) -> bool | None:
-    """Whether a weight was rounded to 8 bits or less; None if it is too small to tell.
+def is_rounded(array: NDArray[np.floating], *, computed: bool = False) -> bool | None:
+    """Whether a weight was rounded to 8 bits or less; None if that cannot be told.
 
     Args:
         array: a weight; its output channels may lie along the first, second or last axis.
+        computed: whether it is only a part of what the weight is computed from. If not, one value
+            beside zeros is an average or a choice of channels, as people write by hand.
     """
     if array.size < _SHORTEST:
         return None
-    if _rows_are_rounded(array.reshape(1, -1)):  # one scale for all channels
+    if _rows_are_rounded(array.reshape(1, -1), computed):  # one scale for all channels
         return True
+    wide = [axis for axis, size in enumerate(array.shape) if size >= _CHANNELS]
+    axes = [axis for axis in wide if axis < 2] or wide[-1:]
     found = [
-        _rows_are_rounded(np.moveaxis(array, axis, 0).reshape(array.shape[axis], -1))
-        for axis in sorted({0, 1, array.ndim - 1})
-        if axis < array.ndim and array.shape[axis] >= _CHANNELS
+        _rows_are_rounded(np.moveaxis(array, axis, 0).reshape(array.shape[axis], -1), computed)
+        for axis in axes
     ]
     return True if True in found else None if None in found or not found else False
 
@@ -98,18 +103,18 @@ def half_precision(graph: GraphProto) -> str:
     return "bfloat16" if all(not (each & 0xFFFF).any() for each in bits) else ""
 
 
-def _rows_are_rounded(rows: NDArray[np.floating]) -> bool | None:
+def _rows_are_rounded(rows: NDArray[np.floating], computed: bool) -> bool | None:
     """Whether rows are rounded, each with scales of its own; None if they are too short."""
     if rows.shape[1] < _SHORTEST:
         return None
     found = [
-        _windows_are_rounded(rows, length)
+        _windows_are_rounded(rows, length, computed)
         for length in dict.fromkeys(min(rows.shape[1], window) for window in _WINDOW)
     ]
     return True if True in found else None if None in found else False
 
 
-def _windows_are_rounded(rows: NDArray[np.floating], length: int) -> bool | None:
+def _windows_are_rounded(rows: NDArray[np.floating], length: int, computed: bool) -> bool | None:
     count = rows.shape[1] // length
     windows = rows[:, : count * length].reshape(-1, length)
     if len(windows) > _WINDOWS:
@@ -120,15 +125,17 @@ def _windows_are_rounded(rows: NDArray[np.floating], length: int) -> bool | None
     noise = _NOISE * largest
     ordered[np.abs(ordered) <= _NOISE * largest.max()] = 0
     ordered[np.abs(ordered) <= noise] = 0
-    nonzero = np.count_nonzero(ordered, axis=1)
-    alive = nonzero >= _NONZERO
-    ordered, nonzero, noise = ordered[alive], nonzero[alive], noise[alive]
-    if not len(ordered):
-        return None
     gaps = np.diff(ordered, axis=1)
     apart = gaps > noise
-    holds_zero = (ordered == 0).any(axis=1)
-    few = apart.sum(axis=1) + 1 - holds_zero <= _DISTINCT * nonzero
+    nonzero = np.count_nonzero(ordered, axis=1)
+    distinct = apart.sum(axis=1) + 1 - (ordered == 0).any(axis=1)
+    several = (distinct > 1) & (2 * nonzero >= length)  # in a window without many zeros
+    signs = (ordered[:, 0] < 0) & (ordered[:, 0] == -ordered[:, -1])
+    telling = (nonzero >= _NONZERO) & (computed | (distinct >= _FEW) | several | signs)
+    if not telling.any():
+        return None
+    ordered, gaps, apart = ordered[telling], gaps[telling], apart[telling]
+    few = distinct[telling] <= _DISTINCT * nonzero[telling]
     closest = np.where(apart, gaps, np.inf).min(axis=1, keepdims=True)
     on_grid = np.zeros(len(ordered), np.bool_)
     for part in (1, 2, 3):  # perhaps no two values are neighbours on the grid
@@ -138,8 +145,10 @@ def _windows_are_rounded(rows: NDArray[np.floating], length: int) -> bool | None
     return bool(np.mean(few | on_grid) >= _MOST)
 
 
-def _float_weights(path: Path, proto: ModelProto) -> Iterator[tuple[str, NDArray[np.floating]]]:
-    """The float constants that weights come from, each once."""
+def _float_weights(
+    path: Path, proto: ModelProto
+) -> Iterator[tuple[str, NDArray[np.floating], bool]]:
+    """The float constants that weights come from, each once, and whether operators change them."""
     from onnx import TensorProto, numpy_helper
 
     seen = set()
@@ -154,7 +163,7 @@ def _float_weights(path: Path, proto: ModelProto) -> Iterator[tuple[str, NDArray
             masks = _is_mask(array) and max(others, default=0) >= array.size
             if array.size >= _SHORTEST and not masks and (name, array.shape) not in seen:
                 seen.add((name, array.shape))
-                yield name, array
+                yield name, array, any(step.op_type not in _COPIES for step in weight.steps)
 
 
 def _is_mask(array: NDArray[np.floating]) -> bool:

@@ -129,6 +129,7 @@ def run_model(
     on_image: Callable[[], None] = lambda: None,
     where: object = "model",
     suspects: Callable[[], str] = lambda: "",
+    repeats: bool = True,
 ) -> Outputs:
     """Run a model over images, one image per call.
 
@@ -149,6 +150,8 @@ def run_model(
         where: the model, for messages.
         suspects: a function that names the operators that may be to blame if outputs of one image
             differ, such as " (it contains X)".
+        repeats: whether the first image is run again, which the candidates of a search can do
+            without: what is judged is run again.
 
     Raises:
         ModelError: the model fails on an image, its outputs do not fit the task, their width
@@ -182,7 +185,8 @@ def run_model(
     if first is None:
         raise ModelError(where, "was given no images", "report this as a bug")
     known = run(*first)
-    check_again(known, *first)
+    if repeats:
+        check_again(known, *first)
     later = ordered_map(lambda named: one(run(*named)), stream, threads=threads)
     values, finite, shapes = [], [], set()
     for rows, ok, shape in itertools.chain([one(known)], later):
@@ -197,7 +201,8 @@ def run_model(
             "fix the export",
         )
     broken = tuple(name for name, tensor in edges if not all_finite(run(name, tensor)))
-    check_again(known, *first)
+    if repeats:
+        check_again(known, *first)
     lengths = np.asarray([len(rows) for rows in values], np.int64)
     same = shapes.pop() if len(shapes) == 1 else ()
     return Outputs(np.concatenate(values), np.asarray(finite, np.bool_), broken, lengths, same)

@@ -1,5 +1,6 @@
 """The inputs of a pipeline's stages, their answers, and the timing of every call."""
 
+import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from pytest_kycquant import (
 )
 from pytest_kycquant.data.crops import Box
 from pytest_kycquant.data.images import ImageSet
-from pytest_kycquant.errors import DataError, SpecError
+from pytest_kycquant.errors import DataError, ModelError, SpecError
 from pytest_kycquant.pipeline.record import judge_latency
 from pytest_kycquant.pipeline.stages import (
     Photo,
@@ -225,3 +226,27 @@ def test_a_slow_stage_fails_the_gate(seconds: float, verdict: Verdict) -> None:
     }  # fmt: skip
     result = judge_latency(timing, summarise(fp32, names, 0, 0), 1.0, PipelineLimits())
     assert result.verdict is verdict
+
+
+def test_a_file_that_has_changed_is_not_opened(tmp_path: Path) -> None:
+    path = tmp_path / "detector.onnx"
+    onnx.save(scenery.detector(), path)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    spec = ObjectDetection("d", "l", classes=("face", "card"), confidence=0.5)
+    model = KycModel(path, Preprocess(size=(64, 64)), spec)
+    stage = Stage(model, "fp32", (path,), 0.5, 1, digests=(digest,))
+    Stages(Pipeline("fp32", {"detector": stage}))
+    path.write_bytes(path.read_bytes() + b"\x08\x08")
+    with pytest.raises(ModelError, match="changed while it was in use"):
+        Stages(Pipeline("fp32", {"detector": stage}))
+
+
+def test_the_image_on_which_a_stage_fails_is_named() -> None:
+    def fails() -> None:
+        raise RuntimeError("no memory")
+
+    spec = FaceVerification("f", "s")
+    model = KycModel("face.onnx", Preprocess(size=(8, 8)), spec)
+    stages = stages_of({"face.onnx": Session(np.ones((1, 4)), fails)}, embedder=model)
+    with pytest.raises(ModelError, match=r"^face\.onnx: cannot be run on .* \(no memory\)"):
+        stages.trace(lambda own, image: own.embed(image.pixels()), photo(picture()))

@@ -14,6 +14,7 @@ from onnx import helper, numpy_helper
 
 import pytest_kycquant.bench.source as source
 import pytest_kycquant.quantize.load as load
+from pytest_kycquant.runtimes import time_limit
 from tests.worlds.population import Run, embedder
 from tests.worlds.projects import project, rewrite_ratio, run, shared_cache  # noqa: F401
 
@@ -82,6 +83,8 @@ def test_a_golden_is_not_recorded_for_a_file_that_changed(
     result.stdout.no_fnmatch_line("*Traceback*")
     assert result.ret == 1
     assert not (pytester.path / "golden" / "face.json").exists()
+    if change is not replace:
+        return
     # What was computed before is not taken for the outputs of the new file.
     result = run(own, "--kycquant-update-golden", "-k", "size")
     assert result.ret == 0
@@ -127,6 +130,42 @@ def test_a_model_that_fails_on_some_images_names_one(
     onnx.save(sometimes_broken(), path)
     result = run(f"--kycquant-cache={tmp_path / 'cache'}", "--kycquant-update-golden", "-k", "size")
     result.stdout.fnmatch_lines(["*face.onnx: cannot be run on * (fails (*Reshape*"])
+    result.stdout.no_fnmatch_line("*Traceback*")
+    assert result.ret == 1
+
+
+def test_a_model_that_never_ends_for_some_images_names_one(
+    project: Callable[..., None],  # noqa: F811
+    run: Run,  # noqa: F811
+    pytester: pytest.Pytester,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.setattr(time_limit, "RUN_SECONDS", 0.5)
+    project(golden=False)
+    proto = sometimes_broken()
+    del proto.graph.node[-2:]
+    floats, flags = (onnx.TensorProto.FLOAT, [1, 96]), (onnx.TensorProto.BOOL, [])
+    infos = [
+        helper.make_tensor_value_info(name, kind, shape)
+        for name, (kind, shape) in {
+            "i": (onnx.TensorProto.INT64, []), "go": flags, "v": floats, "go_on": flags,
+            "n": floats,
+        }.items()
+    ]  # fmt: skip
+    nodes = [
+        helper.make_node("Identity", ["go"], ["go_on"]),
+        helper.make_node("Neg", ["v"], ["n"]),
+    ]
+    body = helper.make_graph(nodes, "body", infos[:3], infos[3:])
+    proto.graph.node.append(
+        helper.make_node("Loop", ["", "bright", "e96"], ["output"], "loop", body=body)
+    )
+    onnx.save(proto, pytester.path / "models" / "face.onnx")
+    result = run(f"--kycquant-cache={tmp_path / 'cache'}", "--kycquant-update-golden", "-k", "size")
+    result.stdout.fnmatch_lines(
+        ["*face.onnx: cannot be run on * (was stopped after 0.5 s on one image); look for a loop*"]
+    )
     result.stdout.no_fnmatch_line("*Traceback*")
     assert result.ret == 1
 

@@ -13,7 +13,7 @@ from onnx import numpy_helper
 from pytest_kycquant.errors import ModelError
 from pytest_kycquant.quantize import load_model
 from pytest_kycquant.quantize.rounding_check import is_rounded
-from tests.worlds import disguises
+from tests.worlds import disguises, scenery
 from tests.worlds.disguises import Writer
 from tests.worlds.zoo import save, tiny_embedder
 
@@ -84,6 +84,8 @@ ROUNDED = {
     "normal float": blocks(NORMAL_FLOAT, 64),
     "8 bits in blocks": blocks(np.arange(-127, 128) / 127, 32),
     "float8": eight_bit_float,
+    "pruned and 8 bits": lambda a: per_channel(8)(a)
+    * (np.random.default_rng(1).random(a.shape) > 0.6).astype(np.float32),
     "batch norm folded behind": lambda a: per_channel(8)(a) * trained(len(a), 1, 1, 1, seed=3),
 }  # fmt: skip
 SHAPES = [(32, 16, 3, 3), (64, 64, 1, 1), (8, 3, 3, 3), (256, 512, 1, 1)]
@@ -157,6 +159,17 @@ def test_a_large_float_layer_does_not_hide_rounded_ones(tmp_path: Path) -> None:
     plain, extra = disguises.weight((16, 8, 3, 3)), per_channel(8)(disguises.weight((8, 8, 3, 3)))
     with pytest.raises(ModelError, match=r"converted back to float32: 3[0-9] % .* such as 'extra'"):
         load_model(save(tmp_path, with_plain(plain, extra)))
+
+
+def test_filters_that_people_write_are_legitimate(tmp_path: Path) -> None:
+    """Averages, differences of few channels and choices of channels, with a value for each."""
+    average = np.zeros((24, 3, 8, 8), np.float32)
+    average[np.arange(24), np.arange(24) % 3] = np.linspace(0.1, 2, 24)[:, None, None]
+    choice = np.eye(24, dtype=np.float32)[:, :, None, None] * np.linspace(1, 3, 24)[:, None, None]
+    for array in (average, choice, np.kron(choice, np.ones((1, 1, 2, 2)))):
+        assert is_rounded(array.astype(np.float32)) is None
+    load_model(save(tmp_path, scenery.detector()))
+    load_model(save(tmp_path, scenery.detector(fragile=True)))
 
 
 @pytest.mark.parametrize("low", [0.0, -1.0])

@@ -161,3 +161,9 @@ def test_outputs_that_do_not_fit_the_task_name_the_file() -> None:
             model, IMAGES, EDGES, ("output",), lambda given: as_embedding(given[0]),
             threads=1, where="face.onnx",
         )  # fmt: skip
+
+
+def test_candidates_are_run_once() -> None:
+    runs: list[int] = []
+    run(lambda image, _: runs.append(1) or image, repeats=False)
+    assert len(runs) == len(IMAGES) + len(EDGES)
