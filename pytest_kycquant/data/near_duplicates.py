@@ -17,8 +17,9 @@ from .pixel_facts import SIDE
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-COARSE, FINE = 0.99, 0.985
-"""Least correlation of two thumbnails of 16 x 16 and of 32 x 32 pixels."""
+LEAST = {8: 0.985, 16: 0.99, 32: 0.985}
+"""Least correlation of two thumbnails of so many pixels a side. All pairs are compared at the
+first size, and those that reach it at the others."""
 _LEAST_SPREAD = 3.0  # standard deviation of a thumbnail; flatter images have no pattern to compare
 _ROWS, _COLUMNS = 256, 4096  # of a block
 MOST = 10_000
@@ -49,47 +50,52 @@ def near_duplicates(
         The pairs, sorted, at most 10,000 of them. Within one set, the first index is the lower one.
     """
     found: list[Near] = []
-    for pairs in _blocks(first, first if second is None else second):
-        if second is None:
-            pairs = pairs[pairs[:, 0] < pairs[:, 1]]
-            if people is not None:
-                pairs = pairs[people[pairs[:, 0]] != people[pairs[:, 1]]]
+    for pairs in _pairs(first, first if second is None else second, within=second is None):
+        if people is not None:
+            pairs = pairs[people[pairs[:, 0]] != people[pairs[:, 1]]]
         found += [Near(int(one), int(other)) for one, other in pairs]
         if len(found) >= MOST:
             break
     return sorted(found)[:MOST]
 
 
-def _blocks(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> Iterator[NDArray[np.int64]]:
-    """Yield the near-duplicates of each block of pairs, shape (P, 2)."""
+def _pairs(
+    first: NDArray[np.uint8], second: NDArray[np.uint8], *, within: bool
+) -> Iterator[NDArray[np.int64]]:
+    """Yield near-duplicates block by block, shape (P, 2); each pair once if within one set."""
     ones, others = _textured(first), _textured(second)
+    if not len(ones) or not len(others):
+        return
+    search = min(LEAST)
+    vectors = _unit(_shrunk(second[others], search)).T
     for top in range(0, len(ones), _ROWS):
         rows = ones[top : top + _ROWS]
-        turned = [_unit(_coarse(view)) for view in _orientations(first[rows])]
-        for left in range(0, len(others), _COLUMNS):
-            columns = others[left : left + _COLUMNS]
-            coarse = _unit(_coarse(second[columns])).T
-            likeness = turned[0] @ coarse
-            for view in turned[1:]:
-                np.maximum(likeness, view @ coarse, out=likeness)
-            near = np.argwhere(likeness >= COARSE)
-            for part in range(0, len(near), _COLUMNS):
-                pairs = np.stack(
-                    [
-                        rows[near[part : part + _COLUMNS, 0]],
-                        columns[near[part : part + _COLUMNS, 1]],
-                    ],
-                    axis=1,
-                )
+        views = [_unit(_shrunk(view, search)) for view in _orientations(first[rows])]
+        for left in range(top if within else 0, len(others), _COLUMNS):
+            columns = vectors[:, left : left + _COLUMNS]
+            likeness = views[0] @ columns
+            for view in views[1:]:
+                np.maximum(likeness, view @ columns, out=likeness)
+            near = np.argwhere(likeness >= LEAST[search])
+            for part in np.array_split(near, len(near) // _COLUMNS + 1):
+                pairs = np.stack([rows[part[:, 0]], others[left + part[:, 1]]], axis=1)
+                if within:
+                    pairs = pairs[pairs[:, 0] < pairs[:, 1]]
+                if not len(pairs):
+                    continue
                 yield pairs[_confirmed(first[pairs[:, 0]], second[pairs[:, 1]])]
 
 
 def _confirmed(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Whether the thumbnails of each pair also agree in full, shape (P,)."""
-    other = _unit(second)
-    views = (np.einsum("ij,ij->i", _unit(view), other) for view in _orientations(first))
-    best: NDArray[np.float32] = np.maximum.reduce(list(views))
-    return np.greater_equal(best, FINE)
+    """Whether the thumbnails of each pair agree at every size in one orientation, shape (P,)."""
+    agree = np.zeros(len(first), np.bool_)
+    for view in _orientations(first):
+        sizes = [
+            np.einsum("ij,ij->i", _unit(_shrunk(view, side)), _unit(_shrunk(second, side))) >= least
+            for side, least in LEAST.items()
+        ]
+        agree |= np.logical_and.reduce(sizes)
+    return agree
 
 
 def _textured(thumbnails: NDArray[np.uint8]) -> NDArray[np.int64]:
@@ -105,17 +111,18 @@ def _orientations(thumbnails: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
             yield np.rot90(side, turns, (1, 2))
 
 
-def _coarse(thumbnails: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Halve the sides of thumbnails."""
-    half = SIDE // 2
-    means: NDArray[np.float32] = thumbnails.reshape(-1, half, 2, half, 2).mean((2, 4), np.float32)
+def _shrunk(thumbnails: NDArray[np.uint8], side: int) -> NDArray[np.float32]:
+    """Average thumbnails to so many pixels a side."""
+    step = SIDE // side
+    parts = thumbnails.reshape(len(thumbnails), side, step, side, step)
+    means: NDArray[np.float32] = parts.mean((2, 4), np.float32)
     return means
 
 
-def _unit(thumbnails: NDArray[np.uint8] | NDArray[np.float32]) -> NDArray[np.float32]:
+def _unit(thumbnails: NDArray[np.float32]) -> NDArray[np.float32]:
     """Flatten, centre and normalize thumbnails, so that products are correlations."""
-    flat = thumbnails.reshape(len(thumbnails), -1).astype(np.float32)
-    flat -= flat.mean(axis=1, keepdims=True)
+    flat: NDArray[np.float32] = thumbnails.reshape(len(thumbnails), thumbnails[0].size)
+    flat = flat - flat.mean(axis=1, keepdims=True)
     length = np.sqrt(np.einsum("ij,ij->i", flat, flat))
     flat /= np.maximum(length, np.float32(1e-6))[:, np.newaxis]
     return flat
