@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import stat
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from .folder import CacheFolder, fault, storage
 if TYPE_CHECKING:
     from filelock import ReadWriteLock
 
+_MACHINE = "machine.db"
 _PATIENCE = 5.0  # seconds to wait for another process before reporting it
 _ATTEMPTS = 10  # the folder of the locks may be deleted at any time
 
@@ -68,46 +70,45 @@ class Locks:
         Raises:
             CacheError: the lock cannot be written.
         """
-        try:
-            lock = self._acquired(exclusive=exclusive)
-        except _BROKEN as error:
-            lock = self._mended(error, exclusive=exclusive)
+        lock, _ = self._tried(exclusive=exclusive)
+        lock = lock or self._mended(exclusive=exclusive)
         try:
             yield
         finally:
             lock.release()
 
-    def _acquired(self, *, exclusive: bool) -> ReadWriteLock:
+    def _tried(self, *, exclusive: bool) -> tuple[ReadWriteLock | None, str]:
+        """The lock, or else what is wrong with its file.
+
+        The exception ends here: it would keep the lock's connection to a damaged file alive.
+        """
         from filelock import ReadWriteLock, Timeout
 
-        path = self._folder.made() / "machine.db"
-        with contextlib.suppress(FileExistsError):
-            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-        lock = ReadWriteLock(path)
-        acquire = lock.acquire_write if exclusive else lock.acquire_read
+        path = self._folder.made() / _MACHINE
         try:
-            acquire(_PATIENCE)
-        except Timeout:
-            self._on_wait(f"waiting for another process ({path})")
-            acquire(-1)
-        return lock
+            with contextlib.suppress(FileExistsError):
+                os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+            if not stat.S_ISREG(path.lstat().st_mode):
+                raise CacheError(path, "is not a file, so it cannot be a lock", "delete it")
+            lock = ReadWriteLock(path)
+            acquire = lock.acquire_write if exclusive else lock.acquire_read
+            try:
+                acquire(_PATIENCE)
+            except Timeout:
+                self._on_wait(f"waiting for another process ({path})")
+                acquire(-1)
+        except (OSError, ValueError, sqlite3.Error) as error:
+            return None, str(error)
+        return lock, ""
 
-    def _mended(self, error: Exception, *, exclusive: bool) -> ReadWriteLock:
+    def _mended(self, *, exclusive: bool) -> ReadWriteLock:
         """Make a damaged file of the lock anew; only one process at a time does so."""
         with self.hold("machine"):
-            path = self._folder.made() / "machine.db"
-            try:
-                return self._acquired(exclusive=exclusive)
-            except _BROKEN:
-                if path.is_symlink() or (path.exists() and not path.is_file()):
-                    raise CacheError(
-                        path, f"cannot be used as a lock ({error})", "delete it"
-                    ) from error
-            try:
-                path.unlink(missing_ok=True)
-                return self._acquired(exclusive=exclusive)
-            except _BROKEN as again:
-                raise fault(self._folder.root, again) from again
-
-
-_BROKEN = (OSError, ValueError, sqlite3.Error)
+            lock, _ = self._tried(exclusive=exclusive)
+            if lock is None:
+                with storage(self._folder.root):
+                    (self._folder.made() / _MACHINE).unlink(missing_ok=True)
+                lock, reason = self._tried(exclusive=exclusive)
+            if lock is None:
+                raise fault(self._folder.root, OSError(reason))
+        return lock
