@@ -49,7 +49,7 @@ class Trial:
     unprivileged: bool = False
     during: Callable[[], object] | None = None
     clears_nothing: bool = False
-    timeout: float = 60.0
+    timeout: float = 120.0
     may_change: set[str] = field(default_factory=set)
     may_appear: set[str] = field(default_factory=set)
 
