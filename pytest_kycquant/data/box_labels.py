@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import DataError
-from .files import listed, relative_name
+from .files import check_text, files_below, listed, relative_name, short
 from .tables import (
     decoded,
     image_name,
@@ -82,7 +82,7 @@ def read_csv(path: Path) -> BoxLabels:
         place = f"line {line}"
         if not values["file"]:
             raise malformed(path, line, _CSV_REMEDY)
-        name = image_name(values["file"])
+        name = image_name(values["file"], path)
         entries.setdefault(name, place)
         if not any(values[column] for column in _CSV_COLUMNS[1:]):
             empty.setdefault(name, place)
@@ -164,8 +164,8 @@ def read_yolo(folder: Path, images: ImageSet, classes: Sequence[str]) -> BoxLabe
     """
     files = {
         relative_name(path, folder): path
-        for path in sorted(folder.rglob("*.txt"))
-        if not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        for path in sorted(files_below(folder))
+        if path.suffix == ".txt"
     }
     if _YOLO_CLASSES in files:
         _check_yolo_classes(files.pop(_YOLO_CLASSES), classes)
@@ -208,11 +208,12 @@ def _yolo_boxes(
         place = f"line {number}"
         if len(fields) != _YOLO_FIELDS:
             raise DataError(path, f"{place} has {len(fields)} fields, not 5", _YOLO_REMEDY)
-        which = int(fields[0]) if fields[0].isascii() and fields[0].isdigit() else -1
+        number_of_class = fields[0].isascii() and fields[0].isdigit() and len(fields[0]) < 10
+        which = int(fields[0]) if number_of_class else -1
         if not 0 <= which < len(classes):
             raise DataError(
                 path,
-                f"{place} has the unknown class {fields[0]!r}",
+                f"{place} has the unknown class {short(fields[0])!r}",
                 f"the classes are 0 to {len(classes) - 1}: {listed(list(classes))}",
             )
         cx, cy, w, h = _numbers(fields[1:], path, place, _YOLO_REMEDY)
@@ -239,15 +240,18 @@ def _check_yolo_classes(path: Path, classes: Sequence[str]) -> None:
 def _by_id(rows: list[dict[str, Any]], table: str, value: str, path: Path) -> dict[int, str]:
     """Map the ids in a table of a COCO file to values; both must be unique."""
     found: dict[int, str] = {}
+    known: set[str] = set()
     for number, row in enumerate(rows, start=1):
         key, text = row.get("id"), row.get(value)
         if not isinstance(key, int) or not isinstance(text, str) or not text:
             raise DataError(path, f"{table} no. {number} has no id or no {value}", _COCO_REMEDY)
+        text = check_text(text, path, value)
         if value == "file_name":
-            text = image_name(text)
-        if key in found or text in found.values():
+            text = image_name(text, path)
+        if key in found or text in known:
             raise DataError(path, f"{table} has {key} or {text!r} twice", "remove one of them")
         found[key] = text
+        known.add(text)
     return found
 
 
@@ -260,6 +264,6 @@ def _numbers(
             float("nan") if isinstance(field, bool) else float(field) for field in fields
         )
     except (TypeError, ValueError, OverflowError) as error:
-        shown = " ".join(map(str, fields))
+        shown = short(" ".join(map(str, fields)))
         raise DataError(path, f"{place} is malformed: {shown!r}", remedy) from error
     return one, two, three, four

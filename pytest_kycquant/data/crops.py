@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ..errors import DataError
-from .files import listed
+from .files import is_file, listed
 from .images import ImageSet
 from .pixel_facts import PixelFacts
 from .tables import (
@@ -109,19 +110,19 @@ def load_boxes(path: Path) -> dict[Path, Box]:
     boxes: dict[Path, Box] = {}
     flat, twice, missing = [], [], []
     for line, values in rows:
-        name = image_name(values["file"])
+        name = image_name(values["file"], path)
         try:
             box = Box(*(float(values[column]) for column in _COLUMNS[1:]))
         except ValueError as error:
             raise malformed(path, line, _ROW_REMEDY) from error
         if not values["file"] or not all(map(math.isfinite, box)):
             raise malformed(path, line, _ROW_REMEDY)
-        file = (folder / name).resolve()
+        file = Path(os.path.realpath(folder / name))
         if box.width <= 0 or box.height <= 0:
             flat.append(f"{name} (line {line})")
         if file in boxes:
             twice.append(f"{name} (line {line})")
-        elif not file.is_file():
+        elif not is_file(file):
             missing.append(f"{name} (line {line})")
         boxes[file] = box
     for names, problem, remedy in (

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import stat
 import unicodedata
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,6 +25,8 @@ IMAGE_SUFFIXES = frozenset(
 _SIDECAR_SUFFIXES = frozenset({".csv", ".json", ".md", ".txt"})
 _SIDECAR_NAMES = frozenset({"thumbs.db", "desktop.ini"})
 _SHOWN = 120  # letters of a name or value in a message
+_LARGEST = 1 << 30  # bytes of a file
+_SMALL_ARRAY, _COMPRESSION = 1 << 26, 200  # bytes; the factor that no photograph reaches
 _LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 
 
@@ -51,7 +56,7 @@ def check_text(text: str, where: object, what: str) -> str:
     if any(unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp") for letter in text):
         raise DataError(
             where,
-            f"{what} {text!a} contains control characters or undecodable bytes",
+            f"{what} {text[:_SHOWN]!a} contains control characters or undecodable bytes",
             "rename it",
         )
     return unicodedata.normalize("NFC", text)
@@ -66,19 +71,55 @@ def relative_name(path: Path, root: Path) -> str:
     return check_text(path.relative_to(root).as_posix(), root, "the file name")
 
 
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[IO[bytes]]:
+    """Open a regular file; anything else, such as a FIFO, would make the reader wait for ever.
+
+    Raises:
+        DataError: the path cannot be opened, or is not a file of at most a gigabyte.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    except (OSError, ValueError) as error:  # a NUL in the name is a ValueError
+        raise unreadable(path, error) from error
+    try:
+        facts = os.fstat(descriptor)
+        if not stat.S_ISREG(facts.st_mode):
+            kind = "a folder" if stat.S_ISDIR(facts.st_mode) else "not a regular file"
+            raise DataError(path, f"is {kind}", "give a file")
+        if facts.st_size > _LARGEST:
+            size = facts.st_size / 2**30
+            raise DataError(path, f"is {size:.1f} GiB large", "give a file of at most 1 GiB")
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            yield file
+    finally:
+        os.close(descriptor)
+
+
+def unreadable(path: Path, error: Exception) -> DataError:
+    """Make the error for a path that the system refuses."""
+    if isinstance(error, FileNotFoundError):
+        return DataError(path, "does not exist", "check the path")
+    reason = getattr(error, "strerror", None) or short(str(error)) or type(error).__name__
+    return DataError(path, f"cannot be read ({reason})", "check the path and its permissions")
+
+
+def is_file(path: Path) -> bool:
+    """Whether a path that somebody wrote is a file; False for what no path can be."""
+    return os.path.isfile(path)  # noqa: PTH113 - the method raises errors for some names
+
+
 def read_file(path: Path) -> bytes:
     """Read a whole file.
 
     Raises:
         DataError: the file cannot be read, or it is a Git LFS pointer in place of the real file.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise DataError(
-            path, f"cannot be read ({reason})", "check the path and its permissions"
-        ) from error
+    with opened(path) as file:
+        try:
+            content = file.read(_LARGEST)
+        except OSError as error:
+            raise unreadable(path, error) from error
     if content.startswith(_LFS_POINTER):
         raise DataError(path, "is a Git LFS pointer, not the file itself", "run `git lfs pull`")
     return content
@@ -98,7 +139,7 @@ def find_images(folder: Path) -> list[Path]:
             files that are neither images nor known companions, which would otherwise be dropped
             silently.
     """
-    found = sorted((relative_name(path, folder), path) for path in _walk(folder, frozenset()))
+    found = sorted((relative_name(path, folder), path) for path in files_below(folder))
     images = []
     strangers = []
     for name, path in found:
@@ -131,30 +172,49 @@ def load_npz(path: Path, *keys: str, optional: Sequence[str] = ()) -> dict[str, 
         DataError: the file is missing, damaged or not a zip archive, lacks an array of `keys`, or
             an array contains Python objects.
     """
-    if not path.exists():
-        raise DataError(path, "does not exist", "check the path")
-    if not zipfile.is_zipfile(path):
-        read_file(path)  # an unreadable file or a Git LFS pointer has an error of its own
-        raise DataError(path, "is not an .npz file", "write it with numpy.savez_compressed")
-    arrays: dict[str, NDArray[Any]] = {}
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            missing = [key for key in keys if key not in archive.files]
-            if missing:
+    with opened(path) as file:
+        if not zipfile.is_zipfile(file):
+            read_file(path)  # a Git LFS pointer has an error of its own
+            raise DataError(path, "is not an .npz file", "write it with numpy.savez_compressed")
+        file.seek(0)
+        try:
+            return _arrays(file, path, keys, optional)
+        except DataError:
+            raise
+        except MemoryError as error:
+            raise DataError(path, "does not fit into memory", "save fewer images") from error
+        except Exception as error:  # zlib, zipfile and numpy each raise their own errors on damage
+            raise DataError(
+                path, f"is damaged ({type(error).__name__})", "write or download it again"
+            ) from error
+
+
+def _arrays(
+    file: IO[bytes], path: Path, keys: Sequence[str], optional: Sequence[str]
+) -> dict[str, NDArray[Any]]:
+    with np.load(file, allow_pickle=False) as archive:
+        missing = [key for key in keys if key not in archive.files]
+        if missing:
+            raise DataError(
+                path,
+                f"lacks {_quoted(missing)}; it contains: {_quoted(archive.files) or 'nothing'}",
+                f"save it with {_quoted(keys)}",
+            )
+        chosen = (*keys, *(key for key in optional if key in archive.files))
+        for info in archive.zip.infolist():
+            if info.filename.removesuffix(".npy") in chosen and _is_bomb(info):
                 raise DataError(
                     path,
-                    f"lacks {_quoted(missing)}; it contains: {_quoted(archive.files) or 'nothing'}",
-                    f"save it with {_quoted(keys)}",
+                    f"{info.filename!r} is {info.file_size / 2**30:.1f} GiB of nearly the same "
+                    "bytes, which may be a decompression bomb",
+                    "save real images with numpy.savez",
                 )
-            for key in (*keys, *(key for key in optional if key in archive.files)):
-                arrays[key] = _member(archive, key, path)
-    except DataError:
-        raise
-    except Exception as error:  # zlib, zipfile and numpy each raise their own errors on damage
-        raise DataError(
-            path, f"is damaged ({type(error).__name__})", "write or download it again"
-        ) from error
-    return arrays
+        return {key: _member(archive, key, path) for key in chosen}
+
+
+def _is_bomb(info: zipfile.ZipInfo) -> bool:
+    """Whether an array is large and compressed as photographs never are."""
+    return info.file_size > max(_SMALL_ARRAY, _COMPRESSION * info.compress_size)
 
 
 def _member(archive: Any, key: str, path: Path) -> NDArray[Any]:
@@ -171,6 +231,8 @@ def _member(archive: Any, key: str, path: Path) -> NDArray[Any]:
         ) from error
     if not isinstance(array, np.ndarray):
         raise DataError(path, f"{key!r} is not an array", "write it with numpy.savez_compressed")
+    if array.dtype.kind == "U":
+        array.tolist()  # raises an error for what is not a letter
     return array
 
 
@@ -178,30 +240,45 @@ def _quoted(names: Iterable[str]) -> str:
     return listed([repr(name) for name in names])
 
 
-def _walk(folder: Path, parents: frozenset[Path]) -> list[Path]:
-    """List files below `folder` that are not hidden, in no particular order."""
-    try:
-        real = folder.resolve(strict=True)
-        entries = [
-            (entry, entry.is_dir(), entry.is_file())
-            for entry in folder.iterdir()
-            if not entry.name.startswith(".")
-        ]
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise DataError(
-            folder, f"cannot be listed ({reason})", "check the path and its permissions"
-        ) from error
-    if real in parents:
-        raise DataError(folder, "is a link to a folder that contains it", "remove the link")
-    files = []
-    for entry, is_folder, is_file in entries:
-        if is_folder:
-            files += _walk(entry, parents | {real})
-        elif is_file:
-            files.append(entry)
-        else:
+def files_below(folder: Path) -> list[Path]:
+    """List the files below a folder, in no particular order, following links.
+
+    Hidden files and folders (leading dot) are skipped.
+
+    Raises:
+        DataError: the folder cannot be listed, or contains a broken or circular link or anything
+            else that is neither a file nor a folder.
+    """
+    files: list[Path] = []
+    waiting = [
+        (folder, frozenset[tuple[int, int]]())
+    ]  # not recursive: folders may be deeper than the stack
+    while waiting:
+        current, parents = waiting.pop()
+        try:
+            facts = current.stat()
+            identity = facts.st_dev, facts.st_ino
+            entries = [
+                (entry, entry.is_dir(), entry.is_file())
+                for entry in current.iterdir()
+                if not entry.name.startswith(".")
+            ]
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or type(error).__name__
             raise DataError(
-                entry, "is a broken link or not a regular file", "restore its target or remove it"
-            )
+                current, f"cannot be listed ({reason})", "check the path and its permissions"
+            ) from error
+        if identity in parents:
+            raise DataError(current, "is a link to a folder that contains it", "remove the link")
+        for entry, is_folder, is_regular in entries:
+            if is_folder:
+                waiting.append((entry, parents | {identity}))
+            elif is_regular:
+                files.append(entry)
+            else:
+                raise DataError(
+                    entry,
+                    "is a broken link or not a regular file",
+                    "restore its target or remove it",
+                )
     return files

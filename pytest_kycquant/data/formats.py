@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
 from ..errors import DataError
+from .files import unreadable
 
 T = TypeVar("T")
 
@@ -31,9 +33,11 @@ def read_as(
     Raises:
         DataError: the path does not exist, or no reader accepts it.
     """
-    reader = folder if path.is_dir() else files.get(path.suffix.lower())
-    if not path.exists():
-        raise DataError(path, "does not exist", "check the path")
+    try:
+        is_folder = stat.S_ISDIR(path.stat().st_mode)
+    except (OSError, ValueError) as error:
+        raise unreadable(path, error) from error
+    reader = folder if is_folder else files.get(path.suffix.lower())
     if reader is None:
         known = f"neither a folder nor a file ending in {' or '.join(files)}"
         raise DataError(path, f"is {known if files else 'not a folder'}", remedy)

@@ -197,7 +197,7 @@ def _from_csv(folder: Path, table: Path, *, as_text: bool) -> LabelledSet:
         raise DataError(table, "has no column of labels", _EMPTY_REMEDY)
     by_name: dict[str, Row] = {}
     for row in rows:
-        name = check_text(image_name(row.values["file"]), table, "the file name")
+        name = image_name(row.values["file"], table)
         if not all(row.values[column] for column in ("file", *columns)):
             raise malformed(table, row.line, _ROW_REMEDY)
         first = by_name.setdefault(name, row)

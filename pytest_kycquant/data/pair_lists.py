@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ..errors import DataError
-from .files import listed
+from .files import check_text, listed
 from .pairs import Comparisons, check_comparable
 from .tables import (
     image_name,
@@ -26,6 +26,7 @@ _OPTIONAL = ("left_subject", "right_subject")
 _TRUTH = {"1": True, "true": True, "0": False, "false": False}
 _ROW_REMEDY = "fill in every column; same must be 0, 1, true or false"
 _EMPTY_REMEDY = "list the pairs to compare"
+_MOST_PAIRS = 10**9
 _LFW_REMEDY = "follow the format of LFW's pairs.txt, or use a .csv file"
 
 
@@ -91,8 +92,8 @@ def _parse_csv(text: str, path: Path) -> list[_Pair]:
         pairs.append(
             _Pair(
                 line,
-                image_name(values["left"]),
-                image_name(values["right"]),
+                image_name(values["left"], path),
+                image_name(values["right"], path),
                 same,
                 values.get("left_subject"),
                 values.get("right_subject"),
@@ -107,12 +108,15 @@ def _parse_lfw(text: str, path: Path) -> list[_Pair]:
         for number, line in enumerate(text.split("\n"), start=1)
         if line.strip()
     ]
+    for number, fields in lines:
+        for field in fields:
+            check_text(field.strip(), path, f"the value in line {number}")
     header, body = lines[0][1], lines[1:]
     try:
         counts = [int(field) for field in header]
     except ValueError:
         counts = []
-    if len(counts) not in (1, 2) or min(counts) < 0:
+    if len(counts) not in (1, 2) or not all(0 <= count < _MOST_PAIRS for count in counts):
         raise DataError(
             path,
             f"line {lines[0][0]} is not an LFW header ('10 300' or '1100')",

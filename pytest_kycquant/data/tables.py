@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from ..errors import DataError
-from .files import listed, read_file
+from .files import check_text, listed, read_file
 
 
 class Row(NamedTuple):
@@ -76,7 +76,7 @@ def read_table(
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     rows = []
     try:
-        header = [column.strip() for column in next(reader)]
+        header = [check_text(column.strip(), path, "the column") for column in next(reader)]
         if optional is None:
             unknown = ["one without a name"] if "" in header else []
         else:
@@ -93,7 +93,8 @@ def read_table(
                 continue
             if len(fields) != len(header):
                 raise malformed(path, reader.line_num, row_remedy)
-            values = (field.strip() for field in fields)
+            where = f"the value in line {reader.line_num}"
+            values = (check_text(field.strip(), path, where) for field in fields)
             rows.append(Row(reader.line_num, dict(zip(header, values, strict=True))))
     except csv.Error as error:
         raise DataError(path, f"line {reader.line_num} is malformed ({error})", remedy) from error
@@ -107,6 +108,10 @@ def malformed(path: Path, line: int, remedy: str) -> DataError:
     return DataError(path, f"line {line} is malformed", remedy)
 
 
-def image_name(text: str) -> str:
-    """Normalize a path written by hand, perhaps on Windows."""
-    return PurePosixPath(text.replace("\\", "/")).as_posix()
+def image_name(text: str, path: Path) -> str:
+    """Normalize the name of an image that a file gives, perhaps written by hand on Windows.
+
+    Raises:
+        DataError: the name contains control characters.
+    """
+    return PurePosixPath(check_text(text, path, "the file name").replace("\\", "/")).as_posix()

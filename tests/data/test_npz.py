@@ -34,7 +34,7 @@ def test_missing_file(tmp_path: Path) -> None:
 
 
 def test_folder(tmp_path: Path) -> None:
-    refuse(tmp_path, "cannot be read", "check the path")
+    refuse(tmp_path, "is a folder", "give a file")
 
 
 def test_missing_key_tells_which_there_are(tmp_path: Path) -> None:

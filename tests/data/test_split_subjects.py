@@ -10,11 +10,14 @@ from hypothesis import strategies as st
 from pytest_kycquant.data.faces import FaceSet, selection_mask, split_subjects
 from pytest_kycquant.data.images import ImageSet
 from pytest_kycquant.data.leakage import check_disjoint, check_disjoint_subjects
+from pytest_kycquant.data.names import plain_name
 from pytest_kycquant.data.pairs import all_pairs
 from pytest_kycquant.errors import DataError
 from tests.worlds.pictures import npz_faces
 
-NAMES = st.sets(st.text("abcdeé 0", min_size=1, max_size=4), min_size=2, max_size=12)
+NAMES = st.lists(
+    st.text("abcdeé 0", min_size=1, max_size=4), min_size=2, max_size=12, unique_by=plain_name
+).map(set)
 
 
 def faces_of(names: list[str], per_subject: int = 2) -> FaceSet:
