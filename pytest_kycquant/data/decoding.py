@@ -63,8 +63,9 @@ def image_size(content: bytes, where: str) -> tuple[int, int]:
     """
     with _opened(content, where) as image:
         width, height = image.size
+        # Pillow has turned the size of a TIFF already.
         turned = image.getexif().get(_EXIF_ORIENTATION, 1) in _EXIF_TURNED
-        return (width, height) if turned else (height, width)
+        return (width, height) if turned and image.format != "TIFF" else (height, width)
 
 
 @contextlib.contextmanager
@@ -115,15 +116,8 @@ def _check(image: Any, content: bytes, where: str) -> None:
         raise DataError(
             where, f"is an animation or document of {image.n_frames} frames", "save one as an image"
         )
-    if image.tile and not _covers(image):
-        raise DataError(where, "holds only a part of its picture", _REPLACE)
-
-
-def _covers(image: Any) -> bool:
-    """Whether the strips, tiles or frame in a file reach to every border of its picture."""
-    left, top, right, bottom = zip(*(tile[1] for tile in image.tile), strict=True)
-    width, height = image.size
-    return bool(min(left) == min(top) == 0 and max(right) >= width and max(bottom) >= height)
+    if image.format == "GIF" and image.tile[0][1] != (0, 0, *image.size):
+        raise DataError(where, "is a frame that covers a part of its image", _REPLACE)
 
 
 def _rgb(image: Any) -> NDArray[np.uint8]:

@@ -142,7 +142,7 @@ def test_array_has_no_such_names(tmp_path: Path) -> None:
 
 
 def test_missing_file(tmp_path: Path, faces: FaceSet) -> None:
-    refuse(tmp_path / "gone.txt", faces, "cannot be read", "check the path")
+    refuse(tmp_path / "gone.txt", faces, "does not exist", "check the path")
 
 
 def test_not_text(tmp_path: Path, faces: FaceSet) -> None:

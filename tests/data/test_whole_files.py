@@ -8,9 +8,9 @@ from itertools import pairwise, product
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 
-from pytest_kycquant.data.decoding import decode
+from pytest_kycquant.data.decoding import decode, image_size
 from pytest_kycquant.errors import DataError
 from tests.worlds import damage
 from tests.worlds.damage import END_OF_JPEG, saved, scene
@@ -181,6 +181,18 @@ def test_tiff_that_holds_one_strip_several_times(compression: str | None) -> Non
 @pytest.mark.parametrize("compression", COMPRESSIONS[1:])
 def test_tiff_with_short_strips(compression: str, sizes: float) -> None:
     refuse(damage.tiff(SCENE, compression, sizes=sizes))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("compression", [None, "tiff_lzw", "jpeg"])
+def test_turned_tiff_is_whole(compression: str | None, orientation: int) -> None:
+    info = TiffImagePlugin.ImageFileDirectory_v2()
+    info[274], info[278] = orientation, 16
+    wide = IMAGE.resize((64, 32))
+    content = saved(wide, "TIFF", compression=compression, tiffinfo=info, strip_size=16 * 64 * 3)
+    decoded = decode(content, "a")
+    assert decoded.shape == ((64, 32, 3) if orientation > 4 else (32, 64, 3))
+    assert image_size(content, "a") == decoded.shape[:2]
 
 
 def test_tiff_of_tiles() -> None:
