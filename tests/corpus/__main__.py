@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import random
 import tempfile
 import time
 from collections import Counter
@@ -30,17 +31,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kinds", nargs="+", choices=tuple(KINDS), default=tuple(KINDS))
     parser.add_argument("--cases", nargs="+", default=[""], help="parts of names of cases")
+    parser.add_argument("--most", type=int, metavar="N", help="N cases of each kind, by chance")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--json", type=Path, metavar="FILE")
     parser.add_argument("--show", action="store_true", help="print what each run said")
     given = parser.parse_args()
-    cases = [
-        case
-        for kind in given.kinds
-        for case in cases_of(kind, given.seed)
-        if any(part in case.name for part in given.cases)
-    ]
+    cases = []
+    for kind in given.kinds:
+        asked = [
+            c for c in cases_of(kind, given.seed) if any(part in c.name for part in given.cases)
+        ]
+        most = len(asked) if given.most is None else min(given.most, len(asked))
+        cases += random.Random(f"{given.seed}/most").sample(asked, most)
     began = time.monotonic()
     results: list[Result] = []
     repeated: Counter[Finding] = Counter()
