@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ import numpy as np
 from ..data.files import listed
 from ..data.near_duplicates import MOST, near_duplicates
 from ..errors import NearDuplicateWarning
+from ..plain import from_plain, plain
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,7 +27,14 @@ _FILE = "pairs.json"
 _EDITS = "mirrored, turned, resized, re-encoded or brightened"
 _WITHIN = "evaluation"
 
-_Pairs = Sequence[tuple[int, int]]
+_Pairs = tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True)
+class _Found:
+    """The pairs by the role of the other images."""
+
+    pairs: Mapping[str, _Pairs]
 
 
 def warn_of_near_duplicates(
@@ -88,17 +96,21 @@ def _found(
 
     def build(folder: Path) -> None:
         pairs = {
-            role: near_duplicates(first.thumbnails, people=people)
-            if role == _WITHIN
-            else near_duplicates(first.thumbnails, other.facts.thumbnails)
+            role: tuple(
+                near_duplicates(first.thumbnails, people=people)
+                if role == _WITHIN
+                else near_duplicates(first.thumbnails, other.facts.thumbnails)
+            )
             for role, other in others.items()
         }
-        (folder / _FILE).write_text(json.dumps(pairs), encoding="utf-8")
+        (folder / _FILE).write_text(json.dumps(plain(_Found(pairs))), encoding="utf-8")
 
     key = [{role: list(other.facts.digests) for role, other in others.items()}, people.tolist()]
-    return store.load("near-duplicates", key, build, _read)
 
+    def read(folder: Path) -> dict[str, _Pairs]:
+        found = from_plain(_Found, json.loads((folder / _FILE).read_bytes()), strict=True)
+        if found.pairs.keys() != others.keys():
+            raise ValueError(f"pairs of {', '.join(found.pairs)}")
+        return dict(found.pairs)
 
-def _read(folder: Path) -> dict[str, _Pairs]:
-    pairs: dict[str, _Pairs] = json.loads((folder / _FILE).read_bytes())
-    return pairs
+    return store.load("near-duplicates", key, build, read)

@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from .images import ImageSet
-from .pixel_facts import PixelFacts
+from .pixel_facts import SIDE, PixelFacts
 
 _FILE = "facts.npz"
 _SAMPLED = 8  # images whose remembered facts are compared with the images themselves
@@ -52,9 +52,10 @@ def remembering(load: Load) -> Prepare:
             np.savez(folder / _FILE, digests=digests, thumbnails=facts.thumbnails)
 
         def read(folder: Path) -> PixelFacts:
-            with np.load(folder / _FILE, allow_pickle=False) as stored:
-                digests = stored["digests"].reshape(len(contents), -1)
-                return PixelFacts(tuple(map(bytes.hex, map(bytes, digests))), stored["thumbnails"])
+            with (folder / _FILE).open("rb") as file, np.load(file, allow_pickle=False) as stored:
+                digests = stored["digests"].reshape(len(contents), 32)
+                thumbnails = stored["thumbnails"].reshape(len(contents), SIDE, SIDE)
+                return PixelFacts(tuple(map(bytes.hex, map(bytes, digests))), thumbnails)
 
         def check(found: PixelFacts) -> str:
             # Chosen anew in each run: whoever wrote the cache cannot know which.

@@ -108,7 +108,7 @@ class Outputs:
         Raises:
             ValueError: the arrays do not fit each other, or have other types.
         """
-        with np.load(path, allow_pickle=False) as stored:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             edges = tuple(str(name) for name in stored["broken_edges"])
             shapes = tuple(tuple(shape) for shape in json.loads(str(stored["shapes"])))
             values, finite, rows = stored["values"], stored["finite"], stored["rows"]

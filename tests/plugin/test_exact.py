@@ -103,14 +103,15 @@ def test_runs_and_latency_know_it(
     plain = len(list((cache / "outputs").iterdir()))
     opened.clear()
     run(*arguments, EXACT)
-    # For images, and three timed sessions; if saturation shows, once more with saturation.
-    assert opened.count(True) == 4
+    # For images and three timed sessions, and to check two outputs that were found; if saturation
+    # shows, once more with saturation.
+    assert opened.count(True) == 6
     assert opened.count(False) == u8s8_saturates()
     # Outputs of FP32 are reused, those of INT8 are not.
     assert len(list((cache / "outputs").iterdir())) == plain + 1 + u8s8_saturates()
     opened.clear()
     run(*arguments, EXACT)
-    assert len(opened) == 3  # only latency is measured again
+    assert len(opened) == 3 + 3  # latency is measured again, and what was found is checked
 
 
 def test_header_report_and_evidence(project: Project, run: Run, pytester: pytest.Pytester) -> None:

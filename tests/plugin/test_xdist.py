@@ -30,7 +30,8 @@ def run(folder: Path, *arguments: str) -> str:
 def entries(folder: Path) -> dict[str, int]:
     """Return the inode of every artefact; a rebuilt one would have another."""
     cache = folder / "cache"
-    kinds = ("variant", "activations", "sensitivity", "outputs", "search", "rewrites", "footprint")
+    kinds = ("variant", "activations", "sensitivity", "outputs", "search", "rewrites", "footprint",
+             "pixels", "near-duplicates")  # fmt: skip
     return {str(p): p.stat().st_ino for kind in kinds for p in (cache / kind).glob("*")}
 
 

@@ -210,7 +210,7 @@ def refused(model: Path, error: type[KycquantError], message: str, **given: Any)
             r"image 1: has shape \(1, 3, 16, 16\), but image 0 has \(1, 3, 32, 32\)",
             {"images": [images(1)[0], np.zeros((1, 3, 16, 16), "f4")]},
         ),
-        (SpecError, "cannot be a file", {"recipe": Recipe("int8", name="x" * 300)}),
+        (SpecError, "cannot be a file", {"recipe": Recipe("int8", name="ü" * 150)}),
         (SpecError, "cannot be a file", {"output": "x" * 300 + ".onnx"}),
         (SpecError, "is not a path", {"output": "g\0.onnx"}),
     ],
