@@ -106,7 +106,7 @@ class CacheFolder:
         for folder in self._folders():
             for path in _listed(folder):
                 ours = folder.name in ("code", "runs") or (path / MANIFEST).is_file()
-                if ours and KEY.fullmatch(path.name):
+                if ours and KEY.fullmatch(path.name) and not path.is_symlink():
                     with contextlib.suppress(OSError):  # another process deletes it, too
                         discard(path)
 

@@ -89,6 +89,7 @@ def test_only_what_is_ours_is_deleted(tmp_path: Path) -> None:
     CacheFolder(root).clear()
     for path, text in mine.items():
         assert path.read_text() == text
+    assert (root / "variant" / ("f" * 32)).is_symlink()
     assert not list(root.glob("outputs/*"))
     assert not [p for p in root.glob("variant/*/manifest.json") if not p.parent.is_symlink()]
     assert not list(root.glob("runs/*"))
