@@ -47,7 +47,6 @@ HANG, OTHER, LEFT, DESTROYED, BROKEN, ORPHANS = COUNTED = (
 )
 _PATIENCE = 90.0  # seconds that a run may take
 _GRACE = 30.0  # seconds in which what was killed must have ended
-_GATE = ('precisions = ("int8",)', 'precisions = ("fp16", "int8")')
 # What a report says about the run and not about the model.
 _OF_THE_RUN = ("built", "reused", "worker", "artefacts")
 
@@ -89,10 +88,12 @@ class Killer:
     Args:
         worlds: the sound projects.
         folder: where the clean run is kept.
+        precisions: what is built, as in a gate file.
     """
 
-    def __init__(self, worlds: Worlds, folder: Path) -> None:
+    def __init__(self, worlds: Worlds, folder: Path, precisions: str = '("fp16", "int8")') -> None:
         self._worlds = worlds
+        self._precisions = precisions
         trial = self._fresh(folder)
         began = time.monotonic()
         with _start(trial, trial.report_file) as process:
@@ -140,7 +141,7 @@ class Killer:
         trial = self._worlds.copy("face", root)
         assert trial.cache is not None
         shutil.rmtree(trial.cache)
-        trial.edit("test_gate.py", *_GATE)
+        trial.edit("test_gate.py", '("int8",)', self._precisions)
         trial.arguments += ["-n", "2"]
         return trial
 

@@ -9,17 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.corpus import kills
 from tests.corpus.kills import BROKEN, CONTROLLER, GROUP, LEFT, OTHER, WORKER, Kill, Killer, drawn
 from tests.corpus.worlds import Worlds
 
 
 @pytest.fixture(scope="session")
 def killer(worlds: Worlds, tmp_path_factory: pytest.TempPathFactory) -> Killer:
-    """One precision instead of two: it is quick."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(kills, "_GATE", ("fallback = None", "fallback = None"))
-        return Killer(worlds, tmp_path_factory.mktemp("clean") / "sandbox")
+    """One precision instead of two, the quickest."""
+    return Killer(worlds, tmp_path_factory.mktemp("clean") / "sandbox", '("fp16",)')
 
 
 @pytest.mark.parametrize(
@@ -32,9 +29,8 @@ def killer(worlds: Worlds, tmp_path_factory: pytest.TempPathFactory) -> Killer:
     ids=str,
 )
 def test_the_next_run_gives_the_verdicts_of_a_clean_one(
-    kill: Kill, killer: Killer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kill: Kill, killer: Killer, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(kills, "_GATE", ("fallback = None", "fallback = None"))
     assert killer.survive(kill, tmp_path / "sandbox") == []
 
 
