@@ -79,7 +79,7 @@ def test_place_where_nothing_can_be_written(
     os.mkfifo(root / "queue")
     (root / "loop").symlink_to("loop")
     (root / "gone").symlink_to("nowhere")
-    result = pytester.runpytest_subprocess(f"--kycquant-{option}={place}", timeout=60)
+    result = pytester.runpytest_inprocess(f"--kycquant-{option}={place}")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines([f"ERROR: --kycquant-{option}: *"])
     assert len(result.stderr.str()) < 1000

@@ -97,7 +97,6 @@ def test_variant_that_a_test_did_not_clear(
         ("--deselect", "test_gate.py::TestFace::test_mine[int8]"),
         ("test_gate.py::TestFace::test_far",),
         ("-x",),
-        ("--maxfail=1",),
     ],
     ids=" ".join,
 )
@@ -165,7 +164,6 @@ def in_process_of_its_own(
 @pytest.mark.parametrize(
     ("body", "arguments"),
     [
-        ("raise KeyboardInterrupt", ()),
         ("os.kill(os.getpid(), 2)", ()),
         ("pytest.exit('enough')", ()),
         ("os._exit(1)", ("-n1", "--max-worker-restart=0")),
