@@ -251,17 +251,18 @@ def test_anything_in_the_place_of_a_lock(tmp_path: Path, kind: str) -> None:
 
 
 HOLDER = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
 from pytest_kycquant.context.cache import Cache
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may start jobs without it
 cache = Cache(Path(sys.argv[1]), {})
 
 def build(folder):
     (folder / "a.bin").write_bytes(b"half")
     with cache.machine(exclusive=True):
         print("held", flush=True)
-        time.sleep(600)
+        time.sleep(60)
 
 cache.entry("thing", [1], build)
 """

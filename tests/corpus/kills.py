@@ -265,6 +265,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--at-once", type=int, default=1)
     given = parser.parse_args()
+    # A shell may start jobs that ignore it, and runs would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     counts: Counter[str] = Counter()
     bad = 0
     with tempfile.TemporaryDirectory() as name, ThreadPoolExecutor(given.at_once) as pool:

@@ -164,7 +164,7 @@ def in_process_of_its_own(
 @pytest.mark.parametrize(
     ("body", "arguments"),
     [
-        ("os.kill(os.getpid(), 2)", ()),
+        ("raise KeyboardInterrupt", ()),
         ("pytest.exit('enough')", ()),
         ("os._exit(1)", ("-n1", "--max-worker-restart=0")),
     ],
