@@ -29,6 +29,11 @@ _PARTIAL = re.compile(r"partial-([0-9a-f]{32})(-[0-9a-f]{8})?")
 _SPACE = f"free some space or name another folder with {CACHE} DIR"
 _ANOTHER = f"name a new or empty folder with {CACHE} DIR"
 MANIFEST = "manifest.json"  # what every whole entry has
+# What a cache has without its tag, to say what a folder may be: it is not used as a cache.
+_NAMES = {
+    *(".gitignore", "code", "locks", "machine.db", "runs"),
+    *("footprint", "near-duplicates", "outputs", "search", "variant"),
+}
 
 
 class CacheFolder:
@@ -50,14 +55,8 @@ class CacheFolder:
         """
         if self._known is not None and (self.root / _TAG_NAME).exists():
             return self.root
-        problem = self._objection()
-        for _ in range(_ATTEMPTS):
-            if problem != _FOREIGN:
-                break
-            time.sleep(_PAUSE)  # another process may be deleting it or making it
-            problem = self._objection()
-        if problem:
-            raise CacheError(self.root, f"the cache {problem}", _ANOTHER)
+        if problem := self._objection():
+            raise CacheError(self.root, f"the cache {problem}", _remedy(problem))
         with storage(self.root):
             self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
             _make_private(self.root)
@@ -70,7 +69,7 @@ class CacheFolder:
         """Say why it cannot be used; a folder that this process has made stays its own."""
         if self._known is not None and self._known == _identity(self.root):
             return ""
-        return objection(self.root)
+        return _lasting_objection(self.root)
 
     def inside(self, name: str) -> Path:
         """Return a private folder in it, which is created."""
@@ -101,8 +100,8 @@ class CacheFolder:
         """
         if not self.root.exists():
             return
-        if problem := objection(self.root):
-            raise CacheError(self.root, f"the cache {problem}", _ANOTHER)
+        if problem := _lasting_objection(self.root):
+            raise CacheError(self.root, f"the cache {problem}", _remedy(problem))
         for folder in self._folders():
             for path in _listed(folder):
                 ours = folder.name in ("code", "runs") or (path / MANIFEST).is_file()
@@ -114,8 +113,21 @@ class CacheFolder:
         return [path for path in _listed(self.root) if _is_folder(path) and path.name != "locks"]
 
 
-def objection(root: Path) -> str:
-    """Say why a folder cannot be used as a cache; "" if it can be. Nothing is written."""
+def _lasting_objection(root: Path) -> str:
+    """Say why a folder cannot be used as a cache; "" if it can be. Nothing is written.
+
+    While another process makes or deletes a cache, its tag is missing for a moment.
+    """
+    problem = _objection(root)
+    for _ in range(_ATTEMPTS):
+        if problem not in (_FOREIGN, _REMAINS):
+            break
+        time.sleep(_PAUSE)
+        problem = _objection(root)
+    return problem
+
+
+def _objection(root: Path) -> str:
     try:
         if not stat.S_ISDIR(root.stat().st_mode):
             return "is not a folder"
@@ -130,7 +142,9 @@ def objection(root: Path) -> str:
             names = {entry.name for entry in listed if not entry.name.startswith(".kycquant-")}
         if names and read_regular(root / _TAG_NAME, 4096) != _TAG.encode():
             return _FOREIGN
-    except (FileNotFoundError, ValueError):
+    except FileNotFoundError:
+        return _REMAINS if names <= _NAMES else _FOREIGN
+    except ValueError:
         return _FOREIGN
     except OSError as error:
         return f"cannot be used ({error.strerror or error})"
@@ -138,6 +152,11 @@ def objection(root: Path) -> str:
 
 
 _FOREIGN = f"is a folder of something else (it is not empty and has no {_TAG_NAME} of this plugin)"
+_REMAINS = f"has no {_TAG_NAME}, and seems to be what is left of a cache deleted during a run"
+
+
+def _remedy(problem: str) -> str:
+    return f"delete it, or {_ANOTHER}" if problem == _REMAINS else _ANOTHER
 
 
 def refuse(root: Path, places: Mapping[str, Path]) -> None:
@@ -154,8 +173,8 @@ def refuse(root: Path, places: Mapping[str, Path]) -> None:
     for what, place in places.items():
         if Path(os.path.realpath(place)).is_relative_to(real):
             raise SettingsError(CACHE, f"{root} contains {what} ({place})", _ANOTHER)
-    if problem := objection(root):
-        raise SettingsError(CACHE, f"{root} {problem}", _ANOTHER)
+    if problem := _lasting_objection(root):
+        raise SettingsError(CACHE, f"{root} {problem}", _remedy(problem))
 
 
 def discard(path: Path) -> None:

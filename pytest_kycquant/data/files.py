@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import DataError
+from ..errors import DataError, printable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -38,7 +38,7 @@ def listed(items: Sequence[str], limit: int = 5) -> str:
 
 def short(text: str) -> str:
     """Return a text from a file as a part of a message: one printable line of bounded length."""
-    shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text[: _SHOWN + 1])
+    shown = printable(text[: _SHOWN + 1])
     return shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}..."
 
 
@@ -68,7 +68,7 @@ def relative_name(path: Path, root: Path) -> str:
     Raises:
         DataError: the name cannot be shown on one line.
     """
-    return check_text(path.relative_to(root).as_posix(), root, "the file name")
+    return check_text(path.relative_to(root).as_posix(), path, "the file name")
 
 
 @contextlib.contextmanager

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from pytest_kycquant.context.cache import Cache
-from pytest_kycquant.context.folder import CacheFolder, objection, refuse
+from pytest_kycquant.context.folder import CacheFolder, refuse
 from pytest_kycquant.errors import CacheError, SettingsError
 
 PYTEST_TAG = "Signature: 8a477f597d28d172789f06886806bc55\n# This file is a cache directory tag.\n"
@@ -58,14 +60,37 @@ def test_a_folder_of_something_else_is_not_touched(tmp_path: Path, files: dict[s
         (tmp_path / name).write_text(text)
     before = content(tmp_path)
     mode = tmp_path.stat().st_mode
-    with pytest.raises(CacheError, match=r"is a folder of something else.*--kycquant-cache"):
+    problem = r"(is a folder of something else|has no CACHEDIR.TAG).*--kycquant-cache"
+    with pytest.raises(CacheError, match=problem):
         used(tmp_path)
-    with pytest.raises(CacheError, match="is a folder of something else"):
+    with pytest.raises(CacheError, match=problem):
         CacheFolder(tmp_path).clear()
-    with pytest.raises(SettingsError, match="is a folder of something else"):
+    with pytest.raises(SettingsError, match=problem):
         refuse(tmp_path, {})
     assert content(tmp_path) == before
     assert tmp_path.stat().st_mode == mode
+
+
+def test_what_a_deletion_left_of_a_cache_is_named(tmp_path: Path) -> None:
+    """Writers that are killed while their cache is deleted leave it without its tag."""
+    used(tmp_path)
+    (tmp_path / "CACHEDIR.TAG").unlink()
+    with pytest.raises(CacheError, match=r"what is left of a cache deleted.*; delete it, "):
+        used(tmp_path)
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(CacheError, match=r"is a folder of something else.*; name a new"):
+        used(tmp_path)
+
+
+def test_a_cache_that_is_deleted_at_the_moment(tmp_path: Path) -> None:
+    """Its tag may go first: that is no folder of something else."""
+    used(tmp_path)
+    (tmp_path / "CACHEDIR.TAG").unlink()
+    gone = threading.Timer(0.15, shutil.rmtree, [tmp_path])
+    gone.start()
+    refuse(tmp_path, {})
+    gone.join()
+    assert not tmp_path.exists()
 
 
 def test_only_what_is_ours_is_deleted(tmp_path: Path) -> None:
@@ -206,7 +231,7 @@ def test_a_folder_of_another_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_a_mounted_empty_folder_is_made_a_cache(tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
-    assert objection(tmp_path) == ""
+    refuse(tmp_path, {})
     used(tmp_path)
     assert open_to_others(tmp_path) == []
 

@@ -248,8 +248,10 @@ def _leftovers(trial: Trial) -> None:
         partial = entry.with_name(f"partial-{entry.name}")
         partial.mkdir()
         (partial / "model.onnx").write_bytes(b"half of it")
-    (root / "runs" / "old").mkdir(parents=True, exist_ok=True)
-    (root / "runs" / "old" / "x.json.0123456789abcdef.partial").write_bytes(b"half")
+    run = root / "runs" / ("0123456789abcdef" * 2)
+    run.mkdir(parents=True, exist_ok=True)
+    for folder in (root, run, root / "variant"):
+        (folder / ".kycquant-0123456789abcdef.partial").write_bytes(b"half")
 
 
 def _read_only(trial: Trial) -> None:

@@ -279,8 +279,6 @@ _CONTENT: dict[str, tuple[Callable[[np.ndarray, Trial], bytes], str]] = {
     "sixteen-bits": (_sixteen, "png"),
     "animated-png": (_animated("PNG"), "png"),
     "animated-webp": (_animated("WEBP"), "webp"),
-    "gif-as-png": (_mode("P", "GIF"), "png"),
-    "one-bit": (_mode("1", "PNG"), "png"),
     "float-tiff": (_mode("F", "TIFF"), "tif"),
     "whole-numbers-tiff": (_mode("I", "TIFF"), "tif"),
 }
@@ -290,6 +288,8 @@ _MAYBE: dict[str, tuple[Callable[[np.ndarray, Trial], bytes], str]] = {
     "palette": (_mode("P", "PNG"), "png"),
     "grey": (_mode("L", "PNG"), "png"),
     "alpha": (_mode("RGBA", "PNG"), "png"),
+    "gif-as-png": (_mode("P", "GIF"), "png"),  # what is in a file tells its format
+    "one-bit": (_mode("1", "PNG"), "png"),  # scanners of documents save such
 }
 _PLACES: dict[str, Callable[[str], object]] = {
     "fifo": os.mkfifo,
