@@ -69,8 +69,8 @@ class Outcome:
     @property
     def ships(self) -> tuple[str, ...]:
         """The quantized variants that the run names as what to ship."""
-        named = re.findall(r"^ship: (\S+)", self.text, re.MULTILINE)
-        return tuple(name for name in named if name != "fp32" and not name.endswith(":"))
+        named = re.findall(r"^ship: (\S+) \(", self.text, re.MULTILINE)
+        return tuple(name for name in named if name != "fp32")
 
     @property
     def verdicts(self) -> dict[str, Any]:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from pytest_kycquant.report.terminal import NOTHING_PASSES
+from pytest_kycquant.spec.profiles import NOTHING_CLEARED
 from tests.corpus import runner
 from tests.corpus.case import Case, attempt
 from tests.corpus.catalogue import KINDS, cases_of, share
@@ -129,6 +131,19 @@ def test_another_outcome_is_reported(
 def test_a_clearance_of_what_may_clear_nothing_is_a_wrong_pass(trial: Trial) -> None:
     trial.clears_nothing = True
     assert kinds(PASSING, trial, Outcome(0, "ship: int8 (0.3 of the size)")) == [WRONG_PASS]
+
+
+@pytest.mark.parametrize(
+    "advice",
+    [
+        NOTHING_CLEARED,
+        NOTHING_PASSES,
+        "nothing yet: 1 test of this gate was deselected",
+        "fp32 (no quantized variant passes: keep FP32)",
+    ],
+)
+def test_what_names_nothing_to_ship(advice: str) -> None:
+    assert Outcome(0, f"ship: {advice}").ships == ()
 
 
 def test_a_sound_model_may_be_named_though_the_report_cannot_be_written(trial: Trial) -> None:

@@ -209,7 +209,12 @@ def _odd_json(values: dict[str, Any], trial: Trial) -> None:
         values[part] = trial.rng.choice(_ANY_JSON)
         return
     entry = trial.rng.choice(values[part])
-    known = sorted({"id", "file_name", "image_id", "category_id", "bbox", "name"} & set(entry))
+    used = (
+        {"id", "file_name", "name"}
+        if part != "annotations"
+        else {"image_id", "category_id", "bbox"}
+    )
+    known = sorted(used & set(entry))
     entry[trial.rng.choice(known)] = trial.rng.choice(_ANY_JSON)
 
 

@@ -198,7 +198,6 @@ _GROUPS: dict[str, Callable[[Lines, Trial], object]] = {
     "stranger": _cell("nobody", 0),
     "upper-case": lambda lines, trial: lines.__setitem__(3, lines[3].upper()),
     "group-case": _cell("OLD"),
-    "group-space": _cell("old "),
     "escape": _cell("\x1b[2J"),
     "header": _header,
 }  # fmt: skip
@@ -228,6 +227,8 @@ def cases(rng: random.Random) -> Iterator[Case]:
             yield Case(f"label-{world}-at-{what}", world, placed(name, PLACES[what]), refused(name))
     for what, change in _GROUPS.items():
         yield Case(f"label-groups-{what}", "folders", _groups(change), refused("groups.csv"))
+    # Spaces around a name are none of it: one person more is old.
+    yield Case("label-groups-group-space", "folders", _groups(_cell("old ")), maybe)
 
 
 def _groups(change: Callable[[Lines, Trial], object]) -> Callable[[Trial], None]:
