@@ -220,7 +220,6 @@ _LESS: dict[str, tuple[Callable[[Trial], object], Expect]] = {
     ),
     "gate-deleted-later": (_appended("\n\nTestFace.test_far = None\n"), _INSTEAD),
     "not-collected-name": (_replaced("class TestFace", "class ArcFace"), _not_collected("ArcFace")),
-    "not-collected-false": (_lines("__test__ = False"), _not_collected("TestFace")),
     "not-collected-init": (_lines("def __init__(self): pass"), refused("TestFace", "__init__")),
     "not-collected-hidden": (_replaced("class TestFace", "class _Face"), _not_collected("_Face")),
     "not-collected-beside": (
