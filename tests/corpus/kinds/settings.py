@@ -123,7 +123,7 @@ def _above(trial: Trial) -> None:
 def _tagged(trial: Trial) -> None:
     """Another program's cache, by its tag."""
     folder = trial.file("other")
-    folder.mkdir()
+    folder.mkdir(mode=0o700)  # else it would look like a cache that is laid open
     tag = "Signature: 8a477f597d28d172789f06886806bc55\n# of another program\n"
     (folder / "CACHEDIR.TAG").write_text(tag, encoding="utf-8")
     (folder / "object.o").write_bytes(b"hours of compiling")
