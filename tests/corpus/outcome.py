@@ -13,6 +13,7 @@ _SECTION = re.compile(r"^={3,} (.+?) ={3,}$")
 _BLOCK = re.compile(r"^_{3,} (.+?) _{3,}$")
 _CAPTURED = re.compile(r"^-{3,} Captured .+ -{3,}$")
 _VERDICT = re.compile(r"^.+ (FAIL|INCONCLUSIVE) \w+$")
+_WORKER = re.compile(r"^\[gw\d+\] \w+ -- Python ")
 _REPEATED = "this gate cannot run; see the error of"
 _OURS = re.compile(r"^E +(?:pytest_kycquant\.errors\.)\w+: ")
 _USAGE = re.compile(r"^ERROR: (?!found no collectors|not found)(.+)", re.MULTILINE)
@@ -101,7 +102,7 @@ class Outcome:
 def _message(block: list[str]) -> Iterator[str]:
     """The message in a block of the sections of errors and failures; none if it is a repetition."""
     end = next((i for i, line in enumerate(block) if _CAPTURED.match(line)), len(block))
-    lines = block[:end]
+    lines = [line for line in block[:end] if not _WORKER.match(line)]
     raised = [line for line in lines if line.startswith("E  ")]
     if raised:  # pytest shows how it came to a gate file that raises when it is imported
         lines = [_OURS.sub("", line).removeprefix("E").strip() for line in raised]

@@ -146,6 +146,13 @@ def test_what_names_nothing_to_ship(advice: str) -> None:
     assert Outcome(0, f"ship: {advice}").ships == ()
 
 
+def test_the_same_error_in_two_workers_is_one() -> None:
+    block = "{0}\n[gw{1}] linux -- Python 3.11.7 /bin/python\n/a/cache: was deleted; run again\n"
+    blocks = (block.format(f"___ ERROR at setup of test_{i} ___", i) for i in range(2))
+    text = "\n".join(["=== ERRORS ===", *blocks])
+    assert Outcome(1, text).errors == ("/a/cache: was deleted; run again",)
+
+
 def test_a_sound_model_may_be_named_though_the_report_cannot_be_written(trial: Trial) -> None:
     text = "ship: int8 (0.3 of the size)\nERROR: --kycquant-report: is a folder; name a file"
     assert kinds(refused("report", sound=True), trial, Outcome(1, text)) == []
