@@ -230,6 +230,7 @@ _EXPORTS: dict[str, Callable[[Trial], None]] = {
 def _ini(name: str, value: str) -> Callable[[Trial], None]:
     def damage(trial: Trial) -> None:
         trial.file("pytest.ini").write_text(f"[pytest]\n{name} = {value}\n", encoding="utf-8")
+        trial.report = name != "kycquant_report"
 
     return damage
 
