@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import pickle
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,8 +28,8 @@ Job = Callable[[], Open]
 _STATUS = Path("/proc/self/status")
 _CLEAR = Path("/proc/self/clear_refs")
 _START = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv[2]); "
-    "from pytest_kycquant.measure import memory; memory.child(sys.argv[1])"
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
+    "from pytest_kycquant.measure import memory; memory.child()"
 )
 
 
@@ -116,17 +116,22 @@ def measure_peak(job: Job, where: str, remedy: str) -> Peak:
     return Peak(max(found.ready, found.peak) / 1e6, found.ready / 1e6)
 
 
-def child(folder: str) -> None:
-    """Do the job and write down what it took; this runs in the other process."""
-    job: Job = pickle.loads((Path(folder) / "job").read_bytes())
+def child() -> None:
+    """Read the job and write down what it took; this runs in the other process.
+
+    There are no files, which would stay if both processes were killed.
+    """
+    answer = os.dup(1)
+    os.dup2(2, 1)  # whatever libraries print is not the answer
+    job: Job = pickle.load(sys.stdin.buffer)
     open_models = job()
     ready, held = peak_bytes(), forget_peak()
     began = time.perf_counter()
     run = open_models()
     load = time.perf_counter() - began
     run()
-    text = json.dumps(plain(_Answer(load, ready, held, peak_bytes())))
-    (Path(folder) / "answer.json").write_text(text, encoding="utf-8")
+    with os.fdopen(answer, "w", encoding="utf-8") as pipe:
+        json.dump(plain(_Answer(load, ready, held, peak_bytes())), pipe)
 
 
 def peak_bytes() -> int | None:
@@ -155,13 +160,11 @@ def forget_peak() -> int | None:
 
 def _ask(job: Job, where: str, remedy: str) -> _Answer:
     """Do a job in a new process, which writes down what it took."""
-    with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "job").write_bytes(pickle.dumps(job))
-        command = [sys.executable, "-c", _START, folder, json.dumps(sys.path)]
-        result = subprocess.run(command, capture_output=True, text=True, check=False)
-        answer = Path(folder) / "answer.json"
-        if result.returncode or not answer.exists():
-            last = (result.stderr.strip().splitlines() or ["no message"])[-1]
-            problem = f"its process ended with {result.returncode} ({last[:300]})"
-            raise MeasurementError(where, problem, remedy)
-        return from_plain(_Answer, json.loads(answer.read_text(encoding="utf-8")))
+    command = [sys.executable, "-c", _START, json.dumps(sys.path)]
+    result = subprocess.run(command, input=pickle.dumps(job), capture_output=True, check=False)
+    if result.returncode or not result.stdout:
+        lines = result.stderr.decode(errors="replace").strip().splitlines()
+        last = lines[-1] if lines else "no message"
+        problem = f"its process ended with {result.returncode} ({last[:300]})"
+        raise MeasurementError(where, problem, remedy)
+    return from_plain(_Answer, json.loads(result.stdout))
