@@ -5,7 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shutil
 import stat
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
@@ -16,6 +19,7 @@ except ImportError:  # not POSIX: leftovers of killed processes stay
 
 _NO_WAIT = getattr(os, "O_NONBLOCK", 0)  # opening a FIFO would wait for a writer
 _PARTIAL = re.compile(r"\.kycquant-[0-9a-f]{16}\.partial")
+_TEMPORARY, _MARK = "kycquant-", ".kycquant-temporary"
 
 
 def write_whole(path: Path, content: bytes | str, *, private: bool = False) -> None:
@@ -73,6 +77,33 @@ def remove_partials(folder: Path) -> None:
                     left.unlink()
 
 
+@contextlib.contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """Make a folder that is removed in the end.
+
+    If the process is killed, the next call of any process removes it: the kernel has then released
+    the file that marks it.
+
+    Raises:
+        OSError: there is no folder for temporary files, or no space left.
+    """
+    above = Path(tempfile.gettempdir())
+    for left in above.glob(f"{_TEMPORARY}*/{_MARK}"):
+        with contextlib.suppress(OSError), _open(left, os.O_RDONLY | _NO_WAIT) as mark:
+            if not left.parent.is_symlink() and _hold(mark):
+                shutil.rmtree(left.parent, ignore_errors=True)
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=_TEMPORARY))
+        with _open(folder / _MARK, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600) as mark:
+            _hold(mark, wait=True)
+            try:
+                if (folder / _MARK).exists():  # else another process has taken it for a leftover
+                    yield folder
+                    return
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)
+
+
 def read_regular(path: Path, most: int) -> bytes:
     """Read a file that should be small, without waiting for a FIFO or a device.
 
@@ -104,12 +135,12 @@ def _open(path: Path, flags: int, mode: int = 0o666) -> IO[bytes]:
         raise
 
 
-def _hold(file: IO[bytes]) -> bool:
+def _hold(file: IO[bytes], *, wait: bool = False) -> bool:
     """Hold an open file until it is closed or the process ends; False if that is impossible."""
     if fcntl is None:
         return False
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except OSError:  # held by another, or not supported by the file system
         return False
     return True

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import tempfile
 import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+from ..files import temporary_folder
 from ..runtimes.environment import environment
 from . import Context
 from .cache import digest_of
@@ -68,8 +68,9 @@ class Scratch:
 
     def _folder(self) -> Path:
         if self._root is None:
-            self._root = Path(tempfile.mkdtemp(prefix="kycquant-"))
-            weakref.finalize(self, shutil.rmtree, self._root, ignore_errors=True)
+            held = contextlib.ExitStack()
+            self._root = held.enter_context(temporary_folder())
+            weakref.finalize(self, held.close)
         return self._root
 
 

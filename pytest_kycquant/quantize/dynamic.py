@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import QuantizationError
+from ..files import temporary_folder
 from .graph import copy_with_own_weights
 from .integer_options import integer_options
 from .recipe_kind import Draft, Machine, RecipeKind, Scalar
@@ -55,8 +54,8 @@ class Dynamic(RecipeKind):
                 'use "uint8" or "int8"',
             )
         kept = request.excluded
-        with tempfile.TemporaryDirectory(prefix="kycquant-") as folder:
-            target = Path(folder) / "dynamic.onnx"
+        with temporary_folder() as folder:
+            target = folder / "dynamic.onnx"
             quantize_dynamic(
                 copy_with_own_weights(request.source.proto, kept),
                 target,

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections import Counter
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..errors import QuantizationError
+from ..files import temporary_folder
 from .activation_bias import correct_shifts
 from .bias import correct_biases, correct_stored, fold_betas, give_own_biases
 from .graph import WEIGHTED, copy_with_own_weights, float_tensors, producers
@@ -222,8 +221,8 @@ def integer_kernels(content: bytes, counts: Mapping[str, int]) -> tuple[str, ...
     import onnx
     import onnxruntime as ort
 
-    with tempfile.TemporaryDirectory(prefix="kycquant-") as folder:
-        target = Path(folder) / "optimized.onnx"
+    with temporary_folder() as folder:
+        target = folder / "optimized.onnx"
         options = ort.SessionOptions()
         options.log_severity_level = 3
         options.intra_op_num_threads = 1
