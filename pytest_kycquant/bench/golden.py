@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,7 +26,7 @@ from ..spec.profiles import Profile
 T = TypeVar("T")
 SCHEMA = 2
 _LARGEST = 1 << 20  # bytes; a golden has a few thousand
-_MARKS = {"schema", "model", "checksum"}  # what tells a golden from any other JSON
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -105,17 +106,18 @@ def refuse_in_ci(path: Path) -> None:
 def refuse_other_file(path: Path) -> None:
     """Refuse to write over a file that is not a golden and was none before.
 
-    An edited, damaged or outdated golden is one, as long as it is JSON with its marks.
+    An edited or outdated golden is one, as long as it is JSON with the digests of a golden.
 
     Raises:
         GoldenError: something else has this name.
     """
     try:
-        values = json.loads(read_regular(path, _LARGEST).decode("utf-8-sig"))
-        known = isinstance(values, dict) and values.keys() >= _MARKS
+        values: Any = json.loads(read_regular(path, _LARGEST).decode("utf-8-sig"))
+        digests = values["checksum"], values["model"]["sha256"]
+        known = isinstance(values["schema"], int) and all(map(_DIGEST.fullmatch, digests))
     except (FileNotFoundError, NotADirectoryError):
         return  # there is nothing to lose; writing tells whether it is possible
-    except (OSError, ValueError, RecursionError):
+    except (OSError, ValueError, RecursionError, LookupError, TypeError):
         known = False
     if not known:
         raise GoldenError(

@@ -26,8 +26,9 @@ REPORTS: dict[str, str] = {
 }
 
 
-MARK = "pytest-kycquant report"
-"""Text in the first line of a written report, by which a later run knows that it is one."""
+MARK = "Written by pytest-kycquant; the next report replaces this file."
+"""The first line of a written report, perhaps as a comment, by which a later run knows it."""
+_COMMENT = " \t\r#*/;<>!-%"  # around the mark, in the languages of reports
 _KEYS = {"schema", "environment", "session_config", "gates", "pipelines"}  # of the JSON report
 
 
@@ -43,7 +44,7 @@ class Report(Protocol):
 
         Returns:
             Lines that end with "\n"; "" if there is nothing to report. Unless it is JSON, a report
-            that is written to a file has `MARK` in its first line: without it, the next run would
+            that is written to a file has `MARK` as its first line: without it, the next run would
             refuse to overwrite the file.
         """
 
@@ -113,7 +114,8 @@ def write(collected: Collected, path: Path) -> None:
 
 def _is_report(content: bytes) -> bool:
     """Whether a file may be overwritten: it is empty or an earlier report."""
-    if not content.strip() or MARK.encode() in content.partition(b"\n")[0]:
+    first = content.partition(b"\n")[0].decode("utf-8", "replace")
+    if not content.strip() or first.strip(_COMMENT) == MARK:
         return True
     try:
         values = json.loads(content)

@@ -185,7 +185,12 @@ def test_what_is_not_a_file(path: Path, kind: str) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    ["", "my notes", "[]", '{"schema": 2}', '{"schema": 2, "model": 1}', '{"$schema": "x"}'],
+    [
+        *("", "my notes", "[]", '{"schema": 2}', '{"schema": 2, "model": 1}', '{"$schema": "x"}'),
+        '{"schema": 4, "checksum": "x", "model": {"name": "mine"}, "mine": "years"}',
+        '{"schema": 4, "checksum": "x", "model": {"sha256": "mine"}, "mine": "years"}',
+        '{"schema": 4, "checksum": null, "model": "mine"}',
+    ],
 )
 def test_only_goldens_are_written_over(path: Path, content: str) -> None:
     path.write_text(content)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pytest_kycquant.report import REPORTS, render, write
+from pytest_kycquant.errors import SettingsError
+from pytest_kycquant.report import MARK, REPORTS, refuse_target, render, write
 from pytest_kycquant.report.records import Collected, GatedModel
 
 
@@ -44,3 +45,33 @@ def test_any_other_file_is_json(collected: Collected, tmp_path: Path, name: str)
 def test_each_can_render_a_run_without_gates() -> None:
     assert render("terminal", Collected()) == ""
     assert json.loads(render("json", Collected()))["gates"] == []
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "# How to read the pytest-kycquant report\nyears of work\n",
+        "#!/bin/sh\n# writes the pytest-kycquant report\n",
+        '{"title": "pytest-kycquant report", "mine": 1}',
+        "\x89PNG pytest-kycquant report\n",
+        f"Why does it say: {MARK}\n",
+        f"years of work\n{MARK}\n",
+        '{"schema": 2, "gates": []}',
+        "[" * 100_000,
+    ],
+    ids=range(8),
+)
+def test_a_file_that_only_speaks_of_reports_is_kept(tmp_path: Path, content: str) -> None:
+    (tmp_path / "report.json").write_text(content)
+    with pytest.raises(SettingsError, match=r"report\.json exists and is not a report"):
+        refuse_target(tmp_path / "report.json")
+    with pytest.raises(SettingsError, match="exists and is not a report"):
+        write(Collected(), tmp_path / "report.json")
+    assert (tmp_path / "report.json").read_text() == content
+
+
+@pytest.mark.parametrize("first", [MARK, f"<!-- {MARK} -->", f"# {MARK}\r", f"/* {MARK} */"])
+def test_an_earlier_report_in_any_language_is_replaced(tmp_path: Path, first: str) -> None:
+    (tmp_path / "report.json").write_text(f"{first}\nfigures")
+    write(Collected(), tmp_path / "report.json")
+    assert json.loads((tmp_path / "report.json").read_text())["gates"] == []

@@ -7,7 +7,7 @@ from pytest_kycquant.plain import plain
 from pytest_kycquant.statistics import rate_with
 
 RATES = {"FAR": plain(rate_with(12, 10_000, 200, 2.5, 3))}
-MODEL = {"name": "face", "sha256": "ab", "size": 100, "opset": 17}
+MODEL = {"name": "face", "sha256": "ab" * 32, "size": 100, "opset": 17}
 INPUTS = {"evaluation": "cd", "pairs": None, "preprocess": {"size": [16, 16], "mean": 127.5}}
 HERE = {
     "onnxruntime": "1.31",
