@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageEnhance
+from PIL import Image, ImageChops, ImageEnhance, ImageFilter, ImageOps
 
 from pytest_kycquant.data.faces import load_faces
 from pytest_kycquant.data.near_duplicates import near_duplicates
@@ -61,6 +61,36 @@ def noisy(image: Image.Image) -> Image.Image:
     return Image.fromarray((np.asarray(image) + noise).clip(0, 255).astype(np.uint8))
 
 
+def hue(image: Image.Image) -> Image.Image:
+    turned = np.array(image.convert("HSV"))
+    turned[..., 0] += 40
+    return Image.fromarray(turned, "HSV").convert("RGB")
+
+
+def barred(share: float) -> Edit:
+    """Black over the lowest part."""
+
+    def edit(image: Image.Image) -> Image.Image:
+        barred = image.copy()
+        barred.paste((0, 0, 0), (0, round((1 - share) * image.height), image.width, image.height))
+        return barred
+
+    return edit
+
+
+def framed(image: Image.Image) -> Image.Image:
+    return ImageOps.expand(image, round(0.02 * image.width))
+
+
+def padded(image: Image.Image) -> Image.Image:
+    """Grey beside it, up to twice the width."""
+    return ImageOps.pad(image, (2 * image.width, image.height), color=(114, 114, 114))
+
+
+def gamma(power: float) -> Edit:
+    return lambda image: image.point(lambda value: int(255 * (value / 255) ** power))
+
+
 EDITS: dict[str, Edit] = {
     "mirrored": turned(Image.Transpose.FLIP_LEFT_RIGHT),
     "turned by 90 degrees": turned(Image.Transpose.ROTATE_90),
@@ -78,6 +108,22 @@ EDITS: dict[str, Edit] = {
     "mirrored, half the size, JPEG at quality 40": lambda image: jpeg(40)(
         resized(0.5)(image.transpose(Image.Transpose.FLIP_LEFT_RIGHT))
     ),
+    "negative": ImageOps.invert,
+    "grey": lambda image: image.convert("L").convert("RGB"),
+    "red and blue swapped": lambda image: Image.merge("RGB", image.split()[::-1]),
+    "hue turned by 56 degrees": hue,
+    "red channel only": lambda image: image.getchannel(0).convert("RGB"),
+    "blue channel only": lambda image: image.getchannel(2).convert("RGB"),
+    "gamma .5": gamma(0.5),
+    "gamma 2": gamma(2.0),
+    "two fifths brighter": lambda image: ImageEnhance.Brightness(image).enhance(1.4),
+    "histogram equalized": ImageOps.equalize,
+    "blurred (sigma 2)": lambda image: image.filter(ImageFilter.GaussianBlur(2)),
+    "blurred (sigma 5)": lambda image: image.filter(ImageFilter.GaussianBlur(5)),
+    "black bar of 10 %": barred(0.1),
+    "black frame of 2 %": framed,
+    "grey padding": padded,
+    "shifted by 3 pixels": lambda image: ImageChops.offset(image, 3, 0),
     "cropped by 5 %": cropped(0.05),
     "cropped by 10 %": cropped(0.1),
     "turned by 3 degrees": lambda image: image.rotate(3, Image.Resampling.BILINEAR),

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ..tasks.base import TaskData
 
 _FILE = "pairs.json"
-_EDITS = "mirrored, turned, resized, re-encoded or brightened"
+_EDITS = "mirrored, turned, resized, re-encoded, brightened or inverted"
 _WITHIN = "evaluation"
 
 _Pairs = tuple[tuple[int, int], ...]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -48,10 +48,13 @@ class RunImages:
         calibration: a function that returns the images for static quantization, or None if the
             gate file names none.
         probes: a function that returns a few images, which no verdict uses if it can be avoided.
+        differing: a function that compares inputs, given with the images and the index of the file
+            that sees them, with those that the cache remembers, and yields names of other images.
     """
 
     calibration: Callable[[], ImageSet | None]
     probes: Callable[[], ImageSet]
+    differing: Callable[[ImageSet, int, Iterable[tuple[str, Tensor]]], Iterator[str]]
 
 
 @dataclass(frozen=True)
@@ -241,7 +244,8 @@ class SourceFile:
             with self._stage(f"running {title} images", len(images.names)) as advance:
                 model = file.open(exact=exact)
                 threads = self._context.threads
-                found = self._run(model, file.path, images, threads, advance)
+                inputs = self.task.tensors(images, self.index)
+                found = self._run(model, file.path, inputs, threads, advance)
                 found.save(folder / "outputs.npz")
 
         def read(folder: Path) -> Outputs:
@@ -254,9 +258,13 @@ class SourceFile:
             # Chosen anew in each run: whoever wrote the cache cannot know which.
             number = min(SAMPLED, len(images))
             sample = np.sort(np.random.default_rng().choice(len(images), number, replace=False))
+            chosen = images.subset(sample)
             with self._stage(f"checking {title} images"):
+                inputs = list(self.task.tensors(chosen, self.index))
+                for name in self._images.differing(chosen, self.index, inputs):
+                    return f"belongs to another input from {name} than the cache remembers"
                 model = file.open(exact=exact)
-                again = self._run(model, file.path, images.subset(sample), 1)
+                again = self._run(model, file.path, inputs, 1)
             other = found.differing(again, sample)
             if not other:
                 return ""
@@ -280,7 +288,8 @@ class SourceFile:
             opener = runtime(recipe.traits.runtime)
             model = opener.open(content, exact=self._context.exact)
             where = f"{self._title} as {recipe.name}, a part of it"
-            return self._run(model, where, self._images.probes(), 1, repeats=False)
+            inputs = self.task.tensors(self._images.probes(), self.index)
+            return self._run(model, where, inputs, 1, repeats=False)
 
     def blocks(self, recipe: Recipe) -> tuple[Block, ...]:
         """Blocks of operators that a search may keep in FP32, in topological order."""
@@ -339,17 +348,16 @@ class SourceFile:
         self,
         model: OpenModel,
         where: object,
-        images: ImageSet,
+        inputs: Iterable[tuple[str, Tensor]],
         threads: int,
         advance: Any = lambda: None,
         *,
         repeats: bool = True,
     ) -> Outputs:
         task = self.task
-        tensors, edges = task.tensors(images, self.index), task.edge_inputs(self.index)
-        read, wanted = task.read, self.outputs_read
+        edges, read, wanted = task.edge_inputs(self.index), task.read, self.outputs_read
         return run_model(
-            model, tensors, edges, wanted, read, threads=threads, on_image=advance, where=where,
+            model, inputs, edges, wanted, read, threads=threads, on_image=advance, where=where,
             suspects=self._suspects, repeats=repeats,
         )  # fmt: skip
 

@@ -39,6 +39,7 @@ from ..tasks.comparison import Comparison
 from ..tasks.outputs import Outputs
 from ..tasks.registry import task_of
 from .near_duplicates import warn_of_near_duplicates
+from .same_inputs import Inputs
 from .source import RunImages, SourceFile
 from .workspace import Workspace
 
@@ -147,7 +148,10 @@ class Variants:
         self.task = task
         task.prepare = remembering(context.store.load)
         self.resolve = resolve
-        images = RunImages(lambda: self.data.calibration, lambda: self.probes)
+        self._inputs = Inputs(task, context.store)
+        images = RunImages(
+            lambda: self.data.calibration, lambda: self.probes, self._inputs.differing
+        )
         self.sources = tuple(
             SourceFile(context, task, index, images) for index in range(len(model.paths))
         )
@@ -175,6 +179,7 @@ class Variants:
         """Images and labels."""
         with self.context.stage(f"{self.model.name}: reading images"):
             data = self.task.load()
+            self._inputs.check(data)
             people = self.task.people(data.evaluation.truth)
             return warn_of_near_duplicates(data, people, self.context.store)
 

@@ -1,12 +1,13 @@
 """Duplicate images in one set: a label is wrong, or the same evidence counts twice.
 
-Images are the same if their pixels are, whatever their format, metadata or compression.
+Images are the same if their pixels are, whatever their format, metadata or compression, or if what
+the model sees of them is.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from ..errors import DataError
@@ -38,7 +39,7 @@ def refuse_two_labels(
     Raises:
         DataError: some pixels have two labels, or an image cannot be read.
     """
-    mislabelled = [group for group in _equal_images(images) if len(set(labels[group])) > 1]
+    mislabelled = [group for group in _equal(images.facts.digests) if len(set(labels[group])) > 1]
     if mislabelled:
         raise DataError(
             images.origin,
@@ -57,7 +58,7 @@ def refuse_copies(images: ImageSet, describe: Callable[[int], str]) -> None:
     Raises:
         DataError: two images are the same, or an image cannot be read.
     """
-    twice = _equal_images(images)
+    twice = _equal(images.facts.digests)
     if twice:
         raise DataError(
             images.origin,
@@ -66,10 +67,30 @@ def refuse_copies(images: ImageSet, describe: Callable[[int], str]) -> None:
         )
 
 
-def _equal_images(images: ImageSet) -> list[list[int]]:
-    """Group the indices of equal images, two or more each, in ascending order."""
-    copies: defaultdict[str, list[int]] = defaultdict(list)
-    for index, digest in enumerate(images.facts.digests):
+def refuse_same_inputs(images: ImageSet, inputs: Sequence[bytes]) -> None:
+    """Reject images of which the model sees the same: they are no further evidence either.
+
+    Args:
+        images: the images, N of them.
+        inputs: a digest of the input of the model for each image, N of them.
+
+    Raises:
+        DataError: two images give the same input.
+    """
+    if twice := _equal(inputs):
+        names = listed([" = ".join(images.names[index] for index in group) for group in twice])
+        raise DataError(
+            images.origin,
+            f"the model gets the same input from several images: {names}",
+            "keep one of each: they differ only in what the preprocessing removes, such as "
+            "padding, size, colour or what lies outside of the crop",
+        )
+
+
+def _equal(digests: Sequence[object]) -> list[list[int]]:
+    """Group the indices of equal digests, two or more each, in ascending order."""
+    copies: defaultdict[object, list[int]] = defaultdict(list)
+    for index, digest in enumerate(digests):
         copies[digest].append(index)
     return [group for group in copies.values() if len(group) > 1]
 

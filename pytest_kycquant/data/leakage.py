@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -49,18 +50,43 @@ def check_disjoint(first: ImageSet, first_role: str, second: ImageSet, second_ro
         LeakageError: the sets have images in common; the message names them.
         DataError: an image cannot be read.
     """
-    where = dict(zip(second.facts.digests, second.names, strict=True))
-    shared = [
-        f"{name} = {where[digest]}"
-        for name, digest in zip(first.names, first.facts.digests, strict=True)
-        if digest in where
-    ]
-    if shared:
+    if shared := _shared(first, first.facts.digests, second, second.facts.digests):
         raise LeakageError(
             first.origin,
             f"{len(shared)} of its images for {first_role} are also used for {second_role} "
             f"({second.origin}): {listed(shared, _LISTED)}",
             "use each image for one purpose only",
+        )
+
+
+def check_disjoint_inputs(
+    first: ImageSet,
+    first_role: str,
+    first_inputs: Sequence[bytes],
+    second: ImageSet,
+    second_role: str,
+    second_inputs: Sequence[bytes],
+) -> None:
+    """Make sure that the model does not see the same on two images with different purposes.
+
+    Args:
+        first: images for one purpose.
+        first_role: that purpose in a word or two, such as "calibration".
+        first_inputs: a digest of the input of the model for each of them.
+        second: images for the other purpose.
+        second_role: the other purpose.
+        second_inputs: the same for them.
+
+    Raises:
+        LeakageError: it does; the message names the images.
+    """
+    if shared := _shared(first, first_inputs, second, second_inputs):
+        raise LeakageError(
+            first.origin,
+            f"{len(shared)} of its images for {first_role} give the model the same input as "
+            f"images for {second_role} ({second.origin}): {listed(shared, _LISTED)}",
+            "use each image for one purpose only, whatever padding, size, colour or surroundings "
+            "it has",
         )
 
 
@@ -120,6 +146,15 @@ def check_calibration_subjects(calibration: ImageSet, **others: OfSubjects | Non
                 f"({other.images.origin}): {listed(shared, _LISTED)}",
                 "calibrate on other people, and give different people different names",
             )
+
+
+def _shared(
+    first: ImageSet, ones: Sequence[object], second: ImageSet, others: Sequence[object]
+) -> list[str]:
+    """Write images with the same digest as ``a = b``."""
+    where = dict(zip(others, second.names, strict=True))
+    named = zip(first.names, ones, strict=True)
+    return [f"{name} = {where[digest]}" for name, digest in named if digest in where]
 
 
 def _folders(images: ImageSet) -> set[str]:

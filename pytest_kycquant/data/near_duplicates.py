@@ -1,8 +1,8 @@
-"""Images that differ in nothing but an edit: mirrored, turned, resized, re-encoded, brightened.
+"""Images that differ in nothing but an edit: mirrored, turned, resized, re-encoded, inverted.
 
 Thumbnails are compared by their correlation, which ignores brightness and contrast, in all eight
-orientations. The thresholds lie between edits and different photographs as measured by
-``python -m benchmarks.near_duplicates``.
+orientations. Its sign is ignored, too: that of a negative is the opposite one. The thresholds lie
+between edits and different photographs as measured by ``python -m benchmarks.near_duplicates``.
 """
 
 from __future__ import annotations
@@ -73,9 +73,9 @@ def _pairs(
         views = [_unit(_shrunk(view, search)) for view in _orientations(first[rows])]
         for left in range(top if within else 0, len(others), _COLUMNS):
             columns = vectors[:, left : left + _COLUMNS]
-            likeness = views[0] @ columns
+            likeness = np.abs(views[0] @ columns)
             for view in views[1:]:
-                np.maximum(likeness, view @ columns, out=likeness)
+                np.maximum(likeness, np.abs(view @ columns), out=likeness)
             near = np.argwhere(likeness >= LEAST[search])
             for part in np.array_split(near, len(near) // _COLUMNS + 1):
                 pairs = np.stack([rows[part[:, 0]], others[left + part[:, 1]]], axis=1)
@@ -90,12 +90,17 @@ def _confirmed(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[n
     """Whether the thumbnails of each pair agree at every size in one orientation, shape (P,)."""
     agree = np.zeros(len(first), np.bool_)
     for view in _orientations(first):
-        sizes = [
-            np.einsum("ij,ij->i", _unit(_shrunk(view, side)), _unit(_shrunk(second, side))) >= least
-            for side, least in LEAST.items()
-        ]
-        agree |= np.logical_and.reduce(sizes)
+        agree |= np.logical_and.reduce(
+            [_alike(view, second, side) >= least for side, least in LEAST.items()]
+        )
     return agree
+
+
+def _alike(first: NDArray[np.uint8], second: NDArray[np.uint8], side: int) -> NDArray[np.float32]:
+    """Absolute correlation of the thumbnails of each pair at a size, shape (P,)."""
+    ones, others = _unit(_shrunk(first, side)), _unit(_shrunk(second, side))
+    found: NDArray[np.float32] = np.abs(np.einsum("ij,ij->i", ones, others))
+    return found
 
 
 def _textured(thumbnails: NDArray[np.uint8]) -> NDArray[np.int64]:

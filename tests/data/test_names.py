@@ -1,10 +1,13 @@
 """Names that no reader tells apart are one name: within a set and between sets."""
 
 import shutil
+import unicodedata
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pytest_kycquant.data.faces import load_faces
 from pytest_kycquant.data.groups import load_groups
@@ -12,7 +15,7 @@ from pytest_kycquant.data.images import ImageSet
 from pytest_kycquant.data.labelled import load_labelled
 from pytest_kycquant.data.leakage import check_calibration_subjects, check_disjoint_subjects
 from pytest_kycquant.data.liveness_files import load_liveness
-from pytest_kycquant.data.names import plain_name
+from pytest_kycquant.data.names import plain_name, refuse_same_names, shared_names
 from pytest_kycquant.errors import DataError, LeakageError
 from tests.worlds.pictures import pixels, write_faces, write_image
 
@@ -34,6 +37,13 @@ SAME = {
     "variation selector": "anna\ufe0f strasse",
     "combining joiner": "anna\u034f strasse",
     "right-to-left mark": "anna\u200f strasse",
+    "ignorable, reserved": "an\ufff0na\u2065 strasse\U000e0fff",
+    "tag": "anna\U000e0041 strasse",
+    "Braille blank": "anna\u2800strasse",
+    "musical blank": "anna strasse\U0001d159",
+    "Hangul filler": "anna\u3164strasse",
+    "half-width filler": "anna strasse\uffa0",
+    "blank behind a joiner": "\u2060anna \u200d\u2800strasse",
 }
 NAME = "anna strasse"
 
@@ -46,6 +56,97 @@ def test_spellings_of_one_name(kind: str) -> None:
 def test_composed_and_decomposed_letters() -> None:
     assert plain_name("ren\u00e9e") == plain_name("RENE\u0301E")
     assert plain_name("\u1e9b\u0323") == plain_name("\u1e9b\u0323".upper())
+
+
+@pytest.mark.parametrize(
+    "between",
+    ["\u034f", "\u200d", "\u200b", "\u00ad", "\ufe0f", "\u2065", "\U000e0100", "\ufeff\u2060"],
+)
+def test_accent_behind_an_invisible_character(between: str) -> None:
+    assert plain_name(f"Andre{between}\u0301") == plain_name("Andr\u00e9")
+    assert plain_name(f"Nguye{between}\u0302{between}\u0303n") == plain_name("NGUY\u1ec4N")
+    # Two accents whose order says nothing: below and above.
+    assert plain_name(f"a\u0301{between}\u0323") == plain_name("a\u0323\u0301")
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("\u0130nci", "inci"),
+        ("\u0130NC\u0130", "inci"),
+        ("I\u015eIK", "\u0131\u015f\u0131k"),
+        ("I\u0307nci", "inci"),
+        ("\u012e\u0307", "\u012f"),
+        ("O\u2019Brien", "o'brien"),
+        ("O\u00b4Brien", "O`Brien"),
+        ("Jean\u2010Luc", "jean-luc"),
+        ("Jean\u2011Luc", "Jean\u2013Luc"),
+        (
+            "\u03a3\u03af\u03c3\u03c5\u03c6\u03bf\u03c2",
+            "\u03a3\u038a\u03a3\u03a5\u03a6\u039f\u03a3",
+        ),
+    ],
+)
+def test_case_and_punctuation(one: str, other: str) -> None:
+    assert plain_name(one) == plain_name(other)
+
+
+def test_no_default_ignorable_character_is_left() -> None:
+    ranges = (  # DerivedCoreProperties.txt of Unicode 16
+        "00AD 034F 061C 115F-1160 17B4-17B5 180B-180F 200B-200F 202A-202E 2060-206F 3164 "
+        "FE00-FE0F FEFF FFA0 FFF0-FFF8 1BCA0-1BCA3 1D173-1D17A E0000-E0FFF"
+    )
+    for part in ranges.split():
+        first, _, last = part.partition("-")
+        for code in range(int(first, 16), int(last or first, 16) + 1):
+            assert plain_name(f"anna{chr(code)}") == "anna", hex(code)
+            if code in (0x3164, 0xFFA0):  # fillers, which are as wide as a letter
+                continue
+            assert plain_name(f"{chr(code)}a\u0323{chr(code)}\u0301") == plain_name("\u1ea1\u0301")
+
+
+LETTERS = st.characters(exclude_categories=("Cs",)) | st.sampled_from(
+    "aeiIj\u0130\u0131\u0237\u0300\u0301\u0307\u0323\u0328\u034f\u0345"
+    "\u200b\u2800\u3164\uffa0\u00b4\u1e9e '-"
+)
+
+
+@settings(max_examples=2000, deadline=None)
+@given(st.text(LETTERS, max_size=8))
+def test_plain_names_stay(name: str) -> None:
+    plain = plain_name(name)
+    assert plain_name(plain) == plain
+    for other in (name.upper(), name.lower(), name.casefold(), f" {name}\u2800"):
+        assert plain_name(other) in (plain, plain_name(name.upper()))
+    for form in ("NFC", "NFD", "NFKC", "NFKD"):
+        assert plain_name(unicodedata.normalize(form, name)) == plain
+
+
+@settings(max_examples=500, deadline=None)
+@given(
+    st.text(LETTERS, max_size=6),
+    st.integers(0, 6),
+    st.sampled_from("\u034f\u200d\u00ad\u2065\U000e0fff"),
+)
+def test_invisible_characters_make_no_difference(name: str, place: int, hidden: str) -> None:
+    assert plain_name(name[:place] + hidden + name[place:]) == plain_name(name)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "shown"),
+    [
+        ("Andr\u00e9", "Andre\u0301", r"'Andr\xe9' = 'Andre\u0301'"),
+        ("Anna", "An\u034fna", r"'Anna' = 'An\u034fna'"),
+        ("Anna", "Anna\u2800", r"'Anna' = 'Anna\u2800'"),
+        ("Anna", "ANNA", "'Anna' = 'ANNA'"),
+        ("Ren\u00e9", "REN\u00c9", "'Ren\u00e9' = 'REN\u00c9'"),
+    ],
+)
+def test_message_tells_the_names_apart(one: str, other: str, shown: str) -> None:
+    with pytest.raises(DataError) as caught:
+        refuse_same_names([one, other], "a", "people")
+    assert shown in str(caught.value)
+    assert shared_names([one], [other]) == [shown]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageEnhance
+from PIL import Image, ImageEnhance, ImageOps
 
 from pytest_kycquant.data import near_duplicates as module
 from pytest_kycquant.data.near_duplicates import near_duplicates
@@ -47,6 +47,8 @@ EDITS: dict[str, Edit] = {
     "brighter": brightness(1.1),
     "less contrast": lambda image: ImageEnhance.Contrast(image).enhance(0.8),
     "grey": lambda image: image.convert("L"),
+    "negative": ImageOps.invert,
+    "mirrored negative": lambda image: ImageOps.mirror(ImageOps.invert(image)),
     "stretched": lambda image: image.resize((image.width, int(0.9 * image.height))),
     "several": lambda image: jpeg(40)(
         resized(0.5)(image.transpose(Image.Transpose.FLIP_LEFT_RIGHT))

@@ -146,3 +146,34 @@ def test_damage_with_a_fitting_manifest_is_mended(
             file.write_bytes(next(damages))
             seal(entry)
     run("-k", "test_size").assert_outcomes(passed=1)
+
+
+def test_digests_of_inputs_that_hide_copies(
+    pytester: pytest.Pytester, run: Run, shared_cache: Path
+) -> None:
+    """Other digests are remembered than those of the images, so that none would be a copy."""
+    write_project(pytester.path, fallback=None)
+    run("--kycquant-update-golden").assert_outcomes(passed=6)
+    entries = list(shared_cache.glob("inputs/*"))
+    assert len(entries) == 3
+    for entry in entries:
+        with np.load(entry / "inputs.npz") as found:
+            digests = found["digests"] ^ 1
+        (entry / "inputs.npz").unlink()
+        np.savez(entry / "inputs.npz", digests=digests)
+        seal(entry)
+    result = run()
+    assert result.parseoutcomes().get("passed", 0) == 0
+    result.stdout.fnmatch_lines(["*belongs to another input from * than the cache remembers*"])
+
+
+def test_damaged_digests_of_inputs_are_made_again(
+    pytester: pytest.Pytester, run: Run, shared_cache: Path
+) -> None:
+    write_project(pytester.path, fallback=None)
+    run("--kycquant-update-golden").assert_outcomes(passed=6)
+    for number, entry in enumerate(sorted(shared_cache.glob("inputs/*"))):
+        (entry / "inputs.npz").unlink()
+        np.savez(entry / "inputs.npz", digests=np.zeros(3 + number, np.uint8))
+        seal(entry)
+    run().assert_outcomes(passed=6)
