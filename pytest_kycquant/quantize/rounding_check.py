@@ -47,7 +47,7 @@ def check_values(path: Path, proto: ModelProto) -> None:
         ModelError: more than a quarter of the weights of which it can be told are rounded.
     """
     tested, rounded, names = 0, 0, []
-    for name, array, computed in _float_weights(path, proto):
+    for name, array, computed in _float_weights(proto):
         found = is_rounded(array, computed=computed)
         if found is None:
             continue
@@ -145,14 +145,12 @@ def _windows_are_rounded(rows: NDArray[np.floating], length: int, computed: bool
     return bool(np.mean(few | on_grid) >= _MOST)
 
 
-def _float_weights(
-    path: Path, proto: ModelProto
-) -> Iterator[tuple[str, NDArray[np.floating], bool]]:
+def _float_weights(proto: ModelProto) -> Iterator[tuple[str, NDArray[np.floating], bool]]:
     """The float constants that weights come from, each once, and whether operators change them."""
     from onnx import TensorProto, numpy_helper
 
     seen = set()
-    for weight in weights_of(path, proto):
+    for weight in weights_of(proto):
         arrays = {
             source.name: numpy_helper.to_array(source.tensor)
             for source in (weight.sources if weight.certain else ())

@@ -10,14 +10,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..data.files import listed
-from ..errors import ModelError
 from ..runtimes.model_files import subgraphs, within
-from ..spec.coerce import shown
-from .graph import one_line
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto, TensorProto
@@ -91,44 +86,11 @@ class Weight:
     certain: bool
 
 
-def weights_of(path: Path, proto: ModelProto) -> Iterator[Weight]:
-    """Yield the weights of a model with their sources, those of subgraphs and functions included.
-
-    Args:
-        path: the file, for messages.
-        proto: a valid model whose functions do not call themselves.
-
-    Raises:
-        ModelError: its functions cannot be expanded.
-    """
-    for scope in _scopes(_inlined(path, proto).graph, None, None):
+def weights_of(proto: ModelProto) -> Iterator[Weight]:
+    """Yield the weights of a valid model without local functions, those of subgraphs included."""
+    for scope in _scopes(proto.graph, None, None):
         for node in scope.part.node:
             yield from _weights(scope, node)
-
-
-def _inlined(path: Path, proto: ModelProto) -> ModelProto:
-    """The model with all functions expanded."""
-    if not proto.functions:
-        return proto
-    from onnx import inliner
-
-    copy = type(proto)()
-    copy.CopyFrom(proto)
-    versions = {opset.domain: opset.version for opset in proto.opset_import}
-    for function in copy.functions:
-        # A function with another version would be left out, but versions do not matter here.
-        for opset in function.opset_import:
-            opset.version = versions.get(opset.domain, opset.version)
-    try:
-        found = inliner.inline_local_functions(copy)
-    except Exception as error:
-        problem = f"its local functions cannot be expanded ({one_line(error)})"
-        raise ModelError(path, problem, "export the model without functions") from error
-    if found.functions:
-        names = listed([shown(function.name) for function in found.functions])
-        problem = f"its local functions cannot be expanded ({names})"
-        raise ModelError(path, problem, "export the model without functions")
-    return found
 
 
 @dataclass(eq=False)
