@@ -14,6 +14,7 @@ import numpy as np
 
 from ..errors import ModelError
 from ..spec.coerce import shown
+from .weight_ratios import has_hidden_grid, is_codebook, is_patterned, without_copies
 from .weight_sources import weights_of
 
 if TYPE_CHECKING:
@@ -72,8 +73,14 @@ def is_rounded(array: NDArray[np.floating], *, computed: bool = False) -> bool |
         computed: whether it is only a part of what the weight is computed from. If not, one value
             beside zeros is an average or a choice of channels, as people write by hand.
     """
+    array = without_copies(array)
     if array.size < _SHORTEST:
         return None
+    found = _looks_rounded(array, computed)
+    return None if found and is_patterned(array) else found
+
+
+def _looks_rounded(array: NDArray[np.floating], computed: bool) -> bool | None:
     if _rows_are_rounded(array.reshape(1, -1), computed):  # one scale for all channels
         return True
     wide = [axis for axis, size in enumerate(array.shape) if size >= _CHANNELS]
@@ -82,7 +89,9 @@ def is_rounded(array: NDArray[np.floating], *, computed: bool = False) -> bool |
         _rows_are_rounded(np.moveaxis(array, axis, 0).reshape(array.shape[axis], -1), computed)
         for axis in axes
     ]
-    return True if True in found else None if None in found or not found else False
+    if True in found or is_codebook(array) or has_hidden_grid(array):
+        return True
+    return None if None in found or not found else False
 
 
 def half_precision(graph: GraphProto) -> str:
