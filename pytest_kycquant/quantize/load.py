@@ -10,6 +10,7 @@ from ..data.files import listed
 from ..errors import ModelError
 from ..runtimes.model_files import read_model
 from ..spec.coerce import shown
+from .activation_check import check_activations
 from .constants import check_constants, count_subnormal
 from .graph import one_line, type_name
 from .local_functions import check_functions, inlined
@@ -74,6 +75,7 @@ def load_model(path: Path) -> LoadedModel:
     check_operators(path, expanded)
     check_stored_types(path, proto)
     check_stored_weights(path, expanded)
+    check_activations(path, expanded)
     name, shape = _check_input_tensor(path, proto.graph)
     _check_outputs(path, proto.graph)
     check_constants(path, proto.graph)
