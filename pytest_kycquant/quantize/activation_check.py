@@ -18,6 +18,8 @@ from .graph import type_name
 from .weight_sources import KERNEL_INPUTS, PRODUCT_INPUTS, STANDARD, data_inputs
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from onnx import GraphProto, ModelProto, NodeProto
 
 _ROUNDING = frozenset({"Round", "Floor", "Ceil"})
@@ -76,10 +78,21 @@ class _State:
     extremes: set[str] = field(default_factory=set)
     rounded: dict[str, _Rounded] = field(default_factory=dict)
 
-    def copy(self) -> _State:
-        return _State(
-            set(self.of_image), set(self.activations), set(self.extremes), dict(self.rounded)
-        )
+    def forget(self, names: Iterable[str]) -> None:
+        """Names that are written now; a subgraph may use those of another one again."""
+        for name in names:
+            for known in (self.of_image, self.activations, self.extremes):
+                known.discard(name)
+            self.rounded.pop(name, None)
+
+
+@dataclass(frozen=True)
+class _Result:
+    """What is known of an output of a subgraph."""
+
+    of_image: bool
+    activation: bool
+    rounded: _Rounded | None
 
 
 def check_activations(path: Path, proto: ModelProto) -> None:
@@ -109,23 +122,23 @@ def _follow(path: Path, part: GraphProto, state: _State) -> None:
                     "reads",
                     "give the FP32 model from which it was made",
                 )
-        inner = [(graph, _inside(path, graph, node, state)) for graph in subgraphs(node)]
-        results = [(each, output.name) for graph, each in inner for output in graph.output]
-        results += [(state, name) for name in names]
+        inner = [_inside(path, subgraph, node, state) for subgraph in subgraphs(node)]
+        results = [result for made in inner for result in made]
         outputs = [name for name in node.output if name]
-        if any(name in each.of_image for each, name in results):
+        state.forget(outputs)
+        if any(name in state.of_image for name in names) or any(r.of_image for r in results):
             state.of_image.update(outputs)
         computed = layer and any(name in state.of_image for name in names)
-        computed |= any(name in each.activations for each, name in results)
+        computed |= any(name in state.activations for name in names)
+        computed |= any(result.activation for result in results)
         if computed and node.op_type not in _NO_VALUES and not _cast_to(node):
             state.activations.update(outputs[:1] if node.op_type == "TopK" else outputs)
         if found := _rounded(node, state):
             state.rounded.update(dict.fromkeys(outputs, found))
-        for graph, each in inner:
-            made = list(graph.output)[node.op_type == "Loop" :]  # without its condition
+        for made in inner:
             for name, result in zip(node.output, made, strict=False):
-                if result.name in each.rounded:
-                    state.rounded[name] = each.rounded[result.name]
+                if result.rounded:
+                    state.rounded[name] = result.rounded
         if node.op_type in _REDUCTIONS or (
             node.op_type in _ARITHMETIC | _ALONE
             and any(name in state.extremes for name in names)
@@ -134,19 +147,23 @@ def _follow(path: Path, part: GraphProto, state: _State) -> None:
             state.extremes.update(outputs)
 
 
-def _inside(path: Path, part: GraphProto, owner: NodeProto, outside: _State) -> _State:
+def _inside(path: Path, part: GraphProto, owner: NodeProto, state: _State) -> list[_Result]:
     """Follow a subgraph; what it is given may come from any input of its operator."""
-    state = outside.copy()
-    given = {info.name for info in part.input}
+    given = [info.name for info in part.input]
+    state.forget([*given, *(tensor.name for tensor in part.initializer)])
     names = [name for _, name in data_inputs(owner)]
-    if any(name in outside.of_image for name in names):
-        state.of_image |= given
-    if any(name in outside.activations for name in names):
-        state.activations |= given
-    if found := next((outside.rounded[name] for name in names if name in outside.rounded), None):
+    if any(name in state.of_image for name in names):
+        state.of_image.update(given)
+    if any(name in state.activations for name in names):
+        state.activations.update(given)
+    if found := next((state.rounded[name] for name in names if name in state.rounded), None):
         state.rounded.update(dict.fromkeys(given, found))
     _follow(path, part, state)
-    return state
+    made = [output.name for output in part.output][owner.op_type == "Loop" :]  # no condition
+    return [
+        _Result(name in state.of_image, name in state.activations, state.rounded.get(name))
+        for name in made
+    ]
 
 
 def _rounded(node: NodeProto, state: _State) -> _Rounded | None:
