@@ -10,8 +10,10 @@ from ..data.files import listed
 from ..errors import ModelError
 from ..runtimes.model_files import read_model
 from ..spec.coerce import shown
+from .activation_check import check_activations
 from .constants import check_constants, count_subnormal
 from .graph import one_line, type_name
+from .local_functions import check_functions, inlined
 from .precision_check import check_operators, check_stored_types, check_stored_weights
 from .randomness_check import check_deterministic
 from .rounding_check import check_values, half_precision
@@ -66,15 +68,18 @@ def load_model(path: Path) -> LoadedModel:
     read = read_model(path)
     proto = read.proto
     check_structure(path, proto)
+    check_functions(path, proto)
     _check_onnx(path, proto)
-    check_deterministic(path, proto)
-    check_operators(path, proto)
+    expanded = inlined(path, proto)
+    check_deterministic(path, expanded)
+    check_operators(path, expanded)
     check_stored_types(path, proto)
-    check_stored_weights(path, proto)
+    check_stored_weights(path, expanded)
+    check_activations(path, expanded)
     name, shape = _check_input_tensor(path, proto.graph)
     _check_outputs(path, proto.graph)
     check_constants(path, proto.graph)
-    check_values(path, proto)
+    check_values(path, expanded)
     return LoadedModel(
         path=path,
         proto=proto,

@@ -47,13 +47,10 @@ def check_operators(path: Path, proto: ModelProto) -> None:
     """Refuse operators that compute with quantized numbers.
 
     Raises:
-        ModelError: the model has such an operator, also in a subgraph or local function.
+        ModelError: the model has such an operator, also in a subgraph.
     """
-    local = {(function.domain, function.name) for function in proto.functions}
     for part in parts(proto):
         for node in part.node:
-            if (node.domain, node.op_type) in local:
-                continue
             if _INTEGER_OPERATORS.search(node.op_type):
                 raise ModelError(
                     path, f"is already quantized: it contains {shown(node.op_type)}", _REMEDY
@@ -78,9 +75,9 @@ def check_stored_weights(path: Path, proto: ModelProto) -> None:
 
     Raises:
         ModelError: a constant from which a weight is computed is not float32 or float64, or the
-            weight is rounded on the way, or local functions cannot be expanded.
+            weight is rounded on the way.
     """
-    for weight in weights_of(path, proto):
+    for weight in weights_of(proto):
         reader = f"of {weight.node.op_type}"
         rounding = weight.certain and _rounding(weight.steps)
         if rounding and any(_count(source) > 1 for source in weight.sources):

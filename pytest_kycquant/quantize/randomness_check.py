@@ -22,19 +22,16 @@ _STANDARD = ("", "ai.onnx")
 
 
 def check_deterministic(path: Path, proto: ModelProto) -> None:
-    """Refuse operators that draw random numbers, also in subgraphs and local functions.
+    """Refuse operators that draw random numbers, also in subgraphs.
 
     A seed does not help: it makes runs of the program equal, not runs of the session.
 
     Raises:
         ModelError: the model has such an operator.
     """
-    local = {(function.domain, function.name) for function in proto.functions}
     for part in parts(proto):
         constants = None
         for node in part.node:
-            if (node.domain, node.op_type) in local:
-                continue  # its body is one of the parts
             random = node.op_type in _ALWAYS
             if node.op_type == "Dropout" and node.domain in _STANDARD:
                 constants = _constants(part) if constants is None else constants

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..errors import ModelError
 from ..spec.coerce import shown
+from .weight_ratios import has_hidden_grid, is_codebook, is_patterned, without_copies
 from .weight_sources import weights_of
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def check_values(path: Path, proto: ModelProto) -> None:
         ModelError: more than a quarter of the weights of which it can be told are rounded.
     """
     tested, rounded, names = 0, 0, []
-    for name, array, computed in _float_weights(path, proto):
+    for name, array, computed in _float_weights(proto):
         found = is_rounded(array, computed=computed)
         if found is None:
             continue
@@ -72,8 +73,14 @@ def is_rounded(array: NDArray[np.floating], *, computed: bool = False) -> bool |
         computed: whether it is only a part of what the weight is computed from. If not, one value
             beside zeros is an average or a choice of channels, as people write by hand.
     """
+    array = without_copies(array)
     if array.size < _SHORTEST:
         return None
+    found = _looks_rounded(array, computed)
+    return None if found and is_patterned(array) else found
+
+
+def _looks_rounded(array: NDArray[np.floating], computed: bool) -> bool | None:
     if _rows_are_rounded(array.reshape(1, -1), computed):  # one scale for all channels
         return True
     wide = [axis for axis, size in enumerate(array.shape) if size >= _CHANNELS]
@@ -82,7 +89,9 @@ def is_rounded(array: NDArray[np.floating], *, computed: bool = False) -> bool |
         _rows_are_rounded(np.moveaxis(array, axis, 0).reshape(array.shape[axis], -1), computed)
         for axis in axes
     ]
-    return True if True in found else None if None in found or not found else False
+    if True in found or is_codebook(array) or has_hidden_grid(array):
+        return True
+    return None if None in found or not found else False
 
 
 def half_precision(graph: GraphProto) -> str:
@@ -145,14 +154,12 @@ def _windows_are_rounded(rows: NDArray[np.floating], length: int, computed: bool
     return bool(np.mean(few | on_grid) >= _MOST)
 
 
-def _float_weights(
-    path: Path, proto: ModelProto
-) -> Iterator[tuple[str, NDArray[np.floating], bool]]:
+def _float_weights(proto: ModelProto) -> Iterator[tuple[str, NDArray[np.floating], bool]]:
     """The float constants that weights come from, each once, and whether operators change them."""
     from onnx import TensorProto, numpy_helper
 
     seen = set()
-    for weight in weights_of(path, proto):
+    for weight in weights_of(proto):
         arrays = {
             source.name: numpy_helper.to_array(source.tensor)
             for source in (weight.sources if weight.certain else ())

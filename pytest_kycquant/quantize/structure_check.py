@@ -77,6 +77,8 @@ def _names(part: GraphProto | FunctionProto) -> Iterator[Any]:
         yield sparse.values.name
     for info in getattr(part, "value_info", ()):
         yield info.name
+    yield from getattr(part, "attribute", ())
+    yield from (default.name for default in getattr(part, "attribute_proto", ()))
     for node in part.node:
         yield from (node.name, node.op_type, node.domain, *node.input, *node.output)
         for attribute in node.attribute:

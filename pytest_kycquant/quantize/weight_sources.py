@@ -10,26 +10,21 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..data.files import listed
-from ..errors import ModelError
 from ..runtimes.model_files import subgraphs, within
-from ..spec.coerce import shown
-from .graph import one_line
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto, TensorProto
 
 _ALL = tuple(range(64))
-_KERNEL_INPUTS = {
+KERNEL_INPUTS = {
     "Conv": (1,), "ConvTranspose": (1,), "DeformConv": (1,), "LSTM": (1, 2), "GRU": (1, 2),
     "RNN": (1, 2), "FusedConv": (1,), "NhwcConv": (1,), "NhwcFusedConv": (1,),
     "ConvTransposeWithDynamicPads": (1,),
 }  # fmt: skip
 """Operator types with inputs that are weights even if they are computed from the image."""
-_PRODUCT_INPUTS = {
+PRODUCT_INPUTS = {
     "Gemm": (0, 1), "MatMul": (0, 1), "Einsum": _ALL, "FusedMatMul": (0, 1), "FusedGemm": (0, 1),
     "TransposeMatMul": (0, 1), "FusedMatMulActivation": (0, 1), "GemmFastGelu": (1,),
     "Attention": (1,),
@@ -53,7 +48,7 @@ _NOT_DATA = {
 """Operator type -> inputs whose values are not among those of its outputs."""
 _LOOKUPS = {"Gather": 1, "GatherElements": 1, "GatherND": 1, "OneHot": 0}
 """Operator type -> the input with indices; these repeat values of a table."""
-_STANDARD = ("", "ai.onnx")
+STANDARD = ("", "ai.onnx")
 
 
 @dataclass(frozen=True)
@@ -91,44 +86,11 @@ class Weight:
     certain: bool
 
 
-def weights_of(path: Path, proto: ModelProto) -> Iterator[Weight]:
-    """Yield the weights of a model with their sources, those of subgraphs and functions included.
-
-    Args:
-        path: the file, for messages.
-        proto: a valid model whose functions do not call themselves.
-
-    Raises:
-        ModelError: its functions cannot be expanded.
-    """
-    for scope in _scopes(_inlined(path, proto).graph, None, None):
+def weights_of(proto: ModelProto) -> Iterator[Weight]:
+    """Yield the weights of a valid model without local functions, those of subgraphs included."""
+    for scope in _scopes(proto.graph, None, None):
         for node in scope.part.node:
             yield from _weights(scope, node)
-
-
-def _inlined(path: Path, proto: ModelProto) -> ModelProto:
-    """The model with all functions expanded."""
-    if not proto.functions:
-        return proto
-    from onnx import inliner
-
-    copy = type(proto)()
-    copy.CopyFrom(proto)
-    versions = {opset.domain: opset.version for opset in proto.opset_import}
-    for function in copy.functions:
-        # A function with another version would be left out, but versions do not matter here.
-        for opset in function.opset_import:
-            opset.version = versions.get(opset.domain, opset.version)
-    try:
-        found = inliner.inline_local_functions(copy)
-    except Exception as error:
-        problem = f"its local functions cannot be expanded ({one_line(error)})"
-        raise ModelError(path, problem, "export the model without functions") from error
-    if found.functions:
-        names = listed([shown(function.name) for function in found.functions])
-        problem = f"its local functions cannot be expanded ({names})"
-        raise ModelError(path, problem, "export the model without functions")
-    return found
 
 
 @dataclass(eq=False)
@@ -167,7 +129,7 @@ class _Scope:
 
     def reads_image(self, node: NodeProto) -> bool:
         """Whether values that an operator computes depend on the image."""
-        names = [name for _, name in _data(node)]
+        names = [name for _, name in data_inputs(node)]
         inside = (part for graph in subgraphs(node) for part in within(graph))
         names += [name for part in inside for inner in part.node for name in inner.input]
         return any(self.is_of_image(name) for name in names)
@@ -189,20 +151,20 @@ def _scopes(part: GraphProto, parent: _Scope | None, owner: NodeProto | None) ->
     yield from inner
 
 
-def _data(node: NodeProto) -> Iterator[tuple[int, str]]:
+def data_inputs(node: NodeProto) -> Iterator[tuple[int, str]]:
     """Index and name of the inputs whose values an operator passes on or computes with."""
-    skipped = _NOT_DATA.get(node.op_type, ()) if node.domain in _STANDARD else ()
+    skipped = _NOT_DATA.get(node.op_type, ()) if node.domain in STANDARD else ()
     for index, name in enumerate(node.input):
         if name and index not in skipped:
             yield index, name
 
 
 def _weights(scope: _Scope, node: NodeProto) -> Iterator[Weight]:
-    kernels = _KERNEL_INPUTS.get(node.op_type, ())
-    products = _PRODUCT_INPUTS.get(node.op_type, ())
+    kernels = KERNEL_INPUTS.get(node.op_type, ())
+    products = PRODUCT_INPUTS.get(node.op_type, ())
     scales = _SCALE_INPUTS.get(node.op_type, ())
     if not (kernels or products or scales):
-        if node.domain in _STANDARD:
+        if node.domain in STANDARD:
             return
         scales = _ALL  # an operator of a runtime, which may hold weights anywhere
     if scales and not scope.reads_image(node):
@@ -231,7 +193,7 @@ def _followed(start: _Scope, name: str) -> tuple[tuple[Source, ...], tuple[NodeP
         seen.add((id(scope), read))
         sources += [Source(read, tensor, rows) for tensor in scope.stored.get(read, ())]
         if read in scope.given and scope.owner is not None and scope.parent is not None:
-            waiting += [(scope.parent, each, rows) for _, each in _data(scope.owner)]
+            waiting += [(scope.parent, each, rows) for _, each in data_inputs(scope.owner)]
         node = scope.written.get(read)
         if node is None:
             continue
@@ -240,8 +202,8 @@ def _followed(start: _Scope, name: str) -> tuple[tuple[Source, ...], tuple[NodeP
             continue  # an activation
         if rows is None:
             steps.append(node)
-        lookup = _LOOKUPS.get(node.op_type) if node.domain in _STANDARD else None
-        for index, each in _data(node):
+        lookup = _LOOKUPS.get(node.op_type) if node.domain in STANDARD else None
+        for index, each in data_inputs(node):
             table = _rows(scope, node) if index == lookup else rows
             waiting.append((scope, each, table))
         for subgraph in subgraphs(node):
@@ -253,7 +215,7 @@ def _followed(start: _Scope, name: str) -> tuple[tuple[Source, ...], tuple[NodeP
 
 def _ends(node: NodeProto) -> bool:
     """Whether what an operator computes from an image is an activation for certain."""
-    weighted = node.op_type in _KERNEL_INPUTS or node.op_type in _PRODUCT_INPUTS
+    weighted = node.op_type in KERNEL_INPUTS or node.op_type in PRODUCT_INPUTS
     return weighted or node.op_type in ("Softmax", "LogSoftmax")
 
 

@@ -20,7 +20,7 @@ from ..spec.coerce import shown
 from . import runtime
 
 if TYPE_CHECKING:
-    from onnx import FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto
+    from onnx import AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto
 
     from . import OpenModel
 
@@ -150,14 +150,14 @@ def parts(proto: ModelProto) -> Iterator[GraphProto | FunctionProto]:
 def within(part: GraphProto | FunctionProto) -> Iterator[GraphProto | FunctionProto]:
     """Yield a graph or function and all subgraphs within it."""
     yield part
-    for node in part.node:
-        for subgraph in subgraphs(node):
+    for holder in (*part.node, part):
+        for subgraph in subgraphs(holder):
             yield from within(subgraph)
 
 
-def subgraphs(node: NodeProto) -> Iterator[GraphProto]:
-    """Yield the subgraphs of one operator, without those within them."""
-    for attribute in node.attribute:
+def subgraphs(holder: NodeProto | GraphProto | FunctionProto) -> Iterator[GraphProto]:
+    """Yield the subgraphs of one operator, or defaults of a function, without those within them."""
+    for attribute in _attributes(holder):
         if attribute.HasField("g"):
             yield attribute.g
         yield from attribute.graphs
@@ -170,15 +170,22 @@ def tensors(found: Iterable[GraphProto | FunctionProto]) -> Iterator[tuple[str, 
             yield tensor.name, tensor
         for sparse in getattr(part, "sparse_initializer", ()):
             yield from ((sparse.values.name, each) for each in (sparse.values, sparse.indices))
-        for node in part.node:
-            # A damaged file may contain an operator without outputs; it is refused elsewhere.
-            name = next(iter(node.output), node.name)
-            for attribute in node.attribute:
+        for holder in (*part.node, part):
+            for attribute in _attributes(holder):
+                # A damaged file may contain an operator without outputs; it is refused elsewhere.
+                name = attribute.name if holder is part else next(iter(holder.output), holder.name)
                 held = [*([attribute.t] if attribute.HasField("t") else []), *attribute.tensors]
                 matrices = [attribute.sparse_tensor] if attribute.HasField("sparse_tensor") else []
                 for sparse in (*matrices, *attribute.sparse_tensors):
                     held += [sparse.values, sparse.indices]
                 yield from ((name, each) for each in held)
+
+
+def _attributes(holder: NodeProto | GraphProto | FunctionProto) -> Iterable[AttributeProto]:
+    """Attributes of an operator, or defaults of those of a function."""
+    field = "attribute_proto" if hasattr(holder, "attribute_proto") else "attribute"
+    found: Iterable[AttributeProto] = getattr(holder, field, ())
+    return found
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, get_args
@@ -115,14 +116,15 @@ def _recipes(given: Any, where: str) -> tuple[Recipe, ...]:
         raise SpecError(where, "can be read only once", "give a tuple")
     recipes = tuple(as_recipe(entry, where) for entry in coerce.items(where, given, remedy))
     names = [recipe.name for recipe in recipes]
-    if not names or len(set(names)) != len(names):
+    if not names or len({_plain(name) for name in names}) != len(names):
         raise SpecError(where, f"{names} are empty or not distinct", remedy)
     for recipe in recipes:
         if recipe.precision == "fp32":
             raise SpecError(where, "fp32 cannot be gated", "leave it out: it is the baseline")
         # Labels that the report itself uses: the baseline and the fallbacks.
         labels = ("fp32", *(rung for rung in RUNGS if rung != "mixed"))
-        reserved = recipe.name in labels and recipe != as_recipe(recipe.name)
+        plain = _plain(recipe.name)
+        reserved = plain in labels and (recipe.name != plain or recipe != as_recipe(plain))
         if reserved or ">" in recipe.name:
             raise SpecError(
                 where,
@@ -130,3 +132,8 @@ def _recipes(given: Any, where: str) -> tuple[Recipe, ...]:
                 'give it another one: Recipe(..., name="...")',
             )
     return recipes
+
+
+def _plain(label: str) -> str:
+    """A label without the differences that nobody sees in a table, such as case."""
+    return unicodedata.normalize("NFKC", label).casefold().strip()

@@ -47,6 +47,12 @@ def test_quantize_needs_no_golden_precision(quantize):
         ("model=MODEL, precisions=('fp32',)", "fp32 cannot be gated; leave it out: *"),
         ("model=MODEL, precisions=5", "precisions: 5 is not a sequence; *"),
         ("model=MODEL, precisions=(Recipe('int8', name='fp32'),)", "*'fp32' is reserved*"),
+        ("model=MODEL, precisions=(Recipe('int8', name='FP32'),)", "*'FP32' is reserved*"),
+        ("model=MODEL, precisions=(Recipe('int8', name='\uff26p32'),)", "*p32' is reserved*"),
+        ("model=MODEL, precisions=(Recipe('int8', name='FP16'),)", "*'FP16' is reserved*"),
+        ("model=MODEL, precisions=(Recipe('int8', name='Int8-Weights'),)", "*is reserved*"),
+        ("model=MODEL, precisions=(Recipe('fp16', name='FP32-optimized'),)", "*is reserved*"),
+        ("model=MODEL, precisions=('int8', Recipe('fp16', name='INT8'))", "*not distinct; *"),
         ("model=MODEL, precisions=(Recipe('int8', name='a>b'),)", "*'a>b' is reserved*"),
         (
             "model=MODEL, precisions=(Recipe('fp16', keep_fp32='first'),)",

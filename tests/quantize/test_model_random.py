@@ -63,7 +63,9 @@ GRAPHS: dict[str, list[onnx.NodeProto]] = {
 
 
 def refused(folder: Path, proto: onnx.ModelProto, operator: str) -> None:
-    with pytest.raises(ModelError, match=f"not a function of its image: {operator} 'noise' draws"):
+    with pytest.raises(
+        ModelError, match=f"not a function of its image: {operator} 'noise(__1)?' draws"
+    ):
         load_model(save(folder, proto))
 
 

@@ -1,0 +1,150 @@
+"""Local functions of a model: refuse those that are not what runs, and expand the others."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..data.files import listed
+from ..errors import ModelError
+from ..runtimes.model_files import parts, within
+from ..spec.coerce import shown
+from .graph import one_line
+
+if TYPE_CHECKING:
+    from onnx import FunctionProto, ModelProto, NodeProto
+
+    Key = tuple[str, str, str]
+
+_ONNX = ("", "ai.onnx")
+_ONNXRUNTIME = ("com.microsoft", "com.ms")
+_REMEDY = "export the model without functions"
+
+
+def check_functions(path: Path, proto: ModelProto) -> None:
+    """Refuse local functions whose content is not what a runtime computes.
+
+    onnxruntime prefers its own kernel to a function with the name of an operator. In the domains of
+    ONNX it calls no function at all.
+
+    Raises:
+        ModelError: a function has the name of an operator, or a subgraph as an attribute.
+    """
+    for function in proto.functions:
+        domain = function.domain
+        of_onnx = domain in _ONNX or domain.startswith("ai.onnx.")
+        if of_onnx or (domain.startswith(_ONNXRUNTIME) and _is_operator(domain, function.name)):
+            raise ModelError(
+                path,
+                f"defines the function {shown(function.name)} in the domain "
+                f"{shown(domain or 'ai.onnx')}, whose operators onnxruntime prefers to functions",
+                "give the function a domain of its own, or remove it",
+            )
+    names = {_key_of(function) for function in proto.functions}
+    called = (node for part in parts(proto) for node in part.node if key_of_call(node) in names)
+    given = (attribute for node in called for attribute in node.attribute)
+    defaults = (default for function in proto.functions for default in function.attribute_proto)
+    if any(each.HasField("g") or each.graphs for each in (*given, *defaults)):
+        raise ModelError(path, "passes a subgraph to a local function", _REMEDY)
+
+
+@cache
+def _operators_of_onnxruntime() -> frozenset[tuple[str, str]] | None:
+    """Domains and types of its operators; None if this version does not tell."""
+    try:
+        from onnxruntime.capi.onnxruntime_pybind11_state import get_all_operator_schema
+    except ImportError:
+        return None
+    return frozenset((schema.domain, schema.name) for schema in get_all_operator_schema())
+
+
+def _is_operator(domain: str, name: str) -> bool:
+    known = _operators_of_onnxruntime()
+    return known is None or (domain, name) in known
+
+
+def inlined(path: Path, proto: ModelProto) -> ModelProto:
+    """A model with all local functions expanded, for looking at it.
+
+    Args:
+        path: the file, for messages.
+        proto: a valid model that passes `check_functions` and whose functions do not call
+            themselves.
+
+    Raises:
+        ModelError: a function cannot be expanded.
+    """
+    if not proto.functions:
+        return proto
+    from onnx import inliner
+
+    copy = type(proto)()
+    copy.CopyFrom(proto)
+    versions = {opset.domain: opset.version for opset in proto.opset_import}
+    for function in copy.functions:
+        # A function with another version would be left out, but versions do not matter here.
+        for opset in function.opset_import:
+            opset.version = versions.get(opset.domain, opset.version)
+    _give_defaults(path, copy)
+    try:
+        found = inliner.inline_local_functions(copy)
+    except Exception as error:
+        problem = f"its local functions cannot be expanded ({one_line(error)})"
+        raise ModelError(path, problem, _REMEDY) from error
+    if found.functions:
+        _refuse(path, [function.name for function in found.functions])
+    return found
+
+
+def _give_defaults(path: Path, proto: ModelProto) -> None:
+    """Write defaults of attributes into the calls that leave them out, as the inliner does not."""
+    defaults = {
+        _key_of(function): {default.name: default for default in function.attribute_proto}
+        for function in proto.functions
+    }
+    callers = [(None, proto.graph), *((_key_of(each), each) for each in proto.functions)]
+    calls = [
+        (caller, node)
+        for caller, whole in callers
+        for part in within(whole)
+        for node in part.node
+        if key_of_call(node) in defaults
+    ]
+    for _, node in calls:
+        given = {attribute.name for attribute in node.attribute}
+        wanted = defaults[key_of_call(node)]
+        node.attribute.extend(wanted[name] for name in wanted.keys() - given)
+    # Attributes that a function must be given, because it passes them on in place of a default.
+    needed = {
+        (caller, attribute.ref_attr_name)
+        for caller, node in calls
+        for attribute in node.attribute
+        if attribute.ref_attr_name and attribute.name in defaults[key_of_call(node)]
+    }
+    waiting = list(needed)
+    while waiting:
+        function, name = waiting.pop()
+        for caller, node in calls:
+            if key_of_call(node) != function:
+                continue
+            found = next((a for a in node.attribute if a.name == name), None)
+            if found is None:
+                _refuse(path, [node.op_type])
+            elif found.ref_attr_name and (caller, found.ref_attr_name) not in needed:
+                needed.add((caller, found.ref_attr_name))
+                waiting.append((caller, found.ref_attr_name))
+
+
+def _refuse(path: Path, names: list[str]) -> None:
+    problem = f"its local functions cannot be expanded ({listed([shown(name) for name in names])})"
+    raise ModelError(path, problem, _REMEDY)
+
+
+def key_of_call(node: NodeProto) -> Key:
+    """The key of the function that an operator calls, if there is one."""
+    return node.domain, node.op_type, getattr(node, "overload", "")
+
+
+def _key_of(function: FunctionProto) -> Key:
+    return function.domain, function.name, getattr(function, "overload", "")
