@@ -47,16 +47,18 @@ _ONCE = (
 )
 
 
-def key_of(spec: GateSpec, gate_file: Path, root: Path) -> str:
+def key_of(spec: GateSpec, gate_file: Path, root: Path, test: str = "") -> str:
     """Digest that identifies a gate in reports, the same in all workers.
 
     Args:
         spec: the gate's model, precisions and limits.
         gate_file: the file that defines the gate: paths of equal specs may mean different data.
         root: the folder that the file counts from, so that the digest is the same on all machines.
+        test: node id of one of the gate's tests, the same in all workers. Only gates with a metric
+            need it: two functions may have one name and place, such as closures of one factory.
     """
-    metric = getattr(spec.model.task, "metric", None)  # left out of the representation
-    place = "" if metric is None else f"{metric.__qualname__}:{metric.__code__.co_firstlineno}"
+    # Left out of the representation.
+    place = "" if getattr(spec.model.task, "metric", None) is None else test
     file = gate_file.relative_to(root) if gate_file.is_relative_to(root) else gate_file
     return digest_of([repr(spec), file.as_posix(), place])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -74,37 +75,75 @@ def warn_uncollected(collector: pytest.Module | pytest.Class, name: str, value: 
         collected = bool(classes) and collector.istestclass(value, name)
         for cls in classes:
             if cls is value and collected:
-                _refuse_changed(cls)
+                if issubclass(cls, GateClass):
+                    _refuse_changed(cls)
             elif not (collected or _serves_otherwise(cls)):  # else pytest looks into it next
                 _warn(collector, f"gate class {cls.__qualname__}", "a class with a name like Test*")
-    elif isinstance(collector, pytest.Class) and issubclass(collector.obj, GateClass):
-        gate = _is_ours(value) and name.startswith("test")
-        if gate and not collector.istestfunction(value, name):
-            raise pytest.Collector.CollectError(
-                f"{collector.obj.__name__}.{name}: this gate is not collected, because of the ini "
-                "option python_functions; add test_* to it"
-            )
-    elif (
-        inspect.isfunction(value)
-        and MARKER in _marks(value)
-        and not collector.istestfunction(value, name)
-    ):
-        _warn(collector, f"gate {name}()", "a function with a name like test_*")
+    elif not collector.istestfunction(value, name):
+        _look_at_function(collector, name, value)
 
 
-def _marks(function: object) -> list[str]:
-    """Return the names of the marks of a function."""
-    return [getattr(mark, "name", "") for mark in getattr(function, "pytestmark", ())]
+def _look_at_function(collector: pytest.Module | pytest.Class, name: str, value: object) -> None:
+    """Warn of a marked function that is not collected; refuse a gate class without its gates."""
+    owner = collector.obj if isinstance(collector, pytest.Class) else None
+    bases = () if owner is None else owner.__mro__
+    if GateClass in bases and _is_ours(value) and name.startswith("test"):
+        raise pytest.Collector.CollectError(
+            f"{collector.name}.{name}: this gate is not collected, because of the ini "
+            "option python_functions; add test_* to it"
+        )
+    if _is_marked_function(value):
+        shown = name if owner is None else f"{owner.__qualname__}.{name}"
+        _warn(collector, f"gate {shown}()", "a function with a name like test_*")
+
+
+def warn_in_conftest(parent: pytest.Collector, file: Path) -> None:
+    """Warn of gates in a conftest.py: pytest collects no tests there, whatever their names are.
+
+    Args:
+        parent: the collector of the folder.
+        file: the conftest.py, which pytest has imported by now if it uses it.
+    """
+    modules = parent.config.pluginmanager.get_plugins()
+    module = next((m for m in modules if getattr(m, "__file__", None) == str(file)), None)
+    if module is None:
+        return
+    for name, value in list(vars(module).items()):
+        # Other names are those of bases, whose subclasses this run may not have imported.
+        if isinstance(value, type) and name.startswith("Test"):
+            for cls in _gate_classes(value, module.__name__):
+                if not _serves_otherwise(cls):
+                    _warn(parent, f"gate class {cls.__qualname__} of {file.name}", "test_*.py")
+        elif name.startswith("test") and _is_marked_function(value):
+            _warn(parent, f"gate {name}() of {file.name}", "test_*.py")
+
+
+def _is_marked_function(value: object) -> bool:
+    function = value.__func__ if isinstance(value, (staticmethod, classmethod)) else value
+    return inspect.isfunction(function) and MARKER in _marks(function)
+
+
+def _marks(value: object) -> list[str]:
+    """Return the names of the marks that a function or class itself has."""
+    own = vars(value).get("pytestmark", ())
+    marks = own if isinstance(own, (list, tuple)) else (own,)
+    return [getattr(mark, "name", "") for mark in marks]
 
 
 def _gate_classes(value: type, module: str) -> Iterator[type]:
-    """Yield the gate classes among a class and the classes in it, as defined in a module."""
+    """Yield the gate classes among a class and the classes in it, as defined in a module.
+
+    A class without the base of gate classes is one if it or a method of it carries the marker.
+    """
     if value.__module__ != module:
         return
-    if issubclass(value, GateClass):
+    members = list(vars(value).values())
+    if issubclass(value, GateClass) or any(MARKER in _marks(cls) for cls in value.__mro__):
         yield value
         return
-    for inner in vars(value).values():
+    if any(map(_is_marked_function, members)):
+        yield value
+    for inner in members:
         if isinstance(inner, type) and inner.__qualname__.startswith(f"{value.__qualname__}."):
             yield from _gate_classes(inner, module)
 
@@ -121,7 +160,7 @@ def _refuse_changed(cls: type) -> None:
 
 def _serves_otherwise(cls: type) -> bool:
     """Whether a class is a base of others, is switched off, or lacks what a gate class needs."""
-    complete = hasattr(cls, "model") or hasattr(cls, "detector")
+    complete = not issubclass(cls, GateClass) or hasattr(cls, "model") or hasattr(cls, "detector")
     return bool(cls.__subclasses__()) or not getattr(cls, "__test__", True) or not complete
 
 

@@ -6,6 +6,7 @@ Every suite loads this module, so each fixture imports what it needs when a test
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -34,7 +35,8 @@ def golden(request: pytest.FixtureRequest) -> Golden:
 
         pytest tests/gates/test_arcface.py --kycquant-update-golden
     """
-    return _gate_run(request).golden
+    with _noted(request):
+        return _gate_run(request).golden
 
 
 @pytest.fixture
@@ -49,14 +51,15 @@ def candidate(request: pytest.FixtureRequest) -> Candidate:
         def test_half_the_size(self, candidate, golden):
             assert candidate.size < 0.5 * golden.size
     """
-    run = _gate_run(request)  # without a model there is no parameter either: this error comes first
-    if not hasattr(request, "param"):
-        raise SpecError(
-            request.node.nodeid,
-            "asks for `candidate` while running, which is too late to run once per precision",
-            "name `candidate` as an argument of the test",
-        )
-    return run.candidate(request.param)
+    with _noted(request):
+        run = _gate_run(request)  # without a model there is no parameter: this error comes first
+        if not hasattr(request, "param"):
+            raise SpecError(
+                request.node.nodeid,
+                "asks for `candidate` while running, which is too late to run once per precision",
+                "name `candidate` as an argument of the test",
+            )
+        return run.candidate(request.param)
 
 
 @pytest.fixture
@@ -73,7 +76,8 @@ def quantize(request: pytest.FixtureRequest) -> Callable[[str | Recipe], Variant
     """
     from ..spec.recipe import as_recipe
 
-    judge = _gate_run(request).judge
+    with _noted(request):
+        judge = _gate_run(request).judge
     return lambda precision: judge.variants.variant(as_recipe(precision))
 
 
@@ -90,7 +94,14 @@ def kyc_pipeline(request: pytest.FixtureRequest) -> KycPipeline:
     """
     from .gate_run import kyc_pipeline_of
 
-    return kyc_pipeline_of(request.node)
+    with _noted(request):
+        return kyc_pipeline_of(request.node)
+
+
+def _noted(request: pytest.FixtureRequest) -> AbstractContextManager[None]:
+    from .gate_run import noted
+
+    return noted(request.node)
 
 
 def _gate_run(request: pytest.FixtureRequest) -> GateRun:

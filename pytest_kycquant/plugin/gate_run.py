@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from ..errors import SpecError
-from ..report.found import Found, GateFound
+from ..errors import KycquantError, SpecError
+from ..report.found import Found, GateFound, Present
 from ..spec.profiles import describe
 from .candidate import Candidate
 from .collection import COLLECTED, GateTests
@@ -16,7 +18,7 @@ from .definitions import refuse_fake_fixtures
 from .gated import MARKER
 from .gates import spec_of
 from .pipeline_gates import KycPipeline, PipelineGates, pipeline_spec_of
-from .session import FOUND, SESSION, KycquantSession
+from .session import BROKEN, FOUND, SESSION, KycquantSession
 
 if TYPE_CHECKING:
     from ..bench.golden import Golden
@@ -109,7 +111,12 @@ class GateRun:
         rows = [judge.fp32_record, *shipment.tried]
         policy = self._spec.effective_inconclusive(self._session.settings)
         found = GateFound(
-            key=key_of(self._spec, item.path, item.config.rootpath),
+            key=key_of(
+                self._spec,
+                item.path,
+                item.config.rootpath,
+                min(self._tests.requested, default=item.nodeid),
+            ),
             gate=_gate_name(item),
             profile=judge.profile,
             profile_note=describe(judge.profile, type(judge.limits)),
@@ -135,6 +142,37 @@ class GateRun:
             profile=judge.profile,
             claimed=judge.claimed,
         )
+
+
+@contextlib.contextmanager
+def noted(item: pytest.Item) -> Iterator[None]:
+    """Remember an error of a gate, which a test that is expected to fail would hide."""
+    try:
+        yield
+    except Exception as error:
+        known = isinstance(error, KycquantError)
+        text = str(error) if known else f"{type(error).__name__}: {error}"
+        item.stash.setdefault(BROKEN, (_gate_name(item), text))
+        raise
+
+
+def present_gates(session: pytest.Session) -> Present:
+    """Return the gates that pytest collected, whether or not any of their tests ran."""
+    from ..bench.run import key_of
+
+    members: dict[tuple[GateSpec, Path], list[pytest.Item]] = {}
+    for item in session.stash.get(COLLECTED, []):
+        if (spec := _spec(item)) is not None:
+            members.setdefault((spec, item.path), []).append(item)
+    root = session.config.rootpath
+    gates = {
+        key_of(spec, path, root, min(item.nodeid for item in items)): (
+            spec.model.name,
+            min(map(_gate_name, items)),
+        )
+        for (spec, path), items in members.items()
+    }
+    return Present(gates, whole=not any("::" in arg for arg in session.config.args))
 
 
 def kyc_pipeline_of(item: pytest.Item) -> KycPipeline:

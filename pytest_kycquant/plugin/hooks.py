@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ..errors import KycquantError, printable
-from .collection import note_collected, warn_uncollected
+from .collection import note_collected, warn_in_conftest, warn_uncollected
 from .fixtures import (
     candidate,
     golden,
@@ -18,7 +18,7 @@ from .fixtures import (
 )
 from .gated import MARKER, is_gated
 from .options import add_options
-from .session import RUN_ID, SESSION, KycquantSession, attach
+from .session import GATES, RUN_ID, SESSION, KycquantSession, attach
 
 __all__ = ["candidate", "golden", "kyc_pipeline", "quantize"]
 
@@ -53,6 +53,17 @@ def pytest_pycollect_makeitem(
 ) -> None:
     """Warn of gates that pytest does not collect; leave the collecting to pytest."""
     warn_uncollected(collector, name, obj)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collect_file(
+    file_path: Path, parent: pytest.Collector
+) -> Generator[None, list[pytest.Collector], list[pytest.Collector]]:
+    """Warn of gates in a file of pytest's own, unless pytest collects it like any other."""
+    collectors = yield
+    if file_path.name == "conftest.py" and not collectors:
+        warn_in_conftest(parent, file_path)
+    return collectors
 
 
 @pytest.hookimpl(wrapper=True)
@@ -96,9 +107,10 @@ def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Ite
 def pytest_runtest_call(item: pytest.Item) -> None:
     """Refuse a gate whose fixture has been replaced."""
     if is_gated(item):
-        from .gate_run import check_fixtures
+        from .gate_run import check_fixtures, noted
 
-        check_fixtures(item)
+        with noted(item):
+            check_fixtures(item)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -117,7 +129,7 @@ def pytest_runtest_makereport(
         if shown.reprcrash is not None:
             shown.reprcrash.message = str(error)  # without the class name in front
         report.longrepr = shown
-    attach(item, report)
+    attach(item, report, call.excinfo)
     return report
 
 
@@ -142,13 +154,19 @@ def pytest_report_teststatus(
     report: pytest.TestReport | pytest.CollectReport,
 ) -> tuple[str, str, Any] | None:
     """Mark a gate that passed on a fallback."""
-    payload = getattr(report, "kycquant", None)
-    if payload is None or not report.passed:
+    variant = getattr(report, "kycquant_fallback", "")
+    if not (variant and report.passed):
         return None
-    from ..report.found import Found
+    return "fallback", "f", (f"FALLBACK {variant}", {"yellow": True})
 
-    variant = Found.load(payload).fallback
-    return ("fallback", "f", (f"FALLBACK {variant}", {"yellow": True})) if variant else None
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Tell the controller of pytest-xdist which gates this worker collected."""
+    own = session.config.stash.get(SESSION, None)
+    if own is not None and own.is_worker and own.writes_files:
+        from .gate_run import present_gates
+
+        session.config.workeroutput[GATES] = present_gates(session).dump()  # type: ignore[attr-defined]
 
 
 class _Summary:
@@ -161,14 +179,33 @@ class _Summary:
         self._session = session
         self._any = False
         self._lines: list[str] = []
+        # Kept here because most suites have no gates, and must not load what gates need.
+        self._uncollected: list[str] = []
+        self._torn: list[str] = []
+        self._broken: dict[str, str] = {}
+        self._present = ""
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
         """Tell a worker of pytest-xdist which run it belongs to."""
         node.workerinput[RUN_ID] = self._session.run_id
 
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """Learn from a worker of pytest-xdist which gates there are; all collect the same."""
+        self._present = getattr(node, "workeroutput", {}).get(GATES, self._present)
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Note what cannot be collected: nobody knows which rules are in it."""
+        if report.failed:
+            self._uncollected.append(report.nodeid)
+
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Collect the outcome of a gate's test, and the figures that came with it."""
+        if getattr(report, "kycquant_torn", False):
+            self._torn.append(report.nodeid)
+        if broken := getattr(report, "kycquant_broken", None):
+            self._broken.setdefault(*broken)
         if not getattr(report, "kycquant_gated", False):
             return
         collected = self._session.collected
@@ -191,8 +228,9 @@ class _Summary:
 
         A run in which something was judged and did not pass is not green, whatever its tests say.
         """
-        if not (self._any or self._session.writes_files):
+        if not (self._any or self._broken or self._session.writes_files):
             return
+        self._note(session)
         if session.exitstatus == pytest.ExitCode.OK:
             for line in self._session.collected.unanswered():
                 self._lines.append(f"ERROR: no test failed, but {line}; {_REMEDY}")
@@ -216,6 +254,20 @@ class _Summary:
                 failed = True
         if failed:
             session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
+
+    def _note(self, session: pytest.Session) -> None:
+        """Add what concerns the run as a whole to what its tests reported."""
+        from ..report.found import Present
+        from .gate_run import present_gates
+
+        collected, writes = self._session.collected, self._session.writes_files
+        collected.broken = self._broken
+        collected.outcomes.uncollected, collected.outcomes.torn = self._uncollected, self._torn
+        collected.root = session.config.rootpath
+        if self._present:
+            collected.present = Present.load(self._present)
+        elif writes:
+            collected.present = present_gates(session)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Print the table; print nothing if no gate ran."""

@@ -28,7 +28,10 @@ if TYPE_CHECKING:
     from .collection import GateTests
 
 RUN_ID = "kycquant_run_id"
+GATES = "kycquant_gates"
 FOUND: pytest.StashKey[Found] = pytest.StashKey()
+BROKEN: pytest.StashKey[tuple[str, str]] = pytest.StashKey()
+_SENT: pytest.StashKey[Found] = pytest.StashKey()
 
 
 class KycquantSession:
@@ -160,13 +163,44 @@ class KycquantSession:
 SESSION = pytest.StashKey[KycquantSession]()
 
 
-def attach(item: pytest.Item, report: pytest.TestReport) -> None:
-    """Mark the reports of a gate's test, and attach what it found to that of its call.
+def attach(
+    item: pytest.Item, report: pytest.TestReport, raised: pytest.ExceptionInfo[BaseException] | None
+) -> None:
+    """Mark the reports of a gate's test, and attach what it found to the first that follows.
 
-    A string is attached, because pytest-xdist can transfer one.
+    The call may never come: a fixture can skip the test once the verdict is known. What is attached
+    is text, because pytest-xdist can transfer it.
+
+    Args:
+        item: the test.
+        report: the report of one of its phases.
+        raised: what that phase raised, whatever the report makes of it.
     """
+    if raised is not None and _tears_down(report, raised):
+        report.kycquant_torn = True  # type: ignore[attr-defined]
     if is_gated(item):
         report.kycquant_gated = True  # type: ignore[attr-defined]
+    if broken := item.stash.get(BROKEN, None):
+        report.kycquant_broken = list(broken)  # type: ignore[attr-defined]
     found = item.stash.get(FOUND, None)
-    if found is not None and report.when == "call":
+    if found is None:
+        return
+    if found is not item.stash.get(_SENT, None):
+        item.stash[_SENT] = found
         report.kycquant = found.dump()  # type: ignore[attr-defined]
+    if report.when == "call" and found.fallback:
+        report.kycquant_fallback = found.fallback  # type: ignore[attr-defined]
+
+
+def _tears_down(report: pytest.TestReport, raised: pytest.ExceptionInfo[BaseException]) -> bool:
+    """Whether an error may come from the teardown of a fixture that other tests share.
+
+    pytest reports it on the test that ran last, or, if the fixture has another parameter next, in
+    the setup of the test that wants that one.
+    """
+    if report.when == "setup":
+        return any(
+            entry.name == "finish" and "_pytest" in Path(entry.path).parts
+            for entry in raised.traceback
+        )
+    return report.when == "teardown"

@@ -6,11 +6,12 @@ its digest, which the evidence beside it names.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -44,14 +45,19 @@ def export(collected: Collected, folder: Path) -> Exported:
     Files are ``<model>.onnx`` and ``<model>.json``. If a model has several gates, the gate's name
     is added; if it has several files, the name of each FP32 file. FP32 itself is not copied: its
     file stays where it is. A model that an earlier export wrote and that no longer passes is
-    removed. A run that was not complete changes nothing.
+    removed, whatever its name was. A run that was not complete changes nothing.
     """
     done = Exported()
-    stems = {id(gate): _stem(collected, gate) for gate in collected.gates}
+    stems = _stems(collected)
     shared = Counter(stem.casefold() for stem in stems.values())
-    for gate in collected.gates:
-        stem = stems[id(gate)]
+    written: set[str] = set()  # names of gates
+    for key, (model, name) in sorted(collected.models().items(), key=lambda item: item[1]):
+        stem, gate = stems[key], collected.by_key.get(key)
         try:
+            if gate is None:
+                problem = f"exported: nothing for {model}: nothing of {name} was judged"
+                done.lines.append(problem + _kept(folder / stem))
+                continue
             if shared[stem.casefold()] > 1:
                 raise SettingsError(
                     EXPORT,
@@ -59,13 +65,22 @@ def export(collected: Collected, folder: Path) -> Exported:
                     "give one of the models another name: KycModel(name=...)",
                 )
             done.lines += _export(collected, gate, folder / stem)
+            written |= set() if gate.incomplete else {name}
         except OSError as error:
             done.failed = True
             problem = f"{error.filename or folder} cannot be written ({error.strerror or error})"
-            done.lines.append(f"ERROR: {gate.model} is not exported: {problem}")
+            done.lines.append(f"ERROR: {model} is not exported: {problem}")
         except KycquantError as error:
             done.failed = True
-            done.lines.append(f"ERROR: {gate.model} is not exported: {error}")
+            done.lines.append(f"ERROR: {model} is not exported: {error}")
+    try:
+        done.lines += _leave(collected, folder, set(stems.values()), written)
+    except OSError as error:
+        done.failed = True
+        done.lines.append(
+            f"ERROR: an earlier export stays: {error.filename or folder} cannot be read or removed "
+            f"({error.strerror or error})"
+        )
     return done
 
 
@@ -91,8 +106,7 @@ def _export(collected: Collected, gate: GatedModel, stem: Path) -> list[str]:
     ship, proof = gate.ship, _beside(stem, ".json")
     earlier = _earlier(proof)
     if gate.incomplete:
-        kept = f"; {proof.with_suffix('.onnx').name} is of an earlier run" if earlier else ""
-        return [f"exported: nothing for {gate.model}: {gate.incomplete}{kept}"]
+        return [f"exported: nothing for {gate.model}: {gate.incomplete}{_kept(stem)}"]
     copies = {} if ship is None or ship.variant == "fp32" else _copies(gate, ship, stem)
     _refuse_foreign(copies, earlier)
     for target in (proof, *copies):
@@ -176,6 +190,66 @@ def _found(folder: Path, earlier: Mapping[str, list[str]]) -> dict[str, str]:
     }
 
 
+def _kept(stem: Path) -> str:
+    """Name the models of an earlier export that stay where they are; "" if there are none."""
+    names = sorted(_found(stem.parent, _earlier(_beside(stem, ".json"))))
+    return f"; {_are(names)} of an earlier run" if names else ""
+
+
+def _are(names: list[str]) -> str:
+    return f"{', '.join(names)} {'are' if len(names) > 1 else 'is'}"
+
+
+def _leave(collected: Collected, folder: Path, stems: set[str], written: set[str]) -> Iterator[str]:
+    """Remove what this run's gates exported under names that they no longer have; say so.
+
+    An earlier run named files otherwise if a model had another number of gates. What belongs to a
+    gate that this run neither judged nor misses is only named.
+
+    Args:
+        collected: everything that the tests of the run reported.
+        folder: the folder of exports.
+        stems: names of this run's files, without their endings.
+        written: names of the gates that this run decided.
+    """
+    models = {model for model, _ in collected.models().values()}
+    decided = {model for model, name in collected.models().values() if name in written}
+    current = {n for stem in stems for n in _earlier_or_none(_beside(folder / stem, ".json"))}
+    for proof in sorted(folder.glob("*.json")):
+        stem = proof.name.removesuffix(".json")
+        model, gate = _owner(proof)
+        if stem in stems or model not in models or not f"{stem}-".startswith(f"{model}-"):
+            continue
+        owned = {
+            name: digests
+            for name, digests in _earlier_or_none(proof).items()
+            if re.fullmatch(rf"{re.escape(stem)}(-.*)?\.onnx", name) and name not in current
+        }
+        if model in decided and (gate in written or collected.gone(gate)):
+            yield from _remove(folder, owned)
+            proof.unlink()
+            yield f"removed: {proof}, which an earlier run exported"
+        elif names := sorted(_found(folder, owned)):
+            yield f"exported earlier: {_are(names)} of {gate}, which this run did not decide"
+
+
+def _owner(proof: Path) -> tuple[str, str]:
+    """Name of the model and of the gate that evidence is about; empty if it is none."""
+    try:
+        values: Any = json.loads(proof.read_bytes()) if proof.is_file() else None
+        known = values["files"], values["replaced"], values["variants"], values["decisions"]
+        return (str(values["model"]), str(values["gate"])) if known else ("", "")
+    except (ValueError, RecursionError, KeyError, TypeError):
+        return "", ""
+
+
+def _earlier_or_none(proof: Path) -> dict[str, list[str]]:
+    """The same as `_earlier`; empty if the file is not evidence."""
+    with contextlib.suppress(SettingsError):
+        return _earlier(proof)
+    return {}
+
+
 def _refuse_foreign(targets: Iterable[Path], earlier: Mapping[str, list[str]]) -> None:
     """Refuse to overwrite a file that no export has written, or that was changed since."""
     for target in targets:
@@ -212,7 +286,11 @@ def _beside(stem: Path, suffix: str) -> Path:
     return stem.with_name(stem.name + suffix)
 
 
-def _stem(collected: Collected, gate: GatedModel) -> str:
-    if sum(other.model == gate.model for other in collected.gates) == 1:
-        return gate.model
-    return f"{gate.model}-{re.sub(r'[^A-Za-z0-9_.-]+', '-', gate.name)}"
+def _stems(collected: Collected) -> dict[str, str]:
+    """Names of the files of each gate that was collected, without endings, by its digest."""
+    gates = collected.models()
+    number = Counter(model for model, _ in gates.values())
+    return {
+        key: model if number[model] == 1 else f"{model}-{re.sub(r'[^A-Za-z0-9_.-]+', '-', name)}"
+        for key, (model, name) in gates.items()
+    }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..bench.golden import Golden
 from ..bench.records import VariantRecord
@@ -63,6 +63,28 @@ class GateFound:
     paths: Mapping[str, tuple[str, ...]]
     tests: Mapping[str, str]
     unjudged: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Present:
+    """The gates that pytest collected, whether or not any of their tests ran.
+
+    Args:
+        gates: name of the model and of the gate, by the digest that identifies the gate.
+        whole: whether files were collected whole, not single tests of them.
+    """
+
+    gates: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    whole: bool = False
+
+    def dump(self) -> str:
+        """Serialize as text, which pytest-xdist can transfer."""
+        return json.dumps(plain(self), allow_nan=False)
+
+    @classmethod
+    def load(cls, text: str) -> Present:
+        """Read what `dump` wrote."""
+        return from_plain(cls, json.loads(text))
 
 
 @dataclass(frozen=True)

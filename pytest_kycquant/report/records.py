@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from ..bench.golden import Golden
 from ..bench.records import VariantRecord
@@ -15,13 +16,20 @@ from ..runtimes.ort import EXACT_ENTRY
 from ..spec.profiles import Profile
 from ..spec.settings import Inconclusive
 from ..verdicts import Verdict
-from .found import Found, GateFound
+from .found import Found, GateFound, Present
 
 
 class Outcomes:
-    """What became of the tests of gates, by node id."""
+    """What became of the tests of gates, by node id.
+
+    Attributes:
+        uncollected: node ids of what pytest could not collect.
+        torn: node ids of the tests, gated or not, that show an error of a teardown.
+    """
 
     def __init__(self) -> None:
+        self.uncollected: list[str] = []
+        self.torn: list[str] = []
         self._finished: set[str] = set()
         self._objections: dict[str, str] = {}
 
@@ -96,6 +104,10 @@ class GatedModel:
         if missing := self.outcomes.unfinished(self.tests):
             number = f"{len(missing)} of {len(self.tests)} tests"
             return f"{number} of this gate did not run to the end, such as {missing[0]}"
+        if self.outcomes.uncollected:
+            return f"{self.outcomes.uncollected[0] or 'something'} could not be collected"
+        if foreign := [test for test in self.outcomes.torn if test not in self.tests]:
+            return f"a teardown failed after {foreign[0]}, perhaps that of a fixture of this gate"
         if self.unjudged:
             return f"nothing was judged by {', '.join(self.unjudged)}"
         return ""
@@ -104,7 +116,8 @@ class GatedModel:
     def rejected(self) -> dict[str, str]:
         """The variants that a test did not clear, each with that test and its outcome.
 
-        A test without a precision, such as one about the golden, concerns all variants.
+        A test without a precision, such as one about the golden, concerns all variants. So does a
+        failed teardown: pytest shows that of a shared fixture on the test that ran last.
         """
         found: dict[str, str] = {}
         for test, requested in self.tests.items():
@@ -112,7 +125,8 @@ class GatedModel:
                 continue
             shipment = self.shipments.get(requested)
             concerned = [shipment.record.variant] if shipment else []
-            for variant in self.variants if not requested else concerned:
+            shared = not requested or test in self.outcomes.torn
+            for variant in self.variants if shared else concerned:
                 found.setdefault(variant, f"{test} {objection}")
         return found
 
@@ -143,6 +157,9 @@ class Collected:
         pipelines: records of whole pipelines, by the node id of their gates.
         policies: what an undecided gate of a pipeline does to its test, by the same node id.
         outcomes: what became of the tests of gates.
+        broken: errors of gates that could not be judged, by the name of the gate.
+        present: the gates that pytest collected.
+        root: pytest's root directory, from which the names of gates count.
     """
 
     environment: Environment | None = None
@@ -152,6 +169,9 @@ class Collected:
     pipelines: dict[str, PipelineRecord] = field(default_factory=dict)
     policies: dict[str, Inconclusive] = field(default_factory=dict)
     outcomes: Outcomes = field(default_factory=Outcomes)
+    broken: dict[str, str] = field(default_factory=dict)
+    present: Present = field(default_factory=Present)
+    root: Path = field(default_factory=Path)
 
     def add(self, found: Found) -> None:
         """Merge what one test found."""
@@ -191,7 +211,20 @@ class Collected:
         lines = [line for gate in self.gates for line in gate.unanswered()]
         for name, record in sorted(self.pipelines.items()):
             lines += [f"{name}: {g}" for g in _unanswered(record.gates, self.policies[name])]
+        lines += [f"{name} was not judged: {error}" for name, error in sorted(self.broken.items())]
         return lines
+
+    def models(self) -> dict[str, tuple[str, str]]:
+        """Name of the model and of the gate, of all gates that were collected, by their digest."""
+        judged = {key: (gate.model, gate.name) for key, gate in self.by_key.items()}
+        return {**self.present.gates, **judged}
+
+    def gone(self, name: str) -> bool:
+        """Whether a gate of an earlier run does not exist any more."""
+        names = {gate for _, gate in self.models().values()}
+        file = name.partition("::")[0]
+        collected = self.present.whole and file in {gate.partition("::")[0] for gate in names}
+        return name not in names and (collected or not (self.root / file).exists())
 
     @property
     def built(self) -> int:

@@ -87,10 +87,77 @@ def test_metrics_of_one_name_are_different_gates() -> None:
         return GateSpec.of({"model": model, "limits": limits}, "here")
 
     def one(outputs: Any, labels: Any) -> Any: ...
-    def other(outputs: Any, labels: Any) -> Any: ...
 
-    def key(metric: Any, file: str = "/a/test_gate.py", root: str = "/a") -> str:
-        return key_of(spec(metric), Path(file), Path(root))
+    def key(test: str, file: str = "/a/test_gate.py", root: str = "/a") -> str:
+        return key_of(spec(one), Path(file), Path(root), test)
 
-    assert key(one) == key(one) == key(one, "/b/test_gate.py", "/b")
-    assert len({key(one), key(other), key(one, "/a/other.py"), key(one, "/test_gate.py")}) == 4
+    assert key("a") == key("a") == key("a", "/b/test_gate.py", "/b")
+    assert len({key("a"), key("b"), key("a", "/a/other.py"), key("a", "/test_gate.py")}) == 4
+
+
+CELLS = """
+def rule(strict):
+    def metric(outputs, labels):
+        return (outputs.argmax(axis=1) != labels) & bool(strict)
+    return metric
+METRICS = rule(1), rule(2)
+"""
+DEFAULTS = """
+def rule(given):
+    def metric(outputs, labels, strict=given):
+        return (outputs.argmax(axis=1) != labels) & bool(strict)
+    return metric
+METRICS = rule(1), rule(2)
+"""
+CLASSES = """
+
+class TestLoose(CustomGates):
+    precisions, fallback = ("int8",), None
+    limits = CustomLimits(metric=0.9, degradation=0.9, latency_ratio=1000.0, size_ratio=10.0)
+    model = replace(TestDocument.model, task=replace(TestDocument.model.task, metric=METRICS[0]))
+
+class TestStrict(TestLoose):
+    model = replace(TestDocument.model, task=replace(TestDocument.model.task, metric=METRICS[1]))
+
+del TestDocument
+"""
+METHODS = """
+
+class TestBoth:
+    pass
+
+for number, metric in enumerate(METRICS):
+    def test(self, candidate):
+        assert candidate.gates
+    task = replace(TestDocument.model.task, metric=metric)
+    test = pytest.mark.kycquant(
+        model=replace(TestDocument.model, task=task), precisions=("int8",), fallback=None,
+        limits=CustomLimits(metric=0.9, degradation=0.9, latency_ratio=1000.0, size_ratio=10.0),
+    )(test)
+    setattr(TestBoth, f"test_{number}", test)
+
+del TestDocument, test
+"""
+
+
+@pytest.mark.parametrize(
+    ("metrics", "gates", "workers"),
+    [(CELLS, CLASSES, ()), (DEFAULTS, METHODS, ()), (CELLS, METHODS, ("-n", "2"))],
+)
+def test_metrics_that_differ_only_in_values_are_different_gates(
+    document_project: Callable[..., None],
+    run: Run,
+    pytester: pytest.Pytester,
+    metrics: str,
+    gates: str,
+    workers: tuple[str, ...],
+) -> None:
+    """Once, the row of the second gate replaced that of the first."""
+    document_project(golden=False)
+    file = pytester.path / "test_gate.py"
+    head = "from dataclasses import replace\nimport pytest\n"
+    file.write_text(head + file.read_text() + metrics + gates)
+    run("-q", "--kycquant-update-golden", "-k", "size or test_0")
+    run("-q", *workers, "-k", "metric or test_", "--kycquant-report=r.json")
+    found = json.loads((pytester.path / "r.json").read_text())["gates"]
+    assert len(found) == 2, found

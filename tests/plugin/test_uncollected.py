@@ -35,6 +35,35 @@ def collect(pytester: pytest.Pytester, body: str, *arguments: str) -> pytest.Run
         ),
         ("@pytest.mark.kycquant(model=MODEL)\ndef face(candidate): pass", "gate face[(][)]"),
         ("class Flow(PipelineGates):\n    detector = None", "gate class Flow"),
+        (
+            "@pytest.mark.kycquant(model=MODEL)\nclass Strict:\n    def test_a(self, candidate): pass",
+            "gate class Strict",
+        ),
+        (
+            "class Strict:\n    @pytest.mark.kycquant(model=MODEL)\n"
+            "    def test_a(self, candidate): pass",
+            "gate class Strict",
+        ),
+        (
+            "class Strict:\n    pytestmark = pytest.mark.kycquant(model=MODEL)\n"
+            "    def test_a(self, candidate): pass",
+            "gate class Strict",
+        ),
+        (
+            "class Models:\n    class Strict:\n        @staticmethod\n"
+            "        @pytest.mark.kycquant(model=MODEL)\n        def test_a(candidate): pass",
+            "gate class Models.Strict",
+        ),
+        (
+            "class TestAll:\n    @pytest.mark.kycquant(model=MODEL)\n"
+            "    def a(self, candidate): pass",
+            "gate TestAll.a[(][)]",
+        ),
+        (
+            "class TestFace(FaceGates):\n    model = MODEL\n"
+            "    @pytest.mark.kycquant(model=MODEL)\n    def mine(self, candidate): pass",
+            "gate TestFace.mine[(][)]",
+        ),
     ],
 )
 def test_warns(pytester: pytest.Pytester, body: str, named: str) -> None:
@@ -52,12 +81,64 @@ def test_warns(pytester: pytest.Pytester, body: str, named: str) -> None:
         "class TestAll:\n    class TestFace(FaceGates):\n        model = MODEL",
         "@pytest.mark.kycquant(model=MODEL)\ndef test_face(candidate): pass",
         "from pytest_kycquant import FaceGates as ArcFace",
+        "@pytest.mark.kycquant(model=MODEL)\nclass TestIt:\n    def test_a(self, candidate): pass",
+        "class Rules:\n    @pytest.mark.kycquant(model=MODEL)\n"
+        "    def test_a(self, candidate): pass\nclass TestIt(Rules): pass",
+        "@pytest.mark.slow\nclass Strict:\n    def test_a(self): pass",
+        "@pytest.mark.kycquant(model=MODEL)\nclass Helper:\n    __test__ = False",
     ],
 )
 def test_does_not_warn(pytester: pytest.Pytester, body: str) -> None:
     result = collect(pytester, body)
     result.stdout.no_fnmatch_line("*GateCollectionWarning*")
     assert result.ret in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
+
+
+@pytest.mark.parametrize(
+    ("body", "named"),
+    [
+        ("class TestFace(FaceGates):\n    model = MODEL", "gate class TestFace"),
+        (
+            "@pytest.mark.kycquant(model=MODEL)\ndef test_face(candidate): pass",
+            "gate test_face[(][)]",
+        ),
+        (
+            "class TestIt:\n    @pytest.mark.kycquant(model=MODEL)\n"
+            "    def test_a(self, candidate): pass",
+            "gate class TestIt",
+        ),
+    ],
+)
+def test_conftest_is_not_collected(pytester: pytest.Pytester, body: str, named: str) -> None:
+    pytester.makeconftest(HEAD + body)
+    result = collect(pytester, "def test_other(): pass")
+    result.stdout.fnmatch_lines([f"*{named} of conftest.py is not collected, so it gates nothing*"])
+    result = collect(pytester, "", "-Werror")
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    result.stdout.no_fnmatch_line("*INTERNALERROR*")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "class Base(FaceGates):\n    model = MODEL",  # its subclasses may be elsewhere
+        "class TestBase(FaceGates):\n    strict = True",
+        "@pytest.fixture\ndef test_data(): pass",
+        "",
+    ],
+)
+def test_conftest_without_gates(pytester: pytest.Pytester, body: str) -> None:
+    pytester.makeconftest(HEAD + body)
+    result = collect(pytester, "def test_other(): pass")
+    result.stdout.no_fnmatch_line("*GateCollectionWarning*")
+
+
+def test_conftest_that_is_collected(pytester: pytest.Pytester) -> None:
+    pytester.makeini("[pytest]\npython_files = *.py")
+    pytester.makeconftest(HEAD + "class TestFace(FaceGates):\n    model = MODEL")
+    result = pytester.runpytest_inprocess("--collect-only", "-Wdefault", "-q")
+    result.stdout.fnmatch_lines(["conftest.py::TestFace::test_far*"])
+    result.stdout.no_fnmatch_line("*GateCollectionWarning*")
 
 
 def test_imported_class_is_left_to_its_own_module(pytester: pytest.Pytester) -> None:
