@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ..errors import KycquantError, printable
+from ..errors import KycquantError, KycquantWarning, printable
 from .collection import note_collected, warn_uncollected
 from .fixtures import (
     candidate,
@@ -110,7 +110,7 @@ def pytest_runtest_makereport(
     error = call.excinfo.value if call.excinfo is not None else None
     if (
         call.excinfo
-        and isinstance(error, KycquantError)
+        and isinstance(error, (KycquantError, KycquantWarning))
         and not item.config.getoption("fulltrace", False)
     ):
         shown = call.excinfo.getrepr(style="value", chain=False)
@@ -122,20 +122,28 @@ def pytest_runtest_makereport(
 
 
 def pytest_exception_interact(
-    call: pytest.CallInfo[Any], report: pytest.CollectReport | pytest.TestReport
+    node: pytest.Item | pytest.Collector,
+    call: pytest.CallInfo[Any],
+    report: pytest.CollectReport | pytest.TestReport,
 ) -> None:
     """Show the plugin's own errors in a gate file by its lines and the message, not as a chain."""
     if (
         isinstance(report, pytest.CollectReport)
         and call.excinfo is not None
-        and isinstance(call.excinfo.value, KycquantError)
+        and isinstance(call.excinfo.value, (KycquantError, KycquantWarning))
     ):
         excinfo = call.excinfo
         package = Path(__file__).parents[1]
-        excinfo.traceback = excinfo.traceback.filter(
-            lambda entry: not Path(entry.path).is_relative_to(package)
-        ).filter(excinfo)
-        report.longrepr = excinfo.getrepr(style="short", chain=False)
+        # pytest itself shows an error of a file from that file on, too.
+        excinfo.traceback = (
+            excinfo.traceback.cut(path=node.path)
+            .filter(lambda entry: not Path(entry.path).is_relative_to(package))
+            .filter(excinfo)
+        )
+        shown = excinfo.getrepr(style="short", chain=False)
+        if shown.reprcrash is not None:
+            shown.reprcrash.message = str(excinfo.value)  # without the class name in front
+        report.longrepr = shown
 
 
 def pytest_report_teststatus(
@@ -161,6 +169,7 @@ class _Summary:
         self._session = session
         self._any = False
         self._lines: list[str] = []
+        self._report: Path | None = None  # once it is written
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
@@ -211,6 +220,7 @@ class _Summary:
         if settings.report is not None:
             try:
                 write(collected, settings.report)
+                self._report = settings.report
             except (OSError, KycquantError) as error:
                 self._lines.append(f"ERROR: the report cannot be written: {error}")
                 failed = True
@@ -232,4 +242,4 @@ class _Summary:
             terminalreporter.write_line(line)
         stats = terminalreporter.stats
         failed = len(stats.get("failed", [])) + len(stats.get("error", []))
-        terminalreporter.write_line(next_command(collected, failed))
+        terminalreporter.write_line(next_command(collected, failed, self._report))
