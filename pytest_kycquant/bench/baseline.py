@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,10 @@ from ..context.cache import digest_of
 from ..errors import BaselineError, DataError, GoldenError
 from ..plain import plain
 from ..results import GateResult
-from ..spec.flags import PROFILE, UPDATE_GOLDEN
+from ..spec.flags import GOLDEN, PROFILE, UPDATE_GOLDEN
 from ..spec.limits import Limits
 from ..spec.profiles import Profile
+from ..spec.settings import DEFAULT_GOLDEN
 from ..tasks.base import Part
 from ..tasks.comparison import Comparison
 from ..verdicts import Verdict
@@ -59,11 +61,13 @@ class Baseline:
     @property
     def update_command(self) -> str:
         """The command that accepts FP32 as it is now."""
-        root = self._workspace.root
-        inside = self._gate_file.is_relative_to(root)
-        shown = self._gate_file.relative_to(root) if inside else self._gate_file
-        option = f" {PROFILE}={self._profile}" if self._profile == "nist63a4" else ""
-        return f"pytest {shown} {UPDATE_GOLDEN}{option}"
+        root, folder = self._workspace.root, self._workspace.settings.golden
+        words = ["pytest", _shown(self._gate_file, root), UPDATE_GOLDEN]
+        if folder != root / DEFAULT_GOLDEN:  # else the command would record another baseline
+            words.append(f"{GOLDEN}={_shown(folder, root)}")
+        if self._profile == "nist63a4":
+            words.append(f"{PROFILE}={self._profile}")
+        return shlex.join(words)
 
     def comparison(self, threshold: float | None, role: str = "evaluation") -> Comparison:
         """FP32 on the images of a role; the same object for the same threshold."""
@@ -207,6 +211,10 @@ class Baseline:
                     "check channel order, mean and scale of the preprocessing, the labels and "
                     "the threshold; if they are right, the model is not good enough for its limits",
                 )
+
+
+def _shown(path: Path, root: Path) -> str:
+    return str(path.relative_to(root) if path.is_relative_to(root) else path)
 
 
 def _rates(itself: Comparison) -> dict[str, Any]:

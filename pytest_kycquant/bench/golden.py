@@ -136,7 +136,7 @@ def load(path: Path, command: str) -> Golden:
         GoldenError: the file is missing, unreadable, of another schema or edited by hand, or a
             field is missing, unknown or has another type.
     """
-    accept = f"review the change and accept it with: {command}"
+    accept = f"restore it from version control, or record it anew with: {command}"
     try:
         values = parse(read_regular(path, _LARGEST))
     except FileNotFoundError:

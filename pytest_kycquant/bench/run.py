@@ -15,6 +15,7 @@ from ..errors import (
     DataError,
     GoldenError,
     KycquantError,
+    KycquantWarning,
     MeasurementError,
     MetricError,
     ModelError,
@@ -73,7 +74,7 @@ class Run:
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
         self._judges: dict[tuple[object, ...], Judge] = {}
-        self._shipments: dict[tuple[object, ...], Shipment | KycquantError] = {}
+        self._shipments: dict[tuple[object, ...], Shipment | KycquantError | KycquantWarning] = {}
         self._broken: dict[tuple[object, Path], tuple[str, KycquantError]] = {}
 
     def judge(self, spec: GateSpec, gate_file: Path, asked: Collection[str] | None = None) -> Judge:
@@ -125,10 +126,10 @@ class Run:
             try:
                 with self._while_cache_lasts():
                     self._shipments[key] = decide(judge, recipe, ladder, search)
-            except KycquantError as error:
+            except (KycquantError, KycquantWarning) as error:
                 self._shipments[key] = error
         shipment = self._shipments[key]
-        if isinstance(shipment, KycquantError):
+        if isinstance(shipment, Exception):
             raise shipment
         return shipment
 
@@ -150,6 +151,10 @@ class Run:
                 yield
         except _ONCE as error:
             self._broken[key] = (test, error)
+            raise
+        except KycquantWarning as warning:  # an error of this run, by pytest's option -W
+            where, _, problem = str(warning).partition(": ")
+            self._broken[key] = (test, DataError(where, problem, "see the warning"))
             raise
 
     @contextlib.contextmanager

@@ -48,8 +48,8 @@ def candidate(request: pytest.FixtureRequest) -> Candidate:
     ``candidate.fell_back`` is true. Attributes: ``path``, ``size`` in bytes, ``variant``,
     ``precision`` and ``gates`` (results by name). The method ``check(gate)`` asserts one gate::
 
-        def test_half_the_size(self, candidate, golden):
-            assert candidate.size < 0.5 * golden.size
+        def test_much_smaller(self, candidate, golden):
+            assert candidate.size < 0.6 * golden.size
     """
     with _noted(request):
         run = _gate_run(request)  # without a model there is no parameter: this error comes first

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ..errors import KycquantError, printable
+from ..errors import KycquantError, KycquantWarning, printable
 from .collection import note_collected, warn_in_conftest, warn_uncollected
 from .fixtures import (
     candidate,
@@ -122,7 +122,7 @@ def pytest_runtest_makereport(
     error = call.excinfo.value if call.excinfo is not None else None
     if (
         call.excinfo
-        and isinstance(error, KycquantError)
+        and isinstance(error, (KycquantError, KycquantWarning))
         and not item.config.getoption("fulltrace", False)
     ):
         shown = call.excinfo.getrepr(style="value", chain=False)
@@ -134,20 +134,28 @@ def pytest_runtest_makereport(
 
 
 def pytest_exception_interact(
-    call: pytest.CallInfo[Any], report: pytest.CollectReport | pytest.TestReport
+    node: pytest.Item | pytest.Collector,
+    call: pytest.CallInfo[Any],
+    report: pytest.CollectReport | pytest.TestReport,
 ) -> None:
     """Show the plugin's own errors in a gate file by its lines and the message, not as a chain."""
     if (
         isinstance(report, pytest.CollectReport)
         and call.excinfo is not None
-        and isinstance(call.excinfo.value, KycquantError)
+        and isinstance(call.excinfo.value, (KycquantError, KycquantWarning))
     ):
         excinfo = call.excinfo
         package = Path(__file__).parents[1]
-        excinfo.traceback = excinfo.traceback.filter(
-            lambda entry: not Path(entry.path).is_relative_to(package)
-        ).filter(excinfo)
-        report.longrepr = excinfo.getrepr(style="short", chain=False)
+        # pytest itself shows an error of a file from that file on, too.
+        excinfo.traceback = (
+            excinfo.traceback.cut(path=node.path)
+            .filter(lambda entry: not Path(entry.path).is_relative_to(package))
+            .filter(excinfo)
+        )
+        shown = excinfo.getrepr(style="short", chain=False)
+        if shown.reprcrash is not None:
+            shown.reprcrash.message = str(excinfo.value)  # without the class name in front
+        report.longrepr = shown
 
 
 def pytest_report_teststatus(
@@ -184,6 +192,7 @@ class _Summary:
         self._torn: list[str] = []
         self._broken: dict[str, str] = {}
         self._present = ""
+        self._report: Path | None = None  # once it is written
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
@@ -249,6 +258,7 @@ class _Summary:
         if settings.report is not None:
             try:
                 write(collected, settings.report)
+                self._report = settings.report
             except (OSError, KycquantError) as error:
                 self._lines.append(f"ERROR: the report cannot be written: {error}")
                 failed = True
@@ -284,4 +294,4 @@ class _Summary:
             terminalreporter.write_line(line)
         stats = terminalreporter.stats
         failed = len(stats.get("failed", [])) + len(stats.get("error", []))
-        terminalreporter.write_line(next_command(collected, failed))
+        terminalreporter.write_line(next_command(collected, failed, self._report))

@@ -170,13 +170,13 @@ def make_settings(values: Mapping[str, Any], config: pytest.Config, *, workers: 
         config: the pytest configuration of this run.
         workers: number of processes that share this machine.
     """
-    from ..spec.settings import Settings
+    from ..spec.settings import DEFAULT_GOLDEN, Settings
 
     root, here = config.rootpath, config.invocation_params.dir
     report, export = values[flags.REPORT], values[flags.EXPORT]
     return Settings(
         cache=root / (values[flags.CACHE] or _default_cache(config)),
-        golden=root / (values[flags.GOLDEN] or "golden"),
+        golden=root / (values[flags.GOLDEN] or DEFAULT_GOLDEN),
         update_golden=bool(values[flags.UPDATE_GOLDEN]),
         strict=bool(values[flags.STRICT]),
         inconclusive=values[flags.INCONCLUSIVE] or "fail",

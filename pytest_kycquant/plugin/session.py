@@ -108,6 +108,10 @@ class KycquantSession:
         from ..bench.workspace import Workspace
 
         root = self._config.rootpath
+        pytest_cache = getattr(self._config, "cache", None)
+        if pytest_cache is not None and not self.settings.cache.parent.exists():
+            # Makes its folder with a .gitignore, which pytest does not add to one that exists.
+            pytest_cache.set("kycquant/used", True)
         return Run(Workspace(self.settings, root, self.run_id, self._progress()))
 
     @cached_property

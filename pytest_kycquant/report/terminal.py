@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from ..bench.records import VariantRecord
@@ -51,17 +52,39 @@ def _lines(collected: Collected, verbose: bool) -> Iterator[str]:
     yield from pipelines.lines(collected)
 
 
-def next_command(collected: Collected, failed: int) -> str:
-    """The command to run next."""
+def next_command(collected: Collected, failed: int, report: Path | None = None) -> str:
+    """The command to run next.
+
+    Args:
+        collected: everything that the tests of the run reported.
+        failed: number of tests that failed.
+        report: the file that the run was asked to write its report to.
+    """
+    if failed and _only_undecided(collected):
+        return "next: add data as said above, or widen the limits that are undecided"
     if failed:
         return "next: pytest --lf to see the failures again, or gate another recipe"
     if any(gate.incomplete for gate in collected.gates):
         return "next: run all tests of these gates, without -k, -m, -x or --lf, to see what ships"
     if any(gate.profile == "smoke" for gate in collected.gates):
         return "next: pytest --kycquant-profile=standard decides about error rates and latency"
-    if any(s.reasons for gate in collected.gates for s in gate.shipments.values()):
+    if any(_ships_fallback(gate) for gate in collected.gates):
         return "next: ship the fallback, or pytest --kycquant-strict to see the requested one fail"
+    if report is not None:
+        return f"next: keep {report} as evidence"
     return "next: pytest --kycquant-report report.json keeps the figures as evidence"
+
+
+def _only_undecided(collected: Collected) -> bool:
+    """Whether there are undecided figures, and none that are beyond their limits."""
+    shipped = [s.record.verdict for gate in collected.gates for s in gate.shipments.values()]
+    return Verdict.INCONCLUSIVE in shipped and Verdict.FAIL not in shipped
+
+
+def _ships_fallback(gate: GatedModel) -> bool:
+    ship = gate.ship
+    requested = {s.requested for s in gate.shipments.values()}
+    return ship is not None and ship.variant not in requested
 
 
 def _table(gate: GatedModel) -> Iterator[str]:
@@ -90,9 +113,13 @@ def _header(gate: str, rows: list[VariantRecord]) -> str:
 
 
 def _row(record: VariantRecord, bounded: list[str], extra: list[str], *, partly: bool) -> list[str]:
-    against = [gate.gate for gate in record.gates.values() if gate.verdict is not Verdict.PASS]
-    verdict = f"{record.verdict.value} {', '.join(against)}".strip()
-    if partly and not against:
+    by_verdict: dict[Verdict, list[str]] = {}
+    for gate in record.gates.values():
+        by_verdict.setdefault(gate.verdict, []).append(gate.gate)
+    verdict = Verdict.PASS.value
+    if against := [v for v in (Verdict.FAIL, Verdict.INCONCLUSIVE) if v in by_verdict]:
+        verdict = "; ".join(f"{each.value} {', '.join(by_verdict[each])}" for each in against)
+    elif partly:
         verdict += f" (only {', '.join(record.gates)})"
     return [
         record.variant,
@@ -213,6 +240,15 @@ def _kept(record: VariantRecord, found: Mapping[str, Any] | None) -> str:
     return f"{record.variant} keeps {kept}; {share}; {number}, {proof}"
 
 
+def _why_fp32(gate: GatedModel) -> str:
+    quantized = [record for record in gate.rows() if record.variant != "fp32"]
+    if any(record.ships for record in quantized):
+        return "the quantized variants that pass do not ship, see above"
+    if any(record.verdict is Verdict.INCONCLUSIVE for record in quantized):
+        return "no quantized variant is shown to pass"
+    return "no quantized variant passes"
+
+
 def _first(names: Sequence[str]) -> str:
     more = f" and {len(names) - 5} more" if len(names) > 5 else ""
     return ", ".join(names[:5]) + more
@@ -225,7 +261,7 @@ def _advice(gate: GatedModel) -> str:
     if record is None:
         return f"nothing yet: {gate.incomplete}" if gate.incomplete else NOTHING_PASSES
     if record.variant == "fp32":
-        return "fp32 (no quantized variant passes: keep FP32)"
+        return f"fp32 ({_why_fp32(gate)}: keep FP32)"
     ratio = record.latency_ratio
     speed = "" if ratio is None else f", {ratio:.2f} of its latency"
     alone = "; no quantized variant passes" if record.is_float else ""

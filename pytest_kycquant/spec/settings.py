@@ -12,6 +12,8 @@ from .profiles import Profile
 
 Inconclusive = Literal["fail", "warn", "xfail"]
 
+DEFAULT_GOLDEN = "golden"  # below the rootdir
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -49,7 +51,7 @@ class Settings:
         """The settings in one line, for the header."""
         exact = "; INT8 without saturation" if self.exact else ""
         failing = "strict: no fallback" if self.strict else "fallback where gates allow it"
-        updating = "; goldens are recorded again" if self.update_golden else ""
+        updating = "; goldens are recorded" if self.update_golden else ""
         policy = {"fail": "fail", "warn": "warn", "xfail": "are expected failures"}
         undecided = policy[self.inconclusive]
         return f"{failing}; undecided gates {undecided}; cache {self.cache}{updating}{exact}"
