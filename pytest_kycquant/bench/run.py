@@ -18,6 +18,7 @@ from ..errors import (
     MeasurementError,
     MetricError,
     ModelError,
+    PipelineError,
     SettingsError,
 )
 from ..spec.profiles import limits_under
@@ -43,6 +44,7 @@ _ONCE = (
     CacheError,
     MeasurementError,
     MetricError,
+    PipelineError,
     SettingsError,
 )
 
