@@ -241,7 +241,9 @@ def choice(where: str, value: object, allowed: Sequence[str | None]) -> Any:
     raise SpecError(where, f"{shown(value)} is unknown", f"{close} {remedy}".lstrip())
 
 
-def path(where: str, value: Any) -> str | os.PathLike[str]:
+def path(
+    where: str, value: Any, remedy: str = 'give one, such as "data/faces"'
+) -> str | os.PathLike[str]:
     """Return a value that can be the path of something.
 
     Raises:
@@ -251,7 +253,7 @@ def path(where: str, value: Any) -> str | os.PathLike[str]:
     text: Any = guarded(lambda: os.fspath(given))
     usable = isinstance(text, str) and bool(text.strip()) and "\0" not in text
     if not usable or len(text) > _LONGEST_PATH:
-        raise SpecError(where, f"{shown(value)} is not a path", 'give one, such as "data/faces"')
+        raise SpecError(where, f"{shown(value)} is not a path", remedy)
     # The repr of other classes may hold an address, which differs between workers.
     return given if isinstance(given, PurePath) else str.__str__(text)
 

@@ -44,7 +44,7 @@ class Text(str):
     __slots__ = ()
 
 
-class Channel(str, enum.Enum):
+class Channel(enum.StrEnum):
     RGB = "RGB"
     INT8 = "int8"
     NO = "no"
