@@ -21,13 +21,13 @@ def check_call(where: str, function: Callable[..., Any], count: int, remedy: str
     Raises:
         SpecError: it takes other arguments, or it is a generator or a coroutine.
     """
-    inner = inspect.unwrap(function)
-    if inspect.iscoroutinefunction(inner) or inspect.isasyncgenfunction(inner):
+    # What a decorator wraps does not matter: it may run a coroutine, or give more arguments.
+    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
         raise SpecError(where, "is asynchronous, so calling it runs nothing", remedy)
-    if inspect.isgeneratorfunction(inner):
+    if inspect.isgeneratorfunction(function):
         raise SpecError(where, "is a generator, so calling it runs nothing", remedy)
     try:
-        signature = inspect.signature(function)
+        signature = inspect.signature(function, follow_wrapped=False)
     except (TypeError, ValueError):  # it is not written in Python
         return
     try:

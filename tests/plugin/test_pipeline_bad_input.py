@@ -1,10 +1,11 @@
 """An error in a pipeline is reported in one line and never becomes a pass."""
 
-import functools  # noqa: F401 - for the texts of classes
+import functools
 import shutil
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -171,6 +172,16 @@ def test_a_process_that_cannot_work_is_refused_when_collected(body: str, message
         exec(f"class TestIt(PipelineGates):\n{textwrap.indent(body, '    ')}", {**globals()})
 
 
+def ran(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A decorator that runs a generator to its end, and gives it more."""
+
+    @functools.wraps(function)
+    def run(self: Any, stages: Any, photo: Any) -> None:
+        list(function(self, stages, photo, 1))
+
+    return run
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -179,6 +190,7 @@ def test_a_process_that_cannot_work_is_refused_when_collected(body: str, message
         "@staticmethod\ndef process(stages, photo, more=0): pass",
         "@classmethod\ndef process(cls, stages, photo): pass",
         "process = staticmethod(print)",
+        "@ran\ndef process(self, stages, photo, more): yield",
         "process = functools.partialmethod(lambda self, more, stages, photo: None, 1)",
         "process = functools.partial(lambda more, stages, photo: None, 1)",
     ],
