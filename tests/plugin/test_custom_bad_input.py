@@ -127,4 +127,7 @@ def test_a_variant_on_which_the_metric_raises(document_project: Project, run: Ru
     document_project(metric=picky, limits="metric=3, degradation=0.2", fragile=True, fallback=None)
     result = run("-k", "metric")
     result.assert_outcomes(errors=1, deselected=4)
-    assert "metric distance: raised AssertionError on line 6: too bad" in result.stdout.str()
+    assert (
+        "metric distance: raised AssertionError on line 6 of test_gate.py: too bad"
+        in result.stdout.str()
+    )
