@@ -77,7 +77,8 @@ class CustomTask(TaskSpec):
         remedy = "define it as a function of (outputs, labels) that returns its result"
         check_call(f"{where}.metric", self.metric, 2, remedy)
         name = coerce.label(f"{where}.name", self.name)
-        object.__setattr__(self, "name", name or self.metric.__name__)
+        name = name or coerce.label(f"{where}.metric.__name__", self.metric.__name__)
+        object.__setattr__(self, "name", name)
         direction = coerce.choice(f"{where}.direction", self.direction, ("lower", "higher"))
         object.__setattr__(self, "direction", direction)
         for attribute in ("classes", "outputs"):

@@ -229,3 +229,13 @@ def test_a_faulty_list_of_rewrites_is_read_once() -> None:
 def test_the_name_of_a_metric_is_a_short_text(given: Any) -> None:
     with pytest.raises(SpecError, match=r"CustomTask.name: .* is not a name; give a short text"):
         CustomTask("d", metric=misread, name=given)
+
+
+def test_the_name_of_the_function_is_checked_as_well() -> None:
+    def renamed(outputs: Any, labels: Any) -> Any:
+        return labels
+
+    renamed.__name__ = "\x1b[2J"
+    with pytest.raises(SpecError, match=r"CustomTask.metric.__name__: .* is not a name"):
+        CustomTask("d", metric=renamed)
+    assert CustomTask("d", metric=renamed, name="misread").name == "misread"
