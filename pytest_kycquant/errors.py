@@ -66,6 +66,10 @@ class MetricError(KycquantError):
     """A user-defined metric raises an error, or returns something that cannot be judged."""
 
 
+class PipelineError(KycquantError):
+    """The method `process` of a pipeline raises an error."""
+
+
 class QuantizationError(KycquantError):
     """A recipe cannot be applied, or its result is not what was requested."""
 

@@ -19,6 +19,7 @@ from ..errors import (
     MeasurementError,
     MetricError,
     ModelError,
+    PipelineError,
     SettingsError,
 )
 from ..spec.profiles import limits_under
@@ -44,6 +45,7 @@ _ONCE = (
     CacheError,
     MeasurementError,
     MetricError,
+    PipelineError,
     SettingsError,
 )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
+import sys
 import unicodedata
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -173,11 +174,11 @@ def load_npz(path: Path, *keys: str, optional: Sequence[str] = ()) -> dict[str, 
             an array contains Python objects.
     """
     with opened(path) as file:
-        if not zipfile.is_zipfile(file):
-            read_file(path)  # a Git LFS pointer has an error of its own
-            raise DataError(path, "is not an .npz file", "write it with numpy.savez_compressed")
-        file.seek(0)
         try:
+            if not zipfile.is_zipfile(file):
+                read_file(path)  # a Git LFS pointer has an error of its own
+                raise DataError(path, "is not an .npz file", "write it with numpy.savez_compressed")
+            file.seek(0)
             return _arrays(file, path, keys, optional)
         except DataError:
             raise
@@ -231,9 +232,22 @@ def _member(archive: Any, key: str, path: Path) -> NDArray[Any]:
         ) from error
     if not isinstance(array, np.ndarray):
         raise DataError(path, f"{key!r} is not an array", "write it with numpy.savez_compressed")
-    if array.dtype.kind == "U":
-        array.tolist()  # raises an error for what is not a letter
+    if array.dtype.kind == "V":
+        raise DataError(
+            path, f"{key!r} is a structured array", "save each field as an array of its own"
+        )
+    if array.dtype.kind == "U" and _highest(array) > sys.maxunicode:
+        # Python reads it and raises SystemError whenever it looks at the text.
+        raise DataError(
+            path, f"{key!r} holds what is no letter in any language", "write or download it again"
+        )
     return array
+
+
+def _highest(texts: NDArray[Any]) -> int:
+    """Return the highest code point of an array of texts."""
+    native = np.ascontiguousarray(texts.astype(texts.dtype.newbyteorder("=")))
+    return max(memoryview(native.tobytes()).cast("I"), default=0)
 
 
 def _quoted(names: Iterable[str]) -> str:

@@ -16,9 +16,10 @@ from ..data.decoding import decode
 from ..data.files import read_file
 from ..data.images import ImageSet, preprocess
 from ..data.placement import place
-from ..errors import ModelError, SpecError
+from ..errors import KycquantError, ModelError, PipelineError, SpecError
 from ..runtimes import OpenModel, runtime
 from ..runtimes.model_files import open_verified
+from ..spec.functions import describe_raised
 from ..spec.model import KycModel
 from ..spec.recipe import ONNXRUNTIME
 from ..tasks.detection.task import DetectionTask
@@ -247,10 +248,23 @@ class Stages:
         return decode(read_file(path), str(path))
 
     def trace(self, process: Callable[[Stages, Photo], object], photo: Photo) -> Trace:
-        """Run a pipeline on one image."""
+        """Run a pipeline on one image.
+
+        Raises:
+            KycquantError: a stage refuses what it is given, or the pipeline raises anything.
+        """
         self._restart(photo.name)
         began = self._clock()
-        process(self, photo)
+        try:
+            process(self, photo)
+        except (KeyboardInterrupt, KycquantError):
+            raise
+        except BaseException as error:  # the user's function may raise anything, a skip too
+            raise PipelineError(
+                "process",
+                f"{describe_raised(error, process)}, for the image {photo.name}",
+                "correct process(): it is called with the stages and a photo",
+            ) from error
         wall = self._clock() - began
         answers = {name: tuple(given) for name, given in self._answers.items()}
         return Trace(wall, self._spent, tuple(self._broken), answers)

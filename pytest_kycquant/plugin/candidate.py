@@ -111,7 +111,7 @@ class _Results(dict[str, GateResult]):
         self._unclaimed = unclaimed
 
     def __missing__(self, gate: str) -> GateResult:
-        where = f"candidate.gates[{gate!r}]"
+        where = f"candidate.gates[{coerce.shown(gate)}]"
         coerce.choice(where, gate, self._known)
         if gate in self._unclaimed:
             raise SpecError(

@@ -10,6 +10,7 @@ from dataclasses import MISSING, Field, fields, is_dataclass
 from typing import Any
 
 from ..errors import SpecError
+from ..spec import coerce
 from ..spec.limits import CheckedLimits
 from ..spec.model import KycModel
 from .gated import GateClass
@@ -187,10 +188,7 @@ def _refuse_misplaced(
 
 
 def _same(one: Any, other: Any) -> bool:
-    try:
-        return bool(one == other)
-    except ValueError:  # arrays have no truth
-        return False
+    return bool(coerce.guarded(lambda: bool(one == other), False))  # arrays have no truth
 
 
 def _own(cls: type) -> Iterator[tuple[str, Any]]:

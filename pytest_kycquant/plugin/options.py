@@ -7,6 +7,7 @@ loads this module, so whatever only gates need is imported later.
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -39,8 +40,12 @@ class _Option(NamedTuple):
 def _text(where: str, value: str) -> str:
     if not value.strip():
         raise SettingsError(where, "is empty", "give a path")
-    if "\0" in value:
-        raise SettingsError(where, "holds a NUL character", "give a path")
+    if any(unicodedata.category(letter) in ("Cc", "Zl", "Zp") for letter in value):
+        raise SettingsError(
+            where,
+            f"{value!a:.60} holds a line break or another control character",
+            "give one path on one line",
+        )
     try:
         path = Path(value).expanduser()
     except RuntimeError as error:

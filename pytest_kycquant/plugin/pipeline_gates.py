@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..errors import SpecError
 from ..spec import coerce
+from ..spec.functions import check_call
 from ..spec.limits import PipelineLimits
 from ..spec.pipeline import (
     LEAST_RUNS,
@@ -72,7 +73,7 @@ class PipelineGates(GateClass):
             the detected box.
         limits: limits of the gates, see `PipelineLimits`.
         threads: number of threads that onnxruntime uses within an operator, as in production.
-        runs: number of timed runs of each pipeline; at least 59.
+        runs: number of timed runs of each pipeline; 59 to 100,000.
         inconclusive: what an undecided gate does; None uses the settings.
     """
 
@@ -101,6 +102,12 @@ class PipelineGates(GateClass):
                 unittest.TestCase.
         """
         refuse_unused(cls, PipelineGates, _ATTRIBUTES, ("process",))
+        where, remedy = f"{cls.__name__}.process", "write def process(self, stages, photo): ..."
+        process = inspect.getattr_static(cls, "process")
+        if isinstance(process, property) or not callable(getattr(cls, "process", None)):
+            raise SpecError(where, "is not a method", remedy)
+        bound = getattr(process, "__get__", None)
+        check_call(where, process if bound is None else bound(object(), cls), 2, remedy)
 
     def process(self, stages: Stages, photo: Photo) -> None:
         """Process one image; override this method if your pipeline does something else.
@@ -189,7 +196,7 @@ def pipeline_spec_of(cls: type[PipelineGates], *, marked: bool = False) -> Pipel
             "set attributes of the class: markers belong to the gates of its stages",
         )
     values = {name: getattr(cls, name) for name in _ATTRIBUTES if hasattr(cls, name)}
-    stages = tuple(_stage(cls, name) for name in STAGES if values.get(name))
+    stages = tuple(_stage(cls, name) for name in STAGES if values.get(name) is not None)
     process = ProcessSpec(Path(inspect.getfile(cls)), cls.__module__, cls.__qualname__)
     spec = PipelineSpec.of(values, stages, process, where)
     refuse_misplaced_limits(cls, spec.limits)
@@ -202,7 +209,9 @@ def _stage(gates: type[PipelineGates], name: str) -> StageSpec:
     cls: Any = getattr(gates, name)
     if not (isinstance(cls, type) and issubclass(cls, Gates)):
         raise SpecError(
-            where, f"{cls!r} is not a gate class", f"name a gate class that judges {task.__name__}"
+            where,
+            f"{coerce.shown(cls)} is not a gate class",
+            f"name a gate class that judges {task.__name__}",
         )
     spec = spec_of(cls, _markers(cls), cls.__name__)
     assert spec is not None  # gate classes always have one

@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import io
-import zipfile
-import zlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import QuantizationError
+from ..errors import KycquantError, QuantizationError
 from .graph import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-# What numpy raises for a file that is damaged or of another kind.
-_DAMAGED = (OSError, LookupError, ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
 @contextlib.contextmanager
@@ -36,7 +31,9 @@ def open_archive(path: Path, what: str) -> Iterator[Any]:
         # From memory: numpy leaves the file open when it is damaged.
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
             yield file
-    except _DAMAGED as error:
+    except KycquantError:
+        raise
+    except Exception as error:  # numpy, zipfile and zlib each raise their own errors on damage
         raise QuantizationError(
             path,
             f"contains no {what} ({one_line(error)})",

@@ -21,7 +21,7 @@ from ..spec.model import Preprocess
 from ..spec.recipe import RECIPES, Recipe, as_recipe
 from .builder import calibration_of
 from .built import ModelFile
-from .images import TensorImages, as_named
+from .images import TensorImages, as_named, iterator_of
 from .load import load_model
 from .quantizer import Quantizer
 from .rewrites import nothing_to_rewrite
@@ -146,14 +146,11 @@ def _argument(name: str) -> str:
 
 def _path(name: str, value: Any) -> Path:
     """Turn an argument into a path."""
-    given = os.fspath(value) if isinstance(value, os.PathLike) else value
-    if not isinstance(given, str) or "\0" in given:
-        raise SpecError(
-            _argument(name),
-            f"{coerce.shown(value)} is not a path",
-            "give the path of an .onnx file",
-        )
-    return Path(given)
+    remedy = "give the path of an .onnx file"
+    path = Path(coerce.path(_argument(name), value, remedy))
+    if not path.name:
+        raise SpecError(_argument(name), f"{path} is not a file", remedy)
+    return path
 
 
 # The output
@@ -188,8 +185,7 @@ def _refuse_target(model: Path, target: Path) -> None:
     except OSError:  # such as a name that is too long
         exists = False
     if not exists:
-        where = coerce.shown(str(model)) if len(str(model)) > 1000 else model
-        raise ModelError(where, "is not a file", "give the path of an FP32 .onnx file")
+        raise ModelError(model, "is not a file", "give the path of an FP32 .onnx file")
     try:
         if target.is_dir():
             raise SpecError(_argument("output"), f"{target} is a folder", "give the name of a file")
@@ -245,7 +241,8 @@ def _write(content: bytes, target: Path, *, overwrite: bool) -> None:
 def _images(given: Any, spec: Preprocess | None) -> Images:
     """Convert images from any of the accepted forms."""
     if isinstance(given, (str, os.PathLike)):
-        if not Path(given).exists():
+        given = Path(coerce.path(_argument("images"), given))
+        if not os.path.lexists(given):  # the method raises errors for some names
             raise DataError(given, "does not exist", "give a folder of images or an .npz file")
         if spec is None:
             raise SpecError(
@@ -253,7 +250,7 @@ def _images(given: Any, spec: Preprocess | None) -> Images:
                 f"images from {given} need preprocessing, but none is given",
                 _PREPROCESS,
             )
-        return _Preprocessed(load_calibration(Path(given)), spec)
+        return _Preprocessed(load_calibration(given), spec)
     remedy = "give a folder, an .npz file, arrays, or (name, array) pairs"
     if not isinstance(given, Iterable) or isinstance(given, bytes):
         raise SpecError(_argument("images"), f"{coerce.shown(given)} contains no images", remedy)
@@ -264,7 +261,7 @@ def _images(given: Any, spec: Preprocess | None) -> Images:
 
 def _of_pixels(arrays: Iterable[Any], spec: Preprocess) -> Iterator[Named]:
     """Preprocess arrays of pixels."""
-    for index, each in enumerate(arrays):
+    for index, each in enumerate(iterator_of(arrays)):
         name, array = as_named(index, each)
         if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3 or 0 in array.shape:
             raise DataError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Protocol, overload
 
 import numpy as np
@@ -59,7 +59,7 @@ class TensorImages:
             )
         self._named: list[Named] = []
         once = isinstance(images, Iterator)
-        for index, each in enumerate(images):
+        for index, each in enumerate(iterator_of(images)):
             name, tensor = _checked(*as_named(index, each))
             shape = self._named[0][1].shape if self._named else tensor.shape
             if tensor.shape != shape:
@@ -91,6 +91,19 @@ class TensorImages:
             yield self._named[index]
 
 
+def iterator_of(images: Iterable[Any]) -> Iterator[Any]:
+    """Begin to read images; what they raise later is an error of whoever makes them.
+
+    Raises:
+        DataError: they cannot be read, such as an array of no dimensions.
+    """
+    found: Iterator[Any] | None = coerce.guarded(lambda: iter(images))
+    if found is None:
+        problem = f"{coerce.shown(images)} is not a sequence of arrays"
+        raise DataError("images", problem, "give arrays or (name, array) pairs")
+    return found
+
+
 def as_named(index: int, image: Any) -> tuple[str, NDArray[Any]]:
     """Give an image a name for messages, unless it is a (name, array) pair that has one.
 
@@ -110,11 +123,12 @@ def as_named(index: int, image: Any) -> tuple[str, NDArray[Any]]:
             raise DataError(name, "is a tuple that does not begin with a name", remedy)
         name, array = str(image[0]), image[1]
     if array is None or isinstance(array, (str, bytes, os.PathLike)):
-        raise DataError(name, f"{array!r} is not an array", remedy)
+        raise DataError(name, f"{coerce.shown(array)} is not an array", remedy)
     try:
         return name, np.asarray(array)
-    except ValueError as error:  # such as rows of different lengths
-        raise DataError(name, f"is not an array ({error})", remedy) from error
+    except Exception as error:  # such as rows of different lengths; a class may raise anything
+        reason = coerce.guarded(partial(str, error), type(error).__name__)
+        raise DataError(name, f"is not an array ({reason})", remedy) from error
 
 
 def _checked(name: str, array: NDArray[Any]) -> Named:

@@ -7,7 +7,6 @@ common.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from ..context import Context
 from ..context.scratch import scratch_context
 from ..errors import SpecError
 from ..spec import coerce
@@ -34,7 +34,6 @@ from .steps import STEP, Held, Plan, Sees, Step, facts_of, sees_calibration
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ..context import Context
     from .builder import Ingredients
     from .built import Built
     from .load import LoadedModel
@@ -81,14 +80,17 @@ class Quantizer:
         title: str | None = None,
         facts: Mapping[str, Any] | None = None,
     ) -> None:
-        if not isinstance(model, (str, os.PathLike)):
-            raise SpecError("model", f"{coerce.shown(model)} is not a path", "give an .onnx file")
-        self._path = Path(model)
+        self._path = Path(coerce.path("model", model, "give an .onnx file"))
         self._given = images
         self._given_probes = probes
-        self._shape = shape
-        self._context = context or scratch_context()
-        self._title = title or self._path.name
+        self._shape = None if shape is None else _image_shape(shape)
+        if context is not None and not isinstance(context, Context):
+            problem = f"{coerce.shown(context)} is not a Context"
+            raise SpecError("context", problem, "leave it out")
+        self._context = scratch_context() if context is None else context
+        if facts is not None and not isinstance(facts, Mapping):
+            raise SpecError("facts", f"{coerce.shown(facts)} is not a mapping", "give a dict")
+        self._title = ("" if title is None else coerce.label("title", title)) or self._path.name
         self._facts = dict(facts or {})
         self._results: dict[tuple[Any, ...], Any] = {}
 
@@ -330,6 +332,14 @@ class Quantizer:
         types = {node.name: node.op_type for node in self.prepared.proto.graph.node}
         quantized = recipe.op_types or static_types()
         return tuple(name for name in postprocessing(self.prepared) if types[name] in quantized)
+
+
+def _image_shape(given: Any) -> tuple[int, int, int, int]:
+    remedy = "give the shape of the tensor of one image, such as (1, 3, 112, 112)"
+    shape = tuple(coerce.whole("shape", n, remedy) for n in coerce.items("shape", given, remedy))
+    if len(shape) != 4 or shape[0] != 1 or min(shape) < 1:
+        raise SpecError("shape", f"{coerce.shown(given)} is not the shape of one image", remedy)
+    return shape
 
 
 def _as_images(given: Any) -> Images | None:

@@ -9,10 +9,12 @@ import dataclasses
 import difflib
 import functools
 import inspect
+import itertools
 import math
 import os
 import reprlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
+from pathlib import PurePath
 from typing import Any, TypeVar
 
 from ..errors import SpecError
@@ -20,7 +22,10 @@ from ..errors import SpecError
 _SHORT = reprlib.Repr()
 _MOST = _SHORT.maxstring = _SHORT.maxother = 120
 
+_LONGEST_NAME = 200  # characters
 _LONGEST_PATH = 4000  # characters; Linux allows 4,096 bytes
+
+_MOST_ITEMS = 100_000  # entries of a sequence that somebody writes
 
 Described = TypeVar("Described", bound=type)
 
@@ -67,19 +72,46 @@ def refuse_ignored_defaults(described: Any) -> None:
             )
 
 
-def switch(where: str, value: object) -> None:
-    """Refuse anything but True, False and None: "no" would count as true.
+def guarded(make: Callable[[], Any], instead: Any = None) -> Any:
+    """Make something from an object of the user's, whose methods may raise anything."""
+    try:
+        return make()
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # pytest's outcomes are no `Exception`
+        return instead
+
+
+def scalar(value: Any) -> Any:
+    """Turn a numpy scalar or an array of no dimensions into the plain value that it holds."""
+    numpy = type(value).__module__ == "numpy" and getattr(value, "ndim", None) == 0
+    plain = value.item() if numpy else None
+    return value if plain is None else plain
+
+
+def is_several(value: object) -> bool:
+    """Whether a value is a list, a tuple or an array with dimensions."""
+    array = type(value).__module__ == "numpy" and getattr(value, "ndim", 0) > 0
+    return array or isinstance(value, (list, tuple))
+
+
+def switch(where: str, value: object, *, optional: bool = True) -> bool | None:
+    """Return a boolean, or None where it is allowed: "no" would count as true.
 
     Raises:
         SpecError: the value is something else.
     """
-    if value is not None and not isinstance(value, bool):
-        raise SpecError(where, f"{shown(value)} is not a boolean", "use True, False or None")
+    plain = scalar(value)
+    if isinstance(plain, bool) or (plain is None and optional):
+        return plain
+    remedy = "use True, False or None" if optional else "use True or False"
+    raise SpecError(where, f"{shown(value)} is not a boolean", remedy)
 
 
 def shown(value: object) -> str:
     """Show a value in a message in one short line: it may be a list of images."""
-    text = " ".join(_SHORT.repr(value).split())
+    text = guarded(lambda: _SHORT.repr(value), f"<{type(value).__name__}>")
+    text = " ".join(str(text)[: 100 * _MOST].split())
     return text if len(text) <= _MOST else f"{text[:_MOST]}..."
 
 
@@ -95,14 +127,27 @@ def number(where: str, value: Any, remedy: str) -> float:
     Raises:
         SpecError: the value is not a finite number.
     """
-    if isinstance(value, (str, bytes, bool)):
+    given = scalar(value)
+    known = hasattr(type(given), "__float__") or hasattr(type(given), "__index__")
+    if not known or isinstance(given, (bool, str)) or is_several(given):
         raise SpecError(where, f"{shown(value)} is not a number", remedy)
-    try:
-        plain = float(value)
-    except (TypeError, ValueError, OverflowError):
-        raise SpecError(where, f"{shown(value)} is not a number", remedy) from None
+    plain: float | None = guarded(lambda: float(given))
+    if plain is None:
+        raise SpecError(where, f"{shown(value)} is not a number", remedy)
     if not math.isfinite(plain):
         raise SpecError(where, f"{shown(value)} is not finite", remedy)
+    return plain
+
+
+def fraction(where: str, value: Any, remedy: str, problem: str = "is not a rate") -> float:
+    """Turn a number between 0 and 1, both excluded, into a float.
+
+    Raises:
+        SpecError: the value is something else.
+    """
+    plain = number(where, value, remedy)
+    if not 0 < plain < 1:
+        raise SpecError(where, f"{plain!r} {problem}", remedy)
     return plain
 
 
@@ -119,57 +164,98 @@ def whole(where: str, value: Any, remedy: str) -> int:
 
 
 def items(where: str, value: Any, remedy: str) -> tuple[Any, ...]:
-    """Turn a list or any other iterable except a string into a tuple.
+    """Turn a list or any other iterable except text and bytes into a tuple.
 
     Raises:
-        SpecError: the value is not such an iterable.
+        SpecError: the value is not such an iterable, or has no end or no order.
     """
-    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
+    text = isinstance(value, (str, bytes, bytearray, memoryview))
+    if text or not isinstance(value, Iterable) or isinstance(value, Set):
         raise SpecError(where, f"{shown(value)} is not a sequence", remedy)
-    return tuple(value)
+    found: tuple[Any, ...] | None
+    found = guarded(lambda: tuple(itertools.islice(value, _MOST_ITEMS + 1)))
+    if found is None:  # such as an array of no dimensions
+        raise SpecError(where, f"{shown(value)} is not a sequence", remedy)
+    if len(found) > _MOST_ITEMS:
+        raise SpecError(where, f"{shown(value)} has more than {_MOST_ITEMS:,} entries", remedy)
+    return found
 
 
-def names(where: str, value: Any) -> tuple[str, ...]:
+def names(where: str, value: Any, *, distinct: bool = False) -> tuple[str, ...]:
     """Turn one name or a sequence of names into a tuple of names.
 
+    Args:
+        where: the argument, for messages.
+        value: the names.
+        distinct: whether there must be some, all different.
+
     Raises:
-        SpecError: an entry is not a non-empty string.
+        SpecError: an entry is not a non-empty string, or the names are not distinct.
     """
-    remedy = 'give names, such as ("Conv_0", "Gemm")'
-    found = (value,) if isinstance(value, str) else items(where, value, remedy)
+    remedy = 'give distinct names, such as ("face", "card")'
+    if not distinct:
+        remedy = 'give names, such as ("Conv_0", "Gemm")'
+        if isinstance(value, Set):  # its order changes from process to process
+            value = sorted(value, key=shown)
+    given = scalar(value)
+    found = (given,) if isinstance(given, str) else items(where, value, remedy)
     for name in found:
         if not isinstance(name, str) or not name:
             raise SpecError(where, f"{shown(name)} is not a name", remedy)
-    return tuple(str(name) for name in found)
+    plain = tuple(str.__str__(name) for name in found)
+    if distinct and (not plain or len(set(plain)) != len(plain)):
+        raise SpecError(where, f"{shown(value)} are not distinct names", remedy)
+    return plain
 
 
-def choice(where: str, value: object, allowed: Sequence[object]) -> None:
-    """Refuse a value that is not among the allowed ones.
+def label(where: str, value: Any) -> str:
+    """Turn text that names something in reports into a plain string; "" is allowed.
+
+    Raises:
+        SpecError: the value is not a short printable text without blanks around it.
+    """
+    given = scalar(value)
+    name = str.__str__(given) if isinstance(given, str) else None
+    if name is None or not name.isprintable() or name != name.strip() or len(name) > _LONGEST_NAME:
+        raise SpecError(where, f"{shown(value)} is not a name", "give a short text")
+    return name
+
+
+def choice(where: str, value: object, allowed: Sequence[str | None]) -> Any:
+    """Return the allowed value that equals a given one.
 
     Raises:
         SpecError: the value is not allowed.
     """
-    try:
-        known = value in allowed
-    except ValueError:  # an array, which is compared element by element
-        known = False
-    if not known:
-        close = did_you_mean(str(value), [entry for entry in allowed if isinstance(entry, str)])
-        remedy = f"choose from {', '.join(map(repr, allowed))}"
-        raise SpecError(where, f"{shown(value)} is unknown", f"{close} {remedy}".lstrip())
+    given = scalar(value)
+    if isinstance(given, str):
+        given = str.__str__(given)
+        if given in allowed:
+            return given
+    elif given is None and None in allowed:
+        return None
+    close = ""
+    if isinstance(given, str) and len(given) <= _MOST:
+        close = did_you_mean(given, [entry for entry in allowed if entry is not None])
+    remedy = f"choose from {', '.join(map(repr, allowed))}"
+    raise SpecError(where, f"{shown(value)} is unknown", f"{close} {remedy}".lstrip())
 
 
-def path(where: str, value: Any) -> str | os.PathLike[str]:
-    """Check that a value can be the path of something.
+def path(
+    where: str, value: Any, remedy: str = 'give one, such as "data/faces"'
+) -> str | os.PathLike[str]:
+    """Return a value that can be the path of something.
 
     Raises:
         SpecError: it is not text, empty, too long, or holds a NUL.
     """
-    text = os.fspath(value) if isinstance(value, os.PathLike) else value
+    given = scalar(value)
+    text: Any = guarded(lambda: os.fspath(given))
     usable = isinstance(text, str) and bool(text.strip()) and "\0" not in text
     if not usable or len(text) > _LONGEST_PATH:
-        raise SpecError(where, f"{shown(value)} is not a path", 'give one, such as "data/faces"')
-    return value  # type: ignore[no-any-return]
+        raise SpecError(where, f"{shown(value)} is not a path", remedy)
+    # The repr of other classes may hold an address, which differs between workers.
+    return given if isinstance(given, PurePath) else str.__str__(text)
 
 
 def share_or_path(where: str, value: Any) -> float | str | os.PathLike[str] | None:
@@ -180,10 +266,7 @@ def share_or_path(where: str, value: Any) -> float | str | os.PathLike[str] | No
     """
     if value is None:
         return None
-    if isinstance(value, (str, os.PathLike)):
+    if isinstance(scalar(value), (str, os.PathLike)):
         return path(where, value)
     remedy = "give a fraction between 0 and 1, or the path of other images"
-    share = number(where, value, remedy)
-    if not 0 < share < 1:
-        raise SpecError(where, f"{share!r} is not a share", remedy)
-    return share
+    return fraction(where, value, remedy, "is not a share")

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal
 
 from ..errors import SpecError
 from . import coerce
+from .functions import check_call
 from .limits import CustomLimits, Limits
 from .tasks import StrPath, TaskSpec
 
@@ -70,19 +71,19 @@ class CustomTask(TaskSpec):
         if not isinstance(self.metric, FunctionType):
             raise SpecError(
                 f"{where}.metric",
-                f"{self.metric!r} is not a function",
+                f"{coerce.shown(self.metric)} is not a function",
                 "give a function of (outputs, labels) that is defined in the gate file",
             )
-        object.__setattr__(self, "name", self.name or self.metric.__name__)
-        coerce.choice(f"{where}.direction", self.direction, ("lower", "higher"))
+        remedy = "define it as a function of (outputs, labels) that returns its result"
+        check_call(f"{where}.metric", self.metric, 2, remedy)
+        name = coerce.label(f"{where}.name", self.name)
+        name = name or coerce.label(f"{where}.metric.__name__", self.metric.__name__)
+        object.__setattr__(self, "name", name)
+        direction = coerce.choice(f"{where}.direction", self.direction, ("lower", "higher"))
+        object.__setattr__(self, "direction", direction)
         for attribute in ("classes", "outputs"):
             if (given := getattr(self, attribute)) is not None:
-                names = coerce.names(f"{where}.{attribute}", given)
-                if not names or len(set(names)) != len(names):
-                    remedy = "give distinct names"
-                    raise SpecError(
-                        f"{where}.{attribute}", f"{given!r} are not distinct names", remedy
-                    )
+                names = coerce.names(f"{where}.{attribute}", given, distinct=True)
                 object.__setattr__(self, attribute, names)
         if self.classes is not None and len(self.classes) < 2:
             raise SpecError(

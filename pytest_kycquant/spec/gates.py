@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, get_args
 
@@ -72,12 +72,18 @@ class GateSpec:
                 problem += f", but {coerce.shown(values['model'])} in its place"
             raise SpecError(where, problem, "add model=KycModel(...)")
         recipes = _recipes(values.get("precisions", DEFAULT_PRECISIONS), where)
-        coerce.choice(f"{where}.fallback", values.get("fallback"), (*RUNGS, None))
         policies = (None, *get_args(Inconclusive))
-        coerce.choice(f"{where}.inconclusive", values.get("inconclusive"), policies)
-        coerce.switch(f"{where}.strict", values.get("strict"))
-        if values.get("profile") is not None:
-            as_profile(f"{where}.profile", values["profile"])
+        checks: Mapping[str, Callable[[str, Any], Any]] = {
+            "fallback": lambda at, value: coerce.choice(at, value, (*RUNGS, None)),
+            "inconclusive": lambda at, value: coerce.choice(at, value, policies),
+            "strict": coerce.switch,
+            "profile": lambda at, value: None if value is None else as_profile(at, value),
+        }
+        plain = {
+            name: check(f"{where}.{name}", values[name])
+            for name, check in checks.items()
+            if name in values
+        }
         wanted = values["model"].task.limits
         limits = values.get("limits")
         if limits is None:
@@ -90,7 +96,7 @@ class GateSpec:
                 f"give limits={wanted.__name__}(...)",
             )
         values["model"].task.check_limits(limits)
-        return cls(**{**values, "precisions": recipes, "limits": limits})
+        return cls(**{**values, **plain, "precisions": recipes, "limits": limits})
 
     def effective_fallback(self, settings: Settings) -> Fallback | None:
         """Resolve the fallback by precedence: class or marker, command line, ini, default."""
@@ -109,8 +115,8 @@ class GateSpec:
 def _recipes(given: Any, where: str) -> tuple[Recipe, ...]:
     """Turn the entry `precisions` into recipes with unique labels."""
     remedy = 'give at least one, and tell recipes apart with Recipe(..., name="...")'
-    if isinstance(given, (str, Recipe)):
-        given = (given,)
+    if isinstance(coerce.scalar(given), (str, Recipe)):
+        given = (coerce.scalar(given),)
     where = f"{where}.precisions"
     if isinstance(given, Iterator):  # it would be empty the second time
         raise SpecError(where, "can be read only once", "give a tuple")

@@ -59,13 +59,15 @@ class CheckedLimits:
             plain = coerce.number(where, value, _REMEDIES.get(unit, "give a number"))
             object.__setattr__(self, name, plain)
             if unit in (Unit.RATE, Unit.PROBABILITY) and not 0 < plain < 1:
-                raise SpecError(where, f"{value!r} is not a rate", _REMEDIES[unit])
+                raise SpecError(where, f"{coerce.shown(value)} is not a rate", _REMEDIES[unit])
             if unit is Unit.SHARE and not 0 < plain < 1:
-                raise SpecError(where, f"{value!r} is not a share", _REMEDIES[unit])
+                raise SpecError(where, f"{coerce.shown(value)} is not a share", _REMEDIES[unit])
             if unit is Unit.COSINE and not -1 <= plain < 1:
-                raise SpecError(where, f"{value!r} can never be met", _REMEDIES[unit])
+                raise SpecError(where, f"{coerce.shown(value)} can never be met", _REMEDIES[unit])
             if unit in (Unit.RATIO, Unit.MS, Unit.MB) and plain <= 0:
-                raise SpecError(where, f"{value!r} can never be met", "give a positive number")
+                raise SpecError(
+                    where, f"{coerce.shown(value)} can never be met", "give a positive number"
+                )
 
     def __getitem__(self, name: str) -> Limit:
         """Return the limit of that name, ready to judge.

@@ -51,11 +51,16 @@ class Preprocess:
         size = coerce.items("Preprocess.size", self.size, remedy)
         sides = tuple(coerce.whole("Preprocess.size", side, remedy) for side in size)
         if len(sides) != 2 or min(sides) < 1:
-            raise SpecError("Preprocess.size", f"{self.size!r} is not (height, width)", remedy)
+            problem = f"{coerce.shown(self.size)} is not (height, width)"
+            raise SpecError("Preprocess.size", problem, remedy)
         object.__setattr__(self, "size", sides)
-        coerce.choice("Preprocess.channels", self.channels, ("RGB", "BGR", "GRAY"))
-        coerce.choice("Preprocess.layout", self.layout, ("NCHW", "NHWC"))
-        coerce.choice("Preprocess.resize", self.resize, ("bilinear", "letterbox", "none"))
+        for name, allowed in (
+            ("channels", ("RGB", "BGR", "GRAY")),
+            ("layout", ("NCHW", "NHWC")),
+            ("resize", ("bilinear", "letterbox", "none")),
+        ):
+            known = coerce.choice(f"Preprocess.{name}", getattr(self, name), allowed)
+            object.__setattr__(self, name, known)
         for name, value in (("mean", self.mean), ("scale", self.scale)):
             object.__setattr__(self, name, self._per_channel(f"Preprocess.{name}", value))
         if 0 in (self.scale if isinstance(self.scale, tuple) else (self.scale,)):
@@ -67,11 +72,12 @@ class Preprocess:
 
     def _per_channel(self, where: str, value: Any) -> float | tuple[float, ...]:
         remedy = f"give one finite number or a tuple of {self.depth}"
-        if not isinstance(value, Iterable) or isinstance(value, str):
+        if not isinstance(coerce.scalar(value), Iterable) or isinstance(value, str):
             return coerce.number(where, value, remedy)
-        values = tuple(coerce.number(where, entry, remedy) for entry in value)
+        entries = coerce.items(where, value, remedy)
+        values = tuple(coerce.number(where, entry, remedy) for entry in entries)
         if len(values) != self.depth:
-            raise SpecError(where, f"{value!r} does not fit {self.channels}", remedy)
+            raise SpecError(where, f"{coerce.shown(value)} does not fit {self.channels}", remedy)
         return values
 
     @property
@@ -112,22 +118,27 @@ class KycModel:
     name: str = ""
 
     def __post_init__(self) -> None:
-        for field in ("path", "preprocess"):
-            if isinstance(given := getattr(self, field), list):
-                object.__setattr__(self, field, tuple(given))  # lists have no hash
-        paths = self.paths
-        for path in paths:
-            coerce.path("KycModel.path", path)
+        if coerce.is_several(self.path):
+            given = coerce.items("KycModel.path", self.path, "give the paths of .onnx files")
+            paths = tuple(coerce.path("KycModel.path", path) for path in given)
+            object.__setattr__(self, "path", paths)
+        else:
+            paths = (coerce.path("KycModel.path", self.path),)
+            object.__setattr__(self, "path", paths[0])
+        if isinstance(self.preprocess, list):
+            object.__setattr__(self, "preprocess", tuple(self.preprocess))  # lists have no hash
         if self.calibration is not None:
-            coerce.path("KycModel.calibration", self.calibration)
+            calibration = coerce.path("KycModel.calibration", self.calibration)
+            object.__setattr__(self, "calibration", calibration)
         if len(set(self.stems)) != len(paths) or not paths:
             raise SpecError(
                 "KycModel.path",
                 f"{coerce.shown(self.path)} does not give files with different names",
                 "give one path, or several whose names differ",
             )
-        if self.name == "":
-            object.__setattr__(self, "name", "+".join(self.stems))
+        name = coerce.scalar(self.name)
+        if isinstance(name, str):
+            object.__setattr__(self, "name", str.__str__(name) or "+".join(self.stems))
         if not all(isinstance(one, Preprocess) for one in self.preprocesses):
             raise SpecError(
                 "KycModel.preprocess",

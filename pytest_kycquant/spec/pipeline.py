@@ -21,6 +21,7 @@ from .tasks import (
 )
 
 LEAST_RUNS = 59  # the fewest runs whose maximum bounds a 95th percentile at 95 %: 1 - .95^59 > .95
+_MOST_RUNS, _MOST_THREADS = 100_000, 1024  # more would run for days, or not start
 STAGES: Mapping[str, type[TaskSpec]] = {
     "detector": ObjectDetection,
     "liveness": LivenessDetection,
@@ -104,7 +105,7 @@ class PipelineSpec:
         images = values.get("images")
         if images is None:
             raise SpecError(f"{where}.images", "is missing", 'write images = "data/scenes"')
-        coerce.path(f"{where}.images", images)
+        images = coerce.path(f"{where}.images", images)
         if not stages or stages[0].name != "detector":
             raise SpecError(
                 f"{where}.detector", "is missing", "name the gate class of the detector"
@@ -116,11 +117,11 @@ class PipelineSpec:
         task = stages[0].gate.model.task
         assert isinstance(task, ObjectDetection)
         judged = task.judged or task.classes
-        face = values.get("face")
-        if face not in judged:
+        face = coerce.scalar(values.get("face"))
+        if not isinstance(face, str) or str.__str__(face) not in judged:
             raise SpecError(
                 f"{where}.face",
-                f"{face!r} is not a class that the detector's gates judge",
+                f"{coerce.shown(face)} is not a class that the detector's gates judge",
                 f"choose from {', '.join(judged)}",
             )
         limits = values["limits"]
@@ -134,23 +135,25 @@ class PipelineSpec:
             raise SpecError(
                 f"{where}.embedder_scale", f"{scale!r} is not a scale", "give 1.0 or more"
             )
+        policies = (None, "fail", "warn", "xfail")
         inconclusive = values["inconclusive"]
-        coerce.choice(f"{where}.inconclusive", inconclusive, (None, "fail", "warn", "xfail"))
+        inconclusive = coerce.choice(f"{where}.inconclusive", inconclusive, policies)
         return cls(
             process=process,
             images=images,
             stages=stages,
-            face=str(face),
+            face=str.__str__(face),
             limits=limits,
-            threads=_at_least(f"{where}.threads", values["threads"], 1),
-            runs=_at_least(f"{where}.runs", values["runs"], LEAST_RUNS),
+            threads=_between(f"{where}.threads", values["threads"], 1, _MOST_THREADS),
+            runs=_between(f"{where}.runs", values["runs"], LEAST_RUNS, _MOST_RUNS),
             inconclusive=inconclusive,
         )
 
 
-def _at_least(where: str, value: Any, least: int) -> int:
-    remedy = f"give a whole number, {least} or more"
+def _between(where: str, value: Any, least: int, most: int) -> int:
+    remedy = f"give a whole number from {least} to {most:,}"
     plain = coerce.whole(where, value, remedy)
-    if plain < least:
-        raise SpecError(where, f"{plain} is too small", remedy)
+    if not least <= plain <= most:
+        size = "small" if plain < least else "large"
+        raise SpecError(where, f"{coerce.shown(plain)} is too {size}", remedy)
     return plain

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import SpecError
+from . import coerce
 from .model import KycModel, Preprocess
 from .tasks import (
     FaceVerification,
@@ -92,8 +93,9 @@ def minifasnet(
     Raises:
         SpecError: an argument is unknown or impossible.
     """
-    several = isinstance(path, Sequence) and not isinstance(path, str)
-    paths: tuple[StrPath, ...] = tuple(path) if several else (path,)  # type: ignore[arg-type, assignment]
+    several = coerce.is_several(path)
+    given: tuple[Any, ...] = tuple(path) if several else (path,)  # type: ignore[arg-type]
+    paths = tuple(coerce.path("presets.minifasnet", one) for one in given)
     if "boxes" in task and "crop_scale" not in task:
         scales = tuple(_crop_scale(one) for one in paths)
         task["crop_scale"] = scales if several else scales[0]

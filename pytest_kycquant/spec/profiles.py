@@ -30,8 +30,7 @@ def as_profile(where: str, value: Any) -> Profile:
     Raises:
         SpecError: there is no profile of that name.
     """
-    coerce.choice(where, value, PROFILES)
-    profile: Profile = value
+    profile: Profile = coerce.choice(where, value, PROFILES)
     return profile
 
 

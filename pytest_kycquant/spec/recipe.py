@@ -59,8 +59,13 @@ class Precision(NamedTuple):
     runtime: str = ONNXRUNTIME
 
 
-_LONGEST_NAME = 200  # characters
-
+_INTEGER = ("int8", "uint8", "int16", "uint16")
+_CHOICES = {
+    "activation_type": _INTEGER,
+    "weight_type": _INTEGER,
+    "calibration_method": get_args(CalibrationMethod),
+    "float_weights": ("float32", "float16", "int8"),
+}
 _STATIC = (
     "activation_type",
     "weight_type",
@@ -198,46 +203,40 @@ class Recipe:
     rewrites: bool | tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
-        coerce.choice("Recipe.precision", self.precision, tuple(RECIPES))
-        named = isinstance(self.name, str) and self.name.isprintable()
-        if not named or self.name != self.name.strip() or len(self.name) > _LONGEST_NAME:
-            raise SpecError(
-                "Recipe.name", f"{coerce.shown(self.name)} is not a name", "give a short text"
-            )
-        object.__setattr__(self, "name", self.name or self.precision)
-        plain: dict[str, object] = {"keep_fp32": coerce.names("Recipe.keep_fp32", self.keep_fp32)}
+        precision = coerce.choice("Recipe.precision", self.precision, tuple(RECIPES))
+        plain: dict[str, object] = {
+            "precision": precision,
+            "name": coerce.label("Recipe.name", self.name) or precision,
+            "keep_fp32": coerce.names("Recipe.keep_fp32", self.keep_fp32),
+        }
         if self.op_types is not None:
             plain["op_types"] = coerce.names("Recipe.op_types", self.op_types)
         if self.percentile is not None:
             remedy = "give a percentage, such as 99.99"
             plain["percentile"] = coerce.number("Recipe.percentile", self.percentile, remedy)
-        if self.rewrites is not None and not isinstance(self.rewrites, bool):
-            plain["rewrites"] = coerce.names("Recipe.rewrites", self.rewrites)
-            for entry in coerce.names("Recipe.rewrites", self.rewrites):
+        if self.rewrites is not None:
+            whole = coerce.scalar(self.rewrites)
+            names = () if isinstance(whole, bool) else coerce.names("Recipe.rewrites", whole)
+            for entry in names:
                 coerce.choice("Recipe.rewrites", entry, tuple(REWRITES))
+            plain["rewrites"] = whole if isinstance(whole, bool) else names
+        for option_name, allowed in _CHOICES.items():
+            given = getattr(self, option_name)
+            plain[option_name] = coerce.choice(f"Recipe.{option_name}", given, (None, *allowed))
+        for option_name in ("per_channel", "reduce_range", "equalize", "bias_correction"):
+            given = getattr(self, option_name)
+            plain[option_name] = coerce.switch(f"Recipe.{option_name}", given)
         for option_name, value in plain.items():
             object.__setattr__(self, option_name, value)
-        integer = ("int8", "uint8", "int16", "uint16")
-        coerce.choice("Recipe.activation_type", self.activation_type, (None, *integer))
-        coerce.choice("Recipe.weight_type", self.weight_type, (None, *integer))
-        coerce.choice(
-            "Recipe.calibration_method",
-            self.calibration_method,
-            (None, *get_args(CalibrationMethod)),
-        )
-        kinds = (None, "float32", "float16", "int8")
-        coerce.choice("Recipe.float_weights", self.float_weights, kinds)
-        for option_name in ("per_channel", "reduce_range", "equalize", "bias_correction"):
-            coerce.switch(f"Recipe.{option_name}", getattr(self, option_name))
-        allowed = self.traits.options
+        options = self.traits.options
         for option in dataclasses.fields(self):
-            if option.name in ("precision", "name") or option.name in allowed:
+            if option.name in ("precision", "name") or option.name in options:
                 continue
             if getattr(self, option.name) != option.default:
                 raise SpecError(
                     f"Recipe({self.precision!r})",
                     f"has no option {option.name!r}",
-                    f"its options are {', '.join(allowed) or 'none'}",
+                    f"its options are {', '.join(options) or 'none'}",
                 )
         for refusal in self.traits.refuses:
             if getattr(self, refusal.option) in refusal.values:
@@ -300,16 +299,16 @@ def as_recipe(precision: str | Recipe, where: str = "precisions") -> Recipe:
     """
     if isinstance(precision, Recipe):
         return precision
-    if not isinstance(precision, str) or precision not in ("fp32", "mixed"):
-        choices = [name for name in RECIPES if name not in ("fp32", "mixed")]
-        coerce.choice(where, precision, choices)
-    if precision == "mixed":
+    name = coerce.scalar(precision)
+    if not isinstance(name, str) or str.__str__(name) not in ("fp32", "mixed"):
+        name = coerce.choice(where, name, [key for key in RECIPES if key not in ("fp32", "mixed")])
+    if name == "mixed":
         raise SpecError(
             where,
             '"mixed" does not say which operators stay in FP32',
             'use Recipe("mixed", keep_fp32=...), or fallback = "mixed" to search for them',
         )
-    return Recipe(precision)
+    return Recipe(name)
 
 
 FP32 = Recipe("fp32")

@@ -6,8 +6,9 @@ The classes are frozen, pure descriptions, like those in `model.py`.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from ..errors import SpecError
 from . import coerce
@@ -19,7 +20,7 @@ from .limits import (
 )
 
 StrPath = str | os.PathLike[str]
-_PATHS = ("data", "pairs", "labels", "selection_labels", "groups")  # fields of tasks
+_PATHS = ("data", "pairs", "labels", "selection_labels", "groups", "boxes")  # fields of tasks
 
 
 class TaskSpec:
@@ -50,11 +51,9 @@ class TaskSpec:
         """
         name = type(self).__name__
         for field in _PATHS:
-            if (given := getattr(self, field, "absent")) is not None or field == "data":
-                coerce.path(f"{name}.{field}", given)
-        if not isinstance(self.labelled, bool):
-            problem = f"{coerce.shown(self.labelled)} is not a boolean"
-            raise SpecError(f"{name}.labelled", problem, "use True or False")
+            if getattr(self, field, None) is not None or field == "data":
+                self._set(field, coerce.path)
+        self._set("labelled", coerce.switch, optional=False)
         if self.labelled:
             return
         useless = [field for field in of_labels if getattr(self, field) is not None]
@@ -70,6 +69,11 @@ class TaskSpec:
                 "is missing, and cannot be chosen without labels",
                 f"give the production value in {threshold}=",
             )
+
+    def _set(self, field: str, check: Callable[..., Any], *args: Any, **more: Any) -> None:
+        """Turn a field into a plain value with a function of `coerce`."""
+        where = f"{type(self).__name__}.{field}"
+        object.__setattr__(self, field, check(where, getattr(self, field), *args, **more))
 
     def check_limits(self, limits: Limits) -> None:
         """Refuse limits that do not fit this description.
@@ -148,8 +152,7 @@ class FaceVerification(TaskSpec):
 
     def __post_init__(self) -> None:
         self._check_labelled("threshold", "pairs", "max_impostor_pairs", "selection_far", "groups")
-        selection = coerce.share_or_path("FaceVerification.selection", self.selection)
-        object.__setattr__(self, "selection", selection)
+        self._set("selection", coerce.share_or_path)
         if self.threshold is not None:
             remedy = "give the production threshold, a cosine between -1 and 1"
             threshold = coerce.number("FaceVerification.threshold", self.threshold, remedy)
@@ -160,18 +163,17 @@ class FaceVerification(TaskSpec):
             object.__setattr__(self, "threshold", threshold)
         elif self.selection is None:
             object.__setattr__(self, "selection", 0.5)
+        if self.output is not None:
+            names = coerce.names("FaceVerification.output", self.output)
+            if len(names) != 1:
+                problem = f"{coerce.shown(self.output)} is not one name"
+                raise SpecError("FaceVerification.output", problem, 'give one, such as "embedding"')
+            object.__setattr__(self, "output", names[0])
         if self.selection_far is not None:
             remedy = "give a fraction between 0 and 1: 0.05 % is 0.0005"
-            far = coerce.number("FaceVerification.selection_far", self.selection_far, remedy)
-            if not 0 < far < 1:
-                raise SpecError("FaceVerification.selection_far", f"{far!r} is not a rate", remedy)
-            object.__setattr__(self, "selection_far", far)
+            self._set("selection_far", coerce.fraction, remedy)
         if self.max_impostor_pairs is not None:
-            remedy = "give a whole number"
-            most = coerce.whole(
-                "FaceVerification.max_impostor_pairs", self.max_impostor_pairs, remedy
-            )
-            object.__setattr__(self, "max_impostor_pairs", most)
+            self._set("max_impostor_pairs", coerce.whole, "give a whole number")
         if self.max_impostor_pairs is not None and (
             self.pairs is not None or self.max_impostor_pairs < 1
         ):
@@ -245,12 +247,8 @@ class ObjectDetection(TaskSpec):
                 "give the boxes of the images, or labelled=False and subclass AgreementGates",
             )
         for name in ("classes", "judged", "outputs"):
-            if (given := getattr(self, name)) is not None:
-                names = coerce.names(f"{where}.{name}", given)
-                if not names or len(set(names)) != len(names):
-                    remedy = 'give distinct names, such as ("face", "card")'
-                    raise SpecError(f"{where}.{name}", f"{given!r} are not distinct names", remedy)
-                object.__setattr__(self, name, names)
+            if getattr(self, name) is not None or name == "classes":
+                self._set(name, coerce.names, distinct=True)
         if strangers := sorted(set(self.judged or ()) - set(self.classes)):
             raise SpecError(
                 f"{where}.judged",
@@ -258,19 +256,14 @@ class ObjectDetection(TaskSpec):
                 "choose from the names in classes=",
             )
         for name in ("confidence", "selection_miss_rate", "nms_iou"):
-            value = getattr(self, name)
-            if value is not None:
+            if getattr(self, name) is not None:
                 remedy = "give a number between 0 and 1"
-                plain = coerce.number(f"{where}.{name}", value, remedy)
-                if not 0 < plain < 1:
-                    raise SpecError(f"{where}.{name}", f"{plain!r} is out of range", remedy)
-                object.__setattr__(self, name, plain)
-        coerce.choice(f"{where}.scores", self.scores, ("probabilities", "logits"))
+                self._set(name, coerce.fraction, remedy, "is out of range")
+        self._set("scores", coerce.choice, ("probabilities", "logits"))
         remedy = "give a whole number, 0 or more"
-        keypoints = coerce.whole(f"{where}.keypoints", self.keypoints, remedy)
-        if keypoints < 0:
-            raise SpecError(f"{where}.keypoints", f"{keypoints} is negative", remedy)
-        object.__setattr__(self, "keypoints", keypoints)
+        self._set("keypoints", coerce.whole, remedy)
+        if self.keypoints < 0:
+            raise SpecError(f"{where}.keypoints", f"{self.keypoints} is negative", remedy)
         selection = coerce.share_or_path(f"{where}.selection", self.selection)
         if selection is None and self.confidence is None:
             selection = 0.5
@@ -338,9 +331,9 @@ class LivenessDetection(TaskSpec):
 
     def __post_init__(self) -> None:
         self._check_labelled("threshold", "selection_apcer", "groups")
-        selection = coerce.share_or_path("LivenessDetection.selection", self.selection)
-        object.__setattr__(self, "selection", selection)
-        coerce.choice("LivenessDetection.scores", self.scores, ("logits", "probabilities"))
+        self._set("selection", coerce.share_or_path)
+        self._set("scores", coerce.choice, ("logits", "probabilities"))
+        self._set("single_species", coerce.switch, optional=False)
         if self.threshold is not None:
             remedy = "give the production threshold, a probability between 0 and 1"
             threshold = coerce.number("LivenessDetection.threshold", self.threshold, remedy)
@@ -353,20 +346,16 @@ class LivenessDetection(TaskSpec):
             object.__setattr__(self, "selection", 0.5)
         if self.selection_apcer is not None:
             remedy = "give a fraction between 0 and 1: 2.5 % is 0.025"
-            apcer = coerce.number("LivenessDetection.selection_apcer", self.selection_apcer, remedy)
-            if not 0 < apcer < 1:
-                raise SpecError(
-                    "LivenessDetection.selection_apcer", f"{apcer!r} is not a rate", remedy
-                )
-            object.__setattr__(self, "selection_apcer", apcer)
+            self._set("selection_apcer", coerce.fraction, remedy)
         remedy = "give the index of the live class, counted from 0"
-        live = coerce.whole("LivenessDetection.live_class", self.live_class, remedy)
-        if live < 0:
-            raise SpecError("LivenessDetection.live_class", f"{live} is not an index", remedy)
-        object.__setattr__(self, "live_class", live)
-        if self.output is not None and not isinstance(self.output, str):
+        self._set("live_class", coerce.whole, remedy)
+        if self.live_class < 0:
+            problem = f"{self.live_class} is not an index"
+            raise SpecError("LivenessDetection.live_class", problem, remedy)
+        if self.output is not None:
             names = coerce.names("LivenessDetection.output", self.output)
-            object.__setattr__(self, "output", names)
+            one = isinstance(coerce.scalar(self.output), str)
+            object.__setattr__(self, "output", names[0] if one else names)
         self._check_crop()
 
     def check_files(self, count: int) -> None:
@@ -391,10 +380,10 @@ class LivenessDetection(TaskSpec):
             raise SpecError(where, "boxes and crop_scale must be given together", remedy)
         if self.crop_scale is None:
             return
-        given = self.crop_scale if isinstance(self.crop_scale, (tuple, list)) else [self.crop_scale]
+        several = coerce.is_several(self.crop_scale)
+        given = coerce.items(where, self.crop_scale, remedy) if several else (self.crop_scale,)
         scales = tuple(coerce.number(where, one, remedy) for one in given)
         for scale in scales:
             if scale < 1:
                 raise SpecError(where, f"{scale!r} cuts off the face", remedy)
-        several = isinstance(self.crop_scale, (tuple, list))
         object.__setattr__(self, "crop_scale", scales if several else scales[0])

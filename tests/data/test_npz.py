@@ -86,3 +86,49 @@ def test_array_shorter_than_its_header_says(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
         archive.writestr("images.npy", buffer.getvalue()[:-8])
     refuse(tmp_path / "a.npz", "is damaged (ValueError)", "write or download it again")
+
+
+def no_letter(code: int, shape: tuple[int, ...], order: str) -> np.ndarray:
+    texts = np.full(shape, "abc", dtype=f"{order}U4")
+    texts.reshape(-1).view(f"{order}u4")[0] = code
+    return texts
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("shape", [(), (3,), (2, 2)])
+@pytest.mark.parametrize("code", [0x110000, 0x7FFFFFFF, 0xFFFFFFFF])
+def test_letters_that_do_not_exist(
+    tmp_path: Path, code: int, shape: tuple[int, ...], order: str
+) -> None:
+    """Python raises a SystemError for such a text, but only once it looks at it."""
+    np.savez(tmp_path / "a.npz", images=no_letter(code, shape, order))
+    refuse(tmp_path / "a.npz", "'images' holds what is no letter", "write or download it again")
+    np.savez(tmp_path / "a.npz", images=no_letter(0x10FFFF, shape, order))
+    assert load_npz(tmp_path / "a.npz", "images")["images"].shape == shape
+
+
+def test_no_texts(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", images=np.empty(0, "U3"), other=np.empty(2, "U"))
+    assert load_npz(tmp_path / "a.npz", "images", "other")["images"].shape == (0,)
+
+
+def test_structured_arrays(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", images=np.zeros(2, [("a", "U3"), ("b", "i4")]))
+    refuse(tmp_path / "a.npz", "'images' is a structured array", "save each field as an array")
+
+
+@pytest.mark.parametrize("where", ["zipfile.is_zipfile", "numpy.load"])
+@pytest.mark.parametrize(
+    "error",
+    [SystemError("x"), MemoryError(), RuntimeError("encrypted"), AssertionError(), OSError()],
+)
+def test_whatever_an_archive_raises(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, error: Exception
+) -> None:
+    def fail(*args: object, **given: object) -> None:
+        raise error
+
+    np.savez(tmp_path / "a.npz", images=np.arange(3))
+    monkeypatch.setattr(where, fail)
+    known = "does not fit into memory" if isinstance(error, MemoryError) else "is damaged"
+    refuse(tmp_path / "a.npz", known, "")

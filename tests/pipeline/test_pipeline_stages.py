@@ -22,7 +22,13 @@ from pytest_kycquant import (
 )
 from pytest_kycquant.data.crops import Box
 from pytest_kycquant.data.images import ImageSet
-from pytest_kycquant.errors import DataError, ModelError, SpecError
+from pytest_kycquant.errors import (
+    DataError,
+    KycquantError,
+    ModelError,
+    PipelineError,
+    SpecError,
+)
 from pytest_kycquant.pipeline.record import judge_latency
 from pytest_kycquant.pipeline.stages import (
     Photo,
@@ -35,6 +41,7 @@ from pytest_kycquant.runtimes import runtime
 from pytest_kycquant.tasks.detection.task import DetectionTask
 from pytest_kycquant.tasks.outputs import run_model
 from tests.worlds import scenery
+from tests.worlds.raised import RAISED
 
 SMALL = Preprocess(size=(4, 4))
 FACES = KycModel("face.onnx", SMALL, FaceVerification("faces"))
@@ -250,3 +257,27 @@ def test_the_image_on_which_a_stage_fails_is_named() -> None:
     stages = stages_of({"face.onnx": Session(np.ones((1, 4)), fails)}, embedder=model)
     with pytest.raises(ModelError, match=r"^face\.onnx: cannot be run on .* \(no memory\)"):
         stages.trace(lambda own, image: own.embed(image.pixels()), photo(picture()))
+
+
+@pytest.mark.parametrize("error", RAISED, ids=lambda error: type(error).__name__)
+def test_whatever_a_process_raises_is_its_error(error: BaseException) -> None:
+    def process(stages: Stages, photo: Photo) -> None:
+        raise error
+
+    with pytest.raises(KycquantError) as caught:
+        stages_of({}).trace(process, photo(picture()))
+    if not isinstance(error, KycquantError):
+        line = process.__code__.co_firstlineno + 1
+        start = f"raised {type(error).__name__} on line {line} of test_pipeline_stages.py: "
+        assert isinstance(caught.value, PipelineError)
+        assert caught.value.problem.startswith(start)
+    assert len(str(caught.value)) < 2000
+    assert str(caught.value).isprintable()
+
+
+def test_ctrl_c_ends_the_run() -> None:
+    def process(stages: Stages, photo: Photo) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stages_of({}).trace(process, photo(picture()))

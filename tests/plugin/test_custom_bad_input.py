@@ -19,7 +19,10 @@ BODY = "def misread(outputs, labels):\n    return {}\n"
             "outputs.argmax(axis=1)[:5]",
             "metric misread: returned int64 of shape (5,) for 990 images",
         ),
-        ("outputs[:, 3] > 0", "metric misread: raised IndexError on line 6: index 3 is out of bo"),
+        (
+            "outputs[:, 3] > 0",
+            "metric misread: raised IndexError on line 6 of test_gate.py: index 3",
+        ),
         ("None", "metric misread: returned None for 990 images; return a bool array (N,) of error"),
         (
             "np.random.default_rng().random(len(labels))",
@@ -41,6 +44,27 @@ def test_metrics(document_project: Project, run: Run, answer: str, message: str)
     assert message in text
     assert "Traceback" not in text
     assert len(re.findall(r"this gate cannot run; see the error of", text)) >= 4
+
+
+@pytest.mark.parametrize(
+    ("statement", "kind"),
+    [
+        ('pytest.skip("later")', "Skipped"),
+        ('pytest.xfail("later")', "XFailed"),
+        ('pytest.exit("later", returncode=0)', "Exit"),
+        ("raise SystemExit(0)", "SystemExit"),
+    ],
+)
+def test_a_metric_that_wants_to_skip_fails_its_gate(
+    document_project: Project, run: Run, statement: str, kind: str
+) -> None:
+    metric = f"import pytest\n\ndef misread(outputs, labels):\n    {statement}\n"
+    document_project(golden=False, metric=metric)
+    result = run("--kycquant-update-golden")
+    result.assert_outcomes(errors=5)
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines([f"*metric misread: raised {kind} on line * of test_*.py: *"])
+    assert "Traceback" not in result.stdout.str()
 
 
 @pytest.mark.parametrize(
@@ -103,4 +127,7 @@ def test_a_variant_on_which_the_metric_raises(document_project: Project, run: Ru
     document_project(metric=picky, limits="metric=3, degradation=0.2", fragile=True, fallback=None)
     result = run("-k", "metric")
     result.assert_outcomes(errors=1, deselected=4)
-    assert "metric distance: raised AssertionError on line 6: too bad" in result.stdout.str()
+    assert (
+        "metric distance: raised AssertionError on line 6 of test_gate.py: too bad"
+        in result.stdout.str()
+    )

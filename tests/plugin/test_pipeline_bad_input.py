@@ -1,13 +1,19 @@
 """An error in a pipeline is reported in one line and never becomes a pass."""
 
+import functools
 import shutil
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from pytest_kycquant import PipelineGates  # noqa: F401 - for the texts of classes
+from pytest_kycquant.errors import SpecError
+from tests.worlds.pipelines import write_gate
 from tests.worlds.population import Run
 
 Project = Callable[..., Path]
@@ -111,7 +117,7 @@ def test_wrong_attributes_are_refused_on_collection(pipeline_project: Project, r
     pipeline_project("runs = 10")
     result = run()
     result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines(["*TestPipeline.runs: 10 is too small; give a whole number, *"])
+    result.stdout.fnmatch_lines(["*TestPipeline.runs: 10 is too small; give a whole number *"])
 
 
 def test_fixture_outside_of_a_pipeline(run: Run, pytester: pytest.Pytester) -> None:
@@ -119,3 +125,75 @@ def test_fixture_outside_of_a_pipeline(run: Run, pytester: pytest.Pytester) -> N
     result = run()
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(["*uses `kyc_pipeline` outside a pipeline class; subclass *"])
+
+
+@pytest.mark.parametrize(
+    ("statement", "message"),
+    [
+        ("pytest.skip('later')", "raised Skipped on line 15 of test_pipeline.py: later"),
+        ("pytest.xfail('later')", "raised XFailed on line 15 of test_pipeline.py: later"),
+        ("raise SystemExit(0)", "raised SystemExit on line 15 of test_pipeline.py: 0"),
+        (r"raise ValueError('\x1b[2J')", r"raised ValueError on line 15 of test_pipeline.py: \x1b"),
+        ("stages.detect(None)", "raised AttributeError on line 15 of test_pipeline.py: 'NoneType'"),
+        ("stages.crop('x', 'y', 'z')", "raised AttributeError on line 15 of test_pipeline.py: "),
+    ],
+)
+def test_a_process_that_raises(
+    pipeline_project: Project, run: Run, statement: str, message: str
+) -> None:
+    body = f"def process(self, stages, photo):\n    import pytest\n    {statement}\n"
+    write_gate(pipeline_project(), body)
+    result = run()
+    result.assert_outcomes(errors=3)
+    text = result.stdout.str()
+    assert f"process: {message}" in text
+    assert "for the image 00.png; correct process()" in text
+    assert "Traceback" not in text
+    assert "\x1b" not in text
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("process = 5", "is not a method"),
+        ("process = None", "is not a method"),
+        ("process = property(print)", "is not a method"),
+        ("def process(self): pass", "cannot be called with 2 arguments"),
+        ("def process(self, stages): pass", "cannot be called with 2 arguments"),
+        ("def process(stages, photo): pass", "cannot be called with 2 arguments"),
+        ("def process(self, stages, photo, more): pass", "cannot be called with 2 arguments"),
+        ("@classmethod\ndef process(cls, stages): pass", "cannot be called with 2 arguments"),
+        ("async def process(self, stages, photo): pass", "is asynchronous"),
+        ("def process(self, stages, photo): yield", "is a generator"),
+    ],
+)
+def test_a_process_that_cannot_work_is_refused_when_collected(body: str, message: str) -> None:
+    with pytest.raises(SpecError, match=f"TestIt.process: {message}.*; write def process"):
+        exec(f"class TestIt(PipelineGates):\n{textwrap.indent(body, '    ')}", {**globals()})
+
+
+def ran(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A decorator that runs a generator to its end, and gives it more."""
+
+    @functools.wraps(function)
+    def run(self: Any, stages: Any, photo: Any) -> None:
+        list(function(self, stages, photo, 1))
+
+    return run
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "def process(self, stages, photo): pass",
+        "def process(self, *args): pass",
+        "@staticmethod\ndef process(stages, photo, more=0): pass",
+        "@classmethod\ndef process(cls, stages, photo): pass",
+        "process = staticmethod(print)",
+        "@ran\ndef process(self, stages, photo, more): yield",
+        "process = functools.partialmethod(lambda self, more, stages, photo: None, 1)",
+        "process = functools.partial(lambda more, stages, photo: None, 1)",
+    ],
+)
+def test_every_way_to_write_a_process(body: str) -> None:
+    exec(f"class TestIt(PipelineGates):\n{textwrap.indent(body, '    ')}", {**globals()})

@@ -114,6 +114,35 @@ def test_bad_values(
     result.stderr.fnmatch_lines([f"ERROR: {message}"])
 
 
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [
+        *(("cache", f"a{letter}b") for letter in "\n\r\t\x1b\x7f\x9b\u2028\0"),
+        *((name, "a\nb") for name in ("golden", "report", "export")),
+    ],
+)
+def test_control_characters_in_paths(pytester: pytest.Pytester, name: str, path: str) -> None:
+    known = set(pytester.path.iterdir())
+    result = pytester.runpytest_inprocess(f"--kycquant-{name}={path}")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(
+        [f"ERROR: --kycquant-{name}: 'a*' holds a line break or another control character; give*"]
+    )
+    assert set(pytester.path.iterdir()) == known
+
+
+@pytest.mark.parametrize("name", ["cache", "golden", "report", "export"])
+def test_an_ini_value_of_two_lines(pytester: pytest.Pytester, name: str) -> None:
+    pytester.makeini(f"[pytest]\nkycquant_{name} =\n  a\n  b\n")
+    result = pytester.runpytest_inprocess()
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: ini option kycquant_{name}: 'a*b' holds a line break *"])
+
+
+def test_names_that_are_not_text_are_paths(pytester: pytest.Pytester) -> None:
+    assert settings_of(pytester, "", "--kycquant-cache=a\udcff é").cache.name == "a\udcff é"
+
+
 def test_home_is_expanded(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(pytester.path / "home"))
     settings = settings_of(pytester, "", "--kycquant-cache=~/cache")

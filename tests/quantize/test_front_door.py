@@ -367,9 +367,18 @@ def test_an_output_that_is_not_a_regular_file_is_refused(model: Path) -> None:
         pytest_kycquant.quantize(model, recipe="int8-weights", output=target, overwrite=True)
 
 
-@pytest.mark.parametrize("name", ["x" * 5000, "pipe.onnx", "none.onnx"])
+@pytest.mark.parametrize("name", ["x" * 3000, "pipe.onnx", "none.onnx"])
 def test_a_model_that_is_no_file_is_refused(tmp_path: Path, name: str) -> None:
     os.mkfifo(tmp_path / "pipe.onnx")
     with pytest.raises(ModelError, match="is not a file") as caught:
         pytest_kycquant.quantize(tmp_path / name, recipe="int8-weights")
+    assert len(str(caught.value)) < 1000
+
+
+@pytest.mark.parametrize("name", ["x" * 5000, "", " ", "/", b"a.onnx", "a\0b"])
+def test_a_model_that_is_no_path_is_refused(name: Any) -> None:
+    with pytest.raises(
+        SpecError, match=r"quantize\(model=...\): .* is not a (path|file)"
+    ) as caught:
+        pytest_kycquant.quantize(name, recipe="int8-weights")
     assert len(str(caught.value)) < 1000

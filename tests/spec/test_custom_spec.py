@@ -143,3 +143,28 @@ def test_what_needs_labels(options: dict[str, object], where: str) -> None:
     with pytest.raises(SpecError) as caught:
         CustomTask("data", metric=misread, labelled=False, **options)  # type: ignore[arg-type]
     assert caught.value.where == f"CustomTask.{where}"
+
+
+async def waits(outputs: Any, labels: Any) -> Any:
+    return labels
+
+
+def yields(outputs: Any, labels: Any) -> Any:
+    yield labels
+
+
+@pytest.mark.parametrize(
+    ("metric", "message"),
+    [
+        (lambda: 0, "cannot be called with 2 arguments"),
+        (lambda outputs: 0, "cannot be called with 2 arguments"),
+        (lambda outputs, labels, more: 0, "cannot be called with 2 arguments"),
+        (lambda outputs, *, labels: 0, "cannot be called with 2 arguments"),
+        (waits, "is asynchronous"),
+        (yields, "is a generator"),
+    ],
+)
+def test_a_metric_that_cannot_work(metric: Any, message: str) -> None:
+    with pytest.raises(SpecError, match=f"CustomTask.metric: {message}.*; define it as a function"):
+        CustomTask("d", metric=metric)
+    assert CustomTask("d", metric=lambda *args: 0).name == "<lambda>"

@@ -106,7 +106,7 @@ def test_markers_of_a_stage_count() -> None:
         ),
         ({"face": "cup"}, "'cup' is not a class that the detector's gates judge"),
         ({"limits": 8000}, "are not PipelineLimits; give PipelineLimits"),
-        ({"runs": 58}, "TestIt.runs: 58 is too small; give a whole number, 59 or more"),
+        ({"runs": 58}, "TestIt.runs: 58 is too small; give a whole number from 59 to 100,000"),
         ({"threads": 0}, "TestIt.threads: 0 is too small"),
         ({"threads": 1.5}, "1.5 is not a whole number"),
         ({"embedder_scale": 0}, "0.0 is not a scale"),

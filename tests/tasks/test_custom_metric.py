@@ -10,6 +10,7 @@ from scipy.stats import beta, t
 from pytest_kycquant.errors import MetricError
 from pytest_kycquant.tasks.custom.metric import Measurement, Metric, bounds
 from tests.worlds.measurements import apart, correlation, labelled, measured, wrong
+from tests.worlds.raised import RAISED
 
 LABELS = labelled([0, 1, 2, 3], subjects=["a", "a", "b", "c"])
 OUTPUTS = [0.0, 1.5, 2.0, 5.0]
@@ -145,6 +146,52 @@ def test_metrics_that_cannot_be_judged(function: Any, problem: str) -> None:
 def test_an_error_says_what_the_metric_was_given() -> None:
     with pytest.raises(MetricError, match=r"outputs of shape \(4,\) and labels of shape "):
         assert measured(lambda o, t: o[:, 1], OUTPUTS, LABELS).form
+
+
+@pytest.mark.parametrize("error", RAISED, ids=lambda error: type(error).__name__)
+def test_whatever_a_metric_raises_is_its_error(error: BaseException) -> None:
+    """A skip in it must not skip the gate, and nothing but Ctrl+C ends the run."""
+
+    def raises(outputs: Any, labels: Any) -> Any:
+        raise error
+
+    with pytest.raises(MetricError) as caught:
+        assert measured(raises, OUTPUTS, LABELS).form
+    line = raises.__code__.co_firstlineno + 1
+    start = f"raised {type(error).__name__} on line {line} of test_custom_metric.py: "
+    assert caught.value.problem.startswith(start)
+    assert len(str(caught.value)) < 2000
+    assert str(caught.value).isprintable()
+
+
+def test_ctrl_c_ends_the_run() -> None:
+    def interrupted(outputs: Any, labels: Any) -> Any:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        assert measured(interrupted, OUTPUTS, LABELS).form
+
+
+class Unshowable:
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+    def __repr__(self) -> str:
+        raise self.error
+
+
+class Unreadable(Unshowable):
+    def __array__(self, *args: Any, **given: Any) -> Any:
+        raise self.error
+
+
+@pytest.mark.parametrize("kind", [Unshowable, Unreadable])
+@pytest.mark.parametrize("error", RAISED, ids=lambda error: type(error).__name__)
+def test_a_result_that_raises(kind: Any, error: BaseException) -> None:
+    with pytest.raises(MetricError) as caught:
+        assert measured(lambda o, t: kind(error), OUTPUTS, LABELS).form
+    assert len(str(caught.value)) < 2000
+    assert str(caught.value).isprintable()
 
 
 def test_bools_are_errors_and_never_higher_is_better() -> None:

@@ -10,7 +10,6 @@ import hashlib
 import inspect
 import math
 import textwrap
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,6 +20,8 @@ from numpy.typing import NDArray
 
 from ...data.labelled import LabelledSet
 from ...errors import MetricError
+from ...spec.coerce import shown
+from ...spec.functions import describe_raised
 from ...statistics import Rate, clopper_pearson, jackknife_bounds
 from ..outputs import Tensor
 from ..rates import rate_of
@@ -106,21 +107,18 @@ class Metric:
         try:
             answer = self.function(given if len(given) > 1 else given[0], labels.copy())
             found = np.asarray(answer)
-        except Exception as error:  # a user's function may raise anything
-            file = self.function.__code__.co_filename
-            frames = traceback.extract_tb(error.__traceback__)
-            lines = [frame.lineno for frame in frames if frame.filename == file]
-            place = f" on line {lines[-1]}" if lines else ""
-            reason = str(error).split("\n")[0]  # pytest explains an assert at length
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # a user's function may raise anything, a skip too
             shapes = ", ".join(str(output.shape) for output in given)
             raise MetricError(
                 self.where,
-                f"raised {type(error).__name__}{place}: {reason}",
+                describe_raised(error, self.function),
                 f"it was given outputs of shape {shapes} and labels of shape "
                 f"{labels.shape}, {labels.dtype}",
             ) from error
         if found.dtype.kind not in "biuf" or found.shape not in ((), (count,)):
-            what = f"{found.dtype} of shape {found.shape}" if found.ndim else repr(answer)
+            what = f"{found.dtype} of shape {found.shape}" if found.ndim else shown(answer)
             raise MetricError(self.where, f"returned {what} for {count} images", _REMEDY)
         if found.dtype == np.bool_:
             if not found.ndim:

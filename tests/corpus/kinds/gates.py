@@ -9,13 +9,27 @@ from tests.corpus.case import Case
 from tests.corpus.judge import FAILING, PASSING, Expect, refused, warned
 from tests.corpus.trial import Trial
 
+_NUMPY = "__import__('numpy')"
+
+
+def _raising(*methods: str) -> str:
+    """An object of which some methods raise an error, as those of the NA of pandas do."""
+    defined = ", ".join(f"{name!r}: lambda *given: [][0]" for name in methods)
+    return f"type('Odd', (), {{{defined}, '__hash__': lambda one: 1}})()"
+
+
 # Expressions that are seldom right.
 _POOL = (
     *("None", "True", "-1", "0", "1", "5", "2.5", "float('nan')", "float('inf')", "10**400"),
     *("1e308", "''", "' '", "'x'", "'a\\0b'", "'\\x1b[2J'", "'x' * 100_000", "b'x'", "()", "[]"),
     *("{}", "(1, 2, 3)", "['x']", "object()", "lambda: 0", "int", "1j", "range(3)", "iter([])"),
-    *("Ellipsis", "print"),
+    *("Ellipsis", "print", "'\\ud800'", "'\\n'", "{1, 2}", "bytearray(b'5')"),
+    *(f"{_NUMPY}.array(5)", f"{_NUMPY}.array(['a', 'b'])", f"{_NUMPY}.zeros((2, 2))"),
+    *(f"{_NUMPY}.array('x')", f"{_NUMPY}.float32('nan')", f"{_NUMPY}.ma.masked"),
+    *(_raising("__eq__", "__bool__"), _raising("__repr__"), _raising("__float__")),
+    *(_raising("__iter__"), _raising("__fspath__")),
 )
+_FIVE = f"{_NUMPY}.array(5)"
 # The functions of the preamble by the class that they make, and the values of the pool that are
 # right or have a meaning for each argument.
 _CALLS = {
@@ -28,16 +42,16 @@ _ARGUMENTS: dict[str, tuple[str, ...]] = {
     "KycModel.preprocess": (),
     "KycModel.task": (),
     "KycModel.calibration": (),
-    "KycModel.name": ("''", "'x'", "' '"),
+    "KycModel.name": ("''", "'x'", "' '", f"{_NUMPY}.array('x')"),
     "Preprocess.size": (),
-    "Preprocess.mean": ("-1", "0", "1", "5", "2.5", "1e308", "(1, 2, 3)", "range(3)"),
-    "Preprocess.scale": ("-1", "1", "5", "2.5", "1e308", "(1, 2, 3)"),
+    "Preprocess.mean": ("-1", "0", "1", "5", "2.5", "1e308", "(1, 2, 3)", "range(3)", _FIVE),
+    "Preprocess.scale": ("-1", "1", "5", "2.5", "1e308", "(1, 2, 3)", _FIVE),
     "Preprocess.channels": (),
     "Preprocess.layout": (),
     "Preprocess.resize": (),
     "FaceVerification.data": (),
     "FaceVerification.pairs": ("None",),
-    "FaceVerification.max_impostor_pairs": ("None", "1", "5"),
+    "FaceVerification.max_impostor_pairs": ("None", "1", "5", _FIVE),
     "FaceVerification.selection": ("None",),
     "FaceVerification.selection_far": ("None",),
     "FaceVerification.threshold": ("None", "-1", "0", "1"),
@@ -57,8 +71,8 @@ _LIMITS = (
 )
 _LIMIT_RIGHT: dict[str, tuple[str, ...]] = {
     "mean_cosine": ("-1", "0"),
-    **dict.fromkeys(("latency_ratio", "size_ratio"), ("1", "5", "2.5", "1e308")),
-    **dict.fromkeys(("size_mb", "latency_ms"), ("None", "1", "5", "2.5", "1e308")),
+    **dict.fromkeys(("latency_ratio", "size_ratio"), ("1", "5", "2.5", "1e308", _FIVE)),
+    **dict.fromkeys(("size_mb", "latency_ms"), ("None", "1", "5", "2.5", "1e308", _FIVE)),
 }
 _OPTIONS = (
     *("precision", "name", "activation_type", "weight_type", "per_channel", "reduce_range"),
@@ -66,7 +80,7 @@ _OPTIONS = (
     *("float_weights", "op_types", "rewrites"),
 )
 _OPTION_RIGHT: dict[str, tuple[str, ...]] = {
-    "name": ("''", "'x'"),
+    "name": ("''", "'x'", f"{_NUMPY}.array('x')"),
     "keep_fp32": ("()", "[]", "{}", "iter([])"),
     **dict.fromkeys(
         ("per_channel", "reduce_range", "equalize", "bias_correction"), ("None", "True")
