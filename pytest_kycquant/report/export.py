@@ -18,11 +18,15 @@ from typing import Any
 
 from ..bench.records import VariantRecord
 from ..errors import CacheError, KycquantError, SettingsError
-from ..files import write_whole
+from ..files import read_regular, write_whole
 from ..spec.flags import EXPORT
 from .json_report import evidence
 from .records import Collected, GatedModel
 
+_LARGEST = 1 << 26  # bytes of evidence
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_KEYS = {"files", "replaced", "environment", "model", "gate", "profile", "variants", "decisions"}
+_LONGEST_NAME = 255
 _REMEDY = f"move it away, or give {EXPORT} another folder"
 
 
@@ -99,12 +103,12 @@ def refuse_foreign(folder: Path, model: str, sources: Iterable[Path]) -> None:
     targets = [_beside(stem, ".json"), _beside(stem, ".onnx")]
     for target in targets:
         _refuse_source(target, sources)
-    _refuse_foreign(targets[1:], _earlier(targets[0]))
+    _refuse_foreign(targets[1:], _evidence(targets[0]).files)
 
 
 def _export(collected: Collected, gate: GatedModel, stem: Path) -> list[str]:
     ship, proof = gate.ship, _beside(stem, ".json")
-    earlier = _earlier(proof)
+    earlier = _evidence(proof).files
     if gate.incomplete:
         return [f"exported: nothing for {gate.model}: {gate.incomplete}{_kept(stem)}"]
     copies = {} if ship is None or ship.variant == "fp32" else _copies(gate, ship, stem)
@@ -161,24 +165,55 @@ def _judged(source: Path, digest: str) -> bytes:
     return content
 
 
-def _earlier(proof: Path) -> dict[str, list[str]]:
-    """The files that an earlier export wrote, with the digests that they may have.
+@dataclass(frozen=True)
+class _Evidence:
+    """What an earlier export says of itself.
+
+    Args:
+        model: name of the model.
+        gate: name of its gate.
+        files: the files that it wrote, with the digests that they may have.
+    """
+
+    model: str = ""
+    gate: str = ""
+    files: Mapping[str, list[str]] = field(default_factory=dict)
+
+
+def _evidence(proof: Path) -> _Evidence:
+    """Read the evidence of an earlier export; empty if there is none.
 
     Raises:
-        SettingsError: the file in place of the evidence is not evidence.
+        SettingsError: something else is in its place. Evidence decides what may be overwritten and
+            removed, and anybody can have written it, so it may name exports of its own stem only.
     """
     if not (proof.exists() or proof.is_symlink()):
-        return {}
+        return _Evidence()
     try:
-        values: Any = json.loads(proof.read_bytes()) if proof.is_file() else None
-        files, replaced = values["files"], values["replaced"]
-        known = {str(name): [str(digest)] for name, digest in files.items()}
-        for name, digest in replaced.items():
-            known.setdefault(str(name), []).append(str(digest))
-        # A name with a folder in it would lead out of this one.
-        return {name: digests for name, digests in known.items() if Path(name).name == name}
-    except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
+        values: Any = json.loads(read_regular(proof, _LARGEST))
+        if not values.keys() >= _KEYS:
+            raise ValueError(f"lacks {_KEYS - values.keys()}")
+        model, gate = values["model"], values["gate"]
+        files: dict[str, list[str]] = {}
+        for name, digest in (*values["files"].items(), *values["replaced"].items()):
+            if not (_is_export(name, proof.stem) and _SHA256.fullmatch(digest)):
+                raise ValueError(name)
+            files.setdefault(name, []).append(digest)
+        return _Evidence(_text(model), _text(gate), files)
+    except (OSError, ValueError, RecursionError, KeyError, TypeError, AttributeError):
         raise SettingsError(EXPORT, f"{proof} was not written by an export", _REMEDY) from None
+
+
+def _is_export(name: str, stem: str) -> bool:
+    """Whether an export of this stem may have this name."""
+    named = re.fullmatch(rf"{re.escape(stem)}(-[^\0]+)?\.onnx", name)
+    return named is not None and Path(name).name == name and len(name) <= _LONGEST_NAME
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is not a text")
+    return value
 
 
 def _found(folder: Path, earlier: Mapping[str, list[str]]) -> dict[str, str]:
@@ -192,7 +227,7 @@ def _found(folder: Path, earlier: Mapping[str, list[str]]) -> dict[str, str]:
 
 def _kept(stem: Path) -> str:
     """Name the models of an earlier export that stay where they are; "" if there are none."""
-    names = sorted(_found(stem.parent, _earlier(_beside(stem, ".json"))))
+    names = sorted(_found(stem.parent, _evidence(_beside(stem, ".json")).files))
     return f"; {_are(names)} of an earlier run" if names else ""
 
 
@@ -214,17 +249,15 @@ def _leave(collected: Collected, folder: Path, stems: set[str], written: set[str
     """
     models = {model for model, _ in collected.models().values()}
     decided = {model for model, name in collected.models().values() if name in written}
-    current = {n for stem in stems for n in _earlier_or_none(_beside(folder / stem, ".json"))}
+    proofs = (_beside(folder / stem, ".json") for stem in stems)
+    current = {name for proof in proofs for name in _evidence_or_none(proof).files}
     for proof in sorted(folder.glob("*.json")):
         stem = proof.name.removesuffix(".json")
-        model, gate = _owner(proof)
+        earlier = _evidence_or_none(proof)
+        model, gate = earlier.model, earlier.gate
         if stem in stems or model not in models or not f"{stem}-".startswith(f"{model}-"):
             continue
-        owned = {
-            name: digests
-            for name, digests in _earlier_or_none(proof).items()
-            if re.fullmatch(rf"{re.escape(stem)}(-.*)?\.onnx", name) and name not in current
-        }
+        owned = {name: known for name, known in earlier.files.items() if name not in current}
         if model in decided and (gate in written or collected.gone(gate)):
             yield from _remove(folder, owned)
             proof.unlink()
@@ -233,21 +266,11 @@ def _leave(collected: Collected, folder: Path, stems: set[str], written: set[str
             yield f"exported earlier: {_are(names)} of {gate}, which this run did not decide"
 
 
-def _owner(proof: Path) -> tuple[str, str]:
-    """Name of the model and of the gate that evidence is about; empty if it is none."""
-    try:
-        values: Any = json.loads(proof.read_bytes()) if proof.is_file() else None
-        known = values["files"], values["replaced"], values["variants"], values["decisions"]
-        return (str(values["model"]), str(values["gate"])) if known else ("", "")
-    except (ValueError, RecursionError, KeyError, TypeError):
-        return "", ""
-
-
-def _earlier_or_none(proof: Path) -> dict[str, list[str]]:
-    """The same as `_earlier`; empty if the file is not evidence."""
+def _evidence_or_none(proof: Path) -> _Evidence:
+    """The same as `_evidence`; empty if the file is something else."""
     with contextlib.suppress(SettingsError):
-        return _earlier(proof)
-    return {}
+        return _evidence(proof)
+    return _Evidence()
 
 
 def _refuse_foreign(targets: Iterable[Path], earlier: Mapping[str, list[str]]) -> None:

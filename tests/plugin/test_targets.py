@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from pytest_kycquant.errors import SettingsError
+from pytest_kycquant.report.export import export, refuse_foreign
+from pytest_kycquant.report.records import Collected, GatedModel
 from tests.worlds.population import Run
 
 Project = Callable[..., None]
@@ -66,6 +69,58 @@ def test_file_of_the_users(
     assert file in shown
     assert digests(root) == before
     assert (root / "linked" / "face.onnx").is_symlink()
+
+
+DIGEST = hashlib.sha256(b"years of work").hexdigest()
+EVIDENCE = {
+    "files": {},
+    "replaced": {},
+    **{key: [] for key in ("environment", "profile", "variants", "decisions")},
+    **{"model": "face", "gate": "test_gate.py::TestFace"},
+}
+FORGED = {
+    "another file": {"files": {"thesis.txt": DIGEST}},
+    "replaced": {"replaced": {"thesis.txt": DIGEST}},
+    "above": {"files": {"../out/thesis.txt": DIGEST}},
+    "another model": {"files": {"thesis.onnx": DIGEST}},
+    "folder": {"files": {"face-x/../thesis.onnx": DIGEST}},
+    "number": {"files": {"face.onnx": 3}},
+    "no digest": {"files": {"face.onnx": ""}},
+    "long": {"files": {f"face-{'x' * 5000}.onnx": DIGEST}},
+    "NUL": {"files": {"face-\0.onnx": DIGEST}},
+    "list": {"files": []},
+    "model": {"model": 5},
+    "lacks": {"gate": None},
+}
+
+
+@pytest.mark.parametrize("how", FORGED)
+def test_evidence_that_names_more_than_exports(tmp_path: Path, how: str) -> None:
+    """Anybody can have written it, so it cannot say what may be removed."""
+    for name in ("thesis.txt", "thesis.onnx"):
+        (tmp_path / name).write_bytes(b"years of work")
+    forged = json.dumps(EVIDENCE | FORGED[how])
+    (tmp_path / "face.json").write_text(forged)
+    with pytest.raises(SettingsError, match=r"face\.json was not written by an export") as caught:
+        refuse_foreign(tmp_path, "face", [])
+    assert len(str(caught.value)) < 2000
+    done = export(Collected(by_key={"1": GatedModel("face", "test_gate.py::TestFace")}), tmp_path)
+    assert done.failed
+    assert (tmp_path / "face.json").read_text() == forged
+    assert names(tmp_path) == ["face.json", "thesis.onnx", "thesis.txt"]
+
+
+def test_a_list_of_files_of_the_users_is_no_evidence(tmp_path: Path) -> None:
+    mine = '{"files": {}, "replaced": {}, "mine": "years of work"}'
+    (tmp_path / "face.json").write_text(mine)
+    with pytest.raises(SettingsError, match=r"face\.json was not written by an export"):
+        refuse_foreign(tmp_path, "face", [])
+
+
+def test_what_an_export_wrote_is_its_own(tmp_path: Path) -> None:
+    (tmp_path / "face.onnx").write_bytes(b"years of work")
+    (tmp_path / "face.json").write_text(json.dumps(EVIDENCE | {"files": {"face.onnx": DIGEST}}))
+    refuse_foreign(tmp_path, "face", [])
 
 
 @pytest.mark.parametrize("option", ["report", "export"])
