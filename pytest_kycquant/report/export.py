@@ -227,7 +227,7 @@ def _found(folder: Path, earlier: Mapping[str, list[str]]) -> dict[str, str]:
 
 def _kept(stem: Path) -> str:
     """Name the models of an earlier export that stay where they are; "" if there are none."""
-    names = sorted(_found(stem.parent, _evidence(_beside(stem, ".json")).files))
+    names = sorted(_found(stem.parent, _evidence_or_none(_beside(stem, ".json")).files))
     return f"; {_are(names)} of an earlier run" if names else ""
 
 
