@@ -36,7 +36,8 @@ def collect(pytester: pytest.Pytester, body: str, *arguments: str) -> pytest.Run
         ("@pytest.mark.kycquant(model=MODEL)\ndef face(candidate): pass", "gate face[(][)]"),
         ("class Flow(PipelineGates):\n    detector = None", "gate class Flow"),
         (
-            "@pytest.mark.kycquant(model=MODEL)\nclass Strict:\n    def test_a(self, candidate): pass",
+            "@pytest.mark.kycquant(model=MODEL)\nclass Strict:\n"
+            "    def test_a(self, candidate): pass",
             "gate class Strict",
         ),
         (
