@@ -192,7 +192,7 @@ def _found(folder: Path, earlier: Mapping[str, list[str]]) -> dict[str, str]:
 
 def _kept(stem: Path) -> str:
     """Name the models of an earlier export that stay where they are; "" if there are none."""
-    names = sorted(_found(stem.parent, _earlier(_beside(stem, ".json"))))
+    names = sorted(_found(stem.parent, _earlier_or_none(_beside(stem, ".json"))))
     return f"; {_are(names)} of an earlier run" if names else ""
 
 
