@@ -116,17 +116,21 @@ class GatedModel:
     def rejected(self) -> dict[str, str]:
         """The variants that a test did not clear, each with that test and its outcome.
 
-        A test without a precision, such as one about the golden, concerns all variants. So does a
-        failed teardown: pytest shows that of a shared fixture on the test that ran last.
+        A test without a precision, such as one about the golden, concerns all variants. A failed
+        teardown concerns all but FP32: pytest shows that of a fixture which several precisions
+        share on the test that ran last.
         """
         found: dict[str, str] = {}
         for test, requested in self.tests.items():
             if not (objection := self.outcomes.objection(test)):
                 continue
             shipment = self.shipments.get(requested)
-            concerned = [shipment.record.variant] if shipment else []
-            shared = not requested or test in self.outcomes.torn
-            for variant in self.variants if shared else concerned:
+            concerned = {shipment.record.variant} if shipment else set()
+            if not requested:
+                concerned = set(self.variants)
+            elif test in self.outcomes.torn:
+                concerned = set(self.variants) - {"fp32"}
+            for variant in sorted(concerned):
                 found.setdefault(variant, f"{test} {objection}")
         return found
 

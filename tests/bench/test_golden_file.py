@@ -16,7 +16,7 @@ from pytest_kycquant.statistics import rate_with
 
 RATE = plain(rate_with(12, 10_000, 200, 2.5, 3))
 RATES = {"FAR": RATE, "FRR": RATE}
-MODEL = {"name": "face", "sha256": "ab", "size": 100, "opset": 17}
+MODEL = {"name": "face", "sha256": "ab" * 32, "size": 100, "opset": 17}
 INPUTS = {"evaluation": "cd", "pairs": None}
 HERE = {
     "onnxruntime": "1.31",

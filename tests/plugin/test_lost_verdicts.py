@@ -116,7 +116,7 @@ def test_every_error_of_a_gate_counts(
     edit(pytester, "class TestFace", "import pytest\n@pytest.mark.xfail\nclass TestFace")
     result = run()
     assert result.ret == pytest.ExitCode.TESTS_FAILED
-    result.stdout.fnmatch_lines([f"ERROR: no test failed, but test_gate.py::TestFace * {problem}*"])
+    result.stdout.fnmatch_lines([f"ERROR: no test failed, but test_gate.py::TestFace *{problem}*"])
 
 
 def test_error_that_a_fixture_hides(project: Project, run: Run, pytester: pytest.Pytester) -> None:
@@ -143,9 +143,11 @@ def test_replaced_fixture_is_not_expected_either(
     project: Project, run: Run, pytester: pytest.Pytester
 ) -> None:
     project()
-    append(pytester, "\n    @pytest.fixture\n    def candidate(self, request):\n        return 5\n")
-    edit(pytester, "class TestFace", "@pytest.mark.xfail\nclass TestFace")
-    assert run().ret == pytest.ExitCode.TESTS_FAILED
+    pytester.makeconftest("import pytest\n@pytest.fixture\ndef candidate(request): return 5")
+    edit(pytester, "class TestFace", "import pytest\n@pytest.mark.xfail\nclass TestFace")
+    result = run()
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(["ERROR: no test failed, but test_gate.py::TestFace was not *"])
 
 
 @pytest.mark.parametrize("workers", [(), ("-n", "2")])

@@ -95,7 +95,7 @@ def test_golden_of_its_own_with_a_stricter_threshold(
     # An edited one names the same command.
     path = folder / "face.nist63a4.json"
     path.write_text(path.read_text().replace(str(mine["threshold"]), "0.1"))
-    run(NIST).stdout.fnmatch_lines([f"*was edited by hand *accept it with: {command}"])
+    run(NIST).stdout.fnmatch_lines([f"*was edited by hand *record it anew with: {command}"])
 
 
 def test_what_passes_standard_may_not_pass_nist63a4(
