@@ -32,7 +32,7 @@ MANIFEST = "manifest.json"  # what every whole entry has
 # What a cache has without its tag, to say what a folder may be: it is not used as a cache.
 _NAMES = {
     *(".gitignore", "code", "locks", "machine.db", "runs"),
-    *("footprint", "near-duplicates", "outputs", "search", "variant"),
+    *("footprint", "inputs", "near-duplicates", "outputs", "pixels", "search", "variant"),
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -12,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+import pytest_kycquant
+from pytest_kycquant.context import folder
 from pytest_kycquant.context.cache import Cache
 from pytest_kycquant.context.folder import CacheFolder, refuse
 from pytest_kycquant.errors import CacheError, SettingsError
@@ -80,6 +83,13 @@ def test_what_a_deletion_left_of_a_cache_is_named(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(CacheError, match=r"is a folder of something else.*; name a new"):
         used(tmp_path)
+
+
+def test_every_kind_of_artefact_is_known_by_name() -> None:
+    package = Path(pytest_kycquant.__file__).parent
+    texts = [path.read_text(encoding="utf-8") for path in package.rglob("*.py")]
+    kinds = {kind for text in texts for kind in re.findall(r"load\(\s*\"([a-z-]+)\"", text)}
+    assert {"variant", "outputs", "inputs", "pixels"} <= kinds <= folder._NAMES
 
 
 def test_a_cache_that_is_deleted_at_the_moment(tmp_path: Path) -> None:

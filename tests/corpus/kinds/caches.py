@@ -34,7 +34,9 @@ def _entries(trial: Trial, kind: str = "*") -> list[Path]:
 
 
 def _files(trial: Trial) -> list[Path]:
-    return sorted(path for path in _root(trial).rglob("*") if path.is_file())
+    """All but the tag, without which a folder is not known as a cache."""
+    found = (path for path in _root(trial).rglob("*") if path.is_file())
+    return sorted(path for path in found if path.name != "CACHEDIR.TAG")
 
 
 def adapt(entry: Path) -> None:
@@ -59,6 +61,18 @@ def _cut(trial: Trial) -> None:
 
 def _gone(trial: Trial) -> None:
     trial.rng.choice(_files(trial)).unlink()
+
+
+def _tag(content: bytes | None) -> Callable[[Trial], None]:
+    """The tag is damaged: whose folder it is, only its owner can say."""
+
+    def damage(trial: Trial) -> None:
+        path = _root(trial) / "CACHEDIR.TAG"
+        path.unlink()
+        if content is not None:
+            path.write_bytes(content)
+
+    return damage
 
 
 def _manifest(trial: Trial) -> None:
@@ -285,6 +299,8 @@ def cases(rng: random.Random) -> Iterator[Case]:
     for index in range(5):
         yield Case(f"cache-cut-{index}", "face", _cut, HARMLESS)
         yield Case(f"cache-gone-{index}", "face", _gone, HARMLESS)
+    for name, tag in (("flip", b"signature"), ("cut", b""), ("gone", None)):
+        yield Case(f"cache-tag-{name}", "face", _tag(tag), REFUSED)
     for index in range(10):
         yield Case(f"cache-manifest-{index}", "face", _manifest, HARMLESS | REFUSED)
     for index, name in enumerate(
