@@ -45,6 +45,15 @@ def worst_of(found: Sequence[GroupIncrease]) -> GroupIncrease:
     return max(found, key=severity)
 
 
+def objections(gates: Mapping[str, GateResult]) -> str:
+    """Name the gates that did not pass by their verdicts, the worst first; "" if all passed."""
+    named = {
+        verdict.value: [result.gate for result in gates.values() if result.verdict is verdict]
+        for verdict in (Verdict.FAIL, Verdict.INCONCLUSIVE)
+    }
+    return "; ".join(f"{verdict} {', '.join(names)}" for verdict, names in named.items() if names)
+
+
 _UNDECIDED = {
     "rate": "Add data until the gate can decide, or deliberately widen the budget in `limits`.",
     "latency": "This machine is too noisy to decide now; try again when it is idle.",

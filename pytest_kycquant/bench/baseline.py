@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,9 @@ from ..context.cache import digest_of
 from ..errors import BaselineError, DataError, GoldenError
 from ..plain import plain
 from ..results import GateResult
-from ..spec.flags import GOLDEN, PROFILE, UPDATE_GOLDEN
+from ..spec.flags import UPDATE_GOLDEN
 from ..spec.limits import Limits
 from ..spec.profiles import Profile
-from ..spec.settings import DEFAULT_GOLDEN
 from ..tasks.base import Part
 from ..tasks.comparison import Comparison
 from ..verdicts import Verdict
@@ -33,6 +33,7 @@ class Baseline:
         limits: the limits of the gates.
         gate_file: the file that gates the model, for the command that records the golden.
         profile: the profile of the gate; the threshold is chosen for the limits of that profile.
+        gate: name of the class or function in that file, "" for all of the file.
     """
 
     def __init__(
@@ -42,12 +43,14 @@ class Baseline:
         limits: Limits,
         gate_file: Path,
         profile: Profile,
+        gate: str = "",
     ) -> None:
         self._workspace = workspace
         self._limits = limits
         self._variants = variants
         self._task = variants.task
         self._gate_file = gate_file
+        self._gate = gate
         self._profile = profile
         self._comparisons: dict[tuple[str, float | None], Comparison] = {}
 
@@ -60,14 +63,12 @@ class Baseline:
 
     @property
     def update_command(self) -> str:
-        """The command that accepts FP32 as it is now."""
-        root, folder = self._workspace.root, self._workspace.settings.golden
-        words = ["pytest", _shown(self._gate_file, root), UPDATE_GOLDEN]
-        if folder != root / DEFAULT_GOLDEN:  # else the command would record another baseline
-            words.append(f"{GOLDEN}={_shown(folder, root)}")
-        if self._profile == "nist63a4":
-            words.append(f"{PROFILE}={self._profile}")
-        return shlex.join(words)
+        """The command that accepts FP32 as it is now, and no golden of another gate."""
+        file, settings, root = self._gate_file, self._workspace.settings, self._workspace.root
+        if file.is_relative_to(root):
+            file = Path(os.path.relpath(file, settings.start or root))
+        test = f"{file}::{self._gate}" if self._gate else str(file)
+        return shlex.join(["pytest", test, UPDATE_GOLDEN, *settings.repeated])
 
     def comparison(self, threshold: float | None, role: str = "evaluation") -> Comparison:
         """FP32 on the images of a role; the same object for the same threshold."""
@@ -203,18 +204,15 @@ class Baseline:
 
     def _require_sound(self, threshold: float | None) -> None:
         """Refuse a broken baseline, since comparing with it would hide every degradation."""
+        whose = "the labels" if threshold is None else "the labels and the threshold"
         for gate in self.gates(threshold):
             if gate.verdict is Verdict.FAIL:
                 raise BaselineError(
                     ", ".join(str(source.loaded.path) for source in self._variants.sources),
                     f"FP32 itself fails its limits ({gate.worst_check().describe()})",
-                    "check channel order, mean and scale of the preprocessing, the labels and "
-                    "the threshold; if they are right, the model is not good enough for its limits",
+                    f"check channel order, mean and scale of the preprocessing and {whose}; if "
+                    "they are right, the model is not good enough for its limits",
                 )
-
-
-def _shown(path: Path, root: Path) -> str:
-    return str(path.relative_to(root) if path.is_relative_to(root) else path)
 
 
 def _rates(itself: Comparison) -> dict[str, Any]:

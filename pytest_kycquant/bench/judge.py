@@ -40,6 +40,7 @@ class Judge(ABC):
         profile: the profile that the limits belong to.
         asked: names of the gates to judge; None for all. A gate that no test asks for has no
             verdict, and what needs it is not computed.
+        gate: name of the class or function in that file, "" if it is not known.
     """
 
     def __init__(
@@ -50,13 +51,14 @@ class Judge(ABC):
         gate_file: Path,
         profile: Profile = "standard",
         asked: Collection[str] | None = None,
+        gate: str = "",
     ) -> None:
         self.workspace = workspace
         self.variants = variants
         self.limits = limits
         self.profile = profile
         self._asked = None if asked is None else frozenset(asked)
-        self.baseline = Baseline(workspace, variants, limits, gate_file, profile)
+        self.baseline = Baseline(workspace, variants, limits, gate_file, profile, gate)
         self._records: dict[Recipe, VariantRecord] = {}
         self._golden: Golden | None = None
 

@@ -66,7 +66,7 @@ def warn_of_near_duplicates(
         other = others[role]
         names = listed([f"{images.names[one]} = {other.names[two]}" for one, two in pairs])
         if role == _WITHIN:
-            number = f"{_count(pairs)} {'pair' if len(pairs) == 1 else 'pairs'}"
+            number = f"{_count(pairs)} {_pairs(pairs)}"
             what = "the same image, and count as different people"
             remedy = "keep one image of each pair, or give both to the same person"
         else:
@@ -79,9 +79,15 @@ def warn_of_near_duplicates(
             NearDuplicateWarning,
             stacklevel=2,
         )
-    counts = ", ".join(f"{_count(pairs)} with {role} images" for role, pairs in found.items())
+    counts = ", ".join(
+        f"{_count(pairs)} {_pairs(pairs)} with {role} images" for role, pairs in found.items()
+    )
     note = f"evaluation images have near-duplicates: {counts}" if found else ""
     return replace(data, note="; ".join(filter(None, (data.note, note))))
+
+
+def _pairs(pairs: _Pairs) -> str:
+    return "pair" if len(pairs) == 1 else "pairs"
 
 
 def _count(pairs: _Pairs) -> str:

@@ -79,13 +79,20 @@ class Run:
         self._shipments: dict[tuple[object, ...], Shipment | KycquantError | KycquantWarning] = {}
         self._broken: dict[tuple[object, Path], tuple[str, KycquantError]] = {}
 
-    def judge(self, spec: GateSpec, gate_file: Path, asked: Collection[str] | None = None) -> Judge:
+    def judge(
+        self,
+        spec: GateSpec,
+        gate_file: Path,
+        asked: Collection[str] | None = None,
+        gate: str = "",
+    ) -> Judge:
         """The judge of a gate; the same one for all of its tests.
 
         Args:
             spec: the gate's model, precisions and limits.
             gate_file: the file that defines the gate.
             asked: names of the gates to judge; None for all.
+            gate: name of the class or function in that file, for commands; "" if it is not known.
 
         Raises:
             SettingsError: the gate has the smoke profile, which clears nothing, and the run
@@ -99,7 +106,9 @@ class Run:
             kind = SmokeJudge if profile == "smoke" else StandardJudge
             limits = limits_under(profile, spec.limits)
             variants = Variants.of_gate(self.workspace, spec.model, gate_file, limits)
-            self._judges[key] = kind(self.workspace, variants, limits, gate_file, profile, key[-1])
+            self._judges[key] = kind(
+                self.workspace, variants, limits, gate_file, profile, key[-1], gate
+            )
         return self._judges[key]
 
     def shipment(

@@ -118,8 +118,8 @@ def measure(
 def judge(latency: Latency, limits: Limits) -> GateResult:
     """Judge the latency ratio to FP32, and the absolute latency if it has a limit."""
     detail = (
-        f"{latency.rounds} rounds, {latency.cpu_ms:.3g} ms to {latency.fp32_cpu_ms:.3g} ms "
-        f"CPU, FP32 and itself {100 * (latency.control - 1):.1f} % apart"
+        f"{latency.rounds} rounds, CPU time {latency.cpu_ms:.3g} ms, FP32 "
+        f"{latency.fp32_cpu_ms:.3g} ms; FP32 against itself {100 * (latency.control - 1):+.1f} %"
     )
     ratio = Estimate(latency.ratio, latency.lower, latency.upper)
     checks = [limits["latency_ratio"].check("latency ratio to FP32", ratio, detail)]

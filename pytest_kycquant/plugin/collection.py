@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,7 +79,8 @@ def warn_uncollected(collector: pytest.Module | pytest.Class, name: str, value: 
                 if issubclass(cls, GateClass):
                     _refuse_changed(cls)
             elif not (collected or _serves_otherwise(cls)):  # else pytest looks into it next
-                _warn(collector, f"gate class {cls.__qualname__}", "a class with a name like Test*")
+                what = f"gate class {cls.__qualname__}"
+                _warn(collector, cls, what, "a class with a name like Test*")
     elif not collector.istestfunction(value, name):
         _look_at_function(collector, name, value)
 
@@ -94,7 +96,7 @@ def _look_at_function(collector: pytest.Module | pytest.Class, name: str, value:
         )
     if _is_marked_function(value):
         shown = name if owner is None else f"{owner.__qualname__}.{name}"
-        _warn(collector, f"gate {shown}()", "a function with a name like test_*")
+        _warn(collector, value, f"gate {shown}()", "a function with a name like test_*")
 
 
 def warn_in_conftest(parent: pytest.Collector, file: Path) -> None:
@@ -113,9 +115,9 @@ def warn_in_conftest(parent: pytest.Collector, file: Path) -> None:
         if isinstance(value, type) and name.startswith("Test"):
             for cls in _gate_classes(value, module.__name__):
                 if not _serves_otherwise(cls):
-                    _warn(parent, f"gate class {cls.__qualname__} of {file.name}", "test_*.py")
+                    _warn(parent, cls, f"gate class {cls.__qualname__} of {file.name}", "test_*.py")
         elif name.startswith("test") and _is_marked_function(value):
-            _warn(parent, f"gate {name}() of {file.name}", "test_*.py")
+            _warn(parent, value, f"gate {name}() of {file.name}", "test_*.py")
 
 
 def _is_marked_function(value: object) -> bool:
@@ -164,13 +166,25 @@ def _serves_otherwise(cls: type) -> bool:
     return bool(cls.__subclasses__()) or not getattr(cls, "__test__", True) or not complete
 
 
-def _warn(collector: pytest.Collector, what: str, wanted: str) -> None:
-    collector.warn(
-        GateCollectionWarning(
-            f"{what} is not collected, so it gates nothing: pytest looks for {wanted}; rename it, "
-            "or set __test__ = False if it is a helper"
-        )
+def _warn(collector: pytest.Collector, value: Any, what: str, wanted: str) -> None:
+    """Warn of a class or function at its own line, as far as it has one.
+
+    Raises:
+        CollectError: warnings are errors in this run.
+    """
+    function = getattr(value, "__func__", value)
+    try:
+        file, line = str(inspect.getsourcefile(function)), inspect.getsourcelines(function)[1]
+    except (OSError, TypeError):  # made by code
+        file, line = str(collector.path), 1
+    warning = GateCollectionWarning(
+        f"{what} is not collected, so it gates nothing: pytest looks for {wanted}; rename it, "
+        "or set __test__ = False if it is a helper"
     )
+    try:
+        warnings.warn_explicit(warning, GateCollectionWarning, file, line)
+    except GateCollectionWarning as error:
+        raise pytest.Collector.CollectError(str(error)) from None
 
 
 def _precision(item: pytest.Item) -> str:

@@ -18,7 +18,7 @@ from .definitions import refuse_fake_fixtures
 from .gated import MARKER
 from .gates import spec_of
 from .pipeline_gates import KycPipeline, PipelineGates, pipeline_spec_of
-from .session import BROKEN, FOUND, SESSION, KycquantSession
+from .session import BROKEN, FOUND, RECORDED, SESSION, KycquantSession
 
 if TYPE_CHECKING:
     from ..bench.golden import Golden
@@ -85,7 +85,8 @@ class GateRun:
     @property
     def judge(self) -> Judge:
         """The judge that makes and measures variants."""
-        return self._session.run.judge(self._spec, self._item.path, self._tests.asked)
+        _, _, gate = _gate_name(self._item).partition("::")
+        return self._session.run.judge(self._spec, self._item.path, self._tests.asked, gate)
 
     @property
     def golden(self) -> Golden:
@@ -98,7 +99,10 @@ class GateRun:
 
                 files = [file for s in judge.variants.sources for file in s.loaded.files]
                 refuse_foreign(export, judge.variants.model.name, [*files, judge.baseline.path])
-            return judge.require_golden()
+            golden = judge.require_golden()
+        if self._session.settings.update_golden:
+            item.user_properties.append((RECORDED, str(judge.baseline.path)))
+        return golden
 
     def candidate(self, recipe: Recipe) -> Candidate:
         """Return the variant that the gates are asserted on, and record it for the report."""

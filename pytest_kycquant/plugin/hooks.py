@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
+import _pytest
+import pluggy
 import pytest
 
 from ..errors import KycquantError, KycquantWarning, printable
@@ -18,7 +21,7 @@ from .fixtures import (
 )
 from .gated import MARKER, is_gated
 from .options import add_options
-from .session import GATES, RUN_ID, SESSION, KycquantSession, attach
+from .session import GATES, RECORDED, RUN_ID, SESSION, KycquantSession, attach
 
 __all__ = ["candidate", "golden", "kyc_pipeline", "quantize"]
 
@@ -139,23 +142,27 @@ def pytest_exception_interact(
     report: pytest.CollectReport | pytest.TestReport,
 ) -> None:
     """Show the plugin's own errors in a gate file by its lines and the message, not as a chain."""
-    if (
-        isinstance(report, pytest.CollectReport)
-        and call.excinfo is not None
-        and isinstance(call.excinfo.value, (KycquantError, KycquantWarning))
-    ):
-        excinfo = call.excinfo
-        package = Path(__file__).parents[1]
+    excinfo = call.excinfo
+    if not isinstance(report, pytest.CollectReport) or excinfo is None:
+        return
+    cause = getattr(excinfo.value, "cause", None)  # of an error in a conftest.py
+    if isinstance(cause, BaseException):
+        excinfo = pytest.ExceptionInfo.from_exception(cause)
+    if isinstance(excinfo.value, (KycquantError, KycquantWarning)):
         # pytest itself shows an error of a file from that file on, too.
-        excinfo.traceback = (
-            excinfo.traceback.cut(path=node.path)
-            .filter(lambda entry: not Path(entry.path).is_relative_to(package))
-            .filter(excinfo)
-        )
+        frames = excinfo.traceback.cut(path=node.path).filter(lambda entry: _is_users(entry.path))
+        excinfo.traceback = frames.filter(excinfo)
         shown = excinfo.getrepr(style="short", chain=False)
         if shown.reprcrash is not None:
             shown.reprcrash.message = str(excinfo.value)  # without the class name in front
         report.longrepr = shown
+
+
+def _is_users(path: Path | str) -> bool:
+    """Whether code is neither this package's nor that of pytest or the import system."""
+    tools = (Path(file).parent for file in (_pytest.__file__, pluggy.__file__, importlib.__file__))
+    places = Path(__file__).parents[1], *tools
+    return not str(path).startswith("<") and not any(map(Path(path).is_relative_to, places))
 
 
 def pytest_report_teststatus(
@@ -190,6 +197,7 @@ class _Summary:
         # Kept here because most suites have no gates, and must not load what gates need.
         self._uncollected: list[str] = []
         self._torn: list[str] = []
+        self._recorded: set[str] = set()
         self._broken: dict[str, str] = {}
         self._present = ""
         self._report: Path | None = None  # once it is written
@@ -213,6 +221,7 @@ class _Summary:
         """Collect the outcome of a gate's test, and the figures that came with it."""
         if getattr(report, "kycquant_torn", False):
             self._torn.append(report.nodeid)
+        self._recorded.update(str(v) for name, v in report.user_properties if name == RECORDED)
         if broken := getattr(report, "kycquant_broken", None):
             self._broken.setdefault(*broken)
         if not getattr(report, "kycquant_gated", False):
@@ -260,7 +269,9 @@ class _Summary:
                 write(collected, settings.report)
                 self._report = settings.report
             except (OSError, KycquantError) as error:
-                self._lines.append(f"ERROR: the report cannot be written: {error}")
+                remedy = "; make room there, or name another place"
+                more = remedy if isinstance(error, OSError) else ""
+                self._lines.append(f"ERROR: the report cannot be written: {error}{more}")
                 failed = True
         if failed:
             session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
@@ -281,7 +292,7 @@ class _Summary:
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Print the table; print nothing if no gate ran."""
-        if not self._any and not self._lines:
+        if not (self._any or self._lines or self._recorded):
             return
         from ..report import render
         from ..report.terminal import next_command
@@ -292,6 +303,8 @@ class _Summary:
         report = render("terminal", collected, verbose=verbose)
         for line in (*report.splitlines(), *map(printable, self._lines)):
             terminalreporter.write_line(line)
+        for path in sorted(self._recorded):
+            terminalreporter.write_line(printable(f"golden: recorded {path}"))
         stats = terminalreporter.stats
         failed = len(stats.get("failed", [])) + len(stats.get("error", []))
         terminalreporter.write_line(next_command(collected, failed, self._report))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -125,6 +125,18 @@ _OPTIONS = (
 )  # fmt: skip
 
 
+# Options of pytest and of this plugin that decide which gates and goldens a run has, and where the
+# parsed command line keeps them.
+_REPEATED = (
+    ("-c", "inifilename"),
+    ("--rootdir", "rootdir"),
+    ("-p", "plugins"),
+    ("-o", "override_ini"),
+    (flags.GOLDEN, "kycquant_golden"),
+    (flags.PROFILE, "kycquant_profile"),
+)
+
+
 def add_options(parser: pytest.Parser) -> None:
     """Declare the options and the ini values of the same meaning."""
     group = parser.getgroup("kycquant", "gates for quantized identity-verification models")
@@ -191,7 +203,19 @@ def make_settings(values: Mapping[str, Any], config: pytest.Config, *, workers: 
         search_budget=values[flags.SEARCH_BUDGET] or Settings.search_budget,
         profile=values[flags.PROFILE] or Settings.profile,
         exact=bool(values[flags.EXACT]),
+        start=here,
+        repeated=tuple(_repeated(config)),
     )
+
+
+def _repeated(config: pytest.Config) -> Iterator[str]:
+    """Yield the options of the command line that a command repeats to find the same goldens."""
+    for flag, dest in _REPEATED:
+        given = config.getoption(dest, None) or ()
+        for value in (given,) if isinstance(given, (str, Path)) else given:
+            if value in ("smoke", "no:terminal"):  # records none; pytest-xdist gives it to workers
+                continue
+            yield from (f"{flag}={value}",) if flag.startswith("--") else (flag, str(value))
 
 
 def _ini(config: pytest.Config, name: str, where: str) -> str | None:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 RUN_ID = "kycquant_run_id"
 GATES = "kycquant_gates"
+RECORDED = "kycquant.golden_recorded"  # property of a test; its value is the golden's path
 FOUND: pytest.StashKey[Found] = pytest.StashKey()
 BROKEN: pytest.StashKey[tuple[str, str]] = pytest.StashKey()
 _SENT: pytest.StashKey[Found] = pytest.StashKey()

@@ -172,7 +172,7 @@ def resolve_kept(graph: GraphProto, entries: Sequence[str], where: str) -> tuple
         else:
             matches = [name for name, op_type in types.items() if op_type == entry]
         if not matches:
-            known = dict.fromkeys([*types, *types.values()])
+            known = dict.fromkeys(["first", "last", *types, *types.values()])
             close = difflib.get_close_matches(entry, known, n=3) or weighted[:3]
             raise QuantizationError(
                 where,

@@ -1,7 +1,7 @@
 """Reports: text rendered from plain records, without pytest and without touching a model.
 
-`REPORTS` names every report. The plugin prints "terminal". The extension of a file name selects the
-report to write; an extension that names no report selects JSON.
+`REPORTS` names every report. The plugin prints "terminal"; a file gets the report that its name
+ends with.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
@@ -60,7 +61,8 @@ def refuse_target(path: Path) -> None:
     """Refuse a report that cannot be written or would overwrite a file that is not a report.
 
     Raises:
-        SettingsError: there is such a file, or the folder cannot be written.
+        SettingsError: there is such a file, the folder cannot be written, or the name does not say
+            which report it is.
     """
     try:
         if os.path.lexists(path) and not (path.is_file() and _is_report(path.read_bytes())):
@@ -73,6 +75,7 @@ def refuse_target(path: Path) -> None:
         reason = error.strerror or str(error)
         raise SettingsError(REPORT, f"{path} cannot be read ({reason})", "name another") from error
     refuse_folder(path.parent, REPORT)
+    _ending(path)
 
 
 def refuse_folder(folder: Path, option: str) -> None:
@@ -87,11 +90,16 @@ def refuse_folder(folder: Path, option: str) -> None:
     """
     try:
         place = next(p for p in (folder, *folder.parents) if os.path.lexists(p))
-        usable = place.is_dir() and os.access(place, os.W_OK | os.X_OK)
     except OSError:
-        place, usable = folder, False
-    if not usable:
-        raise SettingsError(option, f"{place} is not a writable folder", "name another place")
+        place = folder
+    try:
+        # Permissions do not tell of /proc, or of what is mounted for reading only.
+        with tempfile.TemporaryDirectory(dir=place):
+            pass
+    except OSError:
+        raise SettingsError(
+            option, f"{place} is not a writable folder", "name another place"
+        ) from None
 
 
 def write(collected: Collected, path: Path) -> None:
@@ -99,17 +107,28 @@ def write(collected: Collected, path: Path) -> None:
 
     Args:
         collected: everything that the tests of a run reported.
-        path: the file. Its extension names the report; any other extension means JSON.
+        path: the file. Its extension names the report.
 
     Raises:
         SettingsError: see `refuse_target`; the file may have appeared since the run began.
     """
     refuse_target(path)
-    ending = path.suffix.removeprefix(".")
-    named = ending in REPORTS and ending != "terminal"
-    text = render(ending if named else "json", collected)
+    text = render(_ending(path), collected)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, text)
+
+
+def _ending(path: Path) -> str:
+    """Name of the report that a file is to hold."""
+    ending = path.suffix.removeprefix(".").lower()
+    known = [name for name in REPORTS if name != "terminal"]
+    if ending not in known:
+        raise SettingsError(
+            REPORT,
+            f"{path.name} does not say which report it is",
+            f"give it a name that ends with {' or '.join(f'.{name}' for name in known)}",
+        )
+    return ending
 
 
 def _is_report(content: bytes) -> bool:

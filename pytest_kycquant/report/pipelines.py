@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..pipeline.record import PipelineRecord, PipelineRow
+from ..results import objections
 from ..verdicts import Verdict
 from .records import Collected
 
@@ -23,10 +24,9 @@ def _table(record: PipelineRecord) -> Iterator[str]:
     stages = list(record.shipped.variants)
     timed = record.shipped.timing is not None
     times = ["other", "p50", "p95 [bound]", "max", "load", "peak memory"] if timed else []
-    failed = ", ".join(g.gate for g in record.gates.values() if g.verdict is not Verdict.PASS)
     cells = [
         [*_row(record.fp32), "-"],
-        [*_row(record.shipped), f"{record.verdict.value} {failed}".strip()],
+        [*_row(record.shipped), objections(record.gates) or record.verdict.value],
     ]
     headers = ["pipeline", *stages, *times, "verdict"]
     table = tabulate(cells, headers=headers, tablefmt="simple", disable_numparse=True)

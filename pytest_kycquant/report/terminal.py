@@ -8,7 +8,7 @@ from typing import Any
 
 from ..bench.records import VariantRecord
 from ..errors import printable
-from ..results import worst_of
+from ..results import objections, worst_of
 from ..runtimes.ort import EXACT_ENTRY
 from ..spec.profiles import NOTHING_CLEARED
 from ..verdicts import Check, Unit, Verdict
@@ -113,12 +113,9 @@ def _header(gate: str, rows: list[VariantRecord]) -> str:
 
 
 def _row(record: VariantRecord, bounded: list[str], extra: list[str], *, partly: bool) -> list[str]:
-    by_verdict: dict[Verdict, list[str]] = {}
-    for gate in record.gates.values():
-        by_verdict.setdefault(gate.verdict, []).append(gate.gate)
     verdict = Verdict.PASS.value
-    if against := [v for v in (Verdict.FAIL, Verdict.INCONCLUSIVE) if v in by_verdict]:
-        verdict = "; ".join(f"{each.value} {', '.join(by_verdict[each])}" for each in against)
+    if against := objections(record.gates):
+        verdict = against
     elif partly:
         verdict += f" (only {', '.join(record.gates)})"
     return [
@@ -182,12 +179,14 @@ def _reasons(gate: GatedModel) -> Iterator[str]:
     rejected = gate.rejected
     recipes: dict[str, list[str]] = {}
     rewrites: dict[str, list[str]] = {}
+    undecided: dict[str, list[str]] = {}
     for record in gate.rows():
         if "reduce_range" in record.options:
             recipes.setdefault(record.options["reason"], []).append(record.variant)
         if record.options.get("rewrites"):
             rewrites.setdefault(record.options["rewrites"], []).append(record.variant)
-        if record.ships and record.variant in rejected:
+        # The last line says for all variants that the smoke profile clears none.
+        if record.ships and record.variant in rejected and gate.profile != "smoke":
             yield f"{record.variant} passes, but does not ship: {rejected[record.variant]}"
         if record.options.get("keep_fp32"):
             yield _kept(record, searches.get(record.variant))
@@ -197,7 +196,10 @@ def _reasons(gate: GatedModel) -> Iterator[str]:
             yield f"note on {record.variant}: {note}"
         for result in record.gates.values():
             if result.verdict is Verdict.INCONCLUSIVE:
-                yield f"undecided for {record.variant}: {result.worst_check().describe()}"
+                described = result.worst_check().describe()
+                undecided.setdefault(described, []).append(record.variant)
+    for described, variants in undecided.items():
+        yield f"undecided for {', '.join(variants)}: {described}"
     for reason, variants in recipes.items():
         yield f"recipe of {', '.join(variants)}: {reason}"
     for choice, variants in rewrites.items():
@@ -221,12 +223,13 @@ def _kept(record: VariantRecord, found: Mapping[str, Any] | None) -> str:
     """What a mixed model keeps in FP32 (the first five names), and how a search found it."""
     names = record.options["keep_fp32"].split(", ")
     if found is None:
-        return f"{record.variant} keeps {len(names)} in FP32: {_first(names)}"
+        return f"{record.variant} keeps {_operators(names)} in FP32: {_first(names)}"
     choice, attempts = found["passing"][found["confirmed"]], found["attempts"]
     blocks = choice["blocks"]
     kept = f"{len(blocks)} of {found['of']} operators with weights in FP32: {_first(blocks)}"
     if not blocks:
-        kept = f"{len(names)} without weights in FP32: {_first(names)}"
+        have = "has" if len(names) == 1 else "have"
+        kept = f"{_operators(names)}, which {have} no weights, in FP32: {_first(names)}"
     seconds = sum(attempt["seconds"] for attempt in attempts)
     number = f"{len(attempts)} candidate{'s' if len(attempts) > 1 else ''} in {seconds:.0f} s"
     proof = "minimal" if found["minimal"] else found["note"]
@@ -238,6 +241,10 @@ def _kept(record: VariantRecord, found: Mapping[str, Any] | None) -> str:
         kept += f", which store their weights as {found['stored']}"
     share = f"{100 * choice['quantized_share']:.0f} % of the weights are quantized"
     return f"{record.variant} keeps {kept}; {share}; {number}, {proof}"
+
+
+def _operators(names: Sequence[str]) -> str:
+    return f"{len(names)} operator{'' if len(names) == 1 else 's'}"
 
 
 def _why_fp32(gate: GatedModel) -> str:

@@ -32,6 +32,9 @@ class Settings:
         profile: how strict the run is and how much it claims, unless a gate has its own profile.
         exact: whether to run INT8 without saturation (`runtimes.ort.EXACT_ENTRY`), so that verdicts
             hold for every CPU.
+        start: the folder that pytest was started in, from which a command names files; None for
+            the rootdir.
+        repeated: the options of this run with which a command finds the same gates and goldens.
     """
 
     cache: Path
@@ -45,6 +48,8 @@ class Settings:
     search_budget: int = 60
     profile: Profile = "standard"
     exact: bool = False
+    start: Path | None = None
+    repeated: tuple[str, ...] = ()
 
     @property
     def mode(self) -> str:

@@ -11,7 +11,7 @@ import pytest
 from pytest_kycquant.context.cache import digest_of
 from tests.worlds.population import Run, embedder, write_npz
 
-COMMAND = "pytest test_gate.py --kycquant-update-golden"
+COMMAND = "pytest test_gate.py::TestFace --kycquant-update-golden"
 
 
 def rewrite(path: Path, **changes: object) -> None:

@@ -36,21 +36,60 @@ def test_a_mistake_in_a_gate_file_is_shown_without_frames_of_others(
     assert len(errors.splitlines()) < 16, errors
 
 
-@pytest.mark.parametrize("folder", ["baselines", "my baselines"])
+@pytest.mark.parametrize(
+    ("start", "words"),
+    [
+        ("", ["--kycquant-golden=baselines"]),
+        ("deep", ["-n2", "--kycquant-golden=my baselines"]),
+        ("deep", ["--override-ini=kycquant_golden=my baselines", "-p", "no:cacheprovider"]),
+        ("deep", ["-c", "../other.ini"]),
+        ("", ["--rootdir=deep"]),
+        ("", ["--kycquant-profile=standard", "-o", "kycquant_profile=nist63a4"]),
+    ],
+    ids=str,
+)
 def test_the_advised_command_records_the_golden_that_is_missing(
-    pytester: pytest.Pytester, folder: str
+    pytester: pytest.Pytester, start: str, words: list[str]
 ) -> None:
     write_project(pytester.path)
+    (pytester.path / "deep").mkdir()
+    for name in ("test_gate.py", "models", "faces.npz", "selection.npz", "calibration.npz"):
+        (pytester.path / name).rename(pytester.path / "deep" / name)
+    (pytester.path / "pytest.ini").write_text("[pytest]\n")
+    (pytester.path / "other.ini").write_text("[pytest]\nkycquant_golden = others\n")
     assert pytest_in(pytester.path, "--kycquant-update-golden", "-k", "size").returncode == 0
-    other = next((pytester.path / "golden").glob("*.json"))
+    other = pytester.path / "golden" / "face.json"
+    if "standard" in words[0]:
+        other.rename(other.with_name("face.nist63a4.json"))
+        other = other.with_name("face.nist63a4.json")
     before = other.stat().st_mtime_ns, other.read_bytes()
-    shown = pytest_in(pytester.path, f"--kycquant-golden={folder}", "-k", "size").stdout
-    advised = re.search(r"no golden baseline yet; record it with: pytest (.+)", shown)
+    shown = pytest_in(pytester.path / start, *words, "-k", "size").stdout
+    advised = re.search(r"(\S[^\n]*): there is no golden .*; record it with: pytest (.+)", shown)
     assert advised is not None, shown
-    done = pytest_in(pytester.path, *shlex.split(advised[1]), "-k", "size")
+    done = pytest_in(pytester.path / start, *shlex.split(advised[2]), "-k", "size")
     assert done.returncode == 0, done.stdout
-    assert (pytester.path / folder / other.name).exists()
+    assert f"golden: recorded {advised[1]}\n" in done.stdout
+    assert Path(advised[1]).exists()
     assert (other.stat().st_mtime_ns, other.read_bytes()) == before
+
+
+def test_the_advised_command_keeps_the_goldens_of_other_gates(pytester: pytest.Pytester) -> None:
+    write_project(pytester.path)
+    gate = pytester.path / "test_gate.py"
+    text = gate.read_text()
+    second = text[text.index("class Test") :].replace("TestFace", "TestOther")
+    gate.write_text(text + re.sub(r'(KycModel\(\s*"[^"]+",)', r'\1 name="other",', second))
+    pytest_in(pytester.path, "--kycquant-update-golden", "-k", "size")
+    folder = pytester.path / "golden"
+    assert {path.name for path in folder.iterdir()} == {"face.json", "other.json"}
+    (folder / "other.json").unlink()
+    before = (folder / "face.json").stat().st_mtime_ns
+    shown = pytest_in(pytester.path, "-k", "size").stdout
+    advised = re.search(r"record it with: pytest (.+)", shown)
+    assert advised is not None, shown
+    pytest_in(pytester.path, *shlex.split(advised[1]), "-k", "size")
+    assert (folder / "other.json").exists()
+    assert (folder / "face.json").stat().st_mtime_ns == before
 
 
 def test_a_warning_that_is_an_error_is_shown_in_one_line_and_once(
@@ -74,3 +113,36 @@ def test_pytest_still_writes_what_keeps_git_away_from_its_cache(
     cache = pytester.path / ".pytest_cache"
     assert (cache / "kycquant" / "CACHEDIR.TAG").exists()
     assert (cache / ".gitignore").read_text().endswith("*\n")
+
+
+@pytest.mark.parametrize("name", ["conftest.py", "test_more.py"])
+def test_a_mistake_in_a_file_that_pytest_imports_is_shown_without_frames_of_others(
+    pytester: pytest.Pytester, name: str
+) -> None:
+    (pytester.path / "sub").mkdir()
+    (pytester.path / "sub" / name).write_text(
+        "from pytest_kycquant import FaceLimits\nFaceLimits(frr_degredation=3)\n"
+    )
+    shown = pytest_in(pytester.path).stdout
+    assert "did you mean 'frr_degradation'?" in shown
+    errors = shown.partition("= ERRORS")[2].partition("short test summary")[0]
+    assert not re.search("_pytest/|importlib|pluggy|coerce", errors)
+    assert len(errors.splitlines()) < 8, errors
+
+
+@pytest.mark.parametrize("wanted", ["default", "error"])
+def test_a_gate_that_is_not_collected_is_shown_by_its_own_line(
+    pytester: pytest.Pytester, wanted: str
+) -> None:
+    write_project(pytester.path)
+    gate = pytester.path / "test_gate.py"
+    gate.write_text(gate.read_text().replace("TestFace", "FaceTest"))
+    lines = gate.read_text().splitlines()
+    line = next(i for i, text in enumerate(lines, 1) if text.startswith("class FaceTest"))
+    shown = pytest_in(pytester.path, "-W", wanted).stdout
+    if wanted == "default":
+        assert f"test_gate.py:{line}: GateCollectionWarning: gate class FaceTest" in shown
+        return
+    errors = shown.partition("= ERRORS")[2].partition("short test summary")[0]
+    assert "gate class FaceTest is not collected" in errors
+    assert len(errors.splitlines()) < 5, errors

@@ -83,7 +83,7 @@ def test_golden_of_its_own_with_a_stricter_threshold(
     before = (folder / "face.json").read_text()
     result = run(NIST)
     result.assert_outcomes(errors=6)
-    command = f"pytest test_gate.py --kycquant-update-golden {NIST}"
+    command = f"pytest test_gate.py::TestFace --kycquant-update-golden {NIST}"
     result.stdout.fnmatch_lines(
         [f"*face.nist63a4.json: there is no golden baseline yet; record it with: {command}"]
     )

@@ -32,14 +32,21 @@ def test_new_report_is_one_line(collected: Collected, tmp_path: Path) -> None:
     assert (tmp_path / "deep" / "all.names").read_text() == "test_a.py\ntest_b.py\n"
 
 
-@pytest.mark.parametrize(
-    "name", ["report.json", "report.txt", "report", "names", "report.terminal"]
-)
-def test_any_other_file_is_json(collected: Collected, tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("name", ["report.json", "report.JSON", "a.txt.json"])
+def test_the_ending_selects_json(collected: Collected, tmp_path: Path, name: str) -> None:
     write(collected, tmp_path / name)
     found = json.loads((tmp_path / name).read_text())
     assert [gate["gate"] for gate in found["gates"]] == ["test_a.py", "test_b.py"]
     assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("name", ["report.txt", "report", "json", "report.terminal", "r.json.gz"])
+def test_an_ending_without_a_report_is_refused(
+    collected: Collected, tmp_path: Path, name: str
+) -> None:
+    with pytest.raises(SettingsError, match=r"does not say which.* \.json or \.names$"):
+        write(collected, tmp_path / name)
+    assert not list(tmp_path.iterdir())
 
 
 def test_each_can_render_a_run_without_gates() -> None:
