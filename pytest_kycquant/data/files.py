@@ -179,6 +179,7 @@ def load_npz(path: Path, *keys: str, optional: Sequence[str] = ()) -> dict[str, 
                 read_file(path)  # a Git LFS pointer has an error of its own
                 raise DataError(path, "is not an .npz file", "write it with numpy.savez_compressed")
             file.seek(0)
+            _refuse_encrypted(file, path)
             return _arrays(file, path, keys, optional)
         except DataError:
             raise
@@ -188,6 +189,13 @@ def load_npz(path: Path, *keys: str, optional: Sequence[str] = ()) -> dict[str, 
             raise DataError(
                 path, f"is damaged ({type(error).__name__})", "write or download it again"
             ) from error
+
+
+def _refuse_encrypted(file: IO[bytes], path: Path) -> None:
+    with zipfile.ZipFile(file) as archive:
+        if any(entry.flag_bits & 1 for entry in archive.infolist()):
+            raise DataError(path, "is encrypted", "save it without a password")
+    file.seek(0)
 
 
 def _arrays(

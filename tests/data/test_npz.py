@@ -75,6 +75,16 @@ def test_damaged_array(tmp_path: Path) -> None:
     refuse(path, "is damaged", "write or download it again")
 
 
+def test_password(tmp_path: Path) -> None:
+    path = tmp_path / "a.npz"
+    np.savez(path, images=np.zeros(3))
+    content = bytearray(path.read_bytes())
+    for mark, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        content[content.index(mark) + flags] |= 1
+    path.write_bytes(content)
+    refuse(path, "is encrypted", "save it without a password")
+
+
 def test_git_lfs_pointer(tmp_path: Path) -> None:
     (tmp_path / "a.npz").write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
     refuse(tmp_path / "a.npz", "is a Git LFS pointer", "git lfs pull")
