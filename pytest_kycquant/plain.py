@@ -63,7 +63,7 @@ def parse(content: bytes) -> Any:
     try:
         return json.loads(
             content.decode("utf-8"),
-            object_pairs_hook=_unique,
+            object_pairs_hook=unique,
             parse_constant=_refuse_number,
             parse_float=lambda text: _in_range(float(text), text),
             parse_int=lambda text: _in_range(int(text) if len(text) < 20 else math.inf, text),
@@ -74,7 +74,12 @@ def parse(content: bytes) -> Any:
         raise ValueError("it is nested too deeply") from error
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Make a JSON object of its pairs, for `json.loads`.
+
+    Raises:
+        ValueError: a key occurs twice.
+    """
     values: dict[str, Any] = {}
     for key, value in pairs:
         if key in values:

@@ -25,6 +25,8 @@ from ..spec.profiles import Profile
 
 T = TypeVar("T")
 SCHEMA = 2
+# Set by CI services; pytest itself looks at the first two.
+_CI = ("CI", "BUILD_NUMBER", "TF_BUILD", "JENKINS_URL", "GITHUB_ACTIONS", "GITLAB_CI", "BUILDKITE")
 _LARGEST = 1 << 20  # bytes; a golden has a few thousand
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
@@ -95,12 +97,13 @@ def save(golden: Golden, path: Path) -> None:
 
 def refuse_in_ci(path: Path) -> None:
     """Refuse to update a golden in CI, where the change would not be reviewed."""
-    if os.environ.get("CI", "").lower() not in ("", "0", "false"):
-        raise GoldenError(
-            path,
-            f"{UPDATE_GOLDEN} is refused when the environment variable CI is set",
-            "update it on a developer's machine and commit the file",
-        )
+    for name in _CI:
+        if os.environ.get(name, "").lower() not in ("", "0", "false"):
+            raise GoldenError(
+                path,
+                f"{UPDATE_GOLDEN} is refused when the environment variable {name} is set",
+                "update it on a developer's machine and commit the file",
+            )
 
 
 def refuse_other_file(path: Path) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import DataError
+from ..plain import unique
 from .files import check_text, files_below, listed, relative_name, short
 from .tables import (
     decoded,
@@ -110,7 +111,7 @@ def read_coco(path: Path) -> BoxLabels:
         DataError: the file is malformed, or an id appears twice or refers to nothing.
     """
     try:
-        content = json.loads(decoded(path))
+        content = json.loads(decoded(path), object_pairs_hook=unique)
     except (ValueError, RecursionError) as error:
         raise DataError(path, f"is not readable JSON ({error})", _COCO_REMEDY) from error
     tables = {}
@@ -130,7 +131,7 @@ def read_coco(path: Path) -> BoxLabels:
     for number, row in enumerate(tables["annotations"]):
         place = f"annotation {row.get('id', f'no. {number + 1}')}"
         for key, known in (("image_id", names), ("category_id", labels)):
-            if not isinstance(row.get(key), int) or row[key] not in known:
+            if type(row.get(key)) is not int or row[key] not in known:  # true is 1
                 raise DataError(path, f"{place} has an unknown {key}: {row.get(key)!r}", "add it")
         corners = row.get("bbox")
         if not isinstance(corners, list) or len(corners) != 4:

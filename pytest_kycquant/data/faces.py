@@ -13,7 +13,7 @@ import numpy as np
 from ..errors import DataError
 from .duplicates import refuse_copies, refuse_two_labels
 from .facts_store import Prepare, directly
-from .files import check_text, load_npz
+from .files import check_name, load_npz
 from .formats import read_as
 from .images import ImageSet
 from .label_folders import read_label_folders
@@ -149,7 +149,7 @@ def _from_npz(path: Path) -> FaceSet:
         raise DataError(
             path, f"subjects are {labels.dtype}", "save them as integers or as unicode strings"
         )
-    names = [check_text(str(label), path, "the subject name") for label in labels]
+    names = [check_name(str(label), path, "the subject name") for label in labels]
     if not all(name.strip() for name in names):
         raise DataError(
             path, "contains images whose subject is empty", "label them or leave them out"

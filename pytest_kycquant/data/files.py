@@ -26,6 +26,7 @@ IMAGE_SUFFIXES = frozenset(
 _SIDECAR_SUFFIXES = frozenset({".csv", ".json", ".md", ".txt"})
 _SIDECAR_NAMES = frozenset({"thumbs.db", "desktop.ini"})
 _SHOWN = 120  # letters of a name or value in a message
+_LONGEST_NAME = 200
 _LARGEST = 1 << 30  # bytes of a file
 _SMALL_ARRAY, _COMPRESSION = 1 << 26, 200  # bytes; the factor that no photograph reaches
 _LFS_POINTER = b"version https://git-lfs.github.com/spec/"
@@ -61,6 +62,21 @@ def check_text(text: str, where: object, what: str) -> str:
             "rename it",
         )
     return unicodedata.normalize("NFC", text)
+
+
+def check_name(text: str, where: object, what: str) -> str:
+    """Return the name of a person, group, species or class as `check_text` does.
+
+    Raises:
+        DataError: see `check_text`; or the name is longer than reports and messages can show.
+    """
+    if len(text) > _LONGEST_NAME:
+        raise DataError(
+            where,
+            f"{what} {text[:_SHOWN]!a}... has {len(text):,} letters",
+            f"give it a name of at most {_LONGEST_NAME}",
+        )
+    return check_text(text, where, what)
 
 
 def relative_name(path: Path, root: Path) -> str:
@@ -118,9 +134,12 @@ def read_file(path: Path) -> bytes:
     """
     with opened(path) as file:
         try:
-            content = file.read(_LARGEST)
+            # Asked for more than that, Python would reserve it for every small file.
+            content = file.read(os.fstat(file.fileno()).st_size + 1)
         except OSError as error:
             raise unreadable(path, error) from error
+        except MemoryError as error:
+            raise DataError(path, "does not fit into memory", "give a smaller file") from error
     if content.startswith(_LFS_POINTER):
         raise DataError(path, "is a Git LFS pointer, not the file itself", "run `git lfs pull`")
     return content

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from ..errors import DataError
-from .files import check_text, listed
+from .files import check_name, listed
 from .names import refuse_same_names
 from .tables import read_table, read_text
 
@@ -149,14 +149,14 @@ def load_groups(path: Path, key: Key = "subject") -> GroupTable:
     if not columns:
         raise DataError(path, f"has no column other than {key}", empty_remedy)
     for name in columns:
-        check_text(name, path, "the column")
+        check_name(name, path, "the column")
     rows: dict[str, tuple[str, ...]] = {}
     lines: dict[str, int] = {}
     for line, values in table:
         if empty := [column for column, value in values.items() if not value]:
             raise DataError(path, f"line {line} leaves {listed(empty)} empty", row_remedy)
-        each = check_text(values[key], path, f"the {key} name")
-        groups = tuple(check_text(values[name], path, "the group") for name in columns)
+        each = check_name(values[key], path, f"the {key} name")
+        groups = tuple(check_name(values[name], path, "the group") for name in columns)
         if each in rows:
             how = "again" if rows[each] == groups else "with another group"
             raise DataError(

@@ -15,7 +15,7 @@ import numpy as np
 from ..errors import DataError
 from .duplicates import refuse_copies
 from .facts_store import Prepare, directly
-from .files import check_text, listed, load_npz
+from .files import check_name, listed, load_npz
 from .formats import read_as
 from .images import ImageSet
 from .label_folders import all_or_none, people_of, read_class_folders
@@ -226,7 +226,7 @@ def _from_csv(folder: Path, table: Path, *, as_text: bool) -> LabelledSet:
     ordered = [by_name[name] for name in images.names]
     labels = _column_labels(ordered, columns, table, as_text=as_text)
     people = [
-        check_text(row.values.get("subject", ""), table, "the subject name") for row in ordered
+        check_name(row.values.get("subject", ""), table, "the subject name") for row in ordered
     ]
     return _numbered(images, labels, all_or_none(people, images, table))
 
@@ -252,7 +252,7 @@ def _column_labels(
             "correct them; several columns of labels must be numbers",
         )
     if as_text or strange:
-        return np.array([check_text(line[0], table, "the label") for line in texts])
+        return np.array([check_name(line[0], table, "the label") for line in texts])
     values = np.array([[float(text) for text in line] for line in texts])
     if all(re.fullmatch(r"[+-]?[0-9]+", text) for _, text in cells):
         values = values.astype(np.int64)
@@ -283,7 +283,7 @@ def _from_npz(path: Path) -> LabelledSet:
         )
     if labels.dtype.kind == "U" and labels.ndim == 1:
         for index, label in enumerate(labels):
-            if not check_text(str(label), path, "the label").strip():
+            if not check_name(str(label), path, "the label").strip():
                 raise DataError(path, f"{images.names[index]} has an empty label", "label it")
     elif labels.dtype.kind not in "biuf" or not labels.size:
         raise DataError(
@@ -304,7 +304,7 @@ def _from_npz(path: Path) -> LabelledSet:
                 f"subjects are {subjects.dtype} of shape {subjects.shape}",
                 "save one integer or unicode string for each image",
             )
-        names = [check_text(str(name), path, "the subject name").strip() for name in subjects]
+        names = [check_name(str(name), path, "the subject name").strip() for name in subjects]
         people = all_or_none(names, images, path)
         if people is None:
             raise DataError(path, "has subjects that are all empty", "leave out subjects")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ..errors import DataError
 from .duplicates import refuse_copies, refuse_two_labels
 from .facts_store import Prepare, directly
-from .files import check_text, is_file, listed, load_npz
+from .files import check_name, is_file, listed, load_npz
 from .formats import read_as
 from .images import ImageSet
 from .label_folders import all_or_none, people_of, read_class_folders
@@ -162,7 +162,7 @@ def _listed_capture(row: Row, path: Path) -> _Listed:
         )
     where = f"line {row.line} ({name})"
     species = _species(row.values["label"], row.values.get("species", ""), where, path)
-    subject = check_text(row.values.get("subject", ""), path, "the subject name")
+    subject = check_name(row.values.get("subject", ""), path, "the subject name")
     return _Listed(name, species, subject)
 
 
@@ -188,7 +188,7 @@ def _from_npz(path: Path) -> LivenessSet:
     ]
     subjects = None
     if "subjects" in columns:
-        names = [check_text(name, path, "the subject name") for name in columns["subjects"]]
+        names = [check_name(name, path, "the subject name") for name in columns["subjects"]]
         subjects = all_or_none(names, images, path)
         if subjects is None:
             raise DataError(path, "has subjects that are all empty", "leave out subjects")
@@ -206,7 +206,7 @@ def _species(label: str, species: str, where: str, path: Path) -> str:
         return ""
     if word not in _ATTACK_WORDS:
         raise DataError(path, f"{where} has the unknown label {label!r}", _LABEL_REMEDY)
-    name = check_text(species, path, "the species")
+    name = check_name(species, path, "the species")
     if not name or _word(name) in _ATTACK_WORDS | _LIVE_WORDS:
         raise DataError(path, f"{where} is an attack without a species", _SPECIES_REMEDY)
     return name

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from ..errors import DataError
-from .files import check_text, listed, read_file
+from .files import check_name, check_text, listed, read_file
 
 
 class Row(NamedTuple):
@@ -76,7 +76,7 @@ def read_table(
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     rows = []
     try:
-        header = [check_text(column.strip(), path, "the column") for column in next(reader)]
+        header = [check_name(column.strip(), path, "the column") for column in next(reader)]
         if optional is None:
             unknown = ["one without a name"] if "" in header else []
         else:

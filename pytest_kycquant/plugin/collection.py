@@ -11,11 +11,16 @@ from typing import Any
 
 import pytest
 
-from ..errors import GateCollectionWarning, KycquantError
+from ..errors import GateCollectionWarning, KycquantError, SpecError
 from .gated import MARKER, GateClass, is_gated
+from .shadowed import refuse_shadowed
 
+_FIXTURES = {"candidate", "golden", "kyc_pipeline", "quantize"}
 _PACKAGE = __name__.partition(".")[0]
 COLLECTED: pytest.StashKey[list[pytest.Item]] = pytest.StashKey()
+
+
+_LOOKED: pytest.StashKey[bool] = pytest.StashKey()
 
 
 @dataclass(frozen=True)
@@ -83,6 +88,45 @@ def warn_uncollected(collector: pytest.Module | pytest.Class, name: str, value: 
                 _warn(collector, cls, what, "a class with a name like Test*")
     elif not collector.istestfunction(value, name):
         _look_at_function(collector, name, value)
+
+
+def look_for_shadowed(collector: pytest.Module | pytest.Class) -> None:
+    """Refuse a module in which a gate is defined again by its name, once for each module.
+
+    Raises:
+        CollectError: there is such a definition.
+    """
+    if isinstance(collector, pytest.Module) and _LOOKED not in collector.stash:
+        collector.stash[_LOOKED] = True
+        try:
+            refuse_shadowed(collector.path, vars(collector.obj))
+        except SpecError as error:
+            raise pytest.Collector.CollectError(str(error)) from None
+
+
+def warn_unjudged(session: pytest.Session) -> None:
+    """Warn of each gate whose tests ask for none of this plugin's fixtures."""
+    asked: dict[str, list[pytest.Item]] = {}
+    for item in session.stash.get(COLLECTED, []):
+        asked.setdefault(gate_name(item), []).append(item)
+    for name, items in asked.items():
+        if not any(_FIXTURES & set(getattr(item, "fixturenames", ())) for item in items):
+            wanted = ", ".join(sorted(_FIXTURES))
+            items[0].warn(
+                GateCollectionWarning(
+                    f"gate {name} judges nothing: no test of it asks for {wanted}; name "
+                    "`candidate` as an argument of its tests (a unittest.TestCase cannot)"
+                )
+            )
+
+
+def gate_name(item: pytest.Item) -> str:
+    """Return the node id of the class, or of the function without its parameters."""
+    owner = item.getparent(pytest.Class)
+    if owner is not None:
+        return owner.nodeid
+    callspec: Any = getattr(item, "callspec", None)
+    return item.nodeid.removesuffix("" if callspec is None else f"[{callspec.id}]")
 
 
 def _look_at_function(collector: pytest.Module | pytest.Class, name: str, value: object) -> None:

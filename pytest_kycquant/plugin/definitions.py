@@ -123,6 +123,25 @@ def refuse_fake_fixtures(
             )
 
 
+def refuse_defaults(function: Any, where: str) -> None:
+    """Refuse a test whose fixture has a default value: pytest does not fill such an argument.
+
+    Args:
+        function: the test.
+        where: its node id, for the message.
+
+    Raises:
+        SpecError: one of this plugin's fixtures has a default value.
+    """
+    for name, parameter in inspect.signature(function).parameters.items():
+        if name in _FIXTURES and parameter.default is not inspect.Parameter.empty:
+            raise SpecError(
+                where,
+                f"gives the fixture {name!r} a default value, so pytest does not fill it",
+                f"write {name} without one",
+            )
+
+
 def _refuse_replaced(cls: type) -> None:
     """Refuse a test that takes the name of a gate: what the gate asserts would not be asserted."""
     ours = [base for base in cls.__mro__ if issubclass(base, GateClass) and _is_ours(base)]

@@ -13,7 +13,7 @@ from ..errors import KycquantError, SpecError
 from ..report.found import Found, GateFound, Present
 from ..spec.profiles import describe
 from .candidate import Candidate
-from .collection import COLLECTED, GateTests
+from .collection import COLLECTED, GateTests, gate_name
 from .definitions import refuse_fake_fixtures
 from .gated import MARKER
 from .gates import spec_of
@@ -35,7 +35,7 @@ def gate_spec(item: pytest.Item) -> GateSpec | None:
     Raises:
         SpecError: a class or marker specifies something impossible.
     """
-    return spec_of(getattr(item, "cls", None), list(item.iter_markers(MARKER)), _gate_name(item))
+    return spec_of(getattr(item, "cls", None), list(item.iter_markers(MARKER)), gate_name(item))
 
 
 def precisions_of(item: pytest.Item) -> tuple[Recipe, ...]:
@@ -85,7 +85,7 @@ class GateRun:
     @property
     def judge(self) -> Judge:
         """The judge that makes and measures variants."""
-        _, _, gate = _gate_name(self._item).partition("::")
+        _, _, gate = gate_name(self._item).partition("::")
         return self._session.run.judge(self._spec, self._item.path, self._tests.asked, gate)
 
     @property
@@ -121,7 +121,7 @@ class GateRun:
                 item.config.rootpath,
                 min(self._tests.requested, default=item.nodeid),
             ),
-            gate=_gate_name(item),
+            gate=gate_name(item),
             profile=judge.profile,
             profile_note=describe(judge.profile, type(judge.limits)),
             golden=golden,
@@ -130,6 +130,7 @@ class GateRun:
             paths={row.variant: tuple(map(str, judge.variant_of(row).paths)) for row in rows},
             tests=self._tests.requested,
             unjudged=tuple(gate for gate in judge.claimed if not judge.asks(gate)),
+            fallback=self._spec.effective_fallback(self._session.settings),
         )
         item.stash[FOUND] = Found(self._session.origin(), policy, found)
         item.user_properties.append(("kycquant.profile", judge.profile))
@@ -151,12 +152,16 @@ class GateRun:
 @contextlib.contextmanager
 def noted(item: pytest.Item) -> Iterator[None]:
     """Remember an error of a gate, which a test that is expected to fail would hide."""
+    import numpy as np
+
     try:
-        yield
+        # numpy's defaults: a project may have made every rounding to zero an error.
+        with np.errstate(divide="warn", over="warn", under="ignore", invalid="warn"):
+            yield
     except Exception as error:
         known = isinstance(error, KycquantError)
         text = str(error) if known else f"{type(error).__name__}: {error}"
-        item.stash.setdefault(BROKEN, (_gate_name(item), text))
+        item.stash.setdefault(BROKEN, (gate_name(item), text))
         raise
 
 
@@ -172,7 +177,7 @@ def present_gates(session: pytest.Session) -> Present:
     gates = {
         key_of(spec, path, root, min(item.nodeid for item in items)): (
             spec.model.name,
-            min(map(_gate_name, items)),
+            min(map(gate_name, items)),
         )
         for (spec, path), items in members.items()
     }
@@ -194,8 +199,8 @@ def kyc_pipeline_of(item: pytest.Item) -> KycPipeline:
     spec = pipeline_spec_of(cls)
     if "smoke" in [stage.gate.effective_profile(session.settings) for stage in spec.stages]:
         pytest.skip("smoke profile makes no claim about pipelines: nothing is cleared to ship")
-    name, policy = _gate_name(item), spec.inconclusive or session.settings.inconclusive
-    members = [other for other in _collected(item) if _gate_name(other) == name]
+    name, policy = gate_name(item), spec.inconclusive or session.settings.inconclusive
+    members = [other for other in _collected(item) if gate_name(other) == name]
     asked = GateTests.of(members, _selected(item, members)).asked
     with session.run.explained_once(spec, item.path, item.nodeid):
         record = session.pipelines.record(spec, cls().process, name, asked)
@@ -250,15 +255,9 @@ def profiles_of(session: KycquantSession, items: Iterable[pytest.Item]) -> str:
     for item in items:
         spec = _spec(item)
         if spec is not None and spec.effective_profile(session.settings) != general:
-            others[_gate_name(item)] = spec.effective_profile(session.settings)
+            others[gate_name(item)] = spec.effective_profile(session.settings)
     own = (f"; {profile} for {gate}" for gate, profile in others.items())
     return f"profile {general}{''.join(own)}"
-
-
-def _gate_name(item: pytest.Item) -> str:
-    """Return the node id of the class, or of the function without its parameters."""
-    owner = item.getparent(pytest.Class)
-    return owner.nodeid if owner is not None else item.nodeid.split("[")[0]
 
 
 def _properties(shipment: Shipment) -> list[tuple[str, str]]:

@@ -12,7 +12,13 @@ import pluggy
 import pytest
 
 from ..errors import KycquantError, KycquantWarning, printable
-from .collection import note_collected, warn_in_conftest, warn_uncollected
+from .collection import (
+    look_for_shadowed,
+    note_collected,
+    warn_in_conftest,
+    warn_uncollected,
+    warn_unjudged,
+)
 from .fixtures import (
     candidate,
     golden,
@@ -55,6 +61,7 @@ def pytest_pycollect_makeitem(
     collector: pytest.Module | pytest.Class, name: str, obj: object
 ) -> None:
     """Warn of gates that pytest does not collect; leave the collecting to pytest."""
+    look_for_shadowed(collector)
     warn_uncollected(collector, name, obj)
 
 
@@ -83,14 +90,21 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Make one test item for each precision of the gate; refuse an invalid marker early."""
     if not is_gated(metafunc.definition):
         return
+    from .definitions import refuse_defaults
     from .gate_run import precisions_of
 
     try:
+        refuse_defaults(metafunc.function, metafunc.definition.nodeid)
         recipes = precisions_of(metafunc.definition)
     except KycquantError as error:
         raise pytest.Collector.CollectError(str(error)) from None
     if recipes and "candidate" in metafunc.fixturenames:
         metafunc.parametrize("candidate", recipes, ids=[r.name for r in recipes], indirect=True)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Warn of gates that no test can judge."""
+    warn_unjudged(session)
 
 
 def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Item]) -> list[str]:
@@ -224,14 +238,16 @@ class _Summary:
         self._recorded.update(str(v) for name, v in report.user_properties if name == RECORDED)
         if broken := getattr(report, "kycquant_broken", None):
             self._broken.setdefault(*broken)
-        if not getattr(report, "kycquant_gated", False):
+        gated = getattr(report, "kycquant_gated", False)
+        # pytest-xdist reports the test of a crashed worker itself, without our mark.
+        if not (gated or report.failed):
             return
         collected = self._session.collected
         collected.outcomes.add(
             report.nodeid,
             report.outcome,
             expected=hasattr(report, "wasxfail"),
-            last=report.when == "teardown",
+            phase=report.when,
         )
         payload = getattr(report, "kycquant", None)
         if payload is not None:
@@ -287,7 +303,8 @@ class _Summary:
         collected.root = session.config.rootpath
         if self._present:
             collected.present = Present.load(self._present)
-        elif writes:
+        elif writes and not session.config.pluginmanager.has_plugin("dsession"):
+            # With pytest-xdist only workers collect; if none could say what, nothing is known.
             collected.present = present_gates(session)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:

@@ -51,6 +51,7 @@ class GateFound:
         tests: for each test of the gate, deselected ones included, the requested precision that it
             runs on, by node id; "" for a test that runs once.
         unjudged: names of the gates that no test of this run asks for.
+        fallback: the first precision to try if one does not pass; None for none.
     """
 
     key: str
@@ -63,6 +64,7 @@ class GateFound:
     paths: Mapping[str, tuple[str, ...]]
     tests: Mapping[str, str]
     unjudged: tuple[str, ...] = ()
+    fallback: str | None = None
 
 
 @dataclass(frozen=True)

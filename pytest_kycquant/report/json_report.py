@@ -17,7 +17,7 @@ from ..results import GateResult
 from ..verdicts import Check, Direction
 from .records import Collected, GatedModel
 
-SCHEMA = 2
+SCHEMA = 3
 
 
 def render(collected: Collected, *, verbose: bool = False) -> str:
@@ -27,8 +27,12 @@ def render(collected: Collected, *, verbose: bool = False) -> str:
             "schema": SCHEMA,
             "environment": plain(collected.environment or {}),
             "session_config": collected.session_config,
+            "problems": collected.problems(),
             "gates": [_gate(gate) for gate in collected.gates],
-            "pipelines": [_pipeline(record) for _, record in sorted(collected.pipelines.items())],
+            "pipelines": [
+                _pipeline(record) | {"not_shipped": list(collected.misfits(record))}
+                for _, record in sorted(collected.pipelines.items())
+            ],
         }
     )
 
@@ -64,6 +68,8 @@ def _gate(gate: GatedModel) -> dict[str, Any]:
         "model": gate.model,
         "gate": gate.name,
         "profile": gate.profile,
+        "inconclusive": gate.inconclusive,
+        "fallback": gate.fallback,
         "ship": gate.ship.variant if gate.ship else None,
         "incomplete": gate.incomplete,
         "golden": plain(gate.golden or {}),

@@ -14,19 +14,22 @@ def lines(collected: Collected) -> Iterator[str]:
     """Yield a table for each pipeline."""
     for _, record in sorted(collected.pipelines.items()):
         yield ""
-        yield from _table(record)
+        yield from _table(record, other=any(collected.misfits(record)))
         yield from _remarks(record, collected)
 
 
-def _table(record: PipelineRecord) -> Iterator[str]:
+def _table(record: PipelineRecord, *, other: bool) -> Iterator[str]:
     from tabulate import tabulate
 
     stages = list(record.shipped.variants)
     timed = record.shipped.timing is not None
     times = ["other", "p50", "p95 [bound]", "max", "load", "peak memory"] if timed else []
+    verdict = objections(record.gates) or record.verdict.value
+    if other:
+        verdict += " (not what ships)"
     cells = [
         [*_row(record.fp32), "-"],
-        [*_row(record.shipped), objections(record.gates) or record.verdict.value],
+        [*_row(record.shipped), verdict],
     ]
     headers = ["pipeline", *stages, *times, "verdict"]
     table = tabulate(cells, headers=headers, tablefmt="simple", disable_numparse=True)
@@ -71,10 +74,4 @@ def _remarks(record: PipelineRecord, collected: Collected) -> Iterator[str]:
         for check in result.checks:
             if check.verdict is not Verdict.PASS:
                 yield f"{result.gate}: {check.describe()}"
-    for stage, key in record.models.items():
-        gate, ran = collected.by_key.get(key), record.shipped.variants[stage]
-        ship = gate.ship if gate else None
-        # What ships also depends on the user's own tests, known only at the end of the run.
-        if gate and ran in gate.rejected:
-            instead = ship.variant if ship else "nothing"
-            yield f"{stage} ran {ran}, but {gate.rejected[ran]}: {instead} would ship"
+    yield from collected.misfits(record)

@@ -30,23 +30,27 @@ class Outcomes:
     def __init__(self) -> None:
         self.uncollected: list[str] = []
         self.torn: list[str] = []
+        self._called: set[str] = set()
         self._finished: set[str] = set()
         self._objections: dict[str, str] = {}
 
-    def add(self, test: str, outcome: str, *, expected: bool, last: bool) -> None:
+    def add(self, test: str, outcome: str, *, expected: bool, phase: str | None) -> None:
         """Note the outcome of one phase of a test.
 
         Args:
             test: node id of the test.
             outcome: "passed", "failed" or "skipped", as pytest reports it.
             expected: whether the test was expected to fail.
-            last: whether no other phase follows.
+            phase: "setup", "call" or "teardown", as pytest reports it. A test whose call never
+                comes (pytest's option --setup-only) did not run.
         """
         if outcome == "failed":
             self._objections[test] = "failed"
         elif outcome == "skipped":
             self._objections.setdefault(test, "failed as expected" if expected else "was skipped")
-        if last:
+        if phase == "call":
+            self._called.add(test)
+        if phase == "teardown" and (test in self._called or test in self._objections):
             self._finished.add(test)
 
     def objection(self, test: str) -> str:
@@ -73,6 +77,7 @@ class GatedModel:
         tests: the tests of the gate, with the precision that each runs on (see `GateFound`).
         unjudged: names of the gates that no test of the run asks for.
         inconclusive: what an undecided gate does to its test.
+        fallback: the first precision to try if one does not pass; None for none.
         profile: the profile under which the model was judged.
         profile_note: what that profile means for this gate, in one line.
     """
@@ -87,6 +92,7 @@ class GatedModel:
     tests: dict[str, str] = field(default_factory=dict)
     unjudged: tuple[str, ...] = ()
     inconclusive: Inconclusive = "fail"
+    fallback: str | None = None
     profile: Profile = "standard"
     profile_note: str = ""
 
@@ -199,6 +205,7 @@ class Collected:
         gate.golden = found.golden
         gate.tests |= found.tests
         gate.unjudged, gate.inconclusive = found.unjudged, inconclusive
+        gate.fallback = found.fallback
         gate.profile, gate.profile_note = found.profile, found.profile_note
 
     @property
@@ -215,8 +222,28 @@ class Collected:
         lines = [line for gate in self.gates for line in gate.unanswered()]
         for name, record in sorted(self.pipelines.items()):
             lines += [f"{name}: {g}" for g in _unanswered(record.gates, self.policies[name])]
+            lines += [f"{name}: {text}" for text in self.misfits(record)]
         lines += [f"{name} was not judged: {error}" for name, error in sorted(self.broken.items())]
         return lines
+
+    def misfits(self, record: PipelineRecord) -> Iterator[str]:
+        """Describe each stage of a pipeline that ran a variant which does not ship.
+
+        What ships also depends on the user's own tests, known only at the end of the run.
+        """
+        for stage, key in record.models.items():
+            gate, ran = self.by_key.get(key), record.shipped.variants[stage]
+            if gate and ran in gate.rejected:
+                instead = gate.ship.variant if gate.ship else "nothing"
+                yield f"{stage} ran {ran}, but {gate.rejected[ran]}: {instead} would ship"
+
+    def problems(self) -> list[str]:
+        """Describe what was collected but has no verdict, and why."""
+        lines = [f"{name} was not judged: {error}" for name, error in sorted(self.broken.items())]
+        lines += [f"{name or 'something'} was not collected" for name in self.outcomes.uncollected]
+        silent = {name for _, name in self.models().values()} - set(self.broken)
+        judged = {gate.name for gate in self.gates} | set(self.pipelines)
+        return lines + [f"{name} was not judged in this run" for name in sorted(silent - judged)]
 
     def models(self) -> dict[str, tuple[str, str]]:
         """Name of the model and of the gate, of all gates that were collected, by their digest."""

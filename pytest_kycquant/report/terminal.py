@@ -84,7 +84,7 @@ def _only_undecided(collected: Collected) -> bool:
 def _ships_fallback(gate: GatedModel) -> bool:
     ship = gate.ship
     requested = {s.requested for s in gate.shipments.values()}
-    return ship is not None and ship.variant not in requested
+    return ship is not None and ship.variant not in {*requested, "fp32"}
 
 
 def _table(gate: GatedModel) -> Iterator[str]:

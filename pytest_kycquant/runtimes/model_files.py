@@ -296,6 +296,12 @@ def _external_pieces(
                 f"weight {shown(name)} has a damaged reference to {shown(location)}",
                 "export the model again",
             ) from None
+        if location and not source.is_relative_to(folder) and (folder / location).is_symlink():
+            raise ModelError(
+                path,
+                f"its external data {shown(location)} is a link to outside the model's folder",
+                "copy the file itself into that folder",
+            )
         if not location or not source.is_relative_to(folder) or Path(location).is_absolute():
             raise ModelError(
                 path,

@@ -42,7 +42,7 @@ def collected(*tried: VariantRecord, skipped: bool = False) -> Collected:
         tests={TEST: "int8"} if skipped else {},
     )
     if skipped:
-        found.outcomes.add(TEST, "skipped", expected=False, last=True)
+        found.outcomes.add(TEST, "skipped", expected=False, phase="teardown")
     return found
 
 

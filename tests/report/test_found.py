@@ -61,7 +61,7 @@ def test_merging() -> None:
     other = replace(GATE, gate="test_a.py::TestIt", shipment=fp16, paths={"fp16": ("d.onnx",)})
     collected = Collected()
     collected.add(Found(ORIGIN, "fail", GATE))
-    collected.outcomes.add(FAR_TEST, "failed", expected=False, last=False)
+    collected.outcomes.add(FAR_TEST, "failed", expected=False, phase="call")
     collected.add(Found(replace(ORIGIN, worker="gw1"), "fail", other))
     (gate,) = collected.gates
     assert gate.name == "test_a.py::TestIt"
@@ -76,7 +76,8 @@ def test_table_says_that_a_latency_is_undecided() -> None:
     gates = {"latency": GateResult("latency", (check,))}
     slow = replace(record("int8"), gates=record("int8").gates | gates)
     collected = Collected()
-    collected.outcomes.add(FAR_TEST, "passed", expected=False, last=True)
+    for phase in ("setup", "call", "teardown"):
+        collected.outcomes.add(FAR_TEST, "passed", expected=False, phase=phase)
     collected.add(
         Found(ORIGIN, "fail", replace(GATE, shipment=Shipment("int8", slow, (), (slow,))))
     )

@@ -21,7 +21,8 @@ ROW = ["label", "variants", "size", "timing", "peak_mb", "imports_mb"]
 
 def collected() -> Collected:
     found = Collected()
-    found.outcomes.add(FAR_TEST, "passed", expected=False, last=True)
+    for phase in ("setup", "call", "teardown"):
+        found.outcomes.add(FAR_TEST, "passed", expected=False, phase=phase)
     found.add(Found(ORIGIN, "fail", GATE))
     found.add(Found(ORIGIN, "fail", pipeline=PIPELINE))
     return found
@@ -33,8 +34,10 @@ def report() -> dict[str, Any]:
 
 def test_run() -> None:
     found = report()
-    assert list(found) == ["schema", "environment", "session_config", "gates", "pipelines"]
-    assert found["schema"] == 2
+    assert list(found) == [
+        "schema", "environment", "session_config", "problems", "gates", "pipelines",
+    ]  # fmt: skip
+    assert found["schema"] == 3
     assert list(found["environment"]) == [
         "onnxruntime", "onnx", "numpy", "pillow", "python", "system", "cpu", "features",
         "u8s8_saturates",
@@ -45,8 +48,8 @@ def test_run() -> None:
 def test_gate() -> None:
     (gate,) = report()["gates"]
     assert list(gate) == [
-        "model", "gate", "profile", "ship", "incomplete", "golden", "rejected", "variants",
-        "decisions",
+        "model", "gate", "profile", "inconclusive", "fallback", "ship", "incomplete", "golden",
+        "rejected", "variants", "decisions",
     ]  # fmt: skip
     assert (gate["ship"], gate["incomplete"], gate["rejected"]) == ("int8>mixed", "", {})
     assert list(gate["golden"])[:3] == ["model", "inputs", "threshold"]
@@ -93,6 +96,7 @@ def test_pipeline() -> None:
     (pipeline,) = report()["pipelines"]
     assert list(pipeline) == [
         "gate", "fp32", "shipped", "gates", "models", "figures", "farthest", "notes", "verdict",
+        "not_shipped",
     ]  # fmt: skip
     assert list(pipeline["fp32"]) == list(pipeline["shipped"]) == ROW
     assert list(pipeline["gates"]["far"]) == RESULT

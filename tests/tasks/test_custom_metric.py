@@ -268,3 +268,20 @@ def test_where_nobody_makes_a_difference_there_is_still_doubt() -> None:
 def test_one_subject_leaves_no_bounds() -> None:
     found = measured(apart, OUTPUTS, labelled([0, 1, 2, 3], subjects=["a"] * 4))
     assert bounds(found.value, found.without, share=True) == (-np.inf, np.inf)
+
+
+@pytest.mark.parametrize(
+    ("function", "expected"),
+    [
+        (lambda out, lab: np.ma.masked, np.nan),
+        (lambda out, lab: np.ma.masked_invalid(np.full(4, np.nan)).mean(), np.nan),
+        (lambda out, lab: np.ma.masked_where([1, 0, 0, 0], out), [np.nan, 1, 2, 3]),
+        (lambda out, lab: np.ma.masked_where([1, 0, 0, 0], np.zeros(4, bool)), [1, 0, 0, 0]),
+        (lambda out, lab: np.ma.array([5, 1, 2, 3], mask=[1, 0, 0, 0]), [np.nan, 1, 2, 3]),
+        (lambda out, lab: np.ma.array(out), [0, 1, 2, 3]),  # nothing is masked
+    ],
+)
+def test_what_is_masked_could_not_be_measured(function: Any, expected: Any) -> None:
+    metric = Metric(function, "masked", higher=False)
+    found = metric((np.arange(4, dtype=np.float32),), np.zeros(4, np.int64))
+    assert np.array_equal(found, np.asarray(expected), equal_nan=True)

@@ -106,7 +106,7 @@ class Metric:
         count = len(labels)
         try:
             answer = self.function(given if len(given) > 1 else given[0], labels.copy())
-            found = np.asarray(answer)
+            found = _unmasked(answer)
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # a user's function may raise anything, a skip too
@@ -131,6 +131,20 @@ class Metric:
                 )
             return found
         return found.astype(np.float64)
+
+
+def _unmasked(answer: Any) -> NDArray[Any]:
+    """The answer of a metric, where what is masked is wrong or NaN: it could not be measured.
+
+    numpy's own conversion takes whatever value lies under the mask.
+    """
+    found = np.asarray(answer)
+    masked: Any = np.ma.asarray(answer)
+    if not np.ma.is_masked(masked):
+        return found
+    if masked.dtype == np.bool_:
+        return np.asarray(masked.filled(True))
+    return np.asarray(masked.astype(np.float64).filled(np.nan))
 
 
 def form_of(found: NDArray[Any]) -> Form:
