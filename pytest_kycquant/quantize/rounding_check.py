@@ -78,6 +78,8 @@ def is_rounded(array: NDArray[np.floating], *, computed: bool = False) -> bool |
         computed: whether it is only a part of what the weight is computed from. If not, one value
             beside zeros is an average or a choice of channels, as people write by hand.
     """
+    if array.size == max(array.shape, default=1):  # no channels: equal weights are not copies
+        array = array.reshape(-1)
     array = without_copies(array)
     if array.size < _SHORTEST:
         return None

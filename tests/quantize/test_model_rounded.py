@@ -101,7 +101,19 @@ def test_rounded(name: str, shape: tuple[int, ...]) -> None:
     assert is_rounded(ROUNDED[name](trained(*shape)))
 
 
-@pytest.mark.parametrize("shape", [*SHAPES, (512, 25088), (64, 1, 4, 4), (2, 100), (100, 2)])
+@pytest.mark.parametrize("shape", [(-1, 1), (1, -1), (1, 1, -1), (-1, 1, 1, 1)])
+@pytest.mark.parametrize("name", sorted(set(ROUNDED) - {"last axis"}))
+def test_rounded_and_stored_as_one_row_or_column(name: str, shape: tuple[int, ...]) -> None:
+    """A Reshape gives the weight its channels back."""
+    assert is_rounded(ROUNDED[name](trained(32, 64, 3, 3)).reshape(shape))
+
+
+ONE_LINE = [(512, 1), (1, 512), (128, 1, 1, 1), (1, 32, 3, 3)]
+
+
+@pytest.mark.parametrize(
+    "shape", [*SHAPES, *ONE_LINE, (512, 25088), (64, 1, 4, 4), (2, 100), (100, 2)]
+)
 @pytest.mark.parametrize("how", ["float32", "float16", "bfloat16", "pruned", "uniform", "laplace"])
 def test_trained(how: str, shape: tuple[int, ...]) -> None:
     array = trained(*shape)
