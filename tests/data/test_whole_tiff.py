@@ -118,6 +118,18 @@ def test_tiff_with_bytes_behind_its_stream() -> None:
     same(with_strip(content, content[start : start + size] + bytes(3)))
 
 
+@pytest.mark.parametrize("compression", COMPRESSIONS[1:])
+def test_tiff_with_more_sizes_than_strips(compression: str) -> None:
+    """Readers leave those without a strip out."""
+    content = saved(IMAGE.resize((40, 40)), "TIFF", compression=compression)
+    ((_, size),) = strips(content)
+    entries = [
+        struct.pack("<HHI" + end, 279, kind, 1, size) for kind, end in ((3, "H2x"), (4, "I"))
+    ]
+    (entry,) = [entry for entry in entries if entry in content]
+    same(content.replace(entry, struct.pack("<HHIHH", 279, 3, 2, size, 0)))
+
+
 @pytest.mark.parametrize("compression", STREAMS)
 def test_tiff_that_is_a_bomb(compression: str) -> None:
     content = saved(Image.new("RGB", (16, 16)), "TIFF", compression=compression)
