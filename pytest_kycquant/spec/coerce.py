@@ -78,7 +78,7 @@ def guarded(make: Callable[[], Any], instead: Any = None) -> Any:
         return make()
     except KeyboardInterrupt:
         raise
-    except BaseException:  # pytest's outcomes are no `Exception`
+    except BaseException:  # pytest's outcomes do not derive from Exception
         return instead
 
 
