@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
 from pytest_kycquant.errors import ModelError
 from pytest_kycquant.quantize import load_model
@@ -321,10 +321,3 @@ def test_constants_may_be_made_by_rounding(tmp_path: Path) -> None:
     offsets = np.linspace(0, 3, 8, dtype=np.float32).reshape(1, 8, 1, 1)
     nodes = [node("Floor", "offsets", out="r"), node("Add", "x", "r", out="y")]
     load_model(save(tmp_path, between(*nodes, offsets=offsets)))
-
-
-def test_numbers_of_a_file_are_no_activations(tmp_path: Path) -> None:
-    proto = between(node("Add", "x", "table", out="y"), table=np.zeros((1, 8, 14, 14), np.float32))
-    table = next(t for t in proto.graph.initializer if t.name == "table")
-    assert numpy_helper.to_array(table).shape == (1, 8, 14, 14)
-    load_model(save(tmp_path, proto))
