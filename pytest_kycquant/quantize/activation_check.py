@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from onnx import GraphProto, ModelProto, NodeProto
 
-_ROUNDING = frozenset({"Round", "Floor", "Ceil"})
+_ROUNDING = frozenset({"Round", "Floor", "Ceil", "CastLike"})  # the last to an unknown type
 _FLOATS = frozenset({"FLOAT", "DOUBLE"})
 _NO_NUMBERS = frozenset({"BOOL", "STRING"})  # a choice or a text
 _NO_VALUES = frozenset(

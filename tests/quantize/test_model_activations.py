@@ -125,6 +125,18 @@ ROUNDED: dict[str, list[onnx.NodeProto]] = {
         node("Relu", "r", out="q"),
         node("Cast", "q", out="y", to=FLOAT),
     ],
+    "like another tensor": [
+        node("Div", "x", "s", out="d"),
+        node("Shape", "x", out="other"),
+        node("CastLike", "d", "other", out="r"),
+        node("CastLike", "r", "s", out="f"),
+        node("Mul", "f", "s", out="y"),
+    ],
+    "like half precision": [
+        node("Cast", "s", out="other", to=HALF),
+        node("CastLike", "x", "other", out="r"),
+        node("Cast", "r", out="y", to=FLOAT),
+    ],
     "zero point": [
         node("Div", "x", "s", out="d"),
         node("Round", "d", out="r"),
@@ -174,6 +186,18 @@ ROUNDED: dict[str, list[onnx.NodeProto]] = {
             else_branch=_branch("else", node("Identity", "x", out="else_y")),
         ),
     ],
+    "like another tensor of a branch": [
+        node(
+            "If", "yes", out="y",
+            then_branch=_branch(
+                "then",
+                node("Cast", "s", out="other", to=INT8),
+                node("CastLike", "x", "other", out="r"),
+                node("CastLike", "r", "x", out="then_y"),
+            ),
+            else_branch=_branch("else", node("Identity", "x", out="else_y")),
+        ),
+    ],
     "in a scan": [_scan()],
 }  # fmt: skip
 MORE = {
@@ -207,6 +231,19 @@ def test_the_operator_that_rounds_is_named(tmp_path: Path) -> None:
         tmp_path, between(*ROUNDED["learned step"])
     )
     assert "Cast 'r' to float16 rounds" in refused(tmp_path, between(*ROUNDED["half precision"]))
+
+
+def test_what_a_file_claims_of_a_type_is_not_believed(tmp_path: Path) -> None:
+    proto = between(*ROUNDED["like another tensor"])
+    proto.graph.value_info.append(helper.make_tensor_value_info("other", FLOAT, None))
+    assert "Cast 'r' to int64 rounds" in refused(tmp_path, proto)
+
+
+def test_an_unknown_type_is_not_believed_to_be_float(tmp_path: Path) -> None:
+    like = node("Gelu", "x", out="other", domain="com.microsoft")
+    proto = between(like, node("CastLike", "x", "other", out="r"), node("Relu", "r", out="y"))
+    proto.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+    assert "CastLike 'r' rounds" in refused(tmp_path, proto)
 
 
 @pytest.mark.parametrize("reader", ["Gemm", "MatMul"])
@@ -282,6 +319,12 @@ LEGITIMATE: dict[str, list[onnx.NodeProto]] = {
         node("ReduceMax", "x", out="m", keepdims=1),
         node("Max", "m", "tiny", out="e"),
         node("Div", "x", "e", out="y"),
+    ],
+    "a mask like the activations": [
+        node("Greater", "x", "half", out="g"),
+        node("CastLike", "g", "x", out="f"),
+        node("CastLike", "x", "f", out="x2"),
+        node("Mul", "x2", "f", out="y"),
     ],
     "float64": [
         node("Cast", "x", out="d", to=TensorProto.DOUBLE),
