@@ -42,9 +42,12 @@ _ALONE = frozenset(
         "Upsample", "DepthToSpace", "SpaceToDepth", "Neg", "Abs", "Relu", "LeakyRelu", "PRelu",
         "Clip", "Sigmoid", "HardSigmoid", "HardSwish", "Tanh", "MaxPool", "AveragePool",
         "GlobalAveragePool", "GlobalMaxPool", "ReduceMean", "BatchNormalization", "Reciprocal",
+        "Elu", "Selu", "Celu", "ThresholdedRelu", "Softplus", "Softsign", "Gelu", "Mish", "Erf",
+        "LpPool", "GlobalLpPool", "LRN", "InstanceNormalization", "LayerNormalization",
+        "GroupNormalization", "MeanVarianceNormalization", "LpNormalization",
     }
 )  # fmt: skip
-"""Operator types that pass numbers on, each for itself."""
+"""Operator types that pass numbers on, each for itself or normalized."""
 
 
 @dataclass(frozen=True)

@@ -226,6 +226,30 @@ def test_rounded_activations_are_refused(tmp_path: Path, name: str) -> None:
     assert refused(tmp_path, proto).endswith("that Conv 'c2' reads")
 
 
+@pytest.mark.parametrize(
+    ("between_them", "constants"),
+    [
+        *(
+            (name, ())
+            for name in ("Elu", "Selu", "Celu", "ThresholdedRelu", "Softplus", "Softsign")
+        ),
+        *((name, ()) for name in ("Erf", "MeanVarianceNormalization", "LpNormalization")),
+        ("InstanceNormalization", ("ones", "ones")),
+        ("BatchNormalization", ("ones", "ones", "ones", "ones")),
+        ("LayerNormalization", ("row",)),
+    ],
+)
+def test_what_may_stand_between_rounding_and_a_layer(
+    tmp_path: Path, between_them: str, constants: tuple[str, ...]
+) -> None:
+    more = {"ones": np.ones(8, np.float32), "row": np.ones(14, np.float32)}
+    rounded = [node("Div", "x", "s", out="d"), node("Round", "d", out="r")]
+    rounded.append(node("Mul", "r", "s", out="m"))
+    proto = between(*rounded, node(between_them, "m", *constants, out="y"), **more)
+    runs(proto)
+    assert refused(tmp_path, proto).endswith("that Conv 'c2' reads")
+
+
 def test_the_operator_that_rounds_is_named(tmp_path: Path) -> None:
     assert "Round 'r' rounds activations that Conv 'c2' reads" in refused(
         tmp_path, between(*ROUNDED["learned step"])
