@@ -13,13 +13,13 @@ from ..errors import ModelError
 from ..runtimes.model_files import parts, subgraphs, within
 from ..spec.coerce import shown
 from .graph import one_line
+from .weight_sources import STANDARD
 
 if TYPE_CHECKING:
     from onnx import FunctionProto, GraphProto, ModelProto, NodeProto
 
     Key = tuple[str, str, str]
 
-_ONNX = ("", "ai.onnx")
 _ONNXRUNTIME = ("com.microsoft", "com.ms")
 _CAST_LIKE = "CastLike"
 _REMEDY = "export the model without functions"
@@ -36,7 +36,7 @@ def check_functions(path: Path, proto: ModelProto) -> None:
     """
     for function in proto.functions:
         domain = function.domain
-        of_onnx = domain in _ONNX or domain.startswith("ai.onnx.")
+        of_onnx = domain in STANDARD or domain.startswith("ai.onnx.")
         if of_onnx or (domain.startswith(_ONNXRUNTIME) and _is_operator(domain, function.name)):
             raise ModelError(
                 path,
@@ -128,7 +128,7 @@ def _resolve_casts(part: GraphProto, outside: Mapping[str, int]) -> None:
     kinds.update((tensor.name, tensor.data_type) for tensor in part.initializer)
     for node in part.node:
         kind = kinds.get(node.input[1], 0) if node.op_type == _CAST_LIKE else 0
-        if kind and node.domain in _ONNX:
+        if kind and node.domain in STANDARD:
             node.op_type = "Cast"
             del node.input[1]
             node.attribute.append(helper.make_attribute("to", kind))
