@@ -34,7 +34,7 @@ _NO_VALUES = frozenset(
 )  # fmt: skip
 """Operator types whose outputs are indices, sizes or truth values."""
 _REDUCTIONS = frozenset({"ReduceMax", "ReduceMin"})
-_ARITHMETIC = frozenset({"Mul", "Div", "Add", "Sub", "Min", "Max", "Sum"})
+_ARITHMETIC = frozenset({"Mul", "Div", "Add", "Sub", "Min", "Max", "Sum", "Mean", "Pow"})
 _ALONE = frozenset(
     {
         "Identity", "Cast", "CastLike", "Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze",

@@ -237,6 +237,7 @@ def test_rounded_activations_are_refused(tmp_path: Path, name: str) -> None:
         ("InstanceNormalization", ("ones", "ones")),
         ("BatchNormalization", ("ones", "ones", "ones", "ones")),
         ("LayerNormalization", ("row",)),
+        *((name, ("half",)) for name in ("Pow", "Mean", "Min")),
     ],
 )
 def test_what_may_stand_between_rounding_and_a_layer(
