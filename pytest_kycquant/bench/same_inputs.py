@@ -70,7 +70,13 @@ class Inputs:
     def differing(
         self, images: ImageSet, member: int, named: Iterable[tuple[str, Tensor]]
     ) -> Iterator[str]:
-        """Yield the names of images of which something else was remembered than a file sees."""
+        """Yield the names of images of which something else was remembered than a file sees.
+
+        Args:
+            images: the images, or some of them.
+            member: the index of the file among those of the model.
+            named: name and input of each image for that file.
+        """
         part = slice(member * _SIZE, (member + 1) * _SIZE)
         for name, tensor in named:
             known = self._known.get((images.origin, name))

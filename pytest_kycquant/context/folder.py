@@ -32,7 +32,8 @@ MANIFEST = "manifest.json"  # what every whole entry has
 # What a cache has without its tag, to say what a folder may be: it is not used as a cache.
 _NAMES = {
     *(".gitignore", "code", "locks", "machine.db", "runs"),
-    *("footprint", "inputs", "near-duplicates", "outputs", "pixels", "search", "variant"),
+    *("activations", "footprint", "inputs", "near-duplicates", "outputs", "pixels", "rewrites"),
+    *("search", "sensitivity", "variant"),
 }
 
 
@@ -135,6 +136,7 @@ def _objection(root: Path) -> str:
         return "is a link to nothing" if root.is_symlink() else _no_room(root)
     except OSError as error:
         return f"cannot be used ({error.strerror or error})"
+    names: set[str] = set()  # stays empty if the folder is deleted at this moment
     try:
         if not os.access(root, os.R_OK | os.W_OK | os.X_OK):
             return "cannot be read and written"

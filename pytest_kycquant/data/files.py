@@ -266,7 +266,7 @@ def _member(archive: Any, key: str, path: Path) -> NDArray[Any]:
     if array.dtype.kind == "U" and _highest(array) > sys.maxunicode:
         # Python reads it and raises SystemError whenever it looks at the text.
         raise DataError(
-            path, f"{key!r} holds what is no letter in any language", "write or download it again"
+            path, f"{key!r} holds numbers that stand for no letter", "write or download it again"
         )
     return array
 

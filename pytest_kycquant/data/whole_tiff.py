@@ -55,14 +55,14 @@ def check_tiff(image: Any, content: bytes) -> None:
     if any(one + size > two for (one, size), (two, _) in pairwise(places)):
         raise ValueError("image file is truncated: some of its strips are the same")
     if kind in (*_DEFLATE, _LZMA):
-        for offset, size in zip(offsets, sizes, strict=True):
+        for offset, size in zip(offsets, sizes, strict=False):
             strip = content[offset : offset + size]
             if tags.get(_FILL_ORDER) == _LOW_BIT_FIRST:
                 strip = strip.translate(_TURNED)
             _check_stream(strip, kind, 2 * row * max(rows) + _PIECE)
     if kind == _JPEG:
         tables = bytes(tags.get(_JPEG_TABLES, b""))[:-2]
-        for (offset, size), height in zip(zip(offsets, sizes, strict=True), rows, strict=True):
+        for (offset, size), height in zip(zip(offsets, sizes, strict=False), rows, strict=True):
             strip = content[offset : offset + size]
             found = check_jpeg(tables + strip[2:] if tables else strip)
             if found[0] < height or found[1] < width:

@@ -131,6 +131,7 @@ def child() -> None:
     load = time.perf_counter() - began
     run()
     with os.fdopen(answer, "w", encoding="utf-8") as pipe:
+        pipe.write("\n")  # what sites print when Python starts may lack one
         json.dump(plain(_Answer(load, ready, held, peak_bytes())), pipe)
 
 
@@ -167,4 +168,4 @@ def _ask(job: Job, where: str, remedy: str) -> _Answer:
         last = lines[-1] if lines else "no message"
         problem = f"its process ended with {result.returncode} ({last[:300]})"
         raise MeasurementError(where, problem, remedy)
-    return from_plain(_Answer, json.loads(result.stdout))
+    return from_plain(_Answer, json.loads(result.stdout.splitlines()[-1]))

@@ -251,7 +251,8 @@ class Stages:
         """Run a pipeline on one image.
 
         Raises:
-            KycquantError: a stage refuses what it is given, or the pipeline raises anything.
+            KycquantError: a stage refuses what it is given.
+            PipelineError: the pipeline raises anything else.
         """
         self._restart(photo.name)
         began = self._clock()

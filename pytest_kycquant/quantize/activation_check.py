@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from onnx import GraphProto, ModelProto, NodeProto
 
-_ROUNDING = frozenset({"Round", "Floor", "Ceil"})
+_ROUNDING = frozenset({"Round", "Floor", "Ceil", "CastLike"})  # the last to an unknown type
 _FLOATS = frozenset({"FLOAT", "DOUBLE"})
 _NO_NUMBERS = frozenset({"BOOL", "STRING"})  # a choice or a text
 _NO_VALUES = frozenset(
@@ -34,7 +34,7 @@ _NO_VALUES = frozenset(
 )  # fmt: skip
 """Operator types whose outputs are indices, sizes or truth values."""
 _REDUCTIONS = frozenset({"ReduceMax", "ReduceMin"})
-_ARITHMETIC = frozenset({"Mul", "Div", "Add", "Sub", "Min", "Max", "Sum"})
+_ARITHMETIC = frozenset({"Mul", "Div", "Add", "Sub", "Min", "Max", "Sum", "Mean", "Pow"})
 _ALONE = frozenset(
     {
         "Identity", "Cast", "CastLike", "Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze",
@@ -42,9 +42,12 @@ _ALONE = frozenset(
         "Upsample", "DepthToSpace", "SpaceToDepth", "Neg", "Abs", "Relu", "LeakyRelu", "PRelu",
         "Clip", "Sigmoid", "HardSigmoid", "HardSwish", "Tanh", "MaxPool", "AveragePool",
         "GlobalAveragePool", "GlobalMaxPool", "ReduceMean", "BatchNormalization", "Reciprocal",
+        "Elu", "Selu", "Celu", "ThresholdedRelu", "Softplus", "Softsign", "Gelu", "Mish", "Erf",
+        "LpPool", "GlobalLpPool", "LRN", "InstanceNormalization", "LayerNormalization",
+        "GroupNormalization", "MeanVarianceNormalization", "LpNormalization",
     }
 )  # fmt: skip
-"""Operator types that pass numbers on, each for itself."""
+"""Operator types that pass numbers on, each for itself or normalized."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from ..spec.coerce import shown
 from .activation_check import check_activations
 from .constants import check_constants, count_subnormal
 from .graph import one_line, type_name
-from .local_functions import check_functions, inlined
+from .local_functions import check_functions, inlined, with_casts
 from .precision_check import check_operators, check_stored_types, check_stored_weights
 from .randomness_check import check_deterministic
 from .rounding_check import check_values, half_precision
@@ -70,7 +70,7 @@ def load_model(path: Path) -> LoadedModel:
     check_structure(path, proto)
     check_functions(path, proto)
     _check_onnx(path, proto)
-    expanded = inlined(path, proto)
+    expanded = with_casts(inlined(path, proto))
     check_deterministic(path, expanded)
     check_operators(path, expanded)
     check_stored_types(path, proto)

@@ -1,24 +1,27 @@
-"""Local functions of a model: refuse those that are not what runs, and expand the others."""
+"""Functions of a model: refuse those that are not what runs, and expand the others."""
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..data.files import listed
 from ..errors import ModelError
-from ..runtimes.model_files import parts, within
+from ..runtimes.model_files import parts, subgraphs, within
 from ..spec.coerce import shown
 from .graph import one_line
+from .weight_sources import STANDARD
 
 if TYPE_CHECKING:
-    from onnx import FunctionProto, ModelProto, NodeProto
+    from onnx import FunctionProto, GraphProto, ModelProto, NodeProto
 
     Key = tuple[str, str, str]
 
-_ONNX = ("", "ai.onnx")
 _ONNXRUNTIME = ("com.microsoft", "com.ms")
+_CAST_LIKE = "CastLike"
 _REMEDY = "export the model without functions"
 
 
@@ -33,7 +36,7 @@ def check_functions(path: Path, proto: ModelProto) -> None:
     """
     for function in proto.functions:
         domain = function.domain
-        of_onnx = domain in _ONNX or domain.startswith("ai.onnx.")
+        of_onnx = domain in STANDARD or domain.startswith("ai.onnx.")
         if of_onnx or (domain.startswith(_ONNXRUNTIME) and _is_operator(domain, function.name)):
             raise ModelError(
                 path,
@@ -95,6 +98,42 @@ def inlined(path: Path, proto: ModelProto) -> ModelProto:
     if found.functions:
         _refuse(path, [function.name for function in found.functions])
     return found
+
+
+def with_casts(proto: ModelProto) -> ModelProto:
+    """A model with Cast in place of CastLike, a function of ONNX that hides what it casts to.
+
+    Args:
+        proto: a valid model without local functions. A CastLike stays if its type is not known.
+    """
+    if not any(node.op_type == _CAST_LIKE for part in parts(proto) for node in part.node):
+        return proto
+    from onnx import shape_inference
+
+    copy = type(proto)()
+    copy.CopyFrom(proto)
+    for part in within(copy.graph):
+        del part.value_info[:]  # what the file claims of its tensors may be wrong
+    with contextlib.suppress(Exception):  # types of constants are known without it
+        copy = shape_inference.infer_shapes(copy)
+    _resolve_casts(copy.graph, {})
+    return copy
+
+
+def _resolve_casts(part: GraphProto, outside: Mapping[str, int]) -> None:
+    from onnx import helper
+
+    infos = (*part.input, *part.value_info, *part.output)
+    kinds = {**outside, **{info.name: info.type.tensor_type.elem_type for info in infos}}
+    kinds.update((tensor.name, tensor.data_type) for tensor in part.initializer)
+    for node in part.node:
+        kind = kinds.get(node.input[1], 0) if node.op_type == _CAST_LIKE else 0
+        if kind and node.domain in STANDARD:
+            node.op_type = "Cast"
+            del node.input[1]
+            node.attribute.append(helper.make_attribute("to", kind))
+        for subgraph in subgraphs(node):
+            _resolve_casts(subgraph, kinds)
 
 
 def _give_defaults(path: Path, proto: ModelProto) -> None:

@@ -37,7 +37,7 @@ _MANY = 32  # constants of a wide type with fewer values are settings, such as a
 _ROUNDING = frozenset(
     {
         "Round", "Floor", "Ceil", "Sign", "BitShift", "BitwiseAnd", "BitwiseOr", "BitwiseXor",
-        "BitwiseNot", "BitCast", "Binarizer", "Mod",
+        "BitwiseNot", "BitCast", "Binarizer", "Mod", "CastLike",  # the last to an unknown type
     }
 )  # fmt: skip
 _REMEDY = "give the FP32 model from which it was made"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ..errors import ModelError
 from ..runtimes.model_files import parts
 from ..spec.coerce import shown
+from .weight_sources import STANDARD
 
 if TYPE_CHECKING:
     from onnx import FunctionProto, GraphProto, ModelProto, NodeProto
@@ -18,7 +19,6 @@ _ALWAYS = frozenset(
         "Bernoulli", "Sampling", "BiasDropout", "BitmaskDropout", "BitmaskBiasDropout",
     }
 )  # fmt: skip
-_STANDARD = ("", "ai.onnx")
 
 
 def check_deterministic(path: Path, proto: ModelProto) -> None:
@@ -33,7 +33,7 @@ def check_deterministic(path: Path, proto: ModelProto) -> None:
         constants = None
         for node in part.node:
             random = node.op_type in _ALWAYS
-            if node.op_type == "Dropout" and node.domain in _STANDARD:
+            if node.op_type == "Dropout" and node.domain in STANDARD:
                 constants = _constants(part) if constants is None else constants
                 random = _drops(node, constants)
             if random:
@@ -52,7 +52,7 @@ def foreign_operators(proto: ModelProto) -> tuple[str, ...]:
         f"{node.domain}:{node.op_type}"
         for part in parts(proto)
         for node in part.node
-        if node.domain not in _STANDARD and (node.domain, node.op_type) not in local
+        if node.domain not in STANDARD and (node.domain, node.op_type) not in local
     }
     return tuple(sorted(found))
 

@@ -78,7 +78,7 @@ def is_rounded(array: NDArray[np.floating], *, computed: bool = False) -> bool |
         computed: whether it is only a part of what the weight is computed from. If not, one value
             beside zeros is an average or a choice of channels, as people write by hand.
     """
-    array = without_copies(array)
+    array = without_copies(array.squeeze())  # an axis of one weight holds no channels
     if array.size < _SHORTEST:
         return None
     found = _looks_rounded(array, computed)
@@ -89,7 +89,8 @@ def _looks_rounded(array: NDArray[np.floating], computed: bool) -> bool | None:
     if _rows_are_rounded(array.reshape(1, -1), computed):  # one scale for all channels
         return True
     wide = [axis for axis, size in enumerate(array.shape) if size >= _CHANNELS]
-    axes = [axis for axis in wide if axis < 2] or wide[-1:]
+    # A kernel, too, may be as wide as a few channels.
+    axes = [axis for axis in wide if axis < 2 or array.shape[axis] >= _SHORTEST] or wide[-1:]
     found = [
         _rows_are_rounded(np.moveaxis(array, axis, 0).reshape(array.shape[axis], -1), computed)
         for axis in axes

@@ -79,6 +79,8 @@ def is_patterned(array: NDArray[np.floating]) -> bool:
         return False
     rows = array.reshape(len(array), -1)[:_SIDE, :_SIDE]
     for lines in (rows, rows.T):
+        if lines.shape[1] < 2:  # no neighbours
+            continue
         values, codes = np.unique(lines, return_inverse=True)
         codes = codes.reshape(lines.shape).astype(np.int64)
         pairs = np.unique(codes[:, :-1] * len(values) + codes[:, 1:])

@@ -253,9 +253,12 @@ def _leave(collected: Collected, folder: Path, stems: set[str], written: set[str
     current = {name for proof in proofs for name in _evidence_or_none(proof).files}
     for proof in sorted(folder.glob("*.json")):
         stem = proof.name.removesuffix(".json")
+        owners = {model for model in models if f"{stem}-".startswith(f"{model}-")}
+        if stem in stems or not owners:  # other files need not be read
+            continue
         earlier = _evidence_or_none(proof)
         model, gate = earlier.model, earlier.gate
-        if stem in stems or model not in models or not f"{stem}-".startswith(f"{model}-"):
+        if model not in owners:
             continue
         owned = {name: known for name, known in earlier.files.items() if name not in current}
         if model in decided and (gate in written or collected.gone(gate)):

@@ -78,7 +78,7 @@ def guarded(make: Callable[[], Any], instead: Any = None) -> Any:
         return make()
     except KeyboardInterrupt:
         raise
-    except BaseException:  # pytest's outcomes are no `Exception`
+    except BaseException:  # pytest's outcomes do not derive from Exception
         return instead
 
 
@@ -141,6 +141,12 @@ def number(where: str, value: Any, remedy: str) -> float:
 
 def fraction(where: str, value: Any, remedy: str, problem: str = "is not a rate") -> float:
     """Turn a number between 0 and 1, both excluded, into a float.
+
+    Args:
+        where: the argument, for messages.
+        value: the number.
+        remedy: what to do if it is something else.
+        problem: what to say of a number that is out of range.
 
     Raises:
         SpecError: the value is something else.

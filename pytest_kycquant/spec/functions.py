@@ -18,6 +18,12 @@ _PACKAGE = Path(__file__).parents[1]
 def check_call(where: str, function: Callable[..., Any], count: int, remedy: str) -> None:
     """Refuse a function that cannot be called with that many arguments, or would not run at once.
 
+    Args:
+        where: the argument, for messages.
+        function: the function, as it is called: a method is bound.
+        count: number of the arguments that it is given.
+        remedy: what to do about it.
+
     Raises:
         SpecError: it takes other arguments, or it is a generator or a coroutine.
     """

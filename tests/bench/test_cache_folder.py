@@ -18,6 +18,7 @@ from pytest_kycquant.context import folder
 from pytest_kycquant.context.cache import Cache
 from pytest_kycquant.context.folder import CacheFolder, refuse
 from pytest_kycquant.errors import CacheError, SettingsError
+from pytest_kycquant.quantize.steps import STEPS
 
 PYTEST_TAG = "Signature: 8a477f597d28d172789f06886806bc55\n# This file is a cache directory tag.\n"
 
@@ -89,7 +90,8 @@ def test_every_kind_of_artefact_is_known_by_name() -> None:
     package = Path(pytest_kycquant.__file__).parent
     texts = [path.read_text(encoding="utf-8") for path in package.rglob("*.py")]
     kinds = {kind for text in texts for kind in re.findall(r"load\(\s*\"([a-z-]+)\"", text)}
-    assert {"variant", "outputs", "inputs", "pixels"} <= kinds <= folder._NAMES
+    kinds |= {step.kept.kind for step in STEPS if step.kept is not None}
+    assert {"variant", "outputs", "inputs", "pixels", "activations"} <= kinds <= folder._NAMES
 
 
 def test_a_cache_that_is_deleted_at_the_moment(tmp_path: Path) -> None:
@@ -101,6 +103,22 @@ def test_a_cache_that_is_deleted_at_the_moment(tmp_path: Path) -> None:
     refuse(tmp_path, {})
     gone.join()
     assert not tmp_path.exists()
+
+
+def test_a_folder_that_is_deleted_before_it_is_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listing = os.scandir
+
+    def late(path: object) -> object:
+        if path == tmp_path / "cache":
+            shutil.rmtree(path)
+        return listing(path)
+
+    used(tmp_path / "cache")
+    monkeypatch.setattr(os, "scandir", late)
+    refuse(tmp_path / "cache", {})
+    assert not (tmp_path / "cache").exists()
 
 
 def test_only_what_is_ours_is_deleted(tmp_path: Path) -> None:

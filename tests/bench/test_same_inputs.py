@@ -1,6 +1,6 @@
 """Two images from which the model gets the same input are one piece of evidence."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -244,7 +244,8 @@ def test_every_file_of_a_model_must_see_the_same(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def decoded(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of the images that are decoded."""
     names: list[str] = []
     pixels_of = ImageSet.pixels
 
@@ -253,19 +254,19 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
         return pixels_of(images, index)
 
     monkeypatch.setattr(ImageSet, "pixels", counted)
-    return iter([names])
+    return names
 
 
-def test_digests_are_remembered(tmp_path: Path, decoded: Iterator[list[str]]) -> None:
-    names, store = next(decoded), Scratch()
+def test_digests_are_remembered(tmp_path: Path, decoded: list[str]) -> None:
+    store = Scratch()
     made = faces(tmp_path, "grey")
     data = made.load()
     Inputs(made, store).check(data)
-    assert set(names) >= set(data.evaluation.images.names)
+    assert set(decoded) >= set(data.evaluation.images.names)
     again = faces(tmp_path, "grey")
-    names.clear()
+    decoded.clear()
     Inputs(again, store).check(data)
-    assert not names
+    assert not decoded
 
 
 def test_digests_depend_on_preprocessing_and_regions(tmp_path: Path) -> None:

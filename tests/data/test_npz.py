@@ -112,7 +112,11 @@ def test_letters_that_do_not_exist(
 ) -> None:
     """Python raises a SystemError for such a text, but only once it looks at it."""
     np.savez(tmp_path / "a.npz", images=no_letter(code, shape, order))
-    refuse(tmp_path / "a.npz", "'images' holds what is no letter", "write or download it again")
+    refuse(
+        tmp_path / "a.npz",
+        "'images' holds numbers that stand for no letter",
+        "write or download it again",
+    )
     np.savez(tmp_path / "a.npz", images=no_letter(0x10FFFF, shape, order))
     assert load_npz(tmp_path / "a.npz", "images")["images"].shape == shape
 

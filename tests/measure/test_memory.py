@@ -131,6 +131,14 @@ def test_what_libraries_print_is_not_the_answer() -> None:
     assert measure_footprint(Talking(), "it").load_ms >= 0
 
 
+def test_what_is_printed_when_python_starts_is_not_the_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text("print('{} welcome', end='')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    assert measure_footprint(Steps(), "it").load_ms >= 0
+
+
 def test_no_file_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It would stay if both processes were killed."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))

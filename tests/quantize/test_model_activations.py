@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
 from pytest_kycquant.errors import ModelError
 from pytest_kycquant.quantize import load_model
@@ -125,6 +125,18 @@ ROUNDED: dict[str, list[onnx.NodeProto]] = {
         node("Relu", "r", out="q"),
         node("Cast", "q", out="y", to=FLOAT),
     ],
+    "like another tensor": [
+        node("Div", "x", "s", out="d"),
+        node("Shape", "x", out="other"),
+        node("CastLike", "d", "other", out="r"),
+        node("CastLike", "r", "s", out="f"),
+        node("Mul", "f", "s", out="y"),
+    ],
+    "like half precision": [
+        node("Cast", "s", out="other", to=HALF),
+        node("CastLike", "x", "other", out="r"),
+        node("Cast", "r", out="y", to=FLOAT),
+    ],
     "zero point": [
         node("Div", "x", "s", out="d"),
         node("Round", "d", out="r"),
@@ -174,6 +186,18 @@ ROUNDED: dict[str, list[onnx.NodeProto]] = {
             else_branch=_branch("else", node("Identity", "x", out="else_y")),
         ),
     ],
+    "like another tensor of a branch": [
+        node(
+            "If", "yes", out="y",
+            then_branch=_branch(
+                "then",
+                node("Cast", "s", out="other", to=INT8),
+                node("CastLike", "x", "other", out="r"),
+                node("CastLike", "r", "x", out="then_y"),
+            ),
+            else_branch=_branch("else", node("Identity", "x", out="else_y")),
+        ),
+    ],
     "in a scan": [_scan()],
 }  # fmt: skip
 MORE = {
@@ -202,11 +226,49 @@ def test_rounded_activations_are_refused(tmp_path: Path, name: str) -> None:
     assert refused(tmp_path, proto).endswith("that Conv 'c2' reads")
 
 
+@pytest.mark.parametrize(
+    ("between_them", "constants"),
+    [
+        *(
+            (name, ())
+            for name in ("Elu", "Selu", "Celu", "ThresholdedRelu", "Softplus", "Softsign")
+        ),
+        *((name, ()) for name in ("Erf", "MeanVarianceNormalization", "LpNormalization")),
+        ("InstanceNormalization", ("ones", "ones")),
+        ("BatchNormalization", ("ones", "ones", "ones", "ones")),
+        ("LayerNormalization", ("row",)),
+        *((name, ("half",)) for name in ("Pow", "Mean", "Min")),
+    ],
+)
+def test_what_may_stand_between_rounding_and_a_layer(
+    tmp_path: Path, between_them: str, constants: tuple[str, ...]
+) -> None:
+    more = {"ones": np.ones(8, np.float32), "row": np.ones(14, np.float32)}
+    rounded = [node("Div", "x", "s", out="d"), node("Round", "d", out="r")]
+    rounded.append(node("Mul", "r", "s", out="m"))
+    proto = between(*rounded, node(between_them, "m", *constants, out="y"), **more)
+    runs(proto)
+    assert refused(tmp_path, proto).endswith("that Conv 'c2' reads")
+
+
 def test_the_operator_that_rounds_is_named(tmp_path: Path) -> None:
     assert "Round 'r' rounds activations that Conv 'c2' reads" in refused(
         tmp_path, between(*ROUNDED["learned step"])
     )
     assert "Cast 'r' to float16 rounds" in refused(tmp_path, between(*ROUNDED["half precision"]))
+
+
+def test_what_a_file_claims_of_a_type_is_not_believed(tmp_path: Path) -> None:
+    proto = between(*ROUNDED["like another tensor"])
+    proto.graph.value_info.append(helper.make_tensor_value_info("other", FLOAT, None))
+    assert "Cast 'r' to int64 rounds" in refused(tmp_path, proto)
+
+
+def test_an_unknown_type_is_not_believed_to_be_float(tmp_path: Path) -> None:
+    like = node("Gelu", "x", out="other", domain="com.microsoft")
+    proto = between(like, node("CastLike", "x", "other", out="r"), node("Relu", "r", out="y"))
+    proto.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+    assert "CastLike 'r' rounds" in refused(tmp_path, proto)
 
 
 @pytest.mark.parametrize("reader", ["Gemm", "MatMul"])
@@ -283,6 +345,12 @@ LEGITIMATE: dict[str, list[onnx.NodeProto]] = {
         node("Max", "m", "tiny", out="e"),
         node("Div", "x", "e", out="y"),
     ],
+    "a mask like the activations": [
+        node("Greater", "x", "half", out="g"),
+        node("CastLike", "g", "x", out="f"),
+        node("CastLike", "x", "f", out="x2"),
+        node("Mul", "x2", "f", out="y"),
+    ],
     "float64": [
         node("Cast", "x", out="d", to=TensorProto.DOUBLE),
         node("Cast", "d", out="y", to=FLOAT),
@@ -321,10 +389,3 @@ def test_constants_may_be_made_by_rounding(tmp_path: Path) -> None:
     offsets = np.linspace(0, 3, 8, dtype=np.float32).reshape(1, 8, 1, 1)
     nodes = [node("Floor", "offsets", out="r"), node("Add", "x", "r", out="y")]
     load_model(save(tmp_path, between(*nodes, offsets=offsets)))
-
-
-def test_numbers_of_a_file_are_no_activations(tmp_path: Path) -> None:
-    proto = between(node("Add", "x", "table", out="y"), table=np.zeros((1, 8, 14, 14), np.float32))
-    table = next(t for t in proto.graph.initializer if t.name == "table")
-    assert numpy_helper.to_array(table).shape == (1, 8, 14, 14)
-    load_model(save(tmp_path, proto))

@@ -41,6 +41,28 @@ def test_disguised_weights_are_refused(tmp_path: Path, name: str) -> None:
     refused(tmp_path, proto)
 
 
+@pytest.mark.parametrize("kind", [np.int8, np.int64])
+@pytest.mark.parametrize("inside", [False, True])
+def test_weights_cast_like_another_tensor(tmp_path: Path, kind: type, inside: bool) -> None:
+    to = Writer()
+    to.node("Mul", [to.const("float", weight()), to.const("steps", np.float32(100))], "m")
+    to.node("CastLike", ["m", to.const("other", kind(0))], "c")
+    to.node("CastLike", ["c", "steps"], "f")
+    to.node("Div", ["f", "steps"], "w")
+    proto = disguises.model(to)
+    if inside:
+        opsets = [helper.make_opsetid("", 21)]
+        like = helper.make_node("CastLike", ["a", "b"], ["c"])
+        function = helper.make_function("local", "Same", ["a", "b"], ["c"], [like], opsets)
+        proto.functions.append(function)
+        proto.opset_import.append(helper.make_opsetid("local", 1))
+        for node in proto.graph.node:
+            if node.op_type == "CastLike":
+                node.op_type, node.domain = "Same", "local"
+    runs(proto)
+    assert "is rounded by Cast to" in refused(tmp_path, proto)
+
+
 @pytest.mark.parametrize("nested", [False, True])
 @pytest.mark.parametrize(
     "name", ["int8", "float16 in a Constant operator", "bit operations", "palette"]

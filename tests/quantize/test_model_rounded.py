@@ -101,7 +101,47 @@ def test_rounded(name: str, shape: tuple[int, ...]) -> None:
     assert is_rounded(ROUNDED[name](trained(*shape)))
 
 
-@pytest.mark.parametrize("shape", [*SHAPES, (512, 25088), (64, 1, 4, 4), (2, 100), (100, 2)])
+@pytest.mark.parametrize("shape", [(-1, 1), (1, -1), (1, 1, -1), (-1, 1, 1, 1)])
+@pytest.mark.parametrize("name", sorted(set(ROUNDED) - {"last axis"}))
+def test_rounded_and_stored_as_one_row_or_column(name: str, shape: tuple[int, ...]) -> None:
+    """A Reshape gives the weight its channels back."""
+    assert is_rounded(ROUNDED[name](trained(32, 64, 3, 3)).reshape(shape))
+
+
+@pytest.mark.parametrize("bits", [8, 4])
+@pytest.mark.parametrize("order", [(2, 1, 3, 0), (3, 1, 0, 2), (2, 3, 1, 0), (1, 0, 2, 3)])
+@pytest.mark.parametrize("shape", [(256, 128, 1, 1), (64, 32, 3, 3)])
+def test_rounded_and_stored_in_another_order(
+    shape: tuple[int, ...], order: tuple[int, ...], bits: int
+) -> None:
+    """A Transpose gives the weight its order back."""
+    assert is_rounded(np.ascontiguousarray(per_channel(bits)(trained(*shape)).transpose(order)))
+
+
+@pytest.mark.parametrize("bits", [8, 4])
+@pytest.mark.parametrize("batch", [(1,), (1, 1), (12,), (2, 8)])
+def test_rounded_columns_of_a_batch_of_matrices(batch: tuple[int, ...], bits: int) -> None:
+    """A MatMul has its outputs along the last axis."""
+    columns = per_channel(bits)(trained(48, int(np.prod(batch)) * 64))
+    assert is_rounded(np.ascontiguousarray(columns.T).reshape(*batch, 64, 48))
+
+
+ONE_LINE = [(512, 1), (1, 512), (128, 1, 1, 1), (1, 32, 3, 3)]
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        *SHAPES,
+        *ONE_LINE,
+        (512, 25088),
+        (64, 1, 4, 4),
+        (2, 100),
+        (100, 2),
+        (1, 64, 48),
+        (12, 64, 48),
+    ],
+)
 @pytest.mark.parametrize("how", ["float32", "float16", "bfloat16", "pruned", "uniform", "laplace"])
 def test_trained(how: str, shape: tuple[int, ...]) -> None:
     array = trained(*shape)
@@ -118,7 +158,7 @@ def test_trained(how: str, shape: tuple[int, ...]) -> None:
     assert not is_rounded(array)
 
 
-@pytest.mark.parametrize("shape", [(8, 1, 3, 3), (8,), (), (4, 4), (0, 64)])
+@pytest.mark.parametrize("shape", [(4, 1, 3, 3), (8,), (), (4, 4), (0, 64)])
 def test_too_small_to_tell(shape: tuple[int, ...]) -> None:
     assert (
         is_rounded(per_channel(8)(trained(*shape)) if len(shape) > 2 else trained(*shape)) is None

@@ -6,7 +6,11 @@ import zlib
 from collections.abc import Iterator
 
 import numpy as np
+import pytest
 from PIL import Image, TiffImagePlugin
+
+from pytest_kycquant.data.decoding import decode
+from pytest_kycquant.errors import DataError
 
 END_OF_JPEG = b"\xff\xd9"
 ADAM7 = (
@@ -21,6 +25,10 @@ def scene(side: int = 96, seed: int = 5) -> np.ndarray:
     coarse = Image.fromarray(rng.integers(0, 256, (8, 8, 3), dtype=np.uint8))
     smooth = np.asarray(coarse.resize((side, side)), np.int64)
     return np.clip(smooth + rng.integers(-20, 20, smooth.shape), 0, 255).astype(np.uint8)
+
+
+SCENE = scene()
+IMAGE = Image.fromarray(SCENE)
 
 
 def saved(image: Image.Image, form: str, **options: object) -> bytes:
@@ -210,3 +218,18 @@ def rle_rows(pixels: np.ndarray, rows: int, columns: int | None = None) -> bytes
     """Encode the lowest `rows` of greys, of each of which only some `columns`."""
     greys = pixels[::-1, :columns, 0][:rows]
     return b"".join(b"".join(bytes((1, int(v))) for v in row) + b"\0\0" for row in greys)
+
+
+def refuse(content: bytes) -> None:
+    """Make sure that a damaged image is refused, in one short error that says what to do."""
+    with pytest.raises(DataError) as caught:
+        decode(content, "people/a.jpg")
+    assert str(caught.value).startswith("people/a.jpg: ")
+    assert "replace it with an intact image" in caught.value.remedy
+    assert len(str(caught.value)) < 300
+
+
+def same(content: bytes) -> None:
+    """Make sure that an image gives the pixels that Pillow reads."""
+    expected = np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
+    np.testing.assert_array_equal(decode(content, "a"), expected)

@@ -100,7 +100,11 @@ class Metric:
         return found
 
     def once(self, outputs: tuple[Tensor, ...], labels: NDArray[Any]) -> NDArray[Any]:
-        """Call the function once; see `__call__`."""
+        """Call the function once; see `__call__`.
+
+        Raises:
+            MetricError: the function raises, or returns something else.
+        """
         # Copies: the function may work in place.
         given = tuple(output.copy() for output in outputs)
         count = len(labels)
