@@ -9,8 +9,9 @@ pytest_plugins = ["pytester"]
 
 @pytest.fixture(autouse=True)
 def _no_ci(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Goldens are refused in CI, which is where these tests run, too."""
-    monkeypatch.delenv("CI", raising=False)
+    from tests.worlds.ci import leave_ci
+
+    leave_ci(monkeypatch)
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 
+from pytest_kycquant.bench.golden import CI_VARIABLES
 from pytest_kycquant.context.cache import digest_of
 from tests.worlds.population import embedder, write_folders, write_project
 
@@ -111,7 +112,7 @@ def run(root: Path, *options: str) -> Outcome:
         else [f"--kycquant-cache={root.parent / 'cache'}"]
     )
     command = [sys.executable, "-m", "pytest", "-q", "-rfE", "-p", "no:cacheprovider", *cache]
-    environment = {k: v for k, v in os.environ.items() if k not in ("CI", "COLUMNS")}
+    environment = {k: v for k, v in os.environ.items() if k not in (*CI_VARIABLES, "COLUMNS")}
     result = subprocess.run(
         [*command, *options],
         cwd=root,

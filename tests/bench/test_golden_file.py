@@ -13,6 +13,7 @@ from pytest_kycquant.bench.golden_check import check_current, check_reproduced
 from pytest_kycquant.errors import EnvironmentWarning, GoldenError
 from pytest_kycquant.plain import plain
 from pytest_kycquant.statistics import rate_with
+from tests.worlds.ci import leave_ci
 
 RATE = plain(rate_with(12, 10_000, 200, 2.5, 3))
 RATES = {"FAR": RATE, "FRR": RATE}
@@ -34,7 +35,7 @@ COMMAND = "pytest test_face.py --kycquant-update-golden"
 
 @pytest.fixture
 def golden(monkeypatch: pytest.MonkeyPatch) -> Golden:
-    monkeypatch.delenv("CI", raising=False)
+    leave_ci(monkeypatch)
     return Golden(MODEL, INPUTS, 0.345, "given", RATES, 4.5, HERE)
 
 
@@ -72,16 +73,25 @@ def test_missing_names_the_command(tmp_path: Path) -> None:
         load(tmp_path / "face.json", COMMAND)
 
 
-@pytest.mark.parametrize("value", ["", "true", "1", "yes"])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("CI", value) for value in ("", "0", "false", "true", "1", "yes")),
+        ("BUILD_NUMBER", "12"),
+        ("TF_BUILD", "True"),
+        ("JENKINS_URL", "https://ci.example"),
+        ("TEAMCITY_VERSION", "2026.1"),
+    ],
+)
 def test_update_is_refused_in_ci(
-    golden: Golden, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str
+    golden: Golden, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
-    monkeypatch.setenv("CI", value)
+    monkeypatch.setenv(name, value)
     path = tmp_path / "face.json"
-    if not value:
+    if value in ("", "0", "false"):
         save(golden, path)
         return
-    with pytest.raises(GoldenError, match="refused when the environment variable CI is set"):
+    with pytest.raises(GoldenError, match=f"refused when the environment variable {name} is set"):
         save(golden, path)
     assert not path.exists()
 

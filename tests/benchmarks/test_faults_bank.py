@@ -25,6 +25,7 @@ from pytest_kycquant.bench.variants import Variant
 from pytest_kycquant.bench.workspace import Workspace
 from pytest_kycquant.context.progress import Progress
 from pytest_kycquant.spec.settings import Settings
+from tests.worlds.ci import leave_ci
 from tests.worlds.population import write_npz, write_project
 
 # One process, since the timing of such a small graph is not reproducible.
@@ -78,7 +79,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
         return FaultJudge(workspace, model, gate, FaceLimits(size_ratio=10.0))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("CI", raising=False)
+        leave_ci(patch)
         judged = judge(model)
         threshold = judged.require_golden().threshold
     look, whole, more = (

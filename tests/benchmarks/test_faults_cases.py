@@ -16,6 +16,7 @@ from benchmarks.faults import real, subjects
 from benchmarks.faults.bank import Case, cases, three
 from benchmarks.faults.subjects import REAL_FACES, Laboratory, Subject
 from pytest_kycquant.runtimes.ort import open_session
+from tests.worlds.ci import leave_ci
 from tests.worlds.population import people, write_npz, write_project
 
 # Half of so few calibration images are fewer than advised.
@@ -41,7 +42,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Laboratory:
         patch.setattr(subjects, "ensure", lambda *_, **__: None)
         patch.setattr(real, "linked", lambda _: root)
         patch.setattr(real, "OTHERS", "others.npz")
-        patch.delenv("CI", raising=False)
+        leave_ci(patch)
         made = Laboratory(subject, 500, 1, lambda _: None)
         assert made.court
         # Record the golden first, so that the order of cases does not matter.

@@ -322,3 +322,23 @@ def test_split_that_leaves_a_class_out(images: Path, tmp_path: Path) -> None:
     scenes = load_detections(images, write_csv(tmp_path), CLASSES)
     with pytest.raises(DataError, match="has no"):
         split_scenes(scenes, 0.5)
+
+
+@pytest.mark.parametrize("key", ["annotations", "bbox", "images"])
+def test_a_key_of_coco_that_occurs_twice(images: Path, tmp_path: Path, key: str) -> None:
+    """A reader takes the last one, so boxes would vanish."""
+    path = write_coco(tmp_path)
+    text = path.read_text()
+    path.write_text(text.replace(f'"{key}":', f'"{key}": [], "{key}":', 1))
+    with pytest.raises(DataError, match=f"the key '{key}' occurs twice"):
+        load_detections(images, path, CLASSES)
+
+
+def test_true_is_no_id_of_coco(images: Path, tmp_path: Path) -> None:
+    path = write_coco(tmp_path)
+    text = (
+        path.read_text().replace('"id": 7,', '"id": 1,').replace('"image_id": 7', '"image_id": 1')
+    )
+    path.write_text(text.replace('"image_id": 1', '"image_id": true', 1))
+    with pytest.raises(DataError, match="unknown image_id: True"):
+        load_detections(images, path, CLASSES)

@@ -159,3 +159,27 @@ def test_it(request):
     result = run()
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*name `candidate` as an argument of the test"])
+
+
+def test_a_function_in_a_folder_with_brackets_keeps_its_name(
+    project: Callable[..., None], run: Run, pytester: pytest.Pytester
+) -> None:
+    project()
+    (pytester.path / "test_gate.py").unlink()
+    folder = pytester.path / "a[1]"
+    folder.mkdir()
+    gate = "@pytest.mark.kycquant(model=MODEL, precisions=('int8',), limits=LIMITS)\n"
+    (folder / "test_fn.py").write_text(
+        f"{FUNCTION}\n{gate}def test_all(candidate):\n    candidate.check('size')\n"
+    )
+    result = run("--kycquant-export=ship")
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["face, *a?1?/test_fn.py::test_all (*", "exported: *"])
+
+
+def test_a_project_where_numpy_raises_is_judged(
+    project: Callable[..., None], run: Run, pytester: pytest.Pytester
+) -> None:
+    project()
+    (pytester.path / "conftest.py").write_text("import numpy\nnumpy.seterr(all='raise')\n")
+    run().assert_outcomes(passed=6)

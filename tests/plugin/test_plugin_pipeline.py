@@ -165,3 +165,25 @@ def test_what_a_rule_of_a_stage_rejected_is_told(pipeline_project: Project, run:
     result.stdout.fnmatch_lines(
         ["embedder ran int8, but *::test_mine[[]int8] failed: nothing would ship"]
     )
+
+
+def test_a_pipeline_of_what_does_not_ship_is_no_green_run(
+    pipeline_project: Project, run: Run
+) -> None:
+    """No test fails, but a rule was skipped, so the gate ships something else."""
+    root = pipeline_project()
+    gate = root / "face" / "gate.py"
+    rule = "\n    def test_mine(self, candidate):\n        __import__('pytest').skip('no time')\n"
+    gate.write_text(gate.read_text() + rule)
+    result = run(
+        "test_pipeline.py", "face/gate.py", "-k", "complete or mine", "--kycquant-report=r.json"
+    )
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(
+        [
+            "shipped * (not what ships)",
+            "ERROR: no test failed, but *embedder ran int8, but *::test_mine[[]int8] was skipped*",
+        ]
+    )
+    (pipeline,) = json.loads((root / "r.json").read_text())["pipelines"]
+    assert pipeline["not_shipped"][0].startswith("embedder ran int8")

@@ -101,3 +101,25 @@ def test_report_where_nothing_ran(run: Run, pytester: pytest.Pytester) -> None:
     result.assert_outcomes(passed=1)
     assert json.loads((pytester.path / "report.json").read_text())["gates"] == []
     result.stdout.no_fnmatch_line("*= kycquant =*")
+
+
+def test_what_was_not_judged_is_in_the_report(
+    project: Callable[..., None], run: Run, pytester: pytest.Pytester
+) -> None:
+    """Who reads only the report must not take one good gate for a good project."""
+    project()
+    gate = pytester.path / "test_gate.py"
+    text = gate.read_text()
+    second = text[text.index("class Test") :].replace("TestFace", "TestOther")
+    named = second.replace('"models/face.onnx",', '"models/face.onnx", name="other",')
+    gate.write_text(f"{text}\n{named}")
+    (pytester.path / "test_broken.py").write_text("import nothing_of_this_name\n")
+    run("--kycquant-report=r.json", "--continue-on-collection-errors")
+    report = json.loads((pytester.path / "r.json").read_text())
+    (judged,) = report["gates"]
+    assert judged["model"] == "face"
+    assert (judged["inconclusive"], judged["fallback"]) == ("fail", "mixed")
+    texts = "\n".join(report["problems"])
+    assert "test_gate.py::TestOther was not judged: " in texts
+    assert "no golden baseline" in texts
+    assert "test_broken.py was not collected" in texts

@@ -191,3 +191,49 @@ def test_complete_run_under_xdist(
     result = in_process_of_its_own(pytester, shared_cache, "-n2")
     assert "ship: int8 (" in result.stdout, result.stdout
     assert shipped(pytester) == ["face.json", "face.onnx"]
+
+
+@pytest.mark.parametrize("by", ["option", "PYTEST_ADDOPTS"])
+def test_a_run_that_calls_no_test_clears_nothing(
+    project: Project,
+    run: Run,
+    pytester: pytest.Pytester,
+    monkeypatch: pytest.MonkeyPatch,
+    by: str,
+) -> None:
+    """With --setup-only fixtures judge, but the rules that use them are never asked."""
+    project()
+    append(pytester, FAILING["test"])
+    if by == "PYTEST_ADDOPTS":
+        monkeypatch.setenv(by, "--setup-only")
+    result = run("--kycquant-export=ship", *(["--setup-only"] if by == "option" else []))
+    result.stdout.fnmatch_lines(["ship: nothing yet: 7 of 7 tests of this gate did not run *"])
+    assert shipped(pytester) == []
+
+
+def test_a_crash_of_one_of_several_workers_that_run_everything(
+    project: Project, pytester: pytest.Pytester
+) -> None:
+    project()
+    append(
+        pytester,
+        """
+    def test_mine(self, candidate):
+        if os.environ["PYTEST_XDIST_WORKER"] == "gw1":
+            os._exit(3)
+""",
+    )
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "--tx=2*popen",
+        "--dist=each",
+        "--kycquant-export=ship",
+    ]
+    done = subprocess.run(
+        command, cwd=pytester.path, capture_output=True, text=True, check=False, timeout=300
+    )
+    assert done.returncode == pytest.ExitCode.TESTS_FAILED, done.stdout
+    assert "int8 passes, but does not ship" in done.stdout
+    assert "face.onnx" not in shipped(pytester)

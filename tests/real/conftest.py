@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from tests.worlds.ci import environment_outside_ci
 from tests.worlds.projects import rewrite_ratio, run, shared_cache  # noqa: F401
 
 DEFAULT = Path(__file__).parents[3] / "shared" / "real"
@@ -57,7 +58,7 @@ def run_gate(real_cache: Path) -> Callable[[Path], GateRun]:
     """Run `test_gate.py` of a folder in a separate process and record its golden."""
 
     def judge(project: Path) -> GateRun:
-        environment = {name: value for name, value in os.environ.items() if name != "CI"}
+        environment = environment_outside_ci()
         result = subprocess.run(
             [
                 sys.executable, "-m", "pytest", "-v", "test_gate.py", "--kycquant-update-golden",

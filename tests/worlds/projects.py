@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -24,6 +23,7 @@ import pytest_kycquant.pipeline.run
 import pytest_kycquant.plugin.gate_run
 import pytest_kycquant.report.terminal  # noqa: F401
 from pytest_kycquant.measure.latency import Latency
+from tests.worlds.ci import environment_outside_ci
 from tests.worlds.documents import write_document_project
 from tests.worlds.pipelines import write_gate, write_pipeline
 from tests.worlds.population import Run, write_project
@@ -120,8 +120,9 @@ def pipeline_world(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path)
         sys.executable, "-m", "pytest", "-q", "-k", "complete", "--kycquant-update-golden",
         f"--kycquant-cache={shared_cache}",
     ]  # fmt: skip
-    environment = {name: value for name, value in os.environ.items() if name != "CI"}
-    result = subprocess.run(command, cwd=root, capture_output=True, text=True, env=environment)
+    result = subprocess.run(
+        command, cwd=root, capture_output=True, text=True, env=environment_outside_ci()
+    )
     assert "1 passed" in result.stdout, result.stdout + result.stderr
     return root
 
