@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -10,9 +11,17 @@ import numpy as np
 
 from ..errors import QuantizationError
 from ..files import temporary_folder
+from ..runtimes.model_files import within
 from .activation_bias import correct_shifts
 from .bias import correct_biases, correct_stored, fold_betas, give_own_biases
-from .graph import WEIGHTED, copy_with_own_weights, float_tensors, producers
+from .graph import (
+    WEIGHTED,
+    copy_with_own_weights,
+    float_tensors,
+    initializers,
+    numbers,
+    producers,
+)
 from .integer_options import integer_options
 from .mixed import FullyQuantized, corrections, keep_in_float
 from .ranges import DEFAULT_PERCENTILE
@@ -22,7 +31,7 @@ from .weight_only import store_weights
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from onnx import ModelProto
+    from onnx import GraphProto, ModelProto, NodeProto
 
     from ..spec.recipe import CalibrationMethod, Recipe
     from .preparation import PreparedModel
@@ -166,6 +175,7 @@ def quantize_fully(request: Request, excluded: tuple[str, ...]) -> FullyQuantize
         give_own_biases(source, request.op_types, excluded)
     given = type(source)()
     given.CopyFrom(source)  # the quantizer works in place
+    guards = _guard_activations(given.graph, ranges)
     quantizer = QDQQuantizer(
         given,
         request.options["per_channel"],
@@ -174,12 +184,15 @@ def quantize_fully(request: Request, excluded: tuple[str, ...]) -> FullyQuantize
         types[str(request.options["activation_type"])],
         tensors,
         [],
-        list(excluded),
+        [*excluded, *guards],
         list(request.op_types),
         {},
     )
     quantizer.quantize_model()
     made = quantizer.model.model
+    nodes = [node for node in made.graph.node if node.name not in guards]
+    del made.graph.node[:]
+    made.graph.node.extend(nodes)
     corrected: tuple[str, ...] | None = None
     shifted = None
     if request.options["bias_correction"]:
@@ -197,6 +210,45 @@ def quantize_fully(request: Request, excluded: tuple[str, ...]) -> FullyQuantize
         parts=prepared.parts,
         corrected=corrected,
     )
+
+
+def _guard_activations(graph: GraphProto, ranges: Ranges) -> tuple[str, ...]:
+    """Add a second reader to inputs of Relu and Clip that the quantizer must leave alone, in place.
+
+    If nothing else reads the input of a Relu or Clip, the quantizer gives it the range of the
+    output and removes the operator. It overlooks graph outputs and what subgraphs read by name. A
+    range cannot stand for every operator: it always includes zero, which a Clip may cut off, and if
+    all values are zero, it includes more.
+
+    Returns:
+        Names of the operators that were added.
+    """
+    weights = initializers(graph)
+    used = {info.name for info in graph.output}
+    for part in itertools.islice(within(graph), 1, None):
+        used.update(name for node in part.node for name in node.input)
+        used.update(info.name for info in part.output)
+
+    def covers_zero(node: NodeProto) -> bool:
+        ends = zip([*node.input[1:], "", ""][:2], (-1, 1), strict=True)
+        return all(
+            not name or (name in weights and (numbers(weights[name]) * side >= 0).all())
+            for name, side in ends
+        )
+
+    spans = zip(ranges.names, ranges.low, ranges.high, strict=True)
+    empty = {name for name, low, high in spans if low == high == 0}
+    guarded = {
+        node.input[0]
+        for node in graph.node
+        if node.op_type in ("Relu", "Clip")
+        and (node.input[0] in used or node.output[0] in empty or not covers_zero(node))
+    }
+    guards = tuple(f"{name}_guard" for name in sorted(guarded))
+    for name in guards:
+        read = name.removesuffix("_guard")
+        graph.node.add(op_type="Identity", name=name, input=[read], output=[name])
+    return guards
 
 
 def static_types() -> tuple[str, ...]:
