@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -11,17 +10,10 @@ import numpy as np
 
 from ..errors import QuantizationError
 from ..files import temporary_folder
-from ..runtimes.model_files import within
 from .activation_bias import correct_shifts
 from .bias import correct_biases, correct_stored, fold_betas, give_own_biases
-from .graph import (
-    WEIGHTED,
-    copy_with_own_weights,
-    float_tensors,
-    initializers,
-    numbers,
-    producers,
-)
+from .clipping import guard, spans_within
+from .graph import WEIGHTED, copy_with_own_weights, float_tensors, producers
 from .integer_options import integer_options
 from .mixed import FullyQuantized, corrections, keep_in_float
 from .ranges import DEFAULT_PERCENTILE
@@ -31,7 +23,7 @@ from .weight_only import store_weights
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from onnx import GraphProto, ModelProto, NodeProto
+    from onnx import ModelProto
 
     from ..spec.recipe import CalibrationMethod, Recipe
     from .preparation import PreparedModel
@@ -162,11 +154,12 @@ def quantize_fully(request: Request, excluded: tuple[str, ...]) -> FullyQuantize
         "uint16": QuantType.QUInt16,
         "int16": QuantType.QInt16,
     }
+    spans = spans_within(prepared.proto.graph, ranges)
     tensors = TensorsData(
         CalibrationMethod.MinMax,
         {
-            name: TensorData(lowest=np.array(low), highest=np.array(high))
-            for name, low, high in zip(ranges.names, ranges.low, ranges.high, strict=True)
+            name: TensorData(lowest=np.array(low, np.float32), highest=np.array(high, np.float32))
+            for name, (low, high) in spans.items()
         },
     )
     source = copy_with_own_weights(prepared.proto, excluded)
@@ -175,7 +168,7 @@ def quantize_fully(request: Request, excluded: tuple[str, ...]) -> FullyQuantize
         give_own_biases(source, request.op_types, excluded)
     given = type(source)()
     given.CopyFrom(source)  # the quantizer works in place
-    guards = _guard_activations(given.graph, ranges)
+    guards = guard(given.graph, spans)
     quantizer = QDQQuantizer(
         given,
         request.options["per_channel"],
@@ -210,45 +203,6 @@ def quantize_fully(request: Request, excluded: tuple[str, ...]) -> FullyQuantize
         parts=prepared.parts,
         corrected=corrected,
     )
-
-
-def _guard_activations(graph: GraphProto, ranges: Ranges) -> tuple[str, ...]:
-    """Add a second reader to inputs of Relu and Clip that the quantizer must leave alone, in place.
-
-    If nothing else reads the input of a Relu or Clip, the quantizer gives it the range of the
-    output and removes the operator. It overlooks graph outputs and what subgraphs read by name. A
-    range cannot stand for every operator: it always includes zero, which a Clip may cut off, and if
-    all values are zero, it includes more.
-
-    Returns:
-        Names of the operators that were added.
-    """
-    weights = initializers(graph)
-    used = {info.name for info in graph.output}
-    for part in itertools.islice(within(graph), 1, None):
-        used.update(name for node in part.node for name in node.input)
-        used.update(info.name for info in part.output)
-
-    def covers_zero(node: NodeProto) -> bool:
-        ends = zip([*node.input[1:], "", ""][:2], (-1, 1), strict=True)
-        return all(
-            not name or (name in weights and (numbers(weights[name]) * side >= 0).all())
-            for name, side in ends
-        )
-
-    spans = zip(ranges.names, ranges.low, ranges.high, strict=True)
-    empty = {name for name, low, high in spans if low == high == 0}
-    guarded = {
-        node.input[0]
-        for node in graph.node
-        if node.op_type in ("Relu", "Clip")
-        and (node.input[0] in used or node.output[0] in empty or not covers_zero(node))
-    }
-    guards = tuple(f"{name}_guard" for name in sorted(guarded))
-    for name in guards:
-        read = name.removesuffix("_guard")
-        graph.node.add(op_type="Identity", name=name, input=[read], output=[name])
-    return guards
 
 
 def static_types() -> tuple[str, ...]:
