@@ -19,6 +19,13 @@ if TYPE_CHECKING:
 WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 """Operator types that account for nearly all weights and nearly all the work of a network."""
 
+_OF_CONSTANT = {
+    "value_float": np.float32,
+    "value_floats": np.float32,
+    "value_int": np.int64,
+    "value_ints": np.int64,
+}
+
 
 def producers(graph: GraphProto) -> dict[str, NodeProto]:
     """Map each tensor to the operator that writes it; inputs and weights are not included."""
@@ -38,6 +45,21 @@ def consumers(graph: GraphProto) -> dict[str, list[NodeProto]]:
 def initializers(graph: GraphProto) -> dict[str, TensorProto]:
     """Map each initializer's name to the initializer."""
     return {tensor.name: tensor for tensor in graph.initializer}
+
+
+def constant_of(node: NodeProto) -> TensorProto | None:
+    """Return the numbers that a Constant operator holds; None for any other operator."""
+    from onnx import helper, numpy_helper
+
+    given = node.attribute[0] if node.op_type == "Constant" and len(node.attribute) == 1 else None
+    if given is None:
+        return None
+    if given.name == "value":
+        return given.t
+    kind = _OF_CONSTANT.get(given.name)
+    if kind is None:
+        return None
+    return numpy_helper.from_array(np.array(helper.get_attribute_value(given), kind))
 
 
 def attributes(node: NodeProto) -> dict[str, Any]:
