@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..runtimes.model_files import within
-from .graph import initializers, numbers
+from .graph import initializers, numbers, read_by_subgraphs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -63,16 +62,15 @@ def guard(graph: GraphProto, spans: Spans) -> tuple[str, ...]:
         Names of the operators that were added; they must be neither quantized nor kept.
     """
     weights = initializers(graph)
-    used = {info.name for info in graph.output}
-    for part in itertools.islice(within(graph), 1, None):
-        used.update(name for node in part.node for name in node.input)
-        used.update(info.name for info in part.output)
+    outside = read_by_subgraphs(graph)  # reads floats, where the range stands for nothing
+    outputs = {info.name for info in graph.output}
     guarded = set()
     for node in graph.node:
         if node.op_type in _CLIPPING:
             least, most = _bounds(node, weights)
             empty = spans.get(node.output[0]) == (0, 0)
-            if node.input[0] in used or empty or not least <= 0 <= most:
+            read = node.input[0] in outputs or outside.intersection([node.input[0], *node.output])
+            if read or empty or not least <= 0 <= most:
                 guarded.add(node.input[0])
     taken = {node.name for node in graph.node} | {n for node in graph.node for n in node.output}
     names = []

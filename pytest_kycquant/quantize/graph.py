@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import KycquantError
+from ..runtimes.model_files import within
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -97,15 +99,19 @@ def has_subgraphs(graph: GraphProto) -> bool:
     return any(a.HasField("g") or a.graphs for node in graph.node for a in node.attribute)
 
 
+def read_by_subgraphs(graph: GraphProto) -> set[str]:
+    """Names that occur in subgraphs; those of tensors of this graph are read there."""
+    found: set[str] = set()
+    for part in itertools.islice(within(graph), 1, None):
+        found.update(info.name for info in part.output)
+        found.update(name for node in part.node for name in node.input)
+    return found
+
+
 def drop_unused_initializers(graph: GraphProto) -> None:
     """Remove initializers that are not read, not even within a subgraph."""
-    used = {info.name for info in graph.output}
-    pending = [graph]
-    while pending:
-        for node in pending.pop().node:
-            used.update(node.input)
-            for attribute in node.attribute:
-                pending.extend([*attribute.graphs, attribute.g])
+    used = {info.name for info in graph.output} | read_by_subgraphs(graph)
+    used.update(name for node in graph.node for name in node.input)
     kept = [tensor for tensor in graph.initializer if tensor.name in used]
     if len(kept) < len(graph.initializer):
         del graph.initializer[:]

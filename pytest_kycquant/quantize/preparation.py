@@ -13,7 +13,6 @@ from ..runtimes.ort import open_session
 from .equal import Errors, largest_difference
 from .graph import (
     WEIGHTED,
-    constant_of,
     consumers,
     drop_unused_initializers,
     has_subgraphs,
@@ -23,6 +22,8 @@ from .graph import (
     serialize,
 )
 from .local_functions import inlined
+from .names import free_names
+from .plain_weights import plain_weights
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -94,10 +95,11 @@ def prepare(model: LoadedModel, inputs: Sequence[NDArray[np.float32]]) -> Prepar
     proto.CopyFrom(inlined(model.path, model.proto))  # the quantizer knows no functions
     _drop_weights_from_inputs(proto)
     _drop_empty_ends(proto.graph)
+    free_names(proto.graph)
     upgraded = model.opset if model.opset < OPSET else None
     if upgraded is not None:
         proto = _upgrade(model, proto)
-    _constants_to_initializers(proto.graph)
+    plain_weights(proto)
     _fold_batch_norms(proto.graph)
     _name_operators(proto.graph)
     proto = _infer_types(model, proto)
@@ -164,38 +166,6 @@ def _upgrade(model: LoadedModel, proto: ModelProto) -> ModelProto:
         ) from error
     upgraded.ir_version = max(upgraded.ir_version, 8)
     return upgraded
-
-
-def _constants_to_initializers(graph: GraphProto) -> None:
-    """Turn Constant operators and copies of weights into plain initializers.
-
-    The quantizer recognizes only initializers as weights and treats all else as activations.
-    """
-    outputs = {info.name for info in graph.output}
-    weights = initializers(graph)
-    alias: dict[str, str] = {}
-    kept = []
-    for node in graph.node:
-        for index, name in enumerate(node.input):
-            node.input[index] = alias.get(name, name)
-        constant = constant_of(node)
-        if constant is not None and node.output[0] not in outputs:
-            tensor = graph.initializer.add()
-            tensor.CopyFrom(constant)
-            tensor.name = node.output[0]
-            weights[tensor.name] = tensor
-        elif (
-            node.op_type == "Identity"
-            and node.input[0] in weights
-            and node.output[0] not in outputs
-            and not has_subgraphs(graph)  # a subgraph may read the copy by its name
-        ):
-            alias[node.output[0]] = node.input[0]
-        else:
-            kept.append(node)
-    if len(kept) < len(graph.node):
-        del graph.node[:]
-        graph.node.extend(kept)
 
 
 def _fold_batch_norms(graph: GraphProto) -> None:
