@@ -104,7 +104,7 @@ def relu6(opset: int = 17) -> FunctionProto:
 def branches(read: str, *, calls: bool) -> dict[str, onnx.GraphProto]:
     """Branches of an If; one may call a function."""
     yes = call("Relu6", [read], "q") if calls else node("Relu", [read], "q", "inner")
-    sides = {"then_branch": (yes, "q"), "else_branch": (node("Neg", [read], "r", "other"), "r")}
+    sides = {"then_branch": (yes, "q"), "else_branch": (node("Neg", [read], "n", "other"), "n")}
     return {
         key: helper.make_graph(
             [each], key, [], [helper.make_tensor_value_info(name, TensorProto.FLOAT, MIDDLE)]
@@ -115,7 +115,8 @@ def branches(read: str, *, calls: bool) -> dict[str, onnx.GraphProto]:
 
 def conditional(inner: NodeProto, functions: list[FunctionProto], last: str = "a") -> ModelProto:
     most = node("ReduceMax", ["input"], "m", "most", keepdims=0)
-    return model([CONV, most, node("Greater", ["m", "zero"], "k"), inner], functions, last=last)
+    nodes = [CONV, node("Relu", "c", "r", "act"), most, node("Greater", ["m", "zero"], "k"), inner]
+    return model(nodes, functions, last=last)
 
 
 def models() -> Iterator[tuple[str, ModelProto]]:
@@ -169,12 +170,12 @@ def models() -> Iterator[tuple[str, ModelProto]]:
     yield "operators of onnxruntime", model([CONV, call("F", "c", "a")], [gelu])
     yield (
         "called in a branch",
-        conditional(node("If", "k", "a", "if", **branches("c", calls=True)), [relu6()]),
+        conditional(node("If", "k", "a", "if", **branches("r", calls=True)), [relu6()]),
     )
     choice = node("If", "k", "o", "if", **branches("a", calls=False))
     yield (
         "a branch within",
-        conditional(call("F", ["c", "k"], "a"), [define("F", "ak", "o", choice)]),
+        conditional(call("F", ["r", "k"], "a"), [define("F", "ak", "o", choice)]),
     )
 
 
