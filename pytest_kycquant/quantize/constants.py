@@ -10,10 +10,12 @@ import numpy as np
 from ..errors import ModelError
 from ..runtimes.model_files import tensors, within
 from ..spec.coerce import shown
-from .graph import WEIGHTED, producers
+from .graph import WEIGHTED, constant_of
 
 if TYPE_CHECKING:
-    from onnx import GraphProto
+    from collections.abc import Iterator
+
+    from onnx import GraphProto, TensorProto
 
 _SMALLEST_NORMAL = np.finfo(np.float32).tiny
 
@@ -35,7 +37,7 @@ def broken_constants(graph: GraphProto) -> tuple[str, ...]:
             elif node.op_type.startswith("QLinear"):  # its only floats are scales
                 scales.update(node.input)
     found = []
-    for name, tensor in tensors(found_parts):
+    for name, tensor in _constants(found_parts):
         if tensor.data_type in floats:
             array = numpy_helper.to_array(tensor)
             bound = array.size == 1 and name not in scales
@@ -58,18 +60,19 @@ def check_constants(path: Path, graph: GraphProto) -> None:
             f"weight {shown(name)} contains NaN or Inf",
             "export a checkpoint with finite weights",
         )
-    stored = {t.name: t for t in graph.initializer if t.data_type == TensorProto.FLOAT}
-    written = producers(graph)
-    for node in graph.node:
-        if node.op_type not in WEIGHTED:
-            continue
-        for name in node.input[:2]:
-            source = written.get(name)
-            if source is not None and source.op_type == "Constant":
-                values = [a.t for a in source.attribute if a.name == "value" and a.t.dims]
-            else:
-                values = [stored[name]] if name in stored else []
-            for array in map(numpy_helper.to_array, values):
+    stored = {
+        name: tensor
+        for name, tensor in _constants(tuple(within(graph)))
+        if tensor.data_type == TensorProto.FLOAT and tensor.dims
+    }
+    for part in within(graph):
+        for node in part.node:
+            if node.op_type not in WEIGHTED:
+                continue
+            for name in node.input[:2]:
+                if name not in stored:
+                    continue
+                array = numpy_helper.to_array(stored[name])
                 if array.size > 1 and (array == array.flat[0]).all():
                     raise ModelError(
                         path,
@@ -87,7 +90,17 @@ def count_subnormal(graph: GraphProto) -> int:
         int(np.count_nonzero((array != 0) & (np.abs(array) < _SMALLEST_NORMAL)))
         for array in (
             numpy_helper.to_array(tensor)
-            for tensor in graph.initializer
+            for _, tensor in _constants(tuple(within(graph)))
             if tensor.data_type == TensorProto.FLOAT
         )
     )
+
+
+def _constants(found: tuple[GraphProto, ...]) -> Iterator[tuple[str, TensorProto]]:
+    """Yield all constants of graphs, also those that Constant operators hold as plain numbers."""
+    yield from tensors(found)
+    for part in found:
+        for node in part.node:
+            constant = constant_of(node)
+            if constant is not None and node.attribute[0].name != "value":
+                yield next(iter(node.output), node.name), constant

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import QuantizationError
 from ..files import temporary_folder
-from .graph import copy_with_own_weights
+from .graph import copy_with_own_weights, initializers
 from .integer_options import integer_options
 from .recipe_kind import Draft, Machine, RecipeKind, Scalar
 
@@ -54,6 +54,12 @@ class Dynamic(RecipeKind):
                 'use "uint8" or "int8"',
             )
         kept = request.excluded
+        weights = initializers(request.source.proto.graph)
+        computed = [  # there is no kernel for weights that are computed from the image
+            node.name
+            for node in request.source.proto.graph.node
+            if node.op_type == "Conv" and node.input[1] not in weights
+        ]
         with temporary_folder() as folder:
             target = folder / "dynamic.onnx"
             quantize_dynamic(
@@ -64,7 +70,7 @@ class Dynamic(RecipeKind):
                 reduce_range=request.options["reduce_range"],
                 weight_type=types[weight],
                 # A Gemm is split into MatMul and Add before names are compared.
-                nodes_to_exclude=[*kept, *(f"{name}_MatMul" for name in kept)],
+                nodes_to_exclude=[*kept, *(f"{name}_MatMul" for name in kept), *computed],
             )
             proto = onnx.load(target)
         notes: tuple[str, ...] = ()
@@ -82,8 +88,8 @@ class Dynamic(RecipeKind):
         return names | {name.removesuffix("_MatMul") for name in names}
 
     def must_change(self, node: NodeProto, weights: Mapping[str, TensorProto]) -> bool:
-        """Whether onnxruntime has an integer kernel: for Conv, and MatMul with constant weights."""
-        return node.op_type == "Conv" or (node.op_type == "MatMul" and node.input[1] in weights)
+        """Whether onnxruntime has an integer kernel: for Conv and MatMul with constant weights."""
+        return node.op_type in ("Conv", "MatMul") and node.input[1] in weights
 
 
 DYNAMIC = Dynamic()

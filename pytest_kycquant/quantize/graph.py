@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import KycquantError
+from ..runtimes.model_files import within
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -18,6 +20,13 @@ if TYPE_CHECKING:
 
 WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 """Operator types that account for nearly all weights and nearly all the work of a network."""
+
+_OF_CONSTANT = {
+    "value_float": np.float32,
+    "value_floats": np.float32,
+    "value_int": np.int64,
+    "value_ints": np.int64,
+}
 
 
 def producers(graph: GraphProto) -> dict[str, NodeProto]:
@@ -38,6 +47,21 @@ def consumers(graph: GraphProto) -> dict[str, list[NodeProto]]:
 def initializers(graph: GraphProto) -> dict[str, TensorProto]:
     """Map each initializer's name to the initializer."""
     return {tensor.name: tensor for tensor in graph.initializer}
+
+
+def constant_of(node: NodeProto) -> TensorProto | None:
+    """Return the numbers that a Constant operator holds; None for any other operator."""
+    from onnx import helper, numpy_helper
+
+    given = node.attribute[0] if node.op_type == "Constant" and len(node.attribute) == 1 else None
+    if given is None:
+        return None
+    if given.name == "value":
+        return given.t
+    kind = _OF_CONSTANT.get(given.name)
+    if kind is None:
+        return None
+    return numpy_helper.from_array(np.array(helper.get_attribute_value(given), kind))
 
 
 def attributes(node: NodeProto) -> dict[str, Any]:
@@ -75,15 +99,19 @@ def has_subgraphs(graph: GraphProto) -> bool:
     return any(a.HasField("g") or a.graphs for node in graph.node for a in node.attribute)
 
 
+def read_by_subgraphs(graph: GraphProto) -> set[str]:
+    """Names that occur in subgraphs; those of tensors of this graph are read there."""
+    found: set[str] = set()
+    for part in itertools.islice(within(graph), 1, None):
+        found.update(info.name for info in part.output)
+        found.update(name for node in part.node for name in node.input)
+    return found
+
+
 def drop_unused_initializers(graph: GraphProto) -> None:
     """Remove initializers that are not read, not even within a subgraph."""
-    used = {info.name for info in graph.output}
-    pending = [graph]
-    while pending:
-        for node in pending.pop().node:
-            used.update(node.input)
-            for attribute in node.attribute:
-                pending.extend([*attribute.graphs, attribute.g])
+    used = {info.name for info in graph.output} | read_by_subgraphs(graph)
+    used.update(name for node in graph.node for name in node.input)
     kept = [tensor for tensor in graph.initializer if tensor.name in used]
     if len(kept) < len(graph.initializer):
         del graph.initializer[:]

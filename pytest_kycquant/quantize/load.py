@@ -78,7 +78,7 @@ def load_model(path: Path) -> LoadedModel:
     check_activations(path, expanded)
     name, shape = _check_input_tensor(path, proto.graph)
     _check_outputs(path, proto.graph)
-    check_constants(path, proto.graph)
+    check_constants(path, expanded.graph)
     check_values(path, expanded)
     return LoadedModel(
         path=path,
@@ -90,8 +90,8 @@ def load_model(path: Path) -> LoadedModel:
         input_name=name,
         input_shape=shape,
         output_names=tuple(output.name for output in proto.graph.output),
-        subnormal_weights=count_subnormal(proto.graph),
-        half_precision=half_precision(proto.graph),
+        subnormal_weights=count_subnormal(expanded.graph),
+        half_precision=half_precision(expanded.graph),
     )
 
 

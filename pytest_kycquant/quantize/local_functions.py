@@ -68,7 +68,10 @@ def _is_operator(domain: str, name: str) -> bool:
 
 
 def inlined(path: Path, proto: ModelProto) -> ModelProto:
-    """A model with all local functions expanded, for looking at it.
+    """A model with all local functions expanded.
+
+    Only operators that are the same in the versions of the function and of the model pass
+    onnx.checker, so the expanded model computes the same.
 
     Args:
         path: the file, for messages.
@@ -88,7 +91,11 @@ def inlined(path: Path, proto: ModelProto) -> ModelProto:
     for function in copy.functions:
         # A function with another version would be left out, but versions do not matter here.
         for opset in function.opset_import:
-            opset.version = versions.get(opset.domain, opset.version)
+            if opset.domain in versions:
+                opset.version = versions[opset.domain]
+            else:
+                copy.opset_import.append(opset)
+                versions[opset.domain] = opset.version
     _give_defaults(path, copy)
     try:
         found = inliner.inline_local_functions(copy)

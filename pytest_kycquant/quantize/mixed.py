@@ -220,8 +220,10 @@ class _Assembly:
         return bool(node.input) and self._merged.get(node.input[0], "") in node.output
 
     def _written(self, name: str) -> str:
-        """Name of the tensor that replaces this one if a Relu or Clip after it was merged."""
-        return self._merged.get(name, name)
+        """Name of the tensor that replaces this one if each Relu or Clip after it was merged."""
+        while name in self._merged:
+            name = self._merged[name]
+        return name
 
     def _read(self, name: str, changed: bool) -> str:
         """Name of the tensor that an operator reads; `changed` if the operator is quantized."""

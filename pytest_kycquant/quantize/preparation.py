@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import ModelError, QuantizationError
+from ..runtimes.model_files import within
+from ..runtimes.ort import open_session
 from .equal import Errors, largest_difference
 from .graph import (
     WEIGHTED,
@@ -17,7 +19,11 @@ from .graph import (
     initializers,
     one_line,
     producers,
+    serialize,
 )
+from .local_functions import inlined
+from .names import free_names
+from .plain_weights import plain_weights
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -86,12 +92,14 @@ def prepare(model: LoadedModel, inputs: Sequence[NDArray[np.float32]]) -> Prepar
             model.path, "there are no inputs to verify the prepared graph with", "give images"
         )
     proto = type(model.proto)()
-    proto.CopyFrom(model.proto)
+    proto.CopyFrom(inlined(model.path, model.proto))  # the quantizer knows no functions
     _drop_weights_from_inputs(proto)
+    _drop_empty_ends(proto.graph)
+    free_names(proto.graph)
     upgraded = model.opset if model.opset < OPSET else None
     if upgraded is not None:
         proto = _upgrade(model, proto)
-    _constants_to_initializers(proto.graph)
+    plain_weights(proto)
     _fold_batch_norms(proto.graph)
     _name_operators(proto.graph)
     proto = _infer_types(model, proto)
@@ -134,6 +142,17 @@ def _drop_weights_from_inputs(proto: ModelProto) -> None:
     proto.ir_version = max(proto.ir_version, 4)
 
 
+def _drop_empty_ends(graph: GraphProto) -> None:
+    """Remove names of optional inputs that are not given and end the inputs of an operator.
+
+    The quantizer takes an empty name at their end for the name of a tensor.
+    """
+    for part in within(graph):
+        for node in part.node:
+            while node.input and not node.input[-1]:
+                node.input.pop()
+
+
 def _upgrade(model: LoadedModel, proto: ModelProto) -> ModelProto:
     from onnx import version_converter
 
@@ -147,43 +166,6 @@ def _upgrade(model: LoadedModel, proto: ModelProto) -> ModelProto:
         ) from error
     upgraded.ir_version = max(upgraded.ir_version, 8)
     return upgraded
-
-
-def _constants_to_initializers(graph: GraphProto) -> None:
-    """Turn Constant operators and copies of weights into plain initializers.
-
-    The quantizer recognizes only initializers as weights and treats all else as activations.
-    """
-    outputs = {info.name for info in graph.output}
-    weights = initializers(graph)
-    alias: dict[str, str] = {}
-    kept = []
-    for node in graph.node:
-        for index, name in enumerate(node.input):
-            node.input[index] = alias.get(name, name)
-        attribute = node.attribute[0] if node.attribute else None
-        if (
-            node.op_type == "Constant"
-            and attribute is not None
-            and attribute.name == "value"
-            and node.output[0] not in outputs
-        ):
-            tensor = graph.initializer.add()
-            tensor.CopyFrom(attribute.t)
-            tensor.name = node.output[0]
-            weights[tensor.name] = tensor
-        elif (
-            node.op_type == "Identity"
-            and node.input[0] in weights
-            and node.output[0] not in outputs
-            and not has_subgraphs(graph)  # a subgraph may read the copy by its name
-        ):
-            alias[node.output[0]] = node.input[0]
-        else:
-            kept.append(node)
-    if len(kept) < len(graph.node):
-        del graph.node[:]
-        graph.node.extend(kept)
 
 
 def _fold_batch_norms(graph: GraphProto) -> None:
@@ -256,13 +238,38 @@ def _infer_types(model: LoadedModel, proto: ModelProto) -> ModelProto:
     from onnx import shape_inference
 
     try:
-        return shape_inference.infer_shapes(proto)
+        inferred = shape_inference.infer_shapes(proto)
     except Exception as error:
         raise QuantizationError(
             model.path,
             f"the shapes of its tensors contradict each other ({one_line(error)})",
             "export the model again with fixed height and width",
         ) from error
+    _ask_for_types(inferred)
+    return inferred
+
+
+def _ask_for_types(proto: ModelProto) -> None:
+    """Add the float32 tensors behind operators that onnx does not know but onnxruntime does."""
+    from onnx import TensorProto, helper
+
+    graph = proto.graph
+    known = {info.name for info in (*graph.value_info, *graph.output)}
+    missing = [name for node in graph.node for name in node.output if name and name not in known]
+    if not missing:
+        return
+    asking = type(proto)()
+    asking.CopyFrom(proto)
+    asking.graph.output.extend(helper.make_empty_tensor_value_info(name) for name in missing)
+    try:
+        outputs = open_session(serialize(asking), optimize=False).get_outputs()
+    except ModelError:
+        return  # `verify_equal` says why
+    for found in outputs:
+        if found.name in missing and found.type == "tensor(float)":
+            graph.value_info.append(
+                helper.make_tensor_value_info(found.name, TensorProto.FLOAT, found.shape)
+            )
 
 
 def verify_equal(

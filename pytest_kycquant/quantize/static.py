@@ -12,6 +12,7 @@ from ..errors import QuantizationError
 from ..files import temporary_folder
 from .activation_bias import correct_shifts
 from .bias import correct_biases, correct_stored, fold_betas, give_own_biases
+from .clipping import guard, spans_within
 from .graph import WEIGHTED, copy_with_own_weights, float_tensors, producers
 from .integer_options import integer_options
 from .mixed import FullyQuantized, corrections, keep_in_float
@@ -153,11 +154,12 @@ def quantize_fully(request: Request, excluded: tuple[str, ...]) -> FullyQuantize
         "uint16": QuantType.QUInt16,
         "int16": QuantType.QInt16,
     }
+    spans = spans_within(prepared.proto.graph, ranges)
     tensors = TensorsData(
         CalibrationMethod.MinMax,
         {
-            name: TensorData(lowest=np.array(low), highest=np.array(high))
-            for name, low, high in zip(ranges.names, ranges.low, ranges.high, strict=True)
+            name: TensorData(lowest=np.array(low, np.float32), highest=np.array(high, np.float32))
+            for name, (low, high) in spans.items()
         },
     )
     source = copy_with_own_weights(prepared.proto, excluded)
@@ -166,6 +168,7 @@ def quantize_fully(request: Request, excluded: tuple[str, ...]) -> FullyQuantize
         give_own_biases(source, request.op_types, excluded)
     given = type(source)()
     given.CopyFrom(source)  # the quantizer works in place
+    guards = guard(given.graph, spans)
     quantizer = QDQQuantizer(
         given,
         request.options["per_channel"],
@@ -174,12 +177,15 @@ def quantize_fully(request: Request, excluded: tuple[str, ...]) -> FullyQuantize
         types[str(request.options["activation_type"])],
         tensors,
         [],
-        list(excluded),
+        [*excluded, *guards],
         list(request.op_types),
         {},
     )
     quantizer.quantize_model()
     made = quantizer.model.model
+    nodes = [node for node in made.graph.node if node.name not in guards]
+    del made.graph.node[:]
+    made.graph.node.extend(nodes)
     corrected: tuple[str, ...] | None = None
     shifted = None
     if request.options["bias_correction"]:
