@@ -204,14 +204,14 @@ class Baseline:
 
     def _require_sound(self, threshold: float | None) -> None:
         """Refuse a broken baseline, since comparing with it would hide every degradation."""
-        whose = "the labels" if threshold is None else "the labels and the threshold"
+        rest = " and the labels" if threshold is None else ", the labels and the threshold"
         for gate in self.gates(threshold):
             if gate.verdict is Verdict.FAIL:
                 raise BaselineError(
                     ", ".join(str(source.loaded.path) for source in self._variants.sources),
                     f"FP32 itself fails its limits ({gate.worst_check().describe()})",
-                    f"check channel order, mean and scale of the preprocessing and {whose}; if "
-                    "they are right, the model is not good enough for its limits",
+                    f"check channel order, mean and scale of the preprocessing{rest}; if they are "
+                    "right, the model is not good enough for its limits",
                 )
 
 

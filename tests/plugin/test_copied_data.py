@@ -122,18 +122,18 @@ def same_face_twice(root: Path) -> None:
             "*NearDuplicateWarning: */faces.npz: 120 of its images for evaluation are, but for an "
             "edit (*), also used for calibration (*/calibration.npz): faces.npz?0? = "
             "calibration.npz?0?, * and 115 more; use other photographs for calibration",
-            "evaluation images have near-duplicates: 120 with calibration images",
+            "evaluation images have near-duplicates: 120 pairs with calibration images",
         ),
         (
             turned_selection,
             "*/faces.npz: 3 of its images for evaluation are, but *, also used for selection *",
-            "evaluation images have near-duplicates: 3 with selection images",
+            "evaluation images have near-duplicates: 3 pairs with selection images",
         ),
         (
             same_face_twice,
             "*/faces.npz: 1 pair of its images for evaluation are, but for an edit (*), the same "
             "image, and count as different people: faces.npz?0? = faces.npz?10?; keep *",
-            "evaluation images have near-duplicates: 1 with evaluation images",
+            "evaluation images have near-duplicates: 1 pair with evaluation images",
         ),
     ],
     ids=lambda value: value.__name__ if callable(value) else "",

@@ -76,7 +76,8 @@ def test_scores_that_share_a_scale_with_boxes_fail_and_stay_in_fp32(
             "int8 * FAIL finite*",
             "int8>mixed * PASS",
             "  int8 does not pass finite: FAIL distinct scores, relative to FP32 = *",
-            f"int8>mixed keeps {len(behind)} without weights in FP32: {', '.join(behind)}; "
+            f"int8>mixed keeps {len(behind)} operators, which have no weights, in FP32: "
+            f"{', '.join(behind)}; "
             "100 % of the weights are quantized; 1 candidate in * s, minimal",
         ]
     )

@@ -83,15 +83,14 @@ def test_the_pair_is_quantized_measured_and_exported(
 def test_one_file_may_have_nothing_to_rewrite(
     pair: Pair, run: Run, pytester: pytest.Pytester, rewrite_ratio: list[float]
 ) -> None:
-    """Computed slopes are not rewritten, so that file stays unchanged."""
-    computed = onnx.load_from_string(moved())
-    graph = computed.graph
-    for node in graph.node:
+    """Only PRelu is rewritten, so a file with LeakyRelu instead stays unchanged."""
+    leaky = onnx.load_from_string(moved())
+    for node in leaky.graph.node:
         if node.op_type == "PRelu":
-            node.input[1] = "computed"
-    graph.initializer.append(numpy_helper.from_array(np.float32(1), "one"))
-    graph.node.insert(0, helper.make_node("Mul", ["slope", "one"], ["computed"], "slopes"))
-    pair(precisions='"fp32-optimized"', second=computed.SerializeToString())
+            node.op_type = "LeakyRelu"
+            del node.input[1]
+            node.attribute.append(helper.make_attribute("alpha", 0.6))
+    pair(precisions='"fp32-optimized"', second=leaky.SerializeToString())
     rewrite_ratio[0] = 0.53
     result = run("--kycquant-cache=cache", "--kycquant-report=report.json")
     result.assert_outcomes(passed=6)

@@ -61,6 +61,7 @@ LOADED = [
     ".plugin.hooks",
     ".plugin.options",
     ".plugin.session",
+    ".plugin.shadowed",
     ".spec",
     ".spec.flags",
 ]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 
 from tests.worlds.population import FUNCTION, Run
@@ -182,4 +183,5 @@ def test_a_project_where_numpy_raises_is_judged(
 ) -> None:
     project()
     (pytester.path / "conftest.py").write_text("import numpy\nnumpy.seterr(all='raise')\n")
-    run().assert_outcomes(passed=6)
+    with np.errstate():  # the project runs in this process
+        run().assert_outcomes(passed=6)

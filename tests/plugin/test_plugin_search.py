@@ -179,5 +179,5 @@ def test_many_names_are_counted(project: Callable[..., None], run: Run) -> None:
     project(precisions=f'Recipe("mixed", name="most", keep_fp32={keep!r})')
     result = run()
     result.stdout.fnmatch_lines(
-        ["most keeps 7 in FP32: first, prelu, second, third, prelu2 and 2 more"]
+        ["most keeps 7 operators in FP32: first, prelu, second, third, prelu2 and 2 more"]
     )
