@@ -13,8 +13,8 @@ from onnx import numpy_helper
 from pytest_kycquant.errors import ModelError
 from pytest_kycquant.quantize import load_model
 from pytest_kycquant.quantize.rounding_check import is_rounded
-from tests.worlds import disguises, scenery
-from tests.worlds.disguises import Writer
+from tests.worlds import graph_writer, scenery
+from tests.worlds.graph_writer import Writer
 from tests.worlds.zoo import save, tiny_embedder
 
 Array = NDArray[np.floating]
@@ -186,17 +186,23 @@ def with_plain(array: Array, extra: Array) -> object:
     writer.const("plain", array)
     writer.const("extra", extra)
     writer.node("Concat", ["plain", "extra"], "w", axis=0)
-    return disguises.model(writer)
+    return graph_writer.model(writer)
 
 
 def test_a_few_rounded_weights_are_legitimate(tmp_path: Path) -> None:
     """Filters for blurring and tables of integers are rounded by design."""
-    plain, extra = disguises.weight((40, 8, 3, 3)), per_channel(8)(disguises.weight((8, 8, 3, 3)))
+    plain, extra = (
+        graph_writer.weight((40, 8, 3, 3)),
+        per_channel(8)(graph_writer.weight((8, 8, 3, 3))),
+    )
     load_model(save(tmp_path, with_plain(plain, extra)))
 
 
 def test_a_large_float_layer_does_not_hide_rounded_ones(tmp_path: Path) -> None:
-    plain, extra = disguises.weight((16, 8, 3, 3)), per_channel(8)(disguises.weight((8, 8, 3, 3)))
+    plain, extra = (
+        graph_writer.weight((16, 8, 3, 3)),
+        per_channel(8)(graph_writer.weight((8, 8, 3, 3))),
+    )
     with pytest.raises(ModelError, match=r"converted back to float32: 3[0-9] % .* such as 'extra'"):
         load_model(save(tmp_path, with_plain(plain, extra)))
 
@@ -215,19 +221,19 @@ def test_filters_that_people_write_are_legitimate(tmp_path: Path) -> None:
 @pytest.mark.parametrize("low", [0.0, -1.0])
 def test_one_bit_as_floats_is_not_a_mask(tmp_path: Path, low: float) -> None:
     writer = Writer()
-    signs = np.where(disguises.weight() > 0, 1, low).astype(np.float32)
+    signs = np.where(graph_writer.weight() > 0, 1, low).astype(np.float32)
     writer.const("half", np.float32(0.5))
     writer.node("Sub", [writer.const("bits", signs), "half"], "w")
     with pytest.raises(ModelError, match="converted back to float32"):
-        load_model(save(tmp_path, disguises.model(writer)))
+        load_model(save(tmp_path, graph_writer.model(writer)))
 
 
 def test_a_mask_of_zeros_and_ones_is_legitimate(tmp_path: Path) -> None:
     writer = Writer()
-    writer.const("float", disguises.weight())
-    writer.const("mask", (disguises.weight(seed=4) > 0).astype(np.float32))
+    writer.const("float", graph_writer.weight())
+    writer.const("mask", (graph_writer.weight(seed=4) > 0).astype(np.float32))
     writer.node("Mul", ["float", "mask"], "w")
-    load_model(save(tmp_path, disguises.model(writer)))
+    load_model(save(tmp_path, graph_writer.model(writer)))
 
 
 def halved(array: Array) -> Array:
@@ -372,6 +378,6 @@ def test_ratios_of_trained_weights(name: str, shape: tuple[int, ...]) -> None:
 
 def test_a_model_with_equalized_weights_is_refused(tmp_path: Path) -> None:
     writer = Writer()
-    writer.const("w", equalized(8)(disguises.weight()))
+    writer.const("w", equalized(8)(graph_writer.weight()))
     with pytest.raises(ModelError, match="was quantized and converted back to float32"):
-        load_model(save(tmp_path, disguises.model(writer)))
+        load_model(save(tmp_path, graph_writer.model(writer)))
