@@ -67,6 +67,16 @@ def _is_operator(domain: str, name: str) -> bool:
     return known is None or (domain, name) in known
 
 
+def has_own_opsets(proto: ModelProto) -> bool:
+    """Whether a function imports another opset than its model: operators may differ in it."""
+    versions = {opset.domain or "ai.onnx": opset.version for opset in proto.opset_import}
+    return any(
+        versions.get(opset.domain or "ai.onnx", opset.version) != opset.version
+        for function in proto.functions
+        for opset in function.opset_import
+    )
+
+
 def inlined(path: Path, proto: ModelProto) -> ModelProto:
     """A model with all local functions expanded, for looking at it.
 

@@ -7,6 +7,7 @@ not, not even those trained in half precision. Sixteen-bit quantization leaves n
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,14 +15,16 @@ import numpy as np
 
 from ..errors import ModelError
 from ..spec.coerce import shown
-from .weight_ratios import has_hidden_grid, is_codebook, is_patterned, without_copies
-from .weight_sources import weights_of
+from .weight_ratios import has_hidden_grid, is_codebook, is_patterned, is_ternary, without_copies
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from numpy.typing import NDArray
-    from onnx import GraphProto, ModelProto
+    from onnx import GraphProto
+
+    from .computed_weights import Computed
+    from .weight_sources import Weight
 
 _WINDOW = (64, 32, 16)  # weights that are looked at together, as quantizers form blocks
 _SHORTEST = 16  # with fewer weights in a channel, chance may look like a grid
@@ -39,28 +42,39 @@ _COPIES = ("Constant", "Identity", "Reshape", "Transpose")
 _SHARE = 0.25  # of the weights of a model that must be rounded
 
 
-def check_values(path: Path, proto: ModelProto) -> None:
+def check_values(path: Path, weights: Iterable[Weight], computed: Computed) -> None:
     """Refuse a model whose weights were rounded to 8 bits or less.
 
-    A few may be rounded by design, such as filters for blurring.
+    A few may be rounded by design, such as filters for blurring. A weight is judged as the layer
+    reads it and, where that does not look rounded, by the constants that it is computed from.
+
+    Args:
+        path: the file, for messages.
+        weights: all weights of the model.
+        computed: values of those that operators compute.
 
     Raises:
         ModelError: more than a quarter of the weights of which it can be told are rounded.
     """
     tested, rounded, names = 0, 0, []
-    weights = sorted(_float_weights(proto), key=lambda weight: -weight[1].size)
-    left = sum(array.size for _, array, _ in weights)
-    for name, array, computed in weights:
+    waiting = sorted(_float_weights(weights, computed), key=lambda each: each.size)
+    left = sum(each.size for each in waiting)
+    while waiting:
         if rounded + left <= _SHARE * (tested + left):
             return  # whatever the others are
-        left -= array.size
-        found = is_rounded(array, computed=computed)
+        weight = waiting.pop()
+        left -= weight.size
+        found = is_rounded(weight.array, computed=weight.computed)
+        if weight.parts and not found:
+            waiting += weight.parts
+            left += sum(part.size for part in weight.parts)
+            continue
         if found is None:
             continue
-        tested += array.size
+        tested += weight.array.size
         if found:
-            rounded += array.size
-            names.append(name)
+            rounded += weight.array.size
+            names.append(weight.name)
     if tested >= _FEWEST and rounded > _SHARE * tested:
         raise ModelError(
             path,
@@ -78,7 +92,10 @@ def is_rounded(array: NDArray[np.floating], *, computed: bool = False) -> bool |
         computed: whether it is only a part of what the weight is computed from. If not, one value
             beside zeros is an average or a choice of channels, as people write by hand.
     """
-    array = without_copies(array.squeeze())  # an axis of one weight holds no channels
+    array = array.squeeze()  # an axis of one weight holds no channels
+    if is_ternary(array):
+        return True
+    array = without_copies(array)
     if array.size < _SHORTEST:
         return None
     found = _looks_rounded(array, computed)
@@ -160,23 +177,58 @@ def _windows_are_rounded(rows: NDArray[np.floating], length: int, computed: bool
     return bool(np.mean(few | on_grid) >= _MOST)
 
 
-def _float_weights(proto: ModelProto) -> Iterator[tuple[str, NDArray[np.floating], bool]]:
-    """The float constants that weights come from, each once, and whether operators change them."""
+@dataclass(frozen=True)
+class _Floats:
+    """Values that are judged.
+
+    Args:
+        name: name of the tensor.
+        array: its values.
+        computed: whether they are only a part of what a weight is computed from.
+        parts: what is judged in its place if it does not look rounded.
+    """
+
+    name: str
+    array: NDArray[np.floating]
+    computed: bool
+    parts: tuple[_Floats, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """Most values that are counted for it."""
+        return max(self.array.size, sum(part.size for part in self.parts))
+
+
+def _float_weights(weights: Iterable[Weight], computed: Computed) -> Iterator[_Floats]:
+    """Each weight as layers read it, and the float constants that weights come from, once."""
     from onnx import TensorProto, numpy_helper
 
-    seen = set()
-    for weight in weights_of(proto):
+    known: dict[tuple[str, tuple[int, ...]], list[NDArray[np.floating]]] = {}
+
+    def is_new(name: str, array: NDArray[np.floating]) -> bool:
+        others = known.setdefault((name, array.shape), [])
+        new = not any(np.array_equal(array, other) for other in others)
+        others += [array] if new else []
+        return new and array.size >= _SHORTEST
+
+    for weight, values in zip(weights, computed, strict=True):
         arrays = {
             source.name: numpy_helper.to_array(source.tensor)
             for source in (weight.sources if weight.certain else ())
             if source.tensor.data_type in (TensorProto.FLOAT, TensorProto.DOUBLE)
         }
+        changed = any(step.op_type not in _COPIES for step in weight.steps)
+        parts = []
         for name, array in arrays.items():
             others = (other.size for key, other in arrays.items() if key != name)
             masks = _is_mask(array) and max(others, default=0) >= array.size
-            if array.size >= _SHORTEST and not masks and (name, array.shape) not in seen:
-                seen.add((name, array.shape))
-                yield name, array, any(step.op_type not in _COPIES for step in weight.steps)
+            if not masks and is_new(name, array):
+                parts.append(_Floats(name, array, changed))
+        for name, array in sorted(values.items(), key=lambda item: -item[1].size):
+            if is_new(name, array):
+                yield _Floats(name, array, name != weight.name, tuple(parts))
+                parts = []
+        yield from parts
 
 
 def _is_mask(array: NDArray[np.floating]) -> bool:
