@@ -67,9 +67,7 @@ def computed_parts(weight: Weight) -> Iterator[Place]:
                 waiting += [(inner, output.name) for output in subgraph.output]
 
 
-def computed_weights(
-    path: Path, proto: ModelProto, weights: Sequence[Weight], *, exact: bool = True
-) -> Computed:
+def computed_weights(path: Path, proto: ModelProto, weights: Sequence[Weight]) -> Computed:
     """The values of all `computed_parts` of weights.
 
     Args:
@@ -77,7 +75,6 @@ def computed_weights(
         proto: a valid model without local functions.
         weights: weights of the model; only those that are certain are computed, and only where a
             layer applies them to what depends on the image.
-        exact: whether operators mean in this model what they meant in its functions.
 
     Returns:
         For each weight, names and values of its parts, in the shape in which they are read.
@@ -99,8 +96,6 @@ def computed_weights(
     left = max(_LEAST_BYTES, _TIMES_CONSTANTS * proto.ByteSize()) if readers else 0
     for scope, names in readers.items():
         try:
-            if not exact:
-                raise _RefusedError("the model has functions of another opset than its own")
             arrays, left = _values(proto, _needed(scope, names), tuple(names), left)
             for name, array in arrays.items():
                 values[scope, name] = _numbers(name, array)

@@ -14,7 +14,7 @@ from .activation_check import check_activations
 from .computed_weights import computed_weights
 from .constants import check_constants, count_subnormal
 from .graph import one_line, type_name
-from .local_functions import check_functions, has_own_opsets, inlined, with_casts
+from .local_functions import check_functions, inlined, with_casts
 from .precision_check import check_operators, check_stored_types, check_stored_weights
 from .randomness_check import check_deterministic
 from .rounding_check import check_values, half_precision
@@ -82,8 +82,7 @@ def load_model(path: Path) -> LoadedModel:
     name, shape = _check_input_tensor(path, proto.graph)
     _check_outputs(path, proto.graph)
     check_constants(path, proto.graph)
-    exact = not has_own_opsets(proto)
-    check_values(path, weights, computed_weights(path, expanded, weights, exact=exact))
+    check_values(path, weights, computed_weights(path, expanded, weights))
     return LoadedModel(
         path=path,
         proto=proto,

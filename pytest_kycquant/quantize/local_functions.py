@@ -67,16 +67,6 @@ def _is_operator(domain: str, name: str) -> bool:
     return known is None or (domain, name) in known
 
 
-def has_own_opsets(proto: ModelProto) -> bool:
-    """Whether a function imports another opset than its model: operators may differ in it."""
-    versions = {opset.domain or "ai.onnx": opset.version for opset in proto.opset_import}
-    return any(
-        versions.get(opset.domain or "ai.onnx", opset.version) != opset.version
-        for function in proto.functions
-        for opset in function.opset_import
-    )
-
-
 def inlined(path: Path, proto: ModelProto) -> ModelProto:
     """A model with all local functions expanded, for looking at it.
 
@@ -96,7 +86,8 @@ def inlined(path: Path, proto: ModelProto) -> ModelProto:
     copy.CopyFrom(proto)
     versions = {opset.domain: opset.version for opset in proto.opset_import}
     for function in copy.functions:
-        # A function with another version would be left out, but versions do not matter here.
+        # A function with another version would be left out, but the checker of ONNX accepts only
+        # operators that are the same in both.
         for opset in function.opset_import:
             opset.version = versions.get(opset.domain, opset.version)
     _give_defaults(path, copy)

@@ -109,6 +109,16 @@ def codes(array: NDArray[np.float32], bits: int = 8) -> tuple[NDArray[np.int64],
     return np.round(array / scale).astype(np.int64), scale
 
 
+def number(to: Writer, value: float) -> str:
+    """Write a constant."""
+    return to.const(f"c{len(to.stored)}", np.float32(value))
+
+
+def shape_of(to: Writer, array: NDArray[np.float32]) -> str:
+    """Write the shape of a weight."""
+    return to.const("shape", np.array(array.shape, np.int64))
+
+
 def written(disguise: Disguise, array: NDArray[np.float32], **given: Any) -> onnx.ModelProto:
     """A model with a weight that a disguise writes; for arguments see `model`."""
     writer = Writer()
