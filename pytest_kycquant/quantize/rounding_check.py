@@ -36,7 +36,8 @@ _WINDOWS = 512  # of a weight, evenly spread
 _LEVELS = 256  # most steps of a grid: 8 bits
 _OFF_GRID = 0.02  # of a step
 _DISTINCT = 0.8  # share of nonzero values in a window that differ: 1.0 in FP32, .97 in bfloat16
-_MOST = 0.7  # share of the windows of a weight that must look rounded
+_MOST = 0.7  # share of the windows of a weight that look rounded if all of it is
+_PART, _SEVERAL = 0.25, 16  # share that some of it is, of so many windows; chance makes up to .15
 _FEWEST = 128  # weights of a model below which nothing is said
 _COPIES = ("Constant", "Identity", "Reshape", "Transpose")
 _SHARE = 0.25  # of the weights of a model that must be rounded
@@ -56,7 +57,7 @@ def check_values(path: Path, weights: Iterable[Weight], computed: Computed) -> N
     Raises:
         ModelError: more than a quarter of the weights of which it can be told are rounded.
     """
-    tested, rounded, names = 0, 0, []
+    tested, rounded, names = 0, 0.0, []
     waiting = sorted(_float_weights(weights, computed), key=lambda each: each.size)
     left = sum(each.size for each in waiting)
     while waiting:
@@ -64,7 +65,7 @@ def check_values(path: Path, weights: Iterable[Weight], computed: Computed) -> N
             return  # whatever the others are
         weight = waiting.pop()
         left -= weight.size
-        found = is_rounded(weight.array, computed=weight.computed)
+        found = rounded_share(weight.array, computed=weight.computed)
         if weight.parts and not found:
             waiting += weight.parts
             left += sum(part.size for part in weight.parts)
@@ -73,7 +74,7 @@ def check_values(path: Path, weights: Iterable[Weight], computed: Computed) -> N
             continue
         tested += weight.array.size
         if found:
-            rounded += weight.array.size
+            rounded += found * weight.array.size
             names.append(weight.name)
     if tested >= _FEWEST and rounded > _SHARE * tested:
         raise ModelError(
@@ -84,8 +85,8 @@ def check_values(path: Path, weights: Iterable[Weight], computed: Computed) -> N
         )
 
 
-def is_rounded(array: NDArray[np.floating], *, computed: bool = False) -> bool | None:
-    """Whether a weight was rounded to 8 bits or less; None if that cannot be told.
+def rounded_share(array: NDArray[np.floating], *, computed: bool = False) -> float | None:
+    """Share of a weight that was rounded to 8 bits or less; None if that cannot be told.
 
     Args:
         array: a weight; its output channels may lie along the first, second or last axis.
@@ -94,27 +95,29 @@ def is_rounded(array: NDArray[np.floating], *, computed: bool = False) -> bool |
     """
     array = array.squeeze()  # an axis of one weight holds no channels
     if is_ternary(array):
-        return True
+        return 1.0
     array = without_copies(array)
     if array.size < _SHORTEST:
         return None
-    found = _looks_rounded(array, computed)
+    found = _share(array, computed)
     return None if found and is_patterned(array) else found
 
 
-def _looks_rounded(array: NDArray[np.floating], computed: bool) -> bool | None:
-    if _rows_are_rounded(array.reshape(1, -1), computed):  # one scale for all channels
-        return True
+def _share(array: NDArray[np.floating], computed: bool) -> float | None:
+    whole = _share_of_rows(array.reshape(1, -1), computed)  # one scale for all channels
+    if whole == 1:
+        return whole
     wide = [axis for axis, size in enumerate(array.shape) if size >= _CHANNELS]
     # A kernel, too, may be as wide as a few channels.
     axes = [axis for axis in wide if axis < 2 or array.shape[axis] >= _SHORTEST] or wide[-1:]
     found = [
-        _rows_are_rounded(np.moveaxis(array, axis, 0).reshape(array.shape[axis], -1), computed)
+        _share_of_rows(np.moveaxis(array, axis, 0).reshape(array.shape[axis], -1), computed)
         for axis in axes
     ]
-    if True in found or is_codebook(array) or has_hidden_grid(array):
-        return True
-    return None if None in found or not found else False
+    if 1 in found or is_codebook(array) or has_hidden_grid(array):
+        return 1.0
+    largest = max((share for share in (whole, *found) if share is not None), default=0.0)
+    return largest or (None if None in found or not found else 0.0)
 
 
 def half_precision(graph: GraphProto) -> str:
@@ -135,18 +138,19 @@ def half_precision(graph: GraphProto) -> str:
     return "bfloat16" if all(not (each & 0xFFFF).any() for each in bits) else ""
 
 
-def _rows_are_rounded(rows: NDArray[np.floating], computed: bool) -> bool | None:
-    """Whether rows are rounded, each with scales of its own; None if they are too short."""
+def _share_of_rows(rows: NDArray[np.floating], computed: bool) -> float | None:
+    """Share of rows that is rounded, each with scales of its own; None if they are too short."""
     if rows.shape[1] < _SHORTEST:
         return None
     found = [
-        _windows_are_rounded(rows, length, computed)
+        _share_of_windows(rows, length, computed)
         for length in dict.fromkeys(min(rows.shape[1], window) for window in _WINDOW)
     ]
-    return True if True in found else None if None in found else False
+    largest = max((share for share in found if share is not None), default=0.0)
+    return largest or (None if None in found else 0.0)
 
 
-def _windows_are_rounded(rows: NDArray[np.floating], length: int, computed: bool) -> bool | None:
+def _share_of_windows(rows: NDArray[np.floating], length: int, computed: bool) -> float | None:
     count = rows.shape[1] // length
     windows = rows[:, : count * length].reshape(-1, length)
     if len(windows) > _WINDOWS:
@@ -174,7 +178,10 @@ def _windows_are_rounded(rows: NDArray[np.floating], length: int, computed: bool
         steps = (ordered - ordered[:, :1]) / closest * part  # zeros if all values are the same
         off = np.abs(steps - np.round(steps)).max(axis=1)
         on_grid |= (steps[:, -1] <= _LEVELS) & (off <= _OFF_GRID)
-    return bool(np.mean(few | on_grid) >= _MOST)
+    share = float(np.mean(few | on_grid))
+    if share >= _MOST:
+        return 1.0
+    return share if share >= _PART and len(few) >= _SEVERAL else 0.0
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,10 @@ from onnx import TensorProto, helper
 
 from pytest_kycquant.errors import ModelError
 from pytest_kycquant.quantize import load_model
-from pytest_kycquant.quantize.rounding_check import is_rounded
 from tests.worlds.computed_disguises import COMPUTED, through_the_image
 from tests.worlds.graph_writer import Disguise, Writer, in_function, model, weight, written
 from tests.worlds.hostile_weights import HOSTILE
+from tests.worlds.rounding import is_rounded
 from tests.worlds.sound_weights import LEGITIMATE
 from tests.worlds.zoo import save
 
@@ -185,6 +185,19 @@ def test_the_weight_that_cannot_be_computed_is_named(tmp_path: Path) -> None:
     proto.graph.node[0].input[1] = "first_copy"
     proto.graph.node.insert(0, copy)
     assert "weight 'w' of Conv" in refused(tmp_path, proto)
+
+
+TOLD_IN_PARTS = sorted(COMPUTED.keys() - {"one bit, 0 and 1", "shuffled", "pairs", "cut out"})
+
+
+@pytest.mark.parametrize("name", TOLD_IN_PARTS)
+def test_half_of_the_channels(tmp_path: Path, name: str) -> None:
+    """Joined with trained ones, which were stored as they are."""
+    writer = Writer()
+    COMPUTED[name](writer, weight((8, 8, 3, 3)))
+    writer.nodes[-1].output[0] = "half"
+    writer.node("Concat", ["half", writer.const("plain", weight((8, 8, 3, 3), 5))], "w", axis=0)
+    quantized(tmp_path, model(writer))
 
 
 def _looped(disguise: Disguise) -> onnx.ModelProto:

@@ -12,9 +12,10 @@ from onnx import numpy_helper
 
 from pytest_kycquant.errors import ModelError
 from pytest_kycquant.quantize import load_model
-from pytest_kycquant.quantize.rounding_check import is_rounded
+from pytest_kycquant.quantize.rounding_check import rounded_share
 from tests.worlds import graph_writer, scenery
 from tests.worlds.graph_writer import Writer
+from tests.worlds.rounding import is_rounded
 from tests.worlds.zoo import save, tiny_embedder
 
 Array = NDArray[np.floating]
@@ -203,8 +204,29 @@ def test_a_large_float_layer_does_not_hide_rounded_ones(tmp_path: Path) -> None:
         graph_writer.weight((16, 8, 3, 3)),
         per_channel(8)(graph_writer.weight((8, 8, 3, 3))),
     )
-    with pytest.raises(ModelError, match=r"converted back to float32: 3[0-9] % .* such as 'extra'"):
+    with pytest.raises(ModelError, match=r"converted back to float32: 3[0-9] % .* such as 'w'"):
         load_model(save(tmp_path, with_plain(plain, extra)))
+
+
+@pytest.mark.parametrize("every", [2, 3])
+@pytest.mark.parametrize("name", ["8 bits per channel", "4 bits per channel", "1.6 bits", "float8"])
+@pytest.mark.parametrize("shape", [(32, 16, 3, 3), (64, 64, 1, 1), (128, 64)])
+def test_some_channels_of_a_weight(shape: tuple[int, ...], name: str, every: int) -> None:
+    """Float channels between them hide nothing; other traces may take all of it for rounded."""
+    array = trained(*shape)
+    array[::every] = ROUNDED[name](array)[::every]
+    share = rounded_share(array)
+    assert share is not None
+    assert share >= 1 / every - 0.05
+
+
+def test_a_model_with_half_of_the_channels_of_each_weight_rounded(tmp_path: Path) -> None:
+    array = graph_writer.weight()
+    array[::2] = per_channel(8)(array)[::2]
+    writer = Writer()
+    writer.const("w", array)
+    with pytest.raises(ModelError, match=r"converted back to float32: 4[0-9] % of its weights"):
+        load_model(save(tmp_path, graph_writer.model(writer)))
 
 
 def test_filters_that_people_write_are_legitimate(tmp_path: Path) -> None:
