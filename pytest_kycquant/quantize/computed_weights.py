@@ -188,6 +188,9 @@ def _values(
 
     model = _model(proto, needed)
     images = {info.name: np.zeros(_shape(info), np.float32) for info in model.graph.input}
+    left -= model.ByteSize()  # a constant may be copied for each of many subgraphs
+    if left < 0:
+        raise _RefusedError("all such weights together are too large")
     nodes = list(needed.nodes)
     found: dict[str, NDArray[Any]] = {}
     for _ in range(_ROUNDS):

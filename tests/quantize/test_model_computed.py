@@ -10,7 +10,6 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
-from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from pytest_kycquant.errors import ModelError
@@ -18,11 +17,10 @@ from pytest_kycquant.quantize import load_model
 from tests.worlds.computed_disguises import COMPUTED, through_the_image
 from tests.worlds.graph_writer import Disguise, Writer, in_function, model, weight, written
 from tests.worlds.hostile_weights import HOSTILE
-from tests.worlds.rounding import is_rounded
+from tests.worlds.rounding import Array, cut, halved, is_rounded, trained
 from tests.worlds.sound_weights import LEGITIMATE
 from tests.worlds.zoo import save
 
-Array = NDArray[np.float32]
 READERS = {
     "Conv": (16, 8, 3, 3),
     "ConvTranspose": (8, 16, 3, 3),
@@ -35,18 +33,10 @@ READERS = {
 }
 
 
-def float16(array: Array) -> Array:
-    return array.astype(np.float16).astype(np.float32)
-
-
-def bfloat16(array: Array) -> Array:
-    return (array.view(np.uint32) & np.uint32(0xFFFF0000)).view(np.float32)
-
-
 TRAINED: dict[str, Callable[[Array], Array]] = {
     "float32": lambda array: array,
-    "float16": float16,
-    "bfloat16": bfloat16,
+    "float16": halved,
+    "bfloat16": cut,
 }
 
 
@@ -200,6 +190,38 @@ def test_half_of_the_channels(tmp_path: Path, name: str) -> None:
     quantized(tmp_path, model(writer))
 
 
+def _branching(count: int) -> onnx.ModelProto:
+    """Many subgraphs, each with a layer that reads the same constant through an operator."""
+
+    def branch(name: str) -> onnx.GraphProto:
+        nodes = [
+            helper.make_node("Neg", ["float"], [f"kernel{name}"]),
+            helper.make_node("Conv", ["x", f"kernel{name}"], [f"map{name}"], kernel_shape=[3, 3]),
+        ]
+        info = helper.make_tensor_value_info(f"map{name}", TensorProto.FLOAT, None)
+        return helper.make_graph(nodes, name, [], [info])
+
+    writer = Writer()
+    writer.const("float", weight())
+    writer.node("ReduceMean", ["x"], "mean", keepdims=0)
+    writer.node("Greater", ["mean", writer.const("zero", np.float32(0))], "yes")
+    for place in range(count):
+        branches = {"then_branch": branch(f"{place}a"), "else_branch": branch(f"{place}b")}
+        writer.node("If", ["yes"], f"unread{place}", **branches)
+    writer.node("Identity", ["float"], "w")
+    return model(writer)
+
+
+def test_weights_of_branches(tmp_path: Path) -> None:
+    load_model(save(tmp_path, _branching(2)))
+
+
+def test_constants_that_many_branches_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They would be copied for each."""
+    monkeypatch.setattr("pytest_kycquant.quantize.computed_weights._LEAST_BYTES", 0)
+    assert "too large" in refused(tmp_path, _branching(20))
+
+
 def _looped(disguise: Disguise) -> onnx.ModelProto:
     """The layer is in a Loop of one iteration, which gets its weight from outside."""
     proto = written(disguise, weight())
@@ -251,13 +273,11 @@ BITS: dict[str, Callable[[Array], Array]] = {
     "two values": lambda a: np.where(a > 0, np.float32(0.31), np.float32(-0.1)),
     "ternary": lambda a: np.sign(a) * (np.abs(a) > 0.5) * np.float32(0.1),
     "ternary, sparse": lambda a: np.sign(a) * (np.abs(a) > 1.2) * np.float32(0.1),
-    "one bit per channel": lambda a: np.sign(a) * np.abs(trained(len(a), *[1] * (a.ndim - 1))),
+    "one bit per channel": lambda a: (
+        np.sign(a) * np.abs(trained(len(a), *[1] * (a.ndim - 1), seed=1))
+    ),
 }
 SHAPES = [(256, 2), (2, 256), (128, 4), (16, 8, 3, 3), (64, 1, 3, 3), (128, 2, 1, 1), (1, 64, 8)]
-
-
-def trained(*shape: int, seed: int = 1) -> Array:
-    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
 
 
 @pytest.mark.parametrize("kind", TRAINED)
