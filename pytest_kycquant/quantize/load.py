@@ -11,6 +11,7 @@ from ..errors import ModelError
 from ..runtimes.model_files import read_model
 from ..spec.coerce import shown
 from .activation_check import check_activations
+from .computed_weights import computed_weights
 from .constants import check_constants, count_subnormal
 from .graph import one_line, type_name
 from .local_functions import check_functions, inlined, with_casts
@@ -18,6 +19,7 @@ from .precision_check import check_operators, check_stored_types, check_stored_w
 from .randomness_check import check_deterministic
 from .rounding_check import check_values, half_precision
 from .structure_check import check_structure
+from .weight_sources import weights_of
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto
@@ -74,12 +76,13 @@ def load_model(path: Path) -> LoadedModel:
     check_deterministic(path, expanded)
     check_operators(path, expanded)
     check_stored_types(path, proto)
-    check_stored_weights(path, expanded)
+    weights = tuple(weights_of(expanded))
+    check_stored_weights(path, weights)
     check_activations(path, expanded)
     name, shape = _check_input_tensor(path, proto.graph)
     _check_outputs(path, proto.graph)
     check_constants(path, expanded.graph)
-    check_values(path, expanded)
+    check_values(path, weights, computed_weights(path, expanded, weights))
     return LoadedModel(
         path=path,
         proto=proto,

@@ -89,7 +89,8 @@ def inlined(path: Path, proto: ModelProto) -> ModelProto:
     copy.CopyFrom(proto)
     versions = {opset.domain: opset.version for opset in proto.opset_import}
     for function in copy.functions:
-        # A function with another version would be left out, but versions do not matter here.
+        # A function with another version would be left out, but the checker of ONNX accepts only
+        # operators that are the same in both.
         for opset in function.opset_import:
             if opset.domain in versions:
                 opset.version = versions[opset.domain]

@@ -16,7 +16,6 @@ from ..errors import ModelError
 from ..runtimes.model_files import parts, tensors
 from ..spec.coerce import shown
 from .graph import type_name
-from .weight_sources import weights_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -70,14 +69,18 @@ def check_stored_types(path: Path, proto: ModelProto) -> None:
             raise ModelError(path, f"is not FP32: weight {shown(name)} {size}", _REMEDY)
 
 
-def check_stored_weights(path: Path, proto: ModelProto) -> None:
+def check_stored_weights(path: Path, weights: Iterable[Weight]) -> None:
     """Refuse weights that are stored in few bits and turned into floats by any operators.
+
+    Args:
+        path: the file, for messages.
+        weights: all weights of the model.
 
     Raises:
         ModelError: a constant from which a weight is computed is not float32 or float64, or the
             weight is rounded on the way.
     """
-    for weight in weights_of(proto):
+    for weight in weights:
         reader = f"of {weight.node.op_type}"
         rounding = weight.certain and _rounding(weight.steps)
         if rounding and any(_count(source) > 1 for source in weight.sources):

@@ -7,6 +7,7 @@ not, not even those trained in half precision. Sixteen-bit quantization leaves n
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,14 +15,16 @@ import numpy as np
 
 from ..errors import ModelError
 from ..spec.coerce import shown
-from .weight_ratios import has_hidden_grid, is_codebook, is_patterned, without_copies
-from .weight_sources import weights_of
+from .weight_ratios import has_hidden_grid, is_codebook, is_patterned, is_ternary, without_copies
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from numpy.typing import NDArray
-    from onnx import GraphProto, ModelProto
+    from onnx import GraphProto
+
+    from .computed_weights import Computed
+    from .weight_sources import Weight
 
 _WINDOW = (64, 32, 16)  # weights that are looked at together, as quantizers form blocks
 _SHORTEST = 16  # with fewer weights in a channel, chance may look like a grid
@@ -33,34 +36,46 @@ _WINDOWS = 512  # of a weight, evenly spread
 _LEVELS = 256  # most steps of a grid: 8 bits
 _OFF_GRID = 0.02  # of a step
 _DISTINCT = 0.8  # share of nonzero values in a window that differ: 1.0 in FP32, .97 in bfloat16
-_MOST = 0.7  # share of the windows of a weight that must look rounded
+_MOST = 0.7  # share of the windows of a weight that look rounded if all of it is
+_PART, _SEVERAL = 0.25, 16  # share that some of it is, of so many windows; chance makes up to .15
 _FEWEST = 128  # weights of a model below which nothing is said
 _COPIES = ("Constant", "Identity", "Reshape", "Transpose")
 _SHARE = 0.25  # of the weights of a model that must be rounded
 
 
-def check_values(path: Path, proto: ModelProto) -> None:
+def check_values(path: Path, weights: Iterable[Weight], computed: Computed) -> None:
     """Refuse a model whose weights were rounded to 8 bits or less.
 
-    A few may be rounded by design, such as filters for blurring.
+    A few may be rounded by design, such as filters for blurring. A weight is judged as the layer
+    reads it and, where that does not look rounded, by the constants that it is computed from.
+
+    Args:
+        path: the file, for messages.
+        weights: all weights of the model.
+        computed: values of those that operators compute.
 
     Raises:
         ModelError: more than a quarter of the weights of which it can be told are rounded.
     """
-    tested, rounded, names = 0, 0, []
-    weights = sorted(_float_weights(proto), key=lambda weight: -weight[1].size)
-    left = sum(array.size for _, array, _ in weights)
-    for name, array, computed in weights:
+    tested, rounded, names = 0, 0.0, []
+    waiting = sorted(_float_weights(weights, computed), key=lambda each: each.size)
+    left = sum(each.size for each in waiting)
+    while waiting:
         if rounded + left <= _SHARE * (tested + left):
             return  # whatever the others are
-        left -= array.size
-        found = is_rounded(array, computed=computed)
+        weight = waiting.pop()
+        left -= weight.size
+        found = rounded_share(weight.array, computed=weight.computed)
+        if weight.parts and not found:
+            waiting += weight.parts
+            left += sum(part.size for part in weight.parts)
+            continue
         if found is None:
             continue
-        tested += array.size
+        tested += weight.array.size
         if found:
-            rounded += array.size
-            names.append(name)
+            rounded += found * weight.array.size
+            names.append(weight.name)
     if tested >= _FEWEST and rounded > _SHARE * tested:
         raise ModelError(
             path,
@@ -70,34 +85,39 @@ def check_values(path: Path, proto: ModelProto) -> None:
         )
 
 
-def is_rounded(array: NDArray[np.floating], *, computed: bool = False) -> bool | None:
-    """Whether a weight was rounded to 8 bits or less; None if that cannot be told.
+def rounded_share(array: NDArray[np.floating], *, computed: bool = False) -> float | None:
+    """Share of a weight that was rounded to 8 bits or less; None if that cannot be told.
 
     Args:
         array: a weight; its output channels may lie along the first, second or last axis.
         computed: whether it is only a part of what the weight is computed from. If not, one value
             beside zeros is an average or a choice of channels, as people write by hand.
     """
-    array = without_copies(array.squeeze())  # an axis of one weight holds no channels
+    array = array.squeeze()  # an axis of one weight holds no channels
+    if is_ternary(array):
+        return 1.0
+    array = without_copies(array)
     if array.size < _SHORTEST:
         return None
-    found = _looks_rounded(array, computed)
+    found = _share(array, computed)
     return None if found and is_patterned(array) else found
 
 
-def _looks_rounded(array: NDArray[np.floating], computed: bool) -> bool | None:
-    if _rows_are_rounded(array.reshape(1, -1), computed):  # one scale for all channels
-        return True
+def _share(array: NDArray[np.floating], computed: bool) -> float | None:
+    whole = _share_of_rows(array.reshape(1, -1), computed)  # one scale for all channels
+    if whole == 1:
+        return whole
     wide = [axis for axis, size in enumerate(array.shape) if size >= _CHANNELS]
     # A kernel, too, may be as wide as a few channels.
     axes = [axis for axis in wide if axis < 2 or array.shape[axis] >= _SHORTEST] or wide[-1:]
     found = [
-        _rows_are_rounded(np.moveaxis(array, axis, 0).reshape(array.shape[axis], -1), computed)
+        _share_of_rows(np.moveaxis(array, axis, 0).reshape(array.shape[axis], -1), computed)
         for axis in axes
     ]
-    if True in found or is_codebook(array) or has_hidden_grid(array):
-        return True
-    return None if None in found or not found else False
+    if 1 in found or is_codebook(array) or has_hidden_grid(array):
+        return 1.0
+    largest = max((share for share in (whole, *found) if share is not None), default=0.0)
+    return largest or (None if None in found or not found else 0.0)
 
 
 def half_precision(graph: GraphProto) -> str:
@@ -118,18 +138,19 @@ def half_precision(graph: GraphProto) -> str:
     return "bfloat16" if all(not (each & 0xFFFF).any() for each in bits) else ""
 
 
-def _rows_are_rounded(rows: NDArray[np.floating], computed: bool) -> bool | None:
-    """Whether rows are rounded, each with scales of its own; None if they are too short."""
+def _share_of_rows(rows: NDArray[np.floating], computed: bool) -> float | None:
+    """Share of rows that is rounded, each with scales of its own; None if they are too short."""
     if rows.shape[1] < _SHORTEST:
         return None
     found = [
-        _windows_are_rounded(rows, length, computed)
+        _share_of_windows(rows, length, computed)
         for length in dict.fromkeys(min(rows.shape[1], window) for window in _WINDOW)
     ]
-    return True if True in found else None if None in found else False
+    largest = max((share for share in found if share is not None), default=0.0)
+    return largest or (None if None in found else 0.0)
 
 
-def _windows_are_rounded(rows: NDArray[np.floating], length: int, computed: bool) -> bool | None:
+def _share_of_windows(rows: NDArray[np.floating], length: int, computed: bool) -> float | None:
     count = rows.shape[1] // length
     windows = rows[:, : count * length].reshape(-1, length)
     if len(windows) > _WINDOWS:
@@ -157,26 +178,64 @@ def _windows_are_rounded(rows: NDArray[np.floating], length: int, computed: bool
         steps = (ordered - ordered[:, :1]) / closest * part  # zeros if all values are the same
         off = np.abs(steps - np.round(steps)).max(axis=1)
         on_grid |= (steps[:, -1] <= _LEVELS) & (off <= _OFF_GRID)
-    return bool(np.mean(few | on_grid) >= _MOST)
+    share = float(np.mean(few | on_grid))
+    if share >= _MOST:
+        return 1.0
+    return share if share >= _PART and len(few) >= _SEVERAL else 0.0
 
 
-def _float_weights(proto: ModelProto) -> Iterator[tuple[str, NDArray[np.floating], bool]]:
-    """The float constants that weights come from, each once, and whether operators change them."""
+@dataclass(frozen=True)
+class _Floats:
+    """Values that are judged.
+
+    Args:
+        name: name of the tensor.
+        array: its values.
+        computed: whether they are only a part of what a weight is computed from.
+        parts: what is judged in its place if it does not look rounded.
+    """
+
+    name: str
+    array: NDArray[np.floating]
+    computed: bool
+    parts: tuple[_Floats, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """Most values that are counted for it."""
+        return max(self.array.size, sum(part.size for part in self.parts))
+
+
+def _float_weights(weights: Iterable[Weight], computed: Computed) -> Iterator[_Floats]:
+    """Each weight as layers read it, and the float constants that weights come from, once."""
     from onnx import TensorProto, numpy_helper
 
-    seen = set()
-    for weight in weights_of(proto):
+    known: dict[tuple[str, tuple[int, ...]], list[NDArray[np.floating]]] = {}
+
+    def is_new(name: str, array: NDArray[np.floating]) -> bool:
+        others = known.setdefault((name, array.shape), [])
+        new = not any(np.array_equal(array, other) for other in others)
+        others += [array] if new else []
+        return new and array.size >= _SHORTEST
+
+    for weight, values in zip(weights, computed, strict=True):
         arrays = {
             source.name: numpy_helper.to_array(source.tensor)
             for source in (weight.sources if weight.certain else ())
             if source.tensor.data_type in (TensorProto.FLOAT, TensorProto.DOUBLE)
         }
+        changed = any(step.op_type not in _COPIES for step in weight.steps)
+        parts = []
         for name, array in arrays.items():
             others = (other.size for key, other in arrays.items() if key != name)
             masks = _is_mask(array) and max(others, default=0) >= array.size
-            if array.size >= _SHORTEST and not masks and (name, array.shape) not in seen:
-                seen.add((name, array.shape))
-                yield name, array, any(step.op_type not in _COPIES for step in weight.steps)
+            if not masks and is_new(name, array):
+                parts.append(_Floats(name, array, changed))
+        for name, array in sorted(values.items(), key=lambda item: -item[1].size):
+            if is_new(name, array):
+                yield _Floats(name, array, name != weight.name, tuple(parts))
+                parts = []
+        yield from parts
 
 
 def _is_mask(array: NDArray[np.floating]) -> bool:

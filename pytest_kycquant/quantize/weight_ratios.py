@@ -20,6 +20,11 @@ _CODEBOOK = 256  # values
 _REPEATED = 4  # times that each value of a codebook occurs, on average
 _DENSE = 0.1  # share of nonzero weights below which filters may be interpolations or choices
 _SAMPLE = 1 << 16
+_SEQUENCE, _SEQUENCES = 12, 4096  # length of sequences of weights; how many are looked at
+_IRREGULAR = (0.5, 100)  # share or number of sequences that differ
+_CHANGES = 0.1  # share of weights that differ from the one before
+_ALIKE, _FEWEST = 0.2, 32  # share and number of weights that are not the first of their line
+_CHOICE = 0.4  # share of nonzero weights below which a single value is a choice or an average
 _SIDE, _BLOCK = 512, 2048  # rows and columns that are looked at
 _LEVELS = ((255, 5e-7), (15, 1e-3), (8, 4e-3))
 """Largest integer of a fraction, and the relative error of ratios: float32 and half precisions."""
@@ -42,6 +47,23 @@ def is_codebook(array: NDArray[np.floating]) -> bool:
     for lines in (rows, rows.T):
         if len(lines) > 1 and all(map(_few_values, lines[_spread(len(lines), 8)])):
             return True
+    return False
+
+
+def is_ternary(array: NDArray[np.floating]) -> bool:
+    """Whether weights are one of up to three values times a factor per line, in no regular order.
+
+    Filters that people write, such as averages, differences and choices of channels, are regular or
+    sparse. So are the two rows of a classifier, of which one may be the negative of the other.
+    """
+    ways = [array.reshape(1, -1)]
+    if array.ndim > 1 and array.size:
+        axes = range(array.ndim)
+        ways += [np.moveaxis(array, axis, 0).reshape(array.shape[axis], -1) for axis in axes]
+    for lines in ways:
+        codes = _three_codes(lines)
+        if codes is not None:
+            return _is_irregular(codes) and _is_irregular(codes.T)
     return False
 
 
@@ -87,6 +109,40 @@ def is_patterned(array: NDArray[np.floating]) -> bool:
         if len(pairs) < 1.5 * len(values) and lines.size >= _REPEATED * len(values):
             return True
     return False
+
+
+def _three_codes(lines: NDArray[np.floating]) -> NDArray[np.intp] | None:
+    """Which of up to three values each weight of lines is, without the factor of its line.
+
+    None if there are more values, only one, or too few to tell.
+    """
+    nonzero = np.count_nonzero(lines, axis=1)
+    several = int((nonzero - 1).clip(0).sum())  # a single weight is always a factor times one
+    if several < max(_FEWEST, _ALIKE * nonzero.sum()):
+        return None
+    for part in (lines[:_FEWEST, :_FEWEST], lines):  # most weights show it at once
+        first = np.abs(part).argmax(axis=1, keepdims=True)
+        largest = np.take_along_axis(part, first, axis=1)
+        values = (part / np.where(largest == 0, 1, largest)).astype(np.float64)
+        ordered = np.sort(values.reshape(-1)[_spread(values.size, _SAMPLE)])
+        starts = ordered[1:][np.diff(ordered) > 4e-7]
+        if len(starts) > 2:
+            return None
+    share = nonzero.sum() / lines.size
+    if not len(starts) or share < (_CHOICE if ordered[0] == 0 else _DENSE):
+        return None
+    return np.searchsorted(starts, values, side="right")
+
+
+def _is_irregular(codes: NDArray[np.intp]) -> bool:
+    """Whether neighbours differ often, and sequences seldom occur again."""
+    flat = codes.reshape(-1)[:_SEQUENCES]
+    if np.count_nonzero(np.diff(flat)) < _CHANGES * flat.size:
+        return False
+    places = np.lib.stride_tricks.sliding_window_view(flat, _SEQUENCE)
+    found = np.unique(places @ 3 ** np.arange(_SEQUENCE))
+    share, number = _IRREGULAR
+    return len(found) >= min(share * len(places), number)
 
 
 def _few_values(values: NDArray[np.floating]) -> bool:

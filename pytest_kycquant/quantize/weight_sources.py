@@ -77,6 +77,7 @@ class Weight:
         steps: operators through which they come; those that compute indices are left out.
         certain: whether the input can only be a weight; otherwise some of the constants may shape
             an activation, such as an attention mask.
+        scope: the graph or subgraph with that operator.
     """
 
     name: str
@@ -84,21 +85,32 @@ class Weight:
     sources: tuple[Source, ...]
     steps: tuple[NodeProto, ...]
     certain: bool
+    scope: Scope
 
 
 def weights_of(proto: ModelProto) -> Iterator[Weight]:
     """Yield the weights of a valid model without local functions, those of subgraphs included."""
-    for scope in _scopes(proto.graph, None, None):
+    for scope in scopes_within(proto.graph, None, None):
         for node in scope.part.node:
             yield from _weights(scope, node)
 
 
 @dataclass(eq=False)
-class _Scope:
-    """A graph or subgraph: who writes each of its tensors."""
+class Scope:
+    """A graph or subgraph: who writes each of its tensors.
+
+    Args:
+        part: the graph.
+        parent: the one with the operator that it belongs to; None for the graph of the model.
+        owner: that operator.
+        written: tensor -> the operator that writes it.
+        stored: initializer -> its content.
+        given: inputs without a value of their own.
+        of_image: tensors whose values depend on the image.
+    """
 
     part: GraphProto
-    parent: _Scope | None
+    parent: Scope | None
     owner: NodeProto | None
     written: dict[str, NodeProto] = field(default_factory=dict)
     stored: dict[str, list[TensorProto]] = field(default_factory=dict)
@@ -113,9 +125,9 @@ class _Scope:
         if self.parent is None or self.owner is None or self.parent.reads_image(self.owner):
             self.of_image = set(self.given)
 
-    def find(self, name: str) -> _Scope | None:
+    def find(self, name: str) -> Scope | None:
         """The scope in which a name is defined."""
-        scope: _Scope | None = self
+        scope: Scope | None = self
         while scope is not None:
             if name in scope.written or name in scope.stored or name in scope.given:
                 return scope
@@ -135,13 +147,15 @@ class _Scope:
         return any(self.is_of_image(name) for name in names)
 
 
-def _scopes(part: GraphProto, parent: _Scope | None, owner: NodeProto | None) -> Iterator[_Scope]:
+def scopes_within(
+    part: GraphProto, parent: Scope | None, owner: NodeProto | None
+) -> Iterator[Scope]:
     """A scope and those of all subgraphs, each complete."""
-    scope = _Scope(part, parent, owner)
+    scope = Scope(part, parent, owner)
     inner = []
     for node in part.node:
         for subgraph in subgraphs(node):
-            inner += list(_scopes(subgraph, scope, node))
+            inner += list(scopes_within(subgraph, scope, node))
         of_image = scope.reads_image(node)
         for name in filter(None, node.output):
             scope.written[name] = node
@@ -159,7 +173,7 @@ def data_inputs(node: NodeProto) -> Iterator[tuple[int, str]]:
             yield index, name
 
 
-def _weights(scope: _Scope, node: NodeProto) -> Iterator[Weight]:
+def _weights(scope: Scope, node: NodeProto) -> Iterator[Weight]:
     kernels = KERNEL_INPUTS.get(node.op_type, ())
     products = PRODUCT_INPUTS.get(node.op_type, ())
     scales = _SCALE_INPUTS.get(node.op_type, ())
@@ -173,18 +187,18 @@ def _weights(scope: _Scope, node: NodeProto) -> Iterator[Weight]:
         of_image = scope.is_of_image(name)
         if name and (index in kernels or index in products or (index in scales and not of_image)):
             sources, steps = _followed(scope, name)
-            if sources:
-                certain = index in kernels or (index in products and not of_image)
-                yield Weight(name, node, sources, steps, certain)
+            certain = index in kernels or (index in products and not of_image)
+            if sources or certain:
+                yield Weight(name, node, sources, steps, certain, scope)
 
 
-def _followed(start: _Scope, name: str) -> tuple[tuple[Source, ...], tuple[NodeProto, ...]]:
+def _followed(start: Scope, name: str) -> tuple[tuple[Source, ...], tuple[NodeProto, ...]]:
     """The constants from which a tensor's values come, and the operators on the way."""
     sources: list[Source] = []
     steps: list[NodeProto] = []
     seen: set[tuple[int, str]] = set()
-    scopes: list[_Scope] = []  # kept, because `seen` knows them by identity
-    waiting: list[tuple[_Scope, str, int | None]] = [(start, name, None)]
+    scopes: list[Scope] = []  # kept, because `seen` knows them by identity
+    waiting: list[tuple[Scope, str, int | None]] = [(start, name, None)]
     while waiting:
         at, read, rows = waiting.pop()
         scope = at.find(read)
@@ -198,7 +212,7 @@ def _followed(start: _Scope, name: str) -> tuple[tuple[Source, ...], tuple[NodeP
         if node is None:
             continue
         sources += [Source(read, tensor, rows) for tensor in _held(node)]
-        if _ends(node) and read in scope.of_image:
+        if ends(node) and read in scope.of_image:
             continue  # an activation
         if rows is None:
             steps.append(node)
@@ -207,13 +221,13 @@ def _followed(start: _Scope, name: str) -> tuple[tuple[Source, ...], tuple[NodeP
             table = _rows(scope, node) if index == lookup else rows
             waiting.append((scope, each, table))
         for subgraph in subgraphs(node):
-            inner = next(_scopes(subgraph, scope, node))
+            inner = next(scopes_within(subgraph, scope, node))
             scopes.append(inner)
             waiting += [(inner, output.name, rows) for output in subgraph.output]
     return tuple(sources), tuple(steps)
 
 
-def _ends(node: NodeProto) -> bool:
+def ends(node: NodeProto) -> bool:
     """Whether what an operator computes from an image is an activation for certain."""
     weighted = node.op_type in KERNEL_INPUTS or node.op_type in PRODUCT_INPUTS
     return weighted or node.op_type in ("Softmax", "LogSoftmax")
@@ -244,7 +258,7 @@ def _held(node: NodeProto) -> Iterator[TensorProto]:
                 yield TensorProto(data_type=TensorProto.STRING, dims=count)
 
 
-def _rows(scope: _Scope, node: NodeProto) -> int:
+def _rows(scope: Scope, node: NodeProto) -> int:
     """Number of entries of the table that a lookup repeats."""
     if node.op_type == "OneHot":
         return 0

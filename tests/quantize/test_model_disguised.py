@@ -12,8 +12,9 @@ from onnx import TensorProto, helper
 
 from pytest_kycquant.errors import ModelError
 from pytest_kycquant.quantize import load_model
-from tests.worlds import disguises
-from tests.worlds.disguises import DISGUISES, Writer, codes, disguised, in_function, weight
+from tests.worlds import graph_writer
+from tests.worlds.disguises import DISGUISES, disguised
+from tests.worlds.graph_writer import Writer, codes, in_function, weight
 from tests.worlds.zoo import save
 
 
@@ -49,7 +50,7 @@ def test_weights_cast_like_another_tensor(tmp_path: Path, kind: type, inside: bo
     to.node("CastLike", ["m", to.const("other", kind(0))], "c")
     to.node("CastLike", ["c", "steps"], "f")
     to.node("Div", ["f", "steps"], "w")
-    proto = disguises.model(to)
+    proto = graph_writer.model(to)
     if inside:
         opsets = [helper.make_opsetid("", 21)]
         like = helper.make_node("CastLike", ["a", "b"], ["c"])
@@ -68,7 +69,7 @@ def test_weights_cast_like_another_tensor(tmp_path: Path, kind: type, inside: bo
     "name", ["int8", "float16 in a Constant operator", "bit operations", "palette"]
 )
 def test_also_in_local_functions(tmp_path: Path, name: str, nested: bool) -> None:
-    proto = in_function(name, nested=nested)
+    proto = in_function(DISGUISES[name], nested=nested)
     runs(proto)
     refused(tmp_path, proto)
 
@@ -88,10 +89,10 @@ def test_also_in_local_functions(tmp_path: Path, name: str, nested: bool) -> Non
 def test_every_operator_with_weights(tmp_path: Path, reader: str, shape: tuple[int, ...]) -> None:
     plain = Writer()
     plain.node("Identity", [plain.const("float", weight(shape))], "w")
-    load_model(save(tmp_path, disguises.model(plain, reader=reader)))
+    load_model(save(tmp_path, graph_writer.model(plain, reader=reader)))
     hidden = Writer()
     DISGUISES["int8"](hidden, weight(shape))
-    proto = disguises.model(hidden, reader=reader)
+    proto = graph_writer.model(hidden, reader=reader)
     runs(proto)
     assert f"of {'Conv' if reader == 'depthwise' else reader} comes from 'q'" in refused(
         tmp_path, proto
@@ -105,7 +106,7 @@ def test_a_product_with_the_image_by_hand(tmp_path: Path) -> None:
     writer.const("q", numbers.astype(np.int8))
     writer.node("Cast", ["q"], "f", to=1)
     writer.node("Mul", ["f", writer.const("s", scale)], "w")
-    proto = disguises.model(writer, reader="Gemm")
+    proto = graph_writer.model(writer, reader="Gemm")
     (gemm,) = [node for node in proto.graph.node if node.op_type == "Gemm"]
     gemm.op_type, gemm.output[0] = "Mul", "products"
     gemm.input[0] = "column"
@@ -133,15 +134,15 @@ def test_constants_that_say_where_and_not_what_are_legitimate(tmp_path: Path) ->
     writer.node(
         "Slice", ["g", *(writer.const(n, np.array([v])) for n, v in (("lo", 0), ("hi", 16)))], "h"
     )
-    writer.node("Reshape", ["h", writer.const("shape", np.array(disguises.SHAPE))], "r")
-    mask = np.random.default_rng(1).random(disguises.SHAPE) > 0.5
+    writer.node("Reshape", ["h", writer.const("shape", np.array(graph_writer.SHAPE))], "r")
+    mask = np.random.default_rng(1).random(graph_writer.SHAPE) > 0.5
     writer.node(
         "Where", [writer.const("mask", mask), "r", writer.const("zero", np.float32(0))], "m"
     )
     writer.const("kernel", np.array([[1, 2, 1]], np.int64).T @ np.array([[1, 2, 1]], np.int64))
     writer.node("Cast", ["kernel"], "blur", to=1)
     writer.node("Mul", ["m", "blur"], "w")
-    proto = disguises.model(writer)
+    proto = graph_writer.model(writer)
     runs(proto)
     load_model(save(tmp_path, proto))
 
@@ -150,7 +151,7 @@ def test_float64_weights_are_legitimate(tmp_path: Path) -> None:
     writer = Writer()
     writer.const("double", weight().astype(np.float64))
     writer.node("Cast", ["double"], "w", to=1)
-    load_model(save(tmp_path, disguises.model(writer)))
+    load_model(save(tmp_path, graph_writer.model(writer)))
 
 
 def test_weight_normalization_is_legitimate(tmp_path: Path) -> None:
@@ -160,7 +161,7 @@ def test_weight_normalization_is_legitimate(tmp_path: Path) -> None:
     writer.node("ReduceL2", ["v", "axes"], "length", keepdims=1)
     writer.node("Div", ["v", "length"], "direction")
     writer.node("Mul", ["direction", writer.const("g", weight((16, 1, 1, 1), 3))], "w")
-    load_model(save(tmp_path, disguises.model(writer)))
+    load_model(save(tmp_path, graph_writer.model(writer)))
 
 
 def _conv(name: str, *nodes: onnx.NodeProto) -> onnx.GraphProto:
@@ -176,7 +177,7 @@ def test_an_operator_in_a_branch(tmp_path: Path, where: str) -> None:
     DISGUISES["int8"](writer, weight())
     inside, writer.nodes = (writer.nodes, []) if where == "inside" else ([], writer.nodes)
     writer.const("yes", np.array(True))
-    proto = disguises.model(writer)
+    proto = graph_writer.model(writer)
     place = next(i for i, node in enumerate(proto.graph.node) if node.name == "reader")
     del proto.graph.node[place]
     other = [onnx.NodeProto.FromString(node.SerializeToString()) for node in inside]
@@ -200,7 +201,7 @@ def _function_model(*nodes: onnx.NodeProto, opset: int = 20, **constants: np.nda
     writer = Writer()
     for name, array in constants.items():
         writer.const(name, array)
-    proto = disguises.model(writer, functions=[function], opset=20)
+    proto = graph_writer.model(writer, functions=[function], opset=20)
     reader = next(node for node in proto.graph.node if node.name == "reader")
     reader.CopyFrom(helper.make_node("F", ["x", "given"], ["y"], domain="local"))
     return proto

@@ -12,8 +12,9 @@ from onnx import AttributeProto, TensorProto, helper, numpy_helper
 
 from pytest_kycquant.errors import ModelError
 from pytest_kycquant.quantize import load_model
-from tests.worlds import disguises, monsters
-from tests.worlds.disguises import DISGUISES, Writer, codes, disguised, weight
+from tests.worlds import graph_writer, monsters
+from tests.worlds.disguises import DISGUISES, disguised
+from tests.worlds.graph_writer import Writer, codes, weight
 from tests.worlds.zoo import save
 
 OPSETS = [helper.make_opsetid("", 21), helper.make_opsetid("local", 1)]
@@ -131,7 +132,7 @@ def stored_in_default(default: AttributeProto, *then: onnx.NodeProto) -> onnx.Mo
     )
     writer = Writer()
     writer.node("Weight", [], "w", domain="local")
-    return disguises.model(writer, functions=[function])
+    return graph_writer.model(writer, functions=[function])
 
 
 def scaled(scale: float) -> list[onnx.NodeProto]:
@@ -162,7 +163,7 @@ def halves() -> onnx.ModelProto:
 
 def list_of_integers() -> onnx.ModelProto:
     numbers, scale = codes(weight(), 4)
-    shape = numpy_helper.from_array(np.array(disguises.SHAPE), "shape")
+    shape = numpy_helper.from_array(np.array(graph_writer.SHAPE), "shape")
     nodes = scaled(scale)
     nodes[-1].output[0] = "flat"
     nodes.append(helper.make_node("Constant", [], ["shape"], value=shape))
@@ -194,7 +195,7 @@ def passed_on() -> onnx.ModelProto:
     default = proto.functions[0].attribute_proto[0]
     given = helper.make_attribute("given", default.t)
     proto.functions[0].attribute_proto[0].t.CopyFrom(
-        numpy_helper.from_array(np.zeros(disguises.SHAPE, np.float32), "zeros")
+        numpy_helper.from_array(np.zeros(graph_writer.SHAPE, np.float32), "zeros")
     )
     proto.functions.append(
         helper.make_function("local", "Outer", [], ["v"], [call], OPSETS, attribute_protos=[given])
@@ -273,7 +274,7 @@ def test_names_of_attributes_of_functions_are_utf8(tmp_path: Path) -> None:
 def test_subgraphs_as_attributes_of_functions_are_refused(tmp_path: Path, place: str) -> None:
     writer = Writer()
     DISGUISES["int8"](writer, weight())
-    info = helper.make_tensor_value_info("w", TensorProto.FLOAT, disguises.SHAPE)
+    info = helper.make_tensor_value_info("w", TensorProto.FLOAT, graph_writer.SHAPE)
     branch = helper.make_graph(writer.nodes, "branch", [], [info], writer.stored)
     held = helper.make_attribute("branch", branch)
     yes = helper.make_node("Constant", [], ["yes"], value=numpy_helper.from_array(np.array(True)))
@@ -289,5 +290,5 @@ def test_subgraphs_as_attributes_of_functions_are_refused(tmp_path: Path, place:
         call.attribute.append(held)
     outside = Writer()
     outside.nodes.append(call)
-    proto = disguises.model(outside, functions=[function])
+    proto = graph_writer.model(outside, functions=[function])
     assert "passes a subgraph to a local function" in refused(tmp_path, proto)

@@ -13,23 +13,23 @@ from onnx import helper
 
 from pytest_kycquant.errors import ModelError
 from pytest_kycquant.quantize import load_model
-from tests.worlds import disguises, monsters
+from tests.worlds import graph_writer, monsters
 from tests.worlds.zoo import tiny_embedder
 
 
 def _normalized() -> onnx.ModelProto:
-    writer = disguises.Writer()
-    writer.const("v", disguises.weight())
+    writer = graph_writer.Writer()
+    writer.const("v", graph_writer.weight())
     writer.const("axes", np.array([1, 2, 3], np.int64))
     writer.node("ReduceL2", ["v", "axes"], "length", keepdims=1)
     writer.node("Div", ["v", "length"], "w")
-    return disguises.model(writer)
+    return graph_writer.model(writer)
 
 
 def _recurrent() -> onnx.ModelProto:
-    writer = disguises.Writer()
-    writer.node("Identity", [writer.const("f", disguises.weight((1, 64, 8)))], "w")
-    return disguises.model(writer, reader="LSTM")
+    writer = graph_writer.Writer()
+    writer.node("Identity", [writer.const("f", graph_writer.weight((1, 64, 8)))], "w")
+    return graph_writer.model(writer, reader="LSTM")
 
 
 KINDS: dict[str, Callable[[], onnx.ModelProto]] = {

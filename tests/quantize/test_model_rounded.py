@@ -7,33 +7,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from pytest_kycquant.errors import ModelError
 from pytest_kycquant.quantize import load_model
-from pytest_kycquant.quantize.rounding_check import is_rounded
-from tests.worlds import disguises, scenery
-from tests.worlds.disguises import Writer
+from pytest_kycquant.quantize.rounding_check import rounded_share
+from tests.worlds import graph_writer, scenery
+from tests.worlds.graph_writer import Writer
+from tests.worlds.rounding import Array, cut, halved, is_rounded, per_channel, trained
 from tests.worlds.zoo import save, tiny_embedder
 
-Array = NDArray[np.floating]
 NORMAL_FLOAT = np.array([-1, -.7, -.53, -.39, -.28, -.18, -.09, 0, .08, .16, .25, .34, .44, .56,
                          .72, 1])  # fmt: skip
-
-
-def trained(*shape: int, seed: int = 0) -> Array:
-    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
-
-
-def per_channel(bits: int) -> Callable[[Array], Array]:
-    def rounded(array: Array) -> Array:
-        largest = 2 ** (bits - 1) - 1
-        axes = tuple(range(1, array.ndim))
-        scale = (np.abs(array).max(axis=axes, keepdims=True) / largest).astype(np.float32)
-        return np.round(array / scale).astype(np.float32) * scale
-
-    return rounded
 
 
 def per_tensor(array: Array) -> Array:
@@ -186,19 +171,46 @@ def with_plain(array: Array, extra: Array) -> object:
     writer.const("plain", array)
     writer.const("extra", extra)
     writer.node("Concat", ["plain", "extra"], "w", axis=0)
-    return disguises.model(writer)
+    return graph_writer.model(writer)
 
 
 def test_a_few_rounded_weights_are_legitimate(tmp_path: Path) -> None:
     """Filters for blurring and tables of integers are rounded by design."""
-    plain, extra = disguises.weight((40, 8, 3, 3)), per_channel(8)(disguises.weight((8, 8, 3, 3)))
+    plain, extra = (
+        graph_writer.weight((40, 8, 3, 3)),
+        per_channel(8)(graph_writer.weight((8, 8, 3, 3))),
+    )
     load_model(save(tmp_path, with_plain(plain, extra)))
 
 
 def test_a_large_float_layer_does_not_hide_rounded_ones(tmp_path: Path) -> None:
-    plain, extra = disguises.weight((16, 8, 3, 3)), per_channel(8)(disguises.weight((8, 8, 3, 3)))
-    with pytest.raises(ModelError, match=r"converted back to float32: 3[0-9] % .* such as 'extra'"):
+    plain, extra = (
+        graph_writer.weight((16, 8, 3, 3)),
+        per_channel(8)(graph_writer.weight((8, 8, 3, 3))),
+    )
+    with pytest.raises(ModelError, match=r"converted back to float32: 3[0-9] % .* such as 'w'"):
         load_model(save(tmp_path, with_plain(plain, extra)))
+
+
+@pytest.mark.parametrize("every", [2, 3])
+@pytest.mark.parametrize("name", ["8 bits per channel", "4 bits per channel", "float8"])
+@pytest.mark.parametrize("shape", [(32, 16, 3, 3), (64, 64, 1, 1), (128, 64)])
+def test_some_channels_of_a_weight(shape: tuple[int, ...], name: str, every: int) -> None:
+    """Float channels between them hide nothing; other traces may take all of it for rounded."""
+    array = trained(*shape)
+    array[::every] = ROUNDED[name](array)[::every]
+    share = rounded_share(array)
+    assert share is not None
+    assert share >= 1 / every - 0.05
+
+
+def test_a_model_with_half_of_the_channels_of_each_weight_rounded(tmp_path: Path) -> None:
+    array = graph_writer.weight()
+    array[::2] = per_channel(8)(array)[::2]
+    writer = Writer()
+    writer.const("w", array)
+    with pytest.raises(ModelError, match=r"converted back to float32: 4[0-9] % of its weights"):
+        load_model(save(tmp_path, graph_writer.model(writer)))
 
 
 def test_filters_that_people_write_are_legitimate(tmp_path: Path) -> None:
@@ -215,27 +227,19 @@ def test_filters_that_people_write_are_legitimate(tmp_path: Path) -> None:
 @pytest.mark.parametrize("low", [0.0, -1.0])
 def test_one_bit_as_floats_is_not_a_mask(tmp_path: Path, low: float) -> None:
     writer = Writer()
-    signs = np.where(disguises.weight() > 0, 1, low).astype(np.float32)
+    signs = np.where(graph_writer.weight() > 0, 1, low).astype(np.float32)
     writer.const("half", np.float32(0.5))
     writer.node("Sub", [writer.const("bits", signs), "half"], "w")
     with pytest.raises(ModelError, match="converted back to float32"):
-        load_model(save(tmp_path, disguises.model(writer)))
+        load_model(save(tmp_path, graph_writer.model(writer)))
 
 
 def test_a_mask_of_zeros_and_ones_is_legitimate(tmp_path: Path) -> None:
     writer = Writer()
-    writer.const("float", disguises.weight())
-    writer.const("mask", (disguises.weight(seed=4) > 0).astype(np.float32))
+    writer.const("float", graph_writer.weight())
+    writer.const("mask", (graph_writer.weight(seed=4) > 0).astype(np.float32))
     writer.node("Mul", ["float", "mask"], "w")
-    load_model(save(tmp_path, disguises.model(writer)))
-
-
-def halved(array: Array) -> Array:
-    return array.astype(np.float16).astype(np.float32)
-
-
-def cut(array: Array) -> Array:
-    return (np.ascontiguousarray(array).view(np.uint32) & np.uint32(0xFFFF0000)).view(np.float32)
+    load_model(save(tmp_path, graph_writer.model(writer)))
 
 
 @pytest.mark.parametrize(
@@ -249,129 +253,3 @@ def test_half_precision_is_noted(
     names = ("w1", "b1", "s1", "w2", "s2", "w3", "b3", "w4", "b4")
     model = load_model(save(tmp_path, changed(change, *names)))
     assert model.half_precision == kind
-
-
-# Traces that no window shows
-
-
-def equalized(bits: int, group: int = 0, *, zero_point: bool = False) -> Callable[[Array], Array]:
-    """A grid for each row or group of columns, after a factor per column that is taken back."""
-
-    def rounded(array: Array) -> Array:
-        rows = array.reshape(len(array), -1)
-        factors = np.exp(np.random.default_rng(8).normal(0, 0.7, (1, rows.shape[1])))
-        grouped = (rows * factors).reshape(len(rows), -1, group or rows.shape[1])
-        if zero_point:
-            low, high = grouped.min(axis=2, keepdims=True), grouped.max(axis=2, keepdims=True)
-            scale = (high - low) / (2**bits - 1)
-            zero = np.round(-low / scale)
-            codes = np.clip(np.round(grouped / scale) + zero, 0, 2**bits - 1) - zero
-        else:
-            scale = np.abs(grouped).max(axis=2, keepdims=True) / (2 ** (bits - 1) - 1)
-            codes = np.round(grouped / scale)
-        back = (codes * scale).reshape(rows.shape) / factors
-        return back.astype(np.float32).reshape(array.shape)
-
-    return rounded
-
-
-def by_activation(bits: int, group: int) -> Callable[[Array], Array]:
-    """Groups of columns with one step each, as GPTQ forms them: in no order."""
-
-    def rounded(array: Array) -> Array:
-        rows = array.reshape(len(array), -1)
-        order = np.random.default_rng(9).permutation(rows.shape[1])
-        grouped = rows[:, order].reshape(len(rows), -1, group)
-        scale = np.abs(grouped).max(axis=2, keepdims=True) / (2 ** (bits - 1) - 1)
-        found = np.empty_like(rows)
-        found[:, order] = (np.round(grouped / scale) * scale).reshape(rows.shape)
-        return found.reshape(array.shape)
-
-    return rounded
-
-
-def codebook(array: Array, count: int = 256) -> Array:
-    book = np.quantile(array, np.linspace(0, 1, count)).astype(np.float32)
-    return book[np.searchsorted((book[1:] + book[:-1]) / 2, array)]
-
-
-HIDDEN = {
-    "codebook": codebook,
-    "codebook of 200": lambda a: codebook(a, 200),
-    "codebook, pruned": lambda a: codebook(a)
-    * (np.random.default_rng(1).random(a.shape) > 0.6).astype(np.float32),
-    "equalized, 8 bits": equalized(8),
-    "equalized, 8 bits with zero points": equalized(8, zero_point=True),
-    "equalized, 8 bits in groups": equalized(8, 36),
-    "equalized, 6 bits": equalized(6),
-    "equalized, 4 bits": equalized(4),
-    "equalized, 4 bits in groups": equalized(4, 36, zero_point=True),
-    "equalized, 4 bits, then float16": lambda a: halved(equalized(4)(a)),
-    "equalized, 8 bits, batch norm folded behind": lambda a: equalized(8)(a)
-    * trained(len(a), *[1] * (a.ndim - 1), seed=3),
-    "by activation, 8 bits": by_activation(8, 36),
-    "by activation, 4 bits": by_activation(4, 18),
-    "by activation, 4 bits, then float16": lambda a: halved(by_activation(4, 18)(a)),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("transposed", [False, True])
-@pytest.mark.parametrize("shape", [(64, 32, 3, 3), (128, 576), (40, 1152), (512, 72)])
-@pytest.mark.parametrize("name", HIDDEN)
-def test_rounded_with_factors_or_a_codebook(
-    name: str, shape: tuple[int, ...], transposed: bool
-) -> None:
-    array = HIDDEN[name](trained(*shape, seed=4))
-    assert is_rounded(np.ascontiguousarray(np.swapaxes(array, 0, 1)) if transposed else array)
-
-
-def test_depthwise() -> None:
-    """Too few weights in a channel, but ratios of two places are fractions in all of them."""
-    assert is_rounded(per_channel(8)(trained(64, 1, 3, 3)))
-
-
-def test_a_codebook_for_each_row() -> None:
-    rows = [codebook(row) for row in trained(16, 1536)]
-    assert is_rounded(np.stack(rows))
-    assert is_rounded(np.stack(rows, axis=1))
-
-
-def scaled_bfloat16(array: Array) -> Array:
-    """Trained in bfloat16, with a batch norm folded into it."""
-    return cut(array) * np.abs(trained(len(array), *[1] * (array.ndim - 1), seed=3))
-
-
-LEGITIMATE: dict[str, Callable[[Array], Array]] = {
-    "float32": lambda a: a,
-    "float16": lambda a: halved(a),
-    "bfloat16": lambda a: cut(a),
-    "bfloat16, folded": scaled_bfloat16,
-    "float16, folded": lambda a: halved(a)
-    * np.abs(trained(len(a), *[1] * (a.ndim - 1), seed=3)),
-    "tied rows": lambda a: np.concatenate([a[: len(a) // 2]] * 2),
-    "tied rows with a factor": lambda a: np.concatenate([a[: len(a) // 2], a[: len(a) // 2] / 2]),
-    "one row": lambda a: np.repeat(a[:1], len(a), axis=0),
-    "shifted rows": lambda a: np.stack(
-        [np.roll(a[0].ravel(), place) for place in range(len(a))]
-    ).reshape(a.shape),
-    "low rank": lambda a: (
-        trained(len(a), 1, seed=5) * trained(1, a.size // len(a), seed=6)
-    ).reshape(a.shape),
-    "six decimals": lambda a: np.round(a, 6).astype(np.float32),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    "shape", [*SHAPES, (512, 2048), (64, 1, 4, 4), (16, 16), (1000, 64), (64, 15), (2, 700)]
-)
-@pytest.mark.parametrize("name", LEGITIMATE)
-def test_ratios_of_trained_weights(name: str, shape: tuple[int, ...]) -> None:
-    for seed in range(4):
-        assert not is_rounded(LEGITIMATE[name](trained(*shape, seed=seed)))
-
-
-def test_a_model_with_equalized_weights_is_refused(tmp_path: Path) -> None:
-    writer = Writer()
-    writer.const("w", equalized(8)(disguises.weight()))
-    with pytest.raises(ModelError, match="was quantized and converted back to float32"):
-        load_model(save(tmp_path, disguises.model(writer)))
