@@ -231,7 +231,7 @@ def test_weights_of_one_name_in_two_branches(tmp_path: Path) -> None:
     proto = graph_writer.model(writer)
     reader = next(node for node in proto.graph.node if node.name == "reader")
     reader.attribute[0].ints[:] = [1, 1]
-    with pytest.raises(ModelError, match="converted back to float32: 4[0-9] % .* such as 'k'"):
+    with pytest.raises(ModelError, match=r"converted back to float32: 4[0-9] % .* such as 'k'"):
         load_model(save(tmp_path, proto))
 
 
