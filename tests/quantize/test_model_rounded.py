@@ -6,8 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
-from onnx import numpy_helper
+from onnx import helper, numpy_helper
 
 from pytest_kycquant.errors import ModelError
 from pytest_kycquant.quantize import load_model
@@ -211,6 +212,27 @@ def test_a_model_with_half_of_the_channels_of_each_weight_rounded(tmp_path: Path
     writer.const("w", array)
     with pytest.raises(ModelError, match=r"converted back to float32: 4[0-9] % of its weights"):
         load_model(save(tmp_path, graph_writer.model(writer)))
+
+
+def test_weights_of_one_name_in_two_branches(tmp_path: Path) -> None:
+    def branch(name: str, array: Array) -> onnx.GraphProto:
+        conv = helper.make_node("Conv", ["x", "k"], [name], kernel_shape=[3, 3])
+        info = helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)
+        kernel = numpy_helper.from_array(array.astype(np.float32), "k")
+        return helper.make_graph([conv], name, [], [info], [kernel])
+
+    array = graph_writer.weight()
+    writer = Writer()
+    writer.node("ReduceMean", ["x"], "mean", keepdims=0)
+    writer.node("Greater", ["mean", writer.const("zero", np.float32(0))], "bright")
+    branches = {"then_branch": branch("a", array), "else_branch": branch("b", per_tensor(array))}
+    writer.node("If", ["bright"], "map", **branches)
+    writer.const("w", graph_writer.weight((16, 8, 1, 1), 3))
+    proto = graph_writer.model(writer)
+    reader = next(node for node in proto.graph.node if node.name == "reader")
+    reader.attribute[0].ints[:] = [1, 1]
+    with pytest.raises(ModelError, match=r"converted back to float32: 4[0-9] % .* such as 'k'"):
+        load_model(save(tmp_path, proto))
 
 
 def test_filters_that_people_write_are_legitimate(tmp_path: Path) -> None:
