@@ -39,7 +39,6 @@ def test_a_mistake_in_a_gate_file_is_shown_without_frames_of_others(
 @pytest.mark.parametrize(
     ("start", "words"),
     [
-        ("", ["--kycquant-golden=baselines"]),
         ("deep", ["-n2", "--kycquant-golden=my baselines"]),
         ("deep", ["--override-ini=kycquant_golden=my baselines", "-p", "no:cacheprovider"]),
         ("deep", ["-c", "../other.ini"]),
