@@ -300,7 +300,6 @@ class _Summary:
         collected, writes = self._session.collected, self._session.writes_files
         collected.broken = self._broken
         collected.outcomes.uncollected, collected.outcomes.torn = self._uncollected, self._torn
-        collected.root = session.config.rootpath
         if self._present:
             collected.present = Present.load(self._present)
         elif writes and not session.config.pluginmanager.has_plugin("dsession"):

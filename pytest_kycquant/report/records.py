@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from ..bench.golden import Golden
 from ..bench.records import VariantRecord
@@ -169,7 +168,6 @@ class Collected:
         outcomes: what became of the tests of gates.
         broken: errors of gates that could not be judged, by the name of the gate.
         present: the gates that pytest collected.
-        root: pytest's root directory, from which the names of gates count.
     """
 
     environment: Environment | None = None
@@ -181,7 +179,6 @@ class Collected:
     outcomes: Outcomes = field(default_factory=Outcomes)
     broken: dict[str, str] = field(default_factory=dict)
     present: Present = field(default_factory=Present)
-    root: Path = field(default_factory=Path)
 
     def add(self, found: Found) -> None:
         """Merge what one test found."""
@@ -251,11 +248,14 @@ class Collected:
         return {**self.present.gates, **judged}
 
     def gone(self, name: str) -> bool:
-        """Whether a gate of an earlier run does not exist any more."""
+        """Whether a gate of an earlier run does not exist any more in a file that was collected.
+
+        A file that does not exist here may be one of another project.
+        """
         names = {gate for _, gate in self.models().values()}
         file = name.partition("::")[0]
         collected = self.present.whole and file in {gate.partition("::")[0] for gate in names}
-        return name not in names and (collected or not (self.root / file).exists())
+        return name not in names and collected
 
     @property
     def built(self) -> int:

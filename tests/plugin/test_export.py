@@ -60,3 +60,23 @@ def test_variant_that_fails_a_rule_of_ones_own_does_not_ship(
         "fp16",
         {"int8": "test_gate.py::TestFace::test_rule[int8] failed"},
     )
+
+
+def test_an_export_of_a_file_that_is_not_here_stays(
+    project: Callable[..., None], run: Run, pytester: pytest.Pytester
+) -> None:
+    """It may be one of another project that exports to the same folder."""
+    project()
+    gate = pytester.path / "test_gate.py"
+    other = pytester.path / "test_other.py"
+    other.write_text(gate.read_text().replace("far=", "frr=0.06, far=").replace("10.0", "9.0"))
+    run("--kycquant-export=ship")
+    ship = pytester.path / "ship"
+    before = {path.name for path in ship.iterdir()}
+    kept = {name for name in before if "test_other" in name}
+    assert len(before) == 4
+    assert len(kept) == 2
+    other.unlink()
+    result = run("--kycquant-export=ship")
+    result.stdout.fnmatch_lines(["exported earlier: *test_other*, which this run did not decide"])
+    assert {path.name for path in ship.iterdir()} == kept | {"face.json", "face.onnx"}
