@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import FunctionType, ModuleType
 from typing import Any
 
 from ..errors import SpecError
@@ -90,9 +91,17 @@ def _named(base: ast.expr, names: Mapping[str, Any]) -> Any:
 
 def _is_ours(value: Any) -> bool:
     """Whether a file got this name from the package, or has a gate class of its own."""
-    if isinstance(value, type) and issubclass(value, GateClass):
-        return True
-    module = getattr(value, "__module__", None) or getattr(value, "__name__", "")
+    kind = type(
+        value
+    )  # not `__class__`: the test modules of any suite hold proxies and lazy objects
+    if issubclass(kind, type):
+        return issubclass(value, GateClass) or _in_package(value.__module__)
+    if kind is ModuleType:
+        return _in_package(value.__name__)
+    return kind is FunctionType and _in_package(value.__module__)
+
+
+def _in_package(module: Any) -> bool:
     return isinstance(module, str) and module.partition(".")[0] == __name__.partition(".")[0]
 
 

@@ -117,3 +117,16 @@ def test_a_fixture_with_a_default_is_refused(pytester: pytest.Pytester, fixture:
     result = collect(pytester, f"{MARKED}def test_a({fixture}=None): pass\n")
     result.stdout.fnmatch_lines([f"*gives the fixture '{fixture}' a default value*"])
     assert result.ret == pytest.ExitCode.INTERRUPTED
+
+
+@pytest.mark.parametrize("name", ["__class__", "__module__", "__name__"])
+def test_objects_that_refuse_to_be_looked_at_are_not_looked_at(
+    pytester: pytest.Pytester, name: str
+) -> None:
+    """Proxies of web frameworks raise outside of a request, and the plugin sees every suite."""
+
+    def refuse(self: object) -> None:
+        raise RuntimeError("outside of a request")
+
+    proxy = type("Proxy", (), {name: property(refuse)})()
+    refuse_shadowed(pytester.path / "test_any.py", {"request": proxy})
