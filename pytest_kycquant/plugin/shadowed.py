@@ -89,15 +89,17 @@ def _named(base: ast.expr, names: Mapping[str, Any]) -> Any:
     return found
 
 
+_MODULE_OF_CLASS = vars(type)["__module__"]  # a metaclass may have its own
+
+
 def _is_ours(value: Any) -> bool:
     """Whether a file got this name from the package, or has a gate class of its own."""
-    kind = type(
-        value
-    )  # not `__class__`: the test modules of any suite hold proxies and lazy objects
+    # The test modules of any suite hold proxies and lazy objects, so nothing of theirs is called.
+    kind = type(value)
     if issubclass(kind, type):
-        return issubclass(value, GateClass) or _in_package(value.__module__)
+        return issubclass(value, GateClass) or _in_package(_MODULE_OF_CLASS.__get__(value))
     if kind is ModuleType:
-        return _in_package(value.__name__)
+        return _in_package(vars(value).get("__name__"))
     return kind is FunctionType and _in_package(value.__module__)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import types
+
 import pytest
 
 from pytest_kycquant.errors import GateCollectionWarning, SpecError
@@ -130,3 +132,17 @@ def test_objects_that_refuse_to_be_looked_at_are_not_looked_at(
 
     proxy = type("Proxy", (), {name: property(refuse)})()
     refuse_shadowed(pytester.path / "test_any.py", {"request": proxy})
+
+
+@pytest.mark.parametrize("name", ["__module__", "__name__"])
+def test_classes_and_modules_that_refuse_are_not_looked_at(
+    pytester: pytest.Pytester, name: str
+) -> None:
+    def refuse(*arguments: object) -> None:
+        raise RuntimeError("not yet")
+
+    lazy = types.ModuleType("lazy")
+    del lazy.__name__
+    lazy.__getattr__ = refuse  # type: ignore[method-assign]
+    model = type("Meta", (type,), {name: property(refuse)})("Model", (), {})
+    refuse_shadowed(pytester.path / "test_any.py", {"lazy": lazy, "Model": model})
