@@ -14,16 +14,20 @@ from ..statistics import (
     CONFIDENCE,
     MIN_SUBJECTS,
     Difference,
+    MovesBound,
     Rate,
+    decided_by,
     lower_rank,
     mean_lower_bound,
     noninferiority,
-    trials_to_decide,
+    people_needed,
     upper_rank,
 )
 from ..verdicts import Check, Direction, Estimate, Kind, Limit, Unit, Verdict
 
 DRIFT_REMEDY = "Try per-channel weights, another calibration method or fallback = 'mixed'."
+# In the detail of an increase whose bound comes from moves.
+_NEAR = "{} expected by how far scores move and how many are near the threshold"
 NO_OFFENDER = Limit("offenders", 1.0, Direction.BELOW, Unit.COUNT, Kind.SANITY)
 
 
@@ -87,25 +91,41 @@ class Counted:
     subjects: str
     unknown: str = ""
 
-    def wanting(self, found: Rate | Difference, limit: Limit) -> str:
+    def wanting(
+        self,
+        found: Rate | Difference,
+        limit: Limit,
+        *,
+        crossed: bool = False,
+        moves: MovesBound | None = None,
+    ) -> str:
         """Say what an undecided verdict lacks.
 
         Args:
             found: the figure.
             limit: the limit that leaves it undecided.
+            crossed: whether the trials are pairs of different subjects.
+            moves: for an increase, its bound by moves, also if it is not believed yet.
         """
         rate = found.worse if isinstance(found, Difference) else found
         if not rate.subjects:
             return self.unknown
         if not found.supported:
             return f"a claim needs at least {MIN_SUBJECTS} {self.subjects}"
-        needed = trials_to_decide(found, limit)
+        needed, verdict = decided_by(found, limit, crossed=crossed, moves=moves)
         if needed is None:
             return "no amount of data separates this figure from its limit"
-        people = -(-rate.subjects * needed // rate.trials)
-        return f"about {needed:,} such {self.trials} on {people:,} {self.subjects} would decide"
+        fails = ", and it would fail" if verdict is Verdict.FAIL else ""
+        return f"about {needed:,} {self.subjects} would decide, if the rates stay the same{fails}"
 
-    def wanting_in_group(self, found: Rate | Difference, limit: Limit) -> str:
+    def wanting_in_group(
+        self,
+        found: Rate | Difference,
+        limit: Limit,
+        *,
+        crossed: bool = False,
+        moves: MovesBound | None = None,
+    ) -> str:
         """Say what an undecided verdict about one group lacks; see `wanting`."""
         rate = found.worse if isinstance(found, Difference) else found
         if not found.supported:
@@ -113,10 +133,12 @@ class Counted:
                 f"a claim about the group needs such {self.trials} from at least {MIN_SUBJECTS} "
                 f"{self.subjects}; it has {rate.subjects}"
             )
-        return self.wanting(found, limit)
+        return self.wanting(found, limit, crossed=crossed, moves=moves)
 
 
-def rate_check(limit: Limit, name: str, found: Rate, detail: str, counted: Counted) -> Check:
+def rate_check(
+    limit: Limit, name: str, found: Rate, detail: str, counted: Counted, *, crossed: bool = False
+) -> Check:
     """Compare an error rate with its limit.
 
     Args:
@@ -125,8 +147,11 @@ def rate_check(limit: Limit, name: str, found: Rate, detail: str, counted: Count
         found: the rate.
         detail: the counts, in words.
         counted: the words for what the rate counts.
+        crossed: whether the trials are pairs of different subjects.
     """
-    return limit.check(name, found, detail, lacking=lambda: counted.wanting(found, limit))
+    return limit.check(
+        name, found, detail, lacking=lambda: counted.wanting(found, limit, crossed=crossed)
+    )
 
 
 def increase_check(
@@ -135,7 +160,10 @@ def increase_check(
     worse: Rate,
     better: Rate,
     detail: str,
-    wanting: Callable[[Difference, Limit], str],
+    wanting: Callable[..., str],
+    *,
+    crossed: bool = False,
+    moves: MovesBound | None = None,
 ) -> Check:
     """Compare the paired increase of errors over FP32 with its budget.
 
@@ -146,10 +174,18 @@ def increase_check(
         better: the rate of the trials that only FP32 gets wrong.
         detail: both counts, in words.
         wanting: the method `wanting` or `wanting_in_group` of a `Counted`.
+        crossed: whether the trials are pairs of different subjects.
+        moves: a bound of `worse` by how far scores move; it is used if it is sharper than counting
+            and there are enough people to believe it.
     """
-    found = noninferiority(worse, better)
+    enough = people_needed(limit.value, crossed=crossed)
+    believed = moves if moves is not None and moves.people >= enough else None
+    found = noninferiority(worse, better, believed)
+    if found.moves is not None:
+        detail += f", {_NEAR.format(limit.unit.show(found.moves.estimate))}"
     name = f"increase of {what} over FP32"
-    return limit.check(name, found, detail, lacking=lambda: wanting(found, limit))
+    lacking = lambda: wanting(found, limit, crossed=crossed, moves=moves)  # noqa: E731
+    return limit.check(name, found, detail, lacking=lacking)
 
 
 def group_checks(found: Sequence[GroupIncrease]) -> list[Check]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from ..statistics import Counts, Rate, rate, small_sample_floor
+from ..statistics import Counts, Rate, design_effect, rate, room_of, small_sample_floor
 
 
 def rate_from(counts: Counts, reference: Counts | None, *, per_subject: bool) -> Rate:
@@ -19,7 +19,12 @@ def rate_from(counts: Counts, reference: Counts | None, *, per_subject: bool) ->
             are fewer than 10 errors; None if unknown.
         per_subject: whether each trial has one subject, not two.
     """
-    return rate(counts, deff_floor=small_sample_floor(counts, reference, per_subject=per_subject))
+    return rate(
+        counts,
+        deff_floor=small_sample_floor(counts, reference, per_subject=per_subject),
+        room=room_of(counts, per_subject=per_subject),
+        deff_many=1.0 if reference is None else design_effect(reference),
+    )
 
 
 def rate_of(

@@ -8,6 +8,7 @@ from pytest_kycquant.statistics import (
     design_effect,
     rate,
     small_sample_floor,
+    worst_case,
 )
 from tests.worlds.statistics_examples import counts_of, worked_example
 
@@ -23,10 +24,18 @@ def test_is_the_design_effect_at_thirty_errors():
     assert floor == design_effect(reference) > 1
 
 
-def test_is_at_least_the_mean_number_of_genuine_pairs():
+def test_is_half_way_between_the_nearest_trials_and_the_worst_case():
     assert small_sample_floor(genuine(0), None, per_subject=True) == 5.0
     mild = counts_of([((g,), g < 30) for g in range(300)], 300)
-    assert small_sample_floor(genuine(0), mild, per_subject=True) == 5.0
+    assert design_effect(mild) == pytest.approx(1.0, abs=0.01)
+    assert small_sample_floor(genuine(0), mild, per_subject=True) == pytest.approx(3.0, abs=0.01)
+
+
+def test_one_subject_with_most_of_the_trials_is_hardly_more_than_one():
+    """Kish: the number of trials of a subject, seen from a trial."""
+    counts = Counts(0, 109, np.zeros(10, np.int64), np.array([100, *[1] * 9]))
+    assert worst_case(counts) == pytest.approx((100**2 + 9) / 109)
+    assert rate(counts, deff_floor=worst_case(counts)).n_eff < 2
 
 
 def test_counts_only_subjects_that_have_trials():
@@ -34,7 +43,7 @@ def test_counts_only_subjects_that_have_trials():
     assert small_sample_floor(counts, None, per_subject=True) == 5.0
 
 
-def test_takes_the_larger_of_both():
+def test_the_nearest_trials_count_if_they_are_worse_than_the_worst_case():
     floor = small_sample_floor(genuine(9, images=2), worked_example(), per_subject=True)
     assert floor == design_effect(worked_example())
 

@@ -213,12 +213,17 @@ def test_misses_at_a_confidence() -> None:
 
 
 def test_objects_of_an_image_are_one_piece_of_evidence() -> None:
-    """Ten objects in each of 40 images, all found: as much as 40 independent objects."""
+    """Ten objects in each of 40 images, all found: far fewer than 400 independent objects.
+
+    The design effect lies half-way between that of the nearest misses and that of images whose
+    objects are all lost together.
+    """
     crowded, plain = objects(images=40, each=10), objects(images=40)
     many = Matching(found(crowded), crowded).miss_rate(0.5, 0)
     few = Matching(found(plain), plain).miss_rate(0.5, 0)
     assert (many.trials, few.trials) == (400, 40)
-    assert many.upper == pytest.approx(few.upper, rel=0.03)
+    assert many.deff == pytest.approx((1 + 10) / 2, rel=0.1)
+    assert few.upper / 2 < many.upper < few.upper
 
 
 def test_nothing_found() -> None:

@@ -58,7 +58,6 @@ def test_few_pairs_are_undecided_and_say_how_many_decide() -> None:
     some = Comparisons(subjects, np.r_[left, [0]], np.r_[right, [1]])
     result = far(comparison(embeddings(), comparisons=some))
     assert result.verdict is Verdict.INCONCLUSIVE
-    assert "such comparisons on" in result.describe()
     assert "identities would decide" in result.describe()
 
 

@@ -153,10 +153,13 @@ def test_a_small_group_is_undecided(few: int) -> None:
 
 
 def test_a_group_that_is_large_enough_but_for_the_budget_says_how_many_it_lacks() -> None:
-    result = faces(embeddings(), 60).against_fp32()
+    result = faces(embeddings(), 31).against_fp32()
     worst = check(result, "increase of FRR over FP32, worst")
     assert worst.verdict is Verdict.INCONCLUSIVE
-    assert "comparisons on 102 identities would decide" in worst.detail
+    # With 32 people, a kind that uses three budgets of 3 points would hardly be missing.
+    assert "about 32 identities would decide" in worst.detail
+    more = faces(embeddings(), 32).against_fp32()
+    assert check(more, "increase of FRR over FP32, worst").verdict is Verdict.PASS
 
 
 def test_a_group_that_fares_better_is_no_degradation() -> None:

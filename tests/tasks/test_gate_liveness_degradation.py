@@ -94,10 +94,11 @@ def test_drift_near_the_limit_is_undecided() -> None:
 
 
 def test_few_people_are_undecided() -> None:
-    few = captures(100)
+    few = captures(98)
     result = comparison(logits(few), few).against_fp32()
     assert check(result, APCER).verdict is Verdict.INCONCLUSIVE
-    assert "captures on 303 people would decide" in check(result, APCER).detail
+    # By counting it would take 303; scores that do not move at all are believed from 99 on.
+    assert "about 99 people would decide" in check(result, APCER).detail
     assert check(result, "decisions other").verdict is Verdict.INCONCLUSIVE
     fewest = captures(19, each=100)
     wide = LivenessLimits(flips=0.5, apcer_degradation=0.5, bpcer_degradation=0.5)

@@ -106,7 +106,7 @@ class FaceAgreement(EmbeddingComparison):
             f"{self._accepted:,} accepted by FP32 newly rejected, in {found.trials:,} pairs of "
             f"{found.subjects:,} images, design effect {found.deff:.1f}"
         )
-        return rate_check(self.limits["flips"], name, found, detail, _COUNTED)
+        return rate_check(self.limits["flips"], name, found, detail, _COUNTED, crossed=True)
 
 
 class UnlabelledFaceTask(EmbeddingTask[FaceAgreement]):

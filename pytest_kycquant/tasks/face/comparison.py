@@ -9,10 +9,11 @@ import numpy as np
 
 from ...plain import plain
 from ...results import GateResult, GroupIncrease
-from ...statistics import Rate
+from ...statistics import RULE_OF_30, MovesBound, Rate, bound_by_moves
 from ...verdicts import Check
 from ..checks import DRIFT_REMEDY, Counted, group_checks, increase_check, rate_check
 from .embeddings import EmbeddingComparison
+from .near import moves_of
 
 _COUNTED = Counted(
     "comparisons",
@@ -86,7 +87,7 @@ class FaceComparison(EmbeddingComparison):
         for label, cell in cells:
             found = cell.rate(genuine=genuine)
             detail = _describe(found, genuine=genuine)
-            checks.append(rate_check(limit, label, found, detail, _COUNTED))
+            checks.append(rate_check(limit, label, found, detail, _COUNTED, crossed=not genuine))
         return GateResult(
             gate,
             tuple(checks),
@@ -107,7 +108,25 @@ class FaceComparison(EmbeddingComparison):
             better,
             f"{worse.errors:,} comparisons newly wrong, {better.errors:,} newly right",
             _COUNTED.wanting_in_group if group else _COUNTED.wanting,
+            crossed=not genuine,
+            moves=self._moves(worse, genuine=genuine),
         )
+
+    def _moves(self, worse: Rate, *, genuine: bool) -> MovesBound | None:
+        """Bound the rate of newly wrong decisions by how far scores move."""
+        if worse.errors >= RULE_OF_30:
+            return None  # counting is sharp by itself
+        cell, exact = self.cell, self.baseline
+        moves = moves_of(
+            exact.cell.probe,
+            cell.gallery,
+            cell.probe,
+            exact.comparisons,
+            exact.threshold,
+            exact.near,
+            genuine=genuine,
+        )
+        return None if moves is None else bound_by_moves(moves, worse)
 
 
 def _describe(found: Rate, *, genuine: bool) -> str:

@@ -18,6 +18,7 @@ from ...verdicts import Check
 from ..checks import finite_gate, low_quantile, mean_check, variety
 from ..comparison import Comparison
 from ..outputs import Outputs
+from .near import Near, near_threshold
 from .scores import Extremes, PairErrors, error_rate, errors_at, extremes, normalise
 
 # A variant whose embeddings spread less than half as far no longer tells people apart.
@@ -84,6 +85,11 @@ class FaceBaseline:
         """FP32 on both sides."""
         unit = _unit(self.embeddings)
         return Cell(unit, unit, self.comparisons, self.threshold)
+
+    @cached_property
+    def near(self) -> Near:
+        """The comparisons nearest to the threshold that are decided right."""
+        return near_threshold(self.cell.probe, self.comparisons, self.threshold)
 
     @cached_property
     def by_group(self) -> tuple[FaceBaseline, ...]:

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from ...data.liveness import LIVE
 from ...plain import plain
 from ...results import GateResult, GroupIncrease
-from ...statistics import Rate
+from ...statistics import RULE_OF_30, MovesBound, Rate, bound_by_moves
 from ...verdicts import Check, Limit, Verdict
 from ..checks import DRIFT_REMEDY, Counted, group_checks, increase_check, rate_check
+from .near import moves_of
 from .scores import bpcer_at_apcer
 from .scores_comparison import ScoreComparison
 
@@ -131,7 +132,14 @@ class LivenessComparison(ScoreComparison):
             better,
             f"{worse.errors:,} captures newly wrong, {better.errors:,} newly right",
             self.counted.wanting if among is None else _IN_GROUP.wanting_in_group,
+            moves=self._moves(kind, worse, among),
         )
+
+    def _moves(self, kind: int, worse: Rate, among: NDArray[np.bool_] | None) -> MovesBound | None:
+        """Bound the rate of newly wrong decisions by how far scores move."""
+        if worse.errors >= RULE_OF_30:
+            return None  # counting is sharp by itself
+        return bound_by_moves(moves_of(self.fp32, self.variant.scores, kind, among), worse)
 
 
 def _largest(rates: Mapping[str, Rate], checks: list[Check]) -> Check:
