@@ -8,18 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from ..context.cache import digest_of
-from ..errors import BaselineError, DataError, GoldenError
+from ..errors import BaselineError, GoldenError
 from ..plain import plain
 from ..results import GateResult
 from ..spec.flags import UPDATE_GOLDEN
 from ..spec.limits import Limits
 from ..spec.profiles import Profile
-from ..tasks.base import Part
 from ..tasks.comparison import Comparison
 from ..verdicts import Verdict
 from . import golden as goldens
 from . import golden_check as checks
 from .golden import Golden
+from .people import CHOOSING, EVALUATION, Role
 from .variants import Variants
 from .workspace import Workspace
 
@@ -52,7 +52,8 @@ class Baseline:
         self._gate_file = gate_file
         self._gate = gate
         self._profile = profile
-        self._comparisons: dict[tuple[str, float | None], Comparison] = {}
+        self._people = variants.people
+        self._comparisons: dict[tuple[Role, float | None], Comparison] = {}
 
     @property
     def path(self) -> Path:
@@ -70,30 +71,16 @@ class Baseline:
         test = f"{file}::{self._gate}" if self._gate else str(file)
         return shlex.join(["pytest", test, UPDATE_GOLDEN, *settings.repeated])
 
-    def comparison(self, threshold: float | None, role: str = "evaluation") -> Comparison:
-        """FP32 on the images of a role; the same object for the same threshold."""
-        if (role, threshold) not in self._comparisons:
-            part = self._variants.data.evaluation
-            if role == "selection":
-                part = self.selection()
-            found = self._variants.outputs(self._variants.fp32, part.images, role)
-            self._comparisons[role, threshold] = self._task.baseline(part, found, threshold)
-        return self._comparisons[role, threshold]
-
-    def selection(self) -> Part[Any]:
-        """The part of the data that no verdict uses.
+    def comparison(self, threshold: float | None, role: Role = EVALUATION) -> Comparison:
+        """FP32 on the images of a role; the same object for the same threshold.
 
         Raises:
-            DataError: the gate file names no such data.
+            DataError: the people cannot be split for a search.
         """
-        part = self._variants.data.selection
-        if part is None:
-            raise DataError(
-                "selection",
-                "choosing a threshold and searching require separate subjects",
-                f"set {self._task.name}(selection=...)",
-            )
-        return part
+        if (role, threshold) not in self._comparisons:
+            part, found = self._people.part(role), self._people.fp32(role)
+            self._comparisons[role, threshold] = self._task.baseline(part, found, threshold)
+        return self._comparisons[role, threshold]
 
     def load_golden(self) -> Golden:
         """Read the golden, and check that it belongs to this model, data and threshold policy.
@@ -129,9 +116,9 @@ class Baseline:
         checks.check_reproduced(golden, rates, environment, path, command, figures)
         self._require_sound(golden.threshold)
 
-    def gates(self, threshold: float | None) -> list[GateResult]:
-        """FP32 judged by its own limits."""
-        itself = self.comparison(threshold)
+    def gates(self, threshold: float | None, role: Role = EVALUATION) -> list[GateResult]:
+        """FP32 judged by its own limits, on the people of a role."""
+        itself = self.comparison(threshold, role)
         return [itself.finite(), *itself.accuracy()]
 
     def input_facts(self) -> dict[str, Any]:
@@ -176,12 +163,12 @@ class Baseline:
 
     @property
     def _chosen(self) -> bool:
-        """Whether the threshold is chosen on the selection split."""
+        """Whether the threshold is chosen on people of the data."""
         return self._task.has_threshold and self._task.given_threshold is None
 
     def _check_threshold(self, golden: Golden) -> None:
         def rates_at(threshold: float) -> dict[str, Any]:
-            return _rates(self.comparison(threshold, "selection"))
+            return _rates(self.comparison(threshold, CHOOSING))
 
         checks.check_threshold(
             golden,
@@ -193,14 +180,13 @@ class Baseline:
         )
 
     def _derived_threshold(self) -> tuple[float | None, str]:
-        """The threshold and its source in words, from the gate file or the selection split."""
+        """The threshold and its source in words, from the gate file or the people who choose."""
         if not self._task.has_threshold:
             return None, "the task has none"
         if self._task.given_threshold is not None:
             return self._task.given_threshold, "given in the gate file"
-        variants, selection = self._variants, self.selection()
-        fp32 = variants.outputs(variants.fp32, selection.images, "selection")
-        return self._task.choose_threshold(fp32, selection)
+        people = self._people
+        return self._task.choose_threshold(people.fp32(CHOOSING), people.part(CHOOSING))
 
     def _require_sound(self, threshold: float | None) -> None:
         """Refuse a broken baseline, since comparing with it would hide every degradation."""

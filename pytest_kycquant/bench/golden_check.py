@@ -27,6 +27,7 @@ _FOREIGN_DEFF = 1.5  # factor: the subjects of those decisions may differ, too
 _FIGURE_TOLERANCE, _FOREIGN_FIGURE_TOLERANCE = 1e-6, 0.01
 # If none of these facts about the environment differs, FP32 must reproduce every figure.
 _DECISIVE = ("onnxruntime", "pillow", "cpu", "features", "u8s8_saturates")
+_BOUNDS_SINCE = 3  # schema from which on the bounds of rates follow from today's rule
 Rates = Mapping[str, Mapping[str, Any]]
 
 
@@ -41,9 +42,10 @@ def check_current(
     changed = [f"model {key}" for key in _differing(golden.model, model)]
     changed += _differing(golden.inputs, inputs)
     if changed:
+        why = _migration(golden, inputs)
         raise GoldenError(
             path,
-            f"is stale: {_names(changed)} changed since it was recorded",
+            f"is stale: {_names(changed)} changed since it was recorded{why}",
             f"if that was intended, accept it with: {command} (gates that differ in this need "
             "different names: KycModel(name=...))",
         )
@@ -137,6 +139,12 @@ def check_reproduced(
                 f"but the golden records {recorded['errors']} of {recorded['trials']}",
                 f"find out why; if that was intended, accept it with: {command}",
             )
+        if golden.schema < _BOUNDS_SINCE:
+            if recorded["subjects"] != found["subjects"]:
+                raise _untrue(
+                    path, f"rate {name}: subjects", recorded["subjects"], found["subjects"], command
+                )
+            continue
         expected = _expected(from_plain(Rate, recorded), from_plain(Rate, found), tolerance)
         for key, value in expected.items():
             if not math.isclose(recorded[key], value, rel_tol=_FIGURE_TOLERANCE, abs_tol=1e-12):
@@ -173,17 +181,37 @@ def _expected(recorded: Rate, found: Rate, tolerance: int) -> dict[str, float]:
     """What the fields of a recorded rate must be, given its errors.
 
     In another environment, other errors may have other subjects. The bounds follow from the design
-    effect and from the worst subject, and only these two may differ then.
+    effects and from the worst subject, and only these may differ then.
     """
     if not tolerance:
         return asdict(found)
-    deff, worst = recorded.deff, recorded.worst
+    worst = recorded.worst
     bound = _FOREIGN_DEFF if recorded.errors == found.errors else math.inf
-    if not 1 <= deff <= found.deff * bound or deff * bound < found.deff:
-        deff = found.deff
+    deff, many = (
+        there if 1 <= there <= here * bound and there * bound >= here else here
+        for there, here in (
+            (recorded.deff, found.deff),
+            (recorded.deff_many, found.deff_many),
+        )
+    )
     if abs(worst - found.worst) > tolerance:
         worst = found.worst
-    return asdict(rate_with(recorded.errors, found.trials, found.subjects, deff, worst))
+    room = recorded.room if abs(recorded.room - found.room) <= tolerance else found.room
+    counts = recorded.errors, found.trials, found.subjects
+    return asdict(rate_with(*counts, deff, worst, room, many))
+
+
+def _migration(golden: Golden, inputs: Mapping[str, Any]) -> str:
+    """What a new schema has to do with a stale golden, or ""."""
+    if golden.schema >= _BOUNDS_SINCE or inputs.get("selection", "") is not None:
+        return ""
+    if golden.inputs.get("selection") is None:
+        return ""
+    return (
+        " (schema 2 was recorded when half of the people chose the threshold and were not judged; "
+        "without selection=, all people now choose it and all are judged. selection=0.5 keeps "
+        "the split)"
+    )
 
 
 def _differing(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:

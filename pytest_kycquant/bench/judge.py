@@ -22,6 +22,7 @@ from ..tasks.comparison import Comparison
 from ..verdicts import Check, Verdict
 from .baseline import Baseline
 from .golden import Golden
+from .people import EVALUATION, Role
 from .portability import Saturated, exposure_figures, exposure_note
 from .records import VariantRecord
 from .sizes import judge_fp32_size, judge_size
@@ -59,7 +60,7 @@ class Judge(ABC):
         self.profile = profile
         self._asked = None if asked is None else frozenset(asked)
         self.baseline = Baseline(workspace, variants, limits, gate_file, profile, gate)
-        self._records: dict[Recipe, VariantRecord] = {}
+        self._records: dict[tuple[Recipe, Role], VariantRecord] = {}
         self._golden: Golden | None = None
 
     @property
@@ -76,9 +77,8 @@ class Judge(ABC):
         """Name of the gate that compares a variant with FP32."""
         return "degradation" if self.variants.model.task.labelled else "agreement"
 
-    @property
-    def undecidable(self) -> tuple[Check, ...]:
-        """Checks that this data cannot decide even for FP32 compared with itself."""
+    def undecidable(self, role: Role = EVALUATION) -> tuple[Check, ...]:
+        """Checks that these people cannot decide even for FP32 compared with itself."""
         return ()
 
     @cached_property
@@ -98,15 +98,19 @@ class Judge(ABC):
             self._golden = self._checked_golden()
         return self._golden
 
-    def record(self, recipe: Recipe) -> VariantRecord:
+    def record(self, recipe: Recipe, role: Role = EVALUATION) -> VariantRecord:
         """Build a variant and judge it by every limit.
+
+        Args:
+            recipe: the recipe of the variant.
+            role: the people who give the verdict: all, or those who confirm a search.
 
         Raises:
             QuantizationError: the recipe cannot be applied to this model.
         """
-        if recipe not in self._records:
-            self._records[recipe] = self._judge(recipe)
-        return self._records[recipe]
+        if (recipe, role) not in self._records:
+            self._records[recipe, role] = self._judge(recipe, role)
+        return self._records[recipe, role]
 
     def variant_of(self, record: VariantRecord) -> Variant:
         """The variant that this judge has judged.
@@ -116,7 +120,7 @@ class Judge(ABC):
         """
         if record is self.fp32_record:
             return self.variants.fp32
-        for recipe, known in self._records.items():
+        for (recipe, _), known in self._records.items():
             if known is record:
                 return self.variants.variant(recipe)
         raise LookupError(f"{record.variant} of {record.model} was not judged here")
@@ -135,7 +139,7 @@ class Judge(ABC):
         """A caveat about the data."""
 
     @abstractmethod
-    def _judge(self, recipe: Recipe) -> VariantRecord:
+    def _judge(self, recipe: Recipe, role: Role) -> VariantRecord:
         """Build a variant and judge it."""
 
     def judge_finite(self, comparison: Comparison, variant: Variant) -> GateResult:
@@ -198,13 +202,12 @@ class StandardJudge(Judge):
         """All gates of the task."""
         return self.variants.model.task.gates()
 
-    @cached_property
-    def undecidable(self) -> tuple[Check, ...]:
-        """Checks that this data cannot decide even for FP32 compared with itself."""
+    def undecidable(self, role: Role = EVALUATION) -> tuple[Check, ...]:
+        """Checks that these people cannot decide even for FP32 compared with itself."""
         threshold = self.require_golden().threshold
-        gates = [gate for gate in self.baseline.gates(threshold) if self.asks(gate.gate)]
+        gates = [gate for gate in self.baseline.gates(threshold, role) if self.asks(gate.gate)]
         if self.asks(self.drift_gate):
-            gates.append(self.baseline.comparison(threshold).against_fp32())
+            gates.append(self.baseline.comparison(threshold, role).against_fp32())
         return tuple(c for g in gates for c in g.checks if c.verdict is not Verdict.PASS)
 
     def measure_latency(self, variant: Variant) -> latencies.Latency:
@@ -228,16 +231,16 @@ class StandardJudge(Judge):
     def _fp32_note(self) -> str:
         return self.variants.data.note
 
-    def _judge(self, recipe: Recipe) -> VariantRecord:
+    def _judge(self, recipe: Recipe, role: Role) -> VariantRecord:
         variant, gates = self.variants.variant(recipe), []
         figures: dict[str, Any] = {}
         columns: Mapping[str, str] = {}
         groups: tuple[GroupIncrease, ...] = ()
         saturated = None
         if self.asks(*set(self.claimed) - {"latency", "size"}):
-            fp32 = self.baseline.comparison(self.require_golden().threshold)
-            images = self.variants.data.evaluation.images
-            found = self.variants.outputs(variant, images, "evaluation")
+            fp32 = self.baseline.comparison(self.require_golden().threshold, role)
+            part = self.variants.people.part(role)
+            found = self.variants.outputs(variant, part.images, role)
             with self.workspace.context.store.machine(exclusive=False):
                 comparison = self.variants.task.compare(fp32, found)
                 gates += [self.judge_finite(comparison, variant), *comparison.accuracy()]
@@ -254,7 +257,11 @@ class StandardJudge(Judge):
         if saturated is not None:
             figures |= saturated.figures()
         row = replace(self.row(recipe.name, variant, gates, figures, columns), groups=groups)
-        return _noted(row, saturated.note() if saturated else "")
+        row = _noted(row, saturated.note() if saturated else "")
+        if role is not EVALUATION and self.variants.data.selection is None:
+            size = self.variants.people.part(role).size
+            row = _noted(row, f"judged on {size}; it was searched on other people")
+        return row
 
 
 def _noted(row: VariantRecord, note: str) -> VariantRecord:

@@ -32,11 +32,11 @@ def decide(
     first = judge.record(recipe)
     if not first.failed or fallback is None:
         return Shipment(recipe.name, first, (), (first,))
-    if judge.undecidable:
+    if undecidable := judge.undecidable():
         # No other precision can do better than FP32 itself: more data is needed, not a fallback.
         note = (
             "no fallback was tried, because this data cannot decide even for FP32 compared with "
-            f"itself: {judge.undecidable[0].describe()}"
+            f"itself: {undecidable[0].describe()}"
         )
         return Shipment(recipe.name, first, (), (first,), note=note)
     reasons = list(_objections(first))
@@ -56,11 +56,8 @@ def decide(
         elif search is None:
             reasons.append("mixed precision was not searched: the smoke profile does not search")
             continue
-        elif judge.variants.data.selection is None:
-            reasons.append(
-                f"mixed precision was not searched: {judge.variants.task.name}(selection=...) "
-                "is not set"
-            )
+        elif why := search.hindered:
+            reasons.append(f"mixed precision was not searched: {why}")
             continue
         else:
             found = search.find(recipe)

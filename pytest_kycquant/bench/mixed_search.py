@@ -15,6 +15,7 @@ from ..runtimes import runtime
 from ..spec.recipe import Recipe
 from ..verdicts import Verdict
 from .judge import Judge
+from .people import CONFIRMATION, SEARCH
 from .records import VariantRecord
 
 
@@ -33,6 +34,19 @@ class MixedSearch:
         self._judge = judge
         self.variants = judge.variants
         self._budget = judge.workspace.settings.search_budget
+
+    @property
+    def hindered(self) -> str:
+        """Why a search could not lead to a verdict, or ""."""
+        why = self.variants.people.why_not_searched
+        if why or self.variants.data.selection is not None:
+            return why
+        if undecidable := self._judge.undecidable(CONFIRMATION):
+            return (
+                "the people who would confirm it cannot decide even for FP32 compared with itself: "
+                f"{undecidable[0].describe()}"
+            )
+        return ""
 
     def find(self, recipe: Recipe) -> SearchResult:
         """Search, or read the result from the store; the same input gives the same result."""
@@ -83,17 +97,17 @@ class MixedSearch:
         agreed with FP32 on all remaining images.
         """
         variants, judge = self.variants, self._judge
-        selection = judge.baseline.selection()
+        selection = variants.people.part(SEARCH)
         variant = variants.variant(recipe)
         size = judge.judge_size(variant)
         if size.verdict is not Verdict.PASS:
             return size.worst_check().describe()
-        baseline = judge.baseline.comparison(judge.require_golden().threshold, "selection")
-        found = variants.outputs(variants.fp32, selection.images, "selection")
+        baseline = judge.baseline.comparison(judge.require_golden().threshold, SEARCH)
+        found = variants.people.fp32(SEARCH)
         number = len(selection.images)
         seen = 0
         for part in portions(number):
-            given = variants.outputs(variant, selection.images.subset(part), "selection")
+            given = variants.outputs(variant, selection.images.subset(part), SEARCH)
             found = found.with_images(part, given)
             seen += len(part)
             comparison = variants.task.compare(baseline, found)
@@ -157,18 +171,22 @@ def confirm(
         report, its place among the sets, what stopped the next one ("" if it is the smallest), and
         how its weights in FP32 are stored.
     """
-    record, confirmed, stopped = judge.record(keeping(recipe, found.passing[0].keep)), 0, ""
+    record, confirmed, stopped = (
+        judge.record(keeping(recipe, found.passing[0].keep), CONFIRMATION),
+        0,
+        "",
+    )
     stored = "float32"
     for place, choice in enumerate(found.passing[1:], start=1):
         if record.failed:  # only the first can fail here
             break
-        smaller = judge.record(keeping(recipe, choice.keep))
+        smaller = judge.record(keeping(recipe, choice.keep), CONFIRMATION)
         if smaller.failed:
             stopped = smaller.failed[0].worst_check().describe()
             break
         record, confirmed = smaller, place
     if not (record.failed or stopped or found.stored == stored):
-        smaller = judge.record(keeping(recipe, found.best.keep, found.stored))
+        smaller = judge.record(keeping(recipe, found.best.keep, found.stored), CONFIRMATION)
         if not smaller.failed:
             record, stored = smaller, found.stored
     return record, {"confirmed": confirmed, "stopped": stopped, "stored": stored}

@@ -18,6 +18,7 @@ from ..tasks.outputs import Outputs
 from ..verdicts import Check
 from .golden import Golden
 from .judge import Judge
+from .people import Role
 from .records import VariantRecord
 from .sizes import judge_fp32_size
 from .variants import Variant
@@ -49,7 +50,7 @@ class SmokeJudge(Judge):
     def _fp32_note(self) -> str:
         return f"the smoke profile used {self._sample.size}"
 
-    def _judge(self, recipe: Recipe) -> VariantRecord:
+    def _judge(self, recipe: Recipe, role: Role) -> VariantRecord:
         variant = self.variants.variant(recipe)
         gates: list[GateResult] = []
         drift: list[Check] = []

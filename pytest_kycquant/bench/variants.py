@@ -39,6 +39,7 @@ from ..tasks.comparison import Comparison
 from ..tasks.outputs import Outputs
 from ..tasks.registry import task_of
 from .near_duplicates import warn_of_near_duplicates
+from .people import People
 from .same_inputs import Inputs
 from .source import RunImages, SourceFile
 from .workspace import Workspace
@@ -182,6 +183,15 @@ class Variants:
             self._inputs.check(data)
             people = self.task.people(data.evaluation.truth)
             return warn_of_near_duplicates(data, people, self.context.store)
+
+    @cached_property
+    def people(self) -> People:
+        """Who chooses the threshold, is judged, is searched on, and confirms."""
+        return People(
+            self.task,
+            lambda: self.data,
+            lambda images, role: self.outputs(self.fp32, images, role),
+        )
 
     @cached_property
     def probes(self) -> ImageSet:

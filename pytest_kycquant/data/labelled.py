@@ -151,11 +151,20 @@ def split_labelled(labelled: LabelledSet, share: float) -> tuple[LabelledSet, La
     Raises:
         DataError: one side would be empty.
     """
+    selected = selected_labelled(labelled, share)
+    return labelled.subset(~selected), labelled.subset(selected)
+
+
+def selected_labelled(labelled: LabelledSet, share: float) -> NDArray[np.bool_]:
+    """Choose the images of some people, as `split_labelled` does; shape (N,), bool.
+
+    Raises:
+        DataError: one side would be empty.
+    """
     images = labelled.images
     names = labelled.subject_names or images.names
     chosen = names_on_both_sides(names, share, images.origin, "subjects", "images")
-    selected = chosen[labelled.subjects]
-    return labelled.subset(~selected), labelled.subset(selected)
+    return chosen[labelled.subjects]
 
 
 def check_classes(labelled: LabelledSet, classes: tuple[str, ...], remedy: str) -> None:

@@ -109,7 +109,20 @@ def labelled(images: ImageSet, species: list[str], subjects: list[str] | None) -
 
 
 def split_captures(captures: LivenessSet, share: float) -> tuple[LivenessSet, LivenessSet]:
-    """Split captures into two sets of different people, each with live captures and all species.
+    """Split captures into two sets of different people, see `selected_captures`.
+
+    Returns:
+        (evaluation, selection).
+
+    Raises:
+        DataError: one side would lack live captures or a species.
+    """
+    selected = selected_captures(captures, share)
+    return captures.subset(~selected), captures.subset(selected)
+
+
+def selected_captures(captures: LivenessSet, share: float) -> NDArray[np.bool_]:
+    """Choose the captures of some people; both sides have live captures and all species.
 
     People are grouped by the first kind of capture that they have (live first). A share of each
     group goes to selection, so that every species is represented there. The choice follows from
@@ -121,7 +134,7 @@ def split_captures(captures: LivenessSet, share: float) -> tuple[LivenessSet, Li
         share: share of the people that go to selection.
 
     Returns:
-        (evaluation, selection).
+        Whether each capture is for selection, shape (N,), bool.
 
     Raises:
         DataError: one side would lack live captures or a species.
@@ -145,7 +158,8 @@ def split_captures(captures: LivenessSet, share: float) -> tuple[LivenessSet, Li
                 f"{listed(lacking)}",
                 "add people, change the share, or give other captures for selection",
             )
-    return captures.subset(~selected), captures.subset(selected)
+    found: NDArray[np.bool_] = selected
+    return found
 
 
 def check_several_species(captures: LivenessSet) -> None:

@@ -15,6 +15,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+FOLDS = 5
+"""Number of folds of people: a search looks at some of them and is confirmed on the others."""
+SEARCH_SHARE = 2 / FOLDS
+"""Share of the people on whom a fallback is searched if no other people are given for it. Showing
+that a variant passes takes more people than finding one that is promising."""
+
+
 def names_for_selection(names: Sequence[str], share: float) -> NDArray[np.bool_]:
     """Choose a share of some names, in the order of the SHA-256 of each.
 

@@ -39,7 +39,8 @@ class CustomTask(TaskSpec):
             several. Labels are (N,) or (N, K). The same arguments must give the same result.
         classes: names of the classes, if the labels are classes; the metric gets their index.
         direction: whether "lower" or "higher" values of the metric are better.
-        selection: images on which a fallback is searched: a share of the people of `data`
+        selection: images on which a fallback is searched. None: two fifths of the people of `data`,
+            and it is confirmed on the others. A share of the people of `data`
             (0 < share < 1), who are then *not* used for evaluation, or the path of other images in
             one of the formats of `data`.
         selection_labels: the CSV of those other images.

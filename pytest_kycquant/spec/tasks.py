@@ -120,10 +120,12 @@ class FaceVerification(TaskSpec):
             ``pairs.txt`` (10 folds or a single list) or a CSV with the columns ``left``,
             ``right``, ``same`` and optionally ``left_subject``, ``right_subject``.
         max_impostor_pairs: maximum number of impostor pairs, drawn with a seed; for ``pairs=None``.
-        selection: identities on which the threshold is chosen and a fallback is searched:
-            a share of the identities of `data` (0 < share < 1), which are then *not* used for
-            evaluation, or the path of other images in the same format as `data`.
-        selection_far: the threshold is the smallest whose upper bound of FAR on `selection` is
+        selection: identities on which the threshold is chosen and a fallback is searched. None: all
+            of them choose the threshold and are judged, and a fallback is searched on two fifths
+            of them and confirmed on the others. A share of the identities of `data`
+            (0 < share < 1), which are then *not* used for evaluation, or the path of other images
+            in the same format as `data`.
+        selection_far: the threshold is the smallest whose upper bound of FAR on these identities is
             below this rate; None means half of the limit. A threshold exactly at the limit would
             leave quantization no room, and evaluation would be undecided half of the time.
         threshold: the production threshold (accept if score >= threshold), if there is one; no
@@ -161,8 +163,6 @@ class FaceVerification(TaskSpec):
                     "FaceVerification.threshold", f"{threshold!r} is not a cosine", remedy
                 )
             object.__setattr__(self, "threshold", threshold)
-        elif self.selection is None:
-            object.__setattr__(self, "selection", 0.5)
         if self.output is not None:
             names = coerce.names("FaceVerification.output", self.output)
             if len(names) != 1:
@@ -198,12 +198,13 @@ class ObjectDetection(TaskSpec):
             be used only to find people: boxes and detections of other classes are then ignored.
         confidence: the production confidence (a detection counts if score >= confidence), if
             there is one; no confidence is then chosen on `selection`.
-        selection: images on which the confidence is chosen and a fallback is searched: a
-            share of the images of `data` (0 < share < 1), which are then *not* used for
-            evaluation, or the path of other images.
+        selection: images on which the confidence is chosen and a fallback is searched. None: all of
+            them choose the confidence and are judged, and a fallback is searched on two fifths of
+            them and confirmed on the others. A share of the images of `data` (0 < share < 1),
+            which are then *not* used for evaluation, or the path of other images.
         selection_labels: boxes of those other images, in one of the formats of `labels`.
         selection_miss_rate: the confidence is the highest at which the upper bound of the miss
-            rate of every class is below this rate on `selection`; None means half of what
+            rate of every class is below this rate on these images; None means half of what
             `DetectionLimits.recall` allows, which leaves quantization some room.
         scores: content of the class outputs: "probabilities", as YOLOv8 exports them, or "logits",
             for raw heads without the final sigmoid.
@@ -265,8 +266,6 @@ class ObjectDetection(TaskSpec):
         if self.keypoints < 0:
             raise SpecError(f"{where}.keypoints", f"{self.keypoints} is negative", remedy)
         selection = coerce.share_or_path(f"{where}.selection", self.selection)
-        if selection is None and self.confidence is None:
-            selection = 0.5
         object.__setattr__(self, "selection", selection)
         other = selection is not None and not isinstance(selection, float)
         if self.labelled and other != (self.selection_labels is not None):
@@ -286,11 +285,13 @@ class LivenessDetection(TaskSpec):
         data: labelled captures: a folder with a sub-folder ``live`` and one for each attack
             species, a CSV with ``file,label,species,subject``, or an ``.npz`` (see
             `data.liveness_files`).
-        selection: captures on which the threshold is chosen and a fallback is searched:
-            a share of the people of `data` (0 < share < 1), who are then *not* used for
-            evaluation, or the path of other captures in one of the formats of `data`.
+        selection: captures on which the threshold is chosen and a fallback is searched. None: all
+            of them choose the threshold and are judged, and a fallback is searched on two fifths
+            of the people and confirmed on the others. A share of the people of `data`
+            (0 < share < 1), who are then *not* used for evaluation, or the path of other captures
+            in one of the formats of `data`.
         selection_apcer: the threshold is the smallest one of at least 1/2 for which the upper bound
-            of APCER is below this rate for every species of `selection`; None means half of the
+            of APCER is below this rate for every species; None means half of the
             limit, which leaves quantization some room.
         threshold: the production threshold (live if score >= threshold), if there is one; no
             threshold is then chosen on `selection`.
@@ -342,8 +343,6 @@ class LivenessDetection(TaskSpec):
                     "LivenessDetection.threshold", f"{threshold!r} is out of range", remedy
                 )
             object.__setattr__(self, "threshold", threshold)
-        elif self.selection is None:
-            object.__setattr__(self, "selection", 0.5)
         if self.selection_apcer is not None:
             remedy = "give a fraction between 0 and 1: 2.5 % is 0.025"
             self._set("selection_apcer", coerce.fraction, remedy)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -63,11 +63,16 @@ class TaskData(Generic[Truth]):
 
     Args:
         evaluation: the images on which the verdict is based.
-        selection: other subjects, for choosing the threshold and for searching; None if the
-            threshold is given and no selection split was requested.
+        selection: other subjects, for choosing the threshold and for searching; None if the gate
+            file names none.
         calibration: the images for static quantization; None if the gate file names none.
         digests: plain values that change whenever the evaluation or selection data does.
         note: a caveat for the report, or "".
+        choosing: the images on which the threshold is chosen: `selection`, or all evaluation
+            images; None if the threshold is given, or if there is none.
+        searched: a function that chooses the evaluation images of the people on whom a fallback
+            is searched if there is no `selection`; (N,) bool. It is confirmed on the others. It
+            raises DataError if one side would not be enough to judge anything.
         groups: a digest of the table of groups. The result of a search depends on it; the
             threshold and the rates of a golden do not.
     """
@@ -78,6 +83,8 @@ class TaskData(Generic[Truth]):
     digests: Mapping[str, Any] = field(default_factory=dict)
     note: str = ""
     groups: str | None = None
+    choosing: Part[Truth] | None = None
+    searched: Callable[[], NDArray[np.bool_]] | None = None
 
 
 class Task(ABC, Generic[Truth, Held]):
@@ -174,6 +181,23 @@ class Task(ABC, Generic[Truth, Held]):
         images, size = part.images.subset(indices), f"{len(indices):,} images, of {part.size}"
         return Part(images, self.restricted(part.truth, indices), images.digest, size, whole=False)
 
+    def members(self, part: Part[Truth], chosen: NDArray[np.bool_], role: str) -> Part[Truth]:
+        """The images of some people of a part, with all of their labels and groups.
+
+        Args:
+            part: the part.
+            chosen: whether each of its images is chosen, all of a person or none; (N,) bool.
+            role: what they are for, for messages.
+        """
+        (indices,) = np.nonzero(chosen)
+        return Part(
+            part.images.subset(indices),
+            self.restricted(part.truth, indices),
+            part.images.subset(indices).digest,
+            f"{len(indices):,} images for the {role}, of {part.size}",
+            tuple(replace(group, members=group.members[chosen]) for group in part.groups),
+        )
+
     @abstractmethod
     def spread(self, truth: Truth) -> NDArray[np.int64]:
         """The subject of each image, over which a sample is spread; shape (N,)."""
@@ -234,11 +258,21 @@ class Task(ABC, Generic[Truth, Held]):
         """The production threshold of the gate file, or None."""
         return None
 
-    def choose_threshold(self, fp32: Outputs, selection: Part[Truth]) -> tuple[float, str]:
+    @property
+    def whose(self) -> str:
+        """Which people choose the threshold, in words, for its source."""
+        other = getattr(self.model.task, "selection", None) is not None
+        return " of the selection split" if other else ""
+
+    def choose_threshold(self, fp32: Outputs, choosing: Part[Truth]) -> tuple[float, str]:
         """Choose the threshold on FP32 and state the rule in words, if `has_threshold`.
 
+        Args:
+            fp32: the outputs of FP32 for the images of `choosing`.
+            choosing: the people who choose; perhaps those of the evaluation.
+
         Raises:
-            DataError: the selection split is too small for any threshold.
+            DataError: the people are too few for any threshold.
             SpecError: the task has no threshold.
         """
         raise SpecError(self.name, "has no threshold to choose", "report this as a bug")

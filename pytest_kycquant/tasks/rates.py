@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..statistics import Counts, Rate, design_effect, rate, room_of, small_sample_floor
+from ..verdicts import Direction, Kind, Limit, Unit
 
 
 def rate_from(counts: Counts, reference: Counts | None, *, per_subject: bool) -> Rate:
@@ -42,6 +43,11 @@ def rate_of(
     """
     reference = None if worst is None else _counts(worst, subjects)
     return rate_from(_counts(wrong, subjects), reference, per_subject=True)
+
+
+def chosen_for(value: float) -> Limit:
+    """The limit below which an upper bound must lie at a threshold that is chosen."""
+    return Limit("selection", value, Direction.BELOW, Unit.RATE, Kind.ERROR)
 
 
 def last_that_holds(number: int, holds: Callable[[int], bool]) -> int:

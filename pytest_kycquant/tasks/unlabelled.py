@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..data.leakage import check_disjoint
+from ..data.split import SEARCH_SHARE
 from ..data.unlabelled import check_copies, load_images, selected_images
 from ..errors import BaselineError, DataError
 from ..spec.model import KycModel
@@ -78,6 +79,7 @@ def load_unlabelled(
             "labelled": False,
         },
         note,
+        searched=(lambda: selected_images(evaluation, SEARCH_SHARE)) if other is None else None,
     )
 
 

@@ -69,6 +69,8 @@ FORGED = {
     "deff": 1.0,
     "n_eff": 10_000.0,
     "worst": 9,
+    "room": 9,
+    "deff_many": 1.0,
 }
 
 

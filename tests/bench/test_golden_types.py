@@ -62,7 +62,7 @@ def fields(values: dict[str, Any], above: tuple[str, ...] = ()) -> Iterator[tupl
             yield from fields(value, (*above, key))
 
 
-FIELDS = sorted(fields({"schema": 2, **plain(GOLDEN)}))
+FIELDS = sorted(fields({**plain(GOLDEN)}))
 
 
 @pytest.mark.filterwarnings("ignore::pytest_kycquant.errors.EnvironmentWarning")

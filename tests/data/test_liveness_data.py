@@ -87,16 +87,26 @@ def test_golden_is_stale_when_a_crop_changes(root: Path) -> None:
 
 
 def test_share_for_selection(root: Path) -> None:
-    found = load(root)
+    found = load(root, selection=0.5)
     assert found.selection is not None
+    assert found.choosing is found.selection
+    assert found.searched is None
     assert found.evaluation.size == found.selection.size
     assert found.evaluation.size == "4 captures of 1 people with 1 attack species"
     assert found.note == ""
 
 
+def test_by_default_everybody_chooses_the_threshold_and_is_judged(root: Path) -> None:
+    found = load(root)
+    assert found.selection is None
+    assert found.choosing is found.evaluation
+    assert len(found.evaluation.images) == 8
+
+
 def test_threshold_needs_no_selection(root: Path) -> None:
     found = load(root, threshold=0.5)
     assert found.selection is None
+    assert found.choosing is None
     assert found.digests["selection"] is None
     assert len(found.evaluation.images) == 8
 

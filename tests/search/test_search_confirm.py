@@ -9,6 +9,7 @@ import pytest
 
 from pytest_kycquant.bench.judge import Judge
 from pytest_kycquant.bench.mixed_search import confirm, values_of
+from pytest_kycquant.bench.people import CONFIRMATION, Role
 from pytest_kycquant.bench.records import VariantRecord
 from pytest_kycquant.quantize.search import Attempt, KeptSet, SearchResult
 from pytest_kycquant.report.terminal import _kept
@@ -25,7 +26,8 @@ class Passes:
     passing: set[int]
     judged: list[int] = field(default_factory=list)
 
-    def record(self, recipe: Recipe) -> VariantRecord:
+    def record(self, recipe: Recipe, role: Role) -> VariantRecord:
+        assert role is CONFIRMATION
         count = len(recipe.keep_fp32)
         self.judged.append(count)
         verdict = Verdict.PASS if count in self.passing else Verdict.INCONCLUSIVE

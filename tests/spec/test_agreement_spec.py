@@ -147,7 +147,7 @@ def test_presets_take_it() -> None:
 
 def test_labels_stay_the_second_argument_of_detection() -> None:
     task = ObjectDetection("d", "labels.csv", ("face",))
-    assert (task.labels, task.classes, task.selection) == ("labels.csv", ("face",), 0.5)
+    assert (task.labels, task.classes, task.selection) == ("labels.csv", ("face",), None)
 
 
 def test_a_path_of_other_images_needs_no_labels() -> None:

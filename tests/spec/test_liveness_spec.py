@@ -17,7 +17,7 @@ from pytest_kycquant.verdicts import Direction
 def test_defaults() -> None:
     task = LivenessDetection("data")
     assert (task.selection, task.threshold, task.live_class, task.scores) == (
-        0.5,
+        None,
         None,
         1,
         "logits",

@@ -138,13 +138,13 @@ def test_threshold_zero_is_a_threshold() -> None:
     assert task.selection is None
 
 
-def test_selection_defaults_to_half_without_a_threshold() -> None:
-    assert FaceVerification("d").selection == 0.5
+def test_everybody_chooses_the_threshold_and_is_judged_by_default() -> None:
+    assert FaceVerification("d").selection is None
 
 
 def test_a_confidence_needs_no_selection() -> None:
     assert detection(classes="face").classes == ("face",)
-    assert detection().selection == 0.5
+    assert detection().selection is None
     assert detection(confidence=0.25).selection is None
     task = detection(classes=["a", "b"], confidence=np.float32(0.25), selection=0.3)
     assert (task.classes, type(task.confidence), task.selection) == (("a", "b"), float, 0.3)

@@ -82,7 +82,7 @@ def test_too_few_attacks_of_a_species() -> None:
         select_threshold(np.zeros(len(few.images)), few, LIMIT)
     assert "0 errors in 40 attacks of the species screen on 40 subjects" in caught.value.problem
     assert (
-        "give `selection` more attacks of this species, raise `selection_apcer`"
+        "give more attacks of this species (about 62 subjects would do), raise `selection_apcer`"
         in caught.value.remedy
     )
 

@@ -63,5 +63,5 @@ def test_too_few_identities() -> None:
 
 def test_too_few_comparisons() -> None:
     unit, comparisons = world(0, subjects=30)
-    with pytest.raises(DataError, match="give `selection` more identities"):
+    with pytest.raises(DataError, match=r"give more identities \(about [12],\d+ would do\), raise"):
         scoring.select_threshold(unit, comparisons, 0.0001)

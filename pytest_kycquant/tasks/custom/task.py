@@ -13,9 +13,11 @@ from ...data.labelled import (
     LabelledSet,
     check_classes,
     load_labelled,
+    selected_labelled,
     split_labelled,
 )
 from ...data.leakage import check_disjoint, check_disjoint_subjects
+from ...data.split import SEARCH_SHARE
 from ...errors import ModelError
 from ...spec.custom import CustomTask
 from ...spec.limits import CustomLimits, Limits
@@ -140,6 +142,15 @@ class CustomMetricTask(MetricTask[CustomComparison]):
                 "the data does not say whom the images show, so each counts as a different "
                 "subject: the intervals are too narrow if a subject has several images"
             )
+
+        def searched() -> NDArray[np.bool_]:
+            mask = selected_labelled(evaluation, SEARCH_SHARE)
+            for side in (mask, ~mask):
+                if spec.classes is not None:
+                    remedy = "add images, or give other images for the search in selection="
+                    check_classes(evaluation.subset(side), spec.classes, remedy)
+            return mask
+
         return TaskData(
             _part(evaluation),
             _part(selection) if selection is not None else None,
@@ -149,6 +160,7 @@ class CustomMetricTask(MetricTask[CustomComparison]):
                 "selection": selection.digest if selection is not None else None,
             },
             note,
+            searched=searched if selection is None else None,
         )
 
     def baseline(

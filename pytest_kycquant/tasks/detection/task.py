@@ -15,6 +15,8 @@ from ...data.groups import GroupTable, load_groups
 from ...data.images import ImageSet
 from ...data.leakage import check_disjoint
 from ...data.placement import place
+from ...data.split import SEARCH_SHARE
+from ...data.unlabelled import selected_images
 from ...errors import ModelError
 from ...spec.limits import DetectionLimits, Limits
 from ...spec.model import KycModel
@@ -186,15 +188,26 @@ class DetectionTask(BoxTask[DetectionComparison]):
         if self.groups_path is not None:
             table = load_groups(self.groups_path, "file")
             table.check_images(*(images for images, _ in others))
+        judged = _part(evaluation, table)
+        other = _part(selection, table) if selection is not None else None
+
+        def searched() -> NDArray[np.bool_]:
+            mask = selected_images(evaluation.images, SEARCH_SHARE)
+            for side in (mask, ~mask):
+                evaluation.subset(side)  # refuses a side that lacks a class
+            return mask
+
         return TaskData(
-            _part(evaluation, table),
-            _part(selection, table) if selection is not None else None,
+            judged,
+            other,
             self.load_calibration(*others),
             {
                 "evaluation": evaluation.digest,
                 "selection": selection.digest if selection else None,
             },
             groups=table.digest if table else None,
+            choosing=(other or judged) if self.given_threshold is None else None,
+            searched=searched if other is None else None,
         )
 
     def policy(self) -> dict[str, Any]:
@@ -202,14 +215,14 @@ class DetectionTask(BoxTask[DetectionComparison]):
         chosen = self.selection_miss_rate if self.given_threshold is None else None
         return {"given threshold": self.given_threshold, "selection miss rate": chosen}
 
-    def choose_threshold(self, fp32: Outputs, selection: Part[DetectionSet]) -> tuple[float, str]:
+    def choose_threshold(self, fp32: Outputs, choosing: Part[DetectionSet]) -> tuple[float, str]:
         """The highest confidence at which no class is missed too often."""
         self._check_scores(fp32)
-        predictions = self._predictions(selection.images, fp32)
-        matching = Matching(predictions, Objects.labelled(selection.truth))
+        predictions = self._predictions(choosing.images, fp32)
+        matching = Matching(predictions, Objects.labelled(choosing.truth))
         source = (
             f"highest at which the 95 % upper bound of the miss rate is below "
-            f"{self.selection_miss_rate:.4%} on {selection.size} of the selection split"
+            f"{self.selection_miss_rate:.4%} on {choosing.size}{self.whose}"
         )
         return select_confidence(matching, self.selection_miss_rate), source
 

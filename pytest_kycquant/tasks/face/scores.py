@@ -17,8 +17,9 @@ from ...statistics import (
     RULE_OF_30,
     Counts,
     Rate,
+    subjects_to_decide,
 )
-from ..rates import last_that_holds, rate_from
+from ..rates import chosen_for, last_that_holds, rate_from
 from .pair_scores import (
     Floats,
     Ids,
@@ -127,11 +128,11 @@ def select_threshold(embeddings: Floats, comparisons: Comparisons, limit: float)
 
     Args:
         embeddings: (N, D) unit embeddings of the FP32 model.
-        comparisons: the pairs of the selection split.
+        comparisons: the pairs of the people who choose.
         limit: the limit of the false accept rate.
 
     Raises:
-        DataError: the split is too small to prove the limit at any threshold.
+        DataError: the people are too few to prove the limit at any threshold.
     """
     keep = max(RULE_OF_30, int(limit * comparisons.n_impostor) + 1)
     found = extremes(embeddings, embeddings, comparisons, keep)
@@ -146,11 +147,13 @@ def select_threshold(embeddings: Floats, comparisons: Comparisons, limit: float)
 
     if not holds(0):
         far = error_rate(comparisons, ids[:0], reference, genuine=False)
+        needed = subjects_to_decide(far, chosen_for(limit), crossed=comparisons.left is None)
+        wanted = f" (about {needed:,} would do)" if needed is not None else ""
         raise DataError(
             "threshold selection",
             f"even zero errors in {comparisons.n_impostor:,} impostor comparisons of "
             f"{far.subjects} identities only show a FAR below {far.upper:.3%}, not {limit:.3%}",
-            "give `selection` more identities, raise `selection_far`, or set `threshold`",
+            f"give more identities{wanted}, raise `selection_far`, or set `threshold`",
         )
     last = last_that_holds(len(scores), holds)
     return float(np.nextafter(scores[last], np.float32(np.inf)))

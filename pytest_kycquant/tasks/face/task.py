@@ -24,6 +24,7 @@ from ...data.pairs import (
     check_comparable,
     sample_pairs,
 )
+from ...data.split import SEARCH_SHARE
 from ...errors import ModelError
 from ...spec.limits import FaceLimits, Limits
 from ...spec.model import KycModel
@@ -109,6 +110,13 @@ class FaceTask(EmbeddingTask[FaceComparison]):
             pairs = sample_pairs(evaluation, spec.max_impostor_pairs)
         comparisons = pairs or all_pairs(evaluation)
         check_comparable(comparisons, root)
+
+        def searched() -> NDArray[np.bool_]:
+            mask = selection_mask(evaluation, SEARCH_SHARE)
+            for side in (mask, ~mask):
+                check_comparable(comparisons.restrict(side)[0], root)
+            return mask
+
         chosen = all_pairs(selection) if selection is not None else None
         others = [(evaluation.images, "evaluation")]
         if selection is not None and chosen is not None:
@@ -126,9 +134,15 @@ class FaceTask(EmbeddingTask[FaceComparison]):
                 f"{dropped:,} listed comparisons cross the split of the identities and are left "
                 "out; give separate images in FaceVerification(selection=...) to keep them"
             )
+        judged = _part(evaluation, comparisons, table)
+        others_part = _part(selection, chosen, table) if selection and chosen else None
+        choosing = None
+        if self.given_threshold is None:
+            # A list of pairs says which comparisons count, not which scores strangers reach.
+            choosing = others_part or _part(evaluation, all_pairs(evaluation), table)
         return TaskData(
-            _part(evaluation, comparisons, table),
-            _part(selection, chosen, table) if selection and chosen else None,
+            judged,
+            others_part,
             calibration,
             {
                 "evaluation": evaluation.digest,
@@ -137,6 +151,8 @@ class FaceTask(EmbeddingTask[FaceComparison]):
             },
             note,
             table.digest if table else None,
+            choosing,
+            searched if selection is None else None,
         )
 
     def policy(self) -> dict[str, Any]:
@@ -144,14 +160,14 @@ class FaceTask(EmbeddingTask[FaceComparison]):
         chosen = self.selection_far if self.given_threshold is None else None
         return {"given threshold": self.given_threshold, "selection FAR": chosen}
 
-    def choose_threshold(self, fp32: Outputs, selection: Part[Comparisons]) -> tuple[float, str]:
+    def choose_threshold(self, fp32: Outputs, choosing: Part[Comparisons]) -> tuple[float, str]:
         """The smallest threshold whose upper bound of FAR is below `selection_far`."""
         unit = normalise(fp32.values)
         source = (
             f"smallest whose 95 % upper bound of FAR is below {self.selection_far:.4%} on "
-            f"{selection.size} of the selection split"
+            f"{choosing.size}{self.whose}"
         )
-        return select_threshold(unit, selection.truth, self.selection_far), source
+        return select_threshold(unit, choosing.truth, self.selection_far), source
 
     def baseline(self, part: Part[Comparisons], fp32: Outputs, threshold: float) -> FaceComparison:
         """FP32 on both sides."""

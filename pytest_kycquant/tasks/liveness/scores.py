@@ -21,9 +21,10 @@ from ...statistics import (
     MIN_SUBJECTS,
     RULE_OF_30,
     Rate,
+    subjects_to_decide,
 )
 from ..outputs import Outputs
-from ..rates import last_that_holds, rate_of
+from ..rates import chosen_for, last_that_holds, rate_of
 
 Scores = NDArray[np.float64]
 _LEAST = 0.5  # lowest threshold that is chosen
@@ -169,11 +170,11 @@ def select_threshold(scores: Scores, captures: LivenessSet, limit: float) -> flo
 
     Args:
         scores: (N,) probability of a live face by the FP32 model.
-        captures: the captures of the selection split.
+        captures: the captures of the people who choose.
         limit: the limit of APCER.
 
     Raises:
-        DataError: the split is too small to prove the limit at any threshold.
+        DataError: the people are too few to prove the limit at any threshold.
     """
     attacks = scores[~captures.live & np.isfinite(scores)]
     found = np.nextafter(np.unique(attacks)[::-1], np.inf)  # descending
@@ -188,6 +189,8 @@ def select_threshold(scores: Scores, captures: LivenessSet, limit: float) -> flo
     strictest = excess(candidates[0])
     if strictest is not None:
         name, least = strictest
+        needed = subjects_to_decide(least, chosen_for(limit))
+        wanted = f" (about {needed:,} subjects would do)" if needed is not None else ""
         bound = f"{least.upper:.3%}"
         if not least.supported:
             bound = f"unknown (a claim needs at least {MIN_SUBJECTS} subjects)"
@@ -196,7 +199,7 @@ def select_threshold(scores: Scores, captures: LivenessSet, limit: float) -> flo
             f"even at the strictest threshold, with {least.errors} errors in {least.trials:,} "
             f"attacks of the species {name} on {least.subjects} subjects, the upper bound of APCER "
             f"is {bound}, not below {limit:.3%}",
-            "give `selection` more attacks of this species, raise `selection_apcer`, or set "
+            f"give more attacks of this species{wanted}, raise `selection_apcer`, or set "
             "`threshold`",
         )
     last = last_that_holds(len(candidates), lambda index: excess(candidates[index]) is None)

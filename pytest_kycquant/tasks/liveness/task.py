@@ -19,9 +19,11 @@ from ...data.liveness import (
     LivenessSet,
     check_same_species,
     check_several_species,
+    selected_captures,
     split_captures,
 )
 from ...data.liveness_files import load_liveness
+from ...data.split import SEARCH_SHARE
 from ...errors import ModelError
 from ...spec.limits import Limits, LivenessLimits
 from ...spec.model import KycModel
@@ -203,9 +205,11 @@ class LivenessTask(ScoreTask[LivenessComparison]):
                 "the data does not say who is captured, so each capture counts as a different "
                 "person: the intervals are too narrow if a person has several captures"
             )
+        judged = _part(evaluation, table)
+        other = _part(selection, table) if selection is not None else None
         return TaskData(
-            _part(evaluation, table),
-            _part(selection, table) if selection is not None else None,
+            judged,
+            other,
             calibration,
             {
                 "evaluation": evaluation.digest,
@@ -214,6 +218,8 @@ class LivenessTask(ScoreTask[LivenessComparison]):
             },
             note,
             table.digest if table else None,
+            (other or judged) if self.given_threshold is None else None,
+            (lambda: selected_captures(evaluation, SEARCH_SHARE)) if other is None else None,
         )
 
     def policy(self) -> dict[str, Any]:
@@ -222,16 +228,15 @@ class LivenessTask(ScoreTask[LivenessComparison]):
         threshold = {"given threshold": self.given_threshold, "selection APCER": chosen}
         return threshold | self.reading_of_scores()
 
-    def choose_threshold(self, fp32: Outputs, selection: Part[LivenessSet]) -> tuple[float, str]:
+    def choose_threshold(self, fp32: Outputs, choosing: Part[LivenessSet]) -> tuple[float, str]:
         """The smallest threshold, at least 1/2, whose APCER bounds are below `selection_apcer`."""
         self._check_scale(fp32)
         source = (
             f"smallest from 1/2 on whose 95 % upper bound of APCER is below "
-            f"{self.selection_apcer:.4%} for every species, on {selection.size} of the selection "
-            "split"
+            f"{self.selection_apcer:.4%} for every species, on {choosing.size}{self.whose}"
         )
         scores = self.scores(fp32)
-        return select_threshold(scores, selection.truth, self.selection_apcer), source
+        return select_threshold(scores, choosing.truth, self.selection_apcer), source
 
     def baseline(
         self, part: Part[LivenessSet], fp32: Outputs, threshold: float

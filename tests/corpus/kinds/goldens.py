@@ -173,7 +173,7 @@ _BYTES: dict[str, Callable[[bytes, Trial], bytes]] = {
     "nul": lambda content, trial: content.replace(b"face", b"fa\0e", 1),
     "huge": lambda content, trial: content + b" " * 100_000_000,
 }  # fmt: skip
-_SCHEMAS = (0, 1, 3, 99, "2", None, True, [2], 2.5, {})
+_SCHEMAS = (0, 1, 2, 99, "2", None, True, [2], 2.5, {})
 _PLACES: dict[str, Callable[[str], object]] = {
     "fifo": os.mkfifo,
     "folder": os.mkdir,
