@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.coverage import DIMENSION, Draw, Floats, lambs, strangers
+from benchmarks.populations import DIMENSION, Draw, Floats, lambs, strangers
 from pytest_kycquant.bench.golden import Golden
 from pytest_kycquant.bench.judge import StandardJudge
 from pytest_kycquant.bench.ladder import decide

@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.coverage import strangers
+from benchmarks.populations import strangers
 from benchmarks.splits import GATES, World, by_estimates, by_search, share
 
 THRESHOLD = 0.414  # FP32 has a FAR of .03 % there
