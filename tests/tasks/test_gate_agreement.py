@@ -72,7 +72,7 @@ def test_faces_pass() -> None:
     assert result.gate == "agreement"
     assert set(verdicts(result).values()) == {Verdict.PASS}
     assert list(verdicts(result))[:2] == [FLIPS, STORED]
-    assert len(result.checks) == 6
+    assert len(result.checks) == 7
 
 
 def test_scores_that_rise_flip() -> None:
@@ -85,7 +85,9 @@ def test_scores_that_fall_flip() -> None:
     comparison = of_faces(turned(faces.embeddings(), slice(None), 1.2))
     result = comparison.against_fp32()
     assert verdicts(result)[FLIPS] is Verdict.FAIL
-    accepts, rejects = len(comparison.flips.accepts), len(comparison.flips.rejects)
+    accepts, rejects = (
+        len(ids) for ids in (comparison.flips[""].accepts, comparison.flips[""].rejects)
+    )
     assert accepts < 10 < 300 < rejects
     words = f"{accepts} newly accepted, {rejects} of the 339 accepted by FP32 newly rejected"
     assert words in result.checks[0].detail
@@ -149,7 +151,7 @@ def test_images_are_the_subjects_of_the_interval() -> None:
     broken = faces.embeddings()
     broken[-1:] = np.nan
     comparison = of_faces(broken)
-    rate = comparison.flips.rate(comparison.baseline.comparisons)
+    rate = comparison.flips[""].rate(comparison.baseline.comparisons)
     assert rate.errors == 659
     assert rate.deff > 300
     assert rate.lower < FaceLimits().flips < rate.value

@@ -19,7 +19,8 @@ def far(found: FaceComparison) -> GateResult:
 def test_passes() -> None:
     result = far(comparison(embeddings()))
     assert result.verdict is Verdict.PASS
-    assert [check.name for check in result.checks] == ["FAR", "FAR, FP32 gallery"]
+    names = ["FAR", "FAR, FP32 gallery", "FAR, FP32 gallery, sides swapped"]
+    assert [check.name for check in result.checks] == names
 
 
 def test_scores_that_rise_fail() -> None:
@@ -32,9 +33,11 @@ def test_scores_that_rise_fail() -> None:
 
 def test_stored_templates_fail_alone() -> None:
     """New templates agree among themselves, but each looks like its neighbour's old one."""
-    variant = np.roll(embeddings(), 2, axis=0)
-    result = far(comparison(variant))
-    assert [check.verdict for check in result.checks] == [Verdict.PASS, Verdict.FAIL]
+    for shift, verdicts in ((2, ["PASS", "FAIL", "PASS"]), (-2, ["PASS", "PASS", "FAIL"])):
+        variant = np.roll(embeddings(), shift, axis=0)
+        result = far(comparison(variant))
+        assert [check.verdict for check in result.checks] == verdicts
+        assert result.verdict is Verdict.FAIL
 
 
 def test_nan_does_not_lower_far() -> None:
@@ -90,3 +93,44 @@ def test_few_errors_take_the_design_effect_of_their_own_cell() -> None:
     assert found.stored.rate(genuine=False).errors < 10
     assert found.stored.rate(genuine=False).deff == pytest.approx(own)
     assert own != pytest.approx(found.cell.rate(genuine=False).deff)
+
+
+@pytest.mark.parametrize("genuine", [False, True])
+def test_stored_templates_are_judged_in_both_directions(*, genuine: bool) -> None:
+    """Recounted the slow, obvious way: the template of either image, the probe of the other."""
+    rng = np.random.default_rng(3)
+    variant = embeddings() + rng.normal(0, 0.9, (660, 64)).astype(np.float32)
+    found = comparison(variant, threshold=0.35)
+    exact, mine = (
+        (raw / np.linalg.norm(raw, axis=1, keepdims=True)).astype(np.float64)
+        for raw in (embeddings(), variant)
+    )
+    people = np.repeat(np.arange(PEOPLE), 2)
+    expected = []
+    for gallery, probe in ((mine, mine), (exact, mine), (mine, exact)):
+        wrong = 0
+        for i in range(660):
+            scores = probe[i + 1 :] @ gallery[i]
+            same = people[i + 1 :] == people[i]
+            wrong += int(((scores < 0.35) & same if genuine else (scores >= 0.35) & ~same).sum())
+        expected.append(wrong)
+    assert len(set(expected)) == 3 or genuine
+    counted = [len(cell.wrong(genuine=genuine)) for cell in found.cells.values()]
+    assert counted == expected
+    gate = found.accuracy()[genuine]
+    errors = [check.detail.split(" errors")[0].replace(",", "") for check in gate.checks]
+    assert errors == list(map(str, expected))
+
+
+def test_the_swapped_direction_alone_fails() -> None:
+    """Only as the probe against the FP32 template of the other image, a first image is accepted."""
+    left = np.arange(0, 656, 2)
+    right = left + 3  # the second image of the next person
+    people = np.repeat(np.arange(PEOPLE), 2)
+    pairs = Comparisons(people, np.r_[left, [0]], np.r_[right, [1]])
+    variant = embeddings(seed=9)
+    variant[left] = embeddings()[right]
+    result = far(comparison(variant, comparisons=pairs))
+    both, stored, swapped = result.checks
+    assert (both.value, stored.value, swapped.value) == (0, 0, 1)
+    assert swapped.verdict is result.verdict is Verdict.FAIL

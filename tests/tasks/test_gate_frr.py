@@ -20,7 +20,7 @@ def test_noise_fails() -> None:
     rng = np.random.default_rng(1)
     variant = embeddings() + rng.normal(0, 1.5, (660, 64)).astype(np.float32)
     result = frr(comparison(variant))
-    assert [check.verdict for check in result.checks] == [Verdict.FAIL, Verdict.FAIL]
+    assert [check.verdict for check in result.checks] == [Verdict.FAIL] * 3
 
 
 def test_stored_templates_fail_alone() -> None:
@@ -28,7 +28,7 @@ def test_stored_templates_fail_alone() -> None:
     rotation, _ = np.linalg.qr(np.random.default_rng(1).normal(size=(64, 64)))
     variant = (embeddings() @ rotation).astype(np.float32)
     result = frr(comparison(variant))
-    assert [check.verdict for check in result.checks] == [Verdict.PASS, Verdict.FAIL]
+    assert [check.verdict for check in result.checks] == ["PASS", "FAIL", "FAIL"]
 
 
 def test_broken_images_are_rejected_customers() -> None:

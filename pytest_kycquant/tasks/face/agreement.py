@@ -33,14 +33,9 @@ class FaceAgreement(EmbeddingComparison):
     """A variant compared with FP32 on all pairs of images, each of a different person."""
 
     @cached_property
-    def flips(self) -> Flips:
-        """Pairs whose decision differs from FP32's with the variant on both sides."""
-        return self._flips(self.cell)
-
-    @cached_property
-    def stored_flips(self) -> Flips:
-        """Pairs whose decision differs with the variant against stored FP32 templates."""
-        return self._flips(self.stored)
+    def flips(self) -> dict[str, Flips]:
+        """Pairs whose decision differs from FP32's, for each of `cells`."""
+        return {suffix: self._flips(cell) for suffix, cell in self.cells.items()}
 
     @cached_property
     def certified(self) -> float:
@@ -53,8 +48,7 @@ class FaceAgreement(EmbeddingComparison):
         """Decisions other than FP32's, for new and for stored templates, and drift."""
         name = "decisions other than FP32's"
         checks = [
-            self._judge_flips(name, self.flips),
-            self._judge_flips(f"{name}, FP32 gallery", self.stored_flips),
+            *(self._judge_flips(name + suffix, flips) for suffix, flips in self.flips.items()),
             *self.drift(float_variant=float_variant),
         ]
         return GateResult("agreement", tuple(checks), DRIFT_REMEDY)
@@ -79,9 +73,10 @@ class FaceAgreement(EmbeddingComparison):
     def figures(self) -> dict[str, float]:
         """Drift, both kinds of flips and the certified share."""
         figures = super().figures() | {"certified": self.certified}
-        for suffix, flips in (("", self.flips), ("_fp32_gallery", self.stored_flips)):
-            figures[f"newly_accepted{suffix}"] = float(len(flips.accepts))
-            figures[f"newly_rejected{suffix}"] = float(len(flips.rejects))
+        for suffix, flips in self.flips.items():
+            key = suffix.replace(", ", "_").replace(" ", "_").lower()
+            figures[f"newly_accepted{key}"] = float(len(flips.accepts))
+            figures[f"newly_rejected{key}"] = float(len(flips.rejects))
         return figures | {"accepted_fp32": float(self._accepted)}
 
     def columns(self) -> dict[str, str]:

@@ -138,6 +138,26 @@ class EmbeddingComparison(Comparison):
         return replace(self.baseline.cell, probe=self.cell.probe)
 
     @cached_property
+    def stored_swapped(self) -> Cell:
+        """The same with the other image of each pair enrolled.
+
+        Scores of pairs are symmetric as long as one model computes both sides. With two models,
+        either image may be the one whose template is stored, and the errors are not the same.
+        """
+        return replace(self.baseline.cell, gallery=self.cell.gallery)
+
+    @property
+    def cells(self) -> dict[str, Cell]:
+        """The ways to compare, by what is added to the name of a check; one for FP32 itself."""
+        if self.is_baseline:
+            return {"": self.cell}
+        return {
+            "": self.cell,
+            ", FP32 gallery": self.stored,
+            ", FP32 gallery, sides swapped": self.stored_swapped,
+        }
+
+    @cached_property
     def cosines(self) -> NDArray[np.float64]:
         """(N,) cosine of each embedding to its FP32 embedding; -1 if either is broken."""
         exact = self.baseline.cell.probe.astype(np.float64)
