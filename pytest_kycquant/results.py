@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from .errors import printable
 from .verdicts import Check, Verdict
 
 
@@ -54,6 +55,53 @@ def objections(gates: Mapping[str, GateResult]) -> str:
     return "; ".join(f"{verdict} {', '.join(names)}" for verdict, names in named.items() if names)
 
 
+MOST_OFFENDERS = 10
+_LONGEST_NAME = 60  # characters of an image's name in a message
+
+
+@dataclass(frozen=True)
+class Offender:
+    """One of the cases that weigh most in the verdict of a gate.
+
+    Args:
+        images: the names of the images: one, or the two of a comparison.
+        who: whom or what they show: people, species or class; "" if it is unknown.
+        score: the score of the variant; None if it gives none.
+        fp32_score: the score of FP32; None if it gives none.
+        threshold: the threshold of the decision; None if there is no decision.
+        finding: what happened, such as "newly accepted".
+    """
+
+    images: tuple[str, ...]
+    who: str = ""
+    score: float | None = None
+    fp32_score: float | None = None
+    threshold: float | None = None
+    finding: str = ""
+
+    def describe(self) -> str:
+        """Describe the case in one line; long names are cut in the middle."""
+        parts = [" and ".join(map(_short, self.images))]
+        if self.who:
+            parts.append(f"({_short(self.who)})")
+        if self.finding:
+            parts.append(self.finding + ":")
+        score = "no score" if self.score is None else f"{self.score:.4f}"
+        fp32 = "none" if self.fp32_score is None else f"{self.fp32_score:.4f}"
+        parts.append(f"{score}, FP32 {fp32}")
+        line = " ".join(parts)
+        return printable(
+            line if self.threshold is None else f"{line}, threshold {self.threshold:.4f}"
+        )
+
+
+def _short(name: str) -> str:
+    if len(name) <= _LONGEST_NAME:
+        return name
+    half = (_LONGEST_NAME - 3) // 2
+    return f"{name[:half]}...{name[-half:]}"
+
+
 _UNDECIDED = {
     "rate": "Add data until the gate can decide, or deliberately widen the budget in `limits`.",
     "latency": "This machine is too noisy to decide now; try again when it is idle.",
@@ -69,11 +117,13 @@ class GateResult:
         gate: the name of the gate, such as "far": one of `TaskSpec.gates`.
         checks: the figures that were compared with their limits.
         remedy: what to do about a failure.
+        offenders: the cases that weigh most, the worst first; empty if a gate has none.
     """
 
     gate: str
     checks: tuple[Check, ...]
     remedy: str = ""
+    offenders: tuple[Offender, ...] = ()
 
     @property
     def verdict(self) -> Verdict:
@@ -88,8 +138,13 @@ class GateResult:
         return self.verdict is Verdict.PASS
 
     def worst_check(self) -> Check:
-        """The check that decided the verdict."""
-        return next(c for c in self.checks if c.verdict is self.verdict)
+        """The check that decided the verdict; among equals of one unit, the furthest beyond.
+
+        Checks of other units, such as a cosine beside a rate, cannot be compared.
+        """
+        deciding = [check for check in self.checks if check.verdict is self.verdict]
+        alike = [check for check in deciding if check.unit is deciding[0].unit]
+        return max(alike, key=lambda check: check.excess)
 
     def describe(self) -> str:
         """Describe every check in one line, worst first, and then what to do."""
@@ -99,4 +154,7 @@ class GateResult:
             lines.append(self.remedy)
         if self.verdict is Verdict.INCONCLUSIVE:
             lines.append(_UNDECIDED.get(self.gate, _UNDECIDED["rate"]))
+        if self.offenders and self.verdict is not Verdict.PASS:
+            lines.append("The worst cases:")
+            lines += [f"  {offender.describe()}" for offender in self.offenders]
         return "\n".join(lines)

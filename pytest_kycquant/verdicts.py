@@ -267,6 +267,15 @@ class Check:
         return self.limit.unit if self.limit else Unit.RATE
 
     @property
+    def excess(self) -> float:
+        """How far the bound that matters is beyond the limit, relative to it; -inf if unknown."""
+        if self.limit is None or self.value is None:
+            return -math.inf
+        bound = self.upper if self.limit.direction is Direction.BELOW else self.lower
+        found = self.limit.excess(self.value if bound is None else bound)
+        return -math.inf if math.isnan(found) else found
+
+    @property
     def promising(self) -> bool:
         """Whether it passes, or is undecided but its estimate uses less than half its budget."""
         if self.verdict is not Verdict.INCONCLUSIVE:

@@ -248,6 +248,7 @@ class StandardJudge(Judge):
                 if self.asks(self.drift_gate):
                     gates.append(comparison.against_fp32(float_variant=recipe.is_float))
                     columns, groups = comparison.columns(), tuple(comparison.groups())
+                gates = [with_offenders(comparison, gate) for gate in gates]
             saturated = Saturated.here(self.variants, variant, fp32, comparison, found)
         if self.asks("latency"):
             latency = self.measure_latency(variant)
@@ -262,6 +263,11 @@ class StandardJudge(Judge):
             size = self.variants.people.part(role).size
             row = _noted(row, f"judged on {size}; it was searched on other people")
         return row
+
+
+def with_offenders(comparison: Comparison, gate: GateResult) -> GateResult:
+    """A result with the cases that weigh most in it."""
+    return replace(gate, offenders=tuple(comparison.offenders(gate)))
 
 
 def _noted(row: VariantRecord, note: str) -> VariantRecord:

@@ -17,7 +17,7 @@ from ..tasks.comparison import Comparison
 from ..tasks.outputs import Outputs
 from ..verdicts import Check
 from .golden import Golden
-from .judge import Judge
+from .judge import Judge, with_offenders
 from .people import Role
 from .records import VariantRecord
 from .sizes import judge_fp32_size
@@ -62,6 +62,8 @@ class SmokeJudge(Judge):
                 drift += [check.as_point() for check in found]
         if drift:
             gates.append(GateResult(self.drift_gate, tuple(drift), _REMEDY))
+        if gates:
+            gates = [with_offenders(comparison, gate) for gate in gates]
         gates.append(self.judge_size(variant))
         columns = {c.name: c.unit.show(c.value) for c in drift if c.value is not None}
         return self.row(recipe.name, variant, gates, {}, columns)

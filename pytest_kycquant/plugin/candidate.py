@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ..errors import InconclusiveWarning, SpecError
-from ..results import GateResult
+from ..results import GateResult, Offender
 from ..spec import coerce
 from ..spec.flags import PROFILE
 from ..spec.profiles import Profile
@@ -71,6 +71,20 @@ class Candidate:
         """
         unclaimed = [gate for gate in self.known if self._no_claim(gate)]
         return _Results(self.decision.record.gates, self.known, self.profile, unclaimed)
+
+    def worst(self, gate: str) -> tuple[Offender, ...]:
+        """The ten cases that weigh most in a gate: pairs, images, objects or captures, worst first.
+
+        Each has the names of its images, whom they show, the scores of the variant and of FP32 and
+        the threshold. Empty for gates without cases, such as latency and size.
+
+        Args:
+            gate: the name of the gate, such as "frr".
+
+        Raises:
+            SpecError: there is no such gate, or the profile makes no claim about it.
+        """
+        return self.gates[gate].offenders
 
     @property
     def fell_back(self) -> bool:

@@ -123,7 +123,7 @@ class GateRun:
             ),
             gate=gate_name(item),
             profile=judge.profile,
-            profile_note=describe(judge.profile, type(judge.limits)),
+            profile_note=describe(judge.profile, judge.limits),
             golden=golden,
             fp32=judge.fp32_record,
             shipment=shipment,

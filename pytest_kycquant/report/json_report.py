@@ -17,7 +17,7 @@ from ..results import GateResult
 from ..verdicts import Check, Direction
 from .records import Collected, GatedModel
 
-SCHEMA = 3
+SCHEMA = 4
 
 
 def render(collected: Collected, *, verbose: bool = False) -> str:
@@ -112,6 +112,7 @@ def _result(result: GateResult) -> dict[str, Any]:
         "verdict": result.verdict.value,
         "checks": [_check(check) for check in result.checks],
         "remedy": result.remedy,
+        "offenders": plain(result.offenders),
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from ..errors import printable
 from ..results import objections, worst_of
 from ..runtimes.ort import EXACT_ENTRY
 from ..spec.profiles import NOTHING_CLEARED
-from ..verdicts import Check, Unit, Verdict
+from ..verdicts import Check, Direction, Unit, Verdict
 from . import pipelines
 from .records import Collected, GatedModel
 
@@ -93,7 +94,8 @@ def _table(gate: GatedModel) -> Iterator[str]:
     rows = gate.rows()
     accuracy = list(dict.fromkeys(g for r in rows for g in r.gates if g not in _ELSEWHERE))
     extra = list(dict.fromkeys(header for r in rows for header in r.shown))
-    bounded = {"latency": "latency"} | {name: _header(name, rows) for name in accuracy}
+    quantized = [row for row in rows if row.variant != "fp32"]
+    bounded = {name: _header(name, quantized or rows) for name in ("latency", *accuracy)}
     measured = "bounds one-sided 95 %, latency relative to FP32"
     if gate.profile == "smoke":
         bounded, measured = {}, "figures of these images alone, no bounds"
@@ -105,11 +107,18 @@ def _table(gate: GatedModel) -> Iterator[str]:
 
 
 def _header(gate: str, rows: list[VariantRecord]) -> str:
-    """Name of a gate's column: the figure of its first check."""
+    """Name of a gate's column, which shows the figure of its first check, and the limit."""
+    checks = next((r.gates[gate].checks for r in rows if gate in r.gates), ())
+    name = _HEADERS.get(gate, gate.upper())
     if gate == "agreement":
-        checks = next(r.gates[gate].checks for r in rows if gate in r.gates)
-        return "flips" if checks[0].unit is Unit.RATE else gate
-    return _HEADERS.get(gate, gate.upper())
+        name = "flips" if checks[0].unit is Unit.RATE else gate
+    if gate == "latency":
+        name = gate
+    limit = checks[0].limit if checks else None
+    if limit is None:
+        return name
+    sign = "<" if limit.direction is Direction.BELOW else ">="
+    return f"{name} {sign} {limit.unit.show(limit.value)}"
 
 
 def _row(record: VariantRecord, bounded: list[str], extra: list[str], *, partly: bool) -> list[str]:
@@ -128,10 +137,12 @@ def _row(record: VariantRecord, bounded: list[str], extra: list[str], *, partly:
 
 
 def _interval(record: VariantRecord, gate: str) -> str:
-    """The first figure of a gate."""
+    """The figure of a gate that is worst, among those in the unit of its column."""
     if gate not in record.gates:
         return "-"
-    return _figure(record.gates[gate].checks[0])
+    result = record.gates[gate]
+    alike = [check for check in result.checks if check.unit is result.checks[0].unit]
+    return _figure(replace(result, checks=tuple(alike)).worst_check())
 
 
 def _figure(check: Check) -> str:

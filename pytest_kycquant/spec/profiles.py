@@ -50,8 +50,30 @@ def limits_under(profile: Profile, limits: Limits) -> Limits:
     return replace(limits, **stricter)
 
 
-def describe(profile: Profile, limits: type[Limits]) -> str:
-    """Say what a profile means for a class of limits, in one line of the report."""
+def describe(profile: Profile, limits: Limits) -> str:
+    """Say what a profile means for these limits, and which of them are looser than the defaults.
+
+    Args:
+        profile: the profile of the gate.
+        limits: the limits that it is judged by.
+    """
+    found = ", ".join(looser(limits))
+    return _meaning(profile, type(limits)) + (
+        f"; looser than the defaults: {found}" if found else ""
+    )
+
+
+def looser(limits: Limits) -> Iterator[str]:
+    """Describe each limit that is easier to meet than its default, with the default."""
+    for name, declared in limits.__dataclass_fields__.items():
+        default, given = declared.default, limits.given(name)
+        if given is None or not isinstance(default, float) or given.value == default:
+            continue
+        if given.direction.stricter(given.value, default) == default:
+            yield f"{name} {given.unit.show(given.value)} ({given.unit.show(default)})"
+
+
+def _meaning(profile: Profile, limits: type[Limits]) -> str:
     if profile == "smoke":
         return "smoke (NaN, drift and size on a few images; no claim about error rates)"
     if profile == "standard":

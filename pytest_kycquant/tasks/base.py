@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import compress
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -47,6 +48,7 @@ class Part(Generic[Truth]):
         groups: the groups of people or images, each of which is also judged on its own; empty if
             the gate file names no table of groups.
         whole: False for a sample of a part, which may lack rare labels.
+        people: the name of the person on each image; empty if nobody is known.
     """
 
     images: ImageSet
@@ -55,6 +57,7 @@ class Part(Generic[Truth]):
     size: str
     groups: tuple[Group, ...] = ()
     whole: bool = True
+    people: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -196,6 +199,7 @@ class Task(ABC, Generic[Truth, Held]):
             part.images.subset(indices).digest,
             f"{len(indices):,} images for the {role}, of {part.size}",
             tuple(replace(group, members=group.members[chosen]) for group in part.groups),
+            people=tuple(compress(part.people, chosen)),
         )
 
     @abstractmethod

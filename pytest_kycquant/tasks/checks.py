@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ..results import GateResult, GroupIncrease, worst_of
+from ..results import MOST_OFFENDERS, GateResult, GroupIncrease, Offender, worst_of
 from ..statistics import (
     CONFIDENCE,
     MIN_SUBJECTS,
@@ -29,6 +29,16 @@ DRIFT_REMEDY = "Try per-channel weights, another calibration method or fallback 
 # In the detail of an increase whose bound comes from moves.
 _NEAR = "{} expected by how far scores move and how many are near the threshold"
 NO_OFFENDER = Limit("offenders", 1.0, Direction.BELOW, Unit.COUNT, Kind.SANITY)
+
+
+def known(score: float) -> float | None:
+    """A score for a record: None if it is not finite."""
+    return float(score) if math.isfinite(score) else None
+
+
+def broken_images(names: Sequence[str]) -> list[Offender]:
+    """The images for which a model gave NaN or Inf."""
+    return [Offender((name,), finding="NaN or Inf in an output") for name in names[:MOST_OFFENDERS]]
 
 
 def variety(least: float) -> Limit:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ..results import GateResult, GroupIncrease
+    from ..results import GateResult, GroupIncrease, Offender
     from ..statistics import Rate
     from ..verdicts import Check
 
@@ -57,6 +57,14 @@ class Comparison(ABC):
     def golden_figures(self) -> Mapping[str, float]:
         """Further figures that FP32 must reproduce."""
         return {}
+
+    def offenders(self, gate: GateResult) -> list[Offender]:
+        """The cases that weigh most in the verdict of a gate, at most ten, the worst first.
+
+        Args:
+            gate: a result that this comparison gave.
+        """
+        return []
 
     def groups(self) -> list[GroupIncrease]:
         """Error rates of each group of people and their increase over FP32, for reports."""

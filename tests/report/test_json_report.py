@@ -15,7 +15,7 @@ from pytest_kycquant.verdicts import Check, Verdict
 from tests.worlds.findings import FAR_TEST, GATE, ORIGIN, PIPELINE
 
 CHECK = ["name", "verdict", "value", "lower", "upper", "limit", "direction", "unit", "detail"]
-RESULT = ["gate", "verdict", "checks", "remedy"]
+RESULT = ["gate", "verdict", "checks", "remedy", "offenders"]
 ROW = ["label", "variants", "size", "timing", "peak_mb", "imports_mb"]
 
 
@@ -37,7 +37,7 @@ def test_run() -> None:
     assert list(found) == [
         "schema", "environment", "session_config", "problems", "gates", "pipelines",
     ]  # fmt: skip
-    assert found["schema"] == 3
+    assert found["schema"] == 4
     assert list(found["environment"]) == [
         "onnxruntime", "onnx", "numpy", "pillow", "python", "system", "cpu", "features",
         "u8s8_saturates",

@@ -67,8 +67,8 @@ def test_the_stricter_limit_depends_on_its_direction(monkeypatch: pytest.MonkeyP
 
 
 def test_other_tasks_are_told_that_nothing_is_set() -> None:
-    assert "for comparing faces only" in describe("nist63a4", LivenessLimits)
-    assert "FAR below 0.01 % and FRR below 1 %" in describe("nist63a4", FaceLimits)
+    assert "for comparing faces only" in describe("nist63a4", LivenessLimits())
+    assert "FAR below 0.01 % and FRR below 1 %" in describe("nist63a4", FaceLimits())
 
 
 def test_unknown_profile() -> None:
@@ -89,3 +89,11 @@ def test_far_that_standard_lets_pass() -> None:
     assert nist.verdict is Verdict.FAIL
     assert nist.checks[0].limit.value == 1e-4  # type: ignore[union-attr]
     assert np.isclose(found.baseline.comparisons.n_impostor, 2 * PEOPLE * (PEOPLE - 1))
+
+
+def test_limits_that_are_looser_than_the_defaults_are_listed() -> None:
+    loose = FaceLimits(frr=0.1, mean_cosine=0.95, far=0.0001, p1_cosine=0.98, latency_ms=5)
+    assert describe("standard", FaceLimits()) == "standard"
+    assert describe("standard", loose) == (
+        "standard; looser than the defaults: frr 10 % (5 %), mean_cosine 0.9500 (0.9900)"
+    )

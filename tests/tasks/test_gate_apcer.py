@@ -44,16 +44,19 @@ def test_one_species_fails_alone() -> None:
     assert (headline.lower, headline.upper) == (result.checks[2].lower, result.checks[2].upper)
 
 
-def test_the_maximum_takes_the_largest_bound() -> None:
-    """A species with few captures has the largest bound, another one the largest rate."""
+def test_the_maximum_is_one_species_with_its_own_figures() -> None:
+    """A species with few captures has the largest bound, another one the largest rate.
+
+    The headline must not mix the estimate of one species with the bound of another.
+    """
     few = ALL.subset(np.flatnonzero((ALL.species != 1) | (ALL.subjects < 40)))
     variant = swapped(logits(few), of_kind(few, 0, 3))
     headline, prints, screens = apcer(comparison(variant, few)).checks
     assert prints.verdict is Verdict.PASS
     assert headline.verdict is screens.verdict is Verdict.INCONCLUSIVE
-    assert headline.value == prints.value
-    assert headline.lower == prints.lower
-    assert headline.upper == screens.upper
+    assert headline.value == screens.value == 0
+    assert (headline.lower, headline.upper) == (screens.lower, screens.upper)
+    assert headline.lower < prints.lower
     assert headline.detail.startswith("screen: 0 errors in 40 attacks")
 
 

@@ -9,14 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import SpecError
-from ...results import GateResult
+from ...results import GateResult, Offender
 from ...spec.limits import CustomLimits
 from ...statistics import MIN_SUBJECTS
 from ...verdicts import Check, Estimate, Limit, Unit, Verdict
-from ..checks import Counted, finite_gate, rate_check, subjects_wanted, variety
+from ..checks import Counted, broken_images, finite_gate, rate_check, subjects_wanted, variety
 from ..comparison import Comparison
 from ..outputs import relative_distance
 from .metric import Measurement, bounds
+from .offenders import of_metric
 
 # Outputs that spread less than half as far hardly depend on the image.
 _COLLAPSE = variety(0.5)
@@ -66,6 +67,14 @@ class MetricComparison(Comparison):
             detail="",
             collapsed="outputs hardly depend on the image any more",
         )
+
+    def offenders(self, gate: GateResult) -> list[Offender]:
+        """The images that the metric finds worst."""
+        if gate.gate == "finite":
+            names = self.variant.truth.images.names
+            pairs = zip(names, self.variant.finite, strict=True)
+            return broken_images([name for name, ok in pairs if not ok])
+        return of_metric(self.fp32, self.variant, change=gate.gate == "degradation")
 
     def figures(self) -> dict[str, float]:
         """How far outputs are from those of FP32."""

@@ -8,11 +8,12 @@ import numpy as np
 
 from ...data.groups import Group
 from ...plain import plain
-from ...results import GateResult, GroupIncrease
+from ...results import GateResult, GroupIncrease, Offender
 from ...statistics import MIN_SUBJECTS, Rate, jackknife_bounds
 from ...verdicts import Check, Estimate, Limit
 from ..checks import group_checks, increase_check, subjects_wanted
 from .found import COUNTED, DETECTION_REMEDY, FoundComparison
+from .offenders import missed
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +35,23 @@ class DetectionComparison(FoundComparison):
             *self.drift(float_variant=float_variant),
         ]
         return GateResult("degradation", tuple(checks), DETECTION_REMEDY)
+
+    def offenders(self, gate: GateResult) -> list[Offender]:
+        """Objects that are missed, or images whose detections differ most from those of FP32."""
+        worst = gate.worst_check().name
+        for which, name in enumerate(self.class_names):
+            if gate.gate == "recall" and worst == f"recall, {name}":
+                return self._missed(which)
+            if worst.startswith(f"increase of misses of {name} "):
+                return self._missed(which, newly=True) or self._missed(which)
+        if gate.gate == "map":
+            return self._missed()
+        return super().offenders(gate)
+
+    def _missed(self, which: int | None = None, *, newly: bool = False) -> list[Offender]:
+        mine, theirs = self.variant, self.fp32
+        names, both = self.images.names, (theirs.matching, mine.matching)
+        return missed(names, self.class_names, *both, mine.confidence, which, newly=newly)
 
     def rates(self) -> dict[str, Rate]:
         """Miss rate of every class."""

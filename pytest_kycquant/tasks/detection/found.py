@@ -9,14 +9,15 @@ import numpy as np
 
 from ...data.groups import Group
 from ...data.images import ImageSet
-from ...results import GateResult
+from ...results import GateResult, Offender
 from ...spec.limits import DetectionLimits
 from ...statistics import Rate
 from ...verdicts import Check, Estimate
-from ..checks import Counted, finite_gate, low_quantile, variety
+from ..checks import Counted, broken_images, finite_gate, low_quantile, variety
 from ..comparison import Comparison
 from .likeness import Agreement, agreement
 from .matching import Matching, Objects, Predictions
+from .offenders import apart
 
 # Sound INT8 detectors keep a quarter of FP32's distinct scores, broken ones 1 to 5 %.
 _COLLAPSE = variety(0.1)
@@ -93,6 +94,12 @@ class FoundComparison(Comparison):
         """The detections that both found, without labels."""
         return agreement(self.fp32.shown, self.variant.shown, self.fp32.truth)
 
+    def offenders(self, gate: GateResult) -> list[Offender]:
+        """Images whose detections differ most from those of FP32."""
+        if gate.gate == "finite":
+            return broken_images(self.variant.broken)
+        return apart(self.images.names, self.agreement)
+
     def finite(self) -> GateResult:
         """Check for NaN or Inf in any output, and that scores still tell candidates apart.
 
@@ -107,7 +114,8 @@ class FoundComparison(Comparison):
             _COLLAPSE,
             what="distinct scores",
             detail=f"{mine.levels:,} distinct scores (in 8 bits), FP32 has {theirs.levels:,}",
-            collapsed="leave the operators after the head in FP32",
+            collapsed="scores overflowed or got too coarse a step: leave the operators after the "
+            "head in FP32, and for FP16 also those whose values exceed 65504",
         )
 
     def drift(self, *, float_variant: bool = False) -> list[Check]:

@@ -26,12 +26,16 @@ class Agreement:
         precision: the rate of the variant's detections that FP32 lacks.
         overlap: IoU of each pair of detections in common, shape (P,), float64.
         drift: absolute difference of the scores of each pair, shape (P,), float64.
+        lacking_images: the image of each of FP32's detections that the variant lacks, int64.
+        extra_images: the image of each of the variant's detections that FP32 lacks, int64.
     """
 
     recall: Rate
     precision: Rate
     overlap: NDArray[np.float64]
     drift: NDArray[np.float64]
+    lacking_images: NDArray[np.int64]
+    extra_images: NDArray[np.int64]
 
 
 def agreement(fp32: Predictions, variant: Predictions, truth: Objects) -> Agreement:
@@ -51,6 +55,8 @@ def agreement(fp32: Predictions, variant: Predictions, truth: Objects) -> Agreem
         rate_of(partner < 0, variant.image_index),
         paired_overlaps(variant.boxes[pairs], fp32.boxes[partners]),
         np.abs(variant.scores[pairs] - fp32.scores[partners]),
+        fp32.image_index[lacking],
+        variant.image_index[partner < 0],
     )
 
 

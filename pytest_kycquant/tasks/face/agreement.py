@@ -8,19 +8,21 @@ from typing import Any
 
 from ...data.images import ImageSet
 from ...data.pairs import Comparisons
-from ...results import GateResult
+from ...results import GateResult, Offender
 from ...statistics import Rate
 from ...verdicts import Check
 from ..base import Part, TaskData
-from ..checks import DRIFT_REMEDY, Counted, rate_check
+from ..checks import DRIFT_REMEDY, Counted, broken_images, rate_check
 from ..outputs import Outputs
 from ..unlabelled import load_unlabelled, unsound
 from .embeddings import Cell, EmbeddingComparison, FaceBaseline
 from .flips import Flips, angles, certified_share, flips_at, pairs_of
+from .offenders import of_drift, of_flips
 from .task import EmbeddingTask
 
 _MOST_ACCEPTED = 0.5  # for two people with equally many images, fewer than half of the pairs match
 _COUNTED = Counted("pairs", "images", "there are no pairs")
+_DECISIONS = "decisions other than FP32's"
 _NOTE = (
     "without labels nothing is claimed about FAR or FRR: decisions are only compared with those of "
     "FP32, and each image counts as a different person, so the intervals are too narrow if a "
@@ -46,9 +48,11 @@ class FaceAgreement(EmbeddingComparison):
 
     def against_fp32(self, *, float_variant: bool = False) -> GateResult:
         """Decisions other than FP32's, for new and for stored templates, and drift."""
-        name = "decisions other than FP32's"
         checks = [
-            *(self._judge_flips(name + suffix, flips) for suffix, flips in self.flips.items()),
+            *(
+                self._judge_flips(_DECISIONS + suffix, flips)
+                for suffix, flips in self.flips.items()
+            ),
             *self.drift(float_variant=float_variant),
         ]
         return GateResult("agreement", tuple(checks), DRIFT_REMEDY)
@@ -65,6 +69,16 @@ class FaceAgreement(EmbeddingComparison):
             )
             checks.append(limit.point(name, self.certified, detail))
         return checks
+
+    def offenders(self, gate: GateResult) -> list[Offender]:
+        """Pairs that flipped, or the images that drift most."""
+        if gate.gate == "finite":
+            return broken_images(self.broken)
+        suffix = gate.worst_check().name.removeprefix(_DECISIONS)
+        flipped = (
+            of_flips(self, self.cells[suffix], self.flips[suffix]) if suffix in self.cells else []
+        )
+        return flipped or of_drift(self)
 
     def rates(self) -> dict[str, Rate]:
         """The pairs that FP32 accepts; without labels each counts as a pair of different people."""

@@ -8,12 +8,13 @@ from functools import cached_property
 import numpy as np
 
 from ...plain import plain
-from ...results import GateResult, GroupIncrease
+from ...results import GateResult, GroupIncrease, Offender
 from ...statistics import RULE_OF_30, MovesBound, Rate, bound_by_moves
-from ...verdicts import Check
-from ..checks import DRIFT_REMEDY, Counted, group_checks, increase_check, rate_check
+from ...verdicts import Check, Kind
+from ..checks import DRIFT_REMEDY, Counted, broken_images, group_checks, increase_check, rate_check
 from .embeddings import EmbeddingComparison
 from .near import moves_of
+from .offenders import of_drift, of_increase, of_rate
 
 _COUNTED = Counted(
     "comparisons",
@@ -51,6 +52,18 @@ class FaceComparison(EmbeddingComparison):
             *self.drift(float_variant=float_variant),
         ]
         return GateResult("degradation", tuple(checks), DRIFT_REMEDY)
+
+    def offenders(self, gate: GateResult) -> list[Offender]:
+        """Pairs near or beyond the threshold, or the images that drift most."""
+        worst = gate.worst_check()
+        if gate.gate == "finite":
+            return broken_images(self.broken)
+        if gate.gate in ("far", "frr"):
+            suffix = worst.name.removeprefix(gate.gate.upper())
+            return of_rate(self.baseline, self.cells[suffix], genuine=gate.gate == "frr")
+        if worst.limit is not None and worst.limit.kind is Kind.DRIFT:
+            return of_drift(self)
+        return of_increase(self, genuine="FRR" in worst.name) or of_drift(self)
 
     def rates(self) -> dict[str, Rate]:
         """FAR and FRR."""

@@ -72,6 +72,7 @@ class FaceBaseline:
         threshold: the decision threshold; accept iff score >= threshold.
         names: the names of the images.
         groups: the groups of people, each of which is also judged on its own.
+        people: the name of the person on each image; empty if nobody is known.
     """
 
     embeddings: Outputs
@@ -79,6 +80,7 @@ class FaceBaseline:
     threshold: float
     names: tuple[str, ...]
     groups: tuple[Group, ...] = ()
+    people: tuple[str, ...] = ()
 
     @cached_property
     def cell(self) -> Cell:
@@ -164,10 +166,15 @@ class EmbeddingComparison(Comparison):
         products: NDArray[np.float64] = np.einsum("ij,ij->i", exact, self.cell.probe)
         return np.nan_to_num(products, nan=-1.0)
 
+    @property
+    def broken(self) -> list[str]:
+        """Names of the images for which an output of the variant was not finite."""
+        pairs = zip(self.baseline.names, self.variant.finite, strict=True)
+        return [name for name, ok in pairs if not ok]
+
     def finite(self) -> GateResult:
         """Check for NaN or Inf in any output, and that embeddings still tell people apart."""
-        names = self.baseline.names
-        bad = [name for name, ok in zip(names, self.variant.finite, strict=True) if not ok]
+        bad = self.broken
         spread = _spread(self.cell.probe) / max(_spread(self.baseline.cell.probe), 1e-12)
         return finite_gate(
             bad,

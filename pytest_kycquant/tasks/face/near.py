@@ -76,8 +76,8 @@ def moves_of(
         return None
     ids = near.genuine_ids if genuine else near.impostor_ids
     left, right = pair_images(comparisons, ids)
-    before = _cosines(fp32, fp32, left, right)
-    after = _cosines(gallery, probe, left, right)
+    before = cosines(fp32, fp32, left, right)
+    after = cosines(gallery, probe, left, right)
     limit = float(np.float32(threshold))
     sign = 1.0 if genuine else -1.0
     subjects = comparisons.subjects
@@ -103,7 +103,7 @@ def _only(scores: PairScores, kept: NDArray[np.bool_], sign: int) -> PairScores:
     return PairScores(values, scores.ids, exact, scores.slack)
 
 
-def _cosines(gallery: Floats, probe: Floats, left: Ids, right: Ids) -> NDArray[np.float64]:
+def cosines(gallery: Floats, probe: Floats, left: Ids, right: Ids) -> NDArray[np.float64]:
     """Cosines in float64, which does not depend on threads; NaN for a broken embedding."""
     products: NDArray[np.float64] = np.einsum(
         "ij,ij->i", gallery[left].astype(np.float64), probe[right].astype(np.float64)

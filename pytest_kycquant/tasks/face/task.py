@@ -171,7 +171,8 @@ class FaceTask(EmbeddingTask[FaceComparison]):
 
     def baseline(self, part: Part[Comparisons], fp32: Outputs, threshold: float) -> FaceComparison:
         """FP32 on both sides."""
-        baseline = FaceBaseline(fp32, part.truth, threshold, part.images.names, part.groups)
+        names, people = part.images.names, part.people
+        baseline = FaceBaseline(fp32, part.truth, threshold, names, part.groups, people)
         return FaceComparison(baseline, fp32, self.limits)
 
     def compare(self, baseline: FaceComparison, variant: Outputs) -> FaceComparison:
@@ -195,4 +196,5 @@ def as_embedding(value: NDArray[Any]) -> NDArray[np.float32]:
 def _part(faces: FaceSet, comparisons: Comparisons, table: GroupTable | None) -> Part[Comparisons]:
     size = f"{len(faces.subject_names):,} identities"
     groups = table.of(faces) if table else ()
-    return Part(faces.images, comparisons, faces.digest, size, groups)
+    people = tuple(faces.subject_names[subject] for subject in faces.subjects)
+    return Part(faces.images, comparisons, faces.digest, size, groups, people=people)

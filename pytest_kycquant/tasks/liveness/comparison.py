@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 
 from ...data.liveness import LIVE
 from ...plain import plain
-from ...results import GateResult, GroupIncrease
+from ...results import GateResult, GroupIncrease, Offender
 from ...statistics import RULE_OF_30, MovesBound, Rate, bound_by_moves
 from ...verdicts import Check, Limit, Verdict
 from ..checks import DRIFT_REMEDY, Counted, group_checks, increase_check, rate_check
 from .near import moves_of
+from .offenders import newly_wrong, of_kind
 from .scores import bpcer_at_apcer
 from .scores_comparison import ScoreComparison
 
@@ -49,6 +50,23 @@ class LivenessComparison(ScoreComparison):
             *self.drift(float_variant=float_variant),
         ]
         return GateResult("degradation", tuple(checks), DRIFT_REMEDY)
+
+    def offenders(self, gate: GateResult) -> list[Offender]:
+        """The attacks or live captures nearest to a wrong decision, or those newly wrong."""
+        worst, both = gate.worst_check(), (self.fp32, self.variant)
+        kinds = {name: kind for kind, name in enumerate(self.captures.species_names)}
+        if gate.gate == "bpcer":
+            return of_kind(*both, LIVE)
+        if gate.gate == "apcer":
+            named = worst.name.removeprefix("APCER ")
+            if named not in kinds:  # the maximum, whose detail begins with the species
+                named = next(name for name in kinds if worst.detail.startswith(f"{name}: "))
+            return of_kind(*both, kinds[named])
+        newly = {f"increase of APCER {name} over FP32": kind for name, kind in kinds.items()}
+        newly["increase of BPCER over FP32"] = LIVE
+        if gate.gate == "degradation" and worst.name in newly:
+            return newly_wrong(*both, newly[worst.name]) or self.furthest()
+        return super().offenders(gate)
 
     def rates(self) -> dict[str, Rate]:
         """APCER of each species, and BPCER."""
@@ -143,16 +161,10 @@ class LivenessComparison(ScoreComparison):
 
 
 def _largest(rates: Mapping[str, Rate], checks: list[Check]) -> Check:
-    """The maximum over species: its bounds are the maxima of the bounds."""
+    """The species that is worst: by its verdict, then by the bound that decides it."""
     worst, name, _ = max(
         zip(checks, rates, rates.values(), strict=True),
-        key=lambda entry: (_SEVERITY.index(entry[0].verdict), entry[2].value, entry[2].upper),
+        key=lambda entry: (_SEVERITY.index(entry[0].verdict), entry[2].upper, entry[2].value),
     )
-    return replace(
-        worst,
-        name=f"APCER, maximum over {len(checks)} species",
-        value=max(rate.value for rate in rates.values()),
-        lower=max(rate.lower for rate in rates.values()),
-        upper=max(rate.upper for rate in rates.values()),
-        detail=f"{name}: {worst.detail}",
-    )
+    title = f"APCER, maximum over {len(checks)} species"
+    return replace(worst, name=title, detail=f"{name}: {worst.detail}")

@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 
 from ...data.groups import Group
 from ...data.liveness import LivenessSet
-from ...results import GateResult
+from ...results import GateResult, Offender
 from ...spec.limits import LivenessLimits
 from ...verdicts import Check
-from ..checks import Counted, finite_gate, mean_check, rate_check, variety
+from ..checks import Counted, broken_images, finite_gate, mean_check, rate_check, variety
 from ..comparison import Comparison
 from ..rates import rate_of
+from .offenders import furthest
 from .scores import Decisions
 
 # A variant whose scores spread less than half as far hardly depends on the image.
@@ -64,10 +65,30 @@ class ScoreComparison(Comparison):
         decided = np.equal(self.variant.wrong, self.fp32.wrong)
         return ~decided | np.isnan(self.variant.scores)
 
+    @property
+    def broken(self) -> list[str]:
+        """Names of the captures for which an output of the variant was not finite."""
+        pairs = zip(self.captures.images.names, self.finite_outputs, strict=True)
+        return [name for name, ok in pairs if not ok]
+
+    def offenders(self, gate: GateResult) -> list[Offender]:
+        """Captures that are decided otherwise, or whose scores drift most."""
+        if gate.gate == "finite":
+            return broken_images(self.broken)
+        return self.otherwise() or self.furthest()
+
+    def otherwise(self) -> list[Offender]:
+        """The captures that are decided otherwise, the furthest from FP32 first."""
+        return furthest(self.fp32, self.variant, self.apart, self.flipped)
+
+    def furthest(self) -> list[Offender]:
+        """The captures whose scores are furthest from those of FP32."""
+        everything = np.ones(len(self.apart), np.bool_)
+        return furthest(self.fp32, self.variant, self.apart, everything)
+
     def finite(self) -> GateResult:
         """Check for NaN or Inf in any output, and that scores still depend on the image."""
-        names = self.captures.images.names
-        bad = [name for name, ok in zip(names, self.finite_outputs, strict=True) if not ok]
+        bad = self.broken
         spread = _spread(self.variant.scores) / max(_spread(self.fp32.scores), 1e-12)
         return finite_gate(
             bad,
