@@ -10,6 +10,7 @@ import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .bench.beforehand import outlook
     from .plugin.candidate import Candidate
     from .plugin.gates import (
         AgreementGates,
@@ -59,6 +60,7 @@ __all__ = [
     "Preprocess",
     "Recipe",
     "Verdict",
+    "outlook",
     "presets",
 ]
 
@@ -84,6 +86,7 @@ _HOMES = {
     "Preprocess": "spec.model",
     "Recipe": "spec.recipe",
     "Verdict": "verdicts",
+    "outlook": "bench.beforehand",
     "presets": "spec.presets",
     "quantize": "quantize",
 }

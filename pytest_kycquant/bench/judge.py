@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from ..context.cache import digest_of
 from ..errors import MeasurementError
 from ..measure import latency as latencies
 from ..plain import plain
@@ -21,6 +22,7 @@ from ..tasks.checks import count
 from ..tasks.comparison import Comparison
 from ..verdicts import Check, Verdict
 from .baseline import Baseline
+from .beforehand import announce, of_trials
 from .golden import Golden
 from .people import EVALUATION, Role
 from .portability import Saturated, exposure_figures, exposure_note
@@ -215,9 +217,27 @@ class StandardJudge(Judge):
         return self.variants.measure_latency(variant, self.limits)
 
     def _checked_golden(self) -> Golden:
+        self._announce()
         golden = self.baseline.load_golden()
         self.baseline.check_golden(golden)
         return golden
+
+    def _announce(self) -> None:
+        """Say what the data can decide, once in a run and before anything is quantized."""
+        data, task = self.variants.data.evaluation, self.variants.task
+        found = of_trials(self.variants.model.name, data.size, task.prospects(data))
+        said = []
+
+        def say() -> list[str]:
+            said.append(found)
+            return list(found.lines())
+
+        key = digest_of(
+            [self.variants.model_facts(), self.baseline.input_facts(), asdict(self.limits)]
+        )
+        self.workspace.context.store.once(f"outlook-{key[:32]}", say, list)
+        if said:
+            announce(found, self.workspace.context.progress)
 
     def _judge_fp32(self) -> list[GateResult]:
         gates = self.baseline.gates(self.require_golden().threshold)

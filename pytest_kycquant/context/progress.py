@@ -20,6 +20,8 @@ class Progress:
     Args:
         write: receives a line of text (without line end), or None to say nothing.
         live: whether a line may be overwritten (a terminal) or must stay (a log).
+        announce: receives a line that must be seen even where progress is not shown; `write` if it
+            is None.
         clock: returns the time in seconds.
     """
 
@@ -28,10 +30,12 @@ class Progress:
         write: Callable[[str], None] | None = None,
         *,
         live: bool = False,
+        announce: Callable[[str], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._write = write
         self._live = live
+        self._announce = announce
         self._clock = clock
         self._lock = threading.Lock()
 
@@ -63,6 +67,13 @@ class Progress:
         finally:
             if self._live:
                 self.say("")
+
+    def announce(self, text: str) -> None:
+        """Write a line now that stays, also from a worker."""
+        if self._announce is not None:
+            self._announce(printable(text))
+        else:
+            self.say(text)
 
     def say(self, text: str) -> None:
         """Write a line now."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -147,7 +148,16 @@ class KycquantSession:
 
         reporter = self._config.pluginmanager.get_plugin("terminalreporter")
         capture = self._config.pluginmanager.get_plugin("capturemanager")
-        if reporter is None or capture is None or self._config.get_verbosity() < 0:
+        if capture is None or self._config.get_verbosity() < 0:
+            return Progress()
+        if self.is_worker:
+            # A worker has no terminal, but the controller's standard error.
+            def shout(text: str) -> None:
+                with capture.global_and_fixture_disabled():
+                    print(f"kycquant: {text}", file=sys.stderr, flush=True)
+
+            return Progress(announce=shout)
+        if reporter is None:
             return Progress()
         live = bool(reporter.isatty) and not self.is_worker
 
@@ -162,7 +172,12 @@ class KycquantSession:
                 shown = f"kycquant: {text}"[: reporter._tw.fullwidth - 1] if text else ""
                 reporter._tw.write(f"\r\x1b[2K{shown}", flush=True)
 
-        return Progress(write, live=live)
+        def announce(text: str) -> None:
+            with capture.global_and_fixture_disabled():
+                reporter.ensure_newline()
+                reporter.write_line(f"kycquant: {text}")
+
+        return Progress(write, live=live, announce=announce)
 
 
 SESSION = pytest.StashKey[KycquantSession]()

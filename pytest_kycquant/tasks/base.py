@@ -30,6 +30,7 @@ from ..spec.model import KycModel, Preprocess
 from ..spec.tasks import StrPath
 from .comparison import Comparison
 from .outputs import Outputs, Tensor
+from .prospects import Trials
 
 Resolve = Callable[[StrPath, str], Path]
 Truth = TypeVar("Truth")
@@ -213,6 +214,10 @@ class Task(ABC, Generic[Truth, Held]):
     @abstractmethod
     def restricted(self, truth: Truth, indices: NDArray[np.int64]) -> Truth:
         """The labels of some images, in the order of `Part.images.subset`."""
+
+    def prospects(self, part: Part[Truth]) -> Iterator[Trials]:
+        """The trials of the rates that a part decides, as far as they are known beforehand."""
+        return iter(())
 
     # Outputs
 

@@ -41,8 +41,8 @@ def rate_of(
         worst: whether each trial is one of the 30 that would go wrong first; shape (n,), bool. None
             if unknown.
     """
-    reference = None if worst is None else _counts(worst, subjects)
-    return rate_from(_counts(wrong, subjects), reference, per_subject=True)
+    reference = None if worst is None else counts_of(worst, subjects)
+    return rate_from(counts_of(wrong, subjects), reference, per_subject=True)
 
 
 def chosen_for(value: float) -> Limit:
@@ -65,7 +65,13 @@ def last_that_holds(number: int, holds: Callable[[int], bool]) -> int:
     return low
 
 
-def _counts(wrong: NDArray[np.bool_], subjects: NDArray[np.int64]) -> Counts:
+def counts_of(wrong: NDArray[np.bool_], subjects: NDArray[np.int64]) -> Counts:
+    """Count errors and trials of each subject.
+
+    Args:
+        wrong: whether each trial is an error; shape (n,), bool.
+        subjects: the subject of each trial; shape (n,), int64.
+    """
     _, index = np.unique(subjects, return_inverse=True)
     trials = np.bincount(index).astype(np.int64)
     errors = np.bincount(index, weights=wrong, minlength=len(trials)).astype(np.int64)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -28,6 +29,8 @@ from ..base import (
     TaskData,
 )
 from ..outputs import Outputs, Tensor
+from ..prospects import Trials
+from ..rates import counts_of
 from .comparison import DetectionComparison
 from .decode import (
     FLOOR,
@@ -225,6 +228,16 @@ class DetectionTask(BoxTask[DetectionComparison]):
             f"{self.selection_miss_rate:.4%} on {choosing.size}{self.whose}"
         )
         return select_confidence(matching, self.selection_miss_rate), source
+
+    def prospects(self, part: Part[DetectionSet]) -> Iterator[Trials]:
+        """Misses of every class, and their increase; mAP depends on more than numbers."""
+        objects = Objects.labelled(part.truth)
+        for which, name in enumerate(self.judged):
+            mine = objects.image_index[~objects.crowd & (objects.classes == which)]
+            counts = counts_of(np.zeros(len(mine), np.bool_), mine)
+            limit, rise = self.limits["recall"].complement, self.limits["recall_degradation"]
+            yield Trials(limit, f"misses of {name}", counts, "images", share=True)
+            yield Trials(rise, f"the increase of misses of {name}", counts, "images", increase=True)
 
     def baseline(
         self, part: Part[DetectionSet], fp32: Outputs, threshold: float

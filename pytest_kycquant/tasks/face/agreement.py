@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
+
+import numpy as np
 
 from ...data.images import ImageSet
 from ...data.pairs import Comparisons
@@ -14,10 +17,12 @@ from ...verdicts import Check
 from ..base import Part, TaskData
 from ..checks import DRIFT_REMEDY, Counted, broken_images, rate_check
 from ..outputs import Outputs
+from ..prospects import Trials
 from ..unlabelled import load_unlabelled, unsound
 from .embeddings import Cell, EmbeddingComparison, FaceBaseline
 from .flips import Flips, angles, certified_share, flips_at, pairs_of
 from .offenders import of_drift, of_flips
+from .scores import counts_of
 from .task import EmbeddingTask
 
 _MOST_ACCEPTED = 0.5  # for two people with equally many images, fewer than half of the pairs match
@@ -125,6 +130,12 @@ class UnlabelledFaceTask(EmbeddingTask[FaceAgreement]):
         """Read images, all pairs of which are compared."""
         spec = self.spec
         return load_unlabelled(self, spec.data, spec.selection, _blank, _NOTE)
+
+    def prospects(self, part: Part[Comparisons]) -> Iterator[Trials]:
+        """Decisions other than FP32's."""
+        counts = counts_of(part.truth, np.empty(0, np.int64), genuine=False)
+        limit, what = self.limits["flips"], "decisions other than FP32's"
+        yield Trials(limit, what, counts, "images", crossed=True, all_pairs=True)
 
     def policy(self) -> dict[str, Any]:
         """The threshold, which is always given."""

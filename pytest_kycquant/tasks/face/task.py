@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -38,9 +39,10 @@ from ..base import (
     only_output,
 )
 from ..outputs import Outputs, Tensor
+from ..prospects import Trials
 from .comparison import FaceComparison
 from .embeddings import FaceBaseline
-from .scores import normalise, select_threshold
+from .scores import counts_of, normalise, select_threshold
 
 
 class EmbeddingTask(Task[Comparisons, Held]):
@@ -168,6 +170,29 @@ class FaceTask(EmbeddingTask[FaceComparison]):
             f"{choosing.size}{self.whose}"
         )
         return select_threshold(unit, choosing.truth, self.selection_far), source
+
+    def prospects(self, part: Part[Comparisons]) -> Iterator[Trials]:
+        """FAR and FRR, and their increases."""
+        pairs = part.truth
+        if not pairs.has_subjects:
+            return
+        nothing = np.empty(0, np.int64)
+        for name, genuine in (("FAR", False), ("FRR", True)):
+            counts = counts_of(pairs, nothing, genuine=genuine)
+            listed = pairs.left is not None
+            for limit, what in (
+                (name.lower(), name),
+                (f"{name.lower()}_degradation", f"the increase of {name}"),
+            ):
+                yield Trials(
+                    self.limits[limit],
+                    what,
+                    counts,
+                    "people",
+                    crossed=not genuine,
+                    all_pairs=not (genuine or listed),
+                    increase=what != name,
+                )
 
     def baseline(self, part: Part[Comparisons], fp32: Outputs, threshold: float) -> FaceComparison:
         """FP32 on both sides."""

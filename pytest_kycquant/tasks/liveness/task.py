@@ -16,6 +16,7 @@ from ...data.groups import GroupTable
 from ...data.images import ImageSet
 from ...data.leakage import check_calibration_subjects, check_disjoint, check_disjoint_subjects
 from ...data.liveness import (
+    LIVE,
     LivenessSet,
     check_same_species,
     check_several_species,
@@ -36,6 +37,8 @@ from ..base import (
     only_output,
 )
 from ..outputs import Outputs, Tensor, relative_distance
+from ..prospects import Trials
+from ..rates import counts_of
 from .comparison import LivenessComparison
 from .scores import (
     Decisions,
@@ -237,6 +240,17 @@ class LivenessTask(ScoreTask[LivenessComparison]):
         )
         scores = self.scores(fp32)
         return select_threshold(scores, choosing.truth, self.selection_apcer), source
+
+    def prospects(self, part: Part[LivenessSet]) -> Iterator[Trials]:
+        """APCER of every species and BPCER, and their increases."""
+        captures = part.truth
+        kinds = [(f"APCER {name}", "apcer", i) for i, name in enumerate(captures.species_names)]
+        for name, limit, kind in (*kinds, ("BPCER", "bpcer", LIVE)):
+            mine = captures.subjects[captures.species == kind]
+            counts = counts_of(np.zeros(len(mine), np.bool_), mine)
+            yield Trials(self.limits[limit], name, counts, "people")
+            rise = self.limits[f"{limit}_degradation"]
+            yield Trials(rise, f"the increase of {name}", counts, "people", increase=True)
 
     def baseline(
         self, part: Part[LivenessSet], fp32: Outputs, threshold: float

@@ -1,0 +1,106 @@
+"""What the data at hand can decide, said before anything is quantized."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..context.progress import Progress
+from ..spec.limits import Limits
+from ..spec.model import KycModel
+from ..spec.profiles import Profile, limits_under
+from ..spec.tasks import StrPath
+from ..tasks.base import Task
+from ..tasks.prospects import Trials
+from ..tasks.registry import task_of
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What some data can decide at best.
+
+    Args:
+        model: the name of the model.
+        size: the amount of data in words.
+        can: the figures that it can decide, if hardly any decision is wrong or changes.
+        cannot: a sentence for each figure that stays undecided whatever a variant does.
+    """
+
+    model: str
+    size: str
+    can: tuple[str, ...]
+    cannot: tuple[str, ...]
+
+    def lines(self) -> Iterator[str]:
+        """The outlook in sentences; none if nothing is known beforehand."""
+        for sentence in self.cannot:
+            yield f"{self.model}: {sentence}"
+        if self.can:
+            named = _listed(self.can)
+            yield (
+                f"{self.model}: {self.size} can decide {named}, if hardly any decision is wrong or "
+                "changes"
+            )
+
+
+def of_trials(model: str, size: str, trials: Iterator[Trials]) -> Outlook:
+    """The outlook for some trials.
+
+    Args:
+        model: the name of the model.
+        size: the amount of data in words.
+        trials: the trials of all rates that will be judged.
+    """
+    found = list(trials)
+    return Outlook(
+        model,
+        size,
+        tuple(one.what for one in found if one.decidable),
+        tuple(one.describe() for one in found if not one.decidable),
+    )
+
+
+def outlook(
+    model: KycModel,
+    limits: Limits | None = None,
+    *,
+    profile: Profile = "standard",
+    root: StrPath = ".",
+) -> Outlook:
+    """Say what the data of a model can decide, without running the model.
+
+    Args:
+        model: the model with its data, as in a gate file.
+        limits: the limits of the gates; None for the defaults of the task.
+        profile: the profile under which the model would be judged.
+        root: the folder to which relative paths belong.
+
+    Raises:
+        DataError: the data cannot be used.
+        LeakageError: calibration, selection and evaluation overlap.
+        SpecError: the limits are not those of the task.
+    """
+    from ..errors import DataError
+
+    def resolve(path: StrPath, attribute: str) -> Path:
+        found = Path(root) / path
+        if not found.exists():
+            raise DataError(found, f"does not exist, but {attribute} names it", "check the path")
+        return found
+
+    asked = limits_under(profile, model.task.limits() if limits is None else limits)
+    task: Task[Any, Any] = task_of(model, asked, resolve)
+    part = task.load().evaluation
+    return of_trials(model.name, part.size, task.prospects(part))
+
+
+def announce(found: Outlook, progress: Progress) -> None:
+    """Say it in the run."""
+    for line in found.lines():
+        progress.announce(line)
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
