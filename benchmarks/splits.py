@@ -28,6 +28,7 @@ from pytest_kycquant.bench.golden import Golden
 from pytest_kycquant.bench.judge import StandardJudge
 from pytest_kycquant.bench.ladder import decide
 from pytest_kycquant.bench.mixed_search import MixedSearch
+from pytest_kycquant.bench.people import CHOOSING, SEARCH
 from pytest_kycquant.bench.shipping import Shipment
 from pytest_kycquant.bench.variants import Variant, Variants
 from pytest_kycquant.bench.workspace import Workspace
@@ -163,7 +164,8 @@ class SimulatedVariants(Variants):
         self, variant: Variant, images: ImageSet, role: str, *, exact: bool | None = None
     ) -> Outputs:
         places = np.asarray([int(name) for name in images.names])
-        values = self._embeddings(variant.recipe, role)[places]
+        other = role in (SEARCH, CHOOSING)
+        values = self._embeddings(variant.recipe, "selection" if other else "evaluation")[places]
         return Outputs(values, np.ones(len(places), np.bool_))
 
     def _embeddings(self, recipe: Recipe, role: str) -> Floats:

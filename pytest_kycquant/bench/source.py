@@ -369,4 +369,9 @@ class SourceFile:
 
 def describe_preprocess(spec: Preprocess) -> dict[str, Any]:
     """Plain values that describe a preprocessing, for cache keys and goldens."""
-    return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(spec).items()}
+    values = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(spec).items()}
+    # Goldens from before these fields existed are still true.
+    for name, usual in (("fit", "stretch"), ("pad", 114)):
+        if values[name] == usual:
+            del values[name]
+    return values

@@ -14,7 +14,8 @@ from ..errors import DataError
 from .decoding import decode, image_size
 from .files import find_images, read_file, relative_name
 from .pixel_facts import PixelFacts
-from .placement import LETTERBOX_GREY, Placement, place
+from .placement import Placement, place
+from .resizing import resize_area, resize_linear, resize_nearest
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -47,7 +48,7 @@ def preprocess(image: NDArray[np.uint8], spec: Preprocess, where: str) -> NDArra
                 f"not {width} x {height}",
                 'align it to that size or set Preprocess(resize="bilinear")',
             )
-        pixels = _placed(pixels, place(image.shape[:2], spec), spec.size)
+        pixels = _placed(pixels, place(image.shape[:2], spec), spec)
     if spec.channels == "GRAY":
         pixels = pixels[..., np.newaxis]
     elif spec.channels == "BGR":
@@ -241,19 +242,34 @@ class ImageSet:
         return part
 
 
-def _placed(
-    pixels: NDArray[np.uint8], where: Placement, size: tuple[int, int]
-) -> NDArray[np.uint8]:
-    """Resize (Pillow, antialiased) and pad to `size`, (height, width) of the input."""
-    from PIL import Image
-
+def _placed(pixels: NDArray[np.uint8], where: Placement, spec: Preprocess) -> NDArray[np.uint8]:
+    """Resize the pixels and pad them, or cut off what lies outside of the input."""
     height, width = where.size
-    resized = Image.fromarray(pixels).resize((width, height), Image.Resampling.BILINEAR)
-    if where.size == size:
-        return np.asarray(resized)
-    canvas = np.full((*size, *pixels.shape[2:]), LETTERBOX_GREY, np.uint8)
+    resized = _RESIZE.get(spec.resize, _antialiased)(pixels, where.size)
+    if where.size == spec.size:
+        return resized
+    if spec.placement == "crop":
+        rows = slice(-where.top, -where.top + spec.size[0])
+        return resized[rows, -where.left : -where.left + spec.size[1]]
+    canvas = np.full((*spec.size, *pixels.shape[2:]), spec.pad, np.uint8)
     canvas[where.top : where.top + height, where.left : where.left + width] = resized
     return canvas
+
+
+def _antialiased(pixels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Resize to (height, width) as Pillow does."""
+    from PIL import Image
+
+    resized = Image.fromarray(pixels).resize(size[::-1], Image.Resampling.BILINEAR)
+    return np.asarray(resized)
+
+
+_RESIZE = {
+    "opencv-bilinear": resize_linear,
+    "opencv-area": resize_area,
+    "opencv-nearest": resize_nearest,
+}
+"""How `Preprocess.resize` resizes, unless it is Pillow's way."""
 
 
 def _luma(image: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
     from ..spec.model import Preprocess
 
-LETTERBOX_GREY = 114  # the padding that YOLO models were trained with
-
 
 @dataclass(frozen=True)
 class Placement:
     """An image of `source` pixels, resized to `size` and placed at (`top`, `left`) of the input.
+
+    The offsets are negative if it is larger than the input and parts of it are cut off.
 
     All pairs are (height, width) in pixels.
     """
@@ -48,13 +48,22 @@ def place(source: tuple[int, int], spec: Preprocess) -> Placement:
     """Find where an image of `source` (height, width) pixels lies in the input.
 
     "letterbox" keeps the aspect ratio and centres the image, with an odd pixel of padding at the
-    bottom or right, as YOLOv5 and its successors do. Otherwise, the image fills the input.
+    bottom or right, as YOLOv5 and its successors do. "top-left" rounds down, as InsightFace does.
+    "crop" resizes the shorter side to that of the input, so that parts of the longer one lie
+    outside. Otherwise, the image fills the input.
     """
-    if spec.resize != "letterbox":
-        return Placement(source, spec.size, 0, 0)
-    ratio = min(spec.size[0] / source[0], spec.size[1] / source[1])
-    # At least one pixel: an image one pixel high and a thousand wide would vanish.
-    height, width = (max(1, round(side * ratio)) for side in source)
-    return Placement(
-        source, (height, width), (spec.size[0] - height) // 2, (spec.size[1] - width) // 2
-    )
+    fit, most = spec.placement, spec.size
+    if fit == "stretch":
+        return Placement(source, most, 0, 0)
+    ratios = most[0] / source[0], most[1] / source[1]
+    if fit == "crop":
+        height, width = (
+            max(least, round(side * max(ratios))) for side, least in zip(source, most, strict=True)
+        )
+    elif fit == "top-left":
+        height, width = (max(1, int(side * min(ratios))) for side in source)
+        return Placement(source, (height, width), 0, 0)
+    else:
+        # At least one pixel: an image one pixel high and a thousand wide would vanish.
+        height, width = (max(1, round(side * min(ratios))) for side in source)
+    return Placement(source, (height, width), (most[0] - height) // 2, (most[1] - width) // 2)

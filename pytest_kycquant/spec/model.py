@@ -12,12 +12,16 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from ..errors import SpecError
 from . import coerce
 from .tasks import StrPath, TaskSpec
 
+Resize = Literal[
+    "bilinear", "opencv-bilinear", "opencv-area", "opencv-nearest", "letterbox", "none"
+]
+Fit = Literal["stretch", "letterbox", "top-left", "crop"]
 _LONGEST_NAME = 100  # bytes; goldens and exports append to it, and file systems allow 255
 
 
@@ -34,9 +38,16 @@ class Preprocess:
         scale: factor applied afterwards; one number, or one per channel in `channels` order.
         channels: order of the colour channels that the model was trained with.
         layout: "NCHW" or "NHWC".
-        resize: treatment of images of another size. "bilinear" stretches them (Pillow,
-            antialiased); "letterbox" keeps their aspect ratio and pads with grey (114), as YOLO
-            models expect; "none" refuses them, for data that must already be aligned.
+        resize: how images of another size get theirs. "bilinear" is Pillow's, which antialiases;
+            "opencv-bilinear", "opencv-area" and "opencv-nearest" are those of ``cv2.resize``, bit
+            for bit. Use what production uses: the scores of a liveness model can differ by more
+            than quantization changes them. "none" refuses such images, for data that must already
+            be aligned. "letterbox" is short for "bilinear" with ``fit="letterbox"``.
+        fit: where a resized image goes. "stretch" fills the input whatever the aspect ratio;
+            "letterbox" keeps the aspect ratio and pads around the image, as YOLO models expect;
+            "top-left" does the same but pads only at the right and the bottom, as InsightFace's
+            detectors expect; "crop" fills the input and cuts off what is left over on both sides.
+        pad: value of the padding, 0..255: 114 for YOLO models, 0 for InsightFace's detectors.
     """
 
     size: tuple[int, int]
@@ -44,7 +55,9 @@ class Preprocess:
     scale: float | tuple[float, ...] = 1.0
     channels: Literal["RGB", "BGR", "GRAY"] = "RGB"
     layout: Literal["NCHW", "NHWC"] = "NCHW"
-    resize: Literal["bilinear", "letterbox", "none"] = "bilinear"
+    resize: Resize = "bilinear"
+    fit: Fit = "stretch"
+    pad: int = 114
 
     def __post_init__(self) -> None:
         remedy = "give (height, width) as two positive integers, such as (112, 112)"
@@ -57,10 +70,28 @@ class Preprocess:
         for name, allowed in (
             ("channels", ("RGB", "BGR", "GRAY")),
             ("layout", ("NCHW", "NHWC")),
-            ("resize", ("bilinear", "letterbox", "none")),
+            ("resize", get_args(Resize)),
+            ("fit", get_args(Fit)),
         ):
             known = coerce.choice(f"Preprocess.{name}", getattr(self, name), allowed)
             object.__setattr__(self, name, known)
+        if self.resize in ("letterbox", "none") and self.fit != "stretch":
+            raise SpecError(
+                "Preprocess.fit",
+                f'{self.fit!r} contradicts resize="{self.resize}"',
+                'leave it out, or give resize="bilinear" or "opencv-bilinear"',
+            )
+        remedy = "give a whole number from 0 to 255"
+        pad = coerce.whole("Preprocess.pad", self.pad, remedy)
+        if not 0 <= pad <= 255:
+            raise SpecError("Preprocess.pad", f"{pad} is not a pixel", remedy)
+        object.__setattr__(self, "pad", pad)
+        if self.placement not in ("letterbox", "top-left") and pad != 114:
+            raise SpecError(
+                "Preprocess.pad",
+                "has no effect, because nothing is padded",
+                'leave it out, or give fit="letterbox" or fit="top-left"',
+            )
         for name, value in (("mean", self.mean), ("scale", self.scale)):
             object.__setattr__(self, name, self._per_channel(f"Preprocess.{name}", value))
         if 0 in (self.scale if isinstance(self.scale, tuple) else (self.scale,)):
@@ -79,6 +110,11 @@ class Preprocess:
         if len(values) != self.depth:
             raise SpecError(where, f"{coerce.shown(value)} does not fit {self.channels}", remedy)
         return values
+
+    @property
+    def placement(self) -> Fit:
+        """Where a resized image goes."""
+        return "letterbox" if self.resize == "letterbox" else self.fit
 
     @property
     def depth(self) -> int:

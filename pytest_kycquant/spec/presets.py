@@ -34,11 +34,13 @@ __all__ = ["ARCFACE", "MINIFASNET", "YOLOV8", "arcface", "minifasnet", "yolov8"]
 ARCFACE = Preprocess(size=(112, 112), mean=127.5, scale=1 / 127.5, channels="RGB")
 """InsightFace's preprocessing: an aligned face, RGB, -1..1."""
 
-MINIFASNET = Preprocess(size=(80, 80), channels="BGR")
-"""Silent-Face-Anti-Spoofing's preprocessing: BGR, 0..255, unscaled."""
+MINIFASNET = Preprocess(size=(80, 80), channels="BGR", resize="opencv-bilinear")
+"""Silent-Face-Anti-Spoofing's preprocessing: ``cv2.resize``, BGR, 0..255, unscaled."""
 
-YOLOV8 = Preprocess(size=(640, 640), scale=1 / 255, channels="RGB", resize="letterbox")
-"""Ultralytics' preprocessing: RGB, 0..1, aspect ratio kept, grey border."""
+YOLOV8 = Preprocess(
+    size=(640, 640), scale=1 / 255, channels="RGB", resize="opencv-bilinear", fit="letterbox"
+)
+"""Ultralytics' preprocessing: ``cv2.resize``, RGB, 0..1, aspect ratio kept, grey border."""
 
 # Scales of the crops that the networks of Silent-Face-Anti-Spoofing were trained on.
 _CROP_SCALES = {"minifasnetv2": 2.7, "minifasnetv1se": 4.0}
@@ -145,5 +147,20 @@ def _crop_scale(path: StrPath) -> float:
     )
 
 
+_PRESETS: Mapping[type[TaskSpec], str] = {
+    FaceVerification: "arcface",
+    LivenessDetection: "minifasnet",
+    ObjectDetection: "yolov8",
+}
+
+
 def _task(cls: type[TaskSpec], given: Mapping[str, Any], more: Mapping[str, Any]) -> TaskSpec:
+    misplaced = sorted(set(more) & set(Preprocess.__dataclass_fields__))
+    if misplaced:
+        name = misplaced[0]
+        raise SpecError(
+            f"presets.{_PRESETS[cls]}({name}=...)",
+            "belongs to the preprocessing",
+            f"give preprocess=dataclasses.replace(presets.{_PRESETS[cls].upper()}, {name}=...)",
+        )
     return cls(**given, **more)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.coverage import strangers
+from benchmarks.populations import strangers
 from benchmarks.splits import GATES, SimulatedJudge, World
 from pytest_kycquant import FaceVerification, KycModel, Preprocess
 from pytest_kycquant.bench import run as running

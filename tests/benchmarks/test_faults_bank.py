@@ -191,5 +191,5 @@ def test_gates_are_those_of_users(world: World) -> None:
     mine = world.judge.verdicts(world.sound).gates
     theirs = world.judge.record(RECIPE).gates
     assert list(mine) == [name for name in theirs if name != "latency"]
-    assert all(mine[name] == theirs[name] for name in mine)
+    assert all(mine[name] == replace(theirs[name], offenders=()) for name in mine)
     assert "latency" in world.judge.verdicts(world.sound, latency=True).gates

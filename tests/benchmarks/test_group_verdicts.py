@@ -13,7 +13,7 @@ def counted(people: int, increases: list[float], runs: int = 30) -> Counter[Verd
 
 
 def test_what_harms_nobody_never_fails_and_passes_with_enough_people() -> None:
-    assert counted(250, [0.0] * 8) == {Verdict.PASS: 30}
+    assert counted(300, [0.0] * 8) == {Verdict.PASS: 30}
     assert counted(100, [0.0] * 8) == {Verdict.INCONCLUSIVE: 30}
 
 

@@ -110,14 +110,14 @@ def rescued(record: Run) -> None:
     )
 
 
-def test_without_selection_nothing_is_searched(unlabelled: Write, record: Run) -> None:
+def test_without_selection_other_images_confirm_a_search(unlabelled: Write, record: Run) -> None:
     unlabelled("faces", fragile=True)
     result = record()
     assert result.parseoutcomes()["fallback"] == 4
     result.stdout.fnmatch_lines(
         [
-            "fallback of int8: fp16, because",
-            "  mixed precision was not searched: FaceVerification(selection=...) is not set",
+            "fallback of int8: int8>mixed, because",
+            "note on int8>mixed: judged on 240 images for the confirmation, of 400 images; *",
         ]
     )
 
@@ -134,7 +134,7 @@ def test_few_images_are_undecided(unlabelled: Write, record: Run, world: str) ->
 def test_undecided_says_how_many_pairs_would_decide(unlabelled: Write, record: Run) -> None:
     unlabelled("faces", count=60, precisions='"fp16"')
     record("-k", "test_agreement").stdout.fnmatch_lines(
-        ["INCONCLUSIVE decisions other than FP32's = 0 % *about * such pairs on * images would*"]
+        ["INCONCLUSIVE decisions other than FP32's = 0 % *about * images would decide*"]
     )
 
 

@@ -163,7 +163,23 @@ def test_no_search_without_selection(document_project: Project, run: Run) -> Non
     document_project(fragile=True, selection="None")
     result = run("-v")
     result.stdout.fnmatch_lines(
-        ["  mixed precision was not searched: CustomTask(selection=...) is not set"]
+        [
+            "  mixed precision was not searched: the people who would confirm it cannot decide "
+            "even for FP32 compared with itself: INCONCLUSIVE *"
+        ]
+    )
+
+
+def test_a_search_without_selection_is_confirmed_by_other_people(
+    document_project: Project, run: Run
+) -> None:
+    document_project(fragile=True, selection="None", people=700)
+    run("-v").stdout.fnmatch_lines(
+        [
+            "fallback of int8: int8>mixed, because",
+            "note on int8>mixed: judged on 1,260 images for the confirmation, of 2,100 images of "
+            "700 subjects; it was searched on other people",
+        ]
     )
 
 
@@ -185,7 +201,7 @@ def test_few_subjects_are_undecided_and_no_fallback_is_tried(
     result.stdout.fnmatch_lines(
         [
             "document: int8 INCONCLUSIVE metric",
-            "INCONCLUSIVE misread = 0 % *; about * such images on * subjects would decide",
+            "INCONCLUSIVE misread = 0 % *; about * subjects would decide, *",
             "int8: no fallback was tried, because this data cannot decide even for FP32 *",
         ]
     )

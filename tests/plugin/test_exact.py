@@ -148,7 +148,9 @@ def test_stages_of_a_pipeline(
     monkeypatch.setattr("pytest_kycquant.runtimes.ort.RUNTIME", spy)
     run(EXACT, "-k", "complete").assert_outcomes(passed=1)
     assert spy.found
-    assert all(spy.found)
+    # Where kernels saturate, the outputs with saturation are known as well, and looked at again.
+    assert spy.found.count(False) <= 3 * u8s8_saturates()
+    assert spy.found.count(True) > spy.found.count(False)
 
 
 def test_ini_twin(project: Project, run: Run, pytester: pytest.Pytester) -> None:

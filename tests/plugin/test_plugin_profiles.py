@@ -131,7 +131,7 @@ def test_liveness_is_told_that_nothing_is_set(
     result.stdout.fnmatch_lines(
         [
             "profile: nist63a4 (it sets limits for comparing faces only: "
-            "the limits of the gate apply here)"
+            "the limits of the gate apply here); *"
         ]
     )
 

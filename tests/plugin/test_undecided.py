@@ -6,7 +6,7 @@ import pytest
 
 from tests.worlds.population import Run
 
-FEW = {"identities": 110}  # 110 genuine pairs cannot show an increase of FRR below one point
+FEW = {"identities": 95}  # too few to have met everybody whose FRR may rise by one point
 
 
 @pytest.mark.parametrize(
@@ -30,8 +30,7 @@ def test_policy(
             "int8: no fallback was tried, because this data cannot decide even for FP32 compared "
             "with itself: INCONCLUSIVE increase of FRR over FP32 *",
             "undecided for int8: INCONCLUSIVE increase of FRR over FP32 = 0 % [[]*] must be below "
-            "1 %: 0 comparisons newly wrong, 0 newly right; about * such comparisons on * "
-            "identities would decide",
+            "1 %: 0 comparisons newly wrong, 0 newly right; about 99 identities would decide, *",
         ]
     )
 

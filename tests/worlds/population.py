@@ -24,7 +24,7 @@ EMBEDDING = 96
 # Equalization would repair what is fragile.
 PLAIN = (
     'Recipe("int8", op_types={types}, equalize=False, bias_correction=False, '
-    'calibration_method="moving-average")'
+    'calibration_method="moving-average", weight_type="uint8")'
 )
 # The head of a gate file that uses the marker, next to a project of `write_project`.
 FUNCTION = """

@@ -1,0 +1,110 @@
+"""Presets prepare images as the models' own code does, written anew here with OpenCV."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pytest_kycquant import Preprocess, presets
+from pytest_kycquant.data.crops import Box, crop_box
+from pytest_kycquant.data.images import preprocess
+
+cv2 = pytest.importorskip("cv2", reason="OpenCV is not installed")
+
+
+def photograph(height: int, width: int, seed: int = 0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    smooth = cv2.resize(
+        rng.integers(0, 256, (12, 12, 3), dtype=np.uint8), (width, height), interpolation=2
+    )
+    noise = rng.normal(0, 12, smooth.shape)
+    return (smooth + noise).clip(0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("size", [(480, 640), (640, 480), (721, 1283), (200, 100), (640, 640)])
+def test_yolov8(size: tuple[int, int]) -> None:
+    """Ultralytics' LetterBox(new_shape=640, auto=False), then / 255."""
+    rgb = photograph(*size)
+    bgr = rgb[..., ::-1]
+    shape, new = bgr.shape[:2], (640, 640)
+    r = min(new[0] / shape[0], new[1] / shape[1])
+    unpadded = round(shape[1] * r), round(shape[0] * r)
+    dw, dh = (new[1] - unpadded[0]) / 2, (new[0] - unpadded[1]) / 2
+    image = bgr
+    if shape[::-1] != unpadded:
+        image = cv2.resize(np.ascontiguousarray(bgr), unpadded, interpolation=cv2.INTER_LINEAR)
+    top, bottom = round(dh - 0.1), round(dh + 0.1)
+    left, right = round(dw - 0.1), round(dw + 0.1)
+    image = cv2.copyMakeBorder(
+        np.ascontiguousarray(image), top, bottom, left, right, cv2.BORDER_CONSTANT,
+        value=(114, 114, 114),
+    )  # fmt: skip
+    wanted = (image[..., ::-1].transpose(2, 0, 1)[None] / 255).astype(np.float32)
+    found = preprocess(rgb, presets.YOLOV8, "x")
+    assert found == pytest.approx(wanted, abs=1e-7)
+
+
+@pytest.mark.parametrize("scale", [2.7, 4.0])
+@pytest.mark.parametrize("box", [(200, 120, 90, 110), (3, 5, 150, 200), (500, 300, 120, 140)])
+def test_minifasnet(scale: float, box: tuple[int, int, int, int]) -> None:
+    """Silent-Face-Anti-Spoofing's CropImage and its ToTensor, which does not divide by 255."""
+    rgb = photograph(480, 640, 1)
+    src_h, src_w = rgb.shape[:2]
+    x, y, box_w, box_h = box
+    own = min((src_h - 1) / box_h, min((src_w - 1) / box_w, scale))
+    new_width, new_height = box_w * own, box_h * own
+    center_x, center_y = box_w / 2 + x, box_h / 2 + y
+    left_top_x, left_top_y = center_x - new_width / 2, center_y - new_height / 2
+    right_bottom_x, right_bottom_y = center_x + new_width / 2, center_y + new_height / 2
+    if left_top_x < 0:
+        right_bottom_x -= left_top_x
+        left_top_x = 0
+    if left_top_y < 0:
+        right_bottom_y -= left_top_y
+        left_top_y = 0
+    if right_bottom_x > src_w - 1:
+        left_top_x -= right_bottom_x - src_w + 1
+        right_bottom_x = src_w - 1
+    if right_bottom_y > src_h - 1:
+        left_top_y -= right_bottom_y - src_h + 1
+        right_bottom_y = src_h - 1
+    x1, y1, x2, y2 = map(int, (left_top_x, left_top_y, right_bottom_x, right_bottom_y))
+    crop = rgb[y1 : y2 + 1, x1 : x2 + 1, ::-1]
+    resized = cv2.resize(np.ascontiguousarray(crop), (80, 80))
+    wanted = resized.transpose(2, 0, 1)[None].astype(np.float32)
+    left, top, right, bottom = crop_box(src_w, src_h, Box(x, y, x + box_w, y + box_h), scale)
+    found = preprocess(rgb[top:bottom, left:right], presets.MINIFASNET, "x")
+    assert np.array_equal(found, wanted)
+
+
+def test_arcface() -> None:
+    """InsightFace's ``cv2.dnn.blobFromImages(..., 1 / 127.5, ..., (127.5,) * 3, swapRB=True)``."""
+    rgb = photograph(112, 112, 2)
+    wanted = ((rgb.astype(np.float32) - 127.5) / 127.5).transpose(2, 0, 1)[None]
+    assert preprocess(rgb, presets.ARCFACE, "x") == pytest.approx(wanted, abs=1e-6)
+
+
+@pytest.mark.parametrize("size", [(480, 640), (640, 480), (333, 777)])
+def test_insightface_detector(size: tuple[int, int]) -> None:
+    """SCRFD.detect: resized, then put into the upper left corner of a black image."""
+    rgb = photograph(*size, 3)
+    bgr = np.ascontiguousarray(rgb[..., ::-1])
+    ratio, model_ratio = bgr.shape[0] / bgr.shape[1], 1.0
+    if ratio > model_ratio:
+        new_height = 640
+        new_width = int(new_height / ratio)
+    else:
+        new_width = 640
+        new_height = int(new_width * ratio)
+    canvas = np.zeros((640, 640, 3), np.uint8)
+    canvas[:new_height, :new_width] = cv2.resize(bgr, (new_width, new_height))
+    wanted = ((canvas[..., ::-1].astype(np.float32) - 127.5) / 128).transpose(2, 0, 1)[None]
+    spec = Preprocess(
+        size=(640, 640),
+        mean=127.5,
+        scale=1 / 128,
+        resize="opencv-bilinear",
+        fit="top-left",
+        pad=0,
+    )
+    assert preprocess(rgb, spec, "x") == pytest.approx(wanted, abs=1e-6)
