@@ -10,7 +10,7 @@ import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .bench.beforehand import outlook
+    from .bench.beforehand import outlook as outlook
     from .plugin.candidate import Candidate
     from .plugin.gates import (
         AgreementGates,
@@ -60,7 +60,6 @@ __all__ = [
     "Preprocess",
     "Recipe",
     "Verdict",
-    "outlook",
     "presets",
 ]
 

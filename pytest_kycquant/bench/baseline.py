@@ -101,6 +101,18 @@ class Baseline:
             self._check_threshold(golden)  # which costs nothing here
         return golden
 
+    def provisional(self) -> Golden:
+        """What is known before a golden is recorded: model, data and a given threshold."""
+        return Golden(
+            model=self._variants.model_facts(),
+            inputs=self.input_facts(),
+            threshold=self._task.given_threshold,
+            threshold_source="no golden was recorded",
+            rates={},
+            latency_ms=0.0,
+            environment=plain(self._workspace.context.environment),
+        )
+
     def check_golden(self, golden: Golden) -> None:
         """Check that the golden is what FP32 and the data give, and that FP32 is sound.
 

@@ -28,7 +28,7 @@ from .judge import Judge, StandardJudge
 from .ladder import decide
 from .mixed_search import MixedSearch
 from .shipping import Shipment
-from .smoke import SmokeJudge
+from .smoke import IMAGES, SmokeJudge
 from .variants import Variants
 
 if TYPE_CHECKING:
@@ -105,7 +105,8 @@ class Run:
             refuse_export_of_smoke(profile, settings.export)
             kind = SmokeJudge if profile == "smoke" else StandardJudge
             limits = limits_under(profile, spec.limits)
-            variants = Variants.of_gate(self.workspace, spec.model, gate_file, limits)
+            most = IMAGES if profile == "smoke" else None
+            variants = Variants.of_gate(self.workspace, spec.model, gate_file, limits, most)
             self._judges[key] = kind(
                 self.workspace, variants, limits, gate_file, profile, key[-1], gate
             )

@@ -7,6 +7,8 @@ cleared to ship.
 
 from __future__ import annotations
 
+import math
+import os
 from functools import cached_property
 from typing import Any
 
@@ -23,7 +25,7 @@ from .records import VariantRecord
 from .sizes import judge_fp32_size
 from .variants import Variant
 
-IMAGES = 64
+IMAGES = 64  # for a look at outputs, and at most for calibration
 _REMEDY = "Judge it with the standard profile, which also looks for another precision."
 
 
@@ -33,14 +35,17 @@ class SmokeJudge(Judge):
     @property
     def claimed(self) -> tuple[str, ...]:
         """Names of the gates that are judged."""
-        return ("finite", *((self.drift_gate,) if self._itself.drift() else ()), "size")
+        drifts = self._comparable and bool(self._itself.drift())
+        return ("finite", *((self.drift_gate,) if drifts else ()), "size")
 
     def _checked_golden(self) -> Golden:
-        """Read the golden for its threshold.
+        """Read the golden for its threshold; without one, nothing that needs a threshold is judged.
 
         Checking that FP32 reproduces the recorded errors would take all images.
         """
-        return self.baseline.load_golden()
+        if os.path.lexists(self.baseline.path) or self.workspace.settings.update_golden:
+            return self.baseline.load_golden()
+        return self.baseline.provisional()
 
     def _judge_fp32(self) -> list[GateResult]:
         finite = [self._itself.finite()] if self.asks("finite") else []
@@ -48,7 +53,20 @@ class SmokeJudge(Judge):
 
     @property
     def _fp32_note(self) -> str:
-        return f"the smoke profile used {self._sample.size}"
+        note = f"the smoke profile used {self._sample.size}"
+        if os.path.lexists(self.baseline.path):
+            return note
+        note += "; there is no golden yet, so nothing is known of FP32's errors"
+        if not self._comparable:
+            note += ", and without a threshold nothing was compared but NaN and size"
+        return note
+
+    @property
+    def _comparable(self) -> bool:
+        """Whether outputs can be compared: for some tasks, only at a threshold."""
+        return not self.variants.task.drifts_at_threshold or (
+            self.require_golden().threshold is not None
+        )
 
     def _judge(self, recipe: Recipe, role: Role) -> VariantRecord:
         variant = self.variants.variant(recipe)
@@ -57,7 +75,7 @@ class SmokeJudge(Judge):
         if self.asks("finite", self.drift_gate):
             comparison = self.variants.task.compare(self._itself, self._sampled(variant))
             gates.append(self.judge_finite(comparison, variant))
-            if self.asks(self.drift_gate):
+            if self.asks(self.drift_gate) and self._comparable:
                 found = comparison.drift(float_variant=recipe.is_float)
                 drift += [check.as_point() for check in found]
         if drift:
@@ -77,6 +95,8 @@ class SmokeJudge(Judge):
         """FP32 compared with itself on the sample."""
         fp32 = self._sampled(self.variants.fp32)
         threshold = self.require_golden().threshold
+        if threshold is None and self.variants.task.has_threshold:
+            threshold = math.nan  # decides nothing; what needs a threshold is not asked for
         return self.variants.task.baseline(self._sample, fp32, threshold)
 
     def _sampled(self, variant: Variant) -> Outputs:

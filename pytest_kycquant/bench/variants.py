@@ -139,27 +139,37 @@ class Variants:
         task: the task of the model, which knows the data.
         resolve: a function from a path in the gate file, and the attribute that names it, to an
             existing path.
+        calibrated: the most calibration images to use, evenly spread; None for all.
     """
 
     def __init__(
-        self, context: Context, model: KycModel, task: Task[Any, Comparison], resolve: Resolve
+        self,
+        context: Context,
+        model: KycModel,
+        task: Task[Any, Comparison],
+        resolve: Resolve,
+        calibrated: int | None = None,
     ) -> None:
         self.context = context
         self.model = model
         self.task = task
         task.prepare = remembering(context.store.load)
         self.resolve = resolve
+        self._calibrated = calibrated
         self._inputs = Inputs(task, context.store)
-        images = RunImages(
-            lambda: self.data.calibration, lambda: self.probes, self._inputs.differing
-        )
+        images = RunImages(lambda: self._calibration, lambda: self.probes, self._inputs.differing)
         self.sources = tuple(
             SourceFile(context, task, index, images) for index in range(len(model.paths))
         )
 
     @classmethod
     def of_gate(
-        cls, workspace: Workspace, model: KycModel, gate_file: Path, limits: Limits
+        cls,
+        workspace: Workspace,
+        model: KycModel,
+        gate_file: Path,
+        limits: Limits,
+        calibrated: int | None = None,
     ) -> Self:
         """The variants of a model that a gate file describes.
 
@@ -168,12 +178,14 @@ class Variants:
             model: the model, as the gate file describes it.
             gate_file: the gate file; relative paths are also looked up in its folder.
             limits: the limits of the gates.
+            calibrated: the most calibration images to use; None for all.
         """
 
         def resolve(path: StrPath, attribute: str) -> Path:
             return workspace.resolve(path, attribute, gate_file)
 
-        return cls(workspace.context, model, task_of(model, limits, resolve), resolve)
+        task = task_of(model, limits, resolve)
+        return cls(workspace.context, model, task, resolve, calibrated)
 
     @cached_property
     def data(self) -> TaskData[Any]:
@@ -183,6 +195,14 @@ class Variants:
             self._inputs.check(data)
             people = self.task.people(data.evaluation.truth)
             return warn_of_near_duplicates(data, people, self.context.store)
+
+    @cached_property
+    def _calibration(self) -> ImageSet | None:
+        images = self.data.calibration
+        if images is None or self._calibrated is None or len(images) <= self._calibrated:
+            return images
+        chosen = np.linspace(0, len(images) - 1, self._calibrated).astype(np.int64)
+        return images.subset(chosen)
 
     @cached_property
     def people(self) -> People:

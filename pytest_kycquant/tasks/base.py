@@ -107,6 +107,7 @@ class Task(ABC, Generic[Truth, Held]):
     """
 
     has_threshold: ClassVar[bool] = True  # chosen on FP32 and frozen
+    drifts_at_threshold: ClassVar[bool] = False  # whether outputs are compared at the threshold
 
     def __init__(self, model: KycModel, limits: Limits, resolve: Resolve) -> None:
         self.model = model

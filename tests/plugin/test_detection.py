@@ -12,7 +12,8 @@ from tests.worlds.population import Run, without_repair
 from tests.worlds.scenery import detector, write_project
 
 GOOD = 'Recipe("int8", op_types=("Conv",))'
-FRAGILE = without_repair('"int8"', '("Conv",)')
+# With unsigned weights, a whole-graph INT8 model of this detector cannot be rescued.
+FRAGILE = without_repair('"int8"', '("Conv",)').replace(', weight_type="uint8"', "")
 Write = Callable[..., None]
 
 

@@ -6,11 +6,13 @@ import json
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import onnx
 import pytest
 
-from pytest_kycquant.bench.variants import Variant
+from pytest_kycquant.bench.variants import Variant, Variants
+from tests.worlds import scenery
 from tests.worlds.population import FUNCTION, Run, embedder, write_npz
 from tests.worlds.unlabelled import INT8_THAT_BREAKS, write_unlabelled
 
@@ -96,7 +98,6 @@ def test_ladder_without_search(project: Project, run: Run) -> None:
         ("model", "*face.json: is stale: model sha256 changed *"),
         ("data", "*face.json: is stale: evaluation changed *"),
         ("threshold", "*face.json: was edited by hand *"),
-        ("golden", "*face.json: there is no golden baseline yet; *--kycquant-update-golden"),
     ],
 )
 def test_stale_golden_is_noticed(
@@ -108,14 +109,62 @@ def test_stale_golden_is_noticed(
         onnx.save(embedder(seed=1), pytester.path / "models" / "face.onnx")
     elif damage == "data":
         write_npz(pytester.path / "faces.npz", 330, 2, seed=9)
-    elif damage == "threshold":
+    else:
         threshold = str(json.loads(golden.read_text())["threshold"])
         golden.write_text(golden.read_text().replace(threshold, "0.99"))
-    else:
-        golden.unlink()
     result = run(SMOKE)
     result.assert_outcomes(errors=6)
     result.stdout.fnmatch_lines([message])
+
+
+@pytest.mark.parametrize("fragile", [False, True])
+def test_no_golden_is_needed_to_find_damage(
+    project: Project, run: Run, pytester: pytest.Pytester, *, fragile: bool
+) -> None:
+    project(golden=False, fragile=fragile, fallback=None)
+    result = run(SMOKE, "--kycquant-report=report.json")
+    result.assert_outcomes(passed=2 if fragile else 3, skipped=3, failed=fragile)
+    result.stdout.fnmatch_lines(
+        ["note on fp32: the smoke profile used 64 images*; there is no golden yet, so nothing is *"]
+    )
+    assert not (pytester.path / "golden").exists()
+    assert gate_of(pytester.path)["ship"] is None
+
+
+def test_liveness_without_a_golden(liveness_project: Project, run: Run) -> None:
+    liveness_project(golden=False)
+    run(SMOKE).assert_outcomes(passed=3, skipped=3)
+
+
+def test_detections_cannot_be_compared_without_a_confidence(
+    run: Run, pytester: pytest.Pytester
+) -> None:
+    scenery.write_project(pytester.path, precisions='"fp16"')
+    result = run(SMOKE, "-rs")
+    result.stdout.fnmatch_lines_random(
+        [
+            "SKIPPED * smoke profile makes no claim about degradation",
+            "note on fp32: *without a threshold nothing was compared but NaN and size",
+        ]
+    )
+    assert result.parseoutcomes()["passed"] == 2
+
+
+def test_smoke_calibrates_on_few_images(
+    project: Project, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project(golden=False, fallback=None)
+    seen: list[int] = []
+    spread = Variants._calibration.func  # type: ignore[attr-defined]
+
+    def watched(self: Variants) -> Any:
+        images = spread(self)
+        seen.append(len(images))
+        return images
+
+    monkeypatch.setattr(Variants, "_calibration", property(watched))
+    run(SMOKE)
+    assert set(seen) == {64}
 
 
 def test_golden_of_smoke_is_that_of_standard(

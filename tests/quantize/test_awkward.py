@@ -170,7 +170,8 @@ def test_every_recipe_is_close_to_fp32(ready_model, name, recipe):
     assert sum(variant.quantized.values()) > 0
     inside = [note for note in variant.notes if "within subgraphs" in note]
     assert bool(inside) == (name in ("If", "Loop") and recipe.precision != "fp16")
-    session, fp32 = open_session(variant.content), open_session(path)
+    # The recipe is that of a CPU that does not saturate, which this one may do.
+    session, fp32 = open_session(variant.content, optimize=False), open_session(path)
     for array in images(4, seed=9):
         exact, found = (s.run(None, {"input": array}) for s in (fp32, session))
         for expected, given in zip(exact, found, strict=True):

@@ -22,7 +22,8 @@ def make(prepared, keep):
 
 
 def output(content, array):
-    return open_session(content).run(None, {"input": array})[0]
+    # Not optimized: the recipe is that of a CPU that does not saturate, which this one may do.
+    return open_session(content, optimize=False).run(None, {"input": array})[0]
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,8 @@ Held = TypeVar("Held", bound=FoundComparison)
 class BoxTask(Task[DetectionSet, Held]):
     """YOLO detections compared with those of FP32, with labels or without."""
 
+    drifts_at_threshold = True
+
     def __init__(self, model: KycModel, limits: Limits, resolve: Resolve) -> None:
         super().__init__(model, limits, resolve)
         self.spec = cast("ObjectDetection", model.task)

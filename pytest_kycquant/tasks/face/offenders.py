@@ -88,7 +88,7 @@ def _pair(baseline: FaceBaseline, cell: Cell, pair: int, *, genuine: bool) -> Of
         _people(baseline, images),
         known(mine[0]),
         known(theirs[0]),
-        threshold,
+        known(threshold),
         finding,
     )
 

@@ -67,7 +67,9 @@ def _capture(fp32: Decisions, variant: Decisions, index: int) -> Offender:
         shown = ", ".join(filter(None, (shown, captures.subject_names[captures.subjects[index]])))
     mine, theirs = variant.scores[index], fp32.scores[index]
     finding = "taken for live" if mine >= threshold else "rejected"
-    if (mine >= threshold) != (theirs >= threshold):
+    if np.isnan(threshold):  # nothing was decided
+        finding = "score"
+    elif (mine >= threshold) != (theirs >= threshold):
         finding = f"newly {finding}"
     name = captures.images.names[index]
-    return Offender((name,), shown, known(mine), known(theirs), threshold, finding)
+    return Offender((name,), shown, known(mine), known(theirs), known(threshold), finding)
