@@ -85,8 +85,8 @@ _HOMES = {
     "Preprocess": "spec.model",
     "Recipe": "spec.recipe",
     "Verdict": "verdicts",
-    "outlook": "bench.beforehand",
     "presets": "spec.presets",
+    "outlook": "bench.beforehand",
     "quantize": "quantize",
 }
 

@@ -26,8 +26,9 @@ def test_every_name_is_what_it_says(name: str) -> None:
 
 def test_tables_agree_with_what_type_checkers_see() -> None:
     assert sorted(pytest_kycquant.__all__) == pytest_kycquant.__all__
-    # The name of a callable sub-package; a star import would load it.
-    assert list(pytest_kycquant._HOMES) == [*pytest_kycquant.__all__, "quantize"]
+    # What is called outside of gate files; a star import would load it.
+    called = ["outlook", "quantize"]
+    assert list(pytest_kycquant._HOMES) == [*pytest_kycquant.__all__, *called]
     tree = ast.parse(Path(pytest_kycquant.__file__).read_text(encoding="utf-8"))
     guarded = next(node for node in tree.body if isinstance(node, ast.If))
     seen = {
