@@ -28,9 +28,8 @@ def test_arcface() -> None:
 def test_minifasnet() -> None:
     model = presets.minifasnet("a.onnx", "captures", live_class=2, name="liveness")
     task = LivenessDetection("captures", live_class=2)
-    assert model == KycModel(
-        "a.onnx", Preprocess(size=(80, 80), channels="BGR"), task, None, "liveness"
-    )
+    preprocess = Preprocess(size=(80, 80), channels="BGR", resize="opencv-bilinear")
+    assert model == KycModel("a.onnx", preprocess, task, None, "liveness")
     assert presets.minifasnet("a.onnx", "captures").task.live_class == 1  # type: ignore[attr-defined]
 
 
@@ -52,7 +51,9 @@ def test_minifasnet_knows_the_crops_of_the_original_networks() -> None:
 
 def test_yolov8() -> None:
     model = presets.yolov8("a.onnx", "images", "labels.json", ["face"], confidence=0.25)
-    preprocess = Preprocess(size=(640, 640), scale=1 / 255, resize="letterbox")
+    preprocess = Preprocess(
+        size=(640, 640), scale=1 / 255, resize="opencv-bilinear", fit="letterbox"
+    )
     task = ObjectDetection("images", "labels.json", ("face",), confidence=0.25)
     assert model == KycModel("a.onnx", preprocess, task)
 
@@ -70,7 +71,10 @@ def test_preprocessing_can_be_given() -> None:
             "FaceVerification: has no argument 'treshold'; did you mean 'threshold'",
         ),
         (lambda: presets.minifasnet("a.onnx", "faces", pairs="p.txt"), "its arguments are data, "),
-        (lambda: presets.yolov8("a.onnx", "i", "l", ("a",), size=(3, 3)), "has no argument 'size'"),
+        (
+            lambda: presets.yolov8("a.onnx", "i", "l", ("a",), size=(3, 3)),
+            "presets.yolov8(size=...): belongs to the preprocessing",
+        ),
         (lambda: presets.arcface("a.onnx", "faces", threshold=3), "3.0 is not a cosine"),
     ],
 )
