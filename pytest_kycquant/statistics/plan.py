@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ..verdicts import Limit
 
 _MOST = 10**9  # subjects
+_INDEPENDENT = 2.0  # design effect of crossed pairs whose outcomes do not depend on each other
 
 
 def subjects_to_decide(
@@ -36,9 +37,9 @@ def subjects_to_decide(
 
     The rates, and the trials of each subject or pair of subjects, are assumed to stay the same. So
     more subjects mean more trials: in proportion, or with their square if every subject is compared
-    with every other (`crossed`). The design effect of crossed trials grows with the number of
-    subjects, because each takes part in more trials. The number is a plan, not a promise:
-    `python -m benchmarks.plans` compares it with simulated data.
+    with every other (`crossed`). What shared subjects add to the design effect of crossed trials
+    grows with the number of subjects, because each takes part in more trials. The number is a plan,
+    not a promise: `python -m benchmarks.plans` compares it with simulated data.
 
     Args:
         found: the rate, or the increase, that is undecided.
@@ -100,7 +101,8 @@ def _imagine(rate: Rate, people: int, crossed: bool) -> Rate:
     few = errors < FEW_ERRORS
     deff = rate.deff if few else max(rate.deff_many, 1.0)
     if crossed:
-        deff = 1 + (deff - 1) * growth
+        # Even for independent pairs the jackknife gives 2, since it leaves out each of them twice.
+        deff = min(deff, _INDEPENDENT) + max(deff - _INDEPENDENT, 0.0) * growth
     n_eff = effective_trials(trials, max(deff, 1.0), people, CONFIDENCE)
     room = 1.0 if few else rate.room * (growth if crossed else 1.0)
     lower, upper = bounds(rate.value, trials, room, n_eff, CONFIDENCE)
