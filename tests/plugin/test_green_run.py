@@ -168,7 +168,7 @@ def test_gate_that_is_left_out_while_another_test_has_it_judged(
 def test_undecided_gates_do_what_the_policy_says(
     project: Project, run: Run, policy: str, status: pytest.ExitCode
 ) -> None:
-    project(identities=95)
+    project(identities=110, limits="frr_degradation=0.005")
     assert run(f"--kycquant-inconclusive={policy}").ret == status
 
 
