@@ -155,6 +155,6 @@ class GateResult:
         if self.verdict is Verdict.INCONCLUSIVE:
             lines.append(_UNDECIDED.get(self.gate, _UNDECIDED["rate"]))
         if self.offenders and self.verdict is not Verdict.PASS:
-            lines.append("The worst cases:")
+            lines.append("The cases that weigh most:")
             lines += [f"  {offender.describe()}" for offender in self.offenders]
         return "\n".join(lines)

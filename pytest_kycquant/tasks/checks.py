@@ -28,6 +28,8 @@ from ..verdicts import Check, Direction, Estimate, Kind, Limit, Unit, Verdict
 DRIFT_REMEDY = "Try per-channel weights, another calibration method or fallback = 'mixed'."
 # In the detail of an increase whose bound comes from moves.
 _NEAR = "{} expected by how far scores move and how many are near the threshold"
+_AT_LIMIT = "the estimate lies exactly at the limit: more data will move it to one side"
+_TOO_NEAR = "the estimate is so near the limit that no amount of data would decide"
 NO_OFFENDER = Limit("offenders", 1.0, Direction.BELOW, Unit.COUNT, Kind.SANITY)
 
 
@@ -39,6 +41,18 @@ def known(score: float) -> float | None:
 def broken_images(names: Sequence[str]) -> list[Offender]:
     """The images for which a model gave NaN or Inf."""
     return [Offender((name,), finding="NaN or Inf in an output") for name in names[:MOST_OFFENDERS]]
+
+
+def named_first(text: str, names: Sequence[str]) -> str:
+    """The name with which a text begins, followed by a colon: the longest that fits.
+
+    Raises:
+        LookupError: it begins with none of them.
+    """
+    fitting = [name for name in names if text.startswith(f"{name}: ")]
+    if not fitting:
+        raise LookupError(f"{text!r} names none of {', '.join(names)}")
+    return max(fitting, key=len)
 
 
 def variety(least: float) -> Limit:
@@ -124,7 +138,7 @@ class Counted:
             return f"a claim needs at least {MIN_SUBJECTS} {self.subjects}"
         needed, verdict = decided_by(found, limit, crossed=crossed, moves=moves)
         if needed is None:
-            return "no amount of data separates this figure from its limit"
+            return _AT_LIMIT if found.value == limit.value else _TOO_NEAR
         fails = ", and it would fail" if verdict is Verdict.FAIL else ""
         return f"about {needed:,} {self.subjects} would decide, if the rates stay the same{fails}"
 
@@ -235,7 +249,7 @@ def subjects_wanted(count: int, figure: Estimate, limit: Limit, what: str) -> st
         return f"the figure is not finite when some of the {what} are left out"
     gap = figure.value - limit.value
     if gap == 0:
-        return "no amount of data separates this figure from its limit"
+        return _AT_LIMIT
     needed = math.ceil(count * ((figure.upper - figure.lower) / 2 / gap) ** 2)
     return f"about {needed:,} such {what} would decide"
 

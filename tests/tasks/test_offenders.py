@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from pytest_kycquant import FaceLimits, Verdict
+from pytest_kycquant.data.groups import Group
 from pytest_kycquant.data.liveness import LIVE
 from pytest_kycquant.plain import from_plain, plain
 from pytest_kycquant.results import GateResult, Offender
+from pytest_kycquant.tasks.checks import named_first
 from tests.worlds import embeddings as faces
 from tests.worlds import scores as liveness
 from tests.worlds.detections import comparison as detections
@@ -146,7 +149,7 @@ def test_a_failure_shows_them_and_a_pass_does_not() -> None:
     passing = GateResult("far", (check,), "", (offender,))
     assert line not in passing.describe()
     failing = replace(passing, checks=(replace(check, verdict=Verdict.FAIL),))
-    assert failing.describe().endswith(f"The worst cases:\n  {line}")
+    assert failing.describe().endswith(f"The cases that weigh most:\n  {line}")
 
 
 def test_long_and_hostile_names_stay_on_one_line() -> None:
@@ -164,3 +167,48 @@ def test_records_survive_json() -> None:
 def test_gates_without_cases_have_none() -> None:
     comparison = faces.comparison(faces.embeddings())
     assert comparison.offenders(comparison.finite()) == []
+
+
+def test_a_failing_group_names_its_own_people() -> None:
+    members = np.repeat(np.arange(330) < 100, 2)
+    variant = faces.embeddings()
+    for image in (*range(1, 60, 2), 301, 303):  # thirty people of the group, two of the others
+        variant[image] = -variant[image]
+    found = named(faces.comparison(variant, LOOSE))
+    groups = (Group("tone dark", members), Group("tone light", ~members))
+    found = replace(found, baseline=replace(found.baseline, groups=groups))
+    result = found.against_fp32()
+    only = [check for check in result.checks if check.name.endswith("worst of 2 groups")]
+    frr = next(check for check in only if "FRR" in check.name)
+    assert frr.detail.startswith("tone dark: ")
+    offenders = found.offenders(replace(result, checks=(frr,)))
+    assert len(offenders) == 10
+    assert all(int(one.images[1].removesuffix(".jpg")) < 60 for one in offenders)
+    assert all(one.who.startswith("person ") for one in offenders)
+
+
+def test_a_species_whose_name_begins_with_that_of_another() -> None:
+    of = liveness.captures(species=("print", "print: a4"))
+    variant = liveness.swapped(liveness.logits(of), liveness.of_kind(of, 1, 100))
+    offenders = worst(liveness.comparison(variant, of), "apcer")
+    assert all(one.who.startswith("print: a4, ") for one in offenders)
+    assert {one.finding for one in offenders} == {"newly taken for live"}
+
+
+def test_a_name_must_be_there() -> None:
+    assert named_first("card back: 3 errors", ["card", "card back"]) == "card back"
+    with pytest.raises(LookupError, match="names none of card"):
+        named_first("cards: 3 errors", ["card"])
+
+
+def test_a_collapsed_model_takes_little_memory() -> None:
+    """All pairs are wrong, and only the embeddings of some are copied at the same time."""
+    variant = np.ones_like(faces.embeddings())
+    comparison = faces.comparison(variant, LOOSE)
+    result = comparison.against_fp32()
+    assert len(comparison.cell.errors.false_accepts) > 200_000
+    tracemalloc.start()
+    comparison.offenders(result)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 40e6  # bytes; all pairs at once would take 220 million

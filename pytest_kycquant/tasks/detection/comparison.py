@@ -39,7 +39,8 @@ class DetectionComparison(FoundComparison):
     def offenders(self, gate: GateResult) -> list[Offender]:
         """Objects that are missed, or images whose detections differ most from those of FP32."""
         worst = gate.worst_check().name
-        for which, name in enumerate(self.class_names):
+        by_length = sorted(enumerate(self.class_names), key=lambda entry: -len(entry[1]))
+        for which, name in by_length:  # one name may begin with another
             if gate.gate == "recall" and worst == f"recall, {name}":
                 return self._missed(which)
             if worst.startswith(f"increase of misses of {name} "):

@@ -11,7 +11,15 @@ from ...plain import plain
 from ...results import GateResult, GroupIncrease, Offender
 from ...statistics import RULE_OF_30, MovesBound, Rate, bound_by_moves
 from ...verdicts import Check, Kind
-from ..checks import DRIFT_REMEDY, Counted, broken_images, group_checks, increase_check, rate_check
+from ..checks import (
+    DRIFT_REMEDY,
+    Counted,
+    broken_images,
+    group_checks,
+    increase_check,
+    named_first,
+    rate_check,
+)
 from .embeddings import EmbeddingComparison
 from .near import moves_of
 from .offenders import of_drift, of_increase, of_rate
@@ -63,7 +71,12 @@ class FaceComparison(EmbeddingComparison):
             return of_rate(self.baseline, self.cells[suffix], genuine=gate.gate == "frr")
         if worst.limit is not None and worst.limit.kind is Kind.DRIFT:
             return of_drift(self)
-        return of_increase(self, genuine="FRR" in worst.name) or of_drift(self)
+        among = self
+        if worst.name.endswith(" groups"):  # the worst one, whose name begins the detail
+            names = [group.name for group in self.baseline.groups]
+            among = self.by_group[names.index(named_first(worst.detail, names))]
+        genuine = worst.name.startswith("increase of FRR ")
+        return of_increase(among, genuine=genuine) or of_drift(among)
 
     def rates(self) -> dict[str, Rate]:
         """FAR and FRR."""

@@ -102,6 +102,7 @@ class FaceBaseline:
                 self.comparisons.restrict(group.members)[0],
                 self.threshold,
                 tuple(compress(self.names, group.members)),
+                people=tuple(compress(self.people, group.members)),
             )
             for group in self.groups
         )

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ...data.pairs import Comparisons
 
 KEEP = 2000  # comparisons of each kind; more say nothing about the neighbourhood of the threshold
+_AT_ONCE = 4096  # pairs whose embeddings are copied at the same time
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +106,9 @@ def _only(scores: PairScores, kept: NDArray[np.bool_], sign: int) -> PairScores:
 
 def cosines(gallery: Floats, probe: Floats, left: Ids, right: Ids) -> NDArray[np.float64]:
     """Cosines in float64, which does not depend on threads; NaN for a broken embedding."""
-    products: NDArray[np.float64] = np.einsum(
-        "ij,ij->i", gallery[left].astype(np.float64), probe[right].astype(np.float64)
-    )
+    products = np.empty(len(left), np.float64)
+    for start in range(0, len(left), _AT_ONCE):  # a broken model can have all pairs wrong
+        part = slice(start, start + _AT_ONCE)
+        one, other = gallery[left[part]], probe[right[part]]
+        products[part] = np.einsum("ij,ij->i", one.astype(np.float64), other.astype(np.float64))
     return products

@@ -18,7 +18,7 @@ from ...plain import plain
 from ...results import GateResult, GroupIncrease, Offender
 from ...statistics import RULE_OF_30, MovesBound, Rate, bound_by_moves
 from ...verdicts import Check, Limit, Verdict
-from ..checks import DRIFT_REMEDY, Counted, group_checks, increase_check, rate_check
+from ..checks import DRIFT_REMEDY, Counted, group_checks, increase_check, named_first, rate_check
 from .near import moves_of
 from .offenders import newly_wrong, of_kind
 from .scores import bpcer_at_apcer
@@ -60,10 +60,14 @@ class LivenessComparison(ScoreComparison):
         if gate.gate == "apcer":
             named = worst.name.removeprefix("APCER ")
             if named not in kinds:  # the maximum, whose detail begins with the species
-                named = next(name for name in kinds if worst.detail.startswith(f"{name}: "))
+                named = named_first(worst.detail, list(kinds))
             return of_kind(*both, kinds[named])
         newly = {f"increase of APCER {name} over FP32": kind for name, kind in kinds.items()}
         newly["increase of BPCER over FP32"] = LIVE
+        if worst.name.endswith(" groups"):
+            names = [group.name for group in self.group_table]
+            group = self.group_table[names.index(named_first(worst.detail, names))]
+            return newly_wrong(*both, LIVE, group.members) or of_kind(*both, LIVE, group.members)
         if gate.gate == "degradation" and worst.name in newly:
             return newly_wrong(*both, newly[worst.name]) or self.furthest()
         return super().offenders(gate)

@@ -36,9 +36,12 @@ def of_kind(
     return [_capture(fp32, variant, int(i)) for i in np.flatnonzero(members)[order]]
 
 
-def newly_wrong(fp32: Decisions, variant: Decisions, kind: int) -> list[Offender]:
-    """The captures of a kind that only the variant decides wrongly."""
-    return of_kind(fp32, variant, kind, variant.wrong & ~fp32.wrong)
+def newly_wrong(
+    fp32: Decisions, variant: Decisions, kind: int, among: NDArray[np.bool_] | None = None
+) -> list[Offender]:
+    """The captures of a kind that only the variant decides wrongly; see `of_kind`."""
+    newly = variant.wrong & ~fp32.wrong
+    return of_kind(fp32, variant, kind, newly if among is None else newly & among)
 
 
 def furthest(
