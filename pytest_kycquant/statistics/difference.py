@@ -54,10 +54,11 @@ def noninferiority(worse: Rate, better: Rate, moves: MovesBound | None = None) -
         raise ValueError(f"rates of {worse.trials} and {better.trials} trials are not paired")
     value = worse.value - better.value
     lower = value - math.hypot(worse.value - worse.lower, better.upper - better.value)
-    most = worse.upper
-    if moves is not None and worse.value <= moves.upper < most:
-        most = moves.upper
-    else:
-        moves = None
-    upper = value + math.hypot(most - worse.value, better.value - better.lower)
-    return Difference(value, lower, upper, worse, better, moves)
+    upper = value + math.hypot(worse.upper - worse.value, better.value - better.lower)
+    if moves is not None and worse.value <= moves.upper:
+        # Moves bound the rate itself. What was counted may be better by luck, so it is no credit
+        # beyond its own lower bound.
+        by_moves = moves.upper - better.lower
+        if value <= by_moves < upper:
+            return Difference(value, lower, by_moves, worse, better, moves)
+    return Difference(value, lower, upper, worse, better)

@@ -188,6 +188,16 @@ def test_moves_leave_the_lower_bound_alone():
     assert found.value == plain.value < found.upper < plain.upper
 
 
+def test_a_lucky_decision_does_not_push_the_bound_below_what_moves_allow():
+    """One pair happens to be newly right: the true increase may still be that of the moves."""
+    worse, better = counted(0, 1000), counted(1, 1000)
+    sharp = MovesBound(0.00001, 0.0, 0.0, 200)
+    found = noninferiority(worse, better, sharp)
+    assert found.value == -0.001
+    assert found.upper == pytest.approx(0.00001 - better.lower)
+    assert found.upper > found.value
+
+
 def test_the_bound_holds_in_simulation_and_counting_is_far_wider():
     """200 people with five pairs each; one in twenty is hard to recognize and moves further."""
     rng = np.random.default_rng(7)
