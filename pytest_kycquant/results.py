@@ -86,6 +86,8 @@ class Offender:
             parts.append(f"({_short(self.who)})")
         if self.finding:
             parts.append(self.finding + ":")
+        if self.score is self.fp32_score is self.threshold is None:
+            return printable(" ".join(parts).removesuffix(":"))
         score = "no score" if self.score is None else f"{self.score:.4f}"
         fp32 = "none" if self.fp32_score is None else f"{self.fp32_score:.4f}"
         parts.append(f"{score}, FP32 {fp32}")

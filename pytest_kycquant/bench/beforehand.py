@@ -82,7 +82,15 @@ def outlook(
         LeakageError: calibration, selection and evaluation overlap.
         SpecError: the limits are not those of the task.
     """
-    from ..errors import DataError
+    from ..errors import DataError, SpecError
+
+    kind = model.task.limits
+    if limits is not None and not isinstance(limits, kind):
+        raise SpecError(
+            "outlook(limits=...)",
+            f"{type(limits).__name__} does not belong to {type(model.task).__name__}",
+            f"give {kind.__name__}(...), or leave it out",
+        )
 
     def resolve(path: StrPath, attribute: str) -> Path:
         found = Path(root) / path
@@ -90,7 +98,7 @@ def outlook(
             raise DataError(found, f"does not exist, but {attribute} names it", "check the path")
         return found
 
-    asked = limits_under(profile, model.task.limits() if limits is None else limits)
+    asked = limits_under(profile, kind() if limits is None else limits)
     task: Task[Any, Any] = task_of(model, asked, resolve)
     part = task.load().evaluation
     return of_trials(model.name, part.size, task.prospects(part))

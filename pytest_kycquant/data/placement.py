@@ -61,8 +61,14 @@ def place(source: tuple[int, int], spec: Preprocess) -> Placement:
             max(least, round(side * max(ratios))) for side, least in zip(source, most, strict=True)
         )
     elif fit == "top-left":
-        height, width = (max(1, int(side * min(ratios))) for side in source)
-        return Placement(source, (height, width), 0, 0)
+        # The order of operations is InsightFace's. The side that limits the size fills the input: a
+        # product with the ratio could be a last bit too small, and a whole pixel when rounded down.
+        shape = source[0] / source[1]
+        if shape > most[0] / most[1]:
+            height, width = most[0], int(most[0] / shape)
+        else:
+            height, width = int(most[1] * shape), most[1]
+        return Placement(source, (max(1, height), max(1, width)), 0, 0)
     else:
         # At least one pixel: an image one pixel high and a thousand wide would vanish.
         height, width = (max(1, round(side * min(ratios))) for side in source)

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 
 import pytest_kycquant
-from pytest_kycquant import FaceLimits, presets
-from pytest_kycquant.errors import DataError
+from pytest_kycquant import FaceLimits, LivenessLimits, presets
+from pytest_kycquant.errors import DataError, SpecError
 from tests.worlds.population import Run, write_npz
 
 Project = Callable[..., None]
@@ -72,3 +72,9 @@ def test_missing_data_is_an_error(pytester: pytest.Pytester) -> None:
     model = presets.arcface("face.onnx", "nowhere.npz", name="face")
     with pytest.raises(DataError, match=r"nowhere\.npz: does not exist"):
         pytest_kycquant.outlook(model, root=pytester.path)
+
+
+def test_limits_of_another_task_are_refused() -> None:
+    model = presets.arcface("face.onnx", "faces.npz", name="face")
+    with pytest.raises(SpecError, match=r"LivenessLimits does not belong to FaceVerification"):
+        pytest_kycquant.outlook(model, LivenessLimits())

@@ -79,3 +79,15 @@ def test_an_option_of_the_preprocessing_is_not_one_of_the_task() -> None:
         presets.arcface("m.onnx", "d", channels="BGR")
     with pytest.raises(SpecError, match=r"replace\(presets\.YOLOV8, size=\.\.\.\)"):
         presets.yolov8("m.onnx", "d", size=(320, 320))
+
+
+@pytest.mark.parametrize("most", [(640, 640), (320, 256), (112, 96)])
+def test_top_left_always_fills_one_side(most: tuple[int, int]) -> None:
+    """A product of floats that is a last bit too small would lose a pixel."""
+    spec = Preprocess(size=most, fit="top-left", pad=0)
+    for height in range(1, 400, 7):
+        for width in range(1, 400):
+            size = place((height, width), spec).size
+            assert size[0] == most[0] or size[1] == most[1]
+            assert size[0] <= most[0]
+            assert size[1] <= most[1]

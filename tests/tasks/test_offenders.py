@@ -212,3 +212,10 @@ def test_a_collapsed_model_takes_little_memory() -> None:
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 40e6  # bytes; all pairs at once would take 220 million
+
+
+def test_what_has_no_score_shows_none() -> None:
+    broken = Offender(("a.jpg",), finding="NaN or Inf in an output")
+    assert broken.describe() == "a.jpg NaN or Inf in an output"
+    moved = Offender(("a.jpg",), "2 detections of FP32 are missing and 0 are new")
+    assert moved.describe() == "a.jpg (2 detections of FP32 are missing and 0 are new)"
