@@ -18,6 +18,7 @@ from ..tasks.comparison import Comparison
 from ..verdicts import Verdict
 from . import golden as goldens
 from . import golden_check as checks
+from .better_preprocessing import refuse_worse
 from .golden import Golden
 from .people import CHOOSING, EVALUATION, Role
 from .variants import Variants
@@ -159,6 +160,8 @@ class Baseline:
     def _measure(self) -> Golden:
         """The golden of FP32 as it behaves now."""
         variants = self._variants
+        if not self._workspace.settings.accept_preprocessing:
+            refuse_worse(variants, self.path)
         threshold, source = self._derived_threshold()
         self._require_sound(threshold)
         itself = self.comparison(threshold)

@@ -21,7 +21,7 @@ import numpy as np
 from ..context import Context
 from ..data.files import listed
 from ..data.images import ImageSet
-from ..errors import QuantizationError, SpecError
+from ..errors import ModelError, QuantizationError, SpecError
 from ..plain import from_plain, plain
 from ..quantize import Exposure, LoadedModel, ModelFile, Quantizer
 from ..quantize.randomness_check import foreign_operators
@@ -274,6 +274,28 @@ class SourceFile:
             )
 
         return self._context.store.load("outputs", key, make, read, check)
+
+    def prepared_by(
+        self, tasks: Sequence[Task[Any, Any]], images: ImageSet
+    ) -> list[Outputs | None]:
+        """Outputs of FP32 for images that other tasks prepare; None where it cannot run on them.
+
+        Nothing is cached: this is a glance at a few images.
+        """
+        model = self.fp32.open(exact=self._context.exact)
+        found: list[Outputs | None] = []
+        for task in tasks:
+            inputs = task.tensors(images, self.index)
+            try:
+                outputs = run_model(
+                    model, inputs, (), self.outputs_read, task.read,
+                    threads=self._context.threads, where=self._title, repeats=False,
+                )  # fmt: skip
+            except ModelError:
+                found.append(None)
+            else:
+                found.append(outputs)
+        return found
 
     def alone(self, recipe: Recipe, names: tuple[str, ...]) -> Outputs | None:
         """Outputs on the probes with only these operators quantized; None if that is impossible."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -263,6 +263,22 @@ class Variants:
         pairs = zip(self.sources, variant.files, strict=True)
         given = [source.outputs(file, images, title, exact=exact) for source, file in pairs]
         return self.task.fuse(given)
+
+    def prepared_by(
+        self, tasks: Sequence[Task[Any, Any]], images: ImageSet
+    ) -> list[Outputs | None]:
+        """Outputs of FP32 for images that other tasks prepare; None where it cannot run on them.
+
+        Args:
+            tasks: copies of this model's task, see `Task.prepared_by`.
+            images: the images.
+        """
+        each = [source.prepared_by(tasks, images) for source in self.sources]
+        found: list[Outputs | None] = []
+        for task, given in zip(tasks, zip(*each, strict=True), strict=True):
+            known = [one for one in given if one is not None]
+            found.append(task.fuse(known) if len(known) == len(given) else None)
+        return found
 
     def alone(self, recipe: Recipe, block: Block) -> Outputs | None:
         """Outputs on the probes with only one block quantized; None if that is impossible."""

@@ -122,6 +122,8 @@ _OPTIONS = (
             _profile, "PROFILE"),
     _Option(flags.EXACT, "Run INT8 without saturation (session.x64quantprecision=1), as deployed "
             "on CPUs without VNNI.", _boolean),
+    _Option(flags.ACCEPT_PREPROCESSING, "Record the FP32 baselines even if FP32 is better with "
+            "another preprocessing.", _boolean, has_ini=False),
 )  # fmt: skip
 
 
@@ -203,6 +205,7 @@ def make_settings(values: Mapping[str, Any], config: pytest.Config, *, workers: 
         search_budget=values[flags.SEARCH_BUDGET] or Settings.search_budget,
         profile=values[flags.PROFILE] or Settings.profile,
         exact=bool(values[flags.EXACT]),
+        accept_preprocessing=bool(values[flags.ACCEPT_PREPROCESSING]),
         start=here,
         repeated=tuple(_repeated(config)),
     )

@@ -21,6 +21,8 @@ from .tasks import StrPath, TaskSpec
 Resize = Literal[
     "bilinear", "opencv-bilinear", "opencv-area", "opencv-nearest", "letterbox", "none"
 ]
+Channels = Literal["RGB", "BGR", "GRAY"]
+Layout = Literal["NCHW", "NHWC"]
 Fit = Literal["stretch", "letterbox", "top-left", "crop"]
 _LONGEST_NAME = 100  # bytes; goldens and exports append to it, and file systems allow 255
 
@@ -53,8 +55,8 @@ class Preprocess:
     size: tuple[int, int]
     mean: float | tuple[float, ...] = 0.0
     scale: float | tuple[float, ...] = 1.0
-    channels: Literal["RGB", "BGR", "GRAY"] = "RGB"
-    layout: Literal["NCHW", "NHWC"] = "NCHW"
+    channels: Channels = "RGB"
+    layout: Layout = "NCHW"
     resize: Resize = "bilinear"
     fit: Fit = "stretch"
     pad: int = 114
@@ -68,8 +70,8 @@ class Preprocess:
             raise SpecError("Preprocess.size", problem, remedy)
         object.__setattr__(self, "size", sides)
         for name, allowed in (
-            ("channels", ("RGB", "BGR", "GRAY")),
-            ("layout", ("NCHW", "NHWC")),
+            ("channels", get_args(Channels)),
+            ("layout", get_args(Layout)),
             ("resize", get_args(Resize)),
             ("fit", get_args(Fit)),
         ):

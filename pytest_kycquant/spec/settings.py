@@ -32,6 +32,8 @@ class Settings:
         profile: how strict the run is and how much it claims, unless a gate has its own profile.
         exact: whether to run INT8 without saturation (`runtimes.ort.EXACT_ENTRY`), so that verdicts
             hold for every CPU.
+        accept_preprocessing: whether to record goldens even if FP32 is better with another
+            preprocessing.
         start: the folder that pytest was started in, from which a command names files; None for
             the rootdir.
         repeated: the options of this run with which a command finds the same gates and goldens.
@@ -48,6 +50,7 @@ class Settings:
     search_budget: int = 60
     profile: Profile = "standard"
     exact: bool = False
+    accept_preprocessing: bool = False
     start: Path | None = None
     repeated: tuple[str, ...] = ()
 

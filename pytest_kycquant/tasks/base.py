@@ -7,12 +7,13 @@ knows nothing about quantization, caches or pytest.
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import compress
 from pathlib import Path
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +32,7 @@ from ..spec.tasks import StrPath
 from .comparison import Comparison
 from .outputs import Outputs, Tensor
 from .prospects import Trials
+from .quality import Quality
 
 Resolve = Callable[[StrPath, str], Path]
 Truth = TypeVar("Truth")
@@ -160,6 +162,13 @@ class Task(ABC, Generic[Truth, Held]):
         """The preprocessing for the first file, which is the only file of most models."""
         return self.model.preprocesses[0]
 
+    def prepared_by(self, preprocesses: tuple[Preprocess, ...]) -> Self:
+        """The same task for images that are prepared otherwise, with one spec for each file."""
+        other = copy.copy(self)
+        other.model = replace(self.model, preprocess=preprocesses)
+        other._pixels = HeldPixels()
+        return other
+
     def seen(self, images: ImageSet, member: int) -> ImageSet:
         """The part of each image that a file of the model sees."""
         return images
@@ -286,6 +295,10 @@ class Task(ABC, Generic[Truth, Held]):
             SpecError: the task has no threshold.
         """
         raise SpecError(self.name, "has no threshold to choose", "report this as a bug")
+
+    def quality(self, part: Part[Truth], outputs: Outputs) -> Quality | None:
+        """How well FP32 does its task; None if that cannot be told, as without labels."""
+        return None
 
     def policy(self) -> Mapping[str, Any]:
         """Plain values that determine the threshold, for the golden."""

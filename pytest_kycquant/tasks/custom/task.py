@@ -31,9 +31,11 @@ from ..base import (
     only_output,
 )
 from ..outputs import Outputs, Tensor
+from ..quality import Quality
 from .comparison import CustomComparison
 from .measured import MetricComparison, distance
 from .metric import Measurement, Metric
+from .quality import merit
 
 _EXACT = 2.0**24  # float32 holds all smaller integers exactly
 
@@ -162,6 +164,11 @@ class CustomMetricTask(MetricTask[CustomComparison]):
             note,
             searched=searched if selection is None else None,
         )
+
+    def quality(self, part: Part[LabelledSet], outputs: Outputs) -> Quality | None:
+        """The metric."""
+        arrays = self.arrays(outputs)
+        return merit(Measurement(self.metric, arrays, outputs.finite, part.truth))
 
     def baseline(
         self, part: Part[LabelledSet], fp32: Outputs, threshold: Any = None

@@ -30,6 +30,7 @@ from ..base import (
 )
 from ..outputs import Outputs, Tensor
 from ..prospects import Trials
+from ..quality import Quality
 from ..rates import counts_of
 from .comparison import DetectionComparison
 from .decode import (
@@ -46,6 +47,7 @@ from .matching import (
     Predictions,
     select_confidence,
 )
+from .quality import precision
 
 _COLUMNS = 6  # x1, y1, x2, y2 in pixels of the input, score, class
 
@@ -240,6 +242,11 @@ class DetectionTask(BoxTask[DetectionComparison]):
             limit, rise = self.limits["recall"].complement, self.limits["recall_degradation"]
             yield Trials(limit, f"misses of {name}", counts, "images", share=True)
             yield Trials(rise, f"the increase of misses of {name}", counts, "images", increase=True)
+
+    def quality(self, part: Part[DetectionSet], outputs: Outputs) -> Quality | None:
+        """The mean of average precisions."""
+        found = self._predictions(part.images, outputs)
+        return precision(Matching(found, Objects.labelled(part.truth)))
 
     def baseline(
         self, part: Part[DetectionSet], fp32: Outputs, threshold: float

@@ -40,8 +40,10 @@ from ..base import (
 )
 from ..outputs import Outputs, Tensor
 from ..prospects import Trials
+from ..quality import Quality
 from .comparison import FaceComparison
 from .embeddings import FaceBaseline
+from .quality import separation
 from .scores import counts_of, normalise, select_threshold
 
 
@@ -193,6 +195,12 @@ class FaceTask(EmbeddingTask[FaceComparison]):
                     all_pairs=not (genuine or listed),
                     increase=what != name,
                 )
+
+    def quality(self, part: Part[Comparisons], outputs: Outputs) -> Quality | None:
+        """How far genuine scores lie above those of impostors, over all pairs of images."""
+        if not part.truth.has_subjects:
+            return None
+        return separation(outputs, part.truth.subjects, self.limits.far)
 
     def baseline(self, part: Part[Comparisons], fp32: Outputs, threshold: float) -> FaceComparison:
         """FP32 on both sides."""

@@ -38,8 +38,10 @@ from ..base import (
 )
 from ..outputs import Outputs, Tensor, relative_distance
 from ..prospects import Trials
+from ..quality import Quality
 from ..rates import counts_of
 from .comparison import LivenessComparison
+from .quality import ranking
 from .scores import (
     Decisions,
     Scores,
@@ -251,6 +253,10 @@ class LivenessTask(ScoreTask[LivenessComparison]):
             yield Trials(self.limits[limit], name, counts, "people")
             rise = self.limits[f"{limit}_degradation"]
             yield Trials(rise, f"the increase of {name}", counts, "people", increase=True)
+
+    def quality(self, part: Part[LivenessSet], outputs: Outputs) -> Quality | None:
+        """The area under the ROC curve."""
+        return ranking(self.scores(outputs), part.truth, self.limits.apcer)
 
     def baseline(
         self, part: Part[LivenessSet], fp32: Outputs, threshold: float

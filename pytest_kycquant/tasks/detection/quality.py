@@ -1,0 +1,23 @@
+"""How well a detector finds objects: mAP with its jackknife over images."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..quality import Quality
+
+if TYPE_CHECKING:
+    from .matching import Matching
+
+_LEAST = 0.01  # of mAP
+
+
+def precision(matching: Matching) -> Quality | None:
+    """Mean of the areas at all overlaps; None if there are no objects."""
+    if not (~matching.truth.crowd).any():
+        return None
+    value = float(matching.areas.mean())
+    without = np.asarray(matching.leave_out.mean(axis=1), np.float64)
+    return Quality(value, without, _LEAST, 1 - value, f"mAP {value:.3f}")
