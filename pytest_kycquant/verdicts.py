@@ -268,12 +268,15 @@ class Check:
 
     @property
     def excess(self) -> float:
-        """How far the bound that matters is beyond the limit, relative to it; -inf if unknown."""
+        """How far the bound that matters is beyond the limit, relative to it.
+
+        It is -inf if nothing is known, and inf for NaN, which no limit allows.
+        """
         if self.limit is None or self.value is None:
             return -math.inf
         bound = self.upper if self.limit.direction is Direction.BELOW else self.lower
         found = self.limit.excess(self.value if bound is None else bound)
-        return -math.inf if math.isnan(found) else found
+        return math.inf if math.isnan(found) else found
 
     @property
     def promising(self) -> bool:

@@ -74,8 +74,8 @@ def refuse_worse(variants: Variants, path: Path) -> None:
         path,
         f"is not recorded, because FP32 is better beyond doubt with Preprocess({change}): "
         f"{figures[1].words}, instead of {figures[0].words}",
-        "set that; if production really prepares images as the gate file says, add "
-        f"{ACCEPT_PREPROCESSING}",
+        "prepare images as for training; if production really prepares them as the gate file says, "
+        f"add {ACCEPT_PREPROCESSING}",
     )
 
 

@@ -16,7 +16,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-BEYOND_DOUBT = 5.0  # standard errors
+DOUBT = 1e-5  # probability that chance alone makes one that is as good look better
 FEWEST = 10  # subjects, for a standard error that means something
 
 
@@ -60,9 +60,12 @@ def standard_errors(now: Quality, other: Quality) -> float:
 
 def is_better(now: Quality, other: Quality) -> bool:
     """Whether another preprocessing is better beyond doubt, and by an amount that matters."""
+    from scipy.special import stdtrit
+
+    subjects = len(now.without)
     return (
-        len(now.without) >= FEWEST
-        and standard_errors(now, other) >= BEYOND_DOUBT
+        subjects >= FEWEST
+        and standard_errors(now, other) >= float(stdtrit(subjects - 1, 1 - DOUBT))
         and other.value - now.value >= now.least
         and other.errors <= now.errors
     )

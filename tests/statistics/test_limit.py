@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_kycquant.results import GateResult
 from pytest_kycquant.spec.limits import CustomLimits, DetectionLimits, FaceLimits
 from pytest_kycquant.statistics import rate
 from pytest_kycquant.verdicts import Check, Direction, Estimate, Limit, Unit, Verdict
@@ -14,6 +15,7 @@ from tests.worlds.limits import at_least, below
 from tests.worlds.statistics_examples import independent, worked_example
 
 UNDECIDED = Verdict.INCONCLUSIVE
+BELOW_ONE = Limit("x", 1.0, Direction.BELOW, Unit.METRIC)
 BUDGETED = (Unit.RATE, Unit.SHARE, Unit.METRIC)
 
 
@@ -322,3 +324,10 @@ def test_the_stricter_of_two_limits(direction):
     for figure in (0.05, 0.15, 0.25):
         verdicts = [limit.point("x", figure).verdict for limit in limits]
         assert strict.point("x", figure).verdict is Verdict.worst(verdicts)
+
+
+def test_nan_is_further_beyond_than_any_figure():
+    broken = Check("x", Verdict.FAIL, BELOW_ONE, math.nan)
+    worst = GateResult("gate", (Check("y", Verdict.FAIL, BELOW_ONE, 1e9), broken), "").worst_check()
+    assert worst is broken
+    assert Check("x", Verdict.FAIL, BELOW_ONE).excess == -math.inf

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -26,25 +26,44 @@ def separation(outputs: Outputs, people: NDArray[np.int64], far: float) -> Quali
         far: the FAR at which FRR is counted.
 
     Returns:
-        The mean distance of each person, averaged over people; None if the pairs cannot tell.
+        The mean distance of each person, averaged over people, and the same without each person
+        and all of their pairs; None if the pairs cannot tell.
     """
     if not outputs.finite.all():
         return None
     unit = normalise(outputs.values)
     left, right = np.triu_indices(len(people), 1)
-    same = people[left] == people[right]
+    one, other = people[left], people[right]
+    same = one == other
     scores = (unit @ unit.T)[left, right].astype(np.float64)
     impostors, genuine = scores[~same], scores[same]
     if len(impostors) < 2 or not len(genuine) or not np.isfinite(scores).all():
         return None
-    spread = float(impostors.std())
-    if spread == 0:
+    names, owner = np.unique(one[same], return_inverse=True)
+    each = np.bincount(owner, genuine) / np.bincount(owner)
+
+    def over(mean_genuine: Any, sums: Any, squares: Any, count: Any) -> Any:
+        mean = sums / count
+        return (mean_genuine - mean) / np.sqrt(squares / count - mean**2)
+
+    def touching(weights: NDArray[np.float64] | None) -> NDArray[np.float64]:
+        """Sums over the impostor pairs of each person with genuine pairs."""
+        ends = np.concatenate([one[~same], other[~same]])
+        twice = None if weights is None else np.concatenate([weights, weights])
+        counts: NDArray[Any] = np.bincount(ends, twice, int(people.max()) + 1)[names]
+        return counts.astype(np.float64)
+
+    sums, squares = float(impostors.sum()), float(np.square(impostors).sum())
+    with np.errstate(divide="ignore", invalid="ignore"):
+        value = float(over(each.mean(), sums, squares, len(impostors)))
+        without = over(
+            (each.sum() - each) / (len(each) - 1),
+            sums - touching(impostors),
+            squares - touching(np.square(impostors)),
+            len(impostors) - touching(None),
+        )
+    if not np.isfinite(value):
         return None
-    distances = (genuine - impostors.mean()) / spread
-    owner = np.unique(people[left[same]], return_inverse=True)[1]
-    each = np.bincount(owner, distances) / np.bincount(owner)
-    count, value = len(each), float(each.mean())
-    without = (each.sum() - each) / max(count - 1, 1)
     allowed = int(far * len(impostors))
     threshold = np.partition(impostors, len(impostors) - 1 - allowed)[len(impostors) - 1 - allowed]
     frr = float((genuine <= threshold).mean())

@@ -30,7 +30,7 @@ def ranking(scores: Scores, captures: LivenessSet, apcer: float) -> Quality | No
         apcer: the APCER at which BPCER is counted.
 
     Returns:
-        The area (AUC); None if a score is not finite, or if there are no live captures or no attacks.
+        The area (AUC); None if a score is not finite, or if one of the two kinds is missing.
     """
     live = captures.live
     if not np.isfinite(scores).all() or live.all() or not live.any():
