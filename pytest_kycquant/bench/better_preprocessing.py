@@ -17,6 +17,7 @@ from ..data.sampling import evenly
 from ..errors import GoldenError, KycquantError
 from ..spec.alternatives import alternatives
 from ..spec.flags import ACCEPT_PREPROCESSING
+from ..tasks.base import Task
 from ..tasks.quality import is_better, standard_errors
 from .people import CHOOSING, EVALUATION
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ..spec.model import Preprocess
-    from ..tasks.base import Part, Task
+    from ..tasks.base import Part
     from ..tasks.outputs import Outputs
     from ..tasks.quality import Quality
     from .variants import Variants
@@ -56,6 +57,8 @@ def refuse_worse(variants: Variants, path: Path) -> None:
     Raises:
         GoldenError: there is a better one; the error names it with the figures.
     """
+    if type(variants.task).quality is Task.quality:
+        return  # there is nothing to compare, as without labels
     role = EVALUATION if variants.data.choosing is None else CHOOSING
     part, fp32 = variants.people.part(role), variants.people.fp32(role)
     now = _Way((), variants.task)

@@ -29,6 +29,7 @@ class Quality:
         without: (G,) the figure without each subject, in the same order for the same images.
         least: the smallest difference that matters.
         errors: an error rate at a fixed operating point, which must not be worse either.
+        sound: whether these images, without any bound, show what the absolute limits ask for.
         words: both figures in words.
     """
 
@@ -36,6 +37,7 @@ class Quality:
     without: NDArray[np.float64]
     least: float
     errors: float
+    sound: bool
     words: str
 
 
@@ -59,7 +61,11 @@ def standard_errors(now: Quality, other: Quality) -> float:
 
 
 def is_better(now: Quality, other: Quality) -> bool:
-    """Whether another preprocessing is better beyond doubt, and by an amount that matters."""
+    """Whether another preprocessing is better beyond doubt, and by an amount that matters.
+
+    One with which the model is of no use, either, explains nothing: the labels or the model are
+    wrong, and then some nonsense may well be better than another.
+    """
     from scipy.special import stdtrit
 
     subjects = len(now.without)
@@ -68,4 +74,5 @@ def is_better(now: Quality, other: Quality) -> bool:
         and standard_errors(now, other) >= float(stdtrit(subjects - 1, 1 - DOUBT))
         and other.value - now.value >= now.least
         and other.errors <= now.errors
+        and other.sound
     )

@@ -149,9 +149,16 @@ def test_broken_baseline_is_no_basis(golden: Path, run: Run, pytester: pytest.Py
     text = gate.read_text().replace('selection="selection.npz"', "threshold=0.5")
     gate.write_text(text.replace("mean=127.5", "mean=-100000.0"))
     before = golden.read_bytes()
-    result = run("--kycquant-update-golden")
-    result.assert_outcomes(errors=6)
-    result.stdout.fnmatch_lines(["*FP32 itself fails its limits (FAIL * check channel order*"])
+    for options, message in (
+        ((), "FP32 is better beyond doubt with Preprocess(mean=127.5, scale=1 / 127.5): FRR 0.00%"),
+        (
+            ("--kycquant-accept-preprocessing",),
+            "FP32 itself fails its limits (FAIL * check channel",
+        ),
+    ):
+        result = run("--kycquant-update-golden", *options)
+        result.assert_outcomes(errors=6)
+        result.stdout.fnmatch_lines([f"*{message}*"])
     assert golden.read_bytes() == before
 
 

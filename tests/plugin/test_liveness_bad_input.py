@@ -128,7 +128,7 @@ def test_data(
         ),
         ({"task": 'scores="probabilities"'}, "are not probabilities; set LivenessDetection(scores"),
         ({"task": 'output="logits"'}, "has no output 'logits'; its outputs are output"),
-        ({"preprocess": "mean=0.0, scale=1.0"}, "check channel order, mean and scale of the prep"),
+        ({"preprocess": "mean=0.0, scale=1.0"}, "is better beyond doubt with Preprocess(mean="),
         (
             {"task": 'boxes="boxes.csv", crop_scale=2.7'},
             "boxes.csv does not exist; give a path ",

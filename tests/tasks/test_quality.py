@@ -37,7 +37,7 @@ def owners(people: int) -> NDArray[np.int64]:
 
 
 def found_on(values: NDArray[Any], people: int) -> Quality:
-    found = separation(outputs(values), owners(people), LIMIT)
+    found = separation(outputs(values), owners(people), LIMIT, 0.05)
     assert found is not None
     return found
 
@@ -83,7 +83,7 @@ def test_area_without_a_person_is_the_area_without_their_captures(seed: int) -> 
     species[species > 0] = 0
     subjects = np.unique(rng.integers(0, 8, len(species)), return_inverse=True)[1]
     scores = rng.integers(0, 6, len(species)) / 5  # many ties
-    found = ranking(scores, captures(species, subjects), 0.1)
+    found = ranking(scores, captures(species, subjects), 0.1, 0.9)
     assert found is not None
 
     def area(kept: NDArray[np.bool_]) -> float:
@@ -102,12 +102,12 @@ def test_area_without_a_person_is_the_area_without_their_captures(seed: int) -> 
 
 def test_what_cannot_be_told_is_not_told() -> None:
     one = np.zeros((3, 4))
-    assert separation(outputs(one), np.arange(3), LIMIT) is None  # nobody has two images
-    assert separation(outputs(one + np.nan), np.array([0, 0, 1]), LIMIT) is None
+    assert separation(outputs(one), np.arange(3), LIMIT, 0.05) is None  # nobody has two images
+    assert separation(outputs(one + np.nan), np.array([0, 0, 1]), LIMIT, 0.05) is None
     only = captures(np.array([-1, -1]), np.array([0, 1]))
-    assert ranking(np.array([0.5, 0.6]), only, 0.1) is None
+    assert ranking(np.array([0.5, 0.6]), only, 0.1, 0.9) is None
     both = captures(np.array([-1, 0]), np.array([0, 1]))
-    assert ranking(np.array([0.5, np.nan]), both, 0.1) is None
+    assert ranking(np.array([0.5, np.nan]), both, 0.1, 0.9) is None
 
 
 @pytest.mark.parametrize("people", [12, 40, 120])
@@ -126,7 +126,7 @@ def test_no_false_alarm_among_rankings() -> None:
     for _ in range(200):
         known = np.where(species < 0, 1.5, 0.0) + rng.normal(size=120)
         one, other = (
-            ranking(known + 0.5 * rng.normal(size=120), captures(species, subjects), 0.1)
+            ranking(known + 0.5 * rng.normal(size=120), captures(species, subjects), 0.1, 0.9)
             for _ in range(2)
         )
         assert one is not None
@@ -145,8 +145,10 @@ def test_a_preprocessing_that_loses_a_little_of_everybody_is_found() -> None:
         assert standard_errors(other, now) < -5
 
 
-def quality(value: float, without: Any, *, least: float = 0.0, errors: float = 0.0) -> Quality:
-    return Quality(value, np.asarray(without, np.float64), least, errors, "")
+def quality(
+    value: float, without: Any, *, least: float = 0.0, errors: float = 0.0, sound: bool = True
+) -> Quality:
+    return Quality(value, np.asarray(without, np.float64), least, errors, sound, "")
 
 
 def test_better_by_nothing_that_matters_is_not_better() -> None:
@@ -154,6 +156,7 @@ def test_better_by_nothing_that_matters_is_not_better() -> None:
     assert is_better(quality(1.0, many), quality(1.1, many + 0.1))
     assert not is_better(quality(1.0, many, least=0.2), quality(1.1, many + 0.1))
     assert not is_better(quality(1.0, many), quality(1.1, many + 0.1, errors=0.01))
+    assert not is_better(quality(1.0, many), quality(1.1, many + 0.1, sound=False))
     assert not is_better(quality(1.0, many[:9]), quality(1.1, many[:9] + 0.1))
     assert standard_errors(quality(1.0, many), quality(1.0, many)) == 0.0
     assert standard_errors(quality(1.0, many), quality(np.nan, many)) == 0.0
@@ -168,7 +171,7 @@ def test_a_metric_counts_in_its_own_direction(higher: bool) -> None:
             without=np.full(12, value), metric=SimpleNamespace(name="m", higher=higher),
         )  # fmt: skip
 
-    low, high = merit(measured(1.0)), merit(measured(2.0))
+    low, high = merit(measured(1.0), 1.5), merit(measured(2.0), 1.5)
     assert low is not None
     assert high is not None
     assert is_better(low, high) is higher
@@ -182,8 +185,10 @@ def test_a_metric_of_errors_is_their_rate() -> None:
         SimpleNamespace(
             finite=np.ones(4, np.bool_), form="errors", errors=wrong, truth=truth,
             metric=SimpleNamespace(name="m", higher=False),
-        )  # type: ignore[arg-type]
+        ),  # type: ignore[arg-type]
+        0.6,
     )  # fmt: skip
     assert found is not None
+    assert found.sound
     assert found.value == -0.5
     assert np.allclose(found.without, [-1 / 2, -2 / 3, -1 / 3])

@@ -14,8 +14,13 @@ if TYPE_CHECKING:
 _LEAST = 0.02  # of the metric
 
 
-def merit(found: Measurement) -> Quality | None:
-    """The metric, turned round if less is better; None if an image is not finite."""
+def merit(found: Measurement, limit: float) -> Quality | None:
+    """The metric, turned round if less is better; None if an image is not finite.
+
+    Args:
+        found: the results of the metric.
+        limit: the limit of the metric.
+    """
     if not found.finite.all():
         return None
     if found.form == "errors":
@@ -27,4 +32,5 @@ def merit(found: Measurement) -> Quality | None:
         value, without = found.value, found.without
     sign = 1.0 if found.metric.higher else -1.0
     words = f"{found.metric.name} {value:.4g}"
-    return Quality(sign * value, sign * without, _LEAST * abs(value), -sign * value, words)
+    sound = sign * value >= sign * limit
+    return Quality(sign * value, sign * without, _LEAST * abs(value), -sign * value, sound, words)

@@ -167,8 +167,9 @@ class CustomMetricTask(MetricTask[CustomComparison]):
 
     def quality(self, part: Part[LabelledSet], outputs: Outputs) -> Quality | None:
         """The metric."""
-        arrays = self.arrays(outputs)
-        return merit(Measurement(self.metric, arrays, outputs.finite, part.truth))
+        assert self.limits.metric is not None  # labels are judged by it
+        found = Measurement(self.metric, self.arrays(outputs), outputs.finite, part.truth)
+        return merit(found, self.limits.metric)
 
     def baseline(
         self, part: Part[LabelledSet], fp32: Outputs, threshold: Any = None

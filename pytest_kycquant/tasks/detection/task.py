@@ -246,7 +246,7 @@ class DetectionTask(BoxTask[DetectionComparison]):
     def quality(self, part: Part[DetectionSet], outputs: Outputs) -> Quality | None:
         """The mean of average precisions."""
         found = self._predictions(part.images, outputs)
-        return precision(Matching(found, Objects.labelled(part.truth)))
+        return precision(Matching(found, Objects.labelled(part.truth)), self.limits.map50)
 
     def baseline(
         self, part: Part[DetectionSet], fp32: Outputs, threshold: float

@@ -17,13 +17,16 @@ if TYPE_CHECKING:
 _LEAST = 0.02  # of the distance; the wrong order of colours costs 7 %, another range 5 % and more
 
 
-def separation(outputs: Outputs, people: NDArray[np.int64], far: float) -> Quality | None:
+def separation(
+    outputs: Outputs, people: NDArray[np.int64], far: float, frr: float
+) -> Quality | None:
     """How far genuine scores lie above impostor scores, in standard deviations of the latter.
 
     Args:
         outputs: the embeddings of all images.
         people: the person on each image, (N,) int64. All pairs are compared.
         far: the FAR at which FRR is counted.
+        frr: the limit of FRR.
 
     Returns:
         The mean distance of each person, averaged over people, and the same without each person
@@ -66,6 +69,6 @@ def separation(outputs: Outputs, people: NDArray[np.int64], far: float) -> Quali
         return None
     allowed = int(far * len(impostors))
     threshold = np.partition(impostors, len(impostors) - 1 - allowed)[len(impostors) - 1 - allowed]
-    frr = float((genuine <= threshold).mean())
-    words = f"FRR {frr:.2%} at a FAR of {far:.2%} and a separation (d') of {value:.2f}"
-    return Quality(value, without, _LEAST * abs(value), frr, words)
+    found = float((genuine <= threshold).mean())
+    words = f"FRR {found:.2%} at a FAR of {far:.2%} and a separation (d') of {value:.2f}"
+    return Quality(value, without, _LEAST * abs(value), found, found < frr, words)

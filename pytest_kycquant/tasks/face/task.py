@@ -200,7 +200,7 @@ class FaceTask(EmbeddingTask[FaceComparison]):
         """How far genuine scores lie above those of impostors, over all pairs of images."""
         if not part.truth.has_subjects:
             return None
-        return separation(outputs, part.truth.subjects, self.limits.far)
+        return separation(outputs, part.truth.subjects, self.limits.far, self.limits.frr)
 
     def baseline(self, part: Part[Comparisons], fp32: Outputs, threshold: float) -> FaceComparison:
         """FP32 on both sides."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _LEAST, _LEAST_SHARE = 0.002, 0.1  # of the area, and of what it lacks
 
 
-def ranking(scores: Scores, captures: LivenessSet, apcer: float) -> Quality | None:
+def ranking(scores: Scores, captures: LivenessSet, apcer: float, bpcer: float) -> Quality | None:
     """The probability that a live capture has a higher score than an attack.
 
     It counts pairs (Mann and Whitney), and is left without each person in turn. It depends on the
@@ -28,6 +28,7 @@ def ranking(scores: Scores, captures: LivenessSet, apcer: float) -> Quality | No
         scores: (N,) probability of a live face.
         captures: the captures with their labels.
         apcer: the APCER at which BPCER is counted.
+        bpcer: the limit of BPCER.
 
     Returns:
         The area (AUC); None if a score is not finite, or if one of the two kinds is missing.
@@ -53,9 +54,11 @@ def ranking(scores: Scores, captures: LivenessSet, apcer: float) -> Quality | No
     with np.errstate(divide="ignore", invalid="ignore"):
         without = ((above.sum() - lost) / pairs)[present]
     area = float(above.mean() / len(attacks))
-    bpcer = bpcer_at_apcer(Decisions(scores, captures, 0.5), apcer)
-    words = f"BPCER {bpcer:.2%} at an APCER of {apcer:.2%} and an AUC of {area:.4f}"
-    return Quality(area, without, max(_LEAST, _LEAST_SHARE * (1 - area)), bpcer, words)
+    found = bpcer_at_apcer(Decisions(scores, captures, 0.5), apcer)
+    words = f"BPCER {found:.2%} at an APCER of {apcer:.2%} and an AUC of {area:.4f}"
+    return Quality(
+        area, without, max(_LEAST, _LEAST_SHARE * (1 - area)), found, found < bpcer, words
+    )
 
 
 def _wins(ones: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -256,7 +256,7 @@ class LivenessTask(ScoreTask[LivenessComparison]):
 
     def quality(self, part: Part[LivenessSet], outputs: Outputs) -> Quality | None:
         """The area under the ROC curve."""
-        return ranking(self.scores(outputs), part.truth, self.limits.apcer)
+        return ranking(self.scores(outputs), part.truth, self.limits.apcer, self.limits.bpcer)
 
     def baseline(
         self, part: Part[LivenessSet], fp32: Outputs, threshold: float
