@@ -73,8 +73,8 @@ class Stream:
 
 
 def ours(quantizer: Quantizer, *, equalized: bool) -> None:
-    """One pass and the ranges of all methods; optionally a second pass for the equalized graph."""
-    found = quantizer.result("observe again", Recipe("int8", equalize=equalized))
+    """One pass and the ranges of all methods; optionally on the equalized graph."""
+    found = quantizer.result("observe", Recipe("int8", equalize=equalized))
     for method in get_args(CalibrationMethod):
         found.ranges(method)
 

@@ -166,7 +166,7 @@ def rows(
                 rewrites=False,
             )
             if method == "local-mse":
-                local = quantizer.result("observe again", recipe).ranges("mse")
+                local = quantizer.result("observe", recipe).ranges("mse")
                 made = build(replace(quantizer.ingredients(recipe), ranges=local), recipe).content
             else:
                 made = quantizer.build(recipe).content

@@ -21,6 +21,7 @@ from ..context import Context
 from ..context.cache import digest_of
 from ..data.facts_store import remembering
 from ..data.images import ImageSet
+from ..data.sampling import spread
 from ..errors import SpecError
 from ..measure.latency import Latency, measure
 from ..measure.memory import Footprint, measure_footprint
@@ -201,8 +202,7 @@ class Variants:
         images = self.data.calibration
         if images is None or self._calibrated is None or len(images) <= self._calibrated:
             return images
-        chosen = np.linspace(0, len(images) - 1, self._calibrated).astype(np.int64)
-        return images.subset(chosen)
+        return images.subset(spread(len(images), self._calibrated))
 
     @cached_property
     def people(self) -> People:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import warnings
 from pathlib import Path
 
-import numpy as np
-
 from ..errors import CalibrationWarning
 from .facts_store import Prepare, directly
 from .images import ImageSet
+from .sampling import spread
 from .unlabelled import load_images
 
 ADVISED_IMAGES = 100
@@ -19,7 +18,7 @@ MOST_IMAGES = 500
 def load_calibration(path: Path, prepare: Prepare = directly) -> ImageSet:
     """Load the calibration images.
 
-    Of more than 500 images, only 500 are used, evenly spaced in the order of their names. More
+    Of more than 500 images, only 500 are used, spread evenly over the order of their names. More
     images do not improve the ranges: they slow down the calibration and widen its extremes.
 
     Args:
@@ -39,11 +38,11 @@ def load_calibration(path: Path, prepare: Prepare = directly) -> ImageSet:
     if len(images) > MOST_IMAGES:
         warnings.warn(
             f"{path}: {len(images)} calibration images, of which only {MOST_IMAGES}, evenly "
-            f"spaced, are used; keep 100 to 500",
+            f"spread, are used; keep 100 to 500",
             CalibrationWarning,
             stacklevel=2,
         )
-        images = images.subset(np.arange(MOST_IMAGES) * len(images) // MOST_IMAGES)
+        images = images.subset(spread(len(images), MOST_IMAGES))
     # Copies are harmless, but a hundred copies of one image count as one image.
     prepare(images)
     different = len(set(images.facts.digests))

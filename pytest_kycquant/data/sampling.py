@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+_GOLDEN = (5**0.5 - 1) / 2
+
+
 def evenly(groups: NDArray[np.int64], most: int) -> NDArray[np.int64]:
     """Choose images evenly over groups: one of each, then a second one of each, and so on.
 
@@ -40,6 +43,27 @@ def evenly(groups: NDArray[np.int64], most: int) -> NDArray[np.int64]:
         if not wanted:
             break
     return np.sort(np.concatenate(chosen))
+
+
+def spread(count: int, most: int) -> list[int]:
+    """Choose some of many images, spread evenly over their order but at no constant step.
+
+    A constant step meets whatever repeats in the order of images: of people with three photographs
+    each, only the first. The fractions of the multiples of the golden ratio are even in every part
+    and repeat nowhere (Weyl, "Über die Gleichverteilung von Zahlen mod. Eins", 1916).
+
+    Args:
+        count: the number of images.
+        most: the largest number to choose.
+
+    Returns:
+        The indices of the chosen images, ascending; all of them if there are no more than `most`.
+    """
+    if count <= most:
+        return list(range(count))
+    places = np.arange(count) * _GOLDEN % 1.0
+    chosen: list[int] = np.sort(np.argsort(places, kind="stable")[:most]).tolist()
+    return chosen
 
 
 def portions(number: int) -> Iterator[NDArray[np.int64]]:

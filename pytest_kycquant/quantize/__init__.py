@@ -23,7 +23,7 @@ from .builder import (
     quantize_whole,
 )
 from .built import Built, ModelFile
-from .channels import ChannelStatistics
+from .channels import ChannelStatistics, channel_images, observe_channels
 from .constants import broken_constants
 from .equalize import equalize_channels
 from .front_door import quantize as _quantize
@@ -41,7 +41,8 @@ from .ranges import (
     Activations,
     Ranges,
     observe_activations,
-    observe_equalized,
+    observe_extremes,
+    range_images,
 )
 from .rewrites import (
     applicable,
@@ -69,6 +70,7 @@ __all__ = [
     "broken_constants",
     "build",
     "calibration_of",
+    "channel_images",
     "check_input",
     "corrects_biases",
     "equalize_channels",
@@ -79,11 +81,13 @@ __all__ = [
     "measure_sensitivity",
     "nothing_to_rewrite",
     "observe_activations",
-    "observe_equalized",
+    "observe_channels",
+    "observe_extremes",
     "operators",
     "postprocessing",
     "prepare",
     "quantize_whole",
+    "range_images",
     "rewrite",
     "sensitivity_images",
     "shift_images",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..data.sampling import spread
 from ..runtimes.ort import Session, open_session
 from .bias import dequantized, store
 from .graph import (
@@ -38,8 +39,7 @@ _VALUES = 1 << 21  # in all images together: the activations of all images are h
 
 def shift_images(count: int, shape: Sequence[int]) -> list[int]:
     """Indices of the calibration images of a shape to measure shifts on, spread evenly."""
-    chosen = min(count, _IMAGES, max(8, _VALUES // int(np.prod(shape))))
-    return [index * count // chosen for index in range(chosen)]
+    return spread(count, min(_IMAGES, max(8, _VALUES // int(np.prod(shape)))))
 
 
 def correct_shifts(

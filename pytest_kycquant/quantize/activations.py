@@ -25,6 +25,12 @@ class NotFiniteError(Exception):
     """An activation is NaN or Inf; its argument is the name of the tensor."""
 
 
+def no_images(prepared: PreparedModel) -> DataError:
+    """The error if there is nothing to observe."""
+    remedy = "give 100 to 500 images in KycModel"
+    return DataError(prepared.path, "there are no calibration images", remedy)
+
+
 def observe(
     prepared: PreparedModel,
     names: Sequence[str],

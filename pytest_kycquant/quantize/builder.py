@@ -219,7 +219,7 @@ def _accuracy_tools(
         tools["equalize"] = equalized
     if recipe.bias_correction and statistics is None:
         raise QuantizationError(
-            where, "bias_correction needs statistics", "pass the channels of observe_activations"
+            where, "bias_correction needs statistics", "pass what observe_channels returns"
         )
     if _has(recipe, "bias_correction"):
         corrected = recipe.bias_correction is not False and statistics is not None

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import functools
+import io
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..data.sampling import spread
+from .activations import NotFiniteError, no_images, observe
+from .archive import open_archive
 from .channel_groups import channel_groups
 from .graph import attributes, initializers
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
 
     from numpy.typing import NDArray
     from onnx import GraphProto, NodeProto
 
+    from .preparation import PreparedModel
+
+_IMAGES = 100
 _TABLES = ("low", "high", "squares", "means")
 Key = tuple[str, str]
 """A table of `ChannelStatistics`, and the name of an entry."""
@@ -24,7 +33,7 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True, eq=False)
 class ChannelStatistics:
-    """Statistics of activations per channel, over the calibration images.
+    """Statistics of activations per channel, over some calibration images.
 
     Args:
         low: tensor that equalization may scale -> mean over the images of each channel's smallest
@@ -64,6 +73,76 @@ class ChannelStatistics:
         for (table, name), array in figures.items():
             tables[table][name] = array
         return cls(**tables, images=images)
+
+    def to_npz(self, path: Path) -> None:
+        """Write to an ``.npz`` file without pickled objects; equal figures give equal bytes."""
+        figures = self.by_key()
+        buffer = io.BytesIO()
+        # A tensor may have any name, but a member of the file may not.
+        facts = np.array(json.dumps([list(figures), self.images]))
+        arrays = {f"figures_{i}": array for i, array in enumerate(figures.values())}
+        np.savez_compressed(buffer, facts=facts, **arrays)  # type: ignore[arg-type]
+        path.write_bytes(buffer.getvalue())
+
+    @classmethod
+    def from_npz(cls, path: Path) -> ChannelStatistics:
+        """Read what `to_npz` wrote.
+
+        Raises:
+            QuantizationError: the file is missing, damaged or of another kind.
+        """
+        with open_archive(path, "statistics of channels") as file:
+            keys, images = json.loads(file["facts"].item())
+            figures = {(table, name): file[f"figures_{i}"] for i, (table, name) in enumerate(keys)}
+            return cls.from_keys(figures, images)
+
+
+def channel_images(count: int) -> list[int]:
+    """Indices of the calibration images to observe channels on, spread evenly.
+
+    Means converge fast: INT8 of the public MobileFaceNet has a cosine of .9942 to FP32 with 100 of
+    them and of .9943 with 300.
+    """
+    return spread(count, _IMAGES)
+
+
+def observe_channels(
+    prepared: PreparedModel,
+    inputs: Iterable[tuple[str, NDArray[np.float32]]],
+    *,
+    threads: int = 1,
+) -> ChannelStatistics:
+    """Run the model on some calibration images and collect statistics per channel.
+
+    The result does not depend on the number of threads: sums are added in order.
+
+    Args:
+        prepared: the prepared FP32 model, before equalization.
+        inputs: (name, tensor) per image; the name appears in messages; those that `channel_images`
+            selects suffice. Consumed once, one at a time.
+        threads: images in flight at the same time.
+
+    Raises:
+        DataError: there are no images, or one contains NaN or Inf or does not fit the model.
+        QuantizationError: an activation is NaN or Inf.
+    """
+    watch = ChannelWatch(prepared.proto.graph)
+
+    def look(values: Mapping[str, NDArray[np.float32]]) -> dict[Key, NDArray[np.float64]]:
+        for name in watch.names:
+            if not np.isfinite(values[name]).all():
+                raise NotFiniteError(name)
+        return watch.of_image(values)
+
+    images = 0
+    sums: dict[Key, NDArray[np.float64]] = {}
+    for figures in observe(prepared, watch.names, inputs, look, threads=threads):
+        images += 1
+        sums = {key: sums.get(key, 0.0) + array for key, array in figures.items()}
+    if not images:
+        raise no_images(prepared)
+    means = {key: array / images for key, array in sums.items()}
+    return ChannelStatistics.from_keys(means, images)
 
 
 class ChannelWatch:

@@ -66,7 +66,6 @@ def equalize_channels(
     low, high, means = dict(statistics.low), dict(statistics.high), dict(statistics.means)
     squares = dict(statistics.squares)
     scaled = 0
-    touched: list[str] = []
     if not statistics.covers(proto.graph):
         raise QuantizationError(
             prepared.path,
@@ -76,8 +75,6 @@ def equalize_channels(
     for group in channel_groups(proto.graph):
         factor = _factors(group, proto.graph, statistics)
         scaled += int(np.count_nonzero(factor != 1))
-        if (factor != 1).any():
-            touched += group.tensors
         for name in group.writers:
             _scale_written(nodes[name], weights, 1 / factor)
         for name in group.readers:
@@ -91,7 +88,6 @@ def equalize_channels(
         prepared,
         proto=proto,
         equalized=scaled,
-        scaled=tuple(touched),
         max_difference=prepared.max_difference + difference,
     )
     return equalized, replace(statistics, low=low, high=high, squares=squares, means=means)

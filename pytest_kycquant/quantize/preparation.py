@@ -57,7 +57,6 @@ class PreparedModel:
         bounds: tensor that a rewrite added -> an older tensor and a factor. No magnitude in the new
             tensor exceeds the factor times the largest magnitude in the older one.
         equalized: number of channels that `equalize_channels` scaled; None before equalization.
-        scaled: names of the tensors with scaled channels; all others are the same, bit for bit.
     """
 
     path: Path
@@ -68,7 +67,6 @@ class PreparedModel:
     parts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     bounds: Mapping[str, tuple[str, float]] = field(default_factory=dict)
     equalized: int | None = None
-    scaled: tuple[str, ...] = ()
 
     @property
     def added(self) -> tuple[str, ...]:

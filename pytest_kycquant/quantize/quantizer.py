@@ -22,10 +22,12 @@ from ..spec import coerce
 from ..spec.recipe import Recipe, as_recipe
 from .activation_bias import shift_images
 from .blocks import blocks_of
+from .channels import channel_images
 from .graph import serialize
 from .images import Chosen, Images, TensorImages
 from .mixed import keep_in_float
 from .preparation import operators, postprocessing
+from .ranges import range_images
 from .recipe_kind import Machine, kind_of
 from .sensitivity import sensitivity_images
 from .static import static_types
@@ -44,6 +46,13 @@ if TYPE_CHECKING:
     Tensor = NDArray[np.float32]
     GivenImages: TypeAlias = Images | Iterable[Tensor | tuple[str, Tensor]]
 
+_STREAMED: Mapping[Sees, Callable[[int], Sequence[int]]] = {
+    Sees.CALIBRATION: range,
+    Sees.CHANNELS: channel_images,
+    Sees.RANGES: range_images,
+    Sees.SENSITIVITY: sensitivity_images,
+}
+"""Which of the calibration images a step is given one at a time, by their number."""
 PROBES = 8  # images that verify graphs and rank operators; more do not improve the ranking
 
 
@@ -274,7 +283,7 @@ class Quantizer:
         if not step.says:
             return step.make(*given, *self._seen(step), **facts)
         total = 0
-        if step.sees in (Sees.CALIBRATION, Sees.SENSITIVITY):
+        if step.sees in _STREAMED:
             total = len(self._indices(step.sees))
         seen = self._seen(step) if not total else []
         title = f"{self._title}: {step.says}"
@@ -293,8 +302,7 @@ class Quantizer:
         return []
 
     def _indices(self, sees: Sees) -> Sequence[int]:
-        count = len(self._ranging)
-        return sensitivity_images(count) if sees is Sees.SENSITIVITY else range(count)
+        return _STREAMED[sees](len(self._ranging))
 
     def _streamed(self, sees: Sees, advance: Callable[[], None]) -> Iterator[tuple[str, Tensor]]:
         """Named images, one at a time."""

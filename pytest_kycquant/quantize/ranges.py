@@ -1,32 +1,31 @@
-"""Statistics of a model's activations, collected in one pass over the calibration images."""
+"""Ranges of a model's activations, collected in one pass over calibration images."""
 
 from __future__ import annotations
 
 import io
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import DataError
-from .activations import NotFiniteError, observe
+from ..data.sampling import spread
+from .activations import NotFiniteError, no_images, observe
 from .archive import open_archive
-from .channels import ChannelStatistics, ChannelWatch
 from .graph import float_tensors
 from .histogram import BINS, Histogram
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from ..spec.recipe import CalibrationMethod
-    from .channels import Key
     from .preparation import PreparedModel
     from .sensitivity import Sensitivity, Weights
 
+_IMAGES = 300  # more do not improve the ranges of any method but "minmax", which takes all
 DEFAULT_PERCENTILE = 99.99
 """The best of 99.9, 99.99 and 99.999 on the embedder and the liveness model we measured."""
 
@@ -51,6 +50,32 @@ class Ranges:
     percentile: float | None
     images: int
 
+    def to_npz(self, path: Path) -> None:
+        """Write to an ``.npz`` file without pickled objects; equal figures give equal bytes."""
+        facts = json.dumps([self.names, self.method, self.percentile, self.images])
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, facts=np.array(facts), ends=np.array([self.low, self.high]))
+        path.write_bytes(buffer.getvalue())
+
+    @classmethod
+    def from_npz(cls, path: Path) -> Ranges:
+        """Read what `to_npz` wrote.
+
+        Raises:
+            QuantizationError: the file is missing, damaged or of another kind.
+        """
+        with open_archive(path, "ranges of activations") as file:
+            names, method, percentile, images = json.loads(file["facts"].item())
+            ends = file["ends"]
+            if ends.shape != (2, len(names)) or ends.dtype != np.float32:
+                raise ValueError("arrays do not match their names")
+            return cls(tuple(names), ends[0], ends[1], method, percentile, images)
+
+
+def range_images(count: int) -> list[int]:
+    """Indices of the calibration images to make histograms of, spread evenly."""
+    return spread(count, _IMAGES)
+
 
 @dataclass(frozen=True, eq=False)
 class Activations:
@@ -61,7 +86,6 @@ class Activations:
         histograms: histogram of all values of each tensor, with their extremes.
         mean_low: mean over the images of each tensor's smallest value, float64, `[tensors]`.
         mean_high: mean over the images of each tensor's largest value, float64, `[tensors]`.
-        channels: statistics per channel.
         images: number of images.
     """
 
@@ -69,7 +93,6 @@ class Activations:
     histograms: tuple[Histogram, ...]
     mean_low: NDArray[np.float64]
     mean_high: NDArray[np.float64]
-    channels: ChannelStatistics
     images: int
 
     def ranges(
@@ -114,17 +137,15 @@ class Activations:
 
     def to_npz(self, path: Path) -> None:
         """Write to an ``.npz`` file without pickled objects; equal figures give equal bytes."""
-        channels = self.channels.by_key()
         buffer = io.BytesIO()
         np.savez_compressed(
             buffer,
             # A tensor may have any name, but a member of the file may not.
-            facts=np.array(json.dumps([self.names, list(channels), self.images])),
+            facts=np.array(json.dumps([self.names, self.images])),
             counts=np.array([h.counts for h in self.histograms]).reshape(-1, BINS),
             exponents=np.array([h.exponent for h in self.histograms], np.int64),
             extremes=np.array([(h.low, h.high) for h in self.histograms]).reshape(-1, 2),
             means=np.array([self.mean_low, self.mean_high]),
-            **{f"channels_{i}": array for i, array in enumerate(channels.values())},  # type: ignore[arg-type]
         )
         path.write_bytes(buffer.getvalue())
 
@@ -136,10 +157,9 @@ class Activations:
             QuantizationError: the file is missing, damaged or of another kind.
         """
         with open_archive(path, "figures of activations") as file:
-            names, keys, images = json.loads(file["facts"].item())
+            names, images = json.loads(file["facts"].item())
             counts, exponents = file["counts"], file["exponents"]
             extremes, means = file["extremes"], file["means"]
-            channels = {tuple(key): file[f"channels_{i}"] for i, key in enumerate(keys)}
             shapes = [array.shape for array in (counts, exponents, extremes, means)]
             if shapes != [(len(names), BINS), (len(names),), (len(names), 2), (2, len(names))]:
                 raise ValueError("arrays do not match their names")
@@ -147,9 +167,8 @@ class Activations:
                 Histogram(count, int(exponent), float(low), float(high))
                 for count, exponent, (low, high) in zip(counts, exponents, extremes, strict=True)
             )
-            statistics = ChannelStatistics.from_keys(channels, images)
             low, high = means
-            return cls(tuple(names), histograms, low, high, statistics, images)
+            return cls(tuple(names), histograms, low, high, images)
 
 
 def observe_activations(
@@ -166,7 +185,42 @@ def observe_activations(
     depend on the number of threads: counts are the same in any order, and sums are added in order.
 
     Args:
-        prepared: the prepared FP32 model, before equalization.
+        prepared: the prepared FP32 model, equalized or not.
+        inputs: (name, tensor) per image; the name appears in messages; those that `range_images`
+            selects suffice. Consumed once, one at a time.
+        threads: images in flight at the same time.
+
+    Raises:
+        DataError: there are no images, or one contains NaN or Inf or does not fit the model.
+        QuantizationError: an activation is NaN or Inf.
+    """
+    names = float_tensors(prepared.proto.graph)
+    histograms = {name: Histogram() for name in names}
+    images, sums = 0, np.zeros((len(names), 2))
+
+    def add(name: str, values: NDArray[np.float32]) -> tuple[float, float]:
+        return histograms[name].add(values)
+
+    for extremes in _observed(prepared, names, add, inputs, threads):
+        images += 1
+        sums += extremes
+    low, high = (sums / images).T
+    return Activations(names, tuple(histograms.values()), low, high, images)
+
+
+def observe_extremes(
+    prepared: PreparedModel,
+    inputs: Iterable[tuple[str, NDArray[np.float32]]],
+    *,
+    threads: int = 1,
+) -> Ranges:
+    """Run the model once on calibration images and return the extremes of each activation.
+
+    These are the ranges of the method "minmax", bit for bit those of onnxruntime. No histogram is
+    needed for them, so this takes less time than `observe_activations`.
+
+    Args:
+        prepared: the prepared FP32 model, equalized or not.
         inputs: (name, tensor) per image; the name appears in messages. Consumed once, one at a
             time.
         threads: images in flight at the same time.
@@ -175,92 +229,50 @@ def observe_activations(
         DataError: there are no images, or one contains NaN or Inf or does not fit the model.
         QuantizationError: an activation is NaN or Inf.
     """
-    graph = prepared.proto.graph
-    return _observe(prepared, float_tensors(graph), ChannelWatch(graph), inputs, threads)
+    names = float_tensors(prepared.proto.graph)
+    images, low, high = 0, np.full(len(names), np.inf), np.full(len(names), -np.inf)
+
+    def ends(name: str, values: NDArray[np.float32]) -> tuple[float, float]:
+        return (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)
+
+    for extremes in _observed(prepared, names, ends, inputs, threads):
+        images += 1
+        low, high = np.minimum(low, extremes[:, 0]), np.maximum(high, extremes[:, 1])
+    return Ranges(names, low.astype(np.float32), high.astype(np.float32), "minmax", None, images)
 
 
-def observe_equalized(
-    equalized: PreparedModel,
-    before: Activations,
-    channels: ChannelStatistics,
-    inputs: Iterable[tuple[str, NDArray[np.float32]]],
-    *,
-    threads: int = 1,
-) -> Activations:
-    """Return what `observe_activations` would find on the equalized model, bit for bit.
-
-    Only tensors with scaled channels are observed again. The factors are not known until after the
-    first pass. Histograms per channel, which could be added up to those of scaled tensors, would
-    take 128 KB for each of 10,000 channels.
-
-    Args:
-        equalized: the equalized model.
-        before: what was found on the model before equalization.
-        channels: the statistics that `equalize_channels` returned with the model.
-        inputs: the same images as before.
-        threads: images in flight at the same time.
-
-    Raises:
-        DataError: there are no images, or one contains NaN or Inf or does not fit the model.
-        QuantizationError: an activation is NaN or Inf.
-    """
-    if not equalized.scaled:
-        return replace(before, channels=channels)
-    again = _observe(equalized, equalized.scaled, None, inputs, threads)
-    histograms, low, high = list(before.histograms), before.mean_low.copy(), before.mean_high.copy()
-    for index, name in enumerate(again.names):
-        at = before.names.index(name)
-        histograms[at] = again.histograms[index]
-        low[at], high[at] = again.mean_low[index], again.mean_high[index]
-    return replace(
-        before, histograms=tuple(histograms), mean_low=low, mean_high=high, channels=channels
-    )
-
-
-def _observe(
+def _observed(
     prepared: PreparedModel,
     names: tuple[str, ...],
-    watch: ChannelWatch | None,
+    extremes_of: Callable[[str, NDArray[np.float32]], tuple[float, float]],
     inputs: Iterable[tuple[str, NDArray[np.float32]]],
     threads: int,
-) -> Activations:
-    histograms = {name: Histogram() for name in names}
-    others = tuple(name for name in (watch.names if watch else ()) if name not in histograms)
+) -> Iterator[NDArray[np.float64]]:
+    """Yield the extremes of all tensors for each image, `[tensors, 2]`, at least once.
 
-    def look(
-        values: Mapping[str, NDArray[np.float32]],
-    ) -> tuple[NDArray[np.float64], dict[Key, NDArray[np.float64]]]:
-        extremes = np.zeros((len(names), 2))
-        for index, (name, histogram) in enumerate(histograms.items()):
-            extremes[index] = histogram.add(values[name])
-            if not np.isfinite(extremes[index]).all():
-                raise NotFiniteError(name)
-        for name in others:  # shape inference could not determine their types
-            if not np.isfinite(values[name]).all():
-                raise NotFiniteError(name)
-        return extremes, watch.of_image(values) if watch else {}
+    Args:
+        prepared: the model.
+        names: names of the tensors.
+        extremes_of: function from the name and the values of a tensor to its extremes; called in
+            any thread.
+        inputs: (name, tensor) per image.
+        threads: images in flight at the same time.
+    """
 
-    images, means = 0, np.zeros((len(names), 2))
-    channels: dict[Key, NDArray[np.float64]] = {}
-    observed = (*names, *others)
-    for extremes, figures in observe(prepared, observed, inputs, look, threads=threads):
+    def look(values: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float64]:
+        found = np.zeros((len(names), 2))
+        for index, name in enumerate(names):
+            found[index] = extremes_of(name, values[name])
+            if not np.isfinite(found[index]).all():
+                raise NotFiniteError(name)
+        return found
+
+    images = 0
+    for found in observe(prepared, names, inputs, look, threads=threads):
         images += 1
-        means += extremes
-        channels = {key: channels.get(key, 0.0) + array for key, array in figures.items()}
+        yield found
     if not images:
-        raise DataError(
-            prepared.path, "there are no calibration images", "give 100 to 500 images in KycModel"
-        )
-    means /= images
-    statistics = {key: array / images for key, array in channels.items()}
-    return Activations(
-        names=names,
-        histograms=tuple(histograms.values()),
-        mean_low=means[:, 0],
-        mean_high=means[:, 1],
-        channels=ChannelStatistics.from_keys(statistics, images),
-        images=images,
-    )
+        raise no_images(prepared)
 
 
 def _range(

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from ..data.sampling import spread
 from ..errors import DataError
 from ..runtimes.ort import Session, open_session
 from .activations import observe
@@ -102,8 +103,7 @@ class Sensitivity:
 
 def sensitivity_images(count: int) -> list[int]:
     """Indices of the calibration images to measure sensitivity on, spread evenly."""
-    chosen = min(count, _IMAGES)
-    return [index * count // chosen for index in range(chosen)]
+    return spread(count, _IMAGES)
 
 
 def measure_sensitivity(

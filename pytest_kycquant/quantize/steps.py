@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ..errors import QuantizationError
 from ..plain import from_plain, plain
 from .builder import Ingredients, build, corrects_biases, quantize_whole
+from .channels import ChannelStatistics, observe_channels
 from .equalize import equalize_channels
 from .load import LoadedModel, check_input, load_model
 from .preparation import PreparedModel, prepare
 from .range_search import tune_ranges
-from .ranges import Activations, Ranges, observe_activations, observe_equalized
+from .ranges import Activations, Ranges, observe_activations, observe_extremes
 from .recipe_kind import Machine, kind_of
 from .rewrite_choice import RewriteChoice, choose, resolve
 from .rewrites import applicable, rewrite
@@ -35,11 +36,9 @@ if TYPE_CHECKING:
 
     from ..spec.recipe import CalibrationMethod, Recipe
     from .built import Built
-    from .channels import ChannelStatistics
     from .mixed import FullyQuantized
 
     Tensor = NDArray[np.float32]
-    Named = tuple[str, Tensor]
     Equalized = tuple[PreparedModel, ChannelStatistics]
 
 
@@ -49,6 +48,8 @@ class Sees(Enum):
     NOTHING = "nothing"
     PROBES = "a few images, as a list of tensors"
     CALIBRATION = "all calibration images with their names, one at a time"
+    CHANNELS = "those of them that `channel_images` names, alike"
+    RANGES = "those of them that `range_images` names, alike"
     SENSITIVITY = "those of them that `sensitivity_images` names, alike"
     SHIFTS = "those of them that `shift_images` names, as a sequence of tensors"
 
@@ -127,6 +128,8 @@ class Plan:
         equalizes: whether the recipe starts from the equalized model.
         method: method that estimates the ranges; None if the recipe does not need any.
         percentile: percentile for the method.
+        extremes: whether the ranges are the extremes of all images.
+        histograms: whether the ranges come from histograms.
         weighs: whether errors of activations are weighted by their effect on the outputs.
         corrects: whether biases are to be corrected and there are images for it.
         shifts: whether biases are also corrected for the shift from quantized activations.
@@ -143,6 +146,8 @@ class Plan:
     equalizes: bool
     method: CalibrationMethod | None
     percentile: float | None
+    extremes: bool
+    histograms: bool
     weighs: bool
     corrects: bool
     shifts: bool
@@ -171,6 +176,8 @@ class Plan:
             equalizes=kind.equalizes(recipe),
             method=method,
             percentile=percentile,
+            extremes=method == "minmax",
+            histograms=method not in (None, "minmax"),
             weighs=method == "mse",
             corrects=corrects,
             shifts=corrects and recipe.is_static,
@@ -191,25 +198,15 @@ def _checked(loaded: LoadedModel, shape: tuple[int, int, int, int]) -> LoadedMod
     return loaded
 
 
-def _equalized(prepared: PreparedModel, seen: Activations, inputs: list[Tensor]) -> Equalized:
-    return equalize_channels(prepared, seen.channels, inputs)
-
-
-def _observed_again(
-    equalized: Equalized, before: Activations, inputs: Iterable[Named], *, threads: int
-) -> Activations:
-    graph, channels = equalized
-    return observe_equalized(graph, before, channels, inputs, threads=threads)
-
-
 def _ranges(
-    known: Activations,
+    extremes: Ranges | None,
+    known: Activations | None,
     sensitivity: Sensitivity | None,
     *,
     method: CalibrationMethod,
     percentile: float | None,
-) -> Ranges:
-    return known.ranges(method, percentile, sensitivity)
+) -> Ranges | None:
+    return extremes if known is None else known.ranges(method, percentile, sensitivity)
 
 
 def _rewritten(
@@ -263,6 +260,8 @@ GIVEN = ("path", "shape", "machine")
 """Values that steps need but do not make: model file, input shape and `Machine`."""
 _CHOICE = Kept("rewrites", "choice.json", _write_choice, _read_choice, by_images=False)
 _ACTIVATIONS = Kept("activations", "activations.npz", Activations.to_npz, Activations.from_npz)
+_CHANNELS = Kept("channels", "channels.npz", ChannelStatistics.to_npz, ChannelStatistics.from_npz)
+_EXTREMES = Kept("extremes", "extremes.npz", Ranges.to_npz, Ranges.from_npz)
 _SENSITIVITY = Kept("sensitivity", "sensitivity.npz", Sensitivity.to_npz, Sensitivity.from_npz)
 
 STEPS = (
@@ -276,22 +275,26 @@ STEPS = (
     Step("fitting", applicable, ("prepare",), when="takes_all"),
     Step("choose", resolve, ("race", "fitting"), reads=("rewrites", "op_types")),
     Step(
-        "observe", observe_activations, ("prepare",), Sees.CALIBRATION,
-        kept=_ACTIVATIONS, says="calibrating", threaded=True,
+        "channels", observe_channels, ("prepare",), Sees.CHANNELS,
+        kept=_CHANNELS, says="observing channels", threaded=True,
     ),
-    Step("equalize", _equalized, ("prepare", "observe"), Sees.PROBES, (), "equalizes"),
+    Step("equalize", equalize_channels, ("prepare", "channels"), Sees.PROBES, (), "equalizes"),
     Step("start", lambda pair: pair[0], ("equalize",), when="equalizes", instead="prepare"),
+    Step("scaled", lambda pair: pair[1], ("equalize",), when="equalizes", instead="channels"),
     Step(
-        "observe again", _observed_again, ("equalize", "observe"), Sees.CALIBRATION, (),
-        "equalizes", "observe",
-        kept=_ACTIVATIONS, says="calibrating (equalized)", threaded=True,
+        "extremes", observe_extremes, ("start",), Sees.CALIBRATION, (), "extremes",
+        kept=_EXTREMES, says="observing extremes", threaded=True,
+    ),
+    Step(
+        "observe", observe_activations, ("start",), Sees.RANGES, (), "histograms",
+        kept=_ACTIVATIONS, says="calibrating", threaded=True,
     ),
     Step(
         "sensitivity", measure_sensitivity, ("start",), Sees.SENSITIVITY, (), "weighs",
         kept=_SENSITIVITY, says="measuring sensitivity",
     ),
     Step(
-        "ranges", _ranges, ("observe again", "sensitivity"), Sees.NOTHING,
+        "ranges", _ranges, ("extremes", "observe", "sensitivity"), Sees.NOTHING,
         ("method", "percentile"), "method",
     ),
     Step(
@@ -302,7 +305,7 @@ STEPS = (
         "rewrite", _rewritten, ("start",), Sees.PROBES, ("rewritten", "integer"),
         "rewritten", "start",
     ),
-    Step("statistics", lambda known: known.channels, ("observe again",), when="corrects"),
+    Step("statistics", lambda known: known, ("scaled",), when="corrects"),
     Step(
         "ingredients", _ingredients, ("start", "rewrite", "tune", "statistics", "machine"),
         Sees.SHIFTS, ("shifts",), held=Held.NONE,

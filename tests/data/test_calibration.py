@@ -55,16 +55,17 @@ def test_copies_of_one_image_are_one_image(tmp_path: Path) -> None:
     assert "10 different calibration images; use at least 100" in message
 
 
-def test_of_many_images_evenly_spaced_ones_are_used(tmp_path: Path) -> None:
+def test_of_many_images_evenly_spread_ones_are_used(tmp_path: Path) -> None:
     path = saved(tmp_path, 1250)
     (message,), count = told(path)
     assert count == 500
-    assert "1250 calibration images, of which only 500, evenly spaced, are used; keep" in message
+    assert "1250 calibration images, of which only 500, evenly spread, are used; keep" in message
     with pytest.warns(CalibrationWarning):
         images = load_calibration(path)
     rows = [int(name.split("[")[1][:-1]) for name in images.names]
-    assert set(np.diff(rows)) == {2, 3}
-    assert (rows[0], rows[-1]) == (0, 1247)
+    assert set(np.diff(rows)) == {2, 3}  # in no order that could be that of photographs
+    assert rows[0] == 0
+    assert rows[-1] >= 1247
 
 
 def refuse(path: Path, problem: str, remedy: str) -> None:

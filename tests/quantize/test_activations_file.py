@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 
 from pytest_kycquant.errors import QuantizationError
-from pytest_kycquant.quantize import Activations, equalize_channels, observe_activations
+from pytest_kycquant.quantize import (
+    Activations,
+    ChannelStatistics,
+    Ranges,
+    equalize_channels,
+    observe_activations,
+    observe_channels,
+    observe_extremes,
+)
 from tests.worlds.zoo import images, named_images, ready, tiny_embedder
 
 METHODS = ["minmax", "moving-average", "percentile", "entropy", "mse"]
@@ -33,15 +41,29 @@ def test_ranges_survive_a_file(tmp_path, method):
 
 def test_figures_of_channels_survive_a_file(tmp_path):
     prepared = ready(tmp_path, odd_embedder())
-    activations = observe_activations(prepared, named_images(3))
-    activations.to_npz(tmp_path / "activations.npz")
-    channels = Activations.from_npz(tmp_path / "activations.npz").channels
-    before, after = activations.channels.by_key(), channels.by_key()
+    seen = observe_channels(prepared, named_images(3))
+    seen.to_npz(tmp_path / "channels.npz")
+    channels = ChannelStatistics.from_npz(tmp_path / "channels.npz")
+    before, after = seen.by_key(), channels.by_key()
     assert list(before) == list(after)
     assert channels.images == 3
     for key, array in before.items():
         np.testing.assert_array_equal(array, after[key])
     equalize_channels(prepared, channels, images(1))  # accepts them as those of this model
+
+
+def test_extremes_survive_a_file(tmp_path):
+    seen = observe_extremes(ready(tmp_path, odd_embedder()), named_images(3))
+    seen.to_npz(tmp_path / "extremes.npz")
+    found = Ranges.from_npz(tmp_path / "extremes.npz")
+    for name in ("names", "method", "percentile", "images"):
+        assert getattr(found, name) == getattr(seen, name)
+    np.testing.assert_array_equal(found.low, seen.low)
+    np.testing.assert_array_equal(found.high, seen.high)
+    parts = dict(np.load(tmp_path / "extremes.npz"))
+    np.savez(tmp_path / "extremes.npz", **{**parts, "ends": parts["ends"][:, :-1]})
+    with pytest.raises(QuantizationError, match="contains no ranges of activations"):
+        Ranges.from_npz(tmp_path / "extremes.npz")
 
 
 def test_equal_figures_make_equal_files(tmp_path):

@@ -13,6 +13,7 @@ from pytest_kycquant.quantize import (
     check_input,
     load_model,
     observe_activations,
+    observe_channels,
     prepare,
 )
 from pytest_kycquant.runtimes.ort import open_session
@@ -147,7 +148,9 @@ def ready_model(tmp_path_factory):
             model = load_model(path)
             check_input(model, (1, 3, 32, 32))
             prepared = prepare(model, images(2))
-            known[name] = path, prepared, observe_activations(prepared, named_images(8))
+            activations = observe_activations(prepared, named_images(8))
+            channels = observe_channels(prepared, named_images(8))
+            known[name] = path, prepared, activations, channels
         return known[name]
 
     return make
@@ -156,14 +159,14 @@ def ready_model(tmp_path_factory):
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
 @pytest.mark.parametrize("name", MODELS)
 def test_every_recipe_is_close_to_fp32(ready_model, name, recipe):
-    path, prepared, activations = ready_model(name)
+    path, prepared, activations, channels = ready_model(name)
     needed = calibration_of(recipe)
     variant = build(
         Ingredients(
             prepared,
             ranges=activations.ranges(*needed) if needed else None,
             saturates=False,
-            statistics=activations.channels if recipe.is_static else None,
+            statistics=channels if recipe.is_static else None,
         ),
         recipe,
     )

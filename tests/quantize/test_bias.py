@@ -6,7 +6,7 @@ import pytest
 from onnx import helper, numpy_helper
 
 from pytest_kycquant.errors import QuantizationError
-from pytest_kycquant.quantize import Ingredients, build, observe_activations
+from pytest_kycquant.quantize import Ingredients, build, observe_activations, observe_channels
 from pytest_kycquant.runtimes.ort import open_session
 from pytest_kycquant.spec.recipe import Recipe
 from tests.worlds.zoo import build_model, images, named_images, ready, tiny_embedder
@@ -23,8 +23,8 @@ def quantized(prepared, inputs, **options):
     named = [(str(i), x) for i, x in enumerate(inputs)]
     recipe = Recipe("mixed" if options.get("keep_fp32") else "int8", **options)
     # The widest ranges, so that all errors come from rounding.
-    activations = observe_activations(prepared, named)
-    ranges, statistics = activations.ranges(recipe.calibration_method), activations.channels
+    ranges = observe_activations(prepared, named).ranges(recipe.calibration_method)
+    statistics = observe_channels(prepared, named)
     return build(
         Ingredients(prepared, ranges=ranges, saturates=False, statistics=statistics), recipe
     )
@@ -160,6 +160,6 @@ def test_what_it_needs_is_asked_for(tmp_path):
         build(Ingredients(prepared, ranges=ranges, saturates=False), recipe)
     proto = tiny_embedder()
     proto.graph.node[0].name = "other"
-    statistics = observe_activations(ready(tmp_path, proto), named_images(2)).channels
+    statistics = observe_channels(ready(tmp_path, proto), named_images(2))
     with pytest.raises(QuantizationError, match="those of another model"):
         build(Ingredients(prepared, ranges=ranges, saturates=False, statistics=statistics), recipe)

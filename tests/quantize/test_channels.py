@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from onnx import helper
 
 from pytest_kycquant.errors import QuantizationError
-from pytest_kycquant.quantize import observe_activations
+from pytest_kycquant.quantize import observe_activations, observe_channels
 from pytest_kycquant.runtimes.ort import open_session
 from tests.worlds.zoo import build_model, images, named_images, ready, tiny_embedder
 
@@ -38,7 +38,7 @@ def test_the_mean_of_an_output_follows_from_them(tmp_path_factory, conv, height,
     proto = build_model([node], {"w": weight}, shape=shape, output=("n", "c", "h", "w"))
     inputs = [array + 1 for array in images(3, shape=shape)]
     prepared = ready(tmp_path_factory.mktemp("model"), proto)
-    means = observe_activations(prepared, [("a", x) for x in inputs]).channels.means["conv"]
+    means = observe_channels(prepared, [("a", x) for x in inputs]).means["conv"]
     session = open_session(proto.SerializeToString())
     outputs = np.concatenate([session.run(None, {"input": x})[0] for x in inputs])
     groups = next(a.i for a in node.attribute if a.name == "group")
@@ -49,7 +49,7 @@ def test_the_mean_of_an_output_follows_from_them(tmp_path_factory, conv, height,
 
 def test_they_are_means_over_images(tmp_path):
     proto = tiny_embedder()
-    statistics = observe_activations(ready(tmp_path, proto), named_images(5)).channels
+    statistics = observe_channels(ready(tmp_path, proto), named_images(5))
     proto.graph.output.add().name = "p2"
     session = open_session(proto.SerializeToString())
     seen = np.concatenate([session.run(["p2"], {"input": array})[0] for array in images(5)])

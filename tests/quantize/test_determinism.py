@@ -16,7 +16,7 @@ from pytest_kycquant.quantize import (
     equalize_channels,
     equalizes,
     observe_activations,
-    observe_equalized,
+    observe_channels,
 )
 from pytest_kycquant.spec.recipe import Recipe
 from tests.worlds.zoo import images, named_images, ready, save, tiny_embedder
@@ -36,12 +36,12 @@ RECIPES = {
 def make(prepared, recipe, count):
     """Build a variant from images, with all that the recipe asks for."""
     needed = calibration_of(recipe)
-    activations = observe_activations(prepared, named_images(count))
+    channels = observe_channels(prepared, named_images(count))
     if equalizes(recipe):
-        prepared, channels = equalize_channels(prepared, activations.channels, images(2))
-        activations = observe_equalized(prepared, activations, channels, named_images(count))
+        prepared, channels = equalize_channels(prepared, channels, images(2))
+    activations = observe_activations(prepared, named_images(count))
     ranges = activations.ranges(*needed) if needed else None
-    statistics = activations.channels if corrects_biases(recipe) else None
+    statistics = channels if corrects_biases(recipe) else None
     return build(
         Ingredients(prepared, ranges=ranges, saturates=True, statistics=statistics), recipe
     )

@@ -17,6 +17,7 @@ from pytest_kycquant.quantize import (
     build,
     equalize_channels,
     observe_activations,
+    observe_channels,
 )
 from pytest_kycquant.quantize.channel_groups import channel_groups
 from pytest_kycquant.runtimes.ort import open_session
@@ -28,7 +29,7 @@ SHAPE = (1, 4, 9, 9)
 
 def equalized(prepared, count=4, shape=(1, 3, 32, 32)):
     inputs = images(count, shape=shape)
-    statistics = observe_activations(prepared, [(str(i), x) for i, x in enumerate(inputs)]).channels
+    statistics = observe_channels(prepared, [(str(i), x) for i, x in enumerate(inputs)])
     return equalize_channels(prepared, statistics, inputs)
 
 
@@ -146,7 +147,7 @@ def test_channels_of_like_ranges_survive_quantization(tmp_path):
 def test_the_statistics_are_those_of_the_equalized_model(tmp_path):
     prepared = ready(tmp_path, unequal_embedder())
     result, statistics = equalized(prepared)
-    again = observe_activations(result, named_images(4)).channels
+    again = observe_channels(result, named_images(4))
     for table in ("low", "high", "squares", "means"):
         found, expected = getattr(statistics, table), getattr(again, table)
         assert found.keys() == expected.keys()
@@ -250,7 +251,7 @@ def test_a_dead_channel_keeps_its_scale(tmp_path):
 
 def test_statistics_of_another_model_are_refused(tmp_path):
     prepared = ready(tmp_path)
-    statistics = observe_activations(prepared, named_images(2)).channels
+    statistics = observe_channels(prepared, named_images(2))
     del statistics.means["depthwise"]
     with pytest.raises(QuantizationError, match="those of another model"):
         equalize_channels(prepared, statistics, images(1))

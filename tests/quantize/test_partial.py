@@ -15,6 +15,7 @@ from pytest_kycquant.quantize import (
     build,
     keep_in_float,
     observe_activations,
+    observe_channels,
     quantize_whole,
     static,
 )
@@ -39,8 +40,8 @@ def whole(prepared):
 
 def quantized(prepared, tensors=(), **options):
     recipe = Recipe("int8", calibration_method="minmax", **options)
-    activations = observe_activations(prepared, named_images(8))
-    ranges, statistics = activations.ranges("minmax"), activations.channels
+    ranges = observe_activations(prepared, named_images(8)).ranges("minmax")
+    statistics = observe_channels(prepared, named_images(8))
     return quantize_whole(
         Ingredients(
             prepared, ranges=ranges, saturates=False, statistics=statistics, images=tensors

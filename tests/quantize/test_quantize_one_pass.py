@@ -5,10 +5,9 @@ import pytest
 from onnx import helper
 
 from pytest_kycquant.errors import DataError, QuantizationError
-from pytest_kycquant.quantize import equalize_channels, observe_activations, observe_equalized
+from pytest_kycquant.quantize import observe_activations, observe_channels, observe_extremes
 from pytest_kycquant.runtimes.ort import open_session
 from tests.worlds.zoo import (
-    build_model,
     images,
     named_images,
     ready,
@@ -92,49 +91,47 @@ def test_the_number_of_threads_changes_no_bit(tmp_path, threads):
 
 
 @pytest.mark.parametrize("threads", [1, 2])
+def test_statistics_of_channels_do_not_depend_on_threads(tmp_path, threads):
+    prepared, named = ready(tmp_path, unequal_embedder()), named_images(12)
+    observe_channels(prepared, named).to_npz(tmp_path / "one.npz")
+    observe_channels(prepared, named, threads=threads).to_npz(tmp_path / "many.npz")
+    assert (tmp_path / "one.npz").read_bytes() == (tmp_path / "many.npz").read_bytes()
+
+
+@pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("model", [unequal_embedder, tiny_embedder])
-def test_the_second_pass_finds_what_a_whole_one_would(tmp_path, model, threads):
+def test_extremes_alone_are_those_of_the_histograms(tmp_path, model, threads):
     prepared, named = ready(tmp_path, model()), named_images(6)
-    before = observe_activations(prepared, named)
-    untouched = saved(before, tmp_path / "before.npz")
-    equalized, channels = equalize_channels(prepared, before.channels, images(2))
-    assert 0 < len(equalized.scaled) < len(before.names)
-    again = observe_equalized(equalized, before, channels, named, threads=threads)
-    whole = observe_activations(equalized, named)
-    assert saved(again, tmp_path / "again.npz") == saved(whole, tmp_path / "whole.npz")
-    assert saved(before, tmp_path / "before.npz") == untouched != saved(again, tmp_path / "a.npz")
+    whole = observe_activations(prepared, named).ranges("minmax")
+    alone = observe_extremes(prepared, named, threads=threads)
+    assert (alone.names, alone.method, alone.images) == (whole.names, "minmax", 6)
+    np.testing.assert_array_equal(alone.low, whole.low)
+    np.testing.assert_array_equal(alone.high, whole.high)
 
 
-def test_where_nothing_is_scaled_no_image_is_run_again(tmp_path):
-    weight = np.arange(6, dtype=np.float32).reshape(2, 3, 1, 1)
-    node = helper.make_node("Conv", ["input", "w"], ["output"], "conv")
-    prepared = ready(tmp_path, build_model([node], {"w": weight}, output=(1, 2, 32, 32)))
-    before = observe_activations(prepared, named_images(3))
-    equalized, channels = equalize_channels(prepared, before.channels, images(2))
-
-    def unread():
-        raise AssertionError("an image was read")
-        yield
-
-    again = observe_equalized(equalized, before, channels, unread())
-    assert saved(again, tmp_path / "again.npz") == saved(before, tmp_path / "before.npz")
+@pytest.mark.parametrize("look", [observe_activations, observe_channels, observe_extremes])
+def test_without_images_there_is_nothing_to_see(tmp_path, look):
+    with pytest.raises(DataError, match="there are no calibration images"):
+        look(ready(tmp_path), iter([]))
 
 
+@pytest.mark.parametrize("look", [observe_activations, observe_channels, observe_extremes])
 @pytest.mark.parametrize("threads", [1, 2, 4])
-def test_the_first_bad_image_is_the_error_from_any_thread(tmp_path, threads):
+def test_the_first_bad_image_is_the_error_from_any_thread(tmp_path, threads, look):
     named = named_images(30)
     for index in (11, 12, 25):
         named[index][1][0, 0, 3, 3] = np.nan
     with pytest.raises(DataError, match=r"^11\.jpg: contains NaN or Inf") as caught:
-        observe_activations(ready(tmp_path), named, threads=threads)
+        look(ready(tmp_path), named, threads=threads)
     assert caught.value.__cause__ is None
 
 
+@pytest.mark.parametrize("look", [observe_activations, observe_channels, observe_extremes])
 @pytest.mark.parametrize("threads", [1, 2])
-def test_an_overflow_names_tensor_and_image_from_any_thread(tmp_path, threads):
+def test_an_overflow_names_tensor_and_image_from_any_thread(tmp_path, threads, look):
     named = named_images(9)
     named[4][1][:] = 3e38
     with pytest.raises(
         QuantizationError, match=r"tensor 'c1' of Conv 'stem' is NaN or Inf for image 4\.jpg"
     ):
-        observe_activations(ready(tmp_path), named, threads=threads)
+        look(ready(tmp_path), named, threads=threads)

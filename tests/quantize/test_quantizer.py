@@ -17,14 +17,16 @@ from pytest_kycquant.quantize import (
     Quantizer,
     build,
     calibration_of,
+    channel_images,
     corrects_biases,
     equalize_channels,
     equalizes,
     load_model,
     measure_sensitivity,
     observe_activations,
-    observe_equalized,
+    observe_channels,
     prepare,
+    range_images,
     rewrite,
     sensitivity_images,
     shift_images,
@@ -77,11 +79,10 @@ def by_hand(path: Path, recipe: Recipe, number: int) -> bytes:
     """Build a recipe in the order of the table, without the table."""
     named, probes = named_images(number), images(2)
     source = prepare(load_model(path), probes)
-    known = observe_activations(source, named)
+    channels = observe_channels(source, named)
     if equalizes(recipe):
-        before = known
-        source, channels = equalize_channels(source, before.channels, probes)
-        known = observe_equalized(source, before, channels, named)
+        source, channels = equalize_channels(source, channels, probes)
+    known = observe_activations(source, named)
     some = [named[i][1] for i in shift_images(number, probes[0].shape)]
     ranges = None
     if needed := calibration_of(recipe):
@@ -98,7 +99,7 @@ def by_hand(path: Path, recipe: Recipe, number: int) -> bytes:
             if recipe.rewrites
             else None
         ),
-        statistics=known.channels if corrects_biases(recipe) else None,
+        statistics=channels if corrects_biases(recipe) else None,
         images=some if recipe.is_static and corrects_biases(recipe) else (),
     )
     return build(given, recipe).content
@@ -133,7 +134,7 @@ def test_recipes_share_what_they_have_in_common(model: Path, made: Counter[str])
     quantizer = Quantizer(model, named_images(6))
     plain = Recipe("int8", rewrites=False)
     quantizer.build(plain)
-    once = ("load", "check", "prepare", "observe", "equalize", "observe again", "sensitivity")
+    once = ("load", "check", "prepare", "channels", "equalize", "observe", "sensitivity")
     assert {made[name] for name in (*once, "ranges", "tune", "whole", "build")} == {1}
     assert made["race"] == made["fitting"] == made["rewrite"] == 0
 
@@ -144,19 +145,21 @@ def test_recipes_share_what_they_have_in_common(model: Path, made: Counter[str])
     assert made["build"] == 2
 
     made.clear()  # other ranges of the same activations
-    quantizer.build(replace(plain, calibration_method="minmax"))
+    quantizer.build(replace(plain, calibration_method="percentile"))
     assert made["ranges"] == made["whole"] == 1
-    assert made["observe"] == made["observe again"] == made["sensitivity"] == made["tune"] == 0
+    assert made["observe"] == made["sensitivity"] == made["tune"] == 0
 
-    made.clear()  # without equalization: uses what equalization started from
+    made.clear()  # without equalization, other activations
     quantizer.build(replace(plain, equalize=False))
-    assert made["observe"] == made["observe again"] == made["equalize"] == 0
-    assert made["sensitivity"] == made["tune"] == 1
+    assert made["channels"] == made["equalize"] == 0
+    assert made["observe"] == made["sensitivity"] == made["tune"] == 1
 
-    made.clear()
+    made.clear()  # extremes need no histograms, and are the same for all that start from FP32
     quantizer.build(Recipe("fp16", rewrites=False))
+    quantizer.build(replace(plain, equalize=False, calibration_method="minmax"))
     quantizer.build(Recipe("int8-weights", rewrites=False))
-    assert made["observe"] == 0
+    assert made["extremes"] == 1
+    assert made["observe"] == made["channels"] == 0
 
 
 def test_a_recipe_without_images_asks_for_none(model: Path) -> None:
@@ -170,15 +173,17 @@ def test_a_recipe_without_images_asks_for_none(model: Path) -> None:
 
 
 def test_each_step_sees_the_images_that_it_declares(model: Path) -> None:
-    given, probes = Watched(70), Watched(3)
+    given, probes = Watched(310), Watched(3)
     quantizer = Quantizer(model, given, probes=probes)
     quantizer.build(Recipe("int8", rewrites=False))
-    everything = tuple(range(70))
-    few = tuple(sensitivity_images(70))
-    some = tuple(shift_images(70, (1, 3, 32, 32)))
-    assert few != everything != some
-    assert Counter(given.asked)[everything] == 2  # before and after equalization
-    assert set(given.asked) == {everything, few, some, some[::2]}  # half of them for trying ranges
+    channels, ranges = tuple(channel_images(310)), tuple(range_images(310))
+    few = tuple(sensitivity_images(310))
+    some = tuple(shift_images(310, (1, 3, 32, 32)))
+    assert [len(chosen) for chosen in (channels, ranges)] == [100, 300]
+    # Half of the images for shifts serve for trying ranges.
+    assert Counter(given.asked) == Counter([channels, ranges, few, some, some[::2]])
+    quantizer.build(Recipe("fp16", rewrites=False))
+    assert given.asked[-1] == tuple(range(310))
     assert set(probes.asked) == {(0,), (0, 1, 2)}  # one for the shape
 
 
@@ -194,7 +199,7 @@ def test_what_is_kept_is_not_made_again_by_another_process(model: Path, made: Co
     made.clear()
     again = Quantizer(model, named_images(6), context=context).build("int8")
     assert again.content == first.content
-    assert made["race"] == made["observe"] == made["observe again"] == made["sensitivity"] == 0
+    assert made["race"] == made["channels"] == made["observe"] == made["sensitivity"] == 0
     assert made["equalize"] == made["ranges"] == made["build"] == 1
     made.clear()  # other images: which rewrites are faster does not depend on them
     Quantizer(model, named_images(6, seed=5), context=context).build("int8")
@@ -209,7 +214,7 @@ def test_facts_about_the_images_are_part_of_what_results_depend_on(
     for facts in ({"mean": 0.0}, {"mean": 1.0}, {"mean": 0.0}):
         quantizer = Quantizer(model, named_images(4), context=context, facts=facts)
         quantizer.build(Recipe("fp16", rewrites=False))
-    assert made["observe"] == 2
+    assert made["extremes"] == 2
 
 
 def test_only_the_last_whole_is_held(model: Path, made: Counter[str]) -> None:
@@ -280,7 +285,7 @@ def test_the_table_is_in_order_and_knows_what_it_reads() -> None:
             json.dumps([getattr(plan(), fact) for fact in facts_of(step.name)])
             assert step.held is Held.ALL
         if step.threaded:
-            assert step.sees is Sees.CALIBRATION
+            assert step.sees in (Sees.CALIBRATION, Sees.CHANNELS, Sees.RANGES)
     assert {*upstream("build"), *upstream("choose")} == set(STEPS)
 
 
@@ -289,9 +294,10 @@ def plan() -> Plan:
 
 
 def test_facts_are_those_of_all_steps_before() -> None:
-    assert facts_of("prepare") == facts_of("observe") == ()
-    assert facts_of("observe again") == ("equalizes",)
-    assert set(facts_of("ranges")) == {"equalizes", "weighs", "method", "percentile"}
+    assert facts_of("prepare") == facts_of("channels") == ()
+    assert facts_of("observe") == ("equalizes", "histograms")
+    known = {"equalizes", "extremes", "histograms", "weighs", "method", "percentile"}
+    assert set(facts_of("ranges")) == known
     assert "recipe" not in facts_of("whole")
     assert "rewritten" in facts_of("whole")
 

@@ -11,6 +11,7 @@ from pytest_kycquant.quantize import (
     Ingredients,
     build,
     observe_activations,
+    observe_channels,
     shift_images,
 )
 from pytest_kycquant.quantize.activation_bias import _shrunk
@@ -28,13 +29,17 @@ def bright(count, seed=1):
 
 def quantized(prepared, given, **options):
     """The tiny embedder in INT8, with ranges that cut off a lot."""
-    activations = observe_activations(prepared, [(str(i), x) for i, x in enumerate(bright(16))])
-    ranges = activations.ranges("mse")
+    named = [(str(i), x) for i, x in enumerate(bright(16))]
+    ranges = observe_activations(prepared, named).ranges("mse")
     ranges = replace(ranges, low=ranges.low * 0.5, high=ranges.high * 0.5)
     recipe = Recipe("mixed" if options.get("keep_fp32") else "int8", **options)
     return build(
         Ingredients(
-            prepared, ranges=ranges, saturates=False, statistics=activations.channels, images=given
+            prepared,
+            ranges=ranges,
+            saturates=False,
+            statistics=observe_channels(prepared, named),
+            images=given,
         ),
         recipe,
     ).content

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from onnx import helper, numpy_helper
 
 from pytest_kycquant.errors import QuantizationError, SpecError
-from pytest_kycquant.quantize import Ingredients, build, observe_activations
+from pytest_kycquant.quantize import Ingredients, build, observe_activations, observe_channels
 from pytest_kycquant.quantize.graph import serialize, sort_nodes
 from pytest_kycquant.quantize.weight_only import store_weights
 from pytest_kycquant.runtimes.ort import open_session
@@ -186,7 +186,7 @@ def test_the_mean_error_of_rounded_weights_is_taken_off_the_biases(tmp_path, pre
     prepared = ready(tmp_path, proto)
     # All are brighter than average, so the rounding error has a nonzero mean.
     inputs = [(name, np.abs(array)) for name, array in named_images(16)]
-    channels = observe_activations(prepared, inputs).channels
+    channels = observe_channels(prepared, inputs)
 
     def shift(**given):
         variant = build(Ingredients(prepared, saturates=False, **given), Recipe(precision))
@@ -207,7 +207,7 @@ def test_the_mean_error_of_rounded_weights_is_taken_off_the_biases(tmp_path, pre
 
 def test_what_is_kept_keeps_its_bias(tmp_path):
     prepared = ready(tmp_path)
-    channels = observe_activations(prepared, named_images(4)).channels
+    channels = observe_channels(prepared, named_images(4))
     recipe = Recipe("int8-weights", keep_fp32=("stem", "depthwise"))
     variant = build(Ingredients(prepared, saturates=False, statistics=channels), recipe)
     assert variant.resolved["biases_corrected"] == 2
