@@ -30,7 +30,7 @@ Call = Callable[[], object]
 # its limit shows at once, and 20 rounds of a large model take long enough.
 LOOKS = (20, 60, 200)
 ALPHA = 0.05 / len(LOOKS)  # Bonferroni over the looks
-WARM_UP = 20
+WARM_UP = 8
 _SHORTEST = (
     1_000_000  # ns; shorter runs are repeated so that the clock's resolution does not matter
 )

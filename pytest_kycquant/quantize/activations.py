@@ -10,6 +10,7 @@ from ..context.parallel import ordered_map
 from ..errors import DataError, QuantizationError
 from ..runtimes.ort import Session, open_session
 from .graph import one_line, producers, serialize
+from .rewrites import fast_prelu
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -96,6 +97,7 @@ def _observing_session(prepared: PreparedModel, names: Sequence[str]) -> Session
 
     proto = type(prepared.proto)()
     proto.CopyFrom(prepared.proto)
+    fast_prelu(proto.graph)
     known = {output.name for output in proto.graph.output}
     proto.graph.output.extend(
         helper.make_tensor_value_info(name, TensorProto.FLOAT, None)

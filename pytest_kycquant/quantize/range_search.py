@@ -22,6 +22,7 @@ from .graph import (
     has_subgraphs,
     serialize,
 )
+from .rewrites import fast_prelu
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,13 +63,16 @@ def tune_ranges(
     if not (spans and images) or has_subgraphs(prepared.proto.graph):
         return ranges
     outputs = [info.name for info in prepared.proto.graph.output]
-    session = open_session(serialize(prepared.proto))
+    model = type(prepared.proto)()
+    model.CopyFrom(prepared.proto)
+    fast_prelu(model.graph)
+    session = open_session(serialize(model))
     wanted = [session.run(outputs, {prepared.input_name: image}) for image in images]
     sizes = [
         float(np.mean([np.square(y, dtype=np.float64).mean() for y in ys])) or 1.0
         for ys in zip(*wanted, strict=True)
     ]
-    session = _quantized(prepared.proto, list(spans))
+    session = _quantized(model, list(spans))
 
     def error(limit: float) -> float:
         """Squared error over the images; stops early once it reaches the limit."""

@@ -158,6 +158,46 @@ def split_prelu(graph: GraphProto, integer: bool) -> Edit:
     return edit
 
 
+def fast_prelu(graph: GraphProto) -> None:
+    """Replace each PReLU with constant slopes by operators that give the same bits, in place.
+
+    onnxruntime's kernel of PRelu is slow (see `split_prelu`), and calibration runs a model on
+    hundreds of images. If no slope s is above 1, ``Max(x, s * x)`` rounds the same product. Any
+    other is ``Relu(x) + s * Min(x, 0)``, where one of the two is zero.
+    """
+    from onnx import TensorProto, helper, numpy_helper
+
+    weights = initializers(graph)
+    fresh = _Names(graph)
+    nodes: list[NodeProto] = []
+    zero = ""
+    for node in graph.node:
+        slopes = weights.get(node.input[1]) if node.op_type == "PRelu" else None
+        if slopes is None or slopes.data_type != TensorProto.FLOAT:
+            nodes.append(node)
+            continue
+        x, y, s = node.input[0], node.output[0], slopes.name
+        below = fresh("prelu_below")
+        if (numpy_helper.to_array(slopes) <= 1).all():
+            nodes.append(helper.make_node("Mul", [x, s], [below]))
+            nodes.append(helper.make_node("Max", [x, below], [y]))
+            continue
+        if not zero:
+            zero = fresh("prelu_zero")
+            graph.initializer.append(numpy_helper.from_array(np.float32(0), zero))
+        above, negative = fresh("prelu_above"), fresh("prelu_negative")
+        nodes += [
+            helper.make_node("Relu", [x], [above]),
+            helper.make_node("Min", [x, zero], [negative]),
+            helper.make_node("Mul", [negative, s], [below]),
+            helper.make_node("Add", [above, below], [y]),
+        ]
+    if len(nodes) > len(graph.node):
+        nodes = [type(node).FromString(node.SerializeToString()) for node in nodes]
+        del graph.node[:]
+        graph.node.extend(nodes)
+
+
 def _largest(values: NDArray[np.float64]) -> float:
     return float(np.max(np.abs(values), initial=0.0))
 
