@@ -58,10 +58,13 @@ def key_of(spec: GateSpec, gate_file: Path, root: Path, test: str = "") -> str:
         gate_file: the file that defines the gate: paths of equal specs may mean different data.
         root: the folder that the file counts from, so that the digest is the same on all machines.
         test: node id of one of the gate's tests, the same in all workers. Only gates with a metric
-            need it: two functions may have one name and place, such as closures of one factory.
+            or a function of their own need it: two functions may have one name and place, such as
+            closures of one factory.
     """
     # Left out of the representation.
-    place = "" if getattr(spec.model.task, "metric", None) is None else test
+    functions = [getattr(spec.model.task, "metric", None)]
+    functions += [one.function for one in spec.model.preprocesses]
+    place = test if any(one is not None for one in functions) else ""
     file = gate_file.relative_to(root) if gate_file.is_relative_to(root) else gate_file
     return digest_of([repr(spec), file.as_posix(), place])
 

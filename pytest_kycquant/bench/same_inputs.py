@@ -17,7 +17,7 @@ import numpy as np
 
 from ..data.duplicates import refuse_same_inputs
 from ..data.leakage import check_disjoint_inputs
-from .source import describe_preprocess
+from .input_facts import describe_preprocess
 
 if TYPE_CHECKING:
     from ..context import Store

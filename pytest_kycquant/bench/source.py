@@ -33,6 +33,7 @@ from ..spec.model import Preprocess
 from ..spec.recipe import Recipe
 from ..tasks.base import Task
 from ..tasks.outputs import Outputs, Tensor, run_model
+from .input_facts import describe_preprocess
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -387,13 +388,3 @@ class SourceFile:
         """Operators of the FP32 file that may give one image different outputs, for messages."""
         found = foreign_operators(self.loaded.proto)
         return f" (it contains {listed([coerce.shown(name) for name in found])})" if found else ""
-
-
-def describe_preprocess(spec: Preprocess) -> dict[str, Any]:
-    """Plain values that describe a preprocessing, for cache keys and goldens."""
-    values = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(spec).items()}
-    # Goldens from before these fields existed are still true.
-    for name, usual in (("fit", "stretch"), ("pad", 114)):
-        if values[name] == usual:
-            del values[name]
-    return values

@@ -13,6 +13,7 @@ import numpy as np
 from ..errors import DataError
 from .decoding import decode, image_size
 from .files import find_images, read_file, relative_name
+from .own_preprocessing import prepare_by_function
 from .pixel_facts import PixelFacts
 from .placement import Placement, place
 from .resizing import resize_area, resize_linear, resize_nearest
@@ -36,8 +37,11 @@ def preprocess(image: NDArray[np.uint8], spec: Preprocess, where: str) -> NDArra
         Contiguous tensor of shape ``spec.shape`` (a batch of one), float32.
 
     Raises:
-        DataError: the image has another size and the specification forbids resizing.
+        DataError: the image has another size and the specification forbids resizing, or a
+            function of the user's fails.
     """
+    if spec.function is not None:
+        return prepare_by_function(image, spec, where)
     height, width = spec.size
     pixels = _luma(image) if spec.channels == "GRAY" else image
     if image.shape[:2] != (height, width):

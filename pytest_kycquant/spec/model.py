@@ -9,13 +9,14 @@ imported. Values that can never work are refused on construction with `SpecError
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from ..errors import SpecError
 from . import coerce
+from .functions import check_call
 from .tasks import StrPath, TaskSpec
 
 Resize = Literal[
@@ -50,6 +51,11 @@ class Preprocess:
             "top-left" does the same but pads only at the right and the bottom, as InsightFace's
             detectors expect; "crop" fills the input and cuts off what is left over on both sides.
         pad: value of the padding, 0..255: 114 for YOLO models, 0 for InsightFace's detectors.
+        function: a function of your own from RGB pixels, (height, width, 3) uint8, to the tensor of
+            one image: float32 of the shape that `size`, `layout` and the depth of `channels` give,
+            with or without the axis of the batch. It replaces everything else; only `fit` remains,
+            which tells a detector where the image lies in the input. The golden depends on its
+            source and on all that it uses.
     """
 
     size: tuple[int, int]
@@ -60,6 +66,8 @@ class Preprocess:
     resize: Resize = "bilinear"
     fit: Fit = "stretch"
     pad: int = 114
+    # The repr of a function contains its address, which differs between workers.
+    function: Callable[..., Any] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         remedy = "give (height, width) as two positive integers, such as (112, 112)"
@@ -96,12 +104,34 @@ class Preprocess:
             )
         for name, value in (("mean", self.mean), ("scale", self.scale)):
             object.__setattr__(self, name, self._per_channel(f"Preprocess.{name}", value))
+        if self.function is not None:
+            self._check_function()
         if 0 in (self.scale if isinstance(self.scale, tuple) else (self.scale,)):
             raise SpecError(
                 "Preprocess.scale",
                 "0 makes every image the same",
                 "give the factor used in training, such as 1 / 127.5",
             )
+
+    def _check_function(self) -> None:
+        where, remedy = "Preprocess.function", "give a function of the pixels of one image"
+        if not callable(self.function):
+            raise SpecError(where, f"{coerce.shown(self.function)} is not a function", remedy)
+        check_call(where, self.function, 1, remedy)
+        if coerce.guarded(lambda: hash(self.function)) is None:
+            problem = f"{coerce.shown(self.function)} cannot be hashed"
+            raise SpecError(
+                where, problem, "give a function, or an object whose class has no __eq__"
+            )
+        usual = {name: f.default for name, f in type(self).__dataclass_fields__.items()}
+        for name in ("mean", "scale", "resize", "pad", "channels"):
+            value = getattr(self, name)
+            if value != usual[name] and not (name == "channels" and value == "GRAY"):
+                raise SpecError(
+                    f"Preprocess.{name}",
+                    "has no effect, because the function prepares the image",
+                    "leave it out, or do without function=",
+                )
 
     def _per_channel(self, where: str, value: Any) -> float | tuple[float, ...]:
         remedy = f"give one finite number or a tuple of {self.depth}"

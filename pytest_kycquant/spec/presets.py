@@ -158,9 +158,12 @@ def _task(cls: type[TaskSpec], given: Mapping[str, Any], more: Mapping[str, Any]
     misplaced = sorted(set(more) & set(Preprocess.__dataclass_fields__))
     if misplaced:
         name = misplaced[0]
+        changed = f"dataclasses.replace(presets.{_PRESETS[cls].upper()}, {name}=...)"
+        if name == "function":  # replaces all that a preset says
+            changed = "Preprocess(size=..., function=...)"
         raise SpecError(
             f"presets.{_PRESETS[cls]}({name}=...)",
             "belongs to the preprocessing",
-            f"give preprocess=dataclasses.replace(presets.{_PRESETS[cls].upper()}, {name}=...)",
+            f"give preprocess={changed}",
         )
     return cls(**given, **more)

@@ -23,6 +23,7 @@ from ..data.facts_store import Prepare, directly
 from ..data.groups import Group, GroupTable, load_groups
 from ..data.images import ImageSet, preprocess
 from ..data.leakage import OfSubjects, check_disjoint
+from ..data.own_preprocessing import check_repeats
 from ..data.pixel_cache import HeldPixels
 from ..data.sampling import evenly
 from ..errors import ModelError, SpecError
@@ -177,7 +178,10 @@ class Task(ABC, Generic[Truth, Held]):
         """Yield (name, input tensor) of each image for a file of the model, one at a time."""
         images, spec = self.seen(images, member), self.model.preprocesses[member]
         for index, name in enumerate(images.names):
-            yield name, preprocess(self._pixels.pixels(images, index), spec, images.where(index))
+            pixels, where = self._pixels.pixels(images, index), images.where(index)
+            if not index:
+                check_repeats(pixels, spec, where)
+            yield name, preprocess(pixels, spec, where)
 
     def edge_inputs(self, member: int = 0) -> Iterator[tuple[str, Tensor]]:
         """Extreme inputs that a camera could give: black, white and (seeded) noise."""

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pytest_kycquant import Preprocess, presets
-from pytest_kycquant.bench.source import describe_preprocess
+from pytest_kycquant.bench.input_facts import describe_preprocess
 from pytest_kycquant.data.images import preprocess
 from pytest_kycquant.data.placement import place
 from pytest_kycquant.errors import SpecError

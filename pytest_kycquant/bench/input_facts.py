@@ -1,0 +1,33 @@
+"""Plain values that describe a preprocessing, for cache keys and goldens."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import fields
+from typing import Any
+
+from ..context.function_digest import function_digest
+from ..spec.model import Preprocess
+
+
+def describe_preprocess(spec: Preprocess) -> dict[str, Any]:
+    """Plain values that describe a preprocessing.
+
+    Raises:
+        SpecError: it is a function that uses something whose changes would go unnoticed.
+    """
+    values = {field.name: getattr(spec, field.name) for field in fields(spec)}
+    values = {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
+    # Goldens from before these fields existed are still true.
+    for name, usual in (("fit", "stretch"), ("pad", 114), ("function", None)):
+        if values[name] == usual:
+            del values[name]
+    if spec.function is not None:
+        values["function"] = _digest_of(spec)
+    return values
+
+
+@functools.lru_cache(maxsize=64)
+def _digest_of(spec: Preprocess) -> str:
+    """Digest of the function, taken once: what it has changed itself since does not count."""
+    return function_digest(spec.function, "Preprocess.function")
