@@ -19,12 +19,8 @@ from pytest_kycquant.plugin.gates import GateSpec, spec_of
 from pytest_kycquant.spec.model import KycModel
 from pytest_kycquant.spec.recipe import Recipe
 from pytest_kycquant.spec.settings import Settings
-from pytest_kycquant.spec.tasks import (
-    FaceVerification,
-    LivenessDetection,
-    ObjectDetection,
-    TaskSpec,
-)
+from pytest_kycquant.spec.task import TaskSpec
+from pytest_kycquant.spec.tasks import FaceVerification, LivenessDetection, ObjectDetection
 
 from . import real
 from .images import MORE, ROOT, SEEDS, held_out

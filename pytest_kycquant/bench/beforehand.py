@@ -11,7 +11,7 @@ from ..context.progress import Progress
 from ..spec.limits import Limits
 from ..spec.model import KycModel
 from ..spec.profiles import Profile, limits_under
-from ..spec.tasks import StrPath
+from ..spec.task import StrPath
 from ..tasks.base import Task
 from ..tasks.prospects import Trials
 from ..tasks.registry import task_of

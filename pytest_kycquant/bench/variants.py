@@ -34,7 +34,7 @@ from ..runtimes.opening import Opening
 from ..spec.limits import Limits
 from ..spec.model import KycModel
 from ..spec.recipe import FP32, FP32_OPTIMIZED, Recipe
-from ..spec.tasks import StrPath
+from ..spec.task import StrPath
 from ..tasks.base import Resolve, Task, TaskData
 from ..tasks.comparison import Comparison
 from ..tasks.outputs import Outputs

@@ -17,7 +17,7 @@ from .extensions import extensions
 if TYPE_CHECKING:
     from ..context.progress import Progress
     from ..spec.settings import Settings
-    from ..spec.tasks import StrPath
+    from ..spec.task import StrPath
 
 
 class Workspace:

@@ -7,32 +7,25 @@ shifted inwards, not cut off. If it is larger than the image, the scale is reduc
 
 from __future__ import annotations
 
-import hashlib
-import math
-import os
-from collections.abc import Mapping, Sequence
-from functools import cached_property
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from ..errors import DataError
-from .files import is_file, listed
-from .images import ImageSet
-from .pixel_facts import PixelFacts
-from .tables import (
-    image_name,
-    malformed,
-    read_table,
-    read_text,
-)
+from .places import ImageParts, PlaceTable, load_places, places_in
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_COLUMNS = ("file", "x1", "y1", "x2", "y2")
-_ROW_REMEDY = "fill in file,x1,y1,x2,y2 with coordinates in pixels"
+    from .images import ImageSet
+
+_TABLE = PlaceTable(
+    "face boxes",
+    ("x1", "y1", "x2", "y2"),
+    ("has boxes without area", "write x1 < x2 and y1 < y2, the upper left corner first"),
+)
 
 
 class Box(NamedTuple):
@@ -102,64 +95,22 @@ def load_boxes(path: Path) -> dict[Path, Box]:
         DataError: a line is malformed, a box has no area, or a file does not exist or is listed
             twice.
     """
-    text = read_text(path, "list a face box for each image")
-    rows = read_table(
-        text, path, _COLUMNS, empty_remedy="list a face box for each image", row_remedy=_ROW_REMEDY
+    return load_places(
+        path, _TABLE, lambda sides: Box(*sides), lambda box: box.width > 0 and box.height > 0
     )
-    folder = path.parent.resolve()
-    boxes: dict[Path, Box] = {}
-    flat, twice, missing = [], [], []
-    for line, values in rows:
-        name = image_name(values["file"], path)
-        try:
-            box = Box(*(float(values[column]) for column in _COLUMNS[1:]))
-        except ValueError as error:
-            raise malformed(path, line, _ROW_REMEDY) from error
-        if not values["file"] or not all(map(math.isfinite, box)):
-            raise malformed(path, line, _ROW_REMEDY)
-        file = Path(os.path.realpath(folder / name))
-        if box.width <= 0 or box.height <= 0:
-            flat.append(f"{name} (line {line})")
-        if file in boxes:
-            twice.append(f"{name} (line {line})")
-        elif not is_file(file):
-            missing.append(f"{name} (line {line})")
-        boxes[file] = box
-    for names, problem, remedy in (
-        (flat, "has boxes without area", "write x1 < x2 and y1 < y2, the upper left corner first"),
-        (twice, "lists images twice", "keep the box of the person who is captured"),
-        (missing, "lists images that do not exist", "paths are relative to the folder of the CSV"),
-    ):
-        if names:
-            raise DataError(path, f"{problem}: {listed(names)}", remedy)
-    return boxes
 
 
-class FaceCrops(ImageSet):
-    """Images cropped to the surroundings of the face; build it with `crop_faces`.
+class FaceCrops(ImageParts):
+    """Images cropped to the surroundings of the face; build it with `crop_faces`."""
 
-    `digests` and `facts` are those of the whole images: a photograph used for two purposes is a
-    leak, whichever part of it is used. `digest` also covers the regions.
-    """
-
-    def __init__(self, images: ImageSet, boxes: Sequence[Box], scale: float) -> None:
-        super().__init__(images.origin, images.names, images._source)
-        self._images = images
-        self._boxes = tuple(boxes)
-        self._scale = scale
-
-    def pixels(self, index: int) -> NDArray[np.uint8]:
-        """Decode one image and cut out the region around its face.
-
-        Returns:
-            RGB pixels, shape (height, width, 3), uint8.
+    def _part(self, pixels: NDArray[np.uint8], index: int) -> NDArray[np.uint8]:
+        """Cut out the region around the face.
 
         Raises:
-            DataError: see `ImageSet.pixels`, or less than half of the face lies in the image.
+            DataError: less than half of the face lies in the image.
         """
-        pixels = self._images.pixels(index)
         height, width = pixels.shape[:2]
-        box = self._boxes[index]
+        box: Box = self._places[index]
         inside_x = min(box.x2, width) - max(box.x1, 0)
         inside_y = min(box.y2, height) - max(box.y1, 0)
         # Detectors draw boxes slightly over the border; beyond that, the box is another image's.
@@ -170,37 +121,8 @@ class FaceCrops(ImageSet):
                 f"which is {width} x {height} pixels",
                 "give boxes in pixels of this image, after its EXIF orientation is applied",
             )
-        left, top, right, bottom = crop_box(width, height, box, self._scale)
+        left, top, right, bottom = crop_box(width, height, box, self._way)
         return np.ascontiguousarray(pixels[top:bottom, left:right])
-
-    @cached_property
-    def digests(self) -> tuple[str, ...]:
-        """SHA-256 of the content of each whole image."""
-        return self._images.digests
-
-    @cached_property
-    def facts(self) -> PixelFacts:
-        """Facts about the pixels of each whole image."""
-        return self._images.facts
-
-    @cached_property
-    def digest(self) -> str:
-        """SHA-256 over names, contents and regions; it does not depend on the order."""
-        regions = sorted(
-            f"{name}\n{box!r}\n" for name, box in zip(self.names, self._boxes, strict=True)
-        )
-        text = f"{self._images.digest}\n{self._scale!r}\n{''.join(regions)}"
-        return hashlib.sha256(text.encode()).hexdigest()
-
-    def subset(self, indices: NDArray[Any] | Sequence[int]) -> FaceCrops:
-        """Select images by index or by boolean mask, in the order given.
-
-        Raises:
-            DataError: no image is chosen.
-        """
-        chosen = np.arange(len(self))[indices]
-        boxes = [self._boxes[index] for index in chosen]
-        return FaceCrops(self._images.subset(indices), boxes, self._scale)
 
 
 def crop_faces(images: ImageSet, boxes: Mapping[Path, Box], scale: float) -> FaceCrops:
@@ -214,16 +136,4 @@ def crop_faces(images: ImageSet, boxes: Mapping[Path, Box], scale: float) -> Fac
     Raises:
         DataError: the images are an array, to which boxes cannot refer, or an image has no box.
     """
-    if images.is_array:
-        raise DataError(
-            images.origin, "is an array, but boxes need image files", "save the crops themselves"
-        )
-    files = [Path(images.where(index)).resolve() for index in range(len(images))]
-    missing = [name for name, file in zip(images.names, files, strict=True) if file not in boxes]
-    if missing:
-        raise DataError(
-            images.origin,
-            f"contains images without a face box: {listed(missing)}",
-            "add a line for each to the CSV of boxes",
-        )
-    return FaceCrops(images, [boxes[file] for file in files], scale)
+    return FaceCrops(images, places_in(images, boxes, _TABLE.what), scale)

@@ -18,12 +18,8 @@ from ..spec.model import KycModel
 from ..spec.profiles import Profile
 from ..spec.recipe import Fallback, Recipe
 from ..spec.settings import Inconclusive
-from ..spec.tasks import (
-    FaceVerification,
-    LivenessDetection,
-    ObjectDetection,
-    TaskSpec,
-)
+from ..spec.task import TaskSpec
+from ..spec.tasks import FaceVerification, LivenessDetection, ObjectDetection
 from .definitions import refuse_misplaced, refuse_unused
 from .gated import GateClass
 

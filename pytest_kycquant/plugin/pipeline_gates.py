@@ -20,7 +20,7 @@ from ..spec.pipeline import (
     StageSpec,
 )
 from ..spec.settings import Inconclusive
-from ..spec.tasks import StrPath
+from ..spec.task import StrPath
 from .candidate import enforce
 from .definitions import refuse_misplaced_limits, refuse_unused
 from .gated import MARKER, GateClass

@@ -12,7 +12,7 @@ from ..errors import SpecError
 from . import coerce
 from .functions import check_call
 from .limits import CustomLimits, Limits
-from .tasks import StrPath, TaskSpec
+from .task import StrPath, TaskSpec
 
 
 @coerce.arguments

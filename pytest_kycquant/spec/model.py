@@ -17,7 +17,7 @@ from typing import Any, Literal, get_args
 from ..errors import SpecError
 from . import coerce
 from .functions import check_call
-from .tasks import StrPath, TaskSpec
+from .task import StrPath, TaskSpec
 
 Resize = Literal[
     "bilinear", "opencv-bilinear", "opencv-area", "opencv-nearest", "letterbox", "none"

@@ -12,13 +12,8 @@ from . import coerce
 from .gates import GateSpec
 from .limits import PipelineLimits
 from .settings import Inconclusive
-from .tasks import (
-    FaceVerification,
-    LivenessDetection,
-    ObjectDetection,
-    StrPath,
-    TaskSpec,
-)
+from .task import StrPath, TaskSpec
+from .tasks import FaceVerification, LivenessDetection, ObjectDetection
 
 LEAST_RUNS = 59  # the fewest runs whose maximum bounds a 95th percentile at 95 %: 1 - .95^59 > .95
 _MOST_RUNS, _MOST_THREADS = 100_000, 1024  # more would run for days, or not start

@@ -21,13 +21,8 @@ from typing import Any
 from ..errors import SpecError
 from . import coerce
 from .model import KycModel, Preprocess
-from .tasks import (
-    FaceVerification,
-    LivenessDetection,
-    ObjectDetection,
-    StrPath,
-    TaskSpec,
-)
+from .task import StrPath, TaskSpec
+from .tasks import FaceVerification, LivenessDetection, ObjectDetection
 
 __all__ = ["ARCFACE", "MINIFASNET", "YOLOV8", "arcface", "minifasnet", "yolov8"]
 

@@ -29,7 +29,7 @@ from ..data.sampling import evenly
 from ..errors import ModelError, SpecError
 from ..spec.limits import Limits
 from ..spec.model import KycModel, Preprocess
-from ..spec.tasks import StrPath
+from ..spec.task import StrPath
 from .comparison import Comparison
 from .outputs import Outputs, Tensor
 from .prospects import Trials

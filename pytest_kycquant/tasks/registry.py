@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ..errors import SpecError
 from ..spec.custom import CustomTask
 from ..spec.model import KycModel
-from ..spec.tasks import FaceVerification, LivenessDetection, ObjectDetection, TaskSpec
+from ..spec.task import TaskSpec
+from ..spec.tasks import FaceVerification, LivenessDetection, ObjectDetection
 
 if TYPE_CHECKING:
     from ..spec.limits import Limits

@@ -15,7 +15,7 @@ from ..data.split import SEARCH_SHARE
 from ..data.unlabelled import check_copies, load_images, selected_images
 from ..errors import BaselineError, DataError
 from ..spec.model import KycModel
-from ..spec.tasks import StrPath
+from ..spec.task import StrPath
 from ..statistics import MIN_SUBJECTS
 from .base import Part, Task, TaskData
 

@@ -12,7 +12,7 @@ import pytest
 from pytest_kycquant.bench.extensions import extensions
 from pytest_kycquant.runtimes import RUNTIMES
 from pytest_kycquant.spec.recipe import RECIPES, REWRITES, Precision, Rewrite
-from pytest_kycquant.spec.tasks import TaskSpec
+from pytest_kycquant.spec.task import TaskSpec
 from pytest_kycquant.tasks.registry import TASKS, Judged
 
 

@@ -191,9 +191,9 @@ def test_box_outside_the_image(photo: Path, box: str) -> None:
         (
             "photo.png,10,8,14,12\n./photo.png,1,8,14,12",
             "lists images twice: photo.png (line 3)",
-            "keep the box",
+            "keep the line",
         ),
-        ("", "has no entries", "list a face box"),
+        ("", "has no entries", "list the face boxes"),
     ],
 )
 def test_lists_that_cannot_be_right(photo: Path, line: str, problem: str, remedy: str) -> None:
@@ -215,11 +215,11 @@ def test_image_without_a_box(photo: Path) -> None:
     Image.open(photo / "photo.png").save(photo / "other.png")
     images = ImageSet.from_files(photo, [photo / "photo.png", photo / "other.png"])
     boxes = load_boxes(boxes_file(photo, "photo.png,10,8,14,12"))
-    with pytest.raises(DataError, match=r"without a face box: other\.png; add a line for each"):
+    with pytest.raises(DataError, match=r"without face boxes: other\.png; add a line for each"):
         crop_faces(images, boxes, 2.7)
 
 
 def test_rows_of_an_array_have_no_boxes() -> None:
     images = ImageSet.from_array(np.zeros((1, 4, 4, 3), np.uint8), Path("a.npz"))
-    with pytest.raises(DataError, match=r"a\.npz: is an array, but boxes need image files"):
+    with pytest.raises(DataError, match=r"a\.npz: is an array, but face boxes need image files"):
         crop_faces(images, {}, 2.7)

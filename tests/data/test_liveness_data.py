@@ -70,7 +70,7 @@ def test_every_role_needs_its_boxes(root: Path, role: str) -> None:
     kept = [line for line in lines if not line.startswith(role)]
     (root / "boxes.csv").write_text("\n".join(kept))
     where = role.split("/")[0]
-    with pytest.raises(DataError, match=f"{where}: contains images without a face box"):
+    with pytest.raises(DataError, match=f"{where}: contains images without face boxes"):
         load(root, selection="other", boxes="boxes.csv", crop_scale=2.0)
 
 

@@ -23,7 +23,7 @@ import numpy as np
 from pytest_kycquant.data.unlabelled import load_images
 from pytest_kycquant.results import GateResult
 from pytest_kycquant.spec.limits import Limits, limit
-from pytest_kycquant.spec.tasks import TaskSpec
+from pytest_kycquant.spec.task import TaskSpec
 from pytest_kycquant.tasks.base import Part, Task, TaskData, only_output
 from pytest_kycquant.tasks.checks import Counted, finite_gate, rate_check, variety
 from pytest_kycquant.tasks.comparison import Comparison

@@ -24,7 +24,7 @@ from pytest_kycquant import (
 )
 from pytest_kycquant.errors import SpecError
 from pytest_kycquant.spec.gates import GateSpec
-from pytest_kycquant.spec.tasks import TaskSpec
+from pytest_kycquant.spec.task import TaskSpec
 from pytest_kycquant.tasks.registry import task_of
 from pytest_kycquant.tasks.unlabelled import unsound
 

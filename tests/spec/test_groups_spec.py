@@ -15,7 +15,7 @@ from pytest_kycquant import (
 )
 from pytest_kycquant.errors import SpecError
 from pytest_kycquant.spec.limits import Limits
-from pytest_kycquant.spec.tasks import TaskSpec
+from pytest_kycquant.spec.task import TaskSpec
 
 Make = Callable[..., TaskSpec]
 

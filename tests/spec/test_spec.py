@@ -22,7 +22,7 @@ from pytest_kycquant import (
 )
 from pytest_kycquant.errors import SpecError
 from pytest_kycquant.spec.recipe import as_recipe
-from pytest_kycquant.spec.tasks import TaskSpec
+from pytest_kycquant.spec.task import TaskSpec
 from pytest_kycquant.tasks.registry import task_of
 from pytest_kycquant.verdicts import Direction
 

@@ -22,7 +22,7 @@ from ...errors import ModelError
 from ...spec.custom import CustomTask
 from ...spec.limits import CustomLimits, Limits
 from ...spec.model import KycModel
-from ...spec.tasks import StrPath
+from ...spec.task import StrPath
 from ..base import (
     Part,
     Resolve,

@@ -129,7 +129,10 @@ class UnlabelledFaceTask(EmbeddingTask[FaceAgreement]):
     def load(self) -> TaskData[Comparisons]:
         """Read images, all pairs of which are compared."""
         spec = self.spec
-        return load_unlabelled(self, spec.data, spec.selection, _blank, _NOTE)
+        data = load_unlabelled(self, spec.data, spec.selection, _blank, _NOTE)
+        parts = [part.images for part in (data.evaluation, data.selection) if part is not None]
+        self._aligned(data.calibration)  # refuses missing landmarks before anything is computed
+        return replace(data, digests={**data.digests, **self._aligned(*parts)})
 
     def prospects(self, part: Part[Comparisons]) -> Iterator[Trials]:
         """Decisions other than FP32's."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ...data.alignment import Landmarks, align_faces, load_landmarks
 from ...data.faces import (
     FaceSet,
     load_faces,
@@ -17,6 +19,7 @@ from ...data.faces import (
     split_subjects,
 )
 from ...data.groups import GroupTable
+from ...data.images import ImageSet
 from ...data.leakage import check_calibration_subjects, check_disjoint, check_disjoint_subjects
 from ...data.pair_lists import load_pairs
 from ...data.pairs import (
@@ -54,6 +57,26 @@ class EmbeddingTask(Task[Comparisons, Held]):
         super().__init__(model, limits, resolve)
         self.spec = cast("FaceVerification", model.task)
         self.limits = cast("FaceLimits", limits)
+
+    @cached_property
+    def landmarks(self) -> dict[Path, Landmarks]:
+        """Landmarks of each photograph; empty if the images are already aligned."""
+        if self.spec.landmarks is None:
+            return {}
+        return load_landmarks(self.resolve(self.spec.landmarks, "FaceVerification.landmarks"))
+
+    def seen(self, images: ImageSet, member: int) -> ImageSet:
+        """The aligned faces."""
+        if self.spec.landmarks is None:
+            return images
+        return align_faces(images, self.landmarks, self.preprocess.size)
+
+    def _aligned(self, *parts: ImageSet | None) -> dict[str, Any]:
+        """Plain values that change whenever an alignment does; all images must have landmarks."""
+        if self.spec.landmarks is None:
+            return {}
+        digests = [self.seen(images, 0).digest for images in parts if images is not None]
+        return {"aligned": digests}
 
     def choose_outputs(
         self, names: tuple[str, ...], where: Path, member: int = 0
@@ -132,6 +155,7 @@ class FaceTask(EmbeddingTask[FaceComparison]):
         calibration = self.load_calibration(*others)
         if calibration is not None:
             check_calibration_subjects(calibration, evaluation=evaluation, selection=selection)
+        self._aligned(calibration)  # refuses missing landmarks before anything is computed
         note = ""
         if dropped:
             note = (
@@ -152,6 +176,7 @@ class FaceTask(EmbeddingTask[FaceComparison]):
                 "evaluation": evaluation.digest,
                 "pairs": comparisons.digest,
                 "selection": selection.digest if selection else None,
+                **self._aligned(*(images for images, _ in others)),
             },
             note,
             table.digest if table else None,
