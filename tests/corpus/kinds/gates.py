@@ -49,6 +49,9 @@ _ARGUMENTS: dict[str, tuple[str, ...]] = {
     "Preprocess.channels": (),
     "Preprocess.layout": (),
     "Preprocess.resize": (),
+    "Preprocess.fit": (),
+    "Preprocess.pad": (),
+    "Preprocess.function": ("None",),
     "FaceVerification.data": (),
     "FaceVerification.pairs": ("None",),
     "FaceVerification.max_impostor_pairs": ("None", "1", "5", _FIVE),
@@ -58,6 +61,7 @@ _ARGUMENTS: dict[str, tuple[str, ...]] = {
     "FaceVerification.output": ("None",),
     "FaceVerification.labelled": ("True",),
     "FaceVerification.groups": ("None",),
+    "FaceVerification.landmarks": ("None",),
 }
 _LIMITS = (
     "far",
