@@ -8,6 +8,7 @@ import pytest
 from pytest_kycquant import Preprocess, presets
 from pytest_kycquant.data.crops import Box, crop_box
 from pytest_kycquant.data.images import preprocess
+from tests.worlds.published import minifasnet_input
 
 cv2 = pytest.importorskip("cv2", reason="OpenCV is not installed")
 
@@ -47,32 +48,10 @@ def test_yolov8(size: tuple[int, int]) -> None:
 @pytest.mark.parametrize("scale", [2.7, 4.0])
 @pytest.mark.parametrize("box", [(200, 120, 90, 110), (3, 5, 150, 200), (500, 300, 120, 140)])
 def test_minifasnet(scale: float, box: tuple[int, int, int, int]) -> None:
-    """Silent-Face-Anti-Spoofing's CropImage and its ToTensor, which does not divide by 255."""
     rgb = photograph(480, 640, 1)
-    src_h, src_w = rgb.shape[:2]
-    x, y, box_w, box_h = box
-    own = min((src_h - 1) / box_h, min((src_w - 1) / box_w, scale))
-    new_width, new_height = box_w * own, box_h * own
-    center_x, center_y = box_w / 2 + x, box_h / 2 + y
-    left_top_x, left_top_y = center_x - new_width / 2, center_y - new_height / 2
-    right_bottom_x, right_bottom_y = center_x + new_width / 2, center_y + new_height / 2
-    if left_top_x < 0:
-        right_bottom_x -= left_top_x
-        left_top_x = 0
-    if left_top_y < 0:
-        right_bottom_y -= left_top_y
-        left_top_y = 0
-    if right_bottom_x > src_w - 1:
-        left_top_x -= right_bottom_x - src_w + 1
-        right_bottom_x = src_w - 1
-    if right_bottom_y > src_h - 1:
-        left_top_y -= right_bottom_y - src_h + 1
-        right_bottom_y = src_h - 1
-    x1, y1, x2, y2 = map(int, (left_top_x, left_top_y, right_bottom_x, right_bottom_y))
-    crop = rgb[y1 : y2 + 1, x1 : x2 + 1, ::-1]
-    resized = cv2.resize(np.ascontiguousarray(crop), (80, 80))
-    wanted = resized.transpose(2, 0, 1)[None].astype(np.float32)
-    left, top, right, bottom = crop_box(src_w, src_h, Box(x, y, x + box_w, y + box_h), scale)
+    wanted = minifasnet_input(rgb[..., ::-1], box, scale)
+    x, y, width, height = box
+    left, top, right, bottom = crop_box(640, 480, Box(x, y, x + width, y + height), scale)
     found = preprocess(rgb[top:bottom, left:right], presets.MINIFASNET, "x")
     assert np.array_equal(found, wanted)
 
