@@ -31,26 +31,28 @@ def subjects_to_decide(
     limit: Limit,
     *,
     crossed: bool = False,
+    listed: bool = False,
     moves: MovesBound | None = None,
 ) -> int | None:
     """Find the smallest number of subjects that would decide the verdict.
 
     The rates, and the trials of each subject or pair of subjects, are assumed to stay the same. So
     more subjects mean more trials: in proportion, or with their square if every subject is compared
-    with every other (`crossed`). What shared subjects add to the design effect of crossed trials
-    grows with the number of subjects, because each takes part in more trials. The number is a plan,
-    not a promise: `python -m benchmarks.plans` compares it with simulated data.
+    with every other (`crossed` and not `listed`). What shared subjects add to the design effect of
+    crossed trials grows with the number of subjects, because each takes part in more trials. The
+    number is a plan, not a promise: `python -m benchmarks.plans` compares it with simulated data.
 
     Args:
         found: the rate, or the increase, that is undecided.
         limit: its limit.
         crossed: whether trials are pairs of different subjects.
+        listed: whether these are only some pairs, so that their number grows with that of subjects.
         moves: the bound of `found.worse` by moves, also if there are too few people to believe it.
 
     Returns:
         The number, or None if no number up to 10^9 decides, or without trials or subjects.
     """
-    return decided_by(found, limit, crossed=crossed, moves=moves)[0]
+    return decided_by(found, limit, crossed=crossed, listed=listed, moves=moves)[0]
 
 
 def decided_by(
@@ -58,6 +60,7 @@ def decided_by(
     limit: Limit,
     *,
     crossed: bool = False,
+    listed: bool = False,
     moves: MovesBound | None = None,
 ) -> tuple[int | None, Verdict]:
     """The number of subjects that would decide, see `subjects_to_decide`, and that verdict."""
@@ -68,7 +71,7 @@ def decided_by(
     least = people_needed(limit.value, crossed=crossed)
 
     def verdict(people: int) -> Verdict:
-        worse, *rest = [_imagine(rate, people, crossed) for rate in rates]
+        worse, *rest = [_imagine(rate, people, crossed and not listed) for rate in rates]
         if not rest:
             return limit.judge(worse.lower, worse.upper)
         more = None

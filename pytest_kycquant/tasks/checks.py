@@ -121,6 +121,7 @@ class Counted:
         limit: Limit,
         *,
         crossed: bool = False,
+        listed: bool = False,
         moves: MovesBound | None = None,
     ) -> str:
         """Say what an undecided verdict lacks.
@@ -129,6 +130,7 @@ class Counted:
             found: the figure.
             limit: the limit that leaves it undecided.
             crossed: whether the trials are pairs of different subjects.
+            listed: whether these are only some of the pairs.
             moves: for an increase, its bound by moves, also if it is not believed yet.
         """
         rate = found.worse if isinstance(found, Difference) else found
@@ -136,7 +138,7 @@ class Counted:
             return self.unknown
         if not found.supported:
             return f"a claim needs at least {MIN_SUBJECTS} {self.subjects}"
-        needed, verdict = decided_by(found, limit, crossed=crossed, moves=moves)
+        needed, verdict = decided_by(found, limit, crossed=crossed, listed=listed, moves=moves)
         if needed is None:
             return _AT_LIMIT if found.value == limit.value else _TOO_NEAR
         fails = ", and it would fail" if verdict is Verdict.FAIL else ""
@@ -148,6 +150,7 @@ class Counted:
         limit: Limit,
         *,
         crossed: bool = False,
+        listed: bool = False,
         moves: MovesBound | None = None,
     ) -> str:
         """Say what an undecided verdict about one group lacks; see `wanting`."""
@@ -157,11 +160,18 @@ class Counted:
                 f"a claim about the group needs such {self.trials} from at least {MIN_SUBJECTS} "
                 f"{self.subjects}; it has {rate.subjects}"
             )
-        return self.wanting(found, limit, crossed=crossed, moves=moves)
+        return self.wanting(found, limit, crossed=crossed, listed=listed, moves=moves)
 
 
 def rate_check(
-    limit: Limit, name: str, found: Rate, detail: str, counted: Counted, *, crossed: bool = False
+    limit: Limit,
+    name: str,
+    found: Rate,
+    detail: str,
+    counted: Counted,
+    *,
+    crossed: bool = False,
+    listed: bool = False,
 ) -> Check:
     """Compare an error rate with its limit.
 
@@ -172,10 +182,10 @@ def rate_check(
         detail: the counts, in words.
         counted: the words for what the rate counts.
         crossed: whether the trials are pairs of different subjects.
+        listed: whether these are only some of the pairs.
     """
-    return limit.check(
-        name, found, detail, lacking=lambda: counted.wanting(found, limit, crossed=crossed)
-    )
+    lacking = lambda: counted.wanting(found, limit, crossed=crossed, listed=listed)  # noqa: E731
+    return limit.check(name, found, detail, lacking=lacking)
 
 
 def increase_check(
@@ -187,6 +197,7 @@ def increase_check(
     wanting: Callable[..., str],
     *,
     crossed: bool = False,
+    listed: bool = False,
     moves: MovesBound | None = None,
 ) -> Check:
     """Compare the paired increase of errors over FP32 with its budget.
@@ -199,6 +210,7 @@ def increase_check(
         detail: both counts, in words.
         wanting: the method `wanting` or `wanting_in_group` of a `Counted`.
         crossed: whether the trials are pairs of different subjects.
+        listed: whether these are only some of the pairs.
         moves: a bound of `worse` by how far scores move; it is used if it is sharper than counting
             and there are enough people to believe it.
     """
@@ -208,7 +220,9 @@ def increase_check(
     if found.moves is not None:
         detail += f", {_NEAR.format(limit.unit.show(found.moves.estimate))}"
     name = f"increase of {what} over FP32"
-    lacking = lambda: wanting(found, limit, crossed=crossed, moves=moves)  # noqa: E731
+    lacking = lambda: wanting(  # noqa: E731
+        found, limit, crossed=crossed, listed=listed, moves=moves
+    )
     return limit.check(name, found, detail, lacking=lacking)
 
 

@@ -79,7 +79,10 @@ class Trials:
     def needed(self) -> int | None:
         """The number of subjects from which on a PASS is possible; None if there are no trials."""
         found = subjects_to_decide(
-            rate(self.counts, deff_floor=self._floor), self.limit, crossed=self.all_pairs
+            rate(self.counts, deff_floor=self._floor),
+            self.limit,
+            crossed=self.crossed,
+            listed=not self.all_pairs,
         )
         if self.increase and found is not None:
             enough = people_needed(self.limit.value, crossed=self.crossed)

@@ -72,6 +72,16 @@ def test_pairs_grow_with_the_square_of_the_people():
     assert crossed == pytest.approx(100 * np.sqrt(linear / 100), rel=0.05)
 
 
+def test_a_list_of_pairs_grows_with_its_people_and_not_with_their_square():
+    seen = rate_with(5, 10_000, 100, 1.0, 1)
+    linear, listed, square = (
+        subjects_to_decide(seen, below(0.001), **options)
+        for options in ({}, {"crossed": True, "listed": True}, {"crossed": True})
+    )
+    assert listed == linear
+    assert square < listed
+
+
 def test_the_design_effect_of_crossed_pairs_grows_with_the_people():
     """If a few people cause all errors, information grows with the people, not with the pairs."""
     lambs = rate_with(60, 100_000, 300, 30.0, 10)

@@ -111,7 +111,10 @@ class FaceComparison(EmbeddingComparison):
             label = name + suffix
             found = cell.rate(genuine=genuine)
             detail = _describe(found, genuine=genuine)
-            checks.append(rate_check(limit, label, found, detail, _COUNTED, crossed=not genuine))
+            check = rate_check(
+                limit, label, found, detail, _COUNTED, crossed=not genuine, listed=self._listed
+            )
+            checks.append(check)
         return GateResult(
             gate,
             tuple(checks),
@@ -134,8 +137,14 @@ class FaceComparison(EmbeddingComparison):
             f"{worse.errors:,} comparisons newly wrong, {better.errors:,} newly right",
             _COUNTED.wanting_in_group if group else _COUNTED.wanting,
             crossed=not genuine,
+            listed=self._listed,
             moves=self._moves(worse, genuine=genuine),
         )
+
+    @property
+    def _listed(self) -> bool:
+        """Whether only some pairs are compared."""
+        return self.baseline.comparisons.left is not None
 
     def _moves(self, worse: Rate, *, genuine: bool) -> MovesBound | None:
         """Bound the rate of newly wrong decisions by how far scores move."""

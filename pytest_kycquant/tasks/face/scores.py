@@ -147,7 +147,9 @@ def select_threshold(embeddings: Floats, comparisons: Comparisons, limit: float)
 
     if not holds(0):
         far = error_rate(comparisons, ids[:0], reference, genuine=False)
-        needed = subjects_to_decide(far, chosen_for(limit), crossed=comparisons.left is None)
+        needed = subjects_to_decide(
+            far, chosen_for(limit), crossed=True, listed=comparisons.left is not None
+        )
         wanted = f" (about {needed:,} would do)" if needed is not None else ""
         raise DataError(
             "threshold selection",
