@@ -7,7 +7,7 @@ enter, `moves` how far scores move, and `plan` how many people would decide a ve
 from .difference import Difference, noninferiority
 from .jackknife import jackknife_bounds, mean_lower_bound
 from .moves import Moves, MovesBound, bound_by_moves, people_needed
-from .plan import decided_by, subjects_to_decide
+from .plan import decided_by, imagined, subjects_to_decide
 from .ranks import lower_rank, order_statistic_interval, upper_rank
 from .rates import (
     CONFIDENCE,
@@ -39,6 +39,7 @@ __all__ = [
     "clopper_pearson",
     "decided_by",
     "design_effect",
+    "imagined",
     "jackknife_bounds",
     "lower_rank",
     "mean_lower_bound",

@@ -71,7 +71,7 @@ def decided_by(
     least = people_needed(limit.value, crossed=crossed)
 
     def verdict(people: int) -> Verdict:
-        worse, *rest = [_imagine(rate, people, crossed and not listed) for rate in rates]
+        worse, *rest = [imagined(rate, people, crossed=crossed and not listed) for rate in rates]
         if not rest:
             return limit.judge(worse.lower, worse.upper)
         more = None
@@ -96,8 +96,14 @@ def decided_by(
     return people, verdict(people)
 
 
-def _imagine(rate: Rate, people: int, crossed: bool) -> Rate:
-    """The same rate for another number of subjects."""
+def imagined(rate: Rate, people: int, *, crossed: bool = False) -> Rate:
+    """The same rate for another number of subjects, with the bounds that it would have.
+
+    Args:
+        rate: the rate.
+        people: the number of subjects.
+        crossed: whether every subject is compared with every other.
+    """
     growth = people / rate.subjects if rate.subjects else 0.0
     trials = max(round(rate.trials * (growth**2 if crossed else growth)), 1)
     errors = rate.value * trials

@@ -141,6 +141,10 @@ class Counted:
         needed, verdict = decided_by(found, limit, crossed=crossed, listed=listed, moves=moves)
         if needed is None:
             return _AT_LIMIT if found.value == limit.value else _TOO_NEAR
+        return self.would_decide(needed, verdict)
+
+    def would_decide(self, needed: int, verdict: Verdict) -> str:
+        """Say how many subjects would decide, and whether they would fail the gate."""
         fails = ", and it would fail" if verdict is Verdict.FAIL else ""
         return f"about {needed:,} {self.subjects} would decide, if the rates stay the same{fails}"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -20,7 +21,8 @@ from ..checks import (
     named_first,
     rate_check,
 )
-from .embeddings import EmbeddingComparison
+from .embeddings import Cell, EmbeddingComparison
+from .laxer import people_for_frr
 from .near import moves_of
 from .offenders import of_drift, of_increase, of_rate
 
@@ -111,10 +113,14 @@ class FaceComparison(EmbeddingComparison):
             label = name + suffix
             found = cell.rate(genuine=genuine)
             detail = _describe(found, genuine=genuine)
-            check = rate_check(
-                limit, label, found, detail, _COUNTED, crossed=not genuine, listed=self._listed
-            )
-            checks.append(check)
+            if genuine:
+                lacking = functools.partial(self._lacking_for_frr, found, cell)
+                checks.append(limit.check(label, found, detail, lacking=lacking))
+            else:
+                check = rate_check(
+                    limit, label, found, detail, _COUNTED, crossed=True, listed=self._listed
+                )
+                checks.append(check)
         return GateResult(
             gate,
             tuple(checks),
@@ -122,6 +128,15 @@ class FaceComparison(EmbeddingComparison):
             "FP32 gallery: enrolled with the FP32 model, probed with this variant; either image of "
             "a pair may be the one that was enrolled.",
         )
+
+    def _lacking_for_frr(self, found: Rate, cell: Cell) -> str:
+        """Say what an undecided FRR lacks; more people may choose a laxer threshold, too."""
+        limit, far = self.limits["frr"], self.baseline.chosen_for
+        if far is not None and found.supported:
+            plan = people_for_frr(self.baseline, cell, limit, far)
+            if plan is not None:
+                return _COUNTED.would_decide(*plan)
+        return _COUNTED.wanting(found, limit)
 
     def _increase(self, limit: str, *, genuine: bool, group: str = "") -> Check:
         """Paired increase of FAR or FRR, over all people or over those of a group."""

@@ -73,6 +73,8 @@ class FaceBaseline:
         names: the names of the images.
         groups: the groups of people, each of which is also judged on its own.
         people: the name of the person on each image; empty if nobody is known.
+        chosen_for: the FAR for which these people have chosen the threshold; None if it is given,
+            or if others chose it.
     """
 
     embeddings: Outputs
@@ -81,6 +83,7 @@ class FaceBaseline:
     names: tuple[str, ...]
     groups: tuple[Group, ...] = ()
     people: tuple[str, ...] = ()
+    chosen_for: float | None = None
 
     @cached_property
     def cell(self) -> Cell:

@@ -111,6 +111,8 @@ class EmbeddingTask(Task[Comparisons, Held]):
 class FaceTask(EmbeddingTask[FaceComparison]):
     """Face verification by labelled comparisons."""
 
+    _everybody: Part[Comparisons] | None = None  # who are judged, once they are known
+
     @property
     def selection_far(self) -> float:
         """FAR for which the threshold is chosen; by default with room for quantization."""
@@ -162,7 +164,7 @@ class FaceTask(EmbeddingTask[FaceComparison]):
                 f"{dropped:,} listed comparisons cross the split of the identities and are left "
                 "out; give separate images in FaceVerification(selection=...) to keep them"
             )
-        judged = _part(evaluation, comparisons, table)
+        judged = self._everybody = _part(evaluation, comparisons, table)
         others_part = _part(selection, chosen, table) if selection and chosen else None
         choosing = None
         if self.given_threshold is None:
@@ -230,7 +232,10 @@ class FaceTask(EmbeddingTask[FaceComparison]):
     def baseline(self, part: Part[Comparisons], fp32: Outputs, threshold: float) -> FaceComparison:
         """FP32 on both sides."""
         names, people = part.images.names, part.people
-        baseline = FaceBaseline(fp32, part.truth, threshold, names, part.groups, people)
+        all_pairs = part.truth.left is None and self.spec.selection is None
+        chosen = self.given_threshold is None and part is self._everybody and all_pairs
+        far = self.selection_far if chosen else None
+        baseline = FaceBaseline(fp32, part.truth, threshold, names, part.groups, people, far)
         return FaceComparison(baseline, fp32, self.limits)
 
     def compare(self, baseline: FaceComparison, variant: Outputs) -> FaceComparison:
