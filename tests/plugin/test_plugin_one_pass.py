@@ -1,4 +1,4 @@
-"""Gates calibrate once: one pass for all recipes, a second one for those that equalize."""
+"""Gates calibrate once: recipes that start from the same graph share their passes."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -35,10 +35,11 @@ PLAIN = (
 EQUALIZED = ('Recipe("int8")', 'Recipe("int8", calibration_method="minmax")')
 
 
-def passes(run: Run, cache: Path, *arguments: str) -> list[bytes]:
+def passes(run: Run, cache: Path, *arguments: str) -> dict[str, list[bytes]]:
     """Return the passes that a run leaves in its own cache."""
     run("--kycquant-cache", str(cache), *arguments).assert_outcomes(passed=1)
-    return sorted(path.read_bytes() for path in cache.rglob("activations.npz"))
+    kinds = ("channels", "extremes", "activations")
+    return {kind: sorted(p.read_bytes() for p in cache.rglob(f"{kind}.npz")) for kind in kinds}
 
 
 def write(folder: Path, recipes: tuple[str, ...], calibration: str = '"calibration.npz"') -> None:
@@ -52,7 +53,12 @@ def test_all_recipes_share_their_passes_with_any_number_of_threads(
     project()
     write(pytester.path, (*PLAIN, *EQUALIZED))
     found = [passes(run, pytester.path / n, "--kycquant-threads", n) for n in ("1", "2")]
-    assert len(found[0]) == 2
+    # Channels are seen once, before equalization; the others before and after it.
+    assert {kind: len(seen) for kind, seen in found[0].items()} == {
+        "channels": 1,
+        "extremes": 2,
+        "activations": 2,
+    }
     assert found[0] == found[1]
 
 
@@ -61,4 +67,9 @@ def test_fp16_needs_no_calibration_images(
 ) -> None:
     project()
     write(pytester.path, PLAIN[:1], calibration="None")
-    assert len(passes(run, pytester.path / "own")) == 1
+    found = passes(run, pytester.path / "own")
+    assert {kind: len(seen) for kind, seen in found.items()} == {
+        "channels": 0,
+        "extremes": 1,
+        "activations": 0,
+    }

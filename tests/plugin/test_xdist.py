@@ -32,7 +32,7 @@ def entries(folder: Path) -> dict[str, int]:
     """Return the inode of every artefact; a rebuilt one would have another."""
     cache = folder / "cache"
     kinds = ("variant", "activations", "sensitivity", "outputs", "search", "rewrites", "footprint",
-             "pixels", "inputs", "near-duplicates")  # fmt: skip
+             "pixels", "inputs", "near-duplicates", "channels", "extremes")  # fmt: skip
     return {str(p): p.stat().st_ino for kind in kinds for p in (cache / kind).glob("*")}
 
 
