@@ -32,7 +32,17 @@ MANIFEST = "manifest.json"  # what every whole entry has
 # What a cache has without its tag, to say what a folder may be: it is not used as a cache.
 _NAMES = {
     *(".gitignore", "code", "locks", "machine.db", "runs"),
-    *("activations", "footprint", "inputs", "near-duplicates", "outputs", "pixels", "rewrites"),
+    *(
+        "activations",
+        "channels",
+        "extremes",
+        "footprint",
+        "inputs",
+        "near-duplicates",
+        "outputs",
+        "pixels",
+        "rewrites",
+    ),
     *("search", "sensitivity", "variant"),
 }
 
