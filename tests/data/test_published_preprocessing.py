@@ -42,7 +42,7 @@ def test_yolov8(size: tuple[int, int]) -> None:
     )  # fmt: skip
     wanted = (image[..., ::-1].transpose(2, 0, 1)[None] / 255).astype(np.float32)
     found = preprocess(rgb, presets.YOLOV8, "x")
-    assert found == pytest.approx(wanted, abs=1e-7)
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-7)
 
 
 @pytest.mark.parametrize("scale", [2.7, 4.0])
@@ -60,7 +60,7 @@ def test_arcface() -> None:
     """InsightFace's ``cv2.dnn.blobFromImages(..., 1 / 127.5, ..., (127.5,) * 3, swapRB=True)``."""
     rgb = photograph(112, 112, 2)
     wanted = ((rgb.astype(np.float32) - 127.5) / 127.5).transpose(2, 0, 1)[None]
-    assert preprocess(rgb, presets.ARCFACE, "x") == pytest.approx(wanted, abs=1e-6)
+    np.testing.assert_allclose(preprocess(rgb, presets.ARCFACE, "x"), wanted, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("size", [(480, 640), (640, 480), (333, 777)])
