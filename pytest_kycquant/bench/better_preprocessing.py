@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..data.sampling import evenly
+from ..data.sampling import evenly, spread
 from ..errors import GoldenError, KycquantError
 from ..spec.alternatives import alternatives
 from ..spec.flags import ACCEPT_PREPROCESSING
@@ -37,6 +37,7 @@ _ROUNDS = ((12, 0.0), (48, 2.0))
 _IMAGES_EACH = 4  # of a person, in these rounds
 _MOST = 2000  # images in the last round
 _STEPS = 3  # changes that are combined
+_LOOK = 100  # images whose sizes say whether images are resized
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,10 +90,12 @@ def _better_than(
     left = list(_others(now, part))
     for count, least in _ROUNDS:
         tried = _measured(now, left, variants, part, fp32, count)
+        if tried is None:
+            continue  # so few people tell nothing
         ahead = [one for one in tried if standard_errors(one[1], one[2]) > least]
         left = [way for way, *_ in sorted(ahead, key=lambda one: one[2].value, reverse=True)]
     for way in left:  # the most promising first, since all images cost
-        for found in _measured(now, [way], variants, part, fp32, None):
+        for found in _measured(now, [way], variants, part, fp32, None) or ():
             if is_better(found[1], found[2]):
                 return found
     return None
@@ -105,8 +108,11 @@ def _measured(
     part: Part[Any],
     fp32: Outputs | None,
     people: int | None,
-) -> list[tuple[_Way, Quality, Quality]]:
-    """The other ways whose quality is known on some people, with that of the present way."""
+) -> list[tuple[_Way, Quality, Quality]] | None:
+    """The other ways whose quality is known on some people, with that of the present way.
+
+    None if that of the present way is not known.
+    """
     if not others:
         return []
     members = _sample(now.task, part, people)
@@ -119,7 +125,7 @@ def _measured(
         mine = replace(fp32.subset(members), shapes=fp32.shapes)
         before = _quality(now.task, few, mine)
     if before is None:
-        return []
+        return None
     pairs = zip(others, found, strict=True)
     return [(way, before, after) for way, after in pairs if after is not None]
 
@@ -132,7 +138,8 @@ def _others(now: _Way, part: Part[Any]) -> list[_Way]:
         for change, other in alternatives(spec):
             named.setdefault(change, []).append(other)
     changed = {change.partition("=")[0] for change in now.changes}
-    resized = any(size != spec.size for spec in specs for size in part.images.sizes[:100])
+    few = part.images.subset(range(min(len(part.images), _LOOK)))
+    resized = any(size != spec.size for spec in specs for size in few.sizes)
     return [
         _Way((*now.changes, change), now.task.prepared_by(tuple(others)))
         for change, others in named.items()
@@ -145,9 +152,11 @@ def _others(now: _Way, part: Part[Any]) -> list[_Way]:
 def _sample(task: Task[Any, Any], part: Part[Any], people: int | None) -> NDArray[np.bool_]:
     """Which images to look at: a few of some people, (N,) bool."""
     owner, kinds = task.people(part.truth), task.spread(part.truth)
-    names = np.unique(owner)
-    if people is not None and len(names) > people:
-        names = names[np.linspace(0, len(names) - 1, people).astype(np.int64)]
+    names, images = np.unique(owner, return_counts=True)
+    if people is not None:
+        if (images > 1).any():  # one image of a person has no genuine pair
+            names = names[images > 1]
+        names = names[spread(len(names), people)]
     (mine,) = np.nonzero(np.isin(owner, names))
     most = _MOST if people is None else _IMAGES_EACH * people
     members = np.zeros(len(owner), np.bool_)

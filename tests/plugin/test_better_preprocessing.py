@@ -111,3 +111,18 @@ def test_a_metric_is_looked_at_too(
     document_project(golden=False)
     prepare(pytester, RIGHT, "mean=0.0, scale=1 / 255")
     assert "better beyond doubt" in run(*RECORD).stdout.str()
+
+
+def test_people_with_one_image_each_do_not_hide_it(
+    project: Project, run: Run, pytester: pytest.Pytester
+) -> None:
+    """Genuine pairs come from a few people, whom a look at twelve of all would miss."""
+    project(golden=False)
+    for name in ("faces", "selection"):
+        file = pytester.path / f"{name}.npz"
+        arrays = dict(np.load(file))
+        kept = np.ones(len(arrays["subjects"]), np.bool_)
+        kept[1::2] = np.arange(len(kept) // 2) % 11 == 5
+        np.savez(file, **{key: value[kept] for key, value in arrays.items()})
+    prepare(pytester, RIGHT, "mean=0.0, scale=1 / 255")
+    assert "is better beyond doubt with Preprocess(mean=1" in run(*RECORD).stdout.str()
