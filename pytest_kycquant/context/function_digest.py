@@ -13,33 +13,40 @@ known. An object whose state cannot be read is an error, never a digest that mis
 
 from __future__ import annotations
 
-import copyreg
 import dataclasses
-import dis
 import enum
 import functools
 import hashlib
 import importlib
 import inspect
-import sysconfig
 import textwrap
 import types
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePath
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from ..errors import SpecError
 from ..spec import coerce
+from .function_parts import (
+    ADDED,
+    WRAPPED,
+    folder_of,
+    is_installed,
+    is_standard,
+    made_from_text,
+    package_of,
+    pickled,
+    slots_of,
+    unwrapped,
+    used_by,
+)
 
-_PLAIN = (type(None), bool, int, float, complex, str, bytes, type(...), type(NotImplemented))
+_PLAIN = (type(None), bool, int, float, complex, bytes, type(...), type(NotImplemented))
 # Made anew for each use, or shared by chance: whether two of them are one object means nothing.
 _FLEETING = (tuple, frozenset, range, slice, np.generic, types.MethodType, types.BuiltinMethodType)
-_INSTALLED = ("site-packages", "dist-packages")
-_GLOBALS = ("LOAD_GLOBAL", "LOAD_NAME", "STORE_GLOBAL", "DELETE_GLOBAL")
-# Attributes of classes that Python adds, in some versions only.
-_ADDED = ("_abc_impl", "__annotate__", "__annotate_func__", "__dict__", "__weakref__")
+_SHALLOW = 2  # parts of a path that any two have in common, such as / and home
 
 
 def function_digest(function: Any, where: str) -> str:
@@ -52,23 +59,16 @@ def function_digest(function: Any, where: str) -> str:
     Raises:
         SpecError: the source of a function is not readable, or the state of an object is not.
     """
-    return _Walk(where, _package_of(function)).digest(function)
-
-
-class _Used(NamedTuple):
-    """The names that code uses: globals, attributes, and imports as (module, level)."""
-
-    globals: set[str]
-    attributes: set[str]
-    imports: set[tuple[str, int]]
+    return _Walk(where, package_of(function), folder_of(function)).digest(function)
 
 
 class _Walk:
     """Follows everything that a function can reach, each object once."""
 
-    def __init__(self, where: str, package: str) -> None:
+    def __init__(self, where: str, package: str, folder: Path | None) -> None:
         self._where = where
         self._package = package
+        self._folder = folder
         self._places: dict[int, int] = {}
         self._kept: list[Any] = []  # an id is only good as long as its object lives
         self._modules: set[tuple[int, frozenset[str]]] = set()
@@ -81,6 +81,9 @@ class _Walk:
 
     def _parts(self, value: Any) -> Iterator[bytes]:
         """Yield bytes that tell a value from others, whatever it is."""
+        if type(value) is str:
+            yield f"str {self._relative(value)!r}".encode()
+            return
         if type(value) in _PLAIN:
             yield f"{type(value).__name__} {value!r}".encode()
             return
@@ -121,7 +124,7 @@ class _Walk:
             except ValueError:  # not assigned yet
                 continue
             yield from self._parts(found)
-        used = _used(code)
+        used = used_by(code)
         for name in sorted(used.globals & value.__globals__.keys()):
             yield name.encode()
             yield from self._global(value.__globals__[name], used.attributes)
@@ -165,13 +168,15 @@ class _Walk:
         if issubclass(value, enum.Enum):
             return
         for name, each in sorted(vars(value).items()):
-            each = _unwrapped(each)
+            each = unwrapped(each)
             written = isinstance(each, types.FunctionType)
-            if name in _ADDED or (name.startswith("__") and not written):
+            if name in ADDED or (name.startswith("__") and not written):
                 continue
+            if name.startswith("__") and self._foreign(each.__code__.co_filename, each.__module__):
+                continue  # added by Python, such as `__replace__` to dataclasses by 3.13
             if isinstance(each, types.GetSetDescriptorType | types.MemberDescriptorType):
                 continue  # of a slot: its value belongs to the object
-            if written and dataclasses.is_dataclass(value) and _made(each):
+            if written and dataclasses.is_dataclass(value) and made_from_text(each):
                 continue
             yield name.encode()
             yield from self._parts(each)
@@ -197,7 +202,9 @@ class _Walk:
         yield from self._own(value)
 
     def _set(self, value: Any) -> Iterator[bytes]:
-        alone = sorted(_Walk(self._where, self._package).digest(each) for each in value)
+        alone = sorted(
+            _Walk(self._where, self._package, self._folder).digest(each) for each in value
+        )
         yield from self._several(type(value).__qualname__, alone)
         yield from self._own(value)
 
@@ -227,17 +234,31 @@ class _Walk:
         yield from self._parts(type(value))
 
     def _path(self, value: PurePath) -> Iterator[bytes]:
-        yield f"path {value.as_posix()}".encode()
+        yield f"path {self._relative(value.as_posix())}".encode()
+
+    def _relative(self, text: str) -> str:
+        """A text; a path in the project as seen from the function, for other machines have others.
+
+        ``Path(__file__).parent`` is such a path.
+        """
+        if self._folder is None or not text.startswith(self._folder.anchor or "/"):
+            return text
+        for up, above in enumerate((self._folder, *self._folder.parents)):
+            if len(above.parts) > _SHALLOW and Path(text).is_relative_to(above):
+                return "../" * up + Path(text).relative_to(above).as_posix()
+        return text
 
     def _object(self, value: Any) -> Iterator[bytes]:
         """An object: its class, and its attributes, or what pickle would keep of it."""
         yield from self._parts(type(value))
-        attributes, slots = getattr(value, "__dict__", {}), _slots(value)
+        attributes, slots = getattr(value, "__dict__", {}), slots_of(value)
+        if "__wrapped__" in attributes:  # such as `functools.cache` makes: the function counts
+            attributes = {k: v for k, v in attributes.items() if k not in WRAPPED}
         if attributes or slots or not self._foreign_class(type(value)):
             yield from self._several("state", (dict(sorted(attributes.items())), slots))
             return
         # Its state lies in another language.
-        reduced = coerce.guarded(functools.partial(_reduced, value))
+        reduced = coerce.guarded(functools.partial(pickled, value))
         if isinstance(reduced, tuple):
             made, given, *rest = reduced
             state, *items = [*rest, None, None, None][:3]
@@ -256,7 +277,7 @@ class _Walk:
     def _foreign(self, file: str | None, module: str | None) -> bool:
         """Whether something is built in or installed, and not of the function's own package."""
         mine = (module or "").partition(".")[0] == self._package
-        return not file or (_installed(file) and not (mine and not _standard(file)))
+        return not file or (is_installed(file) and not (mine and not is_standard(file)))
 
     def _foreign_class(self, kind: type) -> bool:
         file = coerce.guarded(lambda: inspect.getfile(kind))
@@ -297,90 +318,3 @@ _KINDS: tuple[tuple[Any, Any], ...] = (
     ((list, tuple, range), _Walk._sequence),
 )
 """How each kind of value is told from others; the first that fits counts."""
-
-
-def _used(code: types.CodeType) -> _Used:
-    """What code and the functions inside of it use by name."""
-    found = _Used(set(), set(), set())
-    level: Any = 0
-    constants: list[Any] = []
-    for step in dis.get_instructions(code):
-        if step.opname in _GLOBALS:
-            found.globals.add(step.argval)
-        elif step.opname == "IMPORT_NAME":
-            # The level, such as 1 for "from . import x", was loaded two instructions earlier.
-            level = constants[-2] if len(constants) > 1 else 0
-            found.imports.add((step.argval, level if isinstance(level, int) else 0))
-        elif isinstance(step.argval, str):
-            found.attributes.add(step.argval)
-        if step.opname in ("LOAD_CONST", "LOAD_SMALL_INT"):
-            constants.append(step.argval)
-    for each in code.co_consts:
-        if isinstance(each, types.CodeType):
-            more = _used(each)
-            found.globals.update(more.globals)
-            found.attributes.update(more.attributes)
-            found.imports.update(more.imports)
-    return found
-
-
-def _unwrapped(attribute: Any) -> Any:
-    """The function of a static, class or cached method or property."""
-    if isinstance(attribute, staticmethod | classmethod):
-        return attribute.__func__
-    if isinstance(attribute, property):
-        return (attribute.fget, attribute.fset)
-    return attribute.func if isinstance(attribute, functools.cached_property) else attribute
-
-
-def _made(function: types.FunctionType) -> bool:
-    """Whether a function was made from a text, as those that a dataclass adds."""
-    return function.__code__.co_filename.startswith("<")
-
-
-def _slots(value: Any) -> dict[str, Any]:
-    """The values in the slots of an object."""
-    found = {}
-    for kind in type(value).__mro__:
-        given = vars(kind).get("__slots__", ())
-        for name in (given,) if isinstance(given, str) else given:
-            if name not in _ADDED and hasattr(value, name):
-                found[name] = getattr(value, name)
-    return found
-
-
-def _reduced(value: Any) -> Any:
-    """What pickle would write of an object in another language; None if nothing of its state."""
-    kind = type(value)
-    if reduce := copyreg.dispatch_table.get(kind):
-        return reduce(value)
-    if kind is object:
-        return "object"
-    names = ("__reduce_ex__", "__reduce__", "__getstate__")
-    plain = all(getattr(kind, name, None) is getattr(object, name, None) for name in names)
-    return None if plain else value.__reduce_ex__(4)
-
-
-def _package_of(function: Any) -> str:
-    """Name of the top-level package or module that a function comes from."""
-    while isinstance(function, functools.partial):
-        function = function.func
-    named = function if hasattr(function, "__qualname__") else type(function)
-    return str(getattr(named, "__module__", None) or "").partition(".")[0]
-
-
-@functools.cache
-def _installed(file: str) -> bool:
-    """Whether a file belongs to Python, to an installed package or to this one."""
-    return not {*_INSTALLED}.isdisjoint(Path(file).parts) or _standard(file)
-
-
-@functools.cache
-def _standard(file: str) -> bool:
-    """Whether a file belongs to Python itself or to this package."""
-    if file.startswith("<frozen"):
-        return True
-    path, own = Path(file).resolve(), Path(__file__).resolve().parents[1]
-    library = (Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib"))
-    inside = any(path.is_relative_to(folder) for folder in library)
-    return path.is_relative_to(own) or (inside and {*_INSTALLED}.isdisjoint(path.parts))

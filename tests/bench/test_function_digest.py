@@ -231,6 +231,32 @@ def test_an_installed_function_of_the_users_package_is_read(
     assert found[0] != found[1]
 
 
+def test_where_the_project_lies_does_not_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A golden of one machine is checked on another."""
+    text = """
+    from pathlib import Path
+    HERE = Path(__file__).parent
+    TABLE = str(HERE.parent / "tables" / "a.csv")
+    OTHER = Path("{other}")
+    def f(x):
+        return HERE, TABLE, OTHER, __file__
+    """
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    found = []
+    for home, other in (("one", "/opt/a"), ("two/deeper", "/opt/a"), ("three", "/opt/b")):
+        folder = tmp_path / home / "gates"
+        folder.mkdir(parents=True)
+        (folder / "placed.py").write_text(textwrap.dedent(text).replace("{other}", other))
+        with monkeypatch.context() as context:
+            context.syspath_prepend(folder)
+            sys.modules.pop("placed", None)
+            found.append(function_digest(importlib.import_module("placed").f, WHERE))
+    sys.modules.pop("placed", None)
+    assert found[0] == found[1] != found[2]
+
+
 @pytest.mark.parametrize(
     ("main", "problem"),
     [
