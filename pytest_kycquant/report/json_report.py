@@ -68,6 +68,7 @@ def _gate(gate: GatedModel) -> dict[str, Any]:
         "model": gate.model,
         "gate": gate.name,
         "profile": gate.profile,
+        "profile_note": gate.profile_note,  # names limits that are looser than the defaults
         "inconclusive": gate.inconclusive,
         "fallback": gate.fallback,
         "ship": gate.ship.variant if gate.ship else None,

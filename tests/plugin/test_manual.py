@@ -21,6 +21,7 @@ def test_help(pytester: pytest.Pytester) -> None:
         "cache",
         "golden",
         "update-golden",
+        "accept-preprocessing",
         "strict",
         "inconclusive",
         "report",
@@ -31,6 +32,6 @@ def test_help(pytester: pytest.Pytester) -> None:
         "exact",
     ):
         assert f"--kycquant-{name}" in text
-        if name != "update-golden":
+        if name not in ("update-golden", "accept-preprocessing"):
             assert f"kycquant_{name.replace('-', '_')} (" in text
     assert "kycquant_update_golden" not in text  # accepting a change is not a permanent setting

@@ -48,8 +48,8 @@ def test_run() -> None:
 def test_gate() -> None:
     (gate,) = report()["gates"]
     assert list(gate) == [
-        "model", "gate", "profile", "inconclusive", "fallback", "ship", "incomplete", "golden",
-        "rejected", "variants", "decisions",
+        "model", "gate", "profile", "profile_note", "inconclusive", "fallback", "ship",
+        "incomplete", "golden", "rejected", "variants", "decisions",
     ]  # fmt: skip
     assert (gate["ship"], gate["incomplete"], gate["rejected"]) == ("int8>mixed", "", {})
     assert list(gate["golden"])[:3] == ["model", "inputs", "threshold"]
