@@ -59,7 +59,7 @@ class TestFallback(FaceGates):
 
 
 class TestOnePoint(FaceGates):
-    """The usual budget of FRR, for which there are too few people to decide."""
+    """The usual budget of FRR, for which counting alone would take more people."""
 
     model = MODEL
     limits = FaceLimits(mean_cosine=0.9, p1_cosine=0.8, latency_ratio=ANY_LATENCY)

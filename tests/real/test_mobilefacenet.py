@@ -121,12 +121,16 @@ def test_fp32_reproduces_the_published_rates(
 def test_fp32_reproduces_the_published_interval(fp32: Any) -> None:
     far, frr = rates(fp32, "evaluation", 0.345)
     assert far.deff == pytest.approx(8.7, abs=0.15)
-    for rate, published in ((far, (0.000499, 0.000834)), (frr, (0.0042, 0.0140))):
+    for rate, published, room in (
+        # From 10 errors on, the upper bound leaves room for one more person like the worst, or for
+        # one who is rejected in all of six trials.
+        (far, (0.000499, 0.000834), 1.1),
+        (frr, (0.0042, 0.0140), 1.35),
+    ):
         bounds = clopper_pearson(rate.value * rate.n_eff, rate.n_eff)
         assert bounds == pytest.approx(published, rel=0.015)
         assert rate.lower == bounds[0]
-        # From 10 errors on, the upper bound leaves room for one more person like the worst.
-        assert bounds[1] < rate.upper < 1.1 * bounds[1]
+        assert bounds[1] < rate.upper < room * bounds[1]
 
 
 def test_counts_of_people_and_pairs(real: Path) -> None:
@@ -161,15 +165,19 @@ def test_frr_passes_for_all(report: dict[str, Any]) -> None:
         assert variant["gates"]["frr"]["verdict"] == "PASS"
 
 
-def test_300_people_cannot_decide_about_one_point_of_frr(report: dict[str, Any]) -> None:
-    """An undecided gate does not pass, though little is wrong, and says what would decide."""
+def test_300_people_decide_about_one_point_of_frr(report: dict[str, Any]) -> None:
+    """By counting alone they could not: how far scores move decides."""
     int8 = variants(report, "TestOnePoint")["int8"]
-    assert int8["verdict"] == int8["gates"]["degradation"]["verdict"] == "INCONCLUSIVE"
-    (check,) = (c for c in int8["gates"]["degradation"]["checks"] if c["verdict"] != "PASS")
-    assert check["name"] == "increase of FRR over FP32"
-    assert check["value"] < check["limit"] / 2
-    assert "identities" in check["detail"].partition(";")[2]
-    assert gate(report, "TestOnePoint")["decisions"][0]["ships"] is None
+    (check,) = (
+        c
+        for c in int8["gates"]["degradation"]["checks"]
+        if c["name"] == "increase of FRR over FP32"
+    )
+    assert check["verdict"] == "PASS"
+    assert check["upper"] < check["limit"]
+    assert "expected by how far scores move" in check["detail"]
+    assert int8["verdict"] == "PASS"
+    assert gate(report, "TestOnePoint")["decisions"][0]["ships"] == "int8"
 
 
 def test_fp16_is_the_same_model_at_half_the_size(report: dict[str, Any]) -> None:
