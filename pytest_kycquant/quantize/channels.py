@@ -100,8 +100,9 @@ class ChannelStatistics:
 def channel_images(count: int) -> list[int]:
     """Indices of the calibration images to observe channels on, spread evenly.
 
-    Means converge fast: INT8 of the public MobileFaceNet has a cosine of .9942 to FP32 with 100 of
-    them and of .9943 with 300.
+    Means converge fast: with 100 images here and 200 for ranges, INT8 of the public MobileFaceNet
+    has a mean cosine of .9946 to FP32 on 366 others; with 300 and 300 .9945, with 500 and 500
+    .9944.
     """
     return spread(count, _IMAGES)
 
