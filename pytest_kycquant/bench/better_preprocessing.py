@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from .variants import Variants
 
 # How many people are looked at in turn, and by how many standard errors another preprocessing must
-# be ahead to be looked at further. A wrong one that is right is far ahead with few people: the real
-# MobileFaceNet in the other order of colours by 4 with 12 people, by 15 with 75.
+# be ahead to be looked at further. The right one is far ahead with few people, since all of their
+# images count.
 _ROUNDS = ((12, 0.0), (48, 2.0))
 _IMAGES_EACH = 4  # of a person, in these rounds
 _MOST = 2000  # images in the last round
@@ -86,7 +86,7 @@ def refuse_worse(variants: Variants, path: Path) -> None:
 def _better_than(
     now: _Way, variants: Variants, part: Part[Any], fp32: Outputs | None
 ) -> tuple[_Way, Quality, Quality] | None:
-    """The best of the other ways that are better beyond doubt, with both qualities."""
+    """The most promising of the other ways that is better beyond doubt, with both qualities."""
     left = list(_others(now, part))
     for count, least in _ROUNDS:
         tried = _measured(now, left, variants, part, fp32, count)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -123,7 +123,7 @@ def places_in(images: ImageSet, places: Mapping[Path, Place], what: str) -> list
     return [places[file] for file in files]
 
 
-class ImageParts(ImageSet):
+class ImageParts(ImageSet, ABC):
     """The part of each photograph that a model sees.
 
     `digests` and `facts` are those of the whole images: a photograph used for two purposes is a

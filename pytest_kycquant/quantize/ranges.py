@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .preparation import PreparedModel
     from .sensitivity import Sensitivity, Weights
 
-_IMAGES = 200  # more do not improve ranges (see `channel_images`); "minmax" takes all
+_IMAGES = 200  # more do not improve ranges; "minmax" takes all
 DEFAULT_PERCENTILE = 99.99
 """The best of 99.9, 99.99 and 99.999 on the embedder and the liveness model we measured."""
 

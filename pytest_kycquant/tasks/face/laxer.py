@@ -1,8 +1,8 @@
 """How many people would decide FRR, if more people also choose a laxer threshold.
 
 A threshold that is chosen by the upper bound of FAR is stricter with few people, and FRR is higher
-at it. So FRR falls as people join, and a plan that keeps the rate asks for too many: 92 of the real
-people were asked for 405, and 110 passed.
+at it. So FRR falls as people join, and a plan that keeps the rate asks for too many
+(`tests/tasks/test_laxer.py` lets people join and compares both).
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from ..outputs import Outputs
 
-_LEAST = 0.02  # of the distance; the wrong order of colours costs 7 %, another range 5 % and more
+_LEAST = 0.02  # of the distance; a wrong order of colours or range costs more
 
 
 def separation(
