@@ -243,10 +243,16 @@ class _Walk:
         """
         if self._folder is None or not text.startswith(self._folder.anchor or "/"):
             return text
-        for up, above in enumerate((self._folder, *self._folder.parents)):
-            if len(above.parts) > _SHALLOW and Path(text).is_relative_to(above):
-                return "../" * up + Path(text).relative_to(above).as_posix()
-        return text
+        found = [
+            (up, Path(text).relative_to(above).as_posix())
+            for folder in (self._folder, self._folder.resolve())  # it may be behind a link
+            for up, above in enumerate((folder, *folder.parents))
+            if len(above.parts) > _SHALLOW and Path(text).is_relative_to(above)
+        ]
+        if not found:
+            return text
+        up, below = min(found)
+        return "../" * up + below
 
     def _object(self, value: Any) -> Iterator[bytes]:
         """An object: its class, and its attributes, or what pickle would keep of it."""

@@ -39,7 +39,7 @@ def folder_of(function: Any) -> Path | None:
         function = function.func
     named = function if hasattr(function, "__qualname__") else type(function)
     found = coerce.guarded(lambda: inspect.getfile(inspect.unwrap(named)))
-    return None if found is None else Path(found).resolve().parent
+    return None if found is None else Path(found).absolute().parent
 
 
 def used_by(code: types.CodeType) -> Used:

@@ -236,23 +236,32 @@ def test_where_the_project_lies_does_not_count(
     text = """
     from pathlib import Path
     HERE = Path(__file__).parent
+    REAL = Path(__file__).resolve().parent
     TABLE = str(HERE.parent / "tables" / "a.csv")
     OTHER = Path("{other}")
     def f(x):
-        return HERE, TABLE, OTHER, __file__
+        return HERE, REAL, TABLE, OTHER, __file__
     """
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     found = []
-    for home, other in (("one", "/opt/a"), ("two/deeper", "/opt/a"), ("three", "/opt/b")):
+    for home, other in (
+        ("one", "/opt/a"),
+        ("two/deeper", "/opt/a"),
+        ("three", "/opt/a"),
+        ("four", "/b"),
+    ):
         folder = tmp_path / home / "gates"
         folder.mkdir(parents=True)
+        if home == "three":  # and behind a link
+            (tmp_path / "link").symlink_to(tmp_path / home)
+            folder = tmp_path / "link" / "gates"
         (folder / "placed.py").write_text(textwrap.dedent(text).replace("{other}", other))
         with monkeypatch.context() as context:
             context.syspath_prepend(folder)
             sys.modules.pop("placed", None)
             found.append(function_digest(importlib.import_module("placed").f, WHERE))
     sys.modules.pop("placed", None)
-    assert found[0] == found[1] != found[2]
+    assert found[0] == found[1] == found[2] != found[3]
 
 
 @pytest.mark.parametrize(
