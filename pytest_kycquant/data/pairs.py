@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -101,6 +102,43 @@ class Comparisons:
         if not genuine:
             trials += np.bincount(self.subjects[self.right[chosen]], minlength=len(images))
         return trials
+
+    def couple_trials(self, couples: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Count the impostor pairs of couples of identities.
+
+        Args:
+            couples: two different identities in each row, the smaller one first; shape (K, 2).
+
+        Returns:
+            Counts by couple, shape (K,), int64.
+        """
+        if self._listed_couples is None:
+            images = np.bincount(self.subjects)
+            return images[couples[:, 0]] * images[couples[:, 1]]
+        known, trials = self._listed_couples
+        wanted = self._couple_ids(couples[:, 0], couples[:, 1])
+        return trials[np.searchsorted(known, wanted)]
+
+    @cached_property
+    def couple_squares(self) -> float:
+        """The sum over all couples of identities of the squared number of their impostor pairs."""
+        if self._listed_couples is not None:
+            return float(np.square(self._listed_couples[1].astype(np.float64)).sum())
+        squares = np.square(np.bincount(self.subjects).astype(np.float64))
+        return float((squares.sum() ** 2 - np.square(squares).sum()) / 2)
+
+    @cached_property
+    def _listed_couples(self) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
+        """Ids of the couples of listed impostor pairs, ascending, and their numbers of pairs."""
+        if self.left is None or self.right is None or self.same is None:
+            return None
+        one, other = (self.subjects[side[~self.same]] for side in (self.left, self.right))
+        return np.unique(
+            self._couple_ids(np.minimum(one, other), np.maximum(one, other)), return_counts=True
+        )
+
+    def _couple_ids(self, first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.int64]:
+        return first * (int(self.subjects.max(initial=0)) + 1) + second
 
     def restrict(self, keep: NDArray[Any] | Sequence[int]) -> tuple[Comparisons, int]:
         """Keep the pairs whose images are both kept.

@@ -4,6 +4,7 @@ All bounds are one-sided at `CONFIDENCE`, and nothing is random. `rates` says ho
 enter, `moves` how far scores move, and `plan` how many people would decide a verdict.
 """
 
+from .couples import Couples
 from .difference import Difference, noninferiority
 from .jackknife import jackknife_bounds, mean_lower_bound
 from .moves import Moves, MovesBound, bound_by_moves, people_needed
@@ -31,6 +32,7 @@ __all__ = [
     "MIN_SUBJECTS",
     "RULE_OF_30",
     "Counts",
+    "Couples",
     "Difference",
     "Moves",
     "MovesBound",

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from ..verdicts import Limit
 
 _MOST = 10**9  # subjects
-_INDEPENDENT = 2.0  # design effect of crossed pairs whose outcomes do not depend on each other
 
 
 def subjects_to_decide(
@@ -110,8 +109,9 @@ def imagined(rate: Rate, people: int, *, crossed: bool = False) -> Rate:
     few = errors < FEW_ERRORS
     deff = rate.deff if few else max(rate.deff_many, 1.0)
     if crossed:
-        # Even for independent pairs the jackknife gives 2, since it leaves out each of them twice.
-        deff = min(deff, _INDEPENDENT) + max(deff - _INDEPENDENT, 0.0) * growth
+        # With few errors, pairs that do not depend on each other are still counted twice.
+        alone = 2.0 if few else 1.0
+        deff = min(deff, alone) + max(deff - alone, 0.0) * growth
     n_eff = effective_trials(trials, max(deff, 1.0), people, CONFIDENCE)
     room = 1.0 if few else rate.room * (growth if crossed else 1.0)
     lower, upper = bounds(rate.value, trials, room, n_eff, CONFIDENCE)

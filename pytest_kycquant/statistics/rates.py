@@ -10,6 +10,7 @@ References:
     Kish, Survey Sampling (1965): the design effect of clusters of unequal sizes.
     Korn and Graubard, Survey Methodology 24 (1998) 193: that bound for an effective sample size.
     Fogliato et al., arXiv 2306.01198: intervals for one-to-one matching with shared subjects.
+    Hall, The Bootstrap and Edgeworth Expansion (1992): what skewness adds to an upper bound.
     Doddington et al., Speech Communication 31 (2000) 225: the rule of 30 errors.
 """
 
@@ -17,7 +18,7 @@ from __future__ import annotations
 
 import math
 import operator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,9 +26,12 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from .couples import Couples
+
 CONFIDENCE = 0.95
 MIN_SUBJECTS = 20
 RULE_OF_30 = 30  # errors needed for a trustworthy design effect (Doddington)
+_LIKE_THE_WORST = 1.5  # judged by `python -m benchmarks.coverage`
 FEW_ERRORS = 10  # with fewer, a design effect cannot be estimated from the errors themselves
 
 
@@ -43,6 +47,7 @@ class Counts:
         trials: number of trials.
         subject_errors: (G,) int64, errors that touch each subject.
         subject_trials: (G,) int64, trials that touch each subject; empty if subjects are unknown.
+        couples: the same by couple of subjects, if each trial has two; None if that is not known.
 
     Raises:
         ValueError: if no set of trials could produce these counts.
@@ -53,6 +58,7 @@ class Counts:
     trials: int
     subject_errors: NDArray[np.int64]
     subject_trials: NDArray[np.int64]
+    couples: Couples | None = None
 
     def __post_init__(self) -> None:
         errors, trials = operator.index(self.errors), operator.index(self.trials)
@@ -135,12 +141,16 @@ def design_effect(counts: Counts) -> float:
     (E - e_g) / (N - m_g) that remain without subject g (Fogliato et al.; Korn and Graubard). A
     subject that takes part in every trial cannot be left out and is skipped. If no trial or every
     trial is an error, there is no variation and the result is 1.0: see `small_sample_floor`.
+    What the jackknife counts twice if each trial has two subjects is subtracted (`couples`), but
+    with fewer than 10 errors it stays, as a precaution.
     """
     errors, trials = counts.errors, counts.trials
     if errors in (0, trials):
         return 1.0
     variance = jackknife_variance(errors, trials, counts.subject_errors, counts.subject_trials)
     p = errors / trials
+    if counts.couples is not None and errors >= FEW_ERRORS:
+        variance = counts.couples.counted_once(variance, p, trials)
     return max(1.0, variance * trials / (p * (1 - p)))
 
 
@@ -167,7 +177,7 @@ def small_sample_floor(counts: Counts, reference: Counts | None, *, per_subject:
     """
     if counts.errors >= FEW_ERRORS:
         return 1.0
-    near = 1.0 if reference is None else design_effect(reference)
+    near = 1.0 if reference is None else design_effect(replace(reference, couples=None))
     if not per_subject:
         return near
     worst = worst_case(counts)
@@ -175,14 +185,20 @@ def small_sample_floor(counts: Counts, reference: Counts | None, *, per_subject:
 
 
 def room_of(counts: Counts, *, per_subject: bool) -> int:
-    """How many errors of one more subject the upper bound leaves room for, from ten errors on.
+    """How many errors of further subjects the upper bound leaves room for, from ten errors on.
 
-    As many as the worst subject has in the data. If each trial touches one subject, also all trials
-    of a subject: a few people fail always (a photograph that nobody would recognize), and a sample
+    If each trial touches one subject: as many as the worst one has in the data, or all trials of a
+    subject. A few people fail always (a photograph that nobody would recognize), and a sample
     without any of them has fewer errors and a smaller variance as well.
+
+    If each trial touches two: one and a half times as many as the worst subject has. Few subjects
+    with many errors make the distribution skewed, by about the errors of such a subject (Hall), and
+    the sample may lack another one.
     """
     worst = int(counts.subject_errors.max(initial=0))
-    return max(worst, math.ceil(worst_case(counts)), 1) if per_subject else max(worst, 1)
+    if per_subject:
+        return max(worst, math.ceil(worst_case(counts)), 1)
+    return max(math.ceil(_LIKE_THE_WORST * worst), 1)
 
 
 def rate(

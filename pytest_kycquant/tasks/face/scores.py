@@ -16,6 +16,7 @@ from ...errors import DataError
 from ...statistics import (
     RULE_OF_30,
     Counts,
+    Couples,
     Rate,
     subjects_to_decide,
 )
@@ -103,9 +104,20 @@ def counts_of(comparisons: Comparisons, ids: Ids, *, genuine: bool) -> Counts:
     subjects = comparisons.subjects
     trials = comparisons.subject_trials(genuine)
     errors = np.bincount(subjects[left], minlength=len(trials))
+    couples = None
     if not genuine:
         errors = errors + np.bincount(subjects[right], minlength=len(trials))
-    return Counts(len(ids), total, errors.astype(np.int64), trials)
+        couples = _couples(comparisons, subjects[left], subjects[right])
+    return Counts(len(ids), total, errors.astype(np.int64), trials, couples)
+
+
+def _couples(comparisons: Comparisons, one: Ids, other: Ids) -> Couples:
+    """Count the errors of impostor pairs by couple, given the two subjects of each."""
+    people = int(comparisons.subjects.max(initial=0)) + 1
+    ids = np.minimum(one, other) * people + np.maximum(one, other)
+    which, errors = np.unique(ids, return_counts=True)
+    trials = comparisons.couple_trials(np.stack([which // people, which % people], axis=1))
+    return Couples(errors.astype(np.int64), trials, comparisons.couple_squares)
 
 
 def error_rate(comparisons: Comparisons, ids: Ids, reference: Ids | None, *, genuine: bool) -> Rate:
