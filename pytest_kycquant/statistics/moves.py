@@ -16,18 +16,20 @@ replaces each rare event by its expectation (Rao-Blackwell), which has a far sma
 **Bound**: windows of the 30, 60, 120, ... nearest trials are nested, and each gives an estimate
 that is at least the truth on average. Its standard error comes from the sums over subjects, and the
 bound leaves room for two more subjects like the worst. Decisions that went wrong from outside the
-window count as they are. The smallest of the bounds is used. How often it holds, in populations of
+window count as they are. The smallest of the bounds is used; if more decisions went wrong than it
+expects, it is raised by the excess. How often it holds, in populations of
 many kinds, stands in docs/results/coverage.md (``python -m benchmarks.coverage``).
 
 What no sample can show is a kind of people of whom it has nobody. So moves are only believed from
 `people_needed` on: with that many people, the data has at least one of a kind that alone would use
-three times the budget. And they are not believed if more decisions went wrong than they explain.
+three times the budget. And they are not believed if so many decisions went wrong that this has a
+chance of less than 5 % (Poisson).
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -83,12 +85,14 @@ class MovesBound:
         room: what the rate would be higher with two more subjects like the worst.
         error: standard error of the estimate, relative to it.
         people: the number of subjects.
+        excess: by how much the counted rate is above the estimate, at least 0.
     """
 
     estimate: float
     room: float
     error: float
     people: int
+    excess: float = 0.0
 
     @property
     def upper(self) -> float:
@@ -101,7 +105,8 @@ class MovesBound:
 
         fewer = self.people / people
         margin = float(stdtrit(max(people - 1, 1), CONFIDENCE)) * self.error * math.sqrt(fewer)
-        return min((self.estimate + self.room * fewer) * math.exp(margin), 1.0)
+        expected = (self.estimate + self.room * fewer) * math.exp(margin)
+        return min(expected + self.excess * math.sqrt(fewer), 1.0)
 
 
 def people_needed(budget: float, *, crossed: bool) -> int:
@@ -131,9 +136,11 @@ def bound_by_moves(moves: Moves, worse: Rate) -> MovesBound | None:
 
     Returns:
         The bound, or None if moves cannot tell: with 30 newly wrong decisions or more, counting is
-        sharp by itself; with fewer than 30 trials there is no density; and if more decisions went
-        wrong than the estimate and its square root, the assumption does not hold.
+        sharp by itself; with fewer than 30 trials there is no density; and if so many decisions
+        went wrong that this has a chance of less than 5 %, the assumption does not hold.
     """
+    from scipy.special import pdtrc
+
     if worse.errors >= RULE_OF_30:
         return None
     found = [one for one in (_window(moves, size) for size in _windows(moves)) if one is not None]
@@ -141,7 +148,9 @@ def bound_by_moves(moves: Moves, worse: Rate) -> MovesBound | None:
         return None
     best = min(found, key=lambda one: one.upper)
     expected = best.estimate * moves.trials
-    return best if worse.errors <= expected + math.sqrt(expected) else None
+    if worse.errors and pdtrc(worse.errors - 1, expected) < 1 - CONFIDENCE:
+        return None
+    return replace(best, excess=max(worse.errors - expected, 0.0) / moves.trials)
 
 
 def _windows(moves: Moves) -> list[int]:

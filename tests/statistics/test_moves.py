@@ -116,12 +116,25 @@ def test_a_pair_counts_for_both_of_its_people():
 
 
 @pytest.mark.parametrize(
-    ("errors", "believed"), [(0, True), (3, True), (4, False), (29, False), (30, False)]
+    ("errors", "believed"), [(0, True), (3, True), (5, True), (6, False), (29, False), (30, False)]
 )
 def test_more_wrong_decisions_than_moves_explain_are_counted(errors, believed):
-    """Two are expected: up to two and their square root may go wrong."""
+    """Two are expected: five or more go wrong in 5.3 % of samples, six in 1.7 %."""
     found = bound_by_moves(moves(even(), np.full(1000, 0.002)), counted(errors, 1000))
     assert (found is not None) is believed
+
+
+@pytest.mark.parametrize("errors", [0, 1, 2, 3, 4, 5])
+def test_what_was_counted_beyond_the_expected_raises_the_bound(errors):
+    none, some = (
+        bound_by_moves(moves(even(), np.full(1000, 0.002)), counted(n, 1000)) for n in (0, errors)
+    )
+    assert none is not None
+    assert some is not None
+    excess = max(errors / 1000 - none.estimate, 0.0)
+    assert some.upper == pytest.approx(none.upper + excess)
+    assert some.upper > errors / 1000
+    assert some.upper_with(800) < some.upper  # luck, which evens out
 
 
 def test_thirty_errors_are_counted_even_if_moves_explain_them():
