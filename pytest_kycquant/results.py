@@ -105,7 +105,8 @@ def _short(name: str) -> str:
 
 
 _UNDECIDED = {
-    "rate": "Add data until the gate can decide, or deliberately widen the budget in `limits`.",
+    "rate": "Decide on a number beforehand and judge once, or deliberately widen the budget in "
+    "`limits`; adding data until it passes gives luck many chances.",
     "latency": "This machine is too noisy to decide now; try again when it is idle.",
     "memory": "Measure on a system where a process can read its own peak memory, such as Linux.",
 }

@@ -64,7 +64,8 @@ class Unit(enum.StrEnum):
     def show(self, value: float) -> str:
         """Format a figure for readers: rates and shares in percent, everything else as it is."""
         if self in (Unit.RATE, Unit.SHARE):
-            return f"{100 * value:.4g} %"
+            # Less than one in a billion is no figure, but what rounding left of zero.
+            return f"{100 * value if abs(value) >= 1e-9 else 0.0:.4g} %"
         if self in (Unit.MS, Unit.MB):
             return f"{value:.4g} {self.value}"
         if self is Unit.COUNT:

@@ -24,6 +24,8 @@ from .people import CHOOSING, EVALUATION, Role
 from .variants import Variants
 from .workspace import Workspace
 
+_SHOWN = 3  # cases that an error names
+
 
 class Baseline:
     """FP32 compared with itself, and the life of its golden file.
@@ -208,9 +210,12 @@ class Baseline:
         rest = " and the labels" if threshold is None else ", the labels and the threshold"
         for gate in self.gates(threshold):
             if gate.verdict is Verdict.FAIL:
+                at = "" if threshold is None else f" at a threshold of {threshold:.4g}"
+                worst = self.comparison(threshold).offenders(gate)[:_SHOWN]
+                named = f"; worst: {'; '.join(one.describe() for one in worst)}" if worst else ""
                 raise BaselineError(
                     ", ".join(str(source.loaded.path) for source in self._variants.sources),
-                    f"FP32 itself fails its limits ({gate.worst_check().describe()})",
+                    f"FP32 itself fails its limits ({gate.worst_check().describe()}){at}{named}",
                     f"check channel order, mean and scale of the preprocessing{rest}; if they are "
                     "right, the model is not good enough for its limits",
                 )

@@ -19,23 +19,32 @@ from ..tasks.registry import task_of
 
 @dataclass(frozen=True)
 class Outlook:
-    """What some data can decide at best.
+    """What some data can decide; printed, it says so in sentences.
 
     Args:
         model: the name of the model.
         size: the amount of data in words.
         can: the figures that it can decide, if hardly any decision is wrong or changes.
         cannot: a sentence for each figure that stays undecided whatever a variant does.
+        may: a sentence for each figure that stays undecided if trials depend on each other as they
+            typically do.
+        plan: how many people or images would decide everything, in words; "" if these do, or if
+            no number would.
     """
 
     model: str
     size: str
     can: tuple[str, ...]
     cannot: tuple[str, ...]
+    may: tuple[str, ...] = ()
+    plan: str = ""
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines())
 
     def lines(self) -> Iterator[str]:
         """The outlook in sentences; none if nothing is known beforehand."""
-        for sentence in self.cannot:
+        for sentence in (*self.cannot, *self.may):
             yield f"{self.model}: {sentence}"
         if self.can:
             named = _listed(self.can)
@@ -43,6 +52,8 @@ class Outlook:
                 f"{self.model}: {self.size} can decide {named}, if hardly any decision is wrong or "
                 "changes"
             )
+        if self.plan:
+            yield f"{self.model}: {self.plan}"
 
 
 def of_trials(model: str, size: str, trials: Iterator[Trials]) -> Outlook:
@@ -53,13 +64,27 @@ def of_trials(model: str, size: str, trials: Iterator[Trials]) -> Outlook:
         size: the amount of data in words.
         trials: the trials of all rates that will be judged.
     """
-    found = list(trials)
+    found = sorted(trials, key=lambda one: one.increase)
     return Outlook(
         model,
         size,
-        tuple(one.what for one in found if one.decidable),
+        tuple(one.what for one in found if one.likely and not one.chooses),
         tuple(one.describe() for one in found if not one.decidable),
+        tuple(one.describe() for one in found if one.decidable and not one.likely),
+        "" if all(one.likely for one in found) else _plan(found),
     )
+
+
+def _plan(trials: list[Trials]) -> str:
+    """How many subjects would decide all of these trials, without errors and with some."""
+    few, some = ([one.needed for one in trials], [one.needed_at_half for one in trials])
+    if None in few or None in some or len({one.whose for one in trials}) > 1:
+        return ""
+    least, most = (max(n for n in each if n is not None) for each in (few, some))
+    plan = f"about {least:,} {trials[0].whose} would do for all of it"
+    if most > least:
+        plan += f", and about {most:,} if the error rates are half of their limits"
+    return plan
 
 
 def outlook(
@@ -100,8 +125,8 @@ def outlook(
 
     asked = limits_under(profile, kind() if limits is None else limits)
     task: Task[Any, Any] = task_of(model, asked, resolve)
-    part = task.load().evaluation
-    return of_trials(model.name, part.size, task.prospects(part))
+    data = task.load()
+    return of_trials(model.name, data.evaluation.size, task.prospects(data))
 
 
 def announce(found: Outlook, progress: Progress) -> None:

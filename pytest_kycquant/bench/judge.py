@@ -224,8 +224,8 @@ class StandardJudge(Judge):
 
     def _announce(self) -> None:
         """Say what the data can decide, once in a run and before anything is quantized."""
-        data, task = self.variants.data.evaluation, self.variants.task
-        found = of_trials(self.variants.model.name, data.size, task.prospects(data))
+        data, task = self.variants.data, self.variants.task
+        found = of_trials(self.variants.model.name, data.evaluation.size, task.prospects(data))
         said = []
 
         def say() -> list[str]:

@@ -44,7 +44,7 @@ class MixedSearch:
         if undecidable := self._judge.undecidable(CONFIRMATION):
             return (
                 "the people who would confirm it cannot decide even for FP32 compared with itself: "
-                f"{undecidable[0].describe()}"
+                f"{undecidable[0].describe()}; they are three fifths of all people"
             )
         return ""
 

@@ -62,7 +62,7 @@ def next_command(collected: Collected, failed: int, report: Path | None = None) 
         report: the file that the run was asked to write its report to.
     """
     if failed and _only_undecided(collected):
-        return "next: add data as said above, or widen the limits that are undecided"
+        return "next: judge as many people as said above, or widen the limits that are undecided"
     if failed:
         return "next: pytest --lf to see the failures again, or gate another recipe"
     if any(gate.incomplete for gate in collected.gates):

@@ -38,7 +38,8 @@ def subjects_to_decide(
     The rates, and the trials of each subject or pair of subjects, are assumed to stay the same. So
     more subjects mean more trials: in proportion, or with their square if every subject is compared
     with every other (`crossed` and not `listed`). What shared subjects add to the design effect of
-    crossed trials grows with the number of subjects, because each takes part in more trials. The
+    crossed trials grows with the number of subjects, because each takes part in more trials; that
+    of the 30 nearest trials, which few errors take, does not. The
     number is a plan, not a promise: `python -m benchmarks.plans` compares it with simulated data.
 
     Args:
@@ -80,8 +81,12 @@ def decided_by(
         return limit.judge(difference.lower, difference.upper)
 
     # What few errors leave open changes the rule at 10 and 30 errors, so the answer may change more
-    # than once: the first number on a fine geometric grid is refined.
-    people, last = max(MIN_SUBJECTS, 1), MIN_SUBJECTS - 1
+    # than once: the first number on a fine geometric grid is refined. It is never below what is
+    # there and undecided.
+    last = MIN_SUBJECTS - 1
+    if limit.judge(found.lower, found.upper) is Verdict.INCONCLUSIVE:
+        last = max(last, subjects)
+    people = last + 1
     while verdict(people) is Verdict.INCONCLUSIVE:
         if people > _MOST:
             return None, Verdict.INCONCLUSIVE
@@ -108,10 +113,8 @@ def imagined(rate: Rate, people: int, *, crossed: bool = False) -> Rate:
     errors = rate.value * trials
     few = errors < FEW_ERRORS
     deff = rate.deff if few else max(rate.deff_many, 1.0)
-    if crossed:
-        # With few errors, pairs that do not depend on each other are still counted twice.
-        alone = 2.0 if few else 1.0
-        deff = min(deff, alone) + max(deff - alone, 0.0) * growth
+    if crossed and not few:
+        deff = 1 + max(deff - 1, 0.0) * growth
     n_eff = effective_trials(trials, max(deff, 1.0), people, CONFIDENCE)
     room = 1.0 if few else rate.room * (growth if crossed else 1.0)
     lower, upper = bounds(rate.value, trials, room, n_eff, CONFIDENCE)

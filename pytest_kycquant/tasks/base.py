@@ -229,8 +229,8 @@ class Task(ABC, Generic[Truth, Held]):
     def restricted(self, truth: Truth, indices: NDArray[np.int64]) -> Truth:
         """The labels of some images, in the order of `Part.images.subset`."""
 
-    def prospects(self, part: Part[Truth]) -> Iterator[Trials]:
-        """The trials of the rates that a part decides, as far as they are known beforehand."""
+    def prospects(self, data: TaskData[Truth]) -> Iterator[Trials]:
+        """The trials of the rates that will be judged, as far as they are known beforehand."""
         return iter(())
 
     # Outputs

@@ -143,10 +143,18 @@ class Counted:
             return _AT_LIMIT if found.value == limit.value else _TOO_NEAR
         return self.would_decide(needed, verdict)
 
-    def would_decide(self, needed: int, verdict: Verdict) -> str:
-        """Say how many subjects would decide, and whether they would fail the gate."""
+    def would_decide(
+        self, needed: int, verdict: Verdict, supposed: str = "if the rates stay the same"
+    ) -> str:
+        """Say how many subjects would decide, and whether they would fail the gate.
+
+        Args:
+            needed: the number of subjects.
+            verdict: the verdict that they would give.
+            supposed: what that supposes.
+        """
         fails = ", and it would fail" if verdict is Verdict.FAIL else ""
-        return f"about {needed:,} {self.subjects} would decide, if the rates stay the same{fails}"
+        return f"about {needed:,} {self.subjects} would decide, {supposed}{fails}"
 
     def wanting_in_group(
         self,

@@ -45,9 +45,14 @@ def rate_of(
     return rate_from(counts_of(wrong, subjects), reference, per_subject=True)
 
 
-def chosen_for(value: float) -> Limit:
-    """The limit below which an upper bound must lie at a threshold that is chosen."""
-    return Limit("selection", value, Direction.BELOW, Unit.RATE, Kind.ERROR)
+def chosen_for(value: float, option: str = "selection") -> Limit:
+    """The limit below which an upper bound must lie at a threshold that is chosen.
+
+    Args:
+        value: the limit.
+        option: the name of the option that sets it.
+    """
+    return Limit(option, value, Direction.BELOW, Unit.RATE, Kind.ERROR)
 
 
 def last_that_holds(number: int, holds: Callable[[int], bool]) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pytest_kycquant.bench.golden import Golden, load, path_of, save
-from pytest_kycquant.bench.golden_check import check_current, check_reproduced
+from pytest_kycquant.bench.golden_check import check_current, check_reproduced, check_threshold
 from pytest_kycquant.errors import EnvironmentWarning, GoldenError
 from pytest_kycquant.plain import plain
 from pytest_kycquant.statistics import rate_with
@@ -131,6 +131,36 @@ def test_no_field_holds_a_template(golden: Golden, tmp_path: Path) -> None:
 def test_stale(golden: Golden, model: dict[str, str], inputs: dict[str, str], changed: str) -> None:
     with pytest.raises(GoldenError, match=rf"is stale: {changed}.*accept it with: {COMMAND}"):
         check_current(golden, MODEL | model, INPUTS | inputs, Path("face.json"), COMMAND)
+
+
+def test_stale_says_which_values_changed(golden: Golden) -> None:
+    then = {"preprocess": {"mean": 0.0, "function": "a" * 64}, "evaluation": "b" * 64, "far": 0.1}
+    now = {"preprocess": {"mean": 1.0, "function": "c" * 64}, "evaluation": "d" * 64, "far": 0.2}
+    recorded = replace(golden, inputs=INPUTS | then)
+    with pytest.raises(GoldenError) as caught:
+        check_current(recorded, MODEL, INPUTS | now, Path("face.json"), COMMAND)
+    assert (
+        "evaluation, far, preprocess changed since it was recorded: far 0.1 -> 0.2, "
+        "preprocess.function, preprocess.mean 0.0 -> 1.0; if"
+    ) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("schema", "source", "said"),
+    [
+        (3, "smallest whose bound of FAR", True),
+        (2, "smallest whose bound of FAR", True),
+        (4, "smallest whose bound of FAR", False),
+        (3, "smallest whose bound of APCER", False),
+    ],
+)
+def test_a_threshold_of_wider_bounds_says_so(
+    golden: Golden, schema: int, source: str, said: bool
+) -> None:
+    old = replace(golden, schema=schema, threshold_source=source, threshold=0.4)
+    with pytest.raises(GoldenError, match=r"threshold is '0.4', but model and data give") as caught:
+        check_threshold(old, (0.39, source), None, HERE, Path("face.json"), COMMAND)
+    assert (f"schema {schema} was recorded when bounds of FAR" in str(caught.value)) is said
 
 
 def test_current(golden: Golden) -> None:

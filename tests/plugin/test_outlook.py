@@ -12,7 +12,7 @@ from pytest_kycquant.errors import DataError, SpecError
 from tests.worlds.population import Run, write_npz
 
 Project = Callable[..., None]
-CAN = "kycquant: face: 330 identities can decide FAR, the increase of FAR, FRR and the increase *"
+CAN = "kycquant: face: 330 identities can decide FAR, FRR, the increase of FAR and the increase *"
 
 
 def test_is_said_before_the_golden_is_even_looked_for(project: Project, run: Run) -> None:
@@ -49,7 +49,14 @@ def test_too_few_people_are_told_how_many_would_do(
     write_npz(pytester.path / "faces.npz", identities=60)
     result = run()
     line = "kycquant: face: 60 people cannot decide the increase of FRR below 1 %: at best *"
-    result.stdout.fnmatch_lines([f"{line} give about 99 people, or set the limit *"])
+    result.stdout.fnmatch_lines(
+        [
+            "*: 60 people cannot choose a threshold with FAR below 0.05 %: at best * can be shown; "
+            "give about * people, or set selection_far=*",
+            f"{line} give about 99 people, or set the limit *",
+            "*: about * people would do for all of it, and about * if the error rates are half *",
+        ]
+    )
 
 
 def test_the_function_says_the_same(project: Project, pytester: pytest.Pytester) -> None:
@@ -66,6 +73,8 @@ def test_the_function_says_the_same(project: Project, pytester: pytest.Pytester)
         model, FaceLimits(frr_degradation=0.0001), root=str(pytester.path)
     )
     assert len(strict.cannot) == 1
+    assert str(strict) == "\n".join(strict.lines())
+    assert f"face: {strict.cannot[0]}\n" in str(strict)
 
 
 def test_missing_data_is_an_error(pytester: pytest.Pytester) -> None:

@@ -102,6 +102,24 @@ def test_from_ten_errors_on_the_caution_for_few_errors_ends():
     assert fast < slow / 2
 
 
+@pytest.mark.parametrize(("deff", "room"), [(2.0, 7), (4.0, 7), (6.0, 20)])
+def test_an_undecided_verdict_asks_for_more_than_there_are(deff, room):
+    """Below ten errors another rule holds, so that fewer people might seem to do."""
+    seen = rate_with(13, 504, 104, deff, 3, room, deff)
+    assert verdict(seen, 0.05) is Verdict.INCONCLUSIVE
+    needed = subjects_to_decide(seen, below(0.05))
+    assert needed is None or needed > 104
+
+
+def test_few_errors_keep_the_design_effect_of_the_nearest_pairs():
+    """More people find nearer pairs, in which each person takes part as seldom as before."""
+    seen = rate_with(0, 10_000, 50, 5.0, 0)
+    needed = subjects_to_decide(seen, below(0.0005), crossed=True)
+    assert needed is not None
+    wanted = rate_with(0, round(10_000 * (needed / 50) ** 2), needed, 5.0, 0)
+    assert verdict(wanted, 0.0005) is Verdict.PASS
+
+
 def test_is_at_least_what_any_claim_needs():
     assert subjects_to_decide(one_each(0, 10), below(0.5)) == MIN_SUBJECTS
     assert subjects_to_decide(one_each(10, 10), below(0.1)) == MIN_SUBJECTS

@@ -10,6 +10,7 @@ from pytest_kycquant.data.pairs import Comparisons
 from pytest_kycquant.statistics import Counts
 from pytest_kycquant.tasks.face.scores import counts_of
 from pytest_kycquant.tasks.prospects import Trials
+from pytest_kycquant.tasks.rates import chosen_for
 
 LIMITS = FaceLimits()
 
@@ -43,6 +44,43 @@ def far(people: int, images: int = 4) -> Trials:
 )
 def test_decidable(trials: Trials, decidable: bool) -> None:
     assert trials.decidable is decidable
+    if not decidable:
+        assert not trials.likely
+
+
+def test_pairs_that_depend_on_each_other_as_they_typically_do_may_be_too_few() -> None:
+    few, more = far(40), far(80)
+    assert few.decidable
+    assert not few.likely
+    assert few.typical > few.limit.value > few.best
+    assert "40 people may be too few to decide FAR below 0.1 %: typically" in few.describe()
+    assert more.likely
+    assert frr(45).likely is frr(45).decidable  # nothing about genuine pairs is left open
+
+
+def test_a_threshold_is_chosen_by_a_bound() -> None:
+    asked = Trials(
+        chosen_for(5e-4, "selection_far"),
+        "FAR",
+        far(30).counts,
+        "people",
+        crossed=True,
+        all_pairs=True,
+        chooses=True,
+    )
+    text = asked.describe()
+    assert text.startswith("30 people cannot choose a threshold with FAR below 0.05 %: at best")
+    assert " or set selection_far=0.00" in text
+    assert asked.needed == asked.needed_at_half
+
+
+def test_more_people_decide_rates_of_half_of_their_limits() -> None:
+    for trials in (frr(50), far(50)):
+        assert trials.needed is not None
+        assert trials.needed_at_half is not None
+        assert trials.needed_at_half > trials.needed
+    rise = frr(50, limit="frr_degradation")
+    assert rise.needed_at_half == rise.needed
 
 
 @pytest.mark.parametrize("trials", [frr(35), frr(50, limit="frr_degradation"), far(20, 1)])
@@ -51,8 +89,8 @@ def test_the_number_that_is_asked_for_is_the_first_that_can_decide(trials: Trial
     assert needed is not None
     images = len(trials.counts.subject_trials) and (1 if trials.crossed else 4)
     make = far if trials.crossed else lambda n, i: frr(n, i, trials.limit.name)
-    assert make(needed, images).decidable
-    assert not make(int(needed * 0.9), images).decidable
+    assert make(needed, images).likely
+    assert not make(int(needed * 0.9), images).likely
 
 
 def test_what_is_said() -> None:
@@ -62,7 +100,7 @@ def test_what_is_said() -> None:
     few = frr(15).describe()
     assert "any claim needs at least 20; give about" in few
     nobody = Trials(LIMITS["frr"], "FRR", Counts(0, 0, np.array([]), np.array([])), "people")
-    assert nobody.describe() == "no people can decide FRR: there are no such trials"
+    assert nobody.describe() == "no people can decide FRR below 5 %: there are no such trials"
     assert not nobody.decidable
 
 

@@ -233,9 +233,9 @@ class DetectionTask(BoxTask[DetectionComparison]):
         )
         return select_confidence(matching, self.selection_miss_rate), source
 
-    def prospects(self, part: Part[DetectionSet]) -> Iterator[Trials]:
+    def prospects(self, data: TaskData[DetectionSet]) -> Iterator[Trials]:
         """Misses of every class, and their increase; mAP depends on more than numbers."""
-        objects = Objects.labelled(part.truth)
+        objects = Objects.labelled(data.evaluation.truth)
         for which, name in enumerate(self.judged):
             mine = objects.image_index[~objects.crowd & (objects.classes == which)]
             counts = counts_of(np.zeros(len(mine), np.bool_), mine)

@@ -134,9 +134,9 @@ class UnlabelledFaceTask(EmbeddingTask[FaceAgreement]):
         self._aligned(data.calibration)  # refuses missing landmarks before anything is computed
         return replace(data, digests={**data.digests, **self._aligned(*parts)})
 
-    def prospects(self, part: Part[Comparisons]) -> Iterator[Trials]:
+    def prospects(self, data: TaskData[Comparisons]) -> Iterator[Trials]:
         """Decisions other than FP32's."""
-        counts = counts_of(part.truth, np.empty(0, np.int64), genuine=False)
+        counts = counts_of(data.evaluation.truth, np.empty(0, np.int64), genuine=False)
         limit, what = self.limits["flips"], "decisions other than FP32's"
         yield Trials(limit, what, counts, "images", crossed=True, all_pairs=True)
 

@@ -44,6 +44,7 @@ from ..base import (
 from ..outputs import Outputs, Tensor
 from ..prospects import Trials
 from ..quality import Quality
+from ..rates import chosen_for
 from .comparison import FaceComparison
 from .embeddings import FaceBaseline
 from .quality import separation
@@ -200,12 +201,21 @@ class FaceTask(EmbeddingTask[FaceComparison]):
         )
         return select_threshold(unit, choosing.truth, self.selection_far), source
 
-    def prospects(self, part: Part[Comparisons]) -> Iterator[Trials]:
-        """FAR and FRR, and their increases."""
-        pairs = part.truth
+    def prospects(self, data: TaskData[Comparisons]) -> Iterator[Trials]:
+        """The choice of the threshold; FAR and FRR, and their increases."""
+        pairs, nothing = data.evaluation.truth, np.empty(0, np.int64)
+        if data.choosing is not None:
+            yield Trials(
+                chosen_for(self.selection_far, "selection_far"),
+                "FAR",
+                counts_of(data.choosing.truth, nothing, genuine=False),
+                "people",
+                crossed=True,
+                all_pairs=True,
+                chooses=True,
+            )
         if not pairs.has_subjects:
             return
-        nothing = np.empty(0, np.int64)
         for name, genuine in (("FAR", False), ("FRR", True)):
             counts = counts_of(pairs, nothing, genuine=genuine)
             listed = pairs.left is not None

@@ -39,7 +39,7 @@ from ..base import (
 from ..outputs import Outputs, Tensor, relative_distance
 from ..prospects import Trials
 from ..quality import Quality
-from ..rates import counts_of
+from ..rates import chosen_for, counts_of
 from .comparison import LivenessComparison
 from .quality import ranking
 from .scores import (
@@ -243,9 +243,16 @@ class LivenessTask(ScoreTask[LivenessComparison]):
         scores = self.scores(fp32)
         return select_threshold(scores, choosing.truth, self.selection_apcer), source
 
-    def prospects(self, part: Part[LivenessSet]) -> Iterator[Trials]:
-        """APCER of every species and BPCER, and their increases."""
-        captures = part.truth
+    def prospects(self, data: TaskData[LivenessSet]) -> Iterator[Trials]:
+        """The choice of the threshold; APCER of every species and BPCER, and their increases."""
+        if data.choosing is not None:
+            chosen = data.choosing.truth
+            for species, name in enumerate(chosen.species_names):
+                mine = chosen.subjects[chosen.species == species]
+                counts = counts_of(np.zeros(len(mine), np.bool_), mine)
+                chosen_by = chosen_for(self.selection_apcer, "selection_apcer")
+                yield Trials(chosen_by, f"APCER {name}", counts, "people", chooses=True)
+        captures = data.evaluation.truth
         kinds = [(f"APCER {name}", "apcer", i) for i, name in enumerate(captures.species_names)]
         for name, limit, kind in (*kinds, ("BPCER", "bpcer", LIVE)):
             mine = captures.subjects[captures.species == kind]
