@@ -208,11 +208,14 @@ class Baseline:
         rest = " and the labels" if threshold is None else ", the labels and the threshold"
         for gate in self.gates(threshold):
             if gate.verdict is Verdict.FAIL:
+                images = self._people.part(EVALUATION).images
+                suspects = self._task.suspects(images, self.comparison(threshold).rates())
+                others = f", {suspects}" if suspects else ""
                 raise BaselineError(
                     ", ".join(str(source.loaded.path) for source in self._variants.sources),
                     f"FP32 itself fails its limits ({gate.worst_check().describe()})",
-                    f"check channel order, mean and scale of the preprocessing{rest}; if they are "
-                    "right, the model is not good enough for its limits",
+                    f"check channel order, mean and scale of the preprocessing{others}{rest}; if "
+                    "they are right, the model is not good enough for its limits",
                 )
 
 

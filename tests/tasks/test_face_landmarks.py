@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 
 from pytest_kycquant import FaceVerification, KycModel, presets
-from pytest_kycquant.data.alignment import TEMPLATE, similarity, warp
+from pytest_kycquant.data.alignment import similarity, warp
 from pytest_kycquant.data.images import preprocess
+from pytest_kycquant.data.landmarks import TEMPLATE
 from pytest_kycquant.errors import DataError, SpecError
 from pytest_kycquant.spec.limits import FaceLimits
 from pytest_kycquant.tasks.registry import task_of
