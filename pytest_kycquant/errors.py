@@ -102,6 +102,10 @@ class CalibrationWarning(KycquantWarning):
     """The calibration set is usable but smaller or larger than advised."""
 
 
+class LandmarksWarning(KycquantWarning):
+    """Landmarks are usable, but some do not look like those of the face in their image."""
+
+
 class NearDuplicateWarning(KycquantWarning):
     """Images that must be independent differ in nothing but an edit."""
 

@@ -210,14 +210,17 @@ class Baseline:
         rest = " and the labels" if threshold is None else ", the labels and the threshold"
         for gate in self.gates(threshold):
             if gate.verdict is Verdict.FAIL:
+                itself = self.comparison(threshold)
                 at = "" if threshold is None else f" at a threshold of {threshold:.4g}"
-                worst = self.comparison(threshold).offenders(gate)[:_SHOWN]
+                worst = itself.offenders(gate)[:_SHOWN]
                 named = f"; worst: {'; '.join(one.describe() for one in worst)}" if worst else ""
+                suspects = self._task.suspects(self._people.part(EVALUATION).images, itself.rates())
+                others = f", {suspects}" if suspects else ""
                 raise BaselineError(
                     ", ".join(str(source.loaded.path) for source in self._variants.sources),
                     f"FP32 itself fails its limits ({gate.worst_check().describe()}){at}{named}",
-                    f"check channel order, mean and scale of the preprocessing{rest}; if they are "
-                    "right, the model is not good enough for its limits",
+                    f"check channel order, mean and scale of the preprocessing{others}{rest}; if "
+                    "they are right, the model is not good enough for its limits",
                 )
 
 

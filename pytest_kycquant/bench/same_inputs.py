@@ -61,7 +61,7 @@ class Inputs:
             sets.append((data.calibration, "calibration"))
         inputs = [self._digests(images) for images, _ in sets]
         for (images, _), digests in zip(sets[:judged], inputs, strict=False):
-            refuse_same_inputs(images, digests)
+            refuse_same_inputs(images, digests, self._task.suspect)
         for one, other in combinations(range(len(sets)), 2):
             # As for equal pixels, calibration is named first.
             first, second = (other, one) if other == judged else (one, other)

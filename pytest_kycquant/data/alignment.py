@@ -7,56 +7,27 @@ mouth as near as possible to their places in InsightFace's template. Production 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import DataError, SpecError
-from .places import ImageParts, PlaceTable, load_places, places_in
+from ..errors import DataError, LandmarksWarning, SpecError
+from .files import listed
+from .landmarks import TABLE, TEMPLATE
+from .places import ImageParts, places_in
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from .images import ImageSet
+    from .landmarks import Landmarks
 
-TEMPLATE = np.array(
-    [
-        [38.2946, 51.6963],
-        [73.5318, 51.5014],
-        [56.0252, 71.7366],
-        [41.5493, 92.3655],
-        [70.7299, 92.2041],
-    ],
-    np.float32,
-)
-"""Eyes, nose and corners of the mouth in 112 x 112 pixels (insightface.utils.face_align)."""
-# Pixels of the template, root of the mean square. A face in profile is 10 away from it, landmarks
-# in another order or with exchanged axes 17 and more.
-_MOST_APART = 14.0
-_TABLE = PlaceTable(
-    "landmarks",
-    tuple(f"{axis}{number}" for number in range(1, 6) for axis in "xy"),
-    (
-        "has landmarks that do not fit a face",
-        "give x and y of the eye on the left of the image, the eye on the right, the nose, the "
-        "left and the right corner of the mouth",
-    ),
-)
-
-
-class Landmarks(NamedTuple):
-    """Five points of a face, in pixels from the image's upper left corner, after EXIF orientation.
-
-    Left and right are those of the image.
-    """
-
-    left_eye: tuple[float, float]
-    right_eye: tuple[float, float]
-    nose: tuple[float, float]
-    left_mouth: tuple[float, float]
-    right_mouth: tuple[float, float]
+_MOST_OUTSIDE = 2  # landmarks: a detector guesses where a hidden eye or mouth is
+_PATTERN = 10  # images in which something cannot be chance
+_OF_THIS_IMAGE = "give landmarks in pixels of this image, after its EXIF orientation is applied"
 
 
 def template(size: tuple[int, int]) -> NDArray[np.float64]:
@@ -163,32 +134,42 @@ def _fused(a: Any, b: NDArray[np.float32], c: NDArray[np.float32]) -> NDArray[np
     return found
 
 
-def load_landmarks(path: Path) -> dict[Path, Landmarks]:
-    """Read the landmarks of photographs.
-
-    Args:
-        path: a CSV file with the columns ``file`` (relative to the folder of the CSV) and ``x1``,
-            ``y1`` to ``x5``, ``y5`` in pixels, in the order of `Landmarks`.
-
-    Returns:
-        The landmarks of each file, by its resolved path.
-
-    Raises:
-        DataError: a line is malformed, landmarks do not fit a face, or a file does not exist or is
-            listed twice.
-    """
-
-    def make(numbers: Sequence[float]) -> Landmarks:
-        return Landmarks(*zip(numbers[::2], numbers[1::2], strict=True))
-
-    def is_face(points: Landmarks) -> bool:
-        return similarity(np.array(points), TEMPLATE)[1] <= _MOST_APART
-
-    return load_places(path, _TABLE, make, is_face)
-
-
 class AlignedFaces(ImageParts):
     """Faces aligned to the template; build it with `align_faces`."""
+
+    def check_places(self) -> None:
+        """Refuse landmarks that cannot be those of these images, by the sizes of the images.
+
+        Raises:
+            DataError: an image does not contain three of its landmarks, more than half of the
+                images do not contain all of them, or all lie in the same small corner.
+
+        Warns:
+            LandmarksWarning: all landmarks of all images lie in the upper left quarter.
+        """
+        sizes = np.array(self._images.sizes, np.float64)[:, ::-1]
+        points = np.array(self._places, np.float64)
+        outside = (~_inside(points, sizes[:, np.newaxis])).sum(axis=1)
+        lost = [self.names[index] for index in np.flatnonzero(outside > _MOST_OUTSIDE)]
+        if lost:
+            problem = f"contains images outside of which their landmarks lie: {listed(lost)}"
+            raise DataError(self.origin, problem, _OF_THIS_IMAGE)
+        if len(points) < _PATTERN:
+            return
+        if np.mean(outside > 0) > 0.5:
+            problem = f"landmarks lie outside of {np.sum(outside > 0):,} of {len(points):,} images"
+            raise DataError(self.origin, problem, _OF_THIS_IMAGE)
+        right, low = (points / sizes[:, np.newaxis]).max(axis=(0, 1))
+        if max(right, low) >= 0.5:
+            return
+        problem = (
+            f"in all {len(points):,} images, the landmarks lie in the upper left corner, within "
+            f"{right:.0%} of the width and {low:.0%} of the height"
+        )
+        remedy = "give pixels of these images, not percent nor pixels of smaller copies"
+        if max(right, low) < 0.25:
+            raise DataError(self.origin, problem, remedy)
+        warnings.warn(f"{self.origin}: {problem}; {remedy}", LandmarksWarning, stacklevel=2)
 
     def _part(self, pixels: NDArray[np.uint8], index: int) -> NDArray[np.uint8]:
         """Align the face.
@@ -198,16 +179,19 @@ class AlignedFaces(ImageParts):
         """
         points = np.array(self._places[index], np.float64)
         height, width = pixels.shape[:2]
-        inside = (points >= 0).all(axis=1) & (points <= [width, height]).all(axis=1)
-        # A detector guesses where a hidden eye is; beyond that, the landmarks are another image's.
-        if inside.sum() < 3:
+        if (~_inside(points, np.array([width, height]))).sum() > _MOST_OUTSIDE:
             raise DataError(
                 self.where(index),
                 f"its landmarks lie outside the image, which is {width} x {height} pixels",
-                "give landmarks in pixels of this image, after its EXIF orientation is applied",
+                _OF_THIS_IMAGE,
             )
         matrix, _ = similarity(points, template(self._way))
         return warp(pixels, matrix, self._way)
+
+
+def _inside(points: NDArray[np.float64], size: NDArray[Any]) -> NDArray[np.bool_]:
+    """Whether points (..., 2) lie in an image of `size` (..., 2), its width and height."""
+    return np.asarray(((points >= 0) & (points <= size)).all(axis=-1))
 
 
 def align_faces(
@@ -225,4 +209,4 @@ def align_faces(
         SpecError: the template is not defined for this size.
     """
     template(size)
-    return AlignedFaces(images, places_in(images, landmarks, _TABLE.what), size)
+    return AlignedFaces(images, places_in(images, landmarks, TABLE.what), size)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ..errors import DataError
+from .files import listed
 from .places import ImageParts, PlaceTable, load_places, places_in
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 _TABLE = PlaceTable(
     "face boxes",
     ("x1", "y1", "x2", "y2"),
-    ("has boxes without area", "write x1 < x2 and y1 < y2, the upper left corner first"),
 )
 
 
@@ -95,9 +95,17 @@ def load_boxes(path: Path) -> dict[Path, Box]:
         DataError: a line is malformed, a box has no area, or a file does not exist or is listed
             twice.
     """
-    return load_places(
-        path, _TABLE, lambda sides: Box(*sides), lambda box: box.width > 0 and box.height > 0
-    )
+    return load_places(path, _TABLE, lambda sides: Box(*sides), _refuse_empty)
+
+
+def _refuse_empty(path: Path, boxes: Mapping[str, Box]) -> None:
+    empty = [name for name, box in boxes.items() if not (box.width > 0 and box.height > 0)]
+    if empty:
+        raise DataError(
+            path,
+            f"has boxes without area: {listed(empty)}",
+            "write x1 < x2 and y1 < y2, the upper left corner first",
+        )
 
 
 class FaceCrops(ImageParts):

@@ -67,22 +67,25 @@ def refuse_copies(images: ImageSet, describe: Callable[[int], str]) -> None:
         )
 
 
-def refuse_same_inputs(images: ImageSet, inputs: Sequence[bytes]) -> None:
+def refuse_same_inputs(images: ImageSet, inputs: Sequence[bytes], suspect: str = "") -> None:
     """Reject images of which the model sees the same: they are no further evidence either.
 
     Args:
         images: the images, N of them.
         inputs: a digest of the input of the model for each image, N of them.
+        suspect: what decides which part of an image the model sees, such as a file of landmarks;
+            "" if it sees the whole image.
 
     Raises:
         DataError: two images give the same input.
     """
     if twice := _equal(inputs):
         names = listed([" = ".join(images.names[index] for index in group) for group in twice])
+        check = f"check {suspect}; if this is right, " if suspect else ""
         raise DataError(
             images.origin,
             f"the model gets the same input from several images: {names}",
-            "keep one of each: they differ only in what the preprocessing removes, such as "
+            f"{check}keep one of each: they differ only in what the preprocessing removes, such as "
             "padding, size, colour or what lies outside of the crop",
         )
 

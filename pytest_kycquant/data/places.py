@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Place = TypeVar("Place")
+_MOST_PIXELS = 1e6  # no image of a face is as large; beyond, squares of float64 may overflow
 
 
 class PlaceTable(NamedTuple):
@@ -31,19 +31,17 @@ class PlaceTable(NamedTuple):
     Args:
         what: places in words, such as "face boxes".
         columns: the columns of numbers, after ``file``.
-        impossible: what is wrong with places that cannot be, and what to do about it.
     """
 
     what: str
     columns: tuple[str, ...]
-    impossible: tuple[str, str]
 
 
 def load_places(
     path: Path,
     table: PlaceTable,
     make: Callable[[Sequence[float]], Place],
-    is_possible: Callable[[Place], bool],
+    check: Callable[[Path, Mapping[str, Place]], None],
 ) -> dict[Path, Place]:
     """Read a place in each photograph.
 
@@ -52,7 +50,8 @@ def load_places(
             numbers are pixels.
         table: what the file says.
         make: makes a place of the numbers of a line.
-        is_possible: whether a place can be that of a face.
+        check: raises DataError if places cannot be those of faces. It gets the path and the place
+            of each line, by the name of its image and the number of the line.
 
     Returns:
         The place in each file, by its resolved path.
@@ -67,31 +66,33 @@ def load_places(
     rows = read_table(read_text(path, empty), path, columns, empty_remedy=empty, row_remedy=remedy)
     folder = path.parent.resolve()
     places: dict[Path, Place] = {}
-    wrong, twice, missing = [], [], []
+    lines: dict[str, Place] = {}
+    missing, twice = [], []
     for line, values in rows:
         name = image_name(values["file"], path)
         try:
             numbers = [float(values[column]) for column in table.columns]
         except ValueError as error:
             raise malformed(path, line, remedy) from error
-        if not values["file"] or not all(map(math.isfinite, numbers)):
+        # A number that is not finite fails this, too.
+        if not values["file"] or not all(abs(number) <= _MOST_PIXELS for number in numbers):
             raise malformed(path, line, remedy)
         file = Path(os.path.realpath(folder / name))
-        place = make(numbers)
-        if not is_possible(place):
-            wrong.append(f"{name} (line {line})")
-        if file in places:
-            twice.append(f"{name} (line {line})")
-        elif not is_file(file):
-            missing.append(f"{name} (line {line})")
+        label = f"{name} (line {line})"
+        lines[label] = place = make(numbers)
+        if not is_file(file):
+            missing.append(label)
+        elif file in places:
+            twice.append(label)
         places[file] = place
-    for names, problem, advice in (
-        (wrong, *table.impossible),
-        (twice, "lists images twice", "keep the line of the person who is captured"),
-        (missing, "lists images that do not exist", "paths are relative to the folder of the CSV"),
+    check(path, lines)
+    relative = "paths are relative to the folder of the CSV"
+    for labels, problem, advice in (
+        (missing, "lists images that do not exist", relative),
+        (twice, "lists images twice", f"keep the line of the person who is captured; {relative}"),
     ):
-        if names:
-            raise DataError(path, f"{problem}: {listed(names)}", advice)
+        if labels:
+            raise DataError(path, f"{problem}: {listed(labels)}", advice)
     return places
 
 

@@ -48,8 +48,8 @@ def resize_area(image: Pixels, size: tuple[int, int]) -> Pixels:
         return image.copy()
     if size[0] > height or size[1] > width:
         return _interpolated(image, size, _linear_of_areas)
-    if height % size[0] == 0 and width % size[1] == 0:
-        rows, columns = height // size[0], width // size[1]
+    rows, columns = (_whole_factor(*pair) for pair in zip((height, width), size, strict=True))
+    if rows and columns:
         if rows == columns == 2:
             return _halved(image)
         cells = _channels(image).astype(np.int64).reshape(size[0], rows, size[1], columns, -1)
@@ -118,6 +118,16 @@ def _coefficients(weight: NDArray[np.float32]) -> tuple[NDArray[np.int32], NDArr
     both = (np.float32(1) - weight) * scale, weight * scale
     first, second = (np.clip(np.rint(one), *_SHORT).astype(np.int32) for one in both)
     return first, second
+
+
+def _whole_factor(before: int, after: int) -> int:
+    """The factor by which a side shrinks if OpenCV takes it for a whole number, else 0.
+
+    OpenCV inverts twice, and 1 / (1 / 49) is not 49 in float64: it then sums weighted pixels.
+    """
+    scale = 1.0 / (after / before)
+    factor = round(scale)
+    return factor if abs(scale - factor) < np.finfo(np.float64).eps else 0
 
 
 def _halved(image: Pixels) -> Pixels:

@@ -30,6 +30,7 @@ from ..errors import ModelError, SpecError
 from ..spec.limits import Limits
 from ..spec.model import KycModel, Preprocess
 from ..spec.task import StrPath
+from ..statistics import Rate
 from .comparison import Comparison
 from .outputs import Outputs, Tensor
 from .prospects import Trials
@@ -162,6 +163,20 @@ class Task(ABC, Generic[Truth, Held]):
     def preprocess(self) -> Preprocess:
         """The preprocessing for the first file, which is the only file of most models."""
         return self.model.preprocesses[0]
+
+    @property
+    def suspect(self) -> str:
+        """What else than the preprocessing decides what the model sees, for messages, or ""."""
+        return ""
+
+    def suspects(self, images: ImageSet, rates: Mapping[str, Rate]) -> str:
+        """What to check besides the preprocessing if FP32 is useless, for messages, or "".
+
+        Args:
+            images: the images.
+            rates: the error rates of FP32 on them, by name, as far as they are known.
+        """
+        return self.suspect
 
     def prepared_by(self, preprocesses: tuple[Preprocess, ...]) -> Self:
         """The same task for images that are prepared otherwise, with one spec for each file."""

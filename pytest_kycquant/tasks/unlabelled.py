@@ -83,18 +83,21 @@ def load_unlabelled(
     )
 
 
-def unsound(model: KycModel, problem: str, images: str) -> BaselineError:
+def unsound(model: KycModel, problem: str, images: str, suspects: str = "") -> BaselineError:
     """The error to raise if the outputs of FP32 are useless as a reference.
 
     Args:
         model: the model of the gate file.
         problem: what FP32 does, as a predicate.
         images: a remedy that names suitable images.
+        suspects: what else to check (`Task.suspects`).
     """
+    others = f", {suspects}" if suspects else ""
     return BaselineError(
         ", ".join(map(str, model.paths)),
         f"FP32 itself {problem}, so agreement with it means nothing",
-        f"check channel order, mean and scale of the preprocessing, and the threshold; {images}",
+        f"check channel order, mean and scale of the preprocessing{others}, and the threshold; "
+        f"{images}",
     )
 
 

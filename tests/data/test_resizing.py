@@ -49,6 +49,33 @@ def test_is_the_same_bit_for_bit(
     assert found.shape == (rows, columns, *pixels.shape[2:])
 
 
+factor = st.integers(1, 150)
+
+
+@settings(deadline=None, max_examples=300)
+@given(factor, factor, st.integers(1, 3), st.integers(1, 3), st.sampled_from([0, 1, 3]), st.data())
+def test_the_mean_of_a_whole_number_of_pixels_is_the_same(
+    rows: int, columns: int, height: int, width: int, channels: int, data: st.DataObject
+) -> None:
+    """Of few values, so that many means lie halfway between two integers."""
+    shape = (height * rows, width * columns, *([channels] if channels else []))
+    values = data.draw(st.sampled_from([[0, 255], [127, 128], list(range(256))]))
+    rng = np.random.default_rng(data.draw(st.integers(0, 99)))
+    pixels = rng.choice(np.array(values, np.uint8), shape)
+    wanted = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
+    found = resize_area(pixels, (height, width))
+    assert np.array_equal(found, wanted.reshape(found.shape))
+
+
+@pytest.mark.parametrize("columns", [49, 98, 103, 107])
+@pytest.mark.parametrize("low", [0, 2, 126, 127, 200])
+def test_a_half_is_rounded_as_opencv_does(columns: int, low: int) -> None:
+    """OpenCV does not take 49 for a whole number, since 1 / (1 / 49) is not 49 in float64."""
+    pixels = np.repeat(np.array([[low], [low + 1]], np.uint8), columns, axis=1)
+    wanted = cv2.resize(pixels, (1, 1), interpolation=cv2.INTER_AREA)
+    assert resize_area(pixels, (1, 1)) == wanted
+
+
 @pytest.mark.parametrize("name", FLAGS)
 @pytest.mark.parametrize("size", [(480, 640), (1080, 1920), (333, 1)])
 def test_large_images(name: str, size: tuple[int, int]) -> None:

@@ -179,3 +179,7 @@ def test_shuffled_labels_fail_the_baseline(
     result = run("--kycquant-update-golden")
     result.assert_outcomes(errors=6)
     result.stdout.fnmatch_lines(["*FP32 itself fails its limits (FAIL F?R = * the labels *"])
+    # Whole photographs instead of aligned faces look like this, too.
+    result.stdout.fnmatch_lines(
+        ["*, whether the images are aligned faces (whole photographs need *"]
+    )

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from pytest_kycquant import FaceVerification, KycModel, presets
-from pytest_kycquant.data.alignment import TEMPLATE, similarity, warp
-from pytest_kycquant.data.images import preprocess
+from pytest_kycquant.bench.same_inputs import Inputs
+from pytest_kycquant.context.scratch import Scratch
+from pytest_kycquant.data.alignment import similarity, warp
+from pytest_kycquant.data.images import ImageSet, preprocess
+from pytest_kycquant.data.landmarks import TEMPLATE
 from pytest_kycquant.errors import DataError, SpecError
 from pytest_kycquant.spec.limits import FaceLimits
+from pytest_kycquant.statistics import Rate
 from pytest_kycquant.tasks.registry import task_of
 
 HEAD = "file," + ",".join(f"x{i},y{i}" for i in range(1, 6))
@@ -95,3 +100,66 @@ def test_without_landmarks_nothing_is_aligned(tmp_path: Path) -> None:
     )
     judge = task_of(model, FaceLimits(), lambda path, _: Path(path))
     assert "aligned" not in judge.load().digests
+
+
+@pytest.mark.filterwarnings("ignore::pytest_kycquant.errors.CalibrationWarning")
+@pytest.mark.parametrize("labelled", [True, False])
+def test_landmarks_outside_of_their_images_are_noticed_first(
+    tmp_path: Path, labelled: bool
+) -> None:
+    points = write(tmp_path)
+    points["people/p1/0.png"] = points["people/p1/0.png"] + 500
+    judge = task(tmp_path, points, labelled=labelled)
+    with pytest.raises(DataError, match=r"of which their landmarks lie: p1/0\.png; give landmarks"):
+        judge.load()
+
+
+@pytest.mark.filterwarnings("ignore::pytest_kycquant.errors.CalibrationWarning")
+def test_landmarks_are_suspected_if_inputs_are_the_same(tmp_path: Path) -> None:
+    points = write(tmp_path)
+    pixels = np.asarray(Image.open(tmp_path / "people/p0/0.png")).copy()
+    pixels[0, 0] ^= 255  # nothing of the aligned face
+    Image.fromarray(pixels).save(tmp_path / "people/p0/copy.png")
+    judge = task(tmp_path, points | {"people/p0/copy.png": points["people/p0/0.png"]})
+    with pytest.raises(
+        DataError,
+        match=r"p0/copy\.png; check the landmarks in .*landmarks\.csv; if this is right, k",
+    ):
+        Inputs(judge, Scratch()).check(judge.load())
+
+
+def rejecting(frr: float) -> dict[str, Rate]:
+    """Rates of which only the value is looked at."""
+    return {"FRR": cast("Rate", SimpleNamespace(value=frr))}
+
+
+def test_landmarks_are_suspected_if_fp32_is_useless(tmp_path: Path) -> None:
+    points = write(tmp_path)
+    judge = task(tmp_path, points)
+    images = ImageSet.from_folder(tmp_path / "people", "")
+    for frr in (0.1, 1.0):
+        assert judge.suspects(images, rejecting(frr)) == judge.suspect
+    assert judge.suspect == f"the landmarks in {tmp_path / 'landmarks.csv'}"
+
+
+@pytest.mark.parametrize(
+    ("size", "frr", "hint"),
+    [
+        ((112, 112), 0.2, False),
+        ((130, 112), 0.2, False),
+        ((112, 112), 0.97, True),
+        ((160, 112), 0.2, True),
+        ((600, 800), 0.2, True),
+    ],
+)
+def test_whole_photographs_need_landmarks(
+    tmp_path: Path, size: tuple[int, int], frr: float, hint: bool
+) -> None:
+    model = KycModel(
+        tmp_path / "face.onnx", presets.ARCFACE, FaceVerification(tmp_path, threshold=0.3)
+    )
+    judge = task_of(model, FaceLimits(), lambda path, _: Path(path))
+    images = ImageSet.from_array(np.zeros((3, *size, 3), np.uint8), tmp_path / "x.npz")
+    said = judge.suspects(images, rejecting(frr))
+    assert ("whole photographs need FaceVerification(landmarks=...)" in said) == hint
+    assert judge.suspect == ""

@@ -131,7 +131,7 @@ class UnlabelledFaceTask(EmbeddingTask[FaceAgreement]):
         spec = self.spec
         data = load_unlabelled(self, spec.data, spec.selection, _blank, _NOTE)
         parts = [part.images for part in (data.evaluation, data.selection) if part is not None]
-        self._aligned(data.calibration)  # refuses missing landmarks before anything is computed
+        self._aligned(data.calibration)  # refuses wrong landmarks before anything is computed
         return replace(data, digests={**data.digests, **self._aligned(*parts)})
 
     def prospects(self, data: TaskData[Comparisons]) -> Iterator[Trials]:
@@ -159,6 +159,7 @@ class UnlabelledFaceTask(EmbeddingTask[FaceAgreement]):
                 f"accepts {accepted:.1%} of all pairs of {part.size} at a threshold of "
                 f"{threshold:.4g}",
                 "give images of many different people",
+                self.suspects(part.images, {}),
             )
         return FaceAgreement(baseline, fp32, self.limits)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from ...data.alignment import Landmarks, align_faces, load_landmarks
+from ...data.alignment import align_faces
 from ...data.faces import (
     FaceSet,
     load_faces,
@@ -20,6 +20,7 @@ from ...data.faces import (
 )
 from ...data.groups import GroupTable
 from ...data.images import ImageSet
+from ...data.landmarks import Landmarks, load_landmarks
 from ...data.leakage import check_calibration_subjects, check_disjoint, check_disjoint_subjects
 from ...data.pair_lists import load_pairs
 from ...data.pairs import (
@@ -33,6 +34,7 @@ from ...errors import ModelError
 from ...spec.limits import FaceLimits, Limits
 from ...spec.model import KycModel
 from ...spec.tasks import FaceVerification
+from ...statistics import Rate
 from ..base import (
     Held,
     Part,
@@ -49,6 +51,9 @@ from .comparison import FaceComparison
 from .embeddings import FaceBaseline
 from .quality import separation
 from .scores import counts_of, normalise, select_threshold
+
+_NEARLY_ALL = 0.9  # of the genuine pairs rejected: the model sees something else than faces
+_OTHER_SHAPE = 1.25  # how many times wider or taller than its input a face crop may be
 
 
 class EmbeddingTask(Task[Comparisons, Held]):
@@ -72,12 +77,45 @@ class EmbeddingTask(Task[Comparisons, Held]):
             return images
         return align_faces(images, self.landmarks, self.preprocess.size)
 
+    @property
+    def suspect(self) -> str:
+        """The landmarks, if there are any."""
+        if self.spec.landmarks is None:
+            return ""
+        path = self.resolve(self.spec.landmarks, "FaceVerification.landmarks")
+        return f"the landmarks in {path}"
+
+    def suspects(self, images: ImageSet, rates: Mapping[str, Rate]) -> str:
+        """The landmarks, or that they are missing if the images may be whole photographs."""
+        if self.suspect:
+            return self.suspect
+        rejected = rates["FRR"].value if "FRR" in rates else 0.0
+        height, width = self.preprocess.size
+        shapes = [(rows / height) / (columns / width) for rows, columns in images.sizes]
+        unlike = float(np.median(np.abs(np.log(shapes)))) > np.log(_OTHER_SHAPE)
+        if rejected < _NEARLY_ALL and not unlike:
+            return ""
+        return (
+            "whether the images are aligned faces (whole photographs need "
+            "FaceVerification(landmarks=...))"
+        )
+
     def _aligned(self, *parts: ImageSet | None) -> dict[str, Any]:
-        """Plain values that change whenever an alignment does; all images must have landmarks."""
+        """Plain values that change whenever an alignment does.
+
+        Raises:
+            DataError: an image has no landmarks, or they cannot be its own.
+        """
         if self.spec.landmarks is None:
             return {}
-        digests = [self.seen(images, 0).digest for images in parts if images is not None]
-        return {"aligned": digests}
+        faces = [
+            align_faces(images, self.landmarks, self.preprocess.size)
+            for images in parts
+            if images is not None
+        ]
+        for some in faces:
+            some.check_places()
+        return {"aligned": [some.digest for some in faces]}
 
     def choose_outputs(
         self, names: tuple[str, ...], where: Path, member: int = 0
@@ -158,7 +196,7 @@ class FaceTask(EmbeddingTask[FaceComparison]):
         calibration = self.load_calibration(*others)
         if calibration is not None:
             check_calibration_subjects(calibration, evaluation=evaluation, selection=selection)
-        self._aligned(calibration)  # refuses missing landmarks before anything is computed
+        self._aligned(calibration)  # refuses wrong landmarks before anything is computed
         note = ""
         if dropped:
             note = (
