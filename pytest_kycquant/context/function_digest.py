@@ -13,13 +13,12 @@ known. An object whose state cannot be read is an error, never a digest that mis
 
 from __future__ import annotations
 
-import dataclasses
+import collections
+import contextlib
 import enum
 import functools
 import hashlib
-import importlib
-import inspect
-import textwrap
+import sys
 import types
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePath
@@ -30,23 +29,32 @@ import numpy as np
 from ..errors import SpecError
 from ..spec import coerce
 from .function_parts import (
-    ADDED,
     WRAPPED,
+    attributes_of,
+    described_fields,
+    file_of,
     folder_of,
+    imported_by,
     is_installed,
     is_standard,
-    made_from_text,
     package_of,
-    pickled,
+    settings_of,
     slots_of,
     unwrapped,
     used_by,
+    vars_of,
 )
+from .function_source import NoSourceError, assigned, class_source, function_source
+from .function_state import is_plain_class, layout_of, lies_elsewhere, pickled, stands_for
 
 _PLAIN = (type(None), bool, int, float, complex, bytes, type(...), type(NotImplemented))
 # Made anew for each use, or shared by chance: whether two of them are one object means nothing.
 _FLEETING = (tuple, frozenset, range, slice, np.generic, types.MethodType, types.BuiltinMethodType)
 _SHALLOW = 2  # parts of a path that any two have in common, such as / and home
+_UNREADABLE = (
+    "make it inside of the function (a helper with functools.cache makes it only once), or use "
+    "plain values, arrays and your own classes"
+)
 
 
 def function_digest(function: Any, where: str) -> str:
@@ -59,182 +67,280 @@ def function_digest(function: Any, where: str) -> str:
     Raises:
         SpecError: the source of a function is not readable, or the state of an object is not.
     """
-    return _Walk(where, package_of(function), folder_of(function)).digest(function)
+    names: frozenset[str] = frozenset()
+    try:
+        while True:
+            walk = _Walk(where, package_of(function), folder_of(function), names)
+            found = walk.digest(function)
+            if not walk.meets_modules or walk.attributes <= names:
+                return found
+            # Any of the code may be what uses a module: it can be given from one to another.
+            names |= walk.attributes
+    except RecursionError:
+        raise SpecError(
+            where,
+            f"uses something that is nested too deeply ({walk.place or coerce.shown(function)})",
+            "use a flat list, or make it inside of the function",
+        ) from None
 
 
 class _Walk:
-    """Follows everything that a function can reach, each object once."""
+    """Follows everything that a function can reach, each object once.
 
-    def __init__(self, where: str, package: str, folder: Path | None) -> None:
+    Args:
+        where: the argument, for messages.
+        package: name of the function's own package.
+        folder: the folder of its file.
+        names: the attributes of modules that count.
+    """
+
+    def __init__(
+        self, where: str, package: str, folder: Path | None, names: frozenset[str]
+    ) -> None:
+        self._given = where, package, folder, names
         self._where = where
         self._package = package
         self._folder = folder
+        self._names = names
         self._places: dict[int, int] = {}
         self._kept: list[Any] = []  # an id is only good as long as its object lives
-        self._modules: set[tuple[int, frozenset[str]]] = set()
+        self._state = hashlib.sha256()
+        self.place = ""  # the variable of the user's that is being followed
+        self.attributes: set[str] = set()
+        self.meets_modules = False
 
     def digest(self, value: Any) -> str:
-        state = hashlib.sha256()
-        for part in self._parts(value):
-            state.update(len(part).to_bytes(8, "big") + part)
-        return state.hexdigest()
+        self._follow(value)
+        return self._state.hexdigest()
 
-    def _parts(self, value: Any) -> Iterator[bytes]:
-        """Yield bytes that tell a value from others, whatever it is."""
-        if type(value) is str:
-            yield f"str {self._relative(value)!r}".encode()
+    def _put(self, text: str | bytes) -> None:
+        part = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
+        self._state.update(len(part).to_bytes(8, "big") + part)
+
+    def _follow(self, value: Any) -> None:
+        """Add what tells a value from others, whatever it is."""
+        kind = type(value)  # an object may claim to be of another class
+        if kind is str:
+            self._put(f"str {self._relative(value)!r}")
             return
-        if type(value) in _PLAIN:
-            yield f"{type(value).__name__} {value!r}".encode()
+        if kind in _PLAIN:
+            self._put(f"{kind.__name__} {value!r}")
             return
         if id(value) in self._places:  # also in a circle
-            yield f"see {self._places[id(value)]}".encode()
+            self._put(f"see {self._places[id(value)]}")
             return
-        if not isinstance(value, _FLEETING):
+        if not issubclass(kind, _FLEETING):
             self._places[id(value)] = len(self._places)
         self._kept.append(value)
-        for kind, parts in _KINDS:
-            if isinstance(value, kind):
-                yield from parts(self, value)
+        if (standing := stands_for(value)) is not None:
+            self._put(self._name_of(kind))
+            self._several("stands for", standing)
+            if not self._foreign_class(kind):
+                self._follow(kind)
+            return
+        for known, follow in _KINDS:
+            if issubclass(kind, known):
+                follow(self, value)
                 return
-        yield from self._object(value)
+        self._object(value)
 
-    def _several(self, word: str, values: Iterable[Any]) -> Iterator[bytes]:
-        yield word.encode()
+    def _several(self, word: str, values: Iterable[Any]) -> None:
+        self._put(word)
         for each in values:
-            yield from self._parts(each)
-        yield b"end"
+            self._follow(each)
+        self._put("end")
+
+    @contextlib.contextmanager
+    def _at(self, place: str) -> Iterator[None]:
+        before, self.place = self.place, place
+        yield
+        self.place = before
+
+    def _variable(self, name: str, value: Any, owner: str) -> None:
+        """A variable of the user's, whose name a message can tell."""
+        self._put(name)
+        with self._at(f"{name} of {owner}"):
+            self._follow(value)
 
     # Code
 
-    def _function(self, value: types.FunctionType) -> Iterator[bytes]:
-        code = value.__code__
-        if self._foreign(code.co_filename, value.__module__):
-            yield from self._named(value)
+    def _function(self, value: types.FunctionType) -> None:
+        code, variables = value.__code__, value.__globals__
+        module = str(variables.get("__name__", ""))
+        if self._foreign(code.co_filename, module):
+            self._installed(value)
             return
-        yield self._source(code, value.__qualname__)
-        yield from self._several("defaults", (value.__defaults__, value.__kwdefaults__))
-        # Attributes are settings; what is wrapped is also in the closure.
-        kept = {name: each for name, each in vars(value).items() if name != "__wrapped__"}
-        yield from self._several("attributes", (kept,))
-        for name, cell in zip(code.co_freevars, value.__closure__ or (), strict=True):
-            yield name.encode()
-            try:
-                found = cell.cell_contents
-            except ValueError:  # not assigned yet
-                continue
-            yield from self._parts(found)
+        name = f"{module}.{value.__qualname__}"
+        try:
+            self._put(function_source(value))
+        except NoSourceError as error:
+            raise SpecError(
+                self._where, f"uses {name}, which {error.args[0]}: a change would go unnoticed",
+                error.args[1],
+            ) from error  # fmt: skip
+        with self._at(f"a default value of {name}"):
+            self._several("defaults", (value.__defaults__, value.__kwdefaults__))
+        with self._at(f"an attribute of {name}"):
+            self._several("attributes", (settings_of(value),))
         used = used_by(code)
-        for name in sorted(used.globals & value.__globals__.keys()):
-            yield name.encode()
-            yield from self._global(value.__globals__[name], used.attributes)
-        package = value.__globals__.get("__package__") or None
-        for name, level in sorted(used.imports):
-            module = coerce.guarded(
-                functools.partial(importlib.import_module, "." * level + name, package)
-            )
-            if isinstance(module, types.ModuleType):  # otherwise the function says what is wrong
-                yield from self._global(module, used.attributes)
+        self.attributes |= used.attributes
+        for variable, cell in zip(code.co_freevars, value.__closure__ or (), strict=True):
+            self._put(variable)
+            with contextlib.suppress(ValueError):  # not assigned yet
+                self._variable(variable, cell.cell_contents, name)
+        for variable in sorted(used.globals & variables.keys()):
+            found = variables[variable]
+            if not variable.startswith("@"):  # those are pytest's own
+                self._variable(variable, found, f"module {module}")
+            if (standing := stands_for(found)) and standing[0] == "random numbers":
+                self._put(assigned(variable, variables))
+        for each in imported_by(used, variables.get("__package__") or None):
+            self._follow(each)
 
-    def _global(self, value: Any, attributes: set[str]) -> Iterator[bytes]:
-        """A global of a function; of a user's module, all that the function may use of it."""
-        if not isinstance(value, types.ModuleType):
-            yield from self._parts(value)
+    def _installed(self, value: types.FunctionType) -> None:
+        """A function of an installed package, or one that such made for the user's."""
+        if self._is_found(value):
+            self._named(value)
             return
-        yield f"module {value.__name__}".encode()
-        key = id(value), frozenset(attributes)
-        if self._foreign(getattr(value, "__file__", None), value.__name__) or key in self._modules:
+        module = str(value.__globals__.get("__name__", ""))
+        self._put(f"made by {module.partition('.')[0]}")
+        if isinstance(registry := vars(value).get("registry"), types.MappingProxyType):
+            self._several("dispatches", (dict(registry),))  # of functools.singledispatch
             return
-        self._modules.add(key)  # modules may import each other
-        for name in sorted(attributes & vars(value).keys()):
-            yield name.encode()
-            yield from self._global(vars(value)[name], attributes)
+        self._several("defaults", (value.__defaults__, value.__kwdefaults__))
+        kept = {k: v for k, v in settings_of(value).items() if k not in WRAPPED}
+        self._several("attributes", (kept,))
+        for cell in value.__closure__ or ():
+            with contextlib.suppress(ValueError):
+                self._follow(cell.cell_contents)
 
-    def _module(self, value: types.ModuleType) -> Iterator[bytes]:
-        """A module in a variable: what is used of it is not known."""
-        yield f"module {value.__name__}".encode()
-        if not self._foreign(getattr(value, "__file__", None), value.__name__):
-            yield self._source(value, value.__name__)
+    def _is_found(self, value: Any) -> bool:
+        """Whether an installed module has a function under its name."""
+        module = sys.modules.get(value.__module__ or "")
+        if module is None or not self._foreign(file_of(module), module.__name__):
+            return False
+        found: Any = module
+        for part in value.__qualname__.split("."):
+            found = vars(found).get(part) if isinstance(found, types.ModuleType | type) else None
+            found = unwrapped(found)
+        return found is value
 
-    def _class(self, value: type) -> Iterator[bytes]:
-        yield f"class {value.__module__}.{value.__qualname__}".encode()
+    def _module(self, value: types.ModuleType) -> None:
+        """A module; of a user's, all that some code may use of it."""
+        self._put(f"module {value.__name__}")
+        if self._foreign(file_of(value), value.__name__):
+            return
+        self.meets_modules = True
+        for name in sorted((self._names | {"__getattr__"}) & vars(value).keys()):
+            self._variable(name, vars(value)[name], f"module {value.__name__}")
+
+    def _class(self, value: type) -> None:
+        self._put(f"class {self._name_of(value)}")
         if self._foreign_class(value):
             return
-        if issubclass(value, tuple) and hasattr(value, "_field_defaults"):  # a named tuple
-            yield from self._several("fields", (value._fields, value._field_defaults))  # type: ignore[attr-defined]
-            return
-        yield self._source(value, value.__qualname__)
-        yield from self._several("bases", value.__bases__)
-        if issubclass(value, enum.Enum):
-            return
-        for name, each in sorted(vars(value).items()):
-            each = unwrapped(each)
-            written = isinstance(each, types.FunctionType)
-            if name in ADDED or (name.startswith("__") and not written):
-                continue
-            if name.startswith("__") and self._foreign(each.__code__.co_filename, each.__module__):
-                continue  # added by Python, such as `__replace__` to dataclasses by 3.13
-            if isinstance(each, types.GetSetDescriptorType | types.MemberDescriptorType):
-                continue  # of a slot: its value belongs to the object
-            if written and dataclasses.is_dataclass(value) and made_from_text(each):
-                continue
-            yield name.encode()
-            yield from self._parts(each)
+        name = f"class {self._name_of(value)}"
+        self._put(class_source(value))
+        self._several("bases", value.__bases__)
+        self._several("made by", (type(value),))
+        with self._at(f"a field of {name}"):
+            self._several("fields", described_fields(value))
+        for attribute, each in attributes_of(value).items():
+            self._variable(attribute, each, name)
 
-    def _method(self, value: types.MethodType) -> Iterator[bytes]:
-        yield from self._several("method", (value.__func__, value.__self__))
+    def _name_of(self, kind: type) -> str:
+        return f"{kind.__module__}.{kind.__qualname__}"
 
-    def _partial(self, value: functools.partial[Any]) -> Iterator[bytes]:
-        yield from self._several("partial", (value.func, value.args, dict(value.keywords)))
+    def _method(self, value: types.MethodType) -> None:
+        self._several("method", (value.__func__, value.__self__))
 
-    def _named(self, value: Any) -> Iterator[bytes]:
+    def _partial(self, value: functools.partial[Any]) -> None:
+        self._several("partial", (value.func, value.args, dict(value.keywords)))
+        self._own(value)
+
+    def _property(self, value: Any) -> None:
+        self._several(type(value).__name__, (unwrapped(value),))
+
+    def _named(self, value: Any) -> None:
         """Something that is installed or built in."""
         name = getattr(value, "__qualname__", None) or getattr(value, "__name__", "")
-        yield f"{getattr(value, '__module__', None)}.{name}".encode()
+        if str(name).endswith("(vectorized)"):  # of numpy.frompyfunc, which hides the function
+            self._refuse(value)
+        self._put(f"{getattr(value, '__module__', None)}.{name}")
         owner = getattr(value, "__self__", None)  # of a method that is written in C
         if owner is not None and not isinstance(owner, types.ModuleType | type):
-            yield from self._parts(owner)
+            self._follow(owner)
 
     # Data
 
-    def _sequence(self, value: Any) -> Iterator[bytes]:
-        yield from self._several(type(value).__qualname__, value)
-        yield from self._own(value)
+    def _text(self, value: str) -> None:
+        self._put(f"str {self._relative(str.__str__(value))!r}")
+        self._own(value)
 
-    def _set(self, value: Any) -> Iterator[bytes]:
-        alone = sorted(
-            _Walk(self._where, self._package, self._folder).digest(each) for each in value
-        )
-        yield from self._several(type(value).__qualname__, alone)
-        yield from self._own(value)
+    def _number(self, value: Any) -> None:
+        base = next(each for each in (int, float, complex, bytes) if isinstance(value, each))
+        self._put(f"{base.__name__} {base.__repr__(value)}")
+        self._own(value)
 
-    def _mapping(self, value: Mapping[Any, Any]) -> Iterator[bytes]:
-        """A dict in its order, since a function may go through it."""
-        yield from self._several(type(value).__qualname__, (p for i in value.items() for p in i))
-        yield from self._parts(getattr(value, "default_factory", None))
-        yield from self._own(value)
-
-    def _own(self, value: Any) -> Iterator[bytes]:
-        """What a class of the user's adds to a container."""
-        if not self._foreign_class(type(value)):
-            yield from self._parts(type(value))
-            yield from self._several("attributes", (getattr(value, "__dict__", None),))
-
-    def _array(self, value: Any) -> Iterator[bytes]:
-        array = np.asarray(value)
-        if array.dtype.hasobject:
-            yield from self._several(f"objects {array.shape}", array.ravel().tolist())
+    def _sequence(self, value: Any) -> None:
+        kind = type(value)
+        items = list(next(b for b in (list, tuple, range) if issubclass(kind, b)).__iter__(value))
+        if {*map(type, items)} <= {*_PLAIN}:
+            self._put(f"{kind.__qualname__} {items!r}")
         else:
-            yield f"array {array.dtype.str} {array.shape}".encode()
-            yield np.ascontiguousarray(array).tobytes()
-        yield from self._own(value)
+            self._several(kind.__qualname__, items)
+        self._own(value)
 
-    def _enum(self, value: enum.Enum) -> Iterator[bytes]:
-        yield value.name.encode()
-        yield from self._parts(type(value))
+    def _set(self, value: Any) -> None:
+        alone = []
+        for each in value if type(value) in (set, frozenset) else list(set.__iter__(value)) if (
+            isinstance(value, set)) else list(frozenset.__iter__(value)):  # fmt: skip
+            walk = _Walk(*self._given)
+            walk._places, walk._kept = dict(self._places), self._kept
+            walk.place = self.place
+            alone.append(walk.digest(each))
+            self.attributes |= walk.attributes
+            self.meets_modules |= walk.meets_modules
+        self._several(type(value).__qualname__, sorted(alone))
+        self._own(value)
 
-    def _path(self, value: PurePath) -> Iterator[bytes]:
-        yield f"path {self._relative(value.as_posix())}".encode()
+    def _mapping(self, value: Mapping[Any, Any]) -> None:
+        """A dict in its order, since a function may go through it."""
+        items = dict.items(value) if isinstance(value, dict) else value.items()
+        self._several(type(value).__qualname__, (part for item in items for part in item))
+        if issubclass(type(value), collections.defaultdict):
+            self._follow(value.default_factory)  # type: ignore[attr-defined]
+        self._own(value)
+
+    def _own(self, value: Any) -> None:
+        """What a class of the user's adds to one of Python's."""
+        if not self._foreign_class(type(value)):
+            self._follow(type(value))
+            with self._at(f"an attribute of an object of {self._name_of(type(value))}"):
+                self._several("attributes", (_sorted(vars_of(value)), slots_of(value)))
+
+    def _array(self, value: Any) -> None:
+        kind = type(value)
+        array = np.asarray(value)
+        shape = f"{layout_of(array.dtype)} {array.shape}"
+        if array.dtype.hasobject:
+            self._several(f"objects {shape}", array.ravel().tolist())
+        else:
+            self._put(f"array {shape}")
+            self._put(np.ascontiguousarray(array).tobytes())
+        if issubclass(kind, np.ma.MaskedArray):
+            self._array(np.ma.getmaskarray(value))
+            self._several("masked", (value.fill_value, bool(value.hardmask)))
+        if kind is not np.ndarray and not issubclass(kind, np.generic):
+            self._put(kind.__name__)  # such as a matrix, which multiplies otherwise
+        self._own(value)
+
+    def _enum(self, value: enum.Enum) -> None:
+        self._put(f"{value.name}" if value.name is not None else repr(value._value_))
+        self._follow(type(value))
+
+    def _path(self, value: PurePath) -> None:
+        self._put(f"path {self._relative(value.as_posix())}")
+        self._own(value)
 
     def _relative(self, text: str) -> str:
         """A text; a path in the project as seen from the function, for other machines have others.
@@ -254,14 +360,20 @@ class _Walk:
         up, below = min(found)
         return "../" * up + below
 
-    def _object(self, value: Any) -> Iterator[bytes]:
+    def _object(self, value: Any) -> None:
         """An object: its class, and its attributes, or what pickle would keep of it."""
-        yield from self._parts(type(value))
-        attributes, slots = getattr(value, "__dict__", {}), slots_of(value)
+        kind = type(value)
+        self._follow(kind)
+        attributes, slots = vars_of(value), slots_of(value)
         if "__wrapped__" in attributes:  # such as `functools.cache` makes: the function counts
             attributes = {k: v for k, v in attributes.items() if k not in WRAPPED}
-        if attributes or slots or not self._foreign_class(type(value)):
-            yield from self._several("state", (dict(sorted(attributes.items())), slots))
+        own = not self._foreign_class(kind)
+        if own:
+            with self._at(f"an attribute of an object of {self._name_of(kind)}"):
+                self._several("state", (_sorted(attributes), slots))
+        elif attributes or slots:
+            self._several("state", (_sorted(attributes), slots))
+        if (attributes and not own) or is_plain_class(kind) or (own and not lies_elsewhere(kind)):
             return
         # Its state lies in another language.
         reduced = coerce.guarded(functools.partial(pickled, value))
@@ -269,16 +381,21 @@ class _Walk:
             made, given, *rest = reduced
             state, *items = [*rest, None, None, None][:3]
             read = [list(each) if each is not None else None for each in items]
-            yield from self._several("pickled", (made, given, state, *read))
+            self._several("pickled", (made, given, state, *read))
         elif isinstance(reduced, str):
-            yield f"named {reduced}".encode()
+            self._put(f"named {reduced}")
         else:
-            raise SpecError(
-                self._where,
-                f"uses {coerce.shown(value)}, whose state cannot be read, so a change would go "
-                "unnoticed",
-                "make it inside of the function, or use plain values, arrays and your own classes",
-            )
+            self._refuse(value)
+
+    def _refuse(self, value: Any) -> None:
+        what = coerce.shown(value)
+        if self.place:
+            what = f"{self.place}, of the type {type(value).__name__},"
+        raise SpecError(
+            self._where,
+            f"uses {what} whose state cannot be read, so a change would go unnoticed",
+            _UNREADABLE,
+        )
 
     def _foreign(self, file: str | None, module: str | None) -> bool:
         """Whether something is built in or installed, and not of the function's own package."""
@@ -286,19 +403,11 @@ class _Walk:
         return not file or (is_installed(file) and not (mine and not is_standard(file)))
 
     def _foreign_class(self, kind: type) -> bool:
-        file = coerce.guarded(lambda: inspect.getfile(kind))
-        return self._foreign(file, kind.__module__)
+        return self._foreign(file_of(kind), kind.__module__)
 
-    def _source(self, value: Any, name: str) -> bytes:
-        try:
-            return textwrap.dedent(inspect.getsource(value)).strip().encode()
-        except (OSError, TypeError, SyntaxError) as error:
-            raise SpecError(
-                self._where,
-                f"uses {coerce.shown(name)}, which has no readable source code, so a change would "
-                "go unnoticed",
-                "define it in the gate file or in a module beside it",
-            ) from error
+
+def _sorted(attributes: dict[str, Any]) -> dict[str, Any]:
+    return dict(sorted(attributes.items(), key=lambda each: str(each[0])))
 
 
 _KINDS: tuple[tuple[Any, Any], ...] = (
@@ -308,6 +417,7 @@ _KINDS: tuple[tuple[Any, Any], ...] = (
     (types.FunctionType, _Walk._function),
     (types.MethodType, _Walk._method),
     (functools.partial, _Walk._partial),
+    ((staticmethod, classmethod, property, functools.cached_property), _Walk._property),
     (type, _Walk._class),
     (
         (
@@ -319,8 +429,10 @@ _KINDS: tuple[tuple[Any, Any], ...] = (
         _Walk._named,
     ),
     (PurePath, _Walk._path),
-    (Mapping, _Walk._mapping),
+    ((dict, Mapping), _Walk._mapping),
     ((set, frozenset), _Walk._set),
     ((list, tuple, range), _Walk._sequence),
+    (str, _Walk._text),
+    ((int, float, complex, bytes), _Walk._number),
 )
 """How each kind of value is told from others; the first that fits counts."""
