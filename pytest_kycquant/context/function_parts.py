@@ -11,7 +11,7 @@ import inspect
 import sys
 import sysconfig
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,6 +31,7 @@ _GLOBALS = (
 _ATTRIBUTES = ("LOAD_ATTR", "LOAD_METHOD", "STORE_ATTR", "IMPORT_FROM", "LOAD_SUPER_ATTR")
 # What reads a variable by a name in a text.
 _BY_TEXT = frozenset({"globals", "vars", "getattr", "hasattr", "__dict__", "attrgetter"})
+_SHALLOW = 2  # parts of a path that any two have in common, such as / and home
 IS_HEAP = 1 << 9  # of `type.__flags__`: the class was made while Python ran
 # Attributes of classes that Python adds, many of them in some versions only.
 _ADDED = frozenset(
@@ -162,6 +163,7 @@ def unwrapped(attribute: Any) -> Any:
 def attributes_of(kind: type) -> dict[str, Any]:
     """What a user's class does and has, without what Python adds; members of an enum are apart."""
     is_enum = issubclass(kind, enum.Enum)
+    members = kind._member_map_ if issubclass(kind, enum.Enum) else {}
     tuple_fields = getattr(kind, "_fields", ()) if issubclass(kind, tuple) else ()
     made = dataclasses.is_dataclass(kind) or is_enum or tuple_fields or _is_attrs(kind)
     found: dict[str, Any] = {}
@@ -176,7 +178,7 @@ def attributes_of(kind: type) -> dict[str, Any]:
             continue  # such as `__replace__`, which 3.13 adds to dataclasses
         if function and made and inner.__code__.co_filename.startswith("<"):
             continue  # made from a text
-        if is_enum and (name in kind.__members__ or (_is_sunder(name) and not function)):
+        if is_enum and (name in members or (_is_sunder(name) and not function)):
             continue
         if is_enum and name.startswith("__") and not function:
             continue
@@ -192,7 +194,7 @@ def described_fields(kind: type) -> list[Any]:
         own = ("_value_", "_name_", "__objclass__", "_sort_order_")
         return [
             [name, each._value_, {k: v for k, v in vars_of(each).items() if k not in own}]
-            for name, each in kind.__members__.items()
+            for name, each in kind._member_map_.items()
         ]
     if issubclass(kind, tuple):
         return [getattr(kind, "_fields", ()), getattr(kind, "_field_defaults", {})]
@@ -249,6 +251,37 @@ def settings_of(function: types.FunctionType) -> dict[str, Any]:
     return {name: each for name, each in vars(function).items() if name not in _MARKS}
 
 
+def is_found(value: Any, foreign: Callable[[str | None, str | None], bool]) -> bool:
+    """Whether an installed module has a function under its name."""
+    module = sys.modules.get(value.__module__ or "")
+    if module is None or not foreign(file_of(module), module.__name__):
+        return False
+    found: Any = module
+    for part in value.__qualname__.split("."):
+        found = vars(found).get(part) if isinstance(found, types.ModuleType | type) else None
+        found = unwrapped(found)
+    return found is value
+
+
+def seen_from(folder: Path | None, text: str) -> str:
+    """A text; a path in the project as seen from the function, for other machines have others.
+
+    ``Path(__file__).parent`` is such a path.
+    """
+    if folder is None or not text.startswith(folder.anchor or "/"):
+        return text
+    found = [
+        (up, Path(text).relative_to(above).as_posix())
+        for start in (folder, folder.resolve())  # it may be behind a link
+        for up, above in enumerate((start, *start.parents))
+        if len(above.parts) > _SHALLOW and Path(text).is_relative_to(above)
+    ]
+    if not found:
+        return text
+    up, below = min(found)
+    return "../" * up + below
+
+
 @functools.cache
 def is_installed(file: str) -> bool:
     """Whether a file belongs to Python, to an installed package or to this one."""
@@ -274,7 +307,7 @@ def file_of(value: Any) -> str | None:
     if isinstance(value, types.ModuleType):
         paths = coerce.guarded(lambda: list(value.__path__), [])
         return getattr(value, "__file__", None) or (f"{paths[0]}/" if paths else None)
-    file = coerce.guarded(lambda: inspect.getfile(value))
+    file: str | None = coerce.guarded(lambda: inspect.getfile(value))
     if file is None and value.__flags__ & IS_HEAP and _is_unknown(value):
         codes = (getattr(each, "__code__", None) for each in vars(value).values())
         files = (code.co_filename for code in codes if code is not None)

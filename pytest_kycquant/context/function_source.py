@@ -36,7 +36,9 @@ def function_source(function: types.FunctionType) -> str:
     text = _text_of(code.co_filename, function.__globals__)
     near = _functions_of(text).get((code.co_firstlineno, code.co_name), [])
     if not near:
-        raise NoSourceError("has no readable source code", "define it in a file")
+        raise NoSourceError(
+            "has no readable source code", "define it in the gate file or in a module beside it"
+        )
     if code.co_name == "<lambda>":
         near = _lambda_of(code, near)
     return written(near[0], docstrings=_reads_docstrings(text))
@@ -139,7 +141,9 @@ def _text_of(file: str, variables: dict[str, Any]) -> str:
     linecache.checkcache(file)
     text = "".join(linecache.getlines(file, variables))
     if not text:
-        raise NoSourceError("has no readable source code", "define it in a file")
+        raise NoSourceError(
+            "has no readable source code", "define it in the gate file or in a module beside it"
+        )
     return text
 
 
@@ -204,7 +208,9 @@ def _lambda_of(code: types.CodeType, near: list[_Function]) -> list[_Function]:
         and end <= (node.body.end_lineno or 0, node.body.end_col_offset or 0)
     ]
     if not inside:
-        raise NoSourceError("is no longer where it was in its file", "run again, without editing it")
+        raise NoSourceError(
+            "is no longer where it was in its file", "run again, without editing it"
+        )
     return [max(inside, key=lambda each: each[0])[1]]  # the others lie around it
 
 

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from ..spec import coerce
-from .function_parts import IS_HEAP, vars_of
+from .function_parts import IS_HEAP
 
 # By the module of their class: what they do, they do not do to numbers.
 _TOOLS = (
@@ -54,7 +54,7 @@ def stands_for(value: Any) -> list[Any] | None:
     if issubclass(kind, logging.Logger):
         return ["logger", value.name]
     if issubclass(kind, threading.local):
-        return ["of a thread", dict(sorted(vars_of(value).items()))]
+        return ["of a thread", dict(sorted(value.__dict__.items()))]
     if kind.__module__ in _TOOLS and not issubclass(kind, logging.Formatter | logging.Filter):
         return ["tool"]
     if issubclass(kind, _RANDOM):
@@ -120,9 +120,8 @@ def lies_elsewhere(kind: type) -> bool:
 
 
 def is_plain_class(kind: type) -> bool:
-    """Whether a class was made by a class statement, so that attributes are all that there is."""
-    made = any({"__dict__", "__slots__"} & vars(base).keys() for base in kind.__mro__)
-    return made and not lies_elsewhere(kind)
+    """Whether a class was made by a class statement."""
+    return any({"__dict__", "__slots__"} & vars(base).keys() for base in kind.__mro__)
 
 
 def _seed_of(value: Any) -> Any:
