@@ -46,7 +46,10 @@ _ADDED = frozenset(
     )
 )
 # Modules whose functions a class gets without asking for them by name.
-_ADDING = ("abc", "attr", "attrs", "collections", "dataclasses", "enum", "functools", "typing")
+_ADDING = (
+    *("abc", "attr", "attrs", "collections", "dataclasses", "enum", "functools", "reprlib"),
+    "typing",
+)
 # What `functools.update_wrapper` copies to what wraps a function.
 WRAPPED = (
     *("__module__", "__name__", "__qualname__", "__doc__", "__annotations__", "__annotate__"),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextvars
 import copyreg
 import ctypes
+import functools
 import io
 import logging
 import os
@@ -72,6 +73,8 @@ def stands_for(value: Any) -> list[Any] | None:
         return ["library", PurePath(str(value._name)).name, *own]
     if issubclass(kind, _POINTER):
         return ["of a library", getattr(value, "__name__", ""), value.restype, value.argtypes]
+    if issubclass(kind, functools.singledispatchmethod):  # 3.13 keeps the calls in it, too
+        return ["dispatches", value.func, dict(value.dispatcher.registry)]
     if issubclass(kind, bytearray):
         return ["bytes", bytes(value)]
     if issubclass(kind, memoryview):
