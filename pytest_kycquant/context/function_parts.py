@@ -30,7 +30,11 @@ _GLOBALS = (
 )
 _ATTRIBUTES = ("LOAD_ATTR", "LOAD_METHOD", "STORE_ATTR", "IMPORT_FROM", "LOAD_SUPER_ATTR")
 # What reads a variable by a name in a text.
-_BY_TEXT = frozenset({"globals", "vars", "getattr", "hasattr", "__dict__", "attrgetter"})
+_BY_TEXT = frozenset(
+    {"globals", "vars", "getattr", "hasattr", "__dict__", "attrgetter", "methodcaller"}
+)
+_IMPORTS_BY_TEXT = frozenset({"import_module", "__import__", "modules"})
+_LARGE = 2**64
 _SHALLOW = 2  # parts of a path that any two have in common, such as / and home
 IS_HEAP = 1 << 9  # of `type.__flags__`: the class was made while Python ran
 # Attributes of classes that Python adds, many of them in some versions only.
@@ -49,6 +53,14 @@ _ADDED = frozenset(
 _ADDING = (
     *("abc", "attr", "attrs", "collections", "dataclasses", "enum", "functools", "reprlib"),
     "typing",
+)
+# Types of what stands for a part of an object in its class.
+_PLACES = ("_tuplegetter", "CField")
+_BUILT_IN = (
+    types.BuiltinFunctionType,
+    types.MethodDescriptorType,
+    types.WrapperDescriptorType,
+    types.ClassMethodDescriptorType,
 )
 # What `functools.update_wrapper` copies to what wraps a function.
 WRAPPED = (
@@ -116,14 +128,16 @@ def used_by(code: types.CodeType) -> Used:
             found.attributes.add(step.argval)
         if step.opname in ("LOAD_CONST", "LOAD_SMALL_INT"):
             constants.append(step.argval)
-            if isinstance(step.argval, str):
-                texts.add(step.argval)
+            several = step.argval if isinstance(step.argval, tuple | frozenset) else [step.argval]
+            texts.update(each for each in several if isinstance(each, str))
     for each in code.co_consts:
         if isinstance(each, types.CodeType):
             more = used_by(each)
             found.globals.update(more.globals)
             found.attributes.update(more.attributes)
             found.imports.update(more.imports)
+    if (found.globals | found.attributes) & _IMPORTS_BY_TEXT:
+        found.imports.update((text, 0, ()) for text in texts if text[:1].isidentifier())
     if (found.globals | found.attributes) & _BY_TEXT:
         found.globals.update(texts)
         found.attributes.update(texts)
@@ -167,8 +181,8 @@ def attributes_of(kind: type) -> dict[str, Any]:
     """What a user's class does and has, without what Python adds; members of an enum are apart."""
     is_enum = issubclass(kind, enum.Enum)
     members = kind._member_map_ if issubclass(kind, enum.Enum) else {}
-    tuple_fields = getattr(kind, "_fields", ()) if issubclass(kind, tuple) else ()
-    made = dataclasses.is_dataclass(kind) or is_enum or tuple_fields or _is_attrs(kind)
+    is_tuple = issubclass(kind, tuple) and hasattr(kind, "_fields")
+    made = dataclasses.is_dataclass(kind) or is_enum or is_tuple or _is_attrs(kind)
     found: dict[str, Any] = {}
     for name, each in sorted(vars(kind).items()):
         inner = unwrapped(each)
@@ -183,9 +197,9 @@ def attributes_of(kind: type) -> dict[str, Any]:
             continue  # made from a text
         if is_enum and (name in members or (_is_sunder(name) and not function)):
             continue
-        if is_enum and name.startswith("__") and not function:
+        if is_enum and isinstance(inner, _BUILT_IN):
             continue
-        if name in tuple_fields and type(each).__module__ in ("collections", "_collections"):
+        if type(each).__name__ in _PLACES:
             continue
         found[name] = inner
     return found
@@ -225,7 +239,24 @@ def _is_attrs(kind: type) -> bool:
 
 
 def _is_sunder(name: str) -> bool:
-    return name.startswith("_") and name.endswith("_")
+    return name.startswith("_") and name.endswith("_") and not name.startswith("__")
+
+
+def is_large(value: Any) -> bool:
+    """Whether a number may be one that Python refuses to write in decimals."""
+    return type(value) is int and abs(value) >= _LARGE
+
+
+def as_text(value: Any, base: Any = None) -> str:
+    """A plain value as a text.
+
+    Args:
+        value: the value.
+        base: the class of Python's own that its class derives from.
+    """
+    if isinstance(value, int) and is_large(int(value)):
+        return hex(value)
+    return repr(value) if base is None else str(base.__repr__(value))
 
 
 def vars_of(value: Any) -> dict[str, Any]:

@@ -6,6 +6,7 @@ what they are in another language (a picture, a table).
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import copyreg
 import ctypes
@@ -75,6 +76,8 @@ def stands_for(value: Any) -> list[Any] | None:
         return ["of a library", getattr(value, "__name__", ""), value.restype, value.argtypes]
     if issubclass(kind, functools.singledispatchmethod):  # 3.13 keeps the calls in it, too
         return ["dispatches", value.func, dict(value.dispatcher.registry)]
+    if issubclass(kind, contextlib._GeneratorContextManager):  # such as decorates a function
+        return ["context", value.func, value.args, value.kwds]
     if issubclass(kind, bytearray):
         return ["bytes", bytes(value)]
     if issubclass(kind, memoryview):

@@ -18,12 +18,14 @@ from ..errors import SpecError
 from ..spec import coerce
 from .function_parts import (
     WRAPPED,
+    as_text,
     attributes_of,
     described_fields,
     file_of,
     imported_by,
     is_found,
     is_installed,
+    is_large,
     is_standard,
     seen_from,
     settings_of,
@@ -66,6 +68,7 @@ class Walk:
         self._places: dict[int, int] = {}
         self._kept: list[Any] = []  # an id is only good as long as its object lives
         self._state = hashlib.sha256()
+        self._known: dict[type, bool] = {}
         self._depth = 0
         self.place = ""  # the variable of the user's that is being followed
         self.attributes: set[str] = set()
@@ -87,7 +90,7 @@ class Walk:
             self._put(f"str {seen_from(self._folder, value)!r}")
             return
         if kind in _PLAIN:
-            self._put(f"{kind.__name__} {value!r}")
+            self._put(f"{kind.__name__} {as_text(value)}")
             return
         if id(value) in self._places:  # also in a circle
             self._put(f"see {self._places[id(value)]}")
@@ -107,10 +110,9 @@ class Walk:
 
     def _inside(self, value: Any, kind: type) -> None:
         if (standing := stands_for(value)) is not None:
-            self._put(self._name_of(kind))
+            self._put(kind.__qualname__)
             self._several("stands for", standing)
-            if not self._foreign_class(kind):
-                self._follow(kind)
+            self._own(value)
             return
         for known, follow in _KINDS:
             if issubclass(kind, known):
@@ -188,17 +190,19 @@ class Walk:
 
     def _module(self, value: types.ModuleType) -> None:
         """A module; of a user's, all that some code may use of it."""
-        self._put(f"module {value.__name__}")
         if self._foreign(file_of(value), value.__name__):
+            self._put(f"module {value.__name__}")
             return
+        self._put("module")  # its name depends on where pytest runs
         self.meets_modules = True
         for name in sorted((self._names | {"__getattr__"}) & vars(value).keys()):
             self._variable(name, vars(value)[name], f"module {value.__name__}")
 
     def _class(self, value: type) -> None:
-        self._put(f"class {self._name_of(value)}")
         if self._foreign_class(value):
+            self._put(f"class {self._name_of(value)}")
             return
+        self._put(f"class {value.__qualname__}")
         name = f"class {self._name_of(value)}"
         self._put(class_source(value))
         self._several("bases", value.__bases__)
@@ -239,13 +243,13 @@ class Walk:
 
     def _number(self, value: Any) -> None:
         base = next(each for each in (int, float, complex, bytes) if isinstance(value, each))
-        self._put(f"{base.__name__} {base.__repr__(value)}")
+        self._put(f"{base.__name__} {as_text(value, base)}")
         self._own(value)
 
     def _sequence(self, value: Any) -> None:
         kind = type(value)
         items = list(next(b for b in (list, tuple, range) if issubclass(kind, b)).__iter__(value))
-        if {*map(type, items)} <= {*_PLAIN}:
+        if {*map(type, items)} <= {*_PLAIN} and not any(map(is_large, items)):
             self._put(f"{kind.__qualname__} {items!r}")
         else:
             self._several(kind.__qualname__, items)
@@ -266,6 +270,9 @@ class Walk:
 
     def _mapping(self, value: Mapping[Any, Any]) -> None:
         """A dict in its order, since a function may go through it."""
+        if not isinstance(value, dict) and not self._foreign_class(type(value)):
+            self._object(value)  # its methods may do anything
+            return
         items = dict.items(value) if isinstance(value, dict) else value.items()
         self._several(type(value).__qualname__, (part for item in items for part in item))
         if issubclass(type(value), collections.defaultdict):
@@ -347,7 +354,9 @@ class Walk:
         return not file or (is_installed(file) and not (mine and not is_standard(file)))
 
     def _foreign_class(self, kind: type) -> bool:
-        return self._foreign(file_of(kind), kind.__module__)
+        if kind not in self._known:
+            self._known[kind] = self._foreign(file_of(kind), kind.__module__)
+        return self._known[kind]
 
 
 def _sorted(attributes: dict[str, Any]) -> dict[str, Any]:

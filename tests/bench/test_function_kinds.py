@@ -472,6 +472,71 @@ KINDS = {
         "/ 255",
         "/ 127.5",
     ),
+    "context manager as a decorator": Kind(
+        """
+        @contextlib.contextmanager
+        def c(s):
+            yield s
+        @c(255)
+        def f(x):
+            return x
+        """,
+        "c(255)",
+        "c(127.5)",
+    ),
+    "module that is imported by a text": Kind(
+        "import importlib\ndef f(x):\n    return x / importlib.import_module('inner').SIZE\n",
+        "SIZE = 255",
+        "SIZE = 127.5",
+    ),
+    "cached method of an enum": Kind(
+        """
+        S = 255
+        class E(enum.Enum):
+            A = 1
+            @functools.lru_cache
+            def __call__(self, x):
+                return x / S
+        def f(x):
+            return E.A(x)
+        """,
+        "S = 255",
+        "S = 127.5",
+    ),
+    "mapping of the user's": Kind(
+        """
+        class C(collections.abc.Mapping):
+            def __init__(self, s):
+                self.s = s
+            def __getitem__(self, key):
+                raise RuntimeError
+            __iter__ = __len__ = __getitem__
+        S = C(255)
+        def f(x):
+            return x / S.s
+        """,
+        "C(255)",
+        "C(127.5)",
+    ),
+    "structure of C": Kind(
+        """
+        class C(ctypes.Structure):
+            _fields_ = [("s", ctypes.c_double)]
+        S = C(255)
+        def f(x):
+            return x / S.s
+        """,
+        "C(255)",
+        "C(127.5)",
+    ),
+    "very large number": Kind(
+        "S = 2**90000\ndef f(x):\n    return x % S\n", "2**90000", "2**90001"
+    ),
+    "attribute of random numbers": Kind(
+        "class C(random.Random):\n    pass\nS = C()\nS.a = 255\ndef f(x):\n    return S.a\n",
+        "S.a = 255",
+        "S.a = 1",
+    ),
     "name of a library": Kind(
         "S = ctypes.CDLL(None)\ndef f(x):\n    return S.abs(x)\n", "S.abs", "S.labs"
     ),
