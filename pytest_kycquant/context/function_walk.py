@@ -7,6 +7,7 @@ import contextlib
 import enum
 import functools
 import hashlib
+import inspect
 import types
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePath
@@ -158,6 +159,8 @@ class Walk:
             self._several("attributes", (settings_of(value),))
         used = used_by(code)
         self.attributes |= used.attributes
+        if "__doc__" in used.attributes:
+            self._put(inspect.cleandoc(str(value.__doc__)))
         for variable, cell in zip(code.co_freevars, value.__closure__ or (), strict=True):
             self._put(variable)
             with contextlib.suppress(ValueError):  # not assigned yet

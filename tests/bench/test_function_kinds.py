@@ -537,6 +537,9 @@ KINDS = {
         "S.a = 255",
         "S.a = 1",
     ),
+    "docstring that it reads": Kind(
+        "def f(x):\n    return f.__doc__\nf.__doc__ = '255'\n", "'255'", "'127.5'"
+    ),
     "name of a library": Kind(
         "S = ctypes.CDLL(None)\ndef f(x):\n    return S.abs(x)\n", "S.abs", "S.labs"
     ),
