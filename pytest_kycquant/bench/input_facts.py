@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from dataclasses import fields
 from typing import Any
 
@@ -23,11 +22,5 @@ def describe_preprocess(spec: Preprocess) -> dict[str, Any]:
         if values[name] == usual:
             del values[name]
     if spec.function is not None:
-        values["function"] = _digest_of(spec)
+        values["function"] = function_digest(spec.function, "Preprocess.function")
     return values
-
-
-@functools.lru_cache(maxsize=64)
-def _digest_of(spec: Preprocess) -> str:
-    """Digest of the function, taken once: what it has changed itself since does not count."""
-    return function_digest(spec.function, "Preprocess.function")

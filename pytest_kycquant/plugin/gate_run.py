@@ -41,14 +41,30 @@ def gate_spec(item: pytest.Item) -> GateSpec | None:
 def precisions_of(item: pytest.Item) -> tuple[Recipe, ...]:
     """Return the precisions of the gate that a test belongs to; empty if there is none.
 
+    The functions of the gate are as they are right after the import of its file.
+
     Raises:
         SpecError: a class or marker, of a gate or a pipeline, specifies something impossible.
     """
     cls = getattr(item, "cls", None)
     if isinstance(cls, type) and issubclass(cls, PipelineGates):
-        pipeline_spec_of(cls, marked=item.get_closest_marker(MARKER) is not None)
+        marked = item.get_closest_marker(MARKER) is not None
+        for stage in pipeline_spec_of(cls, marked=marked).stages:
+            _note_functions(stage.gate)
     spec = gate_spec(item)
-    return () if spec is None else spec.precisions
+    if spec is None:
+        return ()
+    _note_functions(spec)
+    return spec.precisions
+
+
+def _note_functions(spec: GateSpec) -> None:
+    """Take the digests of the functions of a gate now, when no test has called one of them."""
+    if functions := spec.model.functions:
+        from ..context.function_digest import note_function
+
+        for where, function in functions:
+            note_function(function, where)
 
 
 class GateRun:

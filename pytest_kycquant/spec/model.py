@@ -250,6 +250,13 @@ class KycModel:
             return self.preprocess
         return (self.preprocess,) * len(self.paths)
 
+    @property
+    def functions(self) -> tuple[tuple[str, Callable[..., Any]], ...]:
+        """The functions of the user's, with the argument that each was given as."""
+        given = [("Preprocess.function", one.function) for one in self.preprocesses]
+        given.append((f"{type(self.task).__name__}.metric", getattr(self.task, "metric", None)))
+        return tuple((where, function) for where, function in given if function is not None)
+
 
 def is_file_name(name: object) -> bool:
     """Whether a text can be the stem of a file: in the folder where it is put, and printable."""

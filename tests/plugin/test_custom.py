@@ -251,14 +251,24 @@ def test_another_direction_makes_the_golden_stale(
     assert "is stale: direction changed since it was recorded" in run().stdout.str()
 
 
-def test_another_helper_of_the_metric_does_not_reproduce_the_golden(
+def test_another_helper_of_the_metric_makes_the_golden_stale(
     document_project: Project, run: Run, pytester: pytest.Pytester
 ) -> None:
-    """The source of the metric is the same, but its value for FP32 is not."""
     helper = "SCALE = 8\n" + VALUES.replace("8 *", "SCALE *")
     document_project(metric=helper, limits="metric=9, degradation=0.2")
     gate = pytester.path / "test_gate.py"
     gate.write_text(gate.read_text().replace("SCALE = 8", "SCALE = 7"))
+    assert "is stale: metric source changed since it was recorded" in run().stdout.str()
+
+
+def test_another_file_of_the_metric_does_not_reproduce_the_golden(
+    document_project: Project, run: Run, pytester: pytest.Pytester
+) -> None:
+    """Nobody can know what the metric reads, but its value for FP32 is not the same."""
+    (pytester.path / "scale.txt").write_text("8")
+    helper = VALUES.replace("8 *", 'int(open("scale.txt").read()) *')
+    document_project(metric=helper, limits="metric=9, degradation=0.2")
+    (pytester.path / "scale.txt").write_text("7")
     result = run()
     result.stdout.fnmatch_lines(
         ["*document.json: FP32 distance is * here, but the golden records *"]

@@ -90,19 +90,30 @@ def test_a_change_of_what_it_uses_makes_the_golden_stale(
             "assert pixels.std() > 1, 'flat'; return pixels.transpose(2, 0, 1) / 255",
             "black: Preprocess.function raised AssertionError",
         ),
-        ("return LOCK", "uses <unlocked _thread.lock object"),
+        ("return LINES", "uses LINES of module test_gate (generator), whose state cannot be read"),
     ],
 )
 def test_a_bad_function_is_one_clear_error(
     own: Callable[..., None], run: Run, body: str, message: str
 ) -> None:
     head = "import numpy as np\ndef prepare(pixels):\n"
-    lock = "import threading\nLOCK = threading.Lock()\n" if "LOCK" in body else ""
-    own(f"{head}    {body}\n{lock}")
+    lines = "LINES = (line for line in 'ab')\n" if "LINES" in body else ""
+    own(f"{head}    {body}\n{lines}")
     result = run(*RECORD, "-k", "finite")
     result.assert_outcomes(errors=1, deselected=5)
     assert message in result.stdout.str()
     assert "Traceback" not in result.stdout.str()
+
+
+def test_what_ran_before_does_not_count(own: Callable[..., None], run: Run) -> None:
+    """A table that is filled when it is needed may be filled by any gate, or by none."""
+    lazy = FUNCTION.replace("MEAN = 127.5", "TABLES = {}").replace(
+        "    return shades", "    MEAN = TABLES.setdefault('mean', 127.5)\n    return shades"
+    )
+    first = "def test_first():\n    prepare(np.zeros((16, 16, 3), np.uint8))\n    assert TABLES\n"
+    own(f"{lazy}\n{first}")
+    run(*RECORD, "-k", "size").assert_outcomes(passed=1, deselected=6)
+    run("-k", "first or size").assert_outcomes(passed=2, deselected=5)
 
 
 def test_closures_of_one_factory_are_two_gates(

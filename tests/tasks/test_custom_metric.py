@@ -1,6 +1,8 @@
 """A custom metric is called with care, and its result decides how it is used."""
 
 import random
+import sys
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -229,6 +231,23 @@ def test_identity_changes_with_the_source() -> None:
     assert [entry["metric"] for entry in identities[:2]] == ["first", "second"]
     assert len({entry["metric source"] for entry in identities}) == 3
     assert identities[0] == Metric(first, "other name", higher=True).identity()
+
+
+LIMIT = 1
+
+
+def third(outputs: Any, labels: Any) -> Any:
+    return abs(outputs - labels) > LIMIT
+
+
+def test_identity_changes_with_what_the_metric_uses(monkeypatch: pytest.MonkeyPatch) -> None:
+    def again() -> Any:
+        """The same function, as another process would load it."""
+        return FunctionType(third.__code__, third.__globals__)
+
+    before, same = (Metric(again(), "metric", higher=False).identity() for _ in range(2))
+    monkeypatch.setattr(sys.modules[__name__], "LIMIT", 2)
+    assert before == same != Metric(again(), "metric", higher=False).identity()
 
 
 def test_a_metric_without_source() -> None:

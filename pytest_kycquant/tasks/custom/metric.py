@@ -6,10 +6,7 @@ image, are averaged; a single number is a figure of all images together.
 
 from __future__ import annotations
 
-import hashlib
-import inspect
 import math
-import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,8 +15,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ...context.function_digest import function_digest
 from ...data.labelled import LabelledSet
-from ...errors import MetricError
+from ...errors import MetricError, SpecError
 from ...spec.coerce import shown
 from ...spec.functions import describe_raised
 from ...statistics import Rate, clopper_pearson, jackknife_bounds
@@ -60,20 +58,15 @@ class Metric:
         return f"metric {self.name}"
 
     def identity(self) -> dict[str, str]:
-        """Plain values that change with the metric: its name and a digest of its source.
+        """Plain values that change with the metric: its name and a digest of all that it uses.
 
         Raises:
-            MetricError: the source is not readable, so a change would go unnoticed.
+            MetricError: it uses something whose changes would go unnoticed.
         """
         try:
-            source = textwrap.dedent(inspect.getsource(self.function))
-        except (OSError, TypeError, SyntaxError) as error:
-            raise MetricError(
-                self.where,
-                "has no readable source code, so a change would go unnoticed",
-                "define it in the gate file",
-            ) from error
-        digest = hashlib.sha256(source.encode()).hexdigest()
+            digest = function_digest(self.function, self.where)
+        except SpecError as error:
+            raise MetricError(self.where, error.problem, error.remedy) from error
         return {"metric": self.function.__qualname__, "metric source": digest}
 
     def __call__(self, outputs: tuple[Tensor, ...], labels: NDArray[Any]) -> NDArray[Any]:
