@@ -1,5 +1,7 @@
 """The threshold is the smallest whose upper bound of FAR stays below the limit."""
 
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -63,5 +65,11 @@ def test_too_few_identities() -> None:
 
 def test_too_few_comparisons() -> None:
     unit, comparisons = world(0, subjects=30)
-    with pytest.raises(DataError, match=r"give more identities \(about [12],\d+ would do\), raise"):
+    with pytest.raises(
+        DataError, match=r"give more identities \(about \d+ would do\), r"
+    ) as caught:
         scoring.select_threshold(unit, comparisons, 0.0001)
+    needed = int(re.findall(r"about (\d+) would do", str(caught.value))[0])
+    scoring.select_threshold(*world(0, subjects=round(1.25 * needed)), 0.0001)
+    with pytest.raises(DataError):
+        scoring.select_threshold(*world(0, subjects=round(0.6 * needed)), 0.0001)
