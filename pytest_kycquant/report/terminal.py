@@ -11,6 +11,7 @@ from ..bench.records import VariantRecord
 from ..errors import printable
 from ..results import objections, worst_of
 from ..runtimes.ort import EXACT_ENTRY
+from ..spec.flags import UPDATE_GOLDEN
 from ..spec.profiles import NOTHING_CLEARED
 from ..verdicts import Check, Direction, Unit, Verdict
 from . import pipelines
@@ -67,7 +68,10 @@ def next_command(collected: Collected, failed: int, report: Path | None = None) 
         return "next: pytest --lf to see the failures again, or gate another recipe"
     if any(gate.incomplete for gate in collected.gates):
         return "next: run all tests of these gates, without -k, -m, -x or --lf, to see what ships"
-    if any(gate.profile == "smoke" for gate in collected.gates):
+    smoke = [gate for gate in collected.gates if gate.profile == "smoke"]
+    if any(gate.golden is not None and not gate.golden.rates for gate in smoke):
+        return f"next: pytest {UPDATE_GOLDEN} records the golden, so that error rates are judged"
+    if smoke:
         return "next: pytest --kycquant-profile=standard decides about error rates and latency"
     if any(_ships_fallback(gate) for gate in collected.gates):
         return "next: ship the fallback, or pytest --kycquant-strict to see the requested one fail"
