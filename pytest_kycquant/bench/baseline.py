@@ -57,6 +57,7 @@ class Baseline:
         self._profile = profile
         self._people = variants.people
         self._comparisons: dict[tuple[Role, float | None], Comparison] = {}
+        self.note = ""  # what the golden that this run recorded does not vouch for
 
     @property
     def path(self) -> Path:
@@ -146,24 +147,31 @@ class Baseline:
         goldens.refuse_other_file(path)
         facts = digest_of([self._variants.model_facts(), self.input_facts()])
 
-        def make() -> str:
+        def make() -> list[str]:
+            note = self._compare_preprocessings()
             goldens.save(self._measure(), path)
-            return facts
+            return [facts, note]
 
         # Another worker may have recorded it first.
         store, name = self._workspace.context.store, f"golden-{digest_of(str(path))[:16]}"
-        if store.once(name, make, _digest) != facts:
+        recorded, self.note = store.once(name, make, _recorded)
+        if recorded != facts:
             raise GoldenError(
                 path,
                 "two gates of this run record it for different models, data or limits",
                 "give one of them a different name: KycModel(name=...)",
             )
 
+    def _compare_preprocessings(self) -> str:
+        """Refuse a preprocessing that is worse than another; say it if none could be compared."""
+        if self._workspace.settings.accept_preprocessing:
+            return ""
+        reason = refuse_worse(self._variants, self.path)
+        return reason and f"the preprocessing could not be compared with others: {reason}"
+
     def _measure(self) -> Golden:
         """The golden of FP32 as it behaves now."""
         variants = self._variants
-        if not self._workspace.settings.accept_preprocessing:
-            refuse_worse(variants, self.path)
         threshold, source = self._derived_threshold()
         self._require_sound(threshold)
         itself = self.comparison(threshold)
@@ -228,7 +236,8 @@ def _rates(itself: Comparison) -> dict[str, Any]:
     return {name: plain(rate) for name, rate in itself.rates().items()}
 
 
-def _digest(value: Any) -> str:
-    if not (isinstance(value, str) and len(value) == 64):
-        raise TypeError(f"{value!r} is not a digest")
-    return value
+def _recorded(value: Any) -> tuple[str, str]:
+    facts, note = value
+    if not (isinstance(facts, str) and len(facts) == 64 and isinstance(note, str)):
+        raise TypeError(f"{value!r} is not a digest and a note")
+    return facts, note

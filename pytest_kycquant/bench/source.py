@@ -21,7 +21,7 @@ import numpy as np
 from ..context import Context
 from ..data.files import listed
 from ..data.images import ImageSet
-from ..errors import ModelError, QuantizationError, SpecError
+from ..errors import DataError, ModelError, QuantizationError, SpecError
 from ..plain import from_plain, plain
 from ..quantize import Exposure, LoadedModel, ModelFile, Quantizer
 from ..quantize.randomness_check import foreign_operators
@@ -292,7 +292,7 @@ class SourceFile:
                     model, inputs, (), self.outputs_read, task.read,
                     threads=self._context.threads, where=self._title, repeats=False,
                 )  # fmt: skip
-            except ModelError:
+            except (ModelError, DataError):  # a function of the user's may fail on other pixels
                 found.append(None)
             else:
                 found.append(outputs)

@@ -273,7 +273,14 @@ class Variants:
             tasks: copies of this model's task, see `Task.prepared_by`.
             images: the images.
         """
-        each = [source.prepared_by(tasks, images) for source in self.sources]
+        each: list[list[Outputs | None]] = []
+        for index, source in enumerate(self.sources):
+            specs = [task.model.preprocesses[index] for task in tasks]
+            # Many tasks prepare the images of all files but one alike.
+            different = dict(zip(specs, tasks, strict=True))
+            outputs = source.prepared_by(tuple(different.values()), images)
+            known_by = dict(zip(different, outputs, strict=True))
+            each.append([known_by[spec] for spec in specs])
         found: list[Outputs | None] = []
         for task, given in zip(tasks, zip(*each, strict=True), strict=True):
             known = [one for one in given if one is not None]

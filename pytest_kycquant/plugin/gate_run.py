@@ -18,7 +18,7 @@ from .definitions import refuse_fake_fixtures
 from .gated import MARKER
 from .gates import spec_of
 from .pipeline_gates import KycPipeline, PipelineGates, pipeline_spec_of
-from .session import BROKEN, FOUND, RECORDED, SESSION, KycquantSession
+from .session import BROKEN, FOUND, NOTED, RECORDED, SESSION, KycquantSession
 
 if TYPE_CHECKING:
     from ..bench.golden import Golden
@@ -118,6 +118,8 @@ class GateRun:
             golden = judge.require_golden()
         if self._session.settings.update_golden:
             item.user_properties.append((RECORDED, str(judge.baseline.path)))
+            if note := judge.baseline.note:
+                item.user_properties.append((NOTED, note))
         return golden
 
     def candidate(self, recipe: Recipe) -> Candidate:

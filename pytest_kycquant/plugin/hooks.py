@@ -27,7 +27,7 @@ from .fixtures import (
 )
 from .gated import MARKER, is_gated
 from .options import add_options
-from .session import GATES, RECORDED, RUN_ID, SESSION, KycquantSession, attach
+from .session import GATES, NOTED, RECORDED, RUN_ID, SESSION, KycquantSession, attach
 
 __all__ = ["candidate", "golden", "kyc_pipeline", "quantize"]
 
@@ -211,7 +211,7 @@ class _Summary:
         # Kept here because most suites have no gates, and must not load what gates need.
         self._uncollected: list[str] = []
         self._torn: list[str] = []
-        self._recorded: set[str] = set()
+        self._recorded: dict[str, str] = {}  # notes by path of the golden
         self._broken: dict[str, str] = {}
         self._present = ""
         self._report: Path | None = None  # once it is written
@@ -235,7 +235,9 @@ class _Summary:
         """Collect the outcome of a gate's test, and the figures that came with it."""
         if getattr(report, "kycquant_torn", False):
             self._torn.append(report.nodeid)
-        self._recorded.update(str(v) for name, v in report.user_properties if name == RECORDED)
+        told = {name: str(v) for name, v in report.user_properties if name in (RECORDED, NOTED)}
+        if RECORDED in told:
+            self._recorded[told[RECORDED]] = told.get(NOTED, "")
         if broken := getattr(report, "kycquant_broken", None):
             self._broken.setdefault(*broken)
         gated = getattr(report, "kycquant_gated", False)
@@ -319,8 +321,10 @@ class _Summary:
         report = render("terminal", collected, verbose=verbose)
         for line in (*report.splitlines(), *map(printable, self._lines)):
             terminalreporter.write_line(line)
-        for path in sorted(self._recorded):
+        for path, note in sorted(self._recorded.items()):
             terminalreporter.write_line(printable(f"golden: recorded {path}"))
+            if note:
+                terminalreporter.write_line(printable(f"golden: {note}"))
         stats = terminalreporter.stats
         failed = len(stats.get("failed", [])) + len(stats.get("error", []))
         terminalreporter.write_line(next_command(collected, failed, self._report))

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 RUN_ID = "kycquant_run_id"
 GATES = "kycquant_gates"
 RECORDED = "kycquant.golden_recorded"  # property of a test; its value is the golden's path
+NOTED = "kycquant.golden_note"  # property beside it: what the golden does not vouch for
 FOUND: pytest.StashKey[Found] = pytest.StashKey()
 BROKEN: pytest.StashKey[tuple[str, str]] = pytest.StashKey()
 _SENT: pytest.StashKey[Found] = pytest.StashKey()

@@ -8,17 +8,33 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from .model import Channels, Layout, Preprocess
+from .model import Channels, Layout, Preprocess, Resize
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-Alternative = tuple[str, Preprocess]
-"""What to write in `Preprocess`, and the preprocessing with it."""
+Kind = Literal["channels", "range", "placement", "resize", "layout"]
+
+
+class Alternative(NamedTuple):
+    """Another way to prepare images.
+
+    Args:
+        kind: what is changed.
+        spec: the preprocessing with the change.
+        words: what to write in `Preprocess`, or what to do if no field says it.
+    """
+
+    kind: Kind
+    spec: Preprocess
+    words: str
+
+
+_Change = Iterator[tuple[Kind, Preprocess]]
 
 # Mean and factor of each channel in the order R, G, B.
 _RANGES = (
@@ -28,7 +44,8 @@ _RANGES = (
     ((123.675, 116.28, 103.53), (1 / 58.395, 1 / 57.12, 1 / 57.375)),  # torchvision's for ImageNet
     ((123.0, 117.0, 104.0), (1.0, 1.0, 1.0)),  # Caffe's for ImageNet
 )
-_SAME = 0.02  # largest difference between two ranges that are one, relative to their width
+SAME = 0.02  # largest difference between two ranges that are one, relative to their width
+_RESIZES: tuple[Resize, ...] = ("bilinear", "opencv-bilinear", "opencv-area")  # often used
 
 
 def alternatives(spec: Preprocess) -> Iterator[Alternative]:
@@ -38,60 +55,98 @@ def alternatives(spec: Preprocess) -> Iterator[Alternative]:
     have the size of the input.
 
     Args:
-        spec: the preprocessing of the gate file.
+        spec: the preprocessing of the gate file, without a function of its own.
     """
-    if spec.function is not None:
-        return  # nothing is known about what it does
     for change in ALTERNATIVES:
-        yield from change(spec)
+        for kind, other in change(spec):
+            yield Alternative(kind, other, written(spec, other))
 
 
-def _channels(spec: Preprocess) -> Iterator[Alternative]:
+def written(spec: Preprocess, other: Preprocess) -> str:
+    """What to write in one preprocessing to get another, with all fields that this takes.
+
+    Args:
+        spec: the preprocessing of the gate file.
+        other: another one; neither has a function of its own.
+    """
+    names = {name for name in _SHOWN if getattr(spec, name) != getattr(other, name)}
+    if names & {"mean", "scale"}:
+        names |= {"mean", "scale"}
+    if "resize" in names and spec.resize == "letterbox":
+        names.add("fit")  # which the abbreviation implied
+    return ", ".join(
+        f"{name}={_SHOWN[name](getattr(other, name))}" for name in _SHOWN if name in names
+    )
+
+
+def stretched(spec: Preprocess, low: float, high: float) -> Preprocess:
+    """The same preprocessing for images whose pixels are first stretched to 0..255.
+
+    Args:
+        spec: a preprocessing without a function of its own.
+        low: the pixel that becomes 0.
+        high: the pixel that becomes 255.
+    """
+    width = (high - low) / 255
+    mean, scale = (np.broadcast_to(value, spec.depth) for value in (spec.mean, spec.scale))
+    return replace(
+        spec,
+        mean=_plain(tuple((low + width * mean).tolist())),
+        scale=_plain(tuple((scale / width).tolist())),
+    )
+
+
+def _channels(spec: Preprocess) -> _Change:
     if spec.channels == "GRAY":
         return
     other: Channels = "BGR" if spec.channels == "RGB" else "RGB"
-    mean, scale = _turned(spec.mean), _turned(spec.scale)
-    yield f'channels="{other}"', replace(spec, channels=other, mean=mean, scale=scale)
+    kept = replace(spec, channels=other)
+    turned = _with_mean_turned(kept)
+    yield "channels", turned
+    if _differ(kept, turned):
+        yield "channels", kept
 
 
-def _ranges(spec: Preprocess) -> Iterator[Alternative]:
+def _ranges(spec: Preprocess) -> _Change:
+    known = [spec]
     for means, scales in _RANGES:
         mean, scale = _plain(means), _plain(scales)
         if spec.channels == "GRAY" and isinstance(mean, tuple):
             continue
-        if spec.channels == "BGR":
-            mean, scale = _turned(mean), _turned(scale)
         other = replace(spec, mean=mean, scale=scale)
-        apart = np.abs(_ends(other) - _ends(spec)).max()
-        if apart > _SAME * np.ptp(_ends(other), axis=1).max():
-            yield f"mean={_shown(mean)}, scale={_shown(scale)}", other
+        known.append(_with_mean_turned(other) if spec.channels == "BGR" else other)
+    known.append(_with_mean_turned(spec))  # the order of the other colours
+    for index, other in enumerate(known[1:], 1):
+        if all(_differ(earlier, other) for earlier in known[:index]):
+            yield "range", other
 
 
-def _placements(spec: Preprocess) -> Iterator[Alternative]:
+def _placements(spec: Preprocess) -> _Change:
     if spec.resize == "none":
         return
-    resize = "bilinear" if spec.resize == "letterbox" else spec.resize
+    resize: Resize = "bilinear" if spec.resize == "letterbox" else spec.resize
     for fit in ("stretch", "letterbox"):
         if fit != spec.placement:
             padded = spec.placement == "top-left" and fit == "letterbox"
-            yield (
-                f'fit="{fit}"',
-                replace(spec, resize=resize, fit=fit, pad=spec.pad if padded else 114),
-            )
+            pad = spec.pad if padded else 114
+            yield "placement", replace(spec, resize=resize, fit=fit, pad=pad)
 
 
-def _resizes(spec: Preprocess) -> Iterator[Alternative]:
-    other = {"bilinear": "opencv-bilinear", "opencv-bilinear": "bilinear"}.get(spec.resize)
-    if other is not None:
-        yield f'resize="{other}"', replace(spec, resize=other)  # type: ignore[arg-type]
+def _resizes(spec: Preprocess) -> _Change:
+    if spec.resize == "none":
+        return
+    now = "bilinear" if spec.resize == "letterbox" else spec.resize
+    for resize in _RESIZES:
+        if resize != now:
+            yield "resize", replace(spec, resize=resize, fit=spec.placement)
 
 
-def _layouts(spec: Preprocess) -> Iterator[Alternative]:
+def _layouts(spec: Preprocess) -> _Change:
     other: Layout = "NHWC" if spec.layout == "NCHW" else "NCHW"
-    yield f'layout="{other}"', replace(spec, layout=other)
+    yield "layout", replace(spec, layout=other)
 
 
-ALTERNATIVES: tuple[Callable[[Preprocess], Iterator[Alternative]], ...] = (
+ALTERNATIVES: tuple[Callable[[Preprocess], _Change], ...] = (
     _channels,
     _ranges,
     _placements,
@@ -101,22 +156,56 @@ ALTERNATIVES: tuple[Callable[[Preprocess], Iterator[Alternative]], ...] = (
 """What is changed: a new row is tried for every golden."""
 
 
+def _differ(one: Preprocess, other: Preprocess) -> bool:
+    """Whether two preprocessings with the same colours have ranges that are not the same."""
+    apart = np.abs(_ends(other) - _ends(one)).max()
+    return bool(apart > SAME * np.ptp(_ends(other), axis=1).max())
+
+
 def _ends(spec: Preprocess) -> NDArray[np.float64]:
-    """What a black and a white pixel become, for each channel in the order R, G, B: (C, 2)."""
+    """What a black and a white pixel become, for each channel: (C, 2)."""
     mean, scale = (np.broadcast_to(value, spec.depth) for value in (spec.mean, spec.scale))
-    ends = np.stack([-mean * scale, (255 - mean) * scale], axis=1)
-    return ends[::-1] if spec.channels == "BGR" else ends
+    return np.stack([-mean * scale, (255 - mean) * scale], axis=1)
 
 
 def _plain(values: tuple[float, ...]) -> float | tuple[float, ...]:
     return values[0] if len({*values}) == 1 else values
 
 
-def _turned(value: float | tuple[float, ...]) -> float | tuple[float, ...]:
-    return value[::-1] if isinstance(value, tuple) else value
+def _with_mean_turned(spec: Preprocess) -> Preprocess:
+    mean, scale = (
+        value[::-1] if isinstance(value, tuple) else value for value in (spec.mean, spec.scale)
+    )
+    return replace(spec, mean=mean, scale=scale)
 
 
-def _shown(value: float | tuple[float, ...]) -> str:
+def _quoted(value: str) -> str:
+    return f'"{value}"'
+
+
+def _number(value: float | tuple[float, ...]) -> str:
+    """The shortest text that is read as exactly this number, or as these numbers."""
     if isinstance(value, tuple):
-        return f"({', '.join(map(_shown, value))})"
-    return f"{value:g}" if value >= 1 or value == 0 else f"1 / {1 / value:g}"
+        return f"({', '.join(map(_number, value))})"
+    texts = [f"{value:g}", repr(value)]
+    if 0 < value < 1:
+        texts += [f"1 / {1 / value:g}", f"1 / {1 / value!r}"]
+    exact = [text for text in texts if _read(text) == value]
+    return min(exact, key=len)
+
+
+def _read(text: str) -> float:
+    over, _, under = text.rpartition("/")
+    return float(over) / float(under) if over else float(under)
+
+
+_SHOWN: dict[str, Callable[[Any], str]] = {
+    "channels": _quoted,
+    "mean": _number,
+    "scale": _number,
+    "resize": _quoted,
+    "fit": _quoted,
+    "pad": str,
+    "layout": _quoted,
+}
+"""How the fields are written, in this order."""

@@ -31,6 +31,7 @@ class Quality:
         errors: an error rate at a fixed operating point, which must not be worse either.
         sound: whether these images, without any bound, show what the absolute limits ask for.
         words: both figures in words.
+        whose: the subjects in words.
     """
 
     value: float
@@ -39,6 +40,22 @@ class Quality:
     errors: float
     sound: bool
     words: str
+    whose: str = "people"
+
+
+def why_undecided(now: Quality | None) -> str:
+    """Why no other preprocessing can be better beyond doubt, whatever it is; "" if it can.
+
+    Args:
+        now: the quality on all images that are looked at; None if it is not known.
+    """
+    if now is None:
+        return "the labels do not tell how well FP32 does"
+    if (count := len(now.without)) < FEWEST:
+        return f"it takes at least {FEWEST} {now.whose}, and there are {count}"
+    if not np.isfinite(now.without).all():
+        return f"its figure cannot be computed without one of the {now.whose}"
+    return ""
 
 
 def standard_errors(now: Quality, other: Quality) -> float:

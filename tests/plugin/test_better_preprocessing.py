@@ -126,3 +126,24 @@ def test_people_with_one_image_each_do_not_hide_it(
         np.savez(file, **{key: value[kept] for key, value in arrays.items()})
     prepare(pytester, RIGHT, "mean=0.0, scale=1 / 255")
     assert "is better beyond doubt with Preprocess(mean=1" in run(*RECORD).stdout.str()
+
+
+@pytest.mark.parametrize("workers", [(), ("-n", "2")])
+def test_what_cannot_be_compared_is_said_where_the_golden_is_recorded(
+    project: Project, run: Run, pytester: pytest.Pytester, workers: tuple[str, ...]
+) -> None:
+    project(golden=False)
+    file = pytester.path / "faces.npz"
+    arrays = dict(np.load(file))
+    few = np.isin(arrays["subjects"], np.unique(arrays["subjects"])[:7])
+    np.savez(file, **{key: value[few] for key, value in arrays.items()})
+    prepare(pytester, 'selection="selection.npz"', "threshold=0.5")
+    result = run(*RECORD, "-k", "test_size", *workers)
+    result.stdout.fnmatch_lines(
+        [
+            "golden: recorded *face.json",
+            "golden: the preprocessing could not be compared with others: it takes at least 10 "
+            "people with two images or more, and there are 7",
+        ]
+    )
+    assert result.stdout.str().count("could not be compared") == 1

@@ -2,71 +2,116 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from pytest_kycquant import Preprocess, presets
 from pytest_kycquant.data.images import preprocess
-from pytest_kycquant.spec.alternatives import alternatives
+from pytest_kycquant.spec.alternatives import alternatives, stretched, written
 
 GRAY = Preprocess(size=(8, 8), channels="GRAY", scale=1 / 255)
 IMAGENET = Preprocess(
     size=(8, 8), mean=(123.675, 116.28, 103.53), scale=(1 / 58.395, 1 / 57.12, 1 / 57.375)
 )
-SPECS = (presets.ARCFACE, presets.MINIFASNET, presets.YOLOV8, GRAY, IMAGENET)
+ODD = Preprocess(size=(8, 8), mean=(100.1, 0.1 + 0.2, 1 / 3), scale=(0.017, 2.0, 1 / 7), pad=114)
+LETTERBOX = Preprocess(size=(8, 8), resize="letterbox", pad=7)
+TOP_LEFT = Preprocess(size=(8, 8), fit="top-left", pad=0, resize="opencv-nearest")
+CROP = Preprocess(size=(8, 8), fit="crop", resize="opencv-area", layout="NHWC")
+SPECS = (
+    presets.ARCFACE,
+    presets.MINIFASNET,
+    presets.YOLOV8,
+    GRAY,
+    IMAGENET,
+    replace(IMAGENET, channels="BGR"),
+    replace(IMAGENET, scale=1 / 57.12, channels="BGR", resize="letterbox", pad=0),
+    ODD,
+    LETTERBOX,
+    replace(LETTERBOX, pad=114, channels="GRAY"),
+    TOP_LEFT,
+    CROP,
+)
+PIXELS = np.random.default_rng(0).integers(0, 256, (10, 14, 3), dtype=np.uint8)
 
 
-def changed(one: Preprocess, other: Preprocess) -> set[str]:
-    return {f.name for f in fields(one) if getattr(one, f.name) != getattr(other, f.name)}
+def ways(spec: Preprocess) -> dict[str, Preprocess]:
+    return {one.words: one.spec for one in alternatives(spec)}
+
+
+def followed(spec: Preprocess, words: str) -> Preprocess:
+    """What a user gets who writes these words."""
+    return replace(spec, **eval(f"dict({words})"))
 
 
 @pytest.mark.parametrize("spec", SPECS)
-def test_each_changes_one_thing_and_is_named_as_it_is_written(spec: Preprocess) -> None:
-    found = dict(alternatives(spec))
-    assert len(found) >= 4
-    for code, other in found.items():
-        written = eval(f"dict({code})")
-        differing = changed(spec, other)
-        assert differing
-        for name, value in written.items():
-            held = getattr(other, name)
-            assert held == value if isinstance(value, str) else np.allclose(held, value, rtol=1e-4)
-        # Means turn round with the colours, and the abbreviation "letterbox" ends with its fit.
-        assert differing <= {*written, *({"mean", "scale"} if "channels" in written else ())} | (
-            {"resize", "pad"} if "fit" in written else set()
-        )
+def test_who_follows_the_words_gets_the_pixels_that_were_measured(spec: Preprocess) -> None:
+    found = list(alternatives(spec))
+    assert len({one.words for one in found}) == len(found) >= 4
+    for _, other, words in found:
+        assert followed(spec, words) == other != spec
+        mine, measured = (preprocess(PIXELS, one, "") for one in (followed(spec, words), other))
+        assert np.array_equal(mine, measured)
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_words_of_changes_that_come_together_are_complete(spec: Preprocess) -> None:
+    for first in alternatives(spec):
+        for second in alternatives(first.spec):
+            if first.kind != second.kind:
+                assert followed(spec, written(spec, second.spec)) == second.spec
 
 
 def test_the_same_range_in_other_words_is_not_another() -> None:
     for scale in (1 / 127.5, 1 / 128):
         spec = replace(presets.ARCFACE, scale=scale)
-        assert not any(code.startswith("mean=127.5") for code, _ in alternatives(spec))
-    assert sum(code.startswith("mean=") for code, _ in alternatives(IMAGENET)) == 4
-    bgr = dict(alternatives(IMAGENET))['channels="BGR"']
-    assert sum(code.startswith("mean=") for code, _ in alternatives(bgr)) == 4
+        assert not any(words.startswith("mean=127.5") for words in ways(spec))
+    turned = "mean=(103.53, 116.28, 123.675), scale=(1 / 57.375, 1 / 57.12, 1 / 58.395)"
+    found = [words for words in ways(IMAGENET) if words.startswith("mean=")]
+    assert found[-1] == turned
+    assert len(found) == 5
+    caffe = Preprocess(size=(8, 8), channels="BGR", mean=(123.0, 117.0, 104.0))
+    assert list(ways(caffe)).count("mean=(104, 117, 123), scale=1") == 1
 
 
-def test_each_colour_keeps_its_mean() -> None:
-    pixels = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)
-    bgr = dict(alternatives(IMAGENET))['channels="BGR"']
-    here, there = preprocess(pixels, IMAGENET, "here"), preprocess(pixels, bgr, "there")
-    assert np.array_equal(here[:, ::-1], there)
+def test_each_colour_keeps_its_mean_or_each_place() -> None:
+    here = preprocess(PIXELS, IMAGENET, "here")
+    turned, kept = (one.spec for one in alternatives(IMAGENET) if one.kind == "channels")
+    assert np.array_equal(here[:, ::-1], preprocess(PIXELS, turned, "there"))
+    assert kept == replace(IMAGENET, channels="BGR")
+    (only,) = (one for one in alternatives(presets.ARCFACE) if one.kind == "channels")
+    assert only.words == 'channels="BGR"'
 
 
 def test_ranges_of_a_model_of_blue_first_are_in_its_order() -> None:
-    ways = dict(alternatives(presets.MINIFASNET))
-    caffe = ways["mean=(104, 117, 123), scale=1"]
+    caffe = ways(presets.MINIFASNET)["mean=(104, 117, 123), scale=1"]
     assert caffe.mean == (104.0, 117.0, 123.0)
 
 
 def test_grey_images_have_no_order_of_colours_and_aligned_ones_no_placement() -> None:
-    names = {code.partition("=")[0] for code, _ in alternatives(GRAY)}
-    assert "channels" not in names
+    assert "channels" not in {one.kind for one in alternatives(GRAY)}
     aligned = replace(presets.ARCFACE, resize="none")
-    assert {code.partition("=")[0] for code, _ in alternatives(aligned)} == {
-        "channels",
-        "mean",
-        "layout",
-    }
+    assert {one.kind for one in alternatives(aligned)} == {"channels", "range", "layout"}
+
+
+def test_an_abbreviation_is_written_out() -> None:
+    found = ways(LETTERBOX)
+    assert 'resize="bilinear", fit="stretch", pad=114' in found
+    assert 'resize="opencv-bilinear", fit="letterbox"' in found
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_equals_try_the_same_resizes(spec: Preprocess) -> None:
+    usual = {"bilinear", "opencv-bilinear", "opencv-area"}
+    tried = {one.spec.resize for one in alternatives(spec) if one.kind == "resize"}
+    assert tried == usual - {"bilinear" if spec.resize == "letterbox" else spec.resize}
+
+
+@pytest.mark.parametrize("spec", [presets.ARCFACE, GRAY, IMAGENET, ODD])
+def test_a_stretched_preprocessing_sees_stretched_pixels(spec: Preprocess) -> None:
+    narrow = np.random.default_rng(1).integers(0, 52, (*spec.size, 3), dtype=np.uint8)
+    wide = preprocess((narrow * 5).astype(np.uint8), spec, "")
+    found = preprocess(narrow + np.uint8(70), stretched(spec, 70, 121), "")
+    tolerance = 1e-4 if spec.channels != "GRAY" else 0.02  # luma is rounded to 8 bits
+    assert np.allclose(wide, found, atol=tolerance)

@@ -33,4 +33,6 @@ def merit(found: Measurement, limit: float) -> Quality | None:
     sign = 1.0 if found.metric.higher else -1.0
     words = f"{found.metric.name} {value:.4g}"
     sound = sign * value >= sign * limit
-    return Quality(sign * value, sign * without, _LEAST * abs(value), -sign * value, sound, words)
+    return Quality(
+        sign * value, sign * without, _LEAST * abs(value), -sign * value, sound, words, "subjects"
+    )

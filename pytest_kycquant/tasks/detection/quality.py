@@ -26,4 +26,4 @@ def precision(matching: Matching, map50: float) -> Quality | None:
     value = float(matching.areas.mean())
     without = np.asarray(matching.leave_out.mean(axis=1), np.float64)
     sound = bool(matching.areas[0] >= map50)
-    return Quality(value, without, _LEAST, 1 - value, sound, f"mAP {value:.3f}")
+    return Quality(value, without, _LEAST, 1 - value, sound, f"mAP {value:.3f}", "images")

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from ..outputs import Outputs
 
+_WHOSE = "people with two images or more"
 _LEAST = 0.02  # of the distance; a wrong order of colours or range costs more
 
 
@@ -71,4 +72,4 @@ def separation(
     threshold = np.partition(impostors, len(impostors) - 1 - allowed)[len(impostors) - 1 - allowed]
     found = float((genuine <= threshold).mean())
     words = f"FRR {found:.2%} at a FAR of {far:.2%} and a separation (d') of {value:.2f}"
-    return Quality(value, without, _LEAST * abs(value), found, found < frr, words)
+    return Quality(value, without, _LEAST * abs(value), found, found < frr, words, _WHOSE)
