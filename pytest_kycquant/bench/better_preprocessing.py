@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 # How many people are looked at in turn, and by how many standard errors another preprocessing must
 # be ahead to be looked at further. All of their images count, so the right one is soon far ahead.
-# But of MobileFaceNet fed RGB, the right one lies behind for 1.8 % of all dozens of people.
+# But a dozen people may by chance do better with the wrong one.
 _ROUNDS = ((12, -1.2), (24, -0.5), (48, 1.0), (96, 2.0))
 _IMAGES_EACH = 4  # of a person, in these rounds
 _MOST = 2000  # images in the last round

@@ -194,7 +194,7 @@ def test_too_few_people_are_said(tmp_path: Path) -> None:
 def test_what_is_a_little_behind_at_first_can_still_win(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, behind: float, kept: bool
 ) -> None:
-    """As for 1.8 % of dozens of people if MobileFaceNet is fed RGB."""
+    """As it sometimes happens if MobileFaceNet is fed RGB."""
     known = better_preprocessing.standard_errors
 
     def unlucky(now: Any, other: Any) -> float:
