@@ -11,7 +11,7 @@ from ..context.cache import digest_of
 from ..errors import BaselineError, GoldenError
 from ..plain import plain
 from ..results import GateResult
-from ..spec.flags import UPDATE_GOLDEN
+from ..spec.flags import ACCEPT_PREPROCESSING, UPDATE_GOLDEN
 from ..spec.limits import Limits
 from ..spec.profiles import Profile
 from ..tasks.comparison import Comparison
@@ -149,7 +149,7 @@ class Baseline:
 
         def make() -> list[str]:
             note = self._compare_preprocessings()
-            goldens.save(self._measure(), path)
+            goldens.save(self._measure(note), path)
             return [facts, note]
 
         # Another worker may have recorded it first.
@@ -163,13 +163,13 @@ class Baseline:
             )
 
     def _compare_preprocessings(self) -> str:
-        """Refuse a preprocessing that is worse than another; say it if none could be compared."""
+        """Refuse a preprocessing that is worse than another; say it if none was compared."""
         if self._workspace.settings.accept_preprocessing:
-            return ""
+            return f"the preprocessing was not compared with others: {ACCEPT_PREPROCESSING}"
         reason = refuse_worse(self._variants, self.path)
         return reason and f"the preprocessing could not be compared with others: {reason}"
 
-    def _measure(self) -> Golden:
+    def _measure(self, note: str) -> Golden:
         """The golden of FP32 as it behaves now."""
         variants = self._variants
         threshold, source = self._derived_threshold()
@@ -184,6 +184,7 @@ class Baseline:
             latency_ms=round(variants.measure_latency(variants.fp32, self._limits).fp32_cpu_ms, 3),
             environment=plain(self._workspace.context.environment),
             figures=itself.golden_figures(),
+            note=note,
         )
 
     @property

@@ -49,6 +49,7 @@ class Golden:
         environment: the environment in which the golden was recorded.
         figures: other figures that FP32 must reproduce and that are not error rates, such as mAP.
         schema: the schema of the file.
+        note: what the golden does not vouch for, or "".
     """
 
     model: Mapping[str, Any]
@@ -60,6 +61,7 @@ class Golden:
     environment: Mapping[str, Any]
     figures: Mapping[str, float] = field(default_factory=dict)
     schema: int = SCHEMA
+    note: str = ""
 
     @property
     def size(self) -> int:
@@ -187,7 +189,7 @@ def _typed(values: Mapping[str, Any]) -> Golden:
     """
     from ..statistics import Rate
 
-    golden = _exact(Golden, values, "golden")
+    golden = _exact(Golden, values, "golden", optional={"note"})
     _exact(_Model, golden.model, "model", optional={"files"})
     newer = {"room", "deff_many"} if golden.schema == 2 else set()
     for name, rate in golden.rates.items():

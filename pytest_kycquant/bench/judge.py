@@ -249,7 +249,7 @@ class StandardJudge(Judge):
 
     @property
     def _fp32_note(self) -> str:
-        return self.variants.data.note
+        return "; ".join(filter(None, (self.variants.data.note, self.require_golden().note)))
 
     def _judge(self, recipe: Recipe, role: Role) -> VariantRecord:
         variant, gates = self.variants.variant(recipe), []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 import numpy as np
@@ -84,7 +85,10 @@ def test_it_can_be_accepted(project: Project, run: Run, pytester: pytest.Pyteste
     prepare(pytester, RIGHT, "mean=0.0, scale=1 / 255")
     prepare(pytester, "FaceLimits(", "FaceLimits(far=.3, frr=.9, ")
     run(*RECORD, ACCEPT, "-k", "test_size")
-    assert (pytester.path / "golden" / "face.json").is_file()
+    recorded = json.loads((pytester.path / "golden" / "face.json").read_text())
+    assert recorded["note"] == f"the preprocessing was not compared with others: {ACCEPT}"
+    note = "note on fp32: *the preprocessing was not compared with others: --kycquant-accept-*"
+    run("-k", "test_size").stdout.fnmatch_lines([note])
 
 
 def test_without_a_golden_to_record_nothing_is_tried(
