@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from ..errors import QuantizationError
 from ..runtimes.ort import open_session
 from .built import Built
+from .folding import untouched
 from .graph import WEIGHTED, initializers, one_line, serialize, sort_nodes
 from .recipe_kind import Machine, Request, kind_of, library_errors
 from .saturation import exposure_of
@@ -283,7 +284,8 @@ def _count(prepared: PreparedModel, request: Request, proto: ModelProto) -> dict
     changed = kind.changed(proto, source)
     changed |= {name for name, became in source.parts.items() if changed.issuperset(became)}
     nodes, weights = prepared.proto.graph.node, initializers(prepared.proto.graph)
-    asked = [n for n in nodes if n.name not in request.kept and n.op_type in request.op_types]
+    left = {*request.kept, *untouched(prepared.proto.graph)}
+    asked = [n for n in nodes if n.name not in left and n.op_type in request.op_types]
     missed = [n for n in asked if kind.must_change(n, weights) and n.name not in changed]
     if missed:
         raise QuantizationError(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import QuantizationError
 from ..files import temporary_folder
+from .folding import untouched
 from .graph import copy_with_own_weights, initializers
 from .integer_options import integer_options
 from .recipe_kind import Draft, Machine, RecipeKind, Scalar
@@ -53,11 +54,12 @@ class Dynamic(RecipeKind):
                 f"weight_type {weight!r} has no dynamic kernel",
                 'use "uint8" or "int8"',
             )
-        kept = request.excluded
-        weights = initializers(request.source.proto.graph)
+        graph = request.source.proto.graph
+        kept = (*request.excluded, *sorted(untouched(graph).difference(request.excluded)))
+        weights = initializers(graph)
         computed = [  # there is no kernel for weights that are computed from the image
             node.name
-            for node in request.source.proto.graph.node
+            for node in graph.node
             if node.op_type == "Conv" and node.input[1] not in weights
         ]
         with temporary_folder() as folder:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import QuantizationError
+from .folding import untouched
 from .graph import (
     consumers,
     copy_with_own_weights,
@@ -58,10 +59,13 @@ class HalfPrecision(RecipeKind):
             convert_float_to_float16,
         )
 
-        prepared, kept = request.source, request.kept_parts
+        prepared = request.source
+        # Sizes and scales that are computed in half precision would be off by a pixel.
+        kept = {*request.kept_parts, *untouched(prepared.proto.graph)}
         blocked = sorted({*DEFAULT_OP_BLOCK_LIST, *_BLOCKED})
-        in_float = set(kept)
-        in_float |= {node.name for node in prepared.proto.graph.node if node.op_type in blocked}
+        in_float = kept | {
+            node.name for node in prepared.proto.graph.node if node.op_type in blocked
+        }
         _check_weights(request, in_float)
         name, largest = _check_activations(request, in_float)
         proto = convert_float_to_float16(

@@ -13,6 +13,7 @@ from ..files import temporary_folder
 from .activation_bias import correct_shifts
 from .bias import correct_biases, correct_stored, fold_betas, give_own_biases
 from .clipping import guard, spans_within
+from .folding import untouched
 from .graph import WEIGHTED, copy_with_own_weights, float_tensors, producers
 from .integer_options import integer_options
 from .mixed import FullyQuantized, corrections, keep_in_float
@@ -130,7 +131,8 @@ def quantize_fully(request: Request, excluded: tuple[str, ...]) -> FullyQuantize
 
     Args:
         request: the resolved recipe; its source is not changed.
-        excluded: names of the operators that the quantizer must not quantize.
+        excluded: names of the operators that the quantizer must not quantize, beside those that no
+            pixel reaches.
 
     Raises:
         QuantizationError: the ranges belong to another model.
@@ -141,6 +143,7 @@ def quantize_fully(request: Request, excluded: tuple[str, ...]) -> FullyQuantize
 
     prepared, ranges = request.source, request.ranges
     assert ranges is not None
+    excluded = (*excluded, *sorted(untouched(prepared.proto.graph).difference(excluded)))
     missing = _uncalibrated(prepared, ranges)
     if missing:
         raise QuantizationError(
