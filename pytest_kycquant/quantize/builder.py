@@ -17,6 +17,7 @@ from .folding import untouched
 from .graph import WEIGHTED, initializers, one_line, serialize, sort_nodes
 from .recipe_kind import Machine, Request, kind_of, library_errors
 from .saturation import exposure_of
+from .unquantized import unquantized
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -116,6 +117,8 @@ def build(given: Ingredients, recipe: Recipe, *, whole: FullyQuantized | None = 
         ) from error
     counts = _count(prepared, request, proto)
     notes += kind.notes(prepared, content, counts)
+    if recipe.is_integer or recipe.stores_weights:
+        notes += unquantized(request, proto)
     return Built(content, {**options, **facts}, counts, request.kept, notes, exposure_of(proto))
 
 

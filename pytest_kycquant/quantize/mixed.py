@@ -217,7 +217,8 @@ class _Assembly:
         return node.input[0] in self._rounded and node.input[0] in self._integer
 
     def _is_merged(self, node: NodeProto) -> bool:
-        return bool(node.input) and self._merged.get(node.input[0], "") in node.output
+        merged = self._merged.get(node.input[0], "") if node.input else ""
+        return bool(merged) and merged in node.output  # an output that is not given is "", too
 
     def _written(self, name: str) -> str:
         """Name of the tensor that replaces this one if each Relu or Clip after it was merged."""

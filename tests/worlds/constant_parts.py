@@ -69,3 +69,57 @@ def sized_grid(side: int) -> onnx.ModelProto:
         helper.make_node("Flatten", ["p"], ["output"], "flat"),
     ]
     return build_model(nodes, weights, shape=(1, 3, side, side))
+
+
+def unfolded(kind: str) -> onnx.ModelProto:
+    """A convolution, then a layer with most weights, which operators compute from constants.
+
+    Args:
+        kind: "transposed", "reshaped", "cast", "scaled", "normalised" (weight normalisation),
+            or "by size": the constant is reshaped to a size of the image.
+    """
+    rng = np.random.default_rng(3)
+    node = helper.make_node
+    weight = rng.normal(0, 0.05, (16 * 64, 128)).astype(np.float32)
+    given: dict[str, np.ndarray] = {
+        "w1": rng.normal(0, 0.3, (16, 3, 3, 3)).astype(np.float32),
+        "join": np.array([1, 16 * 64]),
+        "w": weight,
+    }
+    if kind == "transposed":
+        given["w"] = weight.T.copy()
+        steps = [node("Transpose", ["w"], ["k"], "turn", perm=[1, 0])]
+    elif kind == "reshaped":
+        given |= {"w": weight.ravel(), "shape": np.array(weight.shape)}
+        steps = [node("Reshape", ["w", "shape"], ["k"], "cut")]
+    elif kind == "cast":
+        given["w"] = weight.astype(np.float64)
+        steps = [node("Cast", ["w"], ["k"], "cast", to=TensorProto.FLOAT)]
+    elif kind == "scaled":
+        given["by"] = np.full((1, 128), 0.5, np.float32)
+        steps = [node("Mul", ["w", "by"], ["k"], "scale")]
+    elif kind == "normalised":
+        given["g"] = np.linspace(0.5, 1.5, 128, dtype=np.float32)[None]
+        steps = [
+            node("ReduceL2", ["w"], ["length"], "length", axes=[0], keepdims=1),
+            node("Div", ["g", "length"], ["factor"], "factor"),
+            node("Mul", ["w", "factor"], ["k"], "norm"),
+        ]
+    else:
+        given |= {"one": np.array([1]), "wide": np.array([-1, 128])}
+        steps = [
+            node("Shape", ["input"], ["size"], "size"),
+            node("Gather", ["size", "one"], ["three"], "three"),
+            node("Sub", ["three", "three"], ["zero"], "zero"),
+            node("Add", ["wide", "zero"], ["shape"], "shape"),
+            node("Reshape", ["w", "shape"], ["k"], "cut"),
+        ]
+    nodes = [
+        *steps,
+        node("Conv", ["input", "w1"], ["c"], "conv", pads=[1] * 4, strides=[2, 2]),
+        node("Relu", ["c"], ["r"], "relu"),
+        node("Reshape", ["r", "join"], ["f"], "flat"),
+        node("MatMul", ["f", "k"], ["output"], "fc"),
+    ]
+    channels = "c" if kind == "by size" else 3
+    return build_model(nodes, given, shape=(1, channels, 16, 16), output=(1, 128))

@@ -1,0 +1,66 @@
+"""Weights that operators compute from constants are found; those that are not are reported."""
+
+import numpy as np
+import pytest
+from onnx import helper
+
+import pytest_kycquant
+from pytest_kycquant import Recipe
+from tests.worlds.constant_parts import unfolded
+from tests.worlds.zoo import build_model, images, save
+
+KINDS = ["transposed", "reshaped", "cast", "scaled", "normalised"]
+
+
+def made(folder, proto, precision, shape, **options):
+    path = save(folder, proto)
+    recipe = Recipe(precision, rewrites=False, **options)
+    return path, pytest_kycquant.quantize(path, images(8, shape=shape), recipe)
+
+
+@pytest.mark.parametrize("precision", ["int8", "int8-weights", "int8-dynamic"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_layer_whose_weights_are_computed_is_quantized(tmp_path, kind, precision):
+    _, found = made(tmp_path, unfolded(kind), precision, (1, 3, 16, 16))
+    assert found.quantized["MatMul"] == 1
+    assert found.size < 0.28 * 4 * (1024 * 128 + 16 * 27)
+    assert found.notes == ()
+
+
+@pytest.mark.parametrize("precision", ["int8", "int8-weights", "int8-dynamic"])
+def test_weights_that_depend_on_an_open_size_are_reported(tmp_path, precision):
+    path, found = made(tmp_path, unfolded("by size"), precision, (1, 3, 16, 16))
+    assert found.size > 0.9 * path.stat().st_size
+    assert found.notes[-1] == (
+        "1 MatMul with 131,072 of 131,504 weights was not quantized: the weights are computed in "
+        "the graph; export the model with constants folded"
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({}, "int8 does not quantize the type"),
+        ({"op_types": ("Conv",)}, "op_types does not name the type"),
+        ({"keep_fp32": ("lstm",)}, None),
+    ],
+)
+def test_types_without_an_integer_form_are_reported(tmp_path, options, reason):
+    rng = np.random.default_rng(0)
+    weights = {
+        "w": rng.normal(0, 0.3, (8, 3, 3, 3)).astype(np.float32),
+        "wx": rng.normal(0, 0.3, (1, 64, 64)).astype(np.float32),
+        "wh": rng.normal(0, 0.3, (1, 64, 16)).astype(np.float32),
+        "steps": np.array([8, 1, 64]),
+    }
+    nodes = [
+        helper.make_node("Conv", ["input", "w"], ["c"], "conv", strides=[2, 2], pads=[1] * 4),
+        helper.make_node("Reshape", ["c", "steps"], ["s"], "steps"),
+        helper.make_node("LSTM", ["s", "wx", "wh"], ["", "h"], "lstm", hidden_size=16),
+        helper.make_node("Flatten", ["h"], ["output"], "flat"),
+    ]
+    proto = build_model(nodes, weights, shape=(1, 3, 16, 16))
+    _, found = made(tmp_path, proto, "int8", (1, 3, 16, 16), **options)
+    said = [note for note in found.notes if "not quantized" in note]
+    expected = f"1 LSTM with 5,120 of 5,336 weights was not quantized: {reason}"
+    assert said == ([expected] if reason else [])
