@@ -16,10 +16,11 @@ from .graph import float_tensors
 from .histogram import BINS, Histogram
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
+    from onnx import GraphProto
 
     from ..spec.recipe import CalibrationMethod
     from .preparation import PreparedModel
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
 _IMAGES = 200  # more do not improve ranges; "minmax" takes all
 DEFAULT_PERCENTILE = 99.99
 """The best of 99.9, 99.99 and 99.999 on the embedder and the liveness model we measured."""
+
+
+_OF_SCORES = 0.9  # of the largest score that was seen
+_PASSING = ("Reshape", "Transpose", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Concat")
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +77,15 @@ class Ranges:
             return cls(tuple(names), ends[0], ends[1], method, percentile, images)
 
 
+def passed_on(graph: GraphProto) -> frozenset[str]:
+    """Names of the outputs and of the tensors whose values they consist of."""
+    found = {info.name for info in graph.output}
+    for node in reversed(graph.node):
+        if node.op_type in _PASSING and found.intersection(node.output):
+            found.update(node.input if node.op_type == "Concat" else node.input[:1])
+    return frozenset(found)
+
+
 def range_images(count: int) -> list[int]:
     """Indices of the calibration images to make histograms of, spread evenly."""
     return spread(count, _IMAGES)
@@ -100,6 +114,7 @@ class Activations:
         method: CalibrationMethod,
         percentile: float | None = None,
         sensitivity: Sensitivity | None = None,
+        outputs: Collection[str] = (),
     ) -> Ranges:
         """Estimate the range of each activation.
 
@@ -112,6 +127,8 @@ class Activations:
             percentile: percentage of values inside the range, for "percentile"; None takes 99.99.
             sensitivity: sensitivity of the same model, for "mse". Given this, the range minimizes
                 the squared error of the outputs, to first order, instead of that of the tensor.
+            outputs: names of tensors with values of the outputs. Of scores between 0 and 1, at
+                most the largest tenth is cut off: a detector finds by its largest ones alone.
         """
         if method == "percentile" and percentile is None:
             percentile = DEFAULT_PERCENTILE
@@ -126,6 +143,9 @@ class Activations:
                 ]
             )
             low, high = found.reshape(-1, 2).T
+            for index, (name, each) in enumerate(zip(self.names, self.histograms, strict=True)):
+                if name in outputs and each.low >= 0 and each.high <= 1:
+                    high[index] = max(high[index], _OF_SCORES * each.high)
         return Ranges(
             names=self.names,
             low=low.astype(np.float32),

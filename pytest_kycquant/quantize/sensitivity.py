@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 _IMAGES = 32  # enough: only the weights come from them; values are counted on all images
 
 _SIDE = 16  # bins on each side of zero
+_MANY = 4  # times as many anchors as numbers of each
+_PROBABILITY = 0.01  # an error far below this does not matter in an output between 0 and 1
 _SAMPLE = 1 << 14  # about how many values of a tensor are used per image
 
 
@@ -111,9 +113,10 @@ def measure_sensitivity(
 ) -> Sensitivity:
     """Measure on some calibration images how much each activation matters.
 
-    Outputs count relative to their size. In outputs with axes after the channels (boxes and
-    scores), each channel counts relative to its own size. The cost is about three runs of the model
-    per image, and memory for the activations and gradients of one image.
+    Outputs count relative to their size. In outputs with more axes than channels (boxes and
+    scores), each channel counts relative to its own size, and probabilities relative to 0.01 at
+    least: a class that no image shows matters no more than others. The cost is about three runs of
+    the model per image, and memory for the activations and gradients of one image.
 
     Args:
         prepared: the prepared FP32 model, equalized or not.
@@ -189,17 +192,43 @@ class _Seed:
         self._rng = np.random.default_rng([0, index])
         self._squares: NDArray[np.float64] = np.zeros(())
         self._images = 0
+        self._ends = 0.0, 0.0
 
     def draw(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
-        others = tuple(i for i in range(values.ndim) if values.ndim < 3 or i != 1)
+        channels = _channels(values.shape)
+        others = tuple(i for i in range(values.ndim) if i != channels)
         mean = np.square(values, dtype=np.float64).mean(axis=others, keepdims=True)
         self._images += 1
         self._squares = self._squares + mean
         size = np.sqrt(self._squares / self._images)
+        least, most = self._ends
+        self._ends = float(values.min(initial=least)), float(values.max(initial=most))
+        if self._ends[0] >= 0 and self._ends[1] <= 1:
+            size = np.maximum(size, _PROBABILITY)
         signs = 2.0 * self._rng.integers(0, 2, values.shape) - 1
         scaled = np.zeros(values.shape)
         np.divide(signs, size, out=scaled, where=size > 0)
         return scaled.astype(np.float32)
+
+
+def _channels(shape: tuple[int, ...]) -> int | None:
+    """Axis of the channels of an output; None if it has none beside the batch.
+
+    Anchors are not channels: those without a face are always near zero, and relative to their own
+    size, they would count millions of times more than the one that is 1.
+    """
+    if len(shape) < 3:
+        return None
+    if len(shape) == 3:  # anchors are many more than the numbers of each; else it is a map
+        short, long = sorted(shape[1:])
+        return None if long < _MANY * short else shape.index(short, 1)
+    last = len(shape) - 1
+    if len(shape) > 4:
+        return last  # anchors, height, width, then the numbers of a box
+    _, first, height, width = shape
+    if height == width:
+        return 1
+    return last if first == height or 2 * width < min(first, height) else 1  # NHWC
 
 
 class _Tally:

@@ -22,7 +22,7 @@ from .equalize import equalize_channels
 from .load import LoadedModel, check_input, load_model
 from .preparation import PreparedModel, prepare
 from .range_search import tune_ranges
-from .ranges import Activations, Ranges, observe_activations, observe_extremes
+from .ranges import Activations, Ranges, observe_activations, observe_extremes, passed_on
 from .recipe_kind import Machine, kind_of
 from .rewrite_choice import RewriteChoice, choose, resolve
 from .rewrites import applicable, rewrite
@@ -199,6 +199,7 @@ def _checked(loaded: LoadedModel, shape: tuple[int, int, int, int]) -> LoadedMod
 
 
 def _ranges(
+    start: PreparedModel,
     extremes: Ranges | None,
     known: Activations | None,
     sensitivity: Sensitivity | None,
@@ -206,7 +207,10 @@ def _ranges(
     method: CalibrationMethod,
     percentile: float | None,
 ) -> Ranges | None:
-    return extremes if known is None else known.ranges(method, percentile, sensitivity)
+    if known is None:
+        return extremes
+    outputs = passed_on(start.proto.graph) if sensitivity is not None else frozenset()
+    return known.ranges(method, percentile, sensitivity, outputs)
 
 
 def _rewritten(
@@ -294,7 +298,7 @@ STEPS = (
         kept=_SENSITIVITY, says="measuring sensitivity",
     ),
     Step(
-        "ranges", _ranges, ("extremes", "observe", "sensitivity"), Sees.NOTHING,
+        "ranges", _ranges, ("start", "extremes", "observe", "sensitivity"), Sees.NOTHING,
         ("method", "percentile"), "method",
     ),
     Step(

@@ -23,9 +23,18 @@ def retinaface(outputs: Outputs) -> float:
     return float(scores[..., 1].max())
 
 
+def yunet(outputs: Outputs) -> float:
+    """Largest score of a face: the root of class times objectness, at three strides."""
+    pairs = ((outputs[f"cls_{s}"], outputs[f"obj_{s}"]) for s in (8, 16, 32))
+    return max(float(np.sqrt(a * b).max()) for a, b in pairs)
+
+
 @pytest.mark.parametrize(
     ("name", "mean", "score"),
-    [("RetinaFace_mobile320.onnx", (104, 117, 123), retinaface)],
+    [
+        ("RetinaFace_mobile320.onnx", (104, 117, 123), retinaface),
+        ("yunet_n_dynamic.onnx", (0, 0, 0), yunet),
+    ],
 )
 def test_no_face_is_lost(
     real: Path,
