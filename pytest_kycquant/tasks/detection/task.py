@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -40,6 +39,7 @@ from .decode import (
     check_scores,
 )
 from .found import Detector, FoundComparison
+from .layouts import LAYOUTS
 from .likeness import distance
 from .matching import (
     Matching,
@@ -56,17 +56,19 @@ Held = TypeVar("Held", bound=FoundComparison)
 
 
 class BoxTask(Task[DetectionSet, Held]):
-    """YOLO detections compared with those of FP32, with labels or without."""
+    """Detections compared with those of FP32, with labels or without."""
 
     drifts_at_threshold = True
+    looks = True
 
     def __init__(self, model: KycModel, limits: Limits, resolve: Resolve) -> None:
         super().__init__(model, limits, resolve)
         self.spec = cast("ObjectDetection", model.task)
         self.limits = cast("DetectionLimits", limits)
         self.judged = self.spec.judged or self.spec.classes
+        self._layout: str | None = None
 
-    @cached_property
+    @property
     def decoder(self) -> Decoder:
         """The decoder of the outputs."""
         spec = self.spec
@@ -77,7 +79,23 @@ class BoxTask(Task[DetectionSet, Held]):
             spec.nms_iou,
             self.preprocess.size,
             str(self.model.path),
+            self._layout,
         )
+
+    def look(self, samples: Sequence[list[NDArray[Any]]]) -> Mapping[str, Any]:
+        """Find the layout of the outputs."""
+        return {"layout": self.decoder.choose(samples).name}
+
+    def adopt(self, learned: Mapping[str, Any]) -> None:
+        """Take the layout that FP32 has for all variants."""
+        self._layout = learned.get("layout")
+
+    @property
+    def reading_note(self) -> str:
+        """The layout in words."""
+        if self._layout is None:
+            return ""
+        return f"outputs are read as {LAYOUTS[self._layout].title} ({self._layout})"
 
     def choose_outputs(
         self, names: tuple[str, ...], where: Path, member: int = 0
