@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -95,16 +95,47 @@ class Decoder:
         """Find the layout of the outputs.
 
         Args:
-            samples: the outputs for each of some images.
+            samples: the outputs of FP32 for each of some images. Their values decide where
+                the shapes fit several layouts.
 
         Raises:
-            ModelError: there is none, or the outputs are not numbers.
+            ModelError: there is none, there are several, or the outputs are not numbers.
         """
         known = LAYOUTS.values() if self.layout is None else (LAYOUTS[self.layout],)
         fitting = [layout for layout in known if self._fits(layout, samples)]
         if not fitting:
             raise self._unknown([np.shape(output) for output in samples[0]])
-        return fitting[0]
+        if self.layout is not None:
+            return fitting[0]
+        reasons = {layout: self._misfit(layout, samples) for layout in fitting}
+        if len(fitting) == 1 and not fitting[0].strict:
+            return fitting[0]
+        possible = [layout for layout, reason in reasons.items() if not reason]
+        if len(possible) != 1:
+            raise self._undecided([np.shape(output) for output in samples[0]], possible, reasons)
+        return possible[0]
+
+    def _misfit(self, layout: Layout, samples: Sequence[Sequence[NDArray[Any]]]) -> str:
+        with np.errstate(all="ignore"):
+            return layout.misfit(samples, self.told)
+
+    def _undecided(
+        self,
+        shapes: Sequence[tuple[int, ...]],
+        possible: Sequence[Layout],
+        reasons: Mapping[Layout, str],
+    ) -> ModelError:
+        outputs = f"outputs of the shapes {', '.join(map(str, shapes))}"
+        write = [f'layout="{layout.name}" for {layout.title}' for layout in possible or reasons]
+        remedy = f"write in ObjectDetection {', or '.join(write)}"
+        if possible:
+            return ModelError(self.origin, f"{outputs} can be read in {len(possible)} ways", remedy)
+        why = "; ".join(f"not as {layout.title}: {reason}" for layout, reason in reasons.items())
+        return ModelError(
+            self.origin,
+            f"{outputs} cannot be read ({why})",
+            f"correct classes and keypoints in ObjectDetection; if that is wrong, {remedy}",
+        )
 
     def _fits(self, layout: Layout, samples: Sequence[Sequence[NDArray[Any]]]) -> bool:
         for outputs in samples:
@@ -137,8 +168,8 @@ class Decoder:
             f"output shapes {', '.join(map(str, shapes))} match no supported layout",
             f"{self.classes} classes and {self.keypoints} keypoints need one output (1, {one},"
             f" A) or (1, A, {one}), or one (1, {raw}, H / stride, W / stride) for each stride;"
-            " correct classes and keypoints in ObjectDetection, or export without "
-            "non-maximum suppression",
+            f" other layouts are {', '.join(LAYOUTS)} (see docs/detection.md); correct classes and "
+            "keypoints in ObjectDetection, or name the outputs to read in outputs=",
         )
 
 

@@ -17,7 +17,8 @@ from ...data.leakage import check_disjoint
 from ...data.placement import place
 from ...data.split import SEARCH_SHARE
 from ...data.unlabelled import selected_images
-from ...errors import ModelError
+from ...errors import ModelError, SpecError
+from ...spec import coerce
 from ...spec.limits import DetectionLimits, Limits
 from ...spec.model import KycModel
 from ...spec.tasks import ObjectDetection
@@ -66,7 +67,13 @@ class BoxTask(Task[DetectionSet, Held]):
         self.spec = cast("ObjectDetection", model.task)
         self.limits = cast("DetectionLimits", limits)
         self.judged = self.spec.judged or self.spec.classes
-        self._layout: str | None = None
+        self._layout = self.spec.layout
+        if self._layout is not None and self._layout not in LAYOUTS:
+            raise SpecError(
+                "ObjectDetection.layout",
+                f"{coerce.shown(self._layout)} is unknown",
+                coerce.did_you_mean(self._layout, LAYOUTS) or f"choose from {', '.join(LAYOUTS)}",
+            )
 
     @property
     def decoder(self) -> Decoder:
@@ -88,7 +95,7 @@ class BoxTask(Task[DetectionSet, Held]):
 
     def adopt(self, learned: Mapping[str, Any]) -> None:
         """Take the layout that FP32 has for all variants."""
-        self._layout = learned.get("layout")
+        self._layout = learned.get("layout", self.spec.layout)
 
     @property
     def reading_note(self) -> str:
@@ -123,7 +130,9 @@ class BoxTask(Task[DetectionSet, Held]):
     def reading(self) -> dict[str, Any]:
         """Everything that the decoder depends on."""
         spec = self.spec
+        given = {"layout": spec.layout} if spec.layout is not None else {}
         return {
+            **given,
             "classes": list(spec.classes),
             "judged": list(self.judged),
             "scores": spec.scores,

@@ -60,11 +60,13 @@ class Layout(ABC):
         name: a short name, for gate files and goldens.
         title: what the outputs hold, for reports.
         suppressed: whether the model has dropped overlapping boxes itself.
+        strict: whether FP32's values must not contradict the layout even if no other one fits.
     """
 
     name: ClassVar[str]
     title: ClassVar[str]
     suppressed: ClassVar[bool] = False
+    strict: ClassVar[bool] = False
 
     @abstractmethod
     def fits(self, shapes: Shapes, told: Told) -> bool:
@@ -83,6 +85,15 @@ class Layout(ABC):
             outputs: the outputs, all of them numbers.
             told: what the gate file says.
         """
+
+    def misfit(self, samples: Sequence[Given], told: Told) -> str:
+        """Why the outputs of FP32 cannot have this layout though their shapes fit; "" if they can.
+
+        Args:
+            samples: the outputs for each of some images.
+            told: what the gate file says.
+        """
+        return ""
 
 
 def sigmoid(x: Floats) -> Floats:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from .base import Candidates, Given, Layout, Shapes, Told, corners
+from .base import Candidates, Floats, Given, Layout, Shapes, Told, corners
 
 KEYPOINT_CHANNELS = 3  # x, y, visibility
+_MANY = 20  # so many candidates never all start left of and above the middle of their size
 
 
 def channels_of(told: Told) -> int:
@@ -31,8 +34,7 @@ class YoloV8(Layout):
 
     def read(self, outputs: Given, told: Told) -> Candidates:
         """Read the rows, or the columns where they fit: YOLOv8 itself returns columns."""
-        table = np.asarray(outputs[0][0], np.float64)
-        rows = table.T if len(table) == channels_of(told) else table
+        rows = _rows(outputs, told)
         end = 4 + told.classes
         points = rows[:, end:].reshape(len(rows), told.keypoints, KEYPOINT_CHANNELS)[..., :2]
         return Candidates(
@@ -40,3 +42,28 @@ class YoloV8(Layout):
             told.activated(rows[:, 4:end]),
             points if told.keypoints else None,
         )
+
+    def misfit(self, samples: Sequence[Given], told: Told) -> str:
+        """Whether the values are rather those of boxes that the model has suppressed itself."""
+        rows = np.concatenate([_rows(outputs, told) for outputs in samples])
+        rows = rows[np.isfinite(rows).all(axis=1)]
+        scores = rows[:, 4 : 4 + told.classes]
+        if (~rows.any(axis=1) | (rows == -1).all(axis=1)).any():
+            return "rows of zeros or -1 are padding"
+        if told.scores == "probabilities" and ((scores < 0) | (scores > 1)).any():
+            return "the columns of the scores are not probabilities"
+        if (rows[:, 2:4] < 0).any():
+            return "sizes are negative"
+        if (
+            len(rows)
+            and ((scores == np.round(scores)).all(axis=0) & (scores == 1).any(axis=0)).any()
+        ):
+            return "a column of scores holds whole numbers only"
+        if len(rows) >= _MANY and (rows[:, 2:4] >= rows[:, :2]).all():
+            return "the first four columns are corners"
+        return ""
+
+
+def _rows(outputs: Given, told: Told) -> Floats:
+    table = np.asarray(outputs[0][0], np.float64)
+    return table.T if len(table) == channels_of(told) else table
