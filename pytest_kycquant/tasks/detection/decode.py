@@ -54,6 +54,7 @@ class Decoder:
         size: (height, width) of the model's input in pixels.
         origin: the name of the model, for messages.
         layout: name of the layout of the outputs; None finds the one whose shapes fit.
+        boxes: whether boxes are "corners" or "centres" (and sizes); None for what is usual.
     """
 
     classes: int
@@ -63,11 +64,12 @@ class Decoder:
     size: tuple[int, int]
     origin: str = "model"
     layout: str | None = None
+    boxes: Literal["corners", "centres"] | None = None
 
     @property
     def told(self) -> Told:
         """What a layout needs to know."""
-        return Told(self.classes, self.keypoints, self.scores, self.size)
+        return Told(self.classes, self.keypoints, self.scores, self.size, self.boxes)
 
     def candidates(self, outputs: Sequence[NDArray[Any]]) -> Detections:
         """Read all finite candidates with a score of at least `FLOOR`, in the order of anchors.

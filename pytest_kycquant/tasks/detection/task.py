@@ -48,8 +48,10 @@ from .matching import (
     Predictions,
     select_confidence,
 )
+from .plausible import check_boxes, corners_it_seems
 from .quality import precision
 
+_CLEAR = 0.25  # the confidence of a first look where the gate file gives none
 _COLUMNS = 6  # x1, y1, x2, y2 in pixels of the input, score, class
 
 
@@ -87,11 +89,20 @@ class BoxTask(Task[DetectionSet, Held]):
             self.preprocess.size,
             str(self.model.path),
             self._layout,
+            spec.boxes,
         )
 
     def look(self, samples: Sequence[list[NDArray[Any]]]) -> Mapping[str, Any]:
-        """Find the layout of the outputs."""
-        return {"layout": self.decoder.choose(samples).name}
+        """Find the layout of the outputs, and whether it gives boxes in the picture."""
+        layout = self.decoder.choose(samples)
+        decoder = replace(self.decoder, layout=layout.name)
+        if layout.cornered(samples, decoder.told):
+            raise corners_it_seems(decoder.origin)
+        clear = self.spec.confidence or _CLEAR
+        found = [decoder(outputs) for outputs in samples]
+        boxes = np.concatenate([one.boxes[one.scores >= clear] for one in found])
+        check_boxes(boxes, decoder.told, decoder.origin)
+        return {"layout": layout.name}
 
     def adopt(self, learned: Mapping[str, Any]) -> None:
         """Take the layout that FP32 has for all variants."""
@@ -130,7 +141,8 @@ class BoxTask(Task[DetectionSet, Held]):
     def reading(self) -> dict[str, Any]:
         """Everything that the decoder depends on."""
         spec = self.spec
-        given = {"layout": spec.layout} if spec.layout is not None else {}
+        optional = {"layout": spec.layout, "boxes": spec.boxes}
+        given = {name: value for name, value in optional.items() if value is not None}
         return {
             **given,
             "classes": list(spec.classes),

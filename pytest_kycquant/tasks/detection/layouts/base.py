@@ -25,16 +25,22 @@ class Told:
         scores: whether scores went through their last activation in the model ("probabilities"),
             or not ("logits").
         size: (height, width) of the model's input in pixels.
+        boxes: whether boxes are "corners" or "centres" (and sizes); None for what is usual.
     """
 
     classes: int
     keypoints: int
     scores: Literal["probabilities", "logits"]
     size: tuple[int, int]
+    boxes: Literal["corners", "centres"] | None = None
 
     def activated(self, raw: Floats) -> Floats:
         """Scores as probabilities: logits go through the sigmoid."""
         return sigmoid(raw) if self.scores == "logits" else raw
+
+    def cornered(self, boxes: Floats, usual: str = "centres") -> Floats:
+        """Boxes (A, 4) as corners."""
+        return boxes if (self.boxes or usual) == "corners" else corners(boxes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,6 +100,10 @@ class Layout(ABC):
             told: what the gate file says.
         """
         return ""
+
+    def cornered(self, samples: Sequence[Given], told: Told) -> bool:
+        """Whether FP32 gives corners where centres and sizes are usual; by all candidates."""
+        return False
 
 
 def sigmoid(x: Floats) -> Floats:

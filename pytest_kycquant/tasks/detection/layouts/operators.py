@@ -84,11 +84,12 @@ def _is_table(shape: tuple[int, ...]) -> bool:
 class Selected(Layout):
     """Boxes (1, A, 4), scores (1, C, A) and (n, 3) indices of ONNX's NonMaxSuppression.
 
-    A row of indices names the image, the class and the box. Boxes are corners.
+    A row of indices names the image, the class and the box. Boxes are corners unless the gate
+    file says that they are centres.
     """
 
     name = "selected"
-    title = "boxes as corners, scores, and the indices of NonMaxSuppression"
+    title = "boxes, scores, and the indices of NonMaxSuppression"
     suppressed = True
     strict = True
 
@@ -104,7 +105,8 @@ class Selected(Layout):
         found = np.zeros((len(rows), told.classes))
         found[np.arange(len(rows)), rows[:, 1]] = told.activated(scores[rows[:, 1], rows[:, 2]])
         chosen_boxes = boxes[rows[:, 2]]
-        # The operator accepts any two opposite corners.
+        # The operator accepts any two opposite corners, or centres and sizes.
+        chosen_boxes = told.cornered(chosen_boxes, "corners")
         low, high = chosen_boxes[:, :2], chosen_boxes[:, 2:]
         return Candidates(
             np.concatenate([np.minimum(low, high), np.maximum(low, high)], axis=1),
