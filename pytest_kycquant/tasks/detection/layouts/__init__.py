@@ -5,8 +5,12 @@ from __future__ import annotations
 from .base import Layout
 from .dfl import RawHeads
 from .operators import Lists, Selected
+from .retinaface import RetinaFace
 from .rows import Rows, RowsOfBatch, RowsOfOneClass
+from .scrfd import Scrfd
+from .ultraface import UltraFace
 from .yolov8 import YoloV8
+from .yunet import YuNet
 
 LAYOUTS: dict[str, Layout] = {
     layout.name: layout
@@ -18,6 +22,10 @@ LAYOUTS: dict[str, Layout] = {
         RowsOfBatch(),
         Lists(),
         Selected(),
+        Scrfd(),
+        YuNet(),
+        RetinaFace(),
+        UltraFace(),
     )
 }
 """All layouts by name: a new one needs a module of its own and an entry here."""
