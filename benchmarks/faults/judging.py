@@ -29,7 +29,7 @@ from pytest_kycquant.verdicts import Check, Direction, Kind, Verdict
 
 # The code that turns an image and a model into outputs; the rest judges outputs or makes models.
 _RUNS = ("runtimes/ort.py", "data/images.py", "data/crops.py", "data/placement.py")
-_READS = ("tasks/outputs.py", "tasks/detection/decode.py")
+_READS = ("tasks/outputs.py", "tasks/detection/decode.py", "tasks/detection/layouts/*.py")
 HARMFUL, HARMLESS, BORDERLINE = "harmful", "harmless", "borderline"
 BEYOND, NEAR, INSIDE = "beyond", "near", "inside"  # drift limits, on many people
 # If a lower bound is this many times the limit, a part of the people is enough to decide.
@@ -311,4 +311,5 @@ def _short(check: Check) -> str:
 def _running_code() -> str:
     """Digest of the code that runs models."""
     root = Path(pytest_kycquant.__file__).parent
-    return digest_of([(root / name).read_text(encoding="utf-8") for name in (*_RUNS, *_READS)])
+    files = [file for name in (*_RUNS, *_READS) for file in sorted(root.glob(name))]
+    return digest_of([file.read_text(encoding="utf-8") for file in files])

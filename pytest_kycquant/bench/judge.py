@@ -87,7 +87,8 @@ class Judge(ABC):
     def fp32_record(self) -> VariantRecord:
         """FP32 judged by its own limits: the row that every other row is compared with."""
         row = self.row("fp32", self.variants.fp32, self._judge_fp32())
-        return _noted(row, self._fp32_note)
+        row = _noted(row, self._fp32_note)
+        return _noted(row, self.variants.task.reading_note)
 
     def require_golden(self) -> Golden:
         """The golden baseline, checked once; a run that updates goldens records it first.

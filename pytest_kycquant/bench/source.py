@@ -33,7 +33,9 @@ from ..spec.model import Preprocess
 from ..spec.recipe import Recipe
 from ..tasks.base import Task
 from ..tasks.outputs import Outputs, Tensor, run_model
+from .first_look import look
 from .input_facts import describe_preprocess
+from .seen_images import SeenImages
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -69,26 +71,6 @@ class _Facts:
     exposure: Exposure
 
 
-class _SeenImages:
-    """Images as one file of a model sees them; implements `quantize.images.Images`."""
-
-    def __init__(self, task: Task[Any, Any], index: int, images: ImageSet) -> None:
-        self._task = task
-        self._index = index
-        self._images = images
-
-    @property
-    def digest(self) -> str:
-        return self._task.seen(self._images, self._index).digest
-
-    def __len__(self) -> int:
-        return len(self._images)
-
-    def named(self, indices: Sequence[int] | None = None) -> Iterator[tuple[str, Tensor]]:
-        images = self._images if indices is None else self._images.subset(indices)
-        return self._task.tensors(images, self._index)
-
-
 class SourceFile:
     """One FP32 file with the images that it sees, and its variants.
 
@@ -121,7 +103,7 @@ class SourceFile:
         return Quantizer(
             path,
             self._calibration,
-            probes=lambda: _SeenImages(self.task, self.index, self._images.probes()),
+            probes=lambda: SeenImages(self.task, self.index, self._images.probes()),
             shape=self.preprocess.shape,
             context=self._context,
             title=self._title,
@@ -137,6 +119,21 @@ class SourceFile:
     def outputs_read(self) -> tuple[str, ...]:
         """Names of the outputs that the task reads."""
         return self.task.choose_outputs(self.loaded.output_names, self.loaded.path, self.index)
+
+    @cached_property
+    def learned(self) -> dict[str, Any]:
+        """What the outputs of FP32 tell about how all outputs are read; the task adopts it."""
+        found: dict[str, Any] = {}
+        if self.task.looks:
+            probes = self._images.probes()
+            found = look(
+                self._context, self.task, lambda: self.fp32.open(exact=self._context.exact),
+                self.outputs_read, self.task.tensors(probes, self.index),
+                facts=[self.loaded.digest, self.input_facts(), self.outputs_read, probes.digest],
+                where=self._title,
+            )  # fmt: skip
+        self.task.adopt(found)
+        return found
 
     @cached_property
     def fp32(self) -> ModelFile:
@@ -239,6 +236,7 @@ class SourceFile:
         # Without integer operators nothing can saturate.
         saturation = exact and bool(file.exposure.operators)
         key = [file.sha256, seen.digest, self.input_facts(), self.outputs_read, saturation]
+        key.append(self.learned)
         key.append(runtime(file.runtime).describe())
 
         def make(folder: Path) -> None:
@@ -286,6 +284,7 @@ class SourceFile:
         model = self.fp32.open(exact=self._context.exact)
         found: list[Outputs | None] = []
         for task in tasks:
+            task.adopt(self.learned)
             inputs = task.tensors(images, self.index)
             try:
                 outputs = run_model(
@@ -341,9 +340,9 @@ class SourceFile:
         """Plain values that determine the model's input and how its outputs are read."""
         return {**describe_preprocess(self.preprocess), **self.task.reading()}
 
-    def _calibration(self) -> _SeenImages | None:
+    def _calibration(self) -> SeenImages | None:
         images = self._images.calibration()
-        return None if images is None else _SeenImages(self.task, self.index, images)
+        return None if images is None else SeenImages(self.task, self.index, images)
 
     def _prefixed(self, names: Sequence[str]) -> tuple[str, ...]:
         return tuple(self.prefix + name for name in names)
@@ -377,7 +376,7 @@ class SourceFile:
         *,
         repeats: bool = True,
     ) -> Outputs:
-        task = self.task
+        task, _ = self.task, self.learned
         edges, read, wanted = task.edge_inputs(self.index), task.read, self.outputs_read
         return run_model(
             model, inputs, edges, wanted, read, threads=threads, on_image=advance, where=where,

@@ -362,6 +362,10 @@ class Variants:
         key = [variant.sha256, runtime(variant.runtime).describe(), self.input_facts()]
         return self.context.store.load("footprint", key, make, read)
 
+    def learned(self) -> dict[str, Any]:
+        """What FP32's outputs tell about how all outputs are read, for `Task.adopt`."""
+        return {name: value for source in self.sources for name, value in source.learned.items()}
+
     def model_facts(self) -> dict[str, Any]:
         """Plain values that identify the FP32 model."""
         facts = {
@@ -377,6 +381,7 @@ class Variants:
     def input_facts(self) -> dict[str, Any]:
         """Plain values that determine the model's input and how its outputs are read."""
         each = [source.input_facts() for source in self.sources]
+        self.learned()
         read = [list(source.outputs_read) for source in self.sources]
         if len(each) == 1:
             return {"preprocess": each[0], "outputs": read[0]}

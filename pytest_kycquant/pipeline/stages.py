@@ -47,6 +47,7 @@ class Stage:
         size: size of all files in bytes.
         runtime: name of the runtime that runs the files.
         digests: SHA-256 of each file; a file that has changed is not opened. Empty checks nothing.
+        learned: what FP32's outputs tell about how outputs are read, see `Task.adopt`.
     """
 
     model: KycModel
@@ -56,6 +57,7 @@ class Stage:
     size: int
     runtime: str = ONNXRUNTIME
     digests: tuple[str, ...] = ()
+    learned: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -318,6 +320,7 @@ class _OpenStage:
         self.threshold = stage.threshold
         self.preprocesses = model.preprocesses
         self.task: Task[Any, Any] = task_of(model, model.task.limits(), _nowhere)
+        self.task.adopt(stage.learned)
         self.opened, self._paths = opened, stage.paths
         self._feeds, self._chosen = [], []
         for index, (path, each) in enumerate(zip(stage.paths, opened, strict=True)):

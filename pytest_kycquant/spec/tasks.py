@@ -128,6 +128,10 @@ class ObjectDetection(TaskSpec):
         nms_iou: if two boxes of a class overlap more than this, the one with the lower score is
             dropped.
         outputs: names of the outputs to read; None reads them all.
+        layout: name of the layout of the outputs, such as "rows", where FP32's outputs for a few
+            images do not tell it; see docs/detection.md.
+        boxes: "corners" for x1, y1, x2, y2, or "centres" for centre, width and height; None for
+            what is usual in the layout.
         labelled: False if there are no boxes. `labels` and `selection_labels` are then left out,
             `confidence` is required, and `AgreementGates` compare detections with those of FP32.
         groups: CSV of groups of images (``file,country,kind``): ``file`` and any other columns,
@@ -152,9 +156,12 @@ class ObjectDetection(TaskSpec):
     outputs: tuple[str, ...] | None = None
     labelled: bool = True
     groups: StrPath | None = None
+    layout: str | None = None
+    boxes: Literal["corners", "centres"] | None = None
 
     def __post_init__(self) -> None:
         where = "ObjectDetection"
+        self._set("boxes", coerce.choice, ("corners", "centres", None))
         of_labels = ("labels", "selection_labels", "selection_miss_rate", "groups")
         self._check_labelled("confidence", *of_labels)
         if self.labelled and self.labels is None:
@@ -177,6 +184,8 @@ class ObjectDetection(TaskSpec):
                 remedy = "give a number between 0 and 1"
                 self._set(name, coerce.fraction, remedy, "is out of range")
         self._set("scores", coerce.choice, ("probabilities", "logits"))
+        if self.layout is not None:
+            self._set("layout", coerce.label)
         remedy = "give a whole number, 0 or more"
         self._set("keypoints", coerce.whole, remedy)
         if self.keypoints < 0:

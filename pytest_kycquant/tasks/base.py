@@ -112,6 +112,7 @@ class Task(ABC, Generic[Truth, Held]):
 
     has_threshold: ClassVar[bool] = True  # chosen on FP32 and frozen
     drifts_at_threshold: ClassVar[bool] = False  # whether outputs are compared at the threshold
+    looks: ClassVar[bool] = False  # whether FP32's outputs tell how all outputs are read
 
     def __init__(self, model: KycModel, limits: Limits, resolve: Resolve) -> None:
         self.model = model
@@ -288,6 +289,28 @@ class Task(ABC, Generic[Truth, Held]):
     def reading(self) -> Mapping[str, Any]:
         """Plain values, in addition to the preprocessing, that determine the result of `read`."""
         return {}
+
+    def look(self, samples: Sequence[list[NDArray[Any]]]) -> Mapping[str, Any]:
+        """Find out from FP32 how the outputs of all variants are read, if the task `looks`.
+
+        Args:
+            samples: the chosen outputs of FP32 for each of a few images.
+
+        Returns:
+            Plain values for `adopt`, in this process or another.
+
+        Raises:
+            ModelError: they cannot be read, or in more than one way.
+        """
+        return {}
+
+    def adopt(self, learned: Mapping[str, Any]) -> None:
+        """Read outputs as `look` found out from now on."""
+
+    @property
+    def reading_note(self) -> str:
+        """How outputs are read, in words for the report, or ""."""
+        return ""
 
     # Judgement
 

@@ -37,5 +37,6 @@ def test_each_extension_names_its_test() -> None:
     parts = section.split("\n### ")[1:]
     assert [part.splitlines()[0] for part in parts] == [
         "A recipe", "A rewrite", "A task", "A runtime", "A report",
+        "A layout of detectors' outputs",
     ]  # fmt: skip
     assert all(re.search(r"^`tests/\S+::\w+`$", part, re.MULTILINE) for part in parts)

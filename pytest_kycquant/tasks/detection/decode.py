@@ -1,26 +1,22 @@
-"""From the outputs of a YOLO model to detections: two layouts, scores and suppression.
-
-Sources: the boxes of DFL heads follow Li et al., Generalized Focal Loss (arXiv 2006.04388); both
-layouts are those of ONNX exports of YOLOv8.
-"""
+"""From the outputs of a detector to detections: the layout, scores and suppression."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from ...errors import ModelError
+from .layouts import LAYOUTS, dfl, yolov8
+from .layouts.base import Layout, Told, sigmoid
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FLOOR = 0.001  # lower scores affect no figure: COCO's mAP is computed from this score up
 MOST = 300  # detections per image, the maximum of deployed YOLO models
-_BINS = 16  # bins of the distribution of each side in DFL
-_KEYPOINT_CHANNELS = 3  # x, y, visibility
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,11 +27,18 @@ class Detections:
         boxes: corners x1, y1, x2, y2 in pixels; shape (N, 4), float64.
         scores: confidence; shape (N,), float64.
         classes: the index of the class; shape (N,), int64.
+        keypoints: x and y in pixels of the input; shape (N, K, 2), float64. None if there are none.
     """
 
     boxes: NDArray[np.float64]
     scores: NDArray[np.float64]
     classes: NDArray[np.int64]
+    keypoints: NDArray[np.float64] | None = None
+
+    def only(self, indices: NDArray[np.int64]) -> Detections:
+        """Some of the detections, in the order of their indices."""
+        points = None if self.keypoints is None else self.keypoints[indices]
+        return Detections(self.boxes[indices], self.scores[indices], self.classes[indices], points)
 
 
 @dataclass(frozen=True)
@@ -44,12 +47,14 @@ class Decoder:
 
     Args:
         classes: number of classes, C.
-        keypoints: number of keypoints, K; their 3 K channels are skipped.
+        keypoints: number of keypoints, K.
         scores: the kind of scores: "probabilities" if the export applied the sigmoid, else
             "logits".
         nms_iou: the IoU above which the worse of two boxes of a class is dropped.
         size: (height, width) of the model's input in pixels.
         origin: the name of the model, for messages.
+        layout: name of the layout of the outputs; None finds the one whose shapes fit.
+        boxes: whether boxes are "corners" or "centres" (and sizes); None for what is usual.
     """
 
     classes: int
@@ -58,6 +63,13 @@ class Decoder:
     nms_iou: float
     size: tuple[int, int]
     origin: str = "model"
+    layout: str | None = None
+    boxes: Literal["corners", "centres"] | None = None
+
+    @property
+    def told(self) -> Told:
+        """What a layout needs to know."""
+        return Told(self.classes, self.keypoints, self.scores, self.size, self.boxes)
 
     def candidates(self, outputs: Sequence[NDArray[Any]]) -> Detections:
         """Read all finite candidates with a score of at least `FLOOR`, in the order of anchors.
@@ -65,94 +77,102 @@ class Decoder:
         Each anchor gives one candidate, that of its best class.
 
         Args:
-            outputs: the outputs for one image. Either there is one of shape (1, 4 + C + 3 K, A) or
-                (1, A, 4 + C + 3 K), with centre x, centre y, width and height in pixels of the
-                input. Or there is one for each stride, of shape (1, 64 + C + 3 K, height / stride,
-                width / stride), with the distributions (16 bins) of the distances to the left,
-                top, right and bottom.
+            outputs: the outputs for one image, in one of `LAYOUTS`.
 
         Returns:
             The candidates, with boxes in pixels of the input.
 
         Raises:
-            ModelError: the shapes match neither layout.
+            ModelError: the shapes match no layout, or not that of this decoder.
         """
-        boxes, raw = self._split(outputs)
-        scores = _sigmoid(raw) if self.scores == "logits" else raw
+        return self._candidates(self.choose([outputs]), outputs)
+
+    def __call__(self, outputs: Sequence[NDArray[Any]]) -> Detections:
+        """The candidates that remain after non-maximum suppression within each class."""
+        layout = self.choose([outputs])
+        found = self._candidates(layout, outputs)
+        return found.only(top(found) if layout.suppressed else suppress(found, self.nms_iou))
+
+    def choose(self, samples: Sequence[Sequence[NDArray[Any]]]) -> Layout:
+        """Find the layout of the outputs.
+
+        Args:
+            samples: the outputs of FP32 for each of some images. Their values decide where
+                the shapes fit several layouts.
+
+        Raises:
+            ModelError: there is none, there are several, or the outputs are not numbers.
+        """
+        known = LAYOUTS.values() if self.layout is None else (LAYOUTS[self.layout],)
+        fitting = [layout for layout in known if self._fits(layout, samples)]
+        if not fitting:
+            raise self._unknown([np.shape(output) for output in samples[0]])
+        if self.layout is not None:
+            return fitting[0]
+        reasons = {layout: self._misfit(layout, samples) for layout in fitting}
+        if len(fitting) == 1 and not fitting[0].strict:
+            return fitting[0]
+        possible = [layout for layout, reason in reasons.items() if not reason]
+        if len(possible) != 1:
+            raise self._undecided([np.shape(output) for output in samples[0]], possible, reasons)
+        return possible[0]
+
+    def _misfit(self, layout: Layout, samples: Sequence[Sequence[NDArray[Any]]]) -> str:
+        with np.errstate(all="ignore"):
+            return layout.misfit(samples, self.told)
+
+    def _undecided(
+        self,
+        shapes: Sequence[tuple[int, ...]],
+        possible: Sequence[Layout],
+        reasons: Mapping[Layout, str],
+    ) -> ModelError:
+        outputs = f"outputs of the shapes {', '.join(map(str, shapes))}"
+        write = [f'layout="{layout.name}" for {layout.title}' for layout in possible or reasons]
+        remedy = f"write in ObjectDetection {', or '.join(write)}"
+        if possible:
+            return ModelError(self.origin, f"{outputs} can be read in {len(possible)} ways", remedy)
+        why = "; ".join(f"not as {layout.title}: {reason}" for layout, reason in reasons.items())
+        return ModelError(
+            self.origin,
+            f"{outputs} cannot be read ({why})",
+            f"correct classes and keypoints in ObjectDetection; if that is wrong, {remedy}",
+        )
+
+    def _fits(self, layout: Layout, samples: Sequence[Sequence[NDArray[Any]]]) -> bool:
+        for outputs in samples:
+            for kind in {np.asarray(output).dtype for output in outputs}:
+                if kind.kind not in "biuf":
+                    raise ModelError(
+                        self.origin,
+                        f"an output is {kind}, not numbers",
+                        "name the right outputs in ObjectDetection",
+                    )
+            if not layout.fits([np.shape(output) for output in outputs], self.told):
+                return False
+        return True
+
+    def _candidates(self, layout: Layout, outputs: Sequence[NDArray[Any]]) -> Detections:
+        found = layout.read(outputs, self.told)
+        boxes, scores = found.boxes, found.scores
         # NaN in any class invalidates the anchor: argmax would choose the NaN.
         kept: NDArray[np.bool_] = np.isfinite(np.concatenate([boxes, scores], axis=1)).all(axis=1)
         best = np.argmax(np.where(kept[:, None], scores, -1.0), axis=1)
         score = scores[np.arange(len(scores)), best]
         kept &= np.nan_to_num(score, nan=-1.0) >= FLOOR
-        return Detections(boxes[kept], score[kept], best[kept].astype(np.int64))
+        points = None if found.keypoints is None else found.keypoints[kept]
+        return Detections(boxes[kept], score[kept], best[kept].astype(np.int64), points)
 
-    def __call__(self, outputs: Sequence[NDArray[Any]]) -> Detections:
-        """The candidates that remain after non-maximum suppression within each class."""
-        found = self.candidates(outputs)
-        kept = suppress(found, self.nms_iou)
-        return Detections(found.boxes[kept], found.scores[kept], found.classes[kept])
-
-    def _split(
-        self, outputs: Sequence[NDArray[Any]]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Boxes (A, 4), corners in pixels of the input, and raw scores (A, C), both float64."""
-        shapes = [np.shape(output) for output in outputs]
-        for kind in {np.asarray(output).dtype for output in outputs}:
-            if kind.kind not in "biuf":
-                raise ModelError(
-                    self.origin,
-                    f"an output is {kind}, not numbers",
-                    "name the right outputs in ObjectDetection",
-                )
-        channels = 4 + self.classes + _KEYPOINT_CHANNELS * self.keypoints
-        if len(shapes) == 1 and len(shapes[0]) == 3 and shapes[0][0] == 1:
-            table = np.asarray(outputs[0][0], np.float64)
-            # Channels first is YOLOv8's own layout; it takes precedence if both axes fit.
-            rows = table.T if shapes[0][1] == channels else table
-            if rows.shape[1] == channels:
-                return _corners(rows[:, :4]), rows[:, 4 : 4 + self.classes]
-        strides = [self._stride(shape) for shape in shapes]
-        if strides and None not in strides and len(set(strides)) == len(strides):
-            levels = [
-                self._level(np.asarray(output[0], np.float64), stride)
-                for output, stride in zip(outputs, strides, strict=True)
-                if stride is not None
-            ]
-            boxes, scores = zip(*levels, strict=True)
-            return np.concatenate(boxes), np.concatenate(scores)
-        dfl = channels - 4 + 4 * _BINS
-        raise ModelError(
+    def _unknown(self, shapes: Sequence[tuple[int, ...]]) -> ModelError:
+        one, raw = yolov8.channels_of(self.told), dfl.channels_of(self.told)
+        return ModelError(
             self.origin,
             f"output shapes {', '.join(map(str, shapes))} match no supported layout",
-            f"{self.classes} classes and {self.keypoints} keypoints need one output (1, {channels},"
-            f" A) or (1, A, {channels}), or one (1, {dfl}, H / stride, W / stride) for each stride;"
-            " correct classes and keypoints in ObjectDetection, or export without "
-            "non-maximum suppression",
+            f"{self.classes} classes and {self.keypoints} keypoints need one output (1, {one},"
+            f" A) or (1, A, {one}), or one (1, {raw}, H / stride, W / stride) for each stride;"
+            f" other layouts are {', '.join(LAYOUTS)} (see docs/detection.md); correct classes and "
+            "keypoints in ObjectDetection, or name the outputs to read in outputs=",
         )
-
-    def _stride(self, shape: tuple[int, ...]) -> int | None:
-        """Stride of an output of a DFL head; None if it is not such an output."""
-        channels = 4 * _BINS + self.classes + _KEYPOINT_CHANNELS * self.keypoints
-        if len(shape) != 4 or shape[:2] != (1, channels) or 0 in shape:
-            return None
-        strides = {divmod(side, cells) for side, cells in zip(self.size, shape[2:], strict=True)}
-        stride, rest = strides.pop()
-        return stride if not strides and not rest else None
-
-    def _level(
-        self, output: NDArray[np.float64], stride: int
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Boxes and raw scores of one stride, anchors row by row."""
-        _, height, width = output.shape
-        flat = output.reshape(len(output), -1)
-        bins = flat[: 4 * _BINS].reshape(4, _BINS, -1)
-        with np.errstate(invalid="ignore", over="ignore"):
-            weights = np.exp(bins - bins.max(axis=1, keepdims=True))
-            expected = np.einsum("sba,b->sa", weights, np.arange(_BINS, dtype=np.float64))
-            left, top, right, bottom = expected / weights.sum(axis=1)
-        y, x = np.indices((height, width), dtype=np.float64).reshape(2, -1) + 0.5
-        boxes = np.stack([x - left, y - top, x + right, y + bottom], axis=1) * stride
-        return boxes, flat[4 * _BINS : 4 * _BINS + self.classes].T
 
 
 def check_scores(scores: NDArray[np.float64], kind: str, origin: object) -> None:
@@ -174,7 +194,7 @@ def check_scores(scores: NDArray[np.float64], kind: str, origin: object) -> None
             f"has detections with a score of {high:.3g}, which is not a probability",
             "logits",
         )
-    elif kind == "logits" and low >= _sigmoid(np.zeros(1))[0] and high <= _sigmoid(np.ones(1))[0]:
+    elif kind == "logits" and low >= sigmoid(np.zeros(1))[0] and high <= sigmoid(np.ones(1))[0]:
         problem, other = (
             "has only detections that score between .5 and .731, like the sigmoid of a probability",
             "probabilities",
@@ -186,6 +206,11 @@ def check_scores(scores: NDArray[np.float64], kind: str, origin: object) -> None
         problem,
         f'set ObjectDetection(scores="{other}"), or check its classes and keypoints',
     )
+
+
+def top(found: Detections) -> NDArray[np.int64]:
+    """Indices of the best detections, at most `MOST`, by score; ties keep their order."""
+    return np.argsort(-found.scores, kind="stable")[:MOST]
 
 
 def suppress(found: Detections, iou: float) -> NDArray[np.int64]:
@@ -241,16 +266,3 @@ def paired_overlaps(first: NDArray[np.float64], second: NDArray[np.float64]) -> 
     """Intersection over union of the boxes of `first` and `second` (N, 4), in pairs; (N,)."""
     shares = [overlaps(a[None], b[None])[0, 0] for a, b in zip(first, second, strict=True)]
     return np.array(shares, np.float64)
-
-
-def _corners(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Convert boxes from centre, width and height to corners."""
-    with np.errstate(invalid="ignore"):
-        half = boxes[:, 2:] / 2
-        return np.concatenate([boxes[:, :2] - half, boxes[:, :2] + half], axis=1)
-
-
-def _sigmoid(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    with np.errstate(over="ignore", invalid="ignore"):
-        share: NDArray[np.float64] = 1.0 / (1.0 + np.exp(-x))
-    return share

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -18,7 +17,8 @@ from ...data.leakage import check_disjoint
 from ...data.placement import place
 from ...data.split import SEARCH_SHARE
 from ...data.unlabelled import selected_images
-from ...errors import ModelError
+from ...errors import ModelError, SpecError
+from ...spec import coerce
 from ...spec.limits import DetectionLimits, Limits
 from ...spec.model import KycModel
 from ...spec.tasks import ObjectDetection
@@ -40,6 +40,7 @@ from .decode import (
     check_scores,
 )
 from .found import Detector, FoundComparison
+from .layouts import LAYOUTS
 from .likeness import distance
 from .matching import (
     Matching,
@@ -47,8 +48,10 @@ from .matching import (
     Predictions,
     select_confidence,
 )
+from .plausible import check_boxes, corners_it_seems
 from .quality import precision
 
+_CLEAR = 0.25  # the confidence of a first look where the gate file gives none
 _COLUMNS = 6  # x1, y1, x2, y2 in pixels of the input, score, class
 
 
@@ -56,17 +59,25 @@ Held = TypeVar("Held", bound=FoundComparison)
 
 
 class BoxTask(Task[DetectionSet, Held]):
-    """YOLO detections compared with those of FP32, with labels or without."""
+    """Detections compared with those of FP32, with labels or without."""
 
     drifts_at_threshold = True
+    looks = True
 
     def __init__(self, model: KycModel, limits: Limits, resolve: Resolve) -> None:
         super().__init__(model, limits, resolve)
         self.spec = cast("ObjectDetection", model.task)
         self.limits = cast("DetectionLimits", limits)
         self.judged = self.spec.judged or self.spec.classes
+        self._layout = self.spec.layout
+        if self._layout is not None and self._layout not in LAYOUTS:
+            raise SpecError(
+                "ObjectDetection.layout",
+                f"{coerce.shown(self._layout)} is unknown",
+                coerce.did_you_mean(self._layout, LAYOUTS) or f"choose from {', '.join(LAYOUTS)}",
+            )
 
-    @cached_property
+    @property
     def decoder(self) -> Decoder:
         """The decoder of the outputs."""
         spec = self.spec
@@ -77,7 +88,32 @@ class BoxTask(Task[DetectionSet, Held]):
             spec.nms_iou,
             self.preprocess.size,
             str(self.model.path),
+            self._layout,
+            spec.boxes,
         )
+
+    def look(self, samples: Sequence[list[NDArray[Any]]]) -> Mapping[str, Any]:
+        """Find the layout of the outputs, and whether it gives boxes in the picture."""
+        layout = self.decoder.choose(samples)
+        decoder = replace(self.decoder, layout=layout.name)
+        if layout.cornered(samples, decoder.told):
+            raise corners_it_seems(decoder.origin)
+        clear = self.spec.confidence or _CLEAR
+        found = [decoder(outputs) for outputs in samples]
+        boxes = np.concatenate([one.boxes[one.scores >= clear] for one in found])
+        check_boxes(boxes, decoder.told, decoder.origin)
+        return {"layout": layout.name}
+
+    def adopt(self, learned: Mapping[str, Any]) -> None:
+        """Take the layout that FP32 has for all variants."""
+        self._layout = learned.get("layout", self.spec.layout)
+
+    @property
+    def reading_note(self) -> str:
+        """The layout in words."""
+        if self._layout is None:
+            return ""
+        return f"outputs are read as {LAYOUTS[self._layout].title} ({self._layout})"
 
     def choose_outputs(
         self, names: tuple[str, ...], where: Path, member: int = 0
@@ -105,7 +141,10 @@ class BoxTask(Task[DetectionSet, Held]):
     def reading(self) -> dict[str, Any]:
         """Everything that the decoder depends on."""
         spec = self.spec
+        optional = {"layout": spec.layout, "boxes": spec.boxes}
+        given = {name: value for name, value in optional.items() if value is not None}
         return {
+            **given,
             "classes": list(spec.classes),
             "judged": list(self.judged),
             "scores": spec.scores,

@@ -1,0 +1,68 @@
+"""Are the boxes of FP32 in the picture? If not, they are read in the wrong way."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ...errors import ModelError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from .layouts.base import Told
+
+_OUTSIDE = 0.2  # a sound box has less of its area outside the input
+_TINY = 2.0  # pixels: boxes that end before are shares of the input
+
+
+def corners_it_seems(origin: object) -> ModelError:
+    """The error to raise if what should be centres and sizes of candidates are corners."""
+    return ModelError(
+        origin,
+        "returns boxes whose size nearly always exceeds the coordinates of their centre, like x1, "
+        "y1, x2, y2",
+        'set ObjectDetection(boxes="corners"), or boxes="centres" if that is what they are',
+    )
+
+
+def check_boxes(boxes: NDArray[np.float64], told: Told, origin: object) -> None:
+    """Make sure that the boxes of an FP32 model lie in the picture.
+
+    Args:
+        boxes: corners of its confident detections in a few images, in pixels of the input; shape
+            (N, 4), float64. None of them says nothing.
+        told: what the gate file says.
+        origin: the name of the model, for messages.
+
+    Raises:
+        ModelError: more than half of them have no area, leave the input by far, or are shares of
+            it.
+    """
+    if not len(boxes):
+        return
+    disordered = (boxes[:, 2:] <= boxes[:, :2]).any(axis=1)
+    height, width = told.size
+    inside = np.clip(boxes, 0.0, [width, height, width, height])
+    areas = [np.prod(np.clip(b[:, 2:] - b[:, :2], 0.0, None), axis=1) for b in (boxes, inside)]
+    left = ~disordered & (areas[1] < (1 - _OUTSIDE) * areas[0])
+    number = f"of {len(boxes):,} confident boxes of FP32"
+    if (tiny := boxes.max(axis=1) <= _TINY).mean() > 0.5:
+        raise ModelError(
+            origin,
+            f"{tiny.sum():,} {number} end within {_TINY:g} pixels: they are shares of the input",
+            "export boxes in pixels of the input",
+        )
+    for which, problem in (
+        (disordered, "have no area"),
+        (left, f"have more than {_OUTSIDE:.0%} of their area outside the input"),
+    ):
+        if which.mean() > 0.5:
+            other = "centres" if told.boxes == "corners" else "corners"
+            hint = f'set ObjectDetection(boxes="{other}")'
+            raise ModelError(
+                origin,
+                f"{which.sum():,} {number} {problem}",
+                f"{hint}, or check size and fit of its Preprocess, classes and keypoints",
+            )

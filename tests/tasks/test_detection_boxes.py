@@ -1,0 +1,111 @@
+"""Boxes as corners, and what is said of boxes that are read in the wrong way."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from pytest_kycquant import DetectionLimits, KycModel, ObjectDetection, Preprocess
+from pytest_kycquant.errors import ModelError, SpecError
+from pytest_kycquant.tasks.detection.task import BoxTask
+from pytest_kycquant.tasks.registry import task_of
+
+CORNERS = np.array([[10, 20, 500, 600], [50, 5, 620, 620], [100, 60, 630, 500]], float)
+SIZES = CORNERS[:, 2:] - CORNERS[:, :2]
+CENTRES = np.concatenate([(CORNERS[:, :2] + CORNERS[:, 2:]) / 2, SIZES], 1)
+
+
+def task(size: int = 640, **options: Any) -> BoxTask[Any]:
+    spec = ObjectDetection("scenes", "labels", ("face",), **options)
+    model = KycModel("yolo.onnx", Preprocess((size, size)), task=spec)
+    made = task_of(model, DetectionLimits(), lambda path, _: path)  # type: ignore[arg-type,return-value]
+    assert isinstance(made, BoxTask)
+    return made
+
+
+def output(boxes: NDArray[np.float64], score: float = 0.9) -> list[NDArray[np.float32]]:
+    rows = np.concatenate([boxes, np.full((len(boxes), 1), score)], 1)
+    return [rows.astype(np.float32).T[None]]
+
+
+@pytest.mark.parametrize(
+    ("given", "boxes"), [("corners", CORNERS), ("centres", CENTRES), (None, CENTRES)]
+)
+def test_boxes_as_told(given: str | None, boxes: NDArray[np.float64]) -> None:
+    made = task(boxes=given)
+    assert made.look([output(boxes)]) == {"layout": "yolov8"}
+    found = made.read(output(boxes))
+    assert sorted(found[:, :4].tolist()) == CORNERS.tolist()
+    assert made.reading().get("boxes", "usual") == (given or "usual")  # old goldens stay valid
+
+
+def test_corners_read_as_centres_leave_the_picture() -> None:
+    with pytest.raises(ModelError) as caught:
+        task().look([output(CORNERS)])
+    assert "2 of 2 confident boxes of FP32 have more than 20% of their area" in caught.value.problem
+    assert 'boxes="corners"' in caught.value.remedy
+
+
+def test_many_candidates_tell_corners_from_centres() -> None:
+    """Boxes around the middle of the picture stay inside if they are read in the wrong way."""
+    rng = np.random.default_rng(1)
+    low, size = rng.uniform(200, 320, (40, 2)), rng.uniform(20, 200, (40, 2))
+    corners, centres = np.concatenate([low, low + size], 1), np.concatenate([low, size], 1)
+    with pytest.raises(ModelError, match=r'boxes="corners"'):
+        task().look([output(corners, 0.01)])
+    assert task(boxes="centres").look([output(corners, 0.01)])
+    assert task().look([output(centres, 0.01)])
+
+
+def test_centres_read_as_corners_have_no_area() -> None:
+    with pytest.raises(ModelError, match=r'have no area.*boxes="centres"'):
+        task(boxes="corners").look([output(np.array([[400.0, 400, 100, 100]]))])
+
+
+def test_shares_of_the_input() -> None:
+    with pytest.raises(ModelError, match="they are shares of the input"):
+        task().look([output(CENTRES / 640)])
+
+
+def test_a_minority_and_what_is_not_confident_say_nothing() -> None:
+    assert task().look([output(CENTRES), output(CORNERS[:2])])
+    assert task().look([output(CORNERS, 0.2)])
+    with pytest.raises(ModelError):
+        task(confidence=0.1).look([output(CORNERS, 0.2)])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"boxes": "corner"}, "ObjectDetection.boxes: 'corner' is unknown; did you mean 'corners'"),
+        ({"boxes": 3}, "ObjectDetection.boxes: 3 is unknown"),
+        ({"layout": "row"}, "ObjectDetection.layout: 'row' is unknown; did you mean 'rows'"),
+        ({"layout": "x"}, "ObjectDetection.layout: 'x' is unknown; choose from yolov8, dfl,"),
+        ({"layout": 3}, "ObjectDetection.layout: 3 is not a name"),
+    ],
+)
+def test_what_cannot_be_meant(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        task(**options)
+    assert message in str(caught.value)
+
+
+def test_the_layout_that_the_gate_file_names() -> None:
+    rows = [np.array([[[100, 100, 300, 300, 0.9]]], np.float32)]
+    with pytest.raises(ModelError, match="can be read in 2 ways"):
+        task().look([rows])
+    made = task(layout="rows-of-one-class")
+    assert made.read(rows)[:, :4].tolist() == [[100, 100, 300, 300]]
+    assert made.reading()["layout"] == "rows-of-one-class"
+    made.adopt({})
+    assert made.look([rows]) == {"layout": "rows-of-one-class"}
+
+
+def test_the_report_names_the_layout() -> None:
+    made = task()
+    assert not made.reading_note
+    made.adopt({"layout": "yolov8"})
+    assert made.reading_note.startswith("outputs are read as YOLOv8 candidates: ")
