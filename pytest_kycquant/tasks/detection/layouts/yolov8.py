@@ -7,10 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from .base import Candidates, Floats, Given, Layout, Shapes, Told
+from .candidates import cornered, finite_rows, misfit_of_candidates
 
 KEYPOINT_CHANNELS = 3  # x, y, visibility
-_MANY = 20  # so many candidates are never all wider and higher than their centres are far
-_NEARLY = 0.99  # the share of candidates with corners in order
 
 
 def channels_of(told: Told) -> int:
@@ -46,34 +45,12 @@ class YoloV8(Layout):
 
     def misfit(self, samples: Sequence[Given], told: Told) -> str:
         """Whether the values are rather those of boxes that the model has suppressed itself."""
-        rows = _finite(samples, told)
-        scores = rows[:, 4 : 4 + told.classes]
-        if (~rows.any(axis=1) | (rows == -1).all(axis=1)).any():
-            return "rows of zeros or -1 are padding"
-        if told.scores == "probabilities" and ((scores < 0) | (scores > 1)).any():
-            return "the columns of the scores are not probabilities"
-        if told.boxes != "corners" and (rows[:, 2:4] < 0).any():
-            return "sizes are negative"
-        if (
-            len(rows)
-            and ((scores == np.round(scores)).all(axis=0) & (scores == 1).any(axis=0)).any()
-        ):
-            return "a column of scores holds whole numbers only"
-        if self.cornered(samples, told):
-            return "the first four columns are corners"
-        return ""
+        rows = finite_rows([_rows(outputs, told) for outputs in samples])
+        return misfit_of_candidates(rows, rows[:, 4 : 4 + told.classes], told)
 
     def cornered(self, samples: Sequence[Given], told: Told) -> bool:
         """Whether sizes would nearly always exceed the coordinates of the centre."""
-        rows = _finite(samples, told)
-        ordered = (rows[:, 2:4] >= rows[:, :2]).all(axis=1)
-        return told.boxes is None and len(rows) >= _MANY and bool(ordered.mean() >= _NEARLY)
-
-
-def _finite(samples: Sequence[Given], told: Told) -> Floats:
-    rows = np.concatenate([_rows(outputs, told) for outputs in samples])
-    finite: Floats = rows[np.isfinite(rows).all(axis=1)]
-    return finite
+        return cornered(finite_rows([_rows(outputs, told) for outputs in samples]), told)
 
 
 def _rows(outputs: Given, told: Told) -> Floats:
