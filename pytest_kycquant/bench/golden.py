@@ -189,7 +189,8 @@ def _typed(values: Mapping[str, Any]) -> Golden:
     """
     from ..statistics import Rate
 
-    golden = _exact(Golden, values, "golden", optional={"note"})
+    noted = values.get("schema") == SCHEMA
+    golden = _exact(Golden, values, "golden", optional=set() if noted else {"note"})
     _exact(_Model, golden.model, "model", optional={"files"})
     newer = {"room", "deff_many"} if golden.schema == 2 else set()
     for name, rate in golden.rates.items():

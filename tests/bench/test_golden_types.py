@@ -24,7 +24,7 @@ OTHER_VALUES: list[Any] = [
     ["avx2", 1], {"x": 1}, {"": None}, [None], "\ud800", "\x1b[2J", "a" * 5000, {"errors": True},
 ]  # fmt: skip
 # Only the recording machine knows these: docs/running.md says so.
-ON_TRUST = {("latency_ms",), ("environment",)}
+ON_TRUST = {("note",), ("latency_ms",), ("environment",)}
 
 
 @pytest.fixture

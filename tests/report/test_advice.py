@@ -68,7 +68,7 @@ def test_why_fp32_ships(verdict: Verdict, skipped: bool, why: str) -> None:
 @pytest.mark.parametrize(
     ("tried", "failed", "words"),
     [
-        ([record("int8", far=UNDECIDED)], 1, "next: add data"),
+        ([record("int8", far=UNDECIDED)], 1, "next: judge as many people"),
         ([record("int8", far=FAIL)], 1, "next: pytest --lf"),
         ([record("int8", far=PASS)], 1, "next: pytest --lf"),  # a rule of the user's
         ([record("int8", far=PASS)], 0, "next: pytest --kycquant-report"),
