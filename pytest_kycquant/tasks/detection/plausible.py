@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .layouts.base import Told
 
 _OUTSIDE = 0.2  # a sound box has less of its area outside the input
+_OWN = "return x1, y1, x2, y2 in pixels of the input in decode="
 _TINY = 2.0  # pixels: boxes that end before are shares of the input
 
 
@@ -27,7 +28,9 @@ def corners_it_seems(origin: object) -> ModelError:
     )
 
 
-def check_boxes(boxes: NDArray[np.float64], told: Told, origin: object) -> None:
+def check_boxes(
+    boxes: NDArray[np.float64], told: Told, origin: object, *, own: bool = False
+) -> None:
     """Make sure that the boxes of an FP32 model lie in the picture.
 
     Args:
@@ -35,6 +38,7 @@ def check_boxes(boxes: NDArray[np.float64], told: Told, origin: object) -> None:
             (N, 4), float64. None of them says nothing.
         told: what the gate file says.
         origin: the name of the model, for messages.
+        own: whether a function of the gate file reads the outputs.
 
     Raises:
         ModelError: more than half of them have no area, leave the input by far, or are shares of
@@ -52,7 +56,7 @@ def check_boxes(boxes: NDArray[np.float64], told: Told, origin: object) -> None:
         raise ModelError(
             origin,
             f"{tiny.sum():,} {number} end within {_TINY:g} pixels: they are shares of the input",
-            "export boxes in pixels of the input",
+            _OWN if own else "export boxes in pixels of the input, or read them in decode=",
         )
     for which, problem in (
         (disordered, "have no area"),
@@ -60,7 +64,7 @@ def check_boxes(boxes: NDArray[np.float64], told: Told, origin: object) -> None:
     ):
         if which.mean() > 0.5:
             other = "centres" if told.boxes == "corners" else "corners"
-            hint = f'set ObjectDetection(boxes="{other}")'
+            hint = _OWN if own else f'set ObjectDetection(boxes="{other}")'
             raise ModelError(
                 origin,
                 f"{which.sum():,} {number} {problem}",
