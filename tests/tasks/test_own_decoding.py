@@ -118,7 +118,7 @@ def test_randomness_is_refused() -> None:
 
 
 def test_boxes_outside_the_picture_name_the_function() -> None:
-    with pytest.raises(ModelError, match="in pixels of the input in decode="):
+    with pytest.raises(ModelError, match="pixels of the input, or return them so in decode="):
         task(lambda outputs: (BOX / 64, [0.5], [0])).look([OUTPUTS])
 
 

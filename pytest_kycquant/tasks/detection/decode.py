@@ -112,11 +112,9 @@ class Decoder:
         fitting = [layout for layout in known if self._fits(layout, samples)]
         if not fitting:
             raise self._unknown([np.shape(output) for output in samples[0]])
-        if self.layout is not None:
+        if self.layout is not None or (len(fitting) == 1 and not fitting[0].strict):
             return fitting[0]
         reasons = {layout: self._misfit(layout, samples) for layout in fitting}
-        if len(fitting) == 1 and not fitting[0].strict:
-            return fitting[0]
         possible = [layout for layout, reason in reasons.items() if not reason]
         if len(possible) != 1:
             raise self._undecided([np.shape(output) for output in samples[0]], possible, reasons)

@@ -103,10 +103,16 @@ class BoxTask(Task[DetectionSet, Held]):
             layout.check_repeats(samples[0], decoder.told)
         if layout.cornered(samples, decoder.told):
             raise corners_it_seems(decoder.origin)
+        if self.spec.boxes is not None and not layout.told_boxes:
+            raise ModelError(
+                decoder.origin,
+                f"returns {layout.title}, where boxes= has no effect",
+                "leave it out of ObjectDetection",
+            )
         clear = self.spec.confidence or _CLEAR
         found = [decoder(outputs) for outputs in samples]
         boxes = np.concatenate([one.boxes[one.scores >= clear] for one in found])
-        check_boxes(boxes, decoder.told, decoder.origin, own=self.spec.decode is not None)
+        check_boxes(boxes, layout, decoder.told, decoder.origin)
         return {"layout": layout.name}
 
     def adopt(self, learned: Mapping[str, Any]) -> None:
