@@ -62,9 +62,7 @@ def key_of(spec: GateSpec, gate_file: Path, root: Path, test: str = "") -> str:
             closures of one factory.
     """
     # Left out of the representation.
-    functions = [getattr(spec.model.task, "metric", None)]
-    functions += [one.function for one in spec.model.preprocesses]
-    place = test if any(one is not None for one in functions) else ""
+    place = test if spec.model.functions else ""
     file = gate_file.relative_to(root) if gate_file.is_relative_to(root) else gate_file
     return digest_of([repr(spec), file.as_posix(), place])
 

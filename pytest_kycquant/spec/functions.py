@@ -43,6 +43,20 @@ def check_call(where: str, function: Callable[..., Any], count: int, remedy: str
         raise SpecError(where, problem, remedy) from None
 
 
+def check_function(where: str, function: object, count: int, remedy: str) -> None:
+    """Refuse what is no function of so many arguments, or cannot be a part of a description.
+
+    Raises:
+        SpecError: it cannot be called so, or cannot be hashed.
+    """
+    if not callable(function):
+        raise SpecError(where, f"{coerce.shown(function)} is not a function", remedy)
+    check_call(where, function, count, remedy)
+    if coerce.guarded(lambda: hash(function)) is None:
+        problem = f"{coerce.shown(function)} cannot be hashed"
+        raise SpecError(where, problem, "give a function, or an object whose class has no __eq__")
+
+
 def describe_raised(error: BaseException, function: Callable[..., Any]) -> str:
     """Say what a function of a gate file raised, and on which of its own lines.
 

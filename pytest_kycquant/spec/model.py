@@ -16,7 +16,7 @@ from typing import Any, Literal, get_args
 
 from ..errors import SpecError
 from . import coerce
-from .functions import check_call
+from .functions import check_function
 from .task import StrPath, TaskSpec
 
 Resize = Literal[
@@ -115,14 +115,7 @@ class Preprocess:
 
     def _check_function(self) -> None:
         where, remedy = "Preprocess.function", "give a function of the pixels of one image"
-        if not callable(self.function):
-            raise SpecError(where, f"{coerce.shown(self.function)} is not a function", remedy)
-        check_call(where, self.function, 1, remedy)
-        if coerce.guarded(lambda: hash(self.function)) is None:
-            problem = f"{coerce.shown(self.function)} cannot be hashed"
-            raise SpecError(
-                where, problem, "give a function, or an object whose class has no __eq__"
-            )
+        check_function(where, self.function, 1, remedy)
         usual = {name: f.default for name, f in type(self).__dataclass_fields__.items()}
         for name in ("mean", "scale", "resize", "pad", "channels"):
             value = getattr(self, name)
@@ -254,7 +247,9 @@ class KycModel:
     def functions(self) -> tuple[tuple[str, Callable[..., Any]], ...]:
         """The functions of the user's, with the argument that each was given as."""
         given = [("Preprocess.function", one.function) for one in self.preprocesses]
-        given.append((f"{type(self.task).__name__}.metric", getattr(self.task, "metric", None)))
+        kind = type(self.task).__name__
+        names = ("metric", "decode")
+        given += [(f"{kind}.{name}", getattr(self.task, name, None)) for name in names]
         return tuple((where, function) for where, function in given if function is not None)
 
 

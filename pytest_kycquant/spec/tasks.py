@@ -5,11 +5,13 @@ The classes are frozen, pure descriptions, like those in `model.py`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar, Literal
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
 
 from ..errors import SpecError
 from . import coerce
+from .functions import check_function
 from .limits import (
     DetectionLimits,
     FaceLimits,
@@ -103,7 +105,7 @@ class FaceVerification(TaskSpec):
 @coerce.arguments
 @dataclass(frozen=True)
 class ObjectDetection(TaskSpec):
-    """Finding faces, documents or other objects in whole images with a YOLO model.
+    """Finding faces, documents or other objects in whole images.
 
     Args:
         data: evaluation images: a folder, or an ``.npz`` file with ``images``.
@@ -132,6 +134,11 @@ class ObjectDetection(TaskSpec):
             images do not tell it; see docs/detection.md.
         boxes: "corners" for x1, y1, x2, y2, or "centres" for centre, width and height; None for
             what is usual in the layout.
+        decode: a function of your own for outputs of any other layout, from a tuple of the outputs
+            for one image to (boxes, scores, classes) or (boxes, scores, classes, landmarks): x1,
+            y1, x2, y2 in pixels of the input, (N, 4); probabilities (N,); indices of classes (N,);
+            x and y in pixels, (N, K, 2). Boxes need not be suppressed. The golden depends on its
+            source and on all that it uses.
         labelled: False if there are no boxes. `labels` and `selection_labels` are then left out,
             `confidence` is required, and `AgreementGates` compare detections with those of FP32.
         groups: CSV of groups of images (``file,country,kind``): ``file`` and any other columns,
@@ -158,6 +165,8 @@ class ObjectDetection(TaskSpec):
     groups: StrPath | None = None
     layout: str | None = None
     boxes: Literal["corners", "centres"] | None = None
+    # The repr of a function contains its address, which differs between workers.
+    decode: Callable[..., Any] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         where = "ObjectDetection"
@@ -186,6 +195,8 @@ class ObjectDetection(TaskSpec):
         self._set("scores", coerce.choice, ("probabilities", "logits"))
         if self.layout is not None:
             self._set("layout", coerce.label)
+        if self.decode is not None:
+            self._check_decode()
         remedy = "give a whole number, 0 or more"
         self._set("keypoints", coerce.whole, remedy)
         if self.keypoints < 0:
@@ -199,6 +210,17 @@ class ObjectDetection(TaskSpec):
                 "must be given if, and only if, selection is a path of other images",
                 "give selection= and selection_labels= as paths, or a fraction in selection=",
             )
+
+    def _check_decode(self) -> None:
+        remedy = "give a function of the outputs that returns boxes, scores and classes"
+        check_function("ObjectDetection.decode", self.decode, 1, remedy)
+        for name in ("layout", "boxes", "scores", "keypoints"):
+            if getattr(self, name) != type(self).__dataclass_fields__[name].default:
+                raise SpecError(
+                    f"ObjectDetection.{name}",
+                    "has no effect, because the function reads the outputs",
+                    "leave it out, or do without decode=",
+                )
 
 
 @coerce.arguments

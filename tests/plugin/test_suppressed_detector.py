@@ -9,6 +9,17 @@ import pytest
 from tests.worlds.population import Run
 from tests.worlds.suppressed import write_suppressed
 
+DECODE = """
+import numpy as np
+
+FLOOR = 0.001
+
+def read_rows(outputs):
+    (rows,) = outputs[0]
+    rows = rows[rows[:, 4] > FLOOR]
+    return rows[:, :4], rows[:, 4], np.round(rows[:, 5])
+"""
+
 
 def test_invented_objects_are_seen(run: Run, pytester: pytest.Pytester) -> None:
     """FP32 finds 196 portraits in 400 pictures, INT8 finds 400."""
@@ -23,3 +34,17 @@ def test_invented_objects_are_seen(run: Run, pytester: pytest.Pytester) -> None:
     assert row["figures"]["agreement_precision"] < 0.7
     per_image = row["figures"]["detections_per_image"]
     assert per_image - row["figures"]["detections_per_image_fp32"] == pytest.approx(0.51, abs=0.02)
+
+
+def test_a_function_reads_the_same(run: Run, pytester: pytest.Pytester) -> None:
+    write_suppressed(pytester.path)
+    gate = pytester.path / "test_gate.py"
+    text = gate.read_text().replace("confidence=0.5", "confidence=0.5, decode=read_rows")
+    gate.write_text(DECODE + text)
+    result = run("--kycquant-update-golden", "-k", "finite", "--kycquant-report=report.json")
+    result.assert_outcomes(passed=1, deselected=3)
+    result.stdout.fnmatch_lines(["note on fp32: outputs are read by the function read_rows"])
+    run("-k", "finite", "-n", "1").assert_outcomes(passed=1)
+    gate.write_text(gate.read_text().replace("0.001", "0.002"))
+    result = run("-k", "finite")
+    result.stdout.fnmatch_lines(["*model.json: is stale: preprocess changed since*"])

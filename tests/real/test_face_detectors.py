@@ -15,6 +15,7 @@ from pytest_kycquant.data.images import preprocess
 from pytest_kycquant.data.placement import place
 from pytest_kycquant.runtimes import runtime
 from pytest_kycquant.tasks.detection.decode import Decoder, overlaps
+from pytest_kycquant.tasks.detection.layouts import LAYOUTS
 from pytest_kycquant.tasks.detection.plausible import check_boxes
 
 EVERY = 5  # every fifth photograph: 100 faces
@@ -56,7 +57,7 @@ def test_nearly_all_faces_are_found(layout: str, real: Path) -> None:
         found = decoder(given)
         shown = found.scores >= 0.5
         boxes = place(pixels.shape[:2], spec).to_image(found.boxes[shown])
-        check_boxes(found.boxes[shown], decoder.told, name)
+        check_boxes(found.boxes[shown], LAYOUTS[layout], decoder.told, name)
         truth = np.array([[float(row[side]) for side in ("x1", "y1", "x2", "y2")]])
         overlap = overlaps(truth, boxes)[0]
         best.append(overlap.max(initial=0.0))

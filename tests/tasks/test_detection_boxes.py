@@ -109,3 +109,14 @@ def test_the_report_names_the_layout() -> None:
     assert not made.reading_note
     made.adopt({"layout": "yolov8"})
     assert made.reading_note.startswith("outputs are read as YOLOv8 candidates: ")
+
+
+def test_boxes_is_only_for_layouts_that_leave_it_open() -> None:
+    rows = [np.array([[100, 100, 300, 300, 0.9, 0]], np.float32)]
+    with pytest.raises(ModelError, match="where boxes= has no effect"):
+        task(boxes="corners").look([rows])
+    beyond = [rows[0] * np.float32([4, 4, 4, 4, 1, 1])]
+    with pytest.raises(ModelError) as caught:
+        task().look([beyond])
+    assert "outside the input; outputs were read as suppressed rows" in caught.value.problem
+    assert "boxes=" not in caught.value.remedy

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,6 +11,7 @@ import numpy as np
 from ...errors import ModelError
 from .layouts import LAYOUTS, dfl, yolov8
 from .layouts.base import Layout, Told, sigmoid
+from .own_decoding import OwnDecoding
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -55,6 +56,7 @@ class Decoder:
         origin: the name of the model, for messages.
         layout: name of the layout of the outputs; None finds the one whose shapes fit.
         boxes: whether boxes are "corners" or "centres" (and sizes); None for what is usual.
+        decode: a function that reads the outputs instead of a layout, or None.
     """
 
     classes: int
@@ -65,6 +67,7 @@ class Decoder:
     origin: str = "model"
     layout: str | None = None
     boxes: Literal["corners", "centres"] | None = None
+    decode: Callable[..., Any] | None = None
 
     @property
     def told(self) -> Told:
@@ -103,15 +106,15 @@ class Decoder:
         Raises:
             ModelError: there is none, there are several, or the outputs are not numbers.
         """
+        if self.decode is not None:
+            return OwnDecoding(self.decode, self.origin)
         known = LAYOUTS.values() if self.layout is None else (LAYOUTS[self.layout],)
         fitting = [layout for layout in known if self._fits(layout, samples)]
         if not fitting:
             raise self._unknown([np.shape(output) for output in samples[0]])
-        if self.layout is not None:
+        if self.layout is not None or (len(fitting) == 1 and not fitting[0].strict):
             return fitting[0]
         reasons = {layout: self._misfit(layout, samples) for layout in fitting}
-        if len(fitting) == 1 and not fitting[0].strict:
-            return fitting[0]
         possible = [layout for layout, reason in reasons.items() if not reason]
         if len(possible) != 1:
             raise self._undecided([np.shape(output) for output in samples[0]], possible, reasons)
@@ -171,7 +174,8 @@ class Decoder:
             f"{self.classes} classes and {self.keypoints} keypoints need one output (1, {one},"
             f" A) or (1, A, {one}), or one (1, {raw}, H / stride, W / stride) for each stride;"
             f" other layouts are {', '.join(LAYOUTS)} (see docs/detection.md); correct classes and "
-            "keypoints in ObjectDetection, or name the outputs to read in outputs=",
+            "keypoints in ObjectDetection, name the outputs to read in outputs=, or read them with "
+            "a function of your own in decode=",
         )
 
 

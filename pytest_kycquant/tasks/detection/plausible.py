@@ -11,7 +11,7 @@ from ...errors import ModelError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from .layouts.base import Told
+    from .layouts.base import Layout, Told
 
 _OUTSIDE = 0.2  # a sound box has less of its area outside the input
 _TINY = 2.0  # pixels: boxes that end before are shares of the input
@@ -27,12 +27,13 @@ def corners_it_seems(origin: object) -> ModelError:
     )
 
 
-def check_boxes(boxes: NDArray[np.float64], told: Told, origin: object) -> None:
+def check_boxes(boxes: NDArray[np.float64], layout: Layout, told: Told, origin: object) -> None:
     """Make sure that the boxes of an FP32 model lie in the picture.
 
     Args:
         boxes: corners of its confident detections in a few images, in pixels of the input; shape
             (N, 4), float64. None of them says nothing.
+        layout: how they were read.
         told: what the gate file says.
         origin: the name of the model, for messages.
 
@@ -52,7 +53,7 @@ def check_boxes(boxes: NDArray[np.float64], told: Told, origin: object) -> None:
         raise ModelError(
             origin,
             f"{tiny.sum():,} {number} end within {_TINY:g} pixels: they are shares of the input",
-            "export boxes in pixels of the input",
+            "export boxes in pixels of the input, or return them so in decode=",
         )
     for which, problem in (
         (disordered, "have no area"),
@@ -60,9 +61,10 @@ def check_boxes(boxes: NDArray[np.float64], told: Told, origin: object) -> None:
     ):
         if which.mean() > 0.5:
             other = "centres" if told.boxes == "corners" else "corners"
-            hint = f'set ObjectDetection(boxes="{other}")'
+            told_so = f'set ObjectDetection(boxes="{other}"), or '
             raise ModelError(
                 origin,
-                f"{which.sum():,} {number} {problem}",
-                f"{hint}, or check size and fit of its Preprocess, classes and keypoints",
+                f"{which.sum():,} {number} {problem}; outputs were read as {layout.title}",
+                f"{told_so if layout.told_boxes else ''}check size and fit of its Preprocess, "
+                "classes and keypoints, or return x1, y1, x2, y2 in pixels in decode=",
             )

@@ -10,6 +10,7 @@ from typing import Any, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from ...context.function_digest import function_digest
 from ...data.detections import DetectionSet, load_detections, split_scenes
 from ...data.groups import GroupTable, load_groups
 from ...data.images import ImageSet
@@ -48,6 +49,7 @@ from .matching import (
     Predictions,
     select_confidence,
 )
+from .own_decoding import OwnDecoding
 from .plausible import check_boxes, corners_it_seems
 from .quality import precision
 
@@ -90,18 +92,27 @@ class BoxTask(Task[DetectionSet, Held]):
             str(self.model.path),
             self._layout,
             spec.boxes,
+            spec.decode,
         )
 
     def look(self, samples: Sequence[list[NDArray[Any]]]) -> Mapping[str, Any]:
         """Find the layout of the outputs, and whether it gives boxes in the picture."""
         layout = self.decoder.choose(samples)
         decoder = replace(self.decoder, layout=layout.name)
+        if isinstance(layout, OwnDecoding):
+            layout.check_repeats(samples[0], decoder.told)
         if layout.cornered(samples, decoder.told):
             raise corners_it_seems(decoder.origin)
+        if self.spec.boxes is not None and not layout.told_boxes:
+            raise ModelError(
+                decoder.origin,
+                f"returns {layout.title}, where boxes= has no effect",
+                "leave it out of ObjectDetection",
+            )
         clear = self.spec.confidence or _CLEAR
         found = [decoder(outputs) for outputs in samples]
         boxes = np.concatenate([one.boxes[one.scores >= clear] for one in found])
-        check_boxes(boxes, decoder.told, decoder.origin)
+        check_boxes(boxes, layout, decoder.told, decoder.origin)
         return {"layout": layout.name}
 
     def adopt(self, learned: Mapping[str, Any]) -> None:
@@ -113,6 +124,10 @@ class BoxTask(Task[DetectionSet, Held]):
         """The layout in words."""
         if self._layout is None:
             return ""
+        if self.spec.decode is not None:
+            function = self.spec.decode
+            name = getattr(function, "__qualname__", type(function).__qualname__)
+            return f"outputs are read by the function {name}"
         return f"outputs are read as {LAYOUTS[self._layout].title} ({self._layout})"
 
     def choose_outputs(
@@ -141,8 +156,10 @@ class BoxTask(Task[DetectionSet, Held]):
     def reading(self) -> dict[str, Any]:
         """Everything that the decoder depends on."""
         spec = self.spec
-        optional = {"layout": spec.layout, "boxes": spec.boxes}
+        optional: dict[str, Any] = {"layout": spec.layout, "boxes": spec.boxes}
         given = {name: value for name, value in optional.items() if value is not None}
+        if spec.decode is not None:
+            given["decode"] = function_digest(spec.decode, "ObjectDetection.decode")
         return {
             **given,
             "classes": list(spec.classes),

@@ -66,12 +66,14 @@ class Layout(ABC):
         name: a short name, for gate files and goldens.
         title: what the outputs hold, for reports.
         suppressed: whether the model has dropped overlapping boxes itself.
+        told_boxes: whether the gate file may say that boxes are corners, or centres and sizes.
         strict: whether FP32's values must not contradict the layout even if no other one fits.
     """
 
     name: ClassVar[str]
     title: ClassVar[str]
     suppressed: ClassVar[bool] = False
+    told_boxes: ClassVar[bool] = False
     strict: ClassVar[bool] = False
 
     @abstractmethod

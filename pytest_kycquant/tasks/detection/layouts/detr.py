@@ -21,6 +21,7 @@ class _Queries(Layout):
     """One box for each query, which competes with no other: nothing is left to suppress."""
 
     suppressed = True
+    told_boxes = True
     strict = True
 
     def boxes(self, table: Floats, told: Told) -> Floats:

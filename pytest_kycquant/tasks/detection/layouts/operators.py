@@ -90,6 +90,7 @@ class Selected(Layout):
 
     name = "selected"
     title = "boxes, scores, and the indices of NonMaxSuppression"
+    told_boxes = True
     suppressed = True
     strict = True
 

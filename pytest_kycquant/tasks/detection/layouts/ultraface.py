@@ -18,6 +18,7 @@ class UltraFace(Layout):
 
     name = "ultraface"
     title = "UltraFace: corners as shares of the input, scores after that of the background"
+    told_boxes = True
     strict = True
 
     def fits(self, shapes: Shapes, told: Told) -> bool:

@@ -25,6 +25,7 @@ class YoloV5(Layout):
 
     name = "yolov5"
     title = "YOLOv5 candidates: centre, size, objectness, landmarks, a score for each class"
+    told_boxes = True
 
     def fits(self, shapes: Shapes, told: Told) -> bool:
         """Whether there is one table whose rows have that many values."""

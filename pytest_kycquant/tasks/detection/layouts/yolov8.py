@@ -22,6 +22,7 @@ class YoloV8(Layout):
 
     name = "yolov8"
     title = "YOLOv8 candidates: centre, size and a score for each class"
+    told_boxes = True
 
     def fits(self, shapes: Shapes, told: Told) -> bool:
         """Whether there is one table whose rows or columns have that many values."""
