@@ -15,6 +15,7 @@ from .graph import (
     initializers,
     producers,
 )
+from .masks import masked_tensors
 from .recipe_kind import Draft, Machine, RecipeKind, Scalar
 
 if TYPE_CHECKING:
@@ -150,6 +151,7 @@ def _check_activations(request: Request, in_float: set[str]) -> tuple[str, float
             extremes[name] = factor * extremes[source]
     operator = {part: name for name, parts in prepared.parts.items() for part in parts}
     largest = ("", 0.0)
+    masks = masked_tensors(prepared.proto.graph)  # of the scores in them, the sources tell
     for name in float_tensors(prepared.proto.graph):
         if name not in extremes:
             raise QuantizationError(
@@ -163,7 +165,7 @@ def _check_activations(request: Request, in_float: set[str]) -> tuple[str, float
         converted = [
             operator.get(node.name, node.name) for node in touching if node.name not in in_float
         ]
-        if not converted:
+        if not converted or (name in masks and extremes[name] <= _LARGEST):
             continue
         if extremes[name] > _LARGEST:
             source = (

@@ -22,6 +22,7 @@ from .graph import (
     serialize,
 )
 from .local_functions import inlined
+from .masks import limit_masks
 from .names import free_names
 from .plain_weights import plain_weights
 
@@ -98,6 +99,7 @@ def prepare(model: LoadedModel, inputs: Sequence[NDArray[np.float32]]) -> Prepar
     if upgraded is not None:
         proto = _upgrade(model, proto)
     plain_weights(proto)
+    limit_masks(proto.graph)
     _fold_batch_norms(proto.graph)
     _name_operators(proto.graph)
     proto = _infer_types(model, proto)

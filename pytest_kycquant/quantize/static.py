@@ -16,6 +16,7 @@ from .clipping import guard, spans_within
 from .folding import untouched
 from .graph import WEIGHTED, copy_with_own_weights, float_tensors, producers
 from .integer_options import integer_options
+from .masks import masked
 from .mixed import FullyQuantized, corrections, keep_in_float
 from .ranges import DEFAULT_PERCENTILE
 from .recipe_kind import Draft, Machine, RecipeKind, Scalar, library_errors
@@ -132,7 +133,7 @@ def quantize_fully(request: Request, excluded: tuple[str, ...]) -> FullyQuantize
     Args:
         request: the resolved recipe; its source is not changed.
         excluded: names of the operators that the quantizer must not quantize, beside those that no
-            pixel reaches.
+            pixel reaches and those that add a mask.
 
     Raises:
         QuantizationError: the ranges belong to another model.
@@ -143,7 +144,8 @@ def quantize_fully(request: Request, excluded: tuple[str, ...]) -> FullyQuantize
 
     prepared, ranges = request.source, request.ranges
     assert ranges is not None
-    excluded = (*excluded, *sorted(untouched(prepared.proto.graph).difference(excluded)))
+    graph = prepared.proto.graph
+    excluded = (*excluded, *sorted((untouched(graph) | masked(graph)).difference(excluded)))
     missing = _uncalibrated(prepared, ranges)
     if missing:
         raise QuantizationError(
@@ -157,7 +159,7 @@ def quantize_fully(request: Request, excluded: tuple[str, ...]) -> FullyQuantize
         "uint16": QuantType.QUInt16,
         "int16": QuantType.QInt16,
     }
-    spans = spans_within(prepared.proto.graph, ranges)
+    spans = spans_within(graph, ranges)
     tensors = TensorsData(
         CalibrationMethod.MinMax,
         {
