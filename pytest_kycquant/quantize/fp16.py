@@ -15,11 +15,12 @@ from .graph import (
     initializers,
     producers,
 )
+from .half_sums import wide_sums
 from .masks import masked_tensors
 from .recipe_kind import Draft, Machine, RecipeKind, Scalar
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from onnx import ModelProto
 
@@ -50,7 +51,7 @@ class HalfPrecision(RecipeKind):
         """Convert a model, and check that nothing would overflow.
 
         A CPU computes float16 models in float32, so running one cannot show an overflow, but the
-        recorded FP32 extremes can.
+        recorded FP32 extremes can. Operators whose sums may overflow inside stay in FP32.
 
         Raises:
             QuantizationError: a weight or an activation exceeds 65504.
@@ -63,6 +64,8 @@ class HalfPrecision(RecipeKind):
         prepared = request.source
         # Sizes and scales that are computed in half precision would be off by a pixel.
         kept = {*request.kept_parts, *untouched(prepared.proto.graph)}
+        sums = _wide_sums(request)
+        kept |= sums.keys()
         blocked = sorted({*DEFAULT_OP_BLOCK_LIST, *_BLOCKED})
         in_float = kept | {
             node.name for node in prepared.proto.graph.node if node.op_type in blocked
@@ -78,9 +81,9 @@ class HalfPrecision(RecipeKind):
         _merge_casts(prepared, proto)
         present = sorted({n.op_type for n in prepared.proto.graph.node if n.op_type in blocked})
         headroom = _LARGEST / largest if largest else None
-        notes: tuple[str, ...] = ()
+        notes = tuple(_sum_notes(prepared, sums))
         if headroom is not None and headroom < _ADVISED_HEADROOM:
-            notes = (
+            notes += (
                 f"FP16 headroom is {headroom:.1f}: tensor {name!r} overflows if its values are "
                 f"{headroom:.1f} times as large as on the calibration images",
             )
@@ -142,13 +145,9 @@ def _check_weights(request: Request, in_float: set[str]) -> None:
 
 def _check_activations(request: Request, in_float: set[str]) -> tuple[str, float]:
     """Return the largest activation that is stored in float16, and its tensor."""
-    prepared, ranges = request.source, request.ranges
-    assert ranges is not None
+    prepared = request.source
     written, read = producers(prepared.proto.graph), consumers(prepared.proto.graph)
-    extremes = dict(zip(ranges.names, np.maximum(-ranges.low, ranges.high).tolist(), strict=True))
-    for name, (source, factor) in prepared.bounds.items():
-        if source in extremes:
-            extremes[name] = factor * extremes[source]
+    extremes = {name: max(-low, high) for name, (low, high) in _extremes(request).items()}
     operator = {part: name for name, parts in prepared.parts.items() for part in parts}
     largest = ("", 0.0)
     masks = masked_tensors(prepared.proto.graph)  # of the scores in them, the sources tell
@@ -179,6 +178,42 @@ def _check_activations(request: Request, in_float: set[str]) -> tuple[str, float
             )
         largest = max(largest, (name, extremes[name]), key=lambda found: found[1])
     return largest
+
+
+def _extremes(request: Request) -> dict[str, tuple[float, float]]:
+    """Smallest and largest value of each activation; bounds for those that a rewrite added."""
+    prepared, ranges = request.source, request.ranges
+    assert ranges is not None
+    ends = zip(ranges.low.tolist(), ranges.high.tolist(), strict=True)
+    found = dict(zip(ranges.names, ends, strict=True))
+    for name, (source, factor) in prepared.bounds.items():
+        if source in found:
+            reach = factor * max(-found[source][0], found[source][1])
+            found[name] = -reach, reach
+    return found
+
+
+def _wide_sums(request: Request) -> dict[str, float]:
+    """Operators to keep in FP32 because of their sums, with bounds; those kept anyhow left out."""
+    graph = request.source.proto.graph
+    kept = {*request.kept_parts, *untouched(graph)}
+    sums = wide_sums(graph, _extremes(request))
+    return {name: bound for name, bound in sums.items() if name not in kept}
+
+
+def _sum_notes(prepared: PreparedModel, sums: Mapping[str, float]) -> Iterator[str]:
+    """Say which operators stay in FP32 because of their sums."""
+    bounds: dict[str, list[float]] = {}
+    for node in prepared.proto.graph.node:
+        if node.name in sums:
+            bounds.setdefault(node.op_type, []).append(sums[node.name])
+    for kind, found in sorted(bounds.items()):
+        reach = max(found)
+        size = "has an open size" if np.isinf(reach) else f"may reach {reach:.3g}"
+        yield (
+            f"{len(found)} {kind} {'stays' if len(found) == 1 else 'stay'} in FP32: a sum inside "
+            f"{size}, and float16 ends at 65504"
+        )
 
 
 def _merge_casts(prepared: PreparedModel, proto: ModelProto) -> None:
