@@ -230,3 +230,56 @@ def _sizes(proto: ModelProto, names: set[str]) -> dict[str, tuple[int, ...]]:
         and info.type.tensor_type.HasField("shape")
         and all(dimension.dim_value > 0 for dimension in info.type.tensor_type.shape.dim)
     }
+
+
+def inline_branches(graph: GraphProto) -> bool:
+    """Replace an If with a constant condition by its branch, in place; tell whether there was one.
+
+    Exporters write one for a squeeze of an axis that may have any size.
+    """
+    from onnx import numpy_helper
+
+    weights = initializers(graph)
+    for index, node in enumerate(graph.node):
+        if node.op_type != "If" or node.input[0] not in weights:
+            continue
+        taken = bool(numpy_helper.to_array(weights[node.input[0]]).ravel()[:1].all())
+        name = "then_branch" if taken else "else_branch"
+        branch = next(a.g for a in node.attribute if a.name == name)
+        if branch.sparse_initializer or any(any(subgraphs(inner)) for inner in branch.node):
+            continue
+        nodes = _own_nodes(graph, branch, node)
+        before, after = list(graph.node[:index]), list(graph.node[index + 1 :])
+        del graph.node[:]
+        graph.node.extend([*before, *nodes, *after])
+        drop_unused_initializers(graph)
+        return True
+    return False
+
+
+def _own_nodes(graph: GraphProto, branch: GraphProto, node: NodeProto) -> list[NodeProto]:
+    """The operators of a branch under names of their own; its constants are added to the graph."""
+    from onnx import helper
+
+    prefix = next(filter(None, node.output))
+    names = {each.name: f"{prefix}.{each.name}" for each in branch.initializer}
+    names |= {n: f"{prefix}.{n}" for inner in branch.node for n in inner.output if n}
+    written = {n for inner in branch.node for n in inner.output}
+    results = zip(node.output, branch.output, strict=True)
+    names |= {own.name: name for name, own in results if name and own.name in written}
+    for tensor in branch.initializer:
+        graph.initializer.add().CopyFrom(tensor)
+        graph.initializer[-1].name = names[tensor.name]
+    nodes = []
+    for inner in branch.node:
+        own = type(inner)()
+        own.CopyFrom(inner)
+        own.name = f"{prefix}.{inner.name}" if inner.name else ""
+        own.input[:] = [names.get(each, each) for each in inner.input]
+        own.output[:] = [names.get(each, each) for each in inner.output]
+        nodes.append(own)
+    for given, made in zip(node.output, branch.output, strict=True):
+        read = names.get(made.name, made.name)
+        if given and read != given:
+            nodes.append(helper.make_node("Identity", [read], [given], f"{given}.branch"))
+    return nodes

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .folding import fold_constants
+from .folding import fold_constants, inline_branches
 from .graph import constant_of, has_subgraphs, initializers
 
 if TYPE_CHECKING:
@@ -25,6 +25,9 @@ def plain_weights(proto: ModelProto) -> None:
     del graph.sparse_initializer[:]
     _constants_to_initializers(graph)
     fold_constants(proto)
+    while inline_branches(graph):
+        _constants_to_initializers(graph)
+        fold_constants(proto)
 
 
 def _dense(sparse: SparseTensorProto) -> TensorProto:
