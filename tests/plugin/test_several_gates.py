@@ -114,10 +114,14 @@ CLASSES = """
 class TestLoose(CustomGates):
     precisions, fallback = ("int8",), None
     limits = CustomLimits(metric=0.9, degradation=0.9, latency_ratio=1000.0, size_ratio=10.0)
-    model = replace(TestDocument.model, task=replace(TestDocument.model.task, metric=METRICS[0]))
+    task = replace(TestDocument.model.task, metric=METRICS[0])
+    model = replace(TestDocument.model, task=task, name="document-0")
+    del task
 
 class TestStrict(TestLoose):
-    model = replace(TestDocument.model, task=replace(TestDocument.model.task, metric=METRICS[1]))
+    task = replace(TestDocument.model.task, metric=METRICS[1])
+    model = replace(TestDocument.model, task=task, name="document-1")
+    del task
 
 del TestDocument
 """
@@ -131,7 +135,8 @@ for number, metric in enumerate(METRICS):
         assert candidate.gates
     task = replace(TestDocument.model.task, metric=metric)
     test = pytest.mark.kycquant(
-        model=replace(TestDocument.model, task=task), precisions=("int8",), fallback=None,
+        model=replace(TestDocument.model, task=task, name=f"document-{number}"),
+        precisions=("int8",), fallback=None,
         limits=CustomLimits(metric=0.9, degradation=0.9, latency_ratio=1000.0, size_ratio=10.0),
     )(test)
     setattr(TestBoth, f"test_{number}", test)
@@ -157,7 +162,7 @@ def test_metrics_that_differ_only_in_values_are_different_gates(
     file = pytester.path / "test_gate.py"
     head = "from dataclasses import replace\nimport pytest\n"
     file.write_text(head + file.read_text() + metrics + gates)
-    run("-q", "--kycquant-update-golden", "-k", "size or test_0")
+    run("-q", "--kycquant-update-golden", "-k", "size or test_0 or test_1")
     run("-q", *workers, "-k", "metric or test_", "--kycquant-report=r.json")
     found = json.loads((pytester.path / "r.json").read_text())["gates"]
     assert len(found) == 2, found
