@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
+
 import numpy as np
 
 from .base import Floats, Given, Shapes, Told
@@ -12,9 +14,9 @@ from .yolov8 import KEYPOINT_CHANNELS
 class _Rows(Suppressed):
     """(1, N, columns) or (N, columns)."""
 
+    @abstractmethod
     def columns(self, told: Told) -> int:
         """Number of values of a box; 0 if the layout has no place for what the gate file says."""
-        raise NotImplementedError
 
     def fits(self, shapes: Shapes, told: Told) -> bool:
         """Whether there is one table with that many columns."""
