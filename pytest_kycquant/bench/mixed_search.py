@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..data.sampling import portions
+from ..data.split import SEARCH_SHARE
 from ..errors import QuantizationError
 from ..plain import from_plain, plain
 from ..quantize.search import Block, SearchResult, search, store_smallest
@@ -44,7 +45,7 @@ class MixedSearch:
         if undecidable := self._judge.undecidable(CONFIRMATION):
             return (
                 "the people who would confirm it cannot decide even for FP32 compared with itself: "
-                f"{undecidable[0].describe()}; they are three fifths of all people"
+                f"{undecidable[0].describe()}; they are {1 - SEARCH_SHARE:.0%} of all people"
             )
         return ""
 
