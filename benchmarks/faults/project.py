@@ -112,6 +112,7 @@ def run(root: Path, *options: str) -> Outcome:
         else [f"--kycquant-cache={root.parent / 'cache'}"]
     )
     command = [sys.executable, "-m", "pytest", "-q", "-rfE", "-p", "no:cacheprovider", *cache]
+    command += ["-p", "no:hypothesispytest"]  # its summary takes a second
     environment = {k: v for k, v in os.environ.items() if k not in (*CI_VARIABLES, "COLUMNS")}
     result = subprocess.run(
         [*command, *options],

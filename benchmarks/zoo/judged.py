@@ -89,7 +89,7 @@ def judge(case: Case, root: Path) -> Judged:
     case.project(root)
     tests = " or ".join((*GATES, _SIZE, "copy"))
     command = [sys.executable, "-m", "pytest", "test_gate.py", "-k", tests, *_OPTIONS]
-    command += ["--junitxml=junit.xml", "-p", "no:cacheprovider"]
+    command += ["--junitxml=junit.xml", "-p", "no:cacheprovider", "-p", "no:hypothesispytest"]
     environment = {name: value for name, value in os.environ.items() if name != "CI"}
     paths = (str(_ROOT), environment.get("PYTHONPATH", ""))
     environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)

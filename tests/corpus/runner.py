@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest_kycquant
 from tests.corpus.outcome import Outcome
 from tests.corpus.trial import Trial
+from tests.worlds.processes import PYTEST
 
 _PACKAGE = Path(pytest_kycquant.__file__).parent.parent
 _MEMORY = 8_000_000  # kilobytes of address space, so that a bad input does not stop the machine
@@ -30,7 +31,7 @@ _LONGEST = 20_000_000  # characters of output that are read
 
 def command(trial: Trial) -> list[str]:
     """What is run."""
-    words = [sys.executable, "-m", "pytest", "-q", "-p", "no:hypothesispytest", *trial.arguments]
+    words = [*PYTEST, "-q", *trial.arguments]
     if trial.report:
         words.append(f"--kycquant-report={trial.report_file}")
     if trial.unprivileged and os.geteuid() == 0:

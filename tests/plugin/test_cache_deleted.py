@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -19,6 +18,7 @@ import pytest
 from pytest_kycquant.context.cache import Cache
 from pytest_kycquant.runtimes import ort
 from tests.worlds.population import Run, write_project
+from tests.worlds.processes import PYTEST
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ def test_with_two_workers(pytester: pytest.Pytester, tmp_path: Path) -> None:
     """It is deleted again and again while two workers fill it."""
     write_project(pytester.path, precisions='"fp16"')
     cache = tmp_path / "cache"
-    command = [sys.executable, "-m", "pytest", "-v", "-n", "2", f"--kycquant-cache={cache}"]
+    command = [*PYTEST, "-v", "-n", "2", f"--kycquant-cache={cache}"]
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
     options: dict[str, Any] = {"capture_output": True, "text": True, "env": environment}
     recorded = subprocess.run([*command, "--kycquant-update-golden"], cwd=pytester.path, **options)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.worlds.population import Run
+from tests.worlds.processes import PYTEST
 
 Project = Callable[..., None]
 UNASSERTED = "ERROR: no test failed, but face as int8: FAIL degradation, FAIL *"
@@ -72,7 +72,7 @@ def test_run_ends_in_the_call_and_calls_itself_successful(
 ) -> None:
     project(fragile=True, fallback=None)
     append(pytester, "\n    def test_a(self, candidate):\n        pytest.exit('', returncode=0)\n")
-    command = [sys.executable, "-m", "pytest", "-k", "test_a", f"--kycquant-cache={shared_cache}"]
+    command = [*PYTEST, "-k", "test_a", f"--kycquant-cache={shared_cache}"]
     result = subprocess.run(command, cwd=pytester.path, capture_output=True, text=True)
     assert result.returncode == pytest.ExitCode.TESTS_FAILED, result.stdout
     assert "ERROR: no test failed, but face as int8: FAIL" in result.stdout

@@ -5,16 +5,16 @@ from __future__ import annotations
 import re
 import shlex
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.worlds.population import Run, write_npz, write_project
+from tests.worlds.processes import PYTEST
 
 
 def pytest_in(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "pytest", "-p", "no:randomly", *words]
+    command = [*PYTEST, *words]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
 

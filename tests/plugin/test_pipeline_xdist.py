@@ -3,8 +3,9 @@
 import json
 import shutil
 import subprocess
-import sys
 from pathlib import Path
+
+from tests.worlds.processes import PYTEST
 
 
 def test_two_workers(pipeline_world: Path, shared_cache: Path, tmp_path: Path) -> None:
@@ -13,7 +14,7 @@ def test_two_workers(pipeline_world: Path, shared_cache: Path, tmp_path: Path) -
 
     def run(*arguments: str) -> dict[str, object]:
         command = [
-            sys.executable, "-m", "pytest", "-v", "test_pipeline.py", "face/gate.py",
+            *PYTEST, "-v", "test_pipeline.py", "face/gate.py",
             "--kycquant-report=report.json", f"--kycquant-cache={shared_cache}", *arguments,
         ]  # fmt: skip
         result = subprocess.run(command, cwd=root, capture_output=True, text=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from pytest_kycquant.spec.model import KycModel, Preprocess
 from pytest_kycquant.spec.tasks import FaceVerification
 from tests.worlds.options import settings_of
 from tests.worlds.population import Run, write_npz, write_project
+from tests.worlds.processes import PYTEST
 
 NIST = "--kycquant-profile=nist63a4"
 Project = Callable[..., None]
@@ -142,7 +142,7 @@ def test_two_workers(tmp_path: Path) -> None:
 
     def run(*arguments: str) -> tuple[str, dict[str, object]]:
         command = [
-            sys.executable, "-m", "pytest", "-q", "--kycquant-report=report.json",
+            *PYTEST, "-q", "--kycquant-report=report.json",
             "--kycquant-cache=cache", "--kycquant-profile=smoke", *arguments,
         ]  # fmt: skip
         result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)

@@ -6,13 +6,13 @@ pytest reports such an error on the test that ran last, which need not belong to
 from __future__ import annotations
 
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.worlds.population import Run
+from tests.worlds.processes import PYTEST
 
 Project = Callable[..., None]
 FIXTURE = """
@@ -148,7 +148,7 @@ def test_with_workers(project: Project, pytester: pytest.Pytester, shared_cache:
     append(pytester, FIXTURE.format(scope="session", rule=FAILS), "conftest.py")
     append(pytester, RULE)
     append(pytester, "".join(f"def test_{n}(): pass\n" for n in range(30)), "test_z.py")
-    command = [sys.executable, "-m", "pytest", "-n2", f"--kycquant-cache={shared_cache}"]
+    command = [*PYTEST, "-n2", f"--kycquant-cache={shared_cache}"]
     result = subprocess.run(
         [*command, "--kycquant-export=ship"], cwd=pytester.path, capture_output=True, text=True
     )

@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import pytest
 
 from tests.worlds.documents import write_document_project
 from tests.worlds.presentations import write_liveness_project
+from tests.worlds.processes import PYTEST
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,7 @@ def test_two_workers(tmp_path: Path, write: Callable[..., Path], accuracy: tuple
 
     def run(*arguments: str) -> dict[str, object]:
         command = [
-            sys.executable, "-m", "pytest", "-q", "--kycquant-report=report.json",
+            *PYTEST, "-q", "--kycquant-report=report.json",
             "--kycquant-cache=cache", *arguments,
         ]  # fmt: skip
         result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)

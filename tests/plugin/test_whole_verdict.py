@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.worlds.population import Run
+from tests.worlds.processes import PYTEST
 
 Project = Callable[..., None]
 
@@ -156,7 +157,7 @@ def test_rule_about_the_golden_concerns_everything(
 def in_process_of_its_own(
     pytester: pytest.Pytester, cache: Path, *arguments: str
 ) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "pytest", "-Wdefault", f"--kycquant-cache={cache}"]
+    command = [*PYTEST, "-Wdefault", f"--kycquant-cache={cache}"]
     options = ["--kycquant-export=ship", *arguments]
     return subprocess.run([*command, *options], cwd=pytester.path, capture_output=True, text=True)
 

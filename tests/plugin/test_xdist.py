@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import pytest
 
 from tests.worlds.ci import leave_ci
 from tests.worlds.population import write_project
+from tests.worlds.processes import PYTEST
 
 # On graphs this small, timing would choose different rewrites from run to run.
 PRECISIONS = 'Recipe("fp16", name="half", rewrites=False), Recipe("int8", rewrites=False)'
@@ -20,7 +20,7 @@ ARGUMENTS = ("--kycquant-report=report.json", "--kycquant-cache=cache", "-q")
 
 def run(folder: Path, *arguments: str) -> str:
     result = subprocess.run(
-        [sys.executable, "-m", "pytest", *ARGUMENTS, *arguments],
+        [*PYTEST, *ARGUMENTS, *arguments],
         cwd=folder,
         capture_output=True,
         text=True,
@@ -99,7 +99,7 @@ def test_killed_run_is_completed_by_the_next(single: Path, tmp_path: Path) -> No
     write_project(tmp_path, precisions=PRECISIONS, fragile=True)
     for seconds in (1.5, 2.0, 2.5, 3.0, 3.5):
         process = subprocess.Popen(
-            [sys.executable, "-m", "pytest", *ARGUMENTS, "--kycquant-update-golden"],
+            [*PYTEST, *ARGUMENTS, "--kycquant-update-golden"],
             cwd=tmp_path,
             stdout=subprocess.DEVNULL,
         )

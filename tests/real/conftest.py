@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +12,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from tests.worlds.ci import environment_outside_ci
+from tests.worlds.processes import PYTEST
 from tests.worlds.projects import rewrite_ratio, run, shared_cache  # noqa: F401
 
 DEFAULT = Path(__file__).parents[3] / "shared" / "real"
@@ -61,7 +61,7 @@ def run_gate(real_cache: Path) -> Callable[[Path], GateRun]:
         environment = environment_outside_ci()
         result = subprocess.run(
             [
-                sys.executable, "-m", "pytest", "-v", "test_gate.py", "--kycquant-update-golden",
+                *PYTEST, "-v", "test_gate.py", "--kycquant-update-golden",
                 "--kycquant-report=report.json", f"--kycquant-cache={real_cache}",
             ],
             cwd=project, env=environment, capture_output=True, text=True,

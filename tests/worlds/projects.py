@@ -8,12 +8,16 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-# pytester unloads modules that an inner run imports; these cannot be imported a second time.
+# pytester unloads what an inner run imports. Some modules cannot be imported a second time; others
+# take most of the time of a run: the summary of hypothesis's plugin loads all of hypothesis.
+import filelock  # noqa: F401
+import hypothesis.strategies  # noqa: F401
 import numpy  # noqa: F401
 import onnx  # noqa: F401
 import onnxruntime  # noqa: F401
 import pytest
 import scipy.special  # noqa: F401
+import tabulate  # noqa: F401
 from onnxruntime import quantization, transformers  # noqa: F401
 from PIL import Image  # noqa: F401
 
@@ -21,13 +25,18 @@ import pytest_kycquant.bench.judge
 import pytest_kycquant.bench.ladder
 import pytest_kycquant.pipeline.run
 import pytest_kycquant.plugin.gate_run
-import pytest_kycquant.report.terminal  # noqa: F401
+import pytest_kycquant.report.terminal
+import pytest_kycquant.tasks.custom.agreement
+import pytest_kycquant.tasks.detection.agreement
+import pytest_kycquant.tasks.face.agreement
+import pytest_kycquant.tasks.liveness.agreement  # noqa: F401
 from pytest_kycquant.measure.latency import Latency
 from tests.worlds.ci import environment_outside_ci
 from tests.worlds.documents import write_document_project
 from tests.worlds.pipelines import write_gate, write_pipeline
 from tests.worlds.population import Run, write_project
 from tests.worlds.presentations import write_liveness_project
+from tests.worlds.processes import PYTEST
 
 
 @pytest.fixture
@@ -117,7 +126,7 @@ def pipeline_world(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path)
     write_pipeline(root)
     (root / "pytest.ini").touch()
     command = [
-        sys.executable, "-m", "pytest", "-q", "-k", "complete", "--kycquant-update-golden",
+        *PYTEST, "-q", "-k", "complete", "--kycquant-update-golden",
         f"--kycquant-cache={shared_cache}",
     ]  # fmt: skip
     result = subprocess.run(
