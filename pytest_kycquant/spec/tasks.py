@@ -18,6 +18,7 @@ from .limits import (
     Limits,
     LivenessLimits,
 )
+from .liveness_classes import live_index
 from .task import StrPath, TaskSpec
 
 
@@ -242,10 +243,15 @@ class LivenessDetection(TaskSpec):
             limit, which leaves quantization some room.
         threshold: the production threshold (live if score >= threshold), if there is one; no
             threshold is then chosen on `selection`.
-        scores: content of the output: "logits", which softmax turns into probabilities, or
-            "probabilities".
-        live_class: index of the live class in the output: 1 for MiniFASNet, 0 for a model that
-            returns a single value.
+        scores: content of the output: "logits", which softmax (for a single value, the logistic
+            function) turns into probabilities, or "probabilities".
+        classes: names of the values of the output in their order, such as ("spoof", "live"). A
+            single value is ("live",) or ("attack",): the score of a live face or of an attack.
+        live_class: the live class, by its name in `classes` or by its index. None: the class that
+            is called live, real, genuine or bona fide; without `classes` that of MiniFASNet, 1.
+        pool: "mean" for a model that returns a map of values, (1, C, H, W) or (1, H, W), such as
+            DeePixBiS: the score is the mean of the probabilities in all places. None: it returns
+            one value for each class.
         boxes: CSV of face boxes (``file,x1,y1,x2,y2``), for whole photographs. It covers the
             evaluation, selection and calibration images, which are then cropped around the face.
         crop_scale: size of the crop relative to the face box, such as 2.7; only with `boxes`. A
@@ -269,13 +275,15 @@ class LivenessDetection(TaskSpec):
     selection_apcer: float | None = None
     threshold: float | None = None
     scores: Literal["logits", "probabilities"] = "logits"
-    live_class: int = 1
+    live_class: int | str | None = None
     boxes: StrPath | None = None
     crop_scale: float | tuple[float, ...] | None = None
     output: str | tuple[str, ...] | None = None
     labelled: bool = True
     single_species: bool = False
     groups: StrPath | None = None
+    classes: tuple[str, ...] | None = None
+    pool: Literal["mean"] | None = None
 
     def __post_init__(self) -> None:
         self._check_labelled("threshold", "selection_apcer", "groups")
@@ -293,11 +301,10 @@ class LivenessDetection(TaskSpec):
         if self.selection_apcer is not None:
             remedy = "give a fraction between 0 and 1: 2.5 % is 0.025"
             self._set("selection_apcer", coerce.fraction, remedy)
-        remedy = "give the index of the live class, counted from 0"
-        self._set("live_class", coerce.whole, remedy)
-        if self.live_class < 0:
-            problem = f"{self.live_class} is not an index"
-            raise SpecError("LivenessDetection.live_class", problem, remedy)
+        if self.classes is not None:
+            self._set("classes", coerce.names, distinct=True)
+        object.__setattr__(self, "live_class", live_index(self.live_class, self.classes))
+        self._set("pool", coerce.choice, ("mean", None))
         if self.output is not None:
             names = coerce.names("LivenessDetection.output", self.output)
             one = isinstance(coerce.scalar(self.output), str)
