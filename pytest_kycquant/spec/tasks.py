@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal
 
 from ..errors import SpecError
 from . import coerce
+from .distances import DISTANCES, Distance, check_threshold
 from .functions import check_function
 from .limits import (
     DetectionLimits,
@@ -42,8 +43,12 @@ class FaceVerification(TaskSpec):
         selection_far: the threshold is the smallest whose upper bound of FAR on these identities is
             below this rate; None means half of the limit. A threshold exactly at the limit would
             leave quantization no room, and evaluation would be undecided half of the time.
-        threshold: the production threshold (accept if score >= threshold), if there is one; no
-            threshold is then chosen on `selection`.
+        threshold: the production threshold (accept if the cosine >= threshold, or a distance <=
+            threshold), if there is one; no threshold is then chosen on `selection`.
+        distance: None if faces match from some cosine on. Otherwise the distance up to which they
+            match, named as in ``scipy.spatial.distance``: "euclidean", "sqeuclidean" (squared),
+            "cityblock" (sum of absolute differences) or "cosine" (one minus the cosine).
+        normalize: whether embeddings are scaled to unit length before their distance is taken.
         output: name of the output with the embedding, for a model with several outputs.
         labelled: False if the people on the images are unknown. `data` and `selection` are then
             any folders of images (or an ``.npz`` with ``images``), `threshold` is required, and
@@ -70,18 +75,22 @@ class FaceVerification(TaskSpec):
     labelled: bool = True
     groups: StrPath | None = None
     landmarks: StrPath | None = None
+    distance: Distance | None = None
+    normalize: bool = False
 
     def __post_init__(self) -> None:
         self._check_labelled("threshold", "pairs", "max_impostor_pairs", "selection_far", "groups")
         self._set("selection", coerce.share_or_path)
+        self._set("distance", coerce.choice, (*DISTANCES, None))
+        self._set("normalize", coerce.switch, optional=False)
+        if self.normalize and self.distance in (None, "cosine"):
+            raise SpecError(
+                "FaceVerification.normalize",
+                "has no effect, because a cosine does not depend on the length of embeddings",
+                'leave it out, or give distance="euclidean"',
+            )
         if self.threshold is not None:
-            remedy = "give the production threshold, a cosine between -1 and 1"
-            threshold = coerce.number("FaceVerification.threshold", self.threshold, remedy)
-            if not -1 <= threshold <= 1:
-                raise SpecError(
-                    "FaceVerification.threshold", f"{threshold!r} is not a cosine", remedy
-                )
-            object.__setattr__(self, "threshold", threshold)
+            self._set("threshold", check_threshold, self.distance, self.normalize)
         if self.output is not None:
             names = coerce.names("FaceVerification.output", self.output)
             if len(names) != 1:
