@@ -56,13 +56,13 @@ def live_scores(
     if classes is not None and classes != count:
         raise ModelError(
             "output",
-            f"has {count} values, but LivenessDetection(classes=...) names {classes}",
+            f"has {_values(count)}, but LivenessDetection(classes=...) names {classes}",
             "name a class for each value, in the order of the output",
         )
     if live_class >= count and classes is None:
         raise ModelError(
             "output",
-            f"has {count} values, so there is no class {live_class}",
+            f"has {_values(count)}, so there is no class {live_class}",
             "set LivenessDetection(live_class=...) to the index of the live class; a single value "
             'is classes=("live",) or classes=("attack",)',
         )
@@ -78,6 +78,10 @@ def live_scores(
             scores = shifted[:, live_class] / shifted.sum(axis=1)
     scores[~outputs.finite] = np.nan
     return scores
+
+
+def _values(count: int) -> str:
+    return f"{count} values" if count != 1 else "a single value"
 
 
 def pooled(value: NDArray[Any], classes: int, *, probabilities: bool) -> NDArray[np.float32]:
