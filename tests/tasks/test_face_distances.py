@@ -294,6 +294,21 @@ def test_what_is_printed_is_the_distance() -> None:
     )
 
 
+@every_kind
+def test_a_broken_embedding_has_no_distance(kind: dict[str, Any]) -> None:
+    values, who = people(150, seed=3)
+    faces = task(FaceTask, **kind, threshold=middle(all_distances(values[:40], kind), 0.05))
+    baseline = faces.baseline(part(who), outputs(values), faces.spec.threshold)
+    broken = values.copy()
+    broken[0] = np.nan
+    far, frr = (gate := faces.compare(baseline, outputs(broken))).accuracy()
+    for result in (far, frr):
+        worst = gate.offenders(result)[0]
+        assert "faces.npz[0]" in worst.images
+        assert worst.score is None
+        assert worst.fp32_score > 0
+
+
 def test_the_golden_depends_on_the_distance() -> None:
     usual = {"given threshold": None, "selection FAR": 0.0005}
     assert task(FaceTask).policy() == usual
@@ -304,6 +319,15 @@ def test_the_golden_depends_on_the_distance() -> None:
         assert without.policy() == {"given threshold": 1.0, **expected}
     without = task(UnlabelledFaceTask, labelled=False, threshold=0.3)
     assert without.policy() == {"given threshold": 0.3}
+
+
+def test_a_threshold_of_unit_embeddings_is_suspected() -> None:
+    values, who = people(40)
+    for kind, suspected in ((KINDS[0], True), (KINDS[4], False), ({}, False)):
+        faces = task(FaceTask, threshold=1.1 if kind else 0.3, **kind)
+        baseline = faces.baseline(part(who), outputs(values), faces.spec.threshold)
+        text = faces.suspects(part(who).images, baseline.rates())
+        assert ("normalize=True" in text) is suspected
 
 
 def test_without_labels_a_threshold_of_another_scale_is_refused() -> None:

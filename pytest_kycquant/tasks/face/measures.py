@@ -267,7 +267,7 @@ def _cosine_of_chord(distance: float) -> float:
 
 
 def _chord(cosine: float) -> float:
-    return float(np.sqrt(max(0.0, 2.0 - 2.0 * cosine)))
+    return float(np.sqrt(np.maximum(0.0, 2.0 - 2.0 * cosine)))  # NaN stays NaN
 
 
 COSINE = Cosine()

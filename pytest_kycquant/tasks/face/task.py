@@ -49,7 +49,7 @@ from ..quality import Quality
 from ..rates import chosen_for
 from .comparison import FaceComparison
 from .embeddings import FaceBaseline
-from .measures import Measure, measure_of
+from .measures import Measure, Minkowski, measure_of
 from .quality import separation
 from .scores import counts_of, select_threshold
 
@@ -91,6 +91,12 @@ class EmbeddingTask(Task[Comparisons, Held]):
         if self.suspect:
             return self.suspect
         rejected = rates["FRR"].value if "FRR" in rates else 0.0
+        if (
+            rejected >= _NEARLY_ALL
+            and isinstance(self.measure, Minkowski)
+            and not self.measure.unit
+        ):
+            return "whether the threshold is one of unit embeddings (normalize=True)"
         height, width = self.preprocess.size
         shapes = [(rows / height) / (columns / width) for rows, columns in images.sizes]
         unlike = float(np.median(np.abs(np.log(shapes)))) > np.log(_OTHER_SHAPE)
