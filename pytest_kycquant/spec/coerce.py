@@ -29,6 +29,7 @@ _MOST_ITEMS = 100_000  # entries of a sequence that somebody writes
 
 _ALIKE = (0.7, 0.6)  # similarity of names, of more than four letters and of fewer
 _ALIKE_WORD = 0.8
+_BEGINNING = 3  # letters of a name that is cut off
 
 Given = ParamSpec("Given")
 Made = TypeVar("Made")
@@ -161,14 +162,16 @@ def shown(value: object) -> str:
 def did_you_mean(given: str, known: Iterable[str]) -> str:
     """Ask whether the known name that resembles a given one was meant; "" if none does.
 
-    A name resembles another if it is spelt almost the same, has the same letters in another order
-    ("fra"), or is spelt almost as one word of a single name ("method" of "calibration_method").
+    A name resembles another if it is spelt almost the same or has the same letters in another order
+    ("fra"). It may also be the beginning of a single name ("conf"), or be spelt almost as one word
+    of it ("method" of "calibration_method").
     """
     name, names = given.casefold(), {one.casefold(): one for one in known}
     close = [one for one in names if sorted(one) == sorted(name)]
     close = close or difflib.get_close_matches(name, names, n=1, cutoff=_ALIKE[len(name) <= 4])
     if not close:
-        parts = [one for one in names if _is_word_of(name, one)]
+        begun = [one for one in names if len(name) >= _BEGINNING and one.startswith(name)]
+        parts = begun or [one for one in names if _is_word_of(name, one)]
         close = parts if len(parts) == 1 else []
     return f"did you mean {names[close[0]]!r}?" if close else ""
 

@@ -125,6 +125,8 @@ def test_too_many_and_missing_arguments(what: Any) -> None:
         ("degradation", ["far_degradation", "frr_degradation_x"], "far_degradation"),
         ("rgb", ["RGB", "BGR"], "RGB"),
         ("qqqq", ["far", "frr"], None),
+        ("conf", ["classes", "confidence"], "confidence"),
+        ("lat", ["latency_ms", "latency_ratio"], None),
         ("kind", ["a_kind_of_thing_or_so", "some_other_kind_of_thing"], None),  # of two names
     ],
 )
