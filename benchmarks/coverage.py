@@ -45,7 +45,8 @@ from pytest_kycquant.statistics import (
 )
 from pytest_kycquant.tasks.face.comparison import FaceComparison
 from pytest_kycquant.tasks.face.embeddings import Cell, FaceBaseline
-from pytest_kycquant.tasks.face.scores import counts_of, normalise
+from pytest_kycquant.tasks.face.measures import normalise
+from pytest_kycquant.tasks.face.scores import counts_of
 from pytest_kycquant.tasks.outputs import Outputs
 
 HERE = Path(__file__).resolve().parent.parent

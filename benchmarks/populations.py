@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from pytest_kycquant.tasks.face.scores import normalise
+from pytest_kycquant.tasks.face.measures import normalise
 
 DIMENSION = 64
 

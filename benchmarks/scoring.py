@@ -25,13 +25,9 @@ from pytest_kycquant.data.pairs import Comparisons
 from pytest_kycquant.measure.memory import peak_bytes
 from pytest_kycquant.runtimes.environment import describe_machine
 from pytest_kycquant.statistics import RULE_OF_30
+from pytest_kycquant.tasks.face.measures import normalise
 from pytest_kycquant.tasks.face.pair_scores import Floats
-from pytest_kycquant.tasks.face.scores import (
-    errors_at,
-    extremes,
-    normalise,
-    select_threshold,
-)
+from pytest_kycquant.tasks.face.scores import errors_at, extremes, select_threshold
 
 ROWS = 256
 SIGMAS = 3.09  # strangers' scores exceed the threshold in .1 % of the pairs

@@ -47,7 +47,7 @@ from pytest_kycquant.spec.settings import Settings
 from pytest_kycquant.spec.tasks import FaceVerification
 from pytest_kycquant.tasks.base import Part, TaskData
 from pytest_kycquant.tasks.comparison import Comparison
-from pytest_kycquant.tasks.face.scores import normalise
+from pytest_kycquant.tasks.face.measures import normalise
 from pytest_kycquant.tasks.outputs import Outputs
 from pytest_kycquant.tasks.registry import task_of
 from pytest_kycquant.verdicts import Check, Verdict

@@ -101,6 +101,7 @@ if not TYPE_CHECKING:  # type checkers would accept every name of this package
         """
         from importlib import import_module
 
+        __tracebackhide__ = True
         if name in _HOMES:
             module = import_module(f".{_HOMES[name]}", __name__)
             # Not stored here: if modules are dropped and imported again, the new one is found.

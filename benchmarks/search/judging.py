@@ -22,13 +22,8 @@ from pytest_kycquant.spec.limits import Limits
 from pytest_kycquant.statistics import RULE_OF_30
 from pytest_kycquant.tasks.detection.likeness import agreement
 from pytest_kycquant.tasks.detection.matching import Objects, Predictions
-from pytest_kycquant.tasks.face.scores import (
-    error_rate,
-    errors_at,
-    extremes,
-    normalise,
-    select_threshold,
-)
+from pytest_kycquant.tasks.face.measures import normalise
+from pytest_kycquant.tasks.face.scores import error_rate, errors_at, extremes, select_threshold
 
 from .job import Array, cosines
 from .running import Outcome

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..context.progress import Progress
+from ..spec import coerce
 from ..spec.limits import Limits
 from ..spec.model import KycModel
 from ..spec.profiles import Profile, limits_under
@@ -87,6 +88,7 @@ def _plan(trials: list[Trials]) -> str:
     return plan
 
 
+@coerce.call("outlook")
 def outlook(
     model: KycModel,
     limits: Limits | None = None,

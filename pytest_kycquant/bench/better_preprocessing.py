@@ -219,7 +219,7 @@ class _Look:
                 known[spec] = [
                     one
                     for one in _alternatives(spec)
-                    if resized or one.kind not in ("placement", "resize")
+                    if resized or one.kind not in ("placement", "pad", "resize")
                 ]
         open_to = [
             {one.words: one for one in known[spec] if one.kind not in {c.kind for c in made}}

@@ -42,7 +42,8 @@ class Golden:
         model: name, sha256, size in bytes and opset of the FP32 file.
         inputs: digests of evaluation and selection data, pair list, preprocessing and the limit
             for which the threshold was chosen.
-        threshold: accept iff score >= threshold; None for a task without a threshold.
+        threshold: accept iff score >= threshold, or distance <= threshold for a face gate with a
+            distance; None for a task without a threshold.
         threshold_source: where the threshold comes from, in words.
         rates: error counts and bounds of FP32 by name (see `statistics.Rate`), such as "FAR".
         latency_ms: median thread CPU time of one image, for reference only.

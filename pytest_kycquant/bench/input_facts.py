@@ -18,7 +18,8 @@ def describe_preprocess(spec: Preprocess) -> dict[str, Any]:
     values = {field.name: getattr(spec, field.name) for field in fields(spec)}
     values = {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
     # Goldens from before these fields existed are still true.
-    for name, usual in (("fit", "stretch"), ("pad", 114), ("function", None)):
+    usual_values = (("fit", "stretch"), ("pad", 114), ("function", None), ("standardize", False))
+    for name, usual in usual_values:
         if values[name] == usual:
             del values[name]
     if spec.function is not None:

@@ -43,7 +43,7 @@ def preprocess(image: NDArray[np.uint8], spec: Preprocess, where: str) -> NDArra
     if spec.function is not None:
         return prepare_by_function(image, spec, where)
     height, width = spec.size
-    pixels = _luma(image) if spec.channels == "GRAY" else image
+    pixels: NDArray[Any] = _luma(image) if spec.channels == "GRAY" else image
     if image.shape[:2] != (height, width):
         if spec.resize == "none":
             raise DataError(
@@ -57,9 +57,12 @@ def preprocess(image: NDArray[np.uint8], spec: Preprocess, where: str) -> NDArra
         pixels = pixels[..., np.newaxis]
     elif spec.channels == "BGR":
         pixels = pixels[..., ::-1]
-    mean = np.asarray(spec.mean, dtype=np.float32)
-    scale = np.asarray(spec.scale, dtype=np.float32)
-    tensor = (pixels.astype(np.float32) - mean) * scale
+    if spec.standardize:
+        tensor = _standardized(pixels)
+    else:
+        mean = np.asarray(spec.mean, dtype=np.float32)
+        scale = np.asarray(spec.scale, dtype=np.float32)
+        tensor = (pixels.astype(np.float32) - mean) * scale
     if spec.layout == "NCHW":
         tensor = tensor.transpose(2, 0, 1)
     return np.ascontiguousarray(tensor[np.newaxis])
@@ -246,7 +249,19 @@ class ImageSet:
         return part
 
 
-def _placed(pixels: NDArray[np.uint8], where: Placement, spec: Preprocess) -> NDArray[np.uint8]:
+def _standardized(pixels: NDArray[Any]) -> NDArray[np.float32]:
+    """Subtract the mean of an image and divide by its deviation, in float64 and rounded once.
+
+    The deviation has a lower bound, as for FaceNet and in TensorFlow: an image of one colour would
+    become NaN.
+    """
+    values = pixels.astype(np.float64)
+    deviation = max(float(values.std()), 1.0 / np.sqrt(values.size))
+    tensor: NDArray[np.float32] = ((values - values.mean()) / deviation).astype(np.float32)
+    return tensor
+
+
+def _placed(pixels: NDArray[np.uint8], where: Placement, spec: Preprocess) -> NDArray[Any]:
     """Resize the pixels and pad them, or cut off what lies outside of the input."""
     height, width = where.size
     resized = _RESIZE.get(spec.resize, _antialiased)(pixels, where.size)
@@ -255,7 +270,10 @@ def _placed(pixels: NDArray[np.uint8], where: Placement, spec: Preprocess) -> ND
     if spec.placement == "crop":
         rows = slice(-where.top, -where.top + spec.size[0])
         return resized[rows, -where.left : -where.left + spec.size[1]]
-    canvas = np.full((*spec.size, *pixels.shape[2:]), spec.pad, np.uint8)
+    # A colour between two pixels, such as the mean of a data set, needs more than uint8.
+    whole = all(isinstance(value, int) for value in np.atleast_1d(spec.pad).tolist())
+    shape = (*spec.size, *pixels.shape[2:])
+    canvas: NDArray[Any] = np.full(shape, spec.pad, np.uint8 if whole else np.float32)
     canvas[where.top : where.top + height, where.left : where.left + width] = resized
     return canvas
 

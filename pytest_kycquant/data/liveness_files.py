@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import DataError
+from ..spec.liveness_classes import ATTACK_WORDS, LIVE_WORDS, word
 from .duplicates import refuse_copies, refuse_two_labels
 from .facts_store import Prepare, directly
 from .files import check_name, is_file, listed, load_npz
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-_LIVE_WORDS = frozenset({"live", "real", "genuine", "bona fide", "bonafide"})
-_ATTACK_WORDS = frozenset({"attack", "attacks", "spoof", "fake", "presentation attack"})
 _ROW_REMEDY = (
     "fill in file and label in every row, species in every attack, and subject in every row or "
     "in none"
@@ -90,10 +89,10 @@ def _from_folder(root: Path) -> LivenessSet:
         place="the sub-folder live or into one named after its attack species",
     )
     folders = sorted(set(classes))
-    live = [folder for folder in folders if _word(folder) in _LIVE_WORDS]
+    live = [folder for folder in folders if word(folder) in LIVE_WORDS]
     if len(live) > 1:
         raise DataError(root, f"has several live folders: {listed(live)}", "merge them into live")
-    pooled = [folder for folder in folders if _word(folder) in _ATTACK_WORDS]
+    pooled = [folder for folder in folders if word(folder) in ATTACK_WORDS]
     if pooled:
         raise DataError(
             root,
@@ -197,24 +196,19 @@ def _from_npz(path: Path) -> LivenessSet:
 
 def _species(label: str, species: str, where: str, path: Path) -> str:
     """Return the species of a capture from its label and species columns; "" if it is live."""
-    word = _word(label)
-    if word in _LIVE_WORDS:
-        if species and _word(species) not in _LIVE_WORDS:
+    said = word(label)
+    if said in LIVE_WORDS:
+        if species and word(species) not in LIVE_WORDS:
             raise DataError(
                 path, f"{where} is live but has the attack species {species}", _LABEL_REMEDY
             )
         return ""
-    if word not in _ATTACK_WORDS:
+    if said not in ATTACK_WORDS:
         raise DataError(path, f"{where} has the unknown label {label!r}", _LABEL_REMEDY)
     name = check_name(species, path, "the species")
-    if not name or _word(name) in _ATTACK_WORDS | _LIVE_WORDS:
+    if not name or word(name) in ATTACK_WORDS | LIVE_WORDS:
         raise DataError(path, f"{where} is an attack without a species", _SPECIES_REMEDY)
     return name
-
-
-def _word(text: str) -> str:
-    """Unify the spellings of a word, such as Bona-Fide and bona_fide."""
-    return text.lower().replace("_", " ").replace("-", " ").strip()
 
 
 def _check_both(live: NDArray[np.bool_], path: Path) -> None:

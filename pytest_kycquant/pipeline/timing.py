@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..data.files import listed
 from ..errors import BaselineError, DataError, MeasurementError
 from ..statistics import upper_rank
-from ..tasks.face.scores import normalise
+from ..tasks.face.measures import normalise
 from .stages import Photo, Trace
 
 Runner = Callable[[Photo], Trace]

@@ -27,9 +27,10 @@ def golden(request: pytest.FixtureRequest) -> Golden:
     """The golden FP32 baseline of the model under test.
 
     It is read from ``golden/<model>.json`` and compared with what FP32 does today. Attributes:
-    ``threshold`` (accept if score >= threshold; None for a custom task), ``rates`` by name, such as
-    ``rates["FAR"]`` (errors, trials, value, lower, upper), ``figures`` for everything that is not a
-    rate, ``size`` in bytes, ``latency_ms`` (for reference) and ``environment``.
+    ``threshold`` (accept if score >= threshold, or distance <= threshold; None for a custom task),
+    ``rates`` by name, such as ``rates["FAR"]`` (errors, trials, value, lower, upper), ``figures``
+    for everything that is not a rate, ``size`` in bytes, ``latency_ms`` (for reference) and
+    ``environment``.
 
     A missing or stale baseline is an error that prints the command to record it::
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
-import _pytest
-import pluggy
 import pytest
 
-from ..errors import KycquantError, KycquantWarning, printable
+from ..errors import KycquantError, KycquantWarning, SpecError, printable
 from .collection import (
     look_for_shadowed,
     note_collected,
@@ -97,7 +94,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         refuse_defaults(metafunc.function, metafunc.definition.nodeid)
         recipes = precisions_of(metafunc.definition)
     except KycquantError as error:
-        raise pytest.Collector.CollectError(str(error)) from None
+        from .lines import at_line
+
+        raise pytest.Collector.CollectError(at_line(metafunc.definition, error)) from None
     if recipes and "candidate" in metafunc.fixturenames:
         metafunc.parametrize("candidate", recipes, ids=[r.name for r in recipes], indirect=True)
 
@@ -143,6 +142,13 @@ def pytest_runtest_makereport(
         and not item.config.getoption("fulltrace", False)
     ):
         shown = call.excinfo.getrepr(style="value", chain=False)
+        if isinstance(error, SpecError):  # something that a test or a fixture of the user's wrote
+            from .lines import is_users
+
+            frames = call.excinfo.traceback.filter(lambda entry: is_users(entry.path))
+            if frames := frames.filter(call.excinfo):
+                call.excinfo.traceback = frames
+                shown = call.excinfo.getrepr(style="short", chain=False)
         if shown.reprcrash is not None:
             shown.reprcrash.message = str(error)  # without the class name in front
         report.longrepr = shown
@@ -164,19 +170,14 @@ def pytest_exception_interact(
         excinfo = pytest.ExceptionInfo.from_exception(cause)
     if isinstance(excinfo.value, (KycquantError, KycquantWarning)):
         # pytest itself shows an error of a file from that file on, too.
-        frames = excinfo.traceback.cut(path=node.path).filter(lambda entry: _is_users(entry.path))
+        from .lines import is_users
+
+        frames = excinfo.traceback.cut(path=node.path).filter(lambda entry: is_users(entry.path))
         excinfo.traceback = frames.filter(excinfo)
         shown = excinfo.getrepr(style="short", chain=False)
         if shown.reprcrash is not None:
             shown.reprcrash.message = str(excinfo.value)  # without the class name in front
         report.longrepr = shown
-
-
-def _is_users(path: Path | str) -> bool:
-    """Whether code is neither this package's nor that of pytest or the import system."""
-    tools = (Path(file).parent for file in (_pytest.__file__, pluggy.__file__, importlib.__file__))
-    places = Path(__file__).parents[1], *tools
-    return not str(path).startswith("<") and not any(map(Path(path).is_relative_to, places))
 
 
 def pytest_report_teststatus(

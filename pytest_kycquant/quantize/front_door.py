@@ -39,6 +39,7 @@ _PREPROCESS = "give Preprocess(size=..., mean=..., scale=..., channels=...)"
 _NOISE = 8  # number of noise inputs to verify graphs on if there are no images
 
 
+@coerce.call("quantize")
 def quantize(
     model: StrPath,
     images: Given = None,

@@ -17,7 +17,7 @@ from .model import Channels, Layout, Preprocess, Resize
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-Kind = Literal["channels", "range", "placement", "resize", "layout"]
+Kind = Literal["channels", "range", "placement", "pad", "resize", "layout"]
 
 
 class Alternative(NamedTuple):
@@ -45,6 +45,7 @@ _RANGES = (
     ((123.0, 117.0, 104.0), (1.0, 1.0, 1.0)),  # Caffe's for ImageNet
 )
 SAME = 0.02  # largest difference between two ranges that are one, relative to their width
+_PADS = (114, 0)  # YOLO's grey and InsightFace's black
 _RESIZES: tuple[Resize, ...] = ("bilinear", "opencv-bilinear", "opencv-area")  # often used
 
 
@@ -70,7 +71,7 @@ def written(spec: Preprocess, other: Preprocess) -> str:
         other: another one; neither has a function of its own.
     """
     names = {name for name in _SHOWN if getattr(spec, name) != getattr(other, name)}
-    if names & {"mean", "scale"}:
+    if names & {"mean", "scale"} and not other.standardize:
         names |= {"mean", "scale"}
     if "resize" in names and spec.resize == "letterbox":
         names.add("fit")  # which the abbreviation implied
@@ -87,6 +88,8 @@ def stretched(spec: Preprocess, low: float, high: float) -> Preprocess:
         low: the pixel that becomes 0.
         high: the pixel that becomes 255.
     """
+    if spec.standardize:
+        return spec  # it stretches the pixels of each image itself
     width = (high - low) / 255
     mean, scale = (np.broadcast_to(value, spec.depth) for value in (spec.mean, spec.scale))
     return replace(
@@ -108,28 +111,39 @@ def _channels(spec: Preprocess) -> _Change:
 
 
 def _ranges(spec: Preprocess) -> _Change:
-    known = [spec]
+    known = [] if spec.standardize else [spec]
+    spec, given = replace(spec, standardize=False), spec
     for means, scales in _RANGES:
         mean, scale = _plain(means), _plain(scales)
         if spec.channels == "GRAY" and isinstance(mean, tuple):
             continue
         other = replace(spec, mean=mean, scale=scale)
         known.append(_with_mean_turned(other) if spec.channels == "BGR" else other)
-    known.append(_with_mean_turned(spec))  # the order of the other colours
-    for index, other in enumerate(known[1:], 1):
-        if all(_differ(earlier, other) for earlier in known[:index]):
+    if not given.standardize:
+        known.append(_with_mean_turned(spec))  # the order of the other colours
+    for index, other in enumerate(known):
+        if other != given and all(_differ(earlier, other) for earlier in known[:index]):
             yield "range", other
+    if not given.standardize:
+        yield "range", replace(spec, mean=0.0, scale=1.0, standardize=True)
 
 
 def _placements(spec: Preprocess) -> _Change:
     if spec.resize == "none":
         return
     resize: Resize = "bilinear" if spec.resize == "letterbox" else spec.resize
-    for fit in ("stretch", "letterbox"):
-        if fit != spec.placement:
-            padded = spec.placement == "top-left" and fit == "letterbox"
-            pad = spec.pad if padded else 114
-            yield "placement", replace(spec, resize=resize, fit=fit, pad=pad)
+    for fit in ("stretch", "letterbox", "top-left"):
+        if fit == spec.placement:
+            continue
+        usual = _PADS[fit == "top-left"]
+        pad = spec.pad if spec.pads and fit != "stretch" else usual if fit != "stretch" else 114
+        yield "placement", replace(spec, resize=resize, fit=fit, pad=pad)
+
+
+def _pads(spec: Preprocess) -> _Change:
+    for pad in _PADS if spec.pads else ():
+        if pad != spec.pad:
+            yield "pad", replace(spec, pad=pad)
 
 
 def _resizes(spec: Preprocess) -> _Change:
@@ -150,6 +164,7 @@ ALTERNATIVES: tuple[Callable[[Preprocess], _Change], ...] = (
     _channels,
     _ranges,
     _placements,
+    _pads,
     _resizes,
     _layouts,
 )
@@ -206,6 +221,7 @@ _SHOWN: dict[str, Callable[[Any], str]] = {
     "resize": _quoted,
     "fit": _quoted,
     "pad": str,
+    "standardize": str,
     "layout": _quoted,
 }
 """How the fields are written, in this order."""

@@ -13,9 +13,9 @@ import itertools
 import math
 import os
 import reprlib
-from collections.abc import Callable, Iterable, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from pathlib import PurePath
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from ..errors import SpecError
 
@@ -27,32 +27,76 @@ _LONGEST_PATH = 4000  # characters; Linux allows 4,096 bytes
 
 _MOST_ITEMS = 100_000  # entries of a sequence that somebody writes
 
+_ALIKE = (0.7, 0.6)  # similarity of names, of more than four letters and of fewer
+_ALIKE_WORD = 0.8
+_BEGINNING = 3  # letters of a name that is cut off
+
+Given = ParamSpec("Given")
+Made = TypeVar("Made")
 Described = TypeVar("Described", bound=type)
 
 
 def arguments(cls: Described) -> Described:
     """Make a class refuse wrong arguments with `SpecError`, where Python raises `TypeError`."""
     init, signature = cls.__init__, inspect.signature(cls)  # type: ignore[misc]
-    known = tuple(signature.parameters)
 
     @functools.wraps(init)
     def checked(self: object, *args: Any, **given: Any) -> None:
-        remedy = f"its arguments are {', '.join(known)}"
-        for name in given:
-            if name not in known:
-                raise SpecError(
-                    cls.__name__, f"has no argument {name!r}", did_you_mean(name, known) or remedy
-                )
-        try:
-            signature.bind(*args, **given)
-        except TypeError as error:
-            raise SpecError(cls.__name__, str(error), remedy) from None
+        _refuse_wrong(cls.__name__, signature, args, given)
         if type(self) is not cls:
             refuse_ignored_defaults(self)
         init(self, *args, **given)
 
     cls.__init__ = checked  # type: ignore[misc]
     return cls
+
+
+def call(where: str, *others: type) -> Callable[[Callable[Given, Made]], Callable[Given, Made]]:
+    """Make a function of the public interface refuse wrong arguments in the same way.
+
+    Args:
+        where: the name of the function, for messages.
+        others: classes whose arguments the function takes, too, if it takes any.
+    """
+    more = [name for other in others for name in inspect.signature(other).parameters]
+
+    def decorate(function: Callable[Given, Made]) -> Callable[Given, Made]:
+        signature = inspect.signature(function)
+
+        @functools.wraps(function)
+        def checked(*args: Given.args, **given: Given.kwargs) -> Made:
+            _refuse_wrong(where, signature, args, given, more)
+            return function(*args, **given)
+
+        return checked
+
+    return decorate
+
+
+def _refuse_wrong(
+    where: str,
+    signature: inspect.Signature,
+    args: Sequence[Any],
+    given: Mapping[str, Any],
+    more: Sequence[str] = (),
+) -> None:
+    """Refuse arguments that a signature does not take, or that lack one.
+
+    Raises:
+        SpecError: they cannot be bound; the message suggests the name that was meant.
+    """
+    others = inspect.Parameter.VAR_KEYWORD
+    own = [name for name, one in signature.parameters.items() if one.kind is not others]
+    known = list(dict.fromkeys([*own, *more]))
+    remedy = f"its arguments are {', '.join(known)}"
+    for name in given:
+        if name not in known:
+            problem = f"has no argument {name!r}"
+            raise SpecError(where, problem, did_you_mean(name, known) or remedy)
+    try:
+        signature.bind(*args, **given)
+    except TypeError as error:
+        raise SpecError(where, str(error), remedy) from None
 
 
 def refuse_ignored_defaults(described: Any) -> None:
@@ -116,9 +160,25 @@ def shown(value: object) -> str:
 
 
 def did_you_mean(given: str, known: Iterable[str]) -> str:
-    """Ask whether the known name that resembles a given one was meant; "" if none does."""
-    close = difflib.get_close_matches(given.casefold(), known, n=1, cutoff=0.7)
-    return f"did you mean {close[0]!r}?" if close else ""
+    """Ask whether the known name that resembles a given one was meant; "" if none does.
+
+    A name resembles another if it is spelt almost the same or has the same letters in another order
+    ("fra"). It may also be the beginning of a single name ("conf"), or be spelt almost as one word
+    of it ("method" of "calibration_method").
+    """
+    name, names = given.casefold(), {one.casefold(): one for one in known}
+    close = [one for one in names if sorted(one) == sorted(name)]
+    close = close or difflib.get_close_matches(name, names, n=1, cutoff=_ALIKE[len(name) <= 4])
+    if not close:
+        begun = [one for one in names if len(name) >= _BEGINNING and one.startswith(name)]
+        parts = begun or [one for one in names if _is_word_of(name, one)]
+        close = parts if len(parts) == 1 else []
+    return f"did you mean {names[close[0]]!r}?" if close else ""
+
+
+def _is_word_of(name: str, other: str) -> bool:
+    words = other.replace("-", "_").split("_")
+    return bool(difflib.get_close_matches(name, words, n=1, cutoff=_ALIKE_WORD))
 
 
 def number(where: str, value: Any, remedy: str) -> float:

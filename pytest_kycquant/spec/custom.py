@@ -46,7 +46,8 @@ class CustomTask(TaskSpec):
         selection_labels: the CSV of those other images.
         outputs: names of the outputs that the metric takes, for a model with several.
         labelled: False if there are no labels. `data` and `selection` may then be any images, and
-            the metric gets FP32's outputs instead of labels.
+            the metric gets FP32's outputs instead of labels, in the same form as outputs: a tuple
+            if `outputs` names several.
         name: name of the metric in reports; defaults to the name of the function.
     """
 
@@ -97,12 +98,6 @@ class CustomTask(TaskSpec):
                 f"{where}.selection_labels",
                 "is used only if selection is a path of other images",
                 "give both as paths, or a fraction in selection=",
-            )
-        if not self.labelled and len(self.outputs or ()) > 1:
-            raise SpecError(
-                f"{where}.outputs",
-                "names several outputs, but without labels the metric compares only one",
-                "name the one that decides",
             )
 
     def check_limits(self, limits: Limits) -> None:

@@ -25,6 +25,7 @@ Resize = Literal[
 Channels = Literal["RGB", "BGR", "GRAY"]
 Layout = Literal["NCHW", "NHWC"]
 Fit = Literal["stretch", "letterbox", "top-left", "crop"]
+_PAD = 114  # grey, as YOLO models are trained
 _LONGEST_NAME = 100  # bytes; goldens and exports append to it, and file systems allow 255
 
 
@@ -33,7 +34,8 @@ _LONGEST_NAME = 100  # bytes; goldens and exports append to it, and file systems
 class Preprocess:
     """How image pixels become the model's input tensor.
 
-    ``x = (pixel - mean) * scale`` with pixel in 0..255, then the layout is applied.
+    ``x = (pixel - mean) * scale`` with pixel in 0..255, then the layout is applied. With
+    `standardize`, mean and scale are those of each image.
 
     Args:
         size: (height, width) of the model input in pixels.
@@ -50,7 +52,12 @@ class Preprocess:
             "letterbox" keeps the aspect ratio and pads around the image, as YOLO models expect;
             "top-left" does the same but pads only at the right and the bottom, as InsightFace's
             detectors expect; "crop" fills the input and cuts off what is left over on both sides.
-        pad: value of the padding, 0..255: 114 for YOLO models, 0 for InsightFace's detectors.
+        pad: colour of the padding, before `channels` and `mean` are applied: one number in 0..255,
+            or a tuple (red, green, blue). 114 for YOLO models, 0 for InsightFace's detectors, the
+            mean colour for models that pad with zeros after normalization, as mmdetection does.
+        standardize: True for standardization of each image, FaceNet's "prewhitening":
+            ``(x - x.mean()) / max(x.std(), 1 / sqrt(x.size))`` over all pixels and channels of the
+            input, padding included; `mean` and `scale` are then left out.
         function: a function of your own from RGB pixels, (height, width, 3) uint8, to the tensor of
             one image: float32 of the shape that `size`, `layout` and the depth of `channels` give,
             with or without the axis of the batch. It replaces everything else; only `fit` remains,
@@ -65,9 +72,10 @@ class Preprocess:
     layout: Layout = "NCHW"
     resize: Resize = "bilinear"
     fit: Fit = "stretch"
-    pad: int = 114
+    pad: float | tuple[float, float, float] = _PAD
     # The repr of a function contains its address, which differs between workers.
     function: Callable[..., Any] | None = field(default=None, repr=False)
+    standardize: bool = False
 
     def __post_init__(self) -> None:
         remedy = "give (height, width) as two positive integers, such as (112, 112)"
@@ -91,12 +99,8 @@ class Preprocess:
                 f'{self.fit!r} contradicts resize="{self.resize}"',
                 'leave it out, or give resize="bilinear" or "opencv-bilinear"',
             )
-        remedy = "give a whole number from 0 to 255"
-        pad = coerce.whole("Preprocess.pad", self.pad, remedy)
-        if not 0 <= pad <= 255:
-            raise SpecError("Preprocess.pad", f"{pad} is not a pixel", remedy)
-        object.__setattr__(self, "pad", pad)
-        if self.placement not in ("letterbox", "top-left") and pad != 114:
+        object.__setattr__(self, "pad", self._pad())
+        if not self.pads and self.pad != _PAD:
             raise SpecError(
                 "Preprocess.pad",
                 "has no effect, because nothing is padded",
@@ -104,8 +108,12 @@ class Preprocess:
             )
         for name, value in (("mean", self.mean), ("scale", self.scale)):
             object.__setattr__(self, name, self._per_channel(f"Preprocess.{name}", value))
+        standardize = coerce.switch("Preprocess.standardize", self.standardize, optional=False)
+        object.__setattr__(self, "standardize", standardize)
         if self.function is not None:
             self._check_function()
+        if self.standardize:
+            self._refuse_ignored(("mean", "scale"), "each image has its own", "standardize=True")
         if 0 in (self.scale if isinstance(self.scale, tuple) else (self.scale,)):
             raise SpecError(
                 "Preprocess.scale",
@@ -116,15 +124,36 @@ class Preprocess:
     def _check_function(self) -> None:
         where, remedy = "Preprocess.function", "give a function of the pixels of one image"
         check_function(where, self.function, 1, remedy)
-        usual = {name: f.default for name, f in type(self).__dataclass_fields__.items()}
-        for name in ("mean", "scale", "resize", "pad", "channels"):
-            value = getattr(self, name)
-            if value != usual[name] and not (name == "channels" and value == "GRAY"):
+        names: tuple[str, ...] = ("mean", "scale", "resize", "pad", "standardize")
+        names += ("channels",) if self.channels != "GRAY" else ()
+        self._refuse_ignored(names, "the function prepares the image", "function=")
+
+    def _refuse_ignored(self, names: tuple[str, ...], reason: str, instead: str) -> None:
+        """Refuse other values than the defaults for fields that something else replaces."""
+        for name in names:
+            if getattr(self, name) != type(self).__dataclass_fields__[name].default:
                 raise SpecError(
                     f"Preprocess.{name}",
-                    "has no effect, because the function prepares the image",
-                    "leave it out, or do without function=",
+                    f"has no effect, because {reason}",
+                    f"leave it out, or do without {instead}",
                 )
+
+    def _pad(self) -> float | tuple[float, float, float]:
+        """The colour of the padding; one number for a grey, and an int where it is whole."""
+        where, remedy = "Preprocess.pad", "give a number from 0 to 255, or (red, green, blue)"
+        several = coerce.is_several(self.pad)
+        given = coerce.items(where, self.pad, remedy) if several else (self.pad,)
+        values = [coerce.number(where, value, remedy) for value in given]
+        for value in values:
+            if not 0 <= value <= 255:
+                raise SpecError(where, f"{value:g} is not a pixel", remedy)
+        if len(values) not in (1, 3) or (len(values) == 3 and self.channels == "GRAY"):
+            problem = f"{coerce.shown(self.pad)} is not a colour"
+            raise SpecError(where, f"{problem} of {self.channels} images", remedy)
+        whole = [int(value) if value == int(value) else value for value in values]
+        if len(set(whole)) == 1:
+            return whole[0]
+        return (whole[0], whole[1], whole[2])
 
     def _per_channel(self, where: str, value: Any) -> float | tuple[float, ...]:
         remedy = f"give one finite number or a tuple of {self.depth}"
@@ -140,6 +169,11 @@ class Preprocess:
     def placement(self) -> Fit:
         """Where a resized image goes."""
         return "letterbox" if self.resize == "letterbox" else self.fit
+
+    @property
+    def pads(self) -> bool:
+        """Whether images that do not have the aspect ratio of the input are padded."""
+        return self.placement in ("letterbox", "top-left")
 
     @property
     def depth(self) -> int:

@@ -41,6 +41,7 @@ YOLOV8 = Preprocess(
 _CROP_SCALES = {"minifasnetv2": 2.7, "minifasnetv1se": 4.0}
 
 
+@coerce.call("presets.arcface", FaceVerification, Preprocess)
 def arcface(
     path: StrPath,
     data: StrPath,
@@ -67,6 +68,7 @@ def arcface(
     return KycModel(path, preprocess, spec, calibration, name)
 
 
+@coerce.call("presets.minifasnet", LivenessDetection, Preprocess)
 def minifasnet(
     path: StrPath | Sequence[StrPath],
     data: StrPath,
@@ -100,6 +102,7 @@ def minifasnet(
     return KycModel(paths if several else paths[0], preprocess, spec, calibration, name)
 
 
+@coerce.call("presets.yolov8", ObjectDetection, Preprocess)
 def yolov8(
     path: StrPath,
     data: StrPath,
@@ -150,15 +153,27 @@ _PRESETS: Mapping[type[TaskSpec], str] = {
 
 
 def _task(cls: type[TaskSpec], given: Mapping[str, Any], more: Mapping[str, Any]) -> TaskSpec:
+    preset = _PRESETS[cls]
     misplaced = sorted(set(more) & set(Preprocess.__dataclass_fields__))
     if misplaced:
         name = misplaced[0]
-        changed = f"dataclasses.replace(presets.{_PRESETS[cls].upper()}, {name}=...)"
+        changed = f"dataclasses.replace(presets.{preset.upper()}, {name}=...)"
         if name == "function":  # replaces all that a preset says
             changed = "Preprocess(size=..., function=...)"
         raise SpecError(
-            f"presets.{_PRESETS[cls]}({name}=...)",
+            f"presets.{preset}({name}=...)",
             "belongs to the preprocessing",
             f"give preprocess={changed}",
         )
     return cls(**given, **more)
+
+
+def __getattr__(name: str) -> object:
+    """Refuse a name that does not exist.
+
+    Raises:
+        AttributeError: always; the message suggests the name that was meant.
+    """
+    __tracebackhide__ = True
+    close = "" if name.startswith("_") else coerce.did_you_mean(name, __all__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}{close and f'; {close}'}")

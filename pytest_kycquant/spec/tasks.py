@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal
 
 from ..errors import SpecError
 from . import coerce
+from .distances import DISTANCES, Distance, check_threshold
 from .functions import check_function
 from .limits import (
     DetectionLimits,
@@ -18,6 +19,7 @@ from .limits import (
     Limits,
     LivenessLimits,
 )
+from .liveness_classes import live_index
 from .task import StrPath, TaskSpec
 
 
@@ -41,8 +43,12 @@ class FaceVerification(TaskSpec):
         selection_far: the threshold is the smallest whose upper bound of FAR on these identities is
             below this rate; None means half of the limit. A threshold exactly at the limit would
             leave quantization no room, and evaluation would be undecided half of the time.
-        threshold: the production threshold (accept if score >= threshold), if there is one; no
-            threshold is then chosen on `selection`.
+        threshold: the production threshold (accept if the cosine >= threshold, or a distance <=
+            threshold), if there is one; no threshold is then chosen on `selection`.
+        distance: None if faces match from some cosine on. Otherwise the distance up to which they
+            match, named as in ``scipy.spatial.distance``: "euclidean", "sqeuclidean" (squared),
+            "cityblock" (sum of absolute differences) or "cosine" (one minus the cosine).
+        normalize: whether embeddings are scaled to unit length before their distance is taken.
         output: name of the output with the embedding, for a model with several outputs.
         labelled: False if the people on the images are unknown. `data` and `selection` are then
             any folders of images (or an ``.npz`` with ``images``), `threshold` is required, and
@@ -69,18 +75,22 @@ class FaceVerification(TaskSpec):
     labelled: bool = True
     groups: StrPath | None = None
     landmarks: StrPath | None = None
+    distance: Distance | None = None
+    normalize: bool = False
 
     def __post_init__(self) -> None:
         self._check_labelled("threshold", "pairs", "max_impostor_pairs", "selection_far", "groups")
         self._set("selection", coerce.share_or_path)
+        self._set("distance", coerce.choice, (*DISTANCES, None))
+        self._set("normalize", coerce.switch, optional=False)
+        if self.normalize and self.distance in (None, "cosine"):
+            raise SpecError(
+                "FaceVerification.normalize",
+                "has no effect, because a cosine does not depend on the length of embeddings",
+                'leave it out, or give distance="euclidean"',
+            )
         if self.threshold is not None:
-            remedy = "give the production threshold, a cosine between -1 and 1"
-            threshold = coerce.number("FaceVerification.threshold", self.threshold, remedy)
-            if not -1 <= threshold <= 1:
-                raise SpecError(
-                    "FaceVerification.threshold", f"{threshold!r} is not a cosine", remedy
-                )
-            object.__setattr__(self, "threshold", threshold)
+            self._set("threshold", check_threshold, self.distance, self.normalize)
         if self.output is not None:
             names = coerce.names("FaceVerification.output", self.output)
             if len(names) != 1:
@@ -242,10 +252,15 @@ class LivenessDetection(TaskSpec):
             limit, which leaves quantization some room.
         threshold: the production threshold (live if score >= threshold), if there is one; no
             threshold is then chosen on `selection`.
-        scores: content of the output: "logits", which softmax turns into probabilities, or
-            "probabilities".
-        live_class: index of the live class in the output: 1 for MiniFASNet, 0 for a model that
-            returns a single value.
+        scores: content of the output: "logits", which softmax (for a single value, the logistic
+            function) turns into probabilities, or "probabilities".
+        classes: names of the values of the output in their order, such as ("spoof", "live"). A
+            single value is ("live",) or ("attack",): the score of a live face or of an attack.
+        live_class: the live class, by its name in `classes` or by its index. None: the class that
+            is called live, real, genuine or bona fide; without `classes` that of MiniFASNet, 1.
+        pool: "mean" for a model that returns a map of values, (1, C, H, W) or (1, H, W), such as
+            DeePixBiS: the score is the mean of the probabilities in all places. None: it returns
+            one value for each class.
         boxes: CSV of face boxes (``file,x1,y1,x2,y2``), for whole photographs. It covers the
             evaluation, selection and calibration images, which are then cropped around the face.
         crop_scale: size of the crop relative to the face box, such as 2.7; only with `boxes`. A
@@ -269,13 +284,15 @@ class LivenessDetection(TaskSpec):
     selection_apcer: float | None = None
     threshold: float | None = None
     scores: Literal["logits", "probabilities"] = "logits"
-    live_class: int = 1
+    live_class: int | str | None = None
     boxes: StrPath | None = None
     crop_scale: float | tuple[float, ...] | None = None
     output: str | tuple[str, ...] | None = None
     labelled: bool = True
     single_species: bool = False
     groups: StrPath | None = None
+    classes: tuple[str, ...] | None = None
+    pool: Literal["mean"] | None = None
 
     def __post_init__(self) -> None:
         self._check_labelled("threshold", "selection_apcer", "groups")
@@ -293,11 +310,10 @@ class LivenessDetection(TaskSpec):
         if self.selection_apcer is not None:
             remedy = "give a fraction between 0 and 1: 2.5 % is 0.025"
             self._set("selection_apcer", coerce.fraction, remedy)
-        remedy = "give the index of the live class, counted from 0"
-        self._set("live_class", coerce.whole, remedy)
-        if self.live_class < 0:
-            problem = f"{self.live_class} is not an index"
-            raise SpecError("LivenessDetection.live_class", problem, remedy)
+        if self.classes is not None:
+            self._set("classes", coerce.names, distinct=True)
+        object.__setattr__(self, "live_class", live_index(self.live_class, self.classes))
+        self._set("pool", coerce.choice, ("mean", None))
         if self.output is not None:
             names = coerce.names("LivenessDetection.output", self.output)
             one = isinstance(coerce.scalar(self.output), str)

@@ -4,7 +4,9 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import onnx
 import pytest
+from onnx import helper
 
 from tests.worlds.documents import write_document_project
 from tests.worlds.population import Run
@@ -92,6 +94,38 @@ def test_fallback_agrees(unlabelled: Write, run: Run) -> None:
     unlabelled(fragile=True)
     result = run()
     result.stdout.fnmatch_lines(["fallback of int8: int8>mixed, because", "ship: int8>mixed *"])
+
+
+def test_a_metric_of_several_outputs_falls_back(run: Run, pytester: pytest.Pytester) -> None:
+    metric = """
+def differs(outputs, fp32):
+    assert [one.shape[1:] for one in (*outputs, *fp32)] == [(3,), (3,)] * 2
+    (scores, _), (wanted, shares) = outputs, fp32
+    assert np.array_equal(wanted.argmax(axis=1), shares.argmax(axis=1))
+    return scores.argmax(axis=1) != shares.argmax(axis=1)
+"""
+    gate = write_document_project(
+        pytester.path,
+        metric=metric,
+        limits="agreement=0.02",
+        task='outputs=("output", "shares")',
+        fragile=True,
+    )
+    text = gate.read_text().replace('classes=("print", "live", "screen"),', "labelled=False,")
+    gate.write_text(text.replace("CustomGates", "AgreementGates"))
+    path = pytester.path / "models" / "document.onnx"
+    model = onnx.load(path)
+    model.graph.node.append(helper.make_node("Softmax", ["output"], ["shares"], name="shares"))
+    shares = helper.make_tensor_value_info("shares", onnx.TensorProto.FLOAT, [1, 3])
+    model.graph.output.append(shares)
+    onnx.save(model, path)
+    result = run("--kycquant-update-golden")
+    result.stdout.fnmatch_lines(
+        ["fallback of int8: int8>mixed, because", "*FAIL differs = *", "ship: int8>mixed *"]
+    )
+    golden = json.loads((pytester.path / "golden" / "document.json").read_text())
+    names = [f"{what} of {name}" for name in ("output", "shares") for what in ("mean", "spread")]
+    assert list(golden["figures"]) == names
 
 
 def test_other_outputs_of_fp32_make_the_golden_stale(

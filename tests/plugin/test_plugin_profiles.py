@@ -60,7 +60,7 @@ def test_unknown(pytester: pytest.Pytester, ini: str, arguments: list[str], wher
     result = pytester.runpytest_inprocess(*arguments)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(
-        [f"ERROR: {where}: 'nist' is unknown; choose from 'smoke', 'standard', 'nist63a4'"]
+        [f"ERROR: {where}: 'nist' is unknown; did you mean 'nist63a4'? choose from 'smoke', *"]
     )
 
 
@@ -71,7 +71,7 @@ def test_unknown_in_the_gate_class(project: Project, run: Run, pytester: pytest.
     result = run()
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(
-        ["*.profile: 'nist' is unknown; choose from 'smoke', 'standard', *"]
+        ["*.profile: 'nist' is unknown; did you mean 'nist63a4'? choose from *"]
     )
 
 

@@ -20,13 +20,8 @@ from pytest_kycquant.data.faces import load_faces
 from pytest_kycquant.data.pairs import all_pairs
 from pytest_kycquant.spec.settings import Settings
 from pytest_kycquant.statistics import Rate, clopper_pearson
-from pytest_kycquant.tasks.face.scores import (
-    RULE_OF_30,
-    error_rate,
-    errors_at,
-    extremes,
-    normalise,
-)
+from pytest_kycquant.tasks.face.measures import normalise
+from pytest_kycquant.tasks.face.scores import RULE_OF_30, error_rate, errors_at, extremes
 from pytest_kycquant.tasks.outputs import Outputs
 
 GATE = Path(__file__).with_name("gate_mobilefacenet.py")

@@ -4,6 +4,7 @@ import re
 from dataclasses import fields
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pytest_kycquant import (
@@ -96,13 +97,16 @@ def test_gate_file_of_a_page_can_be_copied(page: str) -> None:
 def test_other_tasks_without_labels_can_be_copied() -> None:
     text = (ROOT / "docs" / "agreement.md").read_text()
     blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    assert len(blocks) == 3
+    assert len(blocks) == 4
     names: dict[str, object] = {}
-    exec(blocks[1], names)
-    exec(blocks[2], names)
-    own = names["documents"]
-    assert isinstance(own, CustomTask)
-    own.check_limits(names["limits"])  # type: ignore[arg-type]
+    for block in blocks[1:]:
+        exec(block, names)
+    for name in ("documents", "heads"):
+        own = names[name]
+        assert isinstance(own, CustomTask)
+        own.check_limits(names["limits"])  # type: ignore[arg-type]
+    first, other = np.zeros((2, 4, 1)), np.array([[[0.5]], [[0.1]]])
+    assert own.metric((first, other), (first, 0 * other)).tolist() == [True, False]
     for name, kind in (("captures", LivenessDetection), ("scenes", ObjectDetection)):
         task = names[name]
         assert isinstance(task, kind)

@@ -18,6 +18,8 @@ IMAGENET = Preprocess(
 ODD = Preprocess(size=(8, 8), mean=(100.1, 0.1 + 0.2, 1 / 3), scale=(0.017, 2.0, 1 / 7), pad=114)
 LETTERBOX = Preprocess(size=(8, 8), resize="letterbox", pad=7)
 TOP_LEFT = Preprocess(size=(8, 8), fit="top-left", pad=0, resize="opencv-nearest")
+COLOURED = Preprocess(size=(8, 8), resize="letterbox", pad=(1, 2.5, 3))
+STANDARDIZED = Preprocess(size=(8, 8), standardize=True)
 CROP = Preprocess(size=(8, 8), fit="crop", resize="opencv-area", layout="NHWC")
 SPECS = (
     presets.ARCFACE,
@@ -31,6 +33,9 @@ SPECS = (
     LETTERBOX,
     replace(LETTERBOX, pad=114, channels="GRAY"),
     TOP_LEFT,
+    COLOURED,
+    STANDARDIZED,
+    replace(STANDARDIZED, channels="GRAY", fit="letterbox"),
     CROP,
 )
 PIXELS = np.random.default_rng(0).integers(0, 256, (10, 14, 3), dtype=np.uint8)
@@ -69,8 +74,8 @@ def test_the_same_range_in_other_words_is_not_another() -> None:
         assert not any(words.startswith("mean=127.5") for words in ways(spec))
     turned = "mean=(103.53, 116.28, 123.675), scale=(1 / 57.375, 1 / 57.12, 1 / 58.395)"
     found = [words for words in ways(IMAGENET) if words.startswith("mean=")]
-    assert found[-1] == turned
-    assert len(found) == 5
+    assert found[-2:] == [turned, "mean=0, scale=1, standardize=True"]
+    assert len(found) == 6
     caffe = Preprocess(size=(8, 8), channels="BGR", mean=(123.0, 117.0, 104.0))
     assert list(ways(caffe)).count("mean=(104, 117, 123), scale=1") == 1
 
@@ -93,6 +98,29 @@ def test_grey_images_have_no_order_of_colours_and_aligned_ones_no_placement() ->
     assert "channels" not in {one.kind for one in alternatives(GRAY)}
     aligned = replace(presets.ARCFACE, resize="none")
     assert {one.kind for one in alternatives(aligned)} == {"channels", "range", "layout"}
+
+
+def test_padding_elsewhere_and_of_another_colour_are_tried() -> None:
+    assert {one.words for one in alternatives(TOP_LEFT) if one.kind in ("placement", "pad")} == {
+        'fit="stretch", pad=114',
+        'fit="letterbox"',
+        "pad=114",
+    }
+    assert {"pad=0", 'resize="bilinear", fit="top-left"'} <= set(ways(replace(LETTERBOX, pad=114)))
+    assert {"pad=0", "pad=114"} <= set(ways(COLOURED))
+    assert 'fit="top-left", pad=0' in ways(presets.ARCFACE)
+    assert "pad" not in {one.kind for one in alternatives(presets.ARCFACE)}
+
+
+def test_standardization_is_one_of_the_ranges() -> None:
+    assert ways(presets.ARCFACE)["mean=0, scale=1, standardize=True"].standardize
+    ranges = [one for one in alternatives(STANDARDIZED) if one.kind == "range"]
+    assert {one.spec.standardize for one in ranges} == {False}
+    assert [one.words for one in ranges][:2] == [
+        "standardize=False",
+        "mean=0, scale=1 / 255, standardize=False",
+    ]
+    assert stretched(STANDARDIZED, 70, 121) == STANDARDIZED
 
 
 def test_an_abbreviation_is_written_out() -> None:

@@ -136,7 +136,6 @@ def test_limits_without_labels(options: dict[str, float], name: str, problem: st
     [
         ({"labels": "l.csv"}, "labels"),
         ({"classes": ("a", "b")}, "classes"),
-        ({"outputs": ("a", "b")}, "outputs"),
     ],
 )
 def test_what_needs_labels(options: dict[str, object], where: str) -> None:

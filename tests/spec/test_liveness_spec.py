@@ -1,5 +1,7 @@
 """The declaration of a liveness task is checked before anything is read."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -27,6 +29,12 @@ def test_defaults() -> None:
     assert KycModel("a.onnx", Preprocess(size=(80, 80)), task).name == "a"
 
 
+def test_a_copy_says_the_same() -> None:
+    for classes in (("attack",), ("live",), ("spoof", "live"), None):
+        task = LivenessDetection("data", classes=classes)
+        assert replace(task, threshold=0.5).live_class == task.live_class
+
+
 def test_numbers_become_plain() -> None:
     task = LivenessDetection(
         "data", threshold=np.float32(0.5), live_class=np.int64(2), boxes="b.csv", crop_scale=4
@@ -48,6 +56,30 @@ def test_numbers_become_plain() -> None:
         ({"scores": "softmax"}, "scores", "'softmax' is unknown"),
         ({"live_class": -1}, "live_class", "-1 is not an index"),
         ({"live_class": 0.5}, "live_class", "0.5 is not a whole number"),
+        ({"live_class": "live"}, "live_class", "'live' needs the names of the classes"),
+        (
+            {"classes": ("spoof", "live"), "live_class": "liv"},
+            "live_class",
+            "'liv' is unknown",
+        ),
+        (
+            {"classes": ("spoof", "live"), "live_class": 2},
+            "live_class",
+            "2 is not one of the 2 classes",
+        ),
+        (
+            {"classes": ("a", "b")},
+            "live_class",
+            "does not follow from the names of the classes 'a', 'b'",
+        ),
+        (
+            {"classes": ("score",)},
+            "live_class",
+            "does not follow from the names of the classes 'score'",
+        ),
+        ({"classes": ("live",), "live_class": 1}, "live_class", "1 is not one of the 1 classes"),
+        ({"classes": ("live", "live")}, "classes", "('live', 'live') are not distinct names"),
+        ({"pool": "max"}, "pool", "'max' is unknown"),
         ({"boxes": "b.csv"}, "crop_scale", "boxes and crop_scale must be given together"),
         ({"crop_scale": 2.7}, "crop_scale", "boxes and crop_scale must be given together"),
         ({"boxes": "b.csv", "crop_scale": 0.5}, "crop_scale", "0.5 cuts off the face"),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from pytest_kycquant import Preprocess, presets
 from pytest_kycquant.bench.input_facts import describe_preprocess
@@ -24,7 +26,13 @@ from pytest_kycquant.errors import SpecError
         ({"pad": 0}, "has no effect"),
         ({"fit": "crop", "pad": 0}, "has no effect"),
         ({"fit": "letterbox", "pad": 256}, "is not a pixel"),
-        ({"fit": "letterbox", "pad": 1.5}, "Preprocess.pad"),
+        ({"fit": "letterbox", "pad": (1, 2)}, "is not a colour of RGB images"),
+        ({"fit": "letterbox", "pad": (1, 2, 300)}, "300 is not a pixel"),
+        ({"fit": "letterbox", "pad": (1, 2, 3), "channels": "GRAY"}, "of GRAY images"),
+        ({"fit": "letterbox", "pad": "black"}, "is not a number"),
+        ({"standardize": "yes"}, "is not a boolean"),
+        ({"standardize": True, "mean": 127.5}, "Preprocess.mean: has no effect"),
+        ({"standardize": True, "scale": (1, 1, 2)}, "Preprocess.scale: has no effect"),
         ({"fit": "letterbox", "pad": -1}, "is not a pixel"),
     ],
 )
@@ -38,6 +46,19 @@ def test_goldens_of_earlier_versions_stay_true() -> None:
     assert sorted(facts) == ["channels", "layout", "mean", "resize", "scale", "size"]
     cropped = describe_preprocess(Preprocess(size=(8, 8), fit="top-left", pad=0))
     assert (cropped["fit"], cropped["pad"]) == ("top-left", 0)
+    assert type(describe_preprocess(Preprocess(size=(8, 8), fit="top-left", pad=0.0))["pad"]) is int
+    grey = describe_preprocess(Preprocess(size=(8, 8), fit="letterbox", pad=(114, 114.0, 114)))
+    assert "pad" not in grey
+
+
+def test_what_is_new_makes_a_golden_stale() -> None:
+    usual = describe_preprocess(Preprocess(size=(8, 8)))
+    assert describe_preprocess(Preprocess(size=(8, 8), standardize=True)) == {
+        **usual,
+        "standardize": True,
+    }
+    coloured = describe_preprocess(Preprocess(size=(8, 8), fit="letterbox", pad=(1, 2, 3.5)))
+    assert coloured == {**usual, "fit": "letterbox", "pad": [1, 2, 3.5]}
 
 
 def test_letterbox_is_short_for_a_fit() -> None:
@@ -52,6 +73,61 @@ def test_top_left_pads_at_the_right_and_the_bottom() -> None:
     tensor = preprocess(pixels, Preprocess(size=(40, 40), fit="top-left", pad=0), "x")[0, 0]
     assert (tensor[:20] == 255).all()
     assert (tensor[20:] == 0).all()
+
+
+@pytest.mark.parametrize("channels", ["RGB", "BGR"])
+def test_the_colour_of_the_padding_is_in_the_order_of_the_pixels(channels: Any) -> None:
+    spec = Preprocess(
+        size=(40, 40), fit="top-left", pad=(10, 20, 30.5), channels=channels, mean=(1, 2, 3)
+    )
+    tensor = preprocess(np.full((30, 60, 3), 255, np.uint8), spec, "x")[0]
+    by_channel = {"R": 10.0, "G": 20.0, "B": 30.5}
+    for plane, name, mean in zip(tensor, channels, (1, 2, 3), strict=True):
+        assert (plane[20:] == by_channel[name] - mean).all()
+        assert (plane[:20] == 255 - mean).all()
+
+
+def test_padding_of_the_mean_colour_is_zero_after_normalization() -> None:
+    """mmdetection normalizes first and then pads with zeros."""
+    mean, scale = (123.675, 116.28, 103.53), (1 / 58.395, 1 / 57.12, 1 / 57.375)
+    spec = Preprocess(size=(40, 40), mean=mean, scale=scale, fit="top-left", pad=mean)
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 40, 3), dtype=np.uint8)
+    normalized = (pixels - np.float32(mean)) * np.float32(scale)
+    tensor = preprocess(pixels, spec, "x")[0].transpose(1, 2, 0)
+    assert np.array_equal(tensor[:20], normalized)
+    assert (tensor[20:] == 0).all()
+
+
+def prewhiten(x: np.ndarray) -> np.ndarray:
+    """FaceNet's ``facenet.prewhiten``, fed into a float32 placeholder."""
+    mean, std = np.mean(x), np.std(x)
+    y = np.subtract(x, mean) / np.maximum(std, 1.0 / np.sqrt(x.size))
+    return y.astype(np.float32)
+
+
+@pytest.mark.parametrize("channels", ["RGB", "BGR", "GRAY"])
+@pytest.mark.parametrize("spread", [1, 2, 256])  # one colour, almost one, any
+def test_standardization_is_that_of_facenet(channels: Any, spread: int) -> None:
+    pixels = 90 % spread + np.random.default_rng(2).integers(0, spread, (33, 20, 3), dtype=np.uint8)
+    pixels = pixels.astype(np.uint8)
+    spec = Preprocess(size=(33, 20), standardize=True, channels=channels, layout="NHWC")
+    x = pixels[..., ::-1] if channels == "BGR" else pixels
+    if channels == "GRAY":
+        x = np.asarray(Image.fromarray(pixels).convert("L"))[..., None]
+    found = preprocess(pixels, spec, "x")
+    assert found.dtype == np.float32
+    assert np.array_equal(found[0], prewhiten(np.ascontiguousarray(x)))
+    assert np.array_equal(
+        preprocess(pixels, replace(spec, layout="NCHW"), "x")[0], found[0].transpose(2, 0, 1)
+    )
+
+
+def test_standardization_counts_the_padding() -> None:
+    pixels = np.random.default_rng(3).integers(0, 256, (20, 40, 3), dtype=np.uint8)
+    spec = Preprocess(size=(40, 40), standardize=True, fit="top-left", pad=(9, 0, 3), layout="NHWC")
+    canvas = np.full((40, 40, 3), (9, 0, 3), np.uint8)
+    canvas[:20] = pixels
+    assert np.array_equal(preprocess(pixels, spec, "x")[0], prewhiten(canvas))
 
 
 def test_crop_fills_the_input() -> None:

@@ -68,9 +68,12 @@ def test_preprocessing_can_be_given() -> None:
     [
         (
             lambda: presets.arcface("a.onnx", "faces", treshold=1),
-            "FaceVerification: has no argument 'treshold'; did you mean 'threshold'",
+            "presets.arcface: has no argument 'treshold'; did you mean 'threshold'",
         ),
-        (lambda: presets.minifasnet("a.onnx", "faces", pairs="p.txt"), "its arguments are data, "),
+        (
+            lambda: presets.minifasnet("a.onnx", "faces", pairs="p.txt"),
+            "its arguments are path, data",
+        ),
         (
             lambda: presets.yolov8("a.onnx", "i", "l", ("a",), size=(3, 3)),
             "presets.yolov8(size=...): belongs to the preprocessing",

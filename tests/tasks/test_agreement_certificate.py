@@ -8,14 +8,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from pytest_kycquant.tasks.face.flips import (
-    angles,
-    certified,
-    certified_share,
-    flips_at,
-    pairs_of,
-)
-from pytest_kycquant.tasks.face.scores import normalise
+from pytest_kycquant.tasks.face.certificate import angles, certified, certified_share
+from pytest_kycquant.tasks.face.flips import flips_at, pairs_of
+from pytest_kycquant.tasks.face.measures import COSINE, normalise
 
 Floats = NDArray[np.float32]
 
@@ -73,7 +68,7 @@ def test_a_certified_pair_never_flips(
         found = flips_at(fp32, gallery, variant, pairs, float(limit))
         ids = np.concatenate([found.accepts, found.rejects])
         assert not safe[ids // images, ids % images].any()
-    share = certified_share(fp32, angles(fp32, variant), float(limit))
+    share = certified_share(fp32, variant, COSINE, float(limit))
     assert share == pytest.approx(safe[np.triu_indices(images, 1)].mean())
 
 
@@ -95,14 +90,14 @@ def test_the_worst_direction_is_where_the_certificate_ends() -> None:
 
 def test_the_model_itself_is_certified_but_for_rounding() -> None:
     fp32, _ = pair_of_models(0, 400, 512, 0.0, 1.0)
-    assert certified_share(fp32, angles(fp32, fp32), 0.345) > 0.99
+    assert certified_share(fp32, fp32, COSINE, 0.345) > 0.99
 
 
 def test_more_drift_certifies_less() -> None:
     shares = []
     for drift in (0.1, 1.0, 3.0, 10.0):
         fp32, variant = pair_of_models(0, 300, 64, drift, 10.0)
-        shares.append(certified_share(fp32, angles(fp32, variant), 0.345))
+        shares.append(certified_share(fp32, variant, COSINE, 0.345))
     assert shares == sorted(shares, reverse=True)
     assert shares[0] > 0.9 > 0.5 > shares[-1]
 
@@ -111,7 +106,7 @@ def test_blocks_change_nothing() -> None:
     """More images than a block of rows holds."""
     fp32, variant = pair_of_models(1, 700, 16, 0.2, 10.0)
     safe = mask(fp32, variant, 0.5)[np.triu_indices(700, 1)]
-    assert certified_share(fp32, angles(fp32, variant), 0.5) == pytest.approx(safe.mean())
+    assert certified_share(fp32, variant, COSINE, 0.5) == pytest.approx(safe.mean())
     found = flips_at(fp32, variant, variant, pairs_of(700), 0.5)
     before, after = fp32 @ fp32.T >= 0.5, variant @ variant.T >= 0.5
     assert len(found.accepts) == np.triu(after & ~before, 1).sum() > 0
@@ -130,4 +125,4 @@ def test_a_broken_embedding_flips_every_pair_and_certifies_none() -> None:
 
 def test_one_image_has_no_pairs() -> None:
     fp32, _ = pair_of_models(3, 1, 16, 0.0, 1.0)
-    assert certified_share(fp32, angles(fp32, fp32), 0.5) == 0.0
+    assert certified_share(fp32, fp32, COSINE, 0.5) == 0.0

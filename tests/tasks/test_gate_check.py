@@ -64,7 +64,7 @@ def test_undecided_latency_warns_whatever_the_policy() -> None:
 def test_unknown_gate_is_an_error() -> None:
     with pytest.raises(
         SpecError,
-        match=r"candidate.check: 'fra' is unknown; choose from 'finite', 'far', ",
+        match=r"candidate.check: 'fra' is unknown; did you mean 'far'\? choose from 'finite', ",
     ):
         candidate("far", Verdict.PASS).check("fra")
 

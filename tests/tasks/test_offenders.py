@@ -106,7 +106,7 @@ def test_drift_names_the_images_that_drift_most() -> None:
     assert offenders[: len(newly)] == newly
     assert 0 < len(newly) <= 5
     images = [one.score for one in offenders[len(newly) :]]
-    assert images == pytest.approx(np.sort(comparison.cosines)[: 10 - len(newly)])
+    assert images == pytest.approx(np.sort(comparison.likeness)[: 10 - len(newly)])
 
 
 def test_the_order_does_not_depend_on_luck() -> None:

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from pytest_kycquant.tasks.custom.quality import merit
+from pytest_kycquant.tasks.face.measures import normalise
 from pytest_kycquant.tasks.face.quality import separation
-from pytest_kycquant.tasks.face.scores import normalise
 from pytest_kycquant.tasks.liveness.quality import ranking
 from pytest_kycquant.tasks.outputs import Outputs
 from pytest_kycquant.tasks.quality import Quality, is_better, standard_errors

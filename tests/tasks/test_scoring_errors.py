@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 from pytest_kycquant.data.pairs import Comparisons
 from pytest_kycquant.tasks.face import pair_scores
 from pytest_kycquant.tasks.face import scores as scoring
+from pytest_kycquant.tasks.face.measures import normalise
 
 
 def world(seed: int, images: int, subjects: int) -> tuple[NDArray[np.float32], Comparisons]:
     rng = np.random.default_rng(seed)
     identity = rng.integers(0, subjects, images)
     centers = rng.normal(size=(subjects, 6))
-    unit = scoring.normalise((centers[identity] + rng.normal(size=(images, 6))).astype(np.float32))
+    unit = normalise((centers[identity] + rng.normal(size=(images, 6))).astype(np.float32))
     return unit, Comparisons(identity.astype(np.int64))
 
 
@@ -84,7 +85,7 @@ def test_a_broken_embedding_is_its_own_worst_case() -> None:
 
 def test_zero_and_infinite_embeddings_are_broken() -> None:
     values = np.asarray([[0, 0], [np.inf, 1], [3, 4]], np.float32)
-    unit = scoring.normalise(values)
+    unit = normalise(values)
     assert np.isnan(unit[:2]).all()
     assert unit[2] == pytest.approx([0.6, 0.8])
 

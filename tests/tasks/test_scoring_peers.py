@@ -4,7 +4,8 @@ import numpy as np
 from sklearn.metrics import roc_curve
 
 from pytest_kycquant.data.pairs import Comparisons
-from pytest_kycquant.tasks.face.scores import errors_at, normalise
+from pytest_kycquant.tasks.face.measures import normalise
+from pytest_kycquant.tasks.face.scores import errors_at
 
 
 def test_false_accepts_and_rejects_at_every_threshold():

@@ -117,10 +117,12 @@ import hashlib
 import numpy as np
 from pytest_kycquant.tasks.face import pair_scores
 from pytest_kycquant.tasks.face import scores as scoring
+from pytest_kycquant.tasks.face.measures import normalise
+from pytest_kycquant.tasks.face.measures import normalise
 from pytest_kycquant.data.pairs import Comparisons
 
 rng = np.random.default_rng(0)
-unit = scoring.normalise(rng.normal(size=(900, 512)).astype(np.float32))
+unit = normalise(rng.normal(size=(900, 512)).astype(np.float32))
 comparisons = Comparisons(np.repeat(np.arange(300), 3))
 found = scoring.extremes(unit, unit, comparisons, 500)
 errors = scoring.errors_at(unit, unit, comparisons, 0.1)

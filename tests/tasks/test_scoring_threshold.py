@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pytest_kycquant.data.pairs import Comparisons
 from pytest_kycquant.errors import DataError
 from pytest_kycquant.tasks.face import scores as scoring
+from pytest_kycquant.tasks.face.measures import normalise
 
 LIMIT = 0.01
 
@@ -23,7 +24,7 @@ def world(
     values = rng.normal(size=(subjects, 8))[identity] + 0.3 * rng.normal(size=(2 * subjects, 8))
     if levels:  # coarse embeddings give many equal scores
         values = np.sign(values)
-    return scoring.normalise(values.astype(np.float32)), Comparisons(identity)
+    return normalise(values.astype(np.float32)), Comparisons(identity)
 
 
 def bound(unit: NDArray[np.float32], comparisons: Comparisons, threshold: float) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -29,7 +29,13 @@ _NOTE = (
 
 @dataclass(frozen=True, eq=False)
 class CustomAgreement(MetricComparison):
-    """A variant whose outputs a metric compares with those of FP32."""
+    """A variant whose outputs a metric compares with those of FP32.
+
+    Args:
+        names: the names of the outputs, if there are several.
+    """
+
+    names: tuple[str, ...] = ()
 
     def against_fp32(self, *, float_variant: bool = False) -> GateResult:
         """The metric."""
@@ -44,10 +50,13 @@ class CustomAgreement(MetricComparison):
         return {}
 
     def golden_figures(self) -> dict[str, float]:
-        """Mean and spread of the outputs of FP32."""
-        (values,) = self.fp32.outputs
-        exact = values.astype(np.float64)
-        return {"mean of outputs": float(exact.mean()), "spread of outputs": float(exact.std())}
+        """Mean and spread of the outputs of FP32, of several for each."""
+        figures = {}
+        for name, values in zip(self.names or ("outputs",), self.fp32.outputs, strict=True):
+            exact = values.astype(np.float64)
+            figures[f"mean of {name}"] = float(exact.mean())
+            figures[f"spread of {name}"] = float(exact.std())
+        return figures
 
 
 class UnlabelledCustomTask(MetricTask[CustomAgreement]):
@@ -67,8 +76,7 @@ class UnlabelledCustomTask(MetricTask[CustomAgreement]):
                 nor an exact variant could be judged.
         """
         arrays = self.arrays(fp32)
-        truth = replace(part.truth, labels=arrays[0])
-        found = Measurement(self.metric, arrays, fp32.finite, truth)
+        found = Measurement(self.metric, arrays, fp32.finite, part.truth, against=arrays)
         known = fp32.finite.all() and found.form != "errors"
         if known and not np.isfinite(found.value):
             raise MetricError(
@@ -76,7 +84,8 @@ class UnlabelledCustomTask(MetricTask[CustomAgreement]):
                 f"is {found.value:g} for outputs that equal those of FP32",
                 "return a finite figure for them, such as min(figure, 100)",
             )
-        return CustomAgreement(found, found, self.limits, fp32.broken_edges)
+        names = (self.spec.outputs or ()) if len(arrays) > 1 else ()
+        return CustomAgreement(found, found, self.limits, fp32.broken_edges, names)
 
 
 def _blank(images: ImageSet) -> LabelledSet:

@@ -24,6 +24,8 @@ from ...statistics import Rate, clopper_pearson, jackknife_bounds
 from ..outputs import Tensor
 from ..rates import rate_of
 
+Labels = NDArray[Any] | tuple[Tensor, ...]
+"""Labels, or the outputs of FP32 in their place."""
 Form = Literal["errors", "values", "figure"]
 # A figure is computed again without each group of subjects; more groups would only take longer.
 _GROUPS = 200
@@ -43,7 +45,7 @@ class Metric:
     """The metric function of a gate file.
 
     Args:
-        function: the function, which takes (outputs, labels).
+        function: the function, which takes (outputs, labels), or FP32's outputs in place of labels.
         name: the name for messages and reports.
         higher: whether higher is better.
     """
@@ -69,12 +71,12 @@ class Metric:
             raise MetricError(self.where, error.problem, error.remedy) from error
         return {"metric": self.function.__qualname__, "metric source": digest}
 
-    def __call__(self, outputs: tuple[Tensor, ...], labels: NDArray[Any]) -> NDArray[Any]:
+    def __call__(self, outputs: tuple[Tensor, ...], labels: Labels) -> NDArray[Any]:
         """Call the function twice for some images.
 
         Args:
             outputs: the outputs of the model, each (N, ...).
-            labels: the labels, (N, ...).
+            labels: the labels, (N, ...), or a tuple of FP32's outputs, each (N, ...).
 
         Returns:
             (N,) bool, (N,) float64 or () float64.
@@ -92,27 +94,29 @@ class Metric:
             )
         return found
 
-    def once(self, outputs: tuple[Tensor, ...], labels: NDArray[Any]) -> NDArray[Any]:
+    def once(self, outputs: tuple[Tensor, ...], labels: Labels) -> NDArray[Any]:
         """Call the function once; see `__call__`.
 
         Raises:
             MetricError: the function raises, or returns something else.
         """
         # Copies: the function may work in place.
-        given = tuple(output.copy() for output in outputs)
-        count = len(labels)
+        given, count = _copied(outputs), len(outputs[0])
+        truth = _copied(labels) if isinstance(labels, tuple) else labels.copy()
         try:
-            answer = self.function(given if len(given) > 1 else given[0], labels.copy())
+            answer = self.function(given, truth)
             found = _unmasked(answer)
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # a user's function may raise anything, a skip too
-            shapes = ", ".join(str(output.shape) for output in given)
+            if isinstance(labels, tuple):
+                against = f"FP32's of shape {_shapes(labels)}"
+            else:
+                against = f"labels of shape {labels.shape}, {labels.dtype}"
             raise MetricError(
                 self.where,
                 describe_raised(error, self.function),
-                f"it was given outputs of shape {shapes} and labels of shape "
-                f"{labels.shape}, {labels.dtype}",
+                f"it was given outputs of shape {_shapes(outputs)} and {against}",
             ) from error
         if found.dtype.kind not in "biuf" or found.shape not in ((), (count,)):
             what = f"{found.dtype} of shape {found.shape}" if found.ndim else shown(answer)
@@ -128,6 +132,16 @@ class Metric:
                 )
             return found
         return found.astype(np.float64)
+
+
+def _copied(outputs: tuple[Tensor, ...]) -> Tensor | tuple[Tensor, ...]:
+    """Copies of several outputs as a tuple, of one as it is."""
+    copies = tuple(output.copy() for output in outputs)
+    return copies if len(copies) > 1 else copies[0]
+
+
+def _shapes(arrays: tuple[NDArray[Any], ...]) -> str:
+    return ", ".join(str(array.shape) for array in arrays)
 
 
 def _unmasked(answer: Any) -> NDArray[Any]:
@@ -164,6 +178,8 @@ class Measurement:
         finite: (N,) bool, whether *all* outputs of each image were finite.
         truth: the images with their labels.
         expected: the form of the metric's result for FP32; None for FP32 itself.
+        against: the outputs of FP32, which the metric gets in place of labels; None if there are
+            labels.
     """
 
     metric: Metric
@@ -171,6 +187,7 @@ class Measurement:
     finite: NDArray[np.bool_]
     truth: LabelledSet
     expected: Form | None = None
+    against: tuple[Tensor, ...] | None = None
 
     @cached_property
     def _answer(self) -> NDArray[Any] | None:
@@ -259,8 +276,11 @@ class Measurement:
             )
         return float(found)
 
-    def _of(self, kept: NDArray[np.bool_]) -> tuple[tuple[Tensor, ...], NDArray[Any]]:
-        return tuple(output[kept] for output in self.outputs), self.truth.labels[kept]
+    def _of(self, kept: NDArray[np.bool_]) -> tuple[tuple[Tensor, ...], Labels]:
+        outputs = tuple(output[kept] for output in self.outputs)
+        if self.against is None:
+            return outputs, self.truth.labels[kept]
+        return outputs, tuple(output[kept] for output in self.against)
 
 
 def bounds(value: float, without: NDArray[np.float64], *, share: bool) -> tuple[float, float]:

@@ -19,13 +19,16 @@ from ..checks import DRIFT_REMEDY, Counted, broken_images, rate_check
 from ..outputs import Outputs
 from ..prospects import Trials
 from ..unlabelled import load_unlabelled, unsound
+from .certificate import certified_share
 from .embeddings import Cell, EmbeddingComparison, FaceBaseline
-from .flips import Flips, angles, certified_share, flips_at, pairs_of
+from .flips import Flips, flips_at, pairs_of
+from .measures import Minkowski
 from .offenders import of_drift, of_flips
 from .scores import counts_of
 from .task import EmbeddingTask
 
 _MOST_ACCEPTED = 0.5  # for two people with equally many images, fewer than half of the pairs match
+_FAR_BEYOND = 2.0  # times the threshold; strangers are hardly ever that far apart
 _COUNTED = Counted("pairs", "images", "there are no pairs")
 _DECISIONS = "decisions other than FP32's"
 _NOTE = (
@@ -48,8 +51,7 @@ class FaceAgreement(EmbeddingComparison):
     def certified(self) -> float:
         """Share of the pairs whose decision provably cannot have flipped, in either cell."""
         exact = self.baseline.cell
-        turned = angles(exact.probe, self.cell.probe)
-        return certified_share(exact.probe, turned, exact.threshold)
+        return certified_share(exact.probe, self.cell.probe, exact.measure, exact.threshold)
 
     def against_fp32(self, *, float_variant: bool = False) -> GateResult:
         """Decisions other than FP32's, for new and for stored templates, and drift."""
@@ -110,7 +112,9 @@ class FaceAgreement(EmbeddingComparison):
     def _flips(self, cell: Cell) -> Flips:
         exact = self.baseline.cell
         pairs = self.baseline.comparisons
-        return flips_at(exact.probe, cell.gallery, cell.probe, pairs, exact.threshold)
+        return flips_at(
+            exact.probe, cell.gallery, cell.probe, pairs, exact.threshold, exact.measure
+        )
 
     def _judge_flips(self, name: str, flips: Flips) -> Check:
         found = flips.rate(self.baseline.comparisons)
@@ -141,16 +145,18 @@ class UnlabelledFaceTask(EmbeddingTask[FaceAgreement]):
         yield Trials(limit, what, counts, "images", crossed=True, all_pairs=True)
 
     def policy(self) -> dict[str, Any]:
-        """The threshold, which is always given."""
-        return {"given threshold": self.given_threshold}
+        """The threshold, which is always given, and the distance that it belongs to."""
+        return {"given threshold": self.given_threshold, **self.reading_of_pairs()}
 
     def baseline(self, part: Part[Comparisons], fp32: Outputs, threshold: float) -> FaceAgreement:
         """FP32 on both sides.
 
         Raises:
-            BaselineError: FP32 takes most pairs of images for the same person.
+            BaselineError: FP32 takes most pairs of images for the same person, or its distances are
+                of another scale than the threshold.
         """
-        baseline = FaceBaseline(fp32, part.truth, threshold, part.images.names, part.groups)
+        names, groups = part.images.names, part.groups
+        baseline = FaceBaseline(fp32, part.truth, threshold, names, groups, measure=self.measure)
         accepted = baseline.cell.rate(genuine=False).value
         # Broken embeddings count as accepted, but the gate "finite" reports them better.
         if accepted > _MOST_ACCEPTED and fp32.finite.all():
@@ -161,7 +167,23 @@ class UnlabelledFaceTask(EmbeddingTask[FaceAgreement]):
                 "give images of many different people",
                 self.suspects(part.images, {}),
             )
+        self._refuse_other_scale(baseline, part)
         return FaceAgreement(baseline, fp32, self.limits)
+
+    def _refuse_other_scale(self, baseline: FaceBaseline, part: Part[Comparisons]) -> None:
+        """Refuse a threshold that no pair comes near: then all decisions agree, whatever breaks."""
+        measure, threshold = baseline.measure, baseline.threshold
+        nearest = baseline.cell.worst.impostor_scores[:1]
+        if not isinstance(measure, Minkowski) or not np.isfinite(nearest).all():
+            return
+        far = _FAR_BEYOND**2 if measure.squared else _FAR_BEYOND
+        if len(nearest) and measure.shown(float(nearest[0])) > far * threshold:
+            raise unsound(
+                self.model,
+                f"has distances of {measure.shown(float(nearest[0])):.4g} and more between all "
+                f"pairs of {part.size}, far beyond the threshold of {threshold:.4g}",
+                "if the threshold is one of unit embeddings, set FaceVerification(normalize=True)",
+            )
 
     def compare(self, baseline: FaceAgreement, variant: Outputs) -> FaceAgreement:
         """The variant's embeddings next to those of FP32."""

@@ -176,6 +176,7 @@ class FaceComparison(EmbeddingComparison):
             exact.threshold,
             exact.near,
             genuine=genuine,
+            measure=exact.measure,
         )
         return None if moves is None else bound_by_moves(moves, worse)
 

@@ -18,8 +18,9 @@ from ...verdicts import Check
 from ..checks import finite_gate, low_quantile, mean_check, variety
 from ..comparison import Comparison
 from ..outputs import Outputs
+from .measures import COSINE, Measure
 from .near import Near, near_threshold
-from .scores import Extremes, PairErrors, error_rate, errors_at, extremes, normalise
+from .scores import Extremes, PairErrors, error_rate, errors_at, extremes
 
 # A variant whose embeddings spread less than half as far no longer tells people apart.
 _COLLAPSE = variety(0.5)
@@ -30,26 +31,34 @@ class Cell:
     """One way to compare: the model that enrols people and the model that probes them.
 
     Args:
-        gallery: (N, D) unit embeddings of the enrolled side.
-        probe: (N, D) unit embeddings of the presented side, of the same images.
+        gallery: (N, D) embeddings of the enrolled side, as `measure` prepares them.
+        probe: (N, D) embeddings of the presented side, of the same images.
         comparisons: the pairs to compare.
-        threshold: the decision threshold; accept iff score >= threshold.
+        threshold: the decision threshold in the user's unit.
+        measure: how alike two embeddings are.
     """
 
     gallery: NDArray[np.float32]
     probe: NDArray[np.float32]
     comparisons: Comparisons
     threshold: float
+    measure: Measure = COSINE
+
+    @property
+    def limit(self) -> np.float32:
+        """The score from which on pairs are accepted."""
+        return self.measure.limit(self.threshold)
 
     @cached_property
     def errors(self) -> PairErrors:
         """The comparisons with a wrong decision."""
-        return errors_at(self.gallery, self.probe, self.comparisons, self.threshold)
+        pairs = self.comparisons
+        return errors_at(self.gallery, self.probe, pairs, self.threshold, self.measure)
 
     @cached_property
     def worst(self) -> Extremes:
         """The most dangerous comparisons, whose design effect is used if there are few errors."""
-        return extremes(self.gallery, self.probe, self.comparisons, RULE_OF_30)
+        return extremes(self.gallery, self.probe, self.comparisons, RULE_OF_30, self.measure)
 
     def wrong(self, *, genuine: bool) -> NDArray[np.int64]:
         """Ids of the false rejects or of the false accepts."""
@@ -69,12 +78,13 @@ class FaceBaseline:
     Args:
         embeddings: raw outputs of FP32.
         comparisons: the pairs to compare.
-        threshold: the decision threshold; accept iff score >= threshold.
+        threshold: the decision threshold in the user's unit.
         names: the names of the images.
         groups: the groups of people, each of which is also judged on its own.
         people: the name of the person on each image; empty if nobody is known.
         chosen_for: the FAR for which these people have chosen the threshold; None if it is given,
             or if others chose it.
+        measure: how alike two embeddings are.
     """
 
     embeddings: Outputs
@@ -84,17 +94,18 @@ class FaceBaseline:
     groups: tuple[Group, ...] = ()
     people: tuple[str, ...] = ()
     chosen_for: float | None = None
+    measure: Measure = COSINE
 
     @cached_property
     def cell(self) -> Cell:
         """FP32 on both sides."""
-        unit = _unit(self.embeddings)
-        return Cell(unit, unit, self.comparisons, self.threshold)
+        compared = _compared(self.embeddings, self.measure)
+        return Cell(compared, compared, self.comparisons, self.threshold, self.measure)
 
     @cached_property
     def near(self) -> Near:
         """The comparisons nearest to the threshold that are decided right."""
-        return near_threshold(self.cell.probe, self.comparisons, self.threshold)
+        return near_threshold(self.cell.probe, self.comparisons, self.threshold, self.measure)
 
     @cached_property
     def by_group(self) -> tuple[FaceBaseline, ...]:
@@ -106,6 +117,7 @@ class FaceBaseline:
                 self.threshold,
                 tuple(compress(self.names, group.members)),
                 people=tuple(compress(self.people, group.members)),
+                measure=self.measure,
             )
             for group in self.groups
         )
@@ -135,8 +147,8 @@ class EmbeddingComparison(Comparison):
         """The variant on both sides."""
         if self.is_baseline:
             return self.baseline.cell
-        unit = _unit(self.variant)
-        return replace(self.baseline.cell, gallery=unit, probe=unit)
+        compared = _compared(self.variant, self.baseline.measure)
+        return replace(self.baseline.cell, gallery=compared, probe=compared)
 
     @cached_property
     def stored(self) -> Cell:
@@ -164,11 +176,13 @@ class EmbeddingComparison(Comparison):
         }
 
     @cached_property
-    def cosines(self) -> NDArray[np.float64]:
-        """(N,) cosine of each embedding to its FP32 embedding; -1 if either is broken."""
-        exact = self.baseline.cell.probe.astype(np.float64)
-        products: NDArray[np.float64] = np.einsum("ij,ij->i", exact, self.cell.probe)
-        return np.nan_to_num(products, nan=-1.0)
+    def likeness(self) -> NDArray[np.float64]:
+        """(N,) cosine of each embedding to its FP32 embedding; -1 if either is broken.
+
+        Where the length of embeddings matters, it falls with that, too (`Measure.likeness`).
+        """
+        found = self.baseline.measure.likeness(self.baseline.cell.probe, self.cell.probe)
+        return np.nan_to_num(found, nan=-1.0)
 
     @property
     def broken(self) -> list[str]:
@@ -191,37 +205,41 @@ class EmbeddingComparison(Comparison):
         )
 
     def drift(self, *, float_variant: bool = False) -> list[Check]:
-        """Cosines of embeddings to those of FP32."""
+        """How alike embeddings are to those of FP32."""
         subjects, limits = self.cell.comparisons.subjects, self.limits
-        mean = limits["mean_cosine"], "mean cosine to FP32"
-        low = limits["p1_cosine"], "1st percentile of cosine to FP32"
+        name = self.baseline.measure.relates
+        mean = limits["mean_cosine"], f"mean {name} to FP32"
+        low = limits["p1_cosine"], f"1st percentile of {name} to FP32"
         checks = [
-            mean_check(*mean, self.cosines, subjects, ends=(-1.0, 1.0)),
-            low_quantile(*low, self.cosines, 0.01, "images"),
+            mean_check(*mean, self.likeness, subjects, ends=(-1.0, 1.0)),
+            low_quantile(*low, self.likeness, 0.01, "images"),
         ]
         if float_variant:
-            smallest = float(self.cosines.min())
-            checks.append(limits["fp16_min_cosine"].point("smallest cosine to FP32", smallest))
+            smallest = float(self.likeness.min())
+            checks.append(limits["fp16_min_cosine"].point(f"smallest {name} to FP32", smallest))
         return checks
 
     def figures(self) -> dict[str, float]:
-        """Cosines to FP32 and the ratio of norms."""
+        """Likeness to FP32 and the ratio of norms."""
         norms, fp32_norms = (
             np.linalg.norm(outputs.values.astype(np.float64), axis=1)
             for outputs in (self.variant, self.baseline.embeddings)
         )
         with np.errstate(invalid="ignore", divide="ignore"):
             ratio = float(np.median(norms / fp32_norms))
+        name = self.baseline.measure.relates
         return {
-            "cosine_mean": float(self.cosines.mean()),
-            "cosine_p1": float(np.quantile(self.cosines, 0.01)),
-            "cosine_min": float(self.cosines.min()),
+            f"{name}_mean": float(self.likeness.mean()),
+            f"{name}_p1": float(np.quantile(self.likeness, 0.01)),
+            f"{name}_min": float(self.likeness.min()),
             "norm_ratio": ratio if np.isfinite(ratio) else 0.0,
         }
 
     def columns(self) -> dict[str, str]:
-        """Cosine to FP32, mean and smallest."""
-        return {"cosine": f"{self.cosines.mean():.4f} / {self.cosines.min():.4f}"}
+        """Likeness to FP32, mean and smallest."""
+        return {
+            self.baseline.measure.relates: f"{self.likeness.mean():.4f} / {self.likeness.min():.4f}"
+        }
 
     def decided_otherwise(self, other: EmbeddingComparison) -> tuple[int, int, str]:
         """Comparisons whose decision differs, and the number of all comparisons."""
@@ -233,15 +251,15 @@ class EmbeddingComparison(Comparison):
         return number, pairs.n_genuine + pairs.n_impostor, "comparisons"
 
 
-def _unit(embeddings: Outputs) -> NDArray[np.float32]:
-    unit = normalise(embeddings.values)
-    unit[~embeddings.finite] = np.nan  # NaN in any output discredits the whole answer
-    return unit
+def _compared(embeddings: Outputs, measure: Measure) -> NDArray[np.float32]:
+    compared = measure.prepared(embeddings.values)
+    compared[~embeddings.finite] = np.nan  # NaN in any output discredits the whole answer
+    return compared
 
 
-def _spread(unit: NDArray[np.float32]) -> float:
-    """Root mean square distance of unit embeddings from their mean; 0 if all are the same."""
-    usable = unit[np.isfinite(unit).all(axis=1)].astype(np.float64)
+def _spread(compared: NDArray[np.float32]) -> float:
+    """Root mean square distance of embeddings from their mean; 0 if all are the same."""
+    usable = compared[np.isfinite(compared).all(axis=1)].astype(np.float64)
     if not len(usable):
         return 0.0
     return float(np.sqrt(np.square(usable - usable.mean(axis=0)).sum(axis=1).mean()))

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from ...statistics import Rate
     from ...verdicts import Limit
     from .embeddings import Cell, FaceBaseline
-    from .pair_scores import Floats, Ids
+    from .measures import Floats
+    from .pair_scores import Ids
 
 _MOST = 1000  # times as many people: beyond that, a plan is a guess
 _STEP = 1.05
@@ -54,7 +55,7 @@ def people_for_frr(baseline: FaceBaseline, cell: Cell, limit: Limit, far: float)
     pairs, exact = baseline.comparisons, baseline.cell
     people = exact.rate(genuine=False).subjects
     keep = max(RULE_OF_30, int(far * pairs.n_impostor) + 1)
-    top = extremes(exact.probe, exact.probe, pairs, keep)
+    top = extremes(exact.probe, exact.probe, pairs, keep, exact.measure)
     scores, ids = top.impostor_scores, top.impostor_ids
     genuine, genuine_ids = _genuine(cell)
 
@@ -90,7 +91,7 @@ def people_for_frr(baseline: FaceBaseline, cell: Cell, limit: Limit, far: float)
 def _genuine(cell: Cell) -> tuple[Floats, Ids]:
     """The scores of all genuine pairs, ascending and exact, and their ids."""
     lowest = Largest(max(cell.comparisons.n_genuine, 1))
-    for _, genuine in blocks(cell.gallery, cell.probe, cell.comparisons):
+    for _, genuine in blocks(cell.gallery, cell.probe, cell.comparisons, cell.measure):
         lowest.add(genuine.negated())
     scores, ids = lowest.sorted()
     return -scores, ids

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...statistics import Moves
-from .pair_scores import NO_PAIR, Floats, Ids, Largest, PairScores, blocks, pair_images
+from .measures import COSINE, Floats, Measure
+from .pair_scores import NO_PAIR, Ids, Largest, PairScores, blocks, pair_images
 
 if TYPE_CHECKING:
     from ...data.pairs import Comparisons
@@ -34,17 +35,20 @@ class Near:
     genuine_ids: Ids
 
 
-def near_threshold(unit: Floats, comparisons: Comparisons, threshold: float) -> Near:
+def near_threshold(
+    fp32: Floats, comparisons: Comparisons, threshold: float, measure: Measure = COSINE
+) -> Near:
     """Find the comparisons nearest to the threshold that FP32 decides right.
 
     Args:
-        unit: (N, D) unit embeddings of FP32.
+        fp32: (N, D) embeddings of FP32, as `measure` prepares them.
         comparisons: the pairs to compare.
-        threshold: the decision threshold; accept iff score >= threshold.
+        threshold: the decision threshold in the user's unit.
+        measure: how alike two embeddings are.
     """
-    limit = np.float32(threshold)
+    limit = measure.limit(threshold)
     below, above = Largest(KEEP), Largest(KEEP)
-    for impostors, genuine in blocks(unit, unit, comparisons):
+    for impostors, genuine in blocks(fp32, fp32, comparisons, measure):
         impostors.settle(limit)
         genuine.settle(limit)
         below.add(_only(impostors, impostors.values < limit, 1))
@@ -61,25 +65,27 @@ def moves_of(
     near: Near,
     *,
     genuine: bool,
+    measure: Measure = COSINE,
 ) -> Moves | None:
     """How far the scores of these comparisons move towards the threshold; None without subjects.
 
     Args:
-        fp32: (N, D) unit embeddings of FP32.
-        gallery: (N, D) unit embeddings of the enrolled side of the variant.
-        probe: (N, D) unit embeddings of the presented side of the variant.
+        fp32: (N, D) embeddings of FP32, as `measure` prepares them.
+        gallery: (N, D) embeddings of the enrolled side of the variant.
+        probe: (N, D) embeddings of the presented side of the variant.
         comparisons: the pairs to compare.
-        threshold: the decision threshold; accept iff score >= threshold.
+        threshold: the decision threshold in the user's unit.
         near: the comparisons near the threshold.
         genuine: whether to look at genuine pairs (FRR) or at impostor pairs (FAR).
+        measure: how alike two embeddings are.
     """
     if not comparisons.has_subjects:
         return None
     ids = near.genuine_ids if genuine else near.impostor_ids
     left, right = pair_images(comparisons, ids)
-    before = cosines(fp32, fp32, left, right)
-    after = cosines(gallery, probe, left, right)
-    limit = float(np.float32(threshold))
+    before = scores_of(fp32, fp32, left, right, measure)
+    after = scores_of(gallery, probe, left, right, measure)
+    limit = float(measure.limit(threshold))
     sign = 1.0 if genuine else -1.0
     subjects = comparisons.subjects
     who = subjects[left] if genuine else np.stack([subjects[left], subjects[right]], axis=1)
@@ -104,11 +110,12 @@ def _only(scores: PairScores, kept: NDArray[np.bool_], sign: int) -> PairScores:
     return PairScores(values, scores.ids, exact, scores.slack)
 
 
-def cosines(gallery: Floats, probe: Floats, left: Ids, right: Ids) -> NDArray[np.float64]:
-    """Cosines in float64, which does not depend on threads; NaN for a broken embedding."""
-    products = np.empty(len(left), np.float64)
+def scores_of(
+    gallery: Floats, probe: Floats, left: Ids, right: Ids, measure: Measure
+) -> NDArray[np.float64]:
+    """Scores in float64, which do not depend on threads; NaN for a broken embedding."""
+    found = np.empty(len(left), np.float64)
     for start in range(0, len(left), _AT_ONCE):  # a broken model can have all pairs wrong
         part = slice(start, start + _AT_ONCE)
-        one, other = gallery[left[part]], probe[right[part]]
-        products[part] = np.einsum("ij,ij->i", one.astype(np.float64), other.astype(np.float64))
-    return products
+        found[part] = measure.exact(gallery[left[part]], probe[right[part]])
+    return found

@@ -8,7 +8,7 @@ import numpy as np
 
 from ...results import MOST_OFFENDERS, Offender
 from ..checks import known
-from .near import cosines
+from .near import scores_of
 from .pair_scores import pair_images
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def of_flips(comparison: EmbeddingComparison, cell: Cell, flips: Flips) -> list[
 
 def of_drift(comparison: EmbeddingComparison) -> list[Offender]:
     """The images whose embeddings are furthest from those of FP32."""
-    baseline, away = comparison.baseline, comparison.cosines
+    baseline, away = comparison.baseline, comparison.likeness
     order = np.argsort(away, kind="stable")[:MOST_OFFENDERS]
     return [
         Offender(
@@ -53,7 +53,7 @@ def of_drift(comparison: EmbeddingComparison) -> list[Offender]:
             known(away[i]),
             1.0,
             None,
-            "cosine to the embedding of FP32",
+            f"{baseline.measure.relates} to the embedding of FP32",
         )
         for i in order.tolist()
     ]
@@ -62,7 +62,8 @@ def of_drift(comparison: EmbeddingComparison) -> list[Offender]:
 def _furthest(cell: Cell, ids: Ids) -> list[int]:
     """The ten pairs whose scores are furthest from the threshold; those without a score first."""
     left, right = pair_images(cell.comparisons, ids)
-    away = np.abs(cosines(cell.gallery, cell.probe, left, right) - cell.threshold)
+    scores = scores_of(cell.gallery, cell.probe, left, right, cell.measure)
+    away = np.abs(scores - float(cell.limit))
     order = np.argsort(-np.nan_to_num(away, nan=np.inf), kind="stable")[:MOST_OFFENDERS]
     found: list[int] = ids[order].tolist()
     return found
@@ -71,14 +72,15 @@ def _furthest(cell: Cell, ids: Ids) -> list[int]:
 def _pair(baseline: FaceBaseline, cell: Cell, pair: int, *, genuine: bool) -> Offender:
     ids: Ids = np.asarray([pair], np.int64)
     left, right = pair_images(baseline.comparisons, ids)
-    exact = baseline.cell.probe
+    exact, measure = baseline.cell.probe, cell.measure
     mine, theirs = (
-        cosines(cell.gallery, cell.probe, left, right),
-        cosines(exact, exact, left, right),
+        scores_of(gallery, probe, left, right, measure)[0]
+        for gallery, probe in ((cell.gallery, cell.probe), (exact, exact))
     )
-    threshold = cell.threshold
-    rejected = not (mine[0] >= threshold) if genuine else bool(mine[0] < threshold)
-    before = not (theirs[0] >= threshold) if genuine else bool(theirs[0] < threshold)
+    rejected, before = (
+        not np.float32(score) >= cell.limit if genuine else bool(np.float32(score) < cell.limit)
+        for score in (mine, theirs)
+    )
     finding = "rejected" if rejected else "accepted"
     if rejected != before:
         finding = f"newly {finding}"
@@ -86,9 +88,9 @@ def _pair(baseline: FaceBaseline, cell: Cell, pair: int, *, genuine: bool) -> Of
     return Offender(
         tuple(baseline.names[i] for i in images),
         _people(baseline, images),
-        known(mine[0]),
-        known(theirs[0]),
-        known(threshold),
+        known(measure.shown(mine)),
+        known(measure.shown(theirs)),
+        known(cell.threshold),
         finding,
     )
 

@@ -15,19 +15,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from .measures import COSINE, Floats, Measure
+
 if TYPE_CHECKING:
     from ...data.pairs import Comparisons
 
 _ROWS = 256  # rows of the score matrix at a time
 _LISTED = 65_536  # listed pairs at a time
 _EXACT = 1024  # pairs computed in float64 at a time
-_UNIT = 2.0**-24  # largest relative error of one rounding in float32
 
 NO_PAIR = np.float32(-np.inf)
 """Placeholder for a missing score; below every threshold."""
 _LOWEST = np.finfo(np.float32).min
 
-Floats = NDArray[np.float32]
 Ids = NDArray[np.int64]
 
 
@@ -50,8 +50,10 @@ class PairScores:
     def settle(self, threshold: np.float32) -> None:
         """Replace the scores that rounding may have moved across a threshold by exact ones."""
         flat = self.values.reshape(-1)
-        near = not_below(flat, threshold - self.slack)
-        near = near[flat[near] <= threshold + self.slack]
+        with np.errstate(over="ignore"):  # distances between broken embeddings may be huge
+            low, high = threshold - self.slack, threshold + self.slack
+        near = not_below(flat, low)
+        near = near[flat[near] <= high]
         flat[near] = self.exact(self.ids(near))
 
     def negated(self) -> PairScores:
@@ -59,36 +61,31 @@ class PairScores:
         return PairScores(-self.values, self.ids, lambda ids: -self.exact(ids), self.slack)
 
 
-def rounding(dimensions: int) -> float:
-    """Bound on the difference between a score computed in float32 and the true cosine.
-
-    The error of a dot product of D components is at most ``D u / (1 - D u)`` in any order of
-    summation (Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., section 3.1). The
-    error of the length of a rounded unit embedding is at most u.
-    """
-    return dimensions * _UNIT / (1 - dimensions * _UNIT) + 4 * _UNIT
-
-
 def blocks(
-    gallery: Floats, probe: Floats, comparisons: Comparisons
+    gallery: Floats, probe: Floats, comparisons: Comparisons, measure: Measure = COSINE
 ) -> Iterator[tuple[PairScores, PairScores]]:
     """Yield impostor and genuine scores in blocks, in the order of their ids.
 
     Few pairs are genuine, so they are kept separately. The rest needs only one comparison with a
     threshold, and no second matrix that marks genuine pairs.
+
+    Args:
+        gallery: (N, D) embeddings of the enrolled side, as `measure` prepares them.
+        probe: (N, D) embeddings of the presented side, of the same images.
+        comparisons: the pairs.
+        measure: how alike two embeddings are.
     """
-    slack = np.float32(2 * rounding(gallery.shape[1]))
+    slack = measure.slack(gallery, probe)
 
     def exact(ids: Ids) -> Floats:
         left, right = pair_images(comparisons, ids)
         found = np.empty(len(ids), np.float32)
         for start in range(0, len(ids), _EXACT):
             part = slice(start, start + _EXACT)
-            products = gallery[left[part]].astype(np.float64) * probe[right[part]]
-            found[part] = products.sum(axis=1)
+            found[part] = measure.exact(gallery[left[part]], probe[right[part]])
         return found
 
-    for impostors, ids, genuine, genuine_ids in _raw_blocks(gallery, probe, comparisons):
+    for impostors, ids, genuine, genuine_ids in _raw_blocks(gallery, probe, comparisons, measure):
         yield (
             PairScores(impostors, ids, exact, slack),
             PairScores(genuine, genuine_ids.__getitem__, exact, slack),
@@ -96,21 +93,21 @@ def blocks(
 
 
 def _raw_blocks(
-    gallery: Floats, probe: Floats, comparisons: Comparisons
+    gallery: Floats, probe: Floats, comparisons: Comparisons, measure: Measure
 ) -> Iterator[tuple[Floats, Callable[[Ids], Ids], Floats, Ids]]:
     if comparisons.left is None or comparisons.right is None or comparisons.same is None:
-        yield from _all_pairs(gallery, probe, comparisons.subjects)
+        yield from _all_pairs(gallery, probe, comparisons.subjects, measure)
         return
     for start in range(0, len(comparisons.left), _LISTED):
         part = slice(start, start + _LISTED)
         left, right, same = comparisons.left[part], comparisons.right[part], comparisons.same[part]
-        scores = np.einsum("ij,ij->i", gallery[left], probe[right])
+        scores = measure.listed(gallery[left], probe[right])
         impostors = np.where(same, NO_PAIR, scores)
         yield impostors, partial(np.add, start), scores[same], start + np.flatnonzero(same)
 
 
 def _all_pairs(
-    gallery: Floats, probe: Floats, subjects: Ids
+    gallery: Floats, probe: Floats, subjects: Ids, measure: Measure
 ) -> Iterator[tuple[Floats, Callable[[Ids], Ids], Floats, Ids]]:
     """Each pair once: every image with the images after it."""
     count = len(subjects)
@@ -121,7 +118,7 @@ def _all_pairs(
     partners = np.searchsorted(subjects[order], subjects, side="right") - place - 1
     for start in range(0, count, _ROWS):
         stop = min(start + _ROWS, count)
-        scores = gallery[start:stop] @ probe[start:].T
+        scores = measure.table(gallery[start:stop], probe[start:])
 
         def ids(flat: Ids, start: int = start) -> Ids:
             row, column = np.divmod(flat, count - start)
@@ -158,7 +155,9 @@ class Largest:
 
     def add(self, scores: PairScores) -> None:
         """Add the scores that may be among the largest, as exact scores."""
-        chosen = not_below(scores.values, self._cut - scores.slack)
+        with np.errstate(over="ignore"):
+            lowest = self._cut - scores.slack
+        chosen = not_below(scores.values, lowest)
         found = scores.values.reshape(-1)[chosen]
         if len(found) > self._keep:
             smallest = _nth_largest(found, self._keep)

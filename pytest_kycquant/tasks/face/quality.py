@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..quality import Quality
-from .scores import normalise
+from .measures import COSINE, Measure
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -19,7 +19,7 @@ _LEAST = 0.02  # of the distance; a wrong order of colours or range costs more
 
 
 def separation(
-    outputs: Outputs, people: NDArray[np.int64], far: float, frr: float
+    outputs: Outputs, people: NDArray[np.int64], far: float, frr: float, measure: Measure = COSINE
 ) -> Quality | None:
     """How far genuine scores lie above impostor scores, in standard deviations of the latter.
 
@@ -28,6 +28,7 @@ def separation(
         people: the person on each image, (N,) int64. All pairs are compared.
         far: the FAR at which FRR is counted.
         frr: the limit of FRR.
+        measure: how alike two embeddings are.
 
     Returns:
         The mean distance of each person, averaged over people, and the same without each person
@@ -35,11 +36,11 @@ def separation(
     """
     if not outputs.finite.all():
         return None
-    unit = normalise(outputs.values)
+    compared = measure.prepared(outputs.values)
     left, right = np.triu_indices(len(people), 1)
     one, other = people[left], people[right]
     same = one == other
-    scores = (unit @ unit.T)[left, right].astype(np.float64)
+    scores = measure.table(compared, compared)[left, right].astype(np.float64)
     impostors, genuine = scores[~same], scores[same]
     if len(impostors) < 2 or not len(genuine) or not np.isfinite(scores).all():
         return None

@@ -1,8 +1,9 @@
 """Scores of face comparisons: errors at a threshold, extremes, and the choice of a threshold.
 
-One convention everywhere: accept iff score >= threshold. The score is the cosine between two
-embeddings. A pair with a non-finite embedding is its own worst case: an impostor pair is
-accepted, a genuine pair rejected (``nan >= t`` is False and would *lower* FAR).
+One convention everywhere: accept iff score >= limit. The score is the cosine between two
+embeddings, or a negative distance (`measures`). A pair with a non-finite embedding is its own worst
+case: an impostor pair is accepted, a genuine pair rejected (``nan >= t`` is False and would *lower*
+FAR).
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from ...statistics import (
     subjects_to_decide,
 )
 from ..rates import chosen_for, last_that_holds, rate_from
+from .measures import COSINE, Floats, Measure
 from .pair_scores import (
-    Floats,
     Ids,
     Largest,
     blocks,
@@ -52,30 +53,26 @@ class Extremes:
     genuine_ids: Ids
 
 
-def normalise(embeddings: Floats) -> Floats:
-    """Scale rows to unit length; rows that are zero or not finite become NaN."""
-    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-        norms = np.linalg.norm(embeddings.astype(np.float64), axis=1, keepdims=True)
-        unit: Floats = (embeddings / norms).astype(np.float32)
-    unit[~np.isfinite(unit).all(axis=1)] = np.nan
-    return unit
-
-
 def errors_at(
-    gallery: Floats, probe: Floats, comparisons: Comparisons, threshold: float
+    gallery: Floats,
+    probe: Floats,
+    comparisons: Comparisons,
+    threshold: float,
+    measure: Measure = COSINE,
 ) -> PairErrors:
     """Find the false accepts and false rejects at a threshold.
 
     Args:
-        gallery: (N, D) unit embeddings of the enrolled side (see `normalise`).
-        probe: (N, D) unit embeddings of the presented side, of the same images.
+        gallery: (N, D) embeddings of the enrolled side, as `measure` prepares them.
+        probe: (N, D) embeddings of the presented side, of the same images.
         comparisons: the pairs to compare, and which of them are genuine.
-        threshold: the decision threshold; accept iff score >= threshold.
+        threshold: the decision threshold in the user's unit.
+        measure: how alike two embeddings are.
     """
     accepts: list[Ids] = [np.empty(0, np.int64)]  # there may be no comparisons at all
     rejects: list[Ids] = [np.empty(0, np.int64)]
-    limit = np.float32(threshold)
-    for impostors, genuine in blocks(gallery, probe, comparisons):
+    limit = measure.limit(threshold)
+    for impostors, genuine in blocks(gallery, probe, comparisons, measure):
         impostors.settle(limit)
         genuine.settle(limit)
         accepts.append(impostors.ids(not_below(impostors.values, limit)))
@@ -83,10 +80,16 @@ def errors_at(
     return PairErrors(np.concatenate(accepts), np.concatenate(rejects))
 
 
-def extremes(gallery: Floats, probe: Floats, comparisons: Comparisons, keep: int) -> Extremes:
+def extremes(
+    gallery: Floats,
+    probe: Floats,
+    comparisons: Comparisons,
+    keep: int,
+    measure: Measure = COSINE,
+) -> Extremes:
     """Keep the `keep` highest impostor scores (descending) and the 30 lowest genuine scores."""
     top, low = Largest(keep), Largest(RULE_OF_30)
-    for impostors, genuine in blocks(gallery, probe, comparisons):
+    for impostors, genuine in blocks(gallery, probe, comparisons, measure):
         top.add(impostors)
         low.add(genuine.negated())
     impostor_scores, impostor_ids = top.sorted()
@@ -135,19 +138,25 @@ def error_rate(comparisons: Comparisons, ids: Ids, reference: Ids | None, *, gen
     return rate_from(counts, known, per_subject=genuine)
 
 
-def select_threshold(embeddings: Floats, comparisons: Comparisons, limit: float) -> float:
-    """Smallest threshold whose upper bound of FAR stays below `limit` on these subjects.
+def select_threshold(
+    embeddings: Floats, comparisons: Comparisons, limit: float, measure: Measure = COSINE
+) -> float:
+    """The laxest threshold whose upper bound of FAR stays below `limit` on these subjects.
 
     Args:
-        embeddings: (N, D) unit embeddings of the FP32 model.
+        embeddings: (N, D) embeddings of the FP32 model, as `measure` prepares them.
         comparisons: the pairs of the people who choose.
         limit: the limit of the false accept rate.
+        measure: how alike two embeddings are.
+
+    Returns:
+        The smallest cosine or the largest distance.
 
     Raises:
         DataError: the people are too few to prove the limit at any threshold.
     """
     keep = max(RULE_OF_30, int(limit * comparisons.n_impostor) + 1)
-    found = extremes(embeddings, embeddings, comparisons, keep)
+    found = extremes(embeddings, embeddings, comparisons, keep, measure)
     scores, ids = found.impostor_scores, found.impostor_ids
     reference = ids[:RULE_OF_30]
 
@@ -170,4 +179,4 @@ def select_threshold(embeddings: Floats, comparisons: Comparisons, limit: float)
             f"give more identities{wanted}, raise `selection_far`, or set `threshold`",
         )
     last = last_that_holds(len(scores), holds)
-    return float(np.nextafter(scores[last], np.float32(np.inf)))
+    return measure.threshold(np.nextafter(scores[last], np.float32(np.inf)))

@@ -49,15 +49,16 @@ from ..quality import Quality
 from ..rates import chosen_for
 from .comparison import FaceComparison
 from .embeddings import FaceBaseline
+from .measures import Measure, Minkowski, measure_of
 from .quality import separation
-from .scores import counts_of, normalise, select_threshold
+from .scores import counts_of, select_threshold
 
 _NEARLY_ALL = 0.9  # of the genuine pairs rejected: the model sees something else than faces
 _OTHER_SHAPE = 1.25  # how many times wider or taller than its input a face crop may be
 
 
 class EmbeddingTask(Task[Comparisons, Held]):
-    """One-to-one comparison of embeddings by their cosine, with labels or without."""
+    """One-to-one comparison of embeddings, with labels or without."""
 
     def __init__(self, model: KycModel, limits: Limits, resolve: Resolve) -> None:
         super().__init__(model, limits, resolve)
@@ -90,6 +91,12 @@ class EmbeddingTask(Task[Comparisons, Held]):
         if self.suspect:
             return self.suspect
         rejected = rates["FRR"].value if "FRR" in rates else 0.0
+        if (
+            rejected >= _NEARLY_ALL
+            and isinstance(self.measure, Minkowski)
+            and not self.measure.unit
+        ):
+            return "whether the threshold is one of unit embeddings (normalize=True)"
         height, width = self.preprocess.size
         shapes = [(rows / height) / (columns / width) for rows, columns in images.sizes]
         unlike = float(np.median(np.abs(np.log(shapes)))) > np.log(_OTHER_SHAPE)
@@ -130,8 +137,19 @@ class EmbeddingTask(Task[Comparisons, Held]):
 
     @property
     def given_threshold(self) -> float | None:
-        """The production threshold, a cosine."""
+        """The production threshold, a cosine or a distance."""
         return self.spec.threshold
+
+    @property
+    def measure(self) -> Measure:
+        """How alike two embeddings are."""
+        return measure_of(self.spec)
+
+    def reading_of_pairs(self) -> dict[str, Any]:
+        """Plain values that determine how two embeddings are compared; none for the cosine."""
+        if self.spec.distance is None:
+            return {}
+        return {"distance": self.spec.distance, "normalize": self.spec.normalize}
 
     def spread(self, truth: Comparisons) -> NDArray[np.int64]:
         """Identities, or images if a list of pairs does not name the identities."""
@@ -142,9 +160,10 @@ class EmbeddingTask(Task[Comparisons, Held]):
         return truth.restrict(indices)[0]
 
     def harm(self, fp32: Outputs, variant: Outputs) -> float:
-        """One minus the mean cosine to FP32."""
-        cosines = np.einsum("ij,ij->i", normalise(fp32.values), normalise(variant.values))
-        return 1.0 - float(np.nan_to_num(cosines, nan=-1.0).mean())
+        """One minus the mean cosine or likeness to FP32."""
+        exact, other = map(self.measure.prepared, (fp32.values, variant.values))
+        alike = self.measure.likeness(exact, other)
+        return 1.0 - float(np.nan_to_num(alike, nan=-1.0).mean())
 
 
 class FaceTask(EmbeddingTask[FaceComparison]):
@@ -226,18 +245,20 @@ class FaceTask(EmbeddingTask[FaceComparison]):
         )
 
     def policy(self) -> dict[str, Any]:
-        """The given threshold, or the FAR for which it is chosen."""
+        """The given threshold, or the FAR for which it is chosen, and how pairs are compared."""
         chosen = self.selection_far if self.given_threshold is None else None
-        return {"given threshold": self.given_threshold, "selection FAR": chosen}
+        threshold = {"given threshold": self.given_threshold, "selection FAR": chosen}
+        return threshold | self.reading_of_pairs()
 
     def choose_threshold(self, fp32: Outputs, choosing: Part[Comparisons]) -> tuple[float, str]:
-        """The smallest threshold whose upper bound of FAR is below `selection_far`."""
-        unit = normalise(fp32.values)
+        """The laxest threshold whose upper bound of FAR is below `selection_far`."""
+        compared = self.measure.prepared(fp32.values)
         source = (
-            f"smallest whose 95 % upper bound of FAR is below {self.selection_far:.4%} on "
-            f"{choosing.size}{self.whose}"
+            f"{self.measure.extreme} whose 95 % upper bound of FAR is below "
+            f"{self.selection_far:.4%} on {choosing.size}{self.whose}"
         )
-        return select_threshold(unit, choosing.truth, self.selection_far), source
+        found = select_threshold(compared, choosing.truth, self.selection_far, self.measure)
+        return found, source
 
     def prospects(self, data: TaskData[Comparisons]) -> Iterator[Trials]:
         """The choice of the threshold; FAR and FRR, and their increases."""
@@ -275,7 +296,8 @@ class FaceTask(EmbeddingTask[FaceComparison]):
         """How far genuine scores lie above those of impostors, over all pairs of images."""
         if not part.truth.has_subjects:
             return None
-        return separation(outputs, part.truth.subjects, self.limits.far, self.limits.frr)
+        people, far, frr = part.truth.subjects, self.limits.far, self.limits.frr
+        return separation(outputs, people, far, frr, self.measure)
 
     def baseline(self, part: Part[Comparisons], fp32: Outputs, threshold: float) -> FaceComparison:
         """FP32 on both sides."""
@@ -283,7 +305,9 @@ class FaceTask(EmbeddingTask[FaceComparison]):
         all_pairs = part.truth.left is None and self.spec.selection is None
         chosen = self.given_threshold is None and part is self._everybody and all_pairs
         far = self.selection_far if chosen else None
-        baseline = FaceBaseline(fp32, part.truth, threshold, names, part.groups, people, far)
+        baseline = FaceBaseline(
+            fp32, part.truth, threshold, names, part.groups, people, far, self.measure
+        )
         return FaceComparison(baseline, fp32, self.limits)
 
     def compare(self, baseline: FaceComparison, variant: Outputs) -> FaceComparison:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,15 +32,18 @@ _LEAST = 0.5  # lowest threshold that is chosen
 _SUM_TOLERANCE = 1e-3  # of the sum of probabilities in float32, far more than rounding
 
 
-def live_scores(outputs: Outputs, live_class: int, *, probabilities: bool) -> Scores:
+def live_scores(
+    outputs: Outputs, live_class: int, *, probabilities: bool, classes: int | None = None
+) -> Scores:
     """Turn outputs into the probability of a live face.
 
     Args:
         outputs: the outputs, with values of shape (N, C): one for each class, or a single one
             (C = 1) for live.
-        live_class: the index of the live class.
+        live_class: the index of the live class; 1 for a single value that is named as an attack.
         probabilities: whether the values are already probabilities; otherwise they are logits, and
             softmax (the logistic function for a single one) is applied.
+        classes: the number of classes that the gate file names; None if it names none.
 
     Returns:
         (N,) float64 in 0..1, NaN where any output of the model was not finite.
@@ -48,18 +52,26 @@ def live_scores(outputs: Outputs, live_class: int, *, probabilities: bool) -> Sc
         ModelError: there is no such class.
     """
     values = outputs.values.astype(np.float64)
-    if live_class >= values.shape[1]:
+    count = values.shape[1]
+    if classes is not None and classes != count:
         raise ModelError(
             "output",
-            f"has {values.shape[1]} values, so there is no class {live_class}",
-            "set LivenessDetection(live_class=...) to the index of the live class, 0 for a single "
-            "value",
+            f"has {_values(count)}, but LivenessDetection(classes=...) names {classes}",
+            "name a class for each value, in the order of the output",
+        )
+    if live_class >= count and classes is None:
+        raise ModelError(
+            "output",
+            f"has {_values(count)}, so there is no class {live_class}",
+            "set LivenessDetection(live_class=...) to the index of the live class; a single value "
+            'is classes=("live",) or classes=("attack",)',
         )
     if probabilities:
-        scores = values[:, live_class].copy()
+        both = values if count > 1 else np.hstack([values, 1.0 - values])
+        scores = both[:, live_class].copy()
     else:
-        # A single logit is that of live, relative to zero.
-        logits = values if values.shape[1] > 1 else np.hstack([values, np.zeros_like(values)])
+        # A single logit is relative to zero, the logit of the other class.
+        logits = values if count > 1 else np.hstack([values, np.zeros_like(values)])
         with np.errstate(invalid="ignore", over="ignore"):
             # Subtract the maximum first: exp of a large logit overflows.
             shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
@@ -68,15 +80,62 @@ def live_scores(outputs: Outputs, live_class: int, *, probabilities: bool) -> Sc
     return scores
 
 
-def check_scale(outputs: Outputs, *, probabilities: bool) -> None:
+def _values(count: int) -> str:
+    return f"{count} values" if count != 1 else "a single value"
+
+
+def pooled(value: NDArray[Any], classes: int, *, probabilities: bool) -> NDArray[np.float32]:
+    """Turn a map of values for one image into the mean probability of each class over its places.
+
+    Args:
+        value: the map, float32: (1, C, H, W), (1, H, W, C), or (1, H, W) if there is one class.
+        classes: the number of classes, C.
+        probabilities: whether the values are probabilities; otherwise they are logits.
+
+    Returns:
+        (C,) float32.
+
+    Raises:
+        ModelError: it is not such a map.
+    """
+    planes = value.reshape(value.shape[1:]) if value.ndim > 2 and value.shape[0] == 1 else value
+    if planes.ndim == 2 and (value.ndim > 2 or value.shape[0] > 1):  # (1, C) is not a map
+        planes = planes[np.newaxis]
+    if planes.ndim == 3 and planes.shape[0] != classes and planes.shape[2] == classes:
+        planes = np.moveaxis(planes, 2, 0)
+    if value.dtype != np.float32 or planes.ndim != 3 or planes.shape[0] != classes:
+        raise ModelError(
+            "output",
+            f"{value.dtype} of shape {value.shape} is not a map of {classes} classes for one image",
+            "name the output with the map in LivenessDetection(output=...) and the classes of its "
+            "channels in classes=, or leave out pool=",
+        )
+    if not value.size:
+        raise ModelError("output", "is an empty map", "name the right output")
+    cells = planes.reshape(classes, -1).astype(np.float64)
+    if not probabilities:
+        others = cells if classes > 1 else np.vstack([cells, np.zeros_like(cells)])
+        with np.errstate(invalid="ignore", over="ignore"):
+            shifted = np.exp(others - others.max(axis=0))
+            cells = (shifted / shifted.sum(axis=0))[:classes]
+    mean: NDArray[np.float32] = cells.mean(axis=1).astype(np.float32)
+    return mean
+
+
+def check_scale(outputs: Outputs, *, probabilities: bool, overshoot: float = 0.0) -> None:
     """Make sure that the outputs of FP32 are what the gate file declares.
+
+    Args:
+        outputs: the outputs of FP32.
+        probabilities: whether the gate file declares probabilities.
+        overshoot: by how much they may lie outside of 0..1, as those of a regression do.
 
     Raises:
         ModelError: logits are declared but every row is a distribution (softmax would hide most
             differences), or probabilities are declared but some row is not a distribution.
     """
     values = outputs.values[outputs.finite].astype(np.float64)
-    in_range = ((values >= 0) & (values <= 1)).all(axis=1)
+    in_range = ((values >= -overshoot) & (values <= 1 + overshoot)).all(axis=1)
     if values.shape[1] > 1:
         in_range &= np.abs(values.sum(axis=1) - 1) < _SUM_TOLERANCE
     elif not probabilities:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -41,17 +42,20 @@ from ..prospects import Trials
 from ..quality import Quality
 from ..rates import chosen_for, counts_of
 from .comparison import LivenessComparison
+from .orientation import refuse_attack_scores
 from .quality import ranking
 from .scores import (
     Decisions,
     Scores,
     check_scale,
     live_scores,
+    pooled,
     select_threshold,
 )
 from .scores_comparison import ScoreComparison
 
 Held = TypeVar("Held", bound=ScoreComparison)
+_OVERSHOOT = 0.1  # of the mean of a map: depth maps are regressions, whose attacks may be below 0
 
 
 class ScoreTask(Task[LivenessSet, Held]):
@@ -90,8 +94,18 @@ class ScoreTask(Task[LivenessSet, Held]):
         return (only_output(names, asked, "scores", attribute, where),)
 
     def read(self, outputs: list[NDArray[Any]]) -> Tensor:
-        """One row: a value for each class."""
-        return as_row(outputs[0])[np.newaxis]
+        """One row: a value for each class; of a map, the mean probability of each."""
+        if self.spec.pool is None:
+            return as_row(outputs[0])[np.newaxis]
+        classes, declared = len(self.spec.classes or ("live",)), self.spec.scores
+        return pooled(outputs[0], classes, probabilities=declared == "probabilities")[np.newaxis]
+
+    def reading(self) -> dict[str, Any]:
+        """What the mean of a map depends on."""
+        if self.spec.pool is None:
+            return {}
+        classes = len(self.spec.classes or ("live",))
+        return {"pool": self.spec.pool, "scores": self.spec.scores, "classes": classes}
 
     def fuse(self, outputs: Sequence[Outputs]) -> Outputs:
         """The class values of all files, side by side; probabilities are averaged later."""
@@ -117,7 +131,19 @@ class ScoreTask(Task[LivenessSet, Held]):
 
     def reading_of_scores(self) -> dict[str, Any]:
         """Plain values that determine how outputs become scores."""
-        return {"scores": self.spec.scores, "live class": self.spec.live_class}
+        # The names of the classes do not matter, except that a single one may be the attack.
+        attack = self.spec.classes is not None and len(self.spec.classes) <= self.live_class
+        return {
+            "scores": self.spec.scores,
+            "live class": self.live_class,
+            **({"pool": self.spec.pool} if self.spec.pool is not None else {}),
+            **({"single value": "attack"} if attack else {}),
+        }
+
+    @property
+    def live_class(self) -> int:
+        """The index of the live class."""
+        return cast("int", self.spec.live_class)
 
     def held(
         self, kind: type[Held], part: Part[LivenessSet], fp32: Outputs, threshold: float
@@ -155,14 +181,28 @@ class ScoreTask(Task[LivenessSet, Held]):
 
     def scores(self, outputs: Outputs) -> Scores:
         """Probability of a live face, the mean over the files of the model."""
-        live, probabilities = self.spec.live_class, self.spec.scores == "probabilities"
-        scores = [live_scores(o, live, probabilities=probabilities) for o in self._each(outputs)]
+        return self._scores_by(outputs, self.spec)
+
+    def _scores_by(self, outputs: Outputs, spec: LivenessDetection) -> Scores:
+        """The scores, read as a description says."""
+        live, classes = cast("int", spec.live_class), spec.classes
+        count = None if classes is None else len(classes)
+        scores = [
+            live_scores(one, live, probabilities=self._probabilities, classes=count)
+            for one in self._each(outputs)
+        ]
         mean: Scores = np.mean(scores, axis=0)
-        return mean
+        return mean if spec.pool is None else mean.clip(0.0, 1.0)
+
+    @property
+    def _probabilities(self) -> bool:
+        """Whether the values that were read are probabilities, which those of maps always are."""
+        return self.spec.scores == "probabilities" or self.spec.pool is not None
 
     def _check_scale(self, fp32: Outputs) -> None:
+        overshoot = 0.0 if self.spec.pool is None else _OVERSHOOT
         for outputs in self._each(fp32):
-            check_scale(outputs, probabilities=self.spec.scores == "probabilities")
+            check_scale(outputs, probabilities=self._probabilities, overshoot=overshoot)
 
     def _each(self, outputs: Outputs) -> Iterator[Outputs]:
         """Split the outputs that `fuse` put side by side."""
@@ -236,6 +276,7 @@ class LivenessTask(ScoreTask[LivenessComparison]):
     def choose_threshold(self, fp32: Outputs, choosing: Part[LivenessSet]) -> tuple[float, str]:
         """The smallest threshold, at least 1/2, whose APCER bounds are below `selection_apcer`."""
         self._check_scale(fp32)
+        self._check_orientation(fp32, choosing)
         source = (
             f"smallest from 1/2 on whose 95 % upper bound of APCER is below "
             f"{self.selection_apcer:.4%} for every species, on {choosing.size}{self.whose}"
@@ -262,14 +303,30 @@ class LivenessTask(ScoreTask[LivenessComparison]):
             yield Trials(rise, f"the increase of {name}", counts, "people", increase=True)
 
     def quality(self, part: Part[LivenessSet], outputs: Outputs) -> Quality | None:
-        """The area under the ROC curve."""
+        """The area under the ROC curve.
+
+        Raises:
+            BaselineError: the score is that of an attack, so nothing else explains it.
+        """
+        self._check_orientation(outputs, part)
         return ranking(self.scores(outputs), part.truth, self.limits.apcer, self.limits.bpcer)
 
     def baseline(
         self, part: Part[LivenessSet], fp32: Outputs, threshold: float
     ) -> LivenessComparison:
-        """FP32 on both sides."""
-        return self.held(LivenessComparison, part, fp32, threshold)
+        """FP32 on both sides.
+
+        Raises:
+            BaselineError: the score is that of an attack.
+        """
+        held = self.held(LivenessComparison, part, fp32, threshold)
+        self._check_orientation(fp32, part)
+        return held
+
+    def _check_orientation(self, fp32: Outputs, part: Part[LivenessSet]) -> None:
+        values = fp32.values.shape[1] // len(self.model.paths)
+        scores_of = functools.partial(self._scores_by, fp32)
+        refuse_attack_scores(self.model, self.spec, part.truth, values, scores_of)
 
 
 def as_row(value: NDArray[Any]) -> NDArray[np.float32]:
@@ -280,7 +337,7 @@ def as_row(value: NDArray[Any]) -> NDArray[np.float32]:
             "output",
             f"{value.dtype} of shape {value.shape} is not a row of classes for one image",
             "a liveness model returns float32 of shape (1, C); name the right output in "
-            "LivenessDetection(output=...)",
+            'LivenessDetection(output=...), or give pool="mean" if it is a map',
         )
     return value.reshape(-1)
 
