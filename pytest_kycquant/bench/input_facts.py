@@ -6,7 +6,22 @@ from dataclasses import fields
 from typing import Any
 
 from ..context.function_digest import function_digest
-from ..spec.model import Preprocess
+from ..data.files import listed
+from ..spec import coerce
+from ..spec.model import KycModel, Preprocess
+
+
+def describe_constants(model: KycModel) -> dict[str, Any]:
+    """Plain values of the constant inputs of a model, as its gate file gives them; {} for none."""
+    return {"constants": dict(model.constants)} if model.constants else {}
+
+
+def constant_notes(model: KycModel) -> tuple[str, ...]:
+    """What a variant says about the inputs that became constants of it."""
+    given = [f"{name}={coerce.shown(value)}" for name, value in model.constants.items()]
+    if not given:
+        return ()
+    return (f"contains {listed(given)}, and no longer has this input: do not feed it",)
 
 
 def describe_preprocess(spec: Preprocess) -> dict[str, Any]:

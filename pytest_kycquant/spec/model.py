@@ -9,13 +9,14 @@ imported. Values that can never work are refused on construction with `SpecError
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from ..errors import SpecError
 from . import coerce
+from .constants import constants_of
 from .functions import check_function
 from .task import StrPath, TaskSpec
 
@@ -169,6 +170,9 @@ class KycModel:
             for all.
         task: the evaluation data and how to score it.
         calibration: folder of 100 to 500 images, or ``.npz`` with ``images``, for static INT8.
+        constants: value of each further input that never changes, by its name, such as
+            ``{"phase_train": False}``: a boolean, a number, or an array of the shape of the input.
+            Variants contain the value and no longer have the input.
         name: name of the golden file and of the rows in the table; defaults to the file's stem.
     """
 
@@ -177,6 +181,7 @@ class KycModel:
     task: TaskSpec
     calibration: StrPath | None = None
     name: str = ""
+    constants: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         if coerce.is_several(self.path):
@@ -191,6 +196,7 @@ class KycModel:
         if self.calibration is not None:
             calibration = coerce.path("KycModel.calibration", self.calibration)
             object.__setattr__(self, "calibration", calibration)
+        object.__setattr__(self, "constants", constants_of(self.constants))
         if len(set(self.stems)) != len(paths) or not paths:
             raise SpecError(
                 "KycModel.path",
