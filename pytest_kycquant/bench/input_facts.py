@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
@@ -14,6 +15,18 @@ from ..spec.model import KycModel, Preprocess
 def describe_constants(model: KycModel) -> dict[str, Any]:
     """Plain values of the constant inputs of a model, as its gate file gives them; {} for none."""
     return {"constants": dict(model.constants)} if model.constants else {}
+
+
+def describe_preparation(model: KycModel, index: int) -> dict[str, Any]:
+    """Plain values that describe how the images of a file of the model are prepared.
+
+    Raises:
+        SpecError: see `describe_preprocess`.
+    """
+    if isinstance(model.preprocess, Mapping):
+        each = {name: describe_preprocess(spec) for name, spec in model.preprocess.items()}
+        return {"arrays": each}
+    return describe_preprocess(model.preprocesses[index]) if model.preprocesses else {}
 
 
 def constant_notes(model: KycModel) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ import numpy as np
 from ..data.duplicates import refuse_same_inputs
 from ..data.leakage import check_disjoint_inputs
 from ..runtimes.feeding import arrays_of
-from .input_facts import describe_preprocess
+from .input_facts import describe_preparation
 
 if TYPE_CHECKING:
     from ..context import Store
@@ -102,7 +102,7 @@ class Inputs:
 
         # The digest of a set does not depend on the order of its images.
         key = [[list(images.names), task.seen(images, member).digest] for member in self._members]
-        seen = [describe_preprocess(spec) for spec in task.model.preprocesses]
+        seen = [describe_preparation(task.model, member) for member in self._members]
         found = self._store.load("inputs", [key, seen], build, read)
         self._known.update(
             ((images.origin, name), digest)

@@ -31,12 +31,11 @@ from ..quantize.search import Block
 from ..runtimes import OpenModel, runtime
 from ..runtimes.feeding import Feeding, Sample
 from ..spec import coerce
-from ..spec.model import Preprocess
 from ..spec.recipe import Recipe
 from ..tasks.base import Task
 from ..tasks.outputs import Outputs, run_model
 from .first_look import look
-from .input_facts import constant_notes, describe_constants, describe_preprocess
+from .input_facts import constant_notes, describe_constants, describe_preparation
 from .seen_images import RunImages, SeenImages
 
 if TYPE_CHECKING:
@@ -75,7 +74,6 @@ class SourceFile:
         self._images = images
         self.index = index
         self.task = task
-        self.preprocess: Preprocess = model.preprocesses[index]
         self.stem = model.stems[index]
         # Two files may use the same names for their operators.
         self.prefix = "" if alone else f"{self.stem}:"
@@ -89,7 +87,7 @@ class SourceFile:
             path,
             self._calibration,
             probes=lambda: SeenImages(self.task, self.index, self._images.probes()),
-            shape=self.preprocess.shape,
+            shape=self.task.shape(self.index),
             constants=self.task.model.constants,
             context=self._context,
             title=self._title,
@@ -104,7 +102,8 @@ class SourceFile:
             ModelError: the file cannot be gated, or its inputs are others.
         """
         loaded = self.quantizer.loaded
-        check_types(loaded.path, loaded.inputs, self.preprocess)
+        for spec in self.task.model.preprocesses[self.index : self.index + 1]:
+            check_types(loaded.path, loaded.inputs, spec)
         return loaded
 
     @property
@@ -345,7 +344,7 @@ class SourceFile:
 
     def input_facts(self) -> dict[str, Any]:
         """Plain values that determine the model's input and how its outputs are read."""
-        facts = {**describe_preprocess(self.preprocess), **self.task.reading()}
+        facts = {**describe_preparation(self.task.model, self.index), **self.task.reading()}
         return facts | describe_constants(self.task.model)
 
     def _calibration(self) -> SeenImages | None:

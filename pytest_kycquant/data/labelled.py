@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -93,6 +93,7 @@ def load_labelled(
     table: Path | None = None,
     classes: tuple[str, ...] | None = None,
     prepare: Prepare = directly,
+    rows: Callable[[Path], ImageSet] | None = None,
 ) -> LabelledSet:
     """Load labelled images.
 
@@ -106,6 +107,8 @@ def load_labelled(
         classes: names of the classes, if labels are classes (by name or, in an ``.npz``, by
             index).
         prepare: a function that provides the images with their `facts`.
+        rows: a function that reads an ``.npz`` file of rows of arrays in the place of images; None
+            reads ``images``.
 
     Raises:
         DataError: images or labels are unreadable, an image has no label or the reverse, a label
@@ -123,7 +126,7 @@ def load_labelled(
         found = read_as(
             path,
             _from_folder,
-            {".npz": _from_npz},
+            {".npz": lambda file: _from_npz(file, rows)},
             "give a folder with a sub-folder for each class, or a folder and labels=",
         )
     refuse_same_names(found.subject_names, path, "people")
@@ -280,14 +283,15 @@ def _is_not_finite(text: str) -> bool:
         return False
 
 
-def _from_npz(path: Path) -> LabelledSet:
-    arrays = load_npz(path, "images", "labels", optional=("subjects",))
-    images = ImageSet.from_array(arrays["images"], path)
+def _from_npz(path: Path, rows: Callable[[Path], ImageSet] | None) -> LabelledSet:
+    own = ("images",) if rows is None else ()
+    arrays = load_npz(path, *own, "labels", optional=("subjects",))
+    images = ImageSet.from_array(arrays["images"], path) if rows is None else rows(path)
     labels = arrays["labels"]
     if labels.ndim == 0 or len(labels) != len(images):
         raise DataError(
             path,
-            f"contains {len(images)} images but labels of shape {labels.shape}",
+            f"contains {len(images)} {images.noun}s but labels of shape {labels.shape}",
             "save one for each image",
         )
     if labels.dtype.kind == "U" and labels.ndim == 1:

@@ -53,9 +53,9 @@ def check_disjoint(first: ImageSet, first_role: str, second: ImageSet, second_ro
     if shared := _shared(first, first.facts.digests, second, second.facts.digests):
         raise LeakageError(
             first.origin,
-            f"{len(shared)} of its images for {first_role} are also used for {second_role} "
+            f"{len(shared)} of its {first.noun}s for {first_role} are also used for {second_role} "
             f"({second.origin}): {listed(shared, _LISTED)}",
-            "use each image for one purpose only",
+            f"use each {first.noun} for one purpose only",
         )
 
 

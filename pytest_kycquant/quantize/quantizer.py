@@ -90,7 +90,7 @@ class Quantizer:
         images: GivenImages | Callable[[], GivenImages | None] | None = None,
         *,
         probes: GivenImages | Callable[[], GivenImages] | None = None,
-        shape: tuple[int, int, int, int] | Mapping[str, Shape] | None = None,
+        shape: Shape | Mapping[str, Shape] | None = None,
         constants: Mapping[str, Any] | None = None,
         context: Context | None = None,
         title: str | None = None,

@@ -146,8 +146,8 @@ def _as_type(array: Array, kind: str, name: str) -> Array:
     raise ModelError(
         f"input {shown(name)}",
         f"is {kind}, and {wrong:.6g} {what}",
-        "give pixels as they are, with mean=0 and scale=1 in Preprocess: a model with an integer "
-        "input normalizes them itself"
+        "give whole numbers that it holds; pixels as they are, with mean=0 and scale=1 in "
+        "Preprocess, since such a model normalizes them itself"
         if np.dtype(kind).kind in "iu"
         else f"keep values within the range of {kind}",
     )

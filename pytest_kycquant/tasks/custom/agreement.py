@@ -55,7 +55,8 @@ class UnlabelledCustomTask(MetricTask[CustomAgreement]):
 
     def load(self) -> TaskData[LabelledSet]:
         """Read images."""
-        return load_unlabelled(self, self.spec.data, self.spec.selection, _blank, _NOTE)
+        found = load_unlabelled(self, self.spec.data, self.spec.selection, _blank, _NOTE)
+        return replace(found, note="; ".join(filter(None, (_NOTE, self.rows_note))))
 
     def baseline(
         self, part: Part[LabelledSet], fp32: Outputs, threshold: Any = None
@@ -76,7 +77,7 @@ class UnlabelledCustomTask(MetricTask[CustomAgreement]):
                 f"is {found.value:g} for outputs that equal those of FP32",
                 "return a finite figure for them, such as min(figure, 100)",
             )
-        return CustomAgreement(found, found, self.limits, fp32.broken_edges)
+        return CustomAgreement(found, found, self.limits, fp32.broken_edges, self.has_edges)
 
 
 def _blank(images: ImageSet) -> LabelledSet:
