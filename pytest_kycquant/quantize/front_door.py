@@ -12,8 +12,10 @@ import numpy as np
 
 from ..context.scratch import scratch_context
 from ..data.calibration import load_calibration
+from ..data.files import npz_names
 from ..data.images import ImageSet
 from ..data.images import preprocess as to_tensor
+from ..data.prepared_rows import PreparedRows
 from ..errors import DataError, ModelError, SpecError
 from ..files import write_whole
 from ..spec import coerce
@@ -22,7 +24,7 @@ from ..spec.model import Preprocess
 from ..spec.recipe import RECIPES, Recipe, as_recipe
 from .builder import calibration_of
 from .built import ModelFile
-from .images import TensorImages, as_named, iterator_of
+from .images import RowImages, TensorImages, as_named, iterator_of
 from .load import load_model
 from .model_inputs import check_types
 from .quantizer import Quantizer
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 
     from .images import Images, Named
     from .load import LoadedModel
+    from .model_inputs import Shape
 
     StrPath = str | os.PathLike[str]
     Given = StrPath | Iterable[NDArray[Any] | tuple[str, NDArray[Any]]] | None
@@ -70,13 +73,15 @@ def quantize(
     Args:
         model: the FP32 ONNX file; it is never changed.
         images: 100 to 500 typical images, for recipes that need or can use them: a folder, an
-            ``.npz`` file with ``images``, arrays, or (name, array) pairs. Arrays are float32
+            ``.npz`` file with ``images`` or with an array for each input, arrays, or (name, array)
+            pairs. Arrays are float32
             tensors of the model's input shape or, with a `preprocess`, RGB pixels, uint8, (height,
             width, 3). None if there are no images.
         recipe: what to make: a precision, such as "int8", or a `Recipe`.
         output: the ``.onnx`` file to write; None puts it in the model's folder and names it after
             the recipe, such as ``face.int8.onnx``.
-        preprocess: how pixels become the model's input; needed for a folder or ``.npz`` file.
+        preprocess: how pixels become the model's input; needed for a folder or an ``.npz`` file
+            with images.
         constants: value of each input that never changes, by its name, see `KycModel`.
         threads: number of images in flight at the same time; the result does not depend on it.
         exact: whether the result will be run without saturation (``--kycquant-exact``).
@@ -117,15 +122,17 @@ def quantize(
     target = _target(path, wanted, output)
     _refuse_target(path, target)
     context = scratch_context(threads=threads, exact=exact)
-    shape = None if preprocess is None else preprocess.shape
+    shape: Shape | Mapping[str, Shape] | None = preprocess.shape if preprocess else None
     if images is None:
         _require_none(path, wanted)
-        probes = _noise(load_model(path, fixed), shape)
+        probes = _noise(load_model(path, fixed), preprocess.shape if preprocess else None)
         quantizer = Quantizer(path, probes=probes, shape=shape, constants=fixed, context=context)
     else:
         given = _images(images, preprocess)
+        if isinstance(given, RowImages):
+            shape = given.shapes
         quantizer = Quantizer(path, given, shape=shape, constants=fixed, context=context)
-    if preprocess is not None:
+    if preprocess is not None and not isinstance(shape, Mapping):
         check_types(path, quantizer.loaded.inputs, preprocess)
     _refuse_sources(quantizer.loaded, target)
     choice = quantizer.choice(wanted)
@@ -251,6 +258,8 @@ def _images(given: Any, spec: Preprocess | None) -> Images:
         given = Path(coerce.path(_argument("images"), given))
         if not os.path.lexists(given):  # the method raises errors for some names
             raise DataError(given, "does not exist", "give a folder of images or an .npz file")
+        if given.suffix.lower() == ".npz" and "images" not in npz_names(given):
+            return RowImages(PreparedRows(spec), given)
         if spec is None:
             raise SpecError(
                 _argument("preprocess"),

@@ -15,9 +15,11 @@ from ..spec import coerce
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
+    from ..data.prepared_rows import PreparedRows
     from ..runtimes.feeding import Sample
 
     Tensor = NDArray[np.float32]
@@ -91,6 +93,40 @@ class TensorImages:
         """Yield (name, tensor) for all images or the given indices."""
         for index in range(len(self)) if indices is None else indices:
             yield self._named[index]
+
+
+class RowImages:
+    """Rows of named arrays of an ``.npz`` file in the place of images.
+
+    Args:
+        prepared: prepares the rows.
+        path: the file.
+
+    Raises:
+        DataError: the file cannot be used.
+    """
+
+    def __init__(self, prepared: PreparedRows, path: Path) -> None:
+        self._prepared = prepared
+        self._rows = prepared.load(path)
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shape of each array of a sample, (1, ...), by its name."""
+        return self._prepared.shapes(self._rows)
+
+    @property
+    def digest(self) -> str:
+        """Digest of names and contents."""
+        return self._rows.digest
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def named(self, indices: Sequence[int] | None = None) -> Iterator[Named]:
+        """Yield (name, sample) for all rows or the given indices."""
+        rows = self._rows if indices is None else self._rows.subset(indices)
+        return self._prepared.samples(rows)
 
 
 class HeldImages:

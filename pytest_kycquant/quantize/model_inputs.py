@@ -93,7 +93,9 @@ def check_image_input(path: Path, inputs: tuple[Input, ...], shape: Shape | None
         other = next((each.name for each in inputs if not _is_image(each)), "")
         remedy = "export it with the image as its only input"
         if other and len(inputs) > 1:
-            remedy += f", or give what never changes as {_CONSTANT.format(other)}"
+            remedy += f", give what never changes as {_CONSTANT.format(other)}"
+        if len(inputs) > 1:
+            remedy += ", or judge it by CustomTask with an .npz that has an array for each input"
         raise ModelError(path, f"has {len(inputs)} inputs ({names})", remedy)
     (only,) = inputs
     if only.dtype not in IMAGE_TYPES:

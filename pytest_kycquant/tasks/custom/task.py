@@ -19,6 +19,7 @@ from ...data.labelled import (
     split_labelled,
 )
 from ...data.leakage import check_disjoint, check_disjoint_subjects
+from ...data.prepared_rows import PreparedRows, holds_rows
 from ...data.rows import RowSet
 from ...data.split import SEARCH_SHARE
 from ...data.unlabelled import load_images
@@ -41,7 +42,6 @@ from .comparison import CustomComparison
 from .measured import MetricComparison, distance
 from .metric import Measurement, Metric
 from .quality import merit
-from .rows import Rows, holds_rows
 
 _EXACT = 2.0**24  # float32 holds all smaller integers exactly
 
@@ -64,10 +64,15 @@ class MetricTask(Task[LabelledSet, Held]):
 
     def images_at(self, path: Path, wanted: str = "JPEG or PNG images") -> ImageSet:
         """Images, or rows of arrays in their place."""
-        return self._read_rows(path) if holds_rows(self.model, path) else load_images(path, wanted)
+        rows = holds_rows(self.model.preprocess, path)
+        return self._read_rows(path) if rows else load_images(path, wanted)
+
+    @property
+    def _prepared(self) -> PreparedRows:
+        return PreparedRows(self.model.preprocess)
 
     def _read_rows(self, path: Path) -> RowSet:
-        rows = Rows(self.model).load(path)
+        rows = self._prepared.load(path, self._rows)
         if self._rows is None:  # evaluation is read first
             self._rows = rows.subset([0])
         return rows
@@ -75,27 +80,27 @@ class MetricTask(Task[LabelledSet, Held]):
     def shape(self, member: int = 0) -> tuple[int, ...] | Mapping[str, tuple[int, ...]]:
         """Shape of one image, or of the arrays of one row."""
         path = self.resolve(self.spec.data, "CustomTask.data")
-        if not holds_rows(self.model, path):
+        if not holds_rows(self.model.preprocess, path):
             return super().shape(member)
         rows = self._rows if self._rows is not None else self._read_rows(path)
-        return Rows(self.model).shapes(rows)
+        return self._prepared.shapes(rows)
 
     def tensors(self, images: ImageSet, member: int = 0) -> Iterator[tuple[str, Sample]]:
         """Yield (name, sample) of each image or row."""
         if isinstance(images, RowSet):
-            return Rows(self.model).samples(images)
+            return self._prepared.samples(images)
         return super().tensors(images, member)
 
     def edge_inputs(self, member: int = 0) -> Iterator[tuple[str, Sample]]:
         """Black, white and noise in the place of images; nothing if the model takes none."""
         if self._rows is not None:
-            return Rows(self.model).edges(self._rows)
+            return self._prepared.edges(self._rows)
         return super().edge_inputs(member)
 
     @property
     def has_edges(self) -> bool:
         """Whether there are images, in whose place extreme inputs are tried."""
-        return self._rows is None or any(True for _ in Rows(self.model).edges(self._rows))
+        return self._rows is None or any(True for _ in self._prepared.edges(self._rows))
 
     @property
     def rows_note(self) -> str:
@@ -236,7 +241,7 @@ class CustomMetricTask(MetricTask[CustomComparison]):
             table = self.resolve(labels, f"CustomTask.{labels_name}")
         path = self.resolve(data, f"CustomTask.{data_name}")
         rows = None
-        if table is None and holds_rows(self.model, path):
+        if table is None and holds_rows(self.model.preprocess, path):
             rows = self._read_rows
         return load_labelled(path, table, self.spec.classes, self.prepare, rows)
 

@@ -8,29 +8,35 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...data.files import listed, npz_names
-from ...data.images import preprocess
-from ...data.own_preprocessing import check_repeats
-from ...data.rows import RowSet, is_images
-from ...errors import DataError
-from ...spec.coerce import did_you_mean
-from ...spec.model import KycModel, Preprocess
+from ..errors import DataError
+from ..spec.coerce import did_you_mean
+from ..spec.model import Preprocess
+from .files import listed, npz_names
+from .images import preprocess
+from .own_preprocessing import check_repeats
+from .rows import RowSet, is_images
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ...runtimes.feeding import Sample
+    Given = Preprocess | Mapping[str, Preprocess] | tuple[Preprocess, ...] | None
+    Row = dict[str, NDArray[Any]]
 
 
-def holds_rows(model: KycModel, path: Path) -> bool:
-    """Whether a file holds rows of named arrays; an array ``images`` alone is a set of images.
+def holds_rows(given: Given, path: Path) -> bool:
+    """Whether a file holds rows of named arrays; one with ``images`` is a set of images.
+
+    Args:
+        given: how images are prepared, see `KycModel.preprocess`. If it is for arrays, or None, the
+            file must hold arrays.
+        path: the file or folder.
 
     Raises:
         DataError: it must, since the gate file says how arrays are prepared, but it is another.
     """
     if path.suffix.lower() == ".npz" and path.is_file():
-        return not isinstance(model.preprocess, Preprocess) or "images" not in npz_names(path)
-    if not isinstance(model.preprocess, Preprocess):
+        return not isinstance(given, Preprocess | tuple) or "images" not in npz_names(path)
+    if not isinstance(given, Preprocess | tuple):
         raise DataError(
             path,
             "is not an .npz file of arrays, which a model without images or with several needs",
@@ -40,22 +46,25 @@ def holds_rows(model: KycModel, path: Path) -> bool:
     return False
 
 
-class Rows:
+class PreparedRows:
     """Prepares rows for the inputs of a model.
 
     Args:
-        model: the model, whose `preprocess` is for all images, for images by the name of their
-            array, or None.
+        given: how all images are prepared, how those of an array are by its name, or None.
     """
 
-    def __init__(self, model: KycModel) -> None:
-        self._given = model.preprocess
+    def __init__(self, given: Given) -> None:
+        self._given = given[0] if isinstance(given, tuple) else given
 
-    def load(self, path: Path) -> RowSet:
+    def load(self, path: Path, like: RowSet | None = None) -> RowSet:
         """Read rows, and make sure that there are images where they are to be prepared.
 
+        Args:
+            path: the ``.npz`` file.
+            like: other rows for the same model.
+
         Raises:
-            DataError: the file cannot be used, or lacks images.
+            DataError: the file cannot be used, lacks images, or has other arrays than `like`.
         """
         rows = RowSet.load(path)
         images = [name for name, array in rows.arrays.items() if is_images(array)]
@@ -75,20 +84,27 @@ class Rows:
                     f"{what if name in rows.arrays else 'is missing'}",
                     did_you_mean(name, rows.arrays) or f"its arrays are {listed([*rows.arrays])}",
                 )
+        if like is not None:
+            mine, theirs = (_text(self.shapes(each)) for each in (rows, like))
+            if mine != theirs:
+                raise DataError(
+                    path,
+                    f"gives the model {mine}, but {like.origin} gives it {theirs}",
+                    "save the same arrays in both, with rows of the same shapes",
+                )
         return rows
 
-    def samples(self, rows: RowSet) -> Iterator[tuple[str, Sample]]:
+    def samples(self, rows: RowSet) -> Iterator[tuple[str, Row]]:
         """Yield (name, sample) of each row."""
         for index, name in enumerate(rows.names):
             yield name, self._sample(rows.row(index), rows.where(index), first=not index)
 
     def shapes(self, rows: RowSet) -> dict[str, tuple[int, ...]]:
         """The shape of each array of a sample, (1, ...)."""
-        (_, sample), *_ = self.samples(rows.subset([0]))
-        assert isinstance(sample, Mapping)
+        _, sample = next(self.samples(rows.subset([0])))
         return {name: array.shape for name, array in sample.items()}
 
-    def edges(self, rows: RowSet) -> Iterator[tuple[str, Sample]]:
+    def edges(self, rows: RowSet) -> Iterator[tuple[str, Row]]:
         """Black, white and (seeded) noise in all images of the first row; none without images."""
         row = rows.row(0)
         images = [name for name in row if self._spec(name, row[name]) is not None]
@@ -103,9 +119,7 @@ class Rows:
         ):
             yield title, self._sample(row | given, title)
 
-    def _sample(
-        self, row: dict[str, NDArray[Any]], where: str, *, first: bool = False
-    ) -> dict[str, NDArray[Any]]:
+    def _sample(self, row: Row, where: str, *, first: bool = False) -> Row:
         found = {}
         for name, array in row.items():
             spec = self._spec(name, array)
@@ -117,6 +131,11 @@ class Rows:
     def _spec(self, name: str, array: NDArray[Any]) -> Preprocess | None:
         """How an array is prepared; None if it is given to the model as it is."""
         if isinstance(self._given, Mapping):
-            found: Preprocess | None = self._given.get(name)
-            return found
+            return self._given.get(name)
         return self._given if isinstance(self._given, Preprocess) and is_images(array) else None
+
+
+def _text(shapes: Mapping[str, tuple[int, ...]]) -> str:
+    """Names and shapes in a fixed order."""
+    each = [f"{name} {'x'.join(map(str, shape))}" for name, shape in sorted(shapes.items())]
+    return listed(each)
