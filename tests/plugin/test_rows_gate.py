@@ -23,11 +23,8 @@ def test_a_text_model_is_gated(run: Run, pytester: pytest.Pytester) -> None:
     )
     # The errors of FP32, counted here.
     with np.load(pytester.path / "rows.npz") as rows:
-        feed = {
-            "ids": rows["ids"],
-            "mask": rows["mask"].astype(np.int64),
-            "feature": rows["feature"],
-        }
+        feed = {name: rows[name] for name in ("ids", "feature")}
+        feed["mask"] = rows["mask"].astype(np.int64)
         (scores,) = onnxruntime.InferenceSession(pytester.path / "model.onnx").run(None, feed)
         wrong = int((scores.argmax(axis=1) != rows["labels"]).sum())
     found = golden(pytester)
@@ -49,9 +46,8 @@ def test_a_text_model_is_gated(run: Run, pytester: pytest.Pytester) -> None:
 
 def test_a_pair_model_is_gated(run: Run, pytester: pytest.Pytester) -> None:
     gate = write_pairs(pytester.path, precisions='"fp16", "int8"', kind="uint8")
-    result = run(
-        "--kycquant-update-golden", "--kycquant-export=out", "--kycquant-report=report.json"
-    )
+    options = ("--kycquant-export=out", "--kycquant-report=report.json")
+    result = run("--kycquant-update-golden", *options)
     result.assert_outcomes(passed=10)
     assert '"edge inputs with NaN or Inf"' in (pytester.path / "report.json").read_text()
     prepared = golden(pytester)["inputs"]["preprocess"]["arrays"]
@@ -61,16 +57,10 @@ def test_a_pair_model_is_gated(run: Run, pytester: pytest.Pytester) -> None:
         ("selfie", "tensor(uint8)"),
         ("portrait", "tensor(uint8)"),
     ]
-    # The order of the two images is not the model's but that of the names: swapped files still fit.
-    text = gate.read_text()
-    gate.write_text(
-        text.replace("'portrait'), P", "'selfie'), P").replace("'selfie', ", "'portait', ")
-    )
+    gate.write_text(gate.read_text().replace("'portrait'", "'portait'"))
     result = run("-k", "finite and fp16", "--kycquant-update-golden")
     result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines(
-        ["*array 'portait', which *names, is missing; did you mean 'portrait'*"]
-    )
+    result.stdout.fnmatch_lines(["*array 'portait', which * is missing; did you mean 'portrait'*"])
 
 
 def test_agreement_of_rows_without_labels(run: Run, pytester: pytest.Pytester) -> None:
