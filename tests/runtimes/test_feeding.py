@@ -5,6 +5,9 @@ import pytest
 
 from pytest_kycquant.errors import ModelError
 from pytest_kycquant.runtimes.feeding import Feeding
+from pytest_kycquant.runtimes.opening import Opening
+from tests.worlds.inputs import embedder, trained_by
+from tests.worlds.zoo import save
 
 
 def row(*values, kind=np.float32):
@@ -61,3 +64,16 @@ def test_several_inputs_are_fed_by_name():
     fed = feeding.feed(samples, ["mask", "ids"])
     assert fed["ids"].tolist() == [[1], [3]]
     assert fed["mask"].tolist() == [[0.5], [1.5]]
+
+
+def test_memory_is_measured_with_the_inputs_that_a_file_has(tmp_path):
+    """FP32 has the input that never changes; a variant does not."""
+    paths = (
+        save(tmp_path, trained_by(embedder()), "fp32.onnx"),
+        save(tmp_path, embedder(), "variant.onnx"),
+    )
+    feed = {"input": np.zeros((1, 3, 32, 32), np.uint8), "phase_train": np.array(False)}
+    run = Opening(paths, (feed, feed))()()
+    run()
+    with pytest.raises(ModelError, match="phase_train"):
+        Opening(paths[:1], ({"input": feed["input"]},))()()()
