@@ -14,6 +14,7 @@ from ..spec.model import Preprocess
 from .files import listed, npz_names
 from .images import preprocess
 from .own_preprocessing import check_repeats
+from .row_files import FileRows
 from .rows import RowSet, is_images
 
 if TYPE_CHECKING:
@@ -34,14 +35,17 @@ def holds_rows(given: Given, path: Path) -> bool:
     Raises:
         DataError: it must, since the gate file says how arrays are prepared, but it is another.
     """
+    if path.suffix.lower() == ".csv" and path.is_file():
+        return True
     if path.suffix.lower() == ".npz" and path.is_file():
         return not isinstance(given, Preprocess | tuple) or "images" not in npz_names(path)
     if not isinstance(given, Preprocess | tuple):
         raise DataError(
             path,
-            "is not an .npz file of arrays, which a model without images or with several needs",
+            "is neither an .npz file of arrays nor a CSV of files, which KycModel(preprocess=...) "
+            "asks for",
             "save an array for each input, labels and subjects with numpy.savez, or give one "
-            "Preprocess for images in files",
+            "Preprocess for a folder of images",
         )
     return False
 
@@ -60,19 +64,19 @@ class PreparedRows:
         """Read rows, and make sure that there are images where they are to be prepared.
 
         Args:
-            path: the ``.npz`` file.
+            path: the ``.npz`` file, or a CSV with a column of files for each input.
             like: other rows for the same model.
 
         Raises:
             DataError: the file cannot be used, lacks images, or has other arrays than `like`.
         """
-        rows = RowSet.load(path)
-        images = [name for name, array in rows.arrays.items() if is_images(array)]
+        rows = FileRows.load(path) if path.suffix.lower() == ".csv" else RowSet.load(path)
+        images = rows.pictures
         if isinstance(self._given, Preprocess) and not images:
             raise DataError(
                 path,
                 "contains neither images nor an array of images (N x H x W x 3, uint8) that "
-                f"Preprocess could prepare; it contains: {listed([*rows.arrays])}",
+                f"Preprocess could prepare; it contains: {listed(rows.inputs)}",
                 "save images, or give preprocess=None if the model takes none",
             )
         for name in self._given if isinstance(self._given, Mapping) else ():
@@ -81,8 +85,8 @@ class PreparedRows:
                 raise DataError(
                     path,
                     f"array {name!r}, which KycModel(preprocess=...) names, "
-                    f"{what if name in rows.arrays else 'is missing'}",
-                    did_you_mean(name, rows.arrays) or f"its arrays are {listed([*rows.arrays])}",
+                    f"{what if name in rows.inputs else 'is missing'}",
+                    did_you_mean(name, rows.inputs) or f"its arrays are {listed(rows.inputs)}",
                 )
         if like is not None:
             mine, theirs = (_text(self.shapes(each)) for each in (rows, like))

@@ -80,6 +80,16 @@ class RowSet(ImageSet):
                 )
         return cls(path, names, arrays)
 
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of the arrays."""
+        return tuple(self.arrays)
+
+    @property
+    def pictures(self) -> tuple[str, ...]:
+        """Names of the arrays of images."""
+        return tuple(name for name, array in self.arrays.items() if is_images(array))
+
     def row(self, index: int) -> dict[str, NDArray[Any]]:
         """The arrays of one row by name, of shape (1, ...)."""
         return {name: array[index : index + 1] for name, array in self.arrays.items()}

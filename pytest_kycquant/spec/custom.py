@@ -32,7 +32,8 @@ class CustomTask(TaskSpec):
         data: evaluation images: a folder with a sub-folder for each class, an ``.npz`` file with
             ``images``, ``labels`` (N, ...) and optionally ``subjects``, or any folder if `labels`
             is given. In the place of ``images``, an ``.npz`` may hold an array of N rows for each
-            input of the model, under its name.
+            input of the model, under its name; or `data` is a CSV with a column of files for each
+            input, optionally ``subject``, and labels.
         labels: CSV with the columns ``file`` (below `data`), optionally ``subject``, and either one
             column of labels or several of numbers.
         metric: function of (outputs, labels). Outputs are (N, *shape) float32, where shape is that

@@ -148,5 +148,5 @@ def test_a_file_with_images_is_a_set_of_images_unless_the_gate_file_says_otherwi
     assert holds_rows(None, images)
     assert holds_rows({"images": spec}, images)
     assert not holds_rows(spec, tmp_path)
-    with pytest.raises(DataError, match=r"is not an \.npz file of arrays"):
+    with pytest.raises(DataError, match=r"is neither an \.npz file of arrays nor a CSV"):
         holds_rows(None, tmp_path)
