@@ -116,6 +116,15 @@ class FileRows(RowSet):
         rows = zip(*(self._contents[name] for name in columns), strict=True)
         return tuple(_sha256("\n".join((*columns, *row)).encode()) for row in rows)
 
+    @cached_property
+    def picture_digests(self) -> dict[str, str]:
+        """SHA-256 of the content of each file, and where it stands."""
+        return {
+            digest: f"{row} {name}"
+            for name, digests in self._contents.items()
+            for row, digest in zip(self.names, digests, strict=True)
+        }
+
     def subset(self, indices: NDArray[Any] | Sequence[int]) -> FileRows:
         """Select rows by index or by boolean mask, in the order given.
 

@@ -132,6 +132,17 @@ class RowSet(ImageSet):
             found.append(state.hexdigest())
         return tuple(found)
 
+    @cached_property
+    def picture_digests(self) -> dict[str, str]:
+        """SHA-256 of the pixels of each image in a row, and where it stands."""
+        found = {}
+        for name in self.pictures:
+            array = self.arrays[name]
+            head = repr(array.shape[1:]).encode()
+            for row, image in zip(self.names, array, strict=True):
+                found[hashlib.sha256(head + image.tobytes()).hexdigest()] = f"{row} {name}"
+        return found
+
     def subset(self, indices: NDArray[Any] | Sequence[int]) -> RowSet:
         """Select rows by index or by boolean mask, in the order given.
 

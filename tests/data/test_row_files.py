@@ -7,9 +7,10 @@ from PIL import Image
 from pytest_kycquant import Preprocess
 from pytest_kycquant.data.decoding import decode
 from pytest_kycquant.data.labelled import load_labelled
+from pytest_kycquant.data.leakage import check_disjoint
 from pytest_kycquant.data.prepared_rows import PreparedRows, holds_rows
 from pytest_kycquant.data.row_files import FileRows
-from pytest_kycquant.errors import DataError
+from pytest_kycquant.errors import DataError, LeakageError
 
 ROWS = "selfie,portrait,subject,same\na/1.png,b/1.png,anna,1\n\na/2.png,b/1.png,ben,0\n"
 
@@ -68,6 +69,12 @@ def test_an_image_may_be_in_many_rows_but_a_row_only_once(table):
     again = ROWS + "a/1.png,b/1.png,anna,0\n"
     with pytest.raises(DataError, match=r"same row appears twice: pairs\.csv:2 \(1\) = .*csv:5"):
         load_labelled(write(table.parent, again), rows=FileRows.load)
+
+
+def test_a_file_in_rows_for_two_purposes_is_refused(table):
+    other = write(table.parent, "selfie,portrait\nb/1.png,a/1.png\n", "calibration.csv")
+    with pytest.raises(LeakageError, match=r"2 of the images .*calibration\.csv:2 selfie = "):
+        check_disjoint(FileRows.load(other), "calibration", FileRows.load(table), "evaluation")
 
 
 @pytest.mark.parametrize(

@@ -67,6 +67,19 @@ def test_a_row_for_two_purposes_is_refused(tmp_path):
         check_disjoint(other, "calibration", one, "evaluation")
 
 
+def test_an_image_in_rows_for_two_purposes_is_refused(tmp_path):
+    """The rows differ; the portrait of one is the selfie of the other."""
+    one = RowSet.load(saved(tmp_path, selfie=PHOTOS[:2], portrait=PHOTOS[2:], ids=IDS[:2]))
+    new = 255 - PHOTOS
+    arrays = {"selfie": new[:2].copy(), "portrait": new[2:], "ids": IDS[:2]}
+    check_disjoint(RowSet.load(saved(tmp_path, "a.npz", **arrays)), "x", one, "evaluation")
+    arrays["selfie"][1] = PHOTOS[3]
+    other = RowSet.load(saved(tmp_path, "b.npz", **arrays))
+    match = r"1 of the images in its rows for x .*b\.npz\[1\] selfie = rows\.npz\[1\] portrait"
+    with pytest.raises(LeakageError, match=match):
+        check_disjoint(other, "x", one, "evaluation")
+
+
 @pytest.mark.parametrize(
     ("arrays", "match"),
     [
