@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 Shape: TypeAlias = tuple[int, ...]
 IMAGE_TYPES = ("float32", "float16", "float64", "uint8")
 """Types that an input for images may have."""
+MOST_AT_ONCE = 1024
+"""Largest fixed batch: all of its images are in memory, for each thread."""
 _CONSTANT = 'KycModel(constants={{"{}": ...}})'
 
 
@@ -112,6 +114,7 @@ def check_image_input(path: Path, inputs: tuple[Input, ...], shape: Shape | None
             f"input {shown(only.name)} has rank {rank}, not 4",
             "export it with an input of batch x channels x height x width",
         )
+    _check_batch(path, inputs)
     if shape is None:
         return
     if any(
@@ -201,6 +204,17 @@ def check_arrays(path: Path, inputs: tuple[Input, ...], shapes: Mapping[str, Sha
             path,
             f"its inputs want {' and '.join(map(str, batches))} rows at once",
             "export it with one batch size for all inputs",
+        )
+    _check_batch(path, inputs)
+
+
+def _check_batch(path: Path, inputs: tuple[Input, ...]) -> None:
+    batch = feeding_of(inputs, {}).batch
+    if batch > MOST_AT_ONCE:
+        raise ModelError(
+            path,
+            f"takes {batch:,} images at once, more than {MOST_AT_ONCE:,}",
+            "export it for batch 1",
         )
 
 

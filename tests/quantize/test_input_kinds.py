@@ -6,7 +6,7 @@ import pytest
 
 from pytest_kycquant import Recipe
 from pytest_kycquant.errors import ModelError, QuantizationError
-from pytest_kycquant.quantize import Quantizer
+from pytest_kycquant.quantize import Quantizer, load_model
 from tests.worlds.inputs import embedder, photographs
 from tests.worlds.zoo import save
 
@@ -79,6 +79,16 @@ def test_ranges_of_a_batch_judge_no_image_twice_as_much(tmp_path):
         found.append(quantizer.result("channels", "int8").means)
     for name, means in found[0].items():
         np.testing.assert_allclose(found[1][name], means, rtol=1e-4, atol=1e-6)
+
+
+def test_a_batch_that_memory_could_not_hold_is_refused(tmp_path):
+    for batch in (1024, 1025, 2**40):
+        path = save(tmp_path, embedder(batch=batch))
+        if batch == 1024:
+            assert load_model(path).feeding.batch == batch
+            continue
+        with pytest.raises(ModelError, match=rf"takes {batch:,} images at once"):
+            load_model(path)
 
 
 def test_dynamic_ranges_of_a_batch_are_refused(tmp_path):
