@@ -4,7 +4,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from pytest_kycquant import Recipe
+from pytest_kycquant import Preprocess, Recipe, quantize
 from pytest_kycquant.errors import ModelError, QuantizationError
 from pytest_kycquant.quantize import Quantizer, load_model
 from tests.worlds.inputs import embedder, photographs
@@ -103,3 +103,16 @@ def test_standardized_images_are_refused_for_pixels(tmp_path):
     images = [image[None].astype(np.float32) / 255 for image in tensors("NCHW")]
     with pytest.raises(ModelError, match=r"'input'.* is uint8, and .*mean=0 and scale=1"):
         Quantizer(path, images).build("fp16")
+
+
+def test_pixels_are_quantized_in_one_call(tmp_path):
+    path = save(tmp_path, embedder("uint8", "NHWC"))
+    made = quantize(path, recipe="int8-weights")  # graphs are verified on noise of pixels
+    given = np.ascontiguousarray(photographs(1))
+    assert 0 < distance(made.path.read_bytes(), path, given) < 0.05
+    wrong = Preprocess(size=(32, 32), layout="NHWC", mean=127.5)
+    with pytest.raises(ModelError, match=r"normalizes pixels itself, but .* mean=127\.5"):
+        quantize(path, list(photographs(4)), "fp16", preprocess=wrong)
+    plain = Preprocess(size=(32, 32), layout="NHWC")
+    made = quantize(path, list(photographs(4)), "fp16", preprocess=plain)
+    assert 0 < distance(made.path.read_bytes(), path, given) < 0.01
