@@ -77,7 +77,7 @@ class UnlabelledCustomTask(MetricTask[CustomAgreement]):
                 f"is {found.value:g} for outputs that equal those of FP32",
                 "return a finite figure for them, such as min(figure, 100)",
             )
-        return CustomAgreement(found, found, self.limits, fp32.broken_edges, self.has_edges)
+        return CustomAgreement(found, found, self.limits, fp32.broken_edges, edges=self.has_edges)
 
 
 def _blank(images: ImageSet) -> LabelledSet:

@@ -231,7 +231,7 @@ class CustomMetricTask(MetricTask[CustomComparison]):
     ) -> CustomComparison:
         """FP32 on both sides."""
         found = Measurement(self.metric, self.arrays(fp32), fp32.finite, part.truth)
-        return CustomComparison(found, found, self.limits, fp32.broken_edges, self.has_edges)
+        return CustomComparison(found, found, self.limits, fp32.broken_edges, edges=self.has_edges)
 
     def _labelled(
         self, data: StrPath, labels: StrPath | None, data_name: str, labels_name: str
