@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..data.own_alternatives import own_alternatives, own_stretched
+from ..data.rows import RowSet
 from ..data.sampling import evenly, spread
 from ..errors import GoldenError, KycquantError
 from ..spec.alternatives import Alternative, alternatives, stretched, written
 from ..spec.flags import ACCEPT_PREPROCESSING
+from ..spec.model import Preprocess
 from ..tasks.base import Task
 from ..tasks.quality import is_better, standard_errors, why_undecided
 from .people import CHOOSING, EVALUATION
@@ -26,7 +28,6 @@ from .people import CHOOSING, EVALUATION
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ..spec.model import Preprocess
     from ..tasks.base import Part
     from ..tasks.outputs import Outputs
     from ..tasks.quality import Quality
@@ -83,6 +84,10 @@ def refuse_worse(variants: Variants, path: Path) -> str:
     task = variants.task
     if type(task).quality is Task.quality:
         return ""  # there is nothing to compare, as without labels
+    if not isinstance(task.model.preprocess, Preprocess | tuple):
+        return "" if task.model.preprocess is None else "it is given by the names of arrays"
+    if isinstance(variants.data.evaluation.images, RowSet):
+        return "images are arrays beside others, and other ways were not tried"
     look = _Look(variants)
     if reason := look.why_not():
         return reason

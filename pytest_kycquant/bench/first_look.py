@@ -13,8 +13,9 @@ from ..context import Context
 from ..context.cache import digest_of
 from ..errors import ModelError
 from ..runtimes import OpenModel
+from ..runtimes.feeding import Feeding, Sample
 from ..tasks.base import Task
-from ..tasks.outputs import Tensor, run_once
+from ..tasks.outputs import fed, run_once
 
 
 def look(
@@ -22,7 +23,8 @@ def look(
     task: Task[Any, Any],
     opener: Callable[[], OpenModel],
     wanted: Sequence[str],
-    inputs: Iterable[tuple[str, Tensor]],
+    inputs: Iterable[tuple[str, Sample]],
+    feeding: Feeding,
     *,
     facts: object,
     where: str,
@@ -34,7 +36,8 @@ def look(
         task: the task that reads the outputs.
         opener: a function that opens the FP32 file.
         wanted: the names of the outputs that the task reads.
-        inputs: (name, input) of each of a few images.
+        inputs: (name, sample) of each of a few images.
+        feeding: how samples are fed to the model.
         facts: plain values that determine the model, its input, and what the gate file says.
         where: the model, for messages.
 
@@ -44,12 +47,14 @@ def look(
 
     def make() -> dict[str, Any]:
         model = opener()
-        (feed,) = model.inputs
         chosen = [model.outputs.index(name) for name in wanted]
         samples = []
-        for name, tensor in inputs:
-            given = run_once(model, {feed: tensor}, where, name)
-            samples.append([given[index] for index in chosen])
+        for group in feeding.runs(inputs):
+            name, _ = group[0]
+            given = fed(model, feeding, [sample for _, sample in group], where, name)
+            outputs = run_once(model, given, where, name)
+            images = feeding.split(outputs, len(group))
+            samples += [[image[index] for index in chosen] for image in images]
         try:
             return dict(task.look(samples))
         except ModelError as error:  # a task does not know which file it reads

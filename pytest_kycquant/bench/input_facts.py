@@ -2,11 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
 from ..context.function_digest import function_digest
-from ..spec.model import Preprocess
+from ..data.files import listed
+from ..spec import coerce
+from ..spec.model import KycModel, Preprocess
+
+
+def describe_constants(model: KycModel) -> dict[str, Any]:
+    """Plain values of the constant inputs of a model, as its gate file gives them; {} for none."""
+    return {"constants": dict(model.constants)} if model.constants else {}
+
+
+def describe_preparation(model: KycModel, index: int) -> dict[str, Any]:
+    """Plain values that describe how the images of a file of the model are prepared.
+
+    Raises:
+        SpecError: see `describe_preprocess`.
+    """
+    if isinstance(model.preprocess, Mapping):
+        each = {name: describe_preprocess(spec) for name, spec in model.preprocess.items()}
+        return {"arrays": each}
+    return describe_preprocess(model.preprocesses[index]) if model.preprocesses else {}
+
+
+def constant_notes(model: KycModel) -> tuple[str, ...]:
+    """What a variant says about the inputs that became constants of it."""
+    given = [f"{name}={coerce.shown(value)}" for name, value in model.constants.items()]
+    if not given:
+        return ()
+    return (f"contains {listed(given)}, and no longer has this input: do not feed it",)
 
 
 def describe_preprocess(spec: Preprocess) -> dict[str, Any]:

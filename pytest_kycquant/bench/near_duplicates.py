@@ -13,6 +13,7 @@ import numpy as np
 
 from ..data.files import listed
 from ..data.near_duplicates import MOST, near_duplicates
+from ..data.rows import RowSet
 from ..errors import NearDuplicateWarning
 from ..plain import from_plain, plain
 
@@ -56,6 +57,8 @@ def warn_of_near_duplicates(
         NearDuplicateWarning: there are some.
     """
     images = data.evaluation.images
+    if isinstance(images, RowSet):
+        return data  # rows of arrays have no thumbnails
     others: dict[str, ImageSet] = {_WITHIN: images}
     if data.selection is not None:
         others["selection"] = data.selection.images

@@ -17,13 +17,14 @@ import numpy as np
 
 from ..data.duplicates import refuse_same_inputs
 from ..data.leakage import check_disjoint_inputs
-from .input_facts import describe_preprocess
+from ..runtimes.feeding import arrays_of
+from .input_facts import describe_preparation
 
 if TYPE_CHECKING:
     from ..context import Store
     from ..data.images import ImageSet
+    from ..runtimes.feeding import Sample
     from ..tasks.base import Task, TaskData
-    from ..tasks.outputs import Tensor
 
 _FILE = "inputs.npz"
 _SIZE = hashlib.sha256().digest_size
@@ -68,7 +69,7 @@ class Inputs:
             check_disjoint_inputs(*sets[first], inputs[first], *sets[second], inputs[second])
 
     def differing(
-        self, images: ImageSet, member: int, named: Iterable[tuple[str, Tensor]]
+        self, images: ImageSet, member: int, named: Iterable[tuple[str, Sample]]
     ) -> Iterator[str]:
         """Yield the names of images of which something else was remembered than a file sees.
 
@@ -101,7 +102,7 @@ class Inputs:
 
         # The digest of a set does not depend on the order of its images.
         key = [[list(images.names), task.seen(images, member).digest] for member in self._members]
-        seen = [describe_preprocess(spec) for spec in task.model.preprocesses]
+        seen = [describe_preparation(task.model, member) for member in self._members]
         found = self._store.load("inputs", [key, seen], build, read)
         self._known.update(
             ((images.origin, name), digest)
@@ -110,5 +111,9 @@ class Inputs:
         return found
 
 
-def _digest(tensor: Tensor) -> bytes:
-    return hashlib.sha256(tensor.data).digest()
+def _digest(sample: Sample) -> bytes:
+    arrays = arrays_of(sample)
+    if len(arrays) == 1:
+        return hashlib.sha256(np.ascontiguousarray(arrays[0]).data).digest()
+    digests = (hashlib.sha256(np.ascontiguousarray(array).data).digest() for array in arrays)
+    return hashlib.sha256(b"".join(digests)).digest()

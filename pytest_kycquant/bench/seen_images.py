@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from ..data.images import ImageSet
+from ..runtimes.feeding import Sample
 from ..tasks.base import Task
-from ..tasks.outputs import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class RunImages:
+    """The images of a run, read when they are first needed.
+
+    Args:
+        calibration: a function that returns the images for static quantization, or None if the
+            gate file names none.
+        probes: a function that returns a few images, which no verdict uses if it can be avoided.
+        differing: a function that compares inputs, given with the images and the index of the file
+            that sees them, with those that the cache remembers, and yields names of other images.
+    """
+
+    calibration: Callable[[], ImageSet | None]
+    probes: Callable[[], ImageSet]
+    differing: Callable[[ImageSet, int, Iterable[tuple[str, Sample]]], Iterator[str]]
 
 
 class SeenImages:
@@ -26,7 +44,7 @@ class SeenImages:
     def __len__(self) -> int:
         return len(self._images)
 
-    def named(self, indices: Sequence[int] | None = None) -> Iterator[tuple[str, Tensor]]:
+    def named(self, indices: Sequence[int] | None = None) -> Iterator[tuple[str, Sample]]:
         """(name, input) of all images, or of those with these indices."""
         images = self._images if indices is None else self._images.subset(indices)
         return self._task.tensors(images, self._index)

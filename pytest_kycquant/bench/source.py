@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -24,40 +24,24 @@ from ..data.images import ImageSet
 from ..errors import DataError, ModelError, QuantizationError, SpecError
 from ..plain import from_plain, plain
 from ..quantize import Exposure, LoadedModel, ModelFile, Quantizer
+from ..quantize.model_inputs import check_types
 from ..quantize.randomness_check import foreign_operators
 from ..quantize.rewrite_choice import RewriteChoice
 from ..quantize.search import Block
 from ..runtimes import OpenModel, runtime
+from ..runtimes.feeding import Feeding, Sample
 from ..spec import coerce
-from ..spec.model import Preprocess
 from ..spec.recipe import Recipe
 from ..tasks.base import Task
-from ..tasks.outputs import Outputs, Tensor, run_model
+from ..tasks.outputs import Outputs, run_model
 from .first_look import look
-from .input_facts import describe_preprocess
-from .seen_images import SeenImages
+from .input_facts import constant_notes, describe_constants, describe_preparation
+from .seen_images import RunImages, SeenImages
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SAMPLED = 8  # images whose outputs are computed again if they were found in the cache
-
-
-@dataclass(frozen=True, eq=False)
-class RunImages:
-    """The images of a run, read when they are first needed.
-
-    Args:
-        calibration: a function that returns the images for static quantization, or None if the
-            gate file names none.
-        probes: a function that returns a few images, which no verdict uses if it can be avoided.
-        differing: a function that compares inputs, given with the images and the index of the file
-            that sees them, with those that the cache remembers, and yields names of other images.
-    """
-
-    calibration: Callable[[], ImageSet | None]
-    probes: Callable[[], ImageSet]
-    differing: Callable[[ImageSet, int, Iterable[tuple[str, Tensor]]], Iterator[str]]
 
 
 @dataclass(frozen=True)
@@ -90,7 +74,6 @@ class SourceFile:
         self._images = images
         self.index = index
         self.task = task
-        self.preprocess: Preprocess = model.preprocesses[index]
         self.stem = model.stems[index]
         # Two files may use the same names for their operators.
         self.prefix = "" if alone else f"{self.stem}:"
@@ -104,16 +87,29 @@ class SourceFile:
             path,
             self._calibration,
             probes=lambda: SeenImages(self.task, self.index, self._images.probes()),
-            shape=self.preprocess.shape,
+            shape=self.task.shape(self.index),
+            constants=self.task.model.constants,
             context=self._context,
             title=self._title,
             facts=self.input_facts(),
         )
 
-    @property
+    @cached_property
     def loaded(self) -> LoadedModel:
-        """The FP32 file, checked against the preprocessing."""
-        return self.quantizer.loaded
+        """The FP32 file, checked against the preprocessing.
+
+        Raises:
+            ModelError: the file cannot be gated, or its inputs are others.
+        """
+        loaded = self.quantizer.loaded
+        for spec in self.task.model.preprocesses[self.index : self.index + 1]:
+            check_types(loaded.path, loaded.inputs, spec)
+        return loaded
+
+    @property
+    def feeding(self) -> Feeding:
+        """How images are fed to all variants of this file."""
+        return self.loaded.feeding
 
     @cached_property
     def outputs_read(self) -> tuple[str, ...]:
@@ -128,7 +124,7 @@ class SourceFile:
             probes = self._images.probes()
             found = look(
                 self._context, self.task, lambda: self.fp32.open(exact=self._context.exact),
-                self.outputs_read, self.task.tensors(probes, self.index),
+                self.outputs_read, self.task.tensors(probes, self.index), self.feeding,
                 facts=[self.loaded.digest, self.input_facts(), self.outputs_read, probes.digest],
                 where=self._title,
             )  # fmt: skip
@@ -149,6 +145,11 @@ class SourceFile:
             notes.append(
                 f"all weights of FP32 are exact in {loaded.half_precision}: it was trained in half "
                 "precision, or converted to it and back, and nothing here can tell which"
+            )
+        if self.feeding.batch > 1:
+            notes.append(
+                f"each run takes {self.feeding.batch} images, and latency is that of a run; copies "
+                "of the last image fill up the last run"
             )
         return ModelFile(loaded.path, loaded.digest, loaded.size, {}, {}, tuple(notes))
 
@@ -183,6 +184,8 @@ class SourceFile:
         images = quantizer.images_digest(mine)
         seen = None if images is None else [images, self.input_facts()]
         key = [self.loaded.digest, options, seen, plain(choice), self._context.exact]
+        if constants := self.feeding.facts():
+            key.append(constants)  # which are part of the variant
 
         def make(folder: Path) -> None:
             with self._stage(f"quantizing {recipe.name}"):
@@ -192,7 +195,7 @@ class SourceFile:
                 "sha256": made.sha256,
                 "resolved": made.resolved | {"rewrites": choice.describe()},
                 "quantized": made.quantized,
-                "notes": made.notes,
+                "notes": (*made.notes, *constant_notes(self.task.model)),
                 "exposure": plain(made.exposure),
             }
             (folder / "variant.json").write_text(json.dumps(facts), encoding="utf-8")
@@ -244,7 +247,8 @@ class SourceFile:
                 model = file.open(exact=exact)
                 threads = self._context.threads
                 inputs = self.task.tensors(images, self.index)
-                found = self._run(model, file.path, inputs, threads, advance)
+                fp32 = file.sha256 == self.loaded.digest
+                found = self._run(model, file.path, inputs, threads, advance, neighbours=fp32)
                 found.save(folder / "outputs.npz")
 
         def read(folder: Path) -> Outputs:
@@ -289,7 +293,8 @@ class SourceFile:
             try:
                 outputs = run_model(
                     model, inputs, (), self.outputs_read, task.read,
-                    threads=self._context.threads, where=self._title, repeats=False,
+                    threads=self._context.threads, feeding=self.feeding, where=self._title,
+                    repeats=False,
                 )  # fmt: skip
             except (ModelError, DataError):  # a function of the user's may fail on other pixels
                 found.append(None)
@@ -325,20 +330,22 @@ class SourceFile:
         return self._prefixed(self.quantizer.postprocessing(self._of_this_file(recipe)))
 
     @property
-    def probe(self) -> NDArray[np.float32]:
-        """The first probe as this file sees it, shape (1, ...)."""
-        _, tensor = next(self.task.tensors(self._images.probes(), self.index))
-        return tensor
+    def probe(self) -> dict[str, NDArray[Any]]:
+        """What one run of FP32 is fed with the first probes, by the names of its inputs."""
+        feeding, named = self.feeding, self.task.tensors(self._images.probes(), self.index)
+        inputs = [*feeding.types, *feeding.constants]
+        return feeding.feed([sample for _, sample in next(feeding.runs(named))], inputs)
 
     def runner(self, file: ModelFile) -> Callable[[], object]:
         """A function that runs a variant on the first probe, for a measurement of latency."""
         model = file.open(exact=self._context.exact)
-        feed = {model.inputs[0]: self.probe}
+        feed = {name: array for name, array in self.probe.items() if name in model.inputs}
         return lambda: model.run(feed)
 
     def input_facts(self) -> dict[str, Any]:
         """Plain values that determine the model's input and how its outputs are read."""
-        return {**describe_preprocess(self.preprocess), **self.task.reading()}
+        facts = {**describe_preparation(self.task.model, self.index), **self.task.reading()}
+        return facts | describe_constants(self.task.model)
 
     def _calibration(self) -> SeenImages | None:
         images = self._images.calibration()
@@ -370,17 +377,19 @@ class SourceFile:
         self,
         model: OpenModel,
         where: object,
-        inputs: Iterable[tuple[str, Tensor]],
+        inputs: Iterable[tuple[str, Sample]],
         threads: int,
         advance: Any = lambda: None,
         *,
         repeats: bool = True,
+        neighbours: bool = False,
     ) -> Outputs:
         task, _ = self.task, self.learned
         edges, read, wanted = task.edge_inputs(self.index), task.read, self.outputs_read
         return run_model(
-            model, inputs, edges, wanted, read, threads=threads, on_image=advance, where=where,
-            suspects=self._suspects, repeats=repeats,
+            model, inputs, edges, wanted, read, threads=threads, feeding=self.feeding,
+            on_image=advance, where=where, suspects=self._suspects, repeats=repeats,
+            neighbours=neighbours,
         )  # fmt: skip
 
     def _suspects(self) -> str:

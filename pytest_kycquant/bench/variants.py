@@ -42,7 +42,8 @@ from ..tasks.registry import task_of
 from .near_duplicates import warn_of_near_duplicates
 from .people import People
 from .same_inputs import Inputs
-from .source import RunImages, SourceFile
+from .seen_images import RunImages
+from .source import SourceFile
 from .workspace import Workspace
 
 

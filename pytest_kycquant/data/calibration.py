@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 from ..errors import CalibrationWarning
@@ -15,7 +16,11 @@ ADVISED_IMAGES = 100
 MOST_IMAGES = 500
 
 
-def load_calibration(path: Path, prepare: Prepare = directly) -> ImageSet:
+def load_calibration(
+    path: Path,
+    prepare: Prepare = directly,
+    load: Callable[[Path, str], ImageSet] = load_images,
+) -> ImageSet:
     """Load the calibration images.
 
     Of more than 500 images, only 500 are used, spread evenly over the order of their names. More
@@ -24,6 +29,7 @@ def load_calibration(path: Path, prepare: Prepare = directly) -> ImageSet:
     Args:
         path: the images, in any form that `load_images` accepts.
         prepare: a function that provides the images with their `facts`.
+        load: a function that reads them, given the path and what it should contain.
 
     Returns:
         At most 500 images.
@@ -34,11 +40,11 @@ def load_calibration(path: Path, prepare: Prepare = directly) -> ImageSet:
     Warns:
         CalibrationWarning: fewer than 100 different images, or more than 500 images.
     """
-    images = load_images(path, wanted="100 to 500 typical images")
+    images = load(path, "100 to 500 typical images")
     if len(images) > MOST_IMAGES:
         warnings.warn(
-            f"{path}: {len(images)} calibration images, of which only {MOST_IMAGES}, evenly "
-            f"spread, are used; keep 100 to 500",
+            f"{path}: {len(images)} calibration {images.noun}s, of which only {MOST_IMAGES}, "
+            f"evenly spread, are used; keep 100 to 500",
             CalibrationWarning,
             stacklevel=2,
         )
@@ -48,8 +54,8 @@ def load_calibration(path: Path, prepare: Prepare = directly) -> ImageSet:
     different = len(set(images.facts.digests))
     if different < ADVISED_IMAGES:
         warnings.warn(
-            f"{path}: {different} different calibration images; use at least {ADVISED_IMAGES}, "
-            f"or single images determine the INT8 ranges",
+            f"{path}: {different} different calibration {images.noun}s; use at least "
+            f"{ADVISED_IMAGES}, or single {images.noun}s determine the INT8 ranges",
             CalibrationWarning,
             stacklevel=2,
         )

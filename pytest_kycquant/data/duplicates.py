@@ -62,7 +62,7 @@ def refuse_copies(images: ImageSet, describe: Callable[[int], str]) -> None:
     if twice:
         raise DataError(
             images.origin,
-            f"the same image appears twice: {_equations(images, twice, describe)}",
+            f"the same {images.noun} appears twice: {_equations(images, twice, describe)}",
             "keep one copy of each",
         )
 
@@ -84,7 +84,7 @@ def refuse_same_inputs(images: ImageSet, inputs: Sequence[bytes], suspect: str =
         check = f"check {suspect}; if this is right, " if suspect else ""
         raise DataError(
             images.origin,
-            f"the model gets the same input from several images: {names}",
+            f"the model gets the same input from several {images.noun}s: {names}",
             f"{check}keep one of each: they differ only in what the preprocessing removes, such as "
             "padding, size, colour or what lies outside of the crop",
         )

@@ -10,6 +10,7 @@ import numpy as np
 
 from .images import ImageSet
 from .pixel_facts import SIDE, PixelFacts
+from .rows import RowSet
 
 _FILE = "facts.npz"
 _SAMPLED = 8  # images whose remembered facts are compared with the images themselves
@@ -41,6 +42,8 @@ def remembering(load: Load) -> Prepare:
     """
 
     def prepare(images: ImageSet) -> None:
+        if isinstance(images, RowSet):
+            return  # no pixels to decode
         first: dict[str, int] = {}
         for index, digest in enumerate(images.digests):
             first.setdefault(digest, index)

@@ -8,9 +8,9 @@ import stat
 import sys
 import unicodedata
 import zipfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -18,6 +18,8 @@ from ..errors import DataError, printable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+T = TypeVar("T")
 
 IMAGE_SUFFIXES = frozenset(
     {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
@@ -192,6 +194,25 @@ def load_npz(path: Path, *keys: str, optional: Sequence[str] = ()) -> dict[str, 
         DataError: the file is missing, damaged or not a zip archive, lacks an array of `keys`, or
             an array contains Python objects.
     """
+    return _of_archive(path, lambda file: _arrays(file, path, keys, optional))
+
+
+def npz_names(path: Path) -> tuple[str, ...]:
+    """Names of the arrays in an ``.npz`` file, in their order.
+
+    Raises:
+        DataError: the file is missing, damaged or not a zip archive.
+    """
+
+    def read(file: IO[bytes]) -> tuple[str, ...]:
+        with np.load(file, allow_pickle=False) as archive:
+            return tuple(archive.files)
+
+    return _of_archive(path, read)
+
+
+def _of_archive(path: Path, read: Callable[[IO[bytes]], T]) -> T:
+    """Read something from an ``.npz`` file; whatever is wrong with it is a DataError."""
     with opened(path) as file:
         try:
             if not zipfile.is_zipfile(file):
@@ -199,7 +220,7 @@ def load_npz(path: Path, *keys: str, optional: Sequence[str] = ()) -> dict[str, 
                 raise DataError(path, "is not an .npz file", "write it with numpy.savez_compressed")
             file.seek(0)
             _refuse_encrypted(file, path)
-            return _arrays(file, path, keys, optional)
+            return read(file)
         except DataError:
             raise
         except MemoryError as error:

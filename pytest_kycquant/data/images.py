@@ -78,6 +78,8 @@ class ImageSet:
         names: name of each image: its posix path below `origin`, or ``file.npz[17]``.
     """
 
+    noun = "image"  # for messages
+
     def __init__(
         self, origin: Path, names: tuple[str, ...], source: tuple[Path, ...] | NDArray[np.uint8]
     ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ from .formats import read_as
 from .images import ImageSet
 from .label_folders import all_or_none, people_of, read_class_folders
 from .names import refuse_same_names
+from .row_files import FileRows
 from .split import names_on_both_sides
 from .tables import (
     Row,
@@ -93,6 +94,7 @@ def load_labelled(
     table: Path | None = None,
     classes: tuple[str, ...] | None = None,
     prepare: Prepare = directly,
+    rows: Callable[[Path], ImageSet] | None = None,
 ) -> LabelledSet:
     """Load labelled images.
 
@@ -106,6 +108,8 @@ def load_labelled(
         classes: names of the classes, if labels are classes (by name or, in an ``.npz``, by
             index).
         prepare: a function that provides the images with their `facts`.
+        rows: a function that reads rows of arrays in the place of images, from an ``.npz`` or a CSV
+            file; None reads ``images``.
 
     Raises:
         DataError: images or labels are unreadable, an image has no label or the reverse, a label
@@ -123,7 +127,14 @@ def load_labelled(
         found = read_as(
             path,
             _from_folder,
-            {".npz": _from_npz},
+            {
+                ".npz": lambda file: _from_npz(file, rows),
+                **(
+                    {".csv": lambda file: _from_rows(rows(file), as_text=classes is not None)}
+                    if rows
+                    else {}
+                ),
+            },
             "give a folder with a sub-folder for each class, or a folder and labels=",
         )
     refuse_same_names(found.subject_names, path, "people")
@@ -240,6 +251,23 @@ def _from_csv(folder: Path, table: Path, *, as_text: bool) -> LabelledSet:
     return _numbered(images, labels, all_or_none(people, images, table))
 
 
+def _from_rows(images: ImageSet, *, as_text: bool) -> LabelledSet:
+    """The labels in those columns of a CSV of rows that are not files."""
+    assert isinstance(images, FileRows)
+    path, known = images.origin, (*images.inputs, "subject")
+    columns = [name for name in images.table[0].values if name not in known]
+    if not columns:
+        raise DataError(path, "has no column of labels", "add one beside those of files")
+    for row in images.table:
+        if not all(row.values[column] for column in columns):
+            raise malformed(path, row.line, _ROW_REMEDY)
+    labels = _column_labels(list(images.table), columns, path, as_text=as_text)
+    people = [
+        check_name(row.values.get("subject", ""), path, "the subject name") for row in images.table
+    ]
+    return _numbered(images, labels, all_or_none(people, images, path))
+
+
 def _column_labels(
     rows: list[Row], columns: list[str], table: Path, *, as_text: bool
 ) -> NDArray[Any]:
@@ -280,14 +308,15 @@ def _is_not_finite(text: str) -> bool:
         return False
 
 
-def _from_npz(path: Path) -> LabelledSet:
-    arrays = load_npz(path, "images", "labels", optional=("subjects",))
-    images = ImageSet.from_array(arrays["images"], path)
+def _from_npz(path: Path, rows: Callable[[Path], ImageSet] | None) -> LabelledSet:
+    own = ("images",) if rows is None else ()
+    arrays = load_npz(path, *own, "labels", optional=("subjects",))
+    images = ImageSet.from_array(arrays["images"], path) if rows is None else rows(path)
     labels = arrays["labels"]
     if labels.ndim == 0 or len(labels) != len(images):
         raise DataError(
             path,
-            f"contains {len(images)} images but labels of shape {labels.shape}",
+            f"contains {len(images)} {images.noun}s but labels of shape {labels.shape}",
             "save one for each image",
         )
     if labels.dtype.kind == "U" and labels.ndim == 1:

@@ -10,6 +10,7 @@ import numpy as np
 from ..errors import LeakageError
 from .files import listed, load_npz
 from .names import shared_names
+from .rows import RowSet
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -38,7 +39,8 @@ class OfSubjects(Protocol):
 def check_disjoint(first: ImageSet, first_role: str, second: ImageSet, second_role: str) -> None:
     """Make sure that no image serves two purposes, whatever its name.
 
-    Images are compared by their pixels, whatever their format, metadata or compression.
+    Images are compared by their pixels, whatever their format, metadata or compression. Rows of
+    arrays are compared as a whole, and so is each image in them; its file, by its bytes.
 
     Args:
         first: images for one purpose.
@@ -53,10 +55,20 @@ def check_disjoint(first: ImageSet, first_role: str, second: ImageSet, second_ro
     if shared := _shared(first, first.facts.digests, second, second.facts.digests):
         raise LeakageError(
             first.origin,
-            f"{len(shared)} of its images for {first_role} are also used for {second_role} "
+            f"{len(shared)} of its {first.noun}s for {first_role} are also used for {second_role} "
             f"({second.origin}): {listed(shared, _LISTED)}",
-            "use each image for one purpose only",
+            f"use each {first.noun} for one purpose only",
         )
+    if isinstance(first, RowSet) and isinstance(second, RowSet):
+        known = second.picture_digests
+        both = first.picture_digests.items()
+        if pictures := [f"{name} = {known[digest]}" for digest, name in both if digest in known]:
+            raise LeakageError(
+                first.origin,
+                f"{len(pictures)} of the images in its rows for {first_role} are also used for "
+                f"{second_role} ({second.origin}): {listed(pictures, _LISTED)}",
+                "use each image for one purpose only",
+            )
 
 
 def check_disjoint_inputs(

@@ -18,13 +18,14 @@ from ..data.images import ImageSet, preprocess
 from ..data.placement import place
 from ..errors import KycquantError, ModelError, PipelineError, SpecError
 from ..runtimes import OpenModel, runtime
+from ..runtimes.feeding import Feeding
 from ..runtimes.model_files import open_verified
 from ..spec.functions import describe_raised
 from ..spec.model import KycModel
 from ..spec.recipe import ONNXRUNTIME
 from ..tasks.detection.task import DetectionTask
 from ..tasks.liveness.task import LivenessTask
-from ..tasks.outputs import Outputs, all_finite, run_once
+from ..tasks.outputs import Outputs, all_finite, fed, run_once
 from ..tasks.registry import task_of
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class Stage:
         runtime: name of the runtime that runs the files.
         digests: SHA-256 of each file; a file that has changed is not opened. Empty checks nothing.
         learned: what FP32's outputs tell about how outputs are read, see `Task.adopt`.
+        feedings: how images are fed to each file; empty for models of one float32 image.
     """
 
     model: KycModel
@@ -58,6 +60,7 @@ class Stage:
     runtime: str = ONNXRUNTIME
     digests: tuple[str, ...] = ()
     learned: Mapping[str, Any] = field(default_factory=dict)
+    feedings: tuple[Feeding, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -322,10 +325,9 @@ class _OpenStage:
         self.task: Task[Any, Any] = task_of(model, model.task.limits(), _nowhere)
         self.task.adopt(stage.learned)
         self.opened, self._paths = opened, stage.paths
-        self._feeds, self._chosen = [], []
+        self._feedings, self._chosen = stage.feedings or (Feeding(),) * len(opened), []
         for index, (path, each) in enumerate(zip(stage.paths, opened, strict=True)):
             wanted = self.task.choose_outputs(each.outputs, path, index)
-            self._feeds.append(each.inputs[0])
             self._chosen.append([each.outputs.index(name) for name in wanted])
 
     def run(self, seen: list[Pixels], where: str, image: str) -> Outputs:
@@ -337,12 +339,14 @@ class _OpenStage:
             image: name of the image, for messages.
         """
         given = []
-        for pixels, spec, model, feed, chosen, path in zip(
-            seen, self.preprocesses, self.opened, self._feeds, self._chosen, self._paths,
+        for pixels, spec, model, feeding, chosen, path in zip(
+            seen, self.preprocesses, self.opened, self._feedings, self._chosen, self._paths,
             strict=True,
         ):  # fmt: skip
             tensor = preprocess(pixels, spec, where)
-            outputs = run_once(model, {feed: tensor}, path, f"{image} ({where})")
+            title = f"{image} ({where})"
+            inputs = fed(model, feeding, [tensor], path, title)
+            (outputs,) = feeding.split(run_once(model, inputs, path, title), 1)
             rows = self.task.read([outputs[index] for index in chosen])
             finite = np.array([all_finite(outputs)])
             given.append(Outputs(rows, finite, rows=np.array([len(rows)])))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..data.sampling import spread
+from ..runtimes.feeding import named
 from ..runtimes.ort import Session, open_session
 from .bias import dequantized, store
 from .graph import (
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from onnx import ModelProto, NodeProto
 
+    from ..runtimes.feeding import Sample
+
     Values = dict[str, NDArray[np.float32]]
 
 _IMAGES = 32
@@ -46,7 +49,7 @@ def correct_shifts(
     before: ModelProto,
     after: ModelProto,
     names: Collection[str],
-    images: Iterable[NDArray[np.float32]],
+    images: Iterable[Sample],
 ) -> None:
     """Correct the biases of a quantized model for the shift of its outputs, in place.
 
@@ -55,7 +58,7 @@ def correct_shifts(
 
     Args:
         before: the model before quantization.
-        after: the quantized model, with the same operator names and the same only input.
+        after: the quantized model, with the same operator names and the same inputs.
         names: names of the Conv and Gemm operators whose biases may change. These biases must be
             constant and not shared.
         images: preprocessed images, each of the model's input shape.
@@ -65,8 +68,8 @@ def correct_shifts(
     sort_nodes(ordered.graph)
     nodes = [node for node in ordered.graph.node if node.name in names]
     outputs = {node.name: node.output[0] for node in before.graph.node}
-    input_name = before.graph.input[0].name
-    live = [{input_name: image} for image in images]
+    inputs = [info.name for info in before.graph.input]
+    live = [named(image, inputs) for image in images]
     if not nodes or len(live) < 2 or has_subgraphs(ordered.graph):
         return  # a subgraph may read any activation by name
     wanted = [outputs[node.name] for node in nodes]

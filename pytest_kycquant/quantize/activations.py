@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from ..runtimes.feeding import Sample
     from .preparation import PreparedModel
 
 T = TypeVar("T")
@@ -35,7 +36,7 @@ def no_images(prepared: PreparedModel) -> DataError:
 def observe(
     prepared: PreparedModel,
     names: Sequence[str],
-    inputs: Iterable[tuple[str, NDArray[np.float32]]],
+    inputs: Iterable[tuple[str, Sample]],
     look: Callable[[Mapping[str, NDArray[np.float32]]], T],
     *,
     threads: int,
@@ -47,7 +48,7 @@ def observe(
     Args:
         prepared: the prepared FP32 model.
         names: names of float32 activations, optionally including the model's input.
-        inputs: (name, tensor) per image; the name appears in messages. Consumed once, in this
+        inputs: (name, sample) per image; the name appears in messages. Consumed once, in this
             thread, one at a time (with more threads, a few ahead).
         look: function from {name: activation} to a result, called in any thread; it raises
             NotFiniteError for an activation that is not finite.
@@ -58,12 +59,12 @@ def observe(
         QuantizationError: an activation is NaN or Inf.
     """
     session = _observing_session(prepared, names)
-    watched = [name for name in names if name != prepared.input_name]
+    watched = [name for name in names if name not in prepared.inputs]
 
-    def one(named: tuple[str, NDArray[np.float32]]) -> T:
-        image, array = named
-        values = {prepared.input_name: array}
-        if not np.isfinite(array).all():
+    def one(given: tuple[str, Sample]) -> T:
+        image, sample = given
+        values = prepared.feed(sample)
+        if not all(np.isfinite(array).all() for array in values.values()):
             raise DataError(image, "contains NaN or Inf", "remove it from the calibration images")
         try:
             if watched:  # to onnxruntime, no names means all outputs
@@ -102,7 +103,7 @@ def _observing_session(prepared: PreparedModel, names: Sequence[str]) -> Session
     proto.graph.output.extend(
         helper.make_tensor_value_info(name, TensorProto.FLOAT, None)
         for name in names
-        if name not in known and name != prepared.input_name
+        if name not in known and name not in prepared.inputs
     )
     return open_session(serialize(proto), optimize=False)
 

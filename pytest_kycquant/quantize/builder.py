@@ -22,10 +22,9 @@ from .unquantized import unquantized
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    import numpy as np
-    from numpy.typing import NDArray
     from onnx import GraphProto, ModelProto
 
+    from ..runtimes.feeding import Sample
     from ..spec.recipe import CalibrationMethod, Recipe
     from .channels import ChannelStatistics
     from .mixed import FullyQuantized
@@ -75,7 +74,7 @@ class Ingredients:
     ranges: Ranges | None = None
     rewritten: PreparedModel | None = None
     statistics: ChannelStatistics | None = None
-    images: Sequence[NDArray[np.float32]] = ()
+    images: Sequence[Sample] = ()
 
     @property
     def source(self) -> PreparedModel:

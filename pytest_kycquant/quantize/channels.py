@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from onnx import GraphProto, NodeProto
 
+    from ..runtimes.feeding import Sample
     from .preparation import PreparedModel
 
 _IMAGES = 100
@@ -107,7 +108,7 @@ def channel_images(count: int) -> list[int]:
 
 def observe_channels(
     prepared: PreparedModel,
-    inputs: Iterable[tuple[str, NDArray[np.float32]]],
+    inputs: Iterable[tuple[str, Sample]],
     *,
     threads: int = 1,
 ) -> ChannelStatistics:

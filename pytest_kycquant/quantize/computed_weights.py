@@ -187,7 +187,7 @@ def _values(
     from onnx import numpy_helper
 
     model = _model(proto, needed)
-    images = {info.name: np.zeros(_shape(info), np.float32) for info in model.graph.input}
+    images = {info.name: _zeros(info) for info in model.graph.input}
     left -= model.ByteSize()  # a constant may be copied for each of many subgraphs
     if left < 0:
         raise _RefusedError("all such weights together are too large")
@@ -258,11 +258,18 @@ def _model(proto: ModelProto, needed: _Needed) -> ModelProto:
     return model
 
 
+def _zeros(info: ValueInfoProto) -> NDArray[Any]:
+    """An input of zeros, in its type."""
+    from onnx import helper
+
+    return np.zeros(_shape(info), helper.tensor_dtype_to_np_dtype(info.type.tensor_type.elem_type))
+
+
 def _shape(info: ValueInfoProto) -> tuple[int, ...]:
     dims = info.type.tensor_type.shape.dim
-    return tuple(
-        dim.dim_value if dim.dim_value > 0 else size for dim, size in zip(dims, _OPEN, strict=True)
-    )
+    open_sizes = _OPEN if len(dims) == len(_OPEN) else (1,) * len(dims)
+    pairs = zip(dims, open_sizes, strict=True)
+    return tuple(dim.dim_value if dim.dim_value > 0 else size for dim, size in pairs)
 
 
 def _inferred(model: ModelProto) -> dict[str, ValueInfoProto]:
@@ -291,7 +298,7 @@ def _bytes(info: ValueInfoProto) -> int:
 
 
 def _run(
-    model: ModelProto, outputs: Sequence[ValueInfoProto], images: Mapping[str, NDArray[np.float32]]
+    model: ModelProto, outputs: Sequence[ValueInfoProto], images: Mapping[str, NDArray[Any]]
 ) -> dict[str, NDArray[Any]]:
     model.graph.output.extend(outputs)
     names = [info.name for info in outputs]

@@ -9,6 +9,7 @@ from ..files import temporary_folder
 from .folding import untouched
 from .graph import copy_with_own_weights, initializers
 from .integer_options import integer_options
+from .model_inputs import batch_of
 from .recipe_kind import Draft, Machine, RecipeKind, Scalar
 
 if TYPE_CHECKING:
@@ -41,7 +42,8 @@ class Dynamic(RecipeKind):
         """Quantize a model.
 
         Raises:
-            QuantizationError: there is no dynamic kernel for the type of the weights.
+            QuantizationError: there is no dynamic kernel for the type of the weights, or the model
+                takes several images at once.
         """
         import onnx
         from onnxruntime.quantization import QuantType, quantize_dynamic
@@ -55,6 +57,13 @@ class Dynamic(RecipeKind):
                 'use "uint8" or "int8"',
             )
         graph = request.source.proto.graph
+        if (batch := batch_of(graph)) > 1:
+            raise QuantizationError(
+                request.where,
+                f"takes its ranges from all {batch} images of a batch, so the result "
+                "for one image depends on its neighbours",
+                "export the model for batch 1, or leave this precision out",
+            )
         kept = (*request.excluded, *sorted(untouched(graph).difference(request.excluded)))
         weights = initializers(graph)
         computed = [  # there is no kernel for weights that are computed from the image

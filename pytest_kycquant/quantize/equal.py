@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ..errors import KycquantError
+from ..runtimes.feeding import named
 from ..runtimes.ort import open_session
 from .graph import one_line, serialize
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from onnx import ModelProto
+
+    from ..runtimes.feeding import Sample
 
 
 class Errors(NamedTuple):
@@ -33,8 +36,8 @@ class Errors(NamedTuple):
 def largest_difference(
     before: ModelProto,
     after: ModelProto,
-    input_name: str,
-    inputs: Sequence[NDArray[np.float32]],
+    names: Sequence[str],
+    inputs: Sequence[Sample],
     *,
     relative: float,
     absolute: float,
@@ -48,8 +51,8 @@ def largest_difference(
     Args:
         before: the original model.
         after: the changed model, with its outputs in the same order.
-        input_name: name of the only input of both.
-        inputs: preprocessed images, each of the input's shape.
+        names: names of the inputs of both.
+        inputs: samples, each of the shape of the inputs.
         relative: tolerance as a fraction of the largest absolute value of an output.
         absolute: tolerance in the unit of an output.
         errors: functions that make the error to raise.
@@ -60,12 +63,12 @@ def largest_difference(
     Raises:
         KycquantError: one of `errors`.
     """
-    expected = _outputs(before, input_name, inputs, errors.before)
-    found = _outputs(after, input_name, inputs, errors.after)
-    names = [output.name for output in before.graph.output]
+    expected = _outputs(before, names, inputs, errors.before)
+    found = _outputs(after, names, inputs, errors.after)
+    outputs = [output.name for output in before.graph.output]
     worst = 0.0
     for a, b in zip(expected, found, strict=True):
-        for name, x, y in zip(names, a, b, strict=True):
+        for name, x, y in zip(outputs, a, b, strict=True):
             difference = float(np.max(np.abs(np.subtract(x, y, dtype=np.float64)), initial=0.0))
             allowed = max(relative * float(np.max(np.abs(x), initial=0.0)), absolute)
             if not difference <= allowed:  # written so that a NaN fails
@@ -76,16 +79,16 @@ def largest_difference(
 
 def _outputs(
     proto: ModelProto,
-    input_name: str,
-    inputs: Sequence[NDArray[np.float32]],
+    names: Sequence[str],
+    inputs: Sequence[Sample],
     refused: Callable[[str], KycquantError],
 ) -> list[list[NDArray[np.float32]]]:
     place, found = "", []
     try:
         session = open_session(serialize(proto))
-        for number, array in enumerate(inputs, 1):
+        for number, sample in enumerate(inputs, 1):
             place = f"image {number} of {len(inputs)}: "
-            found.append(session.run(None, {input_name: array}))
+            found.append(session.run(None, named(sample, names)))
     except Exception as error:
         raise refused(place + one_line(error)) from error
     return found

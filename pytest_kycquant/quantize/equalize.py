@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from onnx import GraphProto, NodeProto, TensorProto
 
+    from ..runtimes.feeding import Sample
     from .channels import ChannelStatistics
 
 _LARGEST = 64.0  # a channel that is quiet on the calibration images may not be quiet elsewhere
@@ -44,7 +45,7 @@ _CANDIDATES = ((0.0, 0.0), *((a, w) for a in (0.25, 0.5, 0.75, 1.0) for w in (0.
 def equalize_channels(
     prepared: PreparedModel,
     statistics: ChannelStatistics,
-    inputs: Sequence[NDArray[np.float32]],
+    inputs: Sequence[Sample],
 ) -> tuple[PreparedModel, ChannelStatistics]:
     """Scale the channels of all groups, and verify that the outputs stay equal.
 
@@ -83,7 +84,7 @@ def equalize_channels(
         for name in group.tensors:
             low[name], high[name] = _divided(low[name], factor), _divided(high[name], factor)
             squares[name] = _divided(squares[name], factor**2)
-    difference = verify_equal(prepared.path, prepared.input_name, prepared.proto, proto, inputs)
+    difference = verify_equal(prepared.path, prepared.inputs, prepared.proto, proto, inputs)
     equalized = replace(
         prepared,
         proto=proto,

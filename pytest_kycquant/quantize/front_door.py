@@ -12,17 +12,21 @@ import numpy as np
 
 from ..context.scratch import scratch_context
 from ..data.calibration import load_calibration
+from ..data.files import npz_names
 from ..data.images import ImageSet
 from ..data.images import preprocess as to_tensor
+from ..data.prepared_rows import PreparedRows
 from ..errors import DataError, ModelError, SpecError
 from ..files import write_whole
 from ..spec import coerce
+from ..spec.constants import constants_of
 from ..spec.model import Preprocess
 from ..spec.recipe import RECIPES, Recipe, as_recipe
 from .builder import calibration_of
 from .built import ModelFile
-from .images import TensorImages, as_named, iterator_of
+from .images import RowImages, TensorImages, as_named, iterator_of
 from .load import load_model
+from .model_inputs import check_types
 from .quantizer import Quantizer
 from .rewrites import nothing_to_rewrite
 
@@ -31,6 +35,7 @@ if TYPE_CHECKING:
 
     from .images import Images, Named
     from .load import LoadedModel
+    from .model_inputs import Shape
 
     StrPath = str | os.PathLike[str]
     Given = StrPath | Iterable[NDArray[Any] | tuple[str, NDArray[Any]]] | None
@@ -47,6 +52,7 @@ def quantize(
     *,
     output: StrPath | None = None,
     preprocess: Preprocess | None = None,
+    constants: Mapping[str, Any] | None = None,
     threads: int = 1,
     exact: bool = False,
     overwrite: bool = False,
@@ -68,13 +74,16 @@ def quantize(
     Args:
         model: the FP32 ONNX file; it is never changed.
         images: 100 to 500 typical images, for recipes that need or can use them: a folder, an
-            ``.npz`` file with ``images``, arrays, or (name, array) pairs. Arrays are float32
+            ``.npz`` file with ``images`` or with an array for each input, arrays, or (name, array)
+            pairs. Arrays are float32
             tensors of the model's input shape or, with a `preprocess`, RGB pixels, uint8, (height,
             width, 3). None if there are no images.
         recipe: what to make: a precision, such as "int8", or a `Recipe`.
         output: the ``.onnx`` file to write; None puts it in the model's folder and names it after
             the recipe, such as ``face.int8.onnx``.
-        preprocess: how pixels become the model's input; needed for a folder or ``.npz`` file.
+        preprocess: how pixels become the model's input; needed for a folder or an ``.npz`` file
+            with images.
+        constants: value of each input that never changes, by its name, see `KycModel`.
         threads: number of images in flight at the same time; the result does not depend on it.
         exact: whether the result will be run without saturation (``--kycquant-exact``).
         overwrite: whether an existing file with different content may be replaced. The FP32 file
@@ -102,6 +111,7 @@ def quantize(
         raise SpecError(
             _argument("preprocess"), f"{coerce.shown(preprocess)} is not a Preprocess", _PREPROCESS
         )
+    fixed = constants_of({} if constants is None else constants, _argument("constants"))
     threads = coerce.whole(_argument("threads"), threads, "give 1 or more")
     if threads < 1:
         raise SpecError(_argument("threads"), f"{threads} is too few", "give 1 or more")
@@ -113,14 +123,18 @@ def quantize(
     target = _target(path, wanted, output)
     _refuse_target(path, target)
     context = scratch_context(threads=threads, exact=exact)
-    shape = None if preprocess is None else preprocess.shape
+    shape: Shape | Mapping[str, Shape] | None = preprocess.shape if preprocess else None
     if images is None:
         _require_none(path, wanted)
-        probes = _noise(load_model(path), shape)
-        quantizer = Quantizer(path, probes=probes, shape=shape, context=context)
+        probes = _noise(load_model(path, fixed), preprocess.shape if preprocess else None)
+        quantizer = Quantizer(path, probes=probes, shape=shape, constants=fixed, context=context)
     else:
         given = _images(images, preprocess)
-        quantizer = Quantizer(path, given, shape=shape, context=context)
+        if isinstance(given, RowImages):
+            shape = given.shapes
+        quantizer = Quantizer(path, given, shape=shape, constants=fixed, context=context)
+    if preprocess is not None and not isinstance(shape, Mapping):
+        check_types(path, quantizer.loaded.inputs, preprocess)
     _refuse_sources(quantizer.loaded, target)
     choice = quantizer.choice(wanted)
     if wanted.precision == "fp32-optimized" and not choice.names:
@@ -245,6 +259,8 @@ def _images(given: Any, spec: Preprocess | None) -> Images:
         given = Path(coerce.path(_argument("images"), given))
         if not os.path.lexists(given):  # the method raises errors for some names
             raise DataError(given, "does not exist", "give a folder of images or an .npz file")
+        if given.suffix.lower() == ".npz" and "images" not in npz_names(given):
+            return RowImages(PreparedRows(spec), given)
         if spec is None:
             raise SpecError(
                 _argument("preprocess"),
@@ -260,7 +276,9 @@ def _images(given: Any, spec: Preprocess | None) -> Images:
     return TensorImages(given if spec is None else _of_pixels(given, spec))
 
 
-def _of_pixels(arrays: Iterable[Any], spec: Preprocess) -> Iterator[Named]:
+def _of_pixels(
+    arrays: Iterable[Any], spec: Preprocess
+) -> Iterator[tuple[str, NDArray[np.float32]]]:
     """Preprocess arrays of pixels."""
     for index, each in enumerate(iterator_of(arrays)):
         name, array = as_named(index, each)
@@ -313,6 +331,8 @@ def _noise(model: LoadedModel, shape: Sequence[int] | None) -> Images:
             "the input has no fixed height and width",
             "give images or Preprocess(size=...), or export the model with a fixed size",
         )
-    sizes = [size or 1 for size in dims]
+    sizes = [1, *(size or 1 for size in dims[1:])]
+    low, high = (0.0, 256.0) if model.inputs[0].dtype == "uint8" else (-1.0, 1.0)
     rng = np.random.default_rng(0)
-    return TensorImages(rng.uniform(-1, 1, sizes).astype(np.float32) for _ in range(_NOISE))
+    given = (rng.uniform(low, high, sizes).astype(np.float32) for _ in range(_NOISE))
+    return TensorImages(np.floor(image) if high > 1 else image for image in given)

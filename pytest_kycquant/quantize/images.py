@@ -15,11 +15,15 @@ from ..spec import coerce
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
+    from ..data.prepared_rows import PreparedRows
+    from ..runtimes.feeding import Sample
+
     Tensor = NDArray[np.float32]
-    Named = tuple[str, Tensor]
+    Named = tuple[str, Sample]
 
 
 class Images(Protocol):
@@ -33,7 +37,7 @@ class Images(Protocol):
         """Number of images, at least 1."""
 
     def named(self, indices: Sequence[int] | None = None) -> Iterator[Named]:
-        """Yield (name, tensor of the model's input shape) for all images or the given indices."""
+        """Yield (name, sample of the model's input shape) for all images or the given indices."""
 
 
 class TensorImages:
@@ -48,7 +52,7 @@ class TensorImages:
             others, or contains NaN or Inf.
     """
 
-    def __init__(self, images: Iterable[Tensor | Named]) -> None:
+    def __init__(self, images: Iterable[Tensor | tuple[str, Tensor]]) -> None:
         if isinstance(images, (str, bytes, os.PathLike, Mapping)) or not isinstance(
             images, Iterable
         ):
@@ -57,7 +61,7 @@ class TensorImages:
                 f"{coerce.shown(images)} is not a sequence of arrays",
                 "give arrays or (name, array) pairs; pytest_kycquant.quantize() also reads folders",
             )
-        self._named: list[Named] = []
+        self._named: list[tuple[str, Tensor]] = []
         once = isinstance(images, Iterator)
         for index, each in enumerate(iterator_of(images)):
             name, tensor = _checked(*as_named(index, each))
@@ -89,6 +93,60 @@ class TensorImages:
         """Yield (name, tensor) for all images or the given indices."""
         for index in range(len(self)) if indices is None else indices:
             yield self._named[index]
+
+
+class RowImages:
+    """Rows of named arrays of an ``.npz`` file in the place of images.
+
+    Args:
+        prepared: prepares the rows.
+        path: the file.
+
+    Raises:
+        DataError: the file cannot be used.
+    """
+
+    def __init__(self, prepared: PreparedRows, path: Path) -> None:
+        self._prepared = prepared
+        self._rows = prepared.load(path)
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shape of each array of a sample, (1, ...), by its name."""
+        return self._prepared.shapes(self._rows)
+
+    @property
+    def digest(self) -> str:
+        """Digest of names and contents."""
+        return self._rows.digest
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def named(self, indices: Sequence[int] | None = None) -> Iterator[Named]:
+        """Yield (name, sample) for all rows or the given indices."""
+        rows = self._rows if indices is None else self._rows.subset(indices)
+        return self._prepared.samples(rows)
+
+
+class HeldImages:
+    """Some prepared images, held in memory.
+
+    Args:
+        images: (name, sample) of each, at least one.
+        digest: a value that changes whenever they do.
+    """
+
+    def __init__(self, images: Iterable[Named], digest: str) -> None:
+        self._named = list(images)
+        self.digest = digest
+
+    def __len__(self) -> int:
+        return len(self._named)
+
+    def named(self, indices: Sequence[int] | None = None) -> Iterator[Named]:
+        """Yield (name, sample) for all images or the given indices."""
+        return iter(self._named if indices is None else [self._named[i] for i in indices])
 
 
 def iterator_of(images: Iterable[Any]) -> Iterator[Any]:
@@ -131,7 +189,7 @@ def as_named(index: int, image: Any) -> tuple[str, NDArray[Any]]:
         raise DataError(name, f"is not an array ({reason})", remedy) from error
 
 
-def _checked(name: str, array: NDArray[Any]) -> Named:
+def _checked(name: str, array: NDArray[Any]) -> tuple[str, Tensor]:
     if array.dtype != np.float32 or array.ndim not in (3, 4):
         raise DataError(
             name,
@@ -147,8 +205,8 @@ def _checked(name: str, array: NDArray[Any]) -> Named:
     return name, array if array.ndim == 4 else array[None]
 
 
-class Chosen(Sequence["Tensor"]):
-    """A selection of images as a sequence of tensors, each made on demand.
+class Chosen(Sequence["Sample"]):
+    """A selection of images as a sequence of samples, each made on demand.
 
     Args:
         images: function that returns all images, called on first use.
@@ -168,15 +226,15 @@ class Chosen(Sequence["Tensor"]):
     def __len__(self) -> int:
         return len(self._indices)
 
-    def __iter__(self) -> Iterator[Tensor]:
-        return (tensor for _, tensor in self._images().named(self._indices))
+    def __iter__(self) -> Iterator[Sample]:
+        return (sample for _, sample in self._images().named(self._indices))
 
     @overload
-    def __getitem__(self, index: int) -> Tensor: ...
+    def __getitem__(self, index: int) -> Sample: ...
     @overload
-    def __getitem__(self, index: slice) -> list[Tensor]: ...
-    def __getitem__(self, index: int | slice) -> Tensor | list[Tensor]:
+    def __getitem__(self, index: slice) -> list[Sample]: ...
+    def __getitem__(self, index: int | slice) -> Sample | list[Sample]:
         chosen = self._indices[index]
         if isinstance(chosen, int):
             return next(self._images().named([chosen]))[1]
-        return [tensor for _, tensor in self._images().named(chosen)]
+        return [sample for _, sample in self._images().named(chosen)]

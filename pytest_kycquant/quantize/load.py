@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from ..data.files import listed
 from ..errors import ModelError
+from ..runtimes.feeding import Feeding
 from ..runtimes.model_files import read_model
 from ..spec.coerce import shown
 from .activation_check import check_activations
 from .computed_weights import computed_weights
 from .constants import check_constants, count_subnormal
-from .graph import one_line, type_name
+from .fixed_inputs import fix_inputs
+from .graph import one_line
 from .local_functions import check_functions, inlined, with_casts
+from .model_inputs import Input, check_arrays, check_image_input, feeding_of, inputs_of
 from .precision_check import check_operators, check_stored_types, check_stored_weights
 from .randomness_check import check_deterministic
 from .rounding_check import check_values, half_precision
@@ -24,6 +27,8 @@ from .weight_sources import weights_of
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto
 
+    from .model_inputs import Shape
+
 
 @dataclass(frozen=True)
 class LoadedModel:
@@ -31,17 +36,17 @@ class LoadedModel:
 
     Args:
         path: file that the model was read from.
-        proto: the model, with external data loaded.
+        proto: the model, with external data loaded and constant inputs turned into constants.
         digest: hexadecimal SHA-256 of the file and of its external data files.
         size: total bytes of the file and of its external data files.
         files: the file and its external data files.
         opset: version of the standard operator set.
-        input_name: name of the only input.
-        input_shape: four dimensions of the input; None where a dimension is dynamic.
+        inputs: the inputs that an image or a row of data gives.
         output_names: names of all outputs, in order.
         subnormal_weights: number of nonzero float32 weights that are closer to zero than the
             smallest normal number. Some CPUs multiply such numbers many times more slowly.
         half_precision: type of 16 bits that holds all its weights exactly; "" if none does.
+        feeding: how images or rows of data are fed to it and to its variants.
     """
 
     path: Path
@@ -50,36 +55,54 @@ class LoadedModel:
     size: int
     files: tuple[Path, ...]
     opset: int
-    input_name: str
-    input_shape: tuple[int | None, ...]
+    inputs: tuple[Input, ...]
     output_names: tuple[str, ...]
     subnormal_weights: int
     half_precision: str = ""
+    feeding: Feeding = field(default_factory=Feeding)
+
+    @property
+    def input_name(self) -> str:
+        """Name of the first input, which is the only one of a model of images."""
+        return self.inputs[0].name
+
+    @property
+    def input_shape(self) -> tuple[int | None, ...]:
+        """Dimensions of the first input; None where one is dynamic."""
+        return self.inputs[0].shape or ()
 
 
-def load_model(path: Path) -> LoadedModel:
+def load_model(
+    path: Path, constants: Mapping[str, Any] | None = None, *, arrays: bool = False
+) -> LoadedModel:
     """Read and check an FP32 model.
 
     Args:
         path: ONNX file; its weights may be in external data files in the same folder.
+        constants: value of each input that never changes, by its name.
+        arrays: whether the other inputs may be any, such as two images or the ids of tokens;
+            `check_input` compares them with the data. False wants a single image.
 
     Raises:
         ModelError: the file is missing, damaged, not an ONNX model, not FP32 or not a function of
-            its image, or its input is not a single float32 image tensor of rank 4.
+            its image, its inputs are not those, or a constant does not fit.
     """
     read = read_model(path)
     proto = read.proto
     check_structure(path, proto)
     check_functions(path, proto)
     _check_onnx(path, proto)
+    proto, fixed = fix_inputs(path, proto, constants or {})
+    inputs = inputs_of(proto.graph)
+    if not arrays:
+        check_image_input(path, inputs, None)
     expanded = with_casts(inlined(path, proto))
     check_deterministic(path, expanded)
     check_operators(path, expanded)
-    check_stored_types(path, proto)
+    check_stored_types(path, read.proto)
     weights = tuple(weights_of(expanded))
     check_stored_weights(path, weights)
     check_activations(path, expanded)
-    name, shape = _check_input_tensor(path, proto.graph)
     _check_outputs(path, proto.graph)
     check_constants(path, expanded.graph)
     check_values(path, weights, computed_weights(path, expanded, weights))
@@ -90,34 +113,30 @@ def load_model(path: Path) -> LoadedModel:
         size=read.size,
         files=read.files,
         opset=next(o.version for o in proto.opset_import if o.domain in ("", "ai.onnx")),
-        input_name=name,
-        input_shape=shape,
+        inputs=inputs,
         output_names=tuple(output.name for output in proto.graph.output),
         subnormal_weights=count_subnormal(expanded.graph),
         half_precision=half_precision(expanded.graph),
+        feeding=feeding_of(inputs, fixed),
     )
 
 
-def check_input(model: LoadedModel, shape: tuple[int, int, int, int]) -> None:
-    """Check that preprocessing produces the input that the model declares.
+def check_input(model: LoadedModel, shape: Shape | Mapping[str, Shape]) -> None:
+    """Check that images or rows of data fit the inputs that the model declares.
 
     Args:
         model: a loaded model.
-        shape: shape of one preprocessed image, such as (1, 3, 112, 112).
+        shape: shape of one preprocessed image, such as (1, 3, 112, 112), or the shapes of the
+            arrays of one row by the names of the inputs.
 
     Raises:
-        ModelError: a fixed dimension of the input differs.
+        ModelError: there are other inputs, or a fixed dimension differs. A first dimension above 1
+            is a fixed batch, which fits.
     """
-    pairs = zip(model.input_shape, shape, strict=True)
-    if any(fixed not in (None, given) for fixed, given in pairs):
-        declared = "x".join("?" if n is None else str(n) for n in model.input_shape)
-        raise ModelError(
-            model.path,
-            f"input {shown(model.input_name)} is {declared} but preprocessing makes "
-            f"{'x'.join(map(str, shape))}",
-            "correct the size, channels or layout in Preprocess or of your tensors, or export the "
-            "model for batch 1",
-        )
+    if isinstance(shape, Mapping):
+        check_arrays(model.path, model.inputs, shape)
+    else:
+        check_image_input(model.path, model.inputs, shape)
 
 
 def _check_onnx(path: Path, proto: ModelProto) -> None:
@@ -135,39 +154,6 @@ def _check_onnx(path: Path, proto: ModelProto) -> None:
         raise ModelError(
             path, "does not import the standard operator set", "export the model again"
         )
-
-
-def _check_input_tensor(path: Path, graph: GraphProto) -> tuple[str, tuple[int | None, ...]]:
-    from onnx import TensorProto
-
-    constants = {tensor.name for tensor in graph.initializer}
-    inputs = [info for info in graph.input if info.name not in constants]
-    if len(inputs) != 1:
-        names = listed([shown(info.name) for info in inputs]) or "none"
-        raise ModelError(
-            path,
-            f"has {len(inputs)} inputs ({names})",
-            "export it with the image as its only input",
-        )
-    info = inputs[0]
-    kind = info.type.tensor_type
-    if kind.elem_type != TensorProto.FLOAT:
-        label = type_name(kind.elem_type).lower()
-        raise ModelError(
-            path,
-            f"input {shown(info.name)} is {label}, not float32",
-            "export it with a float32 input; preprocessing belongs in Preprocess",
-        )
-    if not kind.HasField("shape") or len(kind.shape.dim) != 4:
-        rank = len(kind.shape.dim) if kind.HasField("shape") else "unknown"
-        raise ModelError(
-            path,
-            f"input {shown(info.name)} has rank {rank}, not 4",
-            "export it with an input of batch x channels x height x width",
-        )
-    # Some exporters write 0 or -1 for a dynamic dimension.
-    dims = (d.dim_value if d.HasField("dim_value") else 0 for d in kind.shape.dim)
-    return info.name, tuple(n if n > 0 else None for n in dims)
 
 
 def _check_outputs(path: Path, graph: GraphProto) -> None:

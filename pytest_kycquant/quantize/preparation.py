@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import ModelError, QuantizationError
+from ..runtimes.feeding import named
 from ..runtimes.model_files import within
 from ..runtimes.ort import open_session
 from .equal import Errors, largest_difference
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from onnx import GraphProto, ModelProto
 
+    from ..runtimes.feeding import Sample
     from .load import LoadedModel
 
 OPSET = 17
@@ -49,7 +51,7 @@ class PreparedModel:
         path: the file of the FP32 model, for messages.
         proto: graph of opset 17 or later with inferred tensor types, in which every operator has a
             unique name. Treat it as constant.
-        input_name: name of the only input.
+        inputs: names of its inputs.
         opset_upgraded_from: opset of the file if it was older than 17, otherwise None.
         max_difference: largest absolute difference between any output and that of the file, on the
             inputs used for verification; a rewritten model is compared with the one before
@@ -62,7 +64,7 @@ class PreparedModel:
 
     path: Path
     proto: ModelProto
-    input_name: str
+    inputs: tuple[str, ...]
     opset_upgraded_from: int | None
     max_difference: float
     parts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -70,12 +72,21 @@ class PreparedModel:
     equalized: int | None = None
 
     @property
+    def input_name(self) -> str:
+        """Name of the first input, which is the only one of a model of images."""
+        return self.inputs[0]
+
+    def feed(self, sample: Sample) -> dict[str, NDArray[Any]]:
+        """What one run is given: the arrays of a sample by the names of the inputs."""
+        return named(sample, self.inputs)
+
+    @property
     def added(self) -> tuple[str, ...]:
         """Names of the operators that rewrites added."""
         return tuple(part for name, parts in self.parts.items() for part in parts if part != name)
 
 
-def prepare(model: LoadedModel, inputs: Sequence[NDArray[np.float32]]) -> PreparedModel:
+def prepare(model: LoadedModel, inputs: Sequence[Sample]) -> PreparedModel:
     """Bring a model into the form that all recipes start from, and verify its outputs.
 
     Args:
@@ -103,12 +114,13 @@ def prepare(model: LoadedModel, inputs: Sequence[NDArray[np.float32]]) -> Prepar
     _fold_batch_norms(proto.graph)
     _name_operators(proto.graph)
     proto = _infer_types(model, proto)
+    names = tuple(each.name for each in model.inputs)
     return PreparedModel(
         path=model.path,
         proto=proto,
-        input_name=model.input_name,
+        inputs=names,
         opset_upgraded_from=upgraded,
-        max_difference=verify_equal(model.path, model.input_name, model.proto, proto, inputs),
+        max_difference=verify_equal(model.path, names, model.proto, proto, inputs),
     )
 
 
@@ -274,10 +286,10 @@ def _ask_for_types(proto: ModelProto) -> None:
 
 def verify_equal(
     path: Path,
-    input_name: str,
+    names: Sequence[str],
     before: ModelProto,
     after: ModelProto,
-    inputs: Sequence[NDArray[np.float32]],
+    inputs: Sequence[Sample],
 ) -> float:
     """Return the largest absolute difference between the outputs of two graphs of one model.
 
@@ -303,7 +315,7 @@ def verify_equal(
     return largest_difference(
         before,
         after,
-        input_name,
+        names,
         inputs,
         relative=_TOLERANCE,
         absolute=_TOLERANCE,

@@ -18,13 +18,16 @@ import numpy as np
 from ..context import Context
 from ..context.scratch import scratch_context
 from ..errors import SpecError
+from ..runtimes.feeding import arrays_of
 from ..spec import coerce
-from ..spec.recipe import Recipe, as_recipe
+from ..spec.constants import constants_of
+from ..spec.recipe import FP32, Recipe, as_recipe
 from .activation_bias import shift_images
 from .blocks import blocks_of
 from .channels import channel_images
+from .feeds import fed
 from .graph import serialize
-from .images import Chosen, Images, TensorImages
+from .images import Chosen, HeldImages, Images, TensorImages
 from .mixed import keep_in_float
 from .preparation import operators, postprocessing
 from .ranges import range_images
@@ -36,15 +39,16 @@ from .steps import STEP, Held, Plan, Sees, Step, facts_of, sees_calibration
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from ..runtimes.feeding import Sample
     from .builder import Ingredients
     from .built import Built
     from .load import LoadedModel
+    from .model_inputs import Shape
     from .preparation import PreparedModel
     from .rewrite_choice import RewriteChoice
     from .search import Block
 
-    Tensor = NDArray[np.float32]
-    GivenImages: TypeAlias = Images | Iterable[Tensor | tuple[str, Tensor]]
+    GivenImages: TypeAlias = Images | Iterable[NDArray[Any] | tuple[str, NDArray[Any]]]
 
 _STREAMED: Mapping[Sees, Callable[[int], Sequence[int]]] = {
     Sees.CALIBRATION: range,
@@ -72,7 +76,9 @@ class Quantizer:
         probes: a few images to verify graphs with, in any of the same forms; None takes 8 of the
             calibration images.
         shape: shape of the tensor of one image, (1, ...), which the model's input must fit; None
-            takes the shape of the first probe.
+            takes the shape of the first probe. Shapes by the names of the inputs mean that samples
+            are arrays by these names, such as two images or the ids of tokens.
+        constants: value of each input that never changes, by its name.
         context: where results are kept, and how work is done; None keeps them with this object.
         title: name of the model in progress lines; None takes the name of the file.
         facts: plain values that, together with the images, determine the inputs of the model.
@@ -84,7 +90,8 @@ class Quantizer:
         images: GivenImages | Callable[[], GivenImages | None] | None = None,
         *,
         probes: GivenImages | Callable[[], GivenImages] | None = None,
-        shape: tuple[int, int, int, int] | None = None,
+        shape: Shape | Mapping[str, Shape] | None = None,
+        constants: Mapping[str, Any] | None = None,
         context: Context | None = None,
         title: str | None = None,
         facts: Mapping[str, Any] | None = None,
@@ -92,7 +99,8 @@ class Quantizer:
         self._path = Path(coerce.path("model", model, "give an .onnx file"))
         self._given = images
         self._given_probes = probes
-        self._shape = None if shape is None else _image_shape(shape)
+        self._shape = None if shape is None else _sample_shape(shape)
+        self._constants = constants_of({} if constants is None else constants, "constants")
         if context is not None and not isinstance(context, Context):
             problem = f"{coerce.shown(context)} is not a Context"
             raise SpecError("context", problem, "leave it out")
@@ -209,12 +217,17 @@ class Quantizer:
         images = self._calibration
         count = min(PROBES, len(images))
         chosen = np.linspace(0, len(images) - 1, count).astype(np.int64)
-        return TensorImages(images.named(chosen.tolist()))
+        return HeldImages(images.named(chosen.tolist()), images.digest)
 
     @property
     def _ranging(self) -> Images:
-        """Images that ranges come from; without calibration images, the probes."""
-        return self._probes if self._calibration is None else self._calibration
+        """Images that ranges come from, as the model is fed; without any, the probes."""
+        return self._fed(self._probes if self._calibration is None else self._calibration)
+
+    def _fed(self, images: Images) -> Images:
+        """Images in the types and the batch that the model takes."""
+        loaded: LoadedModel = self._made("load", self._plan(FP32))
+        return fed(images, loaded.feeding)
 
     def _lacks_images(self, plan: Plan) -> bool:
         if plan.method is None or kind_of(plan.recipe).any_images:
@@ -255,11 +268,16 @@ class Quantizer:
         """A value that steps need but do not make; see `steps.GIVEN`."""
         if name == "path":
             return self._path
+        if name == "constants":
+            return self._constants
+        if name == "arrays":
+            return isinstance(self._shape, Mapping)
         if name == "machine":
             return Machine(self._context.environment.u8s8_saturates, self._context.exact)
         if self._shape is None:
-            _, tensor = next(iter(self._probes.named([0])))
-            self._shape = tensor.shape
+            _, sample = next(iter(self._probes.named([0])))
+            (array,) = arrays_of(sample)
+            self._shape = array.shape
         return self._shape
 
     def _from_store(self, step: Step, plan: Plan) -> Any:
@@ -295,16 +313,18 @@ class Quantizer:
     def _seen(self, step: Step) -> list[Any]:
         """Arguments with the images that a step sees: none or one."""
         if step.sees is Sees.PROBES:
-            return [[tensor for _, tensor in self._probes.named()]]
+            return [[sample for _, sample in self._fed(self._probes).named()]]
         if step.sees is Sees.SHIFTS:
-            shape = self._outside("shape")
-            return [Chosen(lambda: self._ranging, lambda count: shift_images(count, shape))]
+            ranging = self._ranging
+            _, sample = next(ranging.named([0]))
+            size = sum(array.size for array in arrays_of(sample))
+            return [Chosen(lambda: ranging, lambda count: shift_images(count, [size]))]
         return []
 
     def _indices(self, sees: Sees) -> Sequence[int]:
         return _STREAMED[sees](len(self._ranging))
 
-    def _streamed(self, sees: Sees, advance: Callable[[], None]) -> Iterator[tuple[str, Tensor]]:
+    def _streamed(self, sees: Sees, advance: Callable[[], None]) -> Iterator[tuple[str, Sample]]:
         """Named images, one at a time."""
         indices = self._indices(sees)
         for named in self._ranging.named(None if sees is Sees.CALIBRATION else indices):
@@ -342,9 +362,21 @@ class Quantizer:
         return tuple(name for name in postprocessing(self.prepared) if types[name] in quantized)
 
 
-def _image_shape(given: Any) -> tuple[int, int, int, int]:
+def _sample_shape(given: Any) -> Shape | Mapping[str, Shape]:
+    if not isinstance(given, Mapping):
+        return _image_shape(given)
+    remedy = 'give the shape of each array of a row, such as {"ids": (1, 128)}'
+    names = coerce.names("shape", tuple(given), distinct=True)
+    return {name: _whole(given[name], remedy) for name in names}
+
+
+def _whole(given: Any, remedy: str) -> Shape:
+    return tuple(coerce.whole("shape", n, remedy) for n in coerce.items("shape", given, remedy))
+
+
+def _image_shape(given: Any) -> Shape:
     remedy = "give the shape of the tensor of one image, such as (1, 3, 112, 112)"
-    shape = tuple(coerce.whole("shape", n, remedy) for n in coerce.items("shape", given, remedy))
+    shape = _whole(given, remedy)
     if len(shape) != 4 or shape[0] != 1 or min(shape) < 1:
         raise SpecError("shape", f"{coerce.shown(given)} is not the shape of one image", remedy)
     return shape

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from onnx import ModelProto
 
+    from ..runtimes.feeding import Sample
     from .preparation import PreparedModel
     from .ranges import Ranges
 
@@ -39,9 +40,7 @@ _FACTORS = (0.65, 0.8, 0.9, 1.1, 1.25)
 _LEVELS = 255
 
 
-def tune_ranges(
-    prepared: PreparedModel, ranges: Ranges, images: Sequence[NDArray[np.float32]]
-) -> Ranges:
+def tune_ranges(prepared: PreparedModel, ranges: Ranges, images: Sequence[Sample]) -> Ranges:
     """Scale the ranges of the first tensors by the factors that minimize the output error.
 
     Args:
@@ -53,7 +52,7 @@ def tune_ranges(
     images = images[:: -(-len(images) // _IMAGES) or 1]
     layers = [node for node in prepared.proto.graph.node if node.op_type in WEIGHTED]
     ends = {name for node in layers for name in (node.input[0], node.output[0])}
-    ends.discard(prepared.input_name)
+    ends.difference_update(prepared.inputs)
     names = [name for name in float_tensors(prepared.proto.graph) if name in ends][:_TENSORS]
     spans = {
         name: (min(float(low), 0.0), max(float(high), 0.0))
@@ -67,7 +66,7 @@ def tune_ranges(
     model.CopyFrom(prepared.proto)
     fast_prelu(model.graph)
     session = open_session(serialize(model))
-    wanted = [session.run(outputs, {prepared.input_name: image}) for image in images]
+    wanted = [session.run(outputs, prepared.feed(image)) for image in images]
     sizes = [
         float(np.mean([np.square(y, dtype=np.float64).mean() for y in ys])) or 1.0
         for ys in zip(*wanted, strict=True)
@@ -79,7 +78,7 @@ def tune_ranges(
         fed = {key: value for name, span in spans.items() for key, value in _feeds(name, span)}
         total = 0.0
         for image, expected in zip(images, wanted, strict=True):
-            given = session.run(outputs, {prepared.input_name: image, **fed})
+            given = session.run(outputs, {**prepared.feed(image), **fed})
             for a, b, size in zip(given, expected, sizes, strict=True):
                 total += float(np.square(a - b, dtype=np.float64).sum() / size)
             if not total < limit:

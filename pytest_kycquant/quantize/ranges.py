@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from onnx import GraphProto
 
+    from ..runtimes.feeding import Sample
     from ..spec.recipe import CalibrationMethod
     from .preparation import PreparedModel
     from .sensitivity import Sensitivity, Weights
@@ -193,7 +194,7 @@ class Activations:
 
 def observe_activations(
     prepared: PreparedModel,
-    inputs: Iterable[tuple[str, NDArray[np.float32]]],
+    inputs: Iterable[tuple[str, Sample]],
     *,
     threads: int = 1,
 ) -> Activations:
@@ -230,7 +231,7 @@ def observe_activations(
 
 def observe_extremes(
     prepared: PreparedModel,
-    inputs: Iterable[tuple[str, NDArray[np.float32]]],
+    inputs: Iterable[tuple[str, Sample]],
     *,
     threads: int = 1,
 ) -> Ranges:
@@ -265,7 +266,7 @@ def _observed(
     prepared: PreparedModel,
     names: tuple[str, ...],
     extremes_of: Callable[[str, NDArray[np.float32]], tuple[float, float]],
-    inputs: Iterable[tuple[str, NDArray[np.float32]]],
+    inputs: Iterable[tuple[str, Sample]],
     threads: int,
 ) -> Iterator[NDArray[np.float64]]:
     """Yield the extremes of all tensors for each image, `[tensors, 2]`, at least once.

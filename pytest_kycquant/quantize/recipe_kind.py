@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from onnx import ModelProto, NodeProto, TensorProto
 
+    from ..runtimes.feeding import Sample
     from ..spec.recipe import CalibrationMethod, Recipe
     from .mixed import FullyQuantized
     from .preparation import PreparedModel
@@ -82,7 +83,7 @@ class Request:
     op_types: tuple[str, ...]
     ranges: Ranges | None = None
     means: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
-    images: Sequence[NDArray[np.float32]] = ()
+    images: Sequence[Sample] = ()
     whole: FullyQuantized | None = None
 
     @property

@@ -17,8 +17,7 @@ from .preparation import PreparedModel
 from .rewrites import applicable, rewrite
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+    from ..runtimes.feeding import Sample
 
 PAYS = Limit("pays", 0.97, Direction.BELOW, Unit.RATIO, Kind.COST)
 """A rewrite is used if the upper bound of its latency ratio is below this."""
@@ -49,7 +48,7 @@ class RewriteChoice:
 
 def choose(
     prepared: PreparedModel,
-    inputs: Sequence[NDArray[np.float32]],
+    inputs: Sequence[Sample],
     *,
     integer: bool = False,
     race: Race | None = None,
@@ -117,14 +116,14 @@ def resolve(
     return RewriteChoice(names, {**choice.reasons, **left})
 
 
-def _race(before: PreparedModel, after: PreparedModel, tensor: NDArray[np.float32]) -> Latency:
+def _race(before: PreparedModel, after: PreparedModel, sample: Sample) -> Latency:
     contents = serialize(before.proto), serialize(after.proto)
     key = hashlib.sha256(b"".join(hashlib.sha256(each).digest() for each in contents)).digest()
     if key not in _RACES:
 
         def runner(content: bytes) -> Callable[[], object]:
             session = open_session(content)
-            return lambda: session.run(None, {before.input_name: tensor})
+            return lambda: session.run(None, before.feed(sample))
 
         one, other = contents
         _RACES[key] = measure(runner(one), runner(one), runner(other), PAYS, looks=_LOOKS)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from onnx import GraphProto, ModelProto, NodeProto, TensorProto
 
+    from ..runtimes.feeding import Sample
     from .preparation import PreparedModel
 
 _TOLERANCE = 1e-5
@@ -41,7 +42,7 @@ class Edit(NamedTuple):
 def rewrite(
     prepared: PreparedModel,
     names: Sequence[str],
-    inputs: Sequence[NDArray[np.float32]],
+    inputs: Sequence[Sample],
     *,
     integer: bool = False,
 ) -> PreparedModel:
@@ -251,9 +252,7 @@ class _Names:
         return name
 
 
-def _verify(
-    prepared: PreparedModel, proto: ModelProto, inputs: Sequence[NDArray[np.float32]]
-) -> float:
+def _verify(prepared: PreparedModel, proto: ModelProto, inputs: Sequence[Sample]) -> float:
     """Return the largest absolute difference between the outputs of both."""
     if not inputs:
         raise QuantizationError(
@@ -269,7 +268,7 @@ def _verify(
     return largest_difference(
         prepared.proto,
         proto,
-        prepared.input_name,
+        prepared.inputs,
         inputs,
         relative=_TOLERANCE,
         absolute=_ABSOLUTE,

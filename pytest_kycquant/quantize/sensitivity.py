@@ -31,12 +31,13 @@ from .gradient import Backward, backward
 from .graph import float_tensors, has_subgraphs, serialize
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
     from onnx import ModelProto
 
+    from ..runtimes.feeding import Sample
     from .preparation import PreparedModel
 
 _IMAGES = 32  # enough: only the weights come from them; values are counted on all images
@@ -109,7 +110,7 @@ def sensitivity_images(count: int) -> list[int]:
 
 
 def measure_sensitivity(
-    prepared: PreparedModel, inputs: Iterable[tuple[str, NDArray[np.float32]]]
+    prepared: PreparedModel, inputs: Iterable[tuple[str, Sample]]
 ) -> Sensitivity:
     """Measure on some calibration images how much each activation matters.
 
@@ -134,17 +135,17 @@ def measure_sensitivity(
         )
     if has_subgraphs(prepared.proto.graph):
         return Sensitivity({})  # subgraphs may read any activation by its name
-    model = _with_shape(prepared, first[1].shape)
+    model = _with_shape(prepared, first[1])
     found = backward(model)
     names = [n for n in float_tensors(model.graph) if n in found.gradients]
-    session = _gradient_session(found, names, prepared.input_name)
-    outputs = [n for n in names if n != prepared.input_name]
+    session = _gradient_session(found, names, prepared.inputs)
+    outputs = [n for n in names if n not in prepared.inputs]
     outputs += [found.gradients[n] for n in names]
     seeds = {name: _Seed(index) for index, name in enumerate(found.seeds)}
     tallies = {name: _Tally() for name in names}
 
     def look(values: Mapping[str, NDArray[np.float32]]) -> None:
-        image = {prepared.input_name: values[prepared.input_name]}
+        image = {name: values[name] for name in prepared.inputs}
         fed = {found.seeds[name]: seed.draw(values[name]) for name, seed in seeds.items()}
         results = dict(zip(outputs, session.run(outputs, image | fed), strict=True)) | image
         for name, tally in tallies.items():
@@ -156,26 +157,29 @@ def measure_sensitivity(
     return Sensitivity({name: each for name, each in weights.items() if each is not None})
 
 
-def _with_shape(prepared: PreparedModel, shape: tuple[int, ...]) -> ModelProto:
-    """Copy of the model with the tensor shapes inferred for inputs of one shape."""
+def _with_shape(prepared: PreparedModel, sample: Sample) -> ModelProto:
+    """Copy of the model with the tensor shapes inferred for inputs like a sample."""
     from onnx import shape_inference
 
     proto = type(prepared.proto)()
     proto.CopyFrom(prepared.proto)
-    (image,) = (info for info in proto.graph.input if info.name == prepared.input_name)
-    for dimension, size in zip(image.type.tensor_type.shape.dim, shape, strict=False):
-        dimension.dim_value = size
+    given = prepared.feed(sample)
+    for info in proto.graph.input:
+        for dimension, size in zip(
+            info.type.tensor_type.shape.dim, given[info.name].shape, strict=False
+        ):
+            dimension.dim_value = size
     for info in proto.graph.output:
         info.type.tensor_type.ClearField("shape")
     del proto.graph.value_info[:]
     return shape_inference.infer_shapes(proto)
 
 
-def _gradient_session(found: Backward, names: list[str], input_name: str) -> Session:
+def _gradient_session(found: Backward, names: list[str], inputs: Sequence[str]) -> Session:
     """Open a model with activations and gradients as outputs, unoptimized as in `observe`."""
     from onnx import TensorProto, helper
 
-    known = {info.name for info in found.proto.graph.output} | {input_name}
+    known = {info.name for info in found.proto.graph.output} | set(inputs)
     wanted = dict.fromkeys((*names, *(found.gradients[name] for name in names)))
     found.proto.graph.output.extend(
         helper.make_tensor_value_info(name, TensorProto.FLOAT, None)

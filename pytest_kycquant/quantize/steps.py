@@ -29,16 +29,14 @@ from .rewrites import applicable, rewrite
 from .sensitivity import Sensitivity, measure_sensitivity
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    import numpy as np
-    from numpy.typing import NDArray
-
+    from ..runtimes.feeding import Sample
     from ..spec.recipe import CalibrationMethod, Recipe
     from .built import Built
     from .mixed import FullyQuantized
+    from .model_inputs import Shape
 
-    Tensor = NDArray[np.float32]
     Equalized = tuple[PreparedModel, ChannelStatistics]
 
 
@@ -193,7 +191,11 @@ class Plan:
         return replace(self, rewritten=names)
 
 
-def _checked(loaded: LoadedModel, shape: tuple[int, int, int, int]) -> LoadedModel:
+def _loaded(path: Path, constants: Mapping[str, Any], arrays: bool) -> LoadedModel:
+    return load_model(path, constants, arrays=arrays)
+
+
+def _checked(loaded: LoadedModel, shape: Shape | Mapping[str, Shape]) -> LoadedModel:
     check_input(loaded, shape)
     return loaded
 
@@ -214,7 +216,7 @@ def _ranges(
 
 
 def _rewritten(
-    start: PreparedModel, inputs: list[Tensor], *, rewritten: tuple[str, ...], integer: bool
+    start: PreparedModel, inputs: list[Sample], *, rewritten: tuple[str, ...], integer: bool
 ) -> PreparedModel:
     return rewrite(start, rewritten, inputs, integer=integer)
 
@@ -225,7 +227,7 @@ def _ingredients(
     ranges: Ranges | None,
     statistics: ChannelStatistics | None,
     machine: Machine,
-    images: Sequence[Tensor],
+    images: Sequence[Sample],
     *,
     shifts: bool,
 ) -> Ingredients:
@@ -260,8 +262,9 @@ def _read_choice(path: Path) -> RewriteChoice:
     return from_plain(RewriteChoice, json.loads(path.read_bytes()), strict=True)
 
 
-GIVEN = ("path", "shape", "machine")
-"""Values that steps need but do not make: model file, input shape and `Machine`."""
+GIVEN = ("path", "constants", "arrays", "shape", "machine")
+"""Values that steps need but do not make: model file, values of constant inputs, whether the other
+inputs are arrays of any kind, shape of a sample, and `Machine`."""
 _CHOICE = Kept("rewrites", "choice.json", _write_choice, _read_choice, by_images=False)
 _ACTIVATIONS = Kept("activations", "activations.npz", Activations.to_npz, Activations.from_npz)
 _CHANNELS = Kept("channels", "channels.npz", ChannelStatistics.to_npz, ChannelStatistics.from_npz)
@@ -269,7 +272,7 @@ _EXTREMES = Kept("extremes", "extremes.npz", Ranges.to_npz, Ranges.from_npz)
 _SENSITIVITY = Kept("sensitivity", "sensitivity.npz", Sensitivity.to_npz, Sensitivity.from_npz)
 
 STEPS = (
-    Step("load", load_model, ("path",)),
+    Step("load", _loaded, ("path", "constants", "arrays")),
     Step("check", _checked, ("load", "shape")),
     Step("prepare", prepare, ("check",), Sees.PROBES),
     Step(

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from ..spec.recipe import ONNXRUNTIME
 from . import runtime
+from .feeding import named
 from .model_files import check_unchanged
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+    from .feeding import Sample
 
 
 @dataclass(frozen=True)
@@ -22,13 +22,14 @@ class Opening:
 
     Args:
         paths: the files of a model, which are all held in memory at once.
-        inputs: one tensor of shape (1, ...) for each file; each file has a single input.
+        inputs: what one run of each file is fed, by the names of its inputs, and perhaps by others;
+            an array alone is the only input's.
         runtime: name of the runtime that opens the files.
         digests: SHA-256 of each file; the job fails if a file has changed. Empty checks nothing.
     """
 
     paths: tuple[Path, ...]
-    inputs: tuple[NDArray[np.float32], ...]
+    inputs: tuple[Sample, ...]
     runtime: str = ONNXRUNTIME
     digests: tuple[str, ...] = ()
 
@@ -42,11 +43,14 @@ class Opening:
 
         def open_all() -> Callable[[], object]:
             opened = [opener.open(path) for path in self.paths]
-            pairs = list(zip(opened, self.inputs, strict=True))
+            feeds = [
+                {name: a for name, a in named(sample, model.inputs).items() if name in model.inputs}
+                for model, sample in zip(opened, self.inputs, strict=True)
+            ]
 
             def run_all() -> None:
-                for model, tensor in pairs:
-                    model.run({model.inputs[0]: tensor})
+                for model, feed in zip(opened, feeds, strict=True):
+                    model.run(feed)
                 self._check()
 
             return run_all

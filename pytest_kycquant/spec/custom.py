@@ -31,7 +31,9 @@ class CustomTask(TaskSpec):
     Args:
         data: evaluation images: a folder with a sub-folder for each class, an ``.npz`` file with
             ``images``, ``labels`` (N, ...) and optionally ``subjects``, or any folder if `labels`
-            is given.
+            is given. In the place of ``images``, an ``.npz`` may hold an array of N rows for each
+            input of the model, under its name; or `data` is a CSV with a column of files for each
+            input, optionally ``subject``, and labels.
         labels: CSV with the columns ``file`` (below `data`), optionally ``subject``, and either one
             column of labels or several of numbers.
         metric: function of (outputs, labels). Outputs are (N, *shape) float32, where shape is that
@@ -53,6 +55,7 @@ class CustomTask(TaskSpec):
 
     limits: ClassVar[type[Limits]] = CustomLimits
     accuracy: ClassVar[tuple[str, ...]] = ("metric",)
+    takes_arrays: ClassVar[bool] = True
 
     data: StrPath
     labels: StrPath | None = None

@@ -9,13 +9,14 @@ imported. Values that can never work are refused on construction with `SpecError
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from ..errors import SpecError
 from . import coerce
+from .constants import constants_of
 from .functions import check_function
 from .task import StrPath, TaskSpec
 
@@ -200,17 +201,25 @@ class KycModel:
         path: the FP32 ONNX file, which is never changed. Several files are judged as one system
             that averages their scores, as MiniFASNet is deployed (liveness only).
         preprocess: how images become the input tensor. For several files, give one for each or one
-            for all.
+            for all. For rows of named arrays (`CustomTask`), one for all arrays of images, one for
+            each by its name, or None if there are no images.
         task: the evaluation data and how to score it.
-        calibration: folder of 100 to 500 images, or ``.npz`` with ``images``, for static INT8.
+        calibration: folder of 100 to 500 images, or ``.npz`` with ``images`` or with the arrays of
+            the inputs, for static INT8.
+        constants: value of each further input that never changes, by its name, such as
+            ``{"phase_train": False}``: a boolean, a number, or an array of the shape of the input.
+            Variants contain the value and no longer have the input.
         name: name of the golden file and of the rows in the table; defaults to the file's stem.
     """
 
     path: StrPath | tuple[StrPath, ...]
-    preprocess: Preprocess | tuple[Preprocess, ...]
+    preprocess: Preprocess | tuple[Preprocess, ...] | Mapping[str, Preprocess] | None = field(
+        hash=False
+    )
     task: TaskSpec
     calibration: StrPath | None = None
     name: str = ""
+    constants: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         if coerce.is_several(self.path):
@@ -222,9 +231,13 @@ class KycModel:
             object.__setattr__(self, "path", paths[0])
         if isinstance(self.preprocess, list):
             object.__setattr__(self, "preprocess", tuple(self.preprocess))  # lists have no hash
+        by_name = self._by_name() if isinstance(self.preprocess, Mapping) else None
+        if by_name is not None:
+            object.__setattr__(self, "preprocess", by_name)
         if self.calibration is not None:
             calibration = coerce.path("KycModel.calibration", self.calibration)
             object.__setattr__(self, "calibration", calibration)
+        object.__setattr__(self, "constants", constants_of(self.constants))
         if len(set(self.stems)) != len(paths) or not paths:
             raise SpecError(
                 "KycModel.path",
@@ -240,7 +253,14 @@ class KycModel:
                 f"{coerce.shown(self.preprocess)} is not a Preprocess",
                 "give Preprocess(size=..., mean=..., scale=..., channels=...)",
             )
-        if len(self.preprocesses) != len(paths):
+        if self._is_of_arrays and not getattr(self.task, "takes_arrays", True):
+            raise SpecError(
+                "KycModel.preprocess",
+                f"{coerce.shown(self.preprocess)} does not prepare images",
+                "give Preprocess(size=..., mean=..., scale=..., channels=...); only CustomTask "
+                "judges models of other arrays",
+            )
+        if len(self.preprocesses) != len(paths) and not self._is_of_arrays:
             raise SpecError(
                 "KycModel.preprocess",
                 f"there are {len(self.preprocesses)} for {len(paths)} files",
@@ -260,6 +280,24 @@ class KycModel:
                 "use letters, digits, '-', '_' and '.', at most 100",
             )
 
+    def _by_name(self) -> dict[str, Preprocess]:
+        """The preprocessing of each array of images."""
+        assert isinstance(self.preprocess, Mapping)
+        remedy = 'give Preprocess by the names of arrays, such as {"selfie": Preprocess(...)}'
+        given = self.preprocess
+        items: dict[str, Preprocess] = coerce.guarded(lambda: dict(given), {})
+        for name, spec in items.items():
+            if not isinstance(name, str) or not isinstance(spec, Preprocess):
+                shown = f"{coerce.shown(name)}: {coerce.shown(spec)}"
+                raise SpecError("KycModel.preprocess", f"{shown} is not a Preprocess", remedy)
+        if not items:
+            raise SpecError("KycModel.preprocess", "names no arrays", f"{remedy}, or None")
+        return items
+
+    @property
+    def _is_of_arrays(self) -> bool:
+        return self.preprocess is None or isinstance(self.preprocess, Mapping)
+
     @property
     def paths(self) -> tuple[StrPath, ...]:
         """The FP32 files."""
@@ -272,15 +310,20 @@ class KycModel:
 
     @property
     def preprocesses(self) -> tuple[Preprocess, ...]:
-        """The preprocessing for each file."""
+        """The preprocessing for each file; empty for arrays that are prepared by name, or not."""
         if isinstance(self.preprocess, tuple):
             return self.preprocess
+        if self.preprocess is None or isinstance(self.preprocess, Mapping):
+            return ()
         return (self.preprocess,) * len(self.paths)
 
     @property
     def functions(self) -> tuple[tuple[str, Callable[..., Any]], ...]:
         """The functions of the user's, with the argument that each was given as."""
-        given = [("Preprocess.function", one.function) for one in self.preprocesses]
+        specs = self.preprocesses
+        if isinstance(self.preprocess, Mapping):
+            specs = tuple(self.preprocess.values())
+        given = [("Preprocess.function", one.function) for one in specs]
         kind = type(self.task).__name__
         names = ("metric", "decode")
         given += [(f"{kind}.{name}", getattr(self.task, name, None)) for name in names]

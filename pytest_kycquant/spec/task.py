@@ -29,6 +29,8 @@ class TaskSpec:
     accuracy: ClassVar[tuple[str, ...]]
     # Fields of the tasks that can do without labels, and of those that support groups.
     labelled: bool = True
+    # Whether data may be rows of named arrays, so that the inputs need not be one image.
+    takes_arrays: ClassVar[bool] = False
     groups: StrPath | None = None
 
     def gates(self) -> tuple[str, ...]:

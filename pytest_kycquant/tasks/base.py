@@ -26,7 +26,9 @@ from ..data.leakage import OfSubjects, check_disjoint
 from ..data.own_preprocessing import check_repeats
 from ..data.pixel_cache import HeldPixels
 from ..data.sampling import evenly
+from ..data.unlabelled import load_images
 from ..errors import ModelError, SpecError
+from ..runtimes.feeding import Sample
 from ..spec.limits import Limits
 from ..spec.model import KycModel, Preprocess
 from ..spec.task import StrPath
@@ -141,10 +143,14 @@ class Task(ABC, Generic[Truth, Held]):
         if self.model.calibration is None:
             return None
         path = self.resolve(self.model.calibration, "KycModel.calibration")
-        images = load_calibration(path, self.prepare)
+        images = load_calibration(path, self.prepare, self.images_at)
         for other, role in others:
             check_disjoint(images, "calibration", other, role)
         return images
+
+    def images_at(self, path: Path, wanted: str = "JPEG or PNG images") -> ImageSet:
+        """Read images without labels; see `data.unlabelled.load_images`."""
+        return load_images(path, wanted)
 
     def load_groups(self, *parts: OfSubjects) -> GroupTable | None:
         """Read the groups of the people of all parts; None if the gate file names no table."""
@@ -190,7 +196,11 @@ class Task(ABC, Generic[Truth, Held]):
         """The part of each image that a file of the model sees."""
         return images
 
-    def tensors(self, images: ImageSet, member: int = 0) -> Iterator[tuple[str, Tensor]]:
+    def shape(self, member: int = 0) -> tuple[int, ...] | Mapping[str, tuple[int, ...]]:
+        """Shape of what a file of the model is given of one image, or shapes by input."""
+        return self.model.preprocesses[member].shape
+
+    def tensors(self, images: ImageSet, member: int = 0) -> Iterator[tuple[str, Sample]]:
         """Yield (name, input tensor) of each image for a file of the model, one at a time."""
         images, spec = self.seen(images, member), self.model.preprocesses[member]
         for index, name in enumerate(images.names):
@@ -199,7 +209,7 @@ class Task(ABC, Generic[Truth, Held]):
                 check_repeats(pixels, spec, where)
             yield name, preprocess(pixels, spec, where)
 
-    def edge_inputs(self, member: int = 0) -> Iterator[tuple[str, Tensor]]:
+    def edge_inputs(self, member: int = 0) -> Iterator[tuple[str, Sample]]:
         """Extreme inputs that a camera could give: black, white and (seeded) noise."""
         spec = self.model.preprocesses[member]
         noise = np.random.default_rng(0).integers(0, 256, (*spec.size, 3), dtype=np.uint8)

@@ -68,7 +68,7 @@ def count(name: str, offenders: Sequence[str]) -> Check:
 
 def finite_gate(
     broken: Sequence[str],
-    broken_edges: Sequence[str],
+    broken_edges: Sequence[str] | None,
     kept: float,
     least: Limit,
     *,
@@ -80,7 +80,8 @@ def finite_gate(
 
     Args:
         broken: names of the images with NaN or Inf in an output.
-        broken_edges: names of the edge inputs with NaN or Inf in an output.
+        broken_edges: names of the edge inputs with NaN or Inf in an output; None if there are none,
+            as for a model that takes no images.
         kept: the share of FP32's variety that remains.
         least: the limit of `kept`; see `variety`.
         what: the name of this variety, such as "spread of scores".
@@ -90,13 +91,10 @@ def finite_gate(
     check = least.point(f"{what}, relative to FP32", kept, detail)
     if check.verdict is not Verdict.PASS:
         check = replace(check, detail=f"{detail}; {collapsed}" if detail else collapsed)
+    edges = () if broken_edges is None else (count("edge inputs with NaN or Inf", broken_edges),)
     return GateResult(
         "finite",
-        (
-            count("images with NaN or Inf", broken),
-            count("edge inputs with NaN or Inf", broken_edges),
-            check,
-        ),
+        (count("images with NaN or Inf", broken), *edges, check),
         "Look at the listed inputs, and leave the operators that overflow unquantized.",
     )
 

@@ -15,13 +15,19 @@ from numpy.typing import NDArray
 from ..context.parallel import ordered_map
 from ..errors import KycquantError, ModelError
 from ..quantize.graph import one_line
+from ..runtimes.feeding import Feeding
 
 if TYPE_CHECKING:
     from ..runtimes import OpenModel
+    from ..runtimes.feeding import Sample
+
+    Named = tuple[str, Sample]
 
 Tensor = NDArray[np.float32]
 _ROUNDING = 1e-5
+_IN_A_BATCH = 1e-3
 Read = Callable[[list[NDArray[Any]]], Tensor]
+_Found = tuple[Tensor, bool, tuple[tuple[int, ...], ...]]
 
 
 @dataclass(frozen=True)
@@ -120,50 +126,64 @@ class Outputs:
 
 def run_model(
     model: OpenModel,
-    tensors: Iterable[tuple[str, Tensor]],
-    edges: Iterable[tuple[str, Tensor]],
+    tensors: Iterable[Named],
+    edges: Iterable[Named],
     outputs: tuple[str, ...],
     read: Read,
     *,
     threads: int,
+    feeding: Feeding = Feeding(),  # noqa: B008 (it is immutable)
     on_image: Callable[[], None] = lambda: None,
     where: object = "model",
     suspects: Callable[[], str] = lambda: "",
     repeats: bool = True,
+    neighbours: bool = True,
 ) -> Outputs:
-    """Run a model over images, one image per call.
+    """Run a model over images, one image per call unless its batch is fixed.
 
     A KYC pipeline runs a model this way, and no other way is independent of the order of images:
-    dynamic quantization takes its ranges from the whole batch.
+    dynamic quantization takes its ranges from the whole batch. Images of a model with a fixed batch
+    are run in their order, and copies of the last one fill up the last batch.
 
     The first image is run three times, twice at the beginning and once after all others: a model
-    that draws random numbers or remembers earlier images gives it other outputs.
+    that draws random numbers or remembers earlier images gives it other outputs. If there is a
+    batch, the first image is also run at its end, behind the extreme inputs: an output that depends
+    on an image's neighbours says nothing about the image.
 
     Args:
-        model: the opened model, which has one input.
-        tensors: (name, input) of each image, decoded in the calling thread.
-        edges: (name, input) of each extreme input; see `Task.edge_inputs`.
+        model: the opened model.
+        tensors: (name, sample) of each image, decoded in the calling thread.
+        edges: (name, sample) of each extreme input; see `Task.edge_inputs`.
         outputs: the names of the outputs that `read` takes, in its order.
         read: a function that turns those outputs into the rows (n, K) of the image.
-        threads: the number of images in flight at the same time.
+        threads: the number of runs in flight at the same time.
+        feeding: how samples are fed to the model.
         on_image: a function that is called after each image.
         where: the model, for messages.
         suspects: a function that names the operators that may be to blame if outputs of one image
             differ, such as " (it contains X)".
         repeats: whether the first image is run again, which the candidates of a search can do
             without: what is judged is run again.
+        neighbours: whether the first image is run among other neighbours if there is a batch. FP32
+            answers that for its variants: rounding within integers differs more than this allows.
 
     Raises:
         ModelError: the model fails on an image, its outputs do not fit the task, their width
             changes between images, or they are not the same whenever the image is.
     """
-    (feed,) = model.inputs
     chosen = [model.outputs.index(output) for output in outputs]
 
-    def run(name: str, tensor: Tensor) -> list[NDArray[Any]]:
-        return run_once(model, {feed: tensor}, where, name)
+    def run(group: Sequence[Named]) -> list[NDArray[Any]]:
+        name = group[0][0] + (f" and {len(group) - 1} more" if len(group) > 1 else "")
+        inputs = fed(model, feeding, [sample for _, sample in group], where, name)
+        return run_once(model, inputs, where, name)
 
-    def one(given: list[NDArray[Any]]) -> tuple[Tensor, bool, tuple[tuple[int, ...], ...]]:
+    def each(given: list[NDArray[Any]], count: int) -> list[_Found]:
+        if joint := [model.outputs[at] for at in feeding.unsplit(given) if at in chosen]:
+            raise _not_a_batch(where, joint[0], feeding.batch)
+        return [one(image) for image in feeding.split(given, count)]
+
+    def one(given: list[NDArray[Any]]) -> _Found:
         wanted = [given[i] for i in chosen]
         try:
             rows = read(wanted)
@@ -171,25 +191,33 @@ def run_model(
             raise ModelError(f"{where}, {error.where}", error.problem, error.remedy) from error
         return rows, all_finite(given), tuple(value.shape for value in wanted)
 
-    def check_again(known: list[NDArray[Any]], name: str, tensor: Tensor) -> None:
-        if changed := _changed(model.outputs, known, run(name, tensor)):
+    def check_again(known: list[NDArray[Any]], group: Sequence[Named]) -> None:
+        if changed := _changed(model.outputs, known, run(group)):
             raise ModelError(
                 where,
-                f"is not a function of its image: {changed} between two runs on {name}{suspects()}",
+                f"is not a function of its image: {changed} between two runs on {group[0][0]}"
+                f"{suspects()}",
                 "export it in evaluation mode, without random numbers and without memory",
             )
 
     # Decoding stays in this thread: Pillow's settings are global.
-    stream = iter(tensors)
+    stream, extremes = feeding.runs(tensors), list(edges)
     first = next(stream, None)
     if first is None:
         raise ModelError(where, "was given no images", "report this as a bug")
-    known = run(*first)
+    known = run(first)
+    found = each(known, len(first))
     if repeats:
-        check_again(known, *first)
-    later = ordered_map(lambda named: one(run(*named)), stream, threads=threads)
+        check_again(known, first)
+        if feeding.batch > 1 and neighbours:
+            among = [*extremes[: feeding.batch - 1], *first][: feeding.batch - 1]
+            moved = [*among, *first[:1] * (feeding.batch - len(among))]
+            (*_, again) = each(run(moved), feeding.batch)
+            if not _alike(found[0][0], again[0]):
+                raise _depends(where, first[0][0])
+    later = ordered_map(lambda group: each(run(group), len(group)), stream, threads=threads)
     values, finite, shapes = [], [], set()
-    for rows, ok, shape in itertools.chain([one(known)], later):
+    for rows, ok, shape in itertools.chain(found, itertools.chain.from_iterable(later)):
         on_image()
         values.append(rows)
         finite.append(ok)
@@ -200,20 +228,58 @@ def run_model(
             "differs in length between images",
             "fix the export",
         )
-    broken = tuple(name for name, tensor in edges if not all_finite(run(name, tensor)))
+    broken = tuple(edge[0] for edge in extremes if not all_finite(run([edge])))
     if repeats:
-        check_again(known, *first)
+        check_again(known, first)
     lengths = np.asarray([len(rows) for rows in values], np.int64)
     same = shapes.pop() if len(shapes) == 1 else ()
     return Outputs(np.concatenate(values), np.asarray(finite, np.bool_), broken, lengths, same)
 
 
-def _equal(before: Tensor, now: Tensor) -> bool:
+def fed(
+    model: OpenModel, feeding: Feeding, samples: Sequence[Sample], where: object, image: str
+) -> dict[str, NDArray[Any]]:
+    """The inputs of one run.
+
+    Raises:
+        ModelError: a sample does not fit into the types of the inputs.
+    """
+    try:
+        return feeding.feed(samples, model.inputs)
+    except ModelError as error:  # which knows neither the file nor the image
+        problem = f"{error.where} {error.problem} ({image})"
+        raise ModelError(where, problem, error.remedy) from error
+
+
+def _not_a_batch(where: object, output: str, batch: int) -> ModelError:
+    return ModelError(
+        where,
+        f"takes {batch} images at once, but the first dimension of output {output!r} is not "
+        f"{batch}: which part belongs to which image is not known",
+        "export it for batch 1, or with the batch as the first dimension of every output",
+    )
+
+
+def _depends(where: object, image: str) -> ModelError:
+    return ModelError(
+        where,
+        f"gives {image} other outputs among other images of its batch",
+        "export it in evaluation mode, or for batch 1: a verdict about one image must not depend "
+        "on its neighbours",
+    )
+
+
+def _alike(before: Tensor, now: Tensor) -> bool:
+    """Whether an image has the same rows elsewhere in a batch, up to the rounding of kernels."""
+    return _equal(before, now, _IN_A_BATCH)
+
+
+def _equal(before: Tensor, now: Tensor, rounding: float = _ROUNDING) -> bool:
     """Whether rows (n, K) are the same, up to rounding relative to the largest value."""
     if before.shape != now.shape:
         return False
     largest = float(np.abs(now[np.isfinite(now)]).max(initial=0.0))
-    return np.allclose(before, now, rtol=_ROUNDING, atol=_ROUNDING * largest, equal_nan=True)
+    return np.allclose(before, now, rtol=rounding, atol=rounding * largest, equal_nan=True)
 
 
 def run_once(

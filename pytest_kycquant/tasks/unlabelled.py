@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..data.leakage import check_disjoint
 from ..data.split import SEARCH_SHARE
-from ..data.unlabelled import check_copies, load_images, selected_images
+from ..data.unlabelled import check_copies, selected_images
 from ..errors import BaselineError, DataError
 from ..spec.model import KycModel
 from ..spec.task import StrPath
@@ -103,7 +103,7 @@ def unsound(model: KycModel, problem: str, images: str, suspects: str = "") -> B
 
 def _load(task: Task[Any, Any], path: StrPath, attribute: str) -> ImageSet:
     found: Path = task.resolve(path, f"{task.name}.{attribute}")
-    images = load_images(found)
+    images = task.images_at(found)
     task.prepare(images)
     check_copies(images)
     return images

@@ -38,6 +38,7 @@ from pytest_kycquant.pipeline.stages import (
 )
 from pytest_kycquant.pipeline.timing import summarise, time_runs
 from pytest_kycquant.runtimes import runtime
+from pytest_kycquant.runtimes.feeding import Feeding
 from pytest_kycquant.tasks.detection.task import DetectionTask
 from pytest_kycquant.tasks.outputs import run_model
 from tests.worlds import scenery
@@ -55,10 +56,11 @@ class Session:
         self.given: list[np.ndarray] = []
         self._on_run = on_run
 
-    inputs = ("input",)
+    inputs: tuple[str, ...] = ("input",)
     outputs = ("output",)
 
     def run(self, feed: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        assert set(feed) == set(self.inputs)
         self._on_run()
         self.given.append(feed["input"])
         return [self.answer]
@@ -120,6 +122,20 @@ def test_detections_are_those_of_the_evaluation(tmp_path: Path) -> None:
     assert [("card", "face").index(f.name) for _, f in found] == wanted.classes.tolist()
     assert np.array([f.score for _, f in found]) == pytest.approx(wanted.scores, abs=0)
     assert np.array([f.box for _, f in found]) == pytest.approx(wanted.boxes, abs=0)
+
+
+def test_a_stage_is_fed_as_its_gates_feed_it() -> None:
+    """Pixels, a batch of four filled with copies, and a constant; only its own row is read."""
+    session = Session(np.arange(8).reshape(4, 2) + 1)
+    session.inputs = ("input", "phase")
+    feeding = Feeding({"input": "uint8"}, 4, {"phase": np.array(False)})
+    stage = Stage(FACES, "fp32", (Path("face.onnx"),), 0.5, 1, feedings=(feeding,))
+    stages = Stages(Pipeline("fp32", {"embedder": stage}), open_model=lambda *_: session)
+    pixels = picture(4, 4)
+    assert stages.embed(pixels).tolist() == [1, 2]
+    (given,) = session.given
+    assert given.dtype == np.uint8
+    np.testing.assert_array_equal(given, np.stack([pixels.transpose(2, 0, 1)] * 4))
 
 
 def test_a_box_outside_of_the_image_is_none() -> None:

@@ -38,7 +38,7 @@ def difference(before, after, array):
     return largest_difference(
         before,
         after,
-        "input",
+        ("input",),
         [np.zeros(SHAPE, np.float32), np.array(array, np.float32)],
         relative=1e-3,
         absolute=1e-5,
@@ -88,7 +88,7 @@ def test_a_graph_that_does_not_run_is_told_with_its_reason():
 
 def prepared_difference(offset, array):
     inputs = [np.array(array, np.float32)]
-    return verify_equal(PATH, "input", adds(0), adds(offset), inputs)
+    return verify_equal(PATH, ("input",), adds(0), adds(offset), inputs)
 
 
 def rewritten_difference(offset, array, monkeypatch, op="Add"):
@@ -104,7 +104,7 @@ def rewritten_difference(offset, array, monkeypatch, op="Add"):
     toy.apply = apply  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "toy_offsets", toy)
     monkeypatch.setitem(REWRITES, "prelu", Rewrite("offsets", "", "toy_offsets:apply"))
-    prepared = PreparedModel(PATH, adds(0), "input", None, 0.0)
+    prepared = PreparedModel(PATH, adds(0), ("input",), None, 0.0)
     return rewrites.rewrite(prepared, ("prelu",), [np.array(array, np.float32)]).max_difference
 
 
@@ -137,8 +137,8 @@ def test_tolerance_of_rewrites(monkeypatch, array, equal, unequal):
 def test_words_for_graphs_that_do_not_run(monkeypatch):
     inputs = [np.array(SMALL, np.float32)]
     with pytest.raises(ModelError, match=r"cannot run it \(.*; export the model for onnxruntime"):
-        verify_equal(PATH, "input", adds(0, "No"), adds(0), inputs)
+        verify_equal(PATH, ("input",), adds(0, "No"), adds(0), inputs)
     with pytest.raises(QuantizationError, match=r"its prepared graph \(.*; export .* opset 17 or"):
-        verify_equal(PATH, "input", adds(0), adds(0, "No"), inputs)
+        verify_equal(PATH, ("input",), adds(0), adds(0, "No"), inputs)
     with pytest.raises(QuantizationError, match=r"its rewritten graph \(.*; set rewrites=False"):
         rewritten_difference(0, SMALL, monkeypatch, "No")

@@ -3,6 +3,7 @@ from onnx import TensorProto, helper
 
 from pytest_kycquant.errors import ModelError
 from pytest_kycquant.quantize import check_input, load_model
+from tests.worlds.inputs import embedder
 from tests.worlds.zoo import build_model, save, tiny_embedder
 
 
@@ -27,10 +28,11 @@ def test_an_initializer_among_the_inputs_is_no_input(tmp_path):
     assert load_model(save(tmp_path, proto)).input_name == "input"
 
 
-def test_an_integer_input_is_refused(tmp_path):
-    proto = tiny_embedder()
-    proto.graph.input[0].type.tensor_type.elem_type = TensorProto.UINT8
-    with pytest.raises(ModelError, match="'input' is uint8, not float32"):
+@pytest.mark.parametrize("kind", [TensorProto.INT64, TensorProto.INT8, TensorProto.BOOL])
+def test_an_input_that_holds_no_pixels_is_refused(tmp_path, kind):
+    proto = embedder()
+    proto.graph.input[0].type.tensor_type.elem_type = kind
+    with pytest.raises(ModelError, match=r"'input' is (int64|int8|bool), not float32"):
         load_model(save(tmp_path, proto))
 
 

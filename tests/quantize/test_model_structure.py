@@ -175,7 +175,7 @@ def test_names_are_shown_short_and_escaped(tmp_path: Path, letters: str) -> None
     proto = tiny_embedder()
     proto.graph.input[0].name = f"input{letters}"
     proto.graph.node[0].input[0] = f"input{letters}"
-    proto.graph.input[0].type.tensor_type.elem_type = TensorProto.UINT8
+    proto.graph.input[0].type.tensor_type.elem_type = TensorProto.INT64
     refused(save(tmp_path, proto), "not float32|not a valid")
 
 

@@ -64,7 +64,8 @@ class UnlabelledCustomTask(MetricTask[CustomAgreement]):
 
     def load(self) -> TaskData[LabelledSet]:
         """Read images."""
-        return load_unlabelled(self, self.spec.data, self.spec.selection, _blank, _NOTE)
+        found = load_unlabelled(self, self.spec.data, self.spec.selection, _blank, _NOTE)
+        return replace(found, note="; ".join(filter(None, (_NOTE, self.rows_note))))
 
     def baseline(
         self, part: Part[LabelledSet], fp32: Outputs, threshold: Any = None
@@ -85,7 +86,10 @@ class UnlabelledCustomTask(MetricTask[CustomAgreement]):
                 "return a finite figure for them, such as min(figure, 100)",
             )
         names = (self.spec.outputs or ()) if len(arrays) > 1 else ()
-        return CustomAgreement(found, found, self.limits, fp32.broken_edges, names)
+        edges = self.has_edges
+        return CustomAgreement(
+            found, found, self.limits, fp32.broken_edges, edges=edges, names=names
+        )
 
 
 def _blank(images: ImageSet) -> LabelledSet:

@@ -36,12 +36,14 @@ class MetricComparison(Comparison):
         variant: the results for the variant.
         limits: the limits of the gates.
         broken_edges: names of the edge inputs for which the variant gave NaN or Inf.
+        edges: whether there are edge inputs; a model that takes no images has none.
     """
 
     fp32: Measurement
     variant: Measurement
     limits: CustomLimits
     broken_edges: tuple[str, ...] = ()
+    edges: bool = True
 
     @property
     def apart(self) -> float:
@@ -60,7 +62,7 @@ class MetricComparison(Comparison):
                 kept.append(_spread(other) / spread)
         return finite_gate(
             [name for name, ok in zip(names, mine.finite, strict=True) if not ok],
-            self.broken_edges,
+            self.broken_edges if self.edges else None,
             min(kept, default=0.0),
             _COLLAPSE,
             what="spread of outputs",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar, cast
@@ -9,6 +10,7 @@ from typing import Any, ClassVar, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from ...data.images import ImageSet
 from ...data.labelled import (
     LabelledSet,
     check_classes,
@@ -17,8 +19,12 @@ from ...data.labelled import (
     split_labelled,
 )
 from ...data.leakage import check_disjoint, check_disjoint_subjects
+from ...data.prepared_rows import PreparedRows, holds_rows
+from ...data.rows import RowSet
 from ...data.split import SEARCH_SHARE
+from ...data.unlabelled import load_images
 from ...errors import ModelError
+from ...runtimes.feeding import Sample
 from ...spec.custom import CustomTask
 from ...spec.limits import CustomLimits, Limits
 from ...spec.model import KycModel
@@ -53,7 +59,56 @@ class MetricTask(Task[LabelledSet, Held]):
         self.spec = cast("CustomTask", model.task)
         self.limits = cast("CustomLimits", limits)
         spec = self.spec
+        self._rows: RowSet | None = None  # a few for judging, if data are rows of arrays
         self.metric = Metric(spec.metric, spec.name, higher=spec.direction == "higher")
+
+    def images_at(self, path: Path, wanted: str = "JPEG or PNG images") -> ImageSet:
+        """Images, or rows of arrays in their place."""
+        rows = holds_rows(self.model.preprocess, path)
+        return self._read_rows(path) if rows else load_images(path, wanted)
+
+    @property
+    def _prepared(self) -> PreparedRows:
+        return PreparedRows(self.model.preprocess)
+
+    def _read_rows(self, path: Path) -> RowSet:
+        rows = self._prepared.load(path, self._rows)
+        if self._rows is None:  # evaluation is read first
+            self._rows = rows.subset([0])
+        return rows
+
+    def shape(self, member: int = 0) -> tuple[int, ...] | Mapping[str, tuple[int, ...]]:
+        """Shape of one image, or of the arrays of one row."""
+        path = self.resolve(self.spec.data, "CustomTask.data")
+        if not holds_rows(self.model.preprocess, path):
+            return super().shape(member)
+        rows = self._rows if self._rows is not None else self._read_rows(path)
+        return self._prepared.shapes(rows)
+
+    def tensors(self, images: ImageSet, member: int = 0) -> Iterator[tuple[str, Sample]]:
+        """Yield (name, sample) of each image or row."""
+        if isinstance(images, RowSet):
+            return self._prepared.samples(images)
+        return super().tensors(images, member)
+
+    def edge_inputs(self, member: int = 0) -> Iterator[tuple[str, Sample]]:
+        """Black, white and noise in the place of images; nothing if the model takes none."""
+        if self._rows is not None:
+            return self._prepared.edges(self._rows)
+        return super().edge_inputs(member)
+
+    @property
+    def has_edges(self) -> bool:
+        """Whether there are images, in whose place extreme inputs are tried."""
+        return self._rows is None or any(True for _ in self._prepared.edges(self._rows))
+
+    @property
+    def rows_note(self) -> str:
+        """What is not tried for rows of arrays, in words for the report, or ""."""
+        if self._rows is None:
+            return ""
+        tried = "" if self.has_edges else "; no extreme inputs were tried for NaN and Inf"
+        return f"rows of arrays are compared bit for bit, not for edited copies{tried}"
 
     def choose_outputs(
         self, names: tuple[str, ...], where: Path, member: int = 0
@@ -161,7 +216,7 @@ class CustomMetricTask(MetricTask[CustomComparison]):
                 "evaluation": evaluation.digest,
                 "selection": selection.digest if selection is not None else None,
             },
-            note,
+            "; ".join(filter(None, (note, self.rows_note))),
             searched=searched if selection is None else None,
         )
 
@@ -176,7 +231,7 @@ class CustomMetricTask(MetricTask[CustomComparison]):
     ) -> CustomComparison:
         """FP32 on both sides."""
         found = Measurement(self.metric, self.arrays(fp32), fp32.finite, part.truth)
-        return CustomComparison(found, found, self.limits, fp32.broken_edges)
+        return CustomComparison(found, found, self.limits, fp32.broken_edges, edges=self.has_edges)
 
     def _labelled(
         self, data: StrPath, labels: StrPath | None, data_name: str, labels_name: str
@@ -185,7 +240,10 @@ class CustomMetricTask(MetricTask[CustomComparison]):
         if labels is not None:
             table = self.resolve(labels, f"CustomTask.{labels_name}")
         path = self.resolve(data, f"CustomTask.{data_name}")
-        return load_labelled(path, table, self.spec.classes, self.prepare)
+        rows = None
+        if table is None and holds_rows(self.model.preprocess, path):
+            rows = self._read_rows
+        return load_labelled(path, table, self.spec.classes, self.prepare, rows)
 
 
 def _as_float32(value: NDArray[Any]) -> NDArray[np.float32]:
@@ -209,5 +267,5 @@ def _as_float32(value: NDArray[Any]) -> NDArray[np.float32]:
 
 def _part(labelled: LabelledSet) -> Part[LabelledSet]:
     people = f" of {len(labelled.subject_names):,} subjects" if labelled.knows_subjects else ""
-    size = f"{len(labelled.images):,} images{people}"
+    size = f"{len(labelled.images):,} {labelled.images.noun}s{people}"
     return Part(labelled.images, labelled, labelled.digest, size)

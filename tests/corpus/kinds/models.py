@@ -320,7 +320,6 @@ _REFUSED_GRAPHS: dict[str, Callable[..., object]] = {
     "input-string": _input([1, 3, 16, 16], TensorProto.STRING),
     "input-half": _input([1, 3, 16, 16], TensorProto.FLOAT16),
     "batch-0": _batch(0),
-    "batch-2": _batch(2),
     "batch-huge": _batch(2**40),
     "empty-output": _empty_output,
     "untyped-output": _untyped,
@@ -361,7 +360,8 @@ def cases(rng: random.Random) -> Iterator[Case]:
         yield Case(f"model-dimension-{index}", "face", rewritten(_dimension), REFUSED)
     for name, change in _REFUSED_GRAPHS.items():
         yield Case(f"model-{name}", "face", rewritten(change), REFUSED)
-    yield Case("model-batch-unknown", "face", rewritten(_batch(-1)), PASSING)
+    for name, size in (("unknown", -1), ("2", 2)):
+        yield Case(f"model-batch-{name}", "face", rewritten(_batch(size)), PASSING)
     yield Case("model-zero-weights", "face", rewritten(_values(0.0, 1.1)), REFUSED | FAILING)
     for name, damage in _ODD_FILES.items():
         yield Case(f"model-file-{name}", "face", damage, REFUSED)
