@@ -25,8 +25,11 @@ if TYPE_CHECKING:
 
     from . import OpenModel
 
-LARGEST = 2**31 - 1
-"""Most bytes of a model with its external data: a protobuf message cannot be larger."""
+LARGEST = 2**31 - 2**24
+"""Most bytes of a model with its external data: a protobuf message cannot be larger than 2 GiB.
+
+A few megabytes are left for what preparation and observation add to the graph.
+"""
 _LFS_POINTER = b"version https://git-lfs"
 _EXPORT = "export or download the model again"
 _CHUNK = 1 << 20
@@ -257,8 +260,13 @@ def _regular(path: Path, source: Path, most: int = LARGEST) -> Iterator[BinaryIO
                     path, f"{what}is not a regular file", "give the path of an .onnx file"
                 )
             if status.st_size > most:
-                problem = "with its external data is" if what else "is"
-                raise ModelError(path, f"{problem} larger than 2 GB", "give a smaller model")
+                whole = "with its external data is" if what else "is"
+                size = (LARGEST - most + status.st_size) / 1e9
+                raise ModelError(
+                    path,
+                    f"{whole} larger than 2 GB ({size:.2f} GB), the most that ONNX holds in memory",
+                    "give a smaller model, or gate its parts as models of their own",
+                )
             yield file
     except FileNotFoundError:
         raise ModelError(path, f"{what}does not exist", "correct the path of the model") from None

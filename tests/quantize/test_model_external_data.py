@@ -219,3 +219,15 @@ def test_a_link_to_nothing_is_named(tmp_path):
     (tmp_path / "elsewhere").unlink()
     with pytest.raises(ModelError, match=r"'weights\.bin' is missing or not a file"):
         load_model(path)
+
+
+def test_more_than_onnx_holds_in_memory_is_refused_unread(tmp_path, monkeypatch):
+    path = save_external(tmp_path)
+    sizes = [each.stat().st_size for each in (path, tmp_path / "weights.bin")]
+    monkeypatch.setattr("pytest_kycquant.runtimes.model_files.LARGEST", sum(sizes))
+    assert load_model(path).size == sum(sizes)
+    monkeypatch.setattr("pytest_kycquant.runtimes.model_files.LARGEST", sum(sizes) - 1)
+    with pytest.raises(
+        ModelError, match=r"with its external data is larger than 2 GB \(0\.00 GB\)"
+    ):
+        load_model(path)
