@@ -178,3 +178,28 @@ def test_float64_within_a_branch_is_left_alone(tmp_path: Path) -> None:
     for recipe in RECIPES.values():
         if recipe.precision != "mixed":
             assert quantizer.build(recipe).quantized["Conv"] == 1
+
+
+@pytest.mark.parametrize("captured", [True, False])
+def test_a_branch_that_gives_float64_is_left_alone(tmp_path: Path, captured: bool) -> None:
+    """It reads a tensor of the model in float64, or makes one itself."""
+    info = [helper.make_tensor_value_info("s", DOUBLE, None)]
+    inner = [node("Neg", ["fd"], ["s"], "neg")]
+    if not captured:
+        inner = [node("Cast", ["f"], ["s"], "inner", to=DOUBLE)]
+    branch, other = (helper.make_graph(inner, name, [], info) for name in ("then", "else"))
+    nodes = [
+        *body(),
+        node("ReduceMean", ["input"], ["mean"], "mean", keepdims=0),
+        node("Greater", ["mean", "zero"], ["positive"], "greater"),
+        *([node("Cast", ["f"], ["fd"], "to_double", to=DOUBLE)] if captured else []),
+        node("If", ["positive"], ["i"], "if", then_branch=branch, else_branch=other),
+        node("Mul", ["i", "k"], ["ik"], "mul"),
+        node("Cast", ["ik"], ["output"], "back", to=SINGLE),
+    ]
+    weights = {n: a for n, a in stored().items() if a.dtype == np.float32}
+    weights |= {"zero": np.float32(0), "k": np.array(1.5)}
+    quantizer = Quantizer(save(tmp_path, of_nodes(nodes, weights, 17)), images(4, shape=SHAPE))
+    assert quantizer.prepared.narrowed == ()
+    for precision in ("int8", "int8-dynamic", "int8-weights"):
+        assert quantizer.build(RECIPES[precision]).quantized["Conv"] == 1

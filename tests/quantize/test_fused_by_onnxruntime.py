@@ -177,6 +177,7 @@ def test_the_parts_compute_the_same(tmp_path: Path, case: str) -> None:
     [
         ("FusedMatMul", {"transBatchA": 1, "transBatchB": 0}),
         ("FusedConv", {"activation": "Softsign_of_tomorrow"}),
+        ("FusedConv", {"activation": "LeakyRelu"}),
     ],
 )
 def test_what_has_no_known_parts_is_left_alone(op_type: str, given: dict) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from pytest_kycquant.errors import ModelError
 from pytest_kycquant.quantize import load_model, prepare
-from pytest_kycquant.runtimes.model_files import check_unchanged
+from pytest_kycquant.runtimes.model_files import check_unchanged, copy_without_links
 from pytest_kycquant.runtimes.ort import RUNTIME
 from tests.worlds.zoo import images, tiny_embedder
 
@@ -212,6 +212,16 @@ def test_the_folder_of_the_link_comes_first(tmp_path):
     other[40] ^= 1
     other.tofile(path.parent / "weights.bin")
     assert load_model(path).files[1] == path.parent / "weights.bin"
+
+
+def test_a_name_that_leads_up_is_not_copied(tmp_path):
+    path = save_external(tmp_path / "models")
+    relocate(path, "../models/weights.bin")
+    (path.parent / "current.onnx").symlink_to("model.onnx")
+    assert load_model(path.parent / "current.onnx").size == load_model(path).size
+    (tmp_path / "scratch" / "copy").mkdir(parents=True)
+    assert copy_without_links(path.parent / "current.onnx", tmp_path / "scratch" / "copy") is None
+    assert [each.name for each in (tmp_path / "scratch").rglob("*")] == ["copy"]
 
 
 def test_a_link_to_nothing_is_named(tmp_path):

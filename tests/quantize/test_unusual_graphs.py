@@ -14,6 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 from pytest_kycquant import Recipe
 from pytest_kycquant.errors import ModelError
 from pytest_kycquant.quantize import Quantizer, load_model
+from pytest_kycquant.quantize.sensitivity import _Seed
 from pytest_kycquant.runtimes.ort import open_session
 from tests.worlds.opsets import draw, of_nodes
 from tests.worlds.zoo import images, save
@@ -103,6 +104,14 @@ def test_rows_that_depend_on_the_image(tmp_path: Path) -> None:
         changed.graph.initializer[-1].CopyFrom(nothing)
         quantizer = Quantizer(save(tmp_path, changed), images(6, shape=SHAPE))
         assert quantizer.build("int8").quantized["Conv"] == 2
+
+
+def test_outputs_of_another_number_of_rows_have_one_size() -> None:
+    seed = _Seed(0)
+    first = seed.draw(np.full((1, 5, 85), 2, np.float32))
+    second = seed.draw(np.full((1, 9, 85), 2, np.float32))
+    np.testing.assert_allclose(np.abs(first), 0.5)
+    np.testing.assert_allclose(np.abs(second), 0.5)
 
 
 def text() -> onnx.ModelProto:
