@@ -31,30 +31,6 @@ _CORRECTED = ("Conv", "Gemm")  # a MatMul has no bias
 _INT32 = np.iinfo(np.int32)
 
 
-def fold_betas(proto: ModelProto) -> None:
-    """Multiply the constant bias of each Gemm by its factor beta, in place.
-
-    onnxruntime's quantizer sets beta to one but leaves the bias as it was.
-    """
-    from onnx import numpy_helper
-
-    weights = initializers(proto.graph)
-    for node in proto.graph.node:
-        beta = attributes(node).get("beta", 1.0)
-        if node.op_type != "Gemm" or beta == 1 or len(node.input) < 3:
-            continue
-        if node.input[2] not in weights:
-            continue
-        folded = (numbers(weights[node.input[2]]) * beta).astype(np.float32)
-        name = f"{node.name}_folded_bias"
-        proto.graph.initializer.append(numpy_helper.from_array(folded, name))
-        node.input[2] = name
-        kept = [a for a in node.attribute if a.name != "beta"]
-        del node.attribute[:]
-        node.attribute.extend(kept)
-    drop_unused_initializers(proto.graph)
-
-
 def give_own_biases(proto: ModelProto, op_types: Collection[str], kept: Collection[str]) -> None:
     """Give every Conv and Gemm that will be quantized a bias of its own, in place.
 

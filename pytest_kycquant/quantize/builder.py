@@ -116,6 +116,14 @@ def build(given: Ingredients, recipe: Recipe, *, whole: FullyQuantized | None = 
         ) from error
     counts = _count(prepared, request, proto)
     notes += kind.notes(prepared, content, counts)
+    if prepared.narrowed:
+        count = len(prepared.narrowed)
+        what = (
+            "1 operator of the file computes"
+            if count == 1
+            else f"{count} operators of the file compute"
+        )
+        notes += (f"{what} in float64, and here in float32 at most",)
     if recipe.is_integer or recipe.stores_weights:
         notes += unquantized(request, proto)
     return Built(content, {**options, **facts}, counts, request.kept, notes, exposure_of(proto))
@@ -141,7 +149,7 @@ def _request(given: Ingredients, recipe: Recipe) -> Request:
     graph = given.prepared.proto.graph
     where = f"{given.prepared.path.name} as {recipe.name}"
     _check_ranges(where, recipe, given.ranges)
-    kept = resolve_kept(graph, recipe.keep_fp32, where)
+    kept = resolve_kept(graph, recipe.keep_fp32, where, given.prepared.gone)
     options = resolve_options(recipe, given.saturates, exact=given.exact)
     options |= _accuracy_tools(where, given.prepared, recipe, given.statistics)
     statistics = given.statistics if options.get("bias_correction") else None
@@ -151,15 +159,24 @@ def _request(given: Ingredients, recipe: Recipe) -> Request:
         options=options,
         source=given.source,
         kept=kept,
-        op_types=_operator_types(graph, recipe, where),
+        op_types=_operator_types(graph, recipe, where, given.prepared.gone),
         ranges=given.ranges,
         means=statistics.means if statistics else {},
         images=given.images,
     )
 
 
-def resolve_kept(graph: GraphProto, entries: Sequence[str], where: str) -> tuple[str, ...]:
+def resolve_kept(
+    graph: GraphProto, entries: Sequence[str], where: str, gone: Mapping[str, str]
+) -> tuple[str, ...]:
     """Turn names, operator types, "first" and "last" into names of operators, in graph order.
+
+    Args:
+        graph: the graph that recipes start from.
+        entries: names, types, "first" and "last".
+        where: model and recipe, for messages.
+        gone: name or type of operators of the file that are not in the graph -> what became of
+            them.
 
     Raises:
         QuantizationError: an entry matches nothing.
@@ -175,11 +192,16 @@ def resolve_kept(graph: GraphProto, entries: Sequence[str], where: str) -> tuple
         else:
             matches = [name for name, op_type in types.items() if op_type == entry]
         if not matches:
-            known = dict.fromkeys(["first", "last", *types, *types.values()])
+            known = dict.fromkeys([*types, *types.values()])
+            if weighted:
+                known |= dict.fromkeys(["first", "last"])
             close = difflib.get_close_matches(entry, known, n=3) or weighted[:3]
+            reason = gone.get(entry, "is not an operator of the model")
+            if entry in ("first", "last"):
+                reason = f"is not in the model: it has no {', '.join(WEIGHTED)}"
             raise QuantizationError(
                 where,
-                f"keep_fp32 names {entry!r}, which is not an operator of the model",
+                f"keep_fp32 names {entry!r}, which {reason}",
                 f"did you mean {' or '.join(map(repr, close))}?" if close else "leave it out",
             )
         kept.update(matches)
@@ -256,15 +278,19 @@ def _check_ranges(where: str, recipe: Recipe, ranges: Ranges | None) -> None:
         )
 
 
-def _operator_types(graph: GraphProto, recipe: Recipe, where: str) -> tuple[str, ...]:
+def _operator_types(
+    graph: GraphProto, recipe: Recipe, where: str, gone: Mapping[str, str]
+) -> tuple[str, ...]:
     present = tuple(sorted({node.op_type for node in graph.node}))
     if recipe.op_types is None:
         return kind_of(recipe).operator_types(present)
     missing = [op_type for op_type in recipe.op_types if op_type not in present]
     if missing or not recipe.op_types:
+        reasons = [f"{kind} {gone[kind]}" for kind in missing if kind in gone]
         raise QuantizationError(
             where,
-            f"the model has no operators of type {', '.join(missing) or '()'}",
+            f"the model has no operators of type {', '.join(missing) or '()'}"
+            + (f" ({'; '.join(reasons)})" if reasons else ""),
             f"choose op_types from {', '.join(present)}",
         )
     return recipe.op_types

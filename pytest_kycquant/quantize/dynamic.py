@@ -11,6 +11,7 @@ from .graph import copy_with_own_weights, initializers
 from .integer_options import integer_options
 from .model_inputs import batch_of
 from .recipe_kind import Draft, Machine, RecipeKind, Scalar
+from .weight_sources import STANDARD
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -66,10 +67,13 @@ class Dynamic(RecipeKind):
             )
         kept = (*request.excluded, *sorted(untouched(graph).difference(request.excluded)))
         weights = initializers(graph)
-        computed = [  # there is no kernel for weights that are computed from the image
+        # There is no kernel for weights that are computed from the image, nor for the Attention of
+        # ONNX, which the quantizer takes for the one of onnxruntime.
+        computed = [
             node.name
             for node in graph.node
-            if node.op_type == "Conv" and node.input[1] not in weights
+            if (node.op_type == "Conv" and node.input[1] not in weights)
+            or (node.op_type == "Attention" and node.domain in STANDARD)
         ]
         with temporary_folder() as folder:
             target = folder / "dynamic.onnx"

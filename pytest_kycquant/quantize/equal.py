@@ -69,6 +69,8 @@ def largest_difference(
     worst = 0.0
     for a, b in zip(expected, found, strict=True):
         for name, x, y in zip(outputs, a, b, strict=True):
+            if x.shape != y.shape:
+                raise errors.changed(f"output {name!r} changed its shape, {x.shape}, to {y.shape}")
             difference = float(np.max(np.abs(np.subtract(x, y, dtype=np.float64)), initial=0.0))
             allowed = max(relative * float(np.max(np.abs(x), initial=0.0)), absolute)
             if not difference <= allowed:  # written so that a NaN fails

@@ -18,6 +18,7 @@ from .graph import (
 from .half_sums import wide_sums
 from .masks import masked_tensors
 from .recipe_kind import Draft, Machine, RecipeKind, Scalar
+from .weight_sources import STANDARD
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -66,7 +67,7 @@ class HalfPrecision(RecipeKind):
         kept = {*request.kept_parts, *untouched(prepared.proto.graph)}
         sums = _wide_sums(request)
         kept |= sums.keys()
-        blocked = sorted({*DEFAULT_OP_BLOCK_LIST, *_BLOCKED})
+        blocked = sorted({*DEFAULT_OP_BLOCK_LIST, *_BLOCKED, *_without_half(prepared.proto)})
         in_float = kept | {
             node.name for node in prepared.proto.graph.node if node.op_type in blocked
         }
@@ -116,6 +117,22 @@ class HalfPrecision(RecipeKind):
 
 
 FP16 = HalfPrecision()
+
+
+def _without_half(proto: ModelProto) -> set[str]:
+    """Types of the operators that ONNX defines for float32 but not for float16, such as Celu."""
+    from onnx import defs
+
+    versions = [opset.version for opset in proto.opset_import if opset.domain in STANDARD]
+    found = set()
+    for node in proto.graph.node:
+        if node.domain not in STANDARD or not defs.has(node.op_type, versions[0], ""):
+            continue
+        schema = defs.get_schema(node.op_type, versions[0], "")
+        first = schema.inputs[0].types if schema.inputs else set()
+        if "tensor(float)" in first and "tensor(float16)" not in first:
+            found.add(node.op_type)
+    return found
 
 
 def _check_weights(request: Request, in_float: set[str]) -> None:

@@ -18,6 +18,7 @@ from .fixed_inputs import fix_inputs
 from .graph import one_line
 from .local_functions import check_functions, inlined, with_casts
 from .model_inputs import Input, check_arrays, check_image_input, feeding_of, inputs_of
+from .operators_check import check_not_training, check_operators_known, check_versions
 from .precision_check import check_operators, check_stored_types, check_stored_weights
 from .randomness_check import check_deterministic
 from .rounding_check import check_values, half_precision
@@ -90,6 +91,7 @@ def load_model(
     read = read_model(path)
     proto = read.proto
     check_structure(path, proto)
+    check_versions(path, proto)
     check_functions(path, proto)
     _check_onnx(path, proto)
     proto, fixed = fix_inputs(path, proto, constants or {})
@@ -97,7 +99,9 @@ def load_model(
     if not arrays:
         check_image_input(path, inputs, None)
     expanded = with_casts(inlined(path, proto))
+    check_operators_known(path, expanded)
     check_deterministic(path, expanded)
+    check_not_training(path, expanded)
     check_operators(path, expanded)
     check_stored_types(path, read.proto)
     weights = tuple(weights_of(expanded))
@@ -142,6 +146,11 @@ def check_input(model: LoadedModel, shape: Shape | Mapping[str, Shape]) -> None:
 def _check_onnx(path: Path, proto: ModelProto) -> None:
     import onnx
 
+    # Of outputs, onnx requires shapes, which onnxruntime infers.
+    shapeless = [i for i in proto.graph.output if not i.type.tensor_type.HasField("shape")]
+    tensors = [info for info in shapeless if info.type.HasField("tensor_type")]
+    for info in tensors:
+        info.type.tensor_type.shape.SetInParent()
     try:
         onnx.checker.check_model(proto)
     except Exception as error:
@@ -150,6 +159,9 @@ def _check_onnx(path: Path, proto: ModelProto) -> None:
             f"is not a valid ONNX model ({one_line(error)})",
             "export the model again and run onnx.checker on it",
         ) from error
+    finally:
+        for info in tensors:
+            info.type.tensor_type.ClearField("shape")
     if not any(o.domain in ("", "ai.onnx") for o in proto.opset_import):
         raise ModelError(
             path, "does not import the standard operator set", "export the model again"
@@ -157,10 +169,25 @@ def _check_onnx(path: Path, proto: ModelProto) -> None:
 
 
 def _check_outputs(path: Path, graph: GraphProto) -> None:
+    from onnx import TensorProto
+
+    names = [info.name for info in graph.output]
+    given = {info.name for info in graph.input} - {tensor.name for tensor in graph.initializer}
     for info in graph.output:
         if info.type.WhichOneof("value") not in (None, "tensor_type"):
             raise ModelError(
                 path,
                 f"output {shown(info.name)} is not a tensor",
                 "export the model without sequences and maps among its outputs",
+            )
+        if info.type.tensor_type.elem_type == TensorProto.STRING:
+            raise ModelError(
+                path,
+                f"output {shown(info.name)} is text, which nothing can be compared with",
+                "export the model without it, and look labels up in your own code",
+            )
+        if info.name in given or names.count(info.name) > 1:
+            what = "is its input" if info.name in given else "occurs twice"
+            raise ModelError(
+                path, f"output {shown(info.name)} {what}", "export the model without that output"
             )

@@ -37,7 +37,7 @@ def check_functions(path: Path, proto: ModelProto) -> None:
     for function in proto.functions:
         domain = function.domain
         of_onnx = domain in STANDARD or domain.startswith("ai.onnx.")
-        if of_onnx or (domain.startswith(_ONNXRUNTIME) and _is_operator(domain, function.name)):
+        if of_onnx or (domain.startswith(_ONNXRUNTIME) and is_operator(domain, function.name)):
             raise ModelError(
                 path,
                 f"defines the function {shown(function.name)} in the domain "
@@ -62,7 +62,8 @@ def _operators_of_onnxruntime() -> frozenset[tuple[str, str]] | None:
     return frozenset((schema.domain, schema.name) for schema in get_all_operator_schema())
 
 
-def _is_operator(domain: str, name: str) -> bool:
+def is_operator(domain: str, name: str) -> bool:
+    """Whether onnxruntime has an operator; True if this version does not tell."""
     known = _operators_of_onnxruntime()
     return known is None or (domain, name) in known
 

@@ -32,8 +32,8 @@ _MOVING = frozenset(
      "Squeeze", "Tile", "Transpose", "Trilu", "Unsqueeze")
 )  # fmt: skip
 """Operators that move values of their first input."""
-_WRITING = ("Add", "Sum", "Where", "Pad")
-"""Operators whose results may be as low as the mask."""
+_WRITING = ("Add", "Sum", "Where", "Pad", "Attention")
+"""Operators whose results, or numbers inside, may be as low as the mask."""
 _FOLLOWING = ("Mul", "Div", "Sub", "Min", "Clip")
 """Operators that may stand between a mask that was added and the Softmax."""
 

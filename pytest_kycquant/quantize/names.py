@@ -37,12 +37,15 @@ _FIXED = re.compile(r"graph_(?:input|output)_cast|fixed_|kycquant/|gradient/")
 """Beginnings of names that do not depend on the model's."""
 
 
-def free_names(graph: GraphProto) -> None:
+def free_names(graph: GraphProto) -> dict[str, str]:
     """Rename what has a name that a quantizer may derive from another one, in place.
 
     Inputs and outputs of the model keep their names; if these could be derived, the tensors that
     they could be derived from are renamed. Operators are renamed only if there is no other way,
     because gate files name them.
+
+    Returns:
+        Old names of operators -> their new names.
     """
     fixed = {info.name for info in (*graph.input, *graph.output)}
     tensors = set(_tensors(graph))
@@ -64,6 +67,7 @@ def free_names(graph: GraphProto) -> None:
         _rename_tensors(graph, new_tensors)
     for node in graph.node:
         node.name = new_operators.get(node.name, node.name)
+    return new_operators
 
 
 def _origins(name: str, kind: str, known: Collection[str]) -> Iterator[str]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .folding import fold_constants, inline_branches
-from .graph import constant_of, has_subgraphs, initializers
+from .graph import constant_of, has_subgraphs, initializers, read_by_subgraphs
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto, SparseTensorProto, TensorProto
@@ -77,3 +77,27 @@ def _constants_to_initializers(graph: GraphProto) -> None:
     if len(kept) < len(graph.node):
         del graph.node[:]
         graph.node.extend(kept)
+
+
+def keep_outputs(graph: GraphProto) -> None:
+    """Let an Identity write each output that is an initializer, in place.
+
+    Quantizers rename outputs, or leave weights alone that are also outputs.
+    """
+    from onnx import helper
+
+    weights = initializers(graph)
+    taken = {name for node in graph.node for name in (*node.input, *node.output, node.name)}
+    taken |= set(weights)
+    inside = read_by_subgraphs(graph)
+    for info in graph.output:
+        if info.name not in weights or info.name in inside:
+            continue
+        name = f"{info.name}/constant"
+        while name in taken:
+            name += "."
+        taken.add(name)
+        weights[info.name].name = name
+        for node in graph.node:
+            node.input[:] = [name if read == info.name else read for read in node.input]
+        graph.node.append(helper.make_node("Identity", [name], [info.name], f"{name}/output"))

@@ -66,7 +66,11 @@ def check_stored_types(path: Path, proto: ModelProto) -> None:
         kind = type_name(tensor.data_type)
         if kind not in _FLOATS | _WIDE | _INTEGERS | _COMPLEX:
             size = f"has {_BITS[kind]}" if kind in _BITS else f"is stored as {kind.lower()}"
-            raise ModelError(path, f"is not FP32: weight {shown(name)} {size}", _REMEDY)
+            remedy = _REMEDY
+            if kind == "BFLOAT16":  # in which models are trained, unlike float16
+                size += " (bfloat16)"
+                remedy += ", or the trained weights cast to float32 if there is no such model"
+            raise ModelError(path, f"is not FP32: weight {shown(name)} {size}", remedy)
 
 
 def check_stored_weights(path: Path, weights: Iterable[Weight]) -> None:

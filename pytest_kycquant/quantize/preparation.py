@@ -11,7 +11,9 @@ from ..errors import ModelError, QuantizationError
 from ..runtimes.feeding import named
 from ..runtimes.model_files import within
 from ..runtimes.ort import open_session
+from .doubles import computes_in_double, narrow
 from .equal import Errors, largest_difference
+from .gemms import plain_biases
 from .graph import (
     WEIGHTED,
     consumers,
@@ -25,10 +27,13 @@ from .graph import (
 from .local_functions import inlined
 from .masks import limit_masks
 from .names import free_names
-from .plain_weights import plain_weights
+from .opsets import OPSET, lower, merge_domains, upgraded
+from .plain_weights import keep_outputs, plain_weights
+from .trail import Trail
+from .unfused import unfuse
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -37,8 +42,6 @@ if TYPE_CHECKING:
     from ..runtimes.feeding import Sample
     from .load import LoadedModel
 
-OPSET = 17
-"""Below opset 13, per-channel quantization is written without an error but cannot be loaded."""
 _TOLERANCE = 1e-4
 """Relative to the largest magnitude of an output, or to 1 if that is larger."""
 
@@ -60,6 +63,9 @@ class PreparedModel:
         bounds: tensor that a rewrite added -> an older tensor and a factor. No magnitude in the new
             tensor exceeds the factor times the largest magnitude in the older one.
         equalized: number of channels that `equalize_channels` scaled; None before equalization.
+        narrowed: first outputs of the operators that compute in float64 in the file.
+        gone: name or type of operators of the file that are not in the graph -> what became of
+            them.
     """
 
     path: Path
@@ -70,6 +76,8 @@ class PreparedModel:
     parts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     bounds: Mapping[str, tuple[str, float]] = field(default_factory=dict)
     equalized: int | None = None
+    narrowed: tuple[str, ...] = ()
+    gone: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def input_name(self) -> str:
@@ -102,26 +110,73 @@ def prepare(model: LoadedModel, inputs: Sequence[Sample]) -> PreparedModel:
             model.path, "there are no inputs to verify the prepared graph with", "give images"
         )
     proto = type(model.proto)()
-    proto.CopyFrom(inlined(model.path, model.proto))  # the quantizer knows no functions
+    proto.CopyFrom(model.proto)
+    trail = Trail(proto.graph)
+    proto.CopyFrom(inlined(model.path, proto))  # the quantizer knows no functions
+    trail.follow(proto.graph, "calls a function of the model, which was expanded")
     _drop_weights_from_inputs(proto)
     _drop_empty_ends(proto.graph)
-    free_names(proto.graph)
-    upgraded = model.opset if model.opset < OPSET else None
-    if upgraded is not None:
-        proto = _upgrade(model, proto)
+    merge_domains(proto)
+    renamed = free_names(proto.graph)
+    called = {old: f"is called {new!r} here" for old, new in renamed.items()}
+    trail.follow(proto.graph, "", called)
+    upgraded_from = model.opset if model.opset < OPSET else None
+    if upgraded_from is not None:
+        proto = upgraded(model.path, model.opset, proto)
+        trail.follow(proto.graph, f"is written in other operators since opset {OPSET}")
+    lower(proto)
     plain_weights(proto)
+    trail.follow(proto.graph, "was computed beforehand, since no pixel reaches it")
+    unfuse(proto)
+    trail.follow(proto.graph, "was taken apart into standard operators")
+    narrowed = narrow(proto)
+    trail.follow(proto.graph, "casts to float64 or back, which is computed in float32")
     limit_masks(proto.graph)
     _fold_batch_norms(proto.graph)
+    trail.follow(proto.graph, "was folded into the Conv before it")
+    keep_outputs(proto.graph)
+    plain_biases(proto.graph)
     _name_operators(proto.graph)
     proto = _infer_types(model, proto)
-    names = tuple(each.name for each in model.inputs)
     return PreparedModel(
         path=model.path,
         proto=proto,
-        inputs=names,
-        opset_upgraded_from=upgraded,
-        max_difference=verify_equal(model.path, names, model.proto, proto, inputs),
+        inputs=tuple(each.name for each in model.inputs),
+        opset_upgraded_from=upgraded_from,
+        max_difference=_verify(model, proto, inputs, narrowed),
+        narrowed=narrowed,
+        gone=trail.gone,
     )
+
+
+def _verify(
+    model: LoadedModel,
+    proto: ModelProto,
+    inputs: Sequence[Sample],
+    narrowed: Collection[str],
+) -> float:
+    """Verify that a prepared graph is equal to the file; see `verify_equal`."""
+    names = tuple(each.name for each in model.inputs)
+    try:
+        return verify_equal(model.path, names, model.proto, proto, inputs)
+    except QuantizationError as error:
+        if not narrowed:
+            raise
+        raise QuantizationError(
+            model.path,
+            f"what it computes in float64 differs in float32 ({error.problem})",
+            "export it in float32 and compare the outputs: what needs float64 cannot be quantized",
+        ) from error
+    except ModelError as error:
+        if not (
+            computes_in_double(within(model.proto.graph)) and "implementation" in error.problem
+        ):
+            raise
+        raise ModelError(
+            model.path,
+            error.problem,
+            "export it in float32: few operators have kernels for float64",
+        ) from error
 
 
 def operators(prepared: PreparedModel) -> tuple[str, ...]:
@@ -163,21 +218,6 @@ def _drop_empty_ends(graph: GraphProto) -> None:
         for node in part.node:
             while node.input and not node.input[-1]:
                 node.input.pop()
-
-
-def _upgrade(model: LoadedModel, proto: ModelProto) -> ModelProto:
-    from onnx import version_converter
-
-    try:
-        upgraded = version_converter.convert_version(proto, OPSET)
-    except Exception as error:
-        raise QuantizationError(
-            model.path,
-            f"cannot be upgraded from opset {model.opset} to {OPSET} ({one_line(error)})",
-            f"export the model with opset {OPSET} or later",
-        ) from error
-    upgraded.ir_version = max(upgraded.ir_version, 8)
-    return upgraded
 
 
 def _fold_batch_norms(graph: GraphProto) -> None:

@@ -68,7 +68,7 @@ def tune_ranges(prepared: PreparedModel, ranges: Ranges, images: Sequence[Sample
     session = open_session(serialize(model))
     wanted = [session.run(outputs, prepared.feed(image)) for image in images]
     sizes = [
-        float(np.mean([np.square(y, dtype=np.float64).mean() for y in ys])) or 1.0
+        float(np.mean([_energy(y) / max(y.size, 1) for y in ys])) or 1.0
         for ys in zip(*wanted, strict=True)
     ]
     session = _quantized(model, list(spans))
@@ -80,7 +80,7 @@ def tune_ranges(prepared: PreparedModel, ranges: Ranges, images: Sequence[Sample
         for image, expected in zip(images, wanted, strict=True):
             given = session.run(outputs, {**prepared.feed(image), **fed})
             for a, b, size in zip(given, expected, sizes, strict=True):
-                total += float(np.square(a - b, dtype=np.float64).sum() / size)
+                total += _error(a, b) / size
             if not total < limit:
                 break
         return total
@@ -98,6 +98,17 @@ def tune_ranges(prepared: PreparedModel, ranges: Ranges, images: Sequence[Sample
         at = ranges.names.index(name)
         lows[at], highs[at] = span
     return replace(ranges, low=lows, high=highs)
+
+
+def _energy(values: NDArray[np.generic]) -> float:
+    return float(np.square(values, dtype=np.float64).sum())
+
+
+def _error(found: NDArray[np.generic], expected: NDArray[np.generic]) -> float:
+    """Squared error of an output; one of another number of rows counts as if it were all zero."""
+    if found.shape != expected.shape:
+        return _energy(expected) or 1.0
+    return _energy(np.subtract(found, expected, dtype=np.float64))
 
 
 def _feeds(name: str, span: tuple[float, float]) -> list[tuple[str, NDArray[np.generic]]]:

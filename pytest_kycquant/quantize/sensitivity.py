@@ -199,9 +199,13 @@ class _Seed:
         self._ends = 0.0, 0.0
 
     def draw(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        if not values.size:  # rows of what was found, of which there are none
+            return np.zeros(values.shape, np.float32)
         channels = _channels(values.shape)
         others = tuple(i for i in range(values.ndim) if i != channels)
         mean = np.square(values, dtype=np.float64).mean(axis=others, keepdims=True)
+        if self._images and mean.shape != self._squares.shape:  # another number of rows
+            mean, self._squares = mean.mean(keepdims=True), self._squares.mean(keepdims=True)
         self._images += 1
         self._squares = self._squares + mean
         size = np.sqrt(self._squares / self._images)

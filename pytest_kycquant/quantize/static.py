@@ -11,7 +11,7 @@ import numpy as np
 from ..errors import QuantizationError
 from ..files import temporary_folder
 from .activation_bias import correct_shifts
-from .bias import correct_biases, correct_stored, fold_betas, give_own_biases
+from .bias import correct_biases, correct_stored, give_own_biases
 from .clipping import guard, spans_within
 from .folding import untouched
 from .graph import WEIGHTED, copy_with_own_weights, float_tensors, producers
@@ -168,7 +168,6 @@ def quantize_fully(request: Request, excluded: tuple[str, ...]) -> FullyQuantize
         },
     )
     source = copy_with_own_weights(prepared.proto, excluded)
-    fold_betas(source)
     if request.options["bias_correction"]:
         give_own_biases(source, request.op_types, excluded)
     given = type(source)()

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
-from .graph import WEIGHTED, initializers
+from ..runtimes.model_files import within
+from .graph import WEIGHTED
 from .weight_sources import weights_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
-    from onnx import ModelProto
+    from onnx import GraphProto, ModelProto
 
     from .recipe_kind import Request
     from .weight_sources import Weight
@@ -27,25 +29,38 @@ def unquantized(request: Request, made: ModelProto) -> tuple[str, ...]:
         request: the resolved recipe; one that stores its weights in integers.
         made: its result.
     """
-    from onnx import TensorProto
-
     source = request.source.proto
-    floats = TensorProto.FLOAT
-    stored = {n: t for n, t in initializers(source.graph).items() if t.data_type == floats}
-    left = {n for n, t in initializers(made.graph).items() if t.data_type == floats}
+    sizes = Counter(_sizes([source.graph]))
+    left = set(_sizes([made.graph]))
+    for name, size in _sizes(itertools.islice(within(source.graph), 1, None)).items():
+        if name not in sizes:
+            sizes[name] = size  # of a subgraph, which no recipe that stores integers changes
+            left.add(name)
     total = 0
     seen: set[str] = set()
     found: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
     for weight in weights_of(source):
-        names = _names(weight, stored.keys() - seen)
+        names = _names(weight, sizes.keys() - seen)
         seen |= names
-        size = sum(math.prod(stored[name].dims) for name in names)
-        total += size
-        kept = sum(math.prod(stored[name].dims) for name in names & left)
+        total += sum(sizes[name] for name in names)
+        kept = sum(sizes[name] for name in names & left)
         if kept and weight.node.name not in request.excluded:
             kind = weight.node.op_type
-            found[kind, _reason(request, weight, names & left)][weight.node.name] += kept
+            label = weight.node.name or weight.name
+            found[kind, _reason(request, weight, names & left)][label] += kept
     return tuple(_sentences(found, total))
+
+
+def _sizes(parts: Iterable[GraphProto]) -> Counter[str]:
+    """Number of values of each float32 initializer; those of one name count together."""
+    from onnx import TensorProto
+
+    found: Counter[str] = Counter()
+    for part in parts:
+        for tensor in part.initializer:
+            if tensor.data_type == TensorProto.FLOAT:
+                found[tensor.name] += math.prod(tensor.dims)
+    return found
 
 
 def _names(weight: Weight, stored: Collection[str]) -> set[str]:
@@ -58,7 +73,7 @@ def _names(weight: Weight, stored: Collection[str]) -> set[str]:
 def _reason(request: Request, weight: Weight, names: set[str]) -> str:
     kind = weight.node.op_type
     if weight.scope.parent is not None:
-        return "within a subgraph (If, Loop)"
+        return "within a subgraph (If, Loop, Scan)"
     if kind not in request.op_types:
         if request.recipe.op_types:
             return "op_types does not name the type"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import shutil
 import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -16,16 +17,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from ..errors import ModelError
-from ..spec.coerce import shown
 from . import runtime
+from .external_data import Piece, external_pieces
 
 if TYPE_CHECKING:
     from onnx import AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto
 
     from . import OpenModel
 
-LARGEST = 2**31 - 1
-"""Most bytes of a model with its external data: a protobuf message cannot be larger."""
+LARGEST = 2**31 - 2**24
+"""Most bytes of a model with its external data: a protobuf message cannot be larger than 2 GiB.
+
+A few megabytes are left for what preparation and observation add to the graph.
+"""
 _LFS_POINTER = b"version https://git-lfs"
 _EXPORT = "export or download the model again"
 _CHUNK = 1 << 20
@@ -57,15 +61,15 @@ def read_model(path: Path) -> ReadModel:
     """
     content = _read(path)
     proto = _parse(path, content)
-    pieces = _external_pieces(path, proto)
-    sources = tuple(sorted({source for source, _, _, _ in pieces}))
+    pieces = _pieces(path, proto)
+    sources = tuple(sorted({piece.source for piece in pieces}))
     digest, size, data = hashlib.sha256(content), len(content), {}
     for source in sources:
         with _regular(path, source, LARGEST - size) as file:
             data[source] = file.read()
         digest.update(data[source])
         size += len(data[source])
-    for source, tensor, offset, length in pieces:
+    for source, _, tensor, offset, length in pieces:
         end = None if length is None else offset + length
         if max(offset, end or 0) > len(data[source]):
             raise ModelError(
@@ -112,11 +116,36 @@ def check_unchanged(path: Path, sha256: str) -> None:
     with _unchanged(path):
         state = _hash_into(hashlib.sha256(), path)
         if state.hexdigest() != sha256:
-            pieces = _external_pieces(path, _parse(path, _read(path)))
-            for source in sorted({source for source, _, _, _ in pieces}):
+            pieces = _pieces(path, _parse(path, _read(path)))
+            for source in sorted({piece.source for piece in pieces}):
                 _hash_into(state, source)
         if state.hexdigest() != sha256:
             raise ModelError(path, "its digest is another one", "")
+
+
+def copy_without_links(path: Path, folder: Path) -> Path | None:
+    """Copy a model to a folder, with what the names of its external data are links to.
+
+    Args:
+        path: the ONNX file.
+        folder: an empty folder.
+
+    Returns:
+        The copy; None, and nothing is copied, if there are no links, or names lead up.
+
+    Raises:
+        ModelError: a file of the model is missing or damaged.
+        OSError: a file cannot be copied.
+    """
+    pieces = _pieces(path, _parse(path, _read(path)))
+    direct = all(piece.source.resolve() == piece.source for piece in pieces)
+    if (direct and not path.is_symlink()) or any(".." in piece.location for piece in pieces):
+        return None
+    for source, location in {(piece.source, piece.location) for piece in pieces}:
+        target = folder / location
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
+    return Path(shutil.copyfile(path, folder / "model.onnx"))
 
 
 def open_verified(
@@ -231,8 +260,13 @@ def _regular(path: Path, source: Path, most: int = LARGEST) -> Iterator[BinaryIO
                     path, f"{what}is not a regular file", "give the path of an .onnx file"
                 )
             if status.st_size > most:
-                problem = "with its external data is" if what else "is"
-                raise ModelError(path, f"{problem} larger than 2 GB", "give a smaller model")
+                whole = "with its external data is" if what else "is"
+                size = (LARGEST - most + status.st_size) / 1e9
+                raise ModelError(
+                    path,
+                    f"{whole} larger than 2 GB ({size:.2f} GB), the most that ONNX holds in memory",
+                    "give a smaller model, or gate its parts as models of their own",
+                )
             yield file
     except FileNotFoundError:
         raise ModelError(path, f"{what}does not exist", "correct the path of the model") from None
@@ -267,52 +301,5 @@ def _parse(path: Path, content: bytes) -> ModelProto:
     return proto
 
 
-def _external_pieces(
-    path: Path, proto: ModelProto
-) -> list[tuple[Path, TensorProto, int, int | None]]:
-    """Where the tensors of a model are stored: file, tensor, offset and length in bytes.
-
-    External data must not be outside the model's folder. Length None means up to the end.
-    """
-    from onnx import TensorProto
-
-    folder = path.parent.resolve()
-    found = []
-    for name, tensor in tensors(parts(proto)):
-        if tensor.data_location != TensorProto.EXTERNAL:
-            continue
-        entries = {entry.key: entry.value for entry in tensor.external_data}
-        location = entries.get("location", "")
-        try:
-            source = (folder / location).resolve()
-            exists = source.is_file()
-            offset = int(entries.get("offset", 0))
-            length = int(entries["length"]) if "length" in entries else None
-            if min(offset, length or 0) < 0:
-                raise ValueError
-        except (OSError, RuntimeError, TypeError, ValueError):
-            raise ModelError(
-                path,
-                f"weight {shown(name)} has a damaged reference to {shown(location)}",
-                "export the model again",
-            ) from None
-        if location and not source.is_relative_to(folder) and (folder / location).is_symlink():
-            raise ModelError(
-                path,
-                f"its external data {shown(location)} is a link to outside the model's folder",
-                "copy the file itself into that folder",
-            )
-        if not location or not source.is_relative_to(folder) or Path(location).is_absolute():
-            raise ModelError(
-                path,
-                f"weight {shown(name)} is stored outside the model's folder, in {shown(location)}",
-                "export the model to a single file, or with its data in the same folder",
-            )
-        if not exists:
-            raise ModelError(
-                path,
-                f"its external data {shown(location)} is missing or not a file",
-                "copy that file into the model's folder",
-            )
-        found.append((source, tensor, offset, length))
-    return found
+def _pieces(path: Path, proto: ModelProto) -> list[Piece]:
+    return external_pieces(path, tensors(parts(proto)))

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ModelError
+from ..files import temporary_folder
 from . import time_limit
+from .model_files import copy_without_links
 from .time_limit import Limit
 
 if TYPE_CHECKING:
@@ -165,8 +167,21 @@ class _OnnxRuntime:
         import onnxruntime  # noqa: F401
 
     def open(self, model: bytes | Path, *, threads: int = 1, exact: bool = False) -> _OpenSession:
-        """Open a model; see `open_session`."""
-        return _OpenSession(open_session(model, threads=threads, exact=exact))
+        """Open a model; see `open_session`.
+
+        onnxruntime follows links of external data only if they end near the model. Where it
+        does not, what they are links to is opened.
+        """
+        try:
+            return _OpenSession(open_session(model, threads=threads, exact=exact))
+        except ModelError:
+            if isinstance(model, bytes):
+                raise
+            with temporary_folder() as folder:
+                copy = copy_without_links(model, folder)
+                if copy is None:
+                    raise
+                return _OpenSession(open_session(copy, threads=threads, exact=exact))
 
 
 RUNTIME = _OnnxRuntime()

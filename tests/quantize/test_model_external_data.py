@@ -1,4 +1,5 @@
 import os
+import shutil
 
 import numpy as np
 import onnx
@@ -6,6 +7,8 @@ import pytest
 
 from pytest_kycquant.errors import ModelError
 from pytest_kycquant.quantize import load_model, prepare
+from pytest_kycquant.runtimes.model_files import check_unchanged, copy_without_links
+from pytest_kycquant.runtimes.ort import RUNTIME
 from tests.worlds.zoo import images, tiny_embedder
 
 
@@ -126,10 +129,115 @@ def test_constants_in_functions_and_branches_are_read(tmp_path):
     assert not constant.external_data
 
 
-def test_a_link_out_of_the_folder_is_refused(tmp_path):
+def as_in_a_hub_cache(folder):
+    """The model and its data are links to files named after their content."""
+    stored = save_external(folder / "stored", "model.onnx_data")
+    snapshot = folder / "snapshots" / "main" / "onnx"
+    snapshot.mkdir(parents=True)
+    (folder / "blobs").mkdir()
+    for number, name in enumerate((stored.name, "model.onnx_data")):
+        (stored.parent / name).rename(folder / "blobs" / f"{number}f3a")
+        (snapshot / name).symlink_to(f"../../../blobs/{number}f3a")
+    return snapshot / stored.name
+
+
+def linked_data(folder):
+    path = save_external(folder / "models")
+    (path.parent / "weights.bin").rename(folder / "elsewhere")
+    (path.parent / "weights.bin").symlink_to("../elsewhere")
+    return path
+
+
+def linked_folder(folder):
+    path = save_external(folder / "models")
+    (folder / "large").mkdir()
+    (path.parent / "weights.bin").rename(folder / "large" / "weights.bin")
+    (path.parent / "data").symlink_to("../large", target_is_directory=True)
+    relocate(path, "data/weights.bin")
+    return path
+
+
+def linked_twice(folder):
+    """A link to a link to the model, beside which its data are."""
+    save_external(folder / "v3")
+    (folder / "current.onnx").symlink_to("v3/model.onnx")
+    (folder / "deployed").mkdir()
+    (folder / "deployed" / "face.onnx").symlink_to("../current.onnx")
+    return folder / "deployed" / "face.onnx"
+
+
+LINKS = [as_in_a_hub_cache, linked_data, linked_folder, linked_twice]
+
+
+@pytest.mark.parametrize("make", LINKS)
+def test_data_behind_links_are_those_of_the_files(tmp_path, make):
+    path = make(tmp_path)
+    proto = onnx.load(path, load_external_data=False)
+    location = proto.graph.initializer[0].external_data[0].value
+    whole = tmp_path / "whole"
+    (whole / location).parent.mkdir(parents=True)
+    shutil.copyfile(path, whole / "model.onnx")
+    data = path.parent / location
+    shutil.copyfile(data if data.exists() else tmp_path / "v3" / location, whole / location)
+    linked, copied = load_model(path), load_model(whole / "model.onnx")
+    assert (linked.digest, linked.size) == (copied.digest, copied.size)
+    assert linked.proto == copied.proto
+
+
+@pytest.mark.parametrize("make", LINKS)
+def test_memory_is_measured_behind_links(tmp_path, make):
+    path = make(tmp_path)
+    opened = RUNTIME.open(path)
+    image = images(1)[0]
+    expected = RUNTIME.open(load_model(path).proto.SerializeToString()).run({"input": image})
+    np.testing.assert_array_equal(opened.run({"input": image})[0], expected[0])
+
+
+def test_a_link_to_other_data_is_another_model(tmp_path):
+    path = linked_data(tmp_path)
+    before = load_model(path).digest
+    data = np.fromfile(tmp_path / "elsewhere", np.uint8)
+    data[40] ^= 1
+    data.tofile(tmp_path / "retrained")
+    (path.parent / "weights.bin").unlink()
+    (path.parent / "weights.bin").symlink_to("../retrained")
+    assert load_model(path).digest != before
+    with pytest.raises(ModelError, match="changed while it was in use"):
+        check_unchanged(path, before)
+
+
+def test_the_folder_of_the_link_comes_first(tmp_path):
+    path = linked_twice(tmp_path)
+    other = np.fromfile(tmp_path / "v3" / "weights.bin", np.uint8)
+    other[40] ^= 1
+    other.tofile(path.parent / "weights.bin")
+    assert load_model(path).files[1] == path.parent / "weights.bin"
+
+
+def test_a_name_that_leads_up_is_not_copied(tmp_path):
     path = save_external(tmp_path / "models")
-    inside = tmp_path / "models" / "weights.bin"
-    inside.rename(tmp_path / "secret.bin")
-    inside.symlink_to(tmp_path / "secret.bin")
-    with pytest.raises(ModelError, match="is a link to outside the model's folder; copy"):
+    relocate(path, "../models/weights.bin")
+    (path.parent / "current.onnx").symlink_to("model.onnx")
+    assert load_model(path.parent / "current.onnx").size == load_model(path).size
+    (tmp_path / "scratch" / "copy").mkdir(parents=True)
+    assert copy_without_links(path.parent / "current.onnx", tmp_path / "scratch" / "copy") is None
+    assert [each.name for each in (tmp_path / "scratch").rglob("*")] == ["copy"]
+
+
+def test_a_link_to_nothing_is_named(tmp_path):
+    path = linked_data(tmp_path)
+    (tmp_path / "elsewhere").unlink()
+    with pytest.raises(ModelError, match=r"'weights\.bin' is missing or not a file"):
+        load_model(path)
+
+
+def test_more_than_onnx_holds_in_memory_is_refused_unread(tmp_path, monkeypatch):
+    path = save_external(tmp_path)
+    sizes = [each.stat().st_size for each in (path, tmp_path / "weights.bin")]
+    monkeypatch.setattr("pytest_kycquant.runtimes.model_files.LARGEST", sum(sizes))
+    assert load_model(path).size == sum(sizes)
+    monkeypatch.setattr("pytest_kycquant.runtimes.model_files.LARGEST", sum(sizes) - 1)
+    with pytest.raises(
+        ModelError, match=r"with its external data is larger than 2 GB \(0\.00 GB\)"
+    ):
         load_model(path)
