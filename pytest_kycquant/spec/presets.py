@@ -49,6 +49,7 @@ def arcface(
     calibration: StrPath | None = None,
     preprocess: Preprocess = ARCFACE,
     name: str = "",
+    constants: Mapping[str, Any] | None = None,
     **task: Any,
 ) -> KycModel:
     """Describe ArcFace, MobileFaceNet or another embedder of aligned faces.
@@ -59,13 +60,14 @@ def arcface(
         calibration: calibration images, see `KycModel`.
         preprocess: `ARCFACE`, or a changed one: ``replace(presets.ARCFACE, channels="BGR")``.
         name: name of the golden file, see `KycModel`.
+        constants: values of inputs that never change, see `KycModel`.
         **task: further arguments of `FaceVerification`.
 
     Raises:
         SpecError: an argument is unknown or impossible.
     """
     spec = _task(FaceVerification, {"data": data}, task)
-    return KycModel(path, preprocess, spec, calibration, name)
+    return KycModel(path, preprocess, spec, calibration, name, constants or {})
 
 
 @coerce.call("presets.minifasnet", LivenessDetection, Preprocess)
@@ -76,6 +78,7 @@ def minifasnet(
     calibration: StrPath | None = None,
     preprocess: Preprocess = MINIFASNET,
     name: str = "",
+    constants: Mapping[str, Any] | None = None,
     **task: Any,
 ) -> KycModel:
     """Describe a MiniFASNet, or several whose scores are averaged as in the original system.
@@ -87,6 +90,7 @@ def minifasnet(
         calibration: calibration images, see `KycModel`.
         preprocess: `MINIFASNET`, or a changed one.
         name: name of the golden file, see `KycModel`.
+        constants: values of inputs that never change, see `KycModel`.
         **task: further arguments of `LivenessDetection`.
 
     Raises:
@@ -99,7 +103,8 @@ def minifasnet(
         scales = tuple(_crop_scale(one) for one in paths)
         task["crop_scale"] = scales if several else scales[0]
     spec = _task(LivenessDetection, {"data": data}, task)
-    return KycModel(paths if several else paths[0], preprocess, spec, calibration, name)
+    chosen = paths if several else paths[0]
+    return KycModel(chosen, preprocess, spec, calibration, name, constants or {})
 
 
 @coerce.call("presets.yolov8", ObjectDetection, Preprocess)
@@ -112,6 +117,7 @@ def yolov8(
     calibration: StrPath | None = None,
     preprocess: Preprocess = YOLOV8,
     name: str = "",
+    constants: Mapping[str, Any] | None = None,
     **task: Any,
 ) -> KycModel:
     """Describe YOLOv8 or a successor, exported without suppression; it reads both output layouts.
@@ -124,13 +130,15 @@ def yolov8(
         calibration: calibration images, see `KycModel`.
         preprocess: `YOLOV8`, or a changed one: ``replace(presets.YOLOV8, size=(320, 320))``.
         name: name of the golden file, see `KycModel`.
+        constants: values of inputs that never change, see `KycModel`.
         **task: further arguments of `ObjectDetection`.
 
     Raises:
         SpecError: an argument is unknown or impossible.
     """
     given = {"data": data, "labels": labels, "classes": classes}
-    return KycModel(path, preprocess, _task(ObjectDetection, given, task), calibration, name)
+    spec = _task(ObjectDetection, given, task)
+    return KycModel(path, preprocess, spec, calibration, name, constants or {})
 
 
 def _crop_scale(path: StrPath) -> float:

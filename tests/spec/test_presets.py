@@ -58,6 +58,18 @@ def test_yolov8() -> None:
     assert model == KycModel("a.onnx", preprocess, task)
 
 
+@pytest.mark.parametrize(
+    "made",
+    [
+        presets.arcface("a.onnx", "d", constants={"phase_train": False}),
+        presets.minifasnet("a.onnx", "d", constants={"phase_train": False}),
+        presets.yolov8("a.onnx", "d", "l", ["face"], constants={"phase_train": False}),
+    ],
+)
+def test_inputs_that_never_change_can_be_given(made: KycModel) -> None:
+    assert made.constants == {"phase_train": False}
+
+
 def test_preprocessing_can_be_given() -> None:
     bgr = replace(presets.ARCFACE, channels="BGR")
     assert presets.arcface("a.onnx", "faces", preprocess=bgr).preprocess == bgr
