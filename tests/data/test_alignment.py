@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -46,7 +46,6 @@ def test_every_pixel_is_that_of_opencv(seed: int, size: tuple[int, int]) -> None
     np.testing.assert_array_equal(warp(image, matrix, size), expected)
 
 
-@settings(deadline=None)  # the first example imports scikit-image
 @given(st.integers(0, 2**32 - 1))
 def test_the_transform_is_that_of_scikit_image(seed: int) -> None:
     """InsightFace estimates it with `skimage.transform.SimilarityTransform`."""

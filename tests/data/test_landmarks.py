@@ -131,7 +131,7 @@ def test_a_single_profile_is_a_face(tmp_path: Path) -> None:
     assert len(load(tmp_path, points)) == 1
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 40))
 def test_right_landmarks_are_never_refused(
     tmp_path_factory: pytest.TempPathFactory, seed: int, number: int

@@ -111,7 +111,7 @@ LETTERS = st.characters(exclude_categories=("Cs",)) | st.sampled_from(
 )
 
 
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=2000)
 @given(st.text(LETTERS, max_size=8))
 def test_plain_names_stay(name: str) -> None:
     plain = plain_name(name)
@@ -122,7 +122,7 @@ def test_plain_names_stay(name: str) -> None:
         assert plain_name(unicodedata.normalize(form, name)) == plain
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(
     st.text(LETTERS, max_size=6),
     st.integers(0, 6),

@@ -30,7 +30,7 @@ def image(height: int, width: int, channels: int, seed: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", FLAGS)
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(side, side, side, side, st.sampled_from([0, 1, 3, 4]), st.integers(0, 9))
 @example(2, 2, 1, 1, 3, 0)
 @example(64, 64, 32, 32, 3, 0)  # OpenCV takes the mean of four pixels here
@@ -52,7 +52,7 @@ def test_is_the_same_bit_for_bit(
 factor = st.integers(1, 150)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(factor, factor, st.integers(1, 3), st.integers(1, 3), st.sampled_from([0, 1, 3]), st.data())
 def test_the_mean_of_a_whole_number_of_pixels_is_the_same(
     rows: int, columns: int, height: int, width: int, channels: int, data: st.DataObject

@@ -31,7 +31,7 @@ def convolutions(draw):
 
 
 @given(convolutions(), st.integers(8, 13), st.integers(8, 13))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_the_mean_of_an_output_follows_from_them(tmp_path_factory, conv, height, width):
     node, weight = conv
     shape = (1, 4, height, width)

@@ -16,7 +16,7 @@ def filled(lists):
 
 
 @given(parts, st.randoms())
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_the_order_of_the_data_does_not_matter(lists, random):
     shuffled = random.sample(lists, len(lists))
     first, second = filled(lists), filled(shuffled)
@@ -25,7 +25,7 @@ def test_the_order_of_the_data_does_not_matter(lists, random):
 
 
 @given(parts)
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_nothing_is_lost_and_memory_is_constant(lists):
     histogram = filled(lists)
     assert histogram.counts.sum() == sum(map(len, lists))
@@ -33,7 +33,7 @@ def test_nothing_is_lost_and_memory_is_constant(lists):
 
 
 @given(parts)
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_ranges_lie_within_the_extremes(lists):
     values = np.array([v for part in lists for v in part] or [0.0], np.float32)
     for low, high in (filled(lists).percentile_range(99.9), filled(lists).entropy_range()):

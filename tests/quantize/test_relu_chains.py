@@ -243,7 +243,7 @@ def test_a_wide_range_lets_nothing_pass(
 ENDS = [(0, 6), (-1, 1), (0, None), (None, 3), (None, None), (0.5, None), (0.2, 2), (-INF, 2)]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @hypothesis.given(data=st.data())
 def test_any_chain(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     acts = data.draw(st.lists(st.sampled_from([None, *ENDS]), min_size=1, max_size=5))

@@ -66,7 +66,7 @@ OPERATORS = [
 
 
 @pytest.mark.parametrize(("op_type", "shape", "attributes"), OPERATORS)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_each_output_channel_is_within_half_a_step_of_8_bits(op_type, shape, attributes, seed):
     rng = np.random.default_rng(seed)
@@ -99,7 +99,7 @@ def test_4_bits_take_half_of_8_where_there_are_enough_weights(op_type, shape, at
         assert stored == weight.size
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     seed=st.integers(0, 2**32 - 1),
     outputs=st.integers(1, 5),

@@ -230,7 +230,7 @@ def run(
     return search(blocks, lambda block: harms[int(block.names[0])], try_out, budget=budget), tried
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(worlds())
 def test_each_operator_was_given_back_in_vain(
     world: tuple[list[float], Callable[[frozenset[int]], bool]],
@@ -248,7 +248,7 @@ def test_each_operator_was_given_back_in_vain(
             assert keep == {each} or (keep - {each} in tried and not passes(keep - {each}))
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(monotone_worlds())
 def test_no_part_of_a_minimal_set_passes(
     world: tuple[list[float], Callable[[frozenset[int]], bool]],
@@ -263,7 +263,7 @@ def test_no_part_of_a_minimal_set_passes(
     assert len(tried) <= 4 + 2 * n + (len(keep) + 1) * math.log2(n)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(monotone_worlds(), st.integers(1, 12))
 def test_the_same_answers_give_the_same_set(
     world: tuple[list[float], Callable[[frozenset[int]], bool]], budget: int

@@ -32,7 +32,7 @@ def mask(fp32: Floats, variant: Floats, threshold: float) -> NDArray[np.bool_]:
     return certified(scores, turned[:, None] + turned, threshold, fp32.shape[1])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     seed=st.integers(0, 2**32 - 1),
     images=st.integers(2, 24),

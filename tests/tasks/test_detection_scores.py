@@ -102,7 +102,7 @@ def cases(draw: st.DrawFn) -> tuple[Predictions, Objects]:
     return in_order(guesses, scores, which, where), truth
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(cases())
 def test_average_precision_is_that_of_pycocotools(case: tuple[Predictions, Objects]) -> None:
     predictions, truth = case
@@ -140,7 +140,6 @@ def test_leaving_out_an_image_is_evaluating_without_it() -> None:
         np.testing.assert_allclose(matching.leave_out[image], alone)
 
 
-@settings(deadline=None)
 @given(cases())
 def test_area_is_average_precision_but_for_its_rounding(
     case: tuple[Predictions, Objects],

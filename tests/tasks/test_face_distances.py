@@ -161,7 +161,7 @@ def test_the_nearest_right_decisions(kind: dict[str, Any]) -> None:
 
 
 @every_kind
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     seed=st.integers(0, 2**32 - 1),
     drift=st.sampled_from([0.0, 1e-7, 1e-5, 1e-3, 0.03, 0.3]),

@@ -180,7 +180,7 @@ def test_broken_embeddings_of_a_group_are_rejects_of_that_group() -> None:
     assert of(found, "tone light", "FRR").variant["errors"] == 0
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.data())
 def test_genuine_pairs_of_all_are_the_sum_of_those_of_the_groups(data: st.DataObject) -> None:
     kinds = np.array(data.draw(st.lists(st.integers(0, 4), min_size=PEOPLE, max_size=PEOPLE)))

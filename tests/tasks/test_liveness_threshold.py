@@ -26,14 +26,14 @@ def largest_bound(found: NDArray[np.float64], threshold: float) -> float:
     return max(rate.upper for rate in Decisions(found, ALL, threshold).species_rates.values())
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 10_000), levels=st.sampled_from([0, 3, 10, 40]))
 def test_the_bound_holds_at_the_threshold(seed: int, levels: int) -> None:
     found = scores(seed, levels)
     assert largest_bound(found, select_threshold(found, ALL, LIMIT)) < LIMIT
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 10_000), levels=st.sampled_from([0, 10, 40]))
 def test_it_does_not_at_the_next_lower_score(seed: int, levels: int) -> None:
     """Equal scores go together: to accept one of them is to accept all."""

@@ -44,7 +44,7 @@ def as_pairs(comparisons: Comparisons, ids: NDArray[np.int64]) -> set[tuple[int,
     return set(zip(left.tolist(), right.tolist(), strict=True))
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 1000), images=st.integers(2, 40), rows=st.sampled_from([1, 7, 256]))
 def test_all_pairs_equal_brute_force(seed: int, images: int, rows: int) -> None:
     unit, comparisons = world(seed, images, 5)
@@ -58,7 +58,7 @@ def test_all_pairs_equal_brute_force(seed: int, images: int, rows: int) -> None:
     assert sorted(found.false_accepts) == list(found.false_accepts)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 1000), size=st.sampled_from([1, 5, 1000]))
 def test_listed_pairs_equal_all_pairs(seed: int, size: int) -> None:
     unit, comparisons = world(seed, 25, 5)
@@ -90,7 +90,7 @@ def test_zero_and_infinite_embeddings_are_broken() -> None:
     assert unit[2] == pytest.approx([0.6, 0.8])
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 1000), keep=st.integers(1, 60), rows=st.sampled_from([1, 7, 256]))
 def test_extremes_are_the_sorted_ends(seed: int, keep: int, rows: int) -> None:
     unit, comparisons = world(seed, 30, 5)

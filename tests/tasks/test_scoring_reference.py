@@ -62,7 +62,7 @@ worlds = given(
 )
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @worlds
 def test_errors(
     seed: int, images: int, subjects: int, broken: int, listed: bool, block: int
@@ -79,7 +79,7 @@ def test_errors(
         assert np.array_equal(found.false_rejects, it.ids[it.same & ~accepted])
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @worlds
 @pytest.mark.parametrize("keep", [1, 30, 400])
 def test_extremes(

@@ -34,7 +34,7 @@ def bound(unit: NDArray[np.float32], comparisons: Comparisons, threshold: float)
     return rate.upper
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 1000), levels=st.sampled_from([0, 1]))
 def test_the_bound_holds_at_the_threshold(seed: int, levels: int) -> None:
     unit, comparisons = world(seed, levels=levels)

@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 
 from pytest_kycquant.statistics import Counts, Rate, clopper_pearson
 
-# No deadline: the first example of a test pays for the import of scipy.
-brief = settings(deadline=None, max_examples=50)
+brief = settings(max_examples=50)
 
 
 def counts_of(trials: Iterable[tuple[tuple[int, ...], bool]], subjects: int) -> Counts:
