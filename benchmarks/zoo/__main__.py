@@ -90,9 +90,11 @@ def main() -> None:
         if not wanted:
             parser.error(f"no model is called so: {', '.join(case.name for case in cases)}")
         judged = []
-        for number, case in enumerate(wanted):
-            print(f"{case.name} ({number + 1} of {len(wanted)})", file=sys.stderr, flush=True)
+        for number, case in enumerate(wanted, 1):
             judged.append(judge(case, root / f"{number:03}"))
+            said = [f"{name} {cell(one)}" for name, one in judged[-1].cells.items()]
+            line = f"{number} of {len(wanted)}, {case.name}: {', '.join(said) or 'refused'}"
+            print(line, file=sys.stderr, flush=True)
     print(table(judged), *remarks(judged), sep="\n")
     wrong = sum(len(one.wrong) for one in judged)
     tracebacks = sum(one.traceback for one in judged)
