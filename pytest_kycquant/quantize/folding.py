@@ -161,7 +161,7 @@ def _drop_unread(graph: GraphProto, candidates: set[str]) -> None:
     for node in reversed(graph.node):
         if not set(node.output) <= candidates or read.intersection(node.output):
             kept.append(node)
-            read.update(node.input)
+            read.update(filter(None, node.input))  # an input that is left out has no name
     stored = initializers(graph)
     infos = [info for info in graph.value_info if info.name not in stored]
     del graph.node[:], graph.value_info[:]

@@ -48,6 +48,15 @@ def unquantized(request: Request, made: ModelProto) -> tuple[str, ...]:
             kind = weight.node.op_type
             label = weight.node.name or weight.name
             found[kind, _reason(request, weight, names & left)][label] += kept
+    for node in source.graph.node:  # a table, such as the embeddings of tokens
+        table = node.input[0] if node.op_type == "Gather" else ""
+        if table in sizes and table not in seen:
+            seen.add(table)
+            total += sizes[table]
+            if table in left:
+                found[node.op_type, "no recipe quantizes this type"][node.name or table] += sizes[
+                    table
+                ]
     return tuple(_sentences(found, total))
 
 

@@ -40,10 +40,19 @@ def live_index(given: Any, classes: tuple[str, ...] | None) -> int:
     if not isinstance(plain, str):
         index = _index(given)
         # The index after a single attack is what None becomes: a copy of the task says it again.
-        if index < len(classes) or (len(classes) == 1 and index == _by_words(classes)):
+        if index < len(classes):
+            return _not_attack(index, classes)
+        if len(classes) == 1 and index == _by_words(classes):
             return index
         raise SpecError(_WHERE, f"{index} is not one of the {len(classes)} classes", _choose())
-    return classes.index(coerce.choice(_WHERE, plain, classes))
+    return _not_attack(classes.index(coerce.choice(_WHERE, plain, classes)), classes)
+
+
+def _not_attack(index: int, classes: tuple[str, ...]) -> int:
+    if word(classes[index]) in ATTACK_WORDS:
+        problem = f"{classes[index]!r} is the name of an attack, not of a live face"
+        raise SpecError(_WHERE, problem, _choose())
+    return index
 
 
 def _index(given: Any) -> int:

@@ -64,3 +64,50 @@ def test_types_without_an_integer_form_are_reported(tmp_path, options, reason):
     said = [note for note in found.notes if "not quantized" in note]
     expected = f"1 LSTM with 5,120 of 5,336 weights was not quantized: {reason}"
     assert said == ([expected] if reason else [])
+
+
+def test_a_table_of_embeddings_is_reported(tmp_path):
+    rng = np.random.default_rng(0)
+    weights = {
+        "table": rng.normal(size=(256, 32)).astype(np.float32),
+        "w": rng.normal(size=(3, 16)).astype(np.float32),
+        "flat": np.array([1, -1], np.int64),
+        "head": rng.normal(size=(32, 16)).astype(np.float32),
+    }
+    nodes = [
+        helper.make_node("GlobalAveragePool", ["input"], ["pooled"]),
+        helper.make_node("Reshape", ["pooled", "flat"], ["row"]),
+        helper.make_node("MatMul", ["row", "w"], ["mixed"], "mix"),
+        helper.make_node("ArgMax", ["mixed"], ["at"], axis=1, keepdims=0),
+        helper.make_node("Gather", ["table", "at"], ["found"], "embed"),
+        helper.make_node("MatMul", ["found", "head"], ["output"], "last"),
+    ]
+    proto = build_model(nodes, weights, shape=(1, 3, 16, 16))
+    _, found = made(tmp_path, proto, "int8-weights", (1, 3, 16, 16))
+    assert found.notes[-1] == (
+        "1 Gather with 8,192 of 8,752 weights was not quantized: no recipe quantizes this type"
+    )
+
+
+@pytest.mark.parametrize("precision", ["int8", "int8-weights", "fp16"])
+def test_inputs_that_are_left_out_keep_no_operator_alive(tmp_path, precision):
+    """A folded weight before a Clip without a lower bound: both had the name ""."""
+    rng = np.random.default_rng(0)
+    weights = {
+        "raw": rng.normal(size=(8, 3, 3, 3)).astype(np.float32),
+        "half": np.float32(0.5),
+        "high": np.float32(6),
+        "head": rng.normal(size=(8, 16)).astype(np.float32),
+    }
+    nodes = [
+        helper.make_node("Mul", ["raw", "half"], ["kernel"], "scaled"),
+        helper.make_node("Conv", ["input", "kernel"], ["c"], "conv"),
+        helper.make_node("Clip", ["c", "", "high"], ["r"], "clip"),
+        helper.make_node("GlobalAveragePool", ["r"], ["p"], "pool"),
+        helper.make_node("Flatten", ["p"], ["f"], "flat"),
+        helper.make_node("MatMul", ["f", "head"], ["output"], "last"),
+    ]
+    _, found = made(
+        tmp_path, build_model(nodes, weights, shape=(1, 3, 16, 16)), precision, (1, 3, 16, 16)
+    )
+    assert sum(found.quantized.values()) >= 2

@@ -35,6 +35,17 @@ def test_a_copy_says_the_same() -> None:
         assert replace(task, threshold=0.5).live_class == task.live_class
 
 
+@pytest.mark.parametrize(
+    ("classes", "live"),
+    [(("attack",), 0), (("attack", "live"), "attack"), (("spoof", "live"), 0)],
+)
+def test_what_is_called_an_attack_is_not_the_live_class(
+    classes: tuple[str, ...], live: int | str
+) -> None:
+    with pytest.raises(SpecError, match=r"live_class: .* is the name of an attack"):
+        LivenessDetection("data", classes=classes, live_class=live)
+
+
 def test_numbers_become_plain() -> None:
     task = LivenessDetection(
         "data", threshold=np.float32(0.5), live_class=np.int64(2), boxes="b.csv", crop_scale=4

@@ -120,3 +120,30 @@ def test_boxes_is_only_for_layouts_that_leave_it_open() -> None:
         task().look([beyond])
     assert "outside the input; outputs were read as suppressed rows" in caught.value.problem
     assert "boxes=" not in caught.value.remedy
+
+
+def stacked(copies: int) -> list[NDArray[np.float32]]:
+    """Rows x1, y1, x2, y2, score, class: `copies` of each box, a pixel apart, without padding."""
+    boxes = np.repeat(CORNERS, copies, axis=0) + np.arange(3 * copies)[:, None] % copies
+    scores = np.linspace(0.5, 0.95, len(boxes))[:, None]
+    rows = np.concatenate([boxes, scores, np.zeros_like(scores)], 1)
+    return [rows[None].astype(np.float32)]
+
+
+def test_rows_that_nobody_has_suppressed_are_suppressed() -> None:
+    """DeepStream's exports: the rows of suppressed boxes, but a row for every anchor."""
+    made = task()
+    learned = made.look([stacked(12)] * 2)
+    assert learned == {"layout": "rows", "crowded": True}
+    made.adopt(learned)
+    assert made.reading_note.endswith("so they are suppressed by nms_iou, too")
+    assert len(made.read(stacked(12))) == 3
+
+
+def test_rows_that_the_model_has_suppressed_stay_as_they_are() -> None:
+    made = task()
+    learned = made.look([stacked(1)] * 2)
+    assert learned == {"layout": "rows"}
+    made.adopt(learned)
+    assert "nms_iou" not in made.reading_note
+    assert len(made.read(stacked(12))) == 36  # a variant is read as FP32 is

@@ -101,6 +101,19 @@ def test_yolox_that_decodes_in_the_model() -> None:
     np.testing.assert_allclose(boxes[0], cornered(rows[0, :4]), rtol=1e-5)
 
 
+def test_shares_of_the_input_are_not_read_as_offsets_of_yolox() -> None:
+    rows = np.concatenate([queries(len(CELLS)), candidates(1, 2, count=len(CELLS))[:, 4:]], 1)
+    with pytest.raises(ModelError, match=r"boxes are shares of the input.*function .* decode="):
+        decoder().choose([[rows[None]]])
+
+
+def test_yolov6_fills_objectness_with_ones() -> None:
+    rows = candidates(1, 2)
+    rows[:, 4] = 1
+    _, scores, _ = read("yolov5", [rows[None]])
+    np.testing.assert_allclose(scores, rows[:, 5:])
+
+
 def test_rows_of_one_class_and_objectness_are_told_apart() -> None:
     """(1, N, 6) with one class: YOLOv5, or suppressed rows."""
     rows = candidates(1, 1)
@@ -148,6 +161,15 @@ def test_rtdetr_in_one_table() -> None:
     assert decoder().choose([[candidates(2)[None]]]).name == "yolov8"
 
 
+def test_large_documents_of_detr_are_not_read_as_ultraface() -> None:
+    """Wider and higher than their centres are far, like corners; most are 'no object', the last."""
+    rng = np.random.default_rng(5)
+    boxes = np.concatenate([rng.uniform(0.45, 0.55, (30, 2)), rng.uniform(0.6, 0.9, (30, 2))], 1)
+    outputs = [logits(2)[None], boxes[None].astype(np.float32)]
+    with pytest.raises(ModelError, match=r'set boxes="corners" as well, or boxes="centres"'):
+        decoder(1, 0, "logits").choose([outputs])
+
+
 def test_queries_are_not_suppressed() -> None:
     boxes = np.tile(queries(1), (3, 1))
     scores = np.array([[2, -3], [3, -3], [1, -3]], np.float32)
@@ -165,7 +187,7 @@ def test_queries_are_not_suppressed() -> None:
         (
             logits(3),
             np.add(np.tile(queries()[:, 2:], 2), [0, 0, 0.3, 0.3]),
-            "the boxes are corners",
+            "the boxes look like corners",
         ),
         (logits(3)[:, ::-1], queries(), "few candidates are 'no object'"),
         (np.full((30, 2), 0.3), queries(), "no logits, but probabilities"),

@@ -1,5 +1,7 @@
 """From outputs to scores and decisions: softmax by hand, NaN as the worst case, ISO's figures."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -80,10 +82,28 @@ def test_a_score_at_the_threshold_is_accepted() -> None:
 def test_logits_declared_as_probabilities() -> None:
     with pytest.raises(ModelError, match=r"values -1, 4, 2 are not probabilities; set .*logits"):
         check_scale(outputs([[-1, 4, 2]]), probabilities=True)
-    with pytest.raises(ModelError, match=r"values 0\.9, 0\.9 are not probabilities"):
+    with pytest.raises(
+        ModelError, match=r"values 0\.9, 0\.9 are .*each is a probability by itself"
+    ):
         check_scale(outputs([[0.5, 0.5], [0.9, 0.9]]), probabilities=True)
+    with pytest.raises(ModelError, match=r"values 0\.9, 1\.1 are not probabilities"):
+        check_scale(outputs([[0.5, 0.5], [0.9, 1.1]]), probabilities=True)
     with pytest.raises(ModelError, match=r"values 1\.5 are not probabilities"):
         check_scale(outputs([[0.5], [1.5]]), probabilities=True)
+
+
+@pytest.mark.parametrize(
+    ("values", "why"),
+    [
+        (np.linspace(0, 1, 20)[:, None], r"for all 20 captures .*set .*scores=\"probabilities\""),
+        (np.linspace(0, 1, 40).reshape(20, 2), r"each is a probability by itself; .*\(\"live\",\)"),
+    ],
+)
+def test_logits_that_are_all_between_0_and_1_hide_what_changes(values: Any, why: str) -> None:
+    with pytest.raises(ModelError, match=why):
+        check_scale(outputs(values), probabilities=False)
+    check_scale(outputs(values[:19]), probabilities=False)  # a few may happen to be there
+    check_scale(outputs(values - 0.01), probabilities=False)
 
 
 def test_probabilities_declared_as_logits() -> None:

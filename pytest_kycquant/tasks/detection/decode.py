@@ -57,6 +57,7 @@ class Decoder:
         layout: name of the layout of the outputs; None finds the one whose shapes fit.
         boxes: whether boxes are "corners" or "centres" (and sizes); None for what is usual.
         decode: a function that reads the outputs instead of a layout, or None.
+        crowded: whether boxes are suppressed even if the layout is one of suppressed boxes.
     """
 
     classes: int
@@ -68,6 +69,7 @@ class Decoder:
     layout: str | None = None
     boxes: Literal["corners", "centres"] | None = None
     decode: Callable[..., Any] | None = None
+    crowded: bool = False
 
     @property
     def told(self) -> Told:
@@ -94,7 +96,8 @@ class Decoder:
         """The candidates that remain after non-maximum suppression within each class."""
         layout = self.choose([outputs])
         found = self._candidates(layout, outputs)
-        return found.only(top(found) if layout.suppressed else suppress(found, self.nms_iou))
+        done = layout.suppressed and not self.crowded
+        return found.only(top(found) if done else suppress(found, self.nms_iou))
 
     def choose(self, samples: Sequence[Sequence[NDArray[Any]]]) -> Layout:
         """Find the layout of the outputs.
@@ -132,7 +135,8 @@ class Decoder:
     ) -> ModelError:
         outputs = f"outputs of the shapes {', '.join(map(str, shapes))}"
         write = [f'layout="{layout.name}" for {layout.title}' for layout in possible or reasons]
-        remedy = f"write in ObjectDetection {', or '.join(write)}"
+        own = "or read them with a function of your own in decode="
+        remedy = f"write in ObjectDetection {', or '.join(write)}, {own}"
         if possible:
             return ModelError(self.origin, f"{outputs} can be read in {len(possible)} ways", remedy)
         why = "; ".join(f"not as {layout.title}: {reason}" for layout, reason in reasons.items())

@@ -7,13 +7,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...errors import ModelError
+from .decode import overlaps
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
+    from .decode import Detections
     from .layouts.base import Layout, Told
 
 _OUTSIDE = 0.2  # a sound box has less of its area outside the input
+_ON_TOP = 0.9  # IoU; no threshold of suppression in use is higher
+_CROWDED = 0.1  # the share of boxes on top of others that makes a model one without suppression
 _TINY = 2.0  # pixels: boxes that end before are shares of the input
 
 
@@ -25,6 +31,27 @@ def corners_it_seems(origin: object) -> ModelError:
         "y1, x2, y2",
         'set ObjectDetection(boxes="corners"), or boxes="centres" if that is what they are',
     )
+
+
+def crowded(found: Sequence[Detections], confidence: float) -> bool:
+    """Whether boxes that a model should have suppressed lie on top of better ones of their class.
+
+    No suppression leaves two boxes of a class with an IoU above .9, and queries that compete leave
+    few.
+
+    Args:
+        found: detections of FP32 in a few images, best first.
+        confidence: lower scores do not count.
+    """
+    total = on_top = 0
+    for one in found:
+        (rows,) = np.nonzero(one.scores >= confidence)
+        same = one.classes[rows, None] == one.classes[None, rows]
+        better = np.tril(np.ones((len(rows), len(rows)), np.bool_), -1)
+        near = overlaps(one.boxes[rows], one.boxes[rows]) > _ON_TOP
+        total += len(rows)
+        on_top += int((near & same & better).any(axis=1).sum())
+    return on_top > _CROWDED * total
 
 
 def check_boxes(boxes: NDArray[np.float64], layout: Layout, told: Told, origin: object) -> None:

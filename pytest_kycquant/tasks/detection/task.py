@@ -50,7 +50,7 @@ from .matching import (
     select_confidence,
 )
 from .own_decoding import OwnDecoding
-from .plausible import check_boxes, corners_it_seems
+from .plausible import check_boxes, corners_it_seems, crowded
 from .quality import precision
 
 _CLEAR = 0.25  # the confidence of a first look where the gate file gives none
@@ -72,6 +72,7 @@ class BoxTask(Task[DetectionSet, Held]):
         self.limits = cast("DetectionLimits", limits)
         self.judged = self.spec.judged or self.spec.classes
         self._layout = self.spec.layout
+        self._crowded = False
         if self._layout is not None and self._layout not in LAYOUTS:
             raise SpecError(
                 "ObjectDetection.layout",
@@ -93,6 +94,7 @@ class BoxTask(Task[DetectionSet, Held]):
             self._layout,
             spec.boxes,
             spec.decode,
+            self._crowded,
         )
 
     def look(self, samples: Sequence[list[NDArray[Any]]]) -> Mapping[str, Any]:
@@ -113,11 +115,13 @@ class BoxTask(Task[DetectionSet, Held]):
         found = [decoder(outputs) for outputs in samples]
         boxes = np.concatenate([one.boxes[one.scores >= clear] for one in found])
         check_boxes(boxes, layout, decoder.told, decoder.origin)
-        return {"layout": layout.name}
+        dense = layout.suppressed and crowded(found, clear)
+        return {"layout": layout.name, **({"crowded": True} if dense else {})}
 
     def adopt(self, learned: Mapping[str, Any]) -> None:
-        """Take the layout that FP32 has for all variants."""
+        """Take the layout that FP32 has for all variants, and whether it must be suppressed."""
         self._layout = learned.get("layout", self.spec.layout)
+        self._crowded = learned.get("crowded", False)
 
     @property
     def reading_note(self) -> str:
@@ -128,7 +132,10 @@ class BoxTask(Task[DetectionSet, Held]):
             function = self.spec.decode
             name = getattr(function, "__qualname__", type(function).__qualname__)
             return f"outputs are read by the function {name}"
-        return f"outputs are read as {LAYOUTS[self._layout].title} ({self._layout})"
+        said = f"outputs are read as {LAYOUTS[self._layout].title} ({self._layout})"
+        if self._crowded:
+            said += "; boxes lie on top of each other, so they are suppressed by nms_iou, too"
+        return said
 
     def choose_outputs(
         self, names: tuple[str, ...], where: Path, member: int = 0

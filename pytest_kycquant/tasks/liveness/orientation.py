@@ -62,12 +62,17 @@ def _others(spec: LivenessDetection, values: int) -> list[tuple[LivenessDetectio
         name = "attack" if spec.live_class == 0 else "live"
         other = replace(spec, classes=(name,), live_class=None)
         return [(other, f'classes=("{name}",)')]
-    names = spec.classes
-    return [
-        (replace(spec, live_class=k), f"live_class={names[k]!r}" if names else f"live_class={k}")
-        for k in range(values)
-        if k != spec.live_class
-    ]
+    live, names = spec.live_class, spec.classes
+    others = [index for index in range(values) if index != live]
+    if names is None or not isinstance(live, int):
+        return [(replace(spec, live_class=index), f"live_class={index}") for index in others]
+    found = []
+    for index in others:  # the names are in another order
+        turned = list(names)
+        turned[index], turned[live] = names[live], names[index]
+        other = replace(spec, classes=tuple(turned), live_class=names[live])
+        found.append((other, f"classes={tuple(turned)!r}"))
+    return found
 
 
 def _area(scores: Scores, captures: LivenessSet) -> float:

@@ -29,6 +29,7 @@ from ..rates import chosen_for, last_that_holds, rate_of
 
 Scores = NDArray[np.float64]
 _LEAST = 0.5  # lowest threshold that is chosen
+_MANY = 20  # captures: without a verdict below, since so few support no claim
 _SUM_TOLERANCE = 1e-3  # of the sum of probabilities in float32, far more than rounding
 
 
@@ -131,28 +132,51 @@ def check_scale(outputs: Outputs, *, probabilities: bool, overshoot: float = 0.0
         overshoot: by how much they may lie outside of 0..1, as those of a regression do.
 
     Raises:
-        ModelError: logits are declared but every row is a distribution (softmax would hide most
-            differences), or probabilities are declared but some row is not a distribution.
+        ModelError: logits are declared but all values are between 0 and 1 (softmax or the logistic
+            function would hide most differences), or probabilities are declared but some row is
+            not a distribution.
     """
     values = outputs.values[outputs.finite].astype(np.float64)
+    several = values.shape[1] > 1
     in_range = ((values >= -overshoot) & (values <= 1 + overshoot)).all(axis=1)
-    if values.shape[1] > 1:
-        in_range &= np.abs(values.sum(axis=1) - 1) < _SUM_TOLERANCE
-    elif not probabilities:
-        return  # a single value between 0 and 1 may well be a logit
-    if probabilities and not in_range.all():
-        row = values[~in_range][0]
+    whole = np.abs(values.sum(axis=1) - 1) < _SUM_TOLERANCE if several else in_range
+    if probabilities and not (in_range & whole).all():
+        row = values[~(in_range & whole)][0]
+        shown = f"its values {', '.join(f'{value:.4g}' for value in row)}"
+        if several and in_range.all():
+            raise _each_by_itself(shown)
         raise ModelError(
             "output",
-            f"its values {', '.join(f'{value:.4g}' for value in row)} are not probabilities",
+            f"{shown} are not probabilities",
             'set LivenessDetection(scores="logits") or name another output',
         )
-    if not probabilities and len(values) and in_range.all():
+    if probabilities or not len(values) or not in_range.all():
+        return
+    if several and whole.all():
         raise ModelError(
             "output",
             "its values are already probabilities (each row sums to 1)",
             'set LivenessDetection(scores="probabilities")',
         )
+    if len(values) < _MANY:  # a few logits may happen to be there
+        return
+    if several:
+        raise _each_by_itself("its values")
+    raise ModelError(
+        "output",
+        f"its values for all {len(values):,} captures are between 0 and 1, like probabilities; as "
+        "logits they would all score .5 to .731",
+        'set LivenessDetection(scores="probabilities")',
+    )
+
+
+def _each_by_itself(values: str) -> ModelError:
+    return ModelError(
+        "output",
+        f"{values} are between 0 and 1 but do not add up to 1: each is a probability by itself",
+        'export the live one alone and set LivenessDetection(classes=("live",), '
+        'scores="probabilities")',
+    )
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,8 @@ import numpy as np
 from .base import Floats, Told
 
 SHARES = 2.0  # larger coordinates are pixels
-_MANY = 20  # so many candidates are never all wider and higher than their centres are far
+MANY = 20
+"""So many candidates are never all wider and higher than their centres are far."""
 _NEARLY = 0.99  # the share of candidates with corners in order
 
 
@@ -46,7 +47,7 @@ def misfit_of_candidates(rows: Floats, scores: Floats, told: Told) -> str:
 def cornered(rows: Floats, told: Told) -> bool:
     """Whether finite rows that should start with centre and size start with corners."""
     ordered = (rows[:, 2:4] >= rows[:, :2]).all(axis=1)
-    return told.boxes is None and len(rows) >= _MANY and bool(ordered.mean() >= _NEARLY)
+    return told.boxes is None and len(rows) >= MANY and bool(ordered.mean() >= _NEARLY)
 
 
 def misfit_of_shares(boxes: Floats, told: Told) -> str:
@@ -57,7 +58,10 @@ def misfit_of_shares(boxes: Floats, told: Told) -> str:
     if (~boxes.any(axis=1)).any():
         return "boxes of zeros are padding"
     if cornered(boxes, told):
-        return 'the boxes are corners; set boxes="corners" as well'
+        return (
+            'the boxes look like corners; set boxes="corners" as well, or boxes="centres" if the '
+            "objects are large"
+        )
     if told.boxes != "corners" and (boxes[:, 2:] < 0).any():
         return "sizes are negative"
     return ""

@@ -10,6 +10,7 @@ from .base import Candidates, Given, Layout, Shapes, Told, corners
 from .tables import no_shares, softmax, table_of, tables_of
 
 _NEARLY = 0.99  # the share of candidates with corners in order
+_EMPTY = 0.5  # most candidates find nothing
 _BEYOND = 4.0  # shares of the input: no sound box reaches so far
 
 
@@ -46,4 +47,7 @@ class UltraFace(Layout):
         ordered = boxes[:, 2:] >= (0 if told.boxes == "centres" else boxes[:, :2])
         if len(boxes) and ordered.all(axis=1).mean() < _NEARLY:
             return "the boxes are not corners x1, y1, x2, y2"
+        known = scores[np.isfinite(scores).all(axis=1)]
+        if len(known) and (known.argmax(axis=1) == 0).mean() < _EMPTY:
+            return "few candidates are background, which must be the first of the scores"
         return no_shares(scores, told)

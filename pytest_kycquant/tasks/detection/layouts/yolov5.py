@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from .base import Candidates, Floats, Given, Layout, Shapes, Told
-from .candidates import cornered, finite_rows, misfit_of_candidates
+from .candidates import MANY, cornered, finite_rows, misfit_of_candidates
 from .levels import grid
 
 _STRIDES = ((8, 16, 32), (8, 16, 32, 64))
@@ -44,8 +44,10 @@ class YoloV5(Layout):
     def misfit(self, samples: Sequence[Given], told: Told) -> str:
         """Whether the values are those of suppressed boxes, or raw ones of YOLOX."""
         rows = finite_rows([np.asarray(outputs[0][0], np.float64) for outputs in samples])
-        scores = np.concatenate([rows[:, 4:5], rows[:, 5 + 2 * told.keypoints :]], axis=1)
-        if len(rows) and not scores[:, 1:].any():
+        scores = rows[:, 5 + 2 * told.keypoints :]
+        if (rows[:, 4] != 1).any():  # YOLOv6 fills objectness with ones
+            scores = np.concatenate([rows[:, 4:5], scores], axis=1)
+        if len(rows) and not rows[:, 5 + 2 * told.keypoints :].any():
             return "all scores of classes are 0"
         return misfit_of_candidates(rows, scores, told)
 
@@ -91,6 +93,9 @@ class YoloX(Layout):
         rows = finite_rows([np.asarray(outputs[0][0], np.float64) for outputs in samples])
         if len(rows) and rows[:, 2:4].max() > _LARGEST:
             return "the sizes are no logarithms"
+        boxes = rows[:, :4]
+        if len(rows) >= MANY and ((boxes >= 0) & (boxes <= 1)).all():
+            return "the boxes are shares of the input"
         scores = rows[:, 4:]
         if told.scores == "probabilities" and ((scores < 0) | (scores > 1)).any():
             return "the columns of the scores are not probabilities"
