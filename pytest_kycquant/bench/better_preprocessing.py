@@ -62,6 +62,11 @@ class _Way:
         """Whether the last change of a file is one of the range alone."""
         return any(made and made[-1].kind == "range" for made in self.changes)
 
+    @property
+    def standardizes(self) -> bool:
+        """Whether a change is to standardize each image."""
+        return any(one.kind == "range" and one.spec.standardize for c in self.changes for one in c)
+
 
 _Found = tuple[_Way, "Quality", "Quality"]
 """Another way, the quality before and with it."""
@@ -152,7 +157,16 @@ class _Look:
                 continue  # so few people tell nothing
             ahead = [one for one in tried if standard_errors(one[1], one[2]) > least]
             left = [way for way, *_ in sorted(ahead, key=lambda one: one[2].value, reverse=True)]
-        for way in left:  # the most promising first, since all images cost
+        # Standardization of each image does nearly as well as any range that is right.
+        found = self._first(now, [way for way in left if not way.standardizes])
+        other = self._first(now, [way for way in left if way.standardizes])
+        if found is None or (other is not None and is_better(found[2], other[2])):
+            return other
+        return found
+
+    def _first(self, now: _Way, ways: Sequence[_Way]) -> _Found | None:
+        """The first of some ways that is better beyond doubt, since all images cost."""
+        for way in ways:
             for found in self._measured(now, [way], self._sample(None)) or ():
                 if is_better(found[1], found[2]) and not self._by_contrast(now, found):
                     return found

@@ -287,19 +287,19 @@ class SourceFile:
         """
         model = self.fp32.open(exact=self._context.exact)
         found: list[Outputs | None] = []
-        for task in tasks:
-            task.adopt(self.learned)
-            inputs = task.tensors(images, self.index)
-            try:
-                outputs = run_model(
-                    model, inputs, (), self.outputs_read, task.read,
-                    threads=self._context.threads, feeding=self.feeding, where=self._title,
-                    repeats=False,
-                )  # fmt: skip
-            except (ModelError, DataError):  # a function of the user's may fail on other pixels
-                found.append(None)
-            else:
-                found.append(outputs)
+        title = f"{self._title}: trying {len(tasks)} other preprocessings on {len(images)} images"
+        with self._context.progress.stage(title, len(tasks) * len(images)) as advance:
+            for task in tasks:
+                task.adopt(self.learned)
+                inputs = task.tensors(images, self.index)
+                try:
+                    found.append(run_model(
+                        model, inputs, (), self.outputs_read, task.read,
+                        threads=self._context.threads, feeding=self.feeding, where=self._title,
+                        repeats=False, on_image=advance,
+                    ))  # fmt: skip
+                except (ModelError, DataError):  # a function of the user's may fail on other pixels
+                    found.append(None)
         return found
 
     def alone(self, recipe: Recipe, names: tuple[str, ...]) -> Outputs | None:

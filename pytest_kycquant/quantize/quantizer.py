@@ -224,6 +224,11 @@ class Quantizer:
         """Images that ranges come from, as the model is fed; without any, the probes."""
         return self._fed(self._probes if self._calibration is None else self._calibration)
 
+    def _for_shifts(self, count: int) -> list[int]:
+        """As many images to measure shifts on as their size allows."""
+        _, sample = next(iter(self._fed(self._probes).named([0])))
+        return shift_images(count, [sum(array.size for array in arrays_of(sample))])
+
     def _fed(self, images: Images) -> Images:
         """Images in the types and the batch that the model takes."""
         loaded: LoadedModel = self._made("load", self._plan(FP32))
@@ -315,10 +320,7 @@ class Quantizer:
         if step.sees is Sees.PROBES:
             return [[sample for _, sample in self._fed(self._probes).named()]]
         if step.sees is Sees.SHIFTS:
-            ranging = self._ranging
-            _, sample = next(ranging.named([0]))
-            size = sum(array.size for array in arrays_of(sample))
-            return [Chosen(lambda: ranging, lambda count: shift_images(count, [size]))]
+            return [Chosen(lambda: self._ranging, self._for_shifts)]
         return []
 
     def _indices(self, sees: Sees) -> Sequence[int]:

@@ -167,7 +167,8 @@ def did_you_mean(given: str, known: Iterable[str]) -> str:
     of it ("method" of "calibration_method").
     """
     name, names = given.casefold(), {one.casefold(): one for one in known}
-    close = [one for one in names if sorted(one) == sorted(name)]
+    close = [one for one in names if one == name]
+    close = close or [one for one in names if sorted(one) == sorted(name)]
     close = close or difflib.get_close_matches(name, names, n=1, cutoff=_ALIKE[len(name) <= 4])
     if not close:
         begun = [one for one in names if len(name) >= _BEGINNING and one.startswith(name)]

@@ -98,10 +98,10 @@ def section(lines: list[str], title: str) -> list[str]:
 
 def test_while_files_are_collected(pytester: pytest.Pytester, run: Run) -> None:
     for name, (text, _, _) in WRONG.items():
-        pytester.path.joinpath(f"test_{name}.py").write_text(HEAD + text)
+        pytester.path.joinpath(f"test_wrong_{name}.py").write_text(HEAD + text)
     result = run()
     for name, (text, shown, message) in WRONG.items():
-        file = f"test_{name}.py"
+        file = f"test_wrong_{name}.py"  # no name of a module of these tests
         found = section(result.outlines, f"ERROR collecting {file}")
         frames = [line for line in found if not line.startswith(("    ", "E "))]
         number = next(i for i, line in enumerate((HEAD + text).split("\n"), 1) if shown in line)

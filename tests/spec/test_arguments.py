@@ -124,6 +124,7 @@ def test_too_many_and_missing_arguments(what: Any) -> None:
         ("methd", ["activation_type", "calibration_method"], "calibration_method"),
         ("degradation", ["far_degradation", "frr_degradation_x"], "far_degradation"),
         ("rgb", ["RGB", "BGR"], "RGB"),
+        ("bgr", ["RGB", "BGR"], "BGR"),
         ("qqqq", ["far", "frr"], None),
         ("conf", ["classes", "confidence"], "confidence"),
         ("lat", ["latency_ms", "latency_ratio"], None),

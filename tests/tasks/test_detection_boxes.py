@@ -147,3 +147,13 @@ def test_rows_that_the_model_has_suppressed_stay_as_they_are() -> None:
     made.adopt(learned)
     assert "nms_iou" not in made.reading_note
     assert len(made.read(stacked(12))) == 36  # a variant is read as FP32 is
+
+
+def test_a_detector_that_finds_everything_everywhere_is_refused() -> None:
+    corner = np.stack(np.meshgrid(np.arange(0, 620, 20), np.arange(0, 400, 40)), -1).reshape(-1, 2)
+    boxes = np.concatenate([corner + 8.0, np.full((len(corner), 2), 15.0)], 1)
+    assert len(boxes) > 300
+    with pytest.raises(ModelError, match=r"finds 300 objects.*score of 0\.25 or more in 2 of 2"):
+        task().look([output(boxes)] * 2)
+    task(confidence=0.95).look([output(boxes)] * 2)
+    task().look([output(boxes), output(CENTRES)])

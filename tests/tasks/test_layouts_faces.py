@@ -206,6 +206,14 @@ def test_ultraface() -> None:
         assert found[2] is None
 
 
+def test_probabilities_are_not_taken_for_logits_of_ultraface() -> None:
+    told = Decoder(1, 0, "logits", 0.7, SIZE, "face.onnx")
+    with pytest.raises(ModelError, match=r'add up to 1 already; leave out scores="logits"'):
+        told.choose([[background()[None], shares()[None]]])
+    raw = np.log(background() + 1e-3)[None]
+    assert told.choose([[raw, shares()[None]]]).name == "ultraface"
+
+
 @pytest.mark.parametrize(
     ("boxes", "conf", "why"),
     [

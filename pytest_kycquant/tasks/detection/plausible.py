@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...errors import ModelError
-from .decode import overlaps
+from .decode import MOST, overlaps
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,6 +52,27 @@ def crowded(found: Sequence[Detections], confidence: float) -> bool:
         total += len(rows)
         on_top += int((near & same & better).any(axis=1).sum())
     return on_top > _CROWDED * total
+
+
+def check_number(found: Sequence[Detections], confidence: float, origin: object) -> None:
+    """Make sure that FP32 does not find as many objects as are counted at all.
+
+    Args:
+        found: its detections in a few images.
+        confidence: lower scores do not count.
+        origin: the name of the model, for messages.
+
+    Raises:
+        ModelError: it does, in more than half of the images.
+    """
+    full = sum(int((one.scores >= confidence).sum()) >= MOST for one in found)
+    if full > len(found) / 2:
+        raise ModelError(
+            origin,
+            f"finds {MOST} objects, the most that count, with a score of {confidence:g} or more in "
+            f"{full} of {len(found)} images",
+            "check scores, classes, keypoints and layout in ObjectDetection, and the confidence",
+        )
 
 
 def check_boxes(boxes: NDArray[np.float64], layout: Layout, told: Told, origin: object) -> None:

@@ -50,7 +50,7 @@ from .matching import (
     select_confidence,
 )
 from .own_decoding import OwnDecoding
-from .plausible import check_boxes, corners_it_seems, crowded
+from .plausible import check_boxes, check_number, corners_it_seems, crowded
 from .quality import precision
 
 _CLEAR = 0.25  # the confidence of a first look where the gate file gives none
@@ -116,6 +116,8 @@ class BoxTask(Task[DetectionSet, Held]):
         boxes = np.concatenate([one.boxes[one.scores >= clear] for one in found])
         check_boxes(boxes, layout, decoder.told, decoder.origin)
         dense = layout.suppressed and crowded(found, clear)
+        if not dense:
+            check_number(found, clear, decoder.origin)
         return {"layout": layout.name, **({"crowded": True} if dense else {})}
 
     def adopt(self, learned: Mapping[str, Any]) -> None:

@@ -36,7 +36,10 @@ def softmax(scores: Floats) -> Floats:
 
 def no_shares(scores: Floats, told: Told) -> str:
     """Why scores (A, C) are not those of classes that exclude each other; "" if they are."""
-    if told.scores == "probabilities" and np.nanmax(np.abs(scores.sum(axis=1) - 1)) > _ROUNDING:
+    whole = np.nanmax(np.abs(scores.sum(axis=1) - 1), initial=0.0) <= _ROUNDING
+    if told.scores == "logits" and whole and np.nanmin(scores, initial=0.0) >= 0:
+        return 'the scores of each candidate add up to 1 already; leave out scores="logits"'
+    if told.scores == "probabilities" and not whole:
         return (
             'the scores of a candidate do not add up to 1; set scores="logits" if they are logits'
         )
