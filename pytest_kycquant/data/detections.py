@@ -198,10 +198,15 @@ def _check_boxes(labels: BoxLabels, images: ImageSet, path: Path, classes: Seque
             f"the classes are {listed(list(classes))}; correct the labels or "
             "ObjectDetection(classes=...)",
         )
+    pixels = "label the images as they are, in pixels"
+    if path.is_dir():
+        pixels = "write class cx cy w h as shares of the image, from 0 to 1, not in pixels"
+    elif labels.boxes and all(max(box.corners) <= 1 for box in labels.boxes):
+        raise DataError(path, "has only boxes within one pixel, like shares of the image", pixels)
     for problem, wrong, remedy in (
         ("coordinates that are not finite numbers", _not_finite, "correct the labels"),
         ("boxes without area", _no_area, "write x1 < x2 and y1 < y2, or a positive w and h"),
-        ("boxes outside their image", _outside, "label the images as they are, in pixels"),
+        ("boxes outside their image", _outside, pixels),
     ):
         places = [
             f"{box.place} ({box.image})"

@@ -249,7 +249,7 @@ def test_coco_that_cannot_be_right(
         ({"2.txt": "0 0.5 half 1 1\n"}, "labels/2.txt", "line 1 is malformed"),
         ({"2.txt": "0 0.5 nan 1 1\n"}, "labels", "not finite numbers: 2.txt line 1 (2.png)"),
         ({"2.txt": "0 0.5 0.5 0 1\n"}, "labels", "without area: 2.txt line 1 (2.png)"),
-        ({"2.txt": "0 1.5 0.5 1 1\n"}, "labels", "outside their image: 2.txt line 1"),
+        ({"2.txt": "0 1.5 0.5 1 1\n"}, "labels", "outside their image: 2.txt line 1 (2.png)"),
         ({"2.txt": YOLO["2.txt"] * 2}, "labels", "twice: 2.txt line 1 and 2.txt line 3"),
         ({"2.txt": ""}, "labels", "has no boxes of the classes card"),
         ({"a/4.txt": ""}, "labels", "labels without an image in"),
@@ -261,6 +261,17 @@ def test_yolo_that_cannot_be_right(
     found = error(images, write_yolo(tmp_path, YOLO | files))
     assert found.where == str(tmp_path / where)
     assert problem in found.problem
+
+
+def test_pixels_in_yolo_files_and_shares_in_a_csv(images: Path, tmp_path: Path) -> None:
+    pixels = error(images, write_yolo(tmp_path, YOLO | {"2.txt": "0 3 4 2 2\n"}))
+    assert (
+        pixels.remedy == "write class cx cy w h as shares of the image, from 0 to 1, not in pixels"
+    )
+    rows = "a/1.png,face,.1,.1,.3,.5\n2.png,card,0,.2,.6,1\n3.png,,,,,\n"
+    shares = error(images, write_csv(tmp_path, "file,class,x1,y1,x2,y2\n" + rows))
+    assert shares.problem == "has only boxes within one pixel, like shares of the image"
+    assert shares.remedy.endswith("in pixels")
 
 
 def test_image_without_a_yolo_file(images: Path, tmp_path: Path) -> None:

@@ -226,3 +226,9 @@ def test_probabilities_are_not_taken_for_logits_of_ultraface() -> None:
 def test_what_is_not_ultraface(boxes: Array, conf: Array, why: str) -> None:
     with pytest.raises(ModelError, match=why):
         decoder().choose([[conf[None], boxes[None]]])
+
+
+def test_a_layout_that_does_not_fit_is_named() -> None:
+    told = Decoder(1, 0, "probabilities", 0.7, SIZE, "face.onnx", layout="scrfd")
+    with pytest.raises(ModelError, match=r"not fit layout='scrfd': SCRFD.*write 'ultraface'"):
+        told.choose([[background()[None], shares()[None]]])

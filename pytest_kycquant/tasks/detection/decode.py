@@ -171,6 +171,8 @@ class Decoder:
         return Detections(boxes[kept], score[kept], best[kept].astype(np.int64), points)
 
     def _unknown(self, shapes: Sequence[tuple[int, ...]]) -> ModelError:
+        if self.layout is not None:
+            return self._other_layout(shapes)
         one, raw = yolov8.channels_of(self.told), dfl.channels_of(self.told)
         return ModelError(
             self.origin,
@@ -180,6 +182,17 @@ class Decoder:
             f" other layouts are {', '.join(LAYOUTS)} (see docs/detection.md); correct classes and "
             "keypoints in ObjectDetection, name the outputs to read in outputs=, or read them with "
             "a function of your own in decode=",
+        )
+
+    def _other_layout(self, shapes: Sequence[tuple[int, ...]]) -> ModelError:
+        fitting = [one.name for one in LAYOUTS.values() if one.fits(shapes, self.told)]
+        found = f"write {' or '.join(map(repr, fitting))}, which they fit, or " if fitting else ""
+        return ModelError(
+            self.origin,
+            f"output shapes {', '.join(map(str, shapes))} do not fit layout={self.layout!r}: "
+            f"{LAYOUTS[self.layout or ''].title}",
+            f"{found}leave layout= out, correct classes and keypoints in ObjectDetection, or read "
+            "them with a function of your own in decode=",
         )
 
 
