@@ -67,7 +67,9 @@ def arcface(
         SpecError: an argument is unknown or impossible.
     """
     spec = _task(FaceVerification, {"data": data}, task)
-    return KycModel(path, preprocess, spec, calibration, name, constants or {})
+    return KycModel(
+        path, preprocess, spec, calibration, name, {} if constants is None else constants
+    )
 
 
 @coerce.call("presets.minifasnet", LivenessDetection, Preprocess)
@@ -104,7 +106,9 @@ def minifasnet(
         task["crop_scale"] = scales if several else scales[0]
     spec = _task(LivenessDetection, {"data": data}, task)
     chosen = paths if several else paths[0]
-    return KycModel(chosen, preprocess, spec, calibration, name, constants or {})
+    return KycModel(
+        chosen, preprocess, spec, calibration, name, {} if constants is None else constants
+    )
 
 
 @coerce.call("presets.yolov8", ObjectDetection, Preprocess)
@@ -138,7 +142,9 @@ def yolov8(
     """
     given = {"data": data, "labels": labels, "classes": classes}
     spec = _task(ObjectDetection, given, task)
-    return KycModel(path, preprocess, spec, calibration, name, constants or {})
+    return KycModel(
+        path, preprocess, spec, calibration, name, {} if constants is None else constants
+    )
 
 
 def _crop_scale(path: StrPath) -> float:
