@@ -99,8 +99,10 @@ def main() -> None:
     wrong = sum(len(one.wrong) for one in judged)
     tracebacks = sum(one.traceback for one in judged)
     refused = sum(bool(one.refused) for one in judged)
+    errors = sum(len(one.errors) for one in judged)
     print(
-        f"{len(judged)} models, {refused} refused; {wrong} wrong verdicts, {tracebacks} tracebacks"
+        f"{len(judged)} models, {refused} refused; {errors} variants were errors; {wrong} wrong "
+        f"verdicts, {tracebacks} tracebacks"
     )
     sys.exit(bool(wrong or tracebacks))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -109,20 +108,14 @@ class Case:
     more: str = ""
     boxes: Path | None = None
 
-    @property
-    def files(self) -> list[Path]:
-        """The file, and that of its weights if it has one."""
-        return sorted(self.model.parent.glob(f"{self.model.name}*"))
-
     def project(self, root: Path) -> None:
         """Write the gate file beside links to the model, its data and its images."""
         evaluation, calibration = self._images()
         for role, paths in (("images", evaluation), ("calibration", calibration)):
             (root / role).mkdir(parents=True)
-            for path in paths:
-                (root / role / path.name).symlink_to(path.resolve())
-        for path in self.files:
-            shutil.copy(path, root)
+            for number, path in enumerate(paths):
+                (root / role / _called(number, path)).symlink_to(path.resolve())
+        (root / self.model.name).symlink_to(self.model.resolve())  # its weights are found there
         if self.boxes is not None:
             (root / "boxes.csv").write_text(_boxes(self.boxes, evaluation, calibration))
         (root / "pytest.ini").write_text("[pytest]\n")
@@ -150,10 +143,15 @@ def _boxes(table: Path, evaluation: list[Path], calibration: list[Path]) -> str:
         rows = {Path(row["image"]).name: row for row in csv.DictReader(file)}
     lines = ["file,x1,y1,x2,y2"]
     for role, paths in (("images", evaluation), ("calibration", calibration)):
-        for path in paths:
+        for number, path in enumerate(paths):
             box = ",".join(rows[path.name][side] for side in ("x1", "y1", "x2", "y2"))
-            lines.append(f"{role}/{path.name},{box}")
+            lines.append(f"{role}/{_called(number, path)},{box}")
     return "\n".join(lines) + "\n"
+
+
+def _called(number: int, path: Path) -> str:
+    """A name that no image of another folder has."""
+    return f"{number:04}-{path.name}"
 
 
 def _taken(paths: list[Path], count: int) -> list[Path]:

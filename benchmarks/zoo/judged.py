@@ -75,8 +75,13 @@ class Judged:
     output: str = ""
 
     @property
+    def errors(self) -> list[str]:
+        """The precisions that could not be judged."""
+        return [name for name, cell in self.cells.items() if cell.verdict == "ERROR"]
+
+    @property
     def wrong(self) -> list[str]:
-        """The precisions with a wrong verdict; a damaged model must fail."""
+        """The precisions with a wrong verdict; a damaged model must not pass."""
         found = [name for name, cell in self.cells.items() if cell.wrong]
         damaged = self.cells.get(DAMAGED)
         if damaged is not None and damaged.verdict == "PASS" and DAMAGED not in found:
@@ -106,8 +111,9 @@ def judge(case: Case, root: Path) -> Judged:
         refused = reasons[0] if reasons else _last(output)
         return Judged(case, {}, "", refused, traceback, seconds, output)
     inputs = _inputs(case, root)
+    whole = variants["fp32"]["size"]
     cells = {
-        name: _cell(case, root, outcomes.get(name, {}), variants.get(name, {}), inputs)
+        name: _cell(case, root, outcomes.get(name, {}), variants.get(name, {}), inputs, whole)
         for name in (*PRECISIONS, DAMAGED)
     }
     how = "; ".join(note for note in variants["fp32"]["notes"] if "are read as" in note)
@@ -136,6 +142,7 @@ def _cell(
     outcomes: dict[str, str],
     variant: dict[str, Any],
     inputs: Sequence[NDArray[np.float32]],
+    whole: int,
 ) -> Cell:
     broken = [text for text in outcomes.values() if text.startswith("ERROR: ")]
     if broken or not variant:
@@ -144,8 +151,7 @@ def _cell(
     worst = next((one for one in ("FAIL", "INCONCLUSIVE") if one in verdicts), "PASS")
     reason = next((text for gate in (*GATES, _SIZE) if (text := outcomes.get(gate, ""))), "")
     files = sorted((root / "variants" / variant["variant"]).glob("*.onnx"))
-    size = _bytes(files) / _bytes(case.files)
-    return Cell(worst, reason, error(case.model, files[0], inputs), size)
+    return Cell(worst, reason, error(case.model, files[0], inputs), variant["size"] / whole)
 
 
 def _inputs(case: Case, root: Path) -> list[NDArray[np.float32]]:
@@ -162,7 +168,3 @@ def _inputs(case: Case, root: Path) -> list[NDArray[np.float32]]:
 def _last(output: str) -> str:
     lines = [line for line in output.splitlines() if line.startswith("E  ")]
     return " ".join((lines or output.splitlines() or ["nothing was printed"])[0].split())
-
-
-def _bytes(files: Sequence[Path]) -> int:
-    return sum(path.stat().st_size for path in files)

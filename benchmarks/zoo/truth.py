@@ -14,6 +14,8 @@ HARMLESS = 0.003
 RUINED = 1.0
 """Beyond this, a variant differs from FP32 by more than FP32 does between images."""
 
+_TYPES = {"tensor(float16)": "float16", "tensor(double)": "float64", "tensor(uint8)": "uint8"}
+
 
 def error(fp32: Path, variant: Path, inputs: Sequence[NDArray[np.float32]]) -> float:
     """Error of the worst output, relative to how much FP32's differs between the inputs.
@@ -25,13 +27,13 @@ def error(fp32: Path, variant: Path, inputs: Sequence[NDArray[np.float32]]) -> f
 
     Returns:
         The largest quotient, over the outputs, of the root mean square difference from FP32 and
-        the root mean square deviation of FP32 from its mean.
+        the root mean square deviation of FP32 from its mean; NaN if shapes differ.
     """
     ours, theirs = _outputs(variant, inputs), _outputs(fp32, inputs)
     found = []
     for changed, given in zip(ours, theirs, strict=True):
-        if {len(one) for one in changed} != {len(one) for one in given}:
-            return float("inf")  # another number of rows
+        if len({one.shape for one in (*changed, *given)}) > 1:
+            return float("nan")  # another number of rows: nothing to compare by place
         ravelled = np.stack([one.ravel() for one in given]).astype(np.float64)
         spread = np.sqrt(np.mean((ravelled - ravelled.mean(axis=0)) ** 2))
         difference = np.stack([one.ravel() for one in changed]).astype(np.float64) - ravelled
@@ -44,6 +46,11 @@ def _outputs(path: Path, inputs: Sequence[NDArray[np.float32]]) -> list[list[NDA
     options.intra_op_num_threads = 1
     options.log_severity_level = 4
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    feed = session.get_inputs()[0].name
-    runs = [session.run(None, {feed: one}) for one in inputs]
+    feed = session.get_inputs()[0]
+    batch = feed.shape[0] if isinstance(feed.shape[0], int) else 1
+    runs = []
+    for one in inputs:
+        given = np.repeat(one.astype(_TYPES.get(feed.type, "float32")), max(batch, 1), axis=0)
+        outputs = session.run(None, {feed.name: given})
+        runs.append([output[:1] if batch > 1 else output for output in outputs])
     return [list(outputs) for outputs in zip(*runs, strict=True)]

@@ -7,7 +7,7 @@ import onnx
 import pytest
 
 from benchmarks.zoo.case import DAMAGED, PRECISIONS, Case
-from benchmarks.zoo.exports import exports
+from benchmarks.zoo.exports import IMAGES, exports
 from benchmarks.zoo.judged import Cell, Judged, judge
 from benchmarks.zoo.others import others
 from benchmarks.zoo.truth import error
@@ -88,3 +88,30 @@ def test_models_of_a_folder_are_taken_as_their_files_say(
     last, symbols = others(tmp_path, tmp_path)
     assert last.preprocess == "size=(48, 48), mean=127.5, scale=1 / 127.5, layout='NHWC'"
     assert symbols.preprocess == "size=(224, 224), mean=127.5, scale=1 / 127.5"
+
+
+def test_a_file_that_is_not_a_model_is_a_row_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "broken.onnx").write_bytes(b"no model")
+    (case,) = others(tmp_path, IMAGES[0])
+    found = judge(case, tmp_path / "project")
+    assert "broken.onnx" in found.refused
+    assert (found.traceback, found.cells, found.errors) == (False, {}, [])
+
+
+@pytest.mark.parametrize(("kind", "batch"), [(onnx.TensorProto.FLOAT16, 1), (1, 3)])
+def test_the_error_is_known_for_other_types_and_batches(
+    tmp_path: Path, kind: int, batch: int
+) -> None:
+    def made(factor: float, name: str) -> Path:
+        info = [onnx.helper.make_tensor_value_info(end, kind, [batch, 2]) for end in ("x", "y")]
+        value = onnx.helper.make_tensor("f", kind, [], [factor])
+        node = onnx.helper.make_node("Mul", ["x", "f"], ["y"])
+        graph = onnx.helper.make_graph([node], "g", info[:1], info[1:], [value])
+        opsets = [onnx.helper.make_opsetid("", 17)]
+        onnx.save(
+            onnx.helper.make_model(graph, opset_imports=opsets, ir_version=8), tmp_path / name
+        )
+        return tmp_path / name
+
+    inputs = [np.array([[at, -at]], np.float32) for at in (-1.0, 1.0)]
+    assert error(made(1.0, "a.onnx"), made(1.5, "b.onnx"), inputs) == pytest.approx(0.5)
