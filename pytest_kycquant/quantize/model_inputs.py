@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-import numpy as np
-
 from ..data.files import listed
 from ..errors import ModelError
 from ..runtimes.feeding import Feeding
@@ -130,20 +128,25 @@ def check_image_input(path: Path, inputs: tuple[Input, ...], shape: Shape | None
 
 
 def check_types(path: Path, inputs: tuple[Input, ...], spec: Preprocess) -> None:
-    """Check that preprocessing leaves pixels as they are for a model that takes integers.
+    """Check that preprocessing leaves pixels as they are for a model that takes uint8 images.
+
+    Other integers, such as ids of tokens beside an image, are not preprocessed.
 
     Raises:
         ModelError: it does not.
     """
     given = (spec.mean, spec.scale)
+    plain = given == (0.0, 1.0) or given == ((0.0,) * spec.depth, (1.0,) * spec.depth)
+    if spec.function is not None or (plain and not spec.standardize):
+        return
+    says = "standardize=True" if spec.standardize else f"mean={spec.mean} and scale={spec.scale}"
     for each in inputs:
-        plain = given == (0.0, 1.0) or given == ((0.0,) * spec.depth, (1.0,) * spec.depth)
-        if np.dtype(each.dtype).kind in "iu" and not plain and spec.function is None:
+        if each.dtype == "uint8" and _is_image(each):
             raise ModelError(
                 path,
-                f"input {shown(each.name)} is {each.dtype}: the model normalizes pixels itself, "
-                f"but Preprocess has mean={spec.mean} and scale={spec.scale}",
-                "leave mean and scale out of Preprocess",
+                f"input {shown(each.name)} is uint8: the model normalizes pixels itself, but "
+                f"Preprocess has {says}",
+                "leave mean, scale and standardize out of Preprocess",
             )
 
 

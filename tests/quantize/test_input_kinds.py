@@ -1,5 +1,7 @@
 """Models of uint8 pixels, of float16, and with a batch keep their inputs in every precision."""
 
+from pathlib import Path
+
 import numpy as np
 import onnxruntime
 import pytest
@@ -7,6 +9,7 @@ import pytest
 from pytest_kycquant import Preprocess, Recipe, quantize
 from pytest_kycquant.errors import ModelError, QuantizationError
 from pytest_kycquant.quantize import Quantizer, load_model
+from pytest_kycquant.quantize.model_inputs import Input, check_types
 from tests.worlds.inputs import embedder, photographs
 from tests.worlds.zoo import save
 
@@ -116,3 +119,14 @@ def test_pixels_are_quantized_in_one_call(tmp_path):
     plain = Preprocess(size=(32, 32), layout="NHWC")
     made = quantize(path, list(photographs(4)), "fp16", preprocess=plain)
     assert 0 < distance(made.path.read_bytes(), path, given) < 0.01
+
+
+def test_only_uint8_images_must_not_be_normalized() -> None:
+    image, ids = Input("image", "uint8", (1, 3, 8, 8)), Input("ids", "int64", (1, 16))
+    pixels = Input("pixels", "float32", (1, 3, 8, 8))
+    scaled, whitened = Preprocess((8, 8), mean=127.5), Preprocess((8, 8), standardize=True)
+    for spec, says in ((scaled, "mean=127.5 and scale=1"), (whitened, "standardize=True")):
+        check_types(Path("m.onnx"), (pixels, ids), spec)  # a picture beside ids of tokens
+        with pytest.raises(ModelError, match=f"'image' is uint8.*{says}.*; leave mean"):
+            check_types(Path("m.onnx"), (image, ids), spec)
+    check_types(Path("m.onnx"), (image, ids), Preprocess((8, 8)))
