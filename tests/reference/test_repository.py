@@ -1,6 +1,8 @@
 """What the repository says about itself is true."""
 
 import re
+import subprocess
+import sys
 from dataclasses import fields
 from pathlib import Path
 
@@ -124,3 +126,31 @@ def test_every_limit_of_agreement_is_documented_with_its_default() -> None:
             assert re.search(rf"`{name}`(,)? \(?{re.escape(value)}", text), name
             number = float(value.rstrip(" %")) / (100 if "%" in value else 1)
             assert getattr(limits, name) == number
+
+
+WITHOUT_THE_EXTRA = """
+import sys
+
+EXTRA = {"hypothesis", "cv2", "pycocotools", "sklearn", "statsmodels"}
+
+
+class Absent:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name.partition(".")[0] in EXTRA:
+            raise ModuleNotFoundError(f"No module named {name!r}")
+
+
+sys.meta_path.insert(0, Absent)
+import pytest
+
+options = ["--collect-only", "-q", "-p", "no:hypothesispytest", "-p", "no:cacheprovider"]
+sys.exit(pytest.main(["tests/gates", *options]))
+"""
+
+
+def test_the_gates_need_no_package_of_the_tests() -> None:
+    """Their environment has none of the extra `test`, and loads what is above their folder, too."""
+    command = [sys.executable, "-c", WITHOUT_THE_EXTRA]
+    found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert found.returncode == 0, found.stdout + found.stderr
