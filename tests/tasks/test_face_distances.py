@@ -377,3 +377,14 @@ def test_impossible_distances(options: dict[str, Any], message: str) -> None:
 def test_possible_distances() -> None:
     for threshold, kind in ((1.24, KINDS[5]), (0.6, KINDS[0]), (28.0, KINDS[0]), (2.0, KINDS[4])):
         assert FaceVerification("faces", threshold=threshold, **kind).threshold == threshold
+
+
+def test_the_report_names_the_distance() -> None:
+    def note(**options: Any) -> str:
+        spec = FaceVerification("faces", threshold=0.5, **options)
+        model = KycModel("m.onnx", Preprocess(size=(8, 8)), spec)
+        return FaceTask(model, FaceLimits(), lambda path, _: Path(str(path))).reading_note
+
+    assert note() == ""
+    assert note(distance="cityblock") == "embeddings are compared by their cityblock distance"
+    assert note(distance="euclidean", normalize=True).endswith("after scaling to unit length")

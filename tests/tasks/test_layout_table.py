@@ -47,3 +47,20 @@ def test_all_samples_must_fit() -> None:
     assert decoder().choose([one, one]).name == "yolov8"
     with pytest.raises(ModelError, match="match no supported layout"):
         decoder().choose([one, heads])
+
+
+@pytest.mark.parametrize(
+    ("shapes", "classes", "named"),
+    [
+        ([(1, 4420, 4), (1, 4420, 2)], 2, "ultraface with 1 class,"),  # the background is none
+        ([(1, 84, 8400)], 79, "yolov8 with 80 classes;"),
+        ([(1, 25200, 85)], 77, "yolov5 with 80 classes, or yolov8 with 81 classes,"),
+        ([(1, 56, 8400)], 1, "yolov8 with 1 class and 17 keypoints,"),
+    ],
+)
+def test_other_numbers_of_classes_that_fit_are_named(
+    shapes: list[tuple[int, ...]], classes: int, named: str
+) -> None:
+    with pytest.raises(ModelError) as caught:
+        decoder(classes).choose([[np.zeros(shape, np.float32) for shape in shapes]])
+    assert f"they fit {named}" in caught.value.remedy

@@ -179,3 +179,22 @@ def test_two_files_are_averaged() -> None:
     assert of.scores(outputs(values)) == pytest.approx(wanted, abs=1e-6)
     with pytest.raises(BaselineError, match=r'classes=\("live",\)'):
         of.baseline(part(), outputs(-values), 0.5)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({}, "logits of the classes, of which number 1 is live"),
+        (
+            {"classes": ("live", "print", "screen"), "scores": "probabilities"},
+            "probabilities of the classes, of which number 0 (live) is live",
+        ),
+        ({"classes": ("attack",)}, "the logit of an attack"),
+        (
+            {"classes": ("live",), "scores": "probabilities", "pool": "mean"},
+            "the probability of a live face, averaged over the map",
+        ),
+    ],
+)
+def test_the_report_says_what_outputs_are_taken_for(options: dict[str, Any], said: str) -> None:
+    assert task(**options).reading_note == f"outputs are read as {said}"

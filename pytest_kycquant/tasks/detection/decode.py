@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 FLOOR = 0.001  # lower scores affect no figure: COCO's mAP is computed from this score up
 MOST = 300  # detections per image, the maximum of deployed YOLO models
+
+_USUAL_CLASSES = 100  # COCO has 80, and 91 with its gaps
+_USUAL_KEYPOINTS = (0, 5, 17)  # none, those of a face, those of a person
+_MOST_OTHERS = 3  # layouts with other numbers of classes that an error names
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,7 +147,8 @@ class Decoder:
         return ModelError(
             self.origin,
             f"{outputs} cannot be read ({why})",
-            f"correct classes and keypoints in ObjectDetection; if that is wrong, {remedy}",
+            f"{self._with_other_classes(shapes)}correct classes and keypoints in ObjectDetection; "
+            f"if that is wrong, {remedy}",
         )
 
     def _fits(self, layout: Layout, samples: Sequence[Sequence[NDArray[Any]]]) -> bool:
@@ -174,15 +179,31 @@ class Decoder:
         if self.layout is not None:
             return self._other_layout(shapes)
         one, raw = yolov8.channels_of(self.told), dfl.channels_of(self.told)
+        found = self._with_other_classes(shapes)
         return ModelError(
             self.origin,
-            f"output shapes {', '.join(map(str, shapes))} match no supported layout",
-            f"{self.classes} classes and {self.keypoints} keypoints need one output (1, {one},"
-            f" A) or (1, A, {one}), or one (1, {raw}, H / stride, W / stride) for each stride;"
-            f" other layouts are {', '.join(LAYOUTS)} (see docs/detection.md); correct classes and "
-            "keypoints in ObjectDetection, name the outputs to read in outputs=, or read them with "
-            "a function of your own in decode=",
+            f"output shapes {', '.join(map(str, shapes))} match no supported layout with "
+            f"{_counted(self.classes, self.keypoints)}",
+            f"{found}{self.classes} classes and {self.keypoints} keypoints need one output (1, "
+            f"{one}, A) or (1, A, {one}), or one (1, {raw}, H / stride, W / stride) for each "
+            f"stride; other layouts are {', '.join(LAYOUTS)} (see docs/detection.md); correct "
+            "classes and keypoints in ObjectDetection, name the outputs to read in outputs=, or "
+            "read them with a function of your own in decode=",
         )
+
+    def _with_other_classes(self, shapes: Sequence[tuple[int, ...]]) -> str:
+        """The layouts of these shapes with other classes or keypoints, the nearest ones."""
+        nearest = sorted(range(1, _USUAL_CLASSES + 1), key=lambda count: abs(count - self.classes))
+        others = [(self.classes, count) for count in _USUAL_KEYPOINTS if count != self.keypoints]
+        found = []
+        for classes, keypoints in (
+            *others,
+            *((count, self.keypoints) for count in nearest if count != self.classes),
+        ):
+            told = replace(self.told, classes=classes, keypoints=keypoints)
+            names = [layout.name for layout in LAYOUTS.values() if layout.fits(shapes, told)]
+            found += [f"{name} with {_counted(classes, keypoints)}" for name in names]
+        return f"they fit {', or '.join(found[:_MOST_OTHERS])}; " if found else ""
 
     def _other_layout(self, shapes: Sequence[tuple[int, ...]]) -> ModelError:
         fitting = [one.name for one in LAYOUTS.values() if one.fits(shapes, self.told)]
@@ -194,6 +215,12 @@ class Decoder:
             f"{found}leave layout= out, correct classes and keypoints in ObjectDetection, or read "
             "them with a function of your own in decode=",
         )
+
+
+def _counted(classes: int, keypoints: int) -> str:
+    said = f"{classes} class" if classes == 1 else f"{classes} classes"
+    points = "keypoint" if keypoints == 1 else "keypoints"
+    return f"{said} and {keypoints} {points}" if keypoints else said
 
 
 def check_scores(scores: NDArray[np.float64], kind: str, origin: object) -> None:

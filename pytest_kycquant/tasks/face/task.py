@@ -65,6 +65,14 @@ class EmbeddingTask(Task[Comparisons, Held]):
         self.spec = cast("FaceVerification", model.task)
         self.limits = cast("FaceLimits", limits)
 
+    @property
+    def reading_note(self) -> str:
+        """The distance, if embeddings are not compared by their cosine."""
+        if self.spec.distance is None:
+            return ""
+        unit = " after scaling to unit length" if self.spec.normalize else ""
+        return f"embeddings are compared by their {self.spec.distance} distance{unit}"
+
     @cached_property
     def landmarks(self) -> dict[Path, Landmarks]:
         """Landmarks of each photograph; empty if the images are already aligned."""

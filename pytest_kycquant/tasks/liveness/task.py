@@ -44,6 +44,7 @@ from ..rates import chosen_for, counts_of
 from .comparison import LivenessComparison
 from .orientation import refuse_attack_scores
 from .quality import ranking
+from .reading import said_of
 from .scores import (
     Decisions,
     Scores,
@@ -123,6 +124,11 @@ class ScoreTask(Task[LivenessSet, Held]):
             np.logical_and.reduce([each.finite for each in outputs]),
             tuple(dict.fromkeys(name for each in outputs for name in each.broken_edges)),
         )
+
+    @property
+    def reading_note(self) -> str:
+        """What the values are taken for, and which of them is the score of a live face."""
+        return said_of(self.spec)
 
     @property
     def given_threshold(self) -> float | None:
