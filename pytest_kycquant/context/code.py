@@ -14,6 +14,8 @@ from ..files import write_whole
 ROOT = Path(__file__).parents[1]
 # Parts that cannot change an artefact. If one that can were listed, stale artefacts would be used.
 _ONLY_SHOW = ("cli", "pipeline", "plugin", "report")
+_DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+_PARTS = ("body", "orelse", "finalbody", "handlers", "cases")  # of statements, which hold others
 
 
 def sources(root: Path = ROOT) -> list[Path]:
@@ -39,12 +41,17 @@ def code_digest(known: Path, root: Path = ROOT) -> str:
     with contextlib.suppress(OSError):
         if len(digest := remembered.read_text(encoding="ascii")) == 64:
             return digest
-    digest = _digest(names, map(meaning, contents))
+    digest = _digest_of_meanings(tuple(names), tuple(contents))
     # This file only saves time, so a failure to write it does not matter.
     with contextlib.suppress(OSError):
         known.mkdir(parents=True, exist_ok=True, mode=0o700)
         write_whole(remembered, digest, private=True)
     return digest
+
+
+@functools.cache  # for processes that use several caches, such as those of tests
+def _digest_of_meanings(names: tuple[str, ...], contents: tuple[bytes, ...]) -> str:
+    return _digest(names, map(meaning, contents))
 
 
 def _digest(names: Iterable[str], contents: Iterable[bytes]) -> str:
@@ -57,9 +64,17 @@ def _digest(names: Iterable[str], contents: Iterable[bytes]) -> str:
 def meaning(source: bytes) -> bytes:
     """Return the syntax tree of a module without positions and docstrings."""
     tree = ast.parse(source)
-    for node in ast.walk(tree):
-        if not isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+    _drop_docstrings([tree])
+    return ast.dump(tree, annotate_fields=False).encode()
+
+
+def _drop_docstrings(nodes: Iterable[ast.AST]) -> None:
+    """Drop the docstrings of modules, classes and functions, which only stand among statements."""
+    for node in nodes:
+        body = getattr(node, "body", None)
+        if not isinstance(body, list):
             continue
-        if ast.get_docstring(node, clean=False) is not None:
-            del node.body[0]
-    return ast.dump(tree).encode()
+        if isinstance(node, _DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
+            del body[0]
+        for part in _PARTS:
+            _drop_docstrings(getattr(node, part, ()))

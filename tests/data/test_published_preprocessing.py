@@ -86,4 +86,4 @@ def test_insightface_detector(size: tuple[int, int]) -> None:
         fit="top-left",
         pad=0,
     )
-    assert preprocess(rgb, spec, "x") == pytest.approx(wanted, abs=1e-6)
+    np.testing.assert_allclose(preprocess(rgb, spec, "x"), wanted, rtol=0, atol=1e-6)

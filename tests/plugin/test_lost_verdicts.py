@@ -12,6 +12,7 @@ from tests.worlds.population import Run
 from tests.worlds.processes import PYTEST
 
 Project = Callable[..., None]
+WORKERS = ("-n", "2")
 UNASSERTED = "ERROR: no test failed, but face as int8: FAIL degradation, FAIL *"
 WITHDRAWS = """
     @pytest.fixture(autouse=True)
@@ -78,8 +79,15 @@ def test_run_ends_in_the_call_and_calls_itself_successful(
     assert "ERROR: no test failed, but face as int8: FAIL" in result.stdout
 
 
-@pytest.mark.parametrize("mark", ["xfail", "xfail(strict=True)", "xfail(raises=Exception)"])
-@pytest.mark.parametrize("workers", [(), ("-n", "2")])
+@pytest.mark.parametrize(
+    ("mark", "workers"),
+    [
+        ("xfail", ()),
+        ("xfail", WORKERS),
+        ("xfail(strict=True)", ()),
+        ("xfail(raises=Exception)", ()),
+    ],
+)
 def test_gate_that_cannot_be_judged_is_not_expected_to(
     project: Project, run: Run, pytester: pytest.Pytester, workers: tuple[str, ...], mark: str
 ) -> None:
@@ -150,14 +158,15 @@ def test_replaced_fixture_is_not_expected_either(
     result.stdout.fnmatch_lines(["ERROR: no test failed, but test_gate.py::TestFace was not *"])
 
 
-@pytest.mark.parametrize("workers", [(), ("-n", "2")])
 @pytest.mark.parametrize(
-    ("mark", "arguments"),
+    ("mark", "arguments", "workers"),
     [
-        ("@pytest.mark.skip", ()),
-        ("@pytest.mark.skipif(True, reason='CI')", ()),
-        ("@pytest.mark.xfail(run=False)", ()),
-        ("", ("-k", "test_other")),
+        ("@pytest.mark.skip", (), ()),
+        ("@pytest.mark.skip", (), WORKERS),
+        ("@pytest.mark.skipif(True, reason='CI')", (), ()),
+        ("@pytest.mark.xfail(run=False)", (), ()),
+        ("", ("-k", "test_other"), ()),
+        ("", ("-k", "test_other"), WORKERS),
     ],
 )
 def test_class_that_was_left_out_on_purpose(
@@ -180,8 +189,9 @@ def test_class_that_was_left_out_on_purpose(
     assert run(*arguments, *workers).ret == pytest.ExitCode.OK
 
 
-@pytest.mark.parametrize("workers", [(), ("-n", "2")])
-@pytest.mark.parametrize("place", ["test_gate.py", "test_more.py"])
+@pytest.mark.parametrize(
+    ("place", "workers"), [("test_gate.py", ()), ("test_gate.py", WORKERS), ("test_more.py", ())]
+)
 def test_nothing_ships_if_something_cannot_be_collected(
     project: Project,
     run: Run,

@@ -18,6 +18,12 @@ def pytest_in(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
 
+@pytest.fixture(autouse=True)
+def same_cache(shared_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The cache of other tests, which no command line of these tests names."""
+    monkeypatch.setenv("PYTEST_ADDOPTS", f"--kycquant-cache={shared_cache}")
+
+
 @pytest.mark.parametrize("text", ["falback = None", 'precisions = ("int-8",)', "limits = 3"])
 def test_a_mistake_in_a_gate_file_is_shown_without_frames_of_others(
     pytester: pytest.Pytester, text: str
@@ -105,8 +111,9 @@ def test_a_warning_that_is_an_error_is_shown_in_one_line_and_once(
 
 
 def test_pytest_still_writes_what_keeps_git_away_from_its_cache(
-    pytester: pytest.Pytester,
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.delenv("PYTEST_ADDOPTS")
     write_project(pytester.path)
     pytest_in(pytester.path, "--kycquant-update-golden", "-k", "size")
     cache = pytester.path / ".pytest_cache"

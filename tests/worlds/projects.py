@@ -73,9 +73,9 @@ def run(
 
     def runner(*arguments: str) -> pytest.RunResult:
         # The inner run must not inherit the rule that warnings are errors in these tests.
-        return pytester.runpytest_inprocess(
-            "-Wdefault", f"--kycquant-cache={shared_cache}", *arguments
-        )
+        # Workers would load hypothesis for a summary of its own.
+        options = ["-p", "no:hypothesispytest", "-Wdefault", f"--kycquant-cache={shared_cache}"]
+        return pytester.runpytest_inprocess(*options, *arguments)
 
     return runner
 

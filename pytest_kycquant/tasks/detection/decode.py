@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 FLOOR = 0.001  # lower scores affect no figure: COCO's mAP is computed from this score up
 MOST = 300  # detections per image, the maximum of deployed YOLO models
 
+_BLOCK = 64  # candidates that are compared with each other at once
 _USUAL_CLASSES = 100  # COCO has 80, and 91 with its gaps
 _USUAL_KEYPOINTS = (0, 5, 17)  # none, those of a face, those of a person
 _MOST_OTHERS = 3  # layouts with other numbers of classes that an error names
@@ -273,14 +274,26 @@ def suppress(found: Detections, iou: float) -> NDArray[np.int64]:
         their order in `found`.
     """
     order = np.argsort(-found.scores, kind="stable")
-    kept: list[int] = []
+    kept = np.zeros(0, np.int64)
     while len(order) and len(kept) < MOST:
-        best, order = order[0], order[1:]
-        kept.append(int(best))
-        same = found.classes[order] == found.classes[best]
-        overlap = overlaps(found.boxes[best : best + 1], found.boxes[order])[0]
-        order = order[~(same & (overlap > iou))]
-    return np.array(kept, np.int64)
+        block, order = order[:_BLOCK], order[_BLOCK:]
+        drops = _too_near(found, block, block, iou)
+        alive = np.ones(len(block), np.bool_)
+        for place in range(len(block)):
+            if alive[place]:
+                alive[place + 1 :] &= ~drops[place, place + 1 :]
+        kept = np.concatenate([kept, block[alive]])
+        if len(order):
+            order = order[~_too_near(found, block[alive], order, iou).any(axis=0)]
+    return kept[:MOST]
+
+
+def _too_near(
+    found: Detections, better: NDArray[np.int64], other: NDArray[np.int64], iou: float
+) -> NDArray[np.bool_]:
+    """Whether each of `better` drops each of `other`."""
+    same = found.classes[better][:, None] == found.classes[other][None, :]
+    return same & (overlaps(found.boxes[better], found.boxes[other]) > iou)
 
 
 def overlaps(
@@ -297,13 +310,17 @@ def overlaps(
     Returns:
         Shape (N, M), float64; 0 between boxes without area.
     """
-    low = np.maximum(first[:, None, :2], second[None, :, :2])
-    high = np.minimum(first[:, None, 2:], second[None, :, 2:])
-    inside = np.prod(np.clip(high - low, 0.0, None), axis=2)
-    areas = [np.prod(np.clip(b[:, 2:] - b[:, :2], 0.0, None), axis=1) for b in (first, second)]
-    whole = areas[0][:, None] + areas[1][None, :] - inside
+    sides = [
+        np.minimum(first[:, None, 2 + axis], second[None, :, 2 + axis])
+        - np.maximum(first[:, None, axis], second[None, :, axis])
+        for axis in (0, 1)
+    ]
+    inside = np.maximum(sides[0], 0.0) * np.maximum(sides[1], 0.0)
+    areas = [np.maximum(b[:, 2:] - b[:, :2], 0.0) for b in (first, second)]
+    own, others = (size[:, 0] * size[:, 1] for size in areas)
+    whole = own[:, None] + others[None, :] - inside
     if crowd is not None:
-        whole = np.where(crowd[None, :], areas[0][:, None], whole)
+        whole = np.where(crowd[None, :], own[:, None], whole)
     shares: NDArray[np.float64] = np.divide(
         inside, whole, out=np.zeros_like(inside), where=whole > 0
     )
