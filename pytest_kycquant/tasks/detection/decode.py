@@ -292,7 +292,7 @@ def _too_near(
     found: Detections, better: NDArray[np.int64], other: NDArray[np.int64], iou: float
 ) -> NDArray[np.bool_]:
     """Whether each of `better` drops each of `other`."""
-    same = found.classes[better][:, None] == found.classes[other][None, :]
+    same: NDArray[np.bool_] = found.classes[better][:, None] == found.classes[other][None, :]
     return same & (overlaps(found.boxes[better], found.boxes[other]) > iou)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
     from ...spec.tasks import LivenessDetection
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 def said_of(spec: LivenessDetection) -> str:
     """How outputs are read: a wrong class or scale is a verdict about another score."""
     place = ", averaged over the map" if spec.pool is not None else ""
-    classes, live = spec.classes, spec.live_class
+    classes, live = spec.classes, cast("int", spec.live_class)
     if classes is not None and len(classes) == 1:
         whose = "an attack" if live else "a live face"
         kind = "probability" if spec.scores == "probabilities" else "logit"
