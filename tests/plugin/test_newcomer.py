@@ -19,7 +19,9 @@ def pytest_in(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture(autouse=True)
-def same_cache(shared_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def same_cache(
+    pytester: pytest.Pytester, shared_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The cache of other tests, which no command line of these tests names."""
     monkeypatch.setenv("PYTEST_ADDOPTS", f"--kycquant-cache={shared_cache}")
 

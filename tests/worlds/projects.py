@@ -70,12 +70,15 @@ def run(
     """Run pytest in the test's folder with the shared cache."""
     # Bytecode is matched with its source by size and whole seconds: an edit could go unnoticed.
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    # A look at the clock needs no millisecond where the limit is far away.
+    monkeypatch.setattr("pytest_kycquant.measure.latency._SHORTEST", 100_000)
 
     def runner(*arguments: str) -> pytest.RunResult:
         # The inner run must not inherit the rule that warnings are errors in these tests.
+        options = ["-Wdefault", f"--kycquant-cache={shared_cache}"]
         # Workers would load hypothesis for a summary of its own.
-        options = ["-p", "no:hypothesispytest", "-Wdefault", f"--kycquant-cache={shared_cache}"]
-        return pytester.runpytest_inprocess(*options, *arguments)
+        plugins = ["-p", "no:hypothesispytest"] if "-n" in arguments else []
+        return pytester.runpytest_inprocess(*options, *plugins, *arguments)
 
     return runner
 
