@@ -15,6 +15,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from .case import DAMAGED, GATES, PRECISIONS, Case
@@ -61,7 +62,7 @@ class Judged:
         cells: variants by precision.
         how: how FP32's outputs are read, as the report says it.
         refused: why the whole model was refused; "" if it was not.
-        traceback: whether a traceback with frames of the plugin was printed.
+        traceback: whether the plugin printed a traceback of its own, or the process crashed.
         seconds: how long it took.
         output: all that pytest printed.
     """
@@ -101,14 +102,16 @@ def judge(case: Case, root: Path) -> Judged:
     start = time.perf_counter()
     run = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True)
     seconds, output = time.perf_counter() - start, run.stdout + run.stderr
-    traceback = bool(_TRACEBACK.search(output))
+    crashed = run.returncode not in {int(code) for code in pytest.ExitCode}
+    traceback = crashed or bool(_TRACEBACK.search(output))
     outcomes = _outcomes(root / "junit.xml")
     report = root / "report.json"
     gates = json.loads(report.read_text())["gates"] if report.is_file() else []
     variants = {one["variant"]: one for one in gates[0]["variants"]} if gates else {}
     if not variants:
         reasons = [reason for found in outcomes.values() for reason in found.values() if reason]
-        refused = reasons[0] if reasons else _last(output)
+        ended = f"the process ended with {run.returncode}" if crashed else _last(output)
+        refused = reasons[0] if reasons and not crashed else ended
         return Judged(case, {}, "", refused, traceback, seconds, output)
     inputs = _inputs(case, root)
     whole = variants["fp32"]["size"]

@@ -24,7 +24,7 @@ from .graph import (
     read_by_subgraphs,
     serialize,
 )
-from .weight_sources import scopes_within
+from .weight_sources import STANDARD, scopes_within
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -52,9 +52,32 @@ def fold_constants(proto: ModelProto) -> None:
     Args:
         proto: a model without Constant operators.
     """
+    _resolve_types(proto)
     _fold(proto)
     while _fold_sizes(proto):
         _fold(proto)
+
+
+def _resolve_types(proto: ModelProto) -> None:
+    """Turn CastLike, which reads a tensor for its type alone, into Cast.
+
+    torch's exporter writes biases of zeros with the type of the image; no pixel reaches them.
+    """
+    from onnx import helper
+
+    graph = proto.graph
+    asking = [n for n in graph.node if n.op_type == "CastLike" and n.domain in STANDARD]
+    inferred = _inferred(proto) if asking else None
+    if inferred is None:
+        return
+    types = {tensor.name: tensor.data_type for tensor in graph.initializer}
+    for info in (*inferred.input, *inferred.value_info, *inferred.output):
+        types.setdefault(info.name, info.type.tensor_type.elem_type)
+    for node in asking:
+        if kind := types.get(node.input[1], 0):
+            node.op_type = "Cast"
+            del node.input[1], node.attribute[:]
+            node.attribute.append(helper.make_attribute("to", kind))
 
 
 def untouched(graph: GraphProto) -> frozenset[str]:
@@ -201,6 +224,20 @@ def _fold_sizes(proto: ModelProto) -> bool:
 
 def _sizes(proto: ModelProto, names: set[str]) -> dict[str, tuple[int, ...]]:
     """Shapes of those tensors whose shape follows from that of the input."""
+    inferred = _inferred(proto)
+    if inferred is None:
+        return {}  # `_infer_types` says what is wrong
+    return {
+        info.name: tuple(dimension.dim_value for dimension in info.type.tensor_type.shape.dim)
+        for info in (*inferred.value_info, *inferred.input)
+        if info.name in names
+        and info.type.tensor_type.HasField("shape")
+        and all(dimension.dim_value > 0 for dimension in info.type.tensor_type.shape.dim)
+    }
+
+
+def _inferred(proto: ModelProto) -> GraphProto | None:
+    """The graph with the types and shapes of its tensors; None if they contradict each other."""
     from onnx import helper, shape_inference
 
     graph = proto.graph
@@ -220,16 +257,9 @@ def _sizes(proto: ModelProto, names: set[str]) -> dict[str, tuple[int, ...]]:
                 helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
             )
     try:
-        inferred = shape_inference.infer_shapes(asking).graph
+        return shape_inference.infer_shapes(asking).graph
     except Exception:
-        return {}  # `_infer_types` says what is wrong
-    return {
-        info.name: tuple(dimension.dim_value for dimension in info.type.tensor_type.shape.dim)
-        for info in (*inferred.value_info, *inferred.input)
-        if info.name in names
-        and info.type.tensor_type.HasField("shape")
-        and all(dimension.dim_value > 0 for dimension in info.type.tensor_type.shape.dim)
-    }
+        return None
 
 
 def inline_branches(graph: GraphProto) -> bool:

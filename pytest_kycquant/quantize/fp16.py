@@ -16,6 +16,7 @@ from .graph import (
     producers,
 )
 from .half_sums import wide_sums
+from .half_transposes import moved_batches
 from .masks import masked_tensors
 from .recipe_kind import Draft, Machine, RecipeKind, Scalar
 from .weight_sources import STANDARD
@@ -66,7 +67,7 @@ class HalfPrecision(RecipeKind):
         # Sizes and scales that are computed in half precision would be off by a pixel.
         kept = {*request.kept_parts, *untouched(prepared.proto.graph)}
         sums = _wide_sums(request)
-        kept |= sums.keys()
+        kept |= sums.keys() | moved_batches(prepared.proto.graph)
         blocked = sorted({*DEFAULT_OP_BLOCK_LIST, *_BLOCKED, *_without_half(prepared.proto)})
         in_float = kept | {
             node.name for node in prepared.proto.graph.node if node.op_type in blocked

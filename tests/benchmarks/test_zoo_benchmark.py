@@ -1,5 +1,6 @@
 """The zoo gates a model from its file and sees a verdict that contradicts the outputs."""
 
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -115,3 +116,13 @@ def test_the_error_is_known_for_other_types_and_batches(
 
     inputs = [np.array([[at, -at]], np.float32) for at in (-1.0, 1.0)]
     assert error(made(1.0, "a.onnx"), made(1.5, "b.onnx"), inputs) == pytest.approx(0.5)
+
+
+def test_a_crash_is_no_refusal(
+    made: dict[str, Case], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crash = subprocess.CompletedProcess([], -11, "= test session starts =", "Segmentation fault")
+    monkeypatch.setattr("benchmarks.zoo.judged.subprocess.run", lambda *_, **__: crash)
+    found = judge(made["NHWC"], tmp_path / "project")
+    assert found.traceback
+    assert found.refused == "the process ended with -11"

@@ -111,3 +111,28 @@ def test_inputs_that_are_left_out_keep_no_operator_alive(tmp_path, precision):
         tmp_path, build_model(nodes, weights, shape=(1, 3, 16, 16)), precision, (1, 3, 16, 16)
     )
     assert sum(found.quantized.values()) >= 2
+
+
+@pytest.mark.parametrize("precision", ["int8", "int8-dynamic", "int8-weights", "fp16"])
+def test_a_bias_that_takes_only_its_type_from_the_image(tmp_path, precision):
+    """torch.onnx.export(dynamo=True, optimize=False) writes one for a Conv without bias."""
+    rng = np.random.default_rng(0)
+    weights = {
+        "w": rng.normal(0, 0.3, (8, 3, 3, 3)).astype(np.float32),
+        "v": rng.normal(0, 0.3, (16, 8, 3, 3)).astype(np.float32),
+        "zero": np.int64(0),
+    }
+    nodes = [
+        helper.make_node("Shape", ["w"], ["size"], "size", start=0, end=1),
+        helper.make_node("CastLike", ["zero", "input"], ["typed"], "typed"),
+        helper.make_node("Expand", ["typed", "size"], ["bias"], "bias"),
+        helper.make_node("Conv", ["input", "w", "bias"], ["c"], "conv"),
+        helper.make_node("CastLike", ["zero", "c"], ["typed2"], "typed2"),
+        helper.make_node("Shape", ["v"], ["size2"], "size2", start=0, end=1),
+        helper.make_node("Expand", ["typed2", "size2"], ["bias2"], "bias2"),
+        helper.make_node("Conv", ["c", "v", "bias2"], ["output"], "conv2"),
+    ]
+    proto = build_model(nodes, weights, shape=(1, 3, 16, 16), output=("a", "b", "c", "d"), opset=18)
+    _, found = made(tmp_path, proto, precision, (1, 3, 16, 16))
+    assert found.quantized["Conv"] == 2
+    assert not any("not quantized" in note for note in found.notes)
