@@ -221,3 +221,21 @@ def test_overlaps() -> None:
 def test_the_floor_is_included() -> None:
     found = decoder().candidates([np.array([[[8.0], [6], [4], [2], [FLOOR], [0]]])])
     assert len(found.scores) == 1
+
+
+@pytest.mark.parametrize("count", [1, 63, 64, 65, 200, 900])
+@pytest.mark.parametrize("crowded", [False, True])
+@pytest.mark.parametrize("iou", [0.3, 0.7])
+def test_suppression_is_greedy_however_many_there_are(
+    count: int, crowded: bool, iou: float
+) -> None:
+    rng = np.random.default_rng(count)
+    corner = rng.uniform(0, 40 if crowded else 600, (count, 2))
+    boxes = np.concatenate([corner, corner + rng.uniform(5, 80, (count, 2))], axis=1)
+    scores, classes = rng.random(count).round(2), rng.integers(0, 2, count)
+    kept: list[int] = []
+    for one in np.argsort(-scores, kind="stable"):
+        better = [other for other in kept if classes[other] == classes[one]]
+        if len(kept) < MOST and not (overlaps(boxes[[one]], boxes[better]) > iou).any():
+            kept.append(int(one))
+    assert suppress(Detections(boxes, scores, classes), iou).tolist() == kept
