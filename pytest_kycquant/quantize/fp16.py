@@ -66,8 +66,8 @@ class HalfPrecision(RecipeKind):
         prepared = request.source
         # Sizes and scales that are computed in half precision would be off by a pixel.
         kept = {*request.kept_parts, *untouched(prepared.proto.graph)}
-        sums = _wide_sums(request)
-        kept |= sums.keys() | moved_batches(prepared.proto.graph)
+        sums, moved = _wide_sums(request), moved_batches(prepared.proto.graph)
+        kept |= sums.keys() | moved
         blocked = sorted({*DEFAULT_OP_BLOCK_LIST, *_BLOCKED, *_without_half(prepared.proto)})
         in_float = kept | {
             node.name for node in prepared.proto.graph.node if node.op_type in blocked
@@ -84,6 +84,13 @@ class HalfPrecision(RecipeKind):
         present = sorted({n.op_type for n in prepared.proto.graph.node if n.op_type in blocked})
         headroom = _LARGEST / largest if largest else None
         notes = tuple(_sum_notes(prepared, sums))
+        if others := len(moved.difference(request.kept_parts)):
+            one = others == 1
+            which = f"{others} Transpose{'' if one else 's'} before a MatMul"
+            notes += (
+                f"{which} {'stays' if one else 'stay'} in FP32: in float16 "
+                f"{'it crashes' if one else 'they crash'} onnxruntime",
+            )
         if headroom is not None and headroom < _ADVISED_HEADROOM:
             notes += (
                 f"FP16 headroom is {headroom:.1f}: tensor {name!r} overflows if its values are "
