@@ -42,6 +42,14 @@ class KycquantError(Exception):
         return type(self), (self.where, self.problem, self.remedy)
 
 
+def one_line(error: BaseException) -> str:
+    """Shorten the message of a library's exception to its first 200 characters, on one line."""
+    text = str(error.problem if isinstance(error, KycquantError) else error)
+    text = "".join(letter if letter.isprintable() else " " for letter in text)
+    text = " ".join(text.split()) or type(error).__name__
+    return text if len(text) <= 200 else text[:197] + "..."
+
+
 class SpecError(KycquantError):
     """A gate class, marker or recipe describes something impossible."""
 
@@ -84,6 +92,10 @@ class GoldenError(KycquantError):
 
 class CacheError(KycquantError):
     """The cache folder cannot be read or written."""
+
+
+class RuntimeUnavailableError(KycquantError):
+    """A runtime is not installed, too old, or cannot do here what it is asked for."""
 
 
 class MeasurementError(KycquantError):

@@ -29,7 +29,7 @@ def extensions() -> dict[str, str]:
 def _named() -> Iterator[str]:
     yield from (line.kind for line in RECIPES.values())
     yield from (line.apply for line in REWRITES.values())
-    yield from RUNTIMES.values()
+    yield from (line.library for line in RUNTIMES.values())
     for judged in TASKS.values():
         yield from filter(None, judged)
 

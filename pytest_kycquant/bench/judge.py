@@ -12,12 +12,11 @@ from typing import Any
 from ..context.cache import digest_of
 from ..errors import MeasurementError
 from ..measure import latency as latencies
-from ..plain import plain
 from ..results import GateResult, GroupIncrease
-from ..runtimes import runtime
+from ..runtimes import library
 from ..spec.limits import Limits
 from ..spec.profiles import Profile
-from ..spec.recipe import ONNXRUNTIME, Recipe
+from ..spec.recipe import UNQUANTIZED, Recipe
 from ..tasks.checks import count
 from ..tasks.comparison import Comparison
 from ..verdicts import Check, Verdict
@@ -157,9 +156,13 @@ class Judge(ABC):
 
     def judge_size(self, variant: Variant) -> GateResult:
         """Size relative to FP32 and absolute, and whether anything was quantized."""
-        rewritten = variant.recipe.precision == "fp32-optimized"
-        sizes = variant.size, self.variants.fp32.size
-        return judge_size(*sizes, variant.quantized, self.limits, rewritten=rewritten)
+        recipe, sizes = variant.recipe, (variant.size, self.variants.fp32.size)
+        return judge_size(
+            *sizes,
+            None if recipe.is_itself else variant.quantized,
+            self.limits,
+            rewritten=recipe.precision in UNQUANTIZED,
+        )
 
     def row(
         self,
@@ -175,8 +178,8 @@ class Judge(ABC):
         saturates = context.environment.u8s8_saturates
         if note := exposure_note(variant.exposure, exact=context.exact, saturates=saturates):
             notes = (*notes, note)
-        if variant.runtime != ONNXRUNTIME:
-            notes = (*notes, f"runs on {runtime(variant.runtime).describe()}")
+        if not variant.runtime.is_reference:
+            notes = (*notes, f"runs on {library(variant.runtime).describe()}")
         if self.workspace.settings.report is not None:  # evidence that costs a process of its own
             try:
                 known |= self.variants.footprint(variant).figures()
@@ -274,7 +277,7 @@ class StandardJudge(Judge):
         if self.asks("latency"):
             latency = self.measure_latency(variant)
             gates.append(latencies.judge(latency, self.limits))
-            figures |= plain(latency)
+            figures |= latency.figures()
         gates.append(self.judge_size(variant))
         if saturated is not None:
             figures |= saturated.figures()

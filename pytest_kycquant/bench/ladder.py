@@ -4,13 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..spec.recipe import (
-    FP32_OPTIMIZED,
-    RUNGS,
-    Fallback,
-    Recipe,
-    as_recipe,
-)
+from ..spec.recipe import RUNGS, Fallback, Recipe, on
 from .judge import Judge
 from .mixed_search import MixedSearch, confirm, nothing_found, values_of
 from .records import VariantRecord
@@ -29,27 +23,33 @@ def decide(
             fp32; None for no ladder.
         search: the search for a mixed model; None for the smoke profile, which does not search.
     """
+    runtime = recipe.runs_on
     first = judge.record(recipe)
+    beside: tuple[VariantRecord, ...] = ()
+    if not runtime.is_reference and recipe.precision != "fp32":
+        # What the runtime alone changes, beside what quantization does.
+        beside = (judge.record(on("fp32", runtime)),)
     if not first.failed or fallback is None:
-        return Shipment(recipe.name, first, (), (first,))
+        return Shipment(recipe.name, first, (), (first, *beside))
     if undecidable := judge.undecidable():
         # No other precision can do better than FP32 itself: more data is needed, not a fallback.
         note = (
             "no fallback was tried, because this data cannot decide even for FP32 compared with "
             f"itself: {undecidable[0].describe()}"
         )
-        return Shipment(recipe.name, first, (), (first,), note=note)
+        return Shipment(recipe.name, first, (), (first, *beside), note=note)
     reasons = list(_objections(first))
     tried, searches = [first], []
     for rung in _ladder(recipe, fallback):
         if rung == "fp32":
-            record = judge.fp32_record
+            same = [record for record in beside if not record.failed]
+            record = same[0] if same else judge.fp32_record
         elif rung in ("int8-weights", "fp16"):
-            record = judge.record(as_recipe(rung))
+            record = judge.record(on(rung, runtime))
         elif rung == "fp32-optimized":
-            if not judge.variants.rewrites_pay():
+            if not judge.variants.rewrites_pay(runtime):
                 continue
-            record = judge.record(FP32_OPTIMIZED)
+            record = judge.record(on(rung, runtime))
         # Keeping more in FP32 improves accuracy, but not size, and it may not improve latency.
         elif not {gate.gate for gate in first.failed} - {"size", "latency"}:
             continue
@@ -69,9 +69,11 @@ def decide(
             searches.append(values_of(found) | confirmed)
         tried.append(record)
         if not record.failed:
-            return Shipment(recipe.name, record, tuple(reasons), tuple(tried), tuple(searches))
+            rest = (each for each in beside if each is not record)
+            all_tried = (*tried, *rest)
+            return Shipment(recipe.name, record, tuple(reasons), all_tried, tuple(searches))
         reasons += _objections(record)
-    return Shipment(recipe.name, first, (), tuple(tried), tuple(searches))
+    return Shipment(recipe.name, first, (), (*tried, *beside), tuple(searches))
 
 
 def _ladder(recipe: Recipe, fallback: Fallback | None) -> tuple[str, ...]:
@@ -80,7 +82,8 @@ def _ladder(recipe: Recipe, fallback: Fallback | None) -> tuple[str, ...]:
         return below
     if recipe.precision in RUNGS:
         return tuple(rung for rung in RUNGS[RUNGS.index(recipe.precision) + 1 :] if rung in below)
-    return tuple(rung for rung in below if rung != "mixed")
+    rungs = RUNGS[RUNGS.index("fp32-optimized") :] if recipe.is_float else RUNGS
+    return tuple(rung for rung in rungs if rung in below and rung != "mixed")
 
 
 def _objections(record: VariantRecord) -> Iterator[str]:

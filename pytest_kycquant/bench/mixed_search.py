@@ -12,7 +12,7 @@ from ..data.split import SEARCH_SHARE
 from ..errors import QuantizationError
 from ..plain import from_plain, plain
 from ..quantize.search import Block, SearchResult, search, store_smallest
-from ..runtimes import runtime
+from ..runtimes import library
 from ..spec.recipe import Recipe
 from ..verdicts import Verdict
 from .judge import Judge
@@ -79,7 +79,7 @@ class MixedSearch:
             self._budget,
             [source.rewrites(recipe).names for source in variants.sources],
             judge.workspace.context.exact,
-            runtime(recipe.traits.runtime).describe(),
+            library(recipe.runs_on).describe(),
             *facts,
         ]
 

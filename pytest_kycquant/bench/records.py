@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..results import GateResult, GroupIncrease
+from ..spec.recipe import UNQUANTIZED
 from ..verdicts import Verdict
 
 
@@ -65,8 +66,8 @@ class VariantRecord:
 
     @property
     def is_float(self) -> bool:
-        """Whether nothing is quantized: FP32, as it is or after exact rewrites."""
-        return self.variant == "fp32" or self.options.get("precision") == "fp32-optimized"
+        """Whether nothing is quantized: FP32, as it is, after rewrites or on another runtime."""
+        return self.variant == "fp32" or self.options.get("precision") in UNQUANTIZED
 
     @property
     def is_integer(self) -> bool:

@@ -19,7 +19,7 @@ _REMEDY = "Quantize more operators, or ship another variant."
 def judge_size(
     size: int,
     fp32_size: int,
-    quantized: Mapping[str, int],
+    quantized: Mapping[str, int] | None,
     limits: Limits,
     *,
     rewritten: bool = False,
@@ -30,18 +30,19 @@ def judge_size(
         size: size of all its files in bytes.
         fp32_size: size of all files of FP32 in bytes.
         quantized: number of operators changed, by type. If there are none, the gate fails.
+            None for the FP32 file itself on another runtime, where nothing is to be changed.
         limits: the limits of the gates.
-        rewritten: whether the variant is FP32 after exact rewrites, which save no space.
+        rewritten: whether the variant is FP32 after exact rewrites or on another runtime, which
+            saves no space.
     """
     relative, absolute = limits["size_ratio"], limits.given("size_mb")
     if rewritten:
         relative = replace(relative, value=_REWRITTEN)
-    by_type = ", ".join(f"{number} {op_type}" for op_type, number in sorted(quantized.items()))
-    changed = float(sum(quantized.values()))
-    checks = [
-        relative.point("size relative to FP32", size / fp32_size),
-        _CHANGED.point("operators changed by the quantizer", changed, by_type),
-    ]
+    checks = [relative.point("size relative to FP32", size / fp32_size)]
+    if quantized is not None:
+        by_type = ", ".join(f"{number} {op_type}" for op_type, number in sorted(quantized.items()))
+        changed = float(sum(quantized.values()))
+        checks.append(_CHANGED.point("operators changed by the quantizer", changed, by_type))
     if absolute is not None:
         checks.append(absolute.point(_NAME, size / 1e6))
     return GateResult("size", tuple(checks), _REMEDY)

@@ -28,7 +28,7 @@ from ..quantize.model_inputs import check_types
 from ..quantize.randomness_check import foreign_operators
 from ..quantize.rewrite_choice import RewriteChoice
 from ..quantize.search import Block
-from ..runtimes import OpenModel, runtime
+from ..runtimes import OpenModel, library
 from ..runtimes.feeding import Feeding, Sample
 from ..spec import coerce
 from ..spec.recipe import Recipe
@@ -165,11 +165,13 @@ class SourceFile:
             SpecError: static quantization without calibration images.
         """
         mine, quantizer = self._of_this_file(recipe), self.quantizer
-        if recipe.precision == "fp32":
-            return self.fp32
+        if recipe.is_itself:
+            # The options tell it from the baseline, whose file it is.
+            facts = {"precision": recipe.precision, "reason": "the FP32 file, computed otherwise"}
+            return replace(self.fp32, runtime=recipe.runs_on, resolved=facts)
         if self.prefix and mine.is_static and mine.keep_fp32 and not quantizer.operators(mine):
             # The recipe keeps this file as a whole and quantizes others.
-            return replace(self.fp32, runtime=recipe.traits.runtime)
+            return replace(self.fp32, runtime=recipe.runs_on)
         if quantizer.lacks_images(mine):
             raise SpecError(
                 f"precision {recipe.name!r} of {self.task.model.name}",
@@ -179,7 +181,7 @@ class SourceFile:
         # Choose before the entry: building shares the machine, but measuring needs it exclusively.
         choice = quantizer.choice(mine)
         if recipe.precision == "fp32-optimized" and not choice.names:
-            return self.fp32
+            return replace(self.fp32, runtime=recipe.runs_on)
         options = {k: v for k, v in asdict(mine).items() if k != "name"}
         images = quantizer.images_digest(mine)
         seen = None if images is None else [images, self.input_facts()]
@@ -213,7 +215,7 @@ class SourceFile:
                 dict(facts.quantized),
                 facts.notes,
                 facts.exposure,
-                recipe.traits.runtime,
+                recipe.runs_on,
             )
 
         def check(file: ModelFile) -> str:
@@ -240,7 +242,7 @@ class SourceFile:
         saturation = exact and bool(file.exposure.operators)
         key = [file.sha256, seen.digest, self.input_facts(), self.outputs_read, saturation]
         key.append(self.learned)
-        key.append(runtime(file.runtime).describe())
+        key.append([library(file.runtime).describe(), plain(file.interface)])
 
         def make(folder: Path) -> None:
             with self._stage(f"running {title} images", len(images.names)) as advance:
@@ -312,7 +314,7 @@ class SourceFile:
                 content = self.quantizer.candidate(self._of_this_file(recipe), others)
             except QuantizationError:
                 return None
-            opener = runtime(recipe.traits.runtime)
+            opener = library(recipe.runs_on)
             model = opener.open(content, exact=self._context.exact)
             where = f"{self._title} as {recipe.name}, a part of it"
             inputs = self.task.tensors(self._images.probes(), self.index)
@@ -340,7 +342,7 @@ class SourceFile:
         """A function that runs a variant on the first probe, for a measurement of latency."""
         model = file.open(exact=self._context.exact)
         feed = {name: array for name, array in self.probe.items() if name in model.inputs}
-        return lambda: model.run(feed)
+        return model.runner(feed)
 
     def input_facts(self) -> dict[str, Any]:
         """Plain values that determine the model's input and how its outputs are read."""

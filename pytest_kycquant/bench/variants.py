@@ -23,17 +23,19 @@ from ..data.facts_store import remembering
 from ..data.images import ImageSet
 from ..data.sampling import spread
 from ..errors import SpecError
+from ..measure.clocks import clock_that_sees
 from ..measure.latency import Latency, measure
 from ..measure.memory import Footprint, measure_footprint
 from ..plain import from_plain, plain
 from ..quantize import Exposure, ModelFile, broken_constants, nothing_to_rewrite
 from ..quantize.quantizer import PROBES
 from ..quantize.search import Block
-from ..runtimes import runtime
+from ..runtimes import library
 from ..runtimes.opening import Opening
 from ..spec.limits import Limits
 from ..spec.model import KycModel
-from ..spec.recipe import FP32, FP32_OPTIMIZED, Recipe
+from ..spec.recipe import FP32, Recipe, on
+from ..spec.runtime import Runtime
 from ..spec.task import StrPath
 from ..tasks.base import Resolve, Task, TaskData
 from ..tasks.comparison import Comparison
@@ -78,8 +80,8 @@ class Variant:
         return tuple(file.path for file in self.files)
 
     @property
-    def runtime(self) -> str:
-        """Name of the runtime that runs the files."""
+    def runtime(self) -> Runtime:
+        """The runtime that runs the files."""
         return self.files[0].runtime
 
     @property
@@ -245,9 +247,10 @@ class Variants:
             raise nothing_to_rewrite(where, "; ".join(filter(None, tried)))
         return variant
 
-    def rewrites_pay(self) -> bool:
-        """Whether some exact rewrite makes FP32 faster on this machine."""
-        return any(source.rewrites(FP32_OPTIMIZED).names for source in self.sources)
+    def rewrites_pay(self, runtime: Runtime) -> bool:
+        """Whether some exact rewrite makes FP32 faster on a runtime on this machine."""
+        optimized = on("fp32-optimized", runtime)
+        return any(source.rewrites(optimized).names for source in self.sources)
 
     def outputs(
         self, variant: Variant, images: ImageSet, role: str, *, exact: bool | None = None
@@ -330,9 +333,10 @@ class Variants:
             fp32, run, again = (self.runner(v) for v in (self.fp32, variant, self.fp32))
             task = f"{self.model.name}: measuring latency of {variant.recipe.name}"
             with self.context.stage(task, exclusive=True):
-                return plain(measure(fp32, again, run, limit, percentile=percentile))
+                timed = clock_that_sees(run, library(variant.runtime).clock)
+                return plain(measure(fp32, again, run, limit, percentile=percentile, timed=timed))
 
-        key: list[Any] = [self.fp32.sha256, variant.sha256, runtime(variant.runtime).describe()]
+        key: list[Any] = [self.fp32.sha256, variant.sha256, library(variant.runtime).describe()]
         key += [self.input_facts(), limit.value, percentile, exact]
         return self.context.store.once(
             f"latency-{digest_of(key)[:32]}",
@@ -350,7 +354,8 @@ class Variants:
         def make(folder: Path) -> None:
             probes = tuple(source.probe for source in self.sources)
             digests = tuple(file.sha256 for file in variant.files)
-            job = Opening(variant.paths, probes, variant.runtime, digests)
+            interfaces = tuple(file.interface for file in variant.files)
+            job = Opening(variant.paths, probes, variant.runtime, digests, interfaces)
             where = f"{self.model.name} as {variant.recipe.name}"
             with self.context.stage(f"{where}: measuring its memory", exclusive=True):
                 found = measure_footprint(job, where)
@@ -360,7 +365,7 @@ class Variants:
             values = json.loads((folder / "footprint.json").read_bytes())
             return from_plain(Footprint, values, strict=True)
 
-        key = [variant.sha256, runtime(variant.runtime).describe(), self.input_facts()]
+        key = [variant.sha256, library(variant.runtime).describe(), self.input_facts()]
         return self.context.store.load("footprint", key, make, read)
 
     def learned(self) -> dict[str, Any]:

@@ -14,17 +14,25 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import MeasurementError
+from ..plain import plain
 from ..results import GateResult
 from ..spec.limits import Limits
 from ..statistics import order_statistic_interval, upper_rank
 from ..verdicts import Check, Estimate, Limit, Verdict
+from .clocks import CLOCKS
 
 Call = Callable[[], object]
+_TIMED = {
+    "thread": "CPU time",
+    "process": "CPU time of all threads",
+    "wall": "wall-clock time",
+}
 
 # Numbers of rounds after which the result is checked. The first check is early: a ratio far from
 # its limit shows at once, and 20 rounds of a large model take long enough.
@@ -41,17 +49,19 @@ class Latency:
     """Latency of a variant compared with FP32.
 
     Args:
-        ratio: median ratio of thread CPU time, variant to FP32.
+        ratio: median ratio of the time that `timed` names, variant to FP32.
         lower: lower bound of the ratio, widened by the control.
         upper: upper bound of the ratio, widened by the control.
         control: median distance of FP32 from itself, as a factor >= 1.
         rounds: number of interleaved rounds.
-        cpu_ms: median thread CPU time of one image, in ms.
+        cpu_ms: median of that time for one image, in ms.
         fp32_cpu_ms: the same for FP32.
         wall_p50_ms: median wall-clock time of one image, in ms.
         wall_p95_ms: 95th percentile of wall-clock time, in ms.
         wall_p95_upper_ms: one-sided 95 % upper bound of that percentile, in ms; None if there are
             too few runs.
+        timed: what was measured: "thread", CPU time of the calling thread; "process", that of all
+            threads; or "wall".
     """
 
     ratio: float
@@ -64,6 +74,11 @@ class Latency:
     wall_p50_ms: float
     wall_p95_ms: float
     wall_p95_upper_ms: float | None
+    timed: str = "thread"
+
+    def figures(self) -> dict[str, Any]:
+        """Figures for the report."""
+        return {name: value for name, value in plain(self).items() if name != "timed"}
 
 
 def measure(
@@ -74,7 +89,8 @@ def measure(
     *,
     percentile: bool = False,
     looks: Sequence[int] = LOOKS,
-    clock: Callable[[], int] = time.thread_time_ns,
+    clock: Callable[[], int] | None = None,
+    timed: str = "thread",
 ) -> Latency:
     """Measure a variant against FP32 in interleaved rounds: A B C C B A, B C A A C B, and so on.
 
@@ -87,12 +103,13 @@ def measure(
         limit: the limit of the ratio.
         percentile: whether to go on until the 95th percentile has an upper bound, too.
         looks: numbers of rounds after which the result is checked, at most three.
-        clock: returns the CPU time of this thread in ns.
+        clock: returns the time in ns; None takes the clock that `timed` names.
+        timed: name of the clock in `CLOCKS`.
 
     Raises:
         MeasurementError: the clock does not advance.
     """
-    runs = (fp32, variant, fp32_again)
+    runs, clock = (fp32, variant, fp32_again), clock or CLOCKS[timed]
     with _pinned():
         repeats = [_warm_up(run, clock) for run in runs]
         rounds: list[tuple[float, float, float]] = []
@@ -101,7 +118,7 @@ def measure(
         for look in looks:
             while len(rounds) < look:
                 rounds.append(_round(runs, repeats, clock, wall, len(rounds)))
-            result = _summarise(np.asarray(rounds), np.asarray(wall))
+            result = _summarise(np.asarray(rounds), np.asarray(wall), timed)
             unbounded = percentile and result.wall_p95_upper_ms is None
             decided = limit.judge(result.lower, result.upper) is not Verdict.INCONCLUSIVE
             if decided and not unbounded:
@@ -118,7 +135,7 @@ def measure(
 def judge(latency: Latency, limits: Limits) -> GateResult:
     """Judge the latency ratio to FP32, and the absolute latency if it has a limit."""
     detail = (
-        f"{latency.rounds} rounds, CPU time {latency.cpu_ms:.3g} ms, FP32 "
+        f"{latency.rounds} rounds, {_TIMED[latency.timed]} {latency.cpu_ms:.3g} ms, FP32 "
         f"{latency.fp32_cpu_ms:.3g} ms; FP32 against itself {100 * (latency.control - 1):+.1f} %"
     )
     ratio = Estimate(latency.ratio, latency.lower, latency.upper)
@@ -182,7 +199,9 @@ def _warm_up(run: Call, clock: Callable[[], int]) -> int:
     return max(1, math.ceil(_SHORTEST / each)) if each > 0 else 1
 
 
-def _summarise(rounds: NDArray[np.float64], wall: NDArray[np.float64]) -> Latency:
+def _summarise(
+    rounds: NDArray[np.float64], wall: NDArray[np.float64], timed: str = "thread"
+) -> Latency:
     with np.errstate(divide="ignore", invalid="ignore"):
         ratios = np.sort(np.log(rounds[:, 1] / rounds[:, 0]))
         control = np.log(rounds[:, 2] / rounds[:, 0])
@@ -205,6 +224,7 @@ def _summarise(rounds: NDArray[np.float64], wall: NDArray[np.float64]) -> Latenc
         wall_p50_ms=float(np.median(ordered)),
         wall_p95_ms=float(np.quantile(ordered, 0.95)),
         wall_p95_upper_ms=float(ordered[p95]) if p95 is not None else None,
+        timed=timed,
     )
 
 

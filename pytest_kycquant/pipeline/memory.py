@@ -14,7 +14,7 @@ from typing import Any
 
 from ..data.images import ImageSet
 from ..measure.memory import Peak, measure_peak
-from ..runtimes import runtime
+from ..runtimes import library
 from .stages import Photo, Pipeline, Stages
 
 
@@ -50,7 +50,7 @@ class Job:
     def __call__(self) -> Callable[[], Callable[[], object]]:
         """Import what is needed; return a function that opens the models and returns the run."""
         for stage in self.pipeline.stages.values():
-            runtime(stage.runtime).load()  # importing the gate file does not load it
+            library(stage.runtime).load()  # importing the gate file does not load it
         target: Any = _module(self)
         for part in self.name.split("."):
             target = getattr(target, part)

@@ -128,6 +128,7 @@ def _pipelines(run: Run, spec: PipelineSpec) -> tuple[Pipeline, Pipeline]:
                 tuple(file.sha256 for file in variant.files),
                 judge.variants.learned(),
                 tuple(source.feeding for source in judge.variants.sources),
+                tuple(file.interface for file in variant.files),
             )
     threads, exact = spec.threads, run.workspace.settings.exact
     return Pipeline("fp32", fp32, threads, exact), Pipeline("shipped", shipped, threads, exact)

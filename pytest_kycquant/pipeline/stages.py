@@ -17,12 +17,13 @@ from ..data.files import read_file
 from ..data.images import ImageSet, preprocess
 from ..data.placement import place
 from ..errors import KycquantError, ModelError, PipelineError, SpecError
-from ..runtimes import OpenModel, runtime
+from ..runtimes import OpenModel, library
 from ..runtimes.feeding import Feeding
-from ..runtimes.model_files import open_verified
+from ..runtimes.interface import Interface
+from ..runtimes.verified import open_verified
 from ..spec.functions import describe_raised
 from ..spec.model import KycModel
-from ..spec.recipe import ONNXRUNTIME
+from ..spec.runtime import REFERENCE, Runtime
 from ..tasks.detection.task import DetectionTask
 from ..tasks.liveness.task import LivenessTask
 from ..tasks.outputs import Outputs, all_finite, fed, run_once
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 Pixels = NDArray[np.uint8]
 Clock = Callable[[], int]
-OpenFile = Callable[[str, Path, int, bool], OpenModel]
+OpenFile = Callable[[Runtime, Path, int, bool], OpenModel]
 
 
 @dataclass(frozen=True)
@@ -43,13 +44,14 @@ class Stage:
     Args:
         model: the model, as its gate file describes it.
         variant: label of the variant.
-        paths: paths of its ONNX files: one, or those of all members of a fused liveness model.
+        paths: paths of its files: one, or those of all members of a fused liveness model.
         threshold: the threshold frozen in its golden; only the detector uses it.
         size: size of all files in bytes.
-        runtime: name of the runtime that runs the files.
+        runtime: the runtime that runs the files.
         digests: SHA-256 of each file; a file that has changed is not opened. Empty checks nothing.
         learned: what FP32's outputs tell about how outputs are read, see `Task.adopt`.
         feedings: how images are fed to each file; empty for models of one float32 image.
+        interfaces: how each file stands in for FP32; empty if all do as they are.
     """
 
     model: KycModel
@@ -57,10 +59,11 @@ class Stage:
     paths: tuple[Path, ...]
     threshold: float
     size: int
-    runtime: str = ONNXRUNTIME
+    runtime: Runtime = REFERENCE
     digests: tuple[str, ...] = ()
     learned: Mapping[str, Any] = field(default_factory=dict)
     feedings: tuple[Feeding, ...] = ()
+    interfaces: tuple[Interface, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -153,7 +156,7 @@ class Stages:
     Args:
         pipeline: the pipeline to open.
         clock: a function that returns the wall clock in ns.
-        open_model: a function that opens a file, given the name of its runtime, its path, the
+        open_model: a function that opens a file, given its runtime, its path, the
             number of threads and whether to run without saturation; None opens and checks it.
 
     Raises:
@@ -303,14 +306,20 @@ class Stages:
 
 
 def _opened(pipeline: Pipeline, stage: Stage, opener: OpenFile | None) -> list[OpenModel]:
-    """The files of a stage, opened."""
-    name, threads, exact = stage.runtime, pipeline.threads, pipeline.exact
+    """The files of a stage, opened and presented as those of FP32."""
+    interfaces = stage.interfaces or (Interface(),) * len(stage.paths)
+    files = _files(pipeline, stage, opener)
+    return [fit.present(model) for fit, model in zip(interfaces, files, strict=True)]
+
+
+def _files(pipeline: Pipeline, stage: Stage, opener: OpenFile | None) -> list[OpenModel]:
+    runtime, threads, exact = stage.runtime, pipeline.threads, pipeline.exact
     if opener is not None:
-        return [opener(name, path, threads, exact) for path in stage.paths]
+        return [opener(runtime, path, threads, exact) for path in stage.paths]
     if not stage.digests:
-        return [runtime(name).open(path, threads=threads, exact=exact) for path in stage.paths]
+        return [library(runtime).open(path, threads=threads, exact=exact) for path in stage.paths]
     return [
-        open_verified(name, path, digest, threads=threads, exact=exact)
+        open_verified(runtime, path, digest, threads=threads, exact=exact)
         for path, digest in zip(stage.paths, stage.digests, strict=True)
     ]
 

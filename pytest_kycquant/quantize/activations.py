@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from ..context.parallel import ordered_map
-from ..errors import DataError, QuantizationError
+from ..errors import DataError, QuantizationError, one_line
 from ..runtimes.ort import Session, open_session
-from .graph import one_line, producers, serialize
+from .graph import producers, serialize
 from .rewrites import fast_prelu
 
 if TYPE_CHECKING:

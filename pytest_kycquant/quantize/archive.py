@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import KycquantError, QuantizationError
-from .graph import one_line
+from ..errors import KycquantError, QuantizationError, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,11 +10,11 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from ..errors import QuantizationError
+from ..errors import QuantizationError, one_line
 from ..runtimes.ort import open_session
 from .built import Built
 from .folding import untouched
-from .graph import WEIGHTED, initializers, one_line, serialize, sort_nodes
+from .graph import WEIGHTED, initializers, serialize, sort_nodes
 from .recipe_kind import Machine, Request, kind_of, library_errors
 from .saturation import exposure_of
 from .unquantized import unquantized

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..runtimes.model_files import open_verified, read_verified
-from ..spec.recipe import ONNXRUNTIME
+from ..runtimes.interface import Interface
+from ..runtimes.verified import open_verified, read_verified
+from ..spec.runtime import REFERENCE, Runtime
 from .recipe_kind import Scalar
 from .saturation import Exposure
 
@@ -47,14 +48,15 @@ class ModelFile:
     """A file derived from an FP32 file, or the FP32 file itself, without resolved options.
 
     Args:
-        path: the ONNX file.
-        sha256: hexadecimal digest of the file and of its external data.
-        size: size of the file and of its external data in bytes.
+        path: the file; of OpenVINO IR, the ``.xml`` file.
+        sha256: hexadecimal digest of the file and of all that belongs to it, such as external data.
+        size: size of these files in bytes.
         resolved: every option as finally used, with reasons.
         quantized: operator type -> number of operators that were changed.
         notes: remarks for readers of a report.
         exposure: how much of the model can saturate on CPUs without VNNI.
-        runtime: name of the runtime that runs the file.
+        runtime: the runtime that runs the file.
+        interface: how the file stands in for FP32, if its inputs or outputs are others.
     """
 
     path: Path
@@ -64,7 +66,8 @@ class ModelFile:
     quantized: dict[str, int]
     notes: tuple[str, ...] = ()
     exposure: Exposure = field(default_factory=Exposure)
-    runtime: str = ONNXRUNTIME
+    runtime: Runtime = REFERENCE
+    interface: Interface = field(default_factory=Interface)
 
     def read(self) -> bytes:
         """Content of the file, with its external data inside.
@@ -83,4 +86,6 @@ class ModelFile:
         Raises:
             ModelError: the file has changed since it was hashed, or cannot be opened.
         """
-        return open_verified(self.runtime, self.path, self.sha256, exact=exact)
+        return self.interface.present(
+            open_verified(self.runtime, self.path, self.sha256, exact=exact)
+        )

@@ -15,11 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import ModelError
+from ..errors import ModelError, one_line
 from ..runtimes.model_files import subgraphs
 from ..runtimes.ort import open_session
 from ..spec.coerce import shown
-from .graph import one_line
 from .weight_sources import STANDARD, Scope, Weight, data_inputs, ends, scopes_within
 
 if TYPE_CHECKING:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ..errors import KycquantError
+from ..errors import KycquantError, one_line
 from ..runtimes.feeding import named
 from ..runtimes.ort import open_session
-from .graph import one_line, serialize
+from .graph import serialize
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -150,7 +150,7 @@ def quantize(
         quantized=made.quantized,
         notes=made.notes,
         exposure=made.exposure,
-        runtime=wanted.traits.runtime,
+        runtime=wanted.runs_on,
     )
 
 

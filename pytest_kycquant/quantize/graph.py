@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import KycquantError
 from ..runtimes.model_files import within
 
 if TYPE_CHECKING:
@@ -176,14 +175,6 @@ def type_name(data_type: int) -> str:
 def serialize(model: ModelProto) -> bytes:
     """Serialize a model so that equal models have equal bytes."""
     return bytes(model.SerializeToString(deterministic=True))
-
-
-def one_line(error: BaseException) -> str:
-    """Shorten the message of a library's exception to its first 200 characters, on one line."""
-    text = str(error.problem if isinstance(error, KycquantError) else error)
-    text = "".join(letter if letter.isprintable() else " " for letter in text)
-    text = " ".join(text.split()) or type(error).__name__
-    return text if len(text) <= 200 else text[:197] + "..."
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ModelError
+from ..errors import ModelError, one_line
 from ..runtimes.feeding import Feeding
 from ..runtimes.model_files import read_model
 from ..spec.coerce import shown
@@ -15,7 +15,6 @@ from .activation_check import check_activations
 from .computed_weights import computed_weights
 from .constants import check_constants, count_subnormal
 from .fixed_inputs import fix_inputs
-from .graph import one_line
 from .local_functions import check_functions, inlined, with_casts
 from .model_inputs import Input, check_arrays, check_image_input, feeding_of, inputs_of
 from .operators_check import check_not_training, check_operators_known, check_versions

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..data.files import listed
-from ..errors import ModelError
+from ..errors import ModelError, one_line
 from ..runtimes.model_files import parts, subgraphs, within
 from ..spec.coerce import shown
-from .graph import one_line
 from .weight_sources import STANDARD
 
 if TYPE_CHECKING:

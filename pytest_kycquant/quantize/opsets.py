@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import QuantizationError
+from ..errors import QuantizationError, one_line
 from ..runtimes.model_files import parts
-from .graph import attributes, numbers, one_line
+from .graph import attributes, numbers
 from .weight_sources import STANDARD
 
 if TYPE_CHECKING:

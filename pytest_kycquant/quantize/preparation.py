@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import ModelError, QuantizationError
+from ..errors import ModelError, QuantizationError, one_line
 from ..runtimes.feeding import named
 from ..runtimes.model_files import within
 from ..runtimes.ort import open_session
@@ -20,7 +20,6 @@ from .graph import (
     drop_unused_initializers,
     has_subgraphs,
     initializers,
-    one_line,
     producers,
     serialize,
 )

@@ -18,6 +18,9 @@ import numpy as np
 from ..context import Context
 from ..context.scratch import scratch_context
 from ..errors import SpecError
+from ..plain import plain
+from ..runtimes import library
+from ..runtimes.environment import u8s8_saturates
 from ..runtimes.feeding import arrays_of
 from ..spec import coerce
 from ..spec.constants import constants_of
@@ -255,7 +258,7 @@ class Quantizer:
     def _made(self, name: str, plan: Plan) -> Any:
         """Result of a step, or of the step that replaces it; made unless it is in memory."""
         if name not in STEP:
-            return self._outside(name)
+            return self._outside(name, plan)
         step = STEP[name]
         if step.when and not getattr(plan, step.when):
             return self._made(step.instead, plan) if step.instead else None
@@ -269,7 +272,7 @@ class Quantizer:
             self._results[key] = found
         return self._results[key]
 
-    def _outside(self, name: str) -> Any:
+    def _outside(self, name: str, plan: Plan) -> Any:
         """A value that steps need but do not make; see `steps.GIVEN`."""
         if name == "path":
             return self._path
@@ -278,7 +281,9 @@ class Quantizer:
         if name == "arrays":
             return isinstance(self._shape, Mapping)
         if name == "machine":
-            return Machine(self._context.environment.u8s8_saturates, self._context.exact)
+            if plan.runtime.is_reference:
+                return Machine(self._context.environment.u8s8_saturates, self._context.exact)
+            return Machine(u8s8_saturates(plan.runtime))
         if self._shape is None:
             _, sample = next(iter(self._probes.named([0])))
             (array,) = arrays_of(sample)
@@ -292,7 +297,9 @@ class Quantizer:
         def make(folder: Path) -> None:
             kept.write(self._make(step, plan), folder / kept.file)
 
-        facts = {fact: getattr(plan, fact) for fact in facts_of(step.name)}
+        facts = {fact: plain(getattr(plan, fact)) for fact in facts_of(step.name)}
+        if "runtime" in facts:
+            facts["runtime"] = library(plan.runtime).describe()
         seen = self._ranging.digest if kept.by_images else None
         key = [step.name, self.loaded.digest, self._facts, seen, facts]
         store = self._context.store

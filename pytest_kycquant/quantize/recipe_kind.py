@@ -11,8 +11,8 @@ import pkgutil
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..errors import QuantizationError
-from .graph import WEIGHTED, has_subgraphs, one_line, quiet
+from ..errors import QuantizationError, one_line
+from .graph import WEIGHTED, has_subgraphs, quiet
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -7,12 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ..errors import QuantizationError
+from ..errors import QuantizationError, one_line
 from ..measure.latency import LOOKS, Latency, measure
-from ..runtimes.ort import open_session
+from ..runtimes import library
 from ..spec.recipe import REWRITES
+from ..spec.runtime import REFERENCE, Runtime
 from ..verdicts import Direction, Kind, Limit, Unit, Verdict
-from .graph import one_line, serialize
+from .graph import serialize
 from .preparation import PreparedModel
 from .rewrites import applicable, rewrite
 
@@ -51,6 +52,7 @@ def choose(
     inputs: Sequence[Sample],
     *,
     integer: bool = False,
+    runtime: Runtime = REFERENCE,
     race: Race | None = None,
 ) -> RewriteChoice:
     """Measure each rewrite that fits the model, on top of those that have already won.
@@ -60,10 +62,11 @@ def choose(
         inputs: preprocessed images to verify the rewrites on; the first is also used for timing.
         integer: whether the convolutions are to be quantized. The measurement precedes this, since
             otherwise every recipe would need its own.
+        runtime: the runtime that will run the variant: a rewrite may pay on one only.
         race: function that compares the latency of its second argument with that of its first; None
             for real timing.
     """
-    race = race or (lambda before, after: _race(before, after, inputs[0]))
+    race = race or (lambda before, after: _race(before, after, inputs[0], runtime))
     names: list[str] = []
     reasons: dict[str, str] = {}
     fastest = prepared
@@ -116,14 +119,15 @@ def resolve(
     return RewriteChoice(names, {**choice.reasons, **left})
 
 
-def _race(before: PreparedModel, after: PreparedModel, sample: Sample) -> Latency:
+def _race(before: PreparedModel, after: PreparedModel, sample: Sample, runtime: Runtime) -> Latency:
+    opener = library(runtime)
     contents = serialize(before.proto), serialize(after.proto)
-    key = hashlib.sha256(b"".join(hashlib.sha256(each).digest() for each in contents)).digest()
+    parts = (*contents, opener.describe().encode())
+    key = hashlib.sha256(b"".join(hashlib.sha256(each).digest() for each in parts)).digest()
     if key not in _RACES:
 
         def runner(content: bytes) -> Callable[[], object]:
-            session = open_session(content)
-            return lambda: session.run(None, before.feed(sample))
+            return opener.open(content).runner(before.feed(sample))
 
         one, other = contents
         _RACES[key] = measure(runner(one), runner(one), runner(other), PAYS, looks=_LOOKS)

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from ..runtimes.feeding import Sample
     from ..spec.recipe import CalibrationMethod, Recipe
+    from ..spec.runtime import Runtime
     from .built import Built
     from .mixed import FullyQuantized
     from .model_inputs import Shape
@@ -118,6 +119,7 @@ class Plan:
     Args:
         recipe: the recipe.
         base: recipe of the fully quantized model to derive from, as in `RecipeKind.whole`.
+        runtime: the runtime that runs the variant.
         integer: whether the recipe computes convolutions in integers.
         rewrites: setting of the recipe for rewrites.
         op_types: operator types that the recipe names.
@@ -136,6 +138,7 @@ class Plan:
 
     recipe: Recipe
     base: Recipe | None
+    runtime: Runtime
     integer: bool
     rewrites: bool | tuple[str, ...] | None
     op_types: tuple[str, ...] | None
@@ -166,6 +169,7 @@ class Plan:
         return cls(
             recipe=recipe,
             base=kind.whole(recipe),
+            runtime=recipe.runs_on,
             integer=recipe.is_integer,
             rewrites=recipe.rewrites,
             op_types=recipe.op_types,
@@ -264,7 +268,7 @@ def _read_choice(path: Path) -> RewriteChoice:
 
 GIVEN = ("path", "constants", "arrays", "shape", "machine")
 """Values that steps need but do not make: model file, values of constant inputs, whether the other
-inputs are arrays of any kind, shape of a sample, and `Machine`."""
+inputs are arrays of any kind, shape of a sample, and the `Machine` of the recipe's runtime."""
 _CHOICE = Kept("rewrites", "choice.json", _write_choice, _read_choice, by_images=False)
 _ACTIVATIONS = Kept("activations", "activations.npz", Activations.to_npz, Activations.from_npz)
 _CHANNELS = Kept("channels", "channels.npz", ChannelStatistics.to_npz, ChannelStatistics.from_npz)
@@ -276,7 +280,7 @@ STEPS = (
     Step("check", _checked, ("load", "shape")),
     Step("prepare", prepare, ("check",), Sees.PROBES),
     Step(
-        "race", choose, ("prepare",), Sees.PROBES, ("integer",), "races",
+        "race", choose, ("prepare",), Sees.PROBES, ("integer", "runtime"), "races",
         kept=_CHOICE, says="measuring rewrites", alone=True,
     ),
     Step("fitting", applicable, ("prepare",), when="takes_all"),

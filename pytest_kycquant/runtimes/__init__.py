@@ -1,28 +1,43 @@
 """Runtimes, which open and run model files, and the facts about this machine.
 
-`RUNTIMES` names every runtime. All judging uses this table: outputs, latency, the stages of a
-pipeline and the memory of a model. The quantizer opens its own onnxruntime sessions, because it
-works on ONNX graphs.
+`RUNTIMES` (`spec/runtime.py`) names every runtime. All judging uses this table: outputs, latency,
+the stages of a pipeline and the memory of a model. The quantizer opens its own onnxruntime
+sessions, because it works on ONNX graphs.
 """
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+import importlib.metadata
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol
 
-from ..spec import coerce
-from ..spec.recipe import ONNXRUNTIME
+from ..errors import RuntimeUnavailableError
+from ..spec.runtime import REFERENCE, RUNTIMES, Runtime
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-RUNTIMES: dict[str, str] = {ONNXRUNTIME: "pytest_kycquant.runtimes.ort:RUNTIME"}
-"""All runtimes by name: where each is, as ``module:attribute``. The module is imported when used.
+__all__ = ["RUNTIMES", "Library", "OpenModel", "Port", "library"]
 
-Variants run on the runtime that the line of their precision in `RECIPES` names.
-"""
+
+@dataclass(frozen=True)
+class Port:
+    """An input or an output of an open model, as callers see it.
+
+    Args:
+        name: its name.
+        shape: its dimensions; None for one that is not fixed. None alone if even their number is
+            unknown.
+        dtype: numpy name of the type, such as "float32". An integer port that the file quantizes
+            is "float32" here: `OpenModel.run` quantizes and dequantizes with the file's parameters.
+    """
+
+    name: str
+    shape: tuple[int | None, ...] | None
+    dtype: str
 
 
 class OpenModel(Protocol):
@@ -36,6 +51,14 @@ class OpenModel(Protocol):
     def outputs(self) -> tuple[str, ...]:
         """Names of the outputs, in the order of the file."""
 
+    @property
+    def input_ports(self) -> tuple[Port, ...]:
+        """The inputs with their shapes and types, in the same order."""
+
+    @property
+    def output_ports(self) -> tuple[Port, ...]:
+        """The outputs with their shapes and types, in the same order."""
+
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
         """Run the model once.
 
@@ -46,18 +69,40 @@ class OpenModel(Protocol):
             One array for each output, in the order of `outputs`.
         """
 
+    def runner(self, inputs: Mapping[str, NDArray[Any]]) -> Callable[[], object]:
+        """A function that runs the model once on these inputs, for a measurement of time.
 
-class Runtime(Protocol):
-    """Opens model files as verdicts are measured: on the CPU, one operator at a time."""
+        What an application would do beforehand, such as giving pixels in the order of the file's
+        input, is already done when this returns.
+        """
+
+
+class Library(Protocol):
+    """A runtime's library, set up as a `Runtime` says: one operator at a time, one thread.
+
+    Attributes:
+        clock: what its time is measured with: "thread", CPU time of the calling thread; "process",
+            CPU time of all threads, for a library with threads of its own; or "wall", for work that
+            is not done by the CPU.
+    """
+
+    clock: str
 
     def describe(self) -> str:
-        """Return its name in `RUNTIMES` and its version in one line, without importing the library.
+        """Return name, version and settings in one line, without importing the library.
 
         It is part of cache keys and of reports: another version is judged anew.
         """
 
+    def settings(self) -> Mapping[str, str]:
+        """Return what production must set to run files as they were judged, by name."""
+
     def load(self) -> None:
-        """Import the library, so that its cost is not attributed to a model."""
+        """Import the library, so that its cost is not attributed to a model.
+
+        Raises:
+            RuntimeUnavailableError: the library cannot do here what the `Runtime` asks for.
+        """
 
     def open(self, model: bytes | Path, *, threads: int = 1, exact: bool = False) -> OpenModel:
         """Open a model.
@@ -65,19 +110,38 @@ class Runtime(Protocol):
         Args:
             model: path of the file, or the content of a file that needs no other file.
             threads: number of threads within an operator.
-            exact: whether INT8 is computed without saturation.
+            exact: whether INT8 is computed without saturation, where the runtime can.
 
         Raises:
             ModelError: the runtime cannot load the model.
         """
 
 
-def runtime(name: str = ONNXRUNTIME) -> Runtime:
-    """Return the runtime of that name.
+def library(runtime: Runtime = REFERENCE) -> Library:
+    """Return the library of a runtime.
 
     Raises:
-        SpecError: it is not one of `RUNTIMES`.
+        RuntimeUnavailableError: it is not installed, or too old.
     """
-    coerce.choice("runtime", name, tuple(RUNTIMES))
-    module, _, attribute = RUNTIMES[name].partition(":")
-    return cast("Runtime", getattr(importlib.import_module(module), attribute))
+    line = runtime.line
+    for package, oldest in line.packages.items():
+        _require(package, oldest, runtime)
+    module, _, attribute = line.library.partition(":")
+    make: Callable[[Runtime], Library] = getattr(importlib.import_module(module), attribute)
+    return make(runtime)
+
+
+def _require(package: str, oldest: str, runtime: Runtime) -> None:
+    """Refuse a runtime whose package is missing or too old."""
+    from packaging.version import Version
+
+    extra = runtime.line.extra
+    wanted = f"pytest-kycquant[{extra}]" if extra else f"{package}>={oldest}"
+    where, remedy = f"runtime {runtime.name!r}", f'run: pip install --upgrade "{wanted}"'
+    try:
+        found = importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        raise RuntimeUnavailableError(where, f"{package} is not installed", remedy) from None
+    if Version(found) < Version(oldest):
+        problem = f"{package} {found} is too old: {oldest} is the oldest that is supported"
+        raise RuntimeUnavailableError(where, problem, remedy)

@@ -8,38 +8,38 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from .ort import RUNTIME, open_session
+from ..spec.runtime import REFERENCE, Runtime
+from . import library
 
 # The CPU features that decide which integer kernels onnxruntime picks on x86 and Arm.
 _RELEVANT_FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm")
 
 
 @functools.cache
-def u8s8_saturates() -> bool:
-    """Whether U8S8 integer kernels add two products in 16 bits here (x86 without VNNI).
+def u8s8_saturates(runtime: Runtime = REFERENCE) -> bool:
+    """Whether U8S8 integer kernels of a runtime add two products in 16 bits (x86 without VNNI).
 
     The probe is a 1x1 convolution of 255 x 127 products over 64 channels with a known true value.
-    The CPU's flags alone would not show which kernels onnxruntime really uses.
+    The CPU's flags alone would not show which kernels a runtime really uses.
     """
     import numpy as np
     from onnx import TensorProto, helper, numpy_helper
 
     channels = 64
-    weight = np.full((1, channels, 1, 1), 127, np.int8)
+    true = 255 * 127 * channels
     constants = {
         "one": np.float32(1.0),
         "zero_u8": np.uint8(0),
         "zero_s8": np.int8(0),
-        "out_scale": np.float32(255 * 127 * channels / 255),
-        "w": weight,
+        "out_scale": np.float32(true / 255),
+        "w": np.full((1, channels, 1, 1), 127, np.int8),
     }
     nodes = [
         helper.make_node("QuantizeLinear", ["x", "one", "zero_u8"], ["xq"]),
-        helper.make_node(
-            "QLinearConv",
-            ["xq", "one", "zero_u8", "w", "one", "zero_s8", "out_scale", "zero_u8"],
-            ["yq"],
-        ),
+        helper.make_node("DequantizeLinear", ["xq", "one", "zero_u8"], ["xd"]),
+        helper.make_node("DequantizeLinear", ["w", "one", "zero_s8"], ["wd"]),
+        helper.make_node("Conv", ["xd", "wd"], ["c"]),
+        helper.make_node("QuantizeLinear", ["c", "out_scale", "zero_u8"], ["yq"]),
         helper.make_node("DequantizeLinear", ["yq", "out_scale", "zero_u8"], ["y"]),
     ]
     graph = helper.make_graph(
@@ -51,8 +51,8 @@ def u8s8_saturates() -> bool:
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     pixels = np.full((1, channels, 8, 8), 255, np.float32)
-    (value,) = open_session(model.SerializeToString()).run(None, {"x": pixels})
-    return bool(np.asarray(value).min() < 0.9 * 255 * 127 * channels)
+    (value,) = library(runtime).open(model.SerializeToString()).run({"x": pixels})
+    return bool(np.asarray(value).min() < 0.9 * true)
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def describe_machine() -> str:
     """Describe the machine in one line for the header, without heavy imports."""
     cpu, features = _cpu()
     known = ", ".join(features) or "no known vector features"
-    return f"{RUNTIME.describe()}, {cpu} ({known})"
+    return f"{library().describe()}, {cpu} ({known})"
 
 
 def _cpu() -> tuple[str, tuple[str, ...]]:

@@ -17,13 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from ..errors import ModelError
-from . import runtime
 from .external_data import Piece, external_pieces
 
 if TYPE_CHECKING:
     from onnx import AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto
-
-    from . import OpenModel
 
 LARGEST = 2**31 - 2**24
 """Most bytes of a model with its external data: a protobuf message cannot be larger than 2 GiB.
@@ -59,13 +56,13 @@ def read_model(path: Path) -> ReadModel:
         ModelError: a file is missing, damaged, too large, not a regular file or not ONNX, or
             external data is outside the model's folder.
     """
-    content = _read(path)
-    proto = _parse(path, content)
-    pieces = _pieces(path, proto)
+    content = read_whole(path)
+    proto = parse(path, content)
+    pieces = pieces_of(path, proto)
     sources = tuple(sorted({piece.source for piece in pieces}))
     digest, size, data = hashlib.sha256(content), len(content), {}
     for source in sources:
-        with _regular(path, source, LARGEST - size) as file:
+        with regular(path, source, LARGEST - size) as file:
             data[source] = file.read()
         digest.update(data[source])
         size += len(data[source])
@@ -84,45 +81,6 @@ def read_model(path: Path) -> ReadModel:
     return ReadModel(proto, digest.hexdigest(), size, (path, *sources))
 
 
-def read_verified(path: Path, sha256: str) -> bytes:
-    """The content of a model file that has not changed since it was hashed.
-
-    Args:
-        path: the ONNX file.
-        sha256: hexadecimal digest of the file and of its external data files.
-
-    Returns:
-        The file; a model with external data is serialized with that data inside.
-
-    Raises:
-        ModelError: the file has another content now.
-    """
-    with _unchanged(path):
-        content = _read(path)
-        if hashlib.sha256(content).hexdigest() == sha256:
-            return content
-        found = read_model(path)
-        if found.digest != sha256 or len(found.files) == 1:
-            raise ModelError(path, "its digest is another one", "")
-        return bytes(found.proto.SerializeToString())
-
-
-def check_unchanged(path: Path, sha256: str) -> None:
-    """Check the same as `read_verified` without holding the files in memory.
-
-    Raises:
-        ModelError: the file has another content now.
-    """
-    with _unchanged(path):
-        state = _hash_into(hashlib.sha256(), path)
-        if state.hexdigest() != sha256:
-            pieces = _pieces(path, _parse(path, _read(path)))
-            for source in sorted({piece.source for piece in pieces}):
-                _hash_into(state, source)
-        if state.hexdigest() != sha256:
-            raise ModelError(path, "its digest is another one", "")
-
-
 def copy_without_links(path: Path, folder: Path) -> Path | None:
     """Copy a model to a folder, with what the names of its external data are links to.
 
@@ -137,7 +95,7 @@ def copy_without_links(path: Path, folder: Path) -> Path | None:
         ModelError: a file of the model is missing or damaged.
         OSError: a file cannot be copied.
     """
-    pieces = _pieces(path, _parse(path, _read(path)))
+    pieces = pieces_of(path, parse(path, read_whole(path)))
     direct = all(piece.source.resolve() == piece.source for piece in pieces)
     if (direct and not path.is_symlink()) or any(".." in piece.location for piece in pieces):
         return None
@@ -146,28 +104,6 @@ def copy_without_links(path: Path, folder: Path) -> Path | None:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, target)
     return Path(shutil.copyfile(path, folder / "model.onnx"))
-
-
-def open_verified(
-    name: str, path: Path, sha256: str, *, threads: int = 1, exact: bool = False
-) -> OpenModel:
-    """Open a model file that has not changed since it was hashed.
-
-    Args:
-        name: name of the runtime.
-        path: the ONNX file.
-        sha256: hexadecimal digest of the file and of its external data files.
-        threads: number of threads within an operator.
-        exact: whether INT8 is computed without saturation.
-
-    Raises:
-        ModelError: the file has another content now, or the runtime cannot load it.
-    """
-    content = read_verified(path, sha256)
-    try:
-        return runtime(name).open(content, threads=threads, exact=exact)
-    except ModelError as error:  # which cannot know where the content comes from
-        raise ModelError(path, error.problem, error.remedy) from error
 
 
 def parts(proto: ModelProto) -> Iterator[GraphProto | FunctionProto]:
@@ -217,19 +153,13 @@ def _attributes(holder: NodeProto | GraphProto | FunctionProto) -> Iterable[Attr
     return found
 
 
-@contextlib.contextmanager
-def _unchanged(path: Path) -> Iterator[None]:
-    """Whatever is wrong with a file that was sound before: it has changed."""
-    try:
-        yield
-    except ModelError as error:
-        raise ModelError(
-            path, f"changed while it was in use ({error.problem})", "run again"
-        ) from error
+def read_whole(path: Path) -> bytes:
+    """The content of a model file.
 
-
-def _read(path: Path) -> bytes:
-    with _regular(path, path) as file:
+    Raises:
+        ModelError: it is missing, empty, too large, not a regular file, or a Git LFS pointer.
+    """
+    with regular(path, path) as file:
         content = file.read()
     if not content:
         raise ModelError(path, "is empty", _EXPORT)
@@ -239,7 +169,7 @@ def _read(path: Path) -> bytes:
 
 
 @contextlib.contextmanager
-def _regular(path: Path, source: Path, most: int = LARGEST) -> Iterator[BinaryIO]:
+def regular(path: Path, source: Path, most: int = LARGEST) -> Iterator[BinaryIO]:
     """Open a regular file of a model for reading; opening or reading another kind could hang.
 
     Args:
@@ -277,14 +207,20 @@ def _regular(path: Path, source: Path, most: int = LARGEST) -> Iterator[BinaryIO
         ) from error
 
 
-def _hash_into(state: hashlib._Hash, path: Path) -> hashlib._Hash:
-    with _regular(path, path) as file:
+def hash_into(state: hashlib._Hash, path: Path) -> hashlib._Hash:
+    """Add the content of a file to a digest, a piece at a time."""
+    with regular(path, path) as file:
         while chunk := file.read(_CHUNK):
             state.update(chunk)
     return state
 
 
-def _parse(path: Path, content: bytes) -> ModelProto:
+def parse(path: Path, content: bytes) -> ModelProto:
+    """The message that an ONNX file holds.
+
+    Raises:
+        ModelError: it is truncated, damaged, or not an ONNX file.
+    """
     from onnx import ModelProto
 
     proto = ModelProto()
@@ -301,5 +237,6 @@ def _parse(path: Path, content: bytes) -> ModelProto:
     return proto
 
 
-def _pieces(path: Path, proto: ModelProto) -> list[Piece]:
+def pieces_of(path: Path, proto: ModelProto) -> list[Piece]:
+    """Where the external data of a model is."""
     return external_pieces(path, tensors(parts(proto)))

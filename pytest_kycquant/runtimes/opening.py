@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..spec.recipe import ONNXRUNTIME
-from . import runtime
+from ..spec.runtime import REFERENCE, Runtime
+from . import library
 from .feeding import named
-from .model_files import check_unchanged
+from .interface import Interface
+from .verified import check_unchanged
 
 if TYPE_CHECKING:
     from .feeding import Sample
@@ -24,25 +25,31 @@ class Opening:
         paths: the files of a model, which are all held in memory at once.
         inputs: what one run of each file is fed, by the names of its inputs, and perhaps by others;
             an array alone is the only input's.
-        runtime: name of the runtime that opens the files.
+        runtime: the runtime that opens the files.
         digests: SHA-256 of each file; the job fails if a file has changed. Empty checks nothing.
+        interfaces: how each file stands in for FP32; empty if all do as they are.
     """
 
     paths: tuple[Path, ...]
     inputs: tuple[Sample, ...]
-    runtime: str = ONNXRUNTIME
+    runtime: Runtime = REFERENCE
     digests: tuple[str, ...] = ()
+    interfaces: tuple[Interface, ...] = ()
 
     def __call__(self) -> Callable[[], Callable[[], object]]:
         """Prepare; the returned function opens the files, and the one it returns runs them."""
-        opener = runtime(self.runtime)
+        opener = library(self.runtime)
         opener.load()
         for path in self.paths:
             path.read_bytes()  # fills the page cache: disk time must not count
         self._check()
 
         def open_all() -> Callable[[], object]:
-            opened = [opener.open(path) for path in self.paths]
+            interfaces = self.interfaces or (Interface(),) * len(self.paths)
+            opened = [
+                interface.present(opener.open(path))
+                for path, interface in zip(self.paths, interfaces, strict=True)
+            ]
             feeds = [
                 {name: a for name, a in named(sample, model.inputs).items() if name in model.inputs}
                 for model, sample in zip(opened, self.inputs, strict=True)

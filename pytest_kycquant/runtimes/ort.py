@@ -1,17 +1,19 @@
-"""onnxruntime on the CPU: sessions, and the runtime that `RUNTIMES` names."""
+"""onnxruntime: sessions, and the library that `RUNTIMES` names."""
 
 from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ModelError
+from ..errors import ModelError, RuntimeUnavailableError
 from ..files import temporary_folder
-from . import time_limit
+from ..spec.runtime import CPU_PROVIDER, REFERENCE, Runtime
+from . import Port, time_limit
 from .model_files import copy_without_links
 from .time_limit import Limit
 
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 # 16 bits. Elsewhere it changes nothing (onnxruntime PR 12088).
 EXACT_ENTRY = ("session.x64quantprecision", "1")
 
+
+_RECORD = ("session.record_ep_graph_assignment_info", "1")
 
 # Errors are raised, too; what onnxruntime logs has colours and unescaped names of operators.
 _SILENT = 4
@@ -43,6 +47,7 @@ class Session:
         self._own = threading.local()  # options and limit: `terminate` ends all runs that have it
         self.get_inputs = session.get_inputs
         self.get_outputs = session.get_outputs
+        self.bare = session
 
     def run(self, outputs: Sequence[str] | None, inputs: Mapping[str, Any]) -> list[Any]:
         """Run the model once.
@@ -88,9 +93,14 @@ class Session:
 
 
 def open_session(
-    model: bytes | Path, *, optimize: bool = True, threads: int = 1, exact: bool = False
+    model: bytes | Path,
+    *,
+    optimize: bool = True,
+    threads: int = 1,
+    exact: bool = False,
+    runtime: Runtime = REFERENCE,
 ) -> Session:
-    """Open a model as verdicts are measured: one thread, CPU, sequential.
+    """Open a model as verdicts are measured: one thread, sequential.
 
     Args:
         model: path of the file, or the serialized model (without external data).
@@ -99,6 +109,7 @@ def open_session(
         threads: number of threads within an operator; more than one only for the wall-clock time of
             a pipeline.
         exact: whether to compute INT8 without saturation (`EXACT_ENTRY`).
+        runtime: names the execution provider and its options, if not the CPU.
 
     Raises:
         ModelError: onnxruntime cannot load the model, or it takes too long.
@@ -114,6 +125,10 @@ def open_session(
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if exact:
         options.add_session_config_entry(*EXACT_ENTRY)
+    providers: list[Any] = [CPU_PROVIDER]
+    if runtime.provider:
+        providers.insert(0, (runtime.provider, dict(runtime.options)))
+        options.add_session_config_entry(*_RECORD)
     if not optimize:
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     source = model if isinstance(model, bytes) else str(model)
@@ -121,13 +136,34 @@ def open_session(
     limit = Limit(lambda: _cancel(options))
     try:
         with limit.within(time_limit.OPEN_SECONDS):
-            opened = ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+            opened = ort.InferenceSession(source, options, providers=providers)
     except Exception as error:  # onnxruntime raises a dozen types without a common base
         problem = f"onnxruntime cannot load it ({_reason(error)})"
         if limit.expired:
             problem = f"onnxruntime did not load it in {time_limit.OPEN_SECONDS:g} s"
         raise ModelError(where, problem, "check the opset and the operators") from error
     return Session(opened, where)
+
+
+def left_to_cpu(session: InferenceSession) -> dict[str, list[str]]:
+    """Operators of a session that the CPU computes: their names by type.
+
+    Raises:
+        RuntimeUnavailableError: this version of onnxruntime does not say.
+    """
+    if not hasattr(session, "get_provider_graph_assignment_info"):
+        raise RuntimeUnavailableError(
+            "Runtime.provider",
+            f"onnxruntime {version('onnxruntime')} does not say which operators a provider "
+            "leaves to the CPU",
+            "install onnxruntime 1.24 or later",
+        )
+    found: dict[str, list[str]] = {}
+    for part in session.get_provider_graph_assignment_info():
+        if part.ep_name == CPU_PROVIDER:
+            for node in part.get_nodes():
+                found.setdefault(node.op_type, []).append(node.name)
+    return found
 
 
 def _cancel(options: SessionOptions) -> None:
@@ -147,24 +183,62 @@ class _OpenSession:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self.inputs = tuple(given.name for given in session.get_inputs())
-        self.outputs = tuple(given.name for given in session.get_outputs())
+        self.input_ports = tuple(map(_port, session.get_inputs()))
+        self.output_ports = tuple(map(_port, session.get_outputs()))
+        self.inputs = tuple(port.name for port in self.input_ports)
+        self.outputs = tuple(port.name for port in self.output_ports)
 
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
         """Run the model once; see `OpenModel.run`."""
         return self._session.run(None, inputs)
 
+    def runner(self, inputs: Mapping[str, NDArray[Any]]) -> Callable[[], object]:
+        """A function that runs the model once; see `OpenModel.runner`."""
+        return lambda: self._session.run(None, inputs)
 
-class _OnnxRuntime:
-    """The runtime that `RUNTIMES` calls "onnxruntime"."""
+
+def _port(given: Any) -> Port:
+    """An input or output of a session; its unknown dimensions are names or None."""
+    shape = tuple(size if isinstance(size, int) else None for size in given.shape)
+    kind = re.sub(r"tensor\((.*)\)", r"\1", given.type)
+    return Port(given.name, shape, {"float": "float32", "double": "float64"}.get(kind, kind))
+
+
+class OnnxRuntime:
+    """The library that `RUNTIMES` calls "onnxruntime"; see `Library`.
+
+    Args:
+        runtime: its execution provider and options.
+    """
+
+    def __init__(self, runtime: Runtime = REFERENCE) -> None:
+        self._runtime = runtime
+        # A device computes while the thread that called it waits.
+        self.clock = "wall" if runtime.provider else "thread"
 
     def describe(self) -> str:
         """Return name and version in one line."""
-        return f"onnxruntime {version('onnxruntime')}"
+        found = [f"onnxruntime {version('onnxruntime')}", *filter(None, [self._runtime.provider])]
+        found += [f"{key}={value}" for key, value in self._runtime.options.items()]
+        return ", ".join([*found, *(["part of it on the CPU"] if self._runtime.allow_cpu else [])])
+
+    def settings(self) -> Mapping[str, str]:
+        """Return the provider and its options."""
+        given = self._runtime
+        return {"provider": given.provider or CPU_PROVIDER, **given.options}
 
     def load(self) -> None:
-        """Import the library."""
-        import onnxruntime  # noqa: F401
+        """Import the library, and check that the provider is there."""
+        import onnxruntime
+
+        wanted, known = self._runtime.provider, onnxruntime.get_available_providers()
+        if wanted and wanted not in known:
+            raise RuntimeUnavailableError(
+                f"Runtime(provider={wanted!r})",
+                f"onnxruntime {version('onnxruntime')} does not have it here: it has "
+                f"{', '.join(known)}",
+                "install the build of onnxruntime that has it, or name another provider",
+            )
 
     def open(self, model: bytes | Path, *, threads: int = 1, exact: bool = False) -> _OpenSession:
         """Open a model; see `open_session`.
@@ -172,8 +246,9 @@ class _OnnxRuntime:
         onnxruntime follows links of external data only if they end near the model. Where it
         does not, what they are links to is opened.
         """
+        self.load()
         try:
-            return _OpenSession(open_session(model, threads=threads, exact=exact))
+            return self._open(model, threads, exact)
         except ModelError:
             if isinstance(model, bytes):
                 raise
@@ -181,7 +256,22 @@ class _OnnxRuntime:
                 copy = copy_without_links(model, folder)
                 if copy is None:
                     raise
-                return _OpenSession(open_session(copy, threads=threads, exact=exact))
+                return self._open(copy, threads, exact)
 
-
-RUNTIME = _OnnxRuntime()
+    def _open(self, model: bytes | Path, threads: int, exact: bool) -> _OpenSession:
+        given = self._runtime
+        session = open_session(model, threads=threads, exact=exact, runtime=given)
+        if given.provider and not given.allow_cpu:
+            left = left_to_cpu(session.bare)
+            if left:
+                counts = Counter({kind: len(names) for kind, names in left.items()})
+                listed = ", ".join(f"{number} {kind}" for kind, number in counts.most_common())
+                where = "generated model" if isinstance(model, bytes) else model
+                raise ModelError(
+                    where,
+                    f"{given.provider} leaves {counts.total()} operators to the CPU: {listed} "
+                    f"({', '.join(name for names in left.values() for name in names)})",
+                    "give a model that it computes as a whole, or "
+                    f"Runtime(..., provider={given.provider!r}, allow_cpu=True)",
+                )
+        return _OpenSession(session)

@@ -17,7 +17,9 @@ from .recipe import (
     Fallback,
     Recipe,
     as_recipe,
+    on,
 )
+from .runtime import REFERENCE
 from .settings import Inconclusive, Settings
 
 DEFAULT_PRECISIONS = ("fp16", "int8")
@@ -124,14 +126,24 @@ def _recipes(given: Any, where: str) -> tuple[Recipe, ...]:
     names = [recipe.name for recipe in recipes]
     if not names or len({_plain(name) for name in names}) != len(names):
         raise SpecError(where, f"{names} are empty or not distinct", remedy)
+    # Labels that the report itself uses: the baseline and the fallbacks.
+    runtimes = dict.fromkeys([REFERENCE, *(recipe.runs_on for recipe in recipes)])
+    fallbacks = (on(rung, runtime) for runtime in runtimes for rung in RUNGS if rung != "mixed")
+    reserved = {fallback.name: fallback for fallback in fallbacks}
     for recipe in recipes:
-        if recipe.precision == "fp32":
-            raise SpecError(where, "fp32 cannot be gated", "leave it out: it is the baseline")
-        # Labels that the report itself uses: the baseline and the fallbacks.
-        labels = ("fp32", *(rung for rung in RUNGS if rung != "mixed"))
+        if recipe.precision == "fp32" and recipe.runs_on.is_reference:
+            raise SpecError(
+                where,
+                "fp32 cannot be gated",
+                'leave it out: it is the baseline; Recipe("fp32", runtime=...) can be',
+            )
         plain = _plain(recipe.name)
-        reserved = plain in labels and (recipe.name != plain or recipe != as_recipe(plain))
-        if reserved or ">" in recipe.name:
+        own = reserved.get(plain)
+        if (
+            (own is not None and (recipe.name != plain or recipe != own))
+            or plain == "fp32"
+            or ">" in recipe.name
+        ):
             raise SpecError(
                 where,
                 f"the label {recipe.name!r} is reserved for a fallback with default options",

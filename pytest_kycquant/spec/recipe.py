@@ -8,14 +8,12 @@ from typing import Any, Literal, NamedTuple, get_args
 
 from ..errors import SpecError
 from . import coerce
+from .runtime import REFERENCE, RUNTIMES, Computes, Runtime, as_runtime
 
 Fallback = Literal["mixed", "int8-weights", "fp16", "fp32-optimized", "fp32"]
 RUNGS = get_args(Fallback)
 """Rungs of the fallback ladder, in order."""
 CalibrationMethod = Literal["minmax", "moving-average", "percentile", "entropy", "mse"]
-
-ONNXRUNTIME = "onnxruntime"
-"""Name of the runtime of FP32, with which every variant is compared."""
 
 
 class Refusal(NamedTuple):
@@ -46,7 +44,9 @@ class Precision(NamedTuple):
         stores_weights: whether it changes only how weights are stored, not what is computed.
         is_float: whether it computes only in floating point, so that its outputs should not drift.
         refuses: values of its options that are refused.
-        runtime: name of the runtime that its variants are judged on, a line of `RUNTIMES`.
+        runtimes: names of the runtimes that its variants may run on, lines of `RUNTIMES`; empty for
+            all that open ONNX files.
+        computes: type in which its float operators compute.
     """
 
     kind: str
@@ -56,7 +56,8 @@ class Precision(NamedTuple):
     stores_weights: bool = False
     is_float: bool = False
     refuses: tuple[Refusal, ...] = ()
-    runtime: str = ONNXRUNTIME
+    runtimes: tuple[str, ...] = ()
+    computes: Computes = "float32"
 
 
 _INTEGER = ("int8", "uint8", "int16", "uint16")
@@ -94,9 +95,16 @@ _NO_REWRITE = Refusal(
     "leave out either rewrites= or the precision",
 )
 _HERE = "pytest_kycquant.quantize"
+ITSELF = f"{_HERE}.recipe_kind:ITSELF"
 
 RECIPES = {
-    "fp32": Precision(f"{_HERE}.recipe_kind:ITSELF"),
+    "fp32": Precision(ITSELF, is_float=True),
+    "bf16": Precision(
+        ITSELF,
+        is_float=True,
+        runtimes=("openvino",),
+        computes="bfloat16",
+    ),
     "fp32-optimized": Precision(
         f"{_HERE}.optimized:OPTIMIZED", ("rewrites",), is_float=True, refuses=(_NO_REWRITE,)
     ),
@@ -122,6 +130,9 @@ RECIPES = {
     ),
 }
 """All precisions by name. To add one, write its `RecipeKind` and add a line here."""
+
+UNQUANTIZED = ("fp32", "bf16", "fp32-optimized")
+"""Precisions that save no space: only what is computed, or how, differs from FP32."""
 
 
 class Rewrite(NamedTuple):
@@ -185,6 +196,8 @@ class Recipe:
         rewrites: exact rewrites of the FP32 graph to start from: "prelu", "subnormals". True means
             all that fit the model, False none; None uses those that prove faster when measured on
             this machine.
+        runtime: the runtime that runs the variant, and on which it is judged: a name such as
+            "openvino", or a `Runtime` with options.
     """
 
     precision: str
@@ -201,12 +214,16 @@ class Recipe:
     float_weights: Literal["float32", "float16", "int8"] | None = None
     op_types: tuple[str, ...] | None = None
     rewrites: bool | tuple[str, ...] | None = None
+    runtime: str | Runtime = REFERENCE
 
     def __post_init__(self) -> None:
         precision = coerce.choice("Recipe.precision", self.precision, tuple(RECIPES))
+        runtime = _runtime(precision, as_runtime("Recipe.runtime", self.runtime))
         plain: dict[str, object] = {
             "precision": precision,
-            "name": coerce.label("Recipe.name", self.name) or precision,
+            "runtime": runtime,
+            "name": coerce.label("Recipe.name", self.name)
+            or "-".join(filter(None, (precision, runtime.label))),
             "keep_fp32": coerce.names("Recipe.keep_fp32", self.keep_fp32),
         }
         if self.op_types is not None:
@@ -230,7 +247,7 @@ class Recipe:
             object.__setattr__(self, option_name, value)
         options = self.traits.options
         for option in dataclasses.fields(self):
-            if option.name in ("precision", "name") or option.name in options:
+            if option.name in ("precision", "name", "runtime") or option.name in options:
                 continue
             if getattr(self, option.name) != option.default:
                 raise SpecError(
@@ -267,6 +284,16 @@ class Recipe:
         return RECIPES[self.precision]
 
     @property
+    def runs_on(self) -> Runtime:
+        """The runtime that runs the variant."""
+        return as_runtime("Recipe.runtime", self.runtime)
+
+    @property
+    def is_itself(self) -> bool:
+        """Whether the variant is the FP32 file itself, run otherwise than FP32 is."""
+        return self.traits.kind == ITSELF
+
+    @property
     def is_static(self) -> bool:
         """Whether the recipe needs calibration data."""
         return self.traits.is_static
@@ -285,6 +312,31 @@ class Recipe:
     def is_float(self) -> bool:
         """Whether the recipe computes only in floating point, so that outputs should not drift."""
         return self.traits.is_float
+
+
+def _runtime(precision: str, given: Runtime) -> Runtime:
+    """The runtime of a precision, computing in the type that the precision says.
+
+    Raises:
+        SpecError: the precision cannot run there.
+    """
+    traits = RECIPES[precision]
+    allowed = traits.runtimes or tuple(k for k, v in RUNTIMES.items() if ".onnx" in v.formats)
+    if given.name not in allowed:
+        raise SpecError(
+            f"Recipe({precision!r})",
+            f"does not run on {given.name}",
+            f"give runtime={' or '.join(map(repr, allowed))}",
+        )
+    if precision == "fp32" and given.computes != "float32":
+        raise SpecError(
+            "Recipe('fp32')",
+            f"does not compute in {given.computes}",
+            'give Recipe("bf16", runtime=...), or leave out computes=',
+        )
+    if traits.computes == "float32":
+        return given
+    return dataclasses.replace(given, computes=traits.computes)
 
 
 def as_recipe(precision: str | Recipe, where: str = "precisions") -> Recipe:
@@ -311,5 +363,11 @@ def as_recipe(precision: str | Recipe, where: str = "precisions") -> Recipe:
     return Recipe(name)
 
 
+def on(precision: str, runtime: Runtime) -> Recipe:
+    """The default recipe of a precision on a runtime."""
+    if precision == "fp32":
+        runtime = dataclasses.replace(runtime, computes="float32")
+    return Recipe(precision, runtime=runtime)
+
+
 FP32 = Recipe("fp32")
-FP32_OPTIMIZED = Recipe("fp32-optimized")

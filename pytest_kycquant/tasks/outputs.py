@@ -13,8 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..context.parallel import ordered_map
-from ..errors import KycquantError, ModelError
-from ..quantize.graph import one_line
+from ..errors import KycquantError, ModelError, one_line
 from ..runtimes.feeding import Feeding
 
 if TYPE_CHECKING:

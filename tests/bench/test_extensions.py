@@ -12,6 +12,7 @@ import pytest
 from pytest_kycquant.bench.extensions import extensions
 from pytest_kycquant.runtimes import RUNTIMES
 from pytest_kycquant.spec.recipe import RECIPES, REWRITES, Precision, Rewrite
+from pytest_kycquant.spec.runtime import RuntimeLine
 from pytest_kycquant.spec.task import TaskSpec
 from pytest_kycquant.tasks.registry import TASKS, Judged
 
@@ -23,7 +24,7 @@ class Toy(TaskSpec):
 LINES: dict[str, tuple[MutableMapping[Any, Any], Any, Callable[[str], Any]]] = {
     "recipe": (RECIPES, "toy", Precision),
     "rewrite": (REWRITES, "toy", lambda name: Rewrite("toy", "", name)),
-    "runtime": (RUNTIMES, "toy", str),
+    "runtime": (RUNTIMES, "toy", RuntimeLine),
     "task": (TASKS, Toy, Judged),
     "unlabelled task": (TASKS, Toy, lambda name: Judged("pytest_kycquant.tasks:X", name)),
 }
@@ -53,6 +54,6 @@ def test_a_change_of_what_it_does_changes_the_keys(
 
 
 def test_a_module_without_source_counts_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(RUNTIMES, "toy", "no_such_module:TOY")
-    monkeypatch.setitem(RUNTIMES, "other", "sys:TOY")
+    monkeypatch.setitem(RUNTIMES, "toy", RuntimeLine("no_such_module:TOY"))
+    monkeypatch.setitem(RUNTIMES, "other", RuntimeLine("sys:TOY"))
     assert sorted(extensions()) == ["no_such_module", "sys"]

@@ -37,7 +37,7 @@ from pytest_kycquant.pipeline.stages import (
     Stages,
 )
 from pytest_kycquant.pipeline.timing import summarise, time_runs
-from pytest_kycquant.runtimes import runtime
+from pytest_kycquant.runtimes import library
 from pytest_kycquant.runtimes.feeding import Feeding
 from pytest_kycquant.tasks.detection.task import DetectionTask
 from pytest_kycquant.tasks.outputs import run_model
@@ -109,7 +109,7 @@ def test_detections_are_those_of_the_evaluation(tmp_path: Path) -> None:
     task = DetectionTask(model, DetectionLimits(), lambda path, _: tmp_path / path)
     images = task.load().evaluation.images
     outputs = run_model(
-        runtime().open(tmp_path / "detector.onnx"), task.tensors(images), (), ("output0",),
+        library().open(tmp_path / "detector.onnx"), task.tensors(images), (), ("output0",),
         task.read, threads=1,
     )  # fmt: skip
     part = task.load().evaluation

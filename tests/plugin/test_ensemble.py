@@ -109,7 +109,7 @@ def test_one_file_may_have_nothing_to_rewrite(
 def test_scores_are_the_mean_of_probabilities(pair: Pair, pytester: pytest.Pytester) -> None:
     """Compared with the arithmetic of the original system, done by hand."""
     from pytest_kycquant import KycModel, LivenessDetection, LivenessLimits, Preprocess
-    from pytest_kycquant.runtimes import runtime
+    from pytest_kycquant.runtimes import library
     from pytest_kycquant.tasks.liveness.task import LivenessTask
     from pytest_kycquant.tasks.outputs import run_model
 
@@ -123,7 +123,7 @@ def test_scores_are_the_mean_of_probabilities(pair: Pair, pytester: pytest.Pytes
     part = task.load().evaluation
     each, by_hand = [], []
     for member, path in enumerate(paths):
-        model = runtime().open(path)
+        model = library().open(path)
         given = task.tensors(part.images, member)
         each.append(run_model(model, given, (), ("output",), task.read, threads=1))
         logits = [model.run({"input": x})[0][0] for _, x in task.tensors(part.images)]

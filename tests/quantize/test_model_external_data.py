@@ -7,8 +7,9 @@ import pytest
 
 from pytest_kycquant.errors import ModelError
 from pytest_kycquant.quantize import load_model, prepare
-from pytest_kycquant.runtimes.model_files import check_unchanged, copy_without_links
-from pytest_kycquant.runtimes.ort import RUNTIME
+from pytest_kycquant.runtimes import library
+from pytest_kycquant.runtimes.model_files import copy_without_links
+from pytest_kycquant.runtimes.verified import check_unchanged
 from tests.worlds.zoo import images, tiny_embedder
 
 
@@ -187,9 +188,9 @@ def test_data_behind_links_are_those_of_the_files(tmp_path, make):
 @pytest.mark.parametrize("make", LINKS)
 def test_memory_is_measured_behind_links(tmp_path, make):
     path = make(tmp_path)
-    opened = RUNTIME.open(path)
+    opened = library().open(path)
     image = images(1)[0]
-    expected = RUNTIME.open(load_model(path).proto.SerializeToString()).run({"input": image})
+    expected = library().open(load_model(path).proto.SerializeToString()).run({"input": image})
     np.testing.assert_array_equal(opened.run({"input": image})[0], expected[0])
 
 

@@ -20,12 +20,12 @@ from onnxruntime.transformers.float16 import convert_float_to_float16
 from pytest_kycquant.errors import ModelError
 from pytest_kycquant.quantize import Quantizer, load_model
 from pytest_kycquant.quantize.graph import sort_nodes
-from pytest_kycquant.spec.recipe import RECIPES, Recipe
+from pytest_kycquant.spec.recipe import RECIPES, UNQUANTIZED, Recipe
 from tests.worlds.zoo import images, save, tiny_embedder
 
 _INTEGERS = ("int8", "uint8", "int16", "uint16")
 RECIPES_THAT_QUANTIZE = [
-    *(Recipe(name) for name in RECIPES if name not in ("fp32", "fp32-optimized", "mixed")),
+    *(Recipe(name) for name in RECIPES if name not in (*UNQUANTIZED, "mixed")),
     *(Recipe("int8", name=f"{a} {w}", activation_type=a, weight_type=w)
       for a in ("uint8", "int16") for w in _INTEGERS),
     *(Recipe("mixed", name=f"{kind} {kept}", keep_fp32=(kept,), float_weights=kind)

@@ -16,6 +16,7 @@ from pytest_kycquant.quantize.rewrite_choice import (
     resolve,
 )
 from pytest_kycquant.spec.recipe import Recipe
+from pytest_kycquant.spec.runtime import REFERENCE
 from tests.worlds.zoo import images, ready, tiny_embedder
 
 pytestmark = pytest.mark.usefixtures("two_rewrites")
@@ -135,6 +136,6 @@ def test_impossible_recipes(values, message):
 
 def test_the_race_runs_both_models(tmp_path):
     prepared = ready(tmp_path)
-    found = _race(prepared, rewrite(prepared, ("prelu",), images(1)), images(1)[0])
+    found = _race(prepared, rewrite(prepared, ("prelu",), images(1)), images(1)[0], REFERENCE)
     assert found.rounds == 20
     assert 0 < found.lower <= found.ratio <= found.upper

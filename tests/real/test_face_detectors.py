@@ -13,7 +13,7 @@ from PIL import Image
 from pytest_kycquant import Preprocess
 from pytest_kycquant.data.images import preprocess
 from pytest_kycquant.data.placement import place
-from pytest_kycquant.runtimes import runtime
+from pytest_kycquant.runtimes import library
 from pytest_kycquant.tasks.detection.decode import Decoder, overlaps
 from pytest_kycquant.tasks.detection.layouts import LAYOUTS
 from pytest_kycquant.tasks.detection.plausible import check_boxes
@@ -41,7 +41,7 @@ def test_nearly_all_faces_are_found(layout: str, real: Path) -> None:
         pytest.skip(f"the public model is not at {path}")
     with (real / "scenes" / "face_boxes.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))[::EVERY]
-    model, photographs = runtime().open(path), []
+    model, photographs = library().open(path), []
     for row in rows:
         with Image.open(real / "scenes" / row["image"]) as image:
             photographs.append(np.asarray(image.convert("RGB")))

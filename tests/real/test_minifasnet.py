@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pytest_kycquant import KycModel, LivenessDetection, LivenessLimits, Preprocess
-from pytest_kycquant.runtimes import runtime
+from pytest_kycquant.runtimes import library
 from pytest_kycquant.tasks.liveness.scores import live_scores
 from pytest_kycquant.tasks.liveness.task import LivenessTask
 from pytest_kycquant.tasks.outputs import run_model
@@ -45,7 +45,7 @@ def scores(model: Path, folder: Path, scale: float, preprocess: Preprocess) -> d
     part = task.load().evaluation
     tensors = task.tensors(part.images)
     outputs = run_model(
-        runtime().open(model), tensors, task.edge_inputs(), ("logits",), task.read, threads=1
+        library().open(model), tensors, task.edge_inputs(), ("logits",), task.read, threads=1
     )
     found = task.baseline(part, outputs, 0.5).fp32.scores
     assert np.array_equal(found, live_scores(outputs, 1, probabilities=False))
@@ -76,7 +76,7 @@ def test_the_pair_is_averaged_as_in_the_original_system(real: Path, samples: Pat
     outputs = []
     for member, file in enumerate(files):
         given, edges = task.tensors(part.images, member), task.edge_inputs(member)
-        opened = runtime().open(file)
+        opened = library().open(file)
         outputs.append(run_model(opened, given, edges, ("logits",), task.read, threads=1))
     found = task.baseline(part, task.fuse(outputs), 0.5).fp32.scores
     alone = [scores(f, samples, scale, BGR) for f, scale in zip(files, scales, strict=True)]

@@ -14,7 +14,7 @@ import pytest
 
 from pytest_kycquant import DetectionLimits
 from pytest_kycquant.errors import ModelError
-from pytest_kycquant.runtimes import runtime
+from pytest_kycquant.runtimes import library
 from pytest_kycquant.tasks.detection.decode import Decoder, check_scores
 from pytest_kycquant.tasks.detection.likeness import agreement
 from pytest_kycquant.tasks.detection.task import DetectionTask
@@ -64,7 +64,7 @@ def task(project: Path) -> DetectionTask:
 
 def test_every_face_is_found(task: DetectionTask, project: Path) -> None:
     part = task.load().evaluation
-    model = runtime().open(project / "yolov8-lite-t.onnx")
+    model = library().open(project / "yolov8-lite-t.onnx")
     names = task.choose_outputs(model.outputs, project)
     fp32 = run_model(
         model, task.tensors(part.images), task.edge_inputs(), names, task.read, threads=2
@@ -88,7 +88,7 @@ def test_every_face_is_found(task: DetectionTask, project: Path) -> None:
 
 
 def test_logits_and_keypoints_must_be_declared(task: DetectionTask, project: Path) -> None:
-    model = runtime().open(project / "yolov8-lite-t.onnx")
+    model = library().open(project / "yolov8-lite-t.onnx")
     part = task.load().evaluation
     outputs = model.run({"images": next(task.tensors(part.images))[1]})
     found = Decoder(1, 5, "probabilities", 0.7, (640, 640))(outputs)

@@ -14,13 +14,10 @@ import pytest
 from pytest_kycquant.errors import MeasurementError, ModelError
 from pytest_kycquant.measure.memory import measure_footprint
 from pytest_kycquant.quantize import ModelFile, load_model
-from pytest_kycquant.runtimes.model_files import (
-    check_unchanged,
-    open_verified,
-    read_model,
-    read_verified,
-)
+from pytest_kycquant.runtimes.model_files import read_model
 from pytest_kycquant.runtimes.opening import Opening
+from pytest_kycquant.runtimes.verified import check_unchanged, open_verified, read_verified
+from pytest_kycquant.spec.runtime import REFERENCE
 from tests.worlds.zoo import images, save, tiny_embedder
 
 OTHER = tiny_embedder(seed=1).SerializeToString()
@@ -113,7 +110,7 @@ def test_a_file_that_has_changed_is_not_opened(tmp_path: Path, name: str) -> Non
     for use in (
         file.open,
         file.read,
-        lambda: open_verified("onnxruntime", path, loaded.digest),
+        lambda: open_verified(REFERENCE, path, loaded.digest),
         lambda: check_unchanged(path, loaded.digest),
     ):
         with pytest.raises(ModelError, match="changed while it was in use") as caught:
@@ -130,7 +127,7 @@ def test_outputs_are_those_of_the_hashed_bytes(
     path = make(tmp_path)
     digest = read_model(path).digest
     tensor = {"input": images(1)[0]}
-    model = open_verified("onnxruntime", path, digest)
+    model = open_verified(REFERENCE, path, digest)
     (before,) = model.run(tensor)
     for name in ("model.onnx", "weights.bin", "a/model.onnx"):
         if (tmp_path / name).exists():

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,9 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from pytest_kycquant.errors import ModelError, SpecError
-from pytest_kycquant.runtimes import RUNTIMES, runtime
-from pytest_kycquant.spec.recipe import RECIPES
+from pytest_kycquant.runtimes import RUNTIMES, Port, library
+from pytest_kycquant.spec.recipe import RECIPES, Recipe
+from pytest_kycquant.spec.runtime import Runtime, RuntimeLine
 from pytest_kycquant.tasks.outputs import run_model
 from tests.worlds.population import FUNCTION, Run
 from tests.worlds.projects import project, rewrite_ratio, run, shared_cache  # noqa: F401
@@ -28,6 +30,8 @@ class Line:
 
     inputs = ("x",)
     outputs = ("x again", "y")
+    input_ports = (Port("x", (1, 1), "float32"),)
+    output_ports = tuple(Port(name, (1, 1), "float32") for name in outputs)
 
     def __init__(self, path: Path) -> None:
         self._slope, self._intercept = json.loads(path.read_text())
@@ -35,8 +39,16 @@ class Line:
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
         return [inputs["x"], self._slope * inputs["x"] + self._intercept]
 
+    def runner(self, inputs: Mapping[str, NDArray[Any]]) -> Callable[[], object]:
+        return lambda: self.run(inputs)
+
 
 class Toy:
+    clock = "thread"
+
+    def __init__(self, runtime: Runtime) -> None:
+        self.runtime = runtime
+
     def describe(self) -> str:
         return "toy 1.0"
 
@@ -48,37 +60,33 @@ class Toy:
         return Line(model)
 
 
-TOY = Toy()
-
-
 def first(outputs: list[NDArray[Any]]) -> NDArray[np.float32]:
     return np.asarray(outputs[0], np.float32)
 
 
 def test_new_runtime_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setitem(RUNTIMES, "toy", f"{__name__}:TOY")
+    monkeypatch.setitem(RUNTIMES, "toy", RuntimeLine(f"{__name__}:Toy", (".toy",)))
     (tmp_path / "model.toy").write_text("[2, 1]")
-    model = runtime("toy").open(tmp_path / "model.toy")
+    model = library(Runtime("toy")).open(tmp_path / "model.toy")
     images = [("a", np.array([[1.0]], np.float32)), ("b", np.array([[3.0]], np.float32))]
     found = run_model(model, images, [], ("y",), first, threads=2)
     assert found.values.tolist() == [[3], [7]]
-    assert runtime("toy").describe() == "toy 1.0"
+    assert library(Runtime("toy")).describe() == "toy 1.0"
 
 
-class Broken:
+class Broken(Toy):
     """onnxruntime, but every other output is NaN."""
 
     def describe(self) -> str:
         return "broken 1.0"
 
-    def load(self) -> None:
-        pass
-
     def open(self, model: bytes | Path, *, threads: int = 1, exact: bool = False) -> Any:
-        opened = runtime("onnxruntime").open(model, threads=threads, exact=exact)
+        opened = library().open(model, threads=threads, exact=exact)
 
         class Spoilt:
             inputs, outputs = opened.inputs, opened.outputs
+            input_ports, output_ports = opened.input_ports, opened.output_ports
+            runner = staticmethod(opened.runner)
 
             def run(self, inputs: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
                 found = [np.array(value) for value in opened.run(inputs)]
@@ -86,9 +94,6 @@ class Broken:
                 return found
 
         return Spoilt()
-
-
-BROKEN = Broken()
 
 
 class Elsewhere(Broken):
@@ -102,10 +107,7 @@ class Elsewhere(Broken):
     def open(self, model: bytes | Path, *, threads: int = 1, exact: bool = False) -> Any:
         if self.version == 2:
             return super().open(model, threads=threads, exact=exact)
-        return runtime("onnxruntime").open(model, threads=threads, exact=exact)
-
-
-ELSEWHERE = Elsewhere()
+        return library().open(model, threads=threads, exact=exact)
 
 
 def test_a_precision_is_judged_on_its_runtime(
@@ -114,17 +116,16 @@ def test_a_precision_is_judged_on_its_runtime(
     run: Run,  # noqa: F811
     pytester: pytest.Pytester,
 ) -> None:
-    monkeypatch.setitem(RUNTIMES, "broken", f"{__name__}:BROKEN")
-    monkeypatch.setitem(RECIPES, "there", RECIPES["int8-weights"]._replace(runtime="broken"))
+    monkeypatch.setitem(RUNTIMES, "broken", RuntimeLine(f"{__name__}:Broken"))
     project()
     (pytester.path / "test_gate.py").write_text(
         FUNCTION
         + """
-from pytest_kycquant import FaceGates
+from pytest_kycquant import FaceGates, Recipe
 
 class TestFace(FaceGates):
     model, limits, fallback = MODEL, LIMITS, None
-    precisions = ("there", "int8-weights")
+    precisions = (Recipe("int8-weights", name="there", runtime="broken"), "int8-weights")
 """
     )
     result = run("-k", "finite or latency")
@@ -139,9 +140,8 @@ def test_another_version_of_a_runtime_is_judged_anew(
     run: Run,  # noqa: F811
     pytester: pytest.Pytester,
 ) -> None:
-    monkeypatch.setitem(RUNTIMES, "elsewhere", f"{__name__}:ELSEWHERE")
-    monkeypatch.setitem(RECIPES, "there", RECIPES["int8-weights"]._replace(runtime="elsewhere"))
-    project(precisions='"there"', fallback=None)
+    monkeypatch.setitem(RUNTIMES, "elsewhere", RuntimeLine(f"{__name__}:Elsewhere"))
+    project(precisions='Recipe("int8-weights", name="there", runtime="elsewhere")', fallback=None)
     monkeypatch.setattr(Elsewhere, "version", 1)
     first = run("-k", "finite", "-v")
     first.assert_outcomes(passed=1, deselected=5)
@@ -153,13 +153,23 @@ def test_another_version_of_a_runtime_is_judged_anew(
 
 
 def test_a_runtime_that_is_not_in_the_table() -> None:
-    with pytest.raises(SpecError, match="runtime: 'onnxruntim' is unknown; did you mean 'onnxr"):
-        runtime("onnxruntim")
+    with pytest.raises(SpecError, match=r"runtime: 'onnxruntim' is unknown; did you mean 'onnxr"):
+        Recipe("int8", runtime="onnxruntim")
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_every_precision_names_a_runtime(name: str) -> None:
-    assert RECIPES[name].runtime in RUNTIMES
+def test_every_precision_runs_somewhere(name: str) -> None:
+    assert set(RECIPES[name].runtimes) <= set(RUNTIMES)
+
+
+def installed(name: str) -> str:
+    """The name of a runtime, or skip the test if it is not installed."""
+    for package in RUNTIMES[name].packages:
+        try:
+            metadata.version(package)
+        except metadata.PackageNotFoundError:
+            pytest.skip(f"{package} is not installed: pip install -e .[{RUNTIMES[name].extra}]")
+    return name
 
 
 @pytest.fixture
@@ -181,7 +191,7 @@ def double(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("content", [False, True])
 def test_onnxruntime(double: Path, content: bool) -> None:
-    model = runtime("onnxruntime").open(double.read_bytes() if content else double, threads=2)
+    model = library().open(double.read_bytes() if content else double, threads=2)
     assert (model.inputs, model.outputs) == (("a", "b"), ("product", "sum"))
     given = {"b": np.array([[3, 4]], np.float32), "a": np.array([[1, 2]], np.float32)}
     assert [found.tolist() for found in model.run(given)] == [[[3, 8]], [[4, 6]]]
@@ -191,14 +201,16 @@ def test_onnxruntime(double: Path, content: bool) -> None:
 def test_file_that_is_not_a_model(tmp_path: Path, name: str) -> None:
     (tmp_path / "m.onnx").write_bytes(b"no model")
     with pytest.raises(ModelError, match=r"m\.onnx"):
-        runtime(name).open(tmp_path / "m.onnx")
+        library(Runtime(installed(name))).open(tmp_path / "m.onnx")
 
 
 @pytest.mark.parametrize("name", list(RUNTIMES))
 def test_description_imports_nothing_heavy(name: str) -> None:
     code = (
-        "import sys; from pytest_kycquant.runtimes import runtime;"
-        f"found = runtime({name!r}); print(found.describe()); before = len(sys.modules);"
+        "import sys; from pytest_kycquant.runtimes import library;"
+        "from pytest_kycquant.spec.runtime import Runtime;"
+        f"found = library(Runtime({installed(name)!r}));"
+        "print(found.describe()); before = len(sys.modules);"
         "print({'onnx', 'onnxruntime', 'numpy'} & set(sys.modules)); found.load();"
         "print(len(sys.modules) > before)"
     )

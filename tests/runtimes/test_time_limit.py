@@ -11,7 +11,7 @@ import pytest
 
 import pytest_kycquant
 from pytest_kycquant.errors import ModelError
-from pytest_kycquant.runtimes import runtime, time_limit
+from pytest_kycquant.runtimes import library, time_limit
 from pytest_kycquant.runtimes.ort import open_session
 from pytest_kycquant.tasks.outputs import run_model
 from tests.worlds import monsters
@@ -41,7 +41,7 @@ def test_the_image_is_named(tmp_path: Path, threads: int) -> None:
     named = [("a.png", DARK), ("b.png", DARK), ("c.png", BRIGHT)]
     with pytest.raises(ModelError, match=r"cannot be run on c\.png \(was stopped") as caught:
         run_model(
-            runtime().open(path), named, [], ("output",), lambda given: given[0],
+            library().open(path), named, [], ("output",), lambda given: given[0],
             threads=threads, where=path,
         )  # fmt: skip
     assert caught.value.where == str(path)

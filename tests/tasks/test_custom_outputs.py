@@ -9,7 +9,7 @@ from onnx import helper
 
 from pytest_kycquant import CustomLimits, CustomTask, KycModel, Preprocess
 from pytest_kycquant.errors import ModelError
-from pytest_kycquant.runtimes import runtime
+from pytest_kycquant.runtimes import library
 from pytest_kycquant.tasks.base import Part
 from pytest_kycquant.tasks.custom.task import CustomMetricTask
 from pytest_kycquant.tasks.outputs import Outputs, run_model
@@ -43,7 +43,7 @@ def run(of: CustomMetricTask, *inputs: np.ndarray) -> Outputs:
     proto = build_model(nodes, {"axis": np.array([0])}, shape=(1, "h", "w"), output=())
     for name in ("flat", "turned", "bare"):
         proto.graph.output.append(helper.make_tensor_value_info(name, 1, None))
-    model = runtime().open(proto.SerializeToString())
+    model = library().open(proto.SerializeToString())
     wanted = of.choose_outputs(model.outputs, Path("m.onnx"))
     named = [(str(i), array) for i, array in enumerate(inputs)]
     return run_model(model, named, [], wanted, of.read, threads=1)

@@ -47,7 +47,7 @@ def rewrite_ratio(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """
     ratio = [1.2]
 
-    def race(before: object, after: object, tensor: object) -> Latency:
+    def race(before: object, after: object, tensor: object, runtime: object) -> Latency:
         return Latency(ratio[0], ratio[0] - 0.01, ratio[0] + 0.01, 1.0, 20, 1, 1, 1, 1, None)
 
     monkeypatch.setattr("pytest_kycquant.quantize.rewrite_choice._race", race)
