@@ -24,7 +24,7 @@ from .baseline import Baseline
 from .beforehand import announce, of_trials
 from .golden import Golden
 from .people import EVALUATION, Role
-from .portability import Saturated, exposure_figures, exposure_note
+from .portability import Saturated, exposure_figures, note_on
 from .records import VariantRecord
 from .sizes import judge_fp32_size, judge_size
 from .variants import Variant, Variants
@@ -175,11 +175,11 @@ class Judge(ABC):
         """The record of a variant."""
         context, model = self.workspace.context, self.variants.model
         notes, known = variant.notes, dict(figures or {})
-        saturates = context.environment.u8s8_saturates
-        if note := exposure_note(variant.exposure, exact=context.exact, saturates=saturates):
+        if note := note_on(context, variant):
             notes = (*notes, note)
+        opener = library(variant.runtime)
         if not variant.runtime.is_reference:
-            notes = (*notes, f"runs on {library(variant.runtime).describe()}")
+            notes = (*notes, f"runs on {opener.describe()}")
         if self.workspace.settings.report is not None:  # evidence that costs a process of its own
             try:
                 known |= self.variants.footprint(variant).figures()
@@ -196,6 +196,7 @@ class Judge(ABC):
             figures={**known, **exposure_figures(variant.exposure)},
             shown=dict(columns or {}),
             notes=notes,
+            runtime=opener.describe(),
             files=dict(zip(model.stems, (f.sha256 for f in variant.files), strict=True)),
         )
 

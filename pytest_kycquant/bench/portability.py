@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..quantize import Exposure
+from ..runtimes.environment import u8s8_saturates
 from ..runtimes.ort import EXACT_ENTRY
 
 if TYPE_CHECKING:
+    from ..context import Context
     from ..tasks.comparison import Comparison
     from ..tasks.outputs import Outputs
     from .variants import Variant, Variants
@@ -55,7 +57,7 @@ class Saturated:
             CPU does not saturate.
         """
         context = variants.context
-        saturates = context.environment.u8s8_saturates
+        saturates = context.environment.u8s8_saturates and variant.runtime.is_reference
         if not (context.exact and saturates and variant.exposure.operators):
             return None
         images = variants.data.evaluation.images
@@ -83,6 +85,27 @@ class Saturated:
         return found
 
 
+def note_on(context: Context, variant: Variant) -> str:
+    """What to know before a variant runs on another CPU, on the runtime that runs it."""
+    exposure, runtime = variant.exposure, variant.runtime
+    if runtime.is_reference:
+        saturates = context.environment.u8s8_saturates
+        return exposure_note(exposure, exact=context.exact, saturates=saturates)
+    if not exposure.saturable:
+        return ""
+    remedy = "build the model with Recipe(reduce_range=True)"
+    if u8s8_saturates(runtime):
+        return f"{_count(exposure)} can saturate here, and these verdicts include that: {remedy}"
+    where = "could saturate on x86 CPUs without VNNI, which this CPU does not show"
+    return f"{_count(exposure)} {where}: {remedy}, or judge it on such a CPU"
+
+
+def _count(exposure: Exposure) -> str:
+    pairs = f"{exposure.saturable_pairs:,} of {exposure.pairs:,} pairs of weights"
+    operators = f"{exposure.saturable:,} of {exposure.operators:,} convolutions and matrix products"
+    return f"{operators} ({pairs})"
+
+
 def exposure_note(exposure: Exposure, *, exact: bool, saturates: bool) -> str:
     """What to know before a variant runs on another CPU; "" if nothing in it can saturate.
 
@@ -93,9 +116,7 @@ def exposure_note(exposure: Exposure, *, exact: bool, saturates: bool) -> str:
     """
     if not exposure.saturable:
         return ""
-    pairs = f"{exposure.saturable_pairs:,} of {exposure.pairs:,} pairs of weights"
-    operators = f"{exposure.saturable:,} of {exposure.operators:,} convolutions and matrix products"
-    count = f"{operators} ({pairs})"
+    count = _count(exposure)
     if exact:
         return (
             f"{count} could saturate on x86 CPUs without VNNI: the model was judged with "

@@ -28,6 +28,7 @@ class VariantRecord:
         shown: further columns of the table, as cell by header.
         files: digest of each file, by the name of the FP32 file that it replaces.
         groups: error rates of each group of people, if the data names groups.
+        runtime: the runtime that it was judged on, with its version and settings.
     """
 
     model: str
@@ -42,6 +43,7 @@ class VariantRecord:
     shown: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
     groups: tuple[GroupIncrease, ...] = ()
+    runtime: str = ""
 
     @property
     def verdict(self) -> Verdict:

@@ -17,7 +17,7 @@ from ..results import GateResult
 from ..verdicts import Check, Direction
 from .records import Collected, GatedModel
 
-SCHEMA = 4
+SCHEMA = 5
 
 
 def render(collected: Collected, *, verbose: bool = False) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -88,7 +89,7 @@ class OpenVino:
         except Exception as error:  # OpenVINO raises RuntimeError and others
             raise ModelError(
                 where,
-                f"OpenVINO cannot load it ({one_line(error)})",
+                f"OpenVINO cannot load it ({_reason(error)})",
                 "check that OpenVINO supports its operators",
             ) from error
 
@@ -142,7 +143,7 @@ class _Open:
             request.infer(given, share_inputs=True)
         except Exception as error:
             raise ModelError(
-                self._where, f"fails ({one_line(error)})", "check the shapes that it accepts"
+                self._where, f"fails ({_reason(error)})", "check the shapes that it accepts"
             ) from error
 
     def _request(self, inputs: Mapping[str, NDArray[Any]]) -> tuple[Any, list[NDArray[Any]]]:
@@ -170,7 +171,7 @@ class _Open:
             except Exception as error:
                 raise ModelError(
                     self._where,
-                    f"OpenVINO cannot compile it ({one_line(error)})",
+                    f"OpenVINO cannot compile it ({_reason(error)})",
                     "check that OpenVINO supports its operators, on inputs of these shapes",
                 ) from error
             computes = found.get_property("INFERENCE_PRECISION_HINT").get_type_name()
@@ -184,6 +185,12 @@ class _Open:
             while len(self._compiled) > _SHAPES:
                 self._compiled.popitem(last=False)
             return found
+
+
+def _reason(error: Exception) -> str:
+    """What OpenVINO says, on one line, without the places in its own source code."""
+    text = re.sub(r"Exception from \S+:\d+:|Check '.*?' failed at \S+:", " ", str(error))
+    return one_line(RuntimeError(text))
 
 
 def _port(given: Any) -> Port:

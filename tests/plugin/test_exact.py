@@ -18,7 +18,7 @@ from pytest_kycquant.bench.portability import Saturated, exposure_note
 from pytest_kycquant.quantize import Exposure
 from pytest_kycquant.runtimes import OpenModel
 from pytest_kycquant.runtimes.environment import environment, u8s8_saturates
-from pytest_kycquant.runtimes.ort import RUNTIME
+from pytest_kycquant.runtimes.ort import OnnxRuntime
 from tests.worlds.population import Run
 
 EXACT = "--kycquant-exact"
@@ -27,21 +27,17 @@ REDUCED = 'Recipe("int8", reduce_range=True)'
 Project = Callable[..., None]
 
 
-class Spy:
-    """The runtime; notes for each model that it opens whether INT8 must not saturate."""
+def spy_on(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """For each model that the runtime opens from now on, whether INT8 must not saturate."""
+    found: list[bool] = []
+    real = OnnxRuntime.open
 
-    def __init__(self) -> None:
-        self.found: list[bool] = []
+    def spied(self: OnnxRuntime, model: bytes | Path, **given: Any) -> OpenModel:
+        found.append(bool(given.get("exact", False)))
+        return real(self, model, **given)
 
-    def describe(self) -> str:
-        return RUNTIME.describe()
-
-    def load(self) -> None:
-        RUNTIME.load()
-
-    def open(self, model: bytes | Path, *, threads: int = 1, exact: bool = False) -> OpenModel:
-        self.found.append(exact)
-        return RUNTIME.open(model, threads=threads, exact=exact)
+    monkeypatch.setattr(OnnxRuntime, "open", spied)
+    return found
 
 
 @pytest.fixture
@@ -58,9 +54,7 @@ def said_to_saturate(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
 @pytest.fixture
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """For each session that ran or timed a model, whether it was opened with the option."""
-    spy = Spy()
-    monkeypatch.setattr("pytest_kycquant.runtimes.ort.RUNTIME", spy)
-    return spy.found
+    return spy_on(monkeypatch)
 
 
 def report_of(root: Path) -> dict[str, Any]:
@@ -144,13 +138,12 @@ def test_stages_of_a_pipeline(
 ) -> None:
     pipeline_project()
     run(EXACT, "-k", "complete")  # what ships at each stage is in the cache from now on
-    spy = Spy()
-    monkeypatch.setattr("pytest_kycquant.runtimes.ort.RUNTIME", spy)
+    found = spy_on(monkeypatch)
     run(EXACT, "-k", "complete").assert_outcomes(passed=1)
-    assert spy.found
+    assert found
     # Where kernels saturate, the outputs with saturation are known as well, and looked at again.
-    assert spy.found.count(False) <= 3 * u8s8_saturates()
-    assert spy.found.count(True) > spy.found.count(False)
+    assert found.count(False) <= 3 * u8s8_saturates()
+    assert found.count(True) > found.count(False)
 
 
 def test_ini_twin(project: Project, run: Run, pytester: pytest.Pytester) -> None:
