@@ -14,6 +14,7 @@ from .activation_bias import correct_shifts
 from .bias import correct_biases, correct_stored, give_own_biases
 from .clipping import guard, spans_within
 from .folding import untouched
+from .fused_activations import drop_pairs, fused
 from .graph import WEIGHTED, copy_with_own_weights, float_tensors, producers
 from .integer_options import integer_options
 from .masks import masked
@@ -133,7 +134,8 @@ def quantize_fully(request: Request, excluded: tuple[str, ...]) -> FullyQuantize
     Args:
         request: the resolved recipe; its source is not changed.
         excluded: names of the operators that the quantizer must not quantize, beside those that no
-            pixel reaches and those that add a mask.
+            pixel reaches, those that add a mask, and activations that the runtime computes together
+            with a convolution.
 
     Raises:
         QuantizationError: the ranges belong to another model.
@@ -145,7 +147,9 @@ def quantize_fully(request: Request, excluded: tuple[str, ...]) -> FullyQuantize
     prepared, ranges = request.source, request.ranges
     assert ranges is not None
     graph = prepared.proto.graph
-    excluded = (*excluded, *sorted((untouched(graph) | masked(graph)).difference(excluded)))
+    joined = fused(graph, request.recipe.runs_on.line.fuses)
+    aside = untouched(graph) | masked(graph) | joined.activations
+    excluded = (*excluded, *sorted(aside.difference(excluded)))
     missing = _uncalibrated(prepared, ranges)
     if missing:
         raise QuantizationError(
@@ -190,6 +194,7 @@ def quantize_fully(request: Request, excluded: tuple[str, ...]) -> FullyQuantize
     nodes = [node for node in made.graph.node if node.name not in guards]
     del made.graph.node[:]
     made.graph.node.extend(nodes)
+    drop_pairs(made.graph, joined.tensors)
     corrected: tuple[str, ...] | None = None
     shifted = None
     if request.options["bias_correction"]:

@@ -30,6 +30,8 @@ class RuntimeLine(NamedTuple):
         extra: extra of this package that installs them; "" if they always are.
         computes: types in which its float operators can compute.
         providers: whether it has execution providers.
+        fuses: types of activations that its integer kernels apply to the result of a convolution or
+            product before they round it.
     """
 
     library: str
@@ -38,6 +40,7 @@ class RuntimeLine(NamedTuple):
     extra: str = ""
     computes: tuple[str, ...] = ("float32",)
     providers: bool = False
+    fuses: tuple[str, ...] = ()
 
 
 _HERE = "pytest_kycquant.runtimes"
@@ -49,6 +52,7 @@ RUNTIMES: dict[str, RuntimeLine] = {
     "openvino": RuntimeLine(
         f"{_HERE}.openvino:OpenVino", (".onnx", ".xml"), {"openvino": "2025.0"}, "openvino",
         get_args(Computes),
+        fuses=("Elu", "HardSigmoid", "HardSwish", "LeakyRelu", "PRelu", "Sigmoid", "Tanh"),
     ),
 }  # fmt: skip
 """All runtimes by name. To add one, write its `Library` and add a line here."""
