@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..spec.profiles import Profile
+from ..spec.settings import ShipBy
 from ..verdicts import Verdict
 from .records import VariantRecord
 
@@ -41,20 +42,23 @@ def to_ship(
     records: Iterable[VariantRecord],
     rejected: Collection[str] = (),
     profile: Profile = "standard",
+    ship_by: ShipBy = "product",
 ) -> VariantRecord | None:
-    """The smallest and fastest variant that passes everything; None if not even FP32 does.
+    """The best variant that passes everything, on whichever runtime; None if not even FP32 does.
 
     The smoke profile clears nothing, so the answer is None there, too.
 
-    The chosen variant has the smallest product of size and latency, each relative to FP32; where
-    latency is not measured, the smallest size. One whose latency is undecided ships only if no
-    decided one does. FP32 comes last, and FP32 after exact rewrites just before it, because neither
-    saves space. Of two variants that tie, the larger one ships.
+    By default, the chosen variant has the smallest product of size and latency, each relative to
+    FP32; where latency is not measured, the smallest size. One whose latency is undecided ships
+    only if no decided one does. FP32 comes last. Just before it come variants that save no space,
+    such as FP32 after exact rewrites, unless latency alone decides. Of two variants that tie, the
+    larger one ships.
 
     Args:
         records: the variants of one model, including FP32.
         rejected: labels of the variants on which a test failed, including the user's own tests.
         profile: the profile under which the variants were judged.
+        ship_by: what is smallest: the "product", "latency" (then the product) or "size" (likewise).
     """
     if profile == "smoke":
         return None
@@ -62,11 +66,18 @@ def to_ship(
         (r for r in records if r.ships and r.variant not in rejected),
         key=lambda r: (
             r.variant == "fp32",
-            r.is_float,
+            r.is_float and ship_by != "latency",
             r.verdict is not Verdict.PASS,
-            r.size_ratio * (r.latency_ratio or 1.0),
+            *_costs(r, ship_by),
             -r.size,
             r.variant,
         ),
         default=None,
     )
+
+
+def _costs(record: VariantRecord, ship_by: ShipBy) -> tuple[float, ...]:
+    latency = record.latency_ratio or 1.0
+    product = record.size_ratio * latency
+    first = {"product": product, "latency": latency, "size": record.size_ratio}[ship_by]
+    return first, product

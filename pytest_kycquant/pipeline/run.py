@@ -144,7 +144,8 @@ def _ships(run: Run, stage: StageSpec) -> VariantRecord:
         except QuantizationError:
             continue  # its own gates report this error; other precisions may ship
         judged |= {record.variant: record for record in shipment.tried}
-    ship = to_ship(judged.values())
+    by = stage.gate.effective_ship_by(run.workspace.settings)
+    ship = to_ship(judged.values(), ship_by=by)
     if ship is None:
         raise BaselineError(
             f"{stage.name} ({judge.variants.model.name})",

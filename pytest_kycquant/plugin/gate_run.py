@@ -149,6 +149,7 @@ class GateRun:
             tests=self._tests.requested,
             unjudged=tuple(gate for gate in judge.claimed if not judge.asks(gate)),
             fallback=self._spec.effective_fallback(self._session.settings),
+            ship_by=self._spec.effective_ship_by(self._session.settings),
         )
         item.stash[FOUND] = Found(self._session.origin(), policy, found)
         item.user_properties.append(("kycquant.profile", judge.profile))

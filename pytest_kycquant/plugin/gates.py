@@ -17,7 +17,7 @@ from ..spec.limits import (
 from ..spec.model import KycModel
 from ..spec.profiles import Profile
 from ..spec.recipe import Fallback, Recipe
-from ..spec.settings import Inconclusive
+from ..spec.settings import Inconclusive, ShipBy
 from ..spec.task import TaskSpec
 from ..spec.tasks import FaceVerification, LivenessDetection, ObjectDetection
 from .definitions import refuse_misplaced, refuse_unused
@@ -43,6 +43,7 @@ class Gates(GateClass):
     strict: ClassVar[bool | None] = None
     inconclusive: ClassVar[Inconclusive | None] = None
     profile: ClassVar[Profile | None] = None
+    ship_by: ClassVar[ShipBy | None] = None
     _task: ClassVar[type[TaskSpec]] = TaskSpec
     _labelled: ClassVar[bool] = True
 

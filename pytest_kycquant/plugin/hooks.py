@@ -42,8 +42,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers",
         f"{MARKER}(model, precisions=('fp16', 'int8'), limits=None, fallback='mixed', "
-        "strict=None, inconclusive=None, profile=None): gate a quantized model with the fixtures "
-        "`candidate`, `golden` and `quantize`.",
+        "strict=None, inconclusive=None, profile=None, ship_by=None): gate a quantized model with "
+        "the fixtures `candidate`, `golden` and `quantize`.",
     )
     try:
         session = config.stash[SESSION] = KycquantSession(config)

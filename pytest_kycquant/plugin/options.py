@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pytest
 
     from ..spec.profiles import Profile
-    from ..spec.settings import Inconclusive, Settings
+    from ..spec.settings import Inconclusive, Settings, ShipBy
 
 
 _LONGEST_NAME, _LONGEST_PATH = 255, 3500  # bytes, with room for names of files in a folder
@@ -75,6 +75,14 @@ def _policy(where: str, value: str) -> Inconclusive:
     raise SettingsError(where, f"{value!r} is unknown", f"choose from {', '.join(allowed)}")
 
 
+def _ship_by(where: str, value: str) -> ShipBy:
+    allowed: tuple[ShipBy, ...] = ("product", "latency", "size")
+    for known in allowed:
+        if value == known:
+            return known
+    raise SettingsError(where, f"{value!r} is unknown", f"choose from {', '.join(allowed)}")
+
+
 def _positive(where: str, value: str) -> int:
     text = value.strip()
     if not text.isdecimal() or len(text) > 9 or int(text) < 1:
@@ -122,6 +130,8 @@ _OPTIONS = (
             _profile, "PROFILE"),
     _Option(flags.EXACT, "Run INT8 without saturation (session.x64quantprecision=1), as deployed "
             "on CPUs without VNNI.", _boolean),
+    _Option(flags.SHIP_BY, "What decides among variants that pass: product (of size and latency, "
+            "default), latency or size.", _ship_by, "POLICY"),
     _Option(flags.ACCEPT_PREPROCESSING, "Record the FP32 baselines even if FP32 is better with "
             "another preprocessing.", _boolean, has_ini=False),
 )  # fmt: skip
@@ -206,6 +216,7 @@ def make_settings(values: Mapping[str, Any], config: pytest.Config, *, workers: 
         profile=values[flags.PROFILE] or Settings.profile,
         exact=bool(values[flags.EXACT]),
         accept_preprocessing=bool(values[flags.ACCEPT_PREPROCESSING]),
+        ship_by=values[flags.SHIP_BY] or Settings.ship_by,
         start=here,
         repeated=tuple(_repeated(config)),
     )

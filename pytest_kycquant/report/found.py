@@ -13,7 +13,7 @@ from ..pipeline.record import PipelineRecord
 from ..plain import from_plain, plain
 from ..runtimes.environment import Environment
 from ..spec.profiles import Profile
-from ..spec.settings import Inconclusive
+from ..spec.settings import Inconclusive, ShipBy
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,7 @@ class GateFound:
             runs on, by node id; "" for a test that runs once.
         unjudged: names of the gates that no test of this run asks for.
         fallback: the first precision to try if one does not pass; None for none.
+        ship_by: what decides among variants that pass.
     """
 
     key: str
@@ -65,6 +66,7 @@ class GateFound:
     tests: Mapping[str, str]
     unjudged: tuple[str, ...] = ()
     fallback: str | None = None
+    ship_by: ShipBy = "product"
 
 
 @dataclass(frozen=True)

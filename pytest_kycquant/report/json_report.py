@@ -71,6 +71,7 @@ def _gate(gate: GatedModel) -> dict[str, Any]:
         "profile_note": gate.profile_note,  # names limits that are looser than the defaults
         "inconclusive": gate.inconclusive,
         "fallback": gate.fallback,
+        "ship_by": gate.ship_by,
         "ship": gate.ship.variant if gate.ship else None,
         "incomplete": gate.incomplete,
         "golden": plain(gate.golden or {}),

@@ -13,7 +13,7 @@ from ..results import GateResult
 from ..runtimes.environment import Environment
 from ..runtimes.ort import EXACT_ENTRY
 from ..spec.profiles import Profile
-from ..spec.settings import Inconclusive
+from ..spec.settings import Inconclusive, ShipBy
 from ..verdicts import Verdict
 from .found import Found, GateFound, Present
 
@@ -79,6 +79,7 @@ class GatedModel:
         fallback: the first precision to try if one does not pass; None for none.
         profile: the profile under which the model was judged.
         profile_note: what that profile means for this gate, in one line.
+        ship_by: what decides among variants that pass.
     """
 
     model: str
@@ -94,6 +95,7 @@ class GatedModel:
     fallback: str | None = None
     profile: Profile = "standard"
     profile_note: str = ""
+    ship_by: ShipBy = "product"
 
     def rows(self) -> list[VariantRecord]:
         """FP32 first, as the reference; then the others, worst first, then largest first."""
@@ -144,7 +146,7 @@ class GatedModel:
         """The variant to ship; see `bench.shipping`. None if this run is not complete."""
         if self.incomplete:
             return None
-        return to_ship(self.variants.values(), self.rejected, self.profile)
+        return to_ship(self.variants.values(), self.rejected, self.profile, self.ship_by)
 
     def unanswered(self) -> Iterator[str]:
         """Describe each verdict that lets nothing ship although no test needs to fail for it."""
@@ -202,7 +204,7 @@ class Collected:
         gate.golden = found.golden
         gate.tests |= found.tests
         gate.unjudged, gate.inconclusive = found.unjudged, inconclusive
-        gate.fallback = found.fallback
+        gate.fallback, gate.ship_by = found.fallback, found.ship_by
         gate.profile, gate.profile_note = found.profile, found.profile_note
 
     @property

@@ -20,7 +20,7 @@ from .recipe import (
     on,
 )
 from .runtime import REFERENCE
-from .settings import Inconclusive, Settings
+from .settings import Inconclusive, Settings, ShipBy
 
 DEFAULT_PRECISIONS = ("fp16", "int8")
 
@@ -38,6 +38,8 @@ class GateSpec:
         strict: whether to fail instead of falling back; None uses the settings.
         inconclusive: what an undecided gate does; None uses the settings.
         profile: "smoke", "standard" or "nist63a4"; None uses the settings.
+        ship_by: what decides among variants that pass: "product" of size and latency, "latency" or
+            "size"; None uses the settings.
     """
 
     model: KycModel
@@ -47,6 +49,7 @@ class GateSpec:
     strict: bool | None = None
     inconclusive: Inconclusive | None = None
     profile: Profile | None = None
+    ship_by: ShipBy | None = None
 
     @classmethod
     def of(cls, values: Mapping[str, Any], where: str) -> GateSpec:
@@ -79,6 +82,7 @@ class GateSpec:
             "fallback": lambda at, value: coerce.choice(at, value, (*RUNGS, None)),
             "inconclusive": lambda at, value: coerce.choice(at, value, policies),
             "strict": coerce.switch,
+            "ship_by": lambda at, value: coerce.choice(at, value, (None, *get_args(ShipBy))),
             "profile": lambda at, value: None if value is None else as_profile(at, value),
         }
         plain = {
@@ -112,6 +116,10 @@ class GateSpec:
     def effective_profile(self, settings: Settings) -> Profile:
         """Resolve the profile by the same precedence."""
         return self.profile or settings.profile
+
+    def effective_ship_by(self, settings: Settings) -> ShipBy:
+        """Resolve what decides among variants that pass by the same precedence."""
+        return self.ship_by or settings.ship_by
 
 
 def _recipes(given: Any, where: str) -> tuple[Recipe, ...]:

@@ -11,6 +11,8 @@ from .flags import EXPORT, PROFILE
 from .profiles import Profile
 
 Inconclusive = Literal["fail", "warn", "xfail"]
+ShipBy = Literal["product", "latency", "size"]
+"""What decides among variants that pass: size times latency, latency, or size."""
 
 DEFAULT_GOLDEN = "golden"  # below the rootdir
 
@@ -34,6 +36,7 @@ class Settings:
             hold for every CPU.
         accept_preprocessing: whether to record goldens even if FP32 is better with another
             preprocessing.
+        ship_by: what decides among variants that pass.
         start: the folder that pytest was started in, from which a command names files; None for
             the rootdir.
         repeated: the options of this run with which a command finds the same gates and goldens.
@@ -51,6 +54,7 @@ class Settings:
     profile: Profile = "standard"
     exact: bool = False
     accept_preprocessing: bool = False
+    ship_by: ShipBy = "product"
     start: Path | None = None
     repeated: tuple[str, ...] = ()
 

@@ -7,6 +7,7 @@ import itertools
 from pytest_kycquant.bench.records import VariantRecord
 from pytest_kycquant.bench.shipping import to_ship
 from pytest_kycquant.results import GateResult
+from pytest_kycquant.spec.settings import ShipBy
 from pytest_kycquant.verdicts import Check, Verdict
 from tests.worlds.limits import below
 
@@ -30,8 +31,10 @@ def variant(
 FP32 = variant("fp32", 1.0, None, precision="fp32")
 
 
-def ships(*variants: VariantRecord, rejected: tuple[str, ...] = ()) -> str | None:
-    chosen = to_ship((FP32, *variants), rejected)
+def ships(
+    *variants: VariantRecord, rejected: tuple[str, ...] = (), by: ShipBy = "product"
+) -> str | None:
+    chosen = to_ship((FP32, *variants), rejected, ship_by=by)
     return chosen.variant if chosen else None
 
 
@@ -45,6 +48,19 @@ def test_size_and_latency_weigh_alike() -> None:
 
 def test_without_latency_the_smallest_ships() -> None:
     assert ships(variant("a", 0.3, None), variant("b", 0.5, None)) == "a"
+
+
+def test_what_the_user_says_decides() -> None:
+    small, fast = variant("small", 0.25, 0.90), variant("fast", 0.40, 0.50)
+    float_ = variant("fp32-openvino", 1.0, 0.45, precision="fp32")
+    for order in itertools.permutations((small, fast, float_)):
+        assert ships(*order, by="size") == "small"
+        assert ships(*order, by="latency") == "fp32-openvino"
+        assert ships(*order, by="product") == "fast"
+    undecided = variant("undecided", 0.2, 0.2, in_time=Verdict.INCONCLUSIVE)
+    assert ships(small, undecided, by="latency") == "small"
+    # Without latency, the size decides.
+    assert ships(variant("a", 0.3, None), variant("b", 0.5, None), by="latency") == "a"
 
 
 def test_what_does_not_pass_or_was_rejected_does_not_ship() -> None:
