@@ -13,7 +13,7 @@ from ..context.cache import digest_of
 from ..errors import MeasurementError
 from ..measure import latency as latencies
 from ..results import GateResult, GroupIncrease
-from ..runtimes import library
+from ..runtimes import Deployment
 from ..spec.limits import Limits
 from ..spec.profiles import Profile
 from ..spec.recipe import UNQUANTIZED, Recipe
@@ -177,9 +177,9 @@ class Judge(ABC):
         notes, known = variant.notes, dict(figures or {})
         if note := note_on(context, variant):
             notes = (*notes, note)
-        opener = library(variant.runtime)
+        deployment = Deployment.of(variant.runtime)
         if not variant.runtime.is_reference:
-            notes = (*notes, f"runs on {opener.describe()}")
+            notes = (*notes, f"runs on {deployment.description}")
         if self.workspace.settings.report is not None:  # evidence that costs a process of its own
             try:
                 known |= self.variants.footprint(variant).figures()
@@ -196,7 +196,7 @@ class Judge(ABC):
             figures={**known, **exposure_figures(variant.exposure)},
             shown=dict(columns or {}),
             notes=notes,
-            runtime=opener.describe(),
+            runtime=deployment,
             files=dict(zip(model.stems, (f.sha256 for f in variant.files), strict=True)),
         )
 

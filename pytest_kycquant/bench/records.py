@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..results import GateResult, GroupIncrease
+from ..runtimes import Deployment
 from ..spec.recipe import UNQUANTIZED
 from ..verdicts import Verdict
 
@@ -28,7 +29,7 @@ class VariantRecord:
         shown: further columns of the table, as cell by header.
         files: digest of each file, by the name of the FP32 file that it replaces.
         groups: error rates of each group of people, if the data names groups.
-        runtime: the runtime that it was judged on, with its version and settings.
+        runtime: the runtime that it was judged on; None for a record that no gate has made.
     """
 
     model: str
@@ -43,7 +44,7 @@ class VariantRecord:
     shown: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
     groups: tuple[GroupIncrease, ...] = ()
-    runtime: str = ""
+    runtime: Deployment | None = None
 
     @property
     def verdict(self) -> Verdict:

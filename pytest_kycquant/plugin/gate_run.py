@@ -114,7 +114,9 @@ class GateRun:
                 from ..report.export import refuse_foreign
 
                 files = [file for s in judge.variants.sources for file in s.loaded.files]
-                refuse_foreign(export, judge.variants.model.name, [*files, judge.baseline.path])
+                endings = {each: None for one in self._spec.precisions for each in one.suffixes}
+                name, golden_file = judge.variants.model.name, judge.baseline.path
+                refuse_foreign(export, name, [*files, golden_file], endings)
             golden = judge.require_golden()
         if self._session.settings.update_golden:
             item.user_properties.append((RECORDED, str(judge.baseline.path)))

@@ -17,16 +17,17 @@ from pathlib import Path
 from typing import Any
 
 from ..bench.records import VariantRecord
-from ..errors import CacheError, KycquantError, SettingsError
+from ..errors import KycquantError, SettingsError
 from ..files import read_regular, write_whole
+from ..runtimes.formats import ONNX
 from ..spec.flags import EXPORT
+from .exported_files import copies, is_export
 from .json_report import evidence
 from .records import Collected, GatedModel
 
 _LARGEST = 1 << 26  # bytes of evidence
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _KEYS = {"files", "replaced", "environment", "model", "gate", "profile", "variants", "decisions"}
-_LONGEST_NAME = 255
 _REMEDY = f"move it away, or give {EXPORT} another folder"
 
 
@@ -46,9 +47,9 @@ class Exported:
 def export(collected: Collected, folder: Path) -> Exported:
     """Write each gate's model to ship and its evidence.
 
-    Files are ``<model>.onnx`` and ``<model>.json``. If a model has several gates, the gate's name
-    is added; if it has several files, the name of each FP32 file. FP32 itself is not copied: its
-    file stays where it is. A model that an earlier export wrote and that no longer passes is
+    Files are ``<model>.onnx``, or of another format, and ``<model>.json``. If a model has several
+    gates, the gate's name is added; if it has several files, the name of each FP32 file. FP32
+    itself is not copied: its file stays where it is. A model that an earlier export wrote and that no longer passes is
     removed, whatever its name was. A run that was not complete changes nothing.
     """
     done = Exported()
@@ -88,22 +89,25 @@ def export(collected: Collected, folder: Path) -> Exported:
     return done
 
 
-def refuse_foreign(folder: Path, model: str, sources: Iterable[Path]) -> None:
+def refuse_foreign(
+    folder: Path, model: str, sources: Iterable[Path], suffixes: Iterable[str] = (ONNX,)
+) -> None:
     """Refuse an export before any work is done, if it would overwrite a file of the user's.
 
     Args:
         folder: the folder to export to.
         model: the name of the model.
         sources: the files of the FP32 model and its golden.
+        suffixes: those of the files that may be exported.
 
     Raises:
         SettingsError: the export would overwrite a source, or a file that no export has written.
     """
     stem = folder / model
-    targets = [_beside(stem, ".json"), _beside(stem, ".onnx")]
-    for target in targets:
+    proof, targets = _beside(stem, ".json"), [_beside(stem, each) for each in suffixes]
+    for target in (proof, *targets):
         _refuse_source(target, sources)
-    _refuse_foreign(targets[1:], _evidence(targets[0]).files)
+    _refuse_foreign(targets, _evidence(proof).files)
 
 
 def _export(collected: Collected, gate: GatedModel, stem: Path) -> list[str]:
@@ -111,20 +115,21 @@ def _export(collected: Collected, gate: GatedModel, stem: Path) -> list[str]:
     earlier = _evidence(proof).files
     if gate.incomplete:
         return [f"exported: nothing for {gate.model}: {gate.incomplete}{_kept(stem)}"]
-    copies = {} if ship is None or ship.variant == "fp32" else _copies(gate, ship, stem)
-    _refuse_foreign(copies, earlier)
-    for target in (proof, *copies):
+    found = [] if ship is None or ship.variant == "fp32" else copies(gate, ship, stem)
+    targets = [target for copy in found for target in copy.targets]
+    _refuse_foreign(targets, earlier)
+    for target in (proof, *targets):
         _refuse_source(target, [Path(path) for paths in gate.paths.values() for path in paths])
-    contents = {target: _judged(*copy) for target, copy in copies.items()}
+    contents = dict(pair for copy in found for pair in copy.contents())
     stem.parent.mkdir(parents=True, exist_ok=True)
-    files = {target.name: digest for target, (_, digest) in copies.items()}
+    files = {path.name: hashlib.sha256(content).hexdigest() for path, content in contents.items()}
     # The evidence comes first and names both files: if this process is killed in between, the next
     # export still knows the earlier file as its own.
     write_whole(proof, evidence(collected, gate, files, _found(stem.parent, earlier)))
     for target, content in contents.items():
         write_whole(target, content)
     removed = _remove(stem.parent, {k: v for k, v in earlier.items() if k not in files})
-    return [*_lines(collected, gate, ship, tuple(copies)), *removed]
+    return [*_lines(collected, gate, ship, tuple(targets)), *removed]
 
 
 def _lines(
@@ -136,33 +141,17 @@ def _lines(
         where = ", ".join(gate.paths["fp32"])
         return [f"exported: nothing for {gate.model}, keep FP32 ({where})"]
     lines = [f"exported: {target} ({ship.variant})" for target in targets]
-    if ship.is_integer:
+    if ship.runtime is not None and not ship.runtime.is_reference:
+        settings = ", ".join(f"{key}={value}" for key, value in ship.runtime.settings.items())
+        lines.append(
+            f"deploy {gate.model} on {ship.runtime.description} with {settings}, as it was judged"
+        )
+    elif ship.is_integer:
         lines += [
             f"deploy {gate.model} with the session option {key}={value}, as it was judged"
             for key, value in collected.session_config.items()
         ]
     return lines
-
-
-def _copies(gate: GatedModel, ship: VariantRecord, stem: Path) -> dict[Path, tuple[Path, str]]:
-    """The files to write, each with the file that it is a copy of and its digest."""
-    files = zip(gate.paths[ship.variant], ship.files.items(), strict=True)
-    return {
-        _beside(stem, f"-{name}.onnx" if len(ship.files) > 1 else ".onnx"): (Path(path), digest)
-        for path, (name, digest) in files
-    }
-
-
-def _judged(source: Path, digest: str) -> bytes:
-    """The content of a file that was judged.
-
-    Raises:
-        CacheError: the file has changed since it was judged.
-    """
-    content = source.read_bytes()
-    if hashlib.sha256(content).hexdigest() != digest:
-        raise CacheError(source, "is not the file that was judged", "run the gate again")
-    return content
 
 
 @dataclass(frozen=True)
@@ -196,18 +185,12 @@ def _evidence(proof: Path) -> _Evidence:
         model, gate = values["model"], values["gate"]
         files: dict[str, list[str]] = {}
         for name, digest in (*values["files"].items(), *values["replaced"].items()):
-            if not (_is_export(name, proof.stem) and _SHA256.fullmatch(digest)):
+            if not (is_export(name, proof.stem) and _SHA256.fullmatch(digest)):
                 raise ValueError(name)
             files.setdefault(name, []).append(digest)
         return _Evidence(_text(model), _text(gate), files)
     except (OSError, ValueError, RecursionError, KeyError, TypeError, AttributeError):
         raise SettingsError(EXPORT, f"{proof} was not written by an export", _REMEDY) from None
-
-
-def _is_export(name: str, stem: str) -> bool:
-    """Whether an export of this stem may have this name."""
-    named = re.fullmatch(rf"{re.escape(stem)}(-[^\0]+)?\.onnx", name)
-    return named is not None and Path(name).name == name and len(name) <= _LONGEST_NAME
 
 
 def _text(value: object) -> str:

@@ -20,7 +20,7 @@ from ..spec.runtime import REFERENCE, RUNTIMES, Runtime
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["RUNTIMES", "Library", "OpenModel", "Port", "library"]
+__all__ = ["RUNTIMES", "Deployment", "Library", "OpenModel", "Port", "library"]
 
 
 @dataclass(frozen=True)
@@ -115,6 +115,36 @@ class Library(Protocol):
         Raises:
             ModelError: the runtime cannot load the model.
         """
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """What production needs to run a file as it was judged.
+
+    Args:
+        runtime: name of the runtime.
+        description: its name, version and settings in one line.
+        packages: versions of the distributions that ran the file, by name.
+        extra: extra of this package that installs them; "" if they always are.
+        settings: what to set, by name.
+        is_reference: whether FP32 runs alike.
+    """
+
+    runtime: str
+    description: str
+    packages: Mapping[str, str]
+    extra: str
+    settings: Mapping[str, str]
+    is_reference: bool
+
+    @classmethod
+    def of(cls, runtime: Runtime) -> Deployment:
+        """What a runtime of this process needs."""
+        opener, line = library(runtime), runtime.line
+        packages = {package: importlib.metadata.version(package) for package in line.packages}
+        settings = dict(opener.settings())
+        same = runtime.is_reference
+        return cls(runtime.name, opener.describe(), packages, line.extra, settings, same)
 
 
 def library(runtime: Runtime = REFERENCE) -> Library:

@@ -43,6 +43,9 @@ FORMATS: Mapping[str, Format] = {
 """All formats by the suffix of their files. To add one, add a line."""
 
 
+_COMPANIONS = frozenset(suffix for line in FORMATS.values() for suffix in line.companions)
+
+
 @dataclass(frozen=True)
 class Identity:
     """What identifies the files of a model.
@@ -77,6 +80,11 @@ def format_of(path: Path) -> Format:
 def is_onnx(path: Path) -> bool:
     """Whether a file is read as ONNX, which it is if its suffix names no other format."""
     return path.suffix.lower() not in FORMATS.keys() - {ONNX}
+
+
+def suffix_of(path: Path) -> str:
+    """The usual suffix of a file's format, or of a file that belongs to one."""
+    return ONNX if is_onnx(path) and path.suffix.lower() not in _COMPANIONS else path.suffix.lower()
 
 
 def files_of(path: Path) -> tuple[Path, ...]:

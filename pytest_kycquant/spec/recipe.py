@@ -289,6 +289,11 @@ class Recipe:
         return as_runtime("Recipe.runtime", self.runtime)
 
     @property
+    def suffixes(self) -> tuple[str, ...]:
+        """Endings of the files of the variant."""
+        return self.runs_on.line.formats[:1]
+
+    @property
     def is_itself(self) -> bool:
         """Whether the variant is the FP32 file itself, run otherwise than FP32 is."""
         return self.traits.kind == ITSELF

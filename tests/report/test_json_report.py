@@ -37,7 +37,7 @@ def test_run() -> None:
     assert list(found) == [
         "schema", "environment", "session_config", "problems", "gates", "pipelines",
     ]  # fmt: skip
-    assert found["schema"] == 4
+    assert found["schema"] == 5
     assert list(found["environment"]) == [
         "onnxruntime", "onnx", "numpy", "pillow", "python", "system", "cpu", "features",
         "u8s8_saturates",
@@ -48,7 +48,7 @@ def test_run() -> None:
 def test_gate() -> None:
     (gate,) = report()["gates"]
     assert list(gate) == [
-        "model", "gate", "profile", "profile_note", "inconclusive", "fallback", "ship",
+        "model", "gate", "profile", "profile_note", "inconclusive", "fallback", "ship_by", "ship",
         "incomplete", "golden", "rejected", "variants", "decisions",
     ]  # fmt: skip
     assert (gate["ship"], gate["incomplete"], gate["rejected"]) == ("int8>mixed", "", {})
@@ -70,7 +70,7 @@ def test_variant() -> None:
     row = report()["gates"][0]["variants"][1]
     assert list(row) == [
         "model", "variant", "sha256", "size", "size_ratio", "options", "gates", "figures",
-        "notes", "shown", "files", "groups", "verdict",
+        "notes", "shown", "files", "groups", "runtime", "verdict",
     ]  # fmt: skip
     assert (row["variant"], row["verdict"]) == ("int8", "FAIL")
     far = row["gates"]["far"]
