@@ -26,9 +26,9 @@ def decide(
     runtime = recipe.runs_on
     first = judge.record(recipe)
     beside: tuple[VariantRecord, ...] = ()
-    if not runtime.is_reference and recipe.precision != "fp32":
-        # What the runtime alone changes, beside what quantization does.
-        beside = (judge.record(on("fp32", runtime)),)
+    if not (runtime.is_reference and recipe.format is None) and recipe.precision != "fp32":
+        # What the runtime or the format alone changes, beside what quantization does.
+        beside = (judge.record(on("fp32", runtime, recipe.format)),)
     if not first.failed or fallback is None:
         return Shipment(recipe.name, first, (), (first, *beside))
     if undecidable := judge.undecidable():
@@ -45,11 +45,11 @@ def decide(
             same = [record for record in beside if not record.failed]
             record = same[0] if same else judge.fp32_record
         elif rung in ("int8-weights", "fp16"):
-            record = judge.record(on(rung, runtime))
+            record = judge.record(on(rung, runtime, recipe.format))
         elif rung == "fp32-optimized":
             if not judge.variants.rewrites_pay(runtime):
                 continue
-            record = judge.record(on(rung, runtime))
+            record = judge.record(on(rung, runtime, recipe.format))
         # Keeping more in FP32 improves accuracy, but not size, and it may not improve latency.
         elif not {gate.gate for gate in first.failed} - {"size", "latency"}:
             continue

@@ -53,12 +53,12 @@ class Saturated:
             found: the outputs of the variant on these images.
 
         Returns:
-            None if the variant was judged with saturation, has no integer operators, or if this
-            CPU does not saturate.
+            None if the variant was judged with saturation or has no integer operators, if this CPU
+            does not saturate, or for ORT format, where the file decides.
         """
         context = variants.context
         saturates = context.environment.u8s8_saturates and variant.runtime.is_reference
-        if not (context.exact and saturates and variant.exposure.operators):
+        if not (context.exact and saturates and variant.exposure.operators) or variant.is_ort:
             return None
         images = variants.data.evaluation.images
         plain = variants.outputs(variant, images, "evaluation, saturating", exact=False)
@@ -88,7 +88,7 @@ class Saturated:
 def note_on(context: Context, variant: Variant) -> str:
     """What to know before a variant runs on another CPU, on the runtime that runs it."""
     exposure, runtime = variant.exposure, variant.runtime
-    if runtime.is_reference:
+    if runtime.is_reference and not variant.is_ort:
         saturates = context.environment.u8s8_saturates
         return exposure_note(exposure, exact=context.exact, saturates=saturates)
     if not exposure.saturable:

@@ -7,11 +7,9 @@ variants; this module adds what gates need: the cache, names, outputs and a runn
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,8 +20,8 @@ from ..context import Context
 from ..data.files import listed
 from ..data.images import ImageSet
 from ..errors import DataError, ModelError, QuantizationError, SpecError
-from ..plain import from_plain, plain
-from ..quantize import Exposure, LoadedModel, ModelFile, Quantizer
+from ..plain import plain
+from ..quantize import LoadedModel, ModelFile, Quantizer
 from ..quantize.model_inputs import check_types
 from ..quantize.randomness_check import foreign_operators
 from ..quantize.rewrite_choice import RewriteChoice
@@ -37,22 +35,12 @@ from ..tasks.outputs import Outputs, run_model
 from .first_look import look
 from .input_facts import constant_notes, describe_constants, describe_preparation
 from .seen_images import RunImages, SeenImages
+from .variant_files import Made, in_format, keep
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SAMPLED = 8  # images whose outputs are computed again if they were found in the cache
-
-
-@dataclass(frozen=True)
-class _Facts:
-    """The facts that are kept beside the file of a variant; see `ModelFile`."""
-
-    sha256: str
-    resolved: Mapping[str, Any]
-    quantized: Mapping[str, int]
-    notes: tuple[str, ...]
-    exposure: Exposure
 
 
 class SourceFile:
@@ -164,6 +152,8 @@ class SourceFile:
             QuantizationError: the recipe cannot be applied to this file.
             SpecError: static quantization without calibration images.
         """
+        if recipe.format is not None:
+            return in_format(self._context, self.make(recipe.as_onnx), recipe, self._title)
         mine, quantizer = self._of_this_file(recipe), self.quantizer
         if recipe.is_itself:
             # The options tell it from the baseline, whose file it is.
@@ -189,41 +179,14 @@ class SourceFile:
         if constants := self.feeding.facts():
             key.append(constants)  # which are part of the variant
 
-        def make(folder: Path) -> None:
+        def build() -> Made:
             with self._stage(f"quantizing {recipe.name}"):
                 made = quantizer.build(mine)
-            (folder / "model.onnx").write_bytes(made.content)
-            facts = {
-                "sha256": made.sha256,
-                "resolved": made.resolved | {"rewrites": choice.describe()},
-                "quantized": made.quantized,
-                "notes": (*made.notes, *constant_notes(self.task.model)),
-                "exposure": plain(made.exposure),
-            }
-            (folder / "variant.json").write_text(json.dumps(facts), encoding="utf-8")
+            resolved = made.resolved | {"rewrites": choice.describe()}
+            notes = (*made.notes, *constant_notes(self.task.model))
+            return Made(made.content, resolved, made.quantized, notes, made.exposure)
 
-        def read(folder: Path) -> ModelFile:
-            path = folder / "model.onnx"
-            facts = from_plain(
-                _Facts, json.loads((folder / "variant.json").read_bytes()), strict=True
-            )
-            return ModelFile(
-                path,
-                facts.sha256,
-                path.stat().st_size,
-                dict(facts.resolved),
-                dict(facts.quantized),
-                facts.notes,
-                facts.exposure,
-                recipe.runs_on,
-            )
-
-        def check(file: ModelFile) -> str:
-            with file.path.open("rb") as content:
-                found = hashlib.file_digest(content, "sha256").hexdigest()
-            return "" if found == file.sha256 else "holds another file than it says"
-
-        return self._context.store.load("variant", key, make, read, check)
+        return keep(self._context, key, build, recipe.runs_on)
 
     def outputs(
         self, file: ModelFile, images: ImageSet, title: str, *, exact: bool | None = None

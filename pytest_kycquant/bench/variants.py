@@ -27,7 +27,7 @@ from ..measure.clocks import clock_that_sees
 from ..measure.latency import Latency, measure
 from ..measure.memory import Footprint, measure_footprint
 from ..plain import from_plain, plain
-from ..quantize import Exposure, ModelFile, broken_constants, nothing_to_rewrite
+from ..quantize import Exposure, ModelFile, nothing_to_rewrite
 from ..quantize.quantizer import PROBES
 from ..quantize.search import Block
 from ..runtimes import library
@@ -35,7 +35,7 @@ from ..runtimes.opening import Opening
 from ..spec.limits import Limits
 from ..spec.model import KycModel
 from ..spec.recipe import FP32, Recipe, on
-from ..spec.runtime import Runtime
+from ..spec.runtime import ORT, Runtime
 from ..spec.task import StrPath
 from ..tasks.base import Resolve, Task, TaskData
 from ..tasks.comparison import Comparison
@@ -46,6 +46,7 @@ from .people import People
 from .same_inputs import Inputs
 from .seen_images import RunImages
 from .source import SourceFile
+from .variant_files import find_broken
 from .workspace import Workspace
 
 
@@ -83,6 +84,11 @@ class Variant:
     def runtime(self) -> Runtime:
         """The runtime that runs the files."""
         return self.files[0].runtime
+
+    @property
+    def is_ort(self) -> bool:
+        """Whether its files are in ORT format, whose graphs no session option changes."""
+        return any(file.path.suffix == f".{ORT}" for file in self.files)
 
     @property
     def size(self) -> int:
@@ -123,10 +129,7 @@ class Variant:
 
     def find_broken(self) -> tuple[str, ...]:
         """Read the files and return the names of weights and scales with NaN or Inf."""
-        from onnx import ModelProto
-
-        graphs = (ModelProto.FromString(file.read()).graph for file in self.files)
-        return tuple(name for graph in graphs for name in broken_constants(graph))
+        return tuple(name for file in self.files for name in find_broken(file))
 
     @property
     def notes(self) -> tuple[str, ...]:

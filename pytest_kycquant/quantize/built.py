@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,6 +58,10 @@ class ModelFile:
         exposure: how much of the model can saturate on CPUs without VNNI.
         runtime: the runtime that runs the file.
         interface: how the file stands in for FP32, if its inputs or outputs are others.
+        companions: text of files that belong beside it where it is deployed, by their endings, such
+            as the list of operators that a reduced build of onnxruntime must have.
+        broken: names of weights and scales with NaN or Inf, if they were looked for when the file
+            was made; None for an ONNX file, in which they can be looked for.
     """
 
     path: Path
@@ -68,6 +73,8 @@ class ModelFile:
     exposure: Exposure = field(default_factory=Exposure)
     runtime: Runtime = REFERENCE
     interface: Interface = field(default_factory=Interface)
+    companions: Mapping[str, str] = field(default_factory=dict)
+    broken: tuple[str, ...] | None = None
 
     def read(self) -> bytes:
         """Content of the file, with its external data inside.

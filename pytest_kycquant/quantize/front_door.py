@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -27,6 +28,7 @@ from .built import ModelFile
 from .images import RowImages, TensorImages, as_named, iterator_of
 from .load import load_model
 from .model_inputs import check_types
+from .ort_format import OPERATORS, to_ort
 from .quantizer import Quantizer
 from .rewrites import nothing_to_rewrite
 
@@ -79,8 +81,9 @@ def quantize(
             tensors of the model's input shape or, with a `preprocess`, RGB pixels, uint8, (height,
             width, 3). None if there are no images.
         recipe: what to make: a precision, such as "int8", or a `Recipe`.
-        output: the ``.onnx`` file to write; None puts it in the model's folder and names it after
-            the recipe, such as ``face.int8.onnx``.
+        output: the ``.onnx`` file to write, or ``.ort`` if that is the format of the recipe; None
+            puts it in the model's folder and names it after the recipe, such as
+            ``face.int8.onnx``.
         preprocess: how pixels become the model's input; needed for a folder or an ``.npz`` file
             with images.
         constants: value of each input that never changes, by its name, see `KycModel`.
@@ -139,18 +142,23 @@ def quantize(
     choice = quantizer.choice(wanted)
     if wanted.precision == "fp32-optimized" and not choice.names:
         raise nothing_to_rewrite(f"{path.name} as {wanted.name}", choice.describe())
-    made = quantizer.build(wanted)
-    _write(made.content, target, overwrite=overwrite)
-    resolved = made.resolved | {"rewrites": choice.describe()}
+    made = quantizer.build(wanted.as_onnx)
+    content, resolved = made.content, made.resolved | {"rewrites": choice.describe()}
+    companions = {}
+    if wanted.format is not None:
+        content, companions[OPERATORS] = to_ort(content, target, exact=exact)
+        resolved["format"] = wanted.format
+    _write(content, target, overwrite=overwrite)
     return ModelFile(
         path=target,
-        sha256=made.sha256,
-        size=len(made.content),
+        sha256=hashlib.sha256(content).hexdigest(),
+        size=len(content),
         resolved=resolved,
         quantized=made.quantized,
         notes=made.notes,
         exposure=made.exposure,
         runtime=wanted.runs_on,
+        companions=companions,
     )
 
 
@@ -173,15 +181,17 @@ def _path(name: str, value: Any) -> Path:
 
 def _target(model: Path, recipe: Recipe, output: StrPath | None) -> Path:
     """Path of the file to write."""
+    suffix = f".{recipe.format or 'onnx'}"
     if output is None:
         label = re.sub(r"[^\w.+-]+", "-", recipe.name).strip("-.") or recipe.precision
-        return model.with_name(f"{model.stem}.{label}.onnx")
+        label = label.removesuffix("-ort") if recipe.format else label
+        return model.with_name(f"{model.stem}.{label}{suffix}")
     target = _path("output", output)
-    if target.suffix != ".onnx":
+    if target.suffix != suffix:
         raise SpecError(
             _argument("output"),
-            f"{target} is not an .onnx file",
-            "give a name such as model.int8.onnx",
+            f"{target} is not an {suffix} file",
+            f"give a name such as model.int8{suffix}",
         )
     if not target.parent.is_dir():
         raise SpecError(

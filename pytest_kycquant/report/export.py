@@ -21,6 +21,7 @@ from ..errors import KycquantError, SettingsError
 from ..files import read_regular, write_whole
 from ..runtimes.formats import ONNX
 from ..spec.flags import EXPORT
+from ..spec.runtime import ORT
 from .exported_files import copies, is_export
 from .json_report import evidence
 from .records import Collected, GatedModel
@@ -146,7 +147,7 @@ def _lines(
         lines.append(
             f"deploy {gate.model} on {ship.runtime.description} with {settings}, as it was judged"
         )
-    elif ship.is_integer:
+    elif ship.is_integer and ship.options.get("format") != ORT:  # where no option has an effect
         lines += [
             f"deploy {gate.model} with the session option {key}={value}, as it was judged"
             for key, value in collected.session_config.items()

@@ -14,6 +14,7 @@ from ..errors import ModelError, RuntimeUnavailableError
 from ..files import temporary_folder
 from ..spec.runtime import CPU_PROVIDER, REFERENCE, Runtime
 from . import Port, time_limit
+from .formats import is_onnx
 from .model_files import copy_without_links
 from .time_limit import Limit
 
@@ -30,7 +31,7 @@ EXACT_ENTRY = ("session.x64quantprecision", "1")
 _RECORD = ("session.record_ep_graph_assignment_info", "1")
 
 # Errors are raised, too; what onnxruntime logs has colours and unescaped names of operators.
-_SILENT = 4
+SILENT = 4
 
 
 class Session:
@@ -87,7 +88,7 @@ class Session:
             import onnxruntime as ort
 
             options = ort.RunOptions()
-            options.log_severity_level = _SILENT
+            options.log_severity_level = SILENT
             held = self._own.held = options, Limit(lambda: setattr(options, "terminate", True))
         return held
 
@@ -120,7 +121,7 @@ def open_session(
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
-    options.log_severity_level = _SILENT
+    options.log_severity_level = SILENT
     # A spinning helper thread would consume CPU time that `time.thread_time` does not see.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if exact:
@@ -133,7 +134,7 @@ def open_session(
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     source = model if isinstance(model, bytes) else str(model)
     where = "generated model" if isinstance(model, bytes) else model
-    limit = Limit(lambda: _cancel(options))
+    limit = Limit(lambda: cancel(options))
     try:
         with limit.within(time_limit.OPEN_SECONDS):
             opened = ort.InferenceSession(source, options, providers=providers)
@@ -166,7 +167,8 @@ def left_to_cpu(session: InferenceSession) -> dict[str, list[str]]:
     return found
 
 
-def _cancel(options: SessionOptions) -> None:
+def cancel(options: SessionOptions) -> None:
+    """End the loading of a model with these options, where onnxruntime can."""
     if hasattr(options, "set_load_cancellation_flag"):  # not in onnxruntime 1.20
         options.set_load_cancellation_flag(True)
 
@@ -250,7 +252,7 @@ class OnnxRuntime:
         try:
             return self._open(model, threads, exact)
         except ModelError:
-            if isinstance(model, bytes):
+            if isinstance(model, bytes) or not is_onnx(model):
                 raise
             with temporary_folder() as folder:
                 copy = copy_without_links(model, folder)

@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple, get_args
 
 from ..errors import SpecError
 from . import coerce
-from .runtime import REFERENCE, RUNTIMES, Computes, Runtime, as_runtime
+from .runtime import REFERENCE, RUNTIMES, Computes, FileFormat, Runtime, as_format, as_runtime
 
 Fallback = Literal["mixed", "int8-weights", "fp16", "fp32-optimized", "fp32"]
 RUNGS = get_args(Fallback)
@@ -198,6 +198,8 @@ class Recipe:
             this machine.
         runtime: the runtime that runs the variant, and on which it is judged: a name such as
             "openvino", or a `Runtime` with options.
+        format: format of the file: "ort" for the ORT format of mobile builds of onnxruntime, whose
+            graph is optimized when it is converted. None means the format of the runtime.
     """
 
     precision: str
@@ -215,6 +217,7 @@ class Recipe:
     op_types: tuple[str, ...] | None = None
     rewrites: bool | tuple[str, ...] | None = None
     runtime: str | Runtime = REFERENCE
+    format: FileFormat | None = None
 
     def __post_init__(self) -> None:
         precision = coerce.choice("Recipe.precision", self.precision, tuple(RECIPES))
@@ -222,10 +225,11 @@ class Recipe:
         plain: dict[str, object] = {
             "precision": precision,
             "runtime": runtime,
-            "name": coerce.label("Recipe.name", self.name)
-            or "-".join(filter(None, (precision, runtime.label))),
+            "format": as_format("Recipe.format", self.format, runtime),
             "keep_fp32": coerce.names("Recipe.keep_fp32", self.keep_fp32),
         }
+        parts = filter(None, (precision, runtime.label, plain["format"]))
+        plain["name"] = coerce.label("Recipe.name", self.name) or "-".join(map(str, parts))
         if self.op_types is not None:
             plain["op_types"] = coerce.names("Recipe.op_types", self.op_types)
         if self.percentile is not None:
@@ -247,7 +251,7 @@ class Recipe:
             object.__setattr__(self, option_name, value)
         options = self.traits.options
         for option in dataclasses.fields(self):
-            if option.name in ("precision", "name", "runtime") or option.name in options:
+            if option.name in ("precision", "name", "runtime", "format") or option.name in options:
                 continue
             if getattr(self, option.name) != option.default:
                 raise SpecError(
@@ -291,7 +295,14 @@ class Recipe:
     @property
     def suffixes(self) -> tuple[str, ...]:
         """Endings of the files of the variant."""
+        if self.format is not None:
+            return (f".{self.format}",)
         return self.runs_on.line.formats[:1]
+
+    @property
+    def as_onnx(self) -> Recipe:
+        """The recipe of the ONNX file that a file in another format is converted from."""
+        return dataclasses.replace(self, format=None)
 
     @property
     def is_itself(self) -> bool:
@@ -368,11 +379,11 @@ def as_recipe(precision: str | Recipe, where: str = "precisions") -> Recipe:
     return Recipe(name)
 
 
-def on(precision: str, runtime: Runtime) -> Recipe:
-    """The default recipe of a precision on a runtime."""
+def on(precision: str, runtime: Runtime, format: FileFormat | None = None) -> Recipe:  # noqa: A002
+    """The default recipe of a precision on a runtime, as a file of a format."""
     if precision == "fp32":
         runtime = dataclasses.replace(runtime, computes="float32")
-    return Recipe(precision, runtime=runtime)
+    return Recipe(precision, runtime=runtime, format=format)
 
 
 FP32 = Recipe("fp32")

@@ -13,6 +13,9 @@ from ..errors import SpecError
 from . import coerce
 
 Computes = Literal["float32", "bfloat16", "float16"]
+FileFormat = Literal["ort"]
+ORT: FileFormat = "ort"
+"""Format of mobile builds of onnxruntime."""
 ONNXRUNTIME = "onnxruntime"
 """Name of the runtime of FP32, with which every variant is compared."""
 CPU_PROVIDER = "CPUExecutionProvider"
@@ -47,7 +50,10 @@ _HERE = "pytest_kycquant.runtimes"
 
 RUNTIMES: dict[str, RuntimeLine] = {
     ONNXRUNTIME: RuntimeLine(
-        f"{_HERE}.ort:OnnxRuntime", (".onnx",), {"onnxruntime": "1.20"}, providers=True
+        f"{_HERE}.ort:OnnxRuntime",
+        (".onnx", ".ort"),
+        {"onnxruntime": "1.20"},
+        providers=True,
     ),
     "openvino": RuntimeLine(
         f"{_HERE}.openvino:OpenVino", (".onnx", ".xml"), {"openvino": "2025.0"}, "openvino",
@@ -157,3 +163,19 @@ def as_runtime(where: str, value: str | Runtime) -> Runtime:
     if isinstance(value, Runtime):
         return value
     return Runtime(coerce.choice(where, value, tuple(RUNTIMES)))
+
+
+def as_format(where: str, value: object, runtime: Runtime) -> FileFormat | None:
+    """Check the format of the files of a variant; None is that of its runtime.
+
+    Raises:
+        SpecError: there is no such format, or the runtime does not open it.
+    """
+    found: FileFormat | None = coerce.choice(where, value, (None, *get_args(FileFormat)))
+    if found is not None and not runtime.is_reference:
+        raise SpecError(
+            where,
+            f"{found!r} is a format for the CPU kernels of {ONNXRUNTIME}, not for {runtime.label}",
+            "leave out either format= or runtime=",
+        )
+    return found
