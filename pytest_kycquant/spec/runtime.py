@@ -60,6 +60,7 @@ RUNTIMES: dict[str, RuntimeLine] = {
         get_args(Computes),
         fuses=("Elu", "HardSigmoid", "HardSwish", "LeakyRelu", "PRelu", "Sigmoid", "Tanh"),
     ),
+    "torch": RuntimeLine(f"{_HERE}.torch:Torch", (".pt2",), {"torch": "2.6"}, "torch"),
 }  # fmt: skip
 """All runtimes by name. To add one, write its `Library` and add a line here."""
 

@@ -184,9 +184,3 @@ def test_a_gate_judges_the_ort_file(
     assert len({row["sha256"] for row in rows.values()}) == 4
     assert "QLinearConv" in rows["int8-ort"]["options"]["required_operators"]
     assert "Conv" in rows["fp32-ort"]["options"]["required_operators"]
-    assert (
-        rows["int8-ort"]["figures"]["cosine_mean"]
-        == pytest.approx(rows["int8"]["figures"]["cosine_mean"], abs=1e-3)
-        if "cosine_mean" in rows["int8"]["figures"]
-        else True
-    )
