@@ -50,8 +50,8 @@ def export(collected: Collected, folder: Path) -> Exported:
 
     Files are ``<model>.onnx``, or of another format, and ``<model>.json``. If a model has several
     gates, the gate's name is added; if it has several files, the name of each FP32 file. FP32
-    itself is not copied: its file stays where it is. A model that an earlier export wrote and that no longer passes is
-    removed, whatever its name was. A run that was not complete changes nothing.
+    itself is not copied: its file stays where it is. A model that an earlier export wrote and that
+    no longer passes is removed, whatever its name was. A run that was not complete changes nothing.
     """
     done = Exported()
     stems = _stems(collected)

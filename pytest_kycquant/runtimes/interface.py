@@ -6,7 +6,8 @@ An `Interface` is plain data, so that it can be part of keys and cross to other 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -162,3 +163,140 @@ def _shape(
     shape: tuple[int | None, ...] | None, axes: Sequence[int]
 ) -> tuple[int | None, ...] | None:
     return tuple(shape[axis] for axis in axes) if shape is not None and axes else shape
+
+
+def fit(
+    where: object,
+    model: OpenModel,
+    sample: Mapping[str, Array],
+    expected: Mapping[str, Array],
+    *,
+    inputs: Mapping[str, str] | None = None,
+    outputs: Sequence[str] | None = None,
+) -> Interface:
+    """Work out how an open file stands in for FP32.
+
+    What has the same name belongs together, then what has the same shape, perhaps with its
+    dimensions in another order: that of channels last or first, or the only one that fits.
+
+    Args:
+        where: the file, for messages.
+        model: the file.
+        sample: what one run of FP32 is fed, by the names of its inputs.
+        expected: what it returns, by the names of its outputs, in their order.
+        inputs: name of the input in the file, by that in FP32, where neither name nor shape tells.
+        outputs: names of the outputs in the file, in FP32's order; None finds them like inputs.
+
+    Raises:
+        ModelError: inputs or outputs cannot be matched. Both sides are listed.
+    """
+    known = dict(inputs or {})
+    fed = _matched(where, "input", model.input_ports, sample, known)
+    if len(fed) != len(model.input_ports):
+        raise _unmatched(where, "input", model.input_ports, sample)
+    given = {} if outputs is None else dict(zip(expected, outputs, strict=False))
+    if outputs is not None and len(outputs) != len(expected):
+        raise _unmatched(where, "output", model.output_ports, expected)
+    read = _matched(where, "output", model.output_ports, expected, given)
+    if len(read) != len(expected):
+        raise _unmatched(where, "output", model.output_ports, expected)
+    places = {name: at for at, name in enumerate(model.outputs)}
+    kinds = {port.name: port.dtype for port in model.input_ports}
+    found = Interface(
+        tuple(InputFit(name, of, kinds[name], axes) for of, (name, axes) in fed.items()),
+        tuple(OutputFit(places[name], of, _inverse(axes)) for of, (name, axes) in read.items()),
+    )
+    same = (
+        all(fit.name == fit.of and not fit.axes for fit in found.inputs)
+        and all(str(sample[fit.of].dtype) == fit.dtype for fit in found.inputs)
+        and tuple(fit.of for fit in found.outputs) == model.outputs
+        and not any(fit.axes for fit in found.outputs)
+    )
+    return Interface() if same else found
+
+
+_Fits = dict[str, tuple[str, tuple[int, ...]]]
+
+
+def _matched(
+    where: object,
+    side: str,
+    ports: Sequence[Port],
+    arrays: Mapping[str, Array],
+    known: Mapping[str, str],
+) -> _Fits:
+    """Name in the file and order of dimensions of what could be matched, by the name in FP32."""
+    there = {port.name: port for port in ports}
+    by_name = {name: name for name in arrays if name in there and name not in known.values()}
+    found: _Fits = {}
+    for of, name in {**by_name, **known}.items():
+        if of not in arrays or name not in there:
+            raise _unmatched(where, side, ports, arrays)
+        axes = _axes(arrays[of].shape, there[name].shape)
+        if axes is None:
+            raise _unmatched(where, side, ports, arrays)
+        found[of] = name, axes
+    while True:
+        taken = {name for name, _ in found.values()}
+        left = [port for port in ports if port.name not in taken]
+        # The file may lack an input, which is then a constant in it, or have further outputs.
+        fits: dict[str, _Fits] = {of: {} for of in arrays if of not in found}
+        for of, port in itertools.product(fits, left):
+            axes = _axes(arrays[of].shape, port.shape)
+            if axes is not None:
+                fits[of][port.name] = port.name, axes
+        claims = [name for options in fits.values() for name in options]
+        sure = {
+            of: next(iter(options.values()))
+            for of, options in fits.items()
+            if len(options) == 1 and claims.count(next(iter(options))) == 1
+        }
+        if not sure:
+            return {of: found[of] for of in arrays if of in found}
+        found.update(sure)
+
+
+def _axes(shape: Sequence[int], there: Sequence[int | None] | None) -> tuple[int, ...] | None:
+    """Order of dimensions that makes one shape the other: () for the same, None for none."""
+    if there is None:
+        return ()
+    count = len(shape)
+    if len(there) != count:
+        return None
+
+    def fits(axes: Iterable[int]) -> bool:
+        return all(size in (None, shape[at]) for size, at in zip(there, axes, strict=True))
+
+    if fits(range(count)):
+        return ()
+    if count < 3:  # what looks like a transposed matrix is another model
+        return None
+    last, first = (0, *range(2, count), 1), (0, count - 1, *range(1, count - 1))
+    usual = [axes for axes in (last, first) if fits(axes)]
+    if usual:
+        return usual[0]
+    others = [axes for axes in itertools.permutations(range(count)) if fits(axes)]
+    return others[0] if len(others) == 1 and None not in there else None
+
+
+def _inverse(axes: Sequence[int]) -> tuple[int, ...]:
+    return tuple(np.argsort(axes).tolist()) if axes else ()
+
+
+def _unmatched(
+    where: object, side: str, ports: Sequence[Port], arrays: Mapping[str, Array]
+) -> ModelError:
+    listed = [f"{shown(port.name)} {_spelt(port.shape)}" for port in ports]
+    wanted = [f"{shown(name)} {_spelt(array.shape)}" for name, array in arrays.items()]
+    return ModelError(
+        where,
+        f"its {side}s cannot be matched with those of FP32: it has {', '.join(listed)}; FP32 has "
+        f"{', '.join(wanted)}",
+        f"give the file of this model, or one whose {side}s have FP32's names or shapes",
+    )
+
+
+def _spelt(shape: Sequence[int | None] | None) -> str:
+    if shape is None:
+        return "of any shape"
+    return "x".join("?" if size is None else str(size) for size in shape) or "()"

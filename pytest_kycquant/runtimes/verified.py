@@ -89,7 +89,7 @@ def open_verified(
     opener = library(runtime)
     try:
         if len(files_of(path)) > 1:
-            with _copied(path, sha256) as copy:
+            with copied(path, sha256) as copy:
                 return opener.open(copy, threads=threads, exact=exact)
         return opener.open(read_verified(path, sha256), threads=threads, exact=exact)
     except ModelError as error:  # which cannot know where the content comes from
@@ -97,7 +97,7 @@ def open_verified(
 
 
 @contextlib.contextmanager
-def _copied(path: Path, sha256: str) -> Iterator[Path]:
+def copied(path: Path, sha256: str) -> Iterator[Path]:
     """A private copy of a model of several files that was hashed after it was copied."""
     with temporary_folder() as folder:
         with _unchanged(path):

@@ -1,0 +1,128 @@
+"""Files that somebody else has quantized: what they are, and how they stand in for FP32."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import ModelError, SpecError
+from ..plain import from_plain, plain
+from ..quantize import ModelFile
+from ..quantize.contents import Contents, contents, require_quantized
+from ..runtimes import library
+from ..runtimes.formats import identify
+from ..runtimes.interface import Interface, fit
+from ..runtimes.preparation import with_preprocess
+from ..runtimes.verified import open_verified
+from ..spec.prequantized import Prequantized
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ..runtimes import OpenModel
+    from .source import SourceFile
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What is kept of a file, which itself stays where it is."""
+
+    interface: Interface
+    contents: Contents
+
+
+def given_file(source: SourceFile, asked: Prequantized) -> ModelFile:
+    """The file of a `Prequantized` that stands in for one FP32 file.
+
+    Args:
+        source: the FP32 file.
+        asked: what the gate file names.
+
+    Raises:
+        ModelError: the file cannot be judged as this model: it is damaged, not quantized, another
+            model's, or its inputs and outputs cannot be matched.
+        SpecError: the number of files is another one, or the preprocessing cannot be.
+    """
+    task, where = source.task, f"Prequantized({asked.name!r})"
+    if len(asked.paths) != len(task.model.paths):
+        raise SpecError(
+            where,
+            f"names {len(asked.paths)} files, and the model has {len(task.model.paths)}",
+            "give a file for each file of the model, in their order",
+        )
+    path = task.resolve(asked.paths[source.index], "Prequantized.path")
+    found = identify(path)
+    if found.digest == source.loaded.digest:
+        raise ModelError(path, "is the FP32 file itself", "give the file that was quantized")
+    runtime = asked.runs_on
+    key = [found.digest, source.loaded.digest, source.input_facts(), source.outputs_read]
+    key += [library(runtime).describe(), asked.inputs, asked.outputs, plain_of(asked)]
+
+    def make(folder: Path) -> None:
+        content = contents(path, found.digest)
+        require_quantized(path, content)
+        opened = open_verified(runtime, path, found.digest)
+        interface = _interface(source, asked, path, opened)
+        known = json.dumps(plain(_Known(interface, content)))
+        (folder / "given.json").write_text(known, encoding="utf-8")
+
+    def read(folder: Path) -> _Known:
+        return from_plain(_Known, json.loads((folder / "given.json").read_bytes()), strict=True)
+
+    known = source.context.store.load("given", key, make, read)
+    held = known.contents
+    return ModelFile(
+        path,
+        found.digest,
+        found.size,
+        {"precision": asked.precision, "reason": f"made elsewhere: {path.name}"},
+        dict(held.quantized),
+        held.notes,
+        held.exposure,
+        runtime,
+        known.interface,
+        broken=held.broken,
+    )
+
+
+def plain_of(asked: Prequantized) -> Any:
+    """The declared preprocessing as plain values; None if there is none."""
+    return None if asked.preprocess is None else plain(replace(asked.preprocess, function=None))
+
+
+def _interface(source: SourceFile, asked: Prequantized, path: Path, opened: OpenModel) -> Interface:
+    """How the file stands in for FP32, tried on one image."""
+    feed = source.probe
+    fp32 = source.fp32.open(exact=False)
+    outputs = dict(zip(fp32.outputs, fp32.run(feed), strict=True))
+    wanted = {name: outputs[name] for name in source.outputs_read}
+    given = {name: array for name, array in feed.items() if name in fp32.inputs}
+    interface = fit(path, opened, given, wanted, inputs=asked.inputs, outputs=asked.outputs or None)
+    if asked.preprocess is not None:
+        own = source.task.model.preprocesses[source.index : source.index + 1]
+        if not own:
+            raise SpecError(
+                "Prequantized.preprocess",
+                "has no effect, because the model takes arrays, not an image",
+                "leave it out",
+            )
+        interface = with_preprocess(interface, opened, given, wanted, own[0], asked.preprocess)
+    _check(interface.present(opened).run(feed), wanted, path)
+    return interface
+
+
+def _check(found: list[NDArray[Any]], wanted: dict[str, NDArray[Any]], path: Path) -> None:
+    """Refuse outputs of other shapes than FP32's: the file is another model."""
+    for (name, expected), array in zip(wanted.items(), found, strict=True):
+        shape = np.shape(array)
+        if len(shape) != expected.ndim or shape[1:] != expected.shape[1:]:
+            raise ModelError(
+                path,
+                f"gives output {name!r} of shape {shape}, and FP32 of shape {expected.shape}",
+                "give the quantized file of this model, or name its outputs: "
+                "Prequantized(outputs=(...))",
+            )

@@ -1,0 +1,93 @@
+"""How the input of FP32 becomes that of a file which expects pixels prepared otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from ..errors import SpecError
+from ..spec.model import Preprocess
+from . import OpenModel
+from .interface import InputFit, Interface, OutputFit
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_WHERE = "Prequantized.preprocess"
+_SAME = ("size", "resize", "fit", "pad", "function", "standardize")
+
+
+def with_preprocess(
+    interface: Interface,
+    model: OpenModel,
+    sample: Mapping[str, NDArray[Any]],
+    expected: Mapping[str, NDArray[Any]],
+    fp32: Preprocess,
+    own: Preprocess,
+) -> Interface:
+    """Make the input of a file from that of FP32, by undoing what prepared it.
+
+    FP32 sees ``x = (pixel - mean) * scale``. The file is given ``(pixel - own.mean) * own.scale``.
+
+    Args:
+        interface: how the file stands in for FP32 by names and shapes.
+        model: the file.
+        sample: what one run of FP32 is fed, by the names of its inputs: one image.
+        expected: what it returns, by the names of its outputs.
+        fp32: how FP32's input is prepared.
+        own: how the file's input is prepared.
+
+    Raises:
+        SpecError: the input cannot be made from FP32's.
+    """
+    for name in _SAME:
+        if getattr(own, name) != getattr(fp32, name):
+            raise SpecError(
+                _WHERE,
+                f"{name} differs from FP32's, so the file sees other pixels",
+                f"give the same {name}, or gate the file as a model of its own",
+            )
+    if fp32.function is not None or fp32.standardize:
+        raise SpecError(
+            _WHERE,
+            "cannot be used, because FP32's input does not tell the pixels that it was made from",
+            "give a file with the same input",
+        )
+    if own.depth != fp32.depth:
+        raise SpecError(
+            _WHERE,
+            f"has {own.channels} channels, and FP32 has {fp32.channels}",
+            "give a file for images of the same kind",
+        )
+    (port,) = model.input_ports
+    ((of, _),) = sample.items()
+    depth = fp32.depth
+    reverse = own.channels != fp32.channels
+    order = range(depth - 1, -1, -1) if reverse else range(depth)
+    gain, shift = [], []
+    for place, other in enumerate(order):
+        mean, scale = _of(fp32.mean, place), _of(fp32.scale, place)
+        own_mean, own_scale = _of(own.mean, other), _of(own.scale, other)
+        gain.append(own_scale / scale)
+        shift.append((mean - own_mean) * own_scale)
+    alike = not any(shift) and set(gain) == {1.0}
+    axes = {("NCHW", "NHWC"): (0, 2, 3, 1), ("NHWC", "NCHW"): (0, 3, 1, 2)}
+    found = InputFit(
+        port.name,
+        of,
+        port.dtype,
+        axes.get((fp32.layout, own.layout), ()),
+        () if alike else tuple(gain),
+        () if alike else tuple(shift),
+        1 if fp32.layout == "NCHW" else 3,
+        reverse,
+    )
+    outputs = interface.outputs or tuple(
+        OutputFit(model.outputs.index(name), name) for name in expected
+    )
+    return replace(interface, inputs=(found,), outputs=outputs)
+
+
+def _of(value: float | tuple[float, ...], channel: int) -> float:
+    return value[channel] if isinstance(value, tuple) else value
