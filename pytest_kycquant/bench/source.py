@@ -29,10 +29,12 @@ from ..quantize.search import Block
 from ..runtimes import OpenModel, library
 from ..runtimes.feeding import Feeding, Sample
 from ..spec import coerce
+from ..spec.prequantized import Asked, Prequantized
 from ..spec.recipe import Recipe
 from ..tasks.base import Task
 from ..tasks.outputs import Outputs, run_model
 from .first_look import look
+from .given_files import given_file
 from .input_facts import constant_notes, describe_constants, describe_preparation
 from .seen_images import RunImages, SeenImages
 from .variant_files import Made, in_format, keep
@@ -58,7 +60,7 @@ class SourceFile:
     ) -> None:
         model = task.model
         alone = len(model.paths) == 1
-        self._context = context
+        self.context = context
         self._images = images
         self.index = index
         self.task = task
@@ -77,7 +79,7 @@ class SourceFile:
             probes=lambda: SeenImages(self.task, self.index, self._images.probes()),
             shape=self.task.shape(self.index),
             constants=self.task.model.constants,
-            context=self._context,
+            context=self.context,
             title=self._title,
             facts=self.input_facts(),
         )
@@ -111,7 +113,7 @@ class SourceFile:
         if self.task.looks:
             probes = self._images.probes()
             found = look(
-                self._context, self.task, lambda: self.fp32.open(exact=self._context.exact),
+                self.context, self.task, lambda: self.fp32.open(exact=self.context.exact),
                 self.outputs_read, self.task.tensors(probes, self.index), self.feeding,
                 facts=[self.loaded.digest, self.input_facts(), self.outputs_read, probes.digest],
                 where=self._title,
@@ -145,15 +147,17 @@ class SourceFile:
         """The rewrites of the FP32 graph that a recipe starts from."""
         return self.quantizer.choice(self._of_this_file(recipe))
 
-    def make(self, recipe: Recipe) -> ModelFile:
-        """The file that a recipe makes, built once and kept in the cache.
+    def make(self, recipe: Asked) -> ModelFile:
+        """The file that a recipe makes, built once and kept in the cache, or that was given.
 
         Raises:
             QuantizationError: the recipe cannot be applied to this file.
             SpecError: static quantization without calibration images.
         """
+        if isinstance(recipe, Prequantized):
+            return given_file(self, recipe)
         if recipe.format is not None:
-            return in_format(self._context, self.make(recipe.as_onnx), recipe, self._title)
+            return in_format(self.context, self.make(recipe.as_onnx), recipe, self._title)
         mine, quantizer = self._of_this_file(recipe), self.quantizer
         if recipe.is_itself:
             # The options tell it from the baseline, whose file it is.
@@ -175,7 +179,7 @@ class SourceFile:
         options = {k: v for k, v in asdict(mine).items() if k != "name"}
         images = quantizer.images_digest(mine)
         seen = None if images is None else [images, self.input_facts()]
-        key = [self.loaded.digest, options, seen, plain(choice), self._context.exact]
+        key = [self.loaded.digest, options, seen, plain(choice), self.context.exact]
         if constants := self.feeding.facts():
             key.append(constants)  # which are part of the variant
 
@@ -186,7 +190,7 @@ class SourceFile:
             notes = (*made.notes, *constant_notes(self.task.model))
             return Made(made.content, resolved, made.quantized, notes, made.exposure)
 
-        return keep(self._context, key, build, recipe.runs_on)
+        return keep(self.context, key, build, recipe.runs_on)
 
     def outputs(
         self, file: ModelFile, images: ImageSet, title: str, *, exact: bool | None = None
@@ -200,7 +204,7 @@ class SourceFile:
             exact: whether to run without saturation; None leaves it to the settings.
         """
         seen = self.task.seen(images, self.index)
-        exact = self._context.exact if exact is None else exact
+        exact = self.context.exact if exact is None else exact
         # Without integer operators nothing can saturate.
         saturation = exact and bool(file.exposure.operators)
         key = [file.sha256, seen.digest, self.input_facts(), self.outputs_read, saturation]
@@ -210,7 +214,7 @@ class SourceFile:
         def make(folder: Path) -> None:
             with self._stage(f"running {title} images", len(images.names)) as advance:
                 model = file.open(exact=exact)
-                threads = self._context.threads
+                threads = self.context.threads
                 inputs = self.task.tensors(images, self.index)
                 fp32 = file.sha256 == self.loaded.digest
                 found = self._run(model, file.path, inputs, threads, advance, neighbours=fp32)
@@ -241,7 +245,7 @@ class SourceFile:
                 "of a sample differ"
             )
 
-        return self._context.store.load("outputs", key, make, read, check)
+        return self.context.store.load("outputs", key, make, read, check)
 
     def prepared_by(
         self, tasks: Sequence[Task[Any, Any]], images: ImageSet
@@ -250,17 +254,17 @@ class SourceFile:
 
         Nothing is cached: this is a glance at a few images.
         """
-        model = self.fp32.open(exact=self._context.exact)
+        model = self.fp32.open(exact=self.context.exact)
         found: list[Outputs | None] = []
         title = f"{self._title}: trying {len(tasks)} other preprocessings on {len(images)} images"
-        with self._context.progress.stage(title, len(tasks) * len(images)) as advance:
+        with self.context.progress.stage(title, len(tasks) * len(images)) as advance:
             for task in tasks:
                 task.adopt(self.learned)
                 inputs = task.tensors(images, self.index)
                 try:
                     found.append(run_model(
                         model, inputs, (), self.outputs_read, task.read,
-                        threads=self._context.threads, feeding=self.feeding, where=self._title,
+                        threads=self.context.threads, feeding=self.feeding, where=self._title,
                         repeats=False, on_image=advance,
                     ))  # fmt: skip
                 except (ModelError, DataError):  # a function of the user's may fail on other pixels
@@ -272,13 +276,13 @@ class SourceFile:
         bare = {name.removeprefix(self.prefix) for name in names}
         graph = self.quantizer.prepared.proto.graph
         others = [node.name for node in graph.node if node.name not in bare]
-        with self._context.store.machine(exclusive=False):
+        with self.context.store.machine(exclusive=False):
             try:
                 content = self.quantizer.candidate(self._of_this_file(recipe), others)
             except QuantizationError:
                 return None
             opener = library(recipe.runs_on)
-            model = opener.open(content, exact=self._context.exact)
+            model = opener.open(content, exact=self.context.exact)
             where = f"{self._title} as {recipe.name}, a part of it"
             inputs = self.task.tensors(self._images.probes(), self.index)
             return self._run(model, where, inputs, 1, repeats=False)
@@ -303,7 +307,7 @@ class SourceFile:
 
     def runner(self, file: ModelFile) -> Callable[[], object]:
         """A function that runs a variant on the first probe, for a measurement of latency."""
-        model = file.open(exact=self._context.exact)
+        model = file.open(exact=self.context.exact)
         feed = {name: array for name, array in self.probe.items() if name in model.inputs}
         return model.runner(feed)
 
@@ -321,7 +325,7 @@ class SourceFile:
 
     def _stage(self, task: str, total: int = 0) -> AbstractContextManager[Callable[[], None]]:
         """Announce a piece of work and share the machine with other workers while it lasts."""
-        return self._context.stage(f"{self._title}: {task}", total)
+        return self.context.stage(f"{self._title}: {task}", total)
 
     def _of_this_file(self, recipe: Recipe) -> Recipe:
         """The part of a recipe for several files that applies to this file.

@@ -157,6 +157,7 @@ def _stored(name: str, written: Mapping[str, NodeProto]) -> str:
 
 
 def remarks(kept: Mapping[str, int], quantized: Mapping[str, int]) -> tuple[str, ...]:
+    """Say how many operators with weights are in float, by type."""
     return tuple(
         f"{number} of {number + quantized.get(kind, 0)} {kind} are in float"
         for kind, number in sorted(kept.items())
