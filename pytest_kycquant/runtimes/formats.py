@@ -26,17 +26,22 @@ class Format(NamedTuple):
         title: its name in messages.
         magic: bytes that every file of it has, with their place; several are alternatives.
         companions: suffixes of further files of the same stem that belong to the model.
+        examine: location, ``module:attribute``, of a function that is given the content of a file
+            before this process opens it, and raises `ModelError` if that would do harm.
     """
 
     title: str
     magic: tuple[tuple[int, bytes], ...] = ()
     companions: tuple[str, ...] = ()
+    examine: str = ""
 
 
 FORMATS: Mapping[str, Format] = {
     ONNX: Format("ONNX"),
     ".ort": Format("ORT format", ((4, b"ORTM"),)),
-    ".tflite": Format("LiteRT", ((4, b"TFL3"),)),
+    ".tflite": Format(
+        "LiteRT", ((4, b"TFL3"),), examine="pytest_kycquant.runtimes.litert_probe:examine"
+    ),
     ".xml": Format("OpenVINO IR", ((0, b"<?xml"), (0, b"<net")), (".bin",)),
     ".pt2": Format("exported program of torch", ((0, b"PK\x03\x04"),)),
 }

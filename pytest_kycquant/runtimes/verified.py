@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import pkgutil
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +18,7 @@ from ..errors import ModelError
 from ..files import temporary_folder
 from ..spec.runtime import Runtime
 from . import library
-from .formats import files_of, is_onnx
+from .formats import files_of, format_of, is_onnx
 from .model_files import hash_into, parse, pieces_of, read_model, read_whole
 
 if TYPE_CHECKING:
@@ -91,7 +92,10 @@ def open_verified(
         if len(files_of(path)) > 1:
             with copied(path, sha256) as copy:
                 return opener.open(copy, threads=threads, exact=exact)
-        return opener.open(read_verified(path, sha256), threads=threads, exact=exact)
+        content = read_verified(path, sha256)
+        if not is_onnx(path) and (examine := format_of(path).examine):
+            pkgutil.resolve_name(examine)(content)
+        return opener.open(content, threads=threads, exact=exact)
     except ModelError as error:  # which cannot know where the content comes from
         raise ModelError(path, error.problem, error.remedy) from error
 

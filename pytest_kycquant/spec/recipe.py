@@ -4,60 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple, get_args
 
 from ..errors import SpecError
 from . import coerce
-from .runtime import REFERENCE, RUNTIMES, Computes, FileFormat, Runtime, as_format, as_runtime
+from .precision import LADDERS, Precision, Refusal
+from .runtime import REFERENCE, RUNTIMES, FileFormat, Runtime, as_format, as_runtime
 
 Fallback = Literal["mixed", "int8-weights", "fp16", "fp32-optimized", "fp32"]
 RUNGS = get_args(Fallback)
 """Rungs of the fallback ladder, in order."""
 CalibrationMethod = Literal["minmax", "moving-average", "percentile", "entropy", "mse"]
-
-
-class Refusal(NamedTuple):
-    """Values of an option that make no sense for a precision.
-
-    Args:
-        option: name of the option.
-        values: the values that are refused.
-        problem: what is wrong with these values.
-        remedy: what to do about it.
-    """
-
-    option: str
-    values: tuple[Any, ...]
-    problem: str
-    remedy: str
-
-
-class Precision(NamedTuple):
-    """One way to make a variant: a line of `RECIPES`.
-
-    Args:
-        kind: location, ``module:attribute``, of the `RecipeKind` that makes the variant. The module
-            is loaded when a recipe of this precision is used.
-        options: names of the options of `Recipe` that this precision has.
-        is_static: whether it quantizes activations with ranges from calibration images.
-        is_integer: whether it computes convolutions in integers.
-        stores_weights: whether it changes only how weights are stored, not what is computed.
-        is_float: whether it computes only in floating point, so that its outputs should not drift.
-        refuses: values of its options that are refused.
-        runtimes: names of the runtimes that its variants may run on, lines of `RUNTIMES`; empty for
-            all that open ONNX files.
-        computes: type in which its float operators compute.
-    """
-
-    kind: str
-    options: tuple[str, ...] = ()
-    is_static: bool = False
-    is_integer: bool = False
-    stores_weights: bool = False
-    is_float: bool = False
-    refuses: tuple[Refusal, ...] = ()
-    runtimes: tuple[str, ...] = ()
-    computes: Computes = "float32"
 
 
 _INTEGER = ("int8", "uint8", "int16", "uint16")
@@ -67,6 +24,10 @@ _CHOICES = {
     "calibration_method": get_args(CalibrationMethod),
     "float_weights": ("float32", "float16", "int8"),
 }
+_SWITCHES = (
+    *("per_channel", "reduce_range", "equalize", "bias_correction"),
+    *("integer_io", "float_fallback"),
+)
 _STATIC = (
     "activation_type",
     "weight_type",
@@ -128,6 +89,7 @@ RECIPES = {
         is_integer=True,
         refuses=(_NOTHING_KEPT,),
     ),
+    "int16x8": LADDERS["litert"]["int16x8"],
 }
 """All precisions by name. To add one, write its `RecipeKind` and add a line here."""
 
@@ -169,7 +131,8 @@ class Recipe:
     Args:
         precision: "fp16", "int8" (static QDQ), "int8-dynamic", "mixed" (static QDQ with some
             operators kept in FP32), "int8-weights" or "int4-weights" (stored in 8 or 4 bits,
-            computed in FP32) or "fp32-optimized" (FP32 after exact rewrites).
+            computed in FP32), "int16x8" (static, activations in 16 bits and weights in 8; LiteRT
+            only) or "fp32-optimized" (FP32 after exact rewrites).
         name: label in test ids and in the table; defaults to the precision.
         activation_type: "uint8", "int8", "uint16" or "int16" (static only).
         weight_type: "int8", "uint8", "int16" or "uint16"; None means int8 for static and uint8
@@ -200,6 +163,10 @@ class Recipe:
             "openvino", or a `Runtime` with options.
         format: format of the file: "ort" for the ORT format of mobile builds of onnxruntime, whose
             graph is optimized when it is converted. None means the format of the runtime.
+        integer_io: whether the file's inputs and outputs are integers, too; None means True (static
+            quantization for LiteRT only).
+        float_fallback: whether operators that have no integer kernel may compute in floating point;
+            None means True. False makes them an error (static quantization for LiteRT only).
     """
 
     precision: str
@@ -218,6 +185,8 @@ class Recipe:
     rewrites: bool | tuple[str, ...] | None = None
     runtime: str | Runtime = REFERENCE
     format: FileFormat | None = None
+    integer_io: bool | None = None
+    float_fallback: bool | None = None
 
     def __post_init__(self) -> None:
         precision = coerce.choice("Recipe.precision", self.precision, tuple(RECIPES))
@@ -244,7 +213,7 @@ class Recipe:
         for option_name, allowed in _CHOICES.items():
             given = getattr(self, option_name)
             plain[option_name] = coerce.choice(f"Recipe.{option_name}", given, (None, *allowed))
-        for option_name in ("per_channel", "reduce_range", "equalize", "bias_correction"):
+        for option_name in _SWITCHES:
             given = getattr(self, option_name)
             plain[option_name] = coerce.switch(f"Recipe.{option_name}", given)
         for option_name, value in plain.items():
@@ -254,9 +223,10 @@ class Recipe:
             if option.name in ("precision", "name", "runtime", "format") or option.name in options:
                 continue
             if getattr(self, option.name) != option.default:
+                there = f" on {self.runs_on.name}" if self.has_own_ladder else ""
                 raise SpecError(
                     f"Recipe({self.precision!r})",
-                    f"has no option {option.name!r}",
+                    f"has no option {option.name!r}{there}",
                     f"its options are {', '.join(options) or 'none'}",
                 )
         for refusal in self.traits.refuses:
@@ -284,8 +254,13 @@ class Recipe:
 
     @property
     def traits(self) -> Precision:
-        """The line of `RECIPES` for this precision."""
-        return RECIPES[self.precision]
+        """The line of `RECIPES` for this precision, or that of its runtime in `LADDERS`."""
+        return line_of(self.precision, self.runs_on)
+
+    @property
+    def has_own_ladder(self) -> bool:
+        """Whether its runtime has files of its own, which are not made from ONNX graphs."""
+        return self.runs_on.name in LADDERS
 
     @property
     def runs_on(self) -> Runtime:
@@ -330,14 +305,30 @@ class Recipe:
         return self.traits.is_float
 
 
+def runtimes_of(precision: str) -> tuple[str, ...]:
+    """Names of the runtimes that a precision runs on."""
+    if only := RECIPES[precision].runtimes:
+        return only
+    return tuple(
+        name
+        for name, line in RUNTIMES.items()
+        if ".onnx" in line.formats or precision in LADDERS.get(name, {})
+    )
+
+
+def line_of(precision: str, runtime: Runtime) -> Precision:
+    """The line of a table that says how a precision is made for a runtime."""
+    return LADDERS.get(runtime.name, {}).get(precision) or RECIPES[precision]
+
+
 def _runtime(precision: str, given: Runtime) -> Runtime:
     """The runtime of a precision, computing in the type that the precision says.
 
     Raises:
         SpecError: the precision cannot run there.
     """
-    traits = RECIPES[precision]
-    allowed = traits.runtimes or tuple(k for k, v in RUNTIMES.items() if ".onnx" in v.formats)
+    traits = line_of(precision, given)
+    allowed = runtimes_of(precision)
     if given.name not in allowed:
         raise SpecError(
             f"Recipe({precision!r})",

@@ -61,6 +61,10 @@ RUNTIMES: dict[str, RuntimeLine] = {
         fuses=("Elu", "HardSigmoid", "HardSwish", "LeakyRelu", "PRelu", "Sigmoid", "Tanh"),
     ),
     "torch": RuntimeLine(f"{_HERE}.torch:Torch", (".pt2",), {"torch": "2.6"}, "torch"),
+    "litert": RuntimeLine(
+        f"{_HERE}.litert:LiteRt", (".tflite",),
+        {"ai-edge-litert": "2.0", "litert-quantizer": "0.11"}, "litert",
+    ),
 }  # fmt: skip
 """All runtimes by name. To add one, write its `Library` and add a line here."""
 

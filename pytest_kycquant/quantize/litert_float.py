@@ -1,0 +1,171 @@
+"""The float ``.tflite`` file that LiteRT's precisions are made from: converted, and verified.
+
+A converter that misreads a layout or an attribute gives a file that runs and is wrong. So the file
+is compared with FP32 on images before anything is made from it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import permutations
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import ModelError
+from ..spec.coerce import shown
+from .graph import serialize
+from .litert_file import LiteRtFile, not_float32
+from .litert_tensors import Observer
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from onnx import ModelProto
+
+    from ..runtimes import OpenModel
+    from ..runtimes.interface import Interface
+    from .preparation import PreparedModel
+
+    Array = NDArray[Any]
+    Feed = Mapping[str, Array]
+
+TOLERANCE = 1e-3
+"""Largest difference of a float file from FP32, relative to the largest output."""
+
+
+def with_shapes(prepared: PreparedModel, sample: Feed) -> bytes:
+    """The ONNX model with the shapes of its inputs fixed, for a converter.
+
+    Args:
+        prepared: the model.
+        sample: what one run is fed.
+    """
+    from onnx import ModelProto
+
+    proto = ModelProto()
+    proto.CopyFrom(prepared.proto)
+    for each in proto.graph.input:
+        if each.name in sample:
+            shape = each.type.tensor_type.shape
+            for dimension, size in zip(shape.dim, sample[each.name].shape, strict=True):
+                dimension.dim_value = size
+    return serialize(proto)
+
+
+def check_float(content: bytes, where: object) -> None:
+    """Refuse a file that is already quantized.
+
+    Raises:
+        ModelError: it is quantized, or stores weights in float16.
+    """
+    if sign := not_float32(LiteRtFile(content, where)):
+        raise ModelError(
+            where, f"is not a float32 model: {sign}",
+            "give the file that it was made from as KycModel(litert=...)",
+        )  # fmt: skip
+
+
+def difference(
+    model: OpenModel, interface: Interface, feeds: Sequence[Feed], expected: Sequence[list[Array]]
+) -> float:
+    """Largest difference of a file's outputs from FP32's, relative to the largest of each output.
+
+    Args:
+        model: the file.
+        interface: how it stands in for FP32.
+        feeds: what FP32 is fed.
+        expected: what it returns.
+    """
+    there = interface.present(model)
+    found = [there.run({name: feed[name] for name in there.inputs}) for feed in feeds]
+    worst = 0.0
+    for ours, theirs in zip(zip(*found, strict=True), zip(*expected, strict=True), strict=True):
+        largest = max(float(np.abs(each).max(initial=0)) for each in theirs) or 1.0
+        for a, b in zip(ours, theirs, strict=True):
+            apart = np.abs(np.asarray(a, np.float64) - b)
+            worst = max(worst, float(np.nan_to_num(apart, nan=np.inf).max(initial=0)) / largest)
+    return worst
+
+
+def check_same(worst: float, where: object, layer: str, remedy: str) -> None:
+    """Refuse a float file whose outputs are not FP32's.
+
+    Args:
+        worst: result of `difference`.
+        where: the file.
+        layer: the first layer that differs; "" if that is unknown.
+        remedy: what to do.
+
+    Raises:
+        ModelError: the difference is beyond float accuracy.
+    """
+    if worst <= TOLERANCE:
+        return
+    begins = f", first at {layer}" if layer else ""
+    raise ModelError(
+        where,
+        f"gives other outputs than FP32: they differ by {worst:.2g} of the largest{begins}; "
+        f"rounding explains {TOLERANCE:g}",
+        remedy,
+    )
+
+
+def first_layer(onnx: bytes, content: bytes, report: bytes, sample: Feed, feed: Feed) -> str:
+    """The first operator of an ONNX model whose output the converted file does not reproduce.
+
+    Args:
+        onnx: the ONNX model that was converted.
+        content: the ``.tflite`` file.
+        report: onnx2tf's report of which tensor stands for which.
+        sample: what the ONNX model is fed.
+        feed: what the file is fed.
+
+    Returns:
+        Name and type of the operator; "" if all agree, or cannot be compared.
+    """
+    records = json.loads(report).get("records", [])
+    names = {r["onnx_output_name"]: r.get("resolved_tflite_tensor_name") for r in records}
+    wanted = dict(_values(onnx, list(names), sample))
+    observer = Observer(content, "converted file")
+    observer.run(feed)
+    found = dict(observer.values({name: None for name in names.values() if name}))
+    for record in records:
+        ours = found.get(names[record["onnx_output_name"]] or "")
+        theirs = wanted.get(record["onnx_output_name"])
+        if ours is None or theirs is None or theirs.dtype.kind != "f" or not theirs.size:
+            continue
+        if ours.size == theirs.size and _apart(ours, theirs) > TOLERANCE:
+            name = record.get("onnx_op_name") or record["onnx_output_name"]
+            return f"{shown(name)} ({record.get('onnx_op_type')})"
+    return ""
+
+
+def _values(onnx: bytes, names: Sequence[str], sample: Feed) -> Iterator[tuple[str, Array]]:
+    """Values of tensors within an ONNX model."""
+    from onnx import ModelProto
+
+    from ..runtimes.ort import open_session
+
+    proto: ModelProto = ModelProto.FromString(onnx)
+    present = [output for node in proto.graph.node for output in node.output]
+    outputs = {output.name for output in proto.graph.output}
+    for name in names:
+        if name in present and name not in outputs:
+            proto.graph.output.add().name = name
+    session = open_session(proto.SerializeToString(), optimize=False)
+    read = [each.name for each in session.get_outputs()]
+    yield from zip(read, session.run(read, dict(sample)), strict=True)
+
+
+def _apart(ours: Array, theirs: Array) -> float:
+    """Relative difference of two arrays in that order of dimensions in which it is smallest."""
+    largest = float(np.abs(theirs).max()) or 1.0
+    orders = [tuple(range(theirs.ndim)), *permutations(range(theirs.ndim))]
+    apart = [np.abs(ours.ravel() - theirs.ravel()).max()]
+    apart += [
+        np.abs(ours - theirs.transpose(axes)).max()
+        for axes in orders
+        if theirs.transpose(axes).shape == ours.shape
+    ]
+    return float(min(apart)) / largest
