@@ -59,6 +59,12 @@ class Toy:
         assert isinstance(model, Path)
         return Line(model)
 
+    def settings(self) -> Mapping[str, str]:
+        return {"toys": "yes"}
+
+    def in_float(self, model: bytes) -> int | None:
+        return None
+
 
 def first(outputs: list[NDArray[Any]]) -> NDArray[np.float32]:
     return np.asarray(outputs[0], np.float32)
