@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..context import Context
 from ..context.cache import digest_of
-from ..errors import KycquantError, ModelError
+from ..errors import ModelError
 from ..quantize import LoadedModel
 from ..runtimes import OpenModel, library
 from ..runtimes.feeding import Sample
@@ -136,11 +136,11 @@ class Conversion:
         def compare() -> float:
             path, worst = self._loaded.path, 0.0
             there = open_verified(runtime, path, self._loaded.digest)
-            of = "FP32 on onnxruntime"
+            of, names = "FP32 on onnxruntime", self._opened.outputs
             for image, feed in self._feeds(there):
                 expected = run_once(self._opened, feed, self._title, image)
-                found = run_once(there, feed, self._title, image)
-                each, deviation = verify(expected, found, self._opened.outputs, path, of)
+                found = _as_named(there, run_once(there, feed, self._title, image), names)
+                each, deviation = verify(expected, found, names, path, of)
                 if deviation is not None:
                     where = self._where(feed, partial(self._tensors, feed), of, runtime)
                     what = f"on {opener.describe()} from {of}"
@@ -198,7 +198,7 @@ class Conversion:
         try:
             found = {layer.name: layer.value for layer in self._tensors(feed, runtime)}
             where = first_growth(self._loaded.proto.graph, found, layers(), of)
-        except KycquantError:
+        except Exception:  # of a library: what happened is known already
             return ""
         if not where and not runtime.is_reference:
             return "no operator deviates alone, so what the runtime fuses does"
@@ -212,7 +212,8 @@ class Conversion:
         if runtime.is_reference:
             values = open_session(content, optimize=False).run(names, feed)
         else:
-            values = library(runtime).open(content).run(feed)
+            there = library(runtime).open(content)
+            values = _as_named(there, there.run(feed), names)
         return [Layer(name, "", value) for name, value in zip(names, values, strict=True)]
 
     def _differs(
@@ -234,6 +235,14 @@ class Conversion:
             return float(json.loads((folder / "conversion.json").read_bytes())["largest"])
 
         return self._context.store.load("conversion", [kind, key, self._facts()], make, read)
+
+
+def _as_named(model: OpenModel, outputs: list[Array], names: Sequence[str]) -> list[Array]:
+    """Outputs in the order of some names, or as they are if the runtime calls them otherwise."""
+    if set(model.outputs) != set(names):
+        return outputs
+    given = dict(zip(model.outputs, outputs, strict=True))
+    return [given[name] for name in names]
 
 
 def _refuse_random(first: Sequence[Array], again: Sequence[Array], given: str) -> None:
