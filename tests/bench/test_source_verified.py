@@ -24,12 +24,12 @@ from pytest_kycquant.runtimes.growth import Layer, _module_path, difference, fir
 from pytest_kycquant.spec.runtime import Runtime, RuntimeLine
 from tests.worlds.population import Run, embedder
 from tests.worlds.projects import project, rewrite_ratio, run, shared_cache  # noqa: F401
-from tests.worlds.torch_models import exported, write_source
+from tests.worlds.torch_models import exported, torch_or_skip, write_source
 
 
 @pytest.fixture
 def torch() -> Any:
-    return pytest.importorskip("torch", reason='torch is not installed: pip install -e ".[torch]"')
+    return torch_or_skip()
 
 
 def probes() -> Iterator[tuple[str, NDArray[np.float32]]]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import io
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 SOURCE = '''
 """A torch model with the weights of an ONNX file."""
@@ -93,6 +96,18 @@ def broken():
 
 NUMBER = 3
 '''
+
+
+@functools.cache
+def torch_or_skip() -> Any:
+    """The module torch with all that opening a program imports, or skip the test.
+
+    pytester unloads what an inner run imports, and torch cannot be imported a second time.
+    """
+    torch = pytest.importorskip("torch", reason='torch is not installed: pip install -e ".[torch]"')
+    program = torch.export.load(io.BytesIO(exported(torch.nn.Flatten())))
+    program.module()(torch.zeros(1, 3, 16, 16))
+    return torch
 
 
 def write_source(folder: Path) -> Path:
