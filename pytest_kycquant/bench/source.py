@@ -33,6 +33,7 @@ from ..spec.prequantized import Asked, Prequantized
 from ..spec.recipe import Recipe
 from ..tasks.base import Task
 from ..tasks.outputs import Outputs, run_model
+from .conversion import Conversion
 from .first_look import look
 from .given_files import given_file
 from .input_facts import constant_notes, describe_constants, describe_preparation
@@ -141,7 +142,18 @@ class SourceFile:
                 f"each run takes {self.feeding.batch} images, and latency is that of a run; copies "
                 "of the last image fill up the last run"
             )
+        if self.task.model.sources:
+            notes.append(self._conversion.verify_source(self.task.model.sources[self.index]))
         return ModelFile(loaded.path, loaded.digest, loaded.size, {}, {}, tuple(notes))
+
+    @property
+    def _conversion(self) -> Conversion:
+        """Compares FP32 with what it was exported from, and with itself on other runtimes."""
+        return Conversion(
+            self.context, self.loaded, self._title, self.task.resolve,
+            lambda: self.task.tensors(self._images.probes(), self.index),
+            lambda: [self.loaded.digest, self._images.probes().digest, self.input_facts()],
+        )  # fmt: skip
 
     def rewrites(self, recipe: Recipe) -> RewriteChoice:
         """The rewrites of the FP32 graph that a recipe starts from."""
@@ -154,6 +166,7 @@ class SourceFile:
             QuantizationError: the recipe cannot be applied to this file.
             SpecError: static quantization without calibration images.
         """
+        self._conversion.verify_runtime(recipe.runs_on)
         if isinstance(recipe, Prequantized):
             return given_file(self, recipe)
         if recipe.format is not None:

@@ -27,6 +27,7 @@ READERS: Mapping[str, str] = {
     ".onnx": f"{_HERE}.contents:read_onnx",
     ".ort": f"{_HERE}.contents:read_ort",
     ".xml": f"{_HERE}.openvino_ir:read_ir",
+    ".pt2": f"{_HERE}.torch_program:read_program",
 }
 """What reads the contents of a file, as ``module:attribute``, by the suffix of its format."""
 

@@ -19,6 +19,7 @@ from .recipe import (
     Recipe,
     as_recipe,
     on,
+    runtimes_of,
 )
 from .runtime import REFERENCE
 from .settings import Inconclusive, Settings, ShipBy
@@ -145,11 +146,18 @@ def _recipes(given: Any, where: str) -> tuple[Asked, ...]:
     if not names or len({_plain(name) for name in names}) != len(names):
         raise SpecError(where, f"{names} are empty or not distinct", remedy)
     # Labels that the report itself uses: the baseline and the fallbacks.
-    runtimes = dict.fromkeys([REFERENCE, *(recipe.runs_on for recipe in recipes)])
-    fallbacks = (on(rung, runtime) for runtime in runtimes for rung in RUNGS if rung != "mixed")
+    asked = [
+        (each.runs_on, None if isinstance(each, Prequantized) else each.format) for each in recipes
+    ]
+    fallbacks = (
+        on(rung, runtime, of)
+        for runtime, of in dict.fromkeys([(REFERENCE, None), *asked])
+        for rung in RUNGS
+        if rung != "mixed" and runtime.name in runtimes_of(rung)
+    )
     reserved = {fallback.name: fallback for fallback in fallbacks}
     for recipe in recipes:
-        if recipe.precision == "fp32" and recipe.runs_on.is_reference:
+        if isinstance(recipe, Recipe) and recipe.is_baseline:
             raise SpecError(
                 where,
                 "fp32 cannot be gated",
