@@ -22,6 +22,8 @@ from ..data.images import ImageSet
 from ..errors import DataError, ModelError, QuantizationError, SpecError
 from ..plain import plain
 from ..quantize import LoadedModel, ModelFile, Quantizer
+from ..quantize.feeds import fed
+from ..quantize.images import Images
 from ..quantize.model_inputs import check_types
 from ..quantize.randomness_check import foreign_operators
 from ..quantize.rewrite_choice import RewriteChoice
@@ -34,6 +36,7 @@ from ..tasks.base import Task
 from ..tasks.outputs import Outputs, run_model
 from .first_look import look
 from .input_facts import constant_notes, describe_constants, describe_preparation
+from .litert_files import LiteRtFiles
 from .seen_images import RunImages, SeenImages
 from .variant_files import Made, in_format, keep
 
@@ -100,6 +103,23 @@ class SourceFile:
         return self.loaded.feeding
 
     @cached_property
+    def litert(self) -> LiteRtFiles:
+        """Makes the files of this file that are not ONNX."""
+        path = self.task.model.litert_paths[self.index]
+        probes = SeenImages(self.task, self.index, self._images.probes())
+
+        def images() -> Images | None:
+            found = self._calibration()
+            return None if found is None else fed(found, self.feeding)
+
+        return LiteRtFiles(
+            self._context, self._title, self.quantizer, self.fp32, self.feeding, images,
+            fed(probes, self.feeding),
+            None if path is None else self.task.resolve(path, "KycModel.litert"),
+            self.input_facts(),
+        )  # fmt: skip
+
+    @cached_property
     def outputs_read(self) -> tuple[str, ...]:
         """Names of the outputs that the task reads."""
         return self.task.choose_outputs(self.loaded.output_names, self.loaded.path, self.index)
@@ -154,6 +174,8 @@ class SourceFile:
         """
         if recipe.format is not None:
             return in_format(self._context, self.make(recipe.as_onnx), recipe, self._title)
+        if recipe.has_own_ladder:
+            return self.litert.make(recipe)
         mine, quantizer = self._of_this_file(recipe), self.quantizer
         if recipe.is_itself:
             # The options tell it from the baseline, whose file it is.

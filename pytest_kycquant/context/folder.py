@@ -38,6 +38,7 @@ _NAMES = {
         "extremes",
         "footprint",
         "inputs",
+        "litert",
         "near-duplicates",
         "outputs",
         "pixels",

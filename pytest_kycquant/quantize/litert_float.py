@@ -67,7 +67,7 @@ def check_float(content: bytes, where: object) -> None:
 
 
 def difference(
-    model: OpenModel, interface: Interface, feeds: Sequence[Feed], expected: Sequence[list[Array]]
+    model: OpenModel, interface: Interface, feeds: Sequence[Feed], expected: Sequence[Feed]
 ) -> float:
     """Largest difference of a file's outputs from FP32's, relative to the largest of each output.
 
@@ -75,15 +75,22 @@ def difference(
         model: the file.
         interface: how it stands in for FP32.
         feeds: what FP32 is fed.
-        expected: what it returns.
+        expected: what it returns, by the names of its outputs.
     """
     there = interface.present(model)
-    found = [there.run({name: feed[name] for name in there.inputs}) for feed in feeds]
+    found = [
+        dict(
+            zip(there.outputs, there.run({name: feed[name] for name in there.inputs}), strict=True)
+        )
+        for feed in feeds
+    ]
     worst = 0.0
-    for ours, theirs in zip(zip(*found, strict=True), zip(*expected, strict=True), strict=True):
-        largest = max(float(np.abs(each).max(initial=0)) for each in theirs) or 1.0
-        for a, b in zip(ours, theirs, strict=True):
-            apart = np.abs(np.asarray(a, np.float64) - b)
+    for name in expected[0]:
+        largest = max(float(np.abs(each[name]).max(initial=0)) for each in expected) or 1.0
+        for ours, theirs in zip(found, expected, strict=True):
+            if ours[name].shape != theirs[name].shape:
+                return float("inf")
+            apart = np.abs(np.asarray(ours[name], np.float64) - theirs[name])
             worst = max(worst, float(np.nan_to_num(apart, nan=np.inf).max(initial=0)) / largest)
     return worst
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
-_LACKS = "convert it with the operators that LiteRT has built in, without custom and Flex operators"
+LACKS = "convert it with the operators that LiteRT has built in, without custom and Flex operators"
 
 
 class LiteRt:
@@ -159,7 +159,7 @@ class _Open:
             made.allocate_tensors()
         except Exception as error:  # LiteRT raises ValueError, RuntimeError and others
             raise ModelError(
-                self._where, f"LiteRT cannot load it ({one_line(error)})", _LACKS
+                self._where, f"LiteRT cannot load it ({one_line(error)})", LACKS
             ) from error
         return made
 

@@ -209,6 +209,8 @@ class KycModel:
         constants: value of each further input that never changes, by its name, such as
             ``{"phase_train": False}``: a boolean, a number, or an array of the shape of the input.
             Variants contain the value and no longer have the input.
+        litert: the float ``.tflite`` file of the same model, from which LiteRT's precisions are
+            made; for several files, one for each. Without it, the ONNX file is converted.
         name: name of the golden file and of the rows in the table; defaults to the file's stem.
     """
 
@@ -220,6 +222,7 @@ class KycModel:
     calibration: StrPath | None = None
     name: str = ""
     constants: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    litert: StrPath | tuple[StrPath, ...] | None = None
 
     def __post_init__(self) -> None:
         if coerce.is_several(self.path):
@@ -238,6 +241,7 @@ class KycModel:
             calibration = coerce.path("KycModel.calibration", self.calibration)
             object.__setattr__(self, "calibration", calibration)
         object.__setattr__(self, "constants", constants_of(self.constants))
+        object.__setattr__(self, "litert", self._litert(len(paths)))
         if len(set(self.stems)) != len(paths) or not paths:
             raise SpecError(
                 "KycModel.path",
@@ -280,6 +284,19 @@ class KycModel:
                 "use letters, digits, '-', '_' and '.', at most 100",
             )
 
+    def _litert(self, count: int) -> StrPath | tuple[StrPath, ...] | None:
+        """The float files for LiteRT: one path, or one for each file of the model."""
+        where, given = "KycModel.litert", self.litert
+        if given is None:
+            return None
+        remedy = "give the path of a .tflite file for each file of the model"
+        several = coerce.is_several(given)
+        each = coerce.items(where, given, remedy) if several else (given,)
+        paths = tuple(coerce.path(where, path) for path in each)
+        if len(paths) != count:
+            raise SpecError(where, f"names {len(paths)} files for {count} of the model", remedy)
+        return paths if several else paths[0]
+
     def _by_name(self) -> dict[str, Preprocess]:
         """The preprocessing of each array of images."""
         assert isinstance(self.preprocess, Mapping)
@@ -302,6 +319,13 @@ class KycModel:
     def paths(self) -> tuple[StrPath, ...]:
         """The FP32 files."""
         return self.path if isinstance(self.path, tuple) else (self.path,)
+
+    @property
+    def litert_paths(self) -> tuple[StrPath | None, ...]:
+        """The float file for LiteRT of each file; None where it is converted."""
+        if isinstance(self.litert, tuple):
+            return self.litert
+        return (self.litert,) * len(self.paths)
 
     @property
     def stems(self) -> tuple[str, ...]:
