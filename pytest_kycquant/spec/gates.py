@@ -18,6 +18,7 @@ from .recipe import (
     Recipe,
     as_recipe,
     on,
+    runtimes_of,
 )
 from .runtime import REFERENCE
 from .settings import Inconclusive, Settings, ShipBy
@@ -136,7 +137,12 @@ def _recipes(given: Any, where: str) -> tuple[Recipe, ...]:
         raise SpecError(where, f"{names} are empty or not distinct", remedy)
     # Labels that the report itself uses: the baseline and the fallbacks.
     runtimes = dict.fromkeys([REFERENCE, *(recipe.runs_on for recipe in recipes)])
-    fallbacks = (on(rung, runtime) for runtime in runtimes for rung in RUNGS if rung != "mixed")
+    fallbacks = (
+        on(rung, runtime)
+        for runtime in runtimes
+        for rung in RUNGS
+        if rung != "mixed" and runtime.name in runtimes_of(rung)
+    )
     reserved = {fallback.name: fallback for fallback in fallbacks}
     for recipe in recipes:
         if recipe.precision == "fp32" and recipe.runs_on.is_reference:
