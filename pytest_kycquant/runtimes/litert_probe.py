@@ -13,11 +13,12 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
-from ..errors import ModelError, one_line
+from ..errors import ModelError
 from ..files import temporary_folder
 from . import time_limit
-from .litert import LACKS
+from .litert import LACKS, reason
 
 _START = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
@@ -71,7 +72,7 @@ def child(path: str) -> None:
         made = Interpreter(model_path=path, num_threads=1)
         made.allocate_tensors()
     except Exception as error:  # whatever LiteRT says
-        sys.stdout.write(one_line(error))
+        sys.stdout.write(reason(error, Path(path).read_bytes()))
         sys.stdout.flush()
         sys.exit(_REFUSED)
     # Zeros may be inputs that the model refuses; what must not happen is a crash.
