@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import permutations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -166,13 +165,6 @@ def _values(onnx: bytes, names: Sequence[str], sample: Feed) -> Iterator[tuple[s
 
 
 def _apart(ours: Array, theirs: Array) -> float:
-    """Relative difference of two arrays in that order of dimensions in which it is smallest."""
+    """Relative difference of the sorted values of two arrays: their layouts may differ."""
     largest = float(np.abs(theirs).max()) or 1.0
-    orders = [tuple(range(theirs.ndim)), *permutations(range(theirs.ndim))]
-    apart = [np.abs(ours.ravel() - theirs.ravel()).max()]
-    apart += [
-        np.abs(ours - theirs.transpose(axes)).max()
-        for axes in orders
-        if theirs.transpose(axes).shape == ours.shape
-    ]
-    return float(min(apart)) / largest
+    return float(np.abs(np.sort(ours, axis=None) - np.sort(theirs, axis=None)).max()) / largest

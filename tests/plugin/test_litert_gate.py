@@ -71,8 +71,8 @@ def test_verdicts(gate: Callable[..., pytest.Pytester], run: Run) -> None:  # no
     assert set(variants) == {"fp32", "int8-litert", "fp32-litert"}
     options = variants["int8-litert"]["options"]
     assert options["reason"] == "made from face.tflite"
-    assert options["float_fallback"] is True or options["float_fallback"] is False
-    assert variants["int8-litert"]["runtime"].startswith("litert 2.")
+    assert options["float_fallback"] is False
+    assert variants["int8-litert"]["runtime"]["runtime"] == "litert"
 
 
 def test_it_is_made_once(gate: Callable[..., pytest.Pytester], run: Run) -> None:  # noqa: F811
@@ -86,14 +86,15 @@ def test_the_fallback_stays_on_litert(
     gate: Callable[..., pytest.Pytester],
     run: Run,  # noqa: F811
 ) -> None:
-    gate('Recipe("int4-weights", runtime="litert")', fallback="mixed")
     folder = gate('Recipe("int4-weights", runtime="litert")', fallback="mixed").path
     text = (folder / "test_gate.py").read_text()
     (folder / "test_gate.py").write_text(
         text.replace("size_ratio=10.0)", "size_ratio=10.0, mean_cosine=0.9999, p1_cosine=0.9995)")
     )
     result = recorded(run)
-    result.stdout.fnmatch_lines(["ship: fp16-litert (*"])
+    result.stdout.fnmatch_lines(
+        ["fallback of int4-weights-litert: int8-weights-litert, because", "ship: int8-weights-lit*"]
+    )
     result.stdout.no_fnmatch_line("*rewrites of*")
 
 
@@ -102,8 +103,8 @@ def test_the_fallback_stays_on_litert(
     [
         (b"no model at all", "is not a file of the LiteRT"),
         (embedder_content()[:200], "LiteRT cannot load it"),
-        (embedder_content(seed=5), "gives other outputs than FP32: they differ by * not this model"),
-        (embedder_content(outputs=40), "its outputs cannot be matched * 1x40; FP32 has 'output' 1x48"),
+        (embedder_content(seed=5), "gives other outputs than FP32: they differ * not this model"),
+        (embedder_content(outputs=40), "its outputs cannot be matched * 1x40; FP32 has * 1x48"),
         (embedder_content(broken=True), "gives other outputs than FP32: they differ by inf"),
     ],
     ids=["text", "truncated", "other weights", "other output", "broken"],
@@ -141,11 +142,7 @@ def test_nothing_is_installed_by_a_gate(
     text = (folder / "test_gate.py").read_text()
     (folder / "test_gate.py").write_text(text.replace('litert="models/face.tflite",', ""))
     result = recorded(run, "-k", "finite")
-    result.stdout.fnmatch_lines(
-        [
-            "*there is no environment with onnx2tf 2.6.9; run: python -m pytest_kycquant.runtimes.onnx2tf*"
-        ]
-    )
+    result.stdout.fnmatch_lines(["*there is no environment with onnx2tf 2.6.9; run: python -m *"])
     assert not (folder / "nothing").exists()
 
 
