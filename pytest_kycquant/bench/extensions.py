@@ -13,6 +13,7 @@ from pathlib import Path
 
 from ..context.code import meaning
 from ..runtimes import RUNTIMES
+from ..spec.precision import LADDERS
 from ..spec.recipe import RECIPES, REWRITES
 from ..tasks.registry import TASKS
 
@@ -27,7 +28,8 @@ def extensions() -> dict[str, str]:
 
 
 def _named() -> Iterator[str]:
-    yield from (line.kind for line in RECIPES.values())
+    for table in (RECIPES, *LADDERS.values()):
+        yield from (line.kind for line in table.values())
     yield from (line.apply for line in REWRITES.values())
     yield from (line.library for line in RUNTIMES.values())
     for judged in TASKS.values():

@@ -161,7 +161,7 @@ class Judge(ABC):
         recipe, sizes = variant.recipe, (variant.size, self.variants.fp32.size)
         return judge_size(
             *sizes,
-            None if recipe.is_itself else variant.quantized,
+            None if recipe.is_unchanged else variant.quantized,
             self.limits,
             rewritten=recipe.precision in UNQUANTIZED,
         )

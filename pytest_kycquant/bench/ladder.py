@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..spec.prequantized import Asked, Prequantized
-from ..spec.recipe import RUNGS, Fallback, Recipe, on
+from ..spec.recipe import RUNGS, Fallback, Recipe, on, runtimes_of
 from .judge import Judge
 from .mixed_search import MixedSearch, confirm, nothing_found, values_of
 from .records import VariantRecord
@@ -43,6 +43,9 @@ def decide(
     reasons = list(_objections(first))
     tried, searches = [first], []
     for rung in _ladder(recipe, fallback):
+        if rung in ("mixed", "fp32-optimized") and runtime.name not in runtimes_of(rung):
+            reasons.append(f"{rung} was not tried: {runtime.name} has no such precision")
+            continue
         if rung == "fp32":
             same = [record for record in beside if not record.failed]
             record = same[0] if same else judge.fp32_record

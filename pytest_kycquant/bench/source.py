@@ -22,6 +22,8 @@ from ..data.images import ImageSet
 from ..errors import DataError, ModelError, QuantizationError, SpecError
 from ..plain import plain
 from ..quantize import LoadedModel, ModelFile, Quantizer
+from ..quantize.feeds import fed
+from ..quantize.images import Images
 from ..quantize.model_inputs import check_types
 from ..quantize.randomness_check import foreign_operators
 from ..quantize.rewrite_choice import RewriteChoice
@@ -36,7 +38,13 @@ from ..tasks.outputs import Outputs, run_model
 from .conversion import Conversion
 from .first_look import look
 from .given_files import given_file
-from .input_facts import constant_notes, describe_constants, describe_preparation
+from .input_facts import (
+    constant_notes,
+    describe_constants,
+    describe_preparation,
+    fp32_notes,
+)
+from .litert_files import LiteRtFiles
 from .seen_images import RunImages, SeenImages
 from .variant_files import Made, in_format, keep
 
@@ -99,8 +107,25 @@ class SourceFile:
 
     @property
     def feeding(self) -> Feeding:
-        """How images are fed to all variants of this file."""
+        """How images are fed to all variants of it."""
         return self.loaded.feeding
+
+    @cached_property
+    def litert(self) -> LiteRtFiles:
+        """Makes variants of it for LiteRT."""
+        path = self.task.model.litert_paths[self.index]
+        probes = SeenImages(self.task, self.index, self._images.probes())
+
+        def images() -> Images | None:
+            found = self._calibration()
+            return None if found is None else fed(found, self.feeding)
+
+        return LiteRtFiles(
+            self.context, self._title, self.quantizer, self.fp32, self.feeding, images,
+            fed(probes, self.feeding),
+            None if path is None else self.task.resolve(path, "KycModel.litert"),
+            self.input_facts(),
+        )  # fmt: skip
 
     @cached_property
     def outputs_read(self) -> tuple[str, ...]:
@@ -126,22 +151,7 @@ class SourceFile:
     def fp32(self) -> ModelFile:
         """The FP32 file as a variant of itself."""
         loaded = self.loaded
-        notes = []
-        if loaded.subnormal_weights:
-            notes.append(
-                f"{loaded.subnormal_weights:,} weights of FP32 are subnormal, which makes it "
-                "several times slower on some CPUs: part of a speed-up may come from that alone"
-            )
-        if loaded.half_precision:
-            notes.append(
-                f"all weights of FP32 are exact in {loaded.half_precision}: it was trained in half "
-                "precision, or converted to it and back, and nothing here can tell which"
-            )
-        if self.feeding.batch > 1:
-            notes.append(
-                f"each run takes {self.feeding.batch} images, and latency is that of a run; copies "
-                "of the last image fill up the last run"
-            )
+        notes = fp32_notes(loaded)
         if self.task.model.sources:
             notes.append(self._conversion.verify_source(self.task.model.sources[self.index]))
         return ModelFile(loaded.path, loaded.digest, loaded.size, {}, {}, tuple(notes))
@@ -166,11 +176,13 @@ class SourceFile:
             QuantizationError: the recipe cannot be applied to this file.
             SpecError: static quantization without calibration images.
         """
-        self._conversion.verify_runtime(recipe.runs_on)
         if isinstance(recipe, Prequantized):
             return given_file(self, recipe)
+        self._conversion.verify_runtime(recipe.runs_on)
         if recipe.format is not None:
             return in_format(self.context, self.make(recipe.as_onnx), recipe, self._title)
+        if recipe.has_own_ladder:
+            return self.litert.make(recipe)
         mine, quantizer = self._of_this_file(recipe), self.quantizer
         if recipe.is_itself:
             # The options tell it from the baseline, whose file it is.

@@ -14,6 +14,7 @@ from ..plain import from_plain, plain
 from ..quantize import Exposure, ModelFile, broken_constants
 from ..quantize.ort_format import OPERATORS, to_ort
 from ..runtimes.formats import ONNX
+from ..runtimes.interface import Interface
 from ..spec.recipe import Recipe
 from ..spec.runtime import ORT, Runtime
 
@@ -29,6 +30,7 @@ class Made:
     exposure: Exposure
     companions: Mapping[str, str] = field(default_factory=dict)
     broken: tuple[str, ...] | None = None
+    interface: Interface = field(default_factory=Interface)
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class _Facts:
     exposure: Exposure
     companions: Mapping[str, str]
     broken: tuple[str, ...] | None
+    interface: Interface
 
 
 def keep(
@@ -76,6 +79,7 @@ def keep(
             facts.notes,
             facts.exposure,
             runtime,
+            facts.interface,
             companions=dict(facts.companions),
             broken=facts.broken,
         )

@@ -39,6 +39,7 @@ _NAMES = {
         "extremes",
         "footprint",
         "inputs",
+        "litert",
         "near-duplicates",
         "outputs",
         "pixels",

@@ -26,6 +26,7 @@ _HERE = "pytest_kycquant.quantize"
 READERS: Mapping[str, str] = {
     ".onnx": f"{_HERE}.contents:read_onnx",
     ".ort": f"{_HERE}.contents:read_ort",
+    ".tflite": f"{_HERE}.litert_contents:read_tflite",
     ".xml": f"{_HERE}.openvino_ir:read_ir",
     ".pt2": f"{_HERE}.torch_program:read_program",
 }

@@ -123,6 +123,12 @@ def quantize(
             raise SpecError(
                 _argument(name), f"{coerce.shown(flag)} is not a boolean", "use True or False"
             )
+    if wanted.has_own_ladder:
+        raise SpecError(
+            _argument("recipe"),
+            f"makes files for {wanted.runs_on.name}, and quantize() makes ONNX files",
+            "name it in precisions of a gate class, and export what ships",
+        )
     target = _target(path, wanted, output)
     _refuse_target(path, target)
     context = scratch_context(threads=threads, exact=exact)

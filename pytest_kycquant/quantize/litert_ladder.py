@@ -201,14 +201,25 @@ def spread(count: int, most: int) -> list[int]:
 
 
 def _statistics(content: bytes, bounds: Bounds, where: str) -> dict[str, Any]:
-    """Ranges as litert-quantizer takes them: arrays of as many dimensions as the tensor."""
-    ranks = {t.name: len(t.shape) for g in LiteRtFile(content, where).graphs for t in g.tensors}
+    """Ranges as litert-quantizer takes them: arrays of as many dimensions as the tensor.
+
+    Those of constants are left out: litert-quantizer would take them in place of the ranges of each
+    channel.
+    """
+    file = LiteRtFile(content, where)
+    ranks = {
+        tensor.name: len(tensor.shape)
+        for graph in file.graphs
+        for tensor in graph.tensors
+        if not file.is_constant(tensor)
+    }
     return {
         name: {
-            "min": np.full((1,) * ranks.get(name, 0), low, np.float32),
-            "max": np.full((1,) * ranks.get(name, 0), high, np.float32),
+            "min": np.full((1,) * ranks[name], low, np.float32),
+            "max": np.full((1,) * ranks[name], high, np.float32),
         }
         for name, (low, high) in bounds.items()
+        if name in ranks
     }
 
 

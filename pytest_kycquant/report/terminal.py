@@ -182,7 +182,7 @@ def _reasons(gate: GatedModel) -> Iterator[str]:
         if shipment.note:
             notes.setdefault(shipment.note, []).append(requested)
         if shipment.reasons:
-            yield f"fallback of {requested}: {shipment.tried[-1].variant}, because"
+            yield f"fallback of {requested}: {shipment.record.variant}, because"
             yield from (f"  {reason}" for reason in shipment.reasons)
     for note, requests in notes.items():
         yield f"{', '.join(requests)}: {note}"

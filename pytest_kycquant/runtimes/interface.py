@@ -122,6 +122,12 @@ class Interface:
         """Present an open file as FP32 is."""
         return Adapted(model, self) if self.inputs else model
 
+    def feed(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """What the file is fed, by the names of its inputs, instead of what FP32 is fed."""
+        if not self.inputs:
+            return dict(inputs)
+        return {fit.name: fit.convert(inputs[fit.of]) for fit in self.inputs}
+
 
 class Adapted:
     """An open file that is fed as FP32 is, and gives outputs as FP32 does.
@@ -148,15 +154,12 @@ class Adapted:
 
     def run(self, inputs: Mapping[str, Array]) -> list[Array]:
         """Run the model once; see `OpenModel.run`."""
-        outputs = self._model.run(self._converted(inputs))
+        outputs = self._model.run(self._interface.feed(inputs))
         return [fit.convert(outputs) for fit in self._interface.outputs]
 
     def runner(self, inputs: Mapping[str, Array]) -> Callable[[], object]:
         """A function that runs the model once; see `OpenModel.runner`."""
-        return self._model.runner(self._converted(inputs))
-
-    def _converted(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        return {fit.name: fit.convert(inputs[fit.of]) for fit in self._interface.inputs}
+        return self._model.runner(self._interface.feed(inputs))
 
 
 def _shape(

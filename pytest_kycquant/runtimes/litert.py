@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
-_LACKS = "convert it with the operators that LiteRT has built in, without custom and Flex operators"
+_MOST_CODES = 1000  # types of operators; a damaged file may claim billions
+LACKS = "convert it with the operators that LiteRT has built in, without custom and Flex operators"
 
 
 class LiteRt:
@@ -71,6 +73,23 @@ class LiteRt:
         if content[4:8] != b"TFL3":
             raise ModelError(where, "is not a .tflite file", "give a model of LiteRT")
         return _Open(content, where, threads)
+
+
+def reason(error: Exception, content: bytes) -> str:
+    """Why a file cannot be opened, with the names of its custom operators."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    names: list[str] = []
+    with contextlib.suppress(Exception):  # a damaged file
+        model = schema.Model.GetRootAsModel(content, 0)
+        codes = (model.OperatorCodes(at).CustomCode() for at in range(_count(model)))
+        names.extend(shown(code.decode()) for code in codes if code)
+    custom = f"its custom operators are {', '.join(names)}; " if names else ""
+    return custom + one_line(error)
+
+
+def _count(model: Any) -> int:
+    return min(int(model.OperatorCodesLength()), _MOST_CODES)
 
 
 @dataclass(frozen=True)
@@ -159,7 +178,7 @@ class _Open:
             made.allocate_tensors()
         except Exception as error:  # LiteRT raises ValueError, RuntimeError and others
             raise ModelError(
-                self._where, f"LiteRT cannot load it ({one_line(error)})", _LACKS
+                self._where, f"LiteRT cannot load it ({reason(error, self._content)})", LACKS
             ) from error
         return made
 

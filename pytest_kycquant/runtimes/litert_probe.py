@@ -13,10 +13,12 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 from ..errors import ModelError
 from ..files import temporary_folder
 from . import time_limit
+from .litert import LACKS, reason
 
 _START = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
@@ -29,10 +31,8 @@ _SOUND: set[str] = set()  # digests of the files that this process need not try 
 def examine(content: bytes) -> None:
     """Check that a ``.tflite`` file can be opened and run without harm to this process.
 
-    A file that LiteRT merely refuses passes: whoever opens it gets the reason.
-
     Raises:
-        ModelError: the process that tried it crashed or took too long.
+        ModelError: LiteRT refuses the file, or the process that tried it crashed or took too long.
     """
     digest = hashlib.sha256(content).hexdigest()
     if digest in _SOUND:
@@ -44,12 +44,15 @@ def examine(content: bytes) -> None:
         limit = time_limit.RUN_SECONDS
         try:
             done = subprocess.run(
-                start, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=limit,
+                start, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=limit,
                 env={**os.environ, "OMP_NUM_THREADS": "1"}, check=False,
             )  # fmt: skip
         except subprocess.TimeoutExpired:
             raise _harmful(f"keeps LiteRT busy for more than {limit:g} s") from None
-    if done.returncode not in (0, _REFUSED):
+    if done.returncode == _REFUSED:
+        said = done.stdout.decode(errors="replace")
+        raise ModelError("generated model", f"LiteRT cannot load it ({said})", LACKS)
+    if done.returncode:
         how = f"signal {-done.returncode}" if done.returncode < 0 else f"status {done.returncode}"
         raise _harmful(f"crashes LiteRT ({how})")
     _SOUND.add(digest)
@@ -68,11 +71,15 @@ def child(path: str) -> None:
     try:
         made = Interpreter(model_path=path, num_threads=1)
         made.allocate_tensors()
+    except Exception as error:  # whatever LiteRT says
+        sys.stdout.write(reason(error, Path(path).read_bytes()))
+        sys.stdout.flush()
+        sys.exit(_REFUSED)
+    # Zeros may be inputs that the model refuses; what must not happen is a crash.
+    with contextlib.suppress(Exception):
         for each in made.get_input_details():
             made.set_tensor(each["index"], np.zeros(each["shape"], each["dtype"]))
         made.invoke()
-    except Exception:  # LiteRT refuses it
-        sys.exit(_REFUSED)
 
 
 def _limit_memory() -> None:

@@ -214,6 +214,8 @@ class KycModel:
         constants: value of each further input that never changes, by its name, such as
             ``{"phase_train": False}``: a boolean, a number, or an array of the shape of the input.
             Variants contain the value and no longer have the input.
+        litert: the float ``.tflite`` file of the same model, from which LiteRT's precisions are
+            made; for several files, one for each. Without it, the ONNX file is converted.
         name: name of the golden file and of the rows in the table; defaults to the file's stem.
     """
 
@@ -226,6 +228,7 @@ class KycModel:
     name: str = ""
     constants: Mapping[str, Any] = field(default_factory=dict, hash=False)
     source: StrPath | tuple[StrPath, ...] | None = None
+    litert: StrPath | tuple[StrPath, ...] | None = None
 
     def __post_init__(self) -> None:
         if coerce.is_several(self.path):
@@ -246,6 +249,7 @@ class KycModel:
         object.__setattr__(self, "constants", constants_of(self.constants))
         if self.source is not None:
             object.__setattr__(self, "source", self._source(len(paths)))
+        object.__setattr__(self, "litert", self._litert(len(paths)))
         if len(set(self.stems)) != len(paths) or not paths:
             raise SpecError(
                 "KycModel.path",
@@ -305,6 +309,19 @@ class KycModel:
             raise SpecError(where, problem, "give one for each file, in their order")
         return texts if several else texts[0]
 
+    def _litert(self, count: int) -> StrPath | tuple[StrPath, ...] | None:
+        """The float files for LiteRT: one path, or one for each file of the model."""
+        where, given = "KycModel.litert", self.litert
+        if given is None:
+            return None
+        remedy = "give the path of a .tflite file for each file of the model"
+        several = coerce.is_several(given)
+        each = coerce.items(where, given, remedy) if several else (given,)
+        paths = tuple(coerce.path(where, path) for path in each)
+        if len(paths) != count:
+            raise SpecError(where, f"names {len(paths)} files for {count} of the model", remedy)
+        return paths if several else paths[0]
+
     def _by_name(self) -> dict[str, Preprocess]:
         """The preprocessing of each array of images."""
         assert isinstance(self.preprocess, Mapping)
@@ -333,6 +350,13 @@ class KycModel:
         """The torch models that the FP32 files were exported from; empty if none are named."""
         given: Any = self.source
         return given if isinstance(given, tuple) else (given,) if given is not None else ()
+
+    @property
+    def litert_paths(self) -> tuple[StrPath | None, ...]:
+        """The float file for LiteRT of each file; None where it is converted."""
+        if isinstance(self.litert, tuple):
+            return self.litert
+        return (self.litert,) * len(self.paths)
 
     @property
     def stems(self) -> tuple[str, ...]:

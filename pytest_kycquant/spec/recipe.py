@@ -290,6 +290,11 @@ class Recipe:
         return self.traits.kind == ITSELF
 
     @property
+    def is_unchanged(self) -> bool:
+        """Whether nothing is quantized or rewritten, whatever file and runtime compute it."""
+        return self.precision in ("fp32", "bf16")
+
+    @property
     def is_static(self) -> bool:
         """Whether the recipe needs calibration data."""
         return self.traits.is_static
