@@ -65,7 +65,7 @@ class Prequantized:
             "path": paths if several else paths[0],
             "runtime": self._runtime(paths),
             "inputs": self._inputs(),
-            "outputs": coerce.names(f"{where}.outputs", self.outputs) if self.outputs else (),
+            "outputs": coerce.names(f"{where}.outputs", self.outputs),
             "fallback": coerce.choice(f"{where}.fallback", self.fallback, (*RUNGS, None)),
             "name": coerce.label(f"{where}.name", self.name) or Path(paths[0]).stem,
         }
