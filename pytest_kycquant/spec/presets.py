@@ -50,6 +50,8 @@ def arcface(
     preprocess: Preprocess = ARCFACE,
     name: str = "",
     constants: Mapping[str, Any] | None = None,
+    source: StrPath | tuple[StrPath, ...] | None = None,
+    litert: StrPath | tuple[StrPath, ...] | None = None,
     **task: Any,
 ) -> KycModel:
     """Describe ArcFace, MobileFaceNet or another embedder of aligned faces.
@@ -61,15 +63,16 @@ def arcface(
         preprocess: `ARCFACE`, or a changed one: ``replace(presets.ARCFACE, channels="BGR")``.
         name: name of the golden file, see `KycModel`.
         constants: values of inputs that never change, see `KycModel`.
+        source: the torch model that the file was exported from, see `KycModel`.
+        litert: the float file for LiteRT, see `KycModel`.
         **task: further arguments of `FaceVerification`.
 
     Raises:
         SpecError: an argument is unknown or impossible.
     """
     spec = _task(FaceVerification, {"data": data}, task)
-    return KycModel(
-        path, preprocess, spec, calibration, name, {} if constants is None else constants
-    )
+    fixed = {} if constants is None else constants
+    return KycModel(path, preprocess, spec, calibration, name, fixed, source, litert)
 
 
 @coerce.call("presets.minifasnet", LivenessDetection, Preprocess)
@@ -81,6 +84,8 @@ def minifasnet(
     preprocess: Preprocess = MINIFASNET,
     name: str = "",
     constants: Mapping[str, Any] | None = None,
+    source: StrPath | tuple[StrPath, ...] | None = None,
+    litert: StrPath | tuple[StrPath, ...] | None = None,
     **task: Any,
 ) -> KycModel:
     """Describe a MiniFASNet, or several whose scores are averaged as in the original system.
@@ -93,6 +98,8 @@ def minifasnet(
         preprocess: `MINIFASNET`, or a changed one.
         name: name of the golden file, see `KycModel`.
         constants: values of inputs that never change, see `KycModel`.
+        source: the torch model that the file was exported from, see `KycModel`.
+        litert: the float file for LiteRT, see `KycModel`.
         **task: further arguments of `LivenessDetection`.
 
     Raises:
@@ -106,9 +113,8 @@ def minifasnet(
         task["crop_scale"] = scales if several else scales[0]
     spec = _task(LivenessDetection, {"data": data}, task)
     chosen = paths if several else paths[0]
-    return KycModel(
-        chosen, preprocess, spec, calibration, name, {} if constants is None else constants
-    )
+    fixed = {} if constants is None else constants
+    return KycModel(chosen, preprocess, spec, calibration, name, fixed, source, litert)
 
 
 @coerce.call("presets.yolov8", ObjectDetection, Preprocess)
@@ -122,6 +128,8 @@ def yolov8(
     preprocess: Preprocess = YOLOV8,
     name: str = "",
     constants: Mapping[str, Any] | None = None,
+    source: StrPath | tuple[StrPath, ...] | None = None,
+    litert: StrPath | tuple[StrPath, ...] | None = None,
     **task: Any,
 ) -> KycModel:
     """Describe YOLOv8 or a successor, exported without suppression; it reads both output layouts.
@@ -135,6 +143,8 @@ def yolov8(
         preprocess: `YOLOV8`, or a changed one: ``replace(presets.YOLOV8, size=(320, 320))``.
         name: name of the golden file, see `KycModel`.
         constants: values of inputs that never change, see `KycModel`.
+        source: the torch model that the file was exported from, see `KycModel`.
+        litert: the float file for LiteRT, see `KycModel`.
         **task: further arguments of `ObjectDetection`.
 
     Raises:
@@ -142,9 +152,8 @@ def yolov8(
     """
     given = {"data": data, "labels": labels, "classes": classes}
     spec = _task(ObjectDetection, given, task)
-    return KycModel(
-        path, preprocess, spec, calibration, name, {} if constants is None else constants
-    )
+    fixed = {} if constants is None else constants
+    return KycModel(path, preprocess, spec, calibration, name, fixed, source, litert)
 
 
 def _crop_scale(path: StrPath) -> float:
