@@ -30,7 +30,8 @@ from pytest_kycquant.bench.ladder import decide
 from pytest_kycquant.bench.mixed_search import MixedSearch
 from pytest_kycquant.bench.people import CHOOSING, SEARCH
 from pytest_kycquant.bench.shipping import Shipment
-from pytest_kycquant.bench.variants import Variant, Variants
+from pytest_kycquant.bench.variant import Variant
+from pytest_kycquant.bench.variants import Variants
 from pytest_kycquant.bench.workspace import Workspace
 from pytest_kycquant.context.cache import digest_of
 from pytest_kycquant.context.progress import Progress

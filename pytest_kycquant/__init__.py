@@ -31,7 +31,9 @@ if TYPE_CHECKING:
         PipelineLimits,
     )
     from .spec.model import KycModel, Preprocess
+    from .spec.prequantized import Prequantized
     from .spec.recipe import Recipe
+    from .spec.runtime import Runtime
     from .spec.tasks import FaceVerification, LivenessDetection, ObjectDetection
     from .verdicts import Verdict
 
@@ -58,7 +60,9 @@ __all__ = [
     "PipelineGates",
     "PipelineLimits",
     "Preprocess",
+    "Prequantized",
     "Recipe",
+    "Runtime",
     "Verdict",
     "presets",
 ]
@@ -83,7 +87,9 @@ _HOMES = {
     "PipelineGates": "plugin.pipeline_gates",
     "PipelineLimits": "spec.limits",
     "Preprocess": "spec.model",
+    "Prequantized": "spec.prequantized",
     "Recipe": "spec.recipe",
+    "Runtime": "spec.runtime",
     "Verdict": "verdicts",
     "presets": "spec.presets",
     "outlook": "bench.beforehand",

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from pytest_kycquant.bench.variants import Variant
+from pytest_kycquant.bench.variant import Variant
 from pytest_kycquant.errors import QuantizationError
 from pytest_kycquant.spec.recipe import Recipe
 

@@ -13,7 +13,8 @@ import onnx
 
 import pytest_kycquant
 from pytest_kycquant.bench.judge import StandardJudge
-from pytest_kycquant.bench.variants import Variant, Variants
+from pytest_kycquant.bench.variant import Variant
+from pytest_kycquant.bench.variants import Variants
 from pytest_kycquant.bench.workspace import Workspace
 from pytest_kycquant.context.cache import Cache, digest_of
 from pytest_kycquant.data.images import ImageSet

@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 
 from models.rendering.sets import ensure
-from pytest_kycquant.bench.variants import Variant
+from pytest_kycquant.bench.variant import Variant
 from pytest_kycquant.bench.workspace import Workspace
 from pytest_kycquant.context.progress import Progress
 from pytest_kycquant.plugin.gates import GateSpec, spec_of

@@ -15,8 +15,9 @@ from ..measure import latency as latencies
 from ..results import GateResult, GroupIncrease
 from ..runtimes import Deployment
 from ..spec.limits import Limits
+from ..spec.prequantized import Asked
 from ..spec.profiles import Profile
-from ..spec.recipe import UNQUANTIZED, Recipe
+from ..spec.recipe import UNQUANTIZED
 from ..tasks.checks import count
 from ..tasks.comparison import Comparison
 from ..verdicts import Check, Verdict
@@ -27,7 +28,8 @@ from .people import EVALUATION, Role
 from .portability import Saturated, exposure_figures, note_on
 from .records import VariantRecord
 from .sizes import judge_fp32_size, judge_size
-from .variants import Variant, Variants
+from .variant import Variant
+from .variants import Variants
 from .workspace import Workspace
 
 
@@ -61,7 +63,7 @@ class Judge(ABC):
         self.profile = profile
         self._asked = None if asked is None else frozenset(asked)
         self.baseline = Baseline(workspace, variants, limits, gate_file, profile, gate)
-        self._records: dict[tuple[Recipe, Role], VariantRecord] = {}
+        self._records: dict[tuple[Asked, Role], VariantRecord] = {}
         self._golden: Golden | None = None
 
     @property
@@ -100,7 +102,7 @@ class Judge(ABC):
             self._golden = self._checked_golden()
         return self._golden
 
-    def record(self, recipe: Recipe, role: Role = EVALUATION) -> VariantRecord:
+    def record(self, recipe: Asked, role: Role = EVALUATION) -> VariantRecord:
         """Build a variant and judge it by every limit.
 
         Args:
@@ -141,7 +143,7 @@ class Judge(ABC):
         """A caveat about the data."""
 
     @abstractmethod
-    def _judge(self, recipe: Recipe, role: Role) -> VariantRecord:
+    def _judge(self, recipe: Asked, role: Role) -> VariantRecord:
         """Build a variant and judge it."""
 
     def judge_finite(self, comparison: Comparison, variant: Variant) -> GateResult:
@@ -256,7 +258,7 @@ class StandardJudge(Judge):
     def _fp32_note(self) -> str:
         return "; ".join(filter(None, (self.variants.data.note, self.require_golden().note)))
 
-    def _judge(self, recipe: Recipe, role: Role) -> VariantRecord:
+    def _judge(self, recipe: Asked, role: Role) -> VariantRecord:
         variant, gates = self.variants.variant(recipe), []
         figures: dict[str, Any] = {}
         columns: Mapping[str, str] = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ..spec.prequantized import Asked, Prequantized
 from ..spec.recipe import RUNGS, Fallback, Recipe, on, runtimes_of
 from .judge import Judge
 from .mixed_search import MixedSearch, confirm, nothing_found, values_of
@@ -12,32 +13,33 @@ from .shipping import Shipment
 
 
 def decide(
-    judge: Judge, recipe: Recipe, fallback: Fallback | None, search: MixedSearch | None
+    judge: Judge, asked: Asked, fallback: Fallback | None, search: MixedSearch | None
 ) -> Shipment:
     """Judge a precision. If it does not pass and a fallback is allowed, judge others instead.
 
     Args:
         judge: the judge of the model.
-        recipe: the precision that the gate file asked for.
+        asked: the precision or the file that the gate file asked for.
         fallback: the first rung of the ladder mixed -> int8-weights -> fp16 -> fp32-optimized ->
             fp32; None for no ladder.
         search: the search for a mixed model; None for the smoke profile, which does not search.
     """
-    runtime = recipe.runs_on
-    first = judge.record(recipe)
-    beside: tuple[VariantRecord, ...] = ()
-    if not (runtime.is_reference and recipe.format is None) and recipe.precision != "fp32":
-        # What the runtime or the format alone changes, beside what quantization does.
-        beside = (judge.record(on("fp32", runtime, recipe.format)),)
+    first = judge.record(asked)
+    beside = _beside(judge, asked)
     if not first.failed or fallback is None:
-        return Shipment(recipe.name, first, (), (first, *beside))
+        return Shipment(asked.name, first, (), (first, *beside))
     if undecidable := judge.undecidable():
         # No other precision can do better than FP32 itself: more data is needed, not a fallback.
         note = (
             "no fallback was tried, because this data cannot decide even for FP32 compared with "
             f"itself: {undecidable[0].describe()}"
         )
-        return Shipment(recipe.name, first, (), (first, *beside), note=note)
+        return Shipment(asked.name, first, (), (first, *beside), note=note)
+    if isinstance(asked, Prequantized) and fallback == "fp32":
+        given = tuple(_objections(first))
+        return Shipment(asked.name, judge.fp32_record, given, (first, judge.fp32_record))
+    recipe = asked.made_instead if isinstance(asked, Prequantized) else asked
+    runtime = recipe.runs_on
     reasons = list(_objections(first))
     tried, searches = [first], []
     for rung in _ladder(recipe, fallback):
@@ -74,9 +76,18 @@ def decide(
         if not record.failed:
             rest = (each for each in beside if each is not record)
             all_tried = (*tried, *rest)
-            return Shipment(recipe.name, record, tuple(reasons), all_tried, tuple(searches))
+            return Shipment(asked.name, record, tuple(reasons), all_tried, tuple(searches))
         reasons += _objections(record)
-    return Shipment(recipe.name, first, (), (*tried, *beside), tuple(searches))
+    return Shipment(asked.name, first, (), (*tried, *beside), tuple(searches))
+
+
+def _beside(judge: Judge, asked: Asked) -> tuple[VariantRecord, ...]:
+    """FP32 on the same runtime: what the runtime or the format alone changes."""
+    if isinstance(asked, Prequantized) or asked.precision == "fp32":
+        return ()
+    if asked.runs_on.is_reference and asked.format is None:
+        return ()
+    return (judge.record(on("fp32", asked.runs_on, asked.format)),)
 
 
 def _ladder(recipe: Recipe, fallback: Fallback | None) -> tuple[str, ...]:

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from ..context import Context
     from ..tasks.comparison import Comparison
     from ..tasks.outputs import Outputs
-    from .variants import Variant, Variants
+    from .variant import Variant
+from .variants import Variants
 
 _OPTION = "=".join(EXACT_ENTRY)
 

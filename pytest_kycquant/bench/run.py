@@ -33,7 +33,7 @@ from .variants import Variants
 
 if TYPE_CHECKING:
     from ..spec.gates import GateSpec
-    from ..spec.recipe import Recipe
+    from ..spec.prequantized import Asked
     from .workspace import Workspace
 
 # Errors that concern a gate as a whole, whatever the precision.
@@ -117,7 +117,7 @@ class Run:
         self,
         spec: GateSpec,
         gate_file: Path,
-        recipe: Recipe,
+        recipe: Asked,
         asked: Collection[str] | None = None,
     ) -> Shipment:
         """What ships for a precision, decided once; a failed attempt is not repeated, either.
@@ -133,7 +133,7 @@ class Run:
         """
         key = (spec, gate_file, _those(spec, asked), recipe)
         if key not in self._shipments:
-            ladder = spec.effective_fallback(self.workspace.settings)
+            ladder = spec.effective_fallback(self.workspace.settings, recipe)
             judge = self.judge(spec, gate_file, asked)
             search = None if judge.profile == "smoke" else MixedSearch(judge)
             try:

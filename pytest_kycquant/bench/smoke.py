@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Any
 
 from ..results import GateResult
-from ..spec.recipe import Recipe
+from ..spec.prequantized import Asked
 from ..tasks.base import Part
 from ..tasks.comparison import Comparison
 from ..tasks.outputs import Outputs
@@ -23,7 +23,7 @@ from .judge import Judge, with_offenders
 from .people import Role
 from .records import VariantRecord
 from .sizes import judge_fp32_size
-from .variants import Variant
+from .variant import Variant
 
 IMAGES = 64  # for a look at outputs, and at most for calibration
 _REMEDY = "Judge it with the standard profile, which also looks for another precision."
@@ -68,7 +68,7 @@ class SmokeJudge(Judge):
             self.require_golden().threshold is not None
         )
 
-    def _judge(self, recipe: Recipe, role: Role) -> VariantRecord:
+    def _judge(self, recipe: Asked, role: Role) -> VariantRecord:
         variant = self.variants.variant(recipe)
         gates: list[GateResult] = []
         drift: list[Check] = []

@@ -22,8 +22,6 @@ from ..data.images import ImageSet
 from ..errors import DataError, ModelError, QuantizationError, SpecError
 from ..plain import plain
 from ..quantize import LoadedModel, ModelFile, Quantizer
-from ..quantize.feeds import fed
-from ..quantize.images import Images
 from ..quantize.model_inputs import check_types
 from ..quantize.randomness_check import foreign_operators
 from ..quantize.rewrite_choice import RewriteChoice
@@ -31,10 +29,13 @@ from ..quantize.search import Block
 from ..runtimes import OpenModel, library
 from ..runtimes.feeding import Feeding, Sample
 from ..spec import coerce
+from ..spec.prequantized import Asked, Prequantized
 from ..spec.recipe import Recipe
 from ..tasks.base import Task
 from ..tasks.outputs import Outputs, run_model
+from .conversion import Conversion
 from .first_look import look
+from .given_files import given_file
 from .input_facts import constant_notes, describe_constants, describe_preparation
 from .litert_files import LiteRtFiles
 from .seen_images import RunImages, SeenImages
@@ -61,7 +62,7 @@ class SourceFile:
     ) -> None:
         model = task.model
         alone = len(model.paths) == 1
-        self._context = context
+        self.context = context
         self._images = images
         self.index = index
         self.task = task
@@ -80,7 +81,7 @@ class SourceFile:
             probes=lambda: SeenImages(self.task, self.index, self._images.probes()),
             shape=self.task.shape(self.index),
             constants=self.task.model.constants,
-            context=self._context,
+            context=self.context,
             title=self._title,
             facts=self.input_facts(),
         )
@@ -106,15 +107,9 @@ class SourceFile:
     def litert(self) -> LiteRtFiles:
         """Makes the files of this file that are not ONNX."""
         path = self.task.model.litert_paths[self.index]
-        probes = SeenImages(self.task, self.index, self._images.probes())
-
-        def images() -> Images | None:
-            found = self._calibration()
-            return None if found is None else fed(found, self.feeding)
-
         return LiteRtFiles(
-            self._context, self._title, self.quantizer, self.fp32, self.feeding, images,
-            fed(probes, self.feeding),
+            self.context, self._title, self.quantizer, self.fp32, self.feeding,
+            self._calibration, SeenImages(self.task, self.index, self._images.probes()),
             None if path is None else self.task.resolve(path, "KycModel.litert"),
             self.input_facts(),
         )  # fmt: skip
@@ -131,7 +126,7 @@ class SourceFile:
         if self.task.looks:
             probes = self._images.probes()
             found = look(
-                self._context, self.task, lambda: self.fp32.open(exact=self._context.exact),
+                self.context, self.task, lambda: self.fp32.open(exact=self.context.exact),
                 self.outputs_read, self.task.tensors(probes, self.index), self.feeding,
                 facts=[self.loaded.digest, self.input_facts(), self.outputs_read, probes.digest],
                 where=self._title,
@@ -159,21 +154,35 @@ class SourceFile:
                 f"each run takes {self.feeding.batch} images, and latency is that of a run; copies "
                 "of the last image fill up the last run"
             )
+        if self.task.model.sources:
+            notes.append(self._conversion.verify_source(self.task.model.sources[self.index]))
         return ModelFile(loaded.path, loaded.digest, loaded.size, {}, {}, tuple(notes))
+
+    @property
+    def _conversion(self) -> Conversion:
+        """Compares FP32 with what it was exported from, and with itself on other runtimes."""
+        return Conversion(
+            self.context, self.loaded, self._title, self.task.resolve,
+            lambda: self.task.tensors(self._images.probes(), self.index),
+            lambda: [self.loaded.digest, self._images.probes().digest, self.input_facts()],
+        )  # fmt: skip
 
     def rewrites(self, recipe: Recipe) -> RewriteChoice:
         """The rewrites of the FP32 graph that a recipe starts from."""
         return self.quantizer.choice(self._of_this_file(recipe))
 
-    def make(self, recipe: Recipe) -> ModelFile:
-        """The file that a recipe makes, built once and kept in the cache.
+    def make(self, recipe: Asked) -> ModelFile:
+        """The file that a recipe makes, built once and kept in the cache, or that was given.
 
         Raises:
             QuantizationError: the recipe cannot be applied to this file.
             SpecError: static quantization without calibration images.
         """
+        self._conversion.verify_runtime(recipe.runs_on)
+        if isinstance(recipe, Prequantized):
+            return given_file(self, recipe)
         if recipe.format is not None:
-            return in_format(self._context, self.make(recipe.as_onnx), recipe, self._title)
+            return in_format(self.context, self.make(recipe.as_onnx), recipe, self._title)
         if recipe.has_own_ladder:
             return self.litert.make(recipe)
         mine, quantizer = self._of_this_file(recipe), self.quantizer
@@ -197,7 +206,7 @@ class SourceFile:
         options = {k: v for k, v in asdict(mine).items() if k != "name"}
         images = quantizer.images_digest(mine)
         seen = None if images is None else [images, self.input_facts()]
-        key = [self.loaded.digest, options, seen, plain(choice), self._context.exact]
+        key = [self.loaded.digest, options, seen, plain(choice), self.context.exact]
         if constants := self.feeding.facts():
             key.append(constants)  # which are part of the variant
 
@@ -208,7 +217,7 @@ class SourceFile:
             notes = (*made.notes, *constant_notes(self.task.model))
             return Made(made.content, resolved, made.quantized, notes, made.exposure)
 
-        return keep(self._context, key, build, recipe.runs_on)
+        return keep(self.context, key, build, recipe.runs_on)
 
     def outputs(
         self, file: ModelFile, images: ImageSet, title: str, *, exact: bool | None = None
@@ -222,7 +231,7 @@ class SourceFile:
             exact: whether to run without saturation; None leaves it to the settings.
         """
         seen = self.task.seen(images, self.index)
-        exact = self._context.exact if exact is None else exact
+        exact = self.context.exact if exact is None else exact
         # Without integer operators nothing can saturate.
         saturation = exact and bool(file.exposure.operators)
         key = [file.sha256, seen.digest, self.input_facts(), self.outputs_read, saturation]
@@ -232,7 +241,7 @@ class SourceFile:
         def make(folder: Path) -> None:
             with self._stage(f"running {title} images", len(images.names)) as advance:
                 model = file.open(exact=exact)
-                threads = self._context.threads
+                threads = self.context.threads
                 inputs = self.task.tensors(images, self.index)
                 fp32 = file.sha256 == self.loaded.digest
                 found = self._run(model, file.path, inputs, threads, advance, neighbours=fp32)
@@ -263,7 +272,7 @@ class SourceFile:
                 "of a sample differ"
             )
 
-        return self._context.store.load("outputs", key, make, read, check)
+        return self.context.store.load("outputs", key, make, read, check)
 
     def prepared_by(
         self, tasks: Sequence[Task[Any, Any]], images: ImageSet
@@ -272,17 +281,17 @@ class SourceFile:
 
         Nothing is cached: this is a glance at a few images.
         """
-        model = self.fp32.open(exact=self._context.exact)
+        model = self.fp32.open(exact=self.context.exact)
         found: list[Outputs | None] = []
         title = f"{self._title}: trying {len(tasks)} other preprocessings on {len(images)} images"
-        with self._context.progress.stage(title, len(tasks) * len(images)) as advance:
+        with self.context.progress.stage(title, len(tasks) * len(images)) as advance:
             for task in tasks:
                 task.adopt(self.learned)
                 inputs = task.tensors(images, self.index)
                 try:
                     found.append(run_model(
                         model, inputs, (), self.outputs_read, task.read,
-                        threads=self._context.threads, feeding=self.feeding, where=self._title,
+                        threads=self.context.threads, feeding=self.feeding, where=self._title,
                         repeats=False, on_image=advance,
                     ))  # fmt: skip
                 except (ModelError, DataError):  # a function of the user's may fail on other pixels
@@ -294,13 +303,13 @@ class SourceFile:
         bare = {name.removeprefix(self.prefix) for name in names}
         graph = self.quantizer.prepared.proto.graph
         others = [node.name for node in graph.node if node.name not in bare]
-        with self._context.store.machine(exclusive=False):
+        with self.context.store.machine(exclusive=False):
             try:
                 content = self.quantizer.candidate(self._of_this_file(recipe), others)
             except QuantizationError:
                 return None
             opener = library(recipe.runs_on)
-            model = opener.open(content, exact=self._context.exact)
+            model = opener.open(content, exact=self.context.exact)
             where = f"{self._title} as {recipe.name}, a part of it"
             inputs = self.task.tensors(self._images.probes(), self.index)
             return self._run(model, where, inputs, 1, repeats=False)
@@ -325,7 +334,7 @@ class SourceFile:
 
     def runner(self, file: ModelFile) -> Callable[[], object]:
         """A function that runs a variant on the first probe, for a measurement of latency."""
-        model = file.open(exact=self._context.exact)
+        model = file.open(exact=self.context.exact)
         feed = {name: array for name, array in self.probe.items() if name in model.inputs}
         return model.runner(feed)
 
@@ -343,7 +352,7 @@ class SourceFile:
 
     def _stage(self, task: str, total: int = 0) -> AbstractContextManager[Callable[[], None]]:
         """Announce a piece of work and share the machine with other workers while it lasts."""
-        return self._context.stage(f"{self._title}: {task}", total)
+        return self.context.stage(f"{self._title}: {task}", total)
 
     def _of_this_file(self, recipe: Recipe) -> Recipe:
         """The part of a recipe for several files that applies to this file.

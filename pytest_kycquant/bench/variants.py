@@ -8,9 +8,7 @@ artefacts (variants and their outputs), and `judge.py` judges them. The only way
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -22,20 +20,20 @@ from ..context.cache import digest_of
 from ..data.facts_store import remembering
 from ..data.images import ImageSet
 from ..data.sampling import spread
-from ..errors import SpecError
 from ..measure.clocks import clock_that_sees
 from ..measure.latency import Latency, measure
 from ..measure.memory import Footprint, measure_footprint
 from ..plain import from_plain, plain
-from ..quantize import Exposure, ModelFile, nothing_to_rewrite
+from ..quantize import nothing_to_rewrite
 from ..quantize.quantizer import PROBES
 from ..quantize.search import Block
 from ..runtimes import library
 from ..runtimes.opening import Opening
 from ..spec.limits import Limits
 from ..spec.model import KycModel
+from ..spec.prequantized import Asked, Prequantized
 from ..spec.recipe import FP32, Recipe, on
-from ..spec.runtime import ORT, Runtime
+from ..spec.runtime import Runtime
 from ..spec.task import StrPath
 from ..tasks.base import Resolve, Task, TaskData
 from ..tasks.comparison import Comparison
@@ -46,95 +44,8 @@ from .people import People
 from .same_inputs import Inputs
 from .seen_images import RunImages
 from .source import SourceFile
-from .variant_files import find_broken
+from .variant import Variant
 from .workspace import Workspace
-
-
-@dataclass(frozen=True)
-class Variant:
-    """A model as a recipe makes it, or FP32 itself: one file for each file of the model.
-
-    Args:
-        recipe: the recipe that made it.
-        files: the files, in the order of `KycModel.path`.
-    """
-
-    recipe: Recipe
-    files: tuple[ModelFile, ...]
-
-    @property
-    def path(self) -> Path:
-        """The ONNX file; for a model with several files, see `paths`.
-
-        Raises:
-            SpecError: the model has several files.
-        """
-        if len(self.files) != 1:
-            raise SpecError(
-                "variant.path", f"this model has {len(self.files)} files", "use variant.paths"
-            )
-        return self.files[0].path
-
-    @property
-    def paths(self) -> tuple[Path, ...]:
-        """The ONNX files."""
-        return tuple(file.path for file in self.files)
-
-    @property
-    def runtime(self) -> Runtime:
-        """The runtime that runs the files."""
-        return self.files[0].runtime
-
-    @property
-    def is_ort(self) -> bool:
-        """Whether its files are in ORT format, whose graphs no session option changes."""
-        return any(file.path.suffix == f".{ORT}" for file in self.files)
-
-    @property
-    def size(self) -> int:
-        """Size of all files together, in bytes."""
-        return sum(file.size for file in self.files)
-
-    @property
-    def sha256(self) -> str:
-        """Digest of the file; for several files, the digest of their digests."""
-        digests = [file.sha256 for file in self.files]
-        return digests[0] if len(digests) == 1 else digest_of(digests)
-
-    @property
-    def resolved(self) -> dict[str, Any]:
-        """Every option as finally used, with reasons; if files differ, the values are listed."""
-        if len(self.files) == 1:
-            return self.files[0].resolved
-        merged: dict[str, Any] = {}
-        for name in dict.fromkeys(name for file in self.files for name in file.resolved):
-            values = [file.resolved[name] for file in self.files if name in file.resolved]
-            same = all(value == values[0] for value in values)
-            merged[name] = values[0] if same else ", ".join(map(str, values))
-        whole = {"precision": self.recipe.precision, "keep_fp32": ", ".join(self.recipe.keep_fp32)}
-        return {name: whole.get(name, value) for name, value in merged.items()}
-
-    @property
-    def quantized(self) -> dict[str, int]:
-        """Number of operators changed, by type."""
-        counts: Counter[str] = Counter()
-        for file in self.files:
-            counts.update(file.quantized)
-        return dict(sorted(counts.items()))
-
-    @property
-    def exposure(self) -> Exposure:
-        """Exposure of its integer operators to saturation."""
-        return sum((file.exposure for file in self.files), Exposure())
-
-    def find_broken(self) -> tuple[str, ...]:
-        """Read the files and return the names of weights and scales with NaN or Inf."""
-        return tuple(name for file in self.files for name in find_broken(file))
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """Caveats worth reading."""
-        return tuple(dict.fromkeys(note for file in self.files for note in file.notes))
 
 
 class Variants:
@@ -236,14 +147,16 @@ class Variants:
         """The FP32 model as a variant of itself."""
         return Variant(FP32, tuple(source.fp32 for source in self.sources))
 
-    def variant(self, recipe: Recipe) -> Variant:
-        """The variant that a recipe makes, built once and kept in the cache.
+    def variant(self, recipe: Asked) -> Variant:
+        """The variant that a recipe makes, built once and kept in the cache, or one made elsewhere.
 
         Raises:
             QuantizationError: the recipe cannot be applied to this model.
             SpecError: static quantization without calibration images.
         """
         variant = Variant(recipe, tuple(source.make(recipe) for source in self.sources))
+        if isinstance(recipe, Prequantized):
+            return variant
         if recipe.precision == "fp32-optimized" and not variant.quantized:
             where = f"{self.model.name} as {recipe.name}"
             tried = dict.fromkeys(s.rewrites(recipe).describe() for s in self.sources)

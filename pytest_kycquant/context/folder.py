@@ -35,6 +35,7 @@ _NAMES = {
     *(
         "activations",
         "channels",
+        "conversion",
         "extremes",
         "footprint",
         "inputs",

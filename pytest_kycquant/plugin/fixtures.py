@@ -15,7 +15,7 @@ from ..errors import SpecError
 
 if TYPE_CHECKING:
     from ..bench.golden import Golden
-    from ..bench.variants import Variant
+    from ..bench.variant import Variant
     from ..spec.recipe import Recipe
     from .candidate import Candidate
     from .gate_run import GateRun

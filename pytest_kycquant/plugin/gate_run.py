@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ..bench.shipping import Shipment
     from ..results import GateResult
     from ..spec.gates import GateSpec
-    from ..spec.recipe import Recipe
+    from ..spec.prequantized import Asked
 
 
 def gate_spec(item: pytest.Item) -> GateSpec | None:
@@ -38,7 +38,7 @@ def gate_spec(item: pytest.Item) -> GateSpec | None:
     return spec_of(getattr(item, "cls", None), list(item.iter_markers(MARKER)), gate_name(item))
 
 
-def precisions_of(item: pytest.Item) -> tuple[Recipe, ...]:
+def precisions_of(item: pytest.Item) -> tuple[Asked, ...]:
     """Return the precisions of the gate that a test belongs to; empty if there is none.
 
     The functions of the gate are as they are right after the import of its file.
@@ -124,7 +124,7 @@ class GateRun:
                 item.user_properties.append((NOTED, note))
         return golden
 
-    def candidate(self, recipe: Recipe) -> Candidate:
+    def candidate(self, recipe: Asked) -> Candidate:
         """Return the variant that the gates are asserted on, and record it for the report."""
         from ..bench.run import key_of
 

@@ -15,8 +15,9 @@ from ..spec.limits import (
     LivenessLimits,
 )
 from ..spec.model import KycModel
+from ..spec.prequantized import Asked
 from ..spec.profiles import Profile
-from ..spec.recipe import Fallback, Recipe
+from ..spec.recipe import Fallback
 from ..spec.settings import Inconclusive, ShipBy
 from ..spec.task import TaskSpec
 from ..spec.tasks import FaceVerification, LivenessDetection, ObjectDetection
@@ -37,7 +38,7 @@ class Gates(GateClass):
     """
 
     model: ClassVar[KycModel]
-    precisions: ClassVar[Sequence[str | Recipe]] = DEFAULT_PRECISIONS
+    precisions: ClassVar[Sequence[str | Asked]] = DEFAULT_PRECISIONS
     limits: ClassVar[Limits | None] = None
     fallback: ClassVar[Fallback | None] = "mixed"
     strict: ClassVar[bool | None] = None

@@ -115,7 +115,7 @@ def build(given: Ingredients, recipe: Recipe, *, whole: FullyQuantized | None = 
             "keep the operator in FP32 (keep_fp32), or use other types",
         ) from error
     counts = _count(prepared, request, proto)
-    notes += kind.notes(prepared, content, counts)
+    notes += kind.notes(prepared, content, counts, recipe.runs_on)
     if prepared.narrowed:
         count = len(prepared.narrowed)
         what = (

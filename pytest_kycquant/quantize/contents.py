@@ -28,6 +28,7 @@ READERS: Mapping[str, str] = {
     ".ort": f"{_HERE}.contents:read_ort",
     ".tflite": f"{_HERE}.litert_contents:read_tflite",
     ".xml": f"{_HERE}.openvino_ir:read_ir",
+    ".pt2": f"{_HERE}.torch_program:read_program",
 }
 """What reads the contents of a file, as ``module:attribute``, by the suffix of its format."""
 
@@ -158,6 +159,7 @@ def _stored(name: str, written: Mapping[str, NodeProto]) -> str:
 
 
 def remarks(kept: Mapping[str, int], quantized: Mapping[str, int]) -> tuple[str, ...]:
+    """Say how many operators with weights are in float, by type."""
     return tuple(
         f"{number} of {number + quantized.get(kind, 0)} {kind} are in float"
         for kind, number in sorted(kept.items())

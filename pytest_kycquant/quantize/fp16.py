@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
     from ..spec.recipe import CalibrationMethod, Recipe
+    from ..spec.runtime import Runtime
     from .preparation import PreparedModel
     from .recipe_kind import Request
 
@@ -118,7 +119,7 @@ class HalfPrecision(RecipeKind):
         }
 
     def notes(
-        self, model: PreparedModel, content: bytes, counts: Mapping[str, int]
+        self, model: PreparedModel, content: bytes, counts: Mapping[str, int], runtime: Runtime
     ) -> tuple[str, ...]:
         """Return no notes, since operators within subgraphs are converted, too."""
         return ()

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from ..runtimes.feeding import Sample
     from ..spec.recipe import CalibrationMethod, Recipe
+    from ..spec.runtime import Runtime
     from .mixed import FullyQuantized
     from .preparation import PreparedModel
     from .ranges import Ranges
@@ -157,7 +158,7 @@ class RecipeKind:
         return node.op_type in WEIGHTED
 
     def notes(
-        self, model: PreparedModel, content: bytes, counts: Mapping[str, int]
+        self, model: PreparedModel, content: bytes, counts: Mapping[str, int], runtime: Runtime
     ) -> tuple[str, ...]:
         """What a reader of a report should know about the result.
 
@@ -165,6 +166,7 @@ class RecipeKind:
             model: the FP32 model.
             content: the result.
             counts: number of operators that were changed, by type.
+            runtime: the runtime that runs the result.
         """
         if has_subgraphs(model.proto.graph):
             return ("operators within subgraphs (If, Loop) stay in FP32",)

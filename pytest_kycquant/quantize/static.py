@@ -10,6 +10,7 @@ import numpy as np
 
 from ..errors import QuantizationError
 from ..files import temporary_folder
+from ..runtimes import library
 from .activation_bias import correct_shifts
 from .bias import correct_biases, correct_stored, give_own_biases
 from .clipping import guard, spans_within
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
     from ..spec.recipe import CalibrationMethod, Recipe
+    from ..spec.runtime import Runtime
     from .preparation import PreparedModel
     from .ranges import Ranges
     from .recipe_kind import Request
@@ -119,10 +121,11 @@ class Static(RecipeKind):
         return changed
 
     def notes(
-        self, model: PreparedModel, content: bytes, counts: Mapping[str, int]
+        self, model: PreparedModel, content: bytes, counts: Mapping[str, int], runtime: Runtime
     ) -> tuple[str, ...]:
         """Quantized operators that still run in float, then the notes of all kinds."""
-        return integer_kernels(content, counts) + super().notes(model, content, counts)
+        found = integer_kernels(content, counts, runtime)
+        return found + super().notes(model, content, counts, runtime)
 
 
 STATIC = Static()
@@ -227,12 +230,16 @@ def _uncalibrated(prepared: PreparedModel, ranges: Ranges) -> str | None:
     return next((n for n in float_tensors(prepared.proto.graph) if n not in known), None)
 
 
-def integer_kernels(content: bytes, counts: Mapping[str, int]) -> tuple[str, ...]:
-    """Note which quantized operators onnxruntime still computes in float.
+def integer_kernels(content: bytes, counts: Mapping[str, int], runtime: Runtime) -> tuple[str, ...]:
+    """Note which quantized operators the runtime still computes in float.
 
     If the neighbours of an operator are not quantized, or if no kernel fits its types, it is
     computed between a dequantization and a quantization: exactly, but more slowly than in FP32.
     """
+    if not runtime.is_reference:
+        asked = sum(number for kind, number in counts.items() if kind in WEIGHTED)
+        found = library(runtime).in_float(content)
+        return () if not found else (f"{found} of {asked} quantized operators run in float there",)
     import onnx
     import onnxruntime as ort
 

@@ -116,6 +116,13 @@ class Library(Protocol):
             ModelError: the runtime cannot load the model.
         """
 
+    def in_float(self, model: bytes) -> int | None:
+        """Number of convolutions and products that it computes in float; None if it does not say.
+
+        Args:
+            model: the content of a model whose operators are quantized.
+        """
+
 
 @dataclass(frozen=True)
 class Deployment:

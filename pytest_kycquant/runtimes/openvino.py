@@ -23,6 +23,7 @@ _HINTS = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
 # would take that thread off the core that a measurement has chosen.
 _FIXED = {"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": "1", "ENABLE_CPU_PINNING": "NO"}
 _OURS = (*_FIXED, "INFERENCE_PRECISION_HINT", "INFERENCE_NUM_THREADS")
+_WEIGHTED = ("Convolution", "GroupConvolution", "FullyConnected", "MatMul", "Deconvolution")
 _SHAPES = 4  # shapes of inputs for which a model with free dimensions stays compiled
 
 
@@ -92,6 +93,26 @@ class OpenVino:
                 f"OpenVINO cannot load it ({_reason(error)})",
                 "check that OpenVINO supports its operators",
             ) from error
+
+    def in_float(self, model: bytes) -> int | None:
+        """Number of convolutions and products that are not computed in 8 bits."""
+        import openvino
+
+        read = openvino.Core().read_model(model)
+        # Kernels are chosen for fixed shapes; only the batch may be free.
+        free = [port for port in read.inputs if port.partial_shape.is_dynamic]
+        for port in free:
+            shape = [size.get_length() if size.is_static else None for size in port.partial_shape]
+            if None in shape[1:]:
+                return None
+            read.reshape({port: [1, *shape[1:]]})
+        compiled = openvino.Core().compile_model(read, "CPU", self._properties(1))
+        kinds = [
+            (str(_value(info["layerType"])), str(_value(info["primitiveType"])))
+            for info in (op.get_rt_info() for op in compiled.get_runtime_model().get_ops())
+            if "layerType" in info
+        ]
+        return sum(kind in _WEIGHTED and not used.endswith("I8") for kind, used in kinds)
 
     def _properties(self, threads: int) -> dict[str, str]:
         given = self._runtime
@@ -185,6 +206,11 @@ class _Open:
             while len(self._compiled) > _SHAPES:
                 self._compiled.popitem(last=False)
             return found
+
+
+def _value(given: Any) -> Any:
+    """The value of an attribute of a compiled model."""
+    return getattr(given, "value", given)
 
 
 def _reason(error: Exception) -> str:

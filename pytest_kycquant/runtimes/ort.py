@@ -260,6 +260,10 @@ class OnnxRuntime:
                     raise
                 return self._open(copy, threads, exact)
 
+    def in_float(self, model: bytes) -> int | None:
+        """Return None: providers do not say; for the CPU, see `quantize.static`."""
+        return None
+
     def _open(self, model: bytes | Path, threads: int, exact: bool) -> _OpenSession:
         given = self._runtime
         session = open_session(model, threads=threads, exact=exact, runtime=given)

@@ -11,6 +11,7 @@ from ..errors import SpecError
 from . import coerce
 from .limits import Limits
 from .model import KycModel
+from .prequantized import Asked, Prequantized
 from .profiles import Profile, as_profile
 from .recipe import (
     RUNGS,
@@ -32,7 +33,7 @@ class GateSpec:
 
     Args:
         model: the FP32 model and its data.
-        precisions: the variants to derive and to judge.
+        precisions: the variants to derive and to judge, and files that were made elsewhere.
         limits: the limits of the gates, an instance of the class for the model's task.
         fallback: first rung of the ladder mixed -> int8-weights -> fp16 -> fp32-optimized -> fp32,
             or None.
@@ -44,7 +45,7 @@ class GateSpec:
     """
 
     model: KycModel
-    precisions: tuple[Recipe, ...]
+    precisions: tuple[Asked, ...]
     limits: Limits
     fallback: Fallback | None = "mixed"
     strict: bool | None = None
@@ -105,10 +106,16 @@ class GateSpec:
         values["model"].task.check_limits(limits)
         return cls(**{**values, **plain, "precisions": recipes, "limits": limits})
 
-    def effective_fallback(self, settings: Settings) -> Fallback | None:
-        """Resolve the fallback by precedence: class or marker, command line, ini, default."""
+    def effective_fallback(self, settings: Settings, asked: Asked | None = None) -> Fallback | None:
+        """Resolve the fallback by precedence: class or marker, command line, ini, default.
+
+        Args:
+            settings: the settings of the run.
+            asked: one of the precisions. A file that was made elsewhere has a fallback of its own.
+        """
         strict = settings.strict if self.strict is None else self.strict
-        return None if strict else self.fallback
+        own = asked.fallback if isinstance(asked, Prequantized) else self.fallback
+        return None if strict else own
 
     def effective_inconclusive(self, settings: Settings) -> Inconclusive:
         """Resolve the policy for undecided gates by the same precedence."""
@@ -123,29 +130,34 @@ class GateSpec:
         return self.ship_by or settings.ship_by
 
 
-def _recipes(given: Any, where: str) -> tuple[Recipe, ...]:
-    """Turn the entry `precisions` into recipes with unique labels."""
+def _recipes(given: Any, where: str) -> tuple[Asked, ...]:
+    """Turn the entry `precisions` into recipes and files with unique labels."""
     remedy = 'give at least one, and tell recipes apart with Recipe(..., name="...")'
-    if isinstance(coerce.scalar(given), (str, Recipe)):
+    if isinstance(coerce.scalar(given), (str, Recipe, Prequantized)):
         given = (coerce.scalar(given),)
     where = f"{where}.precisions"
     if isinstance(given, Iterator):  # it would be empty the second time
         raise SpecError(where, "can be read only once", "give a tuple")
-    recipes = tuple(as_recipe(entry, where) for entry in coerce.items(where, given, remedy))
+    recipes: tuple[Asked, ...] = tuple(
+        entry if isinstance(entry, Prequantized) else as_recipe(entry, where)
+        for entry in coerce.items(where, given, remedy)
+    )
     names = [recipe.name for recipe in recipes]
     if not names or len({_plain(name) for name in names}) != len(names):
         raise SpecError(where, f"{names} are empty or not distinct", remedy)
     # Labels that the report itself uses: the baseline and the fallbacks.
-    runtimes = dict.fromkeys([REFERENCE, *(recipe.runs_on for recipe in recipes)])
+    asked = [
+        (each.runs_on, None if isinstance(each, Prequantized) else each.format) for each in recipes
+    ]
     fallbacks = (
-        on(rung, runtime)
-        for runtime in runtimes
+        on(rung, runtime, of)
+        for runtime, of in dict.fromkeys([(REFERENCE, None), *asked])
         for rung in RUNGS
         if rung != "mixed" and runtime.name in runtimes_of(rung)
     )
     reserved = {fallback.name: fallback for fallback in fallbacks}
     for recipe in recipes:
-        if recipe.precision == "fp32" and recipe.runs_on.is_reference:
+        if isinstance(recipe, Recipe) and recipe.is_baseline:
             raise SpecError(
                 where,
                 "fp32 cannot be gated",

@@ -206,6 +206,11 @@ class KycModel:
         task: the evaluation data and how to score it.
         calibration: folder of 100 to 500 images, or ``.npz`` with ``images`` or with the arrays of
             the inputs, for static INT8.
+        source: the torch model that the file was exported from: ``"model.pt2"``; or the place of an
+            nn.Module, or of a function without arguments that returns one,
+            ``"package.module:attribute"`` or ``"file.py:attribute"``. Before anything is quantized,
+            the outputs of the file are compared with its outputs on a few images. For several
+            files, give one for each.
         constants: value of each further input that never changes, by its name, such as
             ``{"phase_train": False}``: a boolean, a number, or an array of the shape of the input.
             Variants contain the value and no longer have the input.
@@ -223,6 +228,7 @@ class KycModel:
     name: str = ""
     constants: Mapping[str, Any] = field(default_factory=dict, hash=False)
     litert: StrPath | tuple[StrPath, ...] | None = None
+    source: StrPath | tuple[StrPath, ...] | None = None
 
     def __post_init__(self) -> None:
         if coerce.is_several(self.path):
@@ -242,6 +248,8 @@ class KycModel:
             object.__setattr__(self, "calibration", calibration)
         object.__setattr__(self, "constants", constants_of(self.constants))
         object.__setattr__(self, "litert", self._litert(len(paths)))
+        if self.source is not None:
+            object.__setattr__(self, "source", self._source(len(paths)))
         if len(set(self.stems)) != len(paths) or not paths:
             raise SpecError(
                 "KycModel.path",
@@ -297,6 +305,23 @@ class KycModel:
             raise SpecError(where, f"names {len(paths)} files for {count} of the model", remedy)
         return paths if several else paths[0]
 
+    def _source(self, count: int) -> str | tuple[str, ...]:
+        """The sources of the files, as text."""
+        where = "KycModel.source"
+        several = coerce.is_several(self.source)
+        remedy = 'give "model.pt2", "package.module:attribute" or "file.py:attribute"'
+        given = coerce.items(where, self.source, remedy) if several else (self.source,)
+        texts = tuple(os.fspath(coerce.path(where, each, remedy)) for each in given)
+        for text in texts:
+            place, colon, name = text.rpartition(":")
+            named = colon and place and all(part.isidentifier() for part in name.split("."))
+            if not (text.lower().endswith(".pt2") or named):
+                raise SpecError(where, f"{coerce.shown(text)} is not a torch model", remedy)
+        if len(texts) != count:
+            problem = f"there are {len(texts)} for {count} files"
+            raise SpecError(where, problem, "give one for each file, in their order")
+        return texts if several else texts[0]
+
     def _by_name(self) -> dict[str, Preprocess]:
         """The preprocessing of each array of images."""
         assert isinstance(self.preprocess, Mapping)
@@ -326,6 +351,12 @@ class KycModel:
         if isinstance(self.litert, tuple):
             return self.litert
         return (self.litert,) * len(self.paths)
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The torch models that the FP32 files were exported from; empty if none are named."""
+        given: Any = self.source
+        return given if isinstance(given, tuple) else (given,) if given is not None else ()
 
     @property
     def stems(self) -> tuple[str, ...]:

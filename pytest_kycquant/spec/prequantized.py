@@ -124,7 +124,7 @@ class Prequantized:
     # What the bench asks of every precision, see `Recipe`.
 
     precision = "prequantized"
-    is_itself = is_static = stores_weights = is_integer = is_float = False
+    is_itself = is_unchanged = is_static = stores_weights = is_integer = is_float = False
 
     @property
     def paths(self) -> tuple[StrPath, ...]:

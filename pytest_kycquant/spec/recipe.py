@@ -280,6 +280,11 @@ class Recipe:
         return dataclasses.replace(self, format=None)
 
     @property
+    def is_baseline(self) -> bool:
+        """Whether the variant is FP32, with which every variant is compared."""
+        return self.precision == "fp32" and self.runs_on.is_reference and self.format is None
+
+    @property
     def is_itself(self) -> bool:
         """Whether the variant is the FP32 file itself, run otherwise than FP32 is."""
         return self.traits.kind == ITSELF

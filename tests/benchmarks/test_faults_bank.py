@@ -21,7 +21,7 @@ from benchmarks.faults.judging import (
     is_drift,
 )
 from pytest_kycquant import FaceLimits, FaceVerification, KycModel, Preprocess, Recipe, Verdict
-from pytest_kycquant.bench.variants import Variant
+from pytest_kycquant.bench.variant import Variant
 from pytest_kycquant.bench.workspace import Workspace
 from pytest_kycquant.context.progress import Progress
 from pytest_kycquant.spec.settings import Settings

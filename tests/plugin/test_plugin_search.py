@@ -19,7 +19,8 @@ from pytest_kycquant import (
 )
 from pytest_kycquant.bench.judge import StandardJudge
 from pytest_kycquant.bench.mixed_search import MixedSearch, keeping
-from pytest_kycquant.bench.variants import Variant, Variants
+from pytest_kycquant.bench.variant import Variant
+from pytest_kycquant.bench.variants import Variants
 from pytest_kycquant.bench.workspace import Workspace
 from pytest_kycquant.context.progress import Progress
 from pytest_kycquant.data.images import ImageSet

@@ -11,7 +11,8 @@ from typing import Any
 import onnx
 import pytest
 
-from pytest_kycquant.bench.variants import Variant, Variants
+from pytest_kycquant.bench.variant import Variant
+from pytest_kycquant.bench.variants import Variants
 from tests.worlds import scenery
 from tests.worlds.population import FUNCTION, Run, embedder, write_npz
 from tests.worlds.unlabelled import INT8_THAT_BREAKS, write_unlabelled

@@ -13,18 +13,23 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from pytest_kycquant import quantize
+from pytest_kycquant import FaceLimits, FaceVerification, KycModel, Preprocess, quantize
 from pytest_kycquant.errors import ModelError, SpecError
 from pytest_kycquant.quantize.ort_format import OPERATORS, to_ort
 from pytest_kycquant.runtimes import library
 from pytest_kycquant.runtimes.environment import u8s8_saturates
 from pytest_kycquant.runtimes.ort import open_session
-from pytest_kycquant.spec.recipe import RECIPES, Recipe
+from pytest_kycquant.spec.gates import GateSpec
+from pytest_kycquant.spec.recipe import RECIPES, Recipe, runtimes_of
 from pytest_kycquant.spec.runtime import Runtime
 from tests.worlds.population import Run, embedder
 from tests.worlds.projects import project, rewrite_ratio, run, shared_cache  # noqa: F401
 
-ON_ONNXRUNTIME = [name for name in RECIPES if name not in ("fp32", "bf16", "mixed")]
+ON_ONNXRUNTIME = [
+    name
+    for name in RECIPES
+    if name not in ("fp32", "bf16", "mixed") and "onnxruntime" in runtimes_of(name)
+]
 
 
 def images(count: int = 12) -> list[NDArray[np.float32]]:
@@ -159,6 +164,13 @@ def test_other_runtimes_do_not_open_it(runtime: str | Runtime) -> None:
         Recipe("int8", format="ort", runtime=runtime)
 
 
+def test_labels_of_fallbacks_are_reserved() -> None:
+    limits, model = FaceLimits(), KycModel("m.onnx", Preprocess((16, 16)), FaceVerification("f"))
+    other = Recipe("fp16", name="int8-weights-ort", format="ort")
+    with pytest.raises(SpecError, match="int8-weights-ort"):
+        GateSpec.of({"model": model, "limits": limits, "precisions": other}, "TestFace")
+
+
 def test_a_format_that_does_not_exist() -> None:
     with pytest.raises(SpecError, match=r"Recipe\.format: 'orp' is unknown; did you mean 'ort'"):
         Recipe("int8", format="orp")  # type: ignore[arg-type]
@@ -174,7 +186,10 @@ def test_a_gate_judges_the_ort_file(
     run: Run,  # noqa: F811
     pytester: pytest.Pytester,
 ) -> None:
-    project(precisions='Recipe("int8", format="ort"), "int8"', fallback=None)
+    project(
+        precisions='Recipe("int8", format="ort"), "int8", Recipe("fp32", format="ort")',
+        fallback=None,
+    )
     result = run("--kycquant-report=r.json", "-v")
     outcomes = result.parseoutcomes()
     assert outcomes["passed"] == sum(outcomes.values()), result.stdout.str()

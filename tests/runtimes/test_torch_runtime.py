@@ -17,10 +17,15 @@ import pytest
 from numpy.typing import NDArray
 
 from pytest_kycquant.errors import ModelError, RuntimeUnavailableError, SpecError
+from pytest_kycquant.quantize.contents import contents
 from pytest_kycquant.runtimes import library
+from pytest_kycquant.runtimes.formats import identify
 from pytest_kycquant.spec.runtime import Runtime
+from tests.worlds.population import Run
+from tests.worlds.projects import project, rewrite_ratio, run, shared_cache  # noqa: F401
+from tests.worlds.torch_models import SOURCE, exported, torch_or_skip, write_source
 
-torch = pytest.importorskip("torch", reason='torch is not installed: pip install -e ".[torch]"')
+torch = torch_or_skip()
 
 RUNTIME = Runtime("torch")
 MARK = "KYCQUANT_CODE_RAN"
@@ -45,7 +50,7 @@ def module() -> Any:
     return Embedder().eval()
 
 
-def exported(model: Any, *shapes: tuple[int, ...], **options: Any) -> bytes:
+def saved_program(model: Any, *shapes: tuple[int, ...], **options: Any) -> bytes:
     stream = io.BytesIO()
     inputs = tuple(torch.zeros(shape) for shape in shapes or [(1, 3, 16, 16)])
     torch.export.save(torch.export.export(model, inputs, **options), stream)
@@ -54,7 +59,7 @@ def exported(model: Any, *shapes: tuple[int, ...], **options: Any) -> bytes:
 
 @pytest.fixture(scope="module")
 def content() -> bytes:
-    return exported(module())
+    return saved_program(module())
 
 
 def image(batch: int = 1) -> NDArray[np.float32]:
@@ -84,7 +89,7 @@ def test_outputs_are_copies(content: bytes) -> None:
         def forward(self, x: Any) -> Any:
             return x.flatten(1)
 
-    model = library(RUNTIME).open(exported(Same()))
+    model = library(RUNTIME).open(saved_program(Same()))
     given = image()
     (found,) = model.run({"x": given})
     found[:] = 7
@@ -116,7 +121,7 @@ def test_several_inputs_by_their_names() -> None:
         def forward(self, selfie: Any, document: Any) -> Any:
             return selfie - document
 
-    model = library(RUNTIME).open(exported(Difference(), (1, 2), (1, 2)))
+    model = library(RUNTIME).open(saved_program(Difference(), (1, 2), (1, 2)))
     assert model.inputs == ("selfie", "document")
     one, two = np.array([[1, 2]], np.float32), np.array([[4, 8]], np.float32)
     (found,) = model.run({"document": two, "selfie": one})
@@ -138,15 +143,15 @@ def test_one_thread_does_all_the_work() -> None:
         def forward(self, x: Any) -> Any:
             return self.layers(x)
 
-    run = (
+    work = (
         library(RUNTIME)
-        .open(exported(Heavy(), (1, 32, 96, 96)))
+        .open(saved_program(Heavy(), (1, 32, 96, 96)))
         .runner({"x": np.ones((1, 32, 96, 96), np.float32)})
     )
-    run()
+    work()
     thread, process = time.thread_time(), time.process_time()
     for _ in range(20):
-        run()
+        work()
     thread, process = time.thread_time() - thread, time.process_time() - process
     assert thread > 0.9 * process
     assert library(RUNTIME).clock == "thread"
@@ -420,3 +425,81 @@ def test_an_archive_that_is_compressed(content: bytes) -> None:
         archive.writestr("archive/models/model.json", file_of(content, "models/model.json"))
     with pytest.raises(ModelError, match="is compressed, which torch never does"):
         library(RUNTIME).open(stream.getvalue())
+
+
+def quantized(model: Any) -> Any:
+    """The module with the weights of its convolutions and its layer in 8 bits."""
+
+    class Layer(torch.nn.Module):
+        def __init__(self, layer: Any) -> None:
+            super().__init__()
+            weight = layer.weight.detach()
+            scale = weight.abs().amax(tuple(range(1, weight.ndim)), keepdim=True) / 127
+            self.register_buffer("weight", torch.round(weight / scale).to(torch.int8))
+            self.register_buffer("scale", scale)
+            self.bias = layer.bias
+            self.stride = getattr(layer, "stride", None)
+
+        def forward(self, x: Any) -> Any:
+            weight = self.weight.to(torch.float32) * self.scale
+            if self.stride is None:
+                return torch.nn.functional.linear(x, weight, self.bias)
+            return torch.nn.functional.conv2d(x, weight, self.bias, self.stride)
+
+    for name, child in model.named_children():
+        if isinstance(child, (torch.nn.Conv2d, torch.nn.Linear)):
+            setattr(model, name, Layer(child))
+        else:
+            quantized(child)
+    return model
+
+
+@pytest.fixture
+def given_program(
+    project: Callable[..., None],  # noqa: F811
+    pytester: pytest.Pytester,
+) -> Callable[[Callable[[Any], Any]], None]:
+    """Write a gate of a ``.pt2`` file that is made of the embedder."""
+
+    def write(change: Callable[[Any], Any]) -> None:
+        project(precisions='"int8-weights"', fallback=None)
+        gate = pytester.path / "test_gate.py"
+        text = gate.read_text().replace("Recipe\n", "Prequantized, Recipe\n", 1)
+        gate.write_text(text.replace('"int8-weights"', 'Prequantized("model.pt2")'))
+        scope: dict[str, Any] = {"__file__": str(write_source(pytester.path))}
+        exec(SOURCE, scope)
+        (pytester.path / "model.pt2").write_bytes(exported(change(scope["make"]().eval())))
+
+    return write
+
+
+def test_a_gate_judges_a_program_that_was_given(
+    given_program: Callable[[Callable[[Any], Any]], None],
+    run: Run,  # noqa: F811
+) -> None:
+    given_program(quantized)
+    result = run("-v")
+    outcomes = result.parseoutcomes()
+    assert outcomes["passed"] == sum(outcomes.values()), result.stdout.str()
+    result.stdout.fnmatch_lines(["*runs on torch *"])
+
+
+def test_a_gate_of_a_program_in_float(
+    given_program: Callable[[Callable[[Any], Any]], None],
+    run: Run,  # noqa: F811
+) -> None:
+    given_program(lambda model: model)
+    result = run("-v")
+    assert result.parseoutcomes().keys() == {"errors"}, result.stdout.str()
+    result.stdout.fnmatch_lines(["*model.pt2: is a float file*"])
+
+
+def test_what_a_program_contains(tmp_path: Path) -> None:
+    model = module()
+    model.fc = quantized(torch.nn.Sequential(model.fc))[0]
+    model.features[1].weight.data[2] = float("nan")
+    (tmp_path / "m.pt2").write_bytes(saved_program(model))
+    found = contents(tmp_path / "m.pt2", identify(tmp_path / "m.pt2").digest)
+    assert (found.quantized, found.kept) == ({"linear": 1}, {"conv2d": 1})
+    assert found.broken == ("features.1.weight",)
+    assert found.notes == ("1 of 1 conv2d are in float",)

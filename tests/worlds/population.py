@@ -141,7 +141,9 @@ def embedder(*, fragile: bool = False, seed: int = 0, width: int = WIDTH) -> onn
 
 
 GATE = """
-from pytest_kycquant import FaceGates, FaceLimits, FaceVerification, KycModel, Preprocess, Recipe
+from pytest_kycquant import (
+    FaceGates, FaceLimits, FaceVerification, KycModel, Preprocess, Prequantized, Recipe, Runtime
+)
 
 class TestFace(FaceGates):
     model = KycModel(

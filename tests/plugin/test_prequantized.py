@@ -1,0 +1,219 @@
+"""Files that somebody else quantized are judged like ours, and never replaced by ours unasked."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from tests.worlds import vendors
+from tests.worlds.population import SIZE, Run, embedder
+
+Project = Callable[..., None]
+PIXELS = "Preprocess(size=(16, 16), mean=0, scale=1, layout='NHWC')"
+GATES = 6
+
+
+def tensors(root: Path) -> np.ndarray:
+    """The calibration images as FP32 sees them, (N, 3, 16, 16)."""
+    images = np.load(root / "calibration.npz")["images"].astype(np.float32)
+    return np.ascontiguousarray(((images - 127.5) / 127.5).transpose(0, 3, 1, 2))
+
+
+@pytest.fixture
+def vendor(project: Project, pytester: pytest.Pytester) -> Callable[..., Path]:
+    """Write a project whose gate file names a vendor's file, and return the path of that file."""
+
+    def write(given: str = "", *, name: str = "vendor.onnx", **options: object) -> Path:
+        more = f", {given}" if given else ""
+        project(precisions=f'Prequantized("models/{name}"{more})', fallback="mixed", **options)
+        return pytester.path / "models" / name
+
+    return write
+
+
+@pytest.fixture
+def int8(pytester: pytest.Pytester) -> Callable[[Path], Path]:
+    """Quantize FP32 with onnxruntime's own tool."""
+
+    def make(target: Path, *, qdq: bool = True) -> Path:
+        fp32 = pytester.path / "models" / "face.onnx"
+        return vendors.by_onnxruntime(fp32, target, tensors(pytester.path), qdq=qdq)
+
+    return make
+
+
+@pytest.mark.parametrize("qdq", [True, False])
+def test_a_vendors_file_is_judged_and_ships(
+    vendor: Callable[..., Path],
+    int8: Callable[..., Path],
+    run: Run,
+    pytester: pytest.Pytester,
+    qdq: bool,
+) -> None:
+    path = vendor(golden=False)
+    int8(path, qdq=qdq)
+    run("--kycquant-update-golden", "-q", "-k", "size")
+    result = run("--kycquant-export=out", "--kycquant-report=report.json")
+    result.assert_outcomes(passed=GATES)
+    result.stdout.fnmatch_lines(
+        ["vendor * PASS", "ship: vendor (*", "exported: *out/face.onnx (vendor)"]
+    )
+    assert (pytester.path / "out/face.onnx").read_bytes() == path.read_bytes()
+    (gate,) = json.loads((pytester.path / "report.json").read_text())["gates"]
+    row = next(row for row in gate["variants"] if row["variant"] == "vendor")
+    assert row["options"] == {"precision": "prequantized", "reason": "made elsewhere: vendor.onnx"}
+    changed = row["gates"]["size"]["checks"][1]
+    assert changed["value"] >= 5
+    assert "Conv" in changed["detail"]
+
+
+def test_the_second_run_opens_nothing_anew(
+    vendor: Callable[..., Path], int8: Callable[..., Path], run: Run
+) -> None:
+    path = vendor(golden=False)
+    int8(path)
+    run("--kycquant-update-golden", "-q", "-k", "size")
+    run("-k", "finite").assert_outcomes(passed=1, deselected=5)
+    run("-k", "finite").stdout.fnmatch_lines(["artefacts: 0 built, *"])
+
+
+def test_a_file_that_drifts_fails_and_nothing_made_here_takes_its_place(
+    vendor: Callable[..., Path], int8: Callable[..., Path], run: Run
+) -> None:
+    path = vendor(golden=False)
+    int8(path)
+    model = onnx.load(path)
+    for tensor in model.graph.initializer:
+        if tensor.name == "gemm.w_quantized":
+            values = np.frombuffer(tensor.raw_data, np.int8).copy()
+            values[np.arange(values.size) % 20 > 0] = 0
+            tensor.raw_data = values.tobytes()
+    onnx.save(model, path)
+    run("--kycquant-update-golden", "-q", "-k", "size")
+    result = run()
+    assert result.parseoutcomes()["failed"] >= 1
+    result.stdout.fnmatch_lines(["vendor * FAIL *degradation"])
+    result.stdout.no_fnmatch_line("*>mixed*")
+    result.stdout.no_fnmatch_line("int8*")
+
+
+def test_a_fallback_that_was_asked_for(
+    vendor: Callable[..., Path], run: Run, pytester: pytest.Pytester
+) -> None:
+    path = vendor("fallback='int8-weights'", golden=False)
+    wrong = pytester.path / "other.onnx"
+    onnx.save(embedder(seed=5), wrong)
+    vendors.by_onnxruntime(wrong, path, tensors(pytester.path))
+    run("--kycquant-update-golden", "-q", "-k", "size")
+    result = run()
+    assert result.parseoutcomes() == {"fallback": GATES}
+    result.stdout.fnmatch_lines(["ship: int8-weights *"])
+
+
+def test_other_names_and_pixels(
+    vendor: Callable[..., Path], int8: Callable[..., Path], run: Run, pytester: pytest.Pytester
+) -> None:
+    """uint8, channels last, normalized within the file: the same outputs as without."""
+    path = vendor(f"preprocess={PIXELS}", golden=False)
+    plain = int8(pytester.path / "plain.onnx")
+    renamed = vendors.renamed(plain, pytester.path / "renamed.onnx")
+    vendors.of_pixels(renamed, path, mean=127.5, scale=1 / 127.5)
+    run("--kycquant-update-golden", "-q", "-k", "size")
+    report = "--kycquant-report=report.json"
+    run(report).assert_outcomes(passed=GATES)
+    figures = [figures_of(pytester.path)]
+    shutil.copy(plain, path)
+    gate = pytester.path / "test_gate.py"
+    gate.write_text(gate.read_text().replace(f", preprocess={PIXELS}", ""))
+    run(report).assert_outcomes(passed=GATES)
+    figures.append(figures_of(pytester.path))
+    assert figures[0] == figures[1]
+
+
+def figures_of(root: Path) -> dict[str, float]:
+    (gate,) = json.loads((root / "report.json").read_text())["gates"]
+    row = next(row for row in gate["variants"] if row["variant"] == "vendor")
+    checks = row["gates"]["degradation"]["checks"] + row["gates"]["far"]["checks"]
+    return {check["name"]: check["value"] for check in checks}
+
+
+BAD: dict[str, tuple[Callable[[Path, Path], object], str, str]] = {
+    "float": (
+        lambda fp32, path: onnx.save(_touched(fp32), path),
+        "",
+        "*vendor.onnx: is a float file: no operator computes with integers *",
+    ),
+    "FP32 itself": (shutil.copy, "", "*vendor.onnx: is the FP32 file itself; *"),
+    "missing": (lambda fp32, path: None, "", "*vendor.onnx*does not exist*"),
+    "not ONNX": (lambda fp32, path: path.write_bytes(b"nothing"), "", "*is not an ONNX file*"),
+    "uint8 without a word": (
+        lambda fp32, path: vendors.of_pixels(path, path, mean=127.5, scale=1 / 127.5),
+        "",
+        "*input 'pixels'*is uint8, and *Prequantized(preprocess=*",
+    ),
+    "another size": (
+        lambda fp32, path: None,
+        "preprocess=Preprocess(size=(32, 32))",
+        "*Prequantized.preprocess: size differs from FP32's*",
+    ),
+    "an unknown output": (
+        lambda fp32, path: None,
+        "outputs=('logits',)",
+        "*vendor.onnx: its outputs cannot be matched with those of FP32: it has 'output'*",
+    ),
+    "more files than FP32 has": (
+        lambda fp32, path: None,
+        "",
+        "*names 2 files, and the model has 1*",
+    ),
+}
+
+
+def _touched(fp32: Path) -> onnx.ModelProto:
+    model = onnx.load(fp32)
+    model.producer_name = "somebody"
+    return model
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input_is_one_error(
+    vendor: Callable[..., Path],
+    int8: Callable[..., Path],
+    run: Run,
+    pytester: pytest.Pytester,
+    name: str,
+) -> None:
+    change, given, message = BAD[name]
+    path = vendor(given, golden=False)
+    if name not in ("float", "FP32 itself", "missing", "not ONNX"):
+        int8(path)
+    change(pytester.path / "models/face.onnx", path)
+    if name == "more files than FP32 has":
+        gate = pytester.path / "test_gate.py"
+        one = '"models/vendor.onnx"'
+        gate.write_text(gate.read_text().replace(one, f"({one}, {one})"))
+    run("--kycquant-update-golden", "-q", "-k", "size")
+    result = run("-k", "finite")
+    result.assert_outcomes(errors=1, deselected=5)
+    result.stdout.fnmatch_lines([message])
+
+
+def test_a_file_of_another_model(
+    vendor: Callable[..., Path], run: Run, pytester: pytest.Pytester
+) -> None:
+    """Same shapes: its outputs are judged, and fail."""
+    path = vendor(golden=False)
+    wrong = pytester.path / "other.onnx"
+    onnx.save(embedder(seed=5), wrong)
+    vendors.by_onnxruntime(wrong, path, tensors(pytester.path))
+    run("--kycquant-update-golden", "-q", "-k", "size")
+    result = run()
+    assert result.parseoutcomes()["failed"] >= 1
+    result.stdout.fnmatch_lines(["ship: fp32 *"])
+    assert SIZE == 16
