@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -23,8 +23,37 @@ from ..spec.prequantized import Prequantized
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from ..context import Context
+    from ..quantize import LoadedModel
     from ..runtimes import OpenModel
-    from .source import SourceFile
+    from ..tasks.base import Task
+
+
+class Fp32(Protocol):
+    """One FP32 file, see `SourceFile`."""
+
+    context: Context
+    task: Task[Any, Any]
+    index: int
+
+    @property
+    def loaded(self) -> LoadedModel:
+        """The file, checked."""
+
+    @property
+    def fp32(self) -> ModelFile:
+        """The file as a variant of itself."""
+
+    @property
+    def outputs_read(self) -> tuple[str, ...]:
+        """Names of the outputs that the task reads."""
+
+    @property
+    def probe(self) -> dict[str, NDArray[Any]]:
+        """What one run is fed with an image."""
+
+    def input_facts(self) -> dict[str, Any]:
+        """Plain values that determine its input."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +64,7 @@ class _Known:
     contents: Contents
 
 
-def given_file(source: SourceFile, asked: Prequantized) -> ModelFile:
+def given_file(source: Fp32, asked: Prequantized) -> ModelFile:
     """The file of a `Prequantized` that stands in for one FP32 file.
 
     Args:
@@ -94,7 +123,7 @@ def plain_of(asked: Prequantized) -> Any:
     return None if asked.preprocess is None else plain(replace(asked.preprocess, function=None))
 
 
-def _interface(source: SourceFile, asked: Prequantized, path: Path, opened: OpenModel) -> Interface:
+def _interface(source: Fp32, asked: Prequantized, path: Path, opened: OpenModel) -> Interface:
     """How the file stands in for FP32, tried on one image."""
     feed = source.probe
     fp32 = source.fp32.open(exact=False)

@@ -1,4 +1,4 @@
-"""Plain values that describe a preprocessing, for cache keys and goldens."""
+"""What describes the input of a model: for cache keys, for goldens, and for readers of reports."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 from ..context.function_digest import function_digest
 from ..data.files import listed
+from ..quantize import LoadedModel
 from ..spec import coerce
 from ..spec.model import KycModel, Preprocess
 
@@ -53,3 +54,24 @@ def describe_preprocess(spec: Preprocess) -> dict[str, Any]:
     if spec.function is not None:
         values["function"] = function_digest(spec.function, "Preprocess.function")
     return values
+
+
+def fp32_notes(loaded: LoadedModel) -> list[str]:
+    """What a reader of a report should know about an FP32 file."""
+    notes = []
+    if loaded.subnormal_weights:
+        notes.append(
+            f"{loaded.subnormal_weights:,} weights of FP32 are subnormal, which makes it several "
+            "times slower on some CPUs: part of a speed-up may come from that alone"
+        )
+    if loaded.half_precision:
+        notes.append(
+            f"all weights of FP32 are exact in {loaded.half_precision}: it was trained in half "
+            "precision, or converted to it and back, and nothing here can tell which"
+        )
+    if loaded.feeding.batch > 1:
+        notes.append(
+            f"each run takes {loaded.feeding.batch} images, and latency is that of a run; copies "
+            "of the last image fill up the last run"
+        )
+    return notes

@@ -96,7 +96,7 @@ class LiteRtFiles:
         given: Path | None,
         facts: Mapping[str, Any],
     ) -> None:
-        self._context, self._title = context, title
+        self.context, self._title = context, title
         self._quantizer, self._fp32, self._feeding = quantizer, fp32, feeding
         self._get_images, self._probes = images, fed(probes, feeding)
         self._given, self._facts = given, dict(facts)
@@ -116,7 +116,7 @@ class LiteRtFiles:
     @cached_property
     def _expected(self) -> list[dict[str, NDArray[Any]]]:
         """Outputs of FP32 for the probes, by their names."""
-        fp32 = self._fp32.open(exact=self._context.exact)
+        fp32 = self._fp32.open(exact=self.context.exact)
         constants = {n: a for n, a in self._feeding.constants.items() if n in fp32.inputs}
         return [
             dict(zip(fp32.outputs, fp32.run({**feed, **constants}), strict=True))
@@ -155,7 +155,7 @@ class LiteRtFiles:
 
         def build() -> Made:
             content, known = self._float(form)
-            with self._context.stage(f"{self._title}: quantizing {recipe.name}"):
+            with self.context.stage(f"{self._title}: quantizing {recipe.name}"):
                 count = 0 if images is None else len(images)
                 task = Task(where, content, recipe, count, lambda n: feeds(known, n))
                 made = rung.build(task)
@@ -171,7 +171,7 @@ class LiteRtFiles:
                 interface=self._fit(where, opened),
             )
 
-        return keep(self._context, key, build, recipe.runs_on, _SUFFIX)
+        return keep(self.context, key, build, recipe.runs_on, _SUFFIX)
 
     def _form(self, recipe: Recipe) -> _Form:
         if self._given is not None:
@@ -188,7 +188,7 @@ class LiteRtFiles:
         given = None if self._given is None else identify(self._given).digest
         return [
             self._fp32.sha256, plain(form), given, seen, self._probes.digest, self._facts,
-            self._feeding.facts(), onnx2tf.VERSION, self._context.exact,
+            self._feeding.facts(), onnx2tf.VERSION, self.context.exact,
         ]  # fmt: skip
 
     def _float(self, form: _Form) -> tuple[bytes, _Known]:
@@ -207,7 +207,7 @@ class LiteRtFiles:
             content = (folder / f"float{_SUFFIX}").read_bytes()
             return content, from_plain(_Known, known, strict=True)
 
-        return self._context.store.load("litert", self._source_key(form), make, read)
+        return self.context.store.load("litert", self._source_key(form), make, read)
 
     def _checked(self, path: Path) -> tuple[bytes, _Known]:
         """The float file of the user."""
@@ -225,7 +225,7 @@ class LiteRtFiles:
         """The ONNX file, converted."""
         prepared = self._prepared(form)
         onnx = with_shapes(prepared, self._feeds[0])
-        with self._context.stage(f"{self._title}: converting it for LiteRT"):
+        with self.context.stage(f"{self._title}: converting it for LiteRT"):
             made = onnx2tf.convert(onnx, self._title)
         opened = library(_LITERT).open(made.content)
         interface = self._fit(f"{self._title}, converted for LiteRT", opened)

@@ -36,7 +36,12 @@ from ..tasks.outputs import Outputs, run_model
 from .conversion import Conversion
 from .first_look import look
 from .given_files import given_file
-from .input_facts import constant_notes, describe_constants, describe_preparation
+from .input_facts import (
+    constant_notes,
+    describe_constants,
+    describe_preparation,
+    fp32_notes,
+)
 from .litert_files import LiteRtFiles
 from .seen_images import RunImages, SeenImages
 from .variant_files import Made, in_format, keep
@@ -100,12 +105,12 @@ class SourceFile:
 
     @property
     def feeding(self) -> Feeding:
-        """How images are fed to all variants of this file."""
+        """How images are fed to all variants of it."""
         return self.loaded.feeding
 
     @cached_property
     def litert(self) -> LiteRtFiles:
-        """Makes the files of this file that are not ONNX."""
+        """Makes variants of it for LiteRT."""
         path = self.task.model.litert_paths[self.index]
         return LiteRtFiles(
             self.context, self._title, self.quantizer, self.fp32, self.feeding,
@@ -138,22 +143,7 @@ class SourceFile:
     def fp32(self) -> ModelFile:
         """The FP32 file as a variant of itself."""
         loaded = self.loaded
-        notes = []
-        if loaded.subnormal_weights:
-            notes.append(
-                f"{loaded.subnormal_weights:,} weights of FP32 are subnormal, which makes it "
-                "several times slower on some CPUs: part of a speed-up may come from that alone"
-            )
-        if loaded.half_precision:
-            notes.append(
-                f"all weights of FP32 are exact in {loaded.half_precision}: it was trained in half "
-                "precision, or converted to it and back, and nothing here can tell which"
-            )
-        if self.feeding.batch > 1:
-            notes.append(
-                f"each run takes {self.feeding.batch} images, and latency is that of a run; copies "
-                "of the last image fill up the last run"
-            )
+        notes = fp32_notes(loaded)
         if self.task.model.sources:
             notes.append(self._conversion.verify_source(self.task.model.sources[self.index]))
         return ModelFile(loaded.path, loaded.digest, loaded.size, {}, {}, tuple(notes))
@@ -178,9 +168,9 @@ class SourceFile:
             QuantizationError: the recipe cannot be applied to this file.
             SpecError: static quantization without calibration images.
         """
-        self._conversion.verify_runtime(recipe.runs_on)
         if isinstance(recipe, Prequantized):
             return given_file(self, recipe)
+        self._conversion.verify_runtime(recipe.runs_on)
         if recipe.format is not None:
             return in_format(self.context, self.make(recipe.as_onnx), recipe, self._title)
         if recipe.has_own_ladder:

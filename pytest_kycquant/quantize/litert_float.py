@@ -14,6 +14,7 @@ import numpy as np
 
 from ..errors import ModelError
 from ..spec.coerce import shown
+from .folding import fold_constants
 from .graph import serialize
 from .litert_file import LiteRtFile, not_float32
 from .litert_tensors import Observer
@@ -57,6 +58,7 @@ def with_shapes(prepared: PreparedModel, sample: Feed) -> bytes:
         for each in proto.graph.output:
             each.type.tensor_type.ClearField("shape")
         proto = shape_inference.infer_shapes(proto, data_prop=True)
+        fold_constants(proto)  # shapes that are computed from those of the inputs
     _with_gemm(proto)
     return serialize(proto)
 

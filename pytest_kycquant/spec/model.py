@@ -227,8 +227,8 @@ class KycModel:
     calibration: StrPath | None = None
     name: str = ""
     constants: Mapping[str, Any] = field(default_factory=dict, hash=False)
-    litert: StrPath | tuple[StrPath, ...] | None = None
     source: StrPath | tuple[StrPath, ...] | None = None
+    litert: StrPath | tuple[StrPath, ...] | None = None
 
     def __post_init__(self) -> None:
         if coerce.is_several(self.path):
@@ -247,9 +247,9 @@ class KycModel:
             calibration = coerce.path("KycModel.calibration", self.calibration)
             object.__setattr__(self, "calibration", calibration)
         object.__setattr__(self, "constants", constants_of(self.constants))
-        object.__setattr__(self, "litert", self._litert(len(paths)))
         if self.source is not None:
             object.__setattr__(self, "source", self._source(len(paths)))
+        object.__setattr__(self, "litert", self._litert(len(paths)))
         if len(set(self.stems)) != len(paths) or not paths:
             raise SpecError(
                 "KycModel.path",
@@ -292,19 +292,6 @@ class KycModel:
                 "use letters, digits, '-', '_' and '.', at most 100",
             )
 
-    def _litert(self, count: int) -> StrPath | tuple[StrPath, ...] | None:
-        """The float files for LiteRT: one path, or one for each file of the model."""
-        where, given = "KycModel.litert", self.litert
-        if given is None:
-            return None
-        remedy = "give the path of a .tflite file for each file of the model"
-        several = coerce.is_several(given)
-        each = coerce.items(where, given, remedy) if several else (given,)
-        paths = tuple(coerce.path(where, path) for path in each)
-        if len(paths) != count:
-            raise SpecError(where, f"names {len(paths)} files for {count} of the model", remedy)
-        return paths if several else paths[0]
-
     def _source(self, count: int) -> str | tuple[str, ...]:
         """The sources of the files, as text."""
         where = "KycModel.source"
@@ -321,6 +308,19 @@ class KycModel:
             problem = f"there are {len(texts)} for {count} files"
             raise SpecError(where, problem, "give one for each file, in their order")
         return texts if several else texts[0]
+
+    def _litert(self, count: int) -> StrPath | tuple[StrPath, ...] | None:
+        """The float files for LiteRT: one path, or one for each file of the model."""
+        where, given = "KycModel.litert", self.litert
+        if given is None:
+            return None
+        remedy = "give the path of a .tflite file for each file of the model"
+        several = coerce.is_several(given)
+        each = coerce.items(where, given, remedy) if several else (given,)
+        paths = tuple(coerce.path(where, path) for path in each)
+        if len(paths) != count:
+            raise SpecError(where, f"names {len(paths)} files for {count} of the model", remedy)
+        return paths if several else paths[0]
 
     def _by_name(self) -> dict[str, Preprocess]:
         """The preprocessing of each array of images."""
@@ -346,17 +346,17 @@ class KycModel:
         return self.path if isinstance(self.path, tuple) else (self.path,)
 
     @property
+    def sources(self) -> tuple[str, ...]:
+        """The torch models that the FP32 files were exported from; empty if none are named."""
+        given: Any = self.source
+        return given if isinstance(given, tuple) else (given,) if given is not None else ()
+
+    @property
     def litert_paths(self) -> tuple[StrPath | None, ...]:
         """The float file for LiteRT of each file; None where it is converted."""
         if isinstance(self.litert, tuple):
             return self.litert
         return (self.litert,) * len(self.paths)
-
-    @property
-    def sources(self) -> tuple[str, ...]:
-        """The torch models that the FP32 files were exported from; empty if none are named."""
-        given: Any = self.source
-        return given if isinstance(given, tuple) else (given,) if given is not None else ()
 
     @property
     def stems(self) -> tuple[str, ...]:

@@ -65,7 +65,7 @@ class Prequantized:
             "path": paths if several else paths[0],
             "runtime": self._runtime(paths),
             "inputs": self._inputs(),
-            "outputs": coerce.names(f"{where}.outputs", self.outputs) if self.outputs else (),
+            "outputs": coerce.names(f"{where}.outputs", self.outputs),
             "fallback": coerce.choice(f"{where}.fallback", self.fallback, (*RUNGS, None)),
             "name": coerce.label(f"{where}.name", self.name) or Path(paths[0]).stem,
         }
@@ -124,7 +124,7 @@ class Prequantized:
     # What the bench asks of every precision, see `Recipe`.
 
     precision = "prequantized"
-    is_itself = is_unchanged = is_static = stores_weights = is_integer = is_float = False
+    is_itself = is_static = stores_weights = is_integer = is_float = is_unchanged = False
 
     @property
     def paths(self) -> tuple[StrPath, ...]:

@@ -36,7 +36,7 @@ DESCRIPTIONS = [
 
 
 def test_all_descriptions_are_meant() -> None:
-    assert len(DESCRIPTIONS) == 12
+    assert len(DESCRIPTIONS) == 14
 
 
 FUNCTIONS = [

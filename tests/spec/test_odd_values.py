@@ -23,7 +23,9 @@ from pytest_kycquant import (
     ObjectDetection,
     PipelineGates,
     Preprocess,
+    Prequantized,
     Recipe,
+    Runtime,
     presets,
     quantize,
 )
@@ -49,6 +51,8 @@ BASES: dict[Any, dict[str, Any]] = {
     KycModel: {"path": "m.onnx", "preprocess": PIXELS, "task": FACE.task},
     Preprocess: {"size": (16, 16)},
     Recipe: {"precision": "int8"},
+    Runtime: {},
+    Prequantized: {"path": "m.onnx"},
     FaceVerification: {"data": "f.npz", "selection": "s.npz"},
     LivenessDetection: {"data": "f.npz", "selection": "s.npz"},
     ObjectDetection: {"data": "d", "labels": "l.json", "classes": ("a", "b")},
