@@ -201,7 +201,7 @@ class Conversion:
         except Exception:  # of a library: what happened is known already
             return ""
         if not where and not runtime.is_reference:
-            return "no operator deviates alone, so what the runtime fuses does"
+            return "no operator deviates by itself, so what the runtime fuses may be at fault"
         return where
 
     def _tensors(self, feed: Feed, runtime: Runtime = REFERENCE) -> list[Layer]:

@@ -199,6 +199,11 @@ class Judge(ABC):
             shown=dict(columns or {}),
             notes=notes,
             runtime=deployment,
+            companions={
+                stem: dict(file.companions)
+                for stem, file in zip(model.stems, variant.files, strict=True)
+                if file.companions
+            },
             files=dict(zip(model.stems, (f.sha256 for f in variant.files), strict=True)),
         )
 

@@ -28,6 +28,8 @@ class VariantRecord:
         notes: caveats worth reading.
         shown: further columns of the table, as cell by header.
         files: digest of each file, by the name of the FP32 file that it replaces.
+        companions: text of files that production needs beside each file, by the name of the FP32
+            file and by their endings.
         groups: error rates of each group of people, if the data names groups.
         runtime: the runtime that it was judged on; None for a record that no gate has made.
     """
@@ -45,6 +47,7 @@ class VariantRecord:
     files: Mapping[str, str] = field(default_factory=dict)
     groups: tuple[GroupIncrease, ...] = ()
     runtime: Deployment | None = None
+    companions: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     @property
     def verdict(self) -> Verdict:

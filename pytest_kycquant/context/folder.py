@@ -38,6 +38,7 @@ _NAMES = {
         "conversion",
         "extremes",
         "footprint",
+        "given",
         "inputs",
         "litert",
         "near-duplicates",

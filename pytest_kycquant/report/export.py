@@ -117,7 +117,7 @@ def _export(collected: Collected, gate: GatedModel, stem: Path) -> list[str]:
     if gate.incomplete:
         return [f"exported: nothing for {gate.model}: {gate.incomplete}{_kept(stem)}"]
     found = [] if ship is None or ship.variant == "fp32" else copies(gate, ship, stem)
-    targets = [target for copy in found for target in copy.targets]
+    targets = [target for copy in found for target in (*copy.targets, *copy.beside)]
     _refuse_foreign(targets, earlier)
     for target in (proof, *targets):
         _refuse_source(target, [Path(path) for paths in gate.paths.values() for path in paths])

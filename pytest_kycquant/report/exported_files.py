@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..bench.records import VariantRecord
 from ..errors import CacheError, ModelError
+from ..quantize.ort_format import OPERATORS
 from ..runtimes.formats import FORMATS, files_of, suffix_of
 from ..runtimes.verified import read_verified
 from .records import GatedModel
@@ -25,11 +26,13 @@ class Copy:
         source: the file that was judged; of several files of one model, the first.
         digest: SHA-256 of the file and of all that belongs to it.
         targets: the files to write: one for each file that belongs to the model by its name.
+        beside: text of further files, which production needs to build or run it.
     """
 
     source: Path
     digest: str
     targets: tuple[Path, ...]
+    beside: Mapping[Path, str] = field(default_factory=dict)
 
     def contents(self) -> Iterator[tuple[Path, bytes]]:
         """Each target with its content.
@@ -39,6 +42,7 @@ class Copy:
         Raises:
             CacheError: a file has changed since it was judged.
         """
+        yield from ((path, text.encode()) for path, text in self.beside.items())
         if len(self.targets) == 1:
             try:
                 yield self.targets[0], read_verified(self.source, self.digest)
@@ -68,14 +72,16 @@ def copies(gate: GatedModel, ship: VariantRecord, stem: Path) -> list[Copy]:
         own = stem.with_name(f"{stem.name}-{name}") if len(ship.files) > 1 else stem
         suffixes = [suffix_of(each) for each in files_of(source)]
         targets = tuple(own.with_name(own.name + suffix) for suffix in suffixes)
-        found.append(Copy(source, digest, targets))
+        texts = ship.companions.get(name, {})
+        beside = {own.with_name(f"{own.name}.{ending}"): text for ending, text in texts.items()}
+        found.append(Copy(source, digest, targets, beside))
     return found
 
 
 def endings() -> tuple[str, ...]:
     """The endings that exported files may have."""
     more = [suffix for line in FORMATS.values() for suffix in line.companions]
-    return (*FORMATS, *more)
+    return (*FORMATS, *more, f".{OPERATORS}")
 
 
 def is_export(name: str, stem: str) -> bool:

@@ -27,6 +27,8 @@ TOLERANCE = 1e-3
 # Where all values are smaller, differences are relative to this: kernels round a sigmoid to about
 # 1e-7 however small it is, such as the scores of an image without faces.
 _SMALL = 1e-3
+_ROUNDED = 1e-2  # scale of a slice, relative to the whole, below which its values are rounding
+_MANY = 16  # values of which a slice has a scale of its own
 _ALIKE = 0.5  # correlation from which two tensors that differ are taken for the same
 _SAMPLED = 256  # values that are looked at before all are
 _SCOPES = "pkg.torch.onnx.name_scopes"
@@ -70,17 +72,46 @@ def difference(expected: Array, found: Array) -> float:
 
     NaN and Inf must be in the same places; if they are not, the difference is infinite.
     """
-    one, two = (np.asarray(array, np.float64) for array in (expected, found))
-    finite = np.isfinite(one)
-    if not np.array_equal(finite, np.isfinite(two)):
+    pair = _finite(expected, found)
+    if pair is None:
         return float("inf")
-    if not finite.all():
-        same = (one == two) | (np.isnan(one) & np.isnan(two))
-        if not same[~finite].all():
-            return float("inf")
-        one, two = one[finite], two[finite]
+    one, two = pair
     largest = float(np.max(np.abs(one), initial=0.0))
     return float(np.max(np.abs(one - two), initial=0.0)) / max(largest, _SMALL)
+
+
+def output_difference(expected: Array, found: Array) -> float:
+    """The same for outputs, whose parts may have scales of their own.
+
+    The boxes of a detector are hundreds of pixels, and its scores below 1 in the same array. Each
+    value is compared with the largest of its slice along any dimension, unless all of the slice is
+    small enough to be rounding.
+    """
+    pair = _finite(expected, found)
+    if pair is None:
+        return float("inf")
+    one, two = pair
+    size = np.abs(one)
+    largest = float(np.max(size, initial=0.0))
+    scale = np.full(one.shape, largest)
+    for axis in range(1, one.ndim):
+        if one.size >= _MANY * one.shape[axis]:
+            others = tuple(each for each in range(one.ndim) if each != axis)
+            scale = np.minimum(scale, size.max(others, keepdims=True))
+    scale = np.maximum(scale, max(_ROUNDED * largest, _SMALL))
+    return float(np.max(np.abs(one - two) / scale, initial=0.0))
+
+
+def _finite(expected: Array, found: Array) -> tuple[Array, Array] | None:
+    """Both arrays with 0 for NaN and Inf; None unless these are in the same places."""
+    one, two = (np.asarray(array, np.float64) for array in (expected, found))
+    finite = np.isfinite(one)
+    if finite.all() and np.isfinite(two).all():
+        return one, two
+    same = (one == two) | (np.isnan(one) & np.isnan(two))
+    if not np.array_equal(finite, np.isfinite(two)) or not same[~finite].all():
+        return None
+    return np.where(finite, one, 0.0), np.where(finite, two, 0.0)
 
 
 def verify(
@@ -110,7 +141,7 @@ def verify(
         if one.shape != two.shape:
             problem = f"output {shown(name)} has the shape {two.shape}, and {one.shape} in {of}"
             raise ModelError(where, problem, remedy)
-        each = difference(one, two)
+        each = output_difference(one, two)
         if each > TOLERANCE:
             return each, Deviation(name, each)
         worst = max(worst, each)
@@ -152,7 +183,7 @@ def first_growth(
     Returns:
         A part of a sentence; "" if there is none.
     """
-    matches = _Matches(graph, found, expected)
+    matches = _Matches(found, expected)
     agrees = {name: matches.agrees(name, value) for name, value in found.items()}
     # With tensors of the same names on both sides, there is nothing to pass over.
     recovers = set() if matches.by_name else _recovering(graph, agrees)
@@ -201,17 +232,39 @@ def _recovering(graph: GraphProto, agrees: Mapping[str, bool]) -> set[str]:
     return found
 
 
+class _Known(NamedTuple):
+    """A layer with what tells most others from it: some of its values, and how far they may be."""
+
+    layer: Layer
+    sample: Array
+    bound: float
+
+    @classmethod
+    def of(cls, layer: Layer) -> _Known:
+        largest = float(np.max(np.abs(layer.value), initial=0.0))
+        return cls(layer, _sample(layer.value), TOLERANCE * max(largest, _SMALL))
+
+    def close_to(self, value: Array, sample: Array) -> bool:
+        """Whether a tensor of the same shape has its values, but for float accuracy."""
+        with np.errstate(invalid="ignore"):  # the same Inf in both
+            if bool(np.any(np.abs(self.sample - sample) > self.bound)):
+                return False
+        return difference(self.layer.value, value) <= TOLERANCE
+
+
+def _sample(value: Array) -> Array:
+    return np.asarray(value.reshape(-1)[:: max(1, value.size // _SAMPLED)], np.float64)
+
+
 class _Matches:
     """Finds the counterparts of tensors among the layers of another model."""
 
-    def __init__(
-        self, graph: GraphProto, found: Mapping[str, Array], expected: Sequence[Layer]
-    ) -> None:
+    def __init__(self, found: Mapping[str, Array], expected: Sequence[Layer]) -> None:
         self._found = found
         self._named = {layer.name: layer for layer in expected if layer.name in found}
-        self._by_shape: dict[tuple[int, ...], list[Layer]] = {}
-        for layer in expected:
-            self._by_shape.setdefault(layer.value.shape, []).append(layer)
+        self._by_shape: dict[tuple[int, ...], list[_Known]] = {}
+        for layer in expected if not self._named else ():
+            self._by_shape.setdefault(layer.value.shape, []).append(_Known.of(layer))
         self._claimed: set[int] = set()
 
     @property
@@ -221,12 +274,15 @@ class _Matches:
 
     def agrees(self, name: str, value: Array) -> bool:
         """Whether the counterpart of a tensor, or else any layer, has its values."""
-        if name in self._named:
-            layer = self._named[name]
-            return _close(layer.value, value)
-        for layer in self._by_shape.get(value.shape, ()):
-            if _close(layer.value, value):
-                self._claimed.add(id(layer.value))
+        if self._named:
+            layer = self._named.get(name)
+            if layer is None or layer.value.shape != value.shape:
+                return False
+            return difference(layer.value, value) <= TOLERANCE
+        sample = _sample(value)
+        for known in self._by_shape.get(value.shape, ()):
+            if known.close_to(value, sample):
+                self._claimed.add(id(known.layer.value))
                 return True
         return False
 
@@ -236,9 +292,9 @@ class _Matches:
             return self._named.get(name)
         value, path = self._found[name], _module_path(node)
         free = [
-            layer
-            for layer in self._by_shape.get(value.shape, ())
-            if id(layer.value) not in self._claimed
+            known.layer
+            for known in self._by_shape.get(value.shape, ())
+            if id(known.layer.value) not in self._claimed
         ]
         of_module = [layer for layer in free if path and layer.path == path]
         ranked = sorted(of_module or free, key=lambda layer: -_correlation(layer.value, value))
@@ -246,17 +302,6 @@ class _Matches:
             return None
         best = ranked[0]
         return best if of_module or _correlation(best.value, value) >= _ALIKE else None
-
-
-def _close(expected: Array, found: Array) -> bool:
-    if expected.shape != found.shape:
-        return False
-    step = max(1, expected.size // _SAMPLED)
-    one, two = (array.reshape(-1)[::step] for array in (expected, found))
-    bound = TOLERANCE * float(np.max(np.abs(expected), initial=_SMALL))
-    if not np.isfinite(bound) or not np.all(np.abs(one - two) <= bound):
-        return False
-    return difference(expected, found) <= TOLERANCE
 
 
 def _correlation(one: Array, two: Array) -> float:

@@ -70,12 +70,12 @@ class Torch:
                 f"leave it at {_PRECISION!r} where gates run",
             )
 
-    def open(self, model: bytes | Path, *, threads: int = 1, exact: bool = False) -> _Open:
+    def open(self, model: bytes | Path, *, threads: int = 1, exact: bool = False) -> OpenProgram:
         """Open a ``.pt2`` file, or its content; `exact` changes nothing."""
         self.load()
         where = "generated model" if isinstance(model, bytes) else model
         content = model if isinstance(model, bytes) else read_whole(model)
-        return _Open(load_program(content, where), where, threads)
+        return OpenProgram(load_program(content, where), where, threads)
 
 
 def load_program(content: bytes, where: object) -> Any:
@@ -107,8 +107,14 @@ def load_program(content: bytes, where: object) -> Any:
         ) from error
 
 
-class _Open:
-    """An exported program as an `OpenModel`."""
+class OpenProgram:
+    """An exported program as an `OpenModel`.
+
+    Args:
+        program: a `torch.export.ExportedProgram`.
+        where: its file, for messages.
+        threads: number of threads within an operator.
+    """
 
     def __init__(self, program: Any, where: object, threads: int) -> None:
         self._where, self._threads = where, threads

@@ -22,7 +22,7 @@ from ..spec.runtime import Runtime
 from . import library
 from .growth import Layer
 from .model_files import read_whole
-from .torch import as_array, as_tensor, hold_threads, load_program, module_of
+from .torch import OpenProgram, as_array, as_tensor, hold_threads, load_program, module_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -86,20 +86,17 @@ class _Program:
 
     def __init__(self, path: Path) -> None:
         content = read_whole(path)
-        self._path, self.digest = path, hashlib.sha256(content).hexdigest()
+        self.digest = hashlib.sha256(content).hexdigest()
         program = load_program(content, path)
         _refuse_training(program, path)
-        self._opened = library(Runtime("torch")).open(content)
+        self._opened = OpenProgram(program, path, 1)
         self._module = module_of(program)
         self.inputs = self._opened.inputs
         self.shapes = tuple(port.shape for port in self._opened.input_ports)
 
     def run(self, inputs: Sequence[Array]) -> list[Array]:
         """Its outputs; see `Source.run`."""
-        try:
-            return self._opened.run(dict(zip(self.inputs, inputs, strict=True)))
-        except ModelError as error:  # which does not know the file
-            raise ModelError(self._path, error.problem, error.remedy) from error
+        return self._opened.run(dict(zip(self.inputs, inputs, strict=True)))
 
     def layers(self, inputs: Sequence[Array]) -> list[Layer]:
         """What its operators give."""

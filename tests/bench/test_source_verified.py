@@ -20,7 +20,14 @@ from pytest_kycquant.context.scratch import scratch_context
 from pytest_kycquant.errors import DataError, ModelError, RuntimeUnavailableError, SpecError
 from pytest_kycquant.quantize.load import load_model
 from pytest_kycquant.runtimes import RUNTIMES, library
-from pytest_kycquant.runtimes.growth import Layer, _module_path, difference, first_growth, verify
+from pytest_kycquant.runtimes.growth import (
+    Layer,
+    _module_path,
+    difference,
+    first_growth,
+    output_difference,
+    verify,
+)
 from pytest_kycquant.spec.runtime import Runtime, RuntimeLine
 from tests.worlds.population import Run, embedder
 from tests.worlds.projects import project, rewrite_ratio, run, shared_cache  # noqa: F401
@@ -240,6 +247,20 @@ def test_relative_differences(expected: Any, found: Any, result: float) -> None:
     assert difference(np.array(expected), np.array(found)) == pytest.approx(result)
 
 
+def test_scores_beside_boxes_have_a_scale_of_their_own() -> None:
+    rng = np.random.default_rng(0)
+    boxes, scores = rng.uniform(0, 320, (1, 4, 100)), rng.uniform(0, 0.9, (1, 1, 100))
+    expected = np.concatenate([boxes, scores], 1)
+    found = expected.copy()
+    found[0, 4, 7] += 0.02
+    for one, two in ((expected, found), (expected.swapaxes(1, 2), found.swapaxes(1, 2))):
+        assert difference(one, two) < 1e-3 < output_difference(one, two)
+    embedding = rng.normal(0, 1, (1, 512))
+    embedding[0, 3] = 1e-5  # the scale of one value is not that of its rounding
+    rounded = embedding + 1e-6
+    assert output_difference(embedding, rounded) == difference(embedding, rounded)
+
+
 # Sources that do not fit
 
 
@@ -407,7 +428,9 @@ def test_a_runtime_with_a_faulty_operator(face: Path, faulty: Runtime) -> None:
 
 
 def test_a_fault_of_what_a_runtime_fuses(face: Path, faulty: Runtime) -> None:
-    with pytest.raises(ModelError, match="no operator deviates alone, so what the runtime fuses"):
+    with pytest.raises(
+        ModelError, match="no operator deviates by itself, so what the runtime fuses"
+    ):
         conversion(face).verify_runtime(Runtime("fusing"))
 
 

@@ -190,7 +190,7 @@ def test_a_gate_judges_the_ort_file(
         precisions='Recipe("int8", format="ort"), "int8", Recipe("fp32", format="ort")',
         fallback=None,
     )
-    result = run("--kycquant-report=r.json", "-v")
+    result = run("--kycquant-report=r.json", "--kycquant-export=out", "-v")
     outcomes = result.parseoutcomes()
     assert outcomes["passed"] == sum(outcomes.values()), result.stdout.str()
     (gate,) = json.loads((pytester.path / "r.json").read_text())["gates"]
@@ -199,3 +199,15 @@ def test_a_gate_judges_the_ort_file(
     assert len({row["sha256"] for row in rows.values()}) == 4
     assert "QLinearConv" in rows["int8-ort"]["options"]["required_operators"]
     assert "Conv" in rows["fp32-ort"]["options"]["required_operators"]
+    exported = {path.name: path for path in (pytester.path / "out").iterdir()}
+    (ship,) = [row for row in rows.values() if row["variant"] == gate["ship"]]
+    if ship["variant"].endswith("-ort"):
+        assert exported.keys() == {"face.json", "face.ort", f"face.{OPERATORS}"}
+        assert exported[f"face.{OPERATORS}"].read_text() == ship["companions"]["face"][OPERATORS]
+        # Another format takes its place, and nothing of the first stays.
+        gate_file = pytester.path / "test_gate.py"
+        text = gate_file.read_text()
+        gate_file.write_text(text.replace('Recipe("int8", format="ort"), ', ""))
+        run("--kycquant-export=out")
+        names = {path.name for path in (pytester.path / "out").iterdir()}
+        assert names == {"face.json", "face.onnx"}

@@ -70,7 +70,8 @@ def test_variant() -> None:
     row = report()["gates"][0]["variants"][1]
     assert list(row) == [
         "model", "variant", "sha256", "size", "size_ratio", "options", "gates", "figures",
-        "notes", "shown", "files", "groups", "runtime", "verdict",
+        "notes", "shown", "files", "groups", "runtime", "companions",
+        "verdict",
     ]  # fmt: skip
     assert (row["variant"], row["verdict"]) == ("int8", "FAIL")
     far = row["gates"]["far"]
