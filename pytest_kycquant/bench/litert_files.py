@@ -14,6 +14,7 @@ from ..context import Context
 from ..errors import SpecError
 from ..plain import from_plain, plain
 from ..quantize import Exposure, ModelFile, Quantizer
+from ..quantize.feeds import fed
 from ..quantize.litert_file import LiteRtFile, broken_values
 from ..quantize.litert_float import (
     check_float,
@@ -77,8 +78,8 @@ class LiteRtFiles:
         quantizer: prepares the ONNX graph that is converted.
         fp32: the FP32 file.
         feeding: how FP32 is fed.
-        images: calibration images as FP32 is fed; None if there are none.
-        probes: a few images to verify files on, alike.
+        images: a function that returns the calibration images, or None if there are none.
+        probes: a few images to verify files on.
         given: the float ``.tflite`` file of the user; None converts the ONNX file.
         facts: plain values that, with the images, determine what the model is fed.
     """
@@ -97,12 +98,14 @@ class LiteRtFiles:
     ) -> None:
         self.context, self._title = context, title
         self._quantizer, self._fp32, self._feeding = quantizer, fp32, feeding
-        self._get_images, self._probes = images, probes
+        self._get_images, self._probes = images, fed(probes, feeding)
         self._given, self._facts = given, dict(facts)
 
     @cached_property
     def _images(self) -> Images | None:
-        return self._get_images()
+        """Calibration images as FP32 is fed."""
+        found = self._get_images()
+        return None if found is None else fed(found, self._feeding)
 
     @cached_property
     def _feeds(self) -> list[Feed]:

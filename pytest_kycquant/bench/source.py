@@ -22,8 +22,6 @@ from ..data.images import ImageSet
 from ..errors import DataError, ModelError, QuantizationError, SpecError
 from ..plain import plain
 from ..quantize import LoadedModel, ModelFile, Quantizer
-from ..quantize.feeds import fed
-from ..quantize.images import Images
 from ..quantize.model_inputs import check_types
 from ..quantize.randomness_check import foreign_operators
 from ..quantize.rewrite_choice import RewriteChoice
@@ -114,15 +112,9 @@ class SourceFile:
     def litert(self) -> LiteRtFiles:
         """Makes variants of it for LiteRT."""
         path = self.task.model.litert_paths[self.index]
-        probes = SeenImages(self.task, self.index, self._images.probes())
-
-        def images() -> Images | None:
-            found = self._calibration()
-            return None if found is None else fed(found, self.feeding)
-
         return LiteRtFiles(
-            self.context, self._title, self.quantizer, self.fp32, self.feeding, images,
-            fed(probes, self.feeding),
+            self.context, self._title, self.quantizer, self.fp32, self.feeding,
+            self._calibration, SeenImages(self.task, self.index, self._images.probes()),
             None if path is None else self.task.resolve(path, "KycModel.litert"),
             self.input_facts(),
         )  # fmt: skip

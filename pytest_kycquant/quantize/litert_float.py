@@ -14,6 +14,7 @@ import numpy as np
 
 from ..errors import ModelError
 from ..spec.coerce import shown
+from .folding import fold_constants
 from .graph import serialize
 from .litert_file import LiteRtFile, not_float32
 from .litert_tensors import Observer
@@ -40,16 +41,47 @@ def with_shapes(prepared: PreparedModel, sample: Feed) -> bytes:
         prepared: the model.
         sample: what one run is fed.
     """
-    from onnx import ModelProto
+    from onnx import ModelProto, shape_inference
 
     proto = ModelProto()
     proto.CopyFrom(prepared.proto)
+    free = False
     for each in proto.graph.input:
         if each.name in sample:
             shape = each.type.tensor_type.shape
             for dimension, size in zip(shape.dim, sample[each.name].shape, strict=True):
+                free |= dimension.dim_value != size
                 dimension.dim_value = size
+    if free:
+        # A converter that reads the free dimensions of inner tensors takes them for 1.
+        del proto.graph.value_info[:]
+        for each in proto.graph.output:
+            each.type.tensor_type.ClearField("shape")
+        proto = shape_inference.infer_shapes(proto, data_prop=True)
+        fold_constants(proto)  # shapes that are computed from those of the inputs
+    _with_gemm(proto)
     return serialize(proto)
+
+
+def _with_gemm(proto: ModelProto) -> None:
+    """Write products of a row and a constant matrix as Gemm, which converters know as a layer.
+
+    As BatchMatMul, its weights could not have a scale for each channel in LiteRT.
+    """
+    from onnx import helper
+
+    graph = proto.graph
+    ranks = {each.name: len(each.dims) for each in graph.initializer}
+    for each in (*graph.input, *graph.value_info):
+        if each.type.tensor_type.HasField("shape"):
+            ranks[each.name] = len(each.type.tensor_type.shape.dim)
+    constants = {each.name for each in graph.initializer}
+    for node in graph.node:
+        if node.op_type != "MatMul" or node.input[1] not in constants:
+            continue
+        if ranks.get(node.input[0]) == ranks[node.input[1]] == 2:
+            node.op_type = "Gemm"
+            node.attribute.append(helper.make_attribute("transB", 0))
 
 
 def check_float(content: bytes, where: object) -> None:

@@ -185,6 +185,16 @@ class Rung(RecipeKind):
                 )
         else:
             manager.load_quantization_recipe(getattr(recipes, self.name)())
+            # LiteRT's integer kernel of this operator knows one scale only. It takes the first of
+            # several for all channels, and its outputs are wrong.
+            matrix, whole = (
+                qtyping.TFLOperationName.BATCH_MATMUL,
+                qtyping.QuantGranularity.TENSORWISE,
+            )
+            if self.bits:
+                manager.add_static_config(".*", matrix, self.bits, 8, whole)
+            elif self.name.startswith("dynamic"):
+                manager.add_dynamic_config(".*", matrix, 8, whole)
         if recipe.integer_io is False:
             for name in _ENDS:
                 manager.add_quantization_config(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -209,6 +209,7 @@ def fit(
         tuple(InputFit(name, of, kinds[name], axes) for of, (name, axes) in fed.items()),
         tuple(OutputFit(places[name], of, _inverse(axes)) for of, (name, axes) in read.items()),
     )
+    found = _settled(model, found, sample, expected)
     same = (
         all(fit.name == fit.of and not fit.axes for fit in found.inputs)
         and all(str(sample[fit.of].dtype) == fit.dtype for fit in found.inputs)
@@ -216,6 +217,40 @@ def fit(
         and not any(fit.axes for fit in found.outputs)
     )
     return Interface() if same else found
+
+
+def _settled(
+    model: OpenModel, found: Interface, sample: Mapping[str, Array], expected: Mapping[str, Array]
+) -> Interface:
+    """Where several orders of an output's dimensions fit its shape, take the one with its values.
+
+    A head of 80 channels on a map of 80 x 80 has the same shape with its channels first or last.
+    """
+    orders = {
+        each.of: [_inverse(axes) for axes in _orders(expected[each.of].shape, port.shape)]
+        for each in found.outputs
+        for port in [model.output_ports[each.at]]
+    }
+    if all(len(each) < 2 for each in orders.values()):
+        return found
+    try:
+        outputs = model.run(found.feed(sample))
+    except ModelError:  # the input takes other values than FP32's
+        return found
+
+    def apart(each: OutputFit) -> float:
+        array = each.convert(outputs)
+        if array.shape != expected[each.of].shape:
+            return np.inf
+        return float(np.abs(array.astype(np.float64) - expected[each.of]).mean())
+
+    settled = [
+        min((replace(each, axes=axes) for axes in orders[each.of]), key=apart)
+        if len(orders[each.of]) > 1
+        else each
+        for each in found.outputs
+    ]
+    return replace(found, outputs=tuple(settled))
 
 
 _Fits = dict[str, tuple[str, tuple[int, ...]]]
@@ -261,25 +296,29 @@ def _matched(
 
 def _axes(shape: Sequence[int], there: Sequence[int | None] | None) -> tuple[int, ...] | None:
     """Order of dimensions that makes one shape the other: () for the same, None for none."""
+    return next(iter(_orders(shape, there)), None)
+
+
+def _orders(shape: Sequence[int], there: Sequence[int | None] | None) -> list[tuple[int, ...]]:
+    """The orders of dimensions that fit, the likeliest first."""
     if there is None:
-        return ()
+        return [()]
     count = len(shape)
     if len(there) != count:
-        return None
+        return []
 
     def fits(axes: Iterable[int]) -> bool:
         return all(size in (None, shape[at]) for size, at in zip(there, axes, strict=True))
 
-    if fits(range(count)):
-        return ()
+    usual: list[tuple[int, ...]] = [()] if fits(range(count)) else []
     if count < 3:  # what looks like a transposed matrix is another model
-        return None
+        return usual
     last, first = (0, *range(2, count), 1), (0, count - 1, *range(1, count - 1))
-    usual = [axes for axes in (last, first) if fits(axes)]
+    usual += [axes for axes in dict.fromkeys((last, first)) if fits(axes)]
     if usual:
-        return usual[0]
+        return usual
     others = [axes for axes in itertools.permutations(range(count)) if fits(axes)]
-    return others[0] if len(others) == 1 and None not in there else None
+    return others if len(others) == 1 and None not in there else []
 
 
 def _inverse(axes: Sequence[int]) -> tuple[int, ...]:

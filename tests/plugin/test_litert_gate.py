@@ -146,6 +146,22 @@ def test_nothing_is_installed_by_a_gate(
     assert not (folder / "nothing").exists()
 
 
+def test_a_file_that_somebody_else_quantized(
+    gate: Callable[..., pytest.Pytester],
+    run: Run,  # noqa: F811
+) -> None:
+    from tests.quantize.test_litert_ladder import made
+
+    folder = gate('Prequantized("models/quantized.tflite", name="theirs")').path
+    (folder / "models" / "quantized.tflite").write_bytes(made(embedder_content(), "int8").content)
+    text = (folder / "test_gate.py").read_text()
+    text = text.replace("import FaceGates", "import FaceGates, Prequantized")
+    (folder / "test_gate.py").write_text(text)
+    result = recorded(run)
+    result.assert_outcomes(passed=6)
+    result.stdout.fnmatch_lines(["theirs * PASS", "ship: theirs (*"])
+
+
 def test_what_a_gate_file_says() -> None:
     from pytest_kycquant import FaceVerification, Preprocess
 

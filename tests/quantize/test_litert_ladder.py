@@ -195,6 +195,33 @@ def test_a_model_with_nothing_to_quantize() -> None:
         kind.build(task)
 
 
+@pytest.mark.parametrize("precision", ["int8", "int16x8", "int8-dynamic"])
+def test_products_with_a_matrix_have_one_scale(precision: str) -> None:
+    """LiteRT's integer kernel would take that of the first column for all."""
+    from ai_edge_litert import schema_py_generated as s
+
+    from tests.worlds.litert import Op, T, file
+
+    rng = np.random.default_rng(0)
+    matrix = (rng.normal(size=(48, 8)) * np.logspace(-1, 1, 8)).astype(np.float32)
+    operator = Op(
+        s.BuiltinOperator.BATCH_MATMUL, (0, 1), (2,), s.BatchMatMulOptionsT(),
+        s.BuiltinOptions.BatchMatMulOptions,
+    )  # fmt: skip
+    tensors = [T("input", (1, 48)), T("matrix", (48, 8), data=matrix), T("y", (1, 8))]
+    content = file(tensors, [operator], [0], [2], ["serving_default"])
+    given = rng.normal(size=(24, 1, 48)).astype(np.float32)
+    recipe = Recipe(precision, runtime="litert")
+    kind = kind_of(recipe)
+    assert isinstance(kind, Rung)
+    task = Task("matrix", content, recipe, 24, lambda numbers: ({"in0": given[k]} for k in numbers))
+    model, reference = (library(HERE).open(each) for each in (kind.build(task).content, content))
+    for row in given[:4]:
+        (found,), (expected,) = model.run({"in0": row}), reference.run({"in0": row})
+        # Its weights have eight bits for columns of very different size.
+        assert np.abs(found - expected).max() < 0.1 * np.abs(expected).max()
+
+
 def test_broken_values_are_found() -> None:
     assert broken_values(LiteRtFile(FLOAT)) == ()
     assert broken_values(LiteRtFile(embedder_content(broken=True))) == ("last.w",)

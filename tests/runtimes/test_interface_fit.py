@@ -68,6 +68,21 @@ def test_channels_first_in_the_file() -> None:
     assert found.inputs[0].axes == (0, 3, 1, 2)
 
 
+def test_channels_that_only_the_values_tell() -> None:
+    """As many channels as rows and columns: the map is the same shape in both layouts."""
+
+    class Map(File):
+        def run(self, inputs: Any) -> list[Any]:
+            return [inputs["image"] * 2]
+
+    file = Map({"image": (1, 4, 4, 4)}, {"map": (1, 4, 4, 4)})
+    sample = arrays(image=(1, 4, 4, 4))
+    first = fit("m", file, sample, {"map": 2 * sample["image"]})
+    assert first == Interface()
+    last = fit("m", file, sample, {"map": 2 * sample["image"].transpose(0, 3, 1, 2)})
+    assert last.outputs[0].axes == (0, 3, 1, 2)
+
+
 def test_an_unusual_order_if_only_one_fits() -> None:
     file = File({"x": (5, 1, 4, 3)}, {"y": (1, 8)})
     sample = arrays(x=(1, 3, 4, 5))
