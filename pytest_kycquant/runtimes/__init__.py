@@ -131,7 +131,7 @@ class Deployment:
     Args:
         runtime: name of the runtime.
         description: its name, version and settings in one line.
-        packages: versions of the distributions that ran the file, by name.
+        packages: version of the distribution that ran the file, by its name.
         extra: extra of this package that installs them; "" if they always are.
         settings: what to set, by name.
         is_reference: whether FP32 runs alike.
@@ -148,7 +148,8 @@ class Deployment:
     def of(cls, runtime: Runtime) -> Deployment:
         """What a runtime of this process needs."""
         opener, line = library(runtime), runtime.line
-        packages = {package: importlib.metadata.version(package) for package in line.packages}
+        # The others only make files for it.
+        packages = {each: importlib.metadata.version(each) for each in list(line.packages)[:1]}
         settings = dict(opener.settings())
         same = runtime.is_reference
         return cls(runtime.name, opener.describe(), packages, line.extra, settings, same)

@@ -36,7 +36,7 @@ def test_each_extension_names_its_test() -> None:
     section = TEXT.split("## Adding something")[1].split("\n## ")[0]
     parts = section.split("\n### ")[1:]
     assert [part.splitlines()[0] for part in parts] == [
-        "A recipe", "A rewrite", "A task", "A runtime", "A report",
+        "A recipe", "A rewrite", "A task", "A runtime", "A format of files", "A report",
         "A layout of detectors' outputs",
     ]  # fmt: skip
     assert all(re.search(r"^`tests/\S+::\w+`$", part, re.MULTILINE) for part in parts)
