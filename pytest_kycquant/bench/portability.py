@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ..quantize import Exposure
 from ..runtimes.environment import u8s8_saturates
 from ..runtimes.ort import EXACT_ENTRY
+from ..spec.prequantized import Prequantized
 
 if TYPE_CHECKING:
     from ..context import Context
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 from .variants import Variants
 
 _OPTION = "=".join(EXACT_ENTRY)
+_REDUCE = "build the model with Recipe(reduce_range=True)"
 
 
 @dataclass(frozen=True)
@@ -89,12 +91,13 @@ class Saturated:
 def note_on(context: Context, variant: Variant) -> str:
     """What to know before a variant runs on another CPU, on the runtime that runs it."""
     exposure, runtime = variant.exposure, variant.runtime
+    elsewhere = isinstance(variant.recipe, Prequantized)
+    remedy = "have it quantized with weights of 7 bits" if elsewhere else _REDUCE
     if runtime.is_reference and not variant.is_ort:
         saturates = context.environment.u8s8_saturates
-        return exposure_note(exposure, exact=context.exact, saturates=saturates)
+        return exposure_note(exposure, exact=context.exact, saturates=saturates, remedy=remedy)
     if not exposure.saturable:
         return ""
-    remedy = "build the model with Recipe(reduce_range=True)"
     if u8s8_saturates(runtime):
         return f"{_count(exposure)} can saturate here, and these verdicts include that: {remedy}"
     where = "could saturate on x86 CPUs without VNNI, which this CPU does not show"
@@ -107,13 +110,16 @@ def _count(exposure: Exposure) -> str:
     return f"{operators} ({pairs})"
 
 
-def exposure_note(exposure: Exposure, *, exact: bool, saturates: bool) -> str:
+def exposure_note(
+    exposure: Exposure, *, exact: bool, saturates: bool, remedy: str = _REDUCE
+) -> str:
     """What to know before a variant runs on another CPU; "" if nothing in it can saturate.
 
     Args:
         exposure: the exposure of the variant to saturation.
         exact: whether the variant ran without saturation.
         saturates: whether this CPU saturates (`runtime.u8s8_saturates`).
+        remedy: how to make a model that cannot saturate.
     """
     if not exposure.saturable:
         return ""
@@ -125,13 +131,12 @@ def exposure_note(exposure: Exposure, *, exact: bool, saturates: bool) -> str:
         )
     if saturates:
         return (
-            f"{count} can saturate on this CPU, and these verdicts include that: build the model "
-            "with Recipe(reduce_range=True), or judge it with --kycquant-exact"
+            f"{count} can saturate on this CPU, and these verdicts include that: {remedy}, or "
+            "judge it with --kycquant-exact"
         )
     return (
-        f"{count} could saturate on x86 CPUs without VNNI, which this CPU does not show: build the "
-        f"model with Recipe(reduce_range=True), or run it with {_OPTION} and judge it with "
-        "--kycquant-exact"
+        f"{count} could saturate on x86 CPUs without VNNI, which this CPU does not show: {remedy}, "
+        f"or run it with {_OPTION} and judge it with --kycquant-exact"
     )
 
 
