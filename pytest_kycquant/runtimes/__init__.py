@@ -20,7 +20,10 @@ from ..spec.runtime import REFERENCE, RUNTIMES, Runtime
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["RUNTIMES", "Deployment", "Library", "OpenModel", "Port", "library"]
+__all__ = ["NAMELESS", "RUNTIMES", "Deployment", "Library", "OpenModel", "Port", "library"]
+
+NAMELESS = "generated model"
+"""What errors call a model that is opened from its content, whose path only the caller knows."""
 
 
 @dataclass(frozen=True)
