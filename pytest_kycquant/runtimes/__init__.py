@@ -75,6 +75,8 @@ class OpenModel(Protocol):
     def runner(self, inputs: Mapping[str, NDArray[Any]]) -> Callable[[], object]:
         """A function that runs the model once on these inputs, for a measurement of time.
 
+        It returns when the outputs are there: work that is still to be done would not be timed.
+
         What an application would do beforehand, such as giving pixels in the order of the file's
         input, is already done when this returns.
         """

@@ -142,7 +142,7 @@ def test_what_cannot_be_matched(inputs: Any, outputs: Any, message: str) -> None
 )
 def test_names_that_are_not_there(options: Any) -> None:
     file = File({"x": (1, 4)}, {"y": (1, 8)})
-    with pytest.raises(ModelError, match="cannot be matched|are named, and 1 of"):
+    with pytest.raises(ModelError, match=r"cannot be matched|are named, and 1 of"):
         fit("m.tflite", file, arrays(x=(1, 4)), arrays(y=(1, 8)), **options)
 
 
