@@ -13,7 +13,7 @@ from ..errors import ModelError, SpecError
 from ..plain import from_plain, plain
 from ..quantize import ModelFile
 from ..quantize.contents import Contents, contents, require_quantized
-from ..runtimes import library
+from ..runtimes import NAMELESS, library
 from ..runtimes.formats import identify
 from ..runtimes.interface import Interface, fit
 from ..runtimes.preparation import with_preprocess
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ..context import Context
     from ..quantize import LoadedModel
     from ..runtimes import OpenModel
+    from ..runtimes.feeding import Feeding
     from ..tasks.base import Task
 
 
@@ -47,6 +48,10 @@ class Fp32(Protocol):
     @property
     def outputs_read(self) -> tuple[str, ...]:
         """Names of the outputs that the task reads."""
+
+    @property
+    def feeding(self) -> Feeding:
+        """How images are fed to it."""
 
     @property
     def probe(self) -> dict[str, NDArray[Any]]:
@@ -130,22 +135,37 @@ def _interface(source: Fp32, asked: Prequantized, path: Path, opened: OpenModel)
     outputs = dict(zip(fp32.outputs, fp32.run(feed), strict=True))
     wanted = {name: outputs[name] for name in source.outputs_read}
     given = {name: array for name, array in feed.items() if name in fp32.inputs}
-    interface = fit(path, opened, given, wanted, inputs=asked.inputs, outputs=asked.outputs or None)
+    images = [name for name in given if name not in source.feeding.constants]
+    names = asked.inputs, asked.outputs or None
+    try:
+        interface = fit(path, opened, given, wanted, inputs=names[0], outputs=names[1])
+    except ModelError as error:
+        if any(names):
+            raise
+        remedy = f"{error.remedy}, or say which is which: Prequantized(inputs=..., outputs=...)"
+        raise ModelError(path, error.problem, remedy) from error
     if asked.preprocess is not None:
         own = source.task.model.preprocesses[source.index : source.index + 1]
-        if not own:
+        if not own or len(images) != 1:
             raise SpecError(
                 "Prequantized.preprocess",
                 "has no effect, because the model takes arrays, not an image",
                 "leave it out",
             )
-        interface = with_preprocess(interface, opened, given, wanted, own[0], asked.preprocess)
-    _check(interface.present(opened).run(feed), wanted, path)
+        interface = with_preprocess(
+            interface, opened, given, wanted, images[0], own[0], asked.preprocess
+        )
+    try:
+        found = interface.present(opened).run(feed)
+    except ModelError as error:  # what was opened is the content of the file, which has no name
+        problem = error.problem if error.where == NAMELESS else f"{error.where} {error.problem}"
+        raise ModelError(path, problem, error.remedy) from error
+    _check(found, wanted, path)
     return interface
 
 
 def _check(found: list[NDArray[Any]], wanted: dict[str, NDArray[Any]], path: Path) -> None:
-    """Refuse outputs of other shapes than FP32's: the file is another model."""
+    """Refuse outputs of other shapes or types than FP32's: the file is another model."""
     for (name, expected), array in zip(wanted.items(), found, strict=True):
         shape = np.shape(array)
         if len(shape) != expected.ndim or shape[1:] != expected.shape[1:]:
@@ -154,4 +174,10 @@ def _check(found: list[NDArray[Any]], wanted: dict[str, NDArray[Any]], path: Pat
                 f"gives output {name!r} of shape {shape}, and FP32 of shape {expected.shape}",
                 "give the quantized file of this model, or name its outputs: "
                 "Prequantized(outputs=(...))",
+            )
+        if array.dtype != expected.dtype:
+            raise ModelError(
+                path,
+                f"gives output {name!r} in {array.dtype}, and FP32 in {expected.dtype}",
+                "give a file that dequantizes its outputs, as an application would have to",
             )

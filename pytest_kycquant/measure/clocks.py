@@ -12,29 +12,39 @@ CLOCKS: dict[str, Callable[[], int]] = {
 }
 """Clocks by the names that `runtimes.Library.clock` uses; each returns ns."""
 
+_ALL = ("wall", "thread", "process")
 _LONG = 20_000_000  # ns of wall-clock time that show who works
+_LONGEST = 400_000_000  # ns, if nobody seems to
+_FEW = 5  # runs
 _ELSEWHERE = 1.1
+_ASLEEP = 2.0
 
 
 def clock_that_sees(run: Callable[[], object], wanted: str) -> str:
     """Name of the clock to measure a model with.
 
     CPU time of the calling thread is the least noisy, but a library that hands its work to threads
-    of its own would look fast. That of the process is taken if it has grown by more.
+    of its own would look fast. That of the process is taken if it has grown by more. If even that
+    is short beside the time that passes, somebody else works meanwhile, and the wall's is taken.
 
     Args:
-        run: runs the model once.
+        run: runs the model once, and waits for its result.
         wanted: the clock that the library names.
     """
     if wanted != "thread":
         return wanted
     run()
-    began = [CLOCKS[name]() for name in ("wall", "thread", "process")]
-    while True:
+    spent: list[tuple[int, int, int]] = []
+    asleep, passed = True, 0
+    # On a busy machine many runs are interrupted; one that is not shows who works.
+    while len(spent) < _FEW or passed < (_LONGEST if asleep else _LONG):
+        began = [CLOCKS[name]() for name in _ALL]
         run()
-        wall, thread, process = (
-            CLOCKS[name]() - at
-            for name, at in zip(("wall", "thread", "process"), began, strict=True)
-        )
-        if wall >= _LONG:
-            return "process" if process > _ELSEWHERE * thread else "thread"
+        ended = [CLOCKS[name]() for name in _ALL]
+        wall, thread, process = (after - at for after, at in zip(ended, began, strict=True))
+        spent.append((wall, thread, process))
+        asleep, passed = asleep and wall > _ASLEEP * process, passed + wall
+    if asleep:
+        return "wall"
+    _, thread, process = (sum(times) for times in zip(*spent, strict=True))
+    return "process" if process > _ELSEWHERE * thread else "thread"

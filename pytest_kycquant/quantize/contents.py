@@ -173,7 +173,10 @@ def read_ort(path: Path, sha256: str) -> Contents:
     with temporary_folder() as folder:
         copy = folder / path.name
         copy.write_bytes(read_verified(path, sha256))
-        kinds = set(_KINDS.findall(operators_of(copy)))
+        try:
+            kinds = set(_KINDS.findall(operators_of(copy)))
+        except ModelError as error:
+            raise ModelError(path, error.problem, error.remedy) from error
     integer = [kind for kind in sorted(kinds) if kind.startswith("QLinear") or kind in _INTEGER]
     stored = sorted(kinds & {"DequantizeLinear"})
     note = "a file in ORT format says which operators it has, but not how many, nor their weights"

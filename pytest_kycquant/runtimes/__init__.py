@@ -20,7 +20,10 @@ from ..spec.runtime import REFERENCE, RUNTIMES, Runtime
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["RUNTIMES", "Deployment", "Library", "OpenModel", "Port", "library"]
+__all__ = ["NAMELESS", "RUNTIMES", "Deployment", "Library", "OpenModel", "Port", "library"]
+
+NAMELESS = "generated model"
+"""What errors call a model that is opened from its content, whose path only the caller knows."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,8 @@ class OpenModel(Protocol):
 
     def runner(self, inputs: Mapping[str, NDArray[Any]]) -> Callable[[], object]:
         """A function that runs the model once on these inputs, for a measurement of time.
+
+        It returns when the outputs are there: work that is still to be done would not be timed.
 
         What an application would do beforehand, such as giving pixels in the order of the file's
         input, is already done when this returns.

@@ -72,7 +72,7 @@ class InputFit:
         kind = np.dtype(self.dtype)
         if array.dtype == kind:
             return array
-        if kind.kind not in "iu" or array.dtype.kind not in "f":
+        if kind.kind not in "iu" or array.dtype.kind not in "fiu":
             return array.astype(kind)
         rounded = np.rint(array)
         limits = np.iinfo(kind)
@@ -81,7 +81,9 @@ class InputFit:
             raise ModelError(
                 f"input {shown(self.name)}",
                 f"is {self.dtype}, and {float(array[wrong][0]):.6g} is not one of its values",
-                "say how pixels become this input: Prequantized(preprocess=Preprocess(...))",
+                "say how pixels become this input: Prequantized(preprocess=Preprocess(...))"
+                if array.dtype.kind == "f"
+                else "give a file whose input holds all values of FP32's",
             )
         return rounded.astype(kind)
 
@@ -94,15 +96,19 @@ class OutputFit:
         at: its place among the outputs of the file.
         of: name of the output of FP32 that it stands for.
         axes: order of the file's dimensions in FP32's output; empty if it is the same.
+        dtype: numpy name of FP32's type, if both are floats of another width; empty otherwise.
     """
 
     at: int
     of: str
     axes: tuple[int, ...] = ()
+    dtype: str = ""
 
     def convert(self, outputs: Sequence[Array]) -> Array:
         """The output as FP32 gives it."""
         found = outputs[self.at]
+        if self.dtype:
+            found = found.astype(self.dtype)
         return found.transpose(self.axes) if self.axes else found
 
 
@@ -145,7 +151,7 @@ class Adapted:
             for fit in interface.inputs
         )
         self.output_ports = tuple(
-            Port(fit.of, _shape(port.shape, fit.axes), port.dtype)
+            Port(fit.of, _shape(port.shape, fit.axes), fit.dtype or port.dtype)
             for fit in interface.outputs
             for port in [model.output_ports[fit.at]]
         )
@@ -199,22 +205,30 @@ def fit(
         raise _unmatched(where, "input", model.input_ports, sample)
     given = {} if outputs is None else dict(zip(expected, outputs, strict=False))
     if outputs is not None and len(outputs) != len(expected):
-        raise _unmatched(where, "output", model.output_ports, expected)
+        raise ModelError(
+            where,
+            f"{len(outputs)} of its outputs are named, and {len(expected)} of FP32's are read: "
+            f"{', '.join(map(shown, expected))}",
+            "name the outputs that stand for these, in their order",
+        )
     read = _matched(where, "output", model.output_ports, expected, given)
     if len(read) != len(expected):
         raise _unmatched(where, "output", model.output_ports, expected)
     places = {name: at for at, name in enumerate(model.outputs)}
-    kinds = {port.name: port.dtype for port in model.input_ports}
+    kinds = {port.name: port.dtype for port in (*model.output_ports, *model.input_ports)}
     found = Interface(
         tuple(InputFit(name, of, kinds[name], axes) for of, (name, axes) in fed.items()),
-        tuple(OutputFit(places[name], of, _inverse(axes)) for of, (name, axes) in read.items()),
+        tuple(
+            OutputFit(places[name], of, _inverse(axes), _widened(kinds[name], expected[of]))
+            for of, (name, axes) in read.items()
+        ),
     )
     found = _settled(model, found, sample, expected)
     same = (
         all(fit.name == fit.of and not fit.axes for fit in found.inputs)
         and all(str(sample[fit.of].dtype) == fit.dtype for fit in found.inputs)
         and tuple(fit.of for fit in found.outputs) == model.outputs
-        and not any(fit.axes for fit in found.outputs)
+        and not any(fit.axes or fit.dtype for fit in found.outputs)
     )
     return Interface() if same else found
 
@@ -269,7 +283,7 @@ def _matched(
     found: _Fits = {}
     for of, name in {**by_name, **known}.items():
         if of not in arrays or name not in there:
-            raise _unmatched(where, side, ports, arrays)
+            raise _unmatched(where, side, ports, arrays, f"{shown(name)} for {shown(of)}")
         axes = _axes(arrays[of].shape, there[name].shape)
         if axes is None:
             raise _unmatched(where, side, ports, arrays)
@@ -321,20 +335,44 @@ def _orders(shape: Sequence[int], there: Sequence[int | None] | None) -> list[tu
     return others if len(others) == 1 and None not in there else []
 
 
+def takes(
+    there: Sequence[int | None] | None, shape: Sequence[int], axes: Sequence[int] = ()
+) -> bool:
+    """Whether a shape takes an array of another one whose dimensions are put in this order."""
+    found = [shape[axis] for axis in axes or range(len(shape))]
+    return there is None or (
+        len(there) == len(found)
+        and all(size in (None, given) for size, given in zip(there, found, strict=True))
+    )
+
+
+def _widened(dtype: str, expected: Array) -> str:
+    """The type of FP32's output, if the file gives a float of another width; else ""."""
+    other = expected.dtype.kind == "f" and dtype in ("float16", "float64", "float32")
+    return str(expected.dtype) if other and dtype != str(expected.dtype) else ""
+
+
 def _inverse(axes: Sequence[int]) -> tuple[int, ...]:
     return tuple(np.argsort(axes).tolist()) if axes else ()
 
 
 def _unmatched(
-    where: object, side: str, ports: Sequence[Port], arrays: Mapping[str, Array]
+    where: object,
+    side: str,
+    ports: Sequence[Port],
+    arrays: Mapping[str, Array],
+    named: str = "",
 ) -> ModelError:
     listed = [f"{shown(port.name)} {_spelt(port.shape)}" for port in ports]
     wanted = [f"{shown(name)} {_spelt(array.shape)}" for name, array in arrays.items()]
+    remedy = f"give the file of this model, or one whose {side}s have FP32's names or shapes"
+    if named:
+        remedy = f"correct the names of its {side}s: {named} is not possible"
     return ModelError(
         where,
         f"its {side}s cannot be matched with those of FP32: it has {', '.join(listed)}; FP32 has "
         f"{', '.join(wanted)}",
-        f"give the file of this model, or one whose {side}s have FP32's names or shapes",
+        remedy,
     )
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import ModelError, SpecError, one_line
 from ..spec.coerce import shown
 from ..spec.runtime import Runtime
-from . import Port
+from . import NAMELESS, Port
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -65,7 +65,7 @@ class LiteRt:
         XNNPACK's integer kernels do not saturate, so `exact` changes nothing. A damaged file may
         keep LiteRT busy for ever: `verified.open_verified` tries it in another process first.
         """
-        where: object = "generated model" if isinstance(model, bytes) else model
+        where: object = NAMELESS if isinstance(model, bytes) else model
         try:
             content = model if isinstance(model, bytes) else Path(model).read_bytes()
         except OSError as error:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from ..errors import ModelError
 from ..files import temporary_folder
-from . import time_limit
+from . import NAMELESS, time_limit
 from .litert import LACKS, reason
 
 _START = (
@@ -51,7 +51,7 @@ def examine(content: bytes) -> None:
             raise _harmful(f"keeps LiteRT busy for more than {limit:g} s") from None
     if done.returncode == _REFUSED:
         said = done.stdout.decode(errors="replace")
-        raise ModelError("generated model", f"LiteRT cannot load it ({said})", LACKS)
+        raise ModelError(NAMELESS, f"LiteRT cannot load it ({said})", LACKS)
     if done.returncode:
         how = f"signal {-done.returncode}" if done.returncode < 0 else f"status {done.returncode}"
         raise _harmful(f"crashes LiteRT ({how})")
@@ -59,7 +59,7 @@ def examine(content: bytes) -> None:
 
 
 def _harmful(problem: str) -> ModelError:
-    return ModelError("generated model", problem, "it is damaged: convert or download it again")
+    return ModelError(NAMELESS, problem, "it is damaged: convert or download it again")
 
 
 def child(path: str) -> None:

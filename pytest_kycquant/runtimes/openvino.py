@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import ModelError, RuntimeUnavailableError, SpecError, one_line
 from ..spec.runtime import Runtime
-from . import Port
+from . import NAMELESS, Port
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -61,12 +61,22 @@ class OpenVino:
         return self._properties(1)
 
     def load(self) -> None:
-        """Import the library, and check that this CPU computes in the type that is asked for."""
+        """Import the library, and check its options and that this CPU computes in the type."""
         import openvino
 
+        core = openvino.Core()
+        try:
+            core.get_property("CPU", "SUPPORTED_PROPERTIES")  # loads what checks properties
+            core.set_property("CPU", dict(self._runtime.options))
+        except Exception as error:
+            raise SpecError(
+                "Runtime.options",
+                f"OpenVINO's CPU does not take them ({_reason(error)})",
+                "give properties that it has, with values that it allows",
+            ) from error
         if self._runtime.computes == "float32":
             return
-        known = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        known = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         wanted = {"bfloat16": "BF16", "float16": "FP16"}[self._runtime.computes]
         if wanted not in known:
             raise RuntimeUnavailableError(
@@ -80,7 +90,7 @@ class OpenVino:
         import openvino
 
         self.load()
-        where = "generated model" if isinstance(model, bytes) else model
+        where = NAMELESS if isinstance(model, bytes) else model
         try:
             core = openvino.Core()
             read = core.read_model(model if isinstance(model, bytes) else str(model))

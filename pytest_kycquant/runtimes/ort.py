@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import ModelError, RuntimeUnavailableError
 from ..files import temporary_folder
 from ..spec.runtime import CPU_PROVIDER, REFERENCE, Runtime
-from . import Port, time_limit
+from . import NAMELESS, Port, time_limit
 from .formats import is_onnx
 from .model_files import copy_without_links
 from .time_limit import Limit
@@ -133,7 +133,7 @@ def open_session(
     if not optimize:
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     source = model if isinstance(model, bytes) else str(model)
-    where = "generated model" if isinstance(model, bytes) else model
+    where = NAMELESS if isinstance(model, bytes) else model
     limit = Limit(lambda: cancel(options))
     try:
         with limit.within(time_limit.OPEN_SECONDS):
@@ -272,7 +272,7 @@ class OnnxRuntime:
             if left:
                 counts = Counter({kind: len(names) for kind, names in left.items()})
                 listed = ", ".join(f"{number} {kind}" for kind, number in counts.most_common())
-                where = "generated model" if isinstance(model, bytes) else model
+                where = NAMELESS if isinstance(model, bytes) else model
                 raise ModelError(
                     where,
                     f"{given.provider} leaves {counts.total()} operators to the CPU: {listed} "

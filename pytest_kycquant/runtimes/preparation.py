@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import SpecError
 from ..spec.model import Preprocess
 from . import OpenModel
-from .interface import InputFit, Interface, OutputFit
+from .interface import InputFit, Interface, OutputFit, takes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,18 +23,21 @@ def with_preprocess(
     model: OpenModel,
     sample: Mapping[str, NDArray[Any]],
     expected: Mapping[str, NDArray[Any]],
+    of: str,
     fp32: Preprocess,
     own: Preprocess,
 ) -> Interface:
     """Make the input of a file from that of FP32, by undoing what prepared it.
 
     FP32 sees ``x = (pixel - mean) * scale``. The file is given ``(pixel - own.mean) * own.scale``.
+    The order of dimensions is the one that was declared, or the one that the shape asks for.
 
     Args:
         interface: how the file stands in for FP32 by names and shapes.
         model: the file.
         sample: what one run of FP32 is fed, by the names of its inputs: one image.
         expected: what it returns, by the names of its outputs.
+        of: name of the input of FP32 that takes the image.
         fp32: how FP32's input is prepared.
         own: how the file's input is prepared.
 
@@ -60,24 +63,26 @@ def with_preprocess(
             f"has {own.channels} channels, and FP32 has {fp32.channels}",
             "give a file for images of the same kind",
         )
-    (port,) = model.input_ports
-    ((of, _),) = sample.items()
+    fits = interface.inputs or tuple(InputFit(p.name, p.name, p.dtype) for p in model.input_ports)
+    (place,) = (at for at, each in enumerate(fits) if each.of == of)
+    port = next(port for port in model.input_ports if port.name == fits[place].name)
     depth = fp32.depth
     reverse = own.channels != fp32.channels
     order = range(depth - 1, -1, -1) if reverse else range(depth)
     gain, shift = [], []
-    for place, other in enumerate(order):
-        mean, scale = _of(fp32.mean, place), _of(fp32.scale, place)
+    for here, other in enumerate(order):
+        mean, scale = _of(fp32.mean, here), _of(fp32.scale, here)
         own_mean, own_scale = _of(own.mean, other), _of(own.scale, other)
         gain.append(own_scale / scale)
         shift.append((mean - own_mean) * own_scale)
     alike = not any(shift) and set(gain) == {1.0}
     axes = {("NCHW", "NHWC"): (0, 2, 3, 1), ("NHWC", "NCHW"): (0, 3, 1, 2)}
+    declared = axes.get((fp32.layout, own.layout), ())
     found = InputFit(
         port.name,
         of,
         port.dtype,
-        axes.get((fp32.layout, own.layout), ()),
+        declared if takes(port.shape, sample[of].shape, declared) else fits[place].axes,
         () if alike else tuple(gain),
         () if alike else tuple(shift),
         1 if fp32.layout == "NCHW" else 3,
@@ -86,7 +91,7 @@ def with_preprocess(
     outputs = interface.outputs or tuple(
         OutputFit(model.outputs.index(name), name) for name in expected
     )
-    return replace(interface, inputs=(found,), outputs=outputs)
+    return replace(interface, inputs=(*fits[:place], found, *fits[place + 1 :]), outputs=outputs)
 
 
 def _of(value: float | tuple[float, ...], channel: int) -> float:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import ModelError, RuntimeUnavailableError, SpecError, one_line
 from ..spec.runtime import Runtime
-from . import Port
+from . import NAMELESS, Port
 from .model_files import read_whole
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class Torch:
     def open(self, model: bytes | Path, *, threads: int = 1, exact: bool = False) -> OpenProgram:
         """Open a ``.pt2`` file, or its content; `exact` changes nothing."""
         self.load()
-        where = "generated model" if isinstance(model, bytes) else model
+        where = NAMELESS if isinstance(model, bytes) else model
         content = model if isinstance(model, bytes) else read_whole(model)
         return OpenProgram(load_program(content, where), where, threads)
 

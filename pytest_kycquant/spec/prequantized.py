@@ -102,10 +102,13 @@ class Prequantized:
             return as_runtime("Prequantized.runtime", self.runtime)
         firsts = {names[0] for names in openers.values()}
         if len(firsts) > 1:
+            both = [name for name in RUNTIMES if all(name in names for names in openers.values())]
             raise SpecError(
                 "Prequantized.path",
                 f"{coerce.shown(self.path)} are files for different runtimes",
-                "give files of one format",
+                f"give {' or '.join(f'runtime={name!r}' for name in both)}, which opens all of them"
+                if both
+                else "give files of one format",
             )
         return Runtime(firsts.pop())
 

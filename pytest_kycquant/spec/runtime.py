@@ -110,11 +110,18 @@ class Runtime:
                 "has no effect, because no other provider is named",
                 "leave it out, or name a provider",
             )
+        options = _options(self.options)
+        if options and line.providers and not provider:
+            raise SpecError(
+                "Runtime.options",
+                f"has no effect on the CPU kernels of {name}",
+                "leave it out, or name a provider",
+            )
         computes = coerce.choice("Runtime.computes", self.computes, line.computes)
         plain = {
             "name": name,
             "provider": provider,
-            "options": _options(self.options),
+            "options": options,
             "allow_cpu": allow_cpu,
             "computes": computes,
         }

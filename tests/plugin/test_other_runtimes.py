@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from pytest_kycquant.spec.runtime import RUNTIMES, RuntimeLine
+from pytest_kycquant.errors import SpecError
+from pytest_kycquant.spec.runtime import RUNTIMES, Runtime, RuntimeLine
 from tests.worlds.pipelines import write_pipeline
 from tests.worlds.population import Run
 
@@ -150,3 +151,10 @@ def test_a_provider_that_may_leave_operators_to_the_cpu(
     result.stdout.fnmatch_lines(
         ["note on int8-weights-azure: runs on onnxruntime *, part of it on the CPU"]
     )
+
+
+def test_options_that_nothing_would_take() -> None:
+    """The CPU kernels of onnxruntime have none; a report would name them all the same."""
+    for provider in ("", "CPUExecutionProvider"):
+        with pytest.raises(SpecError, match="has no effect on the CPU kernels of onnxruntime"):
+            Runtime("onnxruntime", provider=provider, options={"spinning": 0})

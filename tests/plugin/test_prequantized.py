@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from onnx import helper, numpy_helper
 
-from tests.worlds import vendors
+from tests.worlds import inputs, rows, vendors
 from tests.worlds.population import SIZE, Run, embedder
 
 Project = Callable[..., None]
@@ -136,6 +137,58 @@ def test_other_names_and_pixels(
     assert figures[0] == figures[1]
 
 
+@pytest.mark.parametrize("layout", ["", ", layout='NHWC'"])
+def test_pixels_beside_a_constant(
+    vendor: Callable[..., Path],
+    int8: Callable[..., Path],
+    run: Run,
+    pytester: pytest.Pytester,
+    layout: str,
+) -> None:
+    """FP32 has an input more; the shape tells where the channels are if nothing declares it."""
+    path = vendor(f"preprocess=Preprocess(size=(16, 16), mean=0, scale=1{layout})", golden=False)
+    vendors.of_pixels(int8(path), path, mean=127.5, scale=1 / 127.5)
+    fp32 = pytester.path / "models/face.onnx"
+    onnx.save(inputs.trained_by(onnx.load(fp32)), fp32)
+    gate = pytester.path / "test_gate.py"
+    constants = 'constants={"phase_train": False}, calibration='
+    gate.write_text(gate.read_text().replace("calibration=", constants))
+    run("--kycquant-update-golden", "-q", "-k", "size")
+    run("-k", "finite").assert_outcomes(passed=1, deselected=5)
+
+
+def test_an_output_of_another_width(
+    vendor: Callable[..., Path], int8: Callable[..., Path], run: Run
+) -> None:
+    path = vendor(golden=False)
+    vendors.with_doubles(int8(path), path)
+    run("--kycquant-update-golden", "-q", "-k", "size")
+    run("-k", "finite").assert_outcomes(passed=1, deselected=5)
+
+
+def test_preprocess_of_a_model_of_two_images(run: Run, pytester: pytest.Pytester) -> None:
+    gate = rows.write_pairs(
+        pytester.path,
+        precisions='Prequantized("vendor.onnx", preprocess=Preprocess(size=(16, 16)))',
+    )
+    gate.write_text(
+        gate.read_text().replace("import CustomGates", "import Prequantized, CustomGates")
+    )
+    vendors.dynamic(pytester.path / "model.onnx", pytester.path / "vendor.onnx")
+    result = run("--kycquant-update-golden", "-k", "finite")
+    result.assert_outcomes(errors=1, deselected=4)
+    result.stdout.fnmatch_lines(["Prequantized.preprocess: has no effect, because *"])
+
+
+def test_a_damaged_file_in_ort_format_is_named(vendor: Callable[..., Path], run: Run) -> None:
+    path = vendor(name="vendor.ort", golden=False)
+    path.write_bytes(b"\x18\0\0\0ORTM" + bytes(50))
+    run("--kycquant-update-golden", "-q", "-k", "size")
+    result = run("-k", "finite")
+    result.assert_outcomes(errors=1, deselected=5)
+    result.stdout.fnmatch_lines(["*/models/vendor.ort: its operators cannot be listed *"])
+
+
 def figures_of(root: Path) -> dict[str, float]:
     (gate,) = json.loads((root / "report.json").read_text())["gates"]
     row = next(row for row in gate["variants"] if row["variant"] == "vendor")
@@ -167,6 +220,31 @@ BAD: dict[str, tuple[Callable[[Path, Path], object], str, str]] = {
         "outputs=('logits',)",
         "*vendor.onnx: its outputs cannot be matched with those of FP32: it has 'output'*",
     ),
+    "raw integers": (
+        lambda fp32, path: vendors.with_raw_output(path, path),
+        "",
+        "*vendor.onnx: gives output 'output' in int8, and FP32 in float32; *dequantizes*",
+    ),
+    "an input that FP32 lacks": (
+        lambda fp32, path: None,
+        "inputs={'data': 'input'}",
+        "*vendor.onnx: its inputs *; correct the names of its inputs: 'input' for 'data' *",
+    ),
+    "more outputs than are read": (
+        lambda fp32, path: None,
+        "outputs=('output', 'more')",
+        "*vendor.onnx: 2 of its outputs are named, and 1 of FP32's are read: 'output'; *",
+    ),
+    "two embeddings": (
+        lambda fp32, path: _another_output(vendors.renamed(path, path)),
+        "",
+        "*vendor.onnx: its outputs cannot be matched *, or say which is which: Prequantized(*",
+    ),
+    "fails when it runs": (
+        lambda fp32, path: _of_any_size(path),
+        "",
+        "*vendor.onnx: fails (*reshape_*",
+    ),
     "more files than FP32 has": (
         lambda fp32, path: None,
         "",
@@ -179,6 +257,30 @@ def _touched(fp32: Path) -> onnx.ModelProto:
     model = onnx.load(fp32)
     model.producer_name = "somebody"
     return model
+
+
+def _another_output(path: Path) -> None:
+    model = onnx.load(path)
+    result = model.graph.output[0].name
+    model.graph.node.append(helper.make_node("Neg", [result], ["negative"], "negate_"))
+    model.graph.output.append(helper.make_tensor_value_info("negative", 1, [1, 96]))
+    onnx.save(model, path)
+
+
+def _of_any_size(path: Path) -> None:
+    """A file whose input fits, and whose first operator does not take it."""
+    model = onnx.load(path)
+    name = model.graph.input[0].name
+    model.graph.initializer.append(numpy_helper.from_array(np.array([1, 3, 16, 17]), "shape_"))
+    for node in model.graph.node:
+        node.input[:] = ["reshaped" if each == name else each for each in node.input]
+    node = helper.make_node("Reshape", [name, "shape_"], ["reshaped"], "reshape_")
+    back = [node, *model.graph.node]
+    del model.graph.node[:]
+    model.graph.node.extend(back)
+    for dim in model.graph.input[0].type.tensor_type.shape.dim:
+        dim.dim_param = f"d{len(dim.dim_param)}"
+    onnx.save(model, path)
 
 
 @pytest.mark.parametrize("name", BAD)

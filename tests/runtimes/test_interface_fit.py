@@ -157,5 +157,13 @@ def test_what_cannot_be_matched(inputs: Any, outputs: Any, message: str) -> None
 )
 def test_names_that_are_not_there(options: Any) -> None:
     file = File({"x": (1, 4)}, {"y": (1, 8)})
-    with pytest.raises(ModelError, match="cannot be matched"):
+    with pytest.raises(ModelError, match=r"cannot be matched|are named, and 1 of"):
         fit("m.tflite", file, arrays(x=(1, 4)), arrays(y=(1, 8)), **options)
+
+
+def test_integers_that_the_file_does_not_hold() -> None:
+    file = File({"ids": (1, 2)}, {"y": (1, 8)}, kind="int8")
+    found = fit("m.onnx", file, {"ids": np.array([[1, 127]])}, arrays(y=(1, 8)))
+    assert found.feed({"ids": np.array([[1, 127]])})["ids"].dtype == np.int8
+    with pytest.raises(ModelError, match=r"'ids': is int8, and 128 is not one .* holds all values"):
+        found.feed({"ids": np.array([[1, 128]])})

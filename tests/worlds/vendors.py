@@ -83,3 +83,30 @@ def of_pixels(
     graph.node.extend([*nodes, *rest])
     onnx.save(model, target)
     return target
+
+
+def with_raw_output(path: Path, target: Path) -> Path:
+    """The same QDQ model without the last dequantization: its output is a tensor of integers."""
+    model = onnx.load(path)
+    graph = model.graph
+    (result,) = graph.output
+    last = next(node for node in graph.node if result.name in node.output)
+    graph.node.remove(last)
+    before = next(node for node in graph.node if last.input[0] in node.output)
+    (zero,) = (tensor for tensor in graph.initializer if tensor.name == before.input[2])
+    result.name, result.type.tensor_type.elem_type = last.input[0], zero.data_type
+    onnx.save(model, target)
+    return target
+
+
+def with_doubles(path: Path, target: Path) -> Path:
+    """The same model, whose output is cast to float64."""
+    model = onnx.load(path)
+    (result,) = model.graph.output
+    for node in model.graph.node:
+        node.output[:] = ["single" if name == result.name else name for name in node.output]
+    double = helper.make_node("Cast", ["single"], [result.name], "widen_", to=TensorProto.DOUBLE)
+    model.graph.node.append(double)
+    result.type.tensor_type.elem_type = TensorProto.DOUBLE
+    onnx.save(model, target)
+    return target
