@@ -25,6 +25,17 @@ if TYPE_CHECKING:
 _MOST, _LEAST = 32767, -32768
 _ACTIVATION = 255  # largest uint8, which int8 activations become when a model is loaded
 
+# Operators that take integers, by the place of the weight among their inputs.
+_WEIGHT = {
+    "ConvInteger": 1,
+    "DynamicQuantizeMatMul": 1,
+    "MatMulInteger": 1,
+    "MatMulIntegerToFloat": 1,
+    "QGemm": 3,
+    "QLinearConv": 3,
+    "QLinearMatMul": 3,
+}
+
 
 @dataclass(frozen=True)
 class Exposure:
@@ -51,7 +62,8 @@ def exposure_of(proto: ModelProto) -> Exposure:
     """Count what can saturate in a quantized model; all counts are 0 for a float model.
 
     Args:
-        proto: the model as stored, with QuantizeLinear and DequantizeLinear, or MatMulInteger.
+        proto: the model as stored, with QuantizeLinear and DequantizeLinear, or with operators
+            that take integers.
     """
     found = Exposure()
     weights, written = initializers(proto.graph), producers(proto.graph)
@@ -84,8 +96,9 @@ def _products(
     """Weights (N, K) of each output of an integer operator, in summation order; or None."""
     from onnx import numpy_helper
 
-    if node.op_type == "MatMulInteger":
-        tensor = weights.get(node.input[1])
+    if node.op_type in _WEIGHT:
+        place = _WEIGHT[node.op_type]
+        tensor = weights.get(node.input[place]) if len(node.input) > place else None
     elif node.op_type in ("Conv", "Gemm", "MatMul"):
         activation, weight = (_dequantized(written.get(name), weights) for name in node.input[:2])
         tensor = weights.get(weight) if activation and weight else None
@@ -96,9 +109,9 @@ def _products(
     array: NDArray[Any] = numpy_helper.to_array(tensor)
     if array.dtype != np.int8:
         return None  # unsigned weights have kernels that do not saturate
-    if node.op_type == "Conv":
+    if "Conv" in node.op_type:
         return _of_convolution(array, int(attributes(node).get("group", 1)))
-    if node.op_type == "Gemm" and attributes(node).get("transB", 0):
+    if "Gemm" in node.op_type and attributes(node).get("transB", 0):
         return array
     return np.moveaxis(array, -2, -1).reshape(-1, array.shape[-2])
 

@@ -9,9 +9,12 @@ such as example inputs and guards, is left out.
 from __future__ import annotations
 
 import ast
+import contextlib
+import importlib
 import io
 import json
 import re
+import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -33,6 +36,8 @@ _NAME = re.compile(r"[\w.:+\-/<>\[\] ]*")
 _TARGET = re.compile(r"torch\.ops\.\w+\.\w+(\.\w+)?|_operator\.\w+|math\.\w+|torch\.sym_\w+")
 _FREE = {"metadata", "as_string", "as_strings", "guards_code"}
 _FUNCTION = re.compile(r"[A-Z]\w*|floor|ceiling")  # of sympy; Python's own are lower case
+# Operators of torch that it has once a module is imported: those of programs that PT2E quantizes.
+_REGISTERED = {"quantized_decomposed": "torch.ao.quantization.fx._decomposed"}
 _SUMS = (
     ast.Expression, ast.BinOp, ast.UnaryOp, ast.Compare, ast.Call, ast.keyword, ast.Name,
     ast.Constant,
@@ -191,8 +196,10 @@ def _check_operators(program: Any, where: object) -> None:
     for text, key in _texts(program):
         if key != "target" or not text.startswith("torch.ops."):
             continue
+        names = text.split(".")[2:]
+        _register(names[0])
         found: Any = torch.ops
-        for name in text.split(".")[2:]:
+        for name in names:
             found = getattr(found, name, None)
         if found is None:
             missing.add(text.removeprefix("torch.ops."))
@@ -203,6 +210,14 @@ def _check_operators(program: Any, where: object) -> None:
             "install the package that adds them and import it in conftest.py, or export the model "
             "without them",
         )
+
+
+def _register(namespace: str) -> None:
+    """Import the part of torch that adds the operators of a namespace, if there is one."""
+    if namespace in _REGISTERED:
+        with contextlib.suppress(ImportError), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that it is to become part of another package
+            importlib.import_module(_REGISTERED[namespace])
 
 
 def _pickled(files: Mapping[str, bytes], where: object) -> Iterator[str]:

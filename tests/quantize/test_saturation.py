@@ -57,6 +57,17 @@ def quantized(
     return helper.make_model(graph, opset_imports=[opset], ir_version=10)
 
 
+def of_integers(weight: NDArray[np.generic], kind: str, **attributes: int) -> onnx.ModelProto:
+    """The same as one operator that takes integers, as tools write it without QDQ."""
+    model = quantized(weight, kind.removeprefix("QLinear"), **attributes)
+    graph = model.graph
+    first, last = graph.node[0], graph.node[-1]
+    given = ["xq", "one", "zero", "w", "one", "weight_zero", "step", "zero"]
+    del graph.node[:]
+    graph.node.extend([first, helper.make_node(kind, given, ["cq"], **attributes), last])
+    return model
+
+
 def with_weights(size: int, places: tuple[int, ...], outputs: int = 16) -> NDArray[np.int8]:
     """(outputs, size), 127 in some places."""
     rows = np.zeros((outputs, size), np.int8)
@@ -99,6 +110,11 @@ SQUARE = np.full((8, 8), 127, np.int8)
         (quantized(np.full((16, 1, 3, 3), 127, np.int8), group=8), Exposure(1, 1, 64, 64)),
         (quantized(SQUARE, "Gemm", transB=1), Exposure(1, 1, 32, 32)),
         (quantized(SQUARE, "MatMul"), Exposure(1, 1, 32, 32)),
+        (of_integers(FULL, "QLinearConv"), Exposure(1, 1, 288, 288)),
+        (of_integers(HALF, "QLinearConv"), Exposure(1, 0, 288, 0)),
+        (of_integers(FULL.astype(np.uint8), "QLinearConv"), Exposure()),
+        (of_integers(FULL[:, :1], "QLinearConv", group=16), Exposure()),  # depthwise
+        (of_integers(SQUARE, "QLinearMatMul"), Exposure(1, 1, 32, 32)),
         (zoo.tiny_embedder(), Exposure()),
     ],
 )
@@ -164,6 +180,21 @@ def test_real_kernels(channels: int, side: int, groups: int, exact: bool) -> Non
         lost = answer(model, exact=exact) < 0.9 * LARGEST
         saturates = u8s8_saturates() and not exact
         assert lost == (saturates and exposure_of(model).saturable > 0), places
+
+
+@pytest.mark.parametrize("exact", [False, True])
+@pytest.mark.parametrize("places", [(0, 1), (2, 3), (1, 2), (0, 3)])
+def test_real_kernels_of_integer_operators(places: tuple[int, ...], exact: bool) -> None:
+    rows = with_weights(8, places)
+    for kind, weight in (
+        ("QLinearConv", rows.reshape(16, 8, 1, 1)),
+        ("QLinearMatMul", np.ascontiguousarray(rows.T)),
+    ):
+        model = of_integers(weight, kind)
+        right = answer(of_integers(weight.astype(np.uint8), kind), exact=exact)
+        lost = answer(model, exact=exact) < 0.9 * right
+        saturates = u8s8_saturates() and not exact
+        assert lost == (saturates and exposure_of(model).saturable > 0)
 
 
 @pytest.mark.parametrize("shape", [(8, 1, 3, 3), (32, 1, 5, 5)])

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import pickle
+import subprocess
+import sys
 import threading
 import time
 import zipfile
@@ -290,6 +292,40 @@ def test_an_operator_that_torch_does_not_have(content: bytes) -> None:
     )
     with pytest.raises(ModelError, match=r"needs operators that torch does not have here: own\.nm"):
         library(RUNTIME).open(changed)
+
+
+class Quantized(torch.nn.Module):
+    """A product as PT2E writes it: integer weights, which are dequantized in the program."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("weight", torch.arange(-8, 8, dtype=torch.int8).reshape(4, 4))
+
+    def forward(self, x: Any) -> Any:
+        given, known = torch.ops.quantized_decomposed, (0.5, 3, -128, 127, torch.int8)
+        x = given.dequantize_per_tensor(given.quantize_per_tensor(x, *known), *known)
+        weight = given.dequantize_per_tensor(self.weight, 0.25, 0, -128, 127, torch.int8)
+        return torch.nn.functional.linear(x, weight)
+
+
+def test_a_program_that_pt2e_quantized_in_a_process_that_did_not_make_it(tmp_path: Path) -> None:
+    pytest.importorskip("torch.ao.quantization.fx._decomposed")
+    path = tmp_path / "m.pt2"
+    path.write_bytes(saved_program(Quantized(), (1, 4)))
+    code = f"""
+import numpy as np
+from pathlib import Path
+from pytest_kycquant.quantize.contents import contents
+from pytest_kycquant.runtimes import library
+from pytest_kycquant.runtimes.formats import identify
+from pytest_kycquant.spec.runtime import Runtime
+path = Path({str(path)!r})
+opened = library(Runtime("torch")).open(path)
+print(opened.run({{opened.inputs[0]: np.ones((1, 4), np.float32)}})[0].tolist())
+print(contents(path, identify(path).digest).quantized)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.splitlines() == ["[[-6.5, -2.5, 1.5, 5.5]]", "{'linear': 1}"], done.stderr
 
 
 def test_an_input_that_is_not_a_tensor() -> None:

@@ -1,0 +1,126 @@
+"""What does each runtime make of each precision? Size, latency, drift, error rates and verdict.
+
+For each model a gate file is written that lists a variant for every runtime and precision; pytest
+runs it, and the table is read from the plugin's own report. So the figures are those that a user
+gets: error rates and drift on images that no quantizer has seen, and latency relative to FP32 on
+onnxruntime from thread CPU time of interleaved runs, with one thread. Rows whose runtime, or whose
+converter, is not there are left out, each with the reason. Run with::
+
+    python -m benchmarks.runtimes [--only NAME ...] [--runtimes NAME ...] [--cache DIR]
+
+The models are the three of this repository, and the real ones in `KYCQUANT_REAL` where they are
+present. `--reports` keeps a report for each model.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+import tempfile
+from datetime import date
+from pathlib import Path
+
+from pytest_kycquant import Recipe, Runtime
+from pytest_kycquant.errors import RuntimeUnavailableError
+from pytest_kycquant.runtimes import library
+from pytest_kycquant.runtimes.environment import describe_machine
+from pytest_kycquant.runtimes.onnx2tf import version_there
+
+from .gating import Judged, judge
+from .goals import lines as goals
+from .subjects import SUBJECTS, Subject
+from .table import Line, table
+
+PRECISIONS = {
+    "onnxruntime": ("fp16", "int8-weights", "int8"),
+    "openvino": ("fp32", "bf16", "int8-weights", "int8"),
+    "litert": ("fp32", "fp16", "int8-weights", "int8-dynamic", "int8"),
+}
+
+
+def missing(recipe: Recipe) -> str:
+    """Why a recipe cannot be judged here; "" if it can."""
+    try:
+        library(recipe.runs_on).load()
+        if recipe.has_own_ladder:
+            version_there()
+    except RuntimeUnavailableError as error:
+        return error.problem
+    return ""
+
+
+def code(runtime: str, precision: str, op_types: tuple[str, ...] | None = None) -> str:
+    """A recipe as a gate file writes it."""
+    given = "" if runtime == "onnxruntime" else f', runtime="{runtime}"'
+    if op_types is not None and precision == "int8" and runtime != "litert":
+        given += f", op_types={op_types!r}"
+    return f'Recipe("{precision}"{given})'
+
+
+def run(subject: Subject, runtimes: list[str], work: Path, cache: Path) -> tuple[str, Judged]:
+    """Judge a model on all runtimes.
+
+    Returns:
+        The table, and what it was made of.
+    """
+    rows, codes = [], []
+    for runtime in runtimes:
+        for precision in PRECISIONS[runtime]:
+            recipe = Recipe(precision, runtime=runtime)
+            reason = missing(recipe)
+            rows.append(Line(runtime, precision, recipe.name, reason))
+            if not reason:
+                codes.append(code(runtime, precision, subject.op_types))
+    judged = judge(subject, codes, work, cache)
+    return table(rows, judged), judged
+
+
+def machine(runtimes: list[str]) -> str:
+    """Date, CPU, versions and load."""
+    versions = [describe_machine()]
+    for name in runtimes:
+        if name != "onnxruntime":
+            try:
+                versions.append(library(Runtime(name)).describe())
+            except RuntimeUnavailableError as error:
+                versions.append(error.problem)
+    load = os.getloadavg()[0]
+    cores = len(os.sched_getaffinity(0))
+    return f"{date.today()}, {'; '.join(versions)}; {cores} cores, load average {load:.1f}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", nargs="*", choices=SUBJECTS, default=list(SUBJECTS))
+    parser.add_argument("--runtimes", nargs="*", choices=PRECISIONS, default=list(PRECISIONS))
+    parser.add_argument("--cache", type=Path, help="cache of the gates, kept for the next run")
+    parser.add_argument("--reports", type=Path, help="folder that keeps the report of each model")
+    given = parser.parse_args()
+    print(machine(given.runtimes), flush=True)
+    found: dict[str, Judged] = {}
+    with tempfile.TemporaryDirectory(prefix="kycquant-runtimes-") as folder:
+        for name in given.only:
+            print(f"\n**{name}**\n", flush=True)
+            if not SUBJECTS[name].present:
+                print("not present", flush=True)
+                continue
+            work = Path(folder) / name
+            text, found[name] = run(
+                SUBJECTS[name], given.runtimes, work, given.cache or Path(folder) / "cache"
+            )
+            print(text, flush=True)
+            if given.reports:
+                given.reports.mkdir(parents=True, exist_ok=True)
+                (given.reports / f"{name}.txt").write_text(found[name].printed, encoding="utf-8")
+                if (work / "report.json").is_file():
+                    shutil.copy(work / "report.json", given.reports / f"{name}.json")
+    if reached := goals(found):
+        print("\n**Goals**\n\n" + "\n".join(reached))
+    if not found:
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
