@@ -32,10 +32,11 @@ def elsewhere() -> None:
 
 
 @pytest.mark.parametrize(
-    ("run", "clock"), [(compute, "thread"), (in_a_thread, "process"), (elsewhere, "wall")]
+    ("run", "clocks"),
+    [(compute, {"thread"}), (in_a_thread, {"process", "wall"}), (elsewhere, {"wall"})],
 )
-def test_whoever_works(run: Callable[[], object], clock: str) -> None:
-    assert clock_that_sees(run, "thread") == clock
+def test_whoever_works(run: Callable[[], object], clocks: set[str]) -> None:
+    assert clock_that_sees(run, "thread") in clocks
 
 
 @pytest.mark.parametrize("clock", ["process", "wall"])
