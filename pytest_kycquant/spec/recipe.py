@@ -154,7 +154,8 @@ class Recipe:
             precisions need calibration images for it and skip it without them.
         keep_fp32: operators that stay in FP32: names of nodes, operator types, "first", "last".
         float_weights: how weights of operators that stay in FP32 are stored: "float32" (None),
-            "float16" or "int8" (static only). The computation is in FP32 in every case.
+            "float16" or "int8" (static only). onnxruntime computes them in FP32 in every case;
+            OpenVINO may compute those of 8 bits in integers if their input is quantized.
         op_types: types of the operators to quantize; None means all that onnxruntime supports.
         rewrites: exact rewrites of the FP32 graph to start from: "prelu", "subnormals". True means
             all that fit the model, False none; None uses those that prove faster when measured on
