@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ..quantize import Exposure
 from ..runtimes.environment import u8s8_saturates
 from ..runtimes.ort import EXACT_ENTRY
+from ..spec.recipe import Recipe
 
 if TYPE_CHECKING:
     from ..context import Context
@@ -86,15 +87,26 @@ class Saturated:
         return found
 
 
+_REDUCE = "build the model with Recipe(reduce_range=True)"
+_REDUCE_GIVEN = "have it quantized with weights of 7 bits"
+
+
 def note_on(context: Context, variant: Variant) -> str:
     """What to know before a variant runs on another CPU, on the runtime that runs it."""
+    note = _note_on(context, variant)
+    if isinstance(variant.recipe, Recipe):
+        return note
+    return note.replace(_REDUCE, _REDUCE_GIVEN)  # the recipe is somebody else's
+
+
+def _note_on(context: Context, variant: Variant) -> str:
     exposure, runtime = variant.exposure, variant.runtime
     if runtime.is_reference and not variant.is_ort:
         saturates = context.environment.u8s8_saturates
         return exposure_note(exposure, exact=context.exact, saturates=saturates)
     if not exposure.saturable:
         return ""
-    remedy = "build the model with Recipe(reduce_range=True)"
+    remedy = _REDUCE
     if u8s8_saturates(runtime):
         return f"{_count(exposure)} can saturate here, and these verdicts include that: {remedy}"
     where = "could saturate on x86 CPUs without VNNI, which this CPU does not show"
@@ -125,12 +137,12 @@ def exposure_note(exposure: Exposure, *, exact: bool, saturates: bool) -> str:
         )
     if saturates:
         return (
-            f"{count} can saturate on this CPU, and these verdicts include that: build the model "
-            "with Recipe(reduce_range=True), or judge it with --kycquant-exact"
+            f"{count} can saturate on this CPU, and these verdicts include that: {_REDUCE}, "
+            "or judge it with --kycquant-exact"
         )
     return (
-        f"{count} could saturate on x86 CPUs without VNNI, which this CPU does not show: build the "
-        f"model with Recipe(reduce_range=True), or run it with {_OPTION} and judge it with "
+        f"{count} could saturate on x86 CPUs without VNNI, which this CPU does not show: "
+        f"{_REDUCE}, or run it with {_OPTION} and judge it with "
         "--kycquant-exact"
     )
 
