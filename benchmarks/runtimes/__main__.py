@@ -9,7 +9,8 @@ converter, is not there are left out, each with the reason. Run with::
     python -m benchmarks.runtimes [--only NAME ...] [--runtimes NAME ...] [--cache DIR]
 
 The models are the three of this repository, and the real ones in `KYCQUANT_REAL` where they are
-present. `--reports` keeps a report for each model.
+present. `--reports` keeps a report for each model, and `--print-again` prints the tables of kept
+reports, so that models that were judged one after the other come together.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from pytest_kycquant.runtimes import library
 from pytest_kycquant.runtimes.environment import describe_machine
 from pytest_kycquant.runtimes.onnx2tf import version_there
 
-from .gating import Judged, judge
+from .gating import Judged, judge, variants_of
 from .goals import lines as goals
 from .subjects import SUBJECTS, Subject
 from .table import Line, table
@@ -59,8 +60,10 @@ def code(runtime: str, precision: str, op_types: tuple[str, ...] | None = None) 
     return f'Recipe("{precision}"{given})'
 
 
-def run(subject: Subject, runtimes: list[str], work: Path, cache: Path) -> tuple[str, Judged]:
-    """Judge a model on all runtimes.
+def run(
+    subject: Subject, runtimes: list[str], work: Path, cache: Path, report: Path | None = None
+) -> tuple[str, Judged]:
+    """Judge a model on all runtimes, or read the report of an earlier run.
 
     Returns:
         The table, and what it was made of.
@@ -73,7 +76,10 @@ def run(subject: Subject, runtimes: list[str], work: Path, cache: Path) -> tuple
             rows.append(Line(runtime, precision, recipe.name, reason))
             if not reason:
                 codes.append(code(runtime, precision, subject.op_types))
-    judged = judge(subject, codes, work, cache)
+    if report is not None:
+        judged = Judged(variants_of(report.read_text("utf-8")))
+    else:
+        judged = judge(subject, codes, work, cache)
     return table(rows, judged), judged
 
 
@@ -97,22 +103,32 @@ def main() -> None:
     parser.add_argument("--runtimes", nargs="*", choices=PRECISIONS, default=list(PRECISIONS))
     parser.add_argument("--cache", type=Path, help="cache of the gates, kept for the next run")
     parser.add_argument("--reports", type=Path, help="folder that keeps the report of each model")
+    parser.add_argument("--print-again", action="store_true", help="print kept reports")
     given = parser.parse_args()
-    print(machine(given.runtimes), flush=True)
+    if given.print_again and not given.reports:
+        parser.error("--print-again needs --reports")
+    where = given.reports / "machine.txt" if given.reports else None
+    if given.print_again:
+        print(where.read_text("utf-8"))
+    else:
+        print(described := machine(given.runtimes), flush=True)
+        if where:
+            given.reports.mkdir(parents=True, exist_ok=True)
+            where.write_text(described, encoding="utf-8")
     found: dict[str, Judged] = {}
     with tempfile.TemporaryDirectory(prefix="kycquant-runtimes-") as folder:
         for name in given.only:
             print(f"\n**{name}**\n", flush=True)
-            if not SUBJECTS[name].present:
-                print("not present", flush=True)
+            kept = given.reports / f"{name}.json" if given.print_again else None
+            if not SUBJECTS[name].present or (kept and not kept.is_file()):
+                print("not judged" if kept else "not present", flush=True)
                 continue
             work = Path(folder) / name
             text, found[name] = run(
-                SUBJECTS[name], given.runtimes, work, given.cache or Path(folder) / "cache"
+                SUBJECTS[name], given.runtimes, work, given.cache or Path(folder) / "cache", kept
             )
             print(text, flush=True)
-            if given.reports:
-                given.reports.mkdir(parents=True, exist_ok=True)
+            if given.reports and not kept:
                 (given.reports / f"{name}.txt").write_text(found[name].printed, encoding="utf-8")
                 if (work / "report.json").is_file():
                     shutil.copy(work / "report.json", given.reports / f"{name}.json")

@@ -58,12 +58,17 @@ def judge(subject: Subject, precisions: Sequence[str], root: Path, cache: Path) 
     done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True)
     printed = done.stdout + done.stderr
     report = root / _REPORT
-    gates = json.loads(report.read_text("utf-8"))["gates"] if report.is_file() else []
-    variants = {each["variant"]: each for gate in gates for each in gate["variants"]}
+    variants = variants_of(report.read_text("utf-8")) if report.is_file() else {}
     problems = errors((root / _JUNIT).read_text("utf-8")) if (root / _JUNIT).is_file() else {}
     if not variants and not problems:
         problems[""] = (printed.strip().splitlines() or ["nothing was printed"])[-1]
     return Judged(variants, problems, printed)
+
+
+def variants_of(report: str) -> dict[str, Variant]:
+    """The records of a report, by label."""
+    gates = json.loads(report)["gates"]
+    return {each["variant"]: each for gate in gates for each in gate["variants"]}
 
 
 def errors(junit: str) -> dict[str, str]:

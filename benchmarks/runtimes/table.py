@@ -33,13 +33,16 @@ class Line:
 
 
 def table(
-    lines: Sequence[Line], judged: Judged, headers: tuple[str, str] = ("runtime", "precision")
+    lines: Sequence[Line],
+    judged: Judged,
+    headers: tuple[str, str] = ("runtime", "precision"),
+    reference: tuple[str, str] = ("onnxruntime", "fp32"),
 ) -> str:
     """FP32 and the variants; those that were not judged follow below, each with the reason."""
     found = [(line, judged.variants[line.label]) for line in lines if line.label in judged.variants]
     fp32 = judged.variants.get("fp32")
     if fp32 is not None:
-        found.insert(0, (Line("onnxruntime", "fp32", "fp32"), fp32))
+        found.insert(0, (Line(*reference, "fp32"), fp32))
     if not found:
         return "\n".join(reasons(lines, judged))
     rates = [name for name in _RATES if any(name in each["gates"] for _, each in found)]

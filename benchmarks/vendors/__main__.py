@@ -116,7 +116,8 @@ def main() -> None:
         cache = given.cache or Path(folder) / "cache"
         judged = judge(SUBJECTS[given.model], codes, work / "gate", cache)
         (work / "printed.txt").write_text(judged.printed, encoding="utf-8")
-        print(f"\n**{given.model}**\n\n{table(rows, judged, ('made by', 'judged on'))}")
+        text = table(rows, judged, ("made by", "judged on"), ("FP32", ".onnx, onnxruntime"))
+        print(f"\n**{given.model}**\n\n{text}")
 
 
 if __name__ == "__main__":

@@ -74,6 +74,19 @@ def test_a_vendors_file_is_judged_and_ships(
     assert "Conv" in changed["detail"]
 
 
+@pytest.mark.parametrize("qdq", [True, False])
+def test_a_file_that_saturates_has_a_remedy_that_its_maker_can_follow(
+    vendor: Callable[..., Path], run: Run, pytester: pytest.Pytester, qdq: bool
+) -> None:
+    path = vendor(golden=False)
+    fp32, images = pytester.path / "models/face.onnx", tensors(pytester.path)
+    vendors.by_onnxruntime(fp32, path, images, qdq=qdq, reduce_range=False)
+    run("--kycquant-update-golden", "-q", "-k", "size")
+    result = run("-k", "finite")
+    result.stdout.fnmatch_lines(["*vendor: * saturate *have it quantized with weights of 7 bits*"])
+    result.stdout.no_fnmatch_line("*Recipe(reduce_range=True)*")
+
+
 def test_the_second_run_opens_nothing_anew(
     vendor: Callable[..., Path], int8: Callable[..., Path], run: Run
 ) -> None:

@@ -24,7 +24,9 @@ class _Reader(CalibrationDataReader):  # type: ignore[misc]
         return next(self._feeds, None)
 
 
-def by_onnxruntime(fp32: Path, target: Path, tensors: np.ndarray, *, qdq: bool = True) -> Path:
+def by_onnxruntime(
+    fp32: Path, target: Path, tensors: np.ndarray, *, qdq: bool = True, reduce_range: bool = True
+) -> Path:
     """Static INT8 by onnxruntime's own tool, as QDQ or as integer operators."""
     model = onnx.load(fp32)
     (given,) = model.graph.input
@@ -32,7 +34,7 @@ def by_onnxruntime(fp32: Path, target: Path, tensors: np.ndarray, *, qdq: bool =
     quantize_static(
         fp32, target, _Reader(given.name, shape, tensors),
         quant_format=QuantFormat.QDQ if qdq else QuantFormat.QOperator,
-        per_channel=True, reduce_range=True, weight_type=QuantType.QInt8,
+        per_channel=True, reduce_range=reduce_range, weight_type=QuantType.QInt8,
     )  # fmt: skip
     return target
 
