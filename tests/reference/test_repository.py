@@ -3,11 +3,13 @@
 import re
 import subprocess
 import sys
+import tomllib
 from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
 import pytest
+from packaging.requirements import Requirement
 
 from pytest_kycquant import (
     AgreementGates,
@@ -24,6 +26,7 @@ from pytest_kycquant import (
     ObjectDetection,
 )
 from pytest_kycquant.spec.gates import GateSpec
+from pytest_kycquant.spec.runtime import RUNTIMES
 
 ROOT = Path(__file__).parents[2]
 
@@ -35,6 +38,16 @@ def test_ci_runs_the_commands_of_the_readme() -> None:
     script = (ROOT / ".ci" / "run").read_text().splitlines()
     # Without the exit, a line whose first part fails would not fail the script.
     assert all(f"{command} || exit 1" in script for command in commands)
+
+
+def test_extras_install_what_runtimes_ask_for() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    for name, line in RUNTIMES.items():
+        declared = extras[line.extra] if line.extra else project["dependencies"]
+        found = {Requirement(each).name: Requirement(each).specifier for each in declared}
+        for package, oldest in line.packages.items():
+            assert str(found[package]).removeprefix(">=") == oldest, (name, package)
 
 
 @pytest.mark.parametrize(
