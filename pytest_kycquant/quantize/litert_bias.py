@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-Shifts: TypeAlias = Mapping[str, Sequence[float]]
+Shifts: TypeAlias = Mapping[str, tuple[float, ...]]
 """What to add to each channel of a bias, by the name of its operator."""
 _Channels: TypeAlias = tuple[str, int]  # a tensor and the number of its channels; 0 for the last
 _WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
@@ -134,7 +134,8 @@ class ChannelMeans:
             across[tensor.axis] = len(tensor.scales)
             stored = steps * np.reshape(tensor.scales, across)
             error = layer._replace(weights=layer.weights - stored)
-            found[twin.name] = _passed(error, self._sums[key] / self._counts[key]).tolist()
+            mean = self._sums[key] / self._counts[key]
+            found[twin.name] = tuple(map(float, _passed(error, mean)))
         return found
 
 

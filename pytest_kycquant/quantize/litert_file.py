@@ -127,6 +127,9 @@ class LiteRtFile:
 
     def content(self) -> bytes:
         """The file with the values that were replaced."""
+        for buffer in self._model.buffers:
+            if buffer.data is not None:  # anything but an array is written byte by byte: seconds
+                buffer.data = np.frombuffer(bytes(buffer.data), np.uint8)
         return bytes(self._utils.convert_object_to_bytearray(self._model))
 
     def _graph(self, given: Any, kinds: dict[int, str], codes: dict[int, str]) -> Graph:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import io
 import warnings
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ..errors import QuantizationError, one_line
-from .litert_bias import ChannelMeans, Shifts, corrected, distance, reference, shifted
+from .litert_bias import ChannelMeans, corrected, distance, reference, shifted
 from .litert_file import LiteRtFile, broken_values, float_operators, quantized_counts
 from .litert_layout import integer_operators, layout_of, not_kept
 from .litert_ranges import extremes, histograms, least_error
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from ..spec.recipe import Recipe
-    from .litert_ranges import Bounds
     from .litert_tensors import Feed
     from .recipe_kind import Draft, Request, Scalar
 
@@ -47,9 +46,9 @@ class Calibration:
     """
 
     method: str
-    bounds: Bounds
+    bounds: Mapping[str, tuple[float, float]]
     integer: tuple[str, ...] = ()
-    shifts: Shifts = field(default_factory=dict)
+    shifts: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -327,7 +326,7 @@ def _ends(recipe: Recipe) -> tuple[str, ...]:
     return _ENDS if recipe.integer_io is False else ()
 
 
-def _statistics(content: bytes, bounds: Bounds) -> dict[str, Any]:
+def _statistics(content: bytes, bounds: Mapping[str, tuple[float, float]]) -> dict[str, Any]:
     """Ranges as litert-quantizer takes them: arrays of as many dimensions as the tensor.
 
     Those of constants are left out: litert-quantizer would take them in place of the ranges of each

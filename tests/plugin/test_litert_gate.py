@@ -124,8 +124,10 @@ def test_the_search_judges_candidates_on_litert(
     mixed = variants["int8-litert>mixed"]
     assert mixed["runtime"]["runtime"] == "litert"
     assert mixed["options"]["reason"] == "made from face.tflite"
-    (search,) = found["fallbacks"]["int8-litert"]["searches"]
+    (decision,) = found["decisions"]
+    (search,) = decision["searches"]
     assert search["minimal"]
+    assert [name for name, _ in search["ranking"][:2]] == ["third", "second"]
     again = run("-q")
     again.stdout.fnmatch_lines(["ship: int8-litert>mixed *"])
 
@@ -164,7 +166,7 @@ def test_precisions_whose_operators_cannot_be_kept(
 ) -> None:
     folder = gate(precision, fallback="mixed", fragile=True).path
     text = (folder / "test_gate.py").read_text()
-    strict = "size_ratio=10.0, min_cosine=0.999999)" if "16" in precision else "size_ratio=10.0)"
+    strict = "size_ratio=10.0, mean_cosine=0.9999999)" if "16" in precision else "size_ratio=10.0)"
     (folder / "test_gate.py").write_text(text.replace("size_ratio=10.0)", strict))
     recorded(run).stdout.fnmatch_lines([f"*mixed was not tried: {why}"])
 
