@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -189,6 +190,18 @@ def test_weights_in_fewer_bits(calibration: Calibration) -> None:
     for stored in ("float16", "int8"):
         assert made[stored].quantized == ALL
         assert integer(made[stored]) == set(calibration.integer) - {"output"}
+
+
+def test_large_files_are_written_at_once() -> None:
+    """Byte by byte, this one would take more than ten seconds."""
+    from tests.worlds.litert import T, file
+
+    data = np.zeros(4_000_000, np.float32)
+    content = LiteRtFile(file([T("w", data.shape, data=data)], [], [], [])).content()
+    began = time.process_time()
+    again = LiteRtFile(content).content()
+    assert time.process_time() - began < 5
+    assert len(again) == len(content)
 
 
 def test_what_only_moves_values_of_float_operators_stays_in_float() -> None:
