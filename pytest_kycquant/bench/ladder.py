@@ -46,6 +46,9 @@ def decide(
         if rung in ("mixed", "fp32-optimized") and runtime.name not in runtimes_of(rung):
             reasons.append(f"{rung} was not tried: {runtime.name} has no such precision")
             continue
+        if rung == "mixed" and (why := _why_not_mixed(recipe)):
+            reasons.append(f"mixed was not tried: {why}")
+            continue
         if rung == "fp32":
             same = [record for record in beside if not record.failed]
             record = same[0] if same else judge.fp32_record
@@ -79,6 +82,15 @@ def decide(
             return Shipment(asked.name, record, tuple(reasons), all_tried, tuple(searches))
         reasons += _objections(record)
     return Shipment(asked.name, first, (), (*tried, *beside), tuple(searches))
+
+
+def _why_not_mixed(recipe: Recipe) -> str:
+    """Why no operators of a recipe can be kept in FP32; "" if they can."""
+    if recipe.float_fallback is False:
+        return f"{recipe.name} must not compute in floating point"
+    if recipe.precision == "int16x8":
+        return f"its activations have 8 bits, and those of {recipe.name} 16"
+    return ""
 
 
 def _beside(judge: Judge, asked: Asked) -> tuple[VariantRecord, ...]:

@@ -15,7 +15,6 @@ from ..errors import SpecError
 from ..plain import from_plain, plain
 from ..quantize import Exposure, ModelFile, Quantizer
 from ..quantize.feeds import fed
-from ..quantize.litert_file import LiteRtFile, broken_values
 from ..quantize.litert_float import (
     check_float,
     check_same,
@@ -23,8 +22,10 @@ from ..quantize.litert_float import (
     first_layer,
     with_shapes,
 )
-from ..quantize.litert_ladder import Rung, Task
+from ..quantize.litert_ladder import Calibration, Rung, Task
+from ..quantize.litert_layout import Layout, layout_of
 from ..quantize.recipe_kind import kind_of
+from ..quantize.search import Block
 from ..runtimes import OpenModel, library, onnx2tf
 from ..runtimes.feeding import Feeding, named
 from ..runtimes.formats import identify
@@ -100,6 +101,8 @@ class LiteRtFiles:
         self._quantizer, self._fp32, self._feeding = quantizer, fp32, feeding
         self._get_images, self._probes = images, fed(probes, feeding)
         self._given, self._facts = given, dict(facts)
+        self._calibrations: dict[tuple[str, bool], Calibration] = {}
+        self._floats: dict[_Form, tuple[bytes, _Known]] = {}
 
     @cached_property
     def _images(self) -> Images | None:
@@ -139,26 +142,17 @@ class LiteRtFiles:
                 "static quantization needs calibration images",
                 "name a folder of 100 to 500 images in KycModel(calibration=...)",
             )
-        rung = kind_of(recipe)
-        assert isinstance(rung, Rung)
-        images = self._images if rung.name else None
+        rung = _rung(recipe)
         form = self._form(recipe)
         options = {k: v for k, v in asdict(recipe).items() if k != "name"}
-        seen = None if images is None else images.digest
-        tools = [version("litert-quantizer"), library(recipe.runs_on).describe()]
-        key = [self._source_key(form), options, seen, tools]
-
-        def feeds(known: _Known, numbers: Sequence[int]) -> Iterator[Feed]:
-            if images is not None:
-                for _, sample in images.named(list(numbers)):
-                    yield known.interface.feed(named(sample, list(self._feeding.types)))
+        seen = None if self._images is None or not rung.name else self._images.digest
+        key = [self._source_key(form), options, seen, self._tools(recipe)]
 
         def build() -> Made:
-            content, known = self._float(form)
+            _, known = self._float(form)
+            calibration = self._calibration(recipe) if recipe.is_static else None
             with self.context.stage(f"{self._title}: quantizing {recipe.name}"):
-                count = 0 if images is None else len(images)
-                task = Task(where, content, recipe, count, lambda n: feeds(known, n))
-                made = rung.build(task)
+                made = rung.build(self._task(recipe, calibration))
             opened = library(recipe.runs_on).open(made.content)
             reason = f"made from {known.origin}"
             return Made(
@@ -167,16 +161,87 @@ class LiteRtFiles:
                 made.quantized,
                 made.notes,
                 Exposure(),
-                broken=broken_values(LiteRtFile(made.content, where)),
+                broken=made.broken,
                 interface=self._fit(where, opened),
             )
 
         return keep(self.context, key, build, recipe.runs_on, _SUFFIX)
 
+    # What a search may keep in FP32: see `candidates.Candidates`
+
+    def operators(self, recipe: Recipe) -> tuple[str, ...]:
+        """Names of the operators with weights that a recipe quantizes, in topological order."""
+        return tuple(block.names[0] for block in self.blocks(recipe))
+
+    def blocks(self, recipe: Recipe) -> tuple[Block, ...]:
+        """Blocks of those operators, each with its followers that the recipe also quantizes."""
+        layout, task = self._layout(recipe), self._task(recipe)
+        kept = layout.resolve(recipe.keep_fp32, task.where)
+        return layout.blocks(self._calibration(recipe).integer, kept)
+
+    def postprocessing(self, recipe: Recipe) -> tuple[str, ...]:
+        """Names of the operators behind the last weights that a recipe would quantize."""
+        return self._layout(recipe).postprocessing(self._calibration(recipe).integer)
+
+    def alone(self, recipe: Recipe, names: Sequence[str]) -> OpenModel:
+        """The file with only these operators quantized, opened to be run as FP32 is."""
+        calibration = self._calibration(recipe)
+        task = self._task(recipe, calibration)
+        opened = library(recipe.runs_on).open(_rung(recipe).only(task, calibration, names))
+        return self._float(self._form(recipe))[1].interface.present(opened)
+
+    def origin(self, recipe: Recipe) -> Any:
+        """Plain values that, with the FP32 file, determine what candidates are made from."""
+        return [self._source_key(self._form(recipe)), self._tools(recipe)]
+
+    def _layout(self, recipe: Recipe) -> Layout:
+        return layout_of(self._float(self._form(recipe))[0])
+
+    def _calibration(self, recipe: Recipe) -> Calibration:
+        """What images tell of the float file: once, whichever operators stay in FP32."""
+        assert self._images is not None
+        precision = "int8" if recipe.precision == "mixed" else recipe.precision
+        whole = Recipe(precision, runtime=recipe.runtime, integer_io=recipe.integer_io)
+        integer_io = whole.integer_io is not False
+        if found := self._calibrations.get((precision, integer_io)):
+            return found
+        key = [
+            self._source_key(self._form(whole)), self._images.digest, self._tools(whole),
+            precision, integer_io,
+        ]  # fmt: skip
+
+        def make(folder: Path) -> None:
+            with self.context.stage(f"{self._title}: calibrating for LiteRT"):
+                found = _rung(whole).calibrate(self._task(whole))
+            (folder / "calibration.json").write_text(json.dumps(asdict(found)), encoding="utf-8")
+
+        def read(folder: Path) -> Calibration:
+            found = json.loads((folder / "calibration.json").read_bytes())
+            return from_plain(Calibration, found, strict=True)
+
+        found = self.context.store.load("litert-calibration", key, make, read)
+        self._calibrations[precision, integer_io] = found
+        return found
+
+    def _task(self, recipe: Recipe, calibration: Calibration | None = None) -> Task:
+        rung, (content, known) = _rung(recipe), self._float(self._form(recipe))
+        images = self._images if rung.name else None
+
+        def feeds(numbers: Sequence[int]) -> Iterator[Feed]:
+            if images is not None:
+                for _, sample in images.named(list(numbers)):
+                    yield known.interface.feed(named(sample, list(self._feeding.types)))
+
+        where, count = f"{self._title} as {recipe.name}", 0 if images is None else len(images)
+        return Task(where, content, recipe, count, feeds, calibration)
+
+    def _tools(self, recipe: Recipe) -> list[Any]:
+        return [version("litert-quantizer"), library(recipe.runs_on).describe()]
+
     def _form(self, recipe: Recipe) -> _Form:
         if self._given is not None:
             return _Form(given=True)
-        static8 = recipe.is_static and recipe.precision == "int8"
+        static8 = recipe.precision in ("int8", "mixed")
         without = recipe.float_fallback is False and any(
             node.op_type == "PRelu" for node in self._quantizer.prepared.proto.graph.node
         )
@@ -207,7 +272,10 @@ class LiteRtFiles:
             content = (folder / f"float{_SUFFIX}").read_bytes()
             return content, from_plain(_Known, known, strict=True)
 
-        return self.context.store.load("litert", self._source_key(form), make, read)
+        if form not in self._floats:
+            found = self.context.store.load("litert", self._source_key(form), make, read)
+            self._floats[form] = found
+        return self._floats[form]
 
     def _checked(self, path: Path) -> tuple[bytes, _Known]:
         """The float file of the user."""
@@ -255,3 +323,9 @@ class LiteRtFiles:
 
     def _fit(self, where: object, opened: OpenModel) -> Interface:
         return fit(where, opened, self._feeds[0], self._expected[0])
+
+
+def _rung(recipe: Recipe) -> Rung:
+    found = kind_of(recipe)
+    assert isinstance(found, Rung)
+    return found

@@ -77,7 +77,7 @@ class MixedSearch:
             judge.require_golden().threshold,
             variants.postprocessing(recipe),
             self._budget,
-            [source.rewrites(recipe).names for source in variants.sources],
+            [source.origin(recipe) for source in variants.sources],
             judge.workspace.context.exact,
             library(recipe.runs_on).describe(),
             *facts,

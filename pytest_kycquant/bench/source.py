@@ -30,9 +30,10 @@ from ..runtimes import OpenModel, library
 from ..runtimes.feeding import Feeding, Sample
 from ..spec import coerce
 from ..spec.prequantized import Asked, Prequantized
-from ..spec.recipe import Recipe
+from ..spec.recipe import Recipe, on
 from ..tasks.base import Task
 from ..tasks.outputs import Outputs, run_model
+from .candidates import Candidates, OnnxCandidates
 from .conversion import Conversion
 from .first_look import look
 from .given_files import given_file
@@ -173,9 +174,10 @@ class SourceFile:
         self._conversion.verify_runtime(recipe.runs_on)
         if recipe.format is not None:
             return in_format(self.context, self.make(recipe.as_onnx), recipe, self._title)
-        if recipe.has_own_ladder:
-            return self.litert.make(recipe)
         mine, quantizer = self._of_this_file(recipe), self.quantizer
+        if recipe.has_own_ladder:
+            whole = self.prefix and mine.precision == "mixed" and not self.litert.operators(mine)
+            return self.litert.make(on("fp32", recipe.runs_on) if whole else mine)
         if recipe.is_itself:
             # The options tell it from the baseline, whose file it is.
             facts = {"precision": recipe.precision, "reason": "the FP32 file, computed otherwise"}
@@ -290,16 +292,12 @@ class SourceFile:
 
     def alone(self, recipe: Recipe, names: tuple[str, ...]) -> Outputs | None:
         """Outputs on the probes with only these operators quantized; None if that is impossible."""
-        bare = {name.removeprefix(self.prefix) for name in names}
-        graph = self.quantizer.prepared.proto.graph
-        others = [node.name for node in graph.node if node.name not in bare]
+        bare = [name.removeprefix(self.prefix) for name in names]
         with self.context.store.machine(exclusive=False):
             try:
-                content = self.quantizer.candidate(self._of_this_file(recipe), others)
+                model = self._candidates(recipe).alone(self._of_this_file(recipe), bare)
             except QuantizationError:
                 return None
-            opener = library(recipe.runs_on)
-            model = opener.open(content, exact=self.context.exact)
             where = f"{self._title} as {recipe.name}, a part of it"
             inputs = self.task.tensors(self._images.probes(), self.index)
             return self._run(model, where, inputs, 1, repeats=False)
@@ -308,12 +306,22 @@ class SourceFile:
         """Blocks of operators that a search may keep in FP32, in topological order."""
         return tuple(
             replace(block, names=self._prefixed(block.names))
-            for block in self.quantizer.blocks(self._of_this_file(recipe))
+            for block in self._candidates(recipe).blocks(self._of_this_file(recipe))
         )
 
     def postprocessing(self, recipe: Recipe) -> tuple[str, ...]:
         """Names of the operators behind the last weights that a recipe would quantize."""
-        return self._prefixed(self.quantizer.postprocessing(self._of_this_file(recipe)))
+        found = self._candidates(recipe).postprocessing(self._of_this_file(recipe))
+        return self._prefixed(found)
+
+    def origin(self, recipe: Recipe) -> Any:
+        """Plain values that, with the FP32 file, determine what candidates are made from."""
+        return self._candidates(recipe).origin(self._of_this_file(recipe))
+
+    def _candidates(self, recipe: Recipe) -> Candidates:
+        if recipe.has_own_ladder:
+            return self.litert
+        return OnnxCandidates(self.quantizer, self.context.exact)
 
     @property
     def probe(self) -> dict[str, NDArray[Any]]:
@@ -356,7 +364,8 @@ class SourceFile:
         names = (name for name in recipe.keep_fp32 if not name.startswith(others))
         mine = tuple(name.removeprefix(self.prefix) for name in names)
         if recipe.precision == "mixed" and not mine:
-            return replace(recipe, precision="int8", keep_fp32=())
+            stored = None if recipe.has_own_ladder else recipe.float_weights
+            return replace(recipe, precision="int8", keep_fp32=(), float_weights=stored)
         return replace(recipe, keep_fp32=mine)
 
     def _run(

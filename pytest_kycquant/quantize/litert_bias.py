@@ -6,7 +6,8 @@ amount in every image. That part of the error can be taken back without changing
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
+Shifts: TypeAlias = Mapping[str, tuple[float, ...]]
+"""What to add to each channel of a bias, by the name of its operator."""
 _Channels: TypeAlias = tuple[str, int]  # a tensor and the number of its channels; 0 for the last
 _WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 _ROUNDS = 2  # the second one sees what the first has changed; more change nothing
@@ -86,6 +89,75 @@ def reference(content: bytes, feeds: Sequence[Feed], where: object) -> list[Arra
     return _outputs(content, feeds, where)
 
 
+class ChannelMeans:
+    """Means of the channels that layers read, over samples that are run anyway.
+
+    Args:
+        content: the float file.
+        where: the file, for messages.
+    """
+
+    def __init__(self, content: bytes, where: object) -> None:
+        self._file = LiteRtFile(content, where)
+        self._layers = list(_layers(self._file, self._file.graphs[0]))
+        self._sums: dict[_Channels, Array] = {}
+        self._counts: Counter[_Channels] = Counter()
+        self._wanted: dict[str, set[_Channels]] = {}
+        for layer in self._layers:
+            self._wanted.setdefault(layer.source, set()).add(_input(layer))
+
+    def see(self, name: str, array: NDArray[np.float32]) -> None:
+        """Take in one tensor of one sample."""
+        for key in self._wanted.get(name, ()):
+            width = key[1] or (array.shape[-1] if array.ndim else 1)
+            if array.size % width == 0:
+                mean = array.reshape(-1, width).mean(0, dtype=np.float64)
+                self._sums[key] = self._sums[key] + mean if key in self._sums else mean
+                self._counts[key] += 1
+
+    def shifts(self, made: LiteRtFile) -> Shifts:
+        """What must be added to biases to make up for the mean error of 8-bit weights alone.
+
+        Each layer counts for itself, so this is right whichever others are quantized.
+        """
+        graph, found = made.graphs[0], {}
+        operators = {operator.name: operator for operator in graph.operators}
+        for layer in self._layers:
+            key, twin = _input(layer), operators.get(layer.operator.name)
+            if twin is None or not self._counts[key]:
+                continue
+            tensor = graph.tensors[twin.inputs[1]]
+            steps = made.constant(tensor)
+            if steps is None or tensor.kind != "INT8" or steps.shape != layer.weights.shape:
+                continue
+            across = [1] * steps.ndim
+            across[tensor.axis] = len(tensor.scales)
+            stored = steps * np.reshape(tensor.scales, across)
+            error = layer._replace(weights=layer.weights - stored)
+            mean = self._sums[key] / self._counts[key]
+            found[twin.name] = tuple(map(float, _passed(error, mean)))
+        return found
+
+
+def shifted(file: LiteRtFile, shifts: Shifts, spared: Collection[str]) -> int:
+    """Add shifts to the biases of integer operators, in place; the number that changes.
+
+    Args:
+        file: the quantized file.
+        shifts: what to add, by the name of the operator.
+        spared: names of operators that are not quantized.
+    """
+    graph, changed = file.graphs[0], 0
+    readers = Counter(at for operator in graph.operators for at in operator.inputs)
+    for operator in graph.operators:
+        if operator.name in spared or operator.name not in shifts or len(operator.inputs) < 3:
+            continue
+        bias = operator.inputs[2]
+        if bias >= 0 and readers[bias] == 1:
+            changed += _shift(file, graph, bias, np.asarray(shifts[operator.name]))
+    return changed
+
+
 def _outputs(content: bytes, feeds: Sequence[Feed], where: object) -> list[Array]:
     observer, found = Observer(content, where), []
     for feed in feeds:
@@ -109,7 +181,9 @@ def _once(
             continue
         # What the layer passes on of the error of its input is corrected where it arises.
         passed = _passed(layer, after[source] - before[source])
-        changed += _shift(file, graph, layer, passed - (after[out] - before[out]))
+        changed += _shift(
+            file, graph, layer.operator.inputs[2], passed - (after[out] - before[out])
+        )
     return (file.content() if changed else current), changed
 
 
@@ -160,8 +234,7 @@ def _passed(layer: _Layer, shift: Array) -> Array:
     return found
 
 
-def _shift(file: LiteRtFile, graph: Graph, layer: _Layer, change: Array) -> int:
-    index = layer.operator.inputs[2]
+def _shift(file: LiteRtFile, graph: Graph, index: int, change: Array) -> int:
     tensor = graph.tensors[index]
     bias = file.constant(tensor)
     if bias is None or bias.size != change.size or not np.isfinite(change).all():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -98,8 +98,8 @@ class LiteRtFile:
             raise ModelError(where, problem, "convert or download it again") from error
 
     def constant(self, tensor: Tensor) -> NDArray[Any] | None:
-        """Values of a float or an int32 or int64 constant; None for other tensors."""
-        types = {**_FLOATS, "INT32": np.int32, "INT64": np.int64}
+        """Values of a float, int8, int32 or int64 constant; None for other tensors."""
+        types = {**_FLOATS, "INT8": np.int8, "INT32": np.int32, "INT64": np.int64}
         data = self._model.buffers[tensor.buffer].data
         if data is None or not len(data) or tensor.kind not in types:
             return None
@@ -110,6 +110,11 @@ class LiteRtFile:
         """Whether a tensor is stored in the file."""
         data = self._model.buffers[tensor.buffer].data
         return data is not None and len(data) > 0
+
+    def size(self, tensor: Tensor) -> int:
+        """Number of bytes of a constant."""
+        data = self._model.buffers[tensor.buffer].data
+        return 0 if data is None else len(data)
 
     def replace(self, graph: int, index: int, values: NDArray[Any]) -> None:
         """Give a constant other values, of the same type; others that share its buffer stay."""
@@ -122,6 +127,9 @@ class LiteRtFile:
 
     def content(self) -> bytes:
         """The file with the values that were replaced."""
+        for buffer in self._model.buffers:
+            if buffer.data is not None:  # anything but an array is written byte by byte: seconds
+                buffer.data = np.frombuffer(bytes(buffer.data), np.uint8)
         return bytes(self._utils.convert_object_to_bytearray(self._model))
 
     def _graph(self, given: Any, kinds: dict[int, str], codes: dict[int, str]) -> Graph:
@@ -158,6 +166,11 @@ def _tensor(given: Any, kinds: dict[int, str]) -> Tensor:
     )
 
 
+def is_integer(tensor: Tensor) -> bool:
+    """Whether a tensor holds integers that stand for floats."""
+    return tensor.kind in _QUANTIZED and bool(tensor.scales)
+
+
 def quantized_counts(file: LiteRtFile) -> dict[str, int]:
     """Number of operators by type that compute with integers or stored weights in fewer bits."""
     counts: Counter[str] = Counter()
@@ -173,20 +186,20 @@ def quantized_counts(file: LiteRtFile) -> dict[str, int]:
             inputs = [at for at in operator.inputs if at >= 0]
             kinds = [graph.tensors[at] for at in inputs]
             if stored.intersection(inputs) or any(
-                (each.kind in _QUANTIZED and each.scales) or each.kind == "FLOAT16"
-                for each in kinds
+                is_integer(each) or each.kind == "FLOAT16" for each in kinds
             ):
                 counts[operator.kind] += 1
     return dict(sorted(counts.items()))
 
 
-def float_operators(file: LiteRtFile) -> tuple[str, ...]:
-    """Operators that compute with floats, as "name (type)"; conversions do not count."""
+def float_operators(file: LiteRtFile, known: Collection[str] = ()) -> tuple[str, ...]:
+    """Operators that compute with floats, as "name (type)", without conversions and known ones."""
     return tuple(
         f"{operator.name} ({operator.kind})"
         for graph in file.graphs
         for operator in graph.operators
         if operator.kind not in _CONVERSIONS
+        and operator.name not in known
         and any(
             graph.tensors[at].kind in _FLOATS
             for at in (*operator.inputs, *operator.outputs)
@@ -204,7 +217,7 @@ def not_float32(file: LiteRtFile) -> str:
     """The first sign that a file is quantized or stores float16; "" if it is a float32 file."""
     for graph in file.graphs:
         for tensor in graph.tensors:
-            if tensor.kind in _QUANTIZED and tensor.scales:
+            if is_integer(tensor):
                 return f"{tensor.name} is {tensor.kind.lower()}"
             if tensor.kind == "FLOAT16":
                 return f"{tensor.name} is float16"

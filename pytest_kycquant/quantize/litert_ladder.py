@@ -8,16 +8,17 @@ from __future__ import annotations
 import contextlib
 import io
 import warnings
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from ..errors import QuantizationError, one_line
-from .litert_bias import corrected, distance, reference
-from .litert_file import LiteRtFile, float_operators, quantized_counts
+from .litert_bias import ChannelMeans, corrected, distance, reference, shifted
+from .litert_file import LiteRtFile, broken_values, float_operators, quantized_counts
+from .litert_layout import integer_operators, layout_of, not_kept
 from .litert_ranges import extremes, histograms, least_error
 from .recipe_kind import RecipeKind
 
@@ -25,13 +26,29 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from ..spec.recipe import Recipe
-    from .litert_ranges import Bounds
     from .litert_tensors import Feed
     from .recipe_kind import Draft, Request, Scalar
 
 _HISTOGRAMS = 64  # images; their values are far more than the bins
 _BIASES = 32
 _ENDS = ("INPUT", "OUTPUT")
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What images tell of the whole float file, whichever of its operators are quantized.
+
+    Args:
+        method: how the bounds were chosen.
+        bounds: bounds of each tensor by its name.
+        integer: names of the operators that have an integer form.
+        shifts: what must be added to biases if some operators stay in float.
+    """
+
+    method: str
+    bounds: Mapping[str, tuple[float, float]]
+    integer: tuple[str, ...] = ()
+    shifts: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -45,6 +62,7 @@ class Task:
         count: number of calibration images; 0 if there are none.
         feeds: a function that gives those with these numbers one at a time, as float arrays by the
             names of the file's inputs.
+        calibration: result of `Rung.calibrate` for this recipe and these images, if it is known.
     """
 
     where: str
@@ -52,6 +70,7 @@ class Task:
     recipe: Recipe
     count: int
     feeds: Callable[[Sequence[int]], Iterable[Feed]]
+    calibration: Calibration | None = None
 
     def some(self, most: int) -> list[Feed]:
         """Some evenly spread calibration images."""
@@ -60,12 +79,33 @@ class Task:
 
 @dataclass(frozen=True)
 class Made:
-    """A ``.tflite`` file that was made; see `quantize.built.Built`."""
+    """A ``.tflite`` file that was made; see `quantize.built.Built`.
+
+    Args:
+        broken: names of constants that have NaN or Inf.
+    """
 
     content: bytes
     resolved: dict[str, Scalar]
     quantized: dict[str, int]
     notes: tuple[str, ...] = ()
+    broken: tuple[str, ...] = ()
+
+
+class Kept(NamedTuple):
+    """What stays in float.
+
+    Args:
+        scopes: a regular expression that finds the operators; "" for none.
+        weights: one that finds those whose weights are stored in fewer bits.
+        stored: the type that they are stored in.
+        ends: which ends of the file stay in float: "INPUT", "OUTPUT".
+    """
+
+    scopes: str = ""
+    weights: str = ""
+    stored: str = "float32"
+    ends: tuple[str, ...] = ()
 
 
 class Rung(RecipeKind):
@@ -101,9 +141,19 @@ class Rung(RecipeKind):
         recipe = task.recipe
         facts: dict[str, Scalar] = {"precision": recipe.precision}
         if not self.name:
-            return Made(task.content, facts, {})
+            broken = broken_values(LiteRtFile(task.content, task.where))
+            return Made(task.content, facts, {}, broken=broken)
         facts["quantizer"] = f"litert-quantizer {version('litert-quantizer')}, {self.name}"
-        content = self._static(task, facts) if self.bits else self._apply(task, None)
+        known = None
+        if self.bits:
+            known = task.calibration or self.calibrate(task)
+            facts["integer_io"] = recipe.integer_io is not False
+            facts["float_fallback"] = recipe.float_fallback is not False
+            facts["calibration_method"] = known.method
+        if recipe.precision == "mixed":
+            assert known is not None
+            return self._mixed(task, known, facts)
+        content = self._apply(task, known, Kept(ends=_ends(recipe)))
         if task.count and self.name != "float16":
             content, changed = corrected(task.content, content, task.some(_BIASES), task.where)
             facts["bias_correction"] = changed > 0
@@ -116,12 +166,82 @@ class Rung(RecipeKind):
                 task.where, "litert-quantizer left every operator as it is",
                 "the model has no operators that this precision changes; leave it out",
             )  # fmt: skip
-        return Made(content, facts, counts, self._notes(file, recipe, task.where))
+        notes = self._notes(file, recipe, task.where)
+        return Made(content, facts, counts, notes, broken_values(file))
 
-    def _notes(self, file: LiteRtFile, recipe: Recipe, where: str) -> tuple[str, ...]:
+    def calibrate(self, task: Task) -> Calibration:
+        """Find out what a static recipe must know of the images; it takes several runs of each."""
+        content, where, whole = task.content, task.where, Kept(ends=_ends(task.recipe))
+        bounds = extremes(content, task.feeds(range(task.count)), where)
+        known = Calibration("minmax", bounds)
+        if self.bits > 8:
+            return known
+        means = ChannelMeans(content, where)
+        counts = histograms(
+            content, task.feeds(spread(task.count, _HISTOGRAMS)), bounds, where, means.see
+        )
+        graph = LiteRtFile(content, where).graphs[0]
+        ends = [graph.tensors[at].name for at in (*graph.inputs, *graph.outputs)]
+        tighter = Calibration("mse", least_error(bounds, counts, ends))
+        some = task.some(_BIASES)
+        wanted = reference(content, some, where)
+        both = [(each, self._apply(task, each, whole)) for each in (known, tighter)]
+        # Of equals, the first: with its extremes.
+        best, made = min(both, key=lambda each: distance(each[1], some, wanted, where))
+        file = LiteRtFile(made, where)
+        return replace(best, integer=integer_operators(file.graphs[0]), shifts=means.shifts(file))
+
+    def only(self, task: Task, known: Calibration, names: Collection[str]) -> bytes:
+        """The file with only these operators quantized, without checking it."""
+        layout = layout_of(task.content)
+        others = [name for name in layout.kinds if name not in names]
+        kept = Kept(layout.scopes(others), ends=_ENDS)
+        file = LiteRtFile(self._apply(task, known, kept), task.where)
+        shifted(file, known.shifts, others)
+        return file.content()
+
+    def _mixed(self, task: Task, known: Calibration, facts: dict[str, Scalar]) -> Made:
+        """Keep some operators in float; what is known of the images is that of the whole file."""
+        recipe, where = task.recipe, task.where
+        layout = layout_of(task.content)
+        asked = layout.resolve(recipe.keep_fp32, where)
+        names = layout.with_followers(asked)
+        if not set(known.integer).difference(names):
+            raise QuantizationError(
+                where, "nothing in the model was quantized", "keep fewer operators in FP32"
+            )
+        ends = _ends(recipe)
+        if recipe.integer_io is None:
+            ends = tuple(
+                end for end, stays in zip(_ENDS, layout.float_ends(names), strict=True) if stays
+            )
+        stored = [] if recipe.float_weights in (None, "float32") else layout.weighted
+        kept = Kept(
+            layout.scopes(names),
+            layout.scopes(set(stored).intersection(names)) if stored else "",
+            recipe.float_weights or "float32",
+            ends,
+        )
+        file = LiteRtFile(self._apply(task, known, kept), where)
+        if wrong := not_kept(file.graphs[0], names):
+            raise QuantizationError(
+                where, f"{layout.kinds[wrong[0]]} {wrong[0]!r} was not kept in FP32",
+                "report this as a bug",
+            )  # fmt: skip
+        facts["keep_fp32"] = ", ".join(recipe.keep_fp32)
+        facts["float_weights"] = kept.stored
+        facts["integer_io"] = {0: True, 2: False}.get(len(ends), f"not {''.join(ends).lower()}s")
+        facts["biases_corrected"] = shifted(file, known.shifts, names)
+        notes = self._notes(file, recipe, where, names)
+        broken, counts = broken_values(file), quantized_counts(file)
+        return Made(file.content(), facts, counts, notes, broken)
+
+    def _notes(
+        self, file: LiteRtFile, recipe: Recipe, where: str, kept: Collection[str] = ()
+    ) -> tuple[str, ...]:
         if not self.bits:
             return ()
-        left = float_operators(file)
+        left = float_operators(file, kept)
         if not left:
             return ()
         listed = ", ".join(left[:8]) + (f" and {len(left) - 8} more" if len(left) > 8 else "")
@@ -133,38 +253,18 @@ class Rung(RecipeKind):
             )
         return (f"{len(left)} operators compute in floating point: {listed}",)
 
-    def _static(self, task: Task, facts: dict[str, Scalar]) -> bytes:
-        facts["integer_io"] = task.recipe.integer_io is not False
-        facts["float_fallback"] = task.recipe.float_fallback is not False
-        bounds = extremes(task.content, task.feeds(range(task.count)), task.where)
-        whole = self._apply(task, bounds)
-        facts["calibration_method"] = "minmax"
-        if self.bits > 8:
-            return whole
-        seen = task.feeds(spread(task.count, _HISTOGRAMS))
-        counts = histograms(task.content, seen, bounds, task.where)
-        graph = LiteRtFile(task.content, task.where).graphs[0]
-        ends = [graph.tensors[at].name for at in (*graph.inputs, *graph.outputs)]
-        clipped = self._apply(task, least_error(bounds, counts, ends))
-        some = task.some(_BIASES)
-        wanted = reference(task.content, some, task.where)
-        if distance(clipped, some, wanted, task.where) >= distance(whole, some, wanted, task.where):
-            return whole
-        facts["calibration_method"] = "mse"
-        return clipped
-
-    def _apply(self, task: Task, bounds: Bounds | None) -> bytes:
+    def _apply(self, task: Task, known: Calibration | None, kept: Kept) -> bytes:
         """What litert-quantizer makes of the float file."""
         with _library_errors(task.where):
             from litert_quantizer import quantizer
 
             made = quantizer.Quantizer(task.content)
-            made.load_quantization_recipe(self._configuration(task.recipe))
-            known = None if bounds is None else _statistics(task.content, bounds, task.where)
-            result = made.quantize(known, enable_progress_bar=False, enable_progress_report=False)
+            made.load_quantization_recipe(self._configuration(kept))
+            ranges = None if known is None else _statistics(task.content, known.bounds)
+            result = made.quantize(ranges, enable_progress_bar=False, enable_progress_report=False)
             return bytes(result.quantized_model)
 
-    def _configuration(self, recipe: Recipe) -> list[dict[str, Any]]:
+    def _configuration(self, kept: Kept) -> list[dict[str, Any]]:
         from litert_quantizer import qtyping, recipe_manager
         from litert_quantizer import recipe as recipes
         from litert_quantizer.algorithm_manager import AlgorithmName
@@ -195,11 +295,23 @@ class Rung(RecipeKind):
                 manager.add_static_config(".*", matrix, self.bits, 8, whole)
             elif self.name.startswith("dynamic"):
                 manager.add_dynamic_config(".*", matrix, 8, whole)
-        if recipe.integer_io is False:
-            for name in _ENDS:
-                manager.add_quantization_config(
-                    ".*", qtyping.TFLOperationName(name), None, AlgorithmName.NO_QUANTIZE
-                )
+        # Of several entries that match an operator, the last is used. Expressions are the keys of
+        # entries, so those that find the same operators are written differently.
+        nothing, every = AlgorithmName.NO_QUANTIZE, qtyping.TFLOperationName.ALL_SUPPORTED
+        if kept.scopes:
+            manager.add_quantization_config(kept.scopes, every, None, nothing)
+        if kept.weights and kept.stored == "int8":
+            manager.add_weight_only_config(f"(?:{kept.weights})", every, 8)
+        elif kept.weights:
+            manager.add_weight_only_config(
+                f"(?:{kept.weights})", every, 16, algorithm_key=AlgorithmName.FLOAT_CASTING
+            )
+        for name in _ENDS if self.bits else ():
+            end = qtyping.TFLOperationName(name)
+            if name in kept.ends:
+                manager.add_quantization_config("^", end, None, nothing)
+            else:  # an end has the scope of the operator that writes it
+                manager.add_static_config("^", end, self.bits, 8)
         found: list[dict[str, Any]] = manager.get_quantization_recipe()
         return found
 
@@ -210,26 +322,23 @@ def spread(count: int, most: int) -> list[int]:
     return sorted({int(at) for at in np.linspace(0, count - 1, number)}) if number else []
 
 
-def _statistics(content: bytes, bounds: Bounds, where: str) -> dict[str, Any]:
+def _ends(recipe: Recipe) -> tuple[str, ...]:
+    return _ENDS if recipe.integer_io is False else ()
+
+
+def _statistics(content: bytes, bounds: Mapping[str, tuple[float, float]]) -> dict[str, Any]:
     """Ranges as litert-quantizer takes them: arrays of as many dimensions as the tensor.
 
     Those of constants are left out: litert-quantizer would take them in place of the ranges of each
     channel.
     """
-    file = LiteRtFile(content, where)
-    ranks = {
-        tensor.name: len(tensor.shape)
-        for graph in file.graphs
-        for tensor in graph.tensors
-        if not file.is_constant(tensor)
-    }
     return {
         name: {
-            "min": np.full((1,) * ranks[name], low, np.float32),
-            "max": np.full((1,) * ranks[name], high, np.float32),
+            "min": np.full((1,) * rank, bounds[name][0], np.float32),
+            "max": np.full((1,) * rank, bounds[name][1], np.float32),
         }
-        for name, (low, high) in bounds.items()
-        if name in ranks
+        for name, rank in layout_of(content).ranks.items()
+        if name in bounds
     }
 
 

@@ -40,14 +40,27 @@ def extremes(content: bytes, feeds: Iterable[Feed], where: object) -> Bounds:
 
 
 def histograms(
-    content: bytes, feeds: Iterable[Feed], bounds: Bounds, where: object
+    content: bytes,
+    feeds: Iterable[Feed],
+    bounds: Bounds,
+    where: object,
+    see: Callable[[str, NDArray[np.float32]], None] = lambda *_: None,
 ) -> dict[str, NDArray[np.float64]]:
-    """How often values of each tensor fall into equal parts of its bounds, by its name."""
+    """How often values of each tensor fall into equal parts of its bounds, by its name.
+
+    Args:
+        content: the float file.
+        feeds: samples.
+        bounds: extremes of each tensor.
+        where: the file, for messages.
+        see: is given the name and the values of each tensor of each sample, too.
+    """
     observer = Observer(content, where)
     found: dict[str, NDArray[np.float64]] = {}
     for feed in feeds:
         observer.run(feed)
         for name, array in observer.floats():
+            see(name, array)
             low, high = bounds[name]
             if not high > low:
                 continue

@@ -52,6 +52,12 @@ class Precision(NamedTuple):
     computes: Computes = "float32"
 
 
+NOTHING_KEPT = Refusal(
+    "keep_fp32",
+    ((),),
+    "keep_fp32 is empty",
+    'name operators, operator types, "first" or "last", or use "int8"',
+)
 _LITERT = "pytest_kycquant.quantize.litert_ladder"
 _ONLY_LITERT = ("litert",)
 
@@ -71,6 +77,22 @@ LADDERS: Mapping[str, Mapping[str, Precision]] = {
             ("integer_io", "float_fallback"),
             is_static=True,
             is_integer=True,
+            runtimes=_ONLY_LITERT,
+        ),
+        "mixed": Precision(
+            f"{_LITERT}:STATIC",
+            ("keep_fp32", "float_weights", "integer_io", "float_fallback"),
+            is_static=True,
+            is_integer=True,
+            refuses=(
+                NOTHING_KEPT,
+                Refusal(
+                    "float_fallback",
+                    (False,),
+                    "keeps operators in floating point",
+                    'leave out float_fallback, or use "int8"',
+                ),
+            ),
             runtimes=_ONLY_LITERT,
         ),
         "int8-dynamic": Precision(f"{_LITERT}:DYNAMIC", is_integer=True, runtimes=_ONLY_LITERT),

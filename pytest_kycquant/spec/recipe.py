@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple, get_args
 
 from ..errors import SpecError
 from . import coerce
-from .precision import LADDERS, Precision, Refusal
+from .precision import LADDERS, NOTHING_KEPT, Precision, Refusal
 from .runtime import REFERENCE, RUNTIMES, FileFormat, Runtime, as_format, as_runtime
 
 Fallback = Literal["mixed", "int8-weights", "fp16", "fp32-optimized", "fp32"]
@@ -43,12 +43,6 @@ _STATIC = (
     "rewrites",
 )
 _WEIGHTS = ("keep_fp32", "op_types", "rewrites")
-_NOTHING_KEPT = Refusal(
-    "keep_fp32",
-    ((),),
-    "keep_fp32 is empty",
-    'name operators, operator types, "first" or "last", or use "int8"',
-)
 _NO_REWRITE = Refusal(
     "rewrites",
     (False, ()),
@@ -87,7 +81,7 @@ RECIPES = {
         _STATIC,
         is_static=True,
         is_integer=True,
-        refuses=(_NOTHING_KEPT,),
+        refuses=(NOTHING_KEPT,),
     ),
     "int16x8": LADDERS["litert"]["int16x8"],
 }

@@ -12,6 +12,8 @@ import onnxruntime
 import pytest
 from onnx import helper, numpy_helper
 
+from pytest_kycquant.errors import RuntimeUnavailableError
+from pytest_kycquant.runtimes import onnx2tf
 from tests.worlds.population import Run
 from tests.worlds.presentations import SIZE, detector, write_liveness_project
 
@@ -160,6 +162,24 @@ def test_a_file_may_be_kept_as_a_whole(pair: Pair, run: Run, pytester: pytest.Py
     rows = {row["variant"]: row for row in report(pytester)["variants"]}
     assert rows["first-only"]["files"]["second"] == rows["fp32"]["files"]["second"]
     assert rows["first-only"]["files"]["liveness"] != rows["fp32"]["files"]["liveness"]
+
+
+def test_a_file_for_litert_may_be_kept_as_a_whole(
+    pair: Pair, run: Run, pytester: pytest.Pytester
+) -> None:
+    pytest.importorskip("litert_quantizer", reason="pip install -e .[litert]")
+    try:
+        onnx2tf.version_there()
+    except RuntimeUnavailableError as error:
+        pytest.skip(str(error))
+    recipe = 'Recipe("mixed", runtime="litert", name="{}", keep_fp32={})'
+    kept = {"part": ("second:CONV_2D",), "whole": ("second:CONV_2D", "second:last")}
+    pair(precisions=", ".join(recipe.format(*each) for each in kept.items()), fallback=None)
+    run("--kycquant-report=report.json", "-k", "finite").assert_outcomes(passed=2, deselected=10)
+    files = {row["variant"]: row["files"] for row in report(pytester)["variants"]}
+    assert files["whole"]["second"] == files["fp32-litert"]["second"]
+    assert files["part"]["second"] not in (files["whole"]["second"], files["part"]["liveness"])
+    assert files["part"]["liveness"] == files["whole"]["liveness"]
 
 
 def test_nan_of_one_file_fails_the_pair(pair: Pair, run: Run) -> None:

@@ -17,6 +17,7 @@ from tests.worlds.projects import project, rewrite_ratio, run, shared_cache  # n
 pytest.importorskip("litert_quantizer", reason="pip install -e .[litert]")
 
 from tests.worlds.litert import embedder, embedder_content
+from tests.worlds.litert_fragile import write_fragile
 
 GATE = (
     FUNCTION.replace("task=FaceV", 'litert="models/face.tflite",\n    task=FaceV')
@@ -38,12 +39,19 @@ def gate(
     monkeypatch.setenv("XDG_CACHE_HOME", str(pytester.path / "nothing"))  # no converter
 
     def write(
-        precisions: str, *, fallback: str | None = None, litert: bytes | None = None
+        precisions: str,
+        *,
+        fallback: str | None = None,
+        litert: bytes | None = None,
+        fragile: bool = False,
     ) -> pytest.Pytester:
         root = pytester.path
-        embedder(root / "models" / "face.onnx")
-        content = embedder_content() if litert is None else litert
-        (root / "models" / "face.tflite").write_bytes(content)
+        if fragile:
+            write_fragile(root / "models")
+        else:
+            embedder(root / "models" / "face.onnx")
+            content = embedder_content() if litert is None else litert
+            (root / "models" / "face.tflite").write_bytes(content)
         write_npz(root / "calibration.npz", 40, 2, seed=1)
         write_npz(root / "selection.npz", 330, 2, seed=2)
         write_npz(root / "faces.npz", 330, 2, seed=3)
@@ -96,6 +104,71 @@ def test_the_fallback_stays_on_litert(
         ["fallback of int4-weights-litert: int8-weights-litert, because", "ship: int8-weights-lit*"]
     )
     result.stdout.no_fnmatch_line("*rewrites of*")
+
+
+def test_the_search_judges_candidates_on_litert(
+    gate: Callable[..., pytest.Pytester],
+    run: Run,  # noqa: F811
+) -> None:
+    folder = gate('Recipe("int8", runtime="litert")', fallback="mixed", fragile=True).path
+    result = recorded(run, "--kycquant-report=report.json")
+    result.stdout.fnmatch_lines(
+        [
+            "int8-litert>mixed * PASS",
+            "int8-litert>mixed keeps 2 of 6 operators with weights in FP32: third, second*",
+            "ship: int8-litert>mixed *",
+        ]
+    )
+    (found,) = json.loads((folder / "report.json").read_text())["gates"]
+    variants = {each["variant"]: each for each in found["variants"]}
+    mixed = variants["int8-litert>mixed"]
+    assert mixed["runtime"]["runtime"] == "litert"
+    assert mixed["options"]["reason"] == "made from face.tflite"
+    (decision,) = found["decisions"]
+    (search,) = decision["searches"]
+    assert search["minimal"]
+    assert [name for name, _ in search["ranking"][:2]] == ["third", "second"]
+    again = run("-q")
+    again.stdout.fnmatch_lines(["ship: int8-litert>mixed *"])
+
+
+def test_operators_that_a_gate_file_keeps(
+    gate: Callable[..., pytest.Pytester],
+    run: Run,  # noqa: F811
+) -> None:
+    gate(
+        'Recipe("mixed", runtime="litert", keep_fp32=("second", "third")), '
+        'Recipe("mixed", runtime="litert", keep_fp32=("secnd",), name="wrong")',
+        fragile=True,
+    )
+    result = recorded(run, "-v")
+    result.assert_outcomes(passed=6, errors=6)
+    result.stdout.fnmatch_lines(
+        ["mixed-litert * PASS", "*keeps 2 operators in FP32: second, third"]
+    )
+    result.stdout.fnmatch_lines(
+        ["*'secnd', which is not an operator of the .tflite file; did you *"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("precision", "why"),
+    [
+        ('Recipe("int8", runtime="litert", float_fallback=False)', "* must not compute in float*"),
+        ('Recipe("int16x8", runtime="litert")', "its activations have 8 bits, and those of * 16"),
+    ],
+)
+def test_precisions_whose_operators_cannot_be_kept(
+    gate: Callable[..., pytest.Pytester],
+    run: Run,  # noqa: F811
+    precision: str,
+    why: str,
+) -> None:
+    folder = gate(precision, fallback="mixed", fragile=True).path
+    text = (folder / "test_gate.py").read_text()
+    strict = "size_ratio=10.0, mean_cosine=0.9999999)" if "16" in precision else "size_ratio=10.0)"
+    (folder / "test_gate.py").write_text(text.replace("size_ratio=10.0)", strict))
+    recorded(run).stdout.fnmatch_lines([f"*mixed was not tried: {why}"])
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from pytest_kycquant.quantize.litert_ranges import extremes, histograms, least_e
 from pytest_kycquant.quantize.recipe_kind import kind_of
 from pytest_kycquant.runtimes import library
 from pytest_kycquant.spec.precision import LADDERS
-from pytest_kycquant.spec.recipe import RECIPES, Recipe, as_recipe, on, runtimes_of
+from pytest_kycquant.spec.recipe import RECIPES, Recipe, as_recipe, runtimes_of
 from pytest_kycquant.spec.runtime import RUNTIMES, Runtime
 
 pytest.importorskip("litert_quantizer", reason="pip install -e .[litert]")
@@ -72,7 +72,7 @@ EXPECTED = {
 }
 
 
-@pytest.mark.parametrize("precision", LADDERS["litert"])
+@pytest.mark.parametrize("precision", EXPECTED)
 def test_every_precision(precision: str) -> None:
     least, counts = EXPECTED[precision]
     found = made(FLOAT, precision)
@@ -85,7 +85,7 @@ def test_every_precision(precision: str) -> None:
         assert len(found.content) < len(FLOAT)
 
 
-@pytest.mark.parametrize("precision", LADDERS["litert"])
+@pytest.mark.parametrize("precision", EXPECTED)
 def test_the_same_file_every_time(precision: str) -> None:
     assert made(FLOAT, precision).content == made(FLOAT, precision).content
 
@@ -254,10 +254,10 @@ def test_options_that_it_does_not_have() -> None:
         Recipe("int8", float_fallback=False)
 
 
-@pytest.mark.parametrize("precision", ["mixed", "fp32-optimized", "bf16"])
+@pytest.mark.parametrize("precision", ["fp32-optimized", "bf16"])
 def test_precisions_that_it_does_not_have(precision: str) -> None:
     with pytest.raises(SpecError, match="does not run on litert; give runtime="):
-        Recipe(precision, runtime="litert", **({"keep_fp32": ("a",)} if "mix" in precision else {}))
+        Recipe(precision, runtime="litert")
 
 
 def test_int16x8_runs_on_litert_only() -> None:
@@ -271,5 +271,6 @@ def test_every_line_of_a_ladder() -> None:
         assert runtime in RUNTIMES
         for precision, line in ladder.items():
             assert precision in RECIPES
-            assert isinstance(kind_of(on(precision, Runtime(runtime))), Rung)
+            kept = {"keep_fp32": ("first",)} if precision == "mixed" else {}
+            assert isinstance(kind_of(Recipe(precision, runtime=runtime, **kept)), Rung)
             assert set(line.options) <= set(Recipe.__dataclass_fields__)
