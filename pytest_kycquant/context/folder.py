@@ -41,6 +41,7 @@ _NAMES = {
         "given",
         "inputs",
         "litert",
+        "litert-calibration",
         "near-duplicates",
         "outputs",
         "pixels",
