@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -160,15 +161,29 @@ def _interface(source: Fp32, asked: Prequantized, path: Path, opened: OpenModel)
     except ModelError as error:  # what was opened is the content of the file, which has no name
         problem = error.problem if error.where == NAMELESS else f"{error.where} {error.problem}"
         raise ModelError(path, problem, error.remedy) from error
-    _check(found, wanted, path)
+    free = {port.name: port.shape for port in fp32.output_ports}
+    _check(found, wanted, free, path)
     return interface
 
 
-def _check(found: list[NDArray[Any]], wanted: dict[str, NDArray[Any]], path: Path) -> None:
-    """Refuse outputs of other shapes or types than FP32's: the file is another model."""
+def _check(
+    found: list[NDArray[Any]],
+    wanted: dict[str, NDArray[Any]],
+    declared: Mapping[str, tuple[int | None, ...] | None],
+    path: Path,
+) -> None:
+    """Refuse outputs of other shapes or types than FP32's: the file is another model.
+
+    The number of rows that a detector has not suppressed may differ, where FP32 leaves it open.
+    """
     for (name, expected), array in zip(wanted.items(), found, strict=True):
         shape = np.shape(array)
-        if len(shape) != expected.ndim or shape[1:] != expected.shape[1:]:
+        sizes = declared[name] or (None,) * expected.ndim
+        same = len(shape) == expected.ndim and all(
+            one == other or free is None
+            for one, other, free in zip(shape[1:], expected.shape[1:], sizes[1:], strict=True)
+        )
+        if not same:
             raise ModelError(
                 path,
                 f"gives output {name!r} of shape {shape}, and FP32 of shape {expected.shape}",
