@@ -184,7 +184,7 @@ class SimulatedVariants(Variants):
     def postprocessing(self, recipe: Recipe) -> tuple[str, ...]:
         return ()
 
-    def rewrites_pay(self) -> bool:
+    def rewrites_pay(self, runtime: object) -> bool:
         return False
 
     def facts(self) -> list[Any]:
