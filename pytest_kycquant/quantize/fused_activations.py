@@ -3,7 +3,7 @@
 onnxruntime computes ``convolution, rounding, activation, rounding``, and its quantizer writes both
 roundings. OpenVINO's kernels compute an activation on the accumulator of the convolution. They can
 only do so if nothing is rounded in between; otherwise each activation becomes an operator of its
-own, which reads and writes memory (the reference embedder then takes twice the time).
+own, which reads and writes memory.
 """
 
 from __future__ import annotations

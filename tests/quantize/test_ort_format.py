@@ -190,7 +190,7 @@ def test_a_gate_judges_the_ort_file(
         precisions='Recipe("int8", format="ort"), "int8", Recipe("fp32", format="ort")',
         fallback=None,
     )
-    result = run("--kycquant-report=r.json", "--kycquant-export=out", "-v")
+    result = run("--kycquant-report=r.json", "-v")
     outcomes = result.parseoutcomes()
     assert outcomes["passed"] == sum(outcomes.values()), result.stdout.str()
     (gate,) = json.loads((pytester.path / "r.json").read_text())["gates"]
@@ -199,15 +199,23 @@ def test_a_gate_judges_the_ort_file(
     assert len({row["sha256"] for row in rows.values()}) == 4
     assert "QLinearConv" in rows["int8-ort"]["options"]["required_operators"]
     assert "Conv" in rows["fp32-ort"]["options"]["required_operators"]
-    exported = {path.name: path for path in (pytester.path / "out").iterdir()}
-    (ship,) = [row for row in rows.values() if row["variant"] == gate["ship"]]
-    if ship["variant"].endswith("-ort"):
-        assert exported.keys() == {"face.json", "face.ort", f"face.{OPERATORS}"}
-        assert exported[f"face.{OPERATORS}"].read_text() == ship["companions"]["face"][OPERATORS]
-        # Another format takes its place, and nothing of the first stays.
-        gate_file = pytester.path / "test_gate.py"
-        text = gate_file.read_text()
-        gate_file.write_text(text.replace('Recipe("int8", format="ort"), ', ""))
-        run("--kycquant-export=out")
-        names = {path.name for path in (pytester.path / "out").iterdir()}
-        assert names == {"face.json", "face.onnx"}
+
+
+def test_the_list_of_operators_is_exported_and_removed_with_its_file(
+    project: Callable[..., None],  # noqa: F811
+    run: Run,  # noqa: F811
+    pytester: pytest.Pytester,
+) -> None:
+    project(precisions='Recipe("int8", format="ort")', fallback=None)
+    run("--kycquant-report=r.json", "--kycquant-export=out")
+    (gate,) = json.loads((pytester.path / "r.json").read_text())["gates"]
+    assert gate["ship"] == "int8-ort"
+    (row,) = [row for row in gate["variants"] if row["variant"] == "int8-ort"]
+    out = pytester.path / "out"
+    config = f"face.{OPERATORS}"
+    assert {path.name for path in out.iterdir()} == {"face.json", "face.ort", config}
+    assert (out / config).read_text() == row["companions"]["face"][OPERATORS]
+    gate_file = pytester.path / "test_gate.py"
+    gate_file.write_text(gate_file.read_text().replace('Recipe("int8", format="ort")', '"int8"'))
+    run("--kycquant-export=out")
+    assert {path.name for path in out.iterdir()} == {"face.json", "face.onnx"}
