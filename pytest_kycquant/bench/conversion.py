@@ -22,6 +22,7 @@ from ..runtimes.feeding import Sample
 from ..runtimes.formats import identify
 from ..runtimes.growth import Deviation, Layer, difference, first_growth, verify, with_tensors
 from ..runtimes.ort import open_session
+from ..runtimes.trial import try_out
 from ..runtimes.verified import open_verified
 from ..spec.runtime import REFERENCE, Runtime
 from ..tasks.base import Resolve
@@ -135,6 +136,10 @@ class Conversion:
 
         def compare() -> float:
             path, worst = self._loaded.path, 0.0
+            _, first = next(iter(self._feeds(self._opened)))
+            try_out(
+                runtime, path, self._loaded.digest, [array.shape for array in first.values()]
+            )
             there = open_verified(runtime, path, self._loaded.digest)
             of, names = "FP32 on onnxruntime", self._opened.outputs
             for image, feed in self._feeds(there):

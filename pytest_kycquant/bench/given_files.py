@@ -18,6 +18,7 @@ from ..runtimes import NAMELESS, library
 from ..runtimes.formats import identify
 from ..runtimes.interface import Interface, fit
 from ..runtimes.preparation import with_preprocess
+from ..runtimes.trial import try_out
 from ..runtimes.verified import open_verified
 from ..spec.prequantized import Prequantized
 
@@ -100,6 +101,8 @@ def given_file(source: Fp32, asked: Prequantized) -> ModelFile:
     def make(folder: Path) -> None:
         content = contents(path, found.digest)
         require_quantized(path, content)
+        shapes = [array.shape for array in source.probe.values()]
+        try_out(runtime, path, found.digest, shapes)
         opened = open_verified(runtime, path, found.digest)
         interface = _interface(source, asked, path, opened)
         known = json.dumps(plain(_Known(interface, content)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-from ..runtimes.litert_probe import examine
+from ..runtimes.trial import examine
 from ..runtimes.verified import read_verified
 from .contents import Contents, remarks
 from .litert_file import LiteRtFile, broken_values, float_operators, quantized_counts

@@ -89,9 +89,12 @@ class Library(Protocol):
         clock: what its time is measured with: "thread", CPU time of the calling thread; "process",
             CPU time of all threads, for a library with threads of its own; or "wall", for work that
             is not done by the CPU.
+        stops: whether it ends a run that takes too long. Otherwise, a file of somebody else's is
+            tried in another process first; see `trial`.
     """
 
     clock: str
+    stops: bool
 
     def describe(self) -> str:
         """Return name, version and settings in one line, without importing the library.

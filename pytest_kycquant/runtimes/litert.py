@@ -38,6 +38,7 @@ class LiteRt:
     """
 
     clock = "thread"
+    stops = False
 
     def __init__(self, runtime: Runtime) -> None:
         if runtime.options:
@@ -63,7 +64,7 @@ class LiteRt:
         """Open a ``.tflite`` file or its content.
 
         XNNPACK's integer kernels do not saturate, so `exact` changes nothing. A damaged file may
-        keep LiteRT busy for ever: `verified.open_verified` tries it in another process first.
+        keep LiteRT busy for ever: `trial` tries it in another process first.
         """
         where: object = NAMELESS if isinstance(model, bytes) else model
         try:

@@ -39,6 +39,7 @@ class OpenVino:
     """
 
     clock = "thread"
+    stops = False
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime

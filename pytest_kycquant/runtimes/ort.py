@@ -214,7 +214,7 @@ class OnnxRuntime:
     """
 
     def __init__(self, runtime: Runtime = REFERENCE) -> None:
-        self._runtime = runtime
+        self._runtime, self.stops = runtime, True
         # A device computes while the thread that called it waits.
         self.clock = "wall" if runtime.provider else "thread"
 

@@ -34,6 +34,7 @@ class Torch:
     """
 
     clock = "thread"
+    stops = False
 
     def __init__(self, runtime: Runtime) -> None:
         if runtime.options:

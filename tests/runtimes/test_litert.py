@@ -15,7 +15,7 @@ import pytest
 
 from pytest_kycquant.errors import ModelError, SpecError
 from pytest_kycquant.measure.clocks import clock_that_sees
-from pytest_kycquant.runtimes import library, litert_probe, time_limit
+from pytest_kycquant.runtimes import library, time_limit, trial
 from pytest_kycquant.runtimes.verified import open_verified
 from pytest_kycquant.spec.runtime import Runtime
 
@@ -148,8 +148,8 @@ def test_operators_that_litert_lacks(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"no model", "cannot load it"),
-        (b"PK\x03\x04" + bytes(100), "cannot load it"),
+        (b"no model", "is not a .tflite file"),
+        (b"PK\x03\x04" + bytes(100), "is not a .tflite file"),
         (b"\x1c\x00\x00\x00TFL3" + bytes(60), "cannot load it"),
     ],
 )
@@ -177,24 +177,24 @@ def test_damaged_files_are_errors_or_run(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("code", "message"),
     [
-        ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", r"crashes LiteRT \(signal 11"),
-        ("import time; time.sleep(60)", "keeps LiteRT busy for more than 0.5 s"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", r"crashes litert \(signal 11"),
+        ("import time; time.sleep(60)", "keeps litert busy for more than 0.5 s"),
     ],
 )
 def test_a_file_that_would_harm_this_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, message: str
 ) -> None:
-    monkeypatch.setattr(litert_probe, "_START", code)
-    monkeypatch.setattr(litert_probe, "_SOUND", set())
+    monkeypatch.setattr(trial, "_START", code)
+    monkeypatch.setattr(trial, "_SOUND", set())
     monkeypatch.setattr(time_limit, "RUN_SECONDS", 0.5 if "sleep" in code else 60)
     with pytest.raises(ModelError, match=rf"m\.tflite: {message}.*it is damaged"):
         opened(tmp_path, add())
 
 
 def test_a_file_is_tried_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(litert_probe, "_SOUND", set())
+    monkeypatch.setattr(trial, "_SOUND", set())
     opened(tmp_path, add())
-    monkeypatch.setattr(litert_probe, "_START", "raise SystemExit(1)")
+    monkeypatch.setattr(trial, "_START", "raise SystemExit(1)")
     opened(tmp_path, add())
 
 
