@@ -39,9 +39,7 @@ class Format(NamedTuple):
 FORMATS: Mapping[str, Format] = {
     ONNX: Format("ONNX"),
     ".ort": Format("ORT format", ((4, b"ORTM"),)),
-    ".tflite": Format(
-        "LiteRT", ((4, b"TFL3"),), examine="pytest_kycquant.runtimes.trial:examine"
-    ),
+    ".tflite": Format("LiteRT", ((4, b"TFL3"),), examine="pytest_kycquant.runtimes.trial:examine"),
     ".xml": Format("OpenVINO IR", ((0, b"<?xml"), (0, b"<net")), (".bin",)),
     ".pt2": Format("exported program of torch", ((0, b"PK\x03\x04"),)),
 }

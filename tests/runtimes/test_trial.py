@@ -65,8 +65,6 @@ def test_what_the_runtime_says_of_a_file(tmp_path: Path) -> None:
         try_out(path)
 
 
-def test_onnxruntime_stops_its_runs_itself(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_onnxruntime_stops_its_runs_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(subprocess, "run", None)
     trial.try_out(REFERENCE, save(tmp_path, monsters.endless()), "digest")
