@@ -37,8 +37,10 @@ from .table import Line, table
 PRECISIONS = {
     "onnxruntime": ("fp16", "int8-weights", "int8"),
     "openvino": ("fp32", "bf16", "int8-weights", "int8"),
-    "litert": ("fp32", "fp16", "int8-weights", "int8-dynamic", "int8"),
+    "litert": ("fp32", "fp16", "int8-weights", "int8-dynamic", "int8", "int8-integer"),
 }
+OPTIONS = {"int8-integer": {"precision": "int8", "float_fallback": False, "name": "int8-integer"}}
+"""What a row stands for if not for its precision alone; "int8-integer" has no float operator."""
 
 
 def missing(recipe: Recipe) -> str:
@@ -52,9 +54,17 @@ def missing(recipe: Recipe) -> str:
     return ""
 
 
+def recipe_of(runtime: str, precision: str) -> Recipe:
+    """The recipe of a row."""
+    return Recipe(**{"precision": precision, "runtime": runtime, **OPTIONS.get(precision, {})})
+
+
 def code(runtime: str, precision: str, op_types: tuple[str, ...] | None = None) -> str:
     """A recipe as a gate file writes it."""
     given = "" if runtime == "onnxruntime" else f', runtime="{runtime}"'
+    options = dict(OPTIONS.get(precision, {}))
+    precision = options.pop("precision", precision)
+    given += "".join(f", {key}={value!r}" for key, value in options.items())
     if op_types is not None and precision == "int8" and runtime != "litert":
         given += f", op_types={op_types!r}"
     return f'Recipe("{precision}"{given})'
@@ -71,7 +81,7 @@ def run(
     rows, codes = [], []
     for runtime in runtimes:
         for precision in PRECISIONS[runtime]:
-            recipe = Recipe(precision, runtime=runtime)
+            recipe = recipe_of(runtime, precision)
             reason = missing(recipe)
             rows.append(Line(runtime, precision, recipe.name, reason))
             if not reason:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.runtimes.__main__ import PRECISIONS, code, missing
+from benchmarks.runtimes.__main__ import PRECISIONS, code, missing, recipe_of
 from benchmarks.runtimes.gating import Judged, errors
 from benchmarks.runtimes.goals import Goal
 from benchmarks.runtimes.subjects import SUBJECTS
@@ -124,4 +124,4 @@ def test_every_line_is_a_recipe(runtime: str) -> None:
     for precision in PRECISIONS[runtime]:
         for subject in SUBJECTS.values():
             recipe = eval(code(runtime, precision, subject.op_types), {"Recipe": Recipe})
-            assert recipe.name == Recipe(precision, runtime=runtime).name
+            assert recipe.name == recipe_of(runtime, precision).name
