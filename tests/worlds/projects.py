@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import subprocess
 import sys
@@ -30,7 +31,11 @@ import pytest_kycquant.tasks.custom.agreement
 import pytest_kycquant.tasks.detection.agreement
 import pytest_kycquant.tasks.face.agreement
 import pytest_kycquant.tasks.liveness.agreement  # noqa: F401
+from pytest_kycquant.bench.better_preprocessing import refuse_worse
+from pytest_kycquant.bench.variants import Variants
+from pytest_kycquant.context.cache import digest_of
 from pytest_kycquant.measure.latency import Latency
+from pytest_kycquant.runtimes.environment import describe_machine
 from tests.worlds.ci import environment_outside_ci
 from tests.worlds.documents import write_document_project
 from tests.worlds.pipelines import write_gate, write_pipeline
@@ -72,6 +77,7 @@ def run(
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     # A look at the clock needs no millisecond where the limit is far away.
     monkeypatch.setattr("pytest_kycquant.measure.latency._SHORTEST", 100_000)
+    monkeypatch.setattr("pytest_kycquant.bench.baseline.refuse_worse", _look_once)
 
     def runner(*arguments: str) -> pytest.RunResult:
         # The inner run must not inherit the rule that warnings are errors in these tests.
@@ -83,6 +89,39 @@ def run(
     return runner
 
 
+_RECORDED: dict[str, bytes] = {}
+"""Goldens by the digest of the project that they were recorded for."""
+
+
+def record(root: Path, run: Run, name: str) -> None:
+    """Record the golden of a project; one that was recorded before for the same files is copied."""
+    golden = root / "golden" / f"{name}.json"
+    state = hashlib.sha256(describe_machine().encode())
+    for path in sorted(path for path in root.rglob("*") if path.is_file()):
+        state.update(f"{path.relative_to(root)} {path.stat().st_size} ".encode())
+        state.update(path.read_bytes())
+    if state.hexdigest() in _RECORDED:
+        golden.parent.mkdir(exist_ok=True)
+        golden.write_bytes(_RECORDED[state.hexdigest()])
+        return
+    result = run("--kycquant-update-golden", "-q", "-k", "test_size")
+    assert golden.is_file(), result.stdout.str()
+    _RECORDED[state.hexdigest()] = golden.read_bytes()
+
+
+_LOOKED_AT: dict[str, str] = {}
+"""What the comparison with other preprocessings found, by what it depends on."""
+
+
+def _look_once(variants: Variants, path: Path) -> str:
+    """Compare the preprocessing of the same model and data with others once for all tests."""
+    facts = [variants.model_facts(), variants.input_facts(), variants.data.digests]
+    key = digest_of([*facts, variants.task.policy()])
+    if key not in _LOOKED_AT:
+        _LOOKED_AT[key] = refuse_worse(variants, path)
+    return _LOOKED_AT[key]
+
+
 @pytest.fixture
 def project(pytester: pytest.Pytester, run: Run) -> Callable[..., None]:
     """Write a project with a gate file and, by default, record its golden."""
@@ -90,8 +129,7 @@ def project(pytester: pytest.Pytester, run: Run) -> Callable[..., None]:
     def write(*, golden: bool = True, **options: object) -> None:
         write_project(pytester.path, **options)  # type: ignore[arg-type]
         if golden:
-            result = run("--kycquant-update-golden", "-q", "-k", "test_size")
-            assert (pytester.path / "golden" / "face.json").is_file(), result.stdout.str()
+            record(pytester.path, run, "face")
 
     return write
 
@@ -103,8 +141,7 @@ def liveness_project(pytester: pytest.Pytester, run: Run) -> Callable[..., None]
     def write(*, golden: bool = True, **options: object) -> None:
         write_liveness_project(pytester.path, **options)  # type: ignore[arg-type]
         if golden:
-            result = run("--kycquant-update-golden", "-q", "-k", "test_size")
-            assert (pytester.path / "golden" / "liveness.json").is_file(), result.stdout.str()
+            record(pytester.path, run, "liveness")
 
     return write
 
@@ -116,8 +153,7 @@ def document_project(pytester: pytest.Pytester, run: Run) -> Callable[..., None]
     def write(*, golden: bool = True, **options: object) -> None:
         write_document_project(pytester.path, **options)  # type: ignore[arg-type]
         if golden:
-            result = run("--kycquant-update-golden", "-q", "-k", "test_size")
-            assert (pytester.path / "golden" / "document.json").is_file(), result.stdout.str()
+            record(pytester.path, run, "document")
 
     return write
 
