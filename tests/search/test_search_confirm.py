@@ -64,6 +64,17 @@ def test_sequence(passing: set[int], judged: list[int], kept: int, ships: bool) 
     assert bool(confirmed["stopped"]) == (ships and kept > 1)
 
 
+def test_of_many_sets_few_are_judged_the_largest_and_the_smallest_among_them() -> None:
+    names = tuple("abcdefghijklm")
+    sets = tuple(KeptSet(names[:n], names[:n], 0.5) for n in range(13, 0, -1))
+    judge = Passes(set(range(14)))
+    _, confirmed = confirm(
+        cast("Judge", judge), Recipe("int8"), SearchResult(sets, 20, True, "", (), ())
+    )
+    assert judge.judged == [13, 9, 5, 1]
+    assert confirmed["confirmed"] == 12
+
+
 def line(passing: set[int]) -> str:
     record, confirmed = confirm(cast("Judge", Passes(passing)), Recipe("int8"), found())
     values: dict[str, Any] = values_of(found()) | confirmed
