@@ -19,7 +19,6 @@ from .judge import Judge
 from .people import CONFIRMATION, SEARCH
 from .records import VariantRecord
 
-
 _CONFIRMED = 4  # sets at most; judging each costs as much as a variant
 
 
