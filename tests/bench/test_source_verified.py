@@ -370,7 +370,7 @@ def test_one_source_for_each_file() -> None:
 class Faulty:
     """onnxruntime, but one of its operators computes wrongly; see `Library`."""
 
-    clock = "thread"
+    clock, stops = "thread", True
     wrong = "third.w"
     opened = 0
 

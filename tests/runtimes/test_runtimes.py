@@ -44,7 +44,7 @@ class Line:
 
 
 class Toy:
-    clock = "thread"
+    clock, stops = "thread", True
 
     def __init__(self, runtime: Runtime) -> None:
         self.runtime = runtime
