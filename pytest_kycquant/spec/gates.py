@@ -132,7 +132,7 @@ class GateSpec:
 
 def _recipes(given: Any, where: str) -> tuple[Asked, ...]:
     """Turn the entry `precisions` into recipes and files with unique labels."""
-    remedy = 'give at least one, and tell recipes apart with Recipe(..., name="...")'
+    remedy = 'give at least one, and tell them apart with name="..."'
     if isinstance(coerce.scalar(given), (str, Recipe, Prequantized)):
         given = (coerce.scalar(given),)
     where = f"{where}.precisions"
@@ -173,7 +173,7 @@ def _recipes(given: Any, where: str) -> tuple[Asked, ...]:
             raise SpecError(
                 where,
                 f"the label {recipe.name!r} is reserved for a fallback with default options",
-                'give it another one: Recipe(..., name="...")',
+                f'give it another one: {type(recipe).__name__}(..., name="...")',
             )
     return recipes
 

@@ -55,6 +55,12 @@ class Prequantized:
         paths = tuple(coerce.path(f"{where}.path", path) for path in given)
         if not paths:
             raise SpecError(f"{where}.path", "names no file", remedy)
+        if len(set(map(str, paths))) < len(paths):
+            raise SpecError(
+                f"{where}.path",
+                f"{coerce.shown(self.path)} names a file twice",
+                "give a file for each file of the model, in their order",
+            )
         if self.preprocess is not None and not isinstance(self.preprocess, Preprocess):
             raise SpecError(
                 f"{where}.preprocess",

@@ -56,6 +56,10 @@ def test_quantize_needs_no_golden_precision(quantize):
         ("model=MODEL, precisions=('int8', Recipe('fp16', name='INT8'))", "*not distinct; *"),
         ("model=MODEL, precisions=(Recipe('int8', name='a>b'),)", "*'a>b' is reserved*"),
         (
+            "model=MODEL, precisions=(Prequantized('fp16.onnx'),)",
+            "*'fp16' is reserved *: Prequantized(..., name=*",
+        ),
+        (
             "model=MODEL, precisions=(Recipe('fp16', keep_fp32='first'),)",
             "the label 'fp16' is reserved for a fallback *; give it another one: *",
         ),

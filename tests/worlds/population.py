@@ -29,7 +29,7 @@ PLAIN = (
 # The head of a gate file that uses the marker, next to a project of `write_project`.
 FUNCTION = """
 import pytest
-from pytest_kycquant import FaceLimits, FaceVerification, KycModel, Preprocess, Recipe
+from pytest_kycquant import FaceLimits, FaceVerification, KycModel, Preprocess, Prequantized, Recipe
 
 MODEL = KycModel(
     "models/face.onnx",
