@@ -14,7 +14,7 @@ import json
 import math
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -50,7 +50,8 @@ def from_plain(kind: type[T], value: Any, *, strict: bool = False) -> T:
         TypeError: a field is missing; if strict, also if a value has another type.
         ValueError: an enum has no such value; if strict, also if a Literal has none.
     """
-    return typing.cast("T", _read(kind, value, kind.__name__ if strict else ""))
+    read = _reader(typing.cast("Any", kind))
+    return typing.cast("T", read(value, kind.__name__ if strict else ""))
 
 
 def parse(content: bytes) -> Any:
@@ -98,38 +99,65 @@ def _in_range(number: float, text: str) -> float:
     return number
 
 
-def _read(kind: Any, value: Any, where: str) -> Any:
-    """Read a value; `where` names it if its type is to be checked, and is empty otherwise."""
+_Reader = Callable[[Any, str], Any]
+"""Reads a value; its second argument names it if its type is to be checked, or is empty."""
+
+
+@functools.cache
+def _reader(kind: Any) -> _Reader:
+    """What reads values of a type. Reports are read often, and to look at a type takes long."""
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if dataclasses.is_dataclass(kind):
-        _require(value, Mapping, where)
-        make: Any = kind
-        fields = _fields(make)
-        return make(
-            **{
-                k: _read(fields[k], v, where and f"{where}.{k}")
-                for k, v in value.items()
-                if k in fields
-            }
-        )
+        return functools.partial(_read_record, kind)
     if origin in (typing.Union, types.UnionType):
-        if value is None and (not where or types.NoneType in arguments):
-            return None
-        (kind,) = (each for each in arguments if each is not types.NoneType)
-        return _read(kind, value, where)
+        (some,) = (each for each in arguments if each is not types.NoneType)
+        return functools.partial(_read_optional, _reader(some), types.NoneType in arguments)
     if origin is tuple:
-        _require(value, (list, tuple), where)
-        kinds = arguments[:1] * len(value) if arguments[-1] is Ellipsis else arguments
-        return tuple(_read(*pair, where) for pair in zip(kinds, value, strict=True))
+        return functools.partial(_read_tuple, arguments)
     if isinstance(origin, type) and issubclass(origin, Mapping):
-        _require(value, Mapping, where)
-        return {k: _read(arguments[1], v, where and f"{where}.{k}") for k, v in value.items()}
+        return functools.partial(_read_mapping, _reader(arguments[1]))
     if isinstance(kind, type) and issubclass(kind, enum.Enum):
-        return kind(value)
-    if where and origin is typing.Literal and value not in arguments:
-        raise ValueError(f"{where} is {value!r}, not one of {arguments}")
-    if kind in _SCALARS:
-        _require(value, _SCALARS[kind], where)
+        return lambda value, where: kind(value)
+    if origin is typing.Literal:
+        return functools.partial(_read_literal, arguments)
+    return functools.partial(_read_scalar, _SCALARS.get(kind))
+
+
+def _read_record(kind: Any, value: Any, where: str) -> Any:
+    _require(value, Mapping, where)
+    known = _fields(kind)
+    return kind(
+        **{k: known[k](v, where and f"{where}.{k}") for k, v in value.items() if k in known}
+    )
+
+
+def _read_optional(read: _Reader, optional: bool, value: Any, where: str) -> Any:
+    if value is None and (not where or optional):
+        return None
+    return read(value, where)
+
+
+def _read_tuple(kinds: tuple[Any, ...], value: Any, where: str) -> Any:
+    _require(value, (list, tuple), where)
+    kinds = kinds[:1] * len(value) if kinds[-1] is Ellipsis else kinds
+    pairs = zip(kinds, value, strict=True)
+    return tuple(_reader(kind)(each, where) for kind, each in pairs)
+
+
+def _read_mapping(read: _Reader, value: Any, where: str) -> Any:
+    _require(value, Mapping, where)
+    return {k: read(v, where and f"{where}.{k}") for k, v in value.items()}
+
+
+def _read_literal(known: tuple[Any, ...], value: Any, where: str) -> Any:
+    if where and value not in known:
+        raise ValueError(f"{where} is {value!r}, not one of {known}")
+    return value
+
+
+def _read_scalar(kinds: Any, value: Any, where: str) -> Any:
+    if kinds is not None:
+        _require(value, kinds, where)
     return value
 
 
@@ -138,13 +166,15 @@ _SCALARS: dict[Any, Any] = {str: str, bool: bool, int: int, float: (int, float)}
 
 def _require(value: Any, kinds: Any, where: str) -> None:
     """Check a type; a boolean, which is an integer in Python, is not a number here."""
+    if not where:
+        return
     fits = isinstance(value, kinds) and (kinds is bool or not isinstance(value, bool))
-    if where and not fits:
+    if not fits:
         raise TypeError(f"{where} is {type(value).__name__} {value!a:.40}")
 
 
 @functools.cache
-def _fields(kind: Any) -> dict[str, Any]:
-    """Return the types of the fields of a dataclass."""
+def _fields(kind: Any) -> dict[str, _Reader]:
+    """What reads each field of a dataclass."""
     hints = typing.get_type_hints(kind)
-    return {each.name: hints[each.name] for each in dataclasses.fields(kind)}
+    return {each.name: _reader(hints[each.name]) for each in dataclasses.fields(kind)}
