@@ -113,11 +113,12 @@ def given_file(source: Fp32, asked: Prequantized) -> ModelFile:
 
     known = source.context.store.load("given", key, make, read)
     held = known.contents
+    declared = {} if asked.preprocess is None else {"preprocess": plain_of(asked)}
     return ModelFile(
         path,
         found.digest,
         found.size,
-        {"precision": asked.precision, "reason": f"made elsewhere: {path.name}"},
+        {"precision": asked.precision, "reason": f"made elsewhere: {path.name}", **declared},
         dict(held.quantized),
         held.notes,
         held.exposure,

@@ -199,6 +199,7 @@ class Judge(ABC):
             shown=dict(columns or {}),
             notes=notes,
             runtime=deployment,
+            ports=self.variants.ports(variant),
             companions={
                 stem: dict(file.companions)
                 for stem, file in zip(model.stems, variant.files, strict=True)

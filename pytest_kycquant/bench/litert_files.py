@@ -236,7 +236,9 @@ class LiteRtFiles:
         return Task(where, content, recipe, count, feeds, calibration)
 
     def _tools(self, recipe: Recipe) -> list[Any]:
-        return [version("litert-quantizer"), library(recipe.runs_on).describe()]
+        # First, since it says how to install what is missing.
+        there = library(recipe.runs_on).describe()
+        return [version("litert-quantizer"), there]
 
     def _form(self, recipe: Recipe) -> _Form:
         if self._given is not None:

@@ -10,6 +10,7 @@ from ..results import GateResult, GroupIncrease
 from ..runtimes import Deployment
 from ..spec.recipe import UNQUANTIZED
 from ..verdicts import Verdict
+from .file_ports import FilePorts
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,8 @@ class VariantRecord:
         files: digest of each file, by the name of the FP32 file that it replaces.
         companions: text of files that production needs beside each file, by the name of the FP32
             file and by their endings.
+        ports: inputs and outputs of each file, by the name of the FP32 file; without those of ONNX
+            files on onnxruntime that are fed as FP32 is.
         groups: error rates of each group of people, if the data names groups.
         runtime: the runtime that it was judged on; None for a record that no gate has made.
     """
@@ -48,6 +51,7 @@ class VariantRecord:
     groups: tuple[GroupIncrease, ...] = ()
     runtime: Deployment | None = None
     companions: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    ports: Mapping[str, FilePorts] = field(default_factory=dict)
 
     @property
     def verdict(self) -> Verdict:

@@ -25,6 +25,7 @@ from ..measure.latency import Latency, measure
 from ..measure.memory import Footprint, measure_footprint
 from ..plain import from_plain, plain
 from ..quantize import nothing_to_rewrite
+from ..quantize.built import ModelFile
 from ..quantize.quantizer import PROBES
 from ..quantize.search import Block
 from ..runtimes import library
@@ -39,6 +40,7 @@ from ..tasks.base import Resolve, Task, TaskData
 from ..tasks.comparison import Comparison
 from ..tasks.outputs import Outputs
 from ..tasks.registry import task_of
+from .file_ports import FilePorts, differs, ports_of
 from .near_duplicates import warn_of_near_duplicates
 from .people import People
 from .same_inputs import Inputs
@@ -283,6 +285,24 @@ class Variants:
 
         key = [variant.sha256, library(variant.runtime).describe(), self.input_facts()]
         return self.context.store.load("footprint", key, make, read)
+
+    def ports(self, variant: Variant) -> dict[str, FilePorts]:
+        """Inputs and outputs of files where these are not FP32's, by the names of FP32's files."""
+
+        def of(file: ModelFile) -> FilePorts:
+            def make(folder: Path) -> None:
+                known = json.dumps(plain(ports_of(file)))
+                (folder / "ports.json").write_text(known, encoding="utf-8")
+
+            def read(folder: Path) -> FilePorts:
+                known = json.loads((folder / "ports.json").read_bytes())
+                return from_plain(FilePorts, known, strict=True)
+
+            key = [file.sha256, library(file.runtime).describe(), plain(file.interface)]
+            return self.context.store.load("ports", key, make, read)
+
+        files = zip(self.model.stems, variant.files, strict=True)
+        return {stem: of(file) for stem, file in files if differs(file)}
 
     def learned(self) -> dict[str, Any]:
         """What FP32's outputs tell about how all outputs are read, for `Task.adopt`."""

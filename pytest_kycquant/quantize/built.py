@@ -93,6 +93,8 @@ class ModelFile:
         Raises:
             ModelError: the file has changed since it was hashed, or cannot be opened.
         """
-        return self.interface.present(
-            open_verified(self.runtime, self.path, self.sha256, exact=exact)
-        )
+        return self.interface.present(self.open_as_it_is(exact=exact))
+
+    def open_as_it_is(self, *, exact: bool = False) -> OpenModel:
+        """Open the file with its own inputs and outputs; see `open`."""
+        return open_verified(self.runtime, self.path, self.sha256, exact=exact)

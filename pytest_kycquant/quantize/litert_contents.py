@@ -20,7 +20,7 @@ def read_tflite(path: Path, sha256: str) -> Contents:
         ModelError: it has changed since it was hashed, or LiteRT refuses it.
     """
     content = read_verified(path, sha256)
-    examine(content)  # a damaged file may keep whoever reads it busy for ever
+    examine(content, path)  # a damaged file may keep whoever reads it busy for ever
     file = LiteRtFile(content, path)
     quantized = quantized_counts(file)
     all_of_them = Counter(op.kind for graph in file.graphs for op in graph.operators)

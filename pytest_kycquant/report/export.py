@@ -152,6 +152,11 @@ def _lines(
             f"deploy {gate.model} with the session option {key}={value}, as it was judged"
             for key, value in collected.session_config.items()
         ]
+    lines += [
+        f"feed {gate.model}: {port.describe()}"
+        for ports in ship.ports.values()
+        for port in ports.inputs
+    ]
     return lines
 
 

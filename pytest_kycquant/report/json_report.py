@@ -17,7 +17,7 @@ from ..results import GateResult
 from ..verdicts import Check, Direction
 from .records import Collected, GatedModel
 
-SCHEMA = 5
+SCHEMA = 6
 
 
 def render(collected: Collected, *, verbose: bool = False) -> str:

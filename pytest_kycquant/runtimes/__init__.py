@@ -36,11 +36,17 @@ class Port:
             unknown.
         dtype: numpy name of the type, such as "float32". An integer port that the file quantizes
             is "float32" here: `OpenModel.run` quantizes and dequantizes with the file's parameters.
+        stored: numpy name of its type in the file, if that is another one.
+        scale: what one step of its integers means; 0 if the file does not quantize it.
+        zero: the integer that means zero.
     """
 
     name: str
     shape: tuple[int | None, ...] | None
     dtype: str
+    stored: str = ""
+    scale: float = 0.0
+    zero: int = 0
 
 
 class OpenModel(Protocol):

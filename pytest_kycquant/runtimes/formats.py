@@ -108,7 +108,9 @@ def identify(path: Path) -> Identity:
         return Identity(read.digest, read.size, read.files)
     head = _head(path)
     if not any(head[at : at + len(mark)] == mark for at, mark in line.magic):
-        raise ModelError(path, f"is not a file of the {line.title}", _instead(head))
+        raise ModelError(
+            path, f"is not in the format that its ending says ({line.title})", _instead(head)
+        )
     state, size = hashlib.sha256(), 0
     for each in files_of(path):
         if not each.is_file():

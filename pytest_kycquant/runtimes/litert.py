@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 _MOST_CODES = 1000  # types of operators; a damaged file may claim billions
+DAMAGED = "it is damaged: copy, download or convert it again"
 LACKS = "convert it with the operators that LiteRT has built in, without custom and Flex operators"
 
 
@@ -178,9 +179,9 @@ class _Open:
             made = Interpreter(model_content=self._content, num_threads=self._threads)
             made.allocate_tensors()
         except Exception as error:  # LiteRT raises ValueError, RuntimeError and others
-            raise ModelError(
-                self._where, f"LiteRT cannot load it ({reason(error, self._content)})", LACKS
-            ) from error
+            remedy = DAMAGED if "Flatbuffer" in str(error) else LACKS
+            said = reason(error, self._content)
+            raise ModelError(self._where, f"LiteRT cannot load it ({said})", remedy) from error
         return made
 
     def _feed(self, interpreter: Any, inputs: Mapping[str, Array]) -> None:
@@ -245,7 +246,7 @@ def _tensor(details: Mapping[str, Any], name: str | None, where: object) -> _Ten
             "inputs and outputs need one positive scale each; quantize the model again",
         )
     zero = int(found["zero_points"][0]) if len(found["zero_points"]) else 0
-    port = Port(name, shape, "float32")
+    port = Port(name, shape, "float32", kind.name, float(scales[0]), zero)
     return _Tensor(details["index"], port, kind.name, float(scales[0]), zero)
 
 

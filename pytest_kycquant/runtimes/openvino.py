@@ -48,7 +48,9 @@ class OpenVino:
                 raise SpecError(
                     "Runtime.options",
                     f"{name} is set by the verdict itself",
-                    'leave it out; Runtime("openvino", computes=...) sets the precision',
+                    'leave it out; Runtime("openvino", computes=...) sets the precision'
+                    if name == "INFERENCE_PRECISION_HINT"
+                    else "leave it out",
                 )
 
     def describe(self) -> str:

@@ -17,11 +17,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import ModelError
+from ..errors import KycquantError, ModelError
 from ..files import temporary_folder
 from ..plain import from_plain, plain
 from ..spec.runtime import Runtime
-from . import library, time_limit
+from . import NAMELESS, library, time_limit
 
 if TYPE_CHECKING:
     from . import Port
@@ -56,6 +56,7 @@ def try_out(
     tried = opener.describe(), digest
     if opener.stops or tried in _SOUND:
         return
+    opener.load()  # a mistake in the options is no fault of the file
     asked = json.dumps([plain(runtime), list(shapes)])
     start = [sys.executable, "-c", _START, json.dumps(sys.path), str(path), asked]
     limit = time_limit.RUN_SECONDS
@@ -74,8 +75,12 @@ def try_out(
     _SOUND.add(tried)
 
 
-def examine(content: bytes) -> None:
+def examine(content: bytes, where: object = NAMELESS) -> None:
     """Check a ``.tflite`` file before anything reads it.
+
+    Args:
+        content: the file.
+        where: the file, for messages.
 
     Raises:
         ModelError: see `try_out`.
@@ -83,7 +88,10 @@ def examine(content: bytes) -> None:
     with temporary_folder() as folder:
         path = folder / "model.tflite"
         path.write_bytes(content)
-        try_out(Runtime("litert"), path, hashlib.sha256(content).hexdigest())
+        try:
+            try_out(Runtime("litert"), path, hashlib.sha256(content).hexdigest())
+        except ModelError as error:
+            raise ModelError(where, error.problem, error.remedy) from error
 
 
 def _harmful(path: Path, problem: str) -> ModelError:
@@ -100,7 +108,7 @@ def child(path: str, asked: str) -> None:
     _limit_memory()
     try:
         model = library(from_plain(Runtime, known)).open(Path(path))
-    except ModelError as error:
+    except KycquantError as error:
         sys.stdout.write(f"\n{json.dumps([error.problem, error.remedy])}")
         sys.stdout.flush()
         sys.exit(_REFUSED)

@@ -26,7 +26,8 @@ class Prequantized:
     Args:
         path: the file: ``.onnx`` (with or without external data), ``.ort``, ``.tflite``, ``.xml``
             of OpenVINO IR, or ``.pt2``; a file for each of the model's, if it has several.
-        name: label in test ids and in the table; defaults to the stem of the file.
+        name: label in test ids and in the table; defaults to the stem of the file, with the
+            runtime behind it if that is not the one of its format.
         runtime: the runtime that runs it; None takes the one of its format, such as "litert" for
             ``.tflite``.
         preprocess: how images become its input, where that differs from FP32's in anything but the
@@ -73,7 +74,7 @@ class Prequantized:
             "inputs": self._inputs(),
             "outputs": coerce.names(f"{where}.outputs", self.outputs),
             "fallback": coerce.choice(f"{where}.fallback", self.fallback, (*RUNGS, None)),
-            "name": coerce.label(f"{where}.name", self.name) or Path(paths[0]).stem,
+            "name": coerce.label(f"{where}.name", self.name) or self._label(paths),
         }
         for name, value in plain.items():
             object.__setattr__(self, name, value)
@@ -117,6 +118,13 @@ class Prequantized:
                 else "give files of one format",
             )
         return Runtime(firsts.pop())
+
+    def _label(self, paths: tuple[StrPath, ...]) -> str:
+        """The stem of the file, and the runtime if it is not the one of the format."""
+        stem, suffix = Path(paths[0]).stem, Path(paths[0]).suffix.lower()
+        asked = None if self.runtime is None else as_runtime("Prequantized.runtime", self.runtime)
+        usual = next(name for name, line in RUNTIMES.items() if suffix in line.formats)
+        return stem if asked in (None, Runtime(usual)) else f"{stem}-{asked.label}"
 
     def _inputs(self) -> dict[str, str]:
         remedy = 'give a dict of names, such as {"input": "serving_default_input:0"}'

@@ -83,6 +83,32 @@ def test_verdicts(gate: Callable[..., pytest.Pytester], run: Run) -> None:  # no
     assert variants["int8-litert"]["runtime"]["runtime"] == "litert"
 
 
+def test_the_evidence_says_how_to_feed_the_file(
+    gate: Callable[..., pytest.Pytester],
+    run: Run,  # noqa: F811
+) -> None:
+    from ai_edge_litert.interpreter import Interpreter
+
+    folder = gate('Recipe("int8", runtime="litert", integer_io=True)').path
+    result = recorded(run, "--kycquant-export=out")
+    evidence = json.loads((folder / "out/face.json").read_text())
+    row = next(each for each in evidence["variants"] if each["variant"] == "int8-litert")
+    held = Interpreter(str(next((folder / "out").glob("*.tflite"))))
+    held.allocate_tensors()
+    for side, found in (
+        ("inputs", held.get_input_details()),
+        ("outputs", held.get_output_details()),
+    ):
+        (port,) = row["ports"]["face"][side]
+        assert port["dtype"] == "int8"
+        assert port["shape"] == found[0]["shape"].tolist()
+        assert (port["scale"], port["zero"]) == pytest.approx(found[0]["quantization"])
+    (fed,) = row["ports"]["face"]["inputs"]
+    sizes = "x".join(map(str, fed["shape"]))
+    wanted = f"feed face: {fed['name']} takes int8 {sizes}, *round(value / *"
+    result.stdout.fnmatch_lines([wanted])
+
+
 def test_it_is_made_once(gate: Callable[..., pytest.Pytester], run: Run) -> None:  # noqa: F811
     gate('Recipe("int16x8", runtime="litert")')
     recorded(run, "-q", "-k", "finite").assert_outcomes(passed=1, deselected=5)
@@ -174,7 +200,7 @@ def test_precisions_whose_operators_cannot_be_kept(
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"no model at all", "is not a file of the LiteRT"),
+        (b"no model at all", "is not in the format that its ending says (LiteRT)"),
         (embedder_content()[:200], "LiteRT cannot load it"),
         (embedder_content(seed=5), "gives other outputs than FP32: they differ * not this model"),
         (embedder_content(outputs=40), "its outputs cannot be matched * 1x40; FP32 has * 1x48"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -84,6 +85,26 @@ def test_a_stage_of_a_pipeline_runs_where_it_ships(run: Run, pytester: pytest.Py
     report = json.loads((pytester.path / "report.json").read_text())
     (pipeline,) = report["pipelines"]
     assert any("openvino" in label for label in pipeline["shipped"]["variants"].values())
+
+
+@pytest.mark.parametrize(("runtime", "package"), [("litert", "ai-edge-litert"), ("openvino",) * 2])
+def test_an_extra_that_is_not_installed(
+    monkeypatch: pytest.MonkeyPatch, project: Project, run: Run, runtime: str, package: str
+) -> None:
+    project(precisions=f'Recipe("int8", runtime="{runtime}")')
+    known = importlib.metadata.version
+
+    def version(name: str) -> str:
+        if name in RUNTIMES[runtime].packages:
+            raise importlib.metadata.PackageNotFoundError(name)
+        return known(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    result = run("-k", "finite")
+    result.assert_outcomes(errors=1, deselected=GATES - 1)
+    wanted = f"*{package} is not installed; run: pip install --upgrade *kycquant?{runtime}?*"
+    result.stdout.fnmatch_lines([wanted])
+    result.stdout.no_fnmatch_line("*PackageNotFoundError*")
 
 
 def test_a_runtime_that_is_not_installed(

@@ -140,8 +140,15 @@ def test_other_names_and_pixels(
     vendors.of_pixels(renamed, path, mean=127.5, scale=1 / 127.5)
     run("--kycquant-update-golden", "-q", "-k", "size")
     report = "--kycquant-report=report.json"
-    run(report).assert_outcomes(passed=GATES)
+    run(report, "--kycquant-export=out").assert_outcomes(passed=GATES)
     figures = [figures_of(pytester.path)]
+    evidence = json.loads((pytester.path / "out/face.json").read_text())
+    (shipped,) = (v for v in evidence["variants"] if v["variant"] == "vendor")
+    assert shipped["options"]["preprocess"]["mean"] == 0
+    (fed,) = shipped["ports"]["face"]["inputs"]
+    assert (fed["dtype"], fed["shape"][1:], fed["of"]) == ("uint8", [16, 16, 3], "input")
+    assert fed["axes"] == [0, 2, 3, 1]
+    assert not next(v for v in evidence["variants"] if v["variant"] == "fp32")["ports"]
     shutil.copy(plain, path)
     gate = pytester.path / "test_gate.py"
     gate.write_text(gate.read_text().replace(f", preprocess={PIXELS}", ""))
@@ -312,7 +319,7 @@ def test_bad_input_is_one_error(
     if name == "more files than FP32 has":
         gate = pytester.path / "test_gate.py"
         one = '"models/vendor.onnx"'
-        gate.write_text(gate.read_text().replace(one, f"({one}, {one})"))
+        gate.write_text(gate.read_text().replace(one, f'({one}, "models/face.onnx")'))
     run("--kycquant-update-golden", "-q", "-k", "size")
     result = run("-k", "finite")
     result.assert_outcomes(errors=1, deselected=5)

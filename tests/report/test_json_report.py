@@ -37,7 +37,7 @@ def test_run() -> None:
     assert list(found) == [
         "schema", "environment", "session_config", "problems", "gates", "pipelines",
     ]  # fmt: skip
-    assert found["schema"] == 5
+    assert found["schema"] == 6
     assert list(found["environment"]) == [
         "onnxruntime", "onnx", "numpy", "pillow", "python", "system", "cpu", "features",
         "u8s8_saturates",
@@ -70,7 +70,7 @@ def test_variant() -> None:
     row = report()["gates"][0]["variants"][1]
     assert list(row) == [
         "model", "variant", "sha256", "size", "size_ratio", "options", "gates", "figures",
-        "notes", "shown", "files", "groups", "runtime", "companions",
+        "notes", "shown", "files", "groups", "runtime", "companions", "ports",
         "verdict",
     ]  # fmt: skip
     assert (row["variant"], row["verdict"]) == ("int8", "FAIL")

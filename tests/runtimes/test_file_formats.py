@@ -52,11 +52,14 @@ BAD: dict[str, tuple[Callable[[Path], Path], str]] = {
     "no suffix": (lambda d: put(d / "model", b"x"), "a file without suffix is not a format"),
     "another suffix": (lambda d: put(d / "m.h5", b"x"), r"\.h5 is not a format of models"),
     "empty": (lambda d: put(d / "m.tflite", b""), "is empty"),
-    "not LiteRT": (lambda d: put(d / "m.tflite", b"nothing"), "is not a file of the LiteRT"),
+    "not LiteRT": (
+        lambda d: put(d / "m.tflite", b"nothing"),
+        "is not in the format that its ending says \\(LiteRT\\)",
+    ),
     "missing": (lambda d: d / "m.ort", "does not exist"),
     "LiteRT named ORT": (
         lambda d: put(d / "m.ort", b"\x1c\0\0\0TFL3...."),
-        "is not a file of the ORT format; it looks like LiteRT: name it .tflite",
+        r"ending says \(ORT format\); it looks like LiteRT: name it \.tflite",
     ),
     "IR without weights": (lambda d: put(d / "m.xml", b"<?xml ?><net/>"), "m.bin is missing"),
     "Git LFS": (

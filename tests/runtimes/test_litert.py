@@ -15,6 +15,7 @@ import pytest
 
 from pytest_kycquant.errors import ModelError, SpecError
 from pytest_kycquant.measure.clocks import clock_that_sees
+from pytest_kycquant.quantize.litert_contents import read_tflite
 from pytest_kycquant.runtimes import library, time_limit, trial
 from pytest_kycquant.runtimes.verified import open_verified
 from pytest_kycquant.spec.runtime import Runtime
@@ -189,6 +190,13 @@ def test_a_file_that_would_harm_this_process(
     monkeypatch.setattr(time_limit, "RUN_SECONDS", 0.5 if "sleep" in code else 60)
     with pytest.raises(ModelError, match=rf"m\.tflite: {message}.*it is damaged"):
         opened(tmp_path, add())
+
+
+def test_a_truncated_file_is_named_and_called_damaged(tmp_path: Path) -> None:
+    path = tmp_path / "m.tflite"
+    path.write_bytes(add()[:-200])
+    with pytest.raises(ModelError, match=r"/m\.tflite: .*; it is damaged"):
+        read_tflite(path, hashlib.sha256(path.read_bytes()).hexdigest())
 
 
 def test_a_file_is_tried_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import onnx
 import pytest
 
-from pytest_kycquant.errors import ModelError
+from pytest_kycquant.errors import ModelError, SpecError
 from pytest_kycquant.runtimes import time_limit, trial
 from pytest_kycquant.runtimes.formats import identify
 from pytest_kycquant.spec.runtime import REFERENCE, Runtime
@@ -54,6 +54,13 @@ def test_a_sound_file_is_tried_once(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(trial, "_SOUND", set())
     with pytest.raises(ModelError, match=r"crashes openvino \(status 1\)"):
         try_out(path)
+
+
+def test_a_mistake_in_the_options_is_no_fault_of_the_file(tmp_path: Path) -> None:
+    path = save(tmp_path, tiny_embedder())
+    wrong = Runtime("openvino", options={"CACHE_DIRR": "x"})
+    with pytest.raises(SpecError, match=r"Runtime\.options: .*CACHE_DIRR"):
+        trial.try_out(wrong, path, identify(path).digest)
 
 
 def test_what_the_runtime_says_of_a_file(tmp_path: Path) -> None:

@@ -39,3 +39,9 @@ def test_files_of_several_formats_that_one_runtime_opens() -> None:
 def test_its_label_is_the_stem_of_its_file() -> None:
     assert Prequantized("models/a_qat.onnx").name == "a_qat"
     assert Prequantized("models/a_qat.onnx", name="vendor").name == "vendor"
+
+
+def test_and_its_runtime_if_that_is_not_the_usual_one() -> None:
+    assert Prequantized("a.onnx", runtime="onnxruntime").name == "a"
+    assert Prequantized("a.onnx", runtime="openvino").name == "a-openvino"
+    assert Prequantized("a.xml", runtime="openvino").name == "a"
