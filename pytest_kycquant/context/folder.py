@@ -45,6 +45,7 @@ _NAMES = {
         "near-duplicates",
         "outputs",
         "pixels",
+        "ports",
         "rewrites",
     ),
     *("search", "sensitivity", "variant"),
