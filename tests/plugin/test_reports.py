@@ -13,7 +13,7 @@ def test_json_report(project: Callable[..., None], run: Run, pytester: pytest.Py
     project(precisions='"fp16", "int8"')
     run("--kycquant-report=out/report.json")
     report = json.loads((pytester.path / "out" / "report.json").read_text())
-    assert report["schema"] == 5
+    assert report["schema"] == 6
     assert report["environment"]["onnxruntime"]
     (face,) = report["gates"]
     assert (face["model"], face["gate"]) == ("face", "test_gate.py::TestFace")
