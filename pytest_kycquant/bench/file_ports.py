@@ -34,6 +34,11 @@ class FilePort:
     scale: float = 0.0
     zero: int = 0
 
+    @property
+    def is_as_fp32(self) -> bool:
+        """Whether it is filled as the input of FP32 is."""
+        return self.name == self.of and self.dtype == "float32" and not self.axes
+
     def describe(self) -> str:
         """How to fill it, on one line."""
         sizes = "x".join("?" if size is None else str(size) for size in self.shape or ())

@@ -99,10 +99,11 @@ def given_file(source: Fp32, asked: Prequantized) -> ModelFile:
     key += [library(runtime).describe(), asked.inputs, asked.outputs, plain_of(asked)]
 
     def make(folder: Path) -> None:
-        content = contents(path, found.digest)
-        require_quantized(path, content)
+        # Before anything here reads it, since its runtime may be what reads it.
         shapes = [array.shape for array in source.probe.values()]
         try_out(runtime, path, found.digest, shapes)
+        content = contents(path, found.digest)
+        require_quantized(path, content)
         opened = open_verified(runtime, path, found.digest)
         interface = _interface(source, asked, path, opened)
         known = json.dumps(plain(_Known(interface, content)))

@@ -156,7 +156,13 @@ def _lines(
         f"feed {gate.model}: {port.describe()}"
         for ports in ship.ports.values()
         for port in ports.inputs
+        if not port.is_as_fp32
     ]
+    if "preprocess" in ship.options:
+        lines.append(
+            f"feed {gate.model}: pixels as Prequantized(preprocess=...) says, not as FP32's; see "
+            "options.preprocess in the evidence"
+        )
     return lines
 
 

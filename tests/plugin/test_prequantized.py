@@ -140,7 +140,14 @@ def test_other_names_and_pixels(
     vendors.of_pixels(renamed, path, mean=127.5, scale=1 / 127.5)
     run("--kycquant-update-golden", "-q", "-k", "size")
     report = "--kycquant-report=report.json"
-    run(report, "--kycquant-export=out").assert_outcomes(passed=GATES)
+    result = run(report, "--kycquant-export=out")
+    result.assert_outcomes(passed=GATES)
+    result.stdout.fnmatch_lines(
+        [
+            "feed face: * takes uint8 *, FP32's dimensions in the order 0, 2, 3, 1",
+            "feed face: pixels as Prequantized(preprocess=...) says, not as FP32's; *",
+        ]
+    )
     figures = [figures_of(pytester.path)]
     evidence = json.loads((pytester.path / "out/face.json").read_text())
     (shipped,) = (v for v in evidence["variants"] if v["variant"] == "vendor")
