@@ -14,6 +14,7 @@ from ..errors import ModelError, SpecError
 from ..plain import from_plain, plain
 from ..quantize import ModelFile
 from ..quantize.contents import Contents, contents, require_quantized
+from ..results import GateResult
 from ..runtimes import NAMELESS, library
 from ..runtimes.formats import identify
 from ..runtimes.interface import Interface, fit
@@ -127,6 +128,18 @@ def given_file(source: Fp32, asked: Prequantized) -> ModelFile:
         known.interface,
         broken=held.broken,
     )
+
+
+def advised(gate: GateResult, asked: Prequantized) -> GateResult:
+    """A result with what to do about a file that recipes do not change."""
+    if not gate.remedy or gate.gate in ("latency", "size"):
+        return gate
+    remedy = (
+        f"{' and '.join(Path(path).name for path in asked.paths)} was made elsewhere: check that "
+        "it is this model and is fed as its maker meant (Prequantized(preprocess=..., inputs=..., "
+        "outputs=...)); then have it quantized again, with images like these for its ranges."
+    )
+    return replace(gate, remedy=remedy)
 
 
 def plain_of(asked: Prequantized) -> Any:

@@ -15,7 +15,7 @@ from ..measure import latency as latencies
 from ..results import GateResult, GroupIncrease
 from ..runtimes import Deployment
 from ..spec.limits import Limits
-from ..spec.prequantized import Asked
+from ..spec.prequantized import Asked, Prequantized
 from ..spec.profiles import Profile
 from ..spec.recipe import UNQUANTIZED
 from ..tasks.checks import count
@@ -23,6 +23,7 @@ from ..tasks.comparison import Comparison
 from ..verdicts import Check, Verdict
 from .baseline import Baseline
 from .beforehand import announce, of_trials
+from .given_files import advised
 from .golden import Golden
 from .people import EVALUATION, Role
 from .portability import Saturated, exposure_figures, note_on
@@ -179,6 +180,8 @@ class Judge(ABC):
         notes, known = variant.notes, dict(figures or {})
         if note := note_on(context, variant):
             notes = (*notes, note)
+        if isinstance(variant.recipe, Prequantized):
+            gates = [advised(gate, variant.recipe) for gate in gates]
         deployment = Deployment.of(variant.runtime)
         if not variant.runtime.is_reference:
             notes = (*notes, f"runs on {deployment.description}")

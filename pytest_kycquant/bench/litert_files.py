@@ -101,7 +101,7 @@ class LiteRtFiles:
         self._quantizer, self._fp32, self._feeding = quantizer, fp32, feeding
         self._get_images, self._probes = images, fed(probes, feeding)
         self._given, self._facts = given, dict(facts)
-        self._calibrations: dict[tuple[str, bool], Calibration] = {}
+        self._calibrations: dict[tuple[str, bool | None], Calibration] = {}
         self._floats: dict[_Form, tuple[bytes, _Known]] = {}
 
     @cached_property
@@ -202,7 +202,7 @@ class LiteRtFiles:
         assert self._images is not None
         precision = "int8" if recipe.precision == "mixed" else recipe.precision
         whole = Recipe(precision, runtime=recipe.runtime, integer_io=recipe.integer_io)
-        integer_io = whole.integer_io is not False
+        integer_io = whole.integer_io
         if found := self._calibrations.get((precision, integer_io)):
             return found
         key = [

@@ -98,7 +98,9 @@ class SourceFile:
 
         Raises:
             ModelError: the file cannot be gated, or its inputs are others.
+            DataError: the float file for LiteRT does not exist, whether it is used or not.
         """
+        self._float_tflite  # noqa: B018
         loaded = self.quantizer.loaded
         for spec in self.task.model.preprocesses[self.index : self.index + 1]:
             check_types(loaded.path, loaded.inputs, spec)
@@ -112,13 +114,17 @@ class SourceFile:
     @cached_property
     def litert(self) -> LiteRtFiles:
         """Makes variants of it for LiteRT."""
-        path = self.task.model.litert_paths[self.index]
         return LiteRtFiles(
             self.context, self._title, self.quantizer, self.fp32, self.feeding,
             self._calibration, SeenImages(self.task, self.index, self._images.probes()),
-            None if path is None else self.task.resolve(path, "KycModel.litert"),
-            self.input_facts(),
+            self._float_tflite, self.input_facts(),
         )  # fmt: skip
+
+    @cached_property
+    def _float_tflite(self) -> Path | None:
+        """The float file for LiteRT, if the user gives one."""
+        path = self.task.model.litert_paths[self.index]
+        return None if path is None else self.task.resolve(path, "KycModel.litert")
 
     @cached_property
     def outputs_read(self) -> tuple[str, ...]:

@@ -14,6 +14,8 @@ from ..errors import ModelError
 from ..files import temporary_folder
 from ..runtimes.formats import suffix_of
 from ..runtimes.verified import read_verified
+from ..spec.recipe import runtimes_of
+from ..spec.runtime import RUNTIMES
 from .constants import broken_constants
 from .graph import WEIGHTED, initializers, producers
 from .saturation import Exposure, exposure_of
@@ -37,7 +39,6 @@ _INTEGER = ("ConvInteger", "MatMulInteger", "MatMulIntegerToFloat", "MatMulNBits
             "QGemm", "QAttention", "QOrderedMatMul", "DynamicQuantizeMatMul", "DynamicQuantizeLSTM",
             "GatherBlockQuantized")  # fmt: skip
 _KINDS = re.compile(r"[A-Z]\w+")
-_HALF = ("FLOAT16", "BFLOAT16")
 
 
 @dataclass(frozen=True)
@@ -81,12 +82,14 @@ def require_quantized(path: Path, found: Contents) -> None:
         ModelError: nothing in it is quantized.
     """
     if not sum(found.quantized.values()):
+        remedy = "give the quantized file"
+        if any(suffix_of(path) in RUNTIMES[name].formats for name in runtimes_of("fp32")):
+            remedy += '; to judge FP32 on another runtime, use Recipe("fp32", runtime=...)'
         raise ModelError(
             path,
             "is a float file: no operator computes with integers or stores its weights in fewer "
             "bits",
-            'give the quantized file; to judge FP32 on another runtime, use Recipe("fp32", '
-            "runtime=...)",
+            remedy,
         )
 
 
@@ -97,6 +100,7 @@ def read_onnx(path: Path, sha256: str) -> Contents:
     proto = ModelProto.FromString(read_verified(path, sha256))
     quantized: Counter[str] = Counter()
     kept: Counter[str] = Counter()
+    halves: Counter[str] = Counter()
     for graph in _graphs(proto):
         floats, written = initializers(graph), producers(graph)
         for node in graph.node:
@@ -104,6 +108,7 @@ def read_onnx(path: Path, sha256: str) -> Contents:
                 continue
             if _is_quantized(node, floats, written):
                 quantized[node.op_type] += 1
+                halves[node.op_type] += _weight(node, floats, written) in _half_types()
             elif node.op_type in WEIGHTED:
                 kept[node.op_type] += 1
     return Contents(
@@ -111,7 +116,7 @@ def read_onnx(path: Path, sha256: str) -> Contents:
         dict(sorted(kept.items())),
         broken_constants(proto.graph),
         exposure_of(proto),
-        remarks(kept, quantized),
+        remarks(kept, quantized, halves),
     )
 
 
@@ -125,20 +130,38 @@ def _is_quantized(
     node: NodeProto, stored: Mapping[str, Any], written: Mapping[str, NodeProto]
 ) -> bool:
     """Whether an operator computes with integers, or its weights are stored in fewer bits."""
-    from onnx import TensorProto
-
     if node.op_type.startswith("QLinear") or node.op_type in _INTEGER:
         return True
     sources = [_source(name, written) for name in node.input if name]
     activations = [s for name, s in zip(node.input, sources, strict=False) if name not in stored]
     if node.op_type not in WEIGHTED:
         return bool(activations) and all(source == "DequantizeLinear" for source in activations)
-    half = [getattr(TensorProto, name) for name in _HALF]
+    return _weight(node, stored, written) not in (None, *_wide_types())
+
+
+def _weight(
+    node: NodeProto, stored: Mapping[str, Any], written: Mapping[str, NodeProto]
+) -> int | None:
+    """The type in which the weights of an operator are stored; None if it has none."""
+    if node.op_type not in WEIGHTED:
+        return None
     for name in node.input[1:2]:
         tensor = stored.get(name) or stored.get(_stored(name, written))
-        if tensor is not None and tensor.data_type != TensorProto.FLOAT:
-            return tensor.data_type in half or tensor.data_type != TensorProto.DOUBLE
-    return False
+        if tensor is not None:
+            return int(tensor.data_type)
+    return None
+
+
+def _half_types() -> tuple[int, ...]:
+    from onnx import TensorProto
+
+    return TensorProto.FLOAT16, TensorProto.BFLOAT16
+
+
+def _wide_types() -> tuple[int, ...]:
+    from onnx import TensorProto
+
+    return TensorProto.FLOAT, TensorProto.DOUBLE
 
 
 def _source(name: str, written: Mapping[str, NodeProto]) -> str:
@@ -158,11 +181,27 @@ def _stored(name: str, written: Mapping[str, NodeProto]) -> str:
     return name
 
 
-def remarks(kept: Mapping[str, int], quantized: Mapping[str, int]) -> tuple[str, ...]:
-    """Say how many operators with weights are in float, by type."""
-    return tuple(
-        f"{number} of {number + quantized.get(kind, 0)} {kind} are in float"
-        for kind, number in sorted(kept.items())
+def remarks(
+    kept: Mapping[str, int], quantized: Mapping[str, int], halves: Mapping[str, int]
+) -> tuple[str, ...]:
+    """Say how many operators with weights are in float, by type.
+
+    Args:
+        kept: number of those that are neither quantized nor stored in fewer bits, by type.
+        quantized: number of those that are.
+        halves: number of the quantized ones that only store their weights in floats of 16 bits.
+    """
+    total = {kind: kept.get(kind, 0) + quantized.get(kind, 0) for kind in {*kept, *quantized}}
+    return (
+        *(
+            f"{number} of {total[kind]} {kind} are in float"
+            for kind, number in sorted(kept.items())
+        ),
+        *(
+            f"{number} of {total[kind]} {kind} store their weights in 16-bit floats"
+            for kind, number in sorted(halves.items())
+            if number
+        ),
     )
 
 

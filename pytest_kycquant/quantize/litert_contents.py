@@ -8,7 +8,7 @@ from pathlib import Path
 from ..runtimes.trial import examine
 from ..runtimes.verified import read_verified
 from .contents import Contents, remarks
-from .litert_file import LiteRtFile, broken_values, float_operators, quantized_counts
+from .litert_file import LiteRtFile, broken_values, float_operators, half_counts, quantized_counts
 
 _WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV", "BATCH_MATMUL")
 
@@ -30,7 +30,7 @@ def read_tflite(path: Path, sha256: str) -> Contents:
         if all_of_them[kind] > quantized.get(kind, 0)
     }
     floats = len(float_operators(file))
-    notes = remarks(kept, quantized)
+    notes = remarks(kept, quantized, half_counts(file))
     if quantized and floats:
         notes += (f"{floats} operators have floats as inputs or outputs",)
     return Contents(quantized, kept, broken_values(file), notes=notes)

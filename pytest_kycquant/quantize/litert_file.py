@@ -192,10 +192,28 @@ def quantized_counts(file: LiteRtFile) -> dict[str, int]:
     return dict(sorted(counts.items()))
 
 
-def float_operators(file: LiteRtFile, known: Collection[str] = ()) -> tuple[str, ...]:
-    """Operators that compute with floats, as "name (type)", without conversions and known ones."""
+def half_counts(file: LiteRtFile) -> dict[str, int]:
+    """Number of operators by type whose weights are stored in float16."""
+    counts: Counter[str] = Counter()
+    for graph in file.graphs:
+        halves = {at for at, tensor in enumerate(graph.tensors) if tensor.kind == "FLOAT16"}
+        read = {
+            operator.outputs[0]
+            for operator in graph.operators
+            if operator.kind == "DEQUANTIZE" and operator.inputs[0] in halves
+        }
+        counts.update(
+            operator.kind
+            for operator in graph.operators
+            if operator.kind not in _CONVERSIONS and (read | halves).intersection(operator.inputs)
+        )
+    return dict(sorted(counts.items()))
+
+
+def float_operators(file: LiteRtFile, known: Collection[str] = ()) -> tuple[Operator, ...]:
+    """Operators that compute with floats, without conversions and those of known names."""
     return tuple(
-        f"{operator.name} ({operator.kind})"
+        operator
         for graph in file.graphs
         for operator in graph.operators
         if operator.kind not in _CONVERSIONS

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import io
 import warnings
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
@@ -19,7 +20,7 @@ from ..errors import QuantizationError, one_line
 from .litert_bias import ChannelMeans, corrected, distance, reference, shifted
 from .litert_file import LiteRtFile, broken_values, float_operators, quantized_counts
 from .litert_layout import integer_operators, layout_of, not_kept
-from .litert_ranges import extremes, histograms, least_error
+from .litert_ranges import extremes, histograms, least_error, statistics
 from .recipe_kind import RecipeKind
 
 if TYPE_CHECKING:
@@ -147,13 +148,14 @@ class Rung(RecipeKind):
         known = None
         if self.bits:
             known = task.calibration or self.calibrate(task)
-            facts["integer_io"] = recipe.integer_io is not False
             facts["float_fallback"] = recipe.float_fallback is not False
             facts["calibration_method"] = known.method
         if recipe.precision == "mixed":
             assert known is not None
             return self._mixed(task, known, facts)
-        content = self._apply(task, known, Kept(ends=_ends(recipe)))
+        unlike, names = self._apart(task, known)
+        kept = self._kept(task, names)
+        content = self._apply(task, known, kept)
         if task.count and self.name != "float16":
             content, changed = corrected(task.content, content, task.some(_BIASES), task.where)
             facts["bias_correction"] = changed > 0
@@ -166,12 +168,15 @@ class Rung(RecipeKind):
                 task.where, "litert-quantizer left every operator as it is",
                 "the model has no operators that this precision changes; leave it out",
             )  # fmt: skip
-        notes = self._notes(file, recipe, task.where)
+        notes = self._notes(file, recipe, task.where, names)
+        if self.bits:
+            facts["integer_io"] = _integer_io(kept.ends)
+            notes += _on_unlike(unlike, names)
         return Made(content, facts, counts, notes, broken_values(file))
 
     def calibrate(self, task: Task) -> Calibration:
         """Find out what a static recipe must know of the images; it takes several runs of each."""
-        content, where, whole = task.content, task.where, Kept(ends=_ends(task.recipe))
+        content, where = task.content, task.where
         bounds = extremes(content, task.feeds(range(task.count)), where)
         known = Calibration("minmax", bounds)
         if self.bits > 8:
@@ -185,6 +190,7 @@ class Rung(RecipeKind):
         tighter = Calibration("mse", least_error(bounds, counts, ends))
         some = task.some(_BIASES)
         wanted = reference(content, some, where)
+        whole = self._kept(task, self._apart(task, known)[1])
         both = [(each, self._apply(task, each, whole)) for each in (known, tighter)]
         # Of equals, the first: with its extremes.
         best, made = min(both, key=lambda each: distance(each[1], some, wanted, where))
@@ -205,22 +211,16 @@ class Rung(RecipeKind):
         recipe, where = task.recipe, task.where
         layout = layout_of(task.content)
         asked = layout.resolve(recipe.keep_fp32, where)
-        names = layout.with_followers(asked)
+        unlike, tail = self._apart(task, known)
+        names = layout.with_followers({*asked, *tail})
         if not set(known.integer).difference(names):
             raise QuantizationError(
                 where, "nothing in the model was quantized", "keep fewer operators in FP32"
             )
-        ends = _ends(recipe)
-        if recipe.integer_io is None:
-            ends = tuple(
-                end for end, stays in zip(_ENDS, layout.float_ends(names), strict=True) if stays
-            )
         stored = [] if recipe.float_weights in (None, "float32") else layout.weighted
-        kept = Kept(
-            layout.scopes(names),
-            layout.scopes(set(stored).intersection(names)) if stored else "",
-            recipe.float_weights or "float32",
-            ends,
+        kept = self._kept(task, names)._replace(
+            weights=layout.scopes(set(stored).intersection(names)) if stored else "",
+            stored=recipe.float_weights or "float32",
         )
         file = LiteRtFile(self._apply(task, known, kept), where)
         if wrong := not_kept(file.graphs[0], names):
@@ -230,11 +230,27 @@ class Rung(RecipeKind):
             )  # fmt: skip
         facts["keep_fp32"] = ", ".join(recipe.keep_fp32)
         facts["float_weights"] = kept.stored
-        facts["integer_io"] = {0: True, 2: False}.get(len(ends), f"not {''.join(ends).lower()}s")
+        facts["integer_io"] = _integer_io(kept.ends)
         facts["biases_corrected"] = shifted(file, known.shifts, names)
-        notes = self._notes(file, recipe, where, names)
+        notes = self._notes(file, recipe, where, names) + _on_unlike(unlike, tail)
         broken, counts = broken_values(file), quantized_counts(file)
         return Made(file.content(), facts, counts, notes, broken)
+
+    def _apart(self, task: Task, known: Calibration | None) -> tuple[str, tuple[str, ...]]:
+        """What cannot share a scale, in words, and which operators stay in float for it."""
+        if known is None or self.bits > 8:
+            return "", ()
+        layout = layout_of(task.content)
+        unlike = layout.unlike(known.bounds)
+        return unlike, layout.tail if unlike and not _integer_end(task.recipe) else ()
+
+    def _kept(self, task: Task, names: Collection[str]) -> Kept:
+        """Operators that stay in float, and the ends of the file that then do, too."""
+        layout, ends = layout_of(task.content), _ends(task.recipe)
+        if task.recipe.integer_io is None:
+            both = zip(_ENDS, layout.float_ends(names), strict=True)
+            ends = tuple(end for end, stays in both if stays)
+        return Kept(layout.scopes(names) if names else "", ends=ends)
 
     def _notes(
         self, file: LiteRtFile, recipe: Recipe, where: str, kept: Collection[str] = ()
@@ -244,14 +260,17 @@ class Rung(RecipeKind):
         left = float_operators(file, kept)
         if not left:
             return ()
-        listed = ", ".join(left[:8]) + (f" and {len(left) - 8} more" if len(left) > 8 else "")
         if recipe.float_fallback is False:
+            more = f" and {len(left) - 8} more" if len(left) > 8 else ""
+            listed = ", ".join(f"{one.name} ({one.kind})" for one in left[:8]) + more
             raise QuantizationError(
                 where,
                 f"{len(left)} operators have no integer form in litert-quantizer: {listed}",
                 "replace them in the model, or give float_fallback=True",
             )
-        return (f"{len(left)} operators compute in floating point: {listed}",)
+        counts = Counter(one.kind for one in left)
+        listed = ", ".join(f"{number} {kind}" for kind, number in sorted(counts.items()))
+        return (f"compute in floating point: {listed}",)
 
     def _apply(self, task: Task, known: Calibration | None, kept: Kept) -> bytes:
         """What litert-quantizer makes of the float file."""
@@ -260,7 +279,7 @@ class Rung(RecipeKind):
 
             made = quantizer.Quantizer(task.content)
             made.load_quantization_recipe(self._configuration(kept))
-            ranges = None if known is None else _statistics(task.content, known.bounds)
+            ranges = None if known is None else statistics(task.content, known.bounds)
             result = made.quantize(ranges, enable_progress_bar=False, enable_progress_report=False)
             return bytes(result.quantized_model)
 
@@ -326,20 +345,23 @@ def _ends(recipe: Recipe) -> tuple[str, ...]:
     return _ENDS if recipe.integer_io is False else ()
 
 
-def _statistics(content: bytes, bounds: Mapping[str, tuple[float, float]]) -> dict[str, Any]:
-    """Ranges as litert-quantizer takes them: arrays of as many dimensions as the tensor.
+def _integer_end(recipe: Recipe) -> bool:
+    """Whether a recipe asks for integers up to the outputs."""
+    return recipe.integer_io is True or recipe.float_fallback is False
 
-    Those of constants are left out: litert-quantizer would take them in place of the ranges of each
-    channel.
-    """
-    return {
-        name: {
-            "min": np.full((1,) * rank, bounds[name][0], np.float32),
-            "max": np.full((1,) * rank, bounds[name][1], np.float32),
-        }
-        for name, rank in layout_of(content).ranks.items()
-        if name in bounds
-    }
+
+def _integer_io(ends: tuple[str, ...]) -> Scalar:
+    """What a report says of the ends of a file, of which these are in float."""
+    return {0: True, 2: False}.get(len(ends), f"not {''.join(ends).lower()}s")
+
+
+def _on_unlike(unlike: str, kept: Collection[str]) -> tuple[str, ...]:
+    """A note on what would share a scale at the end of a file, and what became of it."""
+    if not unlike:
+        return ()
+    if kept:
+        return (f"{unlike}, so the {len(kept)} operators after the last weights are in float",)
+    return (f"{unlike} in one scale of 8 bits: give the model an output for each",)
 
 
 @contextlib.contextmanager

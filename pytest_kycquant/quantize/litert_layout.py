@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from functools import cached_property, lru_cache
 
 from ..errors import QuantizationError
@@ -29,6 +29,7 @@ _MOVERS = frozenset(
 """Operators whose outputs are values of their inputs, or close: rounding them gains nothing."""
 _JOINS = frozenset(("ADD", "CONCATENATION", "PACK", "SUB"))
 """Operators whose result is as inaccurate as the worst of their inputs."""
+_UNLIKE = 8.0  # a range so much smaller keeps 5 of the 8 bits of the common scale
 
 
 class Layout:
@@ -153,15 +154,49 @@ class Layout:
 
     def postprocessing(self, integer: Collection[str]) -> tuple[str, ...]:
         """Names of those operators with an integer form that follow the last weights."""
+        return tuple(name for name in self.tail if name in integer)
+
+    @cached_property
+    def tail(self) -> tuple[str, ...]:
+        """Names of the operators that follow the last weights, in topological order."""
         leads_to_weights: set[int] = set()
         found = []
         for operator in reversed(self._graph.operators):
             leads = not leads_to_weights.isdisjoint(operator.outputs)
             if operator.name in self.weighted or leads:
                 leads_to_weights.update(operator.inputs)
-            elif operator.name in integer:
+            else:
                 found.append(operator.name)
         return tuple(reversed(found))
+
+    def unlike(self, bounds: Mapping[str, tuple[float, float]]) -> str:
+        """The first operator of the tail that joins what one scale of 8 bits cannot represent.
+
+        Detectors join boxes, in pixels, with scores, in parts of one: all scores would become 0.
+
+        Args:
+            bounds: bounds of each tensor by its name.
+
+        Returns:
+            The operator and the ranges that it joins, in words; "" if there is none.
+        """
+        for operator in self._graph.operators:
+            if operator.kind not in ("CONCATENATION", "PACK") or operator.name not in self.tail:
+                continue
+            known = [
+                bounds[name]
+                for name in (self._graph.tensors[at].name for at in self._read(operator))
+                if name in bounds
+            ]
+            spans = sorted((max(high, 0.0) - min(low, 0.0), low, high) for low, high in known)
+            spans = [each for each in spans if each[0] > 0]
+            if spans and spans[-1][0] > _UNLIKE * spans[0][0]:
+                (_, *least), (_, *most) = spans[0], spans[-1]
+                return (
+                    f"{operator.kind} {operator.name!r} joins values in [{least[0]:.3g}, "
+                    f"{least[1]:.3g}] with values in [{most[0]:.3g}, {most[1]:.3g}]"
+                )
+        return ""
 
     def scopes(self, names: Collection[str]) -> str:
         """A regular expression that finds these operators, as litert-quantizer calls them."""

@@ -8,10 +8,11 @@ smallest squared error.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from .litert_layout import layout_of
 from .litert_tensors import Observer
 
 if TYPE_CHECKING:
@@ -118,3 +119,19 @@ def _with(
         assert high is not None
         return lambda a: error(a, high)
     return lambda b: error(low, b)
+
+
+def statistics(content: bytes, bounds: Mapping[str, tuple[float, float]]) -> dict[str, Any]:
+    """Ranges as litert-quantizer takes them: arrays of as many dimensions as the tensor.
+
+    Those of constants are left out: litert-quantizer would take them in place of the ranges of each
+    channel.
+    """
+    return {
+        name: {
+            "min": np.full((1,) * rank, bounds[name][0], np.float32),
+            "max": np.full((1,) * rank, bounds[name][1], np.float32),
+        }
+        for name, rank in layout_of(content).ranks.items()
+        if name in bounds
+    }

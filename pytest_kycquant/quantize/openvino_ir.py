@@ -12,6 +12,7 @@ from .contents import Contents, remarks
 
 _WEIGHTED = ("Convolution", "GroupConvolution", "MatMul", "ConvolutionBackpropData")
 _WIDE = ("f32", "f64")
+_HALF = ("f16", "bf16")
 _THROUGH = ("Convert", "Multiply", "Subtract", "Reshape", "Transpose", "FakeQuantize")
 
 
@@ -33,34 +34,37 @@ def read_ir(path: Path, sha256: str) -> Contents:
             ) from error
     quantized: Counter[str] = Counter()
     kept: Counter[str] = Counter()
+    halves: Counter[str] = Counter()
     broken = []
     for node in model.get_ordered_ops():
         kind = node.get_type_name()
         if kind == "Constant":
             broken += _broken(node)
         elif kind in _WEIGHTED:
-            (quantized if _is_quantized(node) else kept)[kind] += 1
+            stored = _stored(node)
+            (kept if stored in _WIDE else quantized)[kind] += 1
+            halves[kind] += stored in _HALF
     return Contents(
         dict(sorted(quantized.items())),
         dict(sorted(kept.items())),
         tuple(broken),
-        notes=remarks(kept, quantized),
+        notes=remarks(kept, quantized, halves),
     )
 
 
-def _is_quantized(node: Any) -> bool:
-    """Whether weights are stored in fewer than 32 bits, or rounded on their way."""
+def _stored(node: Any) -> str:
+    """The type that weights are stored in or, on their way, rounded to; "f32" if unknown."""
     source = node.input_value(1).get_node()
     for _ in range(8):
         kind = source.get_type_name()
         if kind == "FakeQuantize":
-            return True
+            return "i8"
         if kind == "Constant":
-            return source.get_element_type().get_type_name() not in _WIDE
+            return str(source.get_element_type().get_type_name())
         if kind not in _THROUGH:
-            return False
+            break
         source = source.input_value(0).get_node()
-    return False
+    return "f32"
 
 
 def _broken(node: Any) -> list[str]:

@@ -42,6 +42,7 @@ def read_program(path: Path, sha256: str) -> Contents:
     }
     quantized: Counter[str] = Counter()
     kept: Counter[str] = Counter()
+    halves: Counter[str] = Counter()
     for node in program.graph.nodes:
         if node.op != "call_function":
             continue
@@ -53,6 +54,7 @@ def read_program(path: Path, sha256: str) -> Contents:
             if stored is None:
                 continue
             (kept if stored in (torch.float32, torch.float64) else quantized)[kind] += 1
+            halves[kind] += stored in (torch.float16, torch.bfloat16)
     broken = [
         name
         for name, tensor in program.state_dict.items()
@@ -62,7 +64,7 @@ def read_program(path: Path, sha256: str) -> Contents:
         dict(sorted(quantized.items())),
         dict(sorted(kept.items())),
         tuple(sorted(broken)),
-        notes=remarks(kept, quantized),
+        notes=remarks(kept, quantized, halves),
     )
 
 

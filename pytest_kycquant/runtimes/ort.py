@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import ModelError, RuntimeUnavailableError
 from ..files import temporary_folder
+from ..spec import coerce
 from ..spec.runtime import CPU_PROVIDER, REFERENCE, Runtime
 from . import NAMELESS, Port, time_limit
 from .formats import is_onnx
@@ -235,11 +236,13 @@ class OnnxRuntime:
 
         wanted, known = self._runtime.provider, onnxruntime.get_available_providers()
         if wanted and wanted not in known:
+            every = onnxruntime.get_all_providers()
+            close = "" if wanted in every else coerce.did_you_mean(wanted, every)
             raise RuntimeUnavailableError(
                 f"Runtime(provider={wanted!r})",
                 f"onnxruntime {version('onnxruntime')} does not have it here: it has "
                 f"{', '.join(known)}",
-                "install the build of onnxruntime that has it, or name another provider",
+                close or "install the build of onnxruntime that has it, or name another provider",
             )
 
     def open(self, model: bytes | Path, *, threads: int = 1, exact: bool = False) -> _OpenSession:

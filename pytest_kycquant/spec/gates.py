@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, get_args
 
 from ..errors import SpecError
@@ -21,7 +21,7 @@ from .recipe import (
     on,
     runtimes_of,
 )
-from .runtime import REFERENCE
+from .runtime import REFERENCE, Runtime
 from .settings import Inconclusive, Settings, ShipBy
 
 DEFAULT_PRECISIONS = ("fp16", "int8")
@@ -145,6 +145,7 @@ def _recipes(given: Any, where: str) -> tuple[Asked, ...]:
     names = [recipe.name for recipe in recipes]
     if not names or len({_plain(name) for name in names}) != len(names):
         raise SpecError(where, f"{names} are empty or not distinct", remedy)
+    _check_runtimes(recipes, where)
     # Labels that the report itself uses: the baseline and the fallbacks.
     asked = [
         (each.runs_on, None if isinstance(each, Prequantized) else each.format) for each in recipes
@@ -176,6 +177,27 @@ def _recipes(given: Any, where: str) -> tuple[Asked, ...]:
                 f'give it another one: {type(recipe).__name__}(..., name="...")',
             )
     return recipes
+
+
+def _check_runtimes(recipes: Iterable[Asked], where: str) -> None:
+    """Refuse a runtime with two sets of options: what is made for each would have the same label.
+
+    Raises:
+        SpecError: there is one.
+    """
+    known: dict[str, tuple[str, Runtime]] = {}
+    for recipe in recipes:
+        if isinstance(recipe, Prequantized) and recipe.fallback is None:
+            continue  # nothing is made for it, not even FP32
+        runtime = replace(recipe.runs_on, computes="float32")
+        first, other = known.setdefault(runtime.label, (recipe.name, runtime))
+        if runtime != other:
+            raise SpecError(
+                where,
+                f"{first!r} and {recipe.name!r} run on {runtime.label} with different options, so "
+                "FP32 and fallbacks there would have the same labels",
+                "give both the same Runtime(...), or judge them in two gate classes",
+            )
 
 
 def _plain(label: str) -> str:

@@ -376,9 +376,11 @@ def as_recipe(precision: str | Recipe, where: str = "precisions") -> Recipe:
 
 
 def on(precision: str, runtime: Runtime, format: FileFormat | None = None) -> Recipe:  # noqa: A002
-    """The default recipe of a precision on a runtime, as a file of a format."""
-    if precision == "fp32":
-        runtime = dataclasses.replace(runtime, computes="float32")
+    """The default recipe of a precision on a runtime, as a file of a format.
+
+    What it leaves in floating point is computed in float32, whatever else runs there.
+    """
+    runtime = dataclasses.replace(runtime, computes="float32")
     return Recipe(precision, runtime=runtime, format=format)
 
 

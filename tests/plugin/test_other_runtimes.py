@@ -140,6 +140,7 @@ def test_a_runtime_that_is_too_old(
     ("provider", "message"),
     [
         ("CUDAExecutionProvider", "*onnxruntime * does not have it here: it has *"),
+        ("CUDA", "*onnxruntime * does not have it here: *; did you mean 'CUDAExecutionProvider'?"),
         ("AzureExecutionProvider", "*AzureExecutionProvider leaves * operators to the CPU: *Conv*"),
     ],
 )
@@ -180,3 +181,15 @@ def test_options_that_nothing_would_take() -> None:
     for provider in ("", "CPUExecutionProvider"):
         with pytest.raises(SpecError, match="has no effect on the CPU kernels of onnxruntime"):
             Runtime("onnxruntime", provider=provider, options={"spinning": 0})
+
+
+def test_a_float_file_for_litert_that_does_not_exist(
+    project: Project, run: Run, pytester: pytest.Pytester
+) -> None:
+    """It is an error also where no variant uses it: a path that was misspelt once stays so."""
+    project()
+    gate = pytester.path / "test_gate.py"
+    gate.write_text(gate.read_text().replace("task=FaceV", 'litert="m.tflite", task=FaceV'))
+    result = run("-k", "size")
+    assert result.parseoutcomes().keys() == {"errors", "deselected"}
+    result.stdout.fnmatch_lines(["KycModel.litert: *m.tflite does not exist; *"])

@@ -344,5 +344,7 @@ def test_a_file_of_another_model(
     run("--kycquant-update-golden", "-q", "-k", "size")
     result = run()
     assert result.parseoutcomes()["failed"] >= 1
+    result.stdout.fnmatch_lines(["*vendor.onnx was made elsewhere: check that it is this model *"])
+    result.stdout.no_fnmatch_line("*per-channel*")  # which only who made it could try
     result.stdout.fnmatch_lines(["ship: fp32 *"])
     assert SIZE == 16

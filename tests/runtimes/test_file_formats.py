@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pytest_kycquant.errors import ModelError
-from pytest_kycquant.quantize.contents import READERS, Contents, contents, require_quantized
+from pytest_kycquant.quantize.contents import READERS, Contents, contents
 from pytest_kycquant.runtimes import formats
 from pytest_kycquant.runtimes.formats import FORMATS, Format, files_of, identify, suffix_of
 from pytest_kycquant.runtimes.verified import check_unchanged, read_verified
@@ -87,9 +87,3 @@ def test_suffixes() -> None:
     assert suffix_of(Path("a.model")) == ".onnx"  # whatever has no format of its own
     assert [suffix_of(each) for each in files_of(Path("a.xml"))] == [".xml", ".bin"]
     assert files_of(Path("a.onnx")) == (Path("a.onnx"),)
-
-
-def test_a_float_file_is_not_quantized(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="is a float file"):
-        require_quantized(tmp_path / "m.onnx", Contents({}, {"Conv": 5}))
-    require_quantized(tmp_path / "m.onnx", Contents({"Conv": 1}, {"Conv": 5}))

@@ -177,6 +177,52 @@ def embedder_content(
         outputs: length of the output.
         prelu: whether a PReLU, which has no integer form in litert-quantizer, follows.
     """
+    tensors, operators = _layers(seed, broken, outputs, prelu)
+    return file(tensors, operators, [0], [8], ["serving_default"] if prelu else [])
+
+
+def detector_content(scale: float) -> bytes:
+    """A file that ends as a detector does: four coordinates, scaled, and two scores are joined."""
+    from ai_edge_litert import schema_py_generated as s
+
+    codes, kinds = s.BuiltinOperator, s.BuiltinOptions
+    tensors, operators = _layers(0, False, 6, False)
+    join, reshape = s.ConcatenationOptionsT(), s.ReshapeOptionsT()
+    join.axis, reshape.newShape = 1, np.asarray([1, 6, 1], np.int32)
+    first = len(tensors)
+    tensors[8] = tensors[8]._replace(name="raw")
+    tensors += [
+        T("begin.low", (2,), "int32", np.asarray([0, 0], np.int32)),
+        T("size.low", (2,), "int32", np.asarray([1, 4], np.int32)),
+        T("low", (1, 4)),
+        T("scale", (1, 1), data=np.full((1, 1), scale, np.float32)),
+        T("boxes", (1, 4)),
+        T("begin.high", (2,), "int32", np.asarray([0, 4], np.int32)),
+        T("size.high", (2,), "int32", np.asarray([1, 2], np.int32)),
+        T("high", (1, 2)),
+        T("scores", (1, 2)),
+        T("joined", (1, 6)),
+        T("shape.output", (3,), "int32", np.asarray([1, 6, 1], np.int32)),
+        T("output", (1, 6, 1)),
+    ]
+    at = {each.name: first + place for place, each in enumerate(tensors[first:])}
+    operators += [
+        Op(codes.SLICE, (8, at["begin.low"], at["size.low"]), (at["low"],), s.SliceOptionsT(),
+           kinds.SliceOptions),
+        Op(codes.MUL, (at["low"], at["scale"]), (at["boxes"],), s.MulOptionsT(), kinds.MulOptions),
+        Op(codes.SLICE, (8, at["begin.high"], at["size.high"]), (at["high"],), s.SliceOptionsT(),
+           kinds.SliceOptions),
+        Op(codes.LOGISTIC, (at["high"],), (at["scores"],)),
+        Op(codes.CONCATENATION, (at["boxes"], at["scores"]), (at["joined"],), join,
+           kinds.ConcatenationOptions),
+        Op(codes.RESHAPE, (at["joined"], at["shape.output"]), (at["output"],), reshape,
+           kinds.ReshapeOptions),
+    ]  # fmt: skip
+    return file(tensors, operators, [0], [at["output"]])
+
+
+def _layers(seed: int, broken: bool, outputs: int, prelu: bool) -> tuple[list[T], list[Op]]:
+    """Tensors and operators up to the matrix; the input is the first tensor, the output the 9th."""
     from ai_edge_litert import schema_py_generated as s
 
     given, side = weights(seed), SIDE // 4
@@ -212,4 +258,4 @@ def embedder_content(
         Op(codes.RESHAPE, (3, 4), (5,), shaped, kinds.ReshapeOptions),
         Op(codes.FULLY_CONNECTED, (5, 6, 7), (8,), matrix, kinds.FullyConnectedOptions),
     ]
-    return file(tensors, operators, [0], [8], ["serving_default"] if prelu else [])
+    return tensors, operators
