@@ -101,7 +101,7 @@ class LiteRtFiles:
         self._quantizer, self._fp32, self._feeding = quantizer, fp32, feeding
         self._get_images, self._probes = images, fed(probes, feeding)
         self._given, self._facts = given, dict(facts)
-        self._calibrations: dict[tuple[str, bool | None], Calibration] = {}
+        self._calibrations: dict[tuple[str, bool | None, bool | None], Calibration] = {}
         self._floats: dict[_Form, tuple[bytes, _Known]] = {}
 
     @cached_property
@@ -201,13 +201,15 @@ class LiteRtFiles:
         """What images tell of the float file: once, whichever operators stay in FP32."""
         assert self._images is not None
         precision = "int8" if recipe.precision == "mixed" else recipe.precision
-        whole = Recipe(precision, runtime=recipe.runtime, integer_io=recipe.integer_io)
-        integer_io = whole.integer_io
-        if found := self._calibrations.get((precision, integer_io)):
+        options = recipe.integer_io, recipe.float_fallback
+        whole = Recipe(
+            precision, runtime=recipe.runtime, integer_io=options[0], float_fallback=options[1]
+        )
+        if found := self._calibrations.get((precision, *options)):
             return found
         key = [
             self._source_key(self._form(whole)), self._images.digest, self._tools(whole),
-            precision, integer_io,
+            precision, *options,
         ]  # fmt: skip
 
         def make(folder: Path) -> None:
@@ -220,7 +222,7 @@ class LiteRtFiles:
             return from_plain(Calibration, found, strict=True)
 
         found = self.context.store.load("litert-calibration", key, make, read)
-        self._calibrations[precision, integer_io] = found
+        self._calibrations[precision, *options] = found
         return found
 
     def _task(self, recipe: Recipe, calibration: Calibration | None = None) -> Task:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 
 from pytest_kycquant.bench.litert_files import LiteRtFiles
@@ -52,8 +53,17 @@ class Converter:
         return onnx2tf.Converted(self.content, REPORT)
 
 
-def files(root: Path, *, given: Path | None = None, calibrated: bool = True) -> LiteRtFiles:
+def files(
+    root: Path, *, given: Path | None = None, calibrated: bool = True, prelu: bool = False
+) -> LiteRtFiles:
     path = embedder(root / "face.onnx")
+    if prelu:  # of slope 0, which computes the same
+        model = onnx.load(path)
+        model.graph.node[1].op_type = "PRelu"
+        model.graph.node[1].input.append("slope")
+        slope = np.zeros((8, 1, 1), np.float32)
+        model.graph.initializer.append(onnx.numpy_helper.from_array(slope, "slope"))
+        onnx.save(model, path)
     rng = np.random.default_rng(0)
     images = TensorImages(list(rng.normal(size=(12, 1, 3, 16, 16)).clip(-1, 1).astype("f4")))
     probes = TensorImages(list(rng.normal(size=(3, 1, 3, 16, 16)).clip(-1, 1).astype("f4")))
@@ -143,6 +153,27 @@ def test_static_precisions_need_images(tmp_path: Path, monkeypatch: pytest.Monke
     with pytest.raises(SpecError, match="'int8-litert' of face: static quantization needs"):
         made.make(INT8)
     assert made.make(Recipe("int8-weights", runtime="litert")).resolved["bias_correction"] is False
+
+
+def test_without_prelu_is_another_file_with_ranges_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beside the variant that computes PReLU in float, whose ranges know nothing of the other."""
+
+    class Both(Converter):
+        def convert(self, content: bytes, name: str) -> onnx2tf.Converted:
+            has = any(
+                node.op_type == "PRelu" for node in onnx.load_model_from_string(content).graph.node
+            )
+            made = embedder_content(prelu=True) if has else embedder_content(hidden="below")
+            return onnx2tf.Converted(made, REPORT)
+
+    Both(monkeypatch, b"")
+    made = files(tmp_path, prelu=True)
+    assert made.make(INT8).notes == ("compute in floating point: 1 PRELU",)
+    found = made.make(Recipe("int8", name="integers", runtime="litert", float_fallback=False))
+    assert found.notes == ()
+    assert found.quantized == {"CONV_2D": 1, "FULLY_CONNECTED": 1, "RESHAPE": 1}
 
 
 def test_with_onnx2tf_itself(tmp_path: Path) -> None:

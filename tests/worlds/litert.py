@@ -167,7 +167,12 @@ def embedder(path: Path, seed: int = 0) -> Path:
 
 
 def embedder_content(
-    seed: int = 0, *, broken: bool = False, outputs: int = _OUT, prelu: bool = False
+    seed: int = 0,
+    *,
+    broken: bool = False,
+    outputs: int = _OUT,
+    prelu: bool = False,
+    hidden: str = "b",
 ) -> bytes:
     """The same embedder for LiteRT: NHWC, so that the matrix sees its input in another order.
 
@@ -176,8 +181,10 @@ def embedder_content(
         broken: whether one weight is NaN.
         outputs: length of the output.
         prelu: whether a PReLU, which has no integer form in litert-quantizer, follows.
+        hidden: name of what the matrix reads before it is flattened.
     """
     tensors, operators = _layers(seed, broken, outputs, prelu)
+    tensors[3] = tensors[3]._replace(name=hidden)
     return file(tensors, operators, [0], [8], ["serving_default"] if prelu else [])
 
 
