@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from configparser import ConfigParser
 from dataclasses import fields
 from pathlib import Path
 
@@ -48,6 +49,33 @@ def test_extras_install_what_runtimes_ask_for() -> None:
         found = {Requirement(each).name: Requirement(each).specifier for each in declared}
         for package, oldest in line.packages.items():
             assert str(found[package]).removeprefix(">=") == oldest, (name, package)
+
+
+@pytest.mark.parametrize(
+    ("package", "environment"),
+    [("openvino", "runtimes"), ("litert_quantizer", "runtimes"), ("torch", "torch")],
+)
+def test_what_is_skipped_without_a_runtime_runs_where_it_is(package: str, environment: str) -> None:
+    """A test that every environment skips tests nothing."""
+    config = ConfigParser(interpolation=None)
+    config.read(ROOT / "tox.ini")
+    commands = config[f"testenv:{environment}"]["commands"].split()
+    named = [Path(word.strip("{}\\").removeprefix("posargs:")) for word in commands]
+    skipped = [
+        path.relative_to(ROOT)
+        for path in (ROOT / "tests").rglob("test_*.py")
+        if f'importorskip("{package}' in path.read_text()
+    ]
+    elsewhere = [  # the environments "real" and "train"
+        path for path in skipped if path.parts[1] == "real" or "test_training" in path.name
+    ]
+    missing = [
+        str(path)
+        for path in skipped
+        if path not in elsewhere and not {path, *path.parents}.intersection(named)
+    ]
+    assert skipped
+    assert not missing
 
 
 @pytest.mark.parametrize(
