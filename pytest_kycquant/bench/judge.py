@@ -295,6 +295,9 @@ class StandardJudge(Judge):
             figures |= saturated.figures()
         row = replace(self.row(recipe.name, variant, gates, figures, columns), groups=groups)
         row = _noted(row, saturated.note() if saturated else "")
+        if recipe.is_unchanged:  # judged beside others, so that perhaps no test fails with it
+            for gate in row.failed:
+                row = _noted(row, f"does not pass {gate.gate}: {gate.worst_check().describe()}")
         if role is not EVALUATION and self.variants.data.selection is None:
             size = self.variants.people.part(role).size
             row = _noted(row, f"judged on {size}; it was searched on other people")

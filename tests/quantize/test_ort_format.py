@@ -201,6 +201,21 @@ def test_a_gate_judges_the_ort_file(
     assert "Conv" in rows["fp32-ort"]["options"]["required_operators"]
 
 
+def test_a_row_that_no_test_asks_for_says_what_it_does_not_pass(
+    project: Callable[..., None],  # noqa: F811
+    run: Run,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """All tests are green, and a FAIL in the table would be a riddle."""
+    monkeypatch.setattr("pytest_kycquant.bench.sizes._REWRITTEN", 0.5)
+    project(precisions='Recipe("int8", format="ort")', fallback=None)
+    result = run("--kycquant-cache=own")
+    result.assert_outcomes(passed=6)
+    result.stdout.fnmatch_lines_random(
+        ["fp32-ort * FAIL size*", "note on fp32-ort: does not pass size: *relative to FP32*"]
+    )
+
+
 def test_the_list_of_operators_is_exported_and_removed_with_its_file(
     project: Callable[..., None],  # noqa: F811
     run: Run,  # noqa: F811
