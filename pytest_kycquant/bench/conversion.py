@@ -137,7 +137,7 @@ class Conversion:
         def compare() -> float:
             path, worst = self._loaded.path, 0.0
             _, first = next(iter(self._feeds(self._opened)))
-            try_out(runtime, path, self._loaded.digest, [array.shape for array in first.values()])
+            try_out(runtime, path, self._loaded.digest, list(first.values()))
             there = open_verified(runtime, path, self._loaded.digest)
             of, names = "FP32 on onnxruntime", self._opened.outputs
             for image, feed in self._feeds(there):

@@ -18,7 +18,7 @@ from ..results import GateResult
 from ..runtimes import NAMELESS, library
 from ..runtimes.formats import identify
 from ..runtimes.interface import Interface, fit
-from ..runtimes.preparation import with_preprocess
+from ..runtimes.preparation import layout_in, with_preprocess
 from ..runtimes.trial import try_out
 from ..runtimes.verified import open_verified
 from ..spec.prequantized import Prequantized
@@ -101,8 +101,7 @@ def given_file(source: Fp32, asked: Prequantized) -> ModelFile:
 
     def make(folder: Path) -> None:
         # Before anything here reads it, since its runtime may be what reads it.
-        shapes = [array.shape for array in source.probe.values()]
-        try_out(runtime, path, found.digest, shapes)
+        try_out(runtime, path, found.digest, list(source.probe.values()))
         content = contents(path, found.digest)
         require_quantized(path, content)
         opened = open_verified(runtime, path, found.digest)
@@ -115,7 +114,7 @@ def given_file(source: Fp32, asked: Prequantized) -> ModelFile:
 
     known = source.context.store.load("given", key, make, read)
     held = known.contents
-    declared = {} if asked.preprocess is None else {"preprocess": plain_of(asked)}
+    declared = {} if asked.preprocess is None else {"preprocess": _as_fed(source, asked, known)}
     return ModelFile(
         path,
         found.digest,
@@ -128,6 +127,15 @@ def given_file(source: Fp32, asked: Prequantized) -> ModelFile:
         known.interface,
         broken=held.broken,
     )
+
+
+def _as_fed(source: Fp32, asked: Prequantized, known: _Known) -> Any:
+    """The declared preprocessing with the order of dimensions that the file has."""
+    assert asked.preprocess is not None
+    fp32 = source.task.model.preprocesses[source.index]
+    image = next(name for name in source.probe if name not in source.feeding.constants)
+    layout = layout_in(known.interface, image, fp32.layout)
+    return plain_of(replace(asked, preprocess=replace(asked.preprocess, layout=layout)))
 
 
 def advised(gate: GateResult, asked: Prequantized) -> GateResult:

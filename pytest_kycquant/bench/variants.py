@@ -289,20 +289,22 @@ class Variants:
     def ports(self, variant: Variant) -> dict[str, FilePorts]:
         """Inputs and outputs of files where these are not FP32's, by the names of FP32's files."""
 
-        def of(file: ModelFile) -> FilePorts:
+        def of(file: ModelFile, source: SourceFile) -> FilePorts:
+            types = source.loaded.types
+
             def make(folder: Path) -> None:
-                known = json.dumps(plain(ports_of(file)))
+                known = json.dumps(plain(ports_of(file, types)))
                 (folder / "ports.json").write_text(known, encoding="utf-8")
 
             def read(folder: Path) -> FilePorts:
                 known = json.loads((folder / "ports.json").read_bytes())
                 return from_plain(FilePorts, known, strict=True)
 
-            key = [file.sha256, library(file.runtime).describe(), plain(file.interface)]
+            key = [file.sha256, library(file.runtime).describe(), plain(file.interface), types]
             return self.context.store.load("ports", key, make, read)
 
-        files = zip(self.model.stems, variant.files, strict=True)
-        return {stem: of(file) for stem, file in files if differs(file)}
+        files = zip(self.sources, variant.files, strict=True)
+        return {source.stem: of(file, source) for source, file in files if differs(file)}
 
     def learned(self) -> dict[str, Any]:
         """What FP32's outputs tell about how all outputs are read, for `Task.adopt`."""

@@ -19,7 +19,7 @@ import numpy as np
 from ..errors import QuantizationError, one_line
 from .litert_bias import ChannelMeans, corrected, distance, reference, shifted
 from .litert_file import LiteRtFile, broken_values, float_operators, quantized_counts
-from .litert_layout import integer_operators, layout_of, not_kept
+from .litert_layout import check_names, integer_operators, layout_of, not_kept, on_unlike
 from .litert_ranges import extremes, histograms, least_error, statistics
 from .recipe_kind import RecipeKind
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 _HISTOGRAMS = 64  # images; their values are far more than the bins
 _BIASES = 32
+_FROM_SHAPES = ("FILL", "RANGE", "SHAPE")  # which compute nothing of an image
 _ENDS = ("INPUT", "OUTPUT")
 
 
@@ -144,6 +145,7 @@ class Rung(RecipeKind):
         if not self.name:
             broken = broken_values(LiteRtFile(task.content, task.where))
             return Made(task.content, facts, {}, broken=broken)
+        check_names(task.content, task.where)
         facts["quantizer"] = f"litert-quantizer {version('litert-quantizer')}, {self.name}"
         known = None
         if self.bits:
@@ -153,7 +155,7 @@ class Rung(RecipeKind):
         if recipe.precision == "mixed":
             assert known is not None
             return self._mixed(task, known, facts)
-        unlike, names = self._apart(task, known)
+        (_, unlike), names = self._apart(task, known)
         kept = self._kept(task, names)
         content = self._apply(task, known, kept)
         if task.count and self.name != "float16":
@@ -171,12 +173,13 @@ class Rung(RecipeKind):
         notes = self._notes(file, recipe, task.where, names)
         if self.bits:
             facts["integer_io"] = _integer_io(kept.ends)
-            notes += _on_unlike(unlike, names)
+            notes += on_unlike(unlike, names)
         return Made(content, facts, counts, notes, broken_values(file))
 
     def calibrate(self, task: Task) -> Calibration:
         """Find out what a static recipe must know of the images; it takes several runs of each."""
         content, where = task.content, task.where
+        check_names(content, where)
         bounds = extremes(content, task.feeds(range(task.count)), where)
         known = Calibration("minmax", bounds)
         if self.bits > 8:
@@ -211,7 +214,7 @@ class Rung(RecipeKind):
         recipe, where = task.recipe, task.where
         layout = layout_of(task.content)
         asked = layout.resolve(recipe.keep_fp32, where)
-        unlike, tail = self._apart(task, known)
+        (join, unlike), tail = self._apart(task, known)
         names = layout.with_followers({*asked, *tail})
         if not set(known.integer).difference(names):
             raise QuantizationError(
@@ -232,17 +235,21 @@ class Rung(RecipeKind):
         facts["float_weights"] = kept.stored
         facts["integer_io"] = _integer_io(kept.ends)
         facts["biases_corrected"] = shifted(file, known.shifts, names)
-        notes = self._notes(file, recipe, where, names) + _on_unlike(unlike, tail)
+        notes = self._notes(file, recipe, where, names)
+        if tail or join not in names:  # else the user keeps it
+            notes += on_unlike(unlike, tail)
         broken, counts = broken_values(file), quantized_counts(file)
         return Made(file.content(), facts, counts, notes, broken)
 
-    def _apart(self, task: Task, known: Calibration | None) -> tuple[str, tuple[str, ...]]:
-        """What cannot share a scale, in words, and which operators stay in float for it."""
+    def _apart(
+        self, task: Task, known: Calibration | None
+    ) -> tuple[tuple[str, str], tuple[str, ...]]:
+        """What cannot share a scale, and which operators stay in float for it."""
         if known is None or self.bits > 8:
-            return "", ()
+            return ("", ""), ()
         layout = layout_of(task.content)
         unlike = layout.unlike(known.bounds)
-        return unlike, layout.tail if unlike and not _integer_end(task.recipe) else ()
+        return unlike, layout.tail if unlike[0] and not _integer_end(task.recipe) else ()
 
     def _kept(self, task: Task, names: Collection[str]) -> Kept:
         """Operators that stay in float, and the ends of the file that then do, too."""
@@ -268,7 +275,9 @@ class Rung(RecipeKind):
                 f"{len(left)} operators have no integer form in litert-quantizer: {listed}",
                 "replace them in the model, or give float_fallback=True",
             )
-        counts = Counter(one.kind for one in left)
+        counts = Counter(one.kind for one in left if one.kind not in _FROM_SHAPES)
+        if not counts:
+            return ()
         listed = ", ".join(f"{number} {kind}" for kind, number in sorted(counts.items()))
         return (f"compute in floating point: {listed}",)
 
@@ -353,15 +362,6 @@ def _integer_end(recipe: Recipe) -> bool:
 def _integer_io(ends: tuple[str, ...]) -> Scalar:
     """What a report says of the ends of a file, of which these are in float."""
     return {0: True, 2: False}.get(len(ends), f"not {''.join(ends).lower()}s")
-
-
-def _on_unlike(unlike: str, kept: Collection[str]) -> tuple[str, ...]:
-    """A note on what would share a scale at the end of a file, and what became of it."""
-    if not unlike:
-        return ()
-    if kept:
-        return (f"{unlike}, so the {len(kept)} operators after the last weights are in float",)
-    return (f"{unlike} in one scale of 8 bits: give the model an output for each",)
 
 
 @contextlib.contextmanager

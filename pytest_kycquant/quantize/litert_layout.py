@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from functools import cached_property, lru_cache
 
@@ -29,6 +30,7 @@ _MOVERS = frozenset(
 """Operators whose outputs are values of their inputs, or close: rounding them gains nothing."""
 _JOINS = frozenset(("ADD", "CONCATENATION", "PACK", "SUB"))
 """Operators whose result is as inaccurate as the worst of their inputs."""
+_JOINED = ("CONCATENATION", "PACK")
 _UNLIKE = 8.0  # a range so much smaller keeps 5 of the 8 bits of the common scale
 
 
@@ -48,6 +50,13 @@ class Layout:
         graph = self._graph = file.graphs[0]
         self._constants = {at for at, each in enumerate(graph.tensors) if file.is_constant(each)}
         self._sizes = {at: file.size(graph.tensors[at]) for at in self._constants}
+        joined = {at for each in graph.operators if each.kind in _JOINED for at in each.inputs}
+        self._bounds = {
+            at: (float(values.min()), float(values.max()))
+            for at in self._constants & joined
+            for values in [file.constant(graph.tensors[at])]
+            if values is not None and values.size and values.dtype.kind == "f"
+        }
         self.ranks = {
             each.name: len(each.shape)
             for part in file.graphs
@@ -169,7 +178,7 @@ class Layout:
                 found.append(operator.name)
         return tuple(reversed(found))
 
-    def unlike(self, bounds: Mapping[str, tuple[float, float]]) -> str:
+    def unlike(self, bounds: Mapping[str, tuple[float, float]]) -> tuple[str, str]:
         """The first operator of the tail that joins what one scale of 8 bits cannot represent.
 
         Detectors join boxes, in pixels, with scores, in parts of one: all scores would become 0.
@@ -178,12 +187,13 @@ class Layout:
             bounds: bounds of each tensor by its name.
 
         Returns:
-            The operator and the ranges that it joins, in words; "" if there is none.
+            Its name, and the operator and the ranges that it joins in words; "" if there is none.
         """
         for operator in self._graph.operators:
-            if operator.kind not in ("CONCATENATION", "PACK") or operator.name not in self.tail:
+            if operator.kind not in _JOINED or operator.name not in self.tail:
                 continue
-            known = [
+            known = [self._bounds[at] for at in operator.inputs if at in self._bounds]
+            known += [
                 bounds[name]
                 for name in (self._graph.tensors[at].name for at in self._read(operator))
                 if name in bounds
@@ -192,11 +202,11 @@ class Layout:
             spans = [each for each in spans if each[0] > 0]
             if spans and spans[-1][0] > _UNLIKE * spans[0][0]:
                 (_, *least), (_, *most) = spans[0], spans[-1]
-                return (
+                return operator.name, (
                     f"{operator.kind} {operator.name!r} joins values in [{least[0]:.3g}, "
                     f"{least[1]:.3g}] with values in [{most[0]:.3g}, {most[1]:.3g}]"
                 )
-        return ""
+        return "", ""
 
     def scopes(self, names: Collection[str]) -> str:
         """A regular expression that finds these operators, as litert-quantizer calls them."""
@@ -242,6 +252,33 @@ class Layout:
 def layout_of(content: bytes) -> Layout:
     """The layout of a float file, read once for all that is made from it."""
     return Layout(LiteRtFile(content, "float file"))
+
+
+def on_unlike(unlike: str, kept: Collection[str]) -> tuple[str, ...]:
+    """A note on what would share a scale at the end of a file, and what became of it."""
+    if not unlike:
+        return ()
+    if kept:
+        return (f"{unlike}, so the {len(kept)} operators after the last weights are in float",)
+    return (f"{unlike} in one scale of 8 bits: give the model an output for each",)
+
+
+def check_names(content: bytes, where: str) -> None:
+    """Refuse a file in which names do not tell tensors apart: quantizers know them by name.
+
+    Raises:
+        QuantizationError: a tensor that is computed has no name, or that of another one.
+    """
+    file = LiteRtFile(content, where)
+    graph = file.graphs[0]
+    computed = {*graph.inputs, *(at for each in graph.operators for at in each.outputs if at >= 0)}
+    counts = Counter(graph.tensors[at].name for at in computed)
+    twice = next((name for name, number in counts.items() if number > 1 or not name), None)
+    if twice is not None:
+        problem = f"{counts[twice]} tensors of its float .tflite file are called {twice!r}"
+        raise QuantizationError(
+            where, problem, "convert it again, without stripping names: each needs one of its own"
+        )
 
 
 def integer_operators(graph: Graph) -> tuple[str, ...]:

@@ -67,6 +67,17 @@ class LoadedModel:
         return self.inputs[0].name
 
     @property
+    def types(self) -> dict[str, str]:
+        """Numpy names of the types of inputs and outputs, as far as they are known."""
+        from onnx import helper
+
+        kinds = {info.name: info.type.tensor_type.elem_type for info in self.proto.graph.output}
+        known = {
+            name: str(helper.tensor_dtype_to_np_dtype(kind)) for name, kind in kinds.items() if kind
+        }
+        return known | dict(self.feeding.types)
+
+    @property
     def input_shape(self) -> tuple[int | None, ...]:
         """Dimensions of the first input; None where one is dynamic."""
         return self.inputs[0].shape or ()

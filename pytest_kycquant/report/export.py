@@ -152,12 +152,8 @@ def _lines(
             f"deploy {gate.model} with the session option {key}={value}, as it was judged"
             for key, value in collected.session_config.items()
         ]
-    lines += [
-        f"feed {gate.model}: {port.describe()}"
-        for ports in ship.ports.values()
-        for port in ports.inputs
-        if not port.is_as_fp32
-    ]
+    for stem, ports in ship.ports.items():
+        lines += ports.lines(gate.model if len(ship.files) == 1 else f"{gate.model}, {stem}")
     if "preprocess" in ship.options:
         lines.append(
             f"feed {gate.model}: pixels as Prequantized(preprocess=...) says, not as FP32's; see "

@@ -228,6 +228,7 @@ def fit(
         all(fit.name == fit.of and not fit.axes for fit in found.inputs)
         and all(str(sample[fit.of].dtype) == fit.dtype for fit in found.inputs)
         and tuple(fit.of for fit in found.outputs) == model.outputs
+        and all(model.outputs[fit.at] == fit.of for fit in found.outputs)
         and not any(fit.axes or fit.dtype for fit in found.outputs)
     )
     return Interface() if same else found

@@ -55,7 +55,7 @@ class LiteRt:
 
     def settings(self) -> Mapping[str, str]:
         """Return what an interpreter must be made with."""
-        return {"num_threads": "1", "kernels": "XNNPACK, which LiteRT uses by default"}
+        return {"num_threads": "1"}
 
     def load(self) -> None:
         """Import the library."""

@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..errors import SpecError
-from ..spec.model import Preprocess
+from ..spec.coerce import shown
+from ..spec.model import Layout, Preprocess
 from . import OpenModel
 from .interface import InputFit, Interface, OutputFit, takes
 
@@ -15,6 +16,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _WHERE = "Prequantized.preprocess"
+_TURNED: dict[tuple[Layout, Layout], tuple[int, ...]] = {
+    ("NCHW", "NHWC"): (0, 2, 3, 1),
+    ("NHWC", "NCHW"): (0, 3, 1, 2),
+}
+"""Order of FP32's dimensions in a file, by the layouts of both."""
+_DEFAULT: Layout = "NCHW"
 _SAME = ("size", "resize", "fit", "pad", "function", "standardize")
 
 
@@ -76,13 +83,20 @@ def with_preprocess(
         gain.append(own_scale / scale)
         shift.append((mean - own_mean) * own_scale)
     alike = not any(shift) and set(gain) == {1.0}
-    axes = {("NCHW", "NHWC"): (0, 2, 3, 1), ("NHWC", "NCHW"): (0, 3, 1, 2)}
-    declared = axes.get((fp32.layout, own.layout), ())
+    declared = _TURNED.get((fp32.layout, own.layout), ())
+    fitting = takes(port.shape, sample[of].shape, declared)
+    if not fitting and own.layout != _DEFAULT:  # what nobody wrote may be otherwise in the file
+        raise SpecError(
+            _WHERE,
+            f"says that layout is {own.layout!r}, and the input {shown(port.name)} of the file has "
+            f"the shape {'x'.join('?' if s is None else str(s) for s in port.shape or ())}",
+            "leave layout out: the file tells it",
+        )
     found = InputFit(
         port.name,
         of,
         port.dtype,
-        declared if takes(port.shape, sample[of].shape, declared) else fits[place].axes,
+        declared if fitting else fits[place].axes,
         () if alike else tuple(gain),
         () if alike else tuple(shift),
         1 if fp32.layout == "NCHW" else 3,
@@ -92,6 +106,19 @@ def with_preprocess(
         OutputFit(model.outputs.index(name), name) for name in expected
     )
     return replace(interface, inputs=(*fits[:place], found, *fits[place + 1 :]), outputs=outputs)
+
+
+def layout_in(interface: Interface, of: str, fp32: Layout) -> Layout:
+    """The order of dimensions that a file takes an image in.
+
+    Args:
+        interface: how the file stands in for FP32.
+        of: name of the input of FP32 that takes the image.
+        fp32: the order of FP32's dimensions.
+    """
+    axes = next((fit.axes for fit in interface.inputs if fit.of == of), ())
+    turned = [to for (start, to), known in _TURNED.items() if (start, known) == (fp32, axes)]
+    return turned[0] if turned else fp32
 
 
 def _of(value: float | tuple[float, ...], channel: int) -> float:

@@ -13,17 +13,20 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import KycquantError, ModelError
 from ..files import temporary_folder
 from ..plain import from_plain, plain
 from ..spec.runtime import Runtime
 from . import NAMELESS, library, time_limit
+from .interface import takes
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from . import Port
 
 _START = (
@@ -36,7 +39,7 @@ _SOUND: set[tuple[str, str]] = set()  # runtimes and digests that this process n
 
 
 def try_out(
-    runtime: Runtime, path: Path, digest: str, shapes: Sequence[tuple[int, ...]] = ()
+    runtime: Runtime, path: Path, digest: str, samples: Sequence[NDArray[Any]] = ()
 ) -> None:
     """Check that a file can be opened and run on a runtime without harm to this process.
 
@@ -46,7 +49,8 @@ def try_out(
         runtime: the runtime.
         path: the file.
         digest: of the file and of those that belong to it.
-        shapes: what is fed where the file leaves dimensions free; (1, C, H, W) for images.
+        samples: what FP32 is fed in one run. It is fed to the inputs whose shapes fit, beside
+            zeros and noise, and says what to feed where dimensions are free.
 
     Raises:
         ModelError: the runtime refuses the file, or the process that tried it crashed or took too
@@ -57,16 +61,20 @@ def try_out(
     if opener.stops or tried in _SOUND:
         return
     opener.load()  # a mistake in the options is no fault of the file
-    asked = json.dumps([plain(runtime), list(shapes)])
-    start = [sys.executable, "-c", _START, json.dumps(sys.path), str(path), asked]
+    import numpy as np
+
     limit = time_limit.RUN_SECONDS
-    try:
-        done = subprocess.run(
-            start, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=limit,
-            env={**os.environ, "OMP_NUM_THREADS": "1"}, check=False,
-        )  # fmt: skip
-    except subprocess.TimeoutExpired:
-        raise _harmful(path, f"keeps {runtime.name} busy for more than {limit:g} s") from None
+    with temporary_folder() as folder:
+        np.savez(folder / "samples.npz", *samples)
+        given = str(path), str(folder / "samples.npz"), json.dumps(plain(runtime))
+        try:
+            done = subprocess.run(
+                [sys.executable, "-c", _START, json.dumps(sys.path), *given],
+                stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=limit,
+                env={**os.environ, "OMP_NUM_THREADS": "1"}, check=False,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired:
+            raise _harmful(path, f"keeps {runtime.name} busy for more than {limit:g} s") from None
     if done.returncode == _REFUSED:
         raise ModelError(path, *json.loads(done.stdout.decode().splitlines()[-1]))
     if done.returncode:
@@ -100,36 +108,48 @@ def _harmful(path: Path, problem: str) -> ModelError:
     )
 
 
-def child(path: str, asked: str) -> None:
-    """Open a file and run it on zeros and on noise; this runs in the other process."""
+def child(path: str, samples: str, runtime: str) -> None:
+    """Open a file and run it on several inputs; this runs in the other process."""
     import numpy as np
 
-    known, shapes = json.loads(asked)
+    with np.load(samples) as file:
+        arrays = list(file.values())
     _limit_memory()
     try:
-        model = library(from_plain(Runtime, known)).open(Path(path))
+        model = library(from_plain(Runtime, json.loads(runtime))).open(Path(path))
     except KycquantError as error:
         sys.stdout.write(f"\n{json.dumps([error.problem, error.remedy])}")
         sys.stdout.flush()
         sys.exit(_REFUSED)
-    rng = np.random.default_rng(0)
-    # These may be inputs that the model refuses; what must not happen is a crash.
-    with contextlib.suppress(Exception):
-        sizes = {port.name: _shape(port, shapes) for port in model.input_ports}
-        kinds = {port.name: port.dtype for port in model.input_ports}
-        model.run({name: np.zeros(size, kinds[name]) for name, size in sizes.items()})
-        model.run({name: rng.random(size).astype(kinds[name]) for name, size in sizes.items()})
+    fed = [_feeds(port, arrays) for port in model.input_ports]
+    for values in zip(*fed, strict=True):
+        # These may be inputs that the model refuses; what must not happen is a crash.
+        with contextlib.suppress(Exception):
+            model.run(dict(zip(model.inputs, values, strict=True)))
 
 
-def _shape(port: Port, shapes: Sequence[Sequence[int]]) -> tuple[int, ...]:
-    """A shape for an input: what is free is as in one of the shapes, or its pixels come last."""
-    wanted = port.shape or ()
-    for given in [*shapes, *((*each[:1], *each[2:], *each[1:2]) for each in shapes)]:
-        if len(given) == len(wanted) and all(
-            size in (None, known) for size, known in zip(wanted, given, strict=True)
-        ):
-            return tuple(given)
-    return tuple(size or 1 for size in wanted)
+def _feeds(port: Port, samples: Sequence[NDArray[Any]]) -> Iterator[NDArray[Any]]:
+    """What to try as an input: zeros, noise of both signs, and a sample if one fits.
+
+    Where dimensions are free, they are those of a sample, perhaps with its channels last.
+    """
+    import numpy as np
+
+    wanted, kind = port.shape or (), np.dtype(port.dtype)
+    turned = [np.moveaxis(each, 1, -1) for each in samples if each.ndim > 2]
+    fitting = [each for each in [*samples, *turned] if takes(wanted, each.shape)]
+    shape = fitting[0].shape if fitting else tuple(size or 1 for size in wanted)
+    noise = np.random.default_rng(0).random(shape)
+    yield np.zeros(shape, kind)
+    if kind.kind in "iu":  # pixels, or as many steps to both sides
+        most = min(np.iinfo(kind).max, 255)
+        yield (noise * most).astype(kind)
+        yield (noise * max(np.iinfo(kind).min, -most)).astype(kind)
+        yield (noise * 0 + most).astype(kind)
+    else:
+        yield noise.astype(kind)
+        yield (-noise).astype(kind)
+        yield (fitting[0] if fitting else 1 - noise).astype(kind)
 
 
 def _limit_memory() -> None:

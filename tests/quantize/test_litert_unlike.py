@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from pytest_kycquant.errors import QuantizationError
 from pytest_kycquant.quantize.litert_file import LiteRtFile, float_operators, not_float32
 from pytest_kycquant.quantize.litert_layout import Layout, layout_of
 from pytest_kycquant.quantize.litert_ranges import extremes
@@ -35,14 +36,24 @@ def layout(scale: float = SIDE) -> tuple[Layout, dict[str, tuple[float, float]]]
 def test_what_cannot_share_a_scale() -> None:
     found, bounds = layout()
     assert found.tail == ("low", "boxes", "high", "scores", "joined", "output")
-    said = found.unlike(bounds)
+    name, said = found.unlike(bounds)
+    assert name == "joined"
     assert said.startswith("CONCATENATION 'joined' joins values in [0."), said
-    assert found.unlike({}) == ""
+    assert found.unlike({}) == ("", "")
 
 
 def test_what_can_share_one() -> None:
     found, bounds = layout(1.0)
-    assert found.unlike(bounds) == ""
+    assert found.unlike(bounds) == ("", "")
+
+
+def test_a_constant_that_is_joined_counts() -> None:
+    content = detector_content(1.0, constant=1000.0)
+    feeds = ({"input": image} for image in images(8))
+    name, said = layout_of(content).unlike(extremes(content, feeds, "tiny"))
+    assert name == "joined"
+    assert "1e+03" in said
+    assert made(content, "int8").resolved["integer_io"] == "not outputs"
 
 
 def test_the_end_stays_in_float_and_the_scores_are_kept() -> None:
@@ -85,3 +96,20 @@ def test_mixed_keeps_the_end_in_float_too() -> None:
     assert not_float32(LiteRtFile(found.content))
     assert np.abs(scores(found.content) - scores(content)).max() < 0.05
     assert any("joins values in" in note for note in found.notes)
+
+
+def test_what_the_user_keeps_needs_no_note() -> None:
+    content = detector_content(SIDE)
+    found = made(content, "mixed", keep_fp32=("CONCATENATION",), integer_io=False)
+    assert np.abs(scores(found.content) - scores(content)).max() < 0.05
+    found = made(content, "mixed", keep_fp32=("CONCATENATION", "first"), integer_io=True)
+    assert not any("in one scale" in note for note in found.notes)
+
+
+@pytest.mark.parametrize("name", ["", "scores"])
+@pytest.mark.parametrize("precision", ["int8", "int8-weights", "mixed"])
+def test_tensors_that_names_do_not_tell_apart(name: str, precision: str) -> None:
+    """litert-quantizer knows tensors by name: it would quantize one for the other."""
+    options = {"keep_fp32": ("first",)} if precision == "mixed" else {}
+    with pytest.raises(QuantizationError, match=r"tensors of its float \.tflite file are called '"):
+        made(detector_content(SIDE, boxes=name), precision, **options)

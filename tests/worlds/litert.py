@@ -188,14 +188,21 @@ def embedder_content(
     return file(tensors, operators, [0], [8], ["serving_default"] if prelu else [])
 
 
-def detector_content(scale: float) -> bytes:
-    """A file that ends as a detector does: four coordinates, scaled, and two scores are joined."""
+def detector_content(scale: float, *, constant: float = 0.0, boxes: str = "boxes") -> bytes:
+    """A file that ends as a detector does: four coordinates, scaled, and two scores are joined.
+
+    Args:
+        scale: what the coordinates are multiplied with.
+        constant: a value to join, too; 0 for none.
+        boxes: name of the scaled coordinates.
+    """
     from ai_edge_litert import schema_py_generated as s
 
     codes, kinds = s.BuiltinOperator, s.BuiltinOptions
     tensors, operators = _layers(0, False, 6, False)
     join, reshape = s.ConcatenationOptionsT(), s.ReshapeOptionsT()
-    join.axis, reshape.newShape = 1, np.asarray([1, 6, 1], np.int32)
+    length = 7 if constant else 6
+    join.axis, reshape.newShape = 1, np.asarray([1, length, 1], np.int32)
     first = len(tensors)
     tensors[8] = tensors[8]._replace(name="raw")
     tensors += [
@@ -203,16 +210,20 @@ def detector_content(scale: float) -> bytes:
         T("size.low", (2,), "int32", np.asarray([1, 4], np.int32)),
         T("low", (1, 4)),
         T("scale", (1, 1), data=np.full((1, 1), scale, np.float32)),
-        T("boxes", (1, 4)),
+        T(boxes, (1, 4)),
         T("begin.high", (2,), "int32", np.asarray([0, 4], np.int32)),
         T("size.high", (2,), "int32", np.asarray([1, 2], np.int32)),
         T("high", (1, 2)),
         T("scores", (1, 2)),
-        T("joined", (1, 6)),
-        T("shape.output", (3,), "int32", np.asarray([1, 6, 1], np.int32)),
-        T("output", (1, 6, 1)),
+        T("joined", (1, length)),
+        T("shape.output", (3,), "int32", np.asarray([1, length, 1], np.int32)),
+        T("output", (1, length, 1)),
+        T("constant", (1, 1), data=np.full((1, 1), constant, np.float32)),
     ]
-    at = {each.name: first + place for place, each in enumerate(tensors[first:])}
+    names = [each.name for each in tensors[first:]]
+    names[4] = "boxes"
+    at = {name: first + place for place, name in enumerate(names)}
+    joined = at["boxes"], at["scores"], *([at["constant"]] if constant else [])
     operators += [
         Op(codes.SLICE, (8, at["begin.low"], at["size.low"]), (at["low"],), s.SliceOptionsT(),
            kinds.SliceOptions),
@@ -220,7 +231,7 @@ def detector_content(scale: float) -> bytes:
         Op(codes.SLICE, (8, at["begin.high"], at["size.high"]), (at["high"],), s.SliceOptionsT(),
            kinds.SliceOptions),
         Op(codes.LOGISTIC, (at["high"],), (at["scores"],)),
-        Op(codes.CONCATENATION, (at["boxes"], at["scores"]), (at["joined"],), join,
+        Op(codes.CONCATENATION, joined, (at["joined"],), join,
            kinds.ConcatenationOptions),
         Op(codes.RESHAPE, (at["joined"], at["shape.output"]), (at["output"],), reshape,
            kinds.ReshapeOptions),
