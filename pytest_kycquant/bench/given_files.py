@@ -21,6 +21,7 @@ from ..runtimes.interface import Interface, fit
 from ..runtimes.preparation import layout_in, with_preprocess
 from ..runtimes.trial import try_out
 from ..runtimes.verified import open_verified
+from ..spec.model import Preprocess
 from ..spec.prequantized import Prequantized
 
 if TYPE_CHECKING:
@@ -96,8 +97,9 @@ def given_file(source: Fp32, asked: Prequantized) -> ModelFile:
     if found.digest == source.loaded.digest:
         raise ModelError(path, "is the FP32 file itself", "give the file that was quantized")
     runtime = asked.runs_on
-    key = [found.digest, source.loaded.digest, source.input_facts(), source.outputs_read]
-    key += [library(runtime).describe(), asked.inputs, asked.outputs, plain_of(asked)]
+    key: list[Any] = [found.digest, source.loaded.digest, source.input_facts(), source.outputs_read]
+    declared = None if asked.preprocess is None else plain_preprocess(asked.preprocess)
+    key += [library(runtime).describe(), asked.inputs, list(asked.outputs), declared]
 
     def make(folder: Path) -> None:
         # Before anything here reads it, since its runtime may be what reads it.
@@ -105,7 +107,7 @@ def given_file(source: Fp32, asked: Prequantized) -> ModelFile:
         content = contents(path, found.digest)
         require_quantized(path, content)
         opened = open_verified(runtime, path, found.digest)
-        interface = _interface(source, asked, path, opened)
+        interface = interface_of(source, asked, path, opened)
         known = json.dumps(plain(_Known(interface, content)))
         (folder / "given.json").write_text(known, encoding="utf-8")
 
@@ -114,12 +116,12 @@ def given_file(source: Fp32, asked: Prequantized) -> ModelFile:
 
     known = source.context.store.load("given", key, make, read)
     held = known.contents
-    declared = {} if asked.preprocess is None else {"preprocess": _as_fed(source, asked, known)}
+    fed = {} if declared is None else {"preprocess": _as_fed(source, asked, known)}
     return ModelFile(
         path,
         found.digest,
         found.size,
-        {"precision": asked.precision, "reason": f"made elsewhere: {path.name}", **declared},
+        {"precision": asked.precision, "reason": f"made elsewhere: {path.name}", **fed},
         dict(held.quantized),
         held.notes,
         held.exposure,
@@ -135,28 +137,52 @@ def _as_fed(source: Fp32, asked: Prequantized, known: _Known) -> Any:
     fp32 = source.task.model.preprocesses[source.index]
     image = next(name for name in source.probe if name not in source.feeding.constants)
     layout = layout_in(known.interface, image, fp32.layout)
-    return plain_of(replace(asked, preprocess=replace(asked.preprocess, layout=layout)))
+    return plain_preprocess(replace(asked.preprocess, layout=layout))
 
 
-def advised(gate: GateResult, asked: Prequantized) -> GateResult:
-    """A result with what to do about a file that recipes do not change."""
+def advised(gate: GateResult, asked: Prequantized, better: str) -> GateResult:
+    """A result with what to do about a file that recipes do not change.
+
+    Args:
+        gate: the result.
+        asked: what the gate file names.
+        better: what to write in its `Preprocess` to bring it to FP32; "" if that is not known.
+    """
     if not gate.remedy or gate.gate in ("latency", "size"):
         return gate
-    remedy = (
-        f"{' and '.join(Path(path).name for path in asked.paths)} was made elsewhere: check that "
-        "it is this model and is fed as its maker meant (Prequantized(preprocess=..., inputs=..., "
-        "outputs=...)); then have it quantized again, with images like these for its ranges."
-    )
+    made = f"{' and '.join(Path(path).name for path in asked.paths)} was made elsewhere"
+    if better:
+        remedy = (
+            f"{made}, and its outputs are near FP32's on an image that is fed with {better}: write "
+            "this in Prequantized(preprocess=Preprocess(...)), if its maker says so."
+        )
+    else:
+        remedy = (
+            f"{made}: if it is this model, and Prequantized names its inputs and outputs rightly, "
+            "have it quantized again, with images like these for its ranges."
+        )
     return replace(gate, remedy=remedy)
 
 
-def plain_of(asked: Prequantized) -> Any:
-    """The declared preprocessing as plain values; None if there is none."""
-    return None if asked.preprocess is None else plain(replace(asked.preprocess, function=None))
+def plain_preprocess(spec: Preprocess) -> dict[str, Any]:
+    """A preprocessing as plain values, without a function of the user's."""
+    found = plain(replace(spec, function=None))
+    return {name: value for name, value in found.items() if name != "function"}
 
 
-def _interface(source: Fp32, asked: Prequantized, path: Path, opened: OpenModel) -> Interface:
-    """How the file stands in for FP32, tried on one image."""
+def interface_of(source: Fp32, asked: Prequantized, path: Path, opened: OpenModel) -> Interface:
+    """How a file stands in for FP32, tried on one image.
+
+    Args:
+        source: the FP32 file.
+        asked: what the gate file names.
+        path: the file.
+        opened: the same, open.
+
+    Raises:
+        ModelError: its inputs and outputs cannot be matched with FP32's, or it cannot be run.
+        SpecError: the preprocessing cannot be.
+    """
     feed = source.probe
     fp32 = source.fp32.open(exact=False)
     outputs = dict(zip(fp32.outputs, fp32.run(feed), strict=True))

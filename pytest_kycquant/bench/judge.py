@@ -23,7 +23,7 @@ from ..tasks.comparison import Comparison
 from ..verdicts import Check, Verdict
 from .baseline import Baseline
 from .beforehand import announce, of_trials
-from .given_files import advised
+from .given_files import advised, plain_preprocess
 from .golden import Golden
 from .people import EVALUATION, Role
 from .portability import Saturated, exposure_figures, note_on
@@ -180,8 +180,16 @@ class Judge(ABC):
         notes, known = variant.notes, dict(figures or {})
         if note := note_on(context, variant):
             notes = (*notes, note)
+        if variant.runtime.name == "litert":
+            gates = [
+                replace(gate, remedy=_NO_PHONE) if gate.gate == "latency" else gate
+                for gate in gates
+            ]
         if isinstance(variant.recipe, Prequantized):
-            gates = [advised(gate, variant.recipe) for gate in gates]
+            better = ""
+            if any(gate.verdict is Verdict.FAIL and gate.gate != "latency" for gate in gates):
+                better = self.variants.better_feeding(variant, variant.recipe)
+            gates = [advised(gate, variant.recipe, better) for gate in gates]
         deployment = Deployment.of(variant.runtime)
         if not variant.runtime.is_reference:
             notes = (*notes, f"runs on {deployment.description}")
@@ -196,13 +204,20 @@ class Judge(ABC):
             sha256=variant.sha256,
             size=variant.size,
             size_ratio=variant.size / self.variants.fp32.size,
-            options=variant.resolved,
+            options={k: v for k, v in variant.resolved.items() if k != "preprocess"},
             gates={gate.gate: gate for gate in gates if self.asks(gate.gate)},
             figures={**known, **exposure_figures(variant.exposure)},
             shown=dict(columns or {}),
             notes=notes,
             runtime=deployment,
             ports=self.variants.ports(variant),
+            preprocess={
+                stem: file.resolved.get("preprocess") or plain_preprocess(spec)
+                for stem, spec, file in zip(
+                    model.stems, model.preprocesses, variant.files, strict=False
+                )
+                if spec.function is None
+            },
             companions={
                 stem: dict(file.companions)
                 for stem, file in zip(model.stems, variant.files, strict=True)
@@ -210,6 +225,12 @@ class Judge(ABC):
             },
             files=dict(zip(model.stems, (f.sha256 for f in variant.files), strict=True)),
         )
+
+
+_NO_PHONE = (
+    "This is the time of this CPU, and not of a phone: measure there, and give a limit that does "
+    "not decide here, such as latency_ratio=10."
+)
 
 
 class StandardJudge(Judge):

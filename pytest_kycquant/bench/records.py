@@ -33,6 +33,9 @@ class VariantRecord:
             file and by their endings.
         ports: inputs and outputs of each file, by the name of the FP32 file; without those of ONNX
             files on onnxruntime that are fed as FP32 is.
+        preprocess: how pixels become what FP32 takes, or what the file takes where a
+            `Prequantized` declares another, by the name of the FP32 file; without functions of the
+            user's.
         groups: error rates of each group of people, if the data names groups.
         runtime: the runtime that it was judged on; None for a record that no gate has made.
     """
@@ -52,6 +55,7 @@ class VariantRecord:
     runtime: Deployment | None = None
     companions: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     ports: Mapping[str, FilePorts] = field(default_factory=dict)
+    preprocess: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def verdict(self) -> Verdict:

@@ -306,6 +306,14 @@ class Variants:
         files = zip(self.sources, variant.files, strict=True)
         return {source.stem: of(file, source) for source, file in files if differs(file)}
 
+    def better_feeding(self, variant: Variant, asked: Prequantized) -> str:
+        """What to change in the preprocessing of a given file; see the function of that name."""
+        from .better_feeding import better_feeding
+
+        pairs = zip(self.sources, variant.files, strict=True)
+        found = [better_feeding(source, asked, file) for source, file in pairs]
+        return found[0] if len(set(found)) == 1 else ""
+
     def learned(self) -> dict[str, Any]:
         """What FP32's outputs tell about how all outputs are read, for `Task.adopt`."""
         return {name: value for source in self.sources for name, value in source.learned.items()}

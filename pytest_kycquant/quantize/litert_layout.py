@@ -84,7 +84,9 @@ class Layout:
                 known = dict.fromkeys([*self.kinds, *self.kinds.values()])
                 if self.weighted:
                     known |= dict.fromkeys(["first", "last"])
-                close = difflib.get_close_matches(entry, known, n=3) or self.weighted[:3]
+                kinds = difflib.get_close_matches(entry, set(self.kinds.values()), n=1)
+                names = kinds or difflib.get_close_matches(entry, known, n=3)
+                close = names or self.weighted[:3]
                 reason = "is not an operator of the .tflite file"
                 if entry in ("first", "last"):
                     reason = f"is not in the .tflite file: it has no {', '.join(_WEIGHTED)}"

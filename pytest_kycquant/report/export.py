@@ -154,10 +154,15 @@ def _lines(
         ]
     for stem, ports in ship.ports.items():
         lines += ports.lines(gate.model if len(ship.files) == 1 else f"{gate.model}, {stem}")
-    if "preprocess" in ship.options:
+    other = [
+        stem
+        for stem, found in ship.preprocess.items()
+        if gate.rows()[0].preprocess.get(stem, found) != found
+    ]
+    if other:
         lines.append(
             f"feed {gate.model}: pixels as Prequantized(preprocess=...) says, not as FP32's; see "
-            "options.preprocess in the evidence"
+            f"preprocess in the evidence"
         )
     return lines
 

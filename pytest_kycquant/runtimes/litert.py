@@ -46,7 +46,7 @@ class LiteRt:
             raise SpecError(
                 "Runtime.options",
                 f"litert has no option {shown(next(iter(runtime.options)))}",
-                "leave options= out",
+                "leave options= out: it runs with one thread and XNNPACK, as every verdict here",
             )
 
     def describe(self) -> str:

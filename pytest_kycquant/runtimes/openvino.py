@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ModelError, RuntimeUnavailableError, SpecError, one_line
+from ..spec import coerce
 from ..spec.runtime import Runtime
 from . import NAMELESS, Port
 
@@ -69,13 +70,13 @@ class OpenVino:
 
         core = openvino.Core()
         try:
-            core.get_property("CPU", "SUPPORTED_PROPERTIES")  # loads what checks properties
+            known = core.get_property("CPU", "SUPPORTED_PROPERTIES")  # loads what checks them
             core.set_property("CPU", dict(self._runtime.options))
         except Exception as error:
             raise SpecError(
                 "Runtime.options",
                 f"OpenVINO's CPU does not take them ({_reason(error)})",
-                "give properties that it has, with values that it allows",
+                _close(self._runtime.options, known),
             ) from error
         if self._runtime.computes == "float32":
             return
@@ -104,7 +105,8 @@ class OpenVino:
             raise ModelError(
                 where,
                 f"OpenVINO cannot load it ({_reason(error)})",
-                "check that OpenVINO supports its operators",
+                "check that it is whole, an .xml with the .bin that was written with it, and that "
+                "OpenVINO supports its operators",
             ) from error
 
     def in_float(self, model: bytes) -> int | None:
@@ -135,6 +137,13 @@ class OpenVino:
             "INFERENCE_NUM_THREADS": str(threads),
             "INFERENCE_PRECISION_HINT": _HINTS[given.computes],
         }
+
+
+def _close(options: Iterable[str], known: Iterable[str]) -> str:
+    """What to do about options of which one has a wrong name or value."""
+    names = [str(name) for name in known]
+    guesses = [coerce.did_you_mean(name, names) for name in options if name not in names]
+    return " ".join([*filter(None, guesses), "give properties that it has, with allowed values"])
 
 
 class _Open:

@@ -237,12 +237,15 @@ class OnnxRuntime:
         wanted, known = self._runtime.provider, onnxruntime.get_available_providers()
         if wanted and wanted not in known:
             every = onnxruntime.get_all_providers()
-            close = "" if wanted in every else coerce.did_you_mean(wanted, every)
+            remedy = "install the build of onnxruntime that has it, or name another provider"
+            if wanted not in every:
+                remedy = coerce.did_you_mean(wanted, known) or coerce.did_you_mean(wanted, every)
+                remedy = f"{remedy} name one of these".lstrip()
             raise RuntimeUnavailableError(
                 f"Runtime(provider={wanted!r})",
                 f"onnxruntime {version('onnxruntime')} does not have it here: it has "
                 f"{', '.join(known)}",
-                close or "install the build of onnxruntime that has it, or name another provider",
+                remedy,
             )
 
     def open(self, model: bytes | Path, *, threads: int = 1, exact: bool = False) -> _OpenSession:

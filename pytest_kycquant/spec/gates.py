@@ -148,7 +148,9 @@ def _recipes(given: Any, where: str) -> tuple[Asked, ...]:
     _check_runtimes(recipes, where)
     # Labels that the report itself uses: the baseline and the fallbacks.
     asked = [
-        (each.runs_on, None if isinstance(each, Prequantized) else each.format) for each in recipes
+        (each.runs_on, None if isinstance(each, Prequantized) else each.format)
+        for each in recipes
+        if _is_made_for(each)
     ]
     fallbacks = (
         on(rung, runtime, of)
@@ -161,8 +163,8 @@ def _recipes(given: Any, where: str) -> tuple[Asked, ...]:
         if isinstance(recipe, Recipe) and recipe.is_baseline:
             raise SpecError(
                 where,
-                "fp32 cannot be gated",
-                'leave it out: it is the baseline; Recipe("fp32", runtime=...) can be',
+                "fp32 cannot be gated on onnxruntime: it is the baseline",
+                'leave it out; on another runtime it can be: Recipe("fp32", runtime="openvino")',
             )
         plain = _plain(recipe.name)
         own = reserved.get(plain)
@@ -179,6 +181,11 @@ def _recipes(given: Any, where: str) -> tuple[Asked, ...]:
     return recipes
 
 
+def _is_made_for(asked: Asked) -> bool:
+    """Whether something may be made for the runtime of an entry, if only FP32 beside it."""
+    return isinstance(asked, Recipe) or asked.fallback not in (None, "fp32")
+
+
 def _check_runtimes(recipes: Iterable[Asked], where: str) -> None:
     """Refuse a runtime with two sets of options: what is made for each would have the same label.
 
@@ -187,8 +194,8 @@ def _check_runtimes(recipes: Iterable[Asked], where: str) -> None:
     """
     known: dict[str, tuple[str, Runtime]] = {}
     for recipe in recipes:
-        if isinstance(recipe, Prequantized) and recipe.fallback is None:
-            continue  # nothing is made for it, not even FP32
+        if not _is_made_for(recipe):
+            continue
         runtime = replace(recipe.runs_on, computes="float32")
         first, other = known.setdefault(runtime.label, (recipe.name, runtime))
         if runtime != other:

@@ -364,6 +364,11 @@ def as_recipe(precision: str | Recipe, where: str = "precisions") -> Recipe:
     if isinstance(precision, Recipe):
         return precision
     name = coerce.scalar(precision)
+    for runtime in RUNTIMES:
+        start = str(name).removesuffix(f"-{runtime}") if isinstance(name, str) else ""
+        if start != name and start in RECIPES:
+            remedy = f"give Recipe({start!r}, runtime={runtime!r})"
+            raise SpecError(where, f"{coerce.shown(name)} is the label of a recipe", remedy)
     if not isinstance(name, str) or str.__str__(name) not in ("fp32", "mixed"):
         name = coerce.choice(where, name, [key for key in RECIPES if key not in ("fp32", "mixed")])
     if name == "mixed":

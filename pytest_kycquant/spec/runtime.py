@@ -143,7 +143,8 @@ class Runtime:
         """Short text for the labels of variants; "" for onnxruntime's CPU kernels."""
         if self.name != ONNXRUNTIME:
             return self.name
-        return self.provider.removesuffix("ExecutionProvider").casefold()
+        found = self.provider.removesuffix("ExecutionProvider").casefold()
+        return f"{found}-provider" if found in RUNTIMES else found
 
 
 def _options(given: Any) -> dict[str, str]:
@@ -162,6 +163,12 @@ def _options(given: Any) -> dict[str, str]:
     return dict(sorted(found.items()))
 
 
+_OFTEN_CALLED = {
+    "onnx": ONNXRUNTIME, "ort": ONNXRUNTIME, "pytorch": "torch", "tensorflow lite": "litert",
+    "tensorflow-lite": "litert", "tf-lite": "litert", "tflite": "litert",
+}  # fmt: skip
+"""Other words for runtimes, which are spelt too differently to be recognized."""
+
 REFERENCE = Runtime()
 """The runtime of FP32."""
 
@@ -174,6 +181,10 @@ def as_runtime(where: str, value: str | Runtime) -> Runtime:
     """
     if isinstance(value, Runtime):
         return value
+    name = coerce.scalar(value)
+    if isinstance(name, str) and name.casefold() in _OFTEN_CALLED:
+        meant = _OFTEN_CALLED[name.casefold()]
+        raise SpecError(where, f"{coerce.shown(name)} is unknown", f"did you mean {meant!r}?")
     return Runtime(coerce.choice(where, value, tuple(RUNTIMES)))
 
 

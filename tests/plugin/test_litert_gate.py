@@ -105,8 +105,14 @@ def test_the_evidence_says_how_to_feed_the_file(
         assert (port["scale"], port["zero"]) == pytest.approx(found[0]["quantization"])
     (fed,) = row["ports"]["face"]["inputs"]
     sizes = "x".join(map(str, fed["shape"]))
-    wanted = f"feed face: {fed['name']} takes int8 {sizes}, *round(value / *"
-    result.stdout.fnmatch_lines([wanted])
+    result.stdout.fnmatch_lines(
+        [
+            f"feed face: {fed['name']} takes int8 {sizes}, *round(x / *, clipped to -128..127, *",
+            "read face: * gives output in int8 1x48, (q *) [*] *",
+        ]
+    )
+    assert row["preprocess"]["face"]["size"] == [16, 16]
+    assert row["preprocess"]["face"]["pad"] == 114
 
 
 def test_it_is_made_once(gate: Callable[..., pytest.Pytester], run: Run) -> None:  # noqa: F811

@@ -140,7 +140,7 @@ def test_a_runtime_that_is_too_old(
     ("provider", "message"),
     [
         ("CUDAExecutionProvider", "*onnxruntime * does not have it here: it has *"),
-        ("CUDA", "*onnxruntime * does not have it here: *; did you mean 'CUDAExecutionProvider'?"),
+        ("CUDA", "*onnxruntime * does not have it here: *did you mean 'CUDAExecutionProvider'? *"),
         ("AzureExecutionProvider", "*AzureExecutionProvider leaves * operators to the CPU: *Conv*"),
     ],
 )

@@ -151,7 +151,8 @@ def test_other_names_and_pixels(
     figures = [figures_of(pytester.path)]
     evidence = json.loads((pytester.path / "out/face.json").read_text())
     (shipped,) = (v for v in evidence["variants"] if v["variant"] == "vendor")
-    assert shipped["options"]["preprocess"]["mean"] == 0
+    assert shipped["preprocess"]["face"]["mean"] == 0
+    assert shipped["preprocess"]["face"]["layout"] == "NHWC"
     (fed,) = shipped["ports"]["face"]["inputs"]
     assert (fed["dtype"], fed["shape"][1:], fed["of"]) == ("uint8", [16, 16, 3], "input")
     assert fed["axes"] == [0, 2, 3, 1]
@@ -182,6 +183,45 @@ def test_pixels_beside_a_constant(
     gate.write_text(gate.read_text().replace("calibration=", constants))
     run("--kycquant-update-golden", "-q", "-k", "size")
     run("-k", "finite").assert_outcomes(passed=1, deselected=5)
+
+
+def test_a_file_that_expects_other_pixels(
+    vendor: Callable[..., Path], int8: Callable[..., Path], run: Run, pytester: pytest.Pytester
+) -> None:
+    """Fed as FP32 is, it fails, and the failure says with which pixels it would not."""
+    path = vendor(golden=False)
+    model = onnx.load(int8(path))
+    for tensor in model.graph.initializer:
+        weights = numpy_helper.to_array(tensor)
+        if weights.ndim == 4 and weights.shape[1] == 3:  # as if it had learnt from BGR
+            tensor.CopyFrom(numpy_helper.from_array(weights[:, ::-1].copy(), tensor.name))
+    onnx.save(model, path)
+    run("--kycquant-update-golden", "-q", "-k", "size")
+    result = run()
+    assert result.parseoutcomes()["failed"] >= 1
+    result.stdout.fnmatch_lines(
+        ['*was made elsewhere, and its outputs are near FP32\'s * fed with channels="BGR": *']
+    )
+    gate = pytester.path / "test_gate.py"
+    given = (
+        'vendor.onnx", preprocess=Preprocess(size=(16, 16), mean=127.5, scale=1 / 127.5, '
+        'channels="BGR")'
+    )
+    gate.write_text(gate.read_text().replace('vendor.onnx"', given))
+    run("-k", "not latency").assert_outcomes(passed=GATES - 1, deselected=1)
+
+
+def test_what_is_declared_of_the_layout_must_be_so(
+    vendor: Callable[..., Path], int8: Callable[..., Path], run: Run, pytester: pytest.Pytester
+) -> None:
+    path = vendor(f"preprocess={PIXELS}", golden=False)
+    vendors.of_pixels(int8(path), path, mean=127.5, scale=1 / 127.5, channels_last=False)
+    run("--kycquant-update-golden", "-q", "-k", "size")
+    result = run("-k", "finite")
+    result.assert_outcomes(errors=1, deselected=5)
+    result.stdout.fnmatch_lines(
+        ["Prequantized.preprocess: says that layout is 'NHWC', and *'pixels' * leave layout *"]
+    )
 
 
 def test_an_output_of_another_width(
@@ -344,7 +384,7 @@ def test_a_file_of_another_model(
     run("--kycquant-update-golden", "-q", "-k", "size")
     result = run()
     assert result.parseoutcomes()["failed"] >= 1
-    result.stdout.fnmatch_lines(["*vendor.onnx was made elsewhere: check that it is this model *"])
+    result.stdout.fnmatch_lines(["*vendor.onnx was made elsewhere: if it is this model, *"])
     result.stdout.no_fnmatch_line("*per-channel*")  # which only who made it could try
     result.stdout.fnmatch_lines(["ship: fp32 *"])
     assert SIZE == 16

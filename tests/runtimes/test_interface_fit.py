@@ -49,6 +49,24 @@ def test_nothing_differs() -> None:
     assert matched(file, arrays(x=(1, 3, 4, 4)), arrays(y=(1, 8))) == Interface()
 
 
+def test_fp32s_own_names_in_another_order() -> None:
+    """A declared order holds also where the file has FP32's names, which may stand for others."""
+    file, sample = File({"x": (1, 2)}, {"b": (1, 4), "a": (1, 4)}), arrays(x=(1, 2))
+    wanted = arrays(a=(1, 4), b=(1, 4))
+    file.run = lambda inputs: [np.full((1, 4), value, "f4") for value in (7, 8)]  # type: ignore[method-assign]
+    as_named = fit("m", file, sample, wanted).present(file)
+    assert as_named.outputs == ("a", "b")
+    assert [each[0, 0] for each in as_named.run(sample)] == [8, 7]
+    swapped = fit("m", file, sample, wanted, outputs=("b", "a")).present(file)
+    assert swapped.outputs == ("a", "b")
+    assert [each[0, 0] for each in swapped.run(sample)] == [7, 8]
+    same = File({"x": (1, 2)}, {"a": (1, 4), "b": (1, 4)})
+    assert fit("m", same, sample, wanted) == Interface()
+    assert fit("m", same, sample, wanted, outputs=("a", "b")) == Interface()
+    turned = fit("m", same, sample, wanted, outputs=("b", "a"))
+    assert [(each.at, each.of) for each in turned.outputs] == [(1, "a"), (0, "b")]
+
+
 def test_channels_last() -> None:
     file = File({"image": (1, 4, 5, 3)}, {"map": (1, 2, 2, 7)})
     sample = arrays(x=(1, 3, 4, 5))
