@@ -364,9 +364,9 @@ def as_recipe(precision: str | Recipe, where: str = "precisions") -> Recipe:
     if isinstance(precision, Recipe):
         return precision
     name = coerce.scalar(precision)
-    for runtime in RUNTIMES:
-        start = str(name).removesuffix(f"-{runtime}") if isinstance(name, str) else ""
-        if start != name and start in RECIPES:
+    for runtime in RUNTIMES if isinstance(name, str) else ():
+        start = name.removesuffix(f"-{runtime}")
+        if len(start) < len(name) and start in RECIPES:
             remedy = f"give Recipe({start!r}, runtime={runtime!r})"
             raise SpecError(where, f"{coerce.shown(name)} is the label of a recipe", remedy)
     if not isinstance(name, str) or str.__str__(name) not in ("fp32", "mixed"):

@@ -71,7 +71,7 @@ def test_variant() -> None:
     assert list(row) == [
         "model", "variant", "sha256", "size", "size_ratio", "options", "gates", "figures",
         "notes", "shown", "files", "groups", "runtime", "companions", "ports",
-        "verdict",
+        "preprocess", "verdict",
     ]  # fmt: skip
     assert (row["variant"], row["verdict"]) == ("int8", "FAIL")
     far = row["gates"]["far"]
