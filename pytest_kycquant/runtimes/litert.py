@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _MOST_CODES = 1000  # types of operators; a damaged file may claim billions
 DAMAGED = "it is damaged: copy, download or convert it again"
-LACKS = "convert it with the operators that LiteRT has built in, without custom and Flex operators"
+LACKS = "it is damaged, or has operators that LiteRT lacks: convert it without custom and Flex ones"
 
 
 class LiteRt:
