@@ -6,8 +6,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 if TYPE_CHECKING:
     from ..quantize.built import ModelFile
     from ..runtimes import Port
@@ -50,6 +48,8 @@ class FilePort:
         if self.axes:
             parts.append(f"FP32's dimensions in the order {', '.join(map(str, self.axes))}")
         if self.scale:
+            import numpy as np  # reports are read where nothing is judged
+
             limits = np.iinfo(self.dtype)
             parts.append(
                 f"round(x / {self.scale:.7g}) {self.zero:+d}, clipped to {limits.min}..{limits.max}"
