@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 _CSV_COLUMNS = ("file", "class", "x1", "y1", "x2", "y2")
 _CSV_REMEDY = "fill in every column, or only file for an image without boxes"
 _EMPTY_REMEDY = "list the boxes, one per row"
+_UNLABELLED = (float("nan"), float("nan"))
 _YOLO_FIELDS = 5
 _YOLO_REMEDY = "write one 'class cx cy w h' per line, the last four as fractions of the image"
 _YOLO_CLASSES = "classes.txt"  # labelling tools write the names of the classes there
@@ -44,6 +45,8 @@ class LabelledBox(NamedTuple):
         label: name of the class.
         corners: x1, y1, x2, y2 in pixels.
         crowd: whether the box marks a region where detections are neither right nor wrong.
+        points: x and y of each keypoint in pixels, NaN for one that is not labelled; empty if none
+            are read.
     """
 
     place: str
@@ -51,6 +54,7 @@ class LabelledBox(NamedTuple):
     label: str
     corners: tuple[float, float, float, float]
     crowd: bool = False
+    points: tuple[tuple[float, float], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -90,8 +94,8 @@ def read_csv(path: Path) -> BoxLabels:
             continue
         if not values["class"]:
             raise DataError(path, f"{place} has no class", _CSV_REMEDY)
-        corners = _numbers([values[c] for c in _CSV_COLUMNS[2:]], path, place, _CSV_REMEDY)
-        boxes.append(LabelledBox(place, name, values["class"], corners))
+        x1, y1, x2, y2 = _numbers([values[c] for c in _CSV_COLUMNS[2:]], path, place, _CSV_REMEDY)
+        boxes.append(LabelledBox(place, name, values["class"], (x1, y1, x2, y2)))
     contradicted = [f"{empty[b.image]} and {b.place}" for b in boxes if b.image in empty]
     if contradicted:
         raise DataError(
@@ -102,10 +106,15 @@ def read_csv(path: Path) -> BoxLabels:
     return BoxLabels(entries, boxes, {})
 
 
-def read_coco(path: Path) -> BoxLabels:
+def read_coco(path: Path, keypoints: int = 0) -> BoxLabels:
     """Read COCO detection JSON: ``images``, ``annotations`` (bbox x, y, w, h) and ``categories``.
 
     The name of an image is its ``file_name``, relative to the data folder.
+
+    Args:
+        path: the file.
+        keypoints: number of keypoints to read of each annotation, as x, y and visibility (0: not
+            labelled); an annotation may have none.
 
     Raises:
         DataError: the file is malformed, or an id appears twice or refers to nothing.
@@ -146,18 +155,49 @@ def read_coco(path: Path) -> BoxLabels:
                 labels[row["category_id"]],
                 (x, y, x + width, y + height),
                 bool(row.get("iscrowd", 0)),
+                _coco_points(row.get("keypoints"), keypoints, path, place),
             )
         )
     return BoxLabels({name: f"image {key}" for key, name in names.items()}, boxes, sizes)
 
 
-def read_yolo(folder: Path, images: ImageSet, classes: Sequence[str]) -> BoxLabels:
+def _coco_points(
+    given: Any, number: int, path: Path, place: str
+) -> tuple[tuple[float, float], ...]:
+    if not number:
+        return ()
+    if given is None:
+        return (_UNLABELLED,) * number
+    if not isinstance(given, list) or len(given) != 3 * number:
+        raise DataError(
+            path,
+            f"{place} has keypoints {short(str(given))}, not x, y and visibility of {number}",
+            "correct them, or keypoints= in ObjectDetection",
+        )
+    values = _numbers(given, path, place, _COCO_REMEDY)
+    return _points(values, 3)
+
+
+def _points(values: Sequence[float], width: int) -> tuple[tuple[float, float], ...]:
+    """X and y of each keypoint; visibility 0, or x and y of 0 without one, is not labelled."""
+    found = []
+    for start in range(0, len(values), width):
+        x, y, *visible = values[start : start + width]
+        known = visible[0] > 0 if visible else x != 0 or y != 0
+        found.append((x, y) if known else _UNLABELLED)
+    return tuple(found)
+
+
+def read_yolo(
+    folder: Path, images: ImageSet, classes: Sequence[str], keypoints: int = 0
+) -> BoxLabels:
     """Read YOLO labels: ``a/1.txt`` below `folder`, perhaps empty, has those of ``a/1.jpg``.
 
     Args:
         folder: the folder of the label files, usually ``labels/`` next to ``images/``.
         images: the images; their sizes turn fractions into pixels.
         classes: names of the classes, in the order of their numbers.
+        keypoints: number of keypoints that may follow each box, as x and y, or x, y and visibility.
 
     Raises:
         DataError: a label file has no image, a line is malformed, two images share a label file,
@@ -193,12 +233,18 @@ def read_yolo(folder: Path, images: ImageSet, classes: Sequence[str]) -> BoxLabe
         if label in files:
             name = images.names[index]
             entries[name] = label
-            boxes += _yolo_boxes(files[label], label, name, images.sizes[index], classes)
+            size = images.sizes[index]
+            boxes += _yolo_boxes(files[label], label, name, size, classes, keypoints)
     return BoxLabels(entries, boxes, {})
 
 
 def _yolo_boxes(
-    path: Path, label: str, image: str, size: tuple[int, int], classes: Sequence[str]
+    path: Path,
+    label: str,
+    image: str,
+    size: tuple[int, int],
+    classes: Sequence[str],
+    keypoints: int,
 ) -> list[LabelledBox]:
     height, width = size
     boxes = []
@@ -207,8 +253,11 @@ def _yolo_boxes(
         if not fields:
             continue
         place = f"line {number}"
-        if len(fields) != _YOLO_FIELDS:
-            raise DataError(path, f"{place} has {len(fields)} fields, not 5", _YOLO_REMEDY)
+        allowed = {_YOLO_FIELDS + width * keypoints: width for width in (0, 2, 3)}
+        if len(fields) not in allowed:
+            listed_ = " or ".join(map(str, sorted(allowed)))
+            remedy = _YOLO_REMEDY if keypoints else f"{_YOLO_REMEDY}, or give keypoints="
+            raise DataError(path, f"{place} has {len(fields)} fields, not {listed_}", remedy)
         number_of_class = fields[0].isascii() and fields[0].isdigit() and len(fields[0]) < 10
         which = int(fields[0]) if number_of_class else -1
         if not 0 <= which < len(classes):
@@ -217,14 +266,16 @@ def _yolo_boxes(
                 f"{place} has the unknown class {short(fields[0])!r}",
                 f"the classes are 0 to {len(classes) - 1}: {listed(list(classes))}",
             )
-        cx, cy, w, h = _numbers(fields[1:], path, place, _YOLO_REMEDY)
+        cx, cy, w, h, *rest = _numbers(fields[1:], path, place, _YOLO_REMEDY)
+        points = _points(rest, allowed[len(fields)]) if rest else (_UNLABELLED,) * keypoints
+        points = tuple((x * width, y * height) for x, y in points)
         corners = (
             (cx - w / 2) * width,
             (cy - h / 2) * height,
             (cx + w / 2) * width,
             (cy + h / 2) * height,
         )
-        boxes.append(LabelledBox(f"{label} {place}", image, classes[which], corners))
+        boxes.append(LabelledBox(f"{label} {place}", image, classes[which], corners, points=points))
     return boxes
 
 
@@ -256,15 +307,10 @@ def _by_id(rows: list[dict[str, Any]], table: str, value: str, path: Path) -> di
     return found
 
 
-def _numbers(
-    fields: Sequence[Any], path: Path, place: str, remedy: str
-) -> tuple[float, float, float, float]:
-    """Turn four fields into numbers; NaN and infinity are left for `detections.py` to reject."""
+def _numbers(fields: Sequence[Any], path: Path, place: str, remedy: str) -> list[float]:
+    """Turn fields into numbers; NaN and infinity are left for `detections.py` to reject."""
     try:
-        one, two, three, four = (
-            float("nan") if isinstance(field, bool) else float(field) for field in fields
-        )
+        return [float("nan") if isinstance(field, bool) else float(field) for field in fields]
     except (TypeError, ValueError, OverflowError) as error:
         shown = short(" ".join(map(str, fields)))
         raise DataError(path, f"{place} is malformed: {shown!r}", remedy) from error
-    return one, two, three, four

@@ -43,6 +43,8 @@ class DetectionSet:
         image_index: image of each box, ascending; shape (B,), int64.
         crowd: whether a box marks a region to ignore, like COCO's ``iscrowd``; shape (B,), bool.
         class_names: names of the classes that matter.
+        keypoints: x and y of the keypoints of each box in pixels of the image, NaN for one that is
+            not labelled; shape (B, K, 2), float64. None if none at all is labelled.
     """
 
     images: ImageSet
@@ -51,6 +53,7 @@ class DetectionSet:
     image_index: NDArray[np.int64]
     crowd: NDArray[np.bool_]
     class_names: tuple[str, ...]
+    keypoints: NDArray[np.float64] | None = None
 
     @property
     def digest(self) -> str:
@@ -60,6 +63,12 @@ class DetectionSet:
             f"{self.images.names[image]}\0{self.class_names[which]}\0{int(crowd)}\0{box.tolist()}"
             for image, which, crowd, box in rows
         )
+        if self.keypoints is not None:
+            points = zip(self.image_index, self.boxes, self.keypoints, strict=True)
+            lines += sorted(
+                f"{self.images.names[image]}\0{box.tolist()}\0{each.tolist()}"
+                for image, box, each in points
+            )
         text = "\n".join([self.images.digest, "\0".join(self.class_names), *lines])
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -85,6 +94,7 @@ class DetectionSet:
             numbers[self.image_index[kept]].astype(np.int64),
             self.crowd[kept],
             self.class_names,
+            None if self.keypoints is None else self.keypoints[kept],
         )
 
 
@@ -94,6 +104,7 @@ def load_detections(
     classes: Sequence[str],
     judged: Sequence[str] | None = None,
     prepare: Prepare = directly,
+    keypoints: int = 0,
 ) -> DetectionSet:
     """Load labelled scenes.
 
@@ -105,6 +116,7 @@ def load_detections(
         classes: names of the classes in the order of the model's outputs.
         judged: the classes that matter, whose boxes are kept; None keeps all classes.
         prepare: a function that provides the images with their `facts`.
+        keypoints: number of keypoints that boxes may have; a CSV has none.
 
     Returns:
         The scenes. Crowd annotations of COCO are regions to ignore, as in COCO's own evaluation.
@@ -117,8 +129,8 @@ def load_detections(
     images = load_images(data)
     found = read_as(
         labels,
-        lambda folder: read_yolo(folder, images, classes),
-        {".json": read_coco, ".csv": read_csv},
+        lambda folder: read_yolo(folder, images, classes, keypoints),
+        {".json": lambda path: read_coco(path, keypoints), ".csv": read_csv},
         "give COCO detection JSON (.json), a CSV of boxes (.csv) or a folder of YOLO labels",
     )
     _check_entries(found, images, labels)
@@ -136,6 +148,7 @@ def load_detections(
         np.array([number[box.image] for box in boxes], np.int64),
         np.array([box.crowd for box in boxes], np.bool_),
         kinds,
+        _keypoints(boxes, labels, keypoints),
     )
     remedy = "label some, or list only the classes that matter in ObjectDetection(judged=...)"
     _check_classes(scenes, labels, remedy)
@@ -224,6 +237,21 @@ def _check_boxes(labels: BoxLabels, images: ImageSet, path: Path, classes: Seque
                 f"has the same annotation twice: {first.place} and {box.place} ({box.image})",
                 "remove one: a detector can find it only once",
             )
+
+
+def _keypoints(boxes: Sequence[LabelledBox], path: Path, number: int) -> NDArray[np.float64] | None:
+    """Keypoints of all boxes; None if none is labelled."""
+    if not number or not any(box.points for box in boxes):
+        return None
+    unknown = ((math.nan, math.nan),) * number
+    found = np.array([box.points or unknown for box in boxes], np.float64)
+    wrong = np.isinf(found) | (np.isnan(found) != np.isnan(found).all(axis=2, keepdims=True))
+    if wrong.any():
+        places = [box.place for box, bad in zip(boxes, wrong.any(axis=(1, 2)), strict=True) if bad]
+        raise DataError(
+            path, f"has keypoints that are not finite numbers: {listed(places)}", "correct them"
+        )
+    return None if np.isnan(found).all() else found
 
 
 def _not_finite(corners: tuple[float, ...], height: int, width: int) -> bool:

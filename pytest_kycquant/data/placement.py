@@ -36,11 +36,23 @@ class Placement:
         Returns:
             The boxes in pixels of the image, with the same shape and dtype.
         """
+        most = np.array(self.source[::-1] * 2, np.float64)
+        placed: NDArray[np.float64] = np.clip(self._mapped(boxes, 2), 0.0, most)
+        return placed
+
+    def points_to_image(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Map points of the input to the image; they may lie outside.
+
+        Args:
+            points: x and y in pixels of the input, shape (..., 2), float64.
+        """
+        return self._mapped(points, 1)
+
+    def _mapped(self, places: NDArray[np.float64], corners: int) -> NDArray[np.float64]:
         (height, width), (new_height, new_width) = self.source, self.size
-        offset = np.array([self.left, self.top] * 2, np.float64)
-        ratio = np.array([width / new_width, height / new_height] * 2, np.float64)
-        most = np.array([width, height] * 2, np.float64)
-        placed: NDArray[np.float64] = np.clip((boxes - offset) * ratio, 0.0, most)
+        offset = np.array([self.left, self.top] * corners, np.float64)
+        ratio = np.array([width / new_width, height / new_height] * corners, np.float64)
+        placed: NDArray[np.float64] = (places - offset) * ratio
         return placed
 
 

@@ -168,6 +168,15 @@ class DetectionLimits(Limits):
             has, and the variant's that FP32 also has (same class, IoU of at least 0.5).
         overlap: lower bound of the 5th percentile of the IoU of such pairs.
         fp16_overlap: the same for an "fp16" variant, which has no reason to move boxes.
+        keypoint_error: with keypoints, upper bound of the mean distance of the keypoints of such
+            pairs, relative to the distance of the eyes or to the root of the area of the box, see
+            `ObjectDetection.keypoint_scale`. An aligned face that is off by .03 of the distance of
+            the eyes has an embedding with a cosine of about .98 to the one that it should have.
+        keypoint_error_p95: upper bound of the 95th percentile of the same.
+        fp16_keypoint_error: upper bound of the mean for an "fp16" variant.
+        keypoint_degradation: with labelled keypoints, upper bound of the mean of the paired
+            increase of their distance from the labels over golden FP32.
+        keypoint_degradation_p95: upper bound of the 95th percentile of the same.
         latency_ratio: see `Limits`, also for `latency_ms`, `size_ratio` and `size_mb`.
     """
 
@@ -180,6 +189,11 @@ class DetectionLimits(Limits):
     agreement: float = limit(0.98, AT_LEAST, Unit.SHARE, Kind.DRIFT)
     overlap: float = limit(0.85, AT_LEAST, Unit.SHARE, Kind.DRIFT)
     fp16_overlap: float = limit(0.95, AT_LEAST, Unit.SHARE, Kind.DRIFT)
+    keypoint_error: float = limit(0.05, BELOW, Unit.RATE, Kind.DRIFT)
+    keypoint_error_p95: float = limit(0.1, BELOW, Unit.RATE, Kind.DRIFT)
+    fp16_keypoint_error: float = limit(0.01, BELOW, Unit.RATE, Kind.DRIFT)
+    keypoint_degradation: float = limit(0.02, BELOW, Unit.RATE)
+    keypoint_degradation_p95: float = limit(0.1, BELOW, Unit.RATE)
 
 
 @coerce.arguments

@@ -136,7 +136,12 @@ class ObjectDetection(TaskSpec):
             `DetectionLimits.recall` allows, which leaves quantization some room.
         scores: content of the class outputs: "probabilities", as YOLOv8 exports them, or "logits",
             for raw heads without the final sigmoid.
-        keypoints: number of keypoints that the model returns with each box; they are not judged.
+        keypoints: number of keypoints that the model returns with each box. They are compared with
+            FP32's, and with those of `labels`, if these have any (COCO JSON or YOLO text files).
+            None judges those that outputs of their own or `decode` give; 0 judges none.
+        keypoint_scale: what distances of keypoints are relative to: "eyes", the distance of the
+            first two keypoints, or "box", the root of the area of the box. None is "eyes" for five
+            keypoints, which are those of a face, and "box" for others.
         nms_iou: if two boxes of a class overlap more than this, the one with the lower score is
             dropped.
         outputs: names of the outputs to read; None reads them all.
@@ -168,7 +173,8 @@ class ObjectDetection(TaskSpec):
     selection_labels: StrPath | None = None
     selection_miss_rate: float | None = None
     scores: Literal["probabilities", "logits"] = "probabilities"
-    keypoints: int = 0
+    keypoints: int | None = None
+    keypoint_scale: Literal["eyes", "box"] | None = None
     nms_iou: float = 0.7
     outputs: tuple[str, ...] | None = None
     labelled: bool = True
@@ -208,9 +214,18 @@ class ObjectDetection(TaskSpec):
         if self.decode is not None:
             self._check_decode()
         remedy = "give a whole number, 0 or more"
-        self._set("keypoints", coerce.whole, remedy)
-        if self.keypoints < 0:
+        if self.keypoints is not None:
+            self._set("keypoints", coerce.whole, remedy)
+        if self.keypoints is not None and self.keypoints < 0:
             raise SpecError(f"{where}.keypoints", f"{self.keypoints} is negative", remedy)
+        self._set("keypoint_scale", coerce.choice, ("eyes", "box", None))
+        enough = self.keypoints is None or self.keypoints > (self.keypoint_scale == "eyes")
+        if self.keypoint_scale is not None and not enough:
+            raise SpecError(
+                f"{where}.keypoint_scale",
+                f"is {self.keypoint_scale!r}, and there are {self.keypoints} keypoints",
+                "leave it out, or give the number of keypoints=",
+            )
         selection = coerce.share_or_path(f"{where}.selection", self.selection)
         object.__setattr__(self, "selection", selection)
         other = selection is not None and not isinstance(selection, float)

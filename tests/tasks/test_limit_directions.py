@@ -74,6 +74,11 @@ DETECTION = DetectionLimits(
     agreement=0.1,
     overlap=0.1,
     fp16_overlap=0.1,
+    keypoint_error=0.9,
+    keypoint_error_p95=0.9,
+    fp16_keypoint_error=0.9,
+    keypoint_degradation=0.9,
+    keypoint_degradation_p95=0.9,
 )
 
 
@@ -117,7 +122,11 @@ def unlabelled_captures(limits: LivenessLimits) -> Iterator[Check]:
 
 def scenes(limits: DetectionLimits) -> Iterator[Check]:
     truth = detections.objects(kinds=2)
-    found = detections.comparison(detections.found(truth, seed=1), truth)
+    truth = replace(truth, keypoints=truth.boxes[:, None, :2] + detections.FACE)
+    fp32, variant = (
+        detections.with_keypoints(detections.found(truth, seed=seed), 0.1, seed) for seed in (0, 1)
+    )
+    found = detections.comparison(variant, truth, fp32=fp32)
     yield from asked(replace(found, limits=limits, group_table=halves(truth.images)))
 
 

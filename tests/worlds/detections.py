@@ -13,11 +13,14 @@ from pytest_kycquant.results import GateResult
 from pytest_kycquant.spec.limits import DetectionLimits
 from pytest_kycquant.tasks.detection.comparison import DetectionComparison
 from pytest_kycquant.tasks.detection.found import Detector
+from pytest_kycquant.tasks.detection.keypoints import Scale
 from pytest_kycquant.tasks.detection.matching import Objects, Predictions
 from pytest_kycquant.verdicts import Check
 
 IMAGES = 400
 LIMITS = DetectionLimits()
+# Of a face of 40 x 40 pixels: eyes, nose and corners of the mouth. The eyes are 16 pixels apart.
+FACE = np.array([[12, 15], [28, 15], [20, 22], [14, 30], [26, 30]], float)
 
 
 def objects(images: int = IMAGES, kinds: int = 1, each: int = 1) -> Objects:
@@ -55,6 +58,15 @@ def in_order(
     return Predictions(boxes[order], scores[order], classes[order], image_index[order])
 
 
+def with_keypoints(predictions: Predictions, off: float = 0.0, seed: int = 0) -> Predictions:
+    """Faces with keypoints that are off by so many pixels, each in a direction of its own."""
+    rng = np.random.default_rng(seed)
+    angles = rng.uniform(0, 2 * np.pi, (len(predictions.scores), len(FACE)))
+    moved = off * np.stack([np.cos(angles), np.sin(angles)], axis=-1)
+    corners = np.round(predictions.boxes[:, None, :2])
+    return replace(predictions, keypoints=corners + FACE + moved)
+
+
 def without(predictions: Predictions, dropped: NDArray[np.bool_]) -> Predictions:
     """All detections except some."""
     kept = ~dropped
@@ -80,6 +92,7 @@ def comparison(
     confidence: float = 0.5,
     broken: tuple[str, ...] = (),
     broken_edges: tuple[str, ...] = (),
+    scale: Scale = "box",
 ) -> DetectionComparison:
     """Compare `variant` with `found(truth)`."""
     images = ImageSet.from_array(np.zeros((truth.images, 1, 1, 3), np.uint8), Path("scenes.npz"))
@@ -91,6 +104,7 @@ def comparison(
         Detector(expected, (), (), truth, confidence),
         Detector(variant, broken, broken_edges, truth, confidence),
         limits,
+        keypoint_scale=scale,
     )
 
 

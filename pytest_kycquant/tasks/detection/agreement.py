@@ -17,7 +17,6 @@ from ..outputs import Outputs
 from ..rates import rate_of
 from ..unlabelled import load_unlabelled, unsound
 from .found import DETECTION_REMEDY, Detector, FoundComparison
-from .matching import Predictions
 from .task import BoxTask
 
 _NOTE = (
@@ -79,6 +78,7 @@ class DetectionAgreement(FoundComparison):
             "precision": f"{found['agreement_precision']:.2%}",
             "IoU p5": f"{found['overlap_p5']:.3f}",
             "score drift": f"{found['confidence_drift']:.4f}",
+            **self._keypoint_column(),
         }
 
     def _only(self, which: int) -> DetectionAgreement:
@@ -86,11 +86,7 @@ class DetectionAgreement(FoundComparison):
 
         def of(detector: Detector) -> Detector:
             found = detector.predictions
-            kept = found.classes == which
-            mine = Predictions(
-                found.boxes[kept], found.scores[kept], found.classes[kept], found.image_index[kept]
-            )
-            return replace(detector, predictions=mine)
+            return replace(detector, predictions=found.only(found.classes == which))
 
         return replace(self, fp32=of(self.fp32), variant=of(self.variant))
 

@@ -13,6 +13,7 @@ from ...statistics import MIN_SUBJECTS, Rate, jackknife_bounds
 from ...verdicts import Check, Estimate, Limit
 from ..checks import group_checks, increase_check, subjects_wanted
 from .found import COUNTED, DETECTION_REMEDY, FoundComparison
+from .keypoints import OF, judge_errors
 from .offenders import missed
 
 
@@ -32,6 +33,7 @@ class DetectionComparison(FoundComparison):
             *group_checks(self.groups()),
             self._drop("map50_degradation", "mAP50", slice(0, 1)),
             self._drop("map_degradation", "mAP50-95", slice(None)),
+            *self._farther_from_labels(),
             *self.drift(float_variant=float_variant),
         ]
         return GateResult("degradation", tuple(checks), DETECTION_REMEDY)
@@ -104,7 +106,11 @@ class DetectionComparison(FoundComparison):
         """mAP50-95, and the share of detections in common with FP32."""
         found = self.figures()
         common = f"{found['agreement_recall']:.3f} / {found['agreement_precision']:.3f}"
-        return {"mAP50-95": f"{found['map50_95']:.4f}", "agreement": common}
+        return {
+            "mAP50-95": f"{found['map50_95']:.4f}",
+            "agreement": common,
+            **self._keypoint_column(),
+        }
 
     def _judge_recall(self) -> GateResult:
         """Compare every class with the limit; the worst class comes first."""
@@ -164,6 +170,27 @@ class DetectionComparison(FoundComparison):
             better,
             f"{worse.errors:,} objects newly missed, {better.errors:,} newly found",
             COUNTED.wanting if among is None else COUNTED.wanting_in_group,
+        )
+
+    def _farther_from_labels(self) -> list[Check]:
+        """Paired increase of the distance of keypoints from their labels; empty without any.
+
+        Objects that only one of the two finds are misses, which other checks count.
+        """
+        truth = self.fp32.truth
+        if truth.keypoints is None or self.fp32.predictions.keypoints is None:
+            return []
+        mine, theirs = (
+            detector.matching.keypoint_errors(detector.confidence, self.keypoint_scale)
+            for detector in (self.variant, self.fp32)
+        )
+        both = ~np.isnan(mine) & ~np.isnan(theirs)
+        return judge_errors(
+            self.limits["keypoint_degradation"],
+            self.limits["keypoint_degradation_p95"],
+            mine[both] - theirs[both],
+            truth.image_index[both],
+            f"increase of the keypoint error from labels, {OF[self.keypoint_scale]}",
         )
 
     def _drop(self, limit_name: str, name: str, ious: slice) -> Check:

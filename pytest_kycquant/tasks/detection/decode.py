@@ -41,6 +41,10 @@ class Detections:
     classes: NDArray[np.int64]
     keypoints: NDArray[np.float64] | None = None
 
+    def __len__(self) -> int:
+        """Number of detections."""
+        return len(self.scores)
+
     def only(self, indices: NDArray[np.int64]) -> Detections:
         """Some of the detections, in the order of their indices."""
         points = None if self.keypoints is None else self.keypoints[indices]

@@ -15,9 +15,10 @@ from ...statistics import Rate
 from ...verdicts import Check, Estimate
 from ..checks import Counted, broken_images, finite_gate, low_quantile, variety
 from ..comparison import Comparison
+from .keypoints import OF, QUANTILE, Scale, judge_errors
 from .likeness import Agreement, agreement
 from .matching import Matching, Objects, Predictions
-from .offenders import apart
+from .offenders import apart, misplaced
 
 # Sound INT8 detectors keep a quarter of FP32's distinct scores, broken ones 1 to 5 %.
 _COLLAPSE = variety(0.1)
@@ -80,6 +81,7 @@ class FoundComparison(Comparison):
         variant: the detections of the variant.
         limits: the limits of the gates.
         group_table: the groups of images, each of which is also judged on its own.
+        keypoint_scale: what distances of keypoints are relative to.
     """
 
     images: ImageSet
@@ -88,16 +90,20 @@ class FoundComparison(Comparison):
     variant: Detector
     limits: DetectionLimits
     group_table: tuple[Group, ...] = ()
+    keypoint_scale: Scale = "box"
 
     @cached_property
     def agreement(self) -> Agreement:
         """The detections that both found, without labels."""
-        return agreement(self.fp32.shown, self.variant.shown, self.fp32.truth)
+        fp32, variant = self.fp32.shown, self.variant.shown
+        return agreement(fp32, variant, self.fp32.truth, self.keypoint_scale)
 
     def offenders(self, gate: GateResult) -> list[Offender]:
         """Images whose detections differ most from those of FP32."""
         if gate.gate == "finite":
             return broken_images(self.variant.broken)
+        if "keypoint" in gate.worst_check().name:
+            return misplaced(self.images.names, self.agreement)
         return apart(self.images.names, self.agreement)
 
     def finite(self) -> GateResult:
@@ -129,6 +135,7 @@ class FoundComparison(Comparison):
                 "detections of the variant that FP32 has", found.precision, "the variant has none"
             ),
             self._overlap("fp16_overlap" if float_variant else "overlap"),
+            *self._keypoints("fp16_keypoint_error" if float_variant else "keypoint_error"),
         ]
 
     def agreement_figures(self) -> dict[str, float]:
@@ -141,13 +148,42 @@ class FoundComparison(Comparison):
             "overlap_p5": float(np.quantile(overlap, _QUANTILE)) if len(overlap) else 0.0,
             "confidence_drift": float(drift.mean()) if len(drift) else 1.0,
             "distinct_scores": float(self.variant.levels),
+            **self._keypoint_figures(),
         }
+
+    def _keypoints(self, limit_name: str) -> list[Check]:
+        found = self.agreement
+        if found.keypoint_errors is None:
+            return []
+        return judge_errors(
+            self.limits[limit_name],
+            self.limits["keypoint_error_p95"],
+            found.keypoint_errors,
+            found.images,
+            f"keypoint error to FP32, {OF[self.keypoint_scale]}",
+        )
 
     def decided_otherwise(self, other: FoundComparison) -> tuple[int, int, str]:
         """Detections that only one of the two has (same class, IoU of at least .5), and all."""
         found = agreement(self.variant.shown, other.variant.shown, self.fp32.truth)
         sides = (found.recall, found.precision)
         return sum(s.errors for s in sides), sum(s.trials for s in sides), "detections"
+
+    def _keypoint_figures(self) -> dict[str, float]:
+        apart = self.agreement.keypoint_errors
+        if apart is None or not len(apart) or not np.isfinite(apart).all():
+            return {}
+        return {
+            "keypoint_error": float(apart.mean()),
+            "keypoint_error_p95": float(np.quantile(apart, QUANTILE)),
+        }
+
+    def _keypoint_column(self) -> dict[str, str]:
+        found = self._keypoint_figures()
+        if not found:
+            return {}
+        text = f"{found['keypoint_error']:.1%} / {found['keypoint_error_p95']:.1%}"
+        return {"keypoints": text}
 
     def _in_common(self, name: str, lacking: Rate, empty: str) -> Check:
         limit = self.limits["agreement"]

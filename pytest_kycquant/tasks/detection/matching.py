@@ -21,6 +21,7 @@ from ...statistics import (
 )
 from ..rates import last_that_holds, rate_of
 from .decode import FLOOR, overlaps
+from .keypoints import Scale, errors_of
 from .ranking import IOUS, Ranking, over_classes
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ class Objects:
         crowd: whether it is a region where detections are neither right nor wrong; (B,), bool.
         images: number of images, N.
         kinds: number of classes.
+        keypoints: x and y in pixels of the image, NaN for what is not labelled; shape (B, K, 2),
+            float64. None if none is.
     """
 
     boxes: NDArray[np.float64]
@@ -50,6 +53,7 @@ class Objects:
     crowd: NDArray[np.bool_]
     images: int
     kinds: int
+    keypoints: NDArray[np.float64] | None = None
 
     @classmethod
     def labelled(cls, scenes: DetectionSet) -> Objects:
@@ -61,6 +65,7 @@ class Objects:
             scenes.crowd,
             len(scenes.images),
             len(scenes.class_names),
+            scenes.keypoints,
         )
 
 
@@ -73,18 +78,24 @@ class Predictions:
         scores: confidence; shape (D,), float64.
         classes: index of the class; shape (D,), int64.
         image_index: image of each detection, ascending, best first within it; shape (D,), int64.
+        keypoints: x and y in pixels of the image; shape (D, K, 2), float64. None if there are none.
     """
 
     boxes: NDArray[np.float64]
     scores: NDArray[np.float64]
     classes: NDArray[np.int64]
     image_index: NDArray[np.int64]
+    keypoints: NDArray[np.float64] | None = None
 
     def above(self, confidence: float) -> Predictions:
         """The detections whose score is at least `confidence`."""
-        kept = self.scores >= confidence
+        return self.only(self.scores >= confidence)
+
+    def only(self, kept: NDArray[np.bool_]) -> Predictions:
+        """Some of the detections, in their order."""
+        points = None if self.keypoints is None else self.keypoints[kept]
         return Predictions(
-            self.boxes[kept], self.scores[kept], self.classes[kept], self.image_index[kept]
+            self.boxes[kept], self.scores[kept], self.classes[kept], self.image_index[kept], points
         )
 
     def as_objects(self, images: int, kinds: int) -> Objects:
@@ -155,6 +166,22 @@ class Matching:
         hit = self.matched[0] >= 0
         scores[self.matched[0][hit]] = self.predictions.scores[hit]
         return scores
+
+    def keypoint_errors(self, confidence: float, scale: Scale) -> NDArray[np.float64]:
+        """Normalised mean error of the keypoints of each object from its labels, (B,), float64.
+
+        NaN for an object that is not found at this confidence, or has no labelled keypoints.
+        """
+        found, truth = self.predictions, self.truth
+        errors = np.full(len(truth.boxes), np.nan)
+        if found.keypoints is None or truth.keypoints is None:
+            return errors
+        hits = np.flatnonzero((self.matched[0] >= 0) & (found.scores >= confidence))
+        objects = self.matched[0][hits]
+        points, labels = found.keypoints[hits], truth.keypoints[objects]
+        errors[objects] = errors_of(points, labels, truth.boxes[objects], scale)
+        errors[truth.crowd] = np.nan
+        return errors
 
     def missed(self, confidence: float, which: int | None = None) -> NDArray[np.bool_]:
         """Whether each object of class `which`, crowds excluded, is missed; shape (B,), bool."""

@@ -84,6 +84,25 @@ def apart(images: Sequence[str], found: Agreement) -> list[Offender]:
     ]
 
 
+def misplaced(images: Sequence[str], found: Agreement) -> list[Offender]:
+    """The images with the keypoints that lie farthest from those of FP32.
+
+    Args:
+        images: the names of the images.
+        found: the detections of both, matched; with keypoints.
+    """
+    assert found.keypoint_errors is not None
+    order = np.argsort(-found.keypoint_errors, kind="stable")[:MOST_OFFENDERS]
+    return [
+        Offender(
+            (images[int(found.images[at])],),
+            finding=f"keypoints off by {found.keypoint_errors[at]:.1%}",
+        )
+        for at in order.tolist()
+        if found.keypoint_errors[at] > 0
+    ]
+
+
 def _score(score: float) -> float | None:
     """A score of a detection; none if there is no detection of the object."""
     return known(score) if score > 0 else None

@@ -99,7 +99,9 @@ class OwnDecoding(Layout):
             ModelError: it draws random numbers, or remembers earlier images.
         """
         one, other = (self.read(outputs, told) for _ in range(2))
-        pairs = ((one.boxes, other.boxes), (one.scores, other.scores))
+        pairs = [(one.boxes, other.boxes), (one.scores, other.scores)]
+        if one.keypoints is not None and other.keypoints is not None:
+            pairs.append((one.keypoints, other.keypoints))
         if not all(np.array_equal(mine, theirs, equal_nan=True) for mine, theirs in pairs):
             raise self._error(
                 "does not return the same for the same outputs",

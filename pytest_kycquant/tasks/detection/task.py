@@ -41,6 +41,7 @@ from .decode import (
     check_scores,
 )
 from .found import Detector, FoundComparison
+from .keypoints import OF, usual_scale
 from .layouts import LAYOUTS
 from .likeness import distance
 from .matching import (
@@ -54,7 +55,7 @@ from .plausible import check_boxes, check_number, corners_it_seems, crowded
 from .quality import precision
 
 _CLEAR = 0.25  # the confidence of a first look where the gate file gives none
-_COLUMNS = 6  # x1, y1, x2, y2 in pixels of the input, score, class
+_COLUMNS = 6  # and x, y of each keypoint: x1, y1, x2, y2 in pixels of the input, score, class
 
 
 Held = TypeVar("Held", bound=FoundComparison)
@@ -72,7 +73,7 @@ class BoxTask(Task[DetectionSet, Held]):
         self.limits = cast("DetectionLimits", limits)
         self.judged = self.spec.judged or self.spec.classes
         self._layout = self.spec.layout
-        self._crowded = False
+        self._crowded, self._keypoints = False, self.spec.keypoints or 0
         if self._layout is not None and self._layout not in LAYOUTS:
             raise SpecError(
                 "ObjectDetection.layout",
@@ -86,7 +87,7 @@ class BoxTask(Task[DetectionSet, Held]):
         spec = self.spec
         return Decoder(
             len(spec.classes),
-            spec.keypoints,
+            spec.keypoints or 0,
             spec.scores,
             spec.nms_iou,
             self.preprocess.size,
@@ -118,12 +119,25 @@ class BoxTask(Task[DetectionSet, Held]):
         dense = layout.suppressed and crowded(found, clear)
         if not dense:
             check_number(found, clear, decoder.origin)
-        return {"layout": layout.name, **({"crowded": True} if dense else {})}
+        told: dict[str, Any] = {"layout": layout.name, **({"crowded": True} if dense else {})}
+        numbers = {
+            0 if one.keypoints is None else one.keypoints.shape[1] for one in found if len(one)
+        }
+        if len(numbers) > 1:
+            raise ModelError(
+                decoder.origin,
+                f"{sorted(numbers)} keypoints were read for different images",
+                "return the same number for every image",
+            )
+        if self.spec.keypoints is None and any(numbers):
+            told["keypoints"] = numbers.pop()
+        return told
 
     def adopt(self, learned: Mapping[str, Any]) -> None:
         """Take the layout that FP32 has for all variants, and whether it must be suppressed."""
         self._layout = learned.get("layout", self.spec.layout)
         self._crowded = learned.get("crowded", False)
+        self._keypoints = learned.get("keypoints", self.spec.keypoints or 0)
 
     @property
     def reading_note(self) -> str:
@@ -137,6 +151,9 @@ class BoxTask(Task[DetectionSet, Held]):
         said = f"outputs are read as {LAYOUTS[self._layout].title} ({self._layout})"
         if self._crowded:
             said += "; boxes lie on top of each other, so they are suppressed by nms_iou, too"
+        if self._keypoints:
+            scale = OF[self.spec.keypoint_scale or usual_scale(self._keypoints)]
+            said += f"; distances of the {self._keypoints} keypoints are shares {scale}"
         return said
 
     def choose_outputs(
@@ -153,13 +170,25 @@ class BoxTask(Task[DetectionSet, Held]):
     def read(self, outputs: list[NDArray[Any]]) -> Tensor:
         """A row for each detection of a judged class: box in pixels of the input, score, class.
 
-        Class numbers are indices into `judged`.
+        Class numbers are indices into `judged`. x and y of each keypoint follow, if there are any.
+
+        Raises:
+            ModelError: the shapes do not fit, or there are other keypoints than for other images.
         """
         found = self.decoder(outputs)
         place = {name: number for number, name in enumerate(self.judged)}
         numbers = np.array([place.get(name, -1) for name in self.spec.classes])[found.classes]
-        rows = np.empty((len(found.scores), _COLUMNS), np.float32)
+        rows = np.empty((len(found.scores), _COLUMNS + 2 * self._keypoints), np.float32)
         rows[:, :4], rows[:, 4], rows[:, 5] = found.boxes, found.scores, numbers
+        if self._keypoints and len(rows):
+            if found.keypoints is None or found.keypoints.shape[1] != self._keypoints:
+                there = 0 if found.keypoints is None else found.keypoints.shape[1]
+                raise ModelError(
+                    self.model.path,
+                    f"{there} keypoints were read for an image, and {self._keypoints} for others",
+                    "return the same number for every image",
+                )
+            rows[:, _COLUMNS:] = found.keypoints.reshape(len(rows), -1)
         return rows[numbers >= 0]
 
     def reading(self) -> dict[str, Any]:
@@ -174,7 +203,7 @@ class BoxTask(Task[DetectionSet, Held]):
             "classes": list(spec.classes),
             "judged": list(self.judged),
             "scores": spec.scores,
-            "keypoints": spec.keypoints,
+            "keypoints": spec.keypoints or 0,
             "nms_iou": spec.nms_iou,
             "floor": FLOOR,
             "most": MOST,
@@ -192,7 +221,8 @@ class BoxTask(Task[DetectionSet, Held]):
         self._check_scores(fp32)
         truth = Objects.labelled(part.truth)
         detector = self._detector(part.images, fp32, truth, threshold)
-        return kind(part.images, self.judged, detector, detector, self.limits, part.groups)
+        scale = self.spec.keypoint_scale or usual_scale(self._keypoints)
+        return kind(part.images, self.judged, detector, detector, self.limits, part.groups, scale)
 
     def compare(self, baseline: Held, variant: Outputs) -> Held:
         """The variant's detections next to those of FP32."""
@@ -220,10 +250,14 @@ class BoxTask(Task[DetectionSet, Held]):
         """Detections in pixels of the images."""
         found = _rows(outputs)
         boxes = found.boxes.copy()
+        points = None if found.keypoints is None else found.keypoints.copy()
         ends = np.cumsum(outputs.rows)
         for size, start, end in zip(images.sizes, ends - outputs.rows, ends, strict=True):
-            boxes[start:end] = place(size, self.preprocess).to_image(boxes[start:end])
-        return replace(found, boxes=boxes)
+            placement = place(size, self.preprocess)
+            boxes[start:end] = placement.to_image(boxes[start:end])
+            if points is not None:
+                points[start:end] = placement.points_to_image(points[start:end])
+        return replace(found, boxes=boxes, keypoints=points)
 
     def _detector(
         self, images: ImageSet, outputs: Outputs, truth: Objects, confidence: float
@@ -326,17 +360,22 @@ class DetectionTask(BoxTask[DetectionComparison]):
             self.spec.classes,
             self.judged,
             self.prepare,
+            self.spec.keypoints or 0,
         )
 
 
 def _rows(outputs: Outputs) -> Predictions:
     """Detections in pixels of the input."""
     values = outputs.values.astype(np.float64)
+    points = (
+        values[:, _COLUMNS:].reshape(len(values), -1, 2) if values.shape[1] > _COLUMNS else None
+    )
     return Predictions(
         values[:, :4],
         values[:, 4],
         values[:, 5].astype(np.int64),
         np.repeat(np.arange(len(outputs.rows)), outputs.rows),
+        points,
     )
 
 
