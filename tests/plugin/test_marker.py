@@ -45,7 +45,10 @@ def test_quantize_needs_no_golden_precision(quantize):
         ("model=MODEL, precisions=('mixed',)", "*does not say which operators stay in FP32; *"),
         ("model=MODEL, precisions=()", "*.precisions: [[][]] are empty or not distinct; *"),
         ("model=MODEL, precisions=('int8', 'int8')", "*are empty or not distinct; *"),
-        ("model=MODEL, precisions=('fp32',)", "fp32 cannot be gated on onnxruntime: it is the baseline; leave it out*"),
+        (
+            "model=MODEL, precisions=('fp32',)",
+            "fp32 cannot be gated on onnxruntime: it is *; leave it out*",
+        ),
         ("model=MODEL, precisions=5", "precisions: 5 is not a sequence; *"),
         ("model=MODEL, precisions=(Recipe('int8', name='fp32'),)", "*'fp32' is reserved*"),
         ("model=MODEL, precisions=(Recipe('int8', name='FP32'),)", "*'FP32' is reserved*"),
