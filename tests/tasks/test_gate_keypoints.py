@@ -16,6 +16,8 @@ from pytest_kycquant.statistics import upper_rank
 from pytest_kycquant.tasks.detection.comparison import DetectionComparison
 from pytest_kycquant.tasks.detection.keypoints import errors_of, judge_errors, usual_scale
 from pytest_kycquant.tasks.detection.matching import Predictions
+from pytest_kycquant.tasks.detection.task import _rows
+from pytest_kycquant.tasks.outputs import Outputs
 from tests.tasks.test_detection_boxes import task
 from tests.worlds.detections import FACE, comparison, found, named, objects, with_keypoints
 
@@ -245,3 +247,42 @@ def test_what_errors_are_relative_to() -> None:
     with pytest.raises(SpecError, match="keypoint_scale"):
         ObjectDetection("data", "labels", ("face",), keypoints=5, keypoint_scale="nose")  # type: ignore[arg-type]
     assert ObjectDetection("data", "labels", ("face",), keypoints=5, keypoint_scale="box")
+
+
+def test_landmarks_that_come_late_are_not_passed_over() -> None:
+    """Nothing was found in the first images, so nobody knew that there are landmarks to judge."""
+
+    def decode(outputs: tuple[NDArray[np.float32], ...]) -> tuple[object, ...]:
+        if outputs[0].ravel()[5] == 0:
+            return np.empty((0, 4)), np.empty(0), np.empty(0)
+        boxes = np.array([[220.0, 220, 420, 420]])
+        return boxes, np.array([0.9]), np.array([0]), np.full((1, 5, 2), 300.0)
+
+    made = task(decode=decode)
+    made.adopt(made.look([[row(0, 1)]]))
+    assert len(made.read([row(0, 1)])) == 0
+    with pytest.raises(ModelError, match="returned landmarks for an image, and none for the first"):
+        made.read([row(5, 1)])
+
+
+def test_a_variant_that_finds_nothing_at_all() -> None:
+    """Its rows have keypoints all the same, none of them."""
+    outputs = Outputs(np.empty((0, 16), np.float32), np.ones(3, np.bool_), rows=np.zeros(3, int))
+    found_ = _rows(outputs)
+    assert found_.keypoints is not None
+    assert found_.keypoints.shape == (0, 5, 2)
+    truth = objects()
+    fp32 = with_keypoints(found(truth))
+    nothing = fp32.only(np.zeros(len(fp32.scores), np.bool_))
+    result = comparison(nothing, truth, fp32=fp32, scale="eyes").against_fp32()
+    assert named(result, "mean keypoint error").verdict is Verdict.FAIL
+
+
+def test_bounds_of_the_percentile() -> None:
+    """An estimate beyond the limit does not fail before its lower bound is beyond it, too."""
+    values = np.where(np.arange(100) < 94, 0.01, 0.3)
+    _, high = judge_errors(
+        LIMITS["keypoint_error"], LIMITS["keypoint_error_p95"], values, np.arange(100), "error"
+    )
+    assert (high.value, high.lower, high.upper) == (0.3, 0.01, 0.3)
+    assert high.verdict is Verdict.INCONCLUSIVE

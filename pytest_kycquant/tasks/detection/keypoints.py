@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 
-from ...statistics import CONFIDENCE, mean_lower_bound, upper_rank
+from ...statistics import CONFIDENCE, lower_rank, mean_lower_bound, upper_rank
 from ...verdicts import Check, Estimate, Limit
 
 if TYPE_CHECKING:
@@ -97,7 +97,9 @@ def judge_errors(
     few = "" if above is not None else ", too few for a confidence bound, so the largest is used"
     value = float(ordered[min(int(np.ceil(QUANTILE * len(ordered))), len(ordered)) - 1])
     bound = float(ordered[-1 if above is None else above])
+    below = lower_rank(len(ordered), QUANTILE, CONFIDENCE)
+    least = float(ordered[0 if below is None else below])
     return [
         mean.check(names[0], average, detail),
-        high.check(names[1], Estimate(value, value, bound), detail + few),
+        high.check(names[1], Estimate(value, least, bound), detail + few),
     ]

@@ -50,7 +50,7 @@ from .matching import (
     Predictions,
     select_confidence,
 )
-from .own_decoding import OwnDecoding
+from .own_decoding import NAME, OwnDecoding
 from .plausible import check_boxes, check_number, corners_it_seems, crowded
 from .quality import precision
 
@@ -123,7 +123,7 @@ class BoxTask(Task[DetectionSet, Held]):
         numbers = {
             0 if one.keypoints is None else one.keypoints.shape[1] for one in found if len(one)
         }
-        if len(numbers) > 1:
+        if len(numbers) > 1 and self.spec.keypoints != 0:
             raise ModelError(
                 decoder.origin,
                 f"{sorted(numbers)} keypoints were read for different images",
@@ -180,6 +180,12 @@ class BoxTask(Task[DetectionSet, Held]):
         numbers = np.array([place.get(name, -1) for name in self.spec.classes])[found.classes]
         rows = np.empty((len(found.scores), _COLUMNS + 2 * self._keypoints), np.float32)
         rows[:, :4], rows[:, 4], rows[:, 5] = found.boxes, found.scores, numbers
+        if self._layout == NAME and found.keypoints is not None and not self._keypoints:
+            raise ModelError(
+                self.model.path,
+                "decode= returned landmarks for an image, and none for the first ones",
+                "return them for every image with a box, and boxes for the first images",
+            )
         if self._keypoints and len(rows):
             if found.keypoints is None or found.keypoints.shape[1] != self._keypoints:
                 there = 0 if found.keypoints is None else found.keypoints.shape[1]
@@ -367,9 +373,8 @@ class DetectionTask(BoxTask[DetectionComparison]):
 def _rows(outputs: Outputs) -> Predictions:
     """Detections in pixels of the input."""
     values = outputs.values.astype(np.float64)
-    points = (
-        values[:, _COLUMNS:].reshape(len(values), -1, 2) if values.shape[1] > _COLUMNS else None
-    )
+    number = (values.shape[1] - _COLUMNS) // 2  # also if there is no detection at all
+    points = values[:, _COLUMNS:].reshape(len(values), number, 2) if number else None
     return Predictions(
         values[:, :4],
         values[:, 4],
