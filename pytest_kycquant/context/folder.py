@@ -44,6 +44,7 @@ _NAMES = {
         "litert-calibration",
         "near-duplicates",
         "outputs",
+        "pipeline",
         "pixels",
         "ports",
         "rewrites",

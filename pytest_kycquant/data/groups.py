@@ -167,6 +167,17 @@ def load_groups(path: Path, key: Key = "subject") -> GroupTable:
         rows[each], lines[each] = groups, line
     if key == "subject":
         refuse_same_names(rows, path, "people")
+    return grouped(path, key, columns, rows)
+
+
+def grouped(
+    path: Path, key: Key, columns: tuple[str, ...], rows: Mapping[str, tuple[str, ...]]
+) -> GroupTable:
+    """Make a table of groups; see the attributes of `GroupTable`.
+
+    Raises:
+        DataError: two columns or groups have the same name, or a grouping has a single group.
+    """
     refuse_same_names(columns, path, "columns")
     _check_parted(columns, rows, path)
     return GroupTable(path, key, columns, rows)

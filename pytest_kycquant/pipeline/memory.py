@@ -15,7 +15,8 @@ from typing import Any
 from ..data.images import ImageSet
 from ..measure.memory import Peak, measure_peak
 from ..runtimes import library
-from .stages import Photo, Pipeline, Stages
+from .models import Pipeline
+from .stages import Photo, Stages
 
 
 @dataclass(frozen=True)
@@ -24,17 +25,19 @@ class Job:
 
     Args:
         pipeline: the pipeline to open.
-        file: the gate file that defines `process`.
+        file: the gate file that defines the class.
         module: name of the module of that file.
         name: qualified name of the class in that module.
-        images: the images to run, each once.
+        images: the images of each method, as many of each.
+        methods: names of the methods that process them.
     """
 
     pipeline: Pipeline
     file: str
     module: str
     name: str
-    images: ImageSet
+    images: tuple[ImageSet, ...]
+    methods: tuple[str, ...]
 
     def measure(self) -> Peak:
         """Run the pipeline in a new process and measure its peak memory.
@@ -54,12 +57,16 @@ class Job:
         target: Any = _module(self)
         for part in self.name.split("."):
             target = getattr(target, part)
-        process = target().process
+        gates = target()
+        runs = [
+            (getattr(gates, name), Photo(images, index))
+            for index in range(len(self.images[0]))
+            for name, images in zip(self.methods, self.images, strict=True)
+        ]
 
         def open_all() -> Callable[[], object]:
             stages = Stages(self.pipeline)
-            photos = [Photo(self.images, index) for index in range(len(self.images))]
-            return lambda: [stages.trace(process, photo) for photo in photos]
+            return lambda: [stages.trace(method, photo) for method, photo in runs]
 
         return open_all
 

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ..results import GateResult
+from ..results import GateResult, GroupIncrease
 from ..spec.limits import PipelineLimits
 from ..verdicts import Check, Direction, Kind, Limit, Unit, Verdict
 
 if TYPE_CHECKING:
     from ..measure.memory import Peak
-    from .timing import Coverage, Timing
-
-
-GATES = ("complete", "latency", "memory")
+    from .timing import Timing
 
 
 @dataclass(frozen=True)
@@ -52,6 +50,12 @@ class PipelineRecord:
         figures: further figures: latency relative to FP32, end-to-end drift of the answers.
         farthest: for liveness and embedder, the image whose answer differs most from FP32.
         notes: caveats worth reading.
+        rates: rates of transactions with their bounds, by the label of the pipeline and the name of
+            the rate; each is a `statistics.Rate` as `plain` converts it.
+        reasons: number of customers who are turned away, by label and reason.
+        groups: rates within each group of people.
+        search: what a search for a combination found (`combination.Found`, as plain values); None
+            if there was none.
     """
 
     gate: str
@@ -62,6 +66,10 @@ class PipelineRecord:
     figures: Mapping[str, float]
     farthest: Mapping[str, str]
     notes: tuple[str, ...] = ()
+    rates: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    reasons: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    groups: tuple[GroupIncrease, ...] = ()
+    search: Mapping[str, Any] | None = None
 
     @property
     def verdict(self) -> Verdict:
@@ -73,22 +81,38 @@ _THROUGH = Limit("through", 1.0, Direction.AT_LEAST, Unit.SHARE, Kind.SANITY)
 _BROKEN = Limit("broken", 1.0, Direction.BELOW, Unit.COUNT, Kind.SANITY)
 
 
-def judge_complete(coverage: Coverage) -> GateResult:
-    """Judge whether every stage is reached wherever FP32 reaches it, with finite outputs."""
-    total = len(coverage.reached)
-    kept = total - len(coverage.lost)
+def judge_complete(reached: int, lost: Mapping[str, str], broken: Mapping[str, str]) -> GateResult:
+    """Judge whether every stage is reached wherever FP32 reaches it, with finite outputs.
+
+    Args:
+        reached: number of images on which FP32 reaches every stage.
+        lost: of these, the names of those on which stages were skipped, with these stages.
+        broken: of these, the names of those with NaN or Inf, with the stages that gave it.
+    """
+    kept = reached - len(lost)
     through = _THROUGH.point(
         "images that go through every stage, of those of FP32",
-        kept / total,
-        f"{kept:,} of {total:,}{_first(coverage.lost, 'skips')}",
-    )
-    finite = _BROKEN.point(
-        "images with NaN or Inf",
-        float(len(coverage.broken)),
-        _first(coverage.broken, "in").removeprefix(", "),
+        kept / reached if reached else math.nan,
+        f"{kept:,} of {reached:,}{_first(lost, 'skips')}",
     )
     remedy = "A pipeline that skips a stage is fast for the wrong reason: ship other variants."
-    return GateResult("complete", (through, finite), remedy)
+    return GateResult("complete", (through, _finite(broken, "")), remedy)
+
+
+def judge_finite(number: int, broken: Mapping[str, str]) -> GateResult:
+    """Judge whether all outputs are finite, where rates tell how often a stage is not reached.
+
+    Args:
+        number: number of images.
+        broken: names of the images with NaN or Inf, with the stages that gave it.
+    """
+    remedy = "Leave the operators that overflow unquantized: see the gates of that stage."
+    return GateResult("complete", (_finite(broken, f"of {number:,}"),), remedy)
+
+
+def _finite(broken: Mapping[str, str], of_all: str) -> Check:
+    found = (of_all + _first(broken, "in")).removeprefix(", ")
+    return _BROKEN.point("images with NaN or Inf", float(len(broken)), found)
 
 
 def judge_latency(timing: Timing, fp32: Timing, ratio: float, limits: PipelineLimits) -> GateResult:

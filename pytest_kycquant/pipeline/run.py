@@ -1,57 +1,47 @@
-"""From a gate file to a record: chooses what ships at each stage, and measures both pipelines."""
+"""From a gate file to a record: finds what ships together, and measures both pipelines."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from ..bench.people import CONFIRMATION, EVALUATION, Role
 from ..bench.run import key_of
-from ..bench.shipping import to_ship
 from ..context.cache import digest_of
-from ..data.images import ImageSet
+from ..context.function_digest import function_digest
+from ..data.applicant_files import load_applicants
+from ..data.applicants import check_attacks
+from ..data.facts_store import remembering
 from ..data.unlabelled import load_images
-from ..errors import BaselineError, MeasurementError, QuantizationError
+from ..errors import MeasurementError, SpecError
 from ..measure.memory import Peak
 from ..plain import from_plain, plain
+from ..tasks.face.measures import measure_of
+from .choices import Cleared, cleared
+from .combination import Choices, Found, search
+from .evidence import Evidence, OfApplicants, OfImages, hindered, objection_to, undecidable
 from .memory import Job
-from .record import (
-    GATES,
-    PipelineRecord,
-    PipelineRow,
-    judge_complete,
-    judge_latency,
-    judge_memory,
-    not_judged,
-)
-from .stages import (
-    Photo,
-    Pipeline,
-    Stage,
-    Stages,
-)
-from .timing import (
-    Coverage,
-    Runner,
-    Timing,
-    cover,
-    ratio,
-    summarise,
-    time_runs,
-)
+from .models import Pipeline
+from .record import PipelineRecord, PipelineRow, judge_latency, judge_memory, not_judged
+from .stages import Stages
+from .timing import Runner, Timing, ratio, summarise, time_runs
+from .transactions import Thresholds
 
 if TYPE_CHECKING:
-    from ..bench.records import VariantRecord
     from ..bench.run import Run
-    from ..context import Context
-    from ..spec.pipeline import PipelineSpec, ProcessSpec, StageSpec
+    from ..bench.workspace import Workspace
+    from ..results import GateResult
+    from ..spec.pipeline import PipelineSpec
+    from ..spec.tasks import FaceVerification, LivenessDetection
+    from .stages import Named
 
-Process = Callable[[Stages, Photo], object]
 MEMORY_IMAGES = 5  # the largest ones, which cause the peak
 WARM_UP = 5  # runs after the first one that are not timed
+_NO_MATCH = 0.0  # of a pipeline that compares nothing
 
 
 class PipelineJudge:
@@ -68,7 +58,7 @@ class PipelineJudge:
     def record(
         self,
         spec: PipelineSpec,
-        process: Process,
+        gates: Any,
         gate: str,
         asked: Collection[str] | None = None,
     ) -> PipelineRecord:
@@ -76,196 +66,235 @@ class PipelineJudge:
 
         Args:
             spec: the pipeline, as the gate file describes it.
-            process: the function that processes one image: the bound method `process` of the
-                class that `spec` names.
+            gates: an instance of the class that `spec` names, whose methods process images.
             gate: node id of that class.
             asked: names of the gates to judge, the same in the whole run; None for all.
 
         Raises:
-            KycquantError: a stage cannot be judged, or nothing ships there; the images cannot be
-                used; or FP32 reaches every stage on none of them.
+            KycquantError: a stage cannot be judged, or nothing ships there; the data cannot be
+                used; or FP32 reaches every stage on none of it.
         """
         if spec not in self._records:
-            wanted = GATES if asked is None else tuple(g for g in GATES if g in asked)
-            self._records[spec] = _judge(self._run, spec, process, gate, wanted)
+            wanted = spec.gates if asked is None else tuple(g for g in spec.gates if g in asked)
+            self._records[spec] = _judge(self._run, spec, gates, gate, wanted)
         return self._records[spec]
 
 
 def _judge(
-    run: Run, spec: PipelineSpec, process: Process, gate: str, asked: tuple[str, ...]
+    run: Run, spec: PipelineSpec, gates: Any, gate: str, asked: tuple[str, ...]
 ) -> PipelineRecord:
     space = run.workspace
-    images = load_images(space.resolve(spec.images, f"{gate} images", spec.process.gate_file))
-    fp32, shipped = _pipelines(run, spec)
-    name = f"pipeline-{digest_of([gate, repr(spec), repr(fp32), repr(shipped)])[:32]}"
-    keys = {s.name: key_of(s.gate, s.gate_file, space.root) for s in spec.stages}
+    found = cleared(run, spec)
+    evidence = _evidence(space, spec, gates, gate, found)
+    models = {s.name: key_of(s.gate, s.gate_file, space.root) for s in spec.stages}
+    key = [gate, repr(spec), repr(found), list(asked)]
     return space.context.store.once(
-        name,
-        lambda: plain(
-            _measure(space.context, spec, process, gate, fp32, shipped, images, keys, asked)
-        ),
-        lambda found: from_plain(PipelineRecord, found),
+        f"pipeline-{digest_of(key)[:32]}",
+        lambda: plain(_Made(space, spec, found, evidence).record(gate, models, asked)),
+        lambda known: from_plain(PipelineRecord, known),
     )
 
 
-def _pipelines(run: Run, spec: PipelineSpec) -> tuple[Pipeline, Pipeline]:
-    """Both pipelines: with all stages in FP32, and with the variants that their gates let ship."""
-    fp32: dict[str, Stage] = {}
-    shipped: dict[str, Stage] = {}
-    for stage in spec.stages:
-        judge = run.judge(stage.gate, stage.gate_file)
-        threshold = judge.require_golden().threshold  # raises the error that its own gates raise
-        assert threshold is not None  # only custom tasks, which cannot be a stage, have none
-        for stages, record in ((fp32, judge.fp32_record), (shipped, _ships(run, stage))):
-            variant = judge.variant_of(record)
-            stages[stage.name] = Stage(
-                judge.variants.model,
-                record.variant,
-                variant.paths,
-                threshold,
-                variant.size,
-                variant.runtime,
-                tuple(file.sha256 for file in variant.files),
-                judge.variants.learned(),
-                tuple(source.feeding for source in judge.variants.sources),
-                tuple(file.interface for file in variant.files),
-            )
-    threads, exact = spec.threads, run.workspace.settings.exact
-    return Pipeline("fp32", fp32, threads, exact), Pipeline("shipped", shipped, threads, exact)
+def _evidence(
+    space: Workspace, spec: PipelineSpec, gates: Any, gate: str, found: Cleared
+) -> Evidence:
+    """Read the data of a pipeline.
+
+    Raises:
+        DataError: it cannot be used.
+    """
+    file, context = spec.process.gate_file, space.context
+    digest = _digest(spec, gates)
+    stages = found.fp32
+    match = stages["embedder"].stage if "embedder" in stages else None
+    thresholds = Thresholds(
+        _NO_MATCH if match is None else match.threshold,
+        stages["liveness"].stage.threshold if "liveness" in stages else None,
+        measure_of(cast("FaceVerification", match.model.task)) if match else None,
+    )
+    if spec.images is not None:
+        images = load_images(space.resolve(spec.images, f"{gate} images", file))
+        return OfImages(context, images, gates.process, digest, thresholds, spec.limits)
+    assert spec.applicants is not None  # one of the two is given
+    path = space.resolve(spec.applicants, f"{gate} applicants", file)
+    with context.stage("pipeline: reading applicants"):
+        applicants = load_applicants(path, remembering(context.store.load))
+    live = stages["liveness"].stage.model.task if "liveness" in stages else None
+    single = live is not None and cast("LivenessDetection", live).single_species
+    check_attacks(applicants, asks=live is not None, single_species=single)
+    methods = gates.document, gates.selfie
+    return OfApplicants(context, applicants, *methods, digest, thresholds, spec.limits)
 
 
-def _ships(run: Run, stage: StageSpec) -> VariantRecord:
-    """What a stage's own gates let ship, by the same rule as the line `ship:` of the report."""
-    judge = run.judge(stage.gate, stage.gate_file)
-    judged = {"fp32": judge.fp32_record}
-    for recipe in stage.gate.precisions:
-        try:
-            shipment = run.shipment(stage.gate, stage.gate_file, recipe)
-        except QuantizationError:
-            continue  # its own gates report this error; other precisions may ship
-        judged |= {record.variant: record for record in shipment.tried}
-    by = stage.gate.effective_ship_by(run.workspace.settings)
-    ship = to_ship(judged.values(), ship_by=by)
-    if ship is None:
-        raise BaselineError(
-            f"{stage.name} ({judge.variants.model.name})",
-            "no variant passes its own gates, not even FP32",
-            f"run {stage.gate_file} to see why",
+def _digest(spec: PipelineSpec, gates: Any) -> str | None:
+    """A digest of the functions that process images; None if it cannot be taken."""
+    try:
+        return digest_of([function_digest(getattr(gates, name), name) for name in spec.methods])
+    except SpecError:
+        return None  # then nothing is kept from run to run
+
+
+class _Made:
+    """One pipeline in the making: what ships together, and what it costs."""
+
+    def __init__(
+        self, space: Workspace, spec: PipelineSpec, found: Cleared, evidence: Evidence
+    ) -> None:
+        self._context, self._settings = space.context, space.settings
+        self._spec = spec
+        self._cleared = found
+        self._evidence = evidence
+        self._fp32 = self._pipeline("fp32", found.fp32)
+
+    def record(
+        self, gate: str, models: Mapping[str, str], asked: tuple[str, ...]
+    ) -> PipelineRecord:
+        """Everything about the pipeline that ships."""
+        evidence, fp32 = self._evidence, self._fp32
+        evidence.complete(fp32, fp32)  # refuses data that FP32 itself does not get through
+        chosen, role, found = self._together()
+        other = self._pipeline("shipped", chosen)
+        gates = evidence.gates(fp32, other, role)
+        figures = evidence.figures(fp32, other, role)
+        drift = dict(figures.drift)
+        rows = {one.label: _row(one) for one in (fp32, other)}
+        gates |= self._costs(other, gates["complete"], rows, drift, asked)
+        notes = evidence.notes(fp32)
+        if other.is_fp32:
+            notes.append("every stage ships FP32, so both rows are the same pipeline")
+        if role is CONFIRMATION:
+            notes.append("judged on the people on whom no combination was searched")
+        return PipelineRecord(
+            gate=gate,
+            fp32=rows["fp32"],
+            shipped=rows["shipped"],
+            models=models,
+            gates={name: gates[name] for name in asked},
+            figures=drift,
+            farthest=figures.farthest,
+            notes=tuple(notes),
+            rates=figures.rates,
+            reasons=figures.reasons,
+            groups=figures.groups,
+            search=None if found is None else plain(found),
         )
-    return ship
 
+    # -- what ships together ---------------------------------------------------------------------
 
-def _measure(
-    context: Context,
-    spec: PipelineSpec,
-    process: Process,
-    gate: str,
-    fp32: Pipeline,
-    shipped: Pipeline,
-    images: ImageSet,
-    models: Mapping[str, str],
-    asked: tuple[str, ...],
-) -> PipelineRecord:
-    names = tuple(fp32.stages)
-    photos = [Photo(images, index) for index in range(len(images))]
-    with context.stage("pipeline: running both ways", len(photos)) as advance:
-        coverage = cover(_runner(fp32, process), _runner(shipped, process), photos, names, advance)
-    gates = {"complete": judge_complete(coverage)}
-    rows = {pipeline.label: _row(pipeline) for pipeline in (fp32, shipped)}
-    figures = dict(coverage.drift)
-    if not coverage.complete:
-        gates |= {gate: not_judged(gate) for gate in GATES if gate != "complete"}
-    else:
+    def _together(self) -> tuple[Choices, Role, Found | None]:
+        """The combination that ships, who judges it, and how it was found."""
+        alone, evidence, fp32 = self._cleared.alone, self._evidence, self._fp32
+        other = self._pipeline("shipped", alone)
+        if other.is_fp32 or self._holds(other, EVALUATION) or self._settings.strict:
+            return alone, EVALUATION, None
+        labels = {stage: choice.variant for stage, choice in alone.items()}
+        why = undecidable(evidence, fp32)
+        if why:
+            why = f"this data cannot decide even for FP32 compared with itself: {why}"
+        if why := why or hindered(evidence, fp32):
+            note = f"no combination was searched: {why}"
+            return alone, EVALUATION, Found(labels, labels, note=note)
+
+        def objection(choices: Choices) -> str:
+            label = ", ".join(choice.variant for choice in choices.values())
+            return objection_to(evidence, fp32, self._pipeline(label, choices))
+
+        found = search(
+            self._cleared.choices,
+            alone,
+            objection,
+            self._spec.effective_ship_by(self._settings),
+            self._settings.search_budget,
+        )
+        chosen = self._cleared.named(found.variants)
+        if self._holds(self._pipeline("shipped", chosen), CONFIRMATION):
+            return chosen, CONFIRMATION, replace(found, confirmed=True)
+        return alone, EVALUATION, found
+
+    def _holds(self, other: Pipeline, role: Role) -> bool:
+        gates = self._evidence.gates(self._fp32, other, role)
+        return all(gate.ships for gate in gates.values())
+
+    def _pipeline(self, label: str, choices: Choices) -> Pipeline:
+        stages = {name: choice.stage for name, choice in choices.items()}
+        return Pipeline(label, stages, self._spec.threads, self._settings.exact)
+
+    # -- what it costs ---------------------------------------------------------------------------
+
+    def _costs(
+        self,
+        other: Pipeline,
+        complete: GateResult,
+        rows: dict[str, PipelineRow],
+        figures: dict[str, float],
+        asked: tuple[str, ...],
+    ) -> dict[str, GateResult]:
+        """The gates "latency" and "memory", if they are asked for; adds to rows and figures."""
+        gates: dict[str, GateResult] = {}
+        both = self._evidence.complete(self._fp32, other)
+        if not (complete.ships and both):
+            return {name: not_judged(name) for name in ("latency", "memory")}
         if "latency" in asked:
-            with context.stage("pipeline: measuring its time", exclusive=True):
-                timings, quotient = _time(fp32, shipped, process, coverage.reached, spec.runs)
+            with self._context.stage("pipeline: measuring its time", exclusive=True):
+                timings, quotient = self._time(other, both)
             gates["latency"] = judge_latency(
-                timings["shipped"], timings["fp32"], quotient, spec.limits
+                timings["shipped"], timings["fp32"], quotient, self._spec.limits
             )
             figures["latency_ratio"] = quotient
             for label in rows:
                 rows[label] = replace(rows[label], timing=plain(timings[label]))
         if "memory" in asked:
-            with context.stage("pipeline: measuring its memory"):
-                peaks, problem = _peaks(spec, fp32, shipped, coverage.reached)
-            both = peaks.get("fp32"), peaks.get("shipped")
-            gates["memory"] = judge_memory(*both, problem, spec.limits)
+            with self._context.stage("pipeline: measuring its memory"):
+                peaks, problem = self._peaks(other, both)
+            pair = peaks.get("fp32"), peaks.get("shipped")
+            gates["memory"] = judge_memory(*pair, problem, self._spec.limits)
             for label, peak in peaks.items():
                 rows[label] = replace(rows[label], peak_mb=peak.peak_mb, imports_mb=peak.imports_mb)
-    return PipelineRecord(
-        gate=gate,
-        fp32=rows["fp32"],
-        shipped=rows["shipped"],
-        models=models,
-        gates={name: gates[name] for name in asked},
-        figures=figures,
-        farthest=coverage.farthest,
-        notes=_notes(coverage, shipped, images),
-    )
+        return gates
+
+    def _time(self, other: Pipeline, units: Sequence[Named]) -> tuple[dict[str, Timing], float]:
+        """Timings by label, and the ratio of the shipped pipeline to FP32."""
+        runners: dict[str, Runner] = {}
+        load: dict[str, float] = {}
+        first: dict[str, float] = {}
+        for pipeline in (self._fp32, other):
+            began = time.perf_counter()
+            runners[pipeline.label] = run = _runner(pipeline, self._evidence.run)
+            load[pipeline.label] = 1e3 * (time.perf_counter() - began)
+            first[pipeline.label] = run(units[0]).wall_ns / 1e6
+            for number in range(WARM_UP):
+                run(units[number % len(units)])
+        names = tuple(self._fp32.stages)
+        timed = time_runs(runners["fp32"], runners["shipped"], units, self._spec.runs, names)
+        traces = dict(zip(("fp32", "shipped"), timed, strict=True))
+        timings = {
+            label: summarise(traces[label], names, load[label], first[label]) for label in traces
+        }
+        return timings, ratio(*timed)
+
+    def _peaks(self, other: Pipeline, units: Sequence[Named]) -> tuple[dict[str, Peak], str]:
+        """Peak memory by label on the largest images; if unknown, an empty dict and the reason."""
+        shown = self._evidence.shown(units)
+        pixels = np.sum([np.prod(images.sizes, axis=1) for images in shown], axis=0)
+        largest = np.argsort(pixels, kind="stable")[::-1][:MEMORY_IMAGES]
+        images = tuple(each.subset(largest) for each in shown)
+        where, methods = self._spec.process, self._spec.methods
+        try:
+            return {
+                one.label: Job(
+                    one, str(where.gate_file), where.module, where.name, images, methods
+                ).measure()
+                for one in (self._fp32, other)
+            }, ""
+        except MeasurementError as error:
+            return {}, str(error)
 
 
-def _runner(pipeline: Pipeline, process: Process) -> Runner:
+def _runner(pipeline: Pipeline, process: Callable[[Stages, Any], object]) -> Runner:
     stages = Stages(pipeline)
-    return lambda photo: stages.trace(process, photo)
-
-
-def _time(
-    fp32: Pipeline, shipped: Pipeline, process: Process, photos: Sequence[Photo], runs: int
-) -> tuple[dict[str, Timing], float]:
-    """Timings by label, and the ratio of the shipped pipeline to FP32."""
-    runners: dict[str, Runner] = {}
-    load: dict[str, float] = {}
-    first: dict[str, float] = {}
-    for pipeline in (fp32, shipped):
-        began = time.perf_counter()
-        runners[pipeline.label] = run = _runner(pipeline, process)
-        load[pipeline.label] = 1e3 * (time.perf_counter() - began)
-        first[pipeline.label] = run(photos[0]).wall_ns / 1e6
-        for number in range(WARM_UP):
-            run(photos[number % len(photos)])
-    names = tuple(fp32.stages)
-    timed = time_runs(runners["fp32"], runners["shipped"], photos, runs, names)
-    traces = dict(zip(("fp32", "shipped"), timed, strict=True))
-    timings = {
-        label: summarise(traces[label], names, load[label], first[label]) for label in traces
-    }
-    return timings, ratio(*timed)
-
-
-def _peaks(
-    spec: PipelineSpec, fp32: Pipeline, shipped: Pipeline, photos: Sequence[Photo]
-) -> tuple[dict[str, Peak], str]:
-    """Peak memory by label on the largest images; if unknown, an empty dict and the reason."""
-    images = photos[0].images.subset([photo.index for photo in photos])
-    pixels = [height * width for height, width in images.sizes]
-    largest = images.subset(np.argsort(pixels, kind="stable")[::-1][:MEMORY_IMAGES])
-    try:
-        return {
-            pipeline.label: _job(spec.process, pipeline, largest).measure()
-            for pipeline in (fp32, shipped)
-        }, ""
-    except MeasurementError as error:
-        return {}, str(error)
-
-
-def _job(process: ProcessSpec, pipeline: Pipeline, images: ImageSet) -> Job:
-    return Job(pipeline, str(process.gate_file), process.module, process.name, images)
+    return lambda unit: stages.trace(process, unit)
 
 
 def _row(pipeline: Pipeline) -> PipelineRow:
     variants = {name: stage.variant for name, stage in pipeline.stages.items()}
     return PipelineRow(pipeline.label, variants, sum(s.size for s in pipeline.stages.values()))
-
-
-def _notes(coverage: Coverage, shipped: Pipeline, images: ImageSet) -> tuple[str, ...]:
-    notes = []
-    if short := coverage.images - len(coverage.reached):
-        notes.append(
-            f"{short:,} of {coverage.images:,} images are not used: FP32 does not reach every "
-            "stage on them"
-        )
-    if images.is_array:
-        notes.append("the images are rows of an array, so the time does not include decoding")
-    if all(stage.variant == "fp32" for stage in shipped.stages.values()):
-        notes.append("every stage ships FP32, so both rows are the same pipeline")
-    return tuple(notes)

@@ -1,4 +1,4 @@
-"""A pipeline as plain data, and its stages as callables once the models are open."""
+"""The stages of a pipeline as callables, for the functions that a gate file may override."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,73 +14,19 @@ from numpy.typing import NDArray
 from ..data.crops import Box, crop_box
 from ..data.decoding import decode
 from ..data.files import read_file
-from ..data.images import ImageSet, preprocess
+from ..data.images import ImageSet
 from ..data.placement import place
-from ..errors import KycquantError, ModelError, PipelineError, SpecError
-from ..runtimes import OpenModel, library
-from ..runtimes.feeding import Feeding
-from ..runtimes.interface import Interface
-from ..runtimes.verified import open_verified
+from ..errors import KycquantError, PipelineError, SpecError
 from ..spec.functions import describe_raised
-from ..spec.model import KycModel
-from ..spec.runtime import REFERENCE, Runtime
 from ..tasks.detection.task import DetectionTask
 from ..tasks.liveness.task import LivenessTask
-from ..tasks.outputs import Outputs, all_finite, fed, run_once
-from ..tasks.registry import task_of
+from .models import Memory, OpenFile, OpenStage, Pipeline, Pixels
 
 if TYPE_CHECKING:
-    from ..tasks.base import Task
+    from ..tasks.outputs import Outputs
 
-Pixels = NDArray[np.uint8]
+T = TypeVar("T", bound="Named")
 Clock = Callable[[], int]
-OpenFile = Callable[[Runtime, Path, int, bool], OpenModel]
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One model of a pipeline in one variant; plain data, so that another process can open it.
-
-    Args:
-        model: the model, as its gate file describes it.
-        variant: label of the variant.
-        paths: paths of its files: one, or those of all members of a fused liveness model.
-        threshold: the threshold frozen in its golden; only the detector uses it.
-        size: size of all files in bytes.
-        runtime: the runtime that runs the files.
-        digests: SHA-256 of each file; a file that has changed is not opened. Empty checks nothing.
-        learned: what FP32's outputs tell about how outputs are read, see `Task.adopt`.
-        feedings: how images are fed to each file; empty for models of one float32 image.
-        interfaces: how each file stands in for FP32; empty if all do as they are.
-    """
-
-    model: KycModel
-    variant: str
-    paths: tuple[Path, ...]
-    threshold: float
-    size: int
-    runtime: Runtime = REFERENCE
-    digests: tuple[str, ...] = ()
-    learned: Mapping[str, Any] = field(default_factory=dict)
-    feedings: tuple[Feeding, ...] = ()
-    interfaces: tuple[Interface, ...] = ()
-
-
-@dataclass(frozen=True)
-class Pipeline:
-    """The models that one image goes through.
-
-    Args:
-        label: "fp32" or "shipped".
-        stages: stages by name: "detector", then "liveness" and "embedder" if the pipeline has them.
-        threads: number of threads that onnxruntime may use within an operator.
-        exact: whether INT8 runs without saturation.
-    """
-
-    label: str
-    stages: Mapping[str, Stage]
-    threads: int = 1
-    exact: bool = False
 
 
 @dataclass(frozen=True)
@@ -118,6 +64,14 @@ class Photo:
         return self.images.pixels(self.index)
 
 
+class Named(Protocol):
+    """What a pipeline runs on: a `Photo`, or an attempt of an applicant."""
+
+    @property
+    def name(self) -> str:
+        """Name for messages."""
+
+
 @dataclass(frozen=True)
 class Detected:
     """A detection at or above the frozen confidence.
@@ -142,12 +96,14 @@ class Trace:
         spent_ns: time of each stage that was called, in ns, including its preprocessing.
         broken: names of the stages that gave NaN or Inf.
         answers: answers of liveness and embedder, call by call.
+        returned: what the pipeline's function returned.
     """
 
     wall_ns: int
     spent_ns: Mapping[str, int]
     broken: tuple[str, ...] = ()
     answers: Mapping[str, tuple[NDArray[np.float64], ...]] = field(default_factory=dict)
+    returned: Any = None
 
 
 class Stages:
@@ -158,6 +114,8 @@ class Stages:
         clock: a function that returns the wall clock in ns.
         open_model: a function that opens a file, given its runtime, its path, the
             number of threads and whether to run without saturation; None opens and checks it.
+        memory: what is already open and known; None opens every model and runs it each time, as
+            a measurement must.
 
     Raises:
         ModelError: a model cannot be opened, or lacks an output.
@@ -169,10 +127,15 @@ class Stages:
         *,
         clock: Clock = time.perf_counter_ns,
         open_model: OpenFile | None = None,
+        memory: Memory | None = None,
     ) -> None:
         self._clock = clock
+        self._memory = memory
+
         self._open = {
-            name: _OpenStage(stage, _opened(pipeline, stage, open_model))
+            name: OpenStage(pipeline, stage, open_model)
+            if memory is None
+            else memory.opened(pipeline, stage)
             for name, stage in pipeline.stages.items()
         }
         self._restart()
@@ -255,8 +218,8 @@ class Stages:
         """Read and decode another image: RGB, shape (height, width, 3), uint8."""
         return decode(read_file(path), str(path))
 
-    def trace(self, process: Callable[[Stages, Photo], object], photo: Photo) -> Trace:
-        """Run a pipeline on one image.
+    def trace(self, process: Callable[[Stages, T], object], photo: T) -> Trace:
+        """Run a pipeline on one image, or on whatever its function takes.
 
         Raises:
             KycquantError: a stage refuses what it is given.
@@ -265,7 +228,7 @@ class Stages:
         self._restart(photo.name)
         began = self._clock()
         try:
-            process(self, photo)
+            returned = process(self, photo)
         except (KeyboardInterrupt, KycquantError):
             raise
         except BaseException as error:  # the user's function may raise anything, a skip too
@@ -276,7 +239,7 @@ class Stages:
             ) from error
         wall = self._clock() - began
         answers = {name: tuple(given) for name, given in self._answers.items()}
-        return Trace(wall, self._spent, tuple(self._broken), answers)
+        return Trace(wall, self._spent, tuple(self._broken), answers, returned)
 
     def _restart(self, image: str = "") -> None:
         self._image = image
@@ -285,7 +248,12 @@ class Stages:
         self._answers: dict[str, list[NDArray[np.float64]]] = {}
 
     def _run(self, name: str, seen: list[Pixels]) -> Outputs:
-        outputs = self._open[name].run(seen, f"input of the {name}", self._image)
+        stage = self._open[name]
+        where = f"input of the {name}", self._image
+        if self._memory is None:
+            outputs = stage.run(seen, *where)
+        else:
+            outputs = self._memory.outputs(stage, seen, *where)
         if not outputs.finite.all() and name not in self._broken:
             self._broken.append(name)
         return outputs
@@ -295,7 +263,7 @@ class Stages:
         if answer is not None:
             self._answers.setdefault(name, []).append(answer)
 
-    def _stage(self, name: str) -> _OpenStage:
+    def _stage(self, name: str) -> OpenStage:
         if name not in self._open:
             raise SpecError(
                 "process",
@@ -303,64 +271,3 @@ class Stages:
                 f"name its gates in the attribute {name}, or do not call it",
             )
         return self._open[name]
-
-
-def _opened(pipeline: Pipeline, stage: Stage, opener: OpenFile | None) -> list[OpenModel]:
-    """The files of a stage, opened and presented as those of FP32."""
-    interfaces = stage.interfaces or (Interface(),) * len(stage.paths)
-    files = _files(pipeline, stage, opener)
-    return [fit.present(model) for fit, model in zip(interfaces, files, strict=True)]
-
-
-def _files(pipeline: Pipeline, stage: Stage, opener: OpenFile | None) -> list[OpenModel]:
-    runtime, threads, exact = stage.runtime, pipeline.threads, pipeline.exact
-    if opener is not None:
-        return [opener(runtime, path, threads, exact) for path in stage.paths]
-    if not stage.digests:
-        return [library(runtime).open(path, threads=threads, exact=exact) for path in stage.paths]
-    return [
-        open_verified(runtime, path, digest, threads=threads, exact=exact)
-        for path, digest in zip(stage.paths, stage.digests, strict=True)
-    ]
-
-
-class _OpenStage:
-    """A model with all its files open."""
-
-    def __init__(self, stage: Stage, opened: list[OpenModel]) -> None:
-        model = stage.model
-        self.threshold = stage.threshold
-        self.preprocesses = model.preprocesses
-        self.task: Task[Any, Any] = task_of(model, model.task.limits(), _nowhere)
-        self.task.adopt(stage.learned)
-        self.opened, self._paths = opened, stage.paths
-        self._feedings, self._chosen = stage.feedings or (Feeding(),) * len(opened), []
-        for index, (path, each) in enumerate(zip(stage.paths, opened, strict=True)):
-            wanted = self.task.choose_outputs(each.outputs, path, index)
-            self._chosen.append([each.outputs.index(name) for name in wanted])
-
-    def run(self, seen: list[Pixels], where: str, image: str) -> Outputs:
-        """Outputs for one image.
-
-        Args:
-            seen: the crop for each file.
-            where: the stage, for messages.
-            image: name of the image, for messages.
-        """
-        given = []
-        for pixels, spec, model, feeding, chosen, path in zip(
-            seen, self.preprocesses, self.opened, self._feedings, self._chosen, self._paths,
-            strict=True,
-        ):  # fmt: skip
-            tensor = preprocess(pixels, spec, where)
-            title = f"{image} ({where})"
-            inputs = fed(model, feeding, [tensor], path, title)
-            (outputs,) = feeding.split(run_once(model, inputs, path, title), 1)
-            rows = self.task.read([outputs[index] for index in chosen])
-            finite = np.array([all_finite(outputs)])
-            given.append(Outputs(rows, finite, rows=np.array([len(rows)])))
-        return self.task.fuse(given)
-
-
-def _nowhere(path: object, attribute: str) -> Path:
-    raise ModelError(attribute, "is not read by a pipeline", "report this as a bug")

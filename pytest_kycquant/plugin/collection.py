@@ -90,6 +90,12 @@ def warn_uncollected(collector: pytest.Module | pytest.Class, name: str, value: 
         _look_at_function(collector, name, value)
 
 
+def applies(collector: pytest.Module | pytest.Class, name: str) -> bool:
+    """Whether a name in a collector is not a test that its gate class has no data for."""
+    cls = collector.obj if isinstance(collector, pytest.Class) else None
+    return not (isinstance(cls, type) and issubclass(cls, GateClass)) or cls.has_test(name)
+
+
 def look_for_shadowed(collector: pytest.Module | pytest.Class) -> None:
     """Refuse a module in which a gate is defined again by its name, once for each module.
 

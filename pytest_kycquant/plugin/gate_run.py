@@ -224,7 +224,7 @@ def kyc_pipeline_of(item: pytest.Item) -> KycPipeline:
     members = [other for other in _collected(item) if gate_name(other) == name]
     asked = GateTests.of(members, _selected(item, members)).asked
     with session.run.explained_once(spec, item.path, item.nodeid):
-        record = session.pipelines.record(spec, cls().process, name, asked)
+        record = session.pipelines.record(spec, cls(), name, asked)
     item.stash[FOUND] = Found(session.origin(), policy, pipeline=record)
     item.user_properties.extend(_gate_properties(record.gates))
     return KycPipeline(record, policy)

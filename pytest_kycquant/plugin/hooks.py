@@ -10,6 +10,7 @@ import pytest
 
 from ..errors import KycquantError, KycquantWarning, SpecError, printable
 from .collection import (
+    applies,
     look_for_shadowed,
     note_collected,
     warn_in_conftest,
@@ -56,10 +57,11 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_pycollect_makeitem(
     collector: pytest.Module | pytest.Class, name: str, obj: object
-) -> None:
-    """Warn of gates that pytest does not collect; leave the collecting to pytest."""
+) -> list[pytest.Item] | None:
+    """Warn of gates that pytest does not collect, and leave out tests that do not apply."""
     look_for_shadowed(collector)
     warn_uncollected(collector, name, obj)
+    return None if applies(collector, name) else []
 
 
 @pytest.hookimpl(wrapper=True)

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 _ATTRIBUTES = (
     "images",
+    "applicants",
     *STAGES,
     "face",
     "embedder_scale",
@@ -47,24 +48,33 @@ _ATTRIBUTES = (
 )
 
 
+_METHODS = ("process", "document", "selfie")
+_OF_APPLICANTS = ("fta", "frr", "far", "iapar", "degradation")
+
+
 class PipelineGates(GateClass):
-    """Base class of gates for a pipeline: subclass it and set its images and its stages.
+    """Base class of gates for a pipeline: subclass it and set its data and its stages.
 
     A stage is a gate class. The FP32 pipeline runs the FP32 models; the shipped one runs the
-    smallest variant of each that passes its gates. Import the modules of other gate files, not
-    their classes, because pytest would collect the classes twice::
+    smallest variant of each that passes its gates or, if these do not hold together, the least
+    costly combination that does. With `applicants`, the rates of the whole system are judged: who
+    is turned away, and who is let in. With `images`, which need no labels, decisions are compared
+    with FP32's. Import the modules of other gate files, not their classes, because pytest would
+    collect the classes twice::
 
         import test_arcface, test_minifasnet, test_yolov8
 
         class TestPipeline(PipelineGates):
-            images = "data/scenes"
+            applicants = "data/applicants.csv"
             detector = test_yolov8.TestYolov8
             face = "face"
             liveness = test_minifasnet.TestMiniFASNet
             embedder = test_arcface.TestArcFace
 
     Attributes:
-        images: folder or ``.npz`` of whole images.
+        images: folder or ``.npz`` of whole images without labels.
+        applicants: CSV file or folder of people with a document, selfies and attacks; see
+            `data.applicant_files.load_applicants`. One of the two is given.
         detector: gate class of the detector.
         face: class of the detector that the later stages process.
         liveness: gate class of the liveness model, if there is one.
@@ -77,7 +87,8 @@ class PipelineGates(GateClass):
         inconclusive: what an undecided gate does; None uses the settings.
     """
 
-    images: ClassVar[StrPath]
+    images: ClassVar[StrPath | None] = None
+    applicants: ClassVar[StrPath | None] = None
     detector: ClassVar[type[Gates]]
     face: ClassVar[str]
     liveness: ClassVar[type[Gates] | None] = None
@@ -98,16 +109,37 @@ class PipelineGates(GateClass):
         """Refuse definitions that would replace a gate or silently be ignored.
 
         Raises:
-            SpecError: a gate is replaced, an attribute or `process` is misspelt, or the class is a
-                unittest.TestCase.
+            SpecError: a gate is replaced, an attribute or a method is misspelt, would not be
+                called, or the class is a unittest.TestCase.
         """
-        refuse_unused(cls, PipelineGates, _ATTRIBUTES, ("process",))
-        where, remedy = f"{cls.__name__}.process", "write def process(self, stages, photo): ..."
-        process = inspect.getattr_static(cls, "process")
-        if isinstance(process, property) or not callable(getattr(cls, "process", None)):
-            raise SpecError(where, "is not a method", remedy)
-        bound = getattr(process, "__get__", None)
-        check_call(where, process if bound is None else bound(object(), cls), 2, remedy)
+        refuse_unused(cls, PipelineGates, _ATTRIBUTES, _METHODS)
+        for name in _METHODS:
+            where, remedy = f"{cls.__name__}.{name}", f"write def {name}(self, stages, photo): ..."
+            method = inspect.getattr_static(cls, name)
+            if isinstance(method, property) or not callable(getattr(cls, name, None)):
+                raise SpecError(where, "is not a method", remedy)
+            bound = getattr(method, "__get__", None)
+            check_call(where, method if bound is None else bound(object(), cls), 2, remedy)
+        called = ("process",) if cls.applicants is None else ("document", "selfie")
+        given = cls.images is not None or cls.applicants is not None
+        for name in _METHODS:
+            if given and name not in called and _overridden(cls, name):
+                raise SpecError(
+                    f"{cls.__name__}.{name}",
+                    f"is never called: {'images' if 'process' in called else 'applicants'} are "
+                    f"processed by {' and '.join(called)}",
+                    f"override {' and '.join(called)}",
+                )
+
+    @classmethod
+    def has_test(cls, name: str) -> bool:
+        """Whether a test applies: those about applicants need some."""
+        gate = name.removeprefix("test_")
+        if gate not in _OF_APPLICANTS and gate != "agreement":
+            return True
+        if cls.applicants is None:
+            return gate == "agreement"
+        return gate != "agreement" and (gate != "iapar" or cls.liveness is not None)
 
     def process(self, stages: Stages, photo: Photo) -> None:
         """Process one image; override this method if your pipeline does something else.
@@ -128,7 +160,7 @@ class PipelineGates(GateClass):
                 `path`.
         """
         pixels = photo.pixels()
-        box = next((found.box for found in stages.detect(pixels) if found.name == self.face), None)
+        box = self.face_in(stages, pixels)
         if box is None:
             return  # nothing to process: this image does not count in any figure
         if "liveness" in stages:
@@ -136,9 +168,79 @@ class PipelineGates(GateClass):
         if "embedder" in stages:
             stages.embed(stages.crop(pixels, box, self.embedder_scale))
 
+    def document(self, stages: Stages, photo: Photo) -> Any:
+        """Process the photograph of an applicant's document; override it as `process`.
+
+        Args:
+            stages: the stages, see `process`.
+            photo: the photograph, which has not been read yet.
+
+        Returns:
+            The embedding, shape (D,), or None if there is no usable face: then the applicant is
+            turned away.
+        """
+        pixels = photo.pixels()
+        box = self.face_in(stages, pixels)
+        return None if box is None else stages.embed(stages.crop(pixels, box, self.embedder_scale))
+
+    def selfie(self, stages: Stages, photo: Photo) -> Any:
+        """Process a selfie, bona fide or an attack; override it as `process`.
+
+        Whether it passes as live is decided by the scores that `stages.liveness` gives here, at
+        the frozen threshold; if it is called more than once, by the smallest.
+
+        Args:
+            stages: the stages, see `process`.
+            photo: the selfie, which has not been read yet.
+
+        Returns:
+            The embedding, shape (D,), or None if there is no usable face.
+        """
+        pixels = photo.pixels()
+        box = self.face_in(stages, pixels)
+        if box is None:
+            return None
+        if "liveness" in stages:
+            stages.liveness(pixels, box)
+        return stages.embed(stages.crop(pixels, box, self.embedder_scale))
+
+    def face_in(self, stages: Stages, pixels: Any) -> Any:
+        """The box of the best detection of the class `face`, or None.
+
+        Args:
+            stages: the stages.
+            pixels: the image, RGB, shape (height, width, 3), uint8.
+        """
+        faces = (found.box for found in stages.detect(pixels) if found.name == self.face)
+        return next(faces, None)
+
     def test_complete(self, kyc_pipeline: KycPipeline) -> None:
-        """The shipped pipeline reaches every stage where FP32 does, and all outputs are finite."""
+        """All outputs are finite; of images, every stage is reached where FP32 reaches it."""
         kyc_pipeline.check("complete")
+
+    def test_agreement(self, kyc_pipeline: KycPipeline) -> None:
+        """Without labels, few decisions differ from FP32's: the bounds are below their limits."""
+        kyc_pipeline.check("agreement")
+
+    def test_fta(self, kyc_pipeline: KycPipeline) -> None:
+        """The upper bound of the failure-to-acquire rate of customers is below its limit."""
+        kyc_pipeline.check("fta")
+
+    def test_frr(self, kyc_pipeline: KycPipeline) -> None:
+        """The upper bound of the share of customers who are turned away is below its limit."""
+        kyc_pipeline.check("frr")
+
+    def test_far(self, kyc_pipeline: KycPipeline) -> None:
+        """The upper bound of the share of impostors who are let in is below its limit."""
+        kyc_pipeline.check("far")
+
+    def test_iapar(self, kyc_pipeline: KycPipeline) -> None:
+        """For each species, the upper bound of the share of attacks let in is below its limit."""
+        kyc_pipeline.check("iapar")
+
+    def test_degradation(self, kyc_pipeline: KycPipeline) -> None:
+        """None of these rates rises over the FP32 pipeline by more than its budget."""
+        kyc_pipeline.check("degradation")
 
     def test_latency(self, kyc_pipeline: KycPipeline) -> None:
         """The upper bound of the 95th percentile of wall-clock time is below its limit."""
@@ -163,7 +265,7 @@ class KycPipeline:
 
     @property
     def gates(self) -> Mapping[str, GateResult]:
-        """Results by gate: "complete", "latency" and "memory"."""
+        """Results by gate, such as "complete", "frr" or "latency"."""
         return self.record.gates
 
     @property
@@ -201,6 +303,10 @@ def pipeline_spec_of(cls: type[PipelineGates], *, marked: bool = False) -> Pipel
     spec = PipelineSpec.of(values, stages, process, where)
     refuse_misplaced_limits(cls, spec.limits)
     return spec
+
+
+def _overridden(cls: type, name: str) -> bool:
+    return getattr(cls, name) is not getattr(PipelineGates, name)
 
 
 def _stage(gates: type[PipelineGates], name: str) -> StageSpec:

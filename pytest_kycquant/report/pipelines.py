@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
+from ..pipeline.combination import Found
 from ..pipeline.record import PipelineRecord, PipelineRow
+from ..plain import from_plain
 from ..results import objections
 from ..verdicts import Verdict
 from .records import Collected
@@ -15,6 +18,8 @@ def lines(collected: Collected) -> Iterator[str]:
     for _, record in sorted(collected.pipelines.items()):
         yield ""
         yield from _table(record, other=any(collected.misfits(record)))
+        yield from _transactions(record)
+        yield from _combination(record)
         yield from _remarks(record, collected)
 
 
@@ -35,6 +40,53 @@ def _table(record: PipelineRecord, *, other: bool) -> Iterator[str]:
     table = tabulate(cells, headers=headers, tablefmt="simple", disable_numparse=True)
     yield f"pipeline, {record.gate} (wall clock in ms, medians of stages, bound one-sided 95 %)"
     yield from table.split("\n")
+
+
+def _transactions(record: PipelineRecord) -> Iterator[str]:
+    """The rates of whole transactions, and why customers are turned away."""
+    from tabulate import tabulate
+
+    if not record.rates:
+        return
+    names = list(record.rates["shipped"])
+    cells = [
+        [label, *(_rate(rates[name]) for name in names)] for label, rates in record.rates.items()
+    ]
+    yield "transactions (bounds one-sided 95 %)"
+    headers = ["", *names]
+    yield from tabulate(cells, headers=headers, tablefmt="simple", disable_numparse=True).split(
+        "\n"
+    )
+    for label, reasons in record.reasons.items():
+        found = record.rates[label]["FRR"]
+        why = ", ".join(f"{reason} {count:,}" for reason, count in reasons.items() if count)
+        more = f": {why}" if why else ""
+        yield f"{label} turns away {found['errors']:,} of {found['trials']:,} customers{more}"
+
+
+def _rate(rate: Mapping[str, Any]) -> str:
+    low, high = (f"{100 * rate[bound]:.3g}" for bound in ("lower", "upper"))
+    return f"{100 * rate['value']:.3g} % [{low}, {high}]"
+
+
+def _combination(record: PipelineRecord) -> Iterator[str]:
+    """Which stage had to give so that the variants hold together, and why."""
+    if record.search is None:
+        return
+    found = from_plain(Found, record.search)
+    tried = f"{len(found.tried)} combinations tried" if found.tried else ""
+    if found.confirmed:
+        yield "the variants that ship alone do not hold together; what ships is a combination"
+        for line in found.gave():
+            yield f"  {line}"
+    elif found.variants != found.alone:
+        others = ", ".join(f"{stage} {variant}" for stage, variant in found.variants.items())
+        yield (
+            "the variants that ship alone do not hold together, and a combination that holds on "
+            f"the people of the search ({others}) is not confirmed by the others"
+        )
+    if found.note:
+        yield f"note: {found.note}{f' ({tried})' if tried else ''}"
 
 
 def _row(row: PipelineRow) -> list[str]:

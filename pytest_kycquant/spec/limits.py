@@ -283,13 +283,44 @@ class CustomLimits(Limits):
 class PipelineLimits(CheckedLimits):
     """Limits of a whole pipeline. All must stay below.
 
+    Rates are those of transactions, in which everything must hold: a document and a selfie are
+    found, the selfie is live, and the two match.
+
     Args:
-        wall_ms: upper bound of the 95th percentile of the wall-clock time of one image, from its
-            bytes to the last output, in milliseconds. It is absolute: it holds for one machine.
+        far: upper confidence bound of the system's false accept rate: bona fide selfies of other
+            people that are accepted.
+        frr: upper confidence bound of its false reject rate: customers who are turned away, for
+            whatever reason.
+        iapar: upper confidence bound of the impostor attack presentation accept rate, for every
+            attack species (ISO/IEC 30107-3: attacks accepted as the person that they imitate).
+        fta: upper confidence bound of the failure-to-acquire rate: transactions of customers
+            without a usable face on the document or on the selfie. They count in `frr`, too.
+        far_degradation: upper bound of the paired increase of the false accept rate over the FP32
+            pipeline.
+        frr_degradation: the same for the false reject rate. The default is twice that of one
+            model, since errors of several models add up.
+        iapar_degradation: the same for attacks, for every species.
+        group_frr_degradation: with groups of people, the same as `frr_degradation` for every group.
+        flips: without labels, upper confidence bound of the share of images that the pipeline
+            decides differently from FP32's.
+        pair_flips: without labels, the same for the share of pairs of images that are compared.
+        wall_ms: upper bound of the 95th percentile of the wall-clock time of one image, or of one
+            attempt of an applicant (document and selfie), from the bytes to the last output, in
+            milliseconds. It is absolute: it holds for one machine.
         memory_ratio: peak resident memory of the process relative to that of the FP32 pipeline.
         memory_mb: peak resident memory of the process in megabytes (10^6 bytes), off by default.
     """
 
+    far: float = limit(0.001, BELOW, Unit.RATE)
+    frr: float = limit(0.05, BELOW, Unit.RATE)
+    iapar: float = limit(0.07, BELOW, Unit.RATE)
+    fta: float = limit(0.03, BELOW, Unit.RATE)
+    far_degradation: float = limit(0.0005, BELOW, Unit.RATE)
+    frr_degradation: float = limit(0.02, BELOW, Unit.RATE)
+    iapar_degradation: float = limit(0.02, BELOW, Unit.RATE)
+    group_frr_degradation: float = limit(0.05, BELOW, Unit.RATE)
+    flips: float = limit(0.02, BELOW, Unit.RATE, Kind.DRIFT)
+    pair_flips: float = limit(0.0005, BELOW, Unit.RATE, Kind.DRIFT)
     wall_ms: float = limit(8000.0, BELOW, Unit.MS, Kind.COST)
     memory_ratio: float = limit(1.1, BELOW, Unit.RATIO, Kind.COST)
     memory_mb: float | None = limit(None, BELOW, Unit.MB, Kind.COST)

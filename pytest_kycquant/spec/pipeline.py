@@ -11,7 +11,7 @@ from ..errors import SpecError
 from . import coerce
 from .gates import GateSpec
 from .limits import PipelineLimits
-from .settings import Inconclusive
+from .settings import Inconclusive, Settings, ShipBy
 from .task import StrPath, TaskSpec
 from .tasks import FaceVerification, LivenessDetection, ObjectDetection
 
@@ -60,7 +60,9 @@ class PipelineSpec:
 
     Args:
         process: where to find the class that defines the pipeline.
-        images: folder or ``.npz`` of whole images.
+        images: folder or ``.npz`` of whole images without labels; None if applicants are given.
+        applicants: CSV file or folder of people with documents, selfies and attacks; None if images
+            are given.
         stages: the detector first, then liveness and embedder, if present.
         face: class of the detector that the later stages process.
         limits: the limits of the gates.
@@ -70,13 +72,32 @@ class PipelineSpec:
     """
 
     process: ProcessSpec
-    images: StrPath
+    images: StrPath | None
+    applicants: StrPath | None
     stages: tuple[StageSpec, ...]
     face: str
     limits: PipelineLimits
     threads: int
     runs: int
     inconclusive: Inconclusive | None
+
+    @property
+    def gates(self) -> tuple[str, ...]:
+        """Names of the gates of this pipeline, in the order in which they are judged."""
+        if self.applicants is None:
+            return ("complete", "agreement", "latency", "memory")
+        attacks = ("iapar",) if any(stage.name == "liveness" for stage in self.stages) else ()
+        return ("complete", "fta", "frr", "far", *attacks, "degradation", "latency", "memory")
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """Names of the methods of the class that process images."""
+        return ("process",) if self.applicants is None else ("document", "selfie")
+
+    def effective_ship_by(self, settings: Settings) -> ShipBy:
+        """What decides among combinations: what all stages say, or else the product."""
+        said = {stage.gate.effective_ship_by(settings) for stage in self.stages}
+        return said.pop() if len(said) == 1 else "product"
 
     @classmethod
     def of(
@@ -97,10 +118,7 @@ class PipelineSpec:
         Raises:
             SpecError: a value is missing or impossible.
         """
-        images = values.get("images")
-        if images is None:
-            raise SpecError(f"{where}.images", "is missing", 'write images = "data/scenes"')
-        images = coerce.path(f"{where}.images", images)
+        images, applicants = _data(values, where)
         if not stages or stages[0].name != "detector":
             raise SpecError(
                 f"{where}.detector", "is missing", "name the gate class of the detector"
@@ -108,6 +126,12 @@ class PipelineSpec:
         if len(stages) == 1:
             raise SpecError(
                 where, "has a detector but no stage after it", "add liveness= or embedder="
+            )
+        if applicants is not None and stages[-1].name != "embedder":
+            raise SpecError(
+                f"{where}.applicants",
+                "needs an embedder: documents and selfies are compared",
+                "name the gate class of the embedder, or give images without labels",
             )
         task = stages[0].gate.model.task
         assert isinstance(task, ObjectDetection)
@@ -136,6 +160,7 @@ class PipelineSpec:
         return cls(
             process=process,
             images=images,
+            applicants=applicants,
             stages=stages,
             face=str.__str__(face),
             limits=limits,
@@ -143,6 +168,28 @@ class PipelineSpec:
             runs=_between(f"{where}.runs", values["runs"], LEAST_RUNS, _MOST_RUNS),
             inconclusive=inconclusive,
         )
+
+
+def _data(values: Mapping[str, Any], where: str) -> tuple[StrPath | None, StrPath | None]:
+    """The images or the applicants: one of the two."""
+    given = {
+        name: coerce.path(f"{where}.{name}", values[name])
+        for name in ("images", "applicants")
+        if values.get(name) is not None
+    }
+    if not given:
+        raise SpecError(
+            f"{where}.applicants",
+            "is missing",
+            'write applicants = "data/applicants.csv" or, without labels, images = "data/scenes"',
+        )
+    if len(given) > 1:
+        raise SpecError(
+            f"{where}.images",
+            "is given beside applicants, which have images of their own",
+            "give one of the two",
+        )
+    return given.get("images"), given.get("applicants")
 
 
 def _between(where: str, value: Any, least: int, most: int) -> int:

@@ -20,7 +20,7 @@ from pytest_kycquant import (
     Preprocess,
 )
 from pytest_kycquant.errors import SpecError
-from pytest_kycquant.pipeline.stages import Pipeline, Stage
+from pytest_kycquant.pipeline.models import Pipeline, Stage
 from pytest_kycquant.plugin.pipeline_gates import pipeline_spec_of
 from pytest_kycquant.spec.pipeline import PipelineSpec, ProcessSpec
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from tests.worlds.applicants import write_applicants
 from tests.worlds.population import write_project as write_face
 from tests.worlds.presentations import write_liveness_project
 from tests.worlds.scenery import scenes
@@ -24,11 +25,25 @@ from liveness import gate as presentations
 from pytest_kycquant import PipelineGates, PipelineLimits
 
 class TestPipeline(PipelineGates):
-    images = "photos"
+    {data}
     detector = detection.TestDetector
     face = "face"
     liveness = presentations.TestLiveness
     embedder = faces.TestFace
+"""
+
+# Faces have 16 pixels, and a crop of scale 1 has one more: resizing would change what is seen.
+EXACT = """
+embedder_scale = 15 / 16
+
+def selfie(self, stages, photo):
+    pixels = photo.pixels()
+    box = self.face_in(stages, pixels)
+    if box is None:
+        return None
+    face = stages.crop(pixels, box, self.embedder_scale)
+    stages.liveness(face)
+    return stages.embed(face)
 """
 
 
@@ -40,13 +55,16 @@ def write_photos(folder: Path, count: int, *, seed: int = 5, dim: float = 0.0) -
     return folder
 
 
-def write_pipeline(root: Path, *, precisions: str = '"int8"', photos: int = 8) -> Path:
+def write_pipeline(
+    root: Path, *, precisions: str = '"int8"', photos: int = 170, people: int = 0
+) -> Path:
     """Write three models with data and gates, and a pipeline; return its gate file.
 
     Args:
         root: an empty folder.
         precisions: precisions of all three gates.
         photos: number of images.
+        people: number of applicants; 0 for images without labels.
     """
     for name, write in (
         ("detector", write_detector),
@@ -56,12 +74,23 @@ def write_pipeline(root: Path, *, precisions: str = '"int8"', photos: int = 8) -
         gate = write(root / name, precisions=precisions, fallback=None)
         gate.rename(root / name / "gate.py")
         (root / name / "__init__.py").touch()
-    write_photos(root / "photos", photos)
+    if not people:
+        write_photos(root / "photos", photos)
+        return write_gate(root)
+    # Faces of applicants are bright red, so two of them are more alike than those of the gate.
+    face = root / "face" / "gate.py"
+    given = 'selection="selection.npz"'
+    text = face.read_text().replace(given, f"{given}, threshold=0.85")
+    face.write_text(text.replace("size_ratio=10.0", "size_ratio=10.0, frr=0.5"))
+    write_applicants(root, people)
     return write_gate(root)
 
 
 def write_gate(root: Path, body: str = "") -> Path:
     """Write the pipeline's gate file with additional lines in its class."""
     gate = root / "test_pipeline.py"
-    gate.write_text(GATE + textwrap.indent(textwrap.dedent(body), "    "))
+    applicants = (root / "applicants.csv").exists()
+    data = 'applicants = "applicants.csv"' if applicants else 'images = "photos"'
+    own = f"{EXACT if applicants else ''}{textwrap.dedent(body)}"
+    gate.write_text(GATE.format(data=data) + textwrap.indent(own, "    "))
     return gate

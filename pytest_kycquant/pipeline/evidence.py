@@ -1,0 +1,347 @@
+"""What two pipelines decide about the same data: labelled applicants, or images without labels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..bench.people import CONFIRMATION, EVALUATION, SEARCH, Role
+from ..data.split import SEARCH_SHARE, names_on_both_sides
+from ..errors import DataError
+from ..plain import plain
+from ..results import GateResult, GroupIncrease
+from .agreement import Agreement
+from .decisions import Decisions, reasons_of
+from .record import judge_complete, judge_finite
+from .stages import Named, Photo, Stages
+from .transactions import Thresholds, Transactions
+from .watch import Method, Watch, documents, selfies, whole
+
+if TYPE_CHECKING:
+    from ..context import Context
+    from ..data.applicants import ApplicantSet
+    from ..data.images import ImageSet
+    from ..spec.limits import PipelineLimits
+    from .models import Pipeline
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One attempt of an applicant: a document and a selfie that have not been read yet."""
+
+    document: Photo
+    selfie: Photo
+
+    @property
+    def name(self) -> str:
+        """Both names."""
+        return f"{self.document.name} and {self.selfie.name}"
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What two pipelines decide, in figures for reports.
+
+    Args:
+        drift: differences of answers from FP32, end to end.
+        farthest: name of the image with the largest difference, by stage.
+        rates: rates with their bounds, as plain values, by the label of the pipeline and name.
+        reasons: number of customers who are turned away, by label and reason.
+        groups: rates within each group of people.
+    """
+
+    drift: Mapping[str, float] = field(default_factory=dict)
+    farthest: Mapping[str, str] = field(default_factory=dict)
+    rates: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    reasons: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    groups: tuple[GroupIncrease, ...] = ()
+
+
+class Evidence(Protocol):
+    """What two pipelines decide about the same data."""
+
+    run: Callable[[Stages, Any], object]
+    """Runs a pipeline on one image or attempt, as it is timed."""
+
+    def gates(self, fp32: Pipeline, other: Pipeline, role: Role) -> dict[str, GateResult]:
+        """Every gate about decisions, judged on the people of a role."""
+
+    def figures(self, fp32: Pipeline, other: Pipeline, role: Role) -> Figures:
+        """The same in figures."""
+
+    def complete(self, fp32: Pipeline, other: Pipeline) -> list[Named]:
+        """The images or attempts on which both pipelines reach every stage."""
+
+    def notes(self, fp32: Pipeline) -> list[str]:
+        """What a reader should know about the data."""
+
+    def shown(self, units: Sequence[Named]) -> tuple[ImageSet, ...]:
+        """The images of these, for another process: of each function of the gate class."""
+
+
+class OfImages:
+    """Images without labels.
+
+    Args:
+        context: the context of the run.
+        images: the images.
+        process: the function that processes one, a bound method of the gate class.
+        digest: see `Watch`.
+        thresholds: the frozen thresholds.
+        limits: the limits of the gates.
+    """
+
+    def __init__(
+        self,
+        context: Context,
+        images: ImageSet,
+        process: Method,
+        digest: str | None,
+        thresholds: Thresholds,
+        limits: PipelineLimits,
+    ) -> None:
+        self._images = images
+        self._thresholds = thresholds
+        self._limits = limits
+        self._watch = Watch(context, {"images": whole(images, process)}, digest)
+        self.run: Callable[[Stages, Any], object] = process
+
+    def gates(self, fp32: Pipeline, other: Pipeline, role: Role) -> dict[str, GateResult]:
+        """Whether every stage is reached, and the share of flipped decisions."""
+        agreement = self._agreement(fp32, other, role)
+        chosen = self._chosen(role)
+        names = [name for name, kept in zip(self._images.names, chosen, strict=True) if kept]
+        exact, seen = self._watch.seen(fp32)["images"], self._watch.seen(other)["images"]
+        reached = [name for name in names if name not in exact.skipped]
+        lost = {name: seen.skipped[name] for name in reached if name in seen.skipped}
+        broken = {name: seen.broken[name] for name in reached if name in seen.broken}
+        complete = judge_complete(len(reached), lost, broken)
+        return {"complete": complete, "agreement": agreement.gate()}
+
+    def figures(self, fp32: Pipeline, other: Pipeline, role: Role) -> Figures:
+        """Drift of the answers end to end."""
+        return Figures(*self._agreement(fp32, other, role).figures())
+
+    def complete(self, fp32: Pipeline, other: Pipeline) -> list[Named]:
+        """Those on which both pipelines reach every stage.
+
+        Raises:
+            DataError: FP32 reaches every stage on none of the images.
+        """
+        exact, seen = self._watch.seen(fp32)["images"], self._watch.seen(other)["images"]
+        if not exact.found.any():
+            ends: dict[str, int] = {}
+            for what in exact.skipped.values():
+                ends[what] = ends.get(what, 0) + 1
+            most = sorted(ends.items(), key=lambda item: -item[1])
+            found = "; ".join(f"{what} skipped on {count:,}" for what, count in most)
+            raise DataError(
+                self._images.origin,
+                f"FP32 reaches every stage on none of its {len(self._images):,} images ({found})",
+                "give images in which the detector finds the class `face`, or check process()",
+            )
+        both = np.flatnonzero(exact.found & seen.found)
+        return [Photo(self._images, int(index)) for index in both]
+
+    def notes(self, fp32: Pipeline) -> list[str]:
+        """Images that FP32 does not get through, and rows of arrays."""
+        notes = []
+        exact = self._watch.seen(fp32)["images"]
+        if short := len(exact.found) - int(exact.found.sum()):
+            notes.append(
+                f"{short:,} of {len(exact.found):,} images are not used: FP32 does not reach every "
+                "stage on them"
+            )
+        if self._images.is_array:
+            notes.append("the images are rows of an array, so the time does not include decoding")
+        return notes
+
+    def shown(self, units: Sequence[Named]) -> tuple[ImageSet, ...]:
+        """The images of these."""
+        return (self._images.subset([unit.index for unit in units if isinstance(unit, Photo)]),)
+
+    def _agreement(self, fp32: Pipeline, other: Pipeline, role: Role) -> Agreement:
+        chosen = self._chosen(role)
+        names = tuple(name for name, kept in zip(self._images.names, chosen, strict=True) if kept)
+        exact, seen = (
+            self._watch.seen(one)["images"].subset(chosen, names) for one in (fp32, other)
+        )
+        return Agreement(names, exact, seen, self._thresholds, self._limits)
+
+    def _chosen(self, role: Role) -> NDArray[np.bool_]:
+        if role is EVALUATION:
+            return np.ones(len(self._images), np.bool_)
+        searched = names_on_both_sides(
+            self._images.names, SEARCH_SHARE, self._images.origin, "images", "images"
+        )
+        return searched if role is SEARCH else ~searched
+
+
+class OfApplicants:
+    """Applicants with documents, selfies and attacks.
+
+    Args:
+        context: the context of the run.
+        applicants: everybody.
+        document: the function that processes a document, a bound method of the gate class.
+        selfie: the same for a selfie.
+        digest: see `Watch`.
+        thresholds: the frozen thresholds.
+        limits: the limits of the gates.
+    """
+
+    def __init__(
+        self,
+        context: Context,
+        applicants: ApplicantSet,
+        document: Method,
+        selfie: Method,
+        digest: str | None,
+        thresholds: Thresholds,
+        limits: PipelineLimits,
+    ) -> None:
+        self._everybody = applicants
+        self._thresholds = thresholds
+        self._limits = limits
+        views = {
+            "documents": documents(applicants.documents, document),
+            "selfies": selfies(applicants.selfies, selfie),
+        }
+        self._watch = Watch(context, views, digest)
+
+        def run(stages: Stages, attempt: Attempt) -> None:
+            document(stages, attempt.document)
+            selfie(stages, attempt.selfie)
+
+        self.run: Callable[[Stages, Any], object] = run
+
+    def gates(self, fp32: Pipeline, other: Pipeline, role: Role) -> dict[str, GateResult]:
+        """Whether outputs are finite, and every rate of transactions."""
+        decisions = self._decisions(fp32, other, role)
+        seen, applicants = decisions.shipped, decisions.shipped.applicants
+        broken = {**seen.documents.broken, **seen.selfies.broken}
+        number = len(applicants.documents) + len(applicants.selfies)
+        return {"complete": judge_finite(number, broken), **decisions.gates()}
+
+    def figures(self, fp32: Pipeline, other: Pipeline, role: Role) -> Figures:
+        """Rates and reasons of both pipelines."""
+        decisions = self._decisions(fp32, other, role)
+        both = {"fp32": decisions.fp32, "shipped": decisions.shipped}
+        return Figures(
+            rates={label: plain(decisions.rates(one)) for label, one in both.items()},
+            reasons={label: reasons_of(one) for label, one in both.items()},
+            groups=tuple(decisions.groups()),
+        )
+
+    def complete(self, fp32: Pipeline, other: Pipeline) -> list[Named]:
+        """The attempts of customers whose document and selfie both pipelines find.
+
+        Raises:
+            DataError: FP32 finds none of the documents or none of the selfies.
+        """
+        both = [self._watch.seen(one) for one in (fp32, other)]
+        chosen = self._everybody.bona_fide
+        for what, images in (
+            ("documents", self._everybody.documents),
+            ("selfies", self._everybody.selfies),
+        ):
+            if not both[0][what].found.any():
+                raise DataError(
+                    images.origin,
+                    f"FP32 finds a face on none of its {len(images):,} {what}",
+                    f"give {what} in which the detector finds the class `face`, or override "
+                    f"{what.removesuffix('s')}() of the gate class",
+                )
+        people = self._everybody.people[chosen]
+        found = np.ones(len(chosen), np.bool_)
+        for seen in both:
+            found &= seen["documents"].found[people] & seen["selfies"].found[chosen]
+        return [
+            Attempt(
+                Photo(self._everybody.documents, int(self._everybody.people[index])),
+                Photo(self._everybody.selfies, int(index)),
+            )
+            for index in chosen[found]
+        ]
+
+    def notes(self, fp32: Pipeline) -> list[str]:
+        """Customers for whom FP32 itself finds no face: they count as turned away by both."""
+        one = self._transactions(fp32, EVALUATION)
+        if not (lost := len(one.not_acquired())):
+            return []
+        number = len(one.applicants.bona_fide)
+        return [
+            f"FP32 itself finds no face in {lost:,} of {number:,} transactions of customers; they "
+            "count as turned away by both pipelines"
+        ]
+
+    def shown(self, units: Sequence[Named]) -> tuple[ImageSet, ...]:
+        """The documents and the selfies of these."""
+        attempts = [unit for unit in units if isinstance(unit, Attempt)]
+        return (
+            self._everybody.documents.subset([one.document.index for one in attempts]),
+            self._everybody.selfies.subset([one.selfie.index for one in attempts]),
+        )
+
+    def _decisions(self, fp32: Pipeline, other: Pipeline, role: Role) -> Decisions:
+        exact, mine = (self._transactions(one, role) for one in (fp32, other))
+        return Decisions(exact, mine, self._limits)
+
+    def _transactions(self, pipeline: Pipeline, role: Role) -> Transactions:
+        seen = self._watch.seen(pipeline)
+        applicants, theirs, own = self._everybody, seen["documents"], seen["selfies"]
+        if role is not EVALUATION:
+            people = self._people(role)
+            kept = people[applicants.people]
+            applicants = applicants.subset(people)
+            theirs = theirs.subset(people, applicants.documents.names)
+            own = own.subset(kept, applicants.selfies.names)
+        return Transactions(applicants, theirs, own, self._thresholds)
+
+    def _people(self, role: Role) -> NDArray[np.bool_]:
+        origin = self._everybody.selfies.origin
+        searched = names_on_both_sides(
+            self._everybody.names, SEARCH_SHARE, origin, "people", "people"
+        )
+        return searched if role is SEARCH else ~searched
+
+
+def objection_to(evidence: Evidence, fp32: Pipeline, other: Pipeline, role: Role = SEARCH) -> str:
+    """The first objection to a pipeline on the people of a search; "" if none.
+
+    These people may be too few to show that rates do not rise, so the estimates must stay within
+    half of each budget.
+    """
+    for gate in evidence.gates(fp32, other, role).values():
+        for check in gate.checks:
+            if not check.promising:
+                return check.describe()
+    return ""
+
+
+def undecidable(evidence: Evidence, fp32: Pipeline, role: Role = EVALUATION) -> str:
+    """A check that this data cannot decide even for FP32 compared with itself; "" if none."""
+    for gate in evidence.gates(fp32, fp32, role).values():
+        if gate.checks and not gate.ships:
+            return gate.worst_check().describe()
+    return ""
+
+
+def hindered(evidence: Evidence, fp32: Pipeline) -> str:
+    """Why a search for a combination could not lead to a verdict; "" if it can."""
+    try:
+        for role in (SEARCH, CONFIRMATION):
+            why = undecidable(evidence, fp32, role) if role is CONFIRMATION else ""
+            evidence.gates(fp32, fp32, role)
+    except DataError as error:
+        return error.problem
+    if why:
+        return (
+            "the people who would confirm it cannot decide even for FP32 compared with itself: "
+            f"{why}; they are {1 - SEARCH_SHARE:.0%} of all people"
+        )
+    return ""

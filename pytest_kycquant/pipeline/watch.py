@@ -1,0 +1,272 @@
+"""Runs pipelines over images, each once, and keeps what they make of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..data.files import listed
+from ..errors import BaselineError, PipelineError
+from .models import Memory, Pipeline
+from .seen import Seen, read_seen, write_seen
+from .stages import Photo, Stages, Trace
+
+if TYPE_CHECKING:
+    from ..context import Context
+    from ..data.images import ImageSet
+
+Method = Callable[[Stages, Photo], Any]
+_EMBEDDING = "return what stages.embed gives, or None where there is no usable face"
+_SAMPLED = 4  # images of each view whose remembered answers are compared with new ones
+
+
+class One(NamedTuple):
+    """What a pipeline makes of one image.
+
+    Args:
+        embeddings: its embeddings, each (D,); empty if there is none.
+        found: see `Seen`.
+        score: smallest probability of a live face.
+        broken: stages that gave NaN or Inf.
+        skipped: stages that were not called.
+    """
+
+    embeddings: tuple[NDArray[np.float32], ...]
+    found: bool
+    score: float
+    broken: str
+    skipped: str
+
+
+Read = Callable[[Trace, str, Sequence[str]], One]
+
+
+@dataclass(frozen=True)
+class View:
+    """Images of one kind, and the function of the gate class that processes them.
+
+    Args:
+        images: the images.
+        method: the function.
+        read: a function that turns a trace, the name of its image and the names of all stages
+            into a result.
+        flat: whether each image has one embedding.
+    """
+
+    images: ImageSet
+    method: Method
+    read: Read
+    flat: bool = True
+
+
+def whole(images: ImageSet, method: Method) -> View:
+    """Images on which every stage is called, and whose function returns nothing."""
+
+    def read(trace: Trace, name: str, stages: Sequence[str]) -> One:
+        skipped = listed([stage for stage in stages if stage not in trace.spent_ns])
+        given = [each.astype(np.float32) for each in trace.answers.get("embedder", ())]
+        broken = ", ".join(trace.broken)
+        return One(tuple(given), not skipped, _smallest(trace), broken, skipped)
+
+    return View(images, method, read, flat=False)
+
+
+def documents(images: ImageSet, method: Method) -> View:
+    """Documents, whose function returns an embedding or None."""
+    return View(images, method, _returned(method, asks=False))
+
+
+def selfies(images: ImageSet, method: Method) -> View:
+    """Selfies, whose function returns an embedding or None, and asks whether they are live."""
+    return View(images, method, _returned(method, asks=True))
+
+
+class Watch:
+    """Runs pipelines over images; what is known from earlier runs is read.
+
+    Args:
+        context: the context of the run.
+        views: the images by what they are, such as "documents".
+        digest: digest of the functions of the views and of all that they use; None if it is not
+            known, so that nothing is kept from run to run.
+    """
+
+    def __init__(self, context: Context, views: Mapping[str, View], digest: str | None) -> None:
+        self._context = context
+        self._views = views
+        self._digest = digest
+        self._memory = Memory()
+        self._known: dict[str, dict[str, Seen]] = {}
+
+    def seen(self, pipeline: Pipeline) -> dict[str, Seen]:
+        """What a pipeline makes of all images, by view.
+
+        Raises:
+            BaselineError: FP32 itself gives NaN or Inf.
+            KycquantError: a stage refuses what it is given.
+            PipelineError: a function of the gate class raises something, or does not return an
+                embedding.
+        """
+        name = repr([(stage, pipeline.stages[stage].key()) for stage in pipeline.stages])
+        if name not in self._known:
+            self._known[name] = self._remembered(pipeline)
+        found = self._known[name]
+        if pipeline.is_fp32:
+            _refuse_broken(found)
+        return found
+
+    def _remembered(self, pipeline: Pipeline) -> dict[str, Seen]:
+        if self._digest is None:
+            return self._look(pipeline, {})
+        numbers = {name: len(view.images) for name, view in self._views.items()}
+
+        def make(folder: Path) -> None:
+            write_seen(folder, self._look(pipeline, {}))
+
+        def check(found: dict[str, Seen]) -> str:
+            # Chosen anew in each run: whoever wrote the cache cannot know which.
+            rng = np.random.default_rng()
+            some = {
+                name: np.sort(rng.choice(number, min(_SAMPLED, number), replace=False))
+                for name, number in numbers.items()
+            }
+            again = self._look(pipeline, some)
+            for name, chosen in some.items():
+                images = self._views[name].images
+                names = tuple(images.names[index] for index in chosen)
+                if found[name].subset(chosen, names).differs(again[name]):
+                    return (
+                        f"holds answers about {name} that the {pipeline.label} pipeline does "
+                        "not give"
+                    )
+            return ""
+
+        key = [self._digest, pipeline.exact, pipeline.threads]
+        key += [[name, view.images.digest] for name, view in self._views.items()]
+        key += [[name, stage.key()] for name, stage in pipeline.stages.items()]
+        store = self._context.store
+        return store.load("pipeline", key, make, lambda folder: read_seen(folder, numbers), check)
+
+    def _look(self, pipeline: Pipeline, some: Mapping[str, NDArray[np.int64]]) -> dict[str, Seen]:
+        """Run the images, or some of each view, given by their indices."""
+        stages, names = Stages(pipeline, memory=self._memory), tuple(pipeline.stages)
+        chosen = {
+            name: some[name].tolist() if name in some else range(len(view.images))
+            for name, view in self._views.items()
+        }
+        found: dict[str, list[One]] = {}
+        number = sum(map(len, chosen.values()))
+        title = f"pipeline: running {pipeline.label}"
+        with self._context.stage(title, number) as advance:
+            for name, view in self._views.items():
+                found[name] = []
+                for index in chosen[name]:
+                    photo = Photo(view.images, index)
+                    trace = stages.trace(view.method, photo)
+                    found[name].append(view.read(trace, photo.name, names))
+                    advance()
+        length = self._length(found, chosen)
+        return {
+            name: self._assembled(view, found[name], chosen[name], length)
+            for name, view in self._views.items()
+        }
+
+    def _length(
+        self, found: Mapping[str, Sequence[One]], chosen: Mapping[str, Sequence[int]]
+    ) -> int:
+        """Length of an embedding.
+
+        Raises:
+            PipelineError: they have different lengths.
+        """
+        lengths: dict[int, str] = {}
+        for name, each in found.items():
+            images = self._views[name].images
+            for index, one in zip(chosen[name], each, strict=True):
+                for embedding in one.embeddings:
+                    lengths.setdefault(len(embedding), images.names[index])
+        if len(lengths) > 1:
+            (one_length, first), (other, second) = list(lengths.items())[:2]
+            raise PipelineError(
+                " and ".join(f"{view.method.__name__}()" for view in self._views.values()),
+                f"give embeddings of different lengths: {one_length} for {first}, {other} for "
+                f"{second}",
+                _EMBEDDING,
+            )
+        return next(iter(lengths), 1)
+
+    @staticmethod
+    def _assembled(view: View, found: Sequence[One], chosen: Sequence[int], length: int) -> Seen:
+        calls = max((len(one.embeddings) for one in found), default=0)
+        embeddings = np.full((len(found), max(calls, 1), length), np.nan, np.float32)
+        for row, one in zip(embeddings, found, strict=True):
+            row[: len(one.embeddings)] = one.embeddings or np.nan
+        names = [view.images.names[index] for index in chosen]
+        return Seen(
+            embeddings[:, 0] if view.flat else embeddings,
+            np.array([one.found for one in found]),
+            np.array([one.score for one in found]),
+            {name: one.broken for name, one in zip(names, found, strict=True) if one.broken},
+            {name: one.skipped for name, one in zip(names, found, strict=True) if one.skipped},
+        )
+
+
+def _returned(method: Method, *, asks: bool) -> Read:
+    where = f"{getattr(method, '__name__', 'the function')}()"
+
+    def read(trace: Trace, name: str, stages: Sequence[str]) -> One:
+        embedding = _embedding(trace.returned, where, name)
+        unasked = "liveness" in stages and "liveness" not in trace.answers
+        if asks and embedding is not None and unasked:
+            raise PipelineError(
+                where,
+                f"returns an embedding of {name} without asking stages.liveness, so that nobody "
+                "looks whether it is live",
+                "call stages.liveness, or leave out the attribute liveness",
+            )
+        broken = list(trace.broken)
+        if embedding is not None and not broken and not np.isfinite(embedding).all():
+            broken.append("embedder")
+        given = () if embedding is None else (embedding,)
+        return One(given, embedding is not None, _smallest(trace), ", ".join(broken), "")
+
+    return read
+
+
+def _embedding(returned: Any, where: str, image: str) -> NDArray[np.float32] | None:
+    if returned is None:
+        return None
+    try:
+        values = np.asarray(returned, np.float64)
+    except (TypeError, ValueError):
+        values = np.empty(0)
+    if values.ndim != 1 or not values.size:
+        raise PipelineError(
+            where,
+            f"returns {type(returned).__name__} for {image}, which is not an embedding",
+            _EMBEDDING,
+        )
+    with np.errstate(over="ignore"):
+        embedding: NDArray[np.float32] = values.astype(np.float32)
+    return embedding
+
+
+def _smallest(trace: Trace) -> float:
+    """The smallest probability of a live face; NaN wins, so that no other score hides it."""
+    given = trace.answers.get("liveness", ())
+    return float(np.min(np.concatenate(given))) if given else np.inf
+
+
+def _refuse_broken(found: Mapping[str, Seen]) -> None:
+    for seen in found.values():
+        for name, where in seen.broken.items():
+            raise BaselineError(
+                name,
+                f"FP32 itself gives NaN or Inf ({where})",
+                "check the preprocessing and the crops of that stage",
+            )
