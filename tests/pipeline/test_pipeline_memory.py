@@ -11,8 +11,8 @@ from pytest_kycquant.errors import MeasurementError
 from pytest_kycquant.measure import memory
 from pytest_kycquant.measure.memory import Peak
 from pytest_kycquant.pipeline.memory import Job
-from pytest_kycquant.pipeline.record import judge_memory
 from pytest_kycquant.pipeline.models import Pipeline
+from pytest_kycquant.pipeline.record import judge_memory
 
 GATE = """
 from pytest_kycquant import PipelineGates

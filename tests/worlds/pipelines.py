@@ -56,13 +56,19 @@ def write_photos(folder: Path, count: int, *, seed: int = 5, dim: float = 0.0) -
 
 
 def write_pipeline(
-    root: Path, *, precisions: str = '"int8"', photos: int = 170, people: int = 0
+    root: Path,
+    *,
+    precisions: str = '"int8"',
+    liveness: str = "",
+    photos: int = 170,
+    people: int = 0,
 ) -> Path:
     """Write three models with data and gates, and a pipeline; return its gate file.
 
     Args:
         root: an empty folder.
         precisions: precisions of all three gates.
+        liveness: those of the liveness model, if they differ.
         photos: number of images.
         people: number of applicants; 0 for images without labels.
     """
@@ -71,7 +77,8 @@ def write_pipeline(
         ("liveness", write_liveness_project),
         ("face", write_face),
     ):
-        gate = write(root / name, precisions=precisions, fallback=None)
+        own = liveness if liveness and name == "liveness" else precisions
+        gate = write(root / name, precisions=own, fallback=None)
         gate.rename(root / name / "gate.py")
         (root / name / "__init__.py").touch()
     if not people:
