@@ -159,7 +159,6 @@ class Agreement:
     def _offenders(self) -> list[Offender]:
         """The images that flip, those without a score first."""
         chosen = [index for index, kind in enumerate(self.flipped) if kind]
-        measure = self.thresholds.measure
         found = []
         for index in chosen[:MOST_OFFENDERS]:
             kind = self.flipped[index]
@@ -168,7 +167,7 @@ class Agreement:
                 both = [float(side.scores[index]) for side in (self.shipped, self.fp32)]
                 scores = (known(both[0]), known(both[1]), self.thresholds.live)
             elif kind.startswith("not"):
-                shown = measure.shown(float(self.likeness[index]))
+                shown = self.thresholds.measure.shown(float(self.likeness[index]))
                 scores = (known(shown), None, self.thresholds.match)
             found.append(Offender((self.names[index],), "", *scores, f"flips: {kind}"))
         return found

@@ -30,7 +30,9 @@ def peak(tmp_path: Path, images: ImageSet) -> Callable[[str], Peak]:
     def run(line: str) -> Peak:
         file = tmp_path / "only_pytest_knows_this_name.py"
         file.write_text(GATE.format(line=line))
-        job = Job(Pipeline("fp32", {}), str(file), "some.package.it", "TestIt", images)
+        job = Job(
+            Pipeline("fp32", {}), str(file), "some.package.it", "TestIt", (images,), ("process",)
+        )
         return job.measure()
 
     return run

@@ -29,13 +29,9 @@ from pytest_kycquant.errors import (
     PipelineError,
     SpecError,
 )
+from pytest_kycquant.pipeline.models import Pipeline, Stage
 from pytest_kycquant.pipeline.record import judge_latency
-from pytest_kycquant.pipeline.stages import (
-    Photo,
-    Pipeline,
-    Stage,
-    Stages,
-)
+from pytest_kycquant.pipeline.stages import Photo, Stages
 from pytest_kycquant.pipeline.timing import summarise, time_runs
 from pytest_kycquant.runtimes import library
 from pytest_kycquant.runtimes.feeding import Feeding

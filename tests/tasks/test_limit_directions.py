@@ -17,6 +17,7 @@ from pytest_kycquant.data.groups import Group
 from pytest_kycquant.measure.latency import Latency
 from pytest_kycquant.measure.latency import judge as judge_latency
 from pytest_kycquant.pipeline import record
+from pytest_kycquant.pipeline.agreement import Agreement
 from pytest_kycquant.pipeline.memory import Peak
 from pytest_kycquant.pipeline.timing import Timing
 from pytest_kycquant.spec.limits import (
@@ -37,6 +38,7 @@ from pytest_kycquant.tasks.liveness.agreement import LivenessAgreement
 from pytest_kycquant.tasks.registry import TASKS
 from pytest_kycquant.verdicts import Check, Kind, Verdict
 from tests.worlds import detections, embeddings, measurements, scores
+from tests.worlds import transactions as customers
 
 Checks = Callable[[Any], Iterable[Check]]
 
@@ -171,6 +173,14 @@ def pipelines(limits: PipelineLimits) -> Iterator[Check]:
     timing = Timing(59, 50.0, 60.0, 70.0, 70.0, {"detector": 40.0}, 100.0, 90.0)
     yield from record.judge_latency(timing, timing, 1.0, limits).checks
     yield from record.judge_memory(Peak(200, 100), Peak(150, 100), "", limits).checks
+    people = customers.applicants(100)
+    one = customers.transactions(people, *customers.sound(people))
+    for gate in customers.decisions(one, one, limits).gates().values():
+        yield from gate.checks
+    documents, _ = customers.sound(people)
+    seen = replace(documents, embeddings=documents.embeddings[:, None])
+    agreement = Agreement(people.documents.names, seen, seen, customers.THRESHOLDS, limits)
+    yield from agreement.gate().checks
 
 
 ERRORS = CustomLimits(metric=0.9, degradation=0.9)
@@ -197,7 +207,7 @@ CASES: dict[str, tuple[CheckedLimits, Checks]] = {
         f"costs of {kind.__name__}": (kind(**COSTS), costs)
         for kind in (FaceLimits, LivenessLimits, DetectionLimits, CustomLimits)
     },
-    "pipeline": (PipelineLimits(memory_mb=1000.0), pipelines),
+    "pipeline": (replace(customers.GENEROUS, memory_mb=1000.0), pipelines),
 }
 
 
