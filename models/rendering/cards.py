@@ -71,6 +71,14 @@ class Layout:
     stamped: bool
     gray: bool
 
+    @property
+    def free_side(self) -> int:
+        """The side that is farthest from the portrait, clockwise from 0, the top."""
+        x, y, wide, tall = self.portrait
+        width, height = self.size
+        free = (y, width - x - wide, height - y - tall, x)
+        return free.index(max(free))
+
 
 def layout(seed: int) -> Layout:
     """The layout of the issuer with this seed."""

@@ -8,7 +8,7 @@ Lengths of flat things are in millimetres, those of a scene in pixels.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +26,9 @@ LAYOUTS = {"training": 120, "calibration": 24, "selection": 24, "evaluation": 40
 EVALUATION_SCENES, SELECTION_SCENES, CALIBRATION_SCENES = 800, 200, 200
 
 _DOMAIN = 0xD0C5  # keeps these random streams apart from those of other renderers
+_FRAMED = 1  # and those of framed documents from those of other scenes
+# Glare, shadows, blur and uneven light of a guided capture, relative to others.
+_GUIDED_TROUBLE = 0.25
 
 
 @dataclass(frozen=True)
@@ -53,16 +56,40 @@ class Scene:
 def scene(seed: int) -> Scene:
     """Picture the scene with this seed; its split (see `splits`) gives issuers and people."""
     rng = np.random.default_rng([_DOMAIN, seed])
-    split = next(name for name, seeds in splits.ALL.items() if seed in seeds)
-    stage = _Stage(rng, split)
+    stage = _Stage(rng, _split(seed))
     documents = (0, 1, 1, 1, 1, 1, 1, 1, 1, 2)[int(rng.integers(10))]
     stage.clutter(most=4 if documents == 0 else 3)
     for slot in range(documents):
         stage.document(slot, documents)
-    stage.light()
-    pixels, quality = camera(stage.canvas, rng)
-    boxes, classes = stage.truth()
-    return Scene(pixels, quality, boxes, classes)
+    return stage.shot()
+
+
+def framed(seed: int, who: faces.Person) -> Scene:
+    """Picture the one document of `who`, as a customer does whom an app guides.
+
+    Args:
+        seed: of the scene; its split gives the issuer, as in `scene`.
+        who: is portrayed on the document.
+    """
+    rng = np.random.default_rng([_DOMAIN, seed, _FRAMED])
+    stage = _Stage(rng, _split(seed), guided=True)
+    stage.clutter(most=1)
+    stage.framed(who)
+    return stage.shot()
+
+
+def _split(seed: int) -> str:
+    return next(name for name, seeds in splits.ALL.items() if seed in seeds)
+
+
+def _portrait(who: faces.Person, how: faces.Capture, size: float, down: float) -> Portrait:
+    """Picture a person with the face in the middle, `size` high and `down` from the top."""
+
+    def portrait(rows: int, columns: int, ground: Floats) -> Bytes:
+        colour = (float(ground[0]), float(ground[1]), float(ground[2]))
+        return faces.render(who, how, (rows, columns), size, (0.5, down), colour)
+
+    return portrait
 
 
 class _Stage:
@@ -71,11 +98,13 @@ class _Stage:
     Args:
         rng: source of everything random.
         split: where issuers and people come from.
+        guided: whether an app has asked for good light.
     """
 
-    def __init__(self, rng: np.random.Generator, split: str) -> None:
+    def __init__(self, rng: np.random.Generator, split: str, *, guided: bool = False) -> None:
         self.rng = rng
         self.split = split
+        self.trouble = _GUIDED_TROUBLE if guided else 1.0
         self.canvas = background(rng)
         # Who is seen at a pixel: 0 nothing of interest, otherwise a document, counted from 1.
         self.seen = np.zeros((SIZE, SIZE), dtype=np.int64)
@@ -95,13 +124,13 @@ class _Stage:
         rng = self.rng
         who = self.somebody()
         how = faces.capture(rng, difficulty=difficulty)
-        size, down = rng.uniform(0.62, 0.75), rng.uniform(0.46, 0.52)
+        return _portrait(who, how, rng.uniform(0.62, 0.75), rng.uniform(0.46, 0.52))
 
-        def portrait(rows: int, columns: int, ground: Floats) -> Bytes:
-            colour = (float(ground[0]), float(ground[1]), float(ground[2]))
-            return faces.render(who, how, (rows, columns), size, (0.5, down), colour)
-
-        return portrait
+    def holder(self, who: faces.Person) -> Portrait:
+        """A person by the rules for such portraits: nothing before the face, and a set size."""
+        rng = self.rng
+        how = replace(faces.capture(rng, difficulty=0.15), occlusion=None)
+        return _portrait(who, how, rng.uniform(0.65, 0.71), rng.uniform(0.47, 0.51))
 
     def clutter(self, most: int) -> None:
         """Lay other things on the table, or put a person with a face into the background."""
@@ -129,8 +158,7 @@ class _Stage:
     def document(self, slot: int, count: int) -> None:
         """Put a document into the picture, mostly held by a hand."""
         rng = self.rng
-        issuers = splits.ALL[self.split].start
-        design = cards.layout(issuers + int(rng.integers(LAYOUTS[self.split])))
+        design = self._issuer()
         longest = rng.uniform(105.0, 165.0) if count > 1 else rng.uniform(130.0, 330.0)
         scale = longest / max(design.size)
         flat = cards.document(design, rng, scale, self.person(0.15))
@@ -140,12 +168,43 @@ class _Stage:
             place = np.array([rng.uniform(0.3, 0.7), 0.25 + 0.5 * slot]) * SIZE
         pose = perspective.pose(rng, flat.size, place, tilt=0.5)
         pose = perspective.fitted(pose, flat.size, slack=0.08 * longest)
+        self._present(flat, pose, scale, slot + 1, by_hand=count == 1)
+
+    def framed(self, who: faces.Person) -> None:
+        """Put the document of `who` where an app asks for it: upright, and filling the picture."""
+        rng = self.rng
+        # The embedder has never seen a face in grey, or one with a hologram on it.
+        design = replace(self._issuer(), gray=False, hologram=None)
+        longest = rng.uniform(270.0, 330.0)
+        scale = longest / max(design.size)
+        flat = cards.document(design, rng, scale, self.holder(who))
+        place = rng.uniform(0.46, 0.54, 2) * SIZE
+        pose = perspective.pose(rng, flat.size, place, tilt=0.12, upright=True, roll=0.04)
+        pose = perspective.fitted(pose, flat.size, slack=0.0)
+        self._present(flat, pose, scale, 1, side=design.free_side)
+
+    def _issuer(self) -> cards.Layout:
+        """The layout of an issuer of this split."""
+        issuers = splits.ALL[self.split].start
+        return cards.layout(issuers + int(self.rng.integers(LAYOUTS[self.split])))
+
+    def _present(
+        self,
+        flat: Flat,
+        pose: Floats,
+        scale: float,
+        number: int,
+        *,
+        by_hand: bool = True,
+        side: int | None = None,
+    ) -> None:
+        """Draw document number `number`; if a hand may hold it, one mostly does, from `side`."""
+        rng = self.rng
         corners = perspective.projected(pose, perspective.rectangle(flat.size))
-        hand = self.chance(0.6) and count == 1
+        hand = self.chance(0.6) and by_hand
         if hand:
-            grip = Grip(rng, corners, self.somebody().skin.colour)
+            grip = Grip(rng, corners, self.somebody().skin.colour, side)
             grip.palm(self.canvas)
-        number = slot + 1
         covered = self._lay(flat, pose, scale)
         self.seen[covered > 0.5] = number
         self.quads.append((DOCUMENT, number, corners))
@@ -153,18 +212,25 @@ class _Stage:
         x1, y1, x2, y2 = flat.portrait
         inner = np.array([[x1, y1], [x2, y1], [x2, y2], [x1, y2]])
         self.quads.append((PORTRAIT, number, perspective.projected(pose, inner)))
-        if self.chance(0.35):
+        if self.chance(0.35 * self.trouble):
             self._glare(corners)
         if hand:
             self.seen[grip.fingers(self.canvas) > 0.5] = 0
 
+    def shot(self) -> Scene:
+        """Light the scene and photograph it."""
+        self.light()
+        pixels, quality = camera(self.canvas, self.rng, self.trouble)
+        boxes, classes = self.truth()
+        return Scene(pixels, quality, boxes, classes)
+
     def light(self) -> None:
         """Uneven light, colour temperature, exposure and now and then a shadow."""
         rng = self.rng
-        angle, strength = rng.uniform(0, 2 * np.pi), rng.uniform(0.0, 0.45)
+        angle, strength = rng.uniform(0, 2 * np.pi), rng.uniform(0.0, 0.45) * self.trouble
         run = ((X - SIZE / 2) * np.cos(angle) + (Y - SIZE / 2) * np.sin(angle)) / SIZE
-        factor = np.exp(rng.normal() * 0.22) * (1 + strength * run)
-        if self.chance(0.3):
+        factor = np.exp(rng.normal() * 0.22 * self.trouble) * (1 + strength * run)
+        if self.chance(0.3 * self.trouble):
             angle, offset = rng.uniform(0, 2 * np.pi), rng.uniform(-0.4, 0.4) * SIZE
             edge = (X - SIZE / 2) * np.cos(angle) + (Y - SIZE / 2) * np.sin(angle) + offset
             factor *= 1 - rng.uniform(0.2, 0.6) * soft(edge, rng.uniform(4.0, 60.0))

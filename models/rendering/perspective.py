@@ -19,6 +19,7 @@ def pose(
     *,
     tilt: float,
     upright: bool = False,
+    roll: float = 0.18,
 ) -> Floats:
     """Projective map of a flat thing, turned in space, from its pixels to those of the scene.
 
@@ -28,19 +29,20 @@ def pose(
         centre: where its middle goes.
         tilt: standard deviation of the angles out of the plane of the picture, in radians.
         upright: not turned in the plane of the picture by more than some degrees.
+        roll: standard deviation of those degrees, in radians.
 
     Returns:
         3 x 3.
     """
     height, width = size
     kind = rng.random()
-    roll = 0.18 * rng.normal()
+    angle = roll * rng.normal()
     if kind > 0.85 and not upright:
-        roll = rng.uniform(-np.pi, np.pi)
+        angle = rng.uniform(-np.pi, np.pi)
     elif kind > 0.72 and not upright:
-        roll += np.pi / 2 * int(rng.integers(1, 4))
+        angle += np.pi / 2 * int(rng.integers(1, 4))
     pitch, yaw = np.clip(rng.normal(0.0, tilt, 2), -0.8, 0.8)
-    turn = _rotation(2, roll) @ _rotation(0, pitch) @ _rotation(1, yaw)
+    turn = _rotation(2, angle) @ _rotation(0, pitch) @ _rotation(1, yaw)
     distance = max(height, width) * rng.uniform(2.0, 5.0)
     camera = np.array([[distance, 0, centre[0]], [0, distance, centre[1]], [0, 0, 1]])
     plane = np.column_stack([turn[:, 0], turn[:, 1], [0, 0, distance]])

@@ -136,6 +136,11 @@ def _between(rng: np.random.Generator, low: float, high: float, strength: float)
 
 def show_print(rng: np.random.Generator, photo: Bytes, least: float) -> Floats:
     """A print of `photo` on paper, held in front of the camera; (SIZE, SIZE, 3)."""
+    return hold_print(rng, photo, least)[0]
+
+
+def hold_print(rng: np.random.Generator, photo: Bytes, least: float) -> tuple[Floats, Sheet]:
+    """What `show_print` shows, and how the print lies."""
     strength = float(rng.uniform(least, 1.0))
     sheet = _lay(rng, curl=rng.normal(0.0, 1.0) if rng.random() < 0.7 else 0.0)
     image = _ink(rng, sheet.read(photo) / 255.0, sheet.p, sheet.q, strength) * 255.0
@@ -146,7 +151,7 @@ def show_print(rng: np.random.Generator, photo: Bytes, least: float) -> Floats:
     image += _reflection(rng, 60.0 * strength)[..., None]
     margin = rng.uniform(0.5, 4.0) if rng.random() < 0.5 else 0.0
     paint(image, _paper(rng) * 255.0, soft(margin - sheet.inside, 1.0))
-    return _held(rng, image, sheet.inside)
+    return _held(rng, image, sheet.inside), sheet
 
 
 def _ink(rng: np.random.Generator, image: Floats, p: Floats, q: Floats, strength: float) -> Floats:
@@ -204,6 +209,11 @@ def _held(rng: np.random.Generator, image: Floats, inside: Floats) -> Floats:
 
 def show_screen(rng: np.random.Generator, photo: Bytes, least: float) -> Floats:
     """A display that shows `photo`, in front of the camera; (SIZE, SIZE, 3)."""
+    return hold_screen(rng, photo, least)[0]
+
+
+def hold_screen(rng: np.random.Generator, photo: Bytes, least: float) -> tuple[Floats, Sheet]:
+    """What `show_screen` shows, and how the display stands."""
     strength = float(rng.uniform(least, 1.0))
     sheet = _lay(rng, curl=0.0)
     image = sheet.read(photo) / 255.0
@@ -229,7 +239,7 @@ def show_screen(rng: np.random.Generator, photo: Bytes, least: float) -> Floats:
     if rng.random() < 0.4:
         rim = 0.6 - np.abs(sheet.inside + bezel)
         paint(image, (2.0 * frame + 20.0,) * 3, soft(rim, 1.0))
-    return _held(rng, image, sheet.inside + bezel)
+    return _held(rng, image, sheet.inside + bezel), sheet
 
 
 def _moire(rng: np.random.Generator, x: Floats, y: Floats, strength: float) -> Floats:

@@ -22,7 +22,7 @@ SETS = {
     f"{name}{suffix}": (f"models.rendering.{name}", function)
     for name in ("faces", "liveness", "documents")
     for suffix, function in (("", "write_evaluation"), ("-selection", "write_selection"))
-}
+} | {"applicants": ("models.rendering.applicants", "write_evaluation")}
 
 
 def ensure(

@@ -60,12 +60,21 @@ def background(rng: np.random.Generator) -> Floats:
     return base + np.clip(weight, 0, 1)[..., None] * (other - base)
 
 
-def camera(canvas: Floats, rng: np.random.Generator) -> tuple[Bytes, int]:
-    """Blur and noise of a phone camera; returns pixels and the quality of the JPEG."""
+def camera(canvas: Floats, rng: np.random.Generator, shaky: float = 1.0) -> tuple[Bytes, int]:
+    """Blur and noise of a phone camera.
+
+    Args:
+        canvas: what is in front of it.
+        rng: source of randomness.
+        shaky: how often it is out of focus or moved: 1 is in 60 % of pictures, 0 is never.
+
+    Returns:
+        the picture and the quality of its JPEG.
+    """
     kind = rng.random()
-    if kind < 0.45:
+    if kind < 0.45 * shaky:
         canvas = blur(canvas, rng.uniform(0.4, 1.8))
-    elif kind < 0.6:
+    elif kind < 0.6 * shaky:
         canvas = motion_blur(canvas, rng.uniform(2.0, 9.0), rng.uniform(0.0, np.pi))
     strength = 1.0 + 9.0 * rng.random() ** 3
     grain = rng.normal(0.0, strength, (SIZE, SIZE, 1))
@@ -79,11 +88,14 @@ class Grip:
         rng: source of randomness.
         corners: of the document in pixels, 4 x 2.
         skin: colour.
+        side: from which the hand comes, clockwise from 0, the top; None is any.
     """
 
-    def __init__(self, rng: np.random.Generator, corners: Floats, skin: Colour) -> None:
+    def __init__(
+        self, rng: np.random.Generator, corners: Floats, skin: Colour, side: int | None = None
+    ) -> None:
         self.rng = rng
-        side = int(rng.integers(4))
+        side = int(rng.integers(4)) if side is None else side
         self.start, end = corners[side], corners[(side + 1) % 4]
         self.along = end - self.start
         middle = corners.mean(0)

@@ -64,7 +64,7 @@ def test_what_fails_leaves_nothing_behind_and_keeps_what_was(module: str, tmp_pa
 
 
 def test_every_set_has_its_renderer() -> None:
-    assert len(SETS) == 6
+    assert len(SETS) == 7
     for module, function in SETS.values():
         assert callable(getattr(__import__(module, fromlist=[function]), function))
     assert len(renderer_digest()) == 64
