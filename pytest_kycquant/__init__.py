@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .bench.beforehand import outlook as outlook
+    from .data.crops import Box
     from .plugin.candidate import Candidate
     from .plugin.gates import (
         AgreementGates,
@@ -43,6 +44,7 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __all__ = [
     "AgreementGates",
+    "Box",
     "Candidate",
     "CustomGates",
     "CustomLimits",
@@ -70,6 +72,7 @@ __all__ = [
 # The imports above, for use at run time.
 _HOMES = {
     "AgreementGates": "plugin.gates",
+    "Box": "data.crops",
     "Candidate": "plugin.candidate",
     "CustomGates": "plugin.gates",
     "CustomLimits": "spec.limits",

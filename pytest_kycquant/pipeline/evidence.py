@@ -153,7 +153,7 @@ class OfImages:
         exact = self._watch.seen(fp32)["images"]
         if short := len(exact.found) - int(exact.found.sum()):
             notes.append(
-                f"{short:,} of {len(exact.found):,} images are not used: FP32 does not reach every "
+                f"{short:,} of {len(exact.found):,} images are not timed: FP32 does not reach every "
                 "stage on them"
             )
         if self._images.is_array:

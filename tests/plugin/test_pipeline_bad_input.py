@@ -62,8 +62,8 @@ def no_model(root: Path) -> None:
         (no_photos, "*photos: contains no images; add JPEG or PNG images"),
         (no_folder, "*TestPipeline images: */photos does not exist; give a path *"),
         (damaged, "*03.png: cannot be decoded *; replace it with an intact image *"),
-        (no_faces, "*photos: FP32 reaches every stage on none of its 8 images "
-                   "(liveness, embedder skipped on 8); give images in which the detector *"),
+        (no_faces, "*photos: FP32 reaches every stage on none of its 170 images "
+                   "(liveness, embedder skipped on 170); give images in which the detector *"),
         (no_golden, "*golden/liveness.json: *; * pytest liveness/gate.py --kycquant-update-*"),
         (other_data, "*golden/face.json: *; * pytest face/gate.py --kycquant-update-golden*"),
         (no_model, "KycModel.path: models/face.onnx is neither at * nor at *"),
@@ -74,7 +74,7 @@ def test_error(
 ) -> None:
     spoil(pipeline_project())
     result = run()
-    result.assert_outcomes(errors=3)
+    result.assert_outcomes(errors=4)
     result.stdout.fnmatch_lines([message])
     result.stdout.fnmatch_lines(["*this gate cannot run; see the error of *test_complete"])
     result.stdout.no_fnmatch_line("pipeline, *")
@@ -85,7 +85,7 @@ def test_nothing_ships(pipeline_project: Project, run: Run) -> None:
     root = pipeline_project()
     first_people(root, 30)
     result = run("--kycquant-update-golden", "--kycquant-inconclusive=warn")
-    result.assert_outcomes(errors=3)
+    result.assert_outcomes(errors=4)
     result.stdout.fnmatch_lines(
         ["*embedder (face): no variant passes its own gates, not even FP32; run */face/gate.py *"]
     )
@@ -144,7 +144,7 @@ def test_a_process_that_raises(
     body = f"def process(self, stages, photo):\n    import pytest\n    {statement}\n"
     write_gate(pipeline_project(), body)
     result = run()
-    result.assert_outcomes(errors=3)
+    result.assert_outcomes(errors=4)
     text = result.stdout.str()
     assert f"process: {message}" in text
     assert "for the image 00.png; correct process()" in text

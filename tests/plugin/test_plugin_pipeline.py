@@ -20,7 +20,7 @@ def report(root: Path) -> dict[str, object]:
 def test_shipped_beside_fp32(pipeline_project: Project, run: Run) -> None:
     root = pipeline_project()
     result = run("--kycquant-report=report.json", "--junitxml=junit.xml")
-    result.assert_outcomes(passed=3)
+    result.assert_outcomes(passed=4)
     result.stdout.fnmatch_lines(
         [
             "kycquant: fallback where gates allow it*",  # the header: there are gates
@@ -55,7 +55,7 @@ def test_shipped_beside_fp32(pipeline_project: Project, run: Run) -> None:
 def test_too_slow(pipeline_project: Project, run: Run) -> None:
     pipeline_project("limits = PipelineLimits(wall_ms=0.001)")
     result = run()
-    result.assert_outcomes(passed=2, failed=1)
+    result.assert_outcomes(passed=3, failed=1)
     result.stdout.fnmatch_lines(
         [
             "*TestPipeline FAIL latency",
@@ -68,7 +68,7 @@ def test_too_slow(pipeline_project: Project, run: Run) -> None:
 def test_too_large(pipeline_project: Project, run: Run) -> None:
     pipeline_project("limits = PipelineLimits(memory_mb=1, memory_ratio=0.01)")
     result = run()
-    result.assert_outcomes(passed=2, failed=1)
+    result.assert_outcomes(passed=3, failed=1)
     result.stdout.fnmatch_lines(
         [
             "FAIL peak memory relative to FP32 = * must be below 0.01: * MB compared with * MB for "
@@ -92,7 +92,7 @@ def test_a_shorter_way_is_no_better_one(pipeline_project: Project, run: Run) -> 
     """FP32 runs first on each image; on one of them the shipped pipeline ends at once."""
     pipeline_project(SKIPS)
     result = run("--kycquant-inconclusive=warn", "--kycquant-report=report.json")
-    result.assert_outcomes(failed=3)
+    result.assert_outcomes(passed=1, failed=3, warnings=1)
     result.stdout.fnmatch_lines(
         [
             "FAIL images that go through every stage, of those of FP32 = 87.5 % * 7 of 8, 03.png "
@@ -114,7 +114,7 @@ def test_memory_that_cannot_be_measured_is_no_pass(
     known = "'pytester' in sys.modules or 'pytest_kycquant.plugin.session' in sys.modules"
     gate.write_text(f"import sys\nassert {known}\n{gate.read_text()}")
     result = run()
-    result.assert_outcomes(passed=2, failed=1)
+    result.assert_outcomes(passed=3, failed=1)
     result.stdout.fnmatch_lines(["INCONCLUSIVE peak memory: not measured: *AssertionError*"])
 
 
@@ -136,7 +136,7 @@ def test_process_of_ones_own(pipeline_project: Project, run: Run) -> None:
     """Two images with faces upside down; the memory measurement runs the same process."""
     root = pipeline_project(ALIGNED)
     result = run("--kycquant-report=report.json")
-    result.assert_outcomes(passed=3)
+    result.assert_outcomes(passed=4)
     assert report(root)["figures"]["cosine_min"] > 0.9
 
 
@@ -151,9 +151,11 @@ def test_rule_of_ones_own(pipeline_project: Project, run: Run) -> None:
         """
     )
     result = run("-k", "quantized or unknown")
-    result.assert_outcomes(failed=2, deselected=3)
+    result.assert_outcomes(failed=2, deselected=4)
     result.stdout.fnmatch_lines(
-        ["*kyc_pipeline.check: 'speed' is unknown; choose from 'complete', 'latency', 'memory'"]
+        [
+            "*kyc_pipeline.check: 'speed' is unknown; choose from 'complete', 'agreement', 'latency', 'memory'"
+        ]
     )
 
 
