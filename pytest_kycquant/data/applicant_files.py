@@ -20,7 +20,7 @@ from .images import ImageSet
 from .label_folders import read_label_folders
 from .leakage import check_disjoint
 from .liveness import LIVE
-from .names import refuse_same_names
+from .names import plain_name, refuse_same_names
 from .tables import Row, image_name, read_table, read_text
 
 _COLUMNS = ("person", "document", "selfie", "presentation")
@@ -70,10 +70,15 @@ def load_applicants(path: Path, prepare: Prepare = directly) -> ApplicantSet:
             each attack species, each with ``PERSON.jpg`` or ``PERSON/*.jpg``.
         prepare: a function that provides images with their `facts`.
 
+    Returns:
+        The people, sorted by name, and their selfies, sorted by path.
+
     Raises:
-        DataError: the path is missing or neither of these; a cell is empty; an image is missing or
-            listed twice; a person has several documents, none, or no selfie; or nobody can be
-            turned away or let in by mistake.
+        DataError: the path is missing or neither of these; a cell is empty or shows nothing; an
+            image is missing, damaged or given twice; a person has several documents, none, no
+            selfie, or other groups on another line; names differ in nothing that a reader sees; a
+            grouping has a single group; an attack has no species; or nobody can be turned away or
+            let in by mistake.
         LeakageError: an image is a document and a selfie.
     """
     found = read_as(path, _from_folder, {".csv": _from_csv}, f"give a CSV file, or {_FOLDERS}")
@@ -113,14 +118,17 @@ def _from_csv(path: Path) -> ApplicantSet:
     )
     columns = tuple(name for name in rows[0].values if name not in _COLUMNS)
     for column in columns:
-        check_name(column, path, "the column")
+        _seen(column, path, "the column")
+    # A second column selfie, differently written, would else become a grouping.
+    refuse_same_names((*_COLUMNS, *columns), path, "columns")
     selfies = [_listed(row, path, columns) for row in rows]
     _refuse_again(selfies, path)
+    places: dict[str, str] = {}
+    for selfie in selfies:
+        places.setdefault(selfie.document, selfie.place)
+        places.setdefault(selfie.name, selfie.place)
     missing = [
-        f"{name} ({selfie.place})"
-        for selfie in selfies
-        for name in (selfie.document, selfie.name)
-        if not is_file(path.parent / name)
+        f"{name} ({place})" for name, place in places.items() if not is_file(path.parent / name)
     ]
     if missing:
         raise DataError(
@@ -146,21 +154,40 @@ def _listed(row: Row, path: Path, columns: tuple[str, ...]) -> _Selfie:
             )
     return _Selfie(
         place,
-        check_name(values["person"], path, "the person"),
+        _seen(values["person"], path, f"the person in {place}"),
         document,
         selfie,
         _species(values["presentation"], place, path),
-        tuple(check_name(values[column], path, "the group") for column in columns),
+        tuple(_seen(values[column], path, f"the {column} in {place}") for column in columns),
     )
 
 
 def _species(presentation: str, place: str, path: Path) -> str:
-    said = word(presentation)
+    species = _seen(presentation, path, f"the presentation in {place}")
+    said = _said(species)
     if said in LIVE_WORDS:
         return ""
     if said in ATTACK_WORDS:
         raise DataError(path, f"{place} is an attack without a species", _KIND_REMEDY)
-    return check_name(presentation, path, "the species")
+    if said in _DOCUMENTS:
+        raise DataError(path, f"{place} is a document, not a selfie", _KIND_REMEDY)
+    return species
+
+
+def _said(presentation: str) -> str:
+    """The presentation or folder as a reader understands it, whatever its form in Unicode."""
+    return word(plain_name(presentation))
+
+
+def _seen(name: str, path: Path, what: str) -> str:
+    """Return a name as `check_name` does.
+
+    Raises:
+        DataError: see `check_name`; or no reader would see anything of it.
+    """
+    if not plain_name(check_name(name, path, what)):
+        raise DataError(path, f"{what} shows nothing: {name!a}", "write a name")
+    return check_name(name, path, what)
 
 
 def _refuse_again(selfies: Sequence[_Selfie], path: Path) -> None:
@@ -207,12 +234,21 @@ def _from_folder(root: Path) -> ApplicantSet:
     images, classes = read_label_folders(
         root, each="presentation", wanted=_FOLDERS, place="the folder that says what it shows"
     )
+    for purpose, words in (("documents", _DOCUMENTS), ("live", LIVE_WORDS)):
+        alike = sorted({folder for folder in classes if _said(folder) in words})
+        if len(alike) > 1:
+            raise DataError(
+                root,
+                f"has several {purpose} folders: {listed(alike)}",
+                f"merge them into {purpose}",
+            )
     documents: dict[str, str] = {}
-    others: list[tuple[str, str, str]] = []  # person, image, folder
+    others: list[tuple[str, str, str]] = []  # person, image, species
     for name, folder in zip(images.names, classes, strict=True):
         person = _owner(name)
-        if word(folder) not in _DOCUMENTS:
-            others.append((person, name, folder))
+        if _said(folder) not in _DOCUMENTS:
+            species = _species(folder, f"the folder {folder}", root)
+            others.append((person, name, species))
         elif person in documents:
             raise DataError(
                 root,
@@ -223,10 +259,9 @@ def _from_folder(root: Path) -> ApplicantSet:
             documents[person] = name
     if not documents:
         raise DataError(root, "has no folder documents", f"give {_FOLDERS}")
-    live = sorted({folder for _, _, folder in others if word(folder) in LIVE_WORDS})
-    if len(live) > 1:
-        raise DataError(root, f"has several live folders: {listed(live)}", "merge them into live")
     people = {person for person, _, _ in others}
+    # Before anybody is said to lack something under the other spelling.
+    refuse_same_names(sorted(people.union(documents)), root, "people")
     if lacking := sorted(people.difference(documents)):
         raise DataError(
             root,
@@ -243,12 +278,12 @@ def _from_folder(root: Path) -> ApplicantSet:
     selfies = [
         _Selfie(
             name,
-            check_name(person, root, "the person"),
+            _seen(person, root, f"the person in {name}"),
             documents[person],
             name,
-            _species(folder, f"the folder {folder}", root),
+            species,
         )
-        for person, name, folder in others
+        for person, name, species in others
     ]
     return _assembled(root, root, selfies, ())
 
@@ -262,6 +297,8 @@ def _owner(name: str) -> str:
 def _assembled(
     origin: Path, folder: Path, selfies: Sequence[_Selfie], columns: tuple[str, ...]
 ) -> ApplicantSet:
+    # The order of rows means nothing, so nothing may follow from it.
+    selfies = sorted(selfies, key=lambda selfie: selfie.name)
     theirs = {selfie.person: selfie for selfie in selfies}
     names = tuple(sorted(theirs))
     number = {name: index for index, name in enumerate(names)}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -50,57 +51,83 @@ class ApplicantSet:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of images, names, species and groups."""
-        selfies = zip(self.selfies.names, self.people.tolist(), self.species.tolist(), strict=True)
-        lines = [self.documents.digest, self.selfies.digest, *self.names, *self.species_names]
-        lines += [f"{name}\0{person}\0{kind}" for name, person, kind in selfies]
-        lines += [*self.documents.names, "" if self.groups is None else self.groups.digest]
-        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+        """SHA-256 of images, names, species and groups; independent of the order of all of them."""
+        text = json.dumps(
+            [
+                self.documents.digest,
+                self.selfies.digest,
+                [
+                    [name, document, self._groups_of(name)]
+                    for name, document in zip(self.names, self.documents.names, strict=True)
+                ],
+                sorted(
+                    [name, self.names[person], self._kind(kind)]
+                    for name, person, kind in zip(
+                        self.selfies.names, self.people, self.species, strict=True
+                    )
+                ),
+            ],
+            sort_keys=True,
+        )
+        return hashlib.sha256(text.encode()).hexdigest()
 
     def describe(self, index: int) -> str:
         """Person and presentation of one selfie, for messages."""
-        kind = int(self.species[index])
-        shown = "bona fide" if kind == LIVE else self.species_names[kind]
-        return f"{self.names[self.people[index]]}, {shown}"
+        return f"{self.names[self.people[index]]}, {self._kind(self.species[index])}"
 
     def subset(self, people: NDArray[np.bool_]) -> ApplicantSet:
         """Select people, with their documents and selfies.
+
+        Species and groups keep their names and numbers, so that none is lost: a part without a
+        species would not be asked whether it stops it, and a group may be left without people.
 
         Args:
             people: whether each person is selected, shape (P,), bool.
 
         Raises:
-            DataError: those who are selected cannot be judged; see `check_judgeable`.
+            DataError: fewer than two people are selected, or they have no bona fide selfies or no
+                attacks of a species.
         """
-        kept = np.flatnonzero(people[self.people])
-        number = np.cumsum(people) - 1
-        names = tuple(name for name, chosen in zip(self.names, people, strict=True) if chosen)
-        if not len(kept):
-            raise DataError(self.selfies.origin, "has no selfies of some people", "add people")
-        kinds = np.unique(self.species[kept])
-        kinds = kinds[kinds != LIVE]
-        species = np.searchsorted(kinds, self.species[kept])
-        found = ApplicantSet(
-            self.documents.subset(people),
-            self.selfies.subset(kept),
-            number[self.people[kept]],
-            np.where(self.species[kept] == LIVE, LIVE, species),
-            tuple(self.species_names[kind] for kind in kinds),
-            names,
-            self.groups,
+        kept = people[self.people]
+        number = int(np.count_nonzero(people))
+        kinds = {LIVE: "bona fide selfies"} | dict(enumerate(self.species_names))
+        present = set(self.species[kept].tolist())
+        lacking = ["impostors"] if number < 2 else []
+        lacking += [name for kind, name in kinds.items() if kind not in present]
+        if lacking:
+            raise DataError(
+                self.selfies.origin,
+                f"split into parts, one with {number:,} of its {len(people):,} people would lack "
+                f"{listed(lacking)}",
+                "add people with bona fide selfies and with attacks of each species",
+            )
+        return replace(
+            self,
+            documents=self.documents.subset(people),
+            selfies=self.selfies.subset(kept),
+            people=(np.cumsum(people) - 1)[self.people[kept]],
+            species=self.species[kept],
+            names=tuple(name for name, chosen in zip(self.names, people, strict=True) if chosen),
         )
-        check_judgeable(found)
-        return found
 
     def in_group(self) -> tuple[tuple[str, NDArray[np.bool_]], ...]:
-        """Name and people of each group, shape (P,), bool."""
+        """Name and people of each group, shape (P,), bool; also of groups without anybody here."""
         if self.groups is None:
             return ()
         found = []
         for place, column in enumerate(self.groups.columns):
             theirs = np.array([self.groups.rows[name][place] for name in self.names])
-            found += [(f"{column} {value}", theirs == value) for value in np.unique(theirs)]
+            values = sorted({row[place] for row in self.groups.rows.values()})
+            found += [(f"{column} {value}", theirs == value) for value in values]
         return tuple(found)
+
+    def _kind(self, species: int) -> str:
+        return "bona fide" if species == LIVE else self.species_names[species]
+
+    def _groups_of(self, name: str) -> dict[str, str]:
+        if self.groups is None:
+            return {}
+        return dict(zip(self.groups.columns, self.groups.rows[name], strict=True))
 
 
 def check_judgeable(applicants: ApplicantSet) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from pytest_kycquant.data.applicant_files import load_applicants
 from pytest_kycquant.data.calibration import load_calibration
 from pytest_kycquant.data.crops import load_boxes
 from pytest_kycquant.data.faces import load_faces
@@ -33,6 +34,7 @@ READERS: dict[str, Callable[[Path], Load]] = {
     "calibration.npz": lambda _: load_calibration,
     "pairs.csv": faces_of,
     "pairs.txt": faces_of,
+    "applicants.csv": lambda _: load_applicants,
     "boxes.csv": scenes_of,
     "boxes.json": scenes_of,
     "crops.csv": lambda _: load_boxes,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from pytest_kycquant.data.applicant_files import load_applicants
 from pytest_kycquant.data.box_labels import read_coco, read_csv, read_yolo
 from pytest_kycquant.data.crops import load_boxes
 from pytest_kycquant.data.faces import load_faces
@@ -28,6 +29,7 @@ NAMES = {
     "control of two bytes": "an\u009bna".encode(),
     "line separator": "an\u2028na".encode(),
 }
+APPLICANT = b"person,document,selfie,presentation,age\n%s,1.png,2.png,%s,%s\n"
 
 
 @pytest.mark.parametrize("kind", NAMES)
@@ -51,6 +53,9 @@ def test_names_in_tables(tmp_path: Path, kind: str) -> None:
         "captures.csv": (b"file,label,species,subject\n1.png,live,,%s\n", load_liveness),
         "species.csv": (b"file,label,species\n1.png,attack,%s\n", load_liveness),
         "files.csv": (b"file,label,species\n%s,live,\n", load_liveness),
+        "people.csv": (APPLICANT % (b"%s", b"live", b"old"), load_applicants),
+        "presentations.csv": (APPLICANT % (b"ann", b"%s", b"old"), load_applicants),
+        "ages.csv": (APPLICANT % (b"ann", b"live", b"%s"), load_applicants),
         "groups.csv": (b"subject,age\n%s,old\n", load_groups),
         "values.csv": (b"subject,age\nann,%s\n", load_groups),
         "columns.csv": (b"subject,%s\nann,old\n", load_groups),
