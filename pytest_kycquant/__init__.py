@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .bench.beforehand import outlook as outlook
-    from .data.crops import Box
     from .plugin.candidate import Candidate
     from .plugin.gates import (
         AgreementGates,
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from .plugin.pipeline_gates import PipelineGates
     from .quantize.front_door import quantize as quantize
     from .spec import presets
+    from .spec.box import Box
     from .spec.custom import CustomTask
     from .spec.limits import (
         CustomLimits,
@@ -72,7 +72,7 @@ __all__ = [
 # The imports above, for use at run time.
 _HOMES = {
     "AgreementGates": "plugin.gates",
-    "Box": "data.crops",
+    "Box": "spec.box",
     "Candidate": "plugin.candidate",
     "CustomGates": "plugin.gates",
     "CustomLimits": "spec.limits",

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from benchmarks.quantizer import CASES, HERE, REAL, Case
 from models.rendering.sets import ensure
-from pytest_kycquant.data.crops import Box, crop_faces
+from pytest_kycquant import Box
+from pytest_kycquant.data.crops import crop_faces
 from pytest_kycquant.data.faces import load_faces, split_subjects
 from pytest_kycquant.data.images import ImageSet, preprocess
 from pytest_kycquant.data.leakage import check_disjoint

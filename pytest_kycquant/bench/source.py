@@ -233,7 +233,8 @@ class SourceFile:
         # Without integer operators nothing can saturate.
         saturation = exact and bool(file.exposure.operators)
         key = [file.sha256, seen.digest, self.input_facts(), self.outputs_read, saturation]
-        key.append(self.learned)
+        # Outputs are kept in the order of the images, of which the digest does not depend.
+        key += [list(images.names), self.learned]
         key.append([library(file.runtime).describe(), plain(file.interface)])
 
         def make(folder: Path) -> None:

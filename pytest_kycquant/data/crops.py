@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..errors import DataError
+from ..spec.box import Box
 from .files import listed
 from .places import ImageParts, PlaceTable, load_places, places_in
 
@@ -26,25 +27,6 @@ _TABLE = PlaceTable(
     "face boxes",
     ("x1", "y1", "x2", "y2"),
 )
-
-
-class Box(NamedTuple):
-    """A face in an image, in pixels from the image's upper left corner, after EXIF orientation."""
-
-    x1: float
-    y1: float
-    x2: float
-    y2: float
-
-    @property
-    def width(self) -> float:
-        """Width in pixels."""
-        return self.x2 - self.x1
-
-    @property
-    def height(self) -> float:
-        """Height in pixels."""
-        return self.y2 - self.y1
 
 
 def crop_box(width: int, height: int, box: Box, scale: float) -> tuple[int, int, int, int]:

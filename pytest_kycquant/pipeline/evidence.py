@@ -153,8 +153,8 @@ class OfImages:
         exact = self._watch.seen(fp32)["images"]
         if short := len(exact.found) - int(exact.found.sum()):
             notes.append(
-                f"{short:,} of {len(exact.found):,} images are not timed: FP32 does not reach every "
-                "stage on them"
+                f"{short:,} of {len(exact.found):,} images are not timed: FP32 does not reach "
+                "every stage on them"
             )
         if self._images.is_array:
             notes.append("the images are rows of an array, so the time does not include decoding")

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.crops import Box, crop_box
+from ..data.crops import crop_box
 from ..data.decoding import decode
 from ..data.files import read_file
 from ..data.images import ImageSet
 from ..data.placement import place
 from ..errors import KycquantError, PipelineError, SpecError
+from ..spec.box import Box
 from ..spec.functions import describe_raised
 from ..tasks.detection.task import DetectionTask
 from ..tasks.liveness.task import LivenessTask

@@ -147,7 +147,11 @@ class Watch:
             return ""
 
         key = [self._digest, pipeline.exact, pipeline.threads]
-        key += [[name, view.images.digest] for name, view in self._views.items()]
+        # Answers are kept in the order of the images, of which the digest does not depend.
+        key += [
+            [name, view.images.digest, list(view.images.names)]
+            for name, view in self._views.items()
+        ]
         key += [[name, stage.key()] for name, stage in pipeline.stages.items()]
         store = self._context.store
         return store.load("pipeline", key, make, lambda folder: read_seen(folder, numbers), check)

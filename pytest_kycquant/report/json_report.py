@@ -105,7 +105,9 @@ def _variant(record: VariantRecord) -> dict[str, Any]:
 
 def _pipeline(record: PipelineRecord) -> dict[str, Any]:
     gates = {name: _result(result) for name, result in record.gates.items()}
-    return {**plain(record), "gates": gates, "verdict": record.verdict.value}
+    groups = [plain(group) | {"check": _check(group.check)} for group in record.groups]
+    verdict = record.verdict.value
+    return {**plain(record), "gates": gates, "groups": groups, "verdict": verdict}
 
 
 def _result(result: GateResult) -> dict[str, Any]:

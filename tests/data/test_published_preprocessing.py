@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pytest_kycquant import Preprocess, presets
-from pytest_kycquant.data.crops import Box, crop_box
+from pytest_kycquant import Box, Preprocess, presets
+from pytest_kycquant.data.crops import crop_box
 from pytest_kycquant.data.images import preprocess
 from tests.worlds.published import minifasnet_input
 

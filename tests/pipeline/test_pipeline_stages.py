@@ -10,6 +10,7 @@ import onnx
 import pytest
 
 from pytest_kycquant import (
+    Box,
     DetectionLimits,
     FaceVerification,
     KycModel,
@@ -20,7 +21,6 @@ from pytest_kycquant import (
     Preprocess,
     Verdict,
 )
-from pytest_kycquant.data.crops import Box
 from pytest_kycquant.data.images import ImageSet
 from pytest_kycquant.errors import (
     DataError,

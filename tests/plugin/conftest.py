@@ -1,6 +1,8 @@
 """Tests of gate files run pytest in a project that they write."""
 
 from tests.worlds.projects import (  # noqa: F401
+    applicants_project,
+    applicants_world,
     document_project,
     liveness_project,
     pipeline_project,

@@ -134,7 +134,7 @@ class TestPipeline(PipelineGates):
 """
 
 
-@pytest.mark.parametrize(("gate", "tests"), [(FACE, 12), (PIPELINE, 3)])
+@pytest.mark.parametrize(("gate", "tests"), [(FACE, 12), (PIPELINE, 4)])
 def test_gate_file_collects_without_heavy_imports(tmp_path: Path, gate: str, tests: int) -> None:
     (tmp_path / "test_gate.py").write_text(gate)
     arguments = ["--collect-only", "-q"]

@@ -19,7 +19,7 @@ def test_two_workers(pipeline_world: Path, shared_cache: Path, tmp_path: Path) -
         ]  # fmt: skip
         result = subprocess.run(command, cwd=root, capture_output=True, text=True)
         output = result.stdout + result.stderr
-        assert "9 passed" in result.stdout, output
+        assert "10 passed" in result.stdout, output
         assert output.count("pipeline, test_pipeline.py::TestPipeline") == 1
         (record,) = json.loads((root / "report.json").read_text())["pipelines"]
         return dict(record)

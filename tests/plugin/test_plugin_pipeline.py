@@ -154,7 +154,8 @@ def test_rule_of_ones_own(pipeline_project: Project, run: Run) -> None:
     result.assert_outcomes(failed=2, deselected=4)
     result.stdout.fnmatch_lines(
         [
-            "*kyc_pipeline.check: 'speed' is unknown; choose from 'complete', 'agreement', 'latency', 'memory'"
+            "*kyc_pipeline.check: 'speed' is unknown; choose from 'complete', 'agreement', "
+            "'latency', 'memory'"
         ]
     )
 

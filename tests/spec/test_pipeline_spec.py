@@ -91,7 +91,13 @@ def test_markers_of_a_stage_count() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"images": ...}, "TestIt.images: is missing"),
+        ({"images": ...}, "TestIt.applicants: is missing; write applicants = "),
+        ({"applicants": "a.csv"}, "TestIt.images: is given beside applicants"),
+        ({"images": ..., "applicants": 3}, "TestIt.applicants: 3 is not a path"),
+        (
+            {"images": ..., "applicants": "a.csv", "liveness": Liveness, "embedder": None},
+            "TestIt.applicants: needs an embedder",
+        ),
         ({"images": 3}, "TestIt.images: 3 is not a path"),
         ({"detector": ...}, "TestIt.detector: is missing; name the gate class of the detector"),
         ({"embedder": ...}, "has a detector but no stage after it; add liveness= or embedder="),

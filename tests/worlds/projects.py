@@ -175,13 +175,39 @@ def pipeline_world(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path)
     return root
 
 
+@pytest.fixture(scope="session")
+def applicants_world(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) -> Path:
+    """The same three models with applicants, to whom INT8 of the liveness model is of no use."""
+    root = tmp_path_factory.mktemp("applicants")
+    write_pipeline(root, precisions='"int8-weights"', liveness='"int8"', people=300)
+    (root / "pytest.ini").touch()
+    command = [
+        *PYTEST, "-q", "-k", "complete", "--kycquant-update-golden",
+        f"--kycquant-cache={shared_cache}",
+    ]  # fmt: skip
+    result = subprocess.run(
+        command, cwd=root, capture_output=True, text=True, env=environment_outside_ci()
+    )
+    assert "1 passed" in result.stdout, result.stdout + result.stderr
+    return root
+
+
+@pytest.fixture
+def applicants_project(pytester: pytest.Pytester, applicants_world: Path) -> Callable[..., Path]:
+    """Copy that world and write a gate file with additional lines in its class."""
+    return _copied(pytester, applicants_world)
+
+
 @pytest.fixture
 def pipeline_project(pytester: pytest.Pytester, pipeline_world: Path) -> Callable[..., Path]:
     """Copy that world and write a gate file with additional lines in its class."""
+    return _copied(pytester, pipeline_world)
 
+
+def _copied(pytester: pytest.Pytester, world: Path) -> Callable[..., Path]:
     def write(body: str = "") -> Path:
         ignored = shutil.ignore_patterns("__pycache__", ".pytest_cache")
-        shutil.copytree(pipeline_world, pytester.path, dirs_exist_ok=True, ignore=ignored)
+        shutil.copytree(world, pytester.path, dirs_exist_ok=True, ignore=ignored)
         write_gate(pytester.path, body)
         return pytester.path
 

@@ -12,7 +12,7 @@ from typing import Any, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from ...data.crops import Box, crop_faces, load_boxes
+from ...data.crops import crop_faces, load_boxes
 from ...data.groups import GroupTable
 from ...data.images import ImageSet
 from ...data.leakage import check_calibration_subjects, check_disjoint, check_disjoint_subjects
@@ -27,6 +27,7 @@ from ...data.liveness import (
 from ...data.liveness_files import load_liveness
 from ...data.split import SEARCH_SHARE
 from ...errors import ModelError
+from ...spec.box import Box
 from ...spec.limits import Limits, LivenessLimits
 from ...spec.model import KycModel
 from ...spec.tasks import LivenessDetection

@@ -1,0 +1,218 @@
+"""Applicants: the pipeline's own error rates, and the combination of variants that holds."""
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.worlds.population import Run
+
+Project = Callable[..., Path]
+GATES = ["complete", "fta", "frr", "far", "iapar", "degradation", "latency", "memory"]
+
+
+def report(root: Path) -> dict[str, Any]:
+    (record,) = json.loads((root / "report.json").read_text())["pipelines"]
+    return dict(record)
+
+
+def rewrite(root: Path, change: Callable[[dict[str, str]], dict[str, str] | None]) -> None:
+    """Change the rows of the table; None drops one."""
+    path = root / "applicants.csv"
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    kept = [row for row in map(change, rows) if row is not None]
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(kept)
+
+
+def test_a_combination_that_holds(applicants_project: Project, run: Run) -> None:
+    """INT8 of the liveness model passes its own gates, and lets attacks in that look otherwise."""
+    root = applicants_project()
+    result = run("--kycquant-report=report.json")
+    result.assert_outcomes(passed=8)
+    result.stdout.fnmatch_lines(
+        [
+            "fp32 * fp32 * fp32 * fp32 *",
+            "shipped *int8-weights * fp32 * int8-weights * PASS",
+            "* FTA * FRR * FAR * IAPAR print * IAPAR screen",
+            "the variants that ship alone do not hold together; what ships is a combination",
+            "  liveness: fp32 instead of int8: with FP32 at the other stages, FAIL IAPAR, maximum*",
+            "note: judged on the people on whom no combination was searched",
+        ]
+    )
+    found = report(root)
+    assert list(found["gates"]) == GATES
+    assert found["search"]["alone"]["liveness"] == "int8"
+    assert found["search"]["confirmed"] is True
+    assert found["shipped"]["variants"]["liveness"] == "fp32"
+    # 180 of the 300 people confirm it.
+    assert found["rates"]["shipped"]["FRR"]["trials"] == 180
+    assert found["rates"]["shipped"]["FAR"]["trials"] == 180 * 179
+    assert [group["group"] for group in found["groups"]] == ["half one", "half two"]
+
+
+def test_without_a_fallback_the_gates_fail(applicants_project: Project, run: Run) -> None:
+    root = applicants_project()
+    result = run("--kycquant-strict", "--kycquant-report=report.json")
+    result.assert_outcomes(passed=6, failed=2)
+    result.stdout.fnmatch_lines(
+        [
+            "FAIL IAPAR, maximum over 2 species = * must be below 7 %: print: * of 300 attacks of "
+            "300 people, *",
+            "  document/applicant*.png and print/applicant*.png (applicant*, print) newly "
+            "accepted: *, FP32 *, threshold 0.8500",
+            "shipped *int8-weights * int8 * int8-weights * FAIL iapar, degradation",
+            "fp32 turns away * of 300 customers*",
+        ]
+    )
+    found = report(root)
+    assert found["search"] is None
+    fp32, shipped = (
+        found["rates"][label]["IAPAR print"]["errors"] for label in ("fp32", "shipped")
+    )
+    assert shipped > 100 > fp32
+
+
+def test_a_variant_that_fails_with_the_pipeline_is_not_exported(
+    applicants_project: Project, run: Run
+) -> None:
+    """The liveness gate alone would ship INT8; the pipeline ships another combination."""
+    applicants_project()
+    result = run(
+        "test_pipeline.py", "liveness/gate.py", "--kycquant-export=out", "--kycquant-report=r.json"
+    )
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(
+        [
+            "ship: fp32 *test_pipeline.py::TestPipeline*",
+            "exported: nothing for liveness, keep FP32 *",
+        ]
+    )
+
+
+def test_what_fp32_does_not_find_counts_for_both(applicants_project: Project, run: Run) -> None:
+    root = applicants_project("limits = PipelineLimits(fta=0.5, frr=0.5)")
+
+    def swapped(row: dict[str, str]) -> dict[str, str]:
+        if row["person"] == "applicant000":
+            (root / row["document"]).write_bytes((root / "blank.png").read_bytes())
+        return row
+
+    from PIL import Image
+
+    Image.new("RGB", (64, 48), (9, 9, 9)).save(root / "blank.png")
+    rewrite(root, swapped)
+    result = run("-k", "fta", "--kycquant-report=report.json")
+    result.assert_outcomes(passed=1, deselected=7)
+    result.stdout.fnmatch_lines(
+        [
+            "note: FP32 itself finds no face in 1 of 300 transactions of customers; they count as "
+            "turned away by both pipelines"
+        ]
+    )
+    found = report(root)["reasons"]
+    assert found["fp32"]["no face on the document"] == 1
+    assert found["shipped"]["no face on the document"] == 1
+
+
+def without(kind: str) -> Callable[[Path], None]:
+    return lambda root: rewrite(root, lambda row: None if row["presentation"] == kind else row)
+
+
+def no_attacks(root: Path) -> None:
+    rewrite(root, lambda row: row if row["presentation"] == "bona fide" else None)
+
+
+def one_person(root: Path) -> None:
+    rewrite(root, lambda row: row if row["person"] == "applicant000" else None)
+
+
+def nobody_on_documents(root: Path) -> None:
+    from PIL import Image
+
+    for place, path in enumerate(sorted((root / "document").iterdir())):
+        Image.new("RGB", (64, 48), (9, place // 60, place % 60)).save(path)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "body", "message"),
+    [
+        (without("screen"), "", "*has attacks of only one species (print)*; add another species*"),
+        (no_attacks, "", "*has no presentation attacks, but the pipeline has a liveness model; *"),
+        (without("bona fide"), "", "*has no bona fide selfies*; add selfies of the people *"),
+        (one_person, "", "*has a single *"),
+        (nobody_on_documents, "", "*FP32 finds a face on none of its 300 documents; *document()*"),
+        (
+            lambda root: None,
+            "def document(self, stages, photo):\n    return 'here'",
+            "*document(): returns str for document/applicant000.png, which is not an embedding*",
+        ),
+        (
+            lambda root: None,
+            "def document(self, stages, photo):\n    return [1.0, 2.0]",
+            "*document() and selfie(): give embeddings of different lengths: 2 for *, 96 for *",
+        ),
+    ],
+)
+def test_one_clear_error(
+    applicants_project: Project,
+    run: Run,
+    spoil: Callable[[Path], None],
+    body: str,
+    message: str,
+) -> None:
+    spoil(applicants_project(body))
+    result = run("-k", "frr or far")
+    result.assert_outcomes(errors=2, deselected=6)
+    result.stdout.fnmatch_lines([message])
+    result.stdout.fnmatch_lines(["*this gate cannot run; see the error of *test_frr"])
+
+
+def test_a_selfie_that_nobody_asks_about_is_refused(applicants_project: Project, run: Run) -> None:
+    root = applicants_project()
+    gate = root / "test_pipeline.py"
+    gate.write_text(gate.read_text().replace("stages.liveness(face)", "pass"))
+    result = run("-k", "frr")
+    result.assert_outcomes(errors=1, deselected=7)
+    result.stdout.fnmatch_lines(
+        ["*selfie(): returns an embedding of *.png without asking stages.liveness*"]
+    )
+
+
+def test_a_method_that_is_never_called_is_refused(applicants_project: Project, run: Run) -> None:
+    applicants_project("def process(self, stages, photo):\n    pass")
+    result = run()
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(
+        ["*TestPipeline.process: is never called: applicants are processed by document and selfie*"]
+    )
+
+
+def test_another_threshold_of_a_stage_needs_its_golden(
+    applicants_project: Project, run: Run
+) -> None:
+    """A stage whose golden was recorded with another threshold is no stage of this pipeline."""
+    root = applicants_project()
+    gate = root / "face" / "gate.py"
+    gate.write_text(gate.read_text().replace("threshold=0.85", "threshold=0.8"))
+    result = run("-k", "far")
+    result.assert_outcomes(errors=1, deselected=7)
+    result.stdout.fnmatch_lines(["*golden/face.json: *; * pytest face/gate.py --kycquant-update-*"])
+
+
+def test_warm_runs_do_not_look_again(applicants_project: Project, run: Run) -> None:
+    """What a pipeline makes of applicants is kept; other methods are other answers."""
+    root = applicants_project("def note(self):\n    pass")
+    run("-k", "frr").assert_outcomes(passed=1, deselected=7)
+    second = run("-k", "frr")
+    second.stdout.fnmatch_lines(["artefacts: 0 built, *"])
+    gate = root / "test_pipeline.py"
+    gate.write_text(gate.read_text().replace("15 / 16", "14 / 16"))
+    third = run("-k", "frr")
+    third.stdout.no_fnmatch_line("artefacts: 0 built, *")
