@@ -80,6 +80,8 @@ class GatedModel:
         profile: the profile under which the model was judged.
         profile_note: what that profile means for this gate, in one line.
         ship_by: what decides among variants that pass.
+        together: the variant that holds together with those of a pipeline's other stages, and the
+            name of that pipeline; None if no pipeline needs another variant than what ships alone.
     """
 
     model: str
@@ -96,6 +98,7 @@ class GatedModel:
     profile: Profile = "standard"
     profile_note: str = ""
     ship_by: ShipBy = "product"
+    together: tuple[str, str] | None = None
 
     def rows(self) -> list[VariantRecord]:
         """FP32 first, as the reference; then the others, worst first, then largest first."""
@@ -146,7 +149,12 @@ class GatedModel:
         """The variant to ship; see `bench.shipping`. None if this run is not complete."""
         if self.incomplete:
             return None
-        return to_ship(self.variants.values(), self.rejected, self.profile, self.ship_by)
+        best = to_ship(self.variants.values(), self.rejected, self.profile, self.ship_by)
+        if self.together is None or best is None:
+            return best
+        chosen = self.variants.get(self.together[0])
+        fits = chosen is not None and chosen.ships and chosen.variant not in self.rejected
+        return chosen if fits else best
 
     def unanswered(self) -> Iterator[str]:
         """Describe each verdict that lets nothing ship although no test needs to fail for it."""
@@ -210,6 +218,10 @@ class Collected:
     @property
     def gates(self) -> list[GatedModel]:
         """All gates, by model and name."""
+        for _, record in sorted(self.pipelines.items(), reverse=True):  # the first one wins
+            for stage, variant in _combined(record).items():
+                if gate := self.by_key.get(record.models[stage]):
+                    gate.together = variant, record.gate
         return sorted(self.by_key.values(), key=lambda gate: (gate.model, gate.name))
 
     def unanswered(self) -> list[str]:
@@ -235,6 +247,11 @@ class Collected:
             if gate and ran in gate.rejected:
                 instead = gate.ship.variant if gate.ship else "nothing"
                 yield f"{stage} ran {ran}, but {gate.rejected[ran]}: {instead} would ship"
+                continue
+            others = gate.together if gate else None
+            ship = gate.ship.variant if gate and gate.ship else ran
+            if others and others[1] != record.gate and ship != ran:
+                yield f"{stage} ran {ran}, but {ship} ships: {others[1]} holds with nothing else"
 
     def problems(self) -> list[str]:
         """Describe what was collected but has no verdict, and why."""
@@ -273,6 +290,18 @@ class Collected:
     def session_config(self) -> dict[str, str]:
         """Entries of onnxruntime's session configuration that verdicts depend on."""
         return dict([EXACT_ENTRY]) if self.exact else {}
+
+
+def _combined(record: PipelineRecord) -> dict[str, str]:
+    """The variants of a confirmed combination, of those stages that would ship another alone."""
+    if record.search is None or not record.search["confirmed"]:
+        return {}
+    alone: Mapping[str, str] = record.search["alone"]
+    return {
+        stage: variant
+        for stage, variant in record.search["variants"].items()
+        if variant != alone[stage]
+    }
 
 
 def _unanswered(gates: Mapping[str, GateResult], inconclusive: Inconclusive) -> Iterator[str]:

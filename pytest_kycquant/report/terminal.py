@@ -282,6 +282,8 @@ def _advice(gate: GatedModel) -> str:
     record = gate.ship
     if record is None:
         return f"nothing yet: {gate.incomplete}" if gate.incomplete else NOTHING_PASSES
+    if gate.together is not None and gate.together[0] == record.variant:
+        return f"{record.variant} ({gate.together[1]} does not hold with a leaner one)"
     if record.variant == "fp32":
         return f"fp32 ({_why_fp32(gate)}: keep FP32)"
     ratio = record.latency_ratio
