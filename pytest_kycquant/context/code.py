@@ -13,7 +13,8 @@ from ..files import write_whole
 
 ROOT = Path(__file__).parents[1]
 # Parts that cannot change an artefact. If one that can were listed, stale artefacts would be used.
-_ONLY_SHOW = ("cli", "plugin", "report")
+# What a pipeline makes of images depends on `pipeline`, too, and names it in its key (`room_digest`).
+_ONLY_SHOW = ("cli", "pipeline", "plugin", "report")
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 _PARTS = ("body", "orelse", "finalbody", "handlers", "cases")  # of statements, which hold others
 
@@ -47,6 +48,14 @@ def code_digest(known: Path, root: Path = ROOT) -> str:
         known.mkdir(parents=True, exist_ok=True, mode=0o700)
         write_whole(remembered, digest, private=True)
     return digest
+
+
+@functools.cache
+def room_digest(room: str, root: Path = ROOT) -> str:
+    """Return the SHA-256 of the code of a folder of the package that `code_digest` leaves out."""
+    paths = sorted((root / room).rglob("*.py"))
+    names = tuple(path.relative_to(root).as_posix() for path in paths)
+    return _digest_of_meanings(names, tuple(path.read_bytes() for path in paths))
 
 
 @functools.cache  # for processes that use several caches, such as those of tests

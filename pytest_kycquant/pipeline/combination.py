@@ -8,6 +8,11 @@ once on the others.
 First each variant is tried with FP32 at all other stages: what does not hold there cannot be
 expected to hold with more noise. Then the combinations of the rest are tried in the order of their
 costs. All stages in FP32 come last.
+
+What is found may be too good by luck, and the others may be too few to show that it holds. So it is
+confirmed step by step, from FP32 everywhere to the combination, one stage at a time, until a step
+does not hold: hypotheses in an order that was fixed beforehand are each tested at the full level
+(Maurer, Hothorn and Lehmacher 1995). The detector comes last, since all others see its crops.
 """
 
 from __future__ import annotations
@@ -63,20 +68,26 @@ class Found:
 
     Args:
         alone: the variants that ship alone.
-        variants: the combination that holds on the people of the search; those of FP32 if no other
-            does.
+        searched: the combination that holds on the people of the search; FP32 if no other does.
+        variants: what the other people confirm of it, which ships.
         dropped: what was said against a variant with FP32 at all other stages, by "stage variant".
         tried: the combinations that were tried, in that order.
-        confirmed: whether the other people confirmed it.
-        note: why the search ended early; "" if it did not.
+        stopped: what the next step lacked, with its stage; "" if all of it is confirmed.
+        note: why nothing was searched, or why the search ended early; "" if it did not.
     """
 
     alone: Mapping[str, str]
+    searched: Mapping[str, str]
     variants: Mapping[str, str]
     dropped: Mapping[str, str] = field(default_factory=dict)
     tried: tuple[Tried, ...] = ()
-    confirmed: bool = False
+    stopped: str = ""
     note: str = ""
+
+    @property
+    def happened(self) -> bool:
+        """Whether there was a search."""
+        return bool(self.dropped or self.tried)
 
     def gave(self) -> Iterator[str]:
         """Describe each stage that does not keep the variant that ships alone, and why."""
@@ -87,10 +98,12 @@ class Found:
             why = self.dropped.get(f"{stage} {variant}", "")
             if why:
                 why = f"with FP32 at the other stages, {why}"
+            elif self.searched[stage] == variant:
+                why = f"not confirmed: {self.stopped}"
             else:
                 with_it = [one for one in self.tried if one.variants[stage] == variant]
                 least = [one for one in with_it if one.objection]
-                why = f"together, {least[0].objection}" if least else "another combination is less"
+                why = f"together, {least[0].objection}" if least else "not what the search found"
             yield f"{stage}: {now} instead of {variant}: {why}"
 
 
@@ -151,8 +164,18 @@ def search(
         why = objection(combination)
         tried.append(Tried(_labels(combination), costs(combination, fp32, ship_by), why))
         if not why:
-            return Found(labels, _labels(combination), dropped, tuple(tried))
-    return Found(labels, _labels(fp32), dropped, tuple(tried), note=note)
+            found = _labels(combination)
+            return Found(labels, found, found, dropped, tuple(tried))
+    return Found(labels, _labels(fp32), _labels(fp32), dropped, tuple(tried), note=note)
+
+
+def steps(choices: Choices, fp32: Choices) -> Iterator[tuple[str, Choices]]:
+    """The combinations from FP32 to the one that was found, and the stage that each one adds."""
+    step = dict(fp32)
+    for stage in reversed(list(choices)):
+        if choices[stage].variant != fp32[stage].variant:
+            step = {**step, stage: choices[stage]}
+            yield stage, step
 
 
 def _labels(choices: Choices) -> dict[str, str]:

@@ -22,7 +22,7 @@ from ..measure.memory import Peak
 from ..plain import from_plain, plain
 from ..tasks.face.measures import measure_of
 from .choices import Cleared, cleared
-from .combination import Choices, Found, search
+from .combination import Choices, Found, search, steps
 from .evidence import Evidence, OfApplicants, OfImages, hindered, objection_to, undecidable
 from .memory import Job
 from .models import Pipeline
@@ -185,7 +185,7 @@ class _Made:
         """The combination that ships, who judges it, and how it was found."""
         alone, evidence, fp32 = self._cleared.alone, self._evidence, self._fp32
         other = self._pipeline("shipped", alone)
-        if other.is_fp32 or self._holds(other, EVALUATION) or self._settings.strict:
+        if other.is_fp32 or self._settings.strict or not self._lacking(other, EVALUATION):
             return alone, EVALUATION, None
         labels = {stage: choice.variant for stage, choice in alone.items()}
         why = undecidable(evidence, fp32)
@@ -193,7 +193,7 @@ class _Made:
             why = f"this data cannot decide even for FP32 compared with itself: {why}"
         if why := why or hindered(evidence, fp32):
             note = f"no combination was searched: {why}"
-            return alone, EVALUATION, Found(labels, labels, note=note)
+            return alone, EVALUATION, Found(labels, labels, labels, note=note)
 
         def objection(choices: Choices) -> str:
             label = ", ".join(choice.variant for choice in choices.values())
@@ -206,14 +206,21 @@ class _Made:
             self._spec.effective_ship_by(self._settings),
             self._settings.search_budget,
         )
-        chosen = self._cleared.named(found.variants)
-        if self._holds(self._pipeline("shipped", chosen), CONFIRMATION):
-            return chosen, CONFIRMATION, replace(found, confirmed=True)
-        return alone, EVALUATION, found
+        confirmed, stopped = self._cleared.fp32, ""
+        for stage, step in steps(self._cleared.named(found.searched), self._cleared.fp32):
+            if lacking := self._lacking(self._pipeline("shipped", step), CONFIRMATION):
+                stopped = f"{stage} {step[stage].variant}, {lacking}"
+                break
+            confirmed = step
+        variants = {stage: choice.variant for stage, choice in confirmed.items()}
+        return confirmed, CONFIRMATION, replace(found, variants=variants, stopped=stopped)
 
-    def _holds(self, other: Pipeline, role: Role) -> bool:
-        gates = self._evidence.gates(self._fp32, other, role)
-        return all(gate.ships for gate in gates.values())
+    def _lacking(self, other: Pipeline, role: Role) -> str:
+        """What keeps a pipeline from shipping; "" if nothing does."""
+        for gate in self._evidence.gates(self._fp32, other, role).values():
+            if not gate.ships:
+                return gate.worst_check().describe()
+        return ""
 
     def _pipeline(self, label: str, choices: Choices) -> Pipeline:
         stages = {name: choice.stage for name, choice in choices.items()}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..context.code import room_digest
 from ..data.files import listed
 from ..errors import BaselineError, PipelineError
 from .models import Memory, Pipeline
@@ -146,7 +147,7 @@ class Watch:
                     )
             return ""
 
-        key = [self._digest, pipeline.exact, pipeline.threads]
+        key: list[Any] = [room_digest("pipeline"), self._digest, pipeline.exact, pipeline.threads]
         # Answers are kept in the order of the images, of which the digest does not depend.
         key += [
             [name, view.images.digest, list(view.images.names)]

@@ -75,16 +75,10 @@ def _combination(record: PipelineRecord) -> Iterator[str]:
         return
     found = from_plain(Found, record.search)
     tried = f"{len(found.tried)} combinations tried" if found.tried else ""
-    if found.confirmed:
+    if found.happened:
         yield "the variants that ship alone do not hold together; what ships is a combination"
         for line in found.gave():
             yield f"  {line}"
-    elif found.variants != found.alone:
-        others = ", ".join(f"{stage} {variant}" for stage, variant in found.variants.items())
-        yield (
-            "the variants that ship alone do not hold together, and a combination that holds on "
-            f"the people of the search ({others}) is not confirmed by the others"
-        )
     if found.note:
         yield f"note: {found.note}{f' ({tried})' if tried else ''}"
 

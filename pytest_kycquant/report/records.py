@@ -293,8 +293,8 @@ class Collected:
 
 
 def _combined(record: PipelineRecord) -> dict[str, str]:
-    """The variants of a confirmed combination, of those stages that would ship another alone."""
-    if record.search is None or not record.search["confirmed"]:
+    """The variants of a combination, of those stages that would ship another alone."""
+    if record.search is None:
         return {}
     alone: Mapping[str, str] = record.search["alone"]
     return {

@@ -20,8 +20,11 @@ class TestPipeline(PipelineGates):
     liveness = test_minifasnet.TestMiniFASNet
     embedder = test_arcface.TestArcFace
     embedder_scale = 0.77  # a portrait shows more than the face
-    # FP32 itself turns away one in ten: documents and faces are small, and nothing is aligned.
-    limits = PipelineLimits(frr=0.16)
+    # FP32 itself turns away one in ten: documents and faces are small, and nothing is aligned. And
+    # of 300 people, the 180 who confirm a combination cannot show more than this.
+    limits = PipelineLimits(
+        frr=0.18, iapar=0.15, iapar_degradation=0.06, group_frr_degradation=0.09
+    )
 
     def selfie(self, stages, photo):
         """The app frames the face, so that a selfie needs no detector."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pytest_kycquant import FaceVerification, KycModel, Preprocess
-from pytest_kycquant.pipeline.combination import Choice, Choices, Found, costs, search
+from pytest_kycquant.pipeline.combination import Choice, Choices, Found, costs, search, steps
 from pytest_kycquant.pipeline.models import Stage
 
 MODEL = KycModel("face.onnx", Preprocess(size=(4, 4)), FaceVerification("faces"))
@@ -71,6 +72,25 @@ def test_what_does_not_hold_with_fp32_elsewhere_is_dropped() -> None:
         "liveness: fp16 instead of int8: with FP32 at the other stages, FAIL FRR: liveness"
     ]
     assert "int8, int8, int8" not in judge.asked
+
+
+def test_steps_from_fp32_to_the_combination() -> None:
+    fp32 = {stage: choice("fp32") for stage in STAGES}
+    chosen = {**ALONE, "liveness": choice("fp32")}
+    found = [(stage, labels(step)) for stage, step in steps(chosen, fp32)]
+    assert found == [("embedder", "fp32, fp32, int8"), ("detector", "int8, fp32, int8")]
+    assert list(steps(fp32, fp32)) == []
+
+
+def test_what_is_not_confirmed_says_why() -> None:
+    result = replace(
+        found(Judge(9)),
+        variants={"detector": "fp32", "liveness": "int8", "embedder": "int8"},
+        stopped="detector int8, INCONCLUSIVE increase of FRR",
+    )
+    assert list(result.gave()) == [
+        "detector: fp32 instead of int8: not confirmed: detector int8, INCONCLUSIVE increase of FRR"
+    ]
 
 
 def test_fp32_comes_last_without_being_asked() -> None:
