@@ -13,7 +13,7 @@ from ..files import write_whole
 
 ROOT = Path(__file__).parents[1]
 # Parts that cannot change an artefact. If one that can were listed, stale artefacts would be used.
-# What a pipeline makes of images depends on `pipeline`, too, and names it in its key (`room_digest`).
+# What a pipeline makes of images depends on `pipeline`, too: its key has a `room_digest`.
 _ONLY_SHOW = ("cli", "pipeline", "plugin", "report")
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 _PARTS = ("body", "orelse", "finalbody", "handlers", "cases")  # of statements, which hold others

@@ -16,10 +16,11 @@ from ..plain import plain
 from ..results import GateResult, GroupIncrease
 from .agreement import Agreement
 from .decisions import Decisions, reasons_of
-from .record import judge_complete, judge_finite
+from .record import Yardstick, judge_complete, judge_finite
 from .stages import Named, Photo, Stages
 from .transactions import Thresholds, Transactions
 from .watch import Method, Watch, documents, selfies, whole
+from .yardsticks import rows
 
 if TYPE_CHECKING:
     from ..context import Context
@@ -52,6 +53,7 @@ class Figures:
         rates: rates with their bounds, as plain values, by the label of the pipeline and name.
         reasons: number of customers who are turned away, by label and reason.
         groups: rates within each group of people.
+        yardsticks: figures of the shipped pipeline beside those that public yardsticks ask for.
     """
 
     drift: Mapping[str, float] = field(default_factory=dict)
@@ -59,6 +61,7 @@ class Figures:
     rates: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     reasons: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     groups: tuple[GroupIncrease, ...] = ()
+    yardsticks: tuple[Yardstick, ...] = ()
 
 
 class Evidence(Protocol):
@@ -235,6 +238,7 @@ class OfApplicants:
             rates={label: plain(decisions.rates(one)) for label, one in both.items()},
             reasons={label: reasons_of(one) for label, one in both.items()},
             groups=tuple(decisions.groups()),
+            yardsticks=tuple(rows(decisions.shipped)),
         )
 
     def complete(self, fp32: Pipeline, other: Pipeline) -> list[Named]:

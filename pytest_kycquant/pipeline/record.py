@@ -16,6 +16,38 @@ if TYPE_CHECKING:
     from .timing import Timing
 
 
+NO_CERTIFICATE = (
+    "measured against the figures of public yardsticks on stored images; this is no certificate, "
+    "for which they ask for live subjects, operating conditions and an independent laboratory"
+)
+
+
+@dataclass(frozen=True)
+class Yardstick:
+    """One figure of a yardstick.
+
+    Args:
+        yardstick: the text.
+        figure: what it asks about.
+        limit: its limit, a fraction.
+        value: the figure as the yardstick computes it, a fraction; None if it cannot be measured.
+        rule: how the yardstick computes it.
+        upper: our upper bound of the same rate, which allows for people who appear several times;
+            None if there is none.
+        holds: whether the figure keeps the limit by the rule of the yardstick.
+        detail: the counts, or what the data lacks.
+    """
+
+    yardstick: str
+    figure: str
+    limit: float
+    value: float | None
+    rule: str
+    upper: float | None
+    holds: bool
+    detail: str = ""
+
+
 @dataclass(frozen=True)
 class PipelineRow:
     """One pipeline: a row of its table.
@@ -54,6 +86,7 @@ class PipelineRecord:
             the rate; each is a `statistics.Rate` as `plain` converts it.
         reasons: number of customers who are turned away, by label and reason.
         groups: rates within each group of people.
+        yardsticks: figures of the shipped pipeline beside those that public yardsticks ask for.
         search: what a search for a combination found (`combination.Found`, as plain values); None
             if there was none.
     """
@@ -69,6 +102,7 @@ class PipelineRecord:
     rates: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     reasons: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     groups: tuple[GroupIncrease, ...] = ()
+    yardsticks: tuple[Yardstick, ...] = ()
     search: Mapping[str, Any] | None = None
 
     @property

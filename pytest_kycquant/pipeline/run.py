@@ -20,6 +20,7 @@ from ..data.unlabelled import load_images
 from ..errors import MeasurementError, SpecError
 from ..measure.memory import Peak
 from ..plain import from_plain, plain
+from ..spec.profiles import limits_under
 from ..tasks.face.measures import measure_of
 from .choices import Cleared, cleared
 from .combination import Choices, Found, search, steps
@@ -84,6 +85,7 @@ def _judge(
     run: Run, spec: PipelineSpec, gates: Any, gate: str, asked: tuple[str, ...]
 ) -> PipelineRecord:
     space = run.workspace
+    spec = replace(spec, limits=limits_under(space.settings.profile, spec.limits))
     found = cleared(run, spec)
     evidence = _evidence(space, spec, gates, gate, found)
     models = {s.name: key_of(s.gate, s.gate_file, space.root) for s in spec.stages}
@@ -176,6 +178,7 @@ class _Made:
             rates=figures.rates,
             reasons=figures.reasons,
             groups=figures.groups,
+            yardsticks=figures.yardsticks,
             search=None if found is None else plain(found),
         )
 

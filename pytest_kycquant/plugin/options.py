@@ -126,7 +126,7 @@ _OPTIONS = (
     _Option(flags.SEARCH_BUDGET, "Maximum number of candidates that a mixed-precision search tries "
             "for each precision that does not pass (default: 60).", _budget, "N"),
     _Option(flags.PROFILE, "smoke (damage only, in seconds, no claim about error rates), standard "
-            "(default) or nist63a4 (limits of the NIST SP 800-63 revision 4 draft).",
+            "(default) or nist63a4 (limits of NIST SP 800-63A-4).",
             _profile, "PROFILE"),
     _Option(flags.EXACT, "Run INT8 without saturation (session.x64quantprecision=1), as deployed "
             "on CPUs without VNNI.", _boolean),

@@ -6,20 +6,29 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..pipeline.combination import Found
-from ..pipeline.record import PipelineRecord, PipelineRow
+from ..pipeline.record import NO_CERTIFICATE, PipelineRecord, PipelineRow
 from ..plain import from_plain
 from ..results import objections
 from ..verdicts import Verdict
 from .records import Collected
 
 
-def lines(collected: Collected) -> Iterator[str]:
-    """Yield a table for each pipeline."""
+def lines(collected: Collected, *, verbose: bool = False) -> Iterator[str]:
+    """Yield a table for each pipeline.
+
+    Args:
+        collected: everything that the tests of the run reported.
+        verbose: whether figures are also shown beside those of public yardsticks.
+    """
+    # A run whose limits follow such a text shows what it asks for.
+    strict = any(gate.profile == "nist63a4" for gate in collected.gates)
     for _, record in sorted(collected.pipelines.items()):
         yield ""
         yield from _table(record, other=any(collected.misfits(record)))
         yield from _transactions(record)
         yield from _combination(record)
+        if verbose or strict:
+            yield from _yardsticks(record)
         yield from _remarks(record, collected)
 
 
@@ -62,6 +71,31 @@ def _transactions(record: PipelineRecord) -> Iterator[str]:
         why = ", ".join(f"{reason} {count:,}" for reason, count in reasons.items() if count)
         more = f": {why}" if why else ""
         yield f"{label} turns away {found['errors']:,} of {found['trials']:,} customers{more}"
+
+
+def _yardsticks(record: PipelineRecord) -> Iterator[str]:
+    """The figures that public yardsticks ask for, with our bound beside."""
+    from tabulate import tabulate
+
+    if not record.yardsticks:
+        return
+    cells = [
+        [
+            row.yardstick,
+            row.figure,
+            f"{100 * row.limit:.3g} %",
+            "-" if row.value is None else f"{100 * row.value:.3g} %",
+            row.rule,
+            "-" if row.upper is None else f"{100 * row.upper:.3g} %",
+            "yes" if row.holds else "no",
+            row.detail,
+        ]
+        for row in record.yardsticks
+    ]
+    headers = ["yardstick", "figure", "limit", "found", "rule", "our bound", "holds", "of"]
+    yield NO_CERTIFICATE
+    table = tabulate(cells, headers=headers, tablefmt="simple", disable_numparse=True)
+    yield from table.split("\n")
 
 
 def _rate(rate: Mapping[str, Any]) -> str:

@@ -51,7 +51,7 @@ def _lines(collected: Collected, verbose: bool) -> Iterator[str]:
             yield from _costs(gate)
         yield from _reasons(gate)
         yield f"ship: {_advice(gate)}"
-    yield from pipelines.lines(collected)
+    yield from pipelines.lines(collected, verbose=verbose)
 
 
 def next_command(collected: Collected, failed: int, report: Path | None = None) -> str:

@@ -59,7 +59,7 @@ def forgets_faces(people: ApplicantSet, documents: Seen, selfies: Seen) -> tuple
 
 def sees_one_face(people: ApplicantSet, documents: Seen, selfies: Seen) -> tuple[Seen, Seen]:
     """All faces become more alike."""
-    common = np.full((1, 64), 0.09, np.float32)
+    common = np.full((1, 128), 0.07, np.float32)
     return (
         replace(documents, embeddings=documents.embeddings + common),
         replace(selfies, embeddings=selfies.embeddings + common),
@@ -71,7 +71,7 @@ def lets_prints_in(people: ApplicantSet, documents: Seen, selfies: Seen) -> tupl
 
 
 def breaks(people: ApplicantSet, documents: Seen, selfies: Seen) -> tuple[Seen, Seen]:
-    nan = np.full((3, 64), np.nan, np.float32)
+    nan = np.full((3, 128), np.nan, np.float32)
     return embedded(documents, [0, 1, 2], nan), selfies
 
 

@@ -158,7 +158,7 @@ def test_what_is_broken_is_its_own_worst_case() -> None:
     documents, selfies = sound(everybody)
     clean = transactions(everybody, documents, selfies)
     assert clean.frr().errors == clean.far().errors == clean.iapar(0).errors == 0
-    nan = np.full((1, 64), np.nan, np.float32)
+    nan = np.full((1, 128), np.nan, np.float32)
     bona_fide, print_ = 0, 1
     broken = embedded(selfies, [bona_fide, print_], nan)
     broken = scored(broken, [print_], 0.9)
@@ -180,7 +180,7 @@ def test_what_is_broken_is_its_own_worst_case() -> None:
 def test_embeddings_without_direction_are_broken() -> None:
     everybody = applicants(25)
     documents, selfies = sound(everybody)
-    one = transactions(everybody, embedded(documents, [3], np.zeros((1, 64))), selfies)
+    one = transactions(everybody, embedded(documents, [3], np.zeros((1, 128))), selfies)
     assert one.far().errors == 24
 
 

@@ -62,11 +62,11 @@ def sound(people: ApplicantSet, *, seed: int = 0, noise: float = 0.25) -> tuple[
     """What a sound pipeline makes of documents and selfies: nobody is let in or out by mistake."""
     rng = np.random.default_rng(seed)
     number, selfies = len(people.names), len(people.people)
-    centres = rng.normal(size=(number, 64))
+    centres = rng.normal(size=(number, 128))
     centres /= np.linalg.norm(centres, axis=1, keepdims=True)
 
     def seen(owner: NDArray[Any], scores: NDArray[Any]) -> Seen:
-        given = centres[owner] + noise * rng.normal(size=(len(owner), 64)) / 8
+        given = centres[owner] + noise * rng.normal(size=(len(owner), 128)) / np.sqrt(128)
         return Seen(given.astype(np.float32), np.ones(len(owner), np.bool_), scores)
 
     live = np.where(people.species == LIVE, 0.9, 0.2) + rng.uniform(-0.05, 0.05, selfies)
