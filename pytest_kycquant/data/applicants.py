@@ -5,15 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import DataError
+from ..errors import DataError, LeakageError
 from .files import listed
 from .liveness import LIVE
+from .names import shared_names
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from .groups import GroupTable
@@ -186,6 +189,22 @@ def check_attacks(applicants: ApplicantSet, *, asks: bool, single_species: bool)
         )
 
 
-def people_with(applicants: ApplicantSet, chosen: NDArray[Any]) -> int:
-    """Count the people with a selfie among the chosen ones (indices or a mask)."""
-    return len(np.unique(applicants.people[chosen]))
+def check_strangers(applicants: ApplicantSet, people: Sequence[str], role: str) -> None:
+    """Make sure that nobody applies who served another purpose, such as choosing a threshold.
+
+    Names without a letter are ignored (`shared_names`); images are compared in any case.
+
+    Args:
+        applicants: everybody who applies.
+        people: names of the others; empty if they are unknown.
+        role: what the others are for.
+
+    Raises:
+        LeakageError: somebody is both.
+    """
+    if shared := shared_names(applicants.names, people):
+        raise LeakageError(
+            applicants.selfies.origin,
+            f"{len(shared)} of its people are also used for {role}: {listed(shared)}",
+            "use each person for one purpose only, and give different people different names",
+        )

@@ -14,8 +14,9 @@ from ..bench.run import key_of
 from ..context.cache import digest_of
 from ..context.function_digest import function_digest
 from ..data.applicant_files import load_applicants
-from ..data.applicants import check_attacks
+from ..data.applicants import check_attacks, check_strangers
 from ..data.facts_store import remembering
+from ..data.leakage import check_disjoint
 from ..data.unlabelled import load_images
 from ..errors import MeasurementError, SpecError
 from ..measure.memory import Peak
@@ -35,6 +36,7 @@ from .transactions import Thresholds
 if TYPE_CHECKING:
     from ..bench.run import Run
     from ..bench.workspace import Workspace
+    from ..data.images import ImageSet
     from ..results import GateResult
     from ..spec.pipeline import PipelineSpec
     from ..spec.tasks import FaceVerification, LivenessDetection
@@ -87,7 +89,7 @@ def _judge(
     space = run.workspace
     spec = replace(spec, limits=limits_under(space.settings.profile, spec.limits))
     found = cleared(run, spec)
-    evidence = _evidence(space, spec, gates, gate, found)
+    evidence = _evidence(run, spec, gates, gate, found)
     models = {s.name: key_of(s.gate, s.gate_file, space.root) for s in spec.stages}
     key = [gate, repr(spec), repr(found), list(asked)]
     return space.context.store.once(
@@ -97,14 +99,13 @@ def _judge(
     )
 
 
-def _evidence(
-    space: Workspace, spec: PipelineSpec, gates: Any, gate: str, found: Cleared
-) -> Evidence:
+def _evidence(run: Run, spec: PipelineSpec, gates: Any, gate: str, found: Cleared) -> Evidence:
     """Read the data of a pipeline.
 
     Raises:
         DataError: it cannot be used.
     """
+    space = run.workspace
     file, context = spec.process.gate_file, space.context
     digest = _digest(spec, gates)
     stages = found.fp32
@@ -124,6 +125,16 @@ def _evidence(
     live = stages["liveness"].stage.model.task if "liveness" in stages else None
     single = live is not None and cast("LivenessDetection", live).single_species
     check_attacks(applicants, asks=live is not None, single_species=single)
+    for stage in spec.stages:
+        data = run.judge(stage.gate, stage.gate_file).variants.data
+        used: dict[str, ImageSet | None] = {"calibration": data.calibration}
+        if data.selection is not None:
+            used["selection"] = data.selection.images
+            check_strangers(applicants, data.selection.people, f"selection of the {stage.name}")
+        for role, theirs in used.items():
+            for mine in (applicants.documents, applicants.selfies):
+                if theirs is not None:
+                    check_disjoint(mine, "applicants", theirs, f"{role} of the {stage.name}")
     methods = gates.document, gates.selfie
     return OfApplicants(context, applicants, *methods, digest, thresholds, spec.limits)
 

@@ -133,6 +133,11 @@ def one_person(root: Path) -> None:
     rewrite(root, lambda row: row if row["person"] == "applicant000" else None)
 
 
+def chose_the_threshold(root: Path) -> None:
+    """A person of the applicants is one of those who chose the threshold of the embedder."""
+    rewrite(root, lambda row: row | {"person": row["person"].replace("applicant", "person2_")})
+
+
 def nobody_on_documents(root: Path) -> None:
     from PIL import Image
 
@@ -147,6 +152,11 @@ def nobody_on_documents(root: Path) -> None:
         (no_attacks, "", "*has no presentation attacks, but the pipeline has a liveness model; *"),
         (without("bona fide"), "", "*has no bona fide selfies*; add selfies of the people *"),
         (one_person, "", "*has a single *"),
+        (
+            chose_the_threshold,
+            "",
+            "*300 of its people are also used for selection of the embedder: person2_000, *",
+        ),
         (nobody_on_documents, "", "*FP32 finds a face on none of its 300 documents; *document()*"),
         (
             lambda root: None,
