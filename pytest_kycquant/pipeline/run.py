@@ -13,6 +13,7 @@ from ..bench.people import CONFIRMATION, EVALUATION, Role
 from ..bench.run import key_of
 from ..context.cache import digest_of
 from ..context.function_digest import function_digest
+from ..data.alignment import template
 from ..data.applicant_files import load_applicants
 from ..data.applicants import check_attacks
 from ..data.facts_store import remembering
@@ -20,6 +21,7 @@ from ..data.unlabelled import load_images
 from ..errors import MeasurementError, SpecError
 from ..measure.memory import Peak
 from ..plain import from_plain, plain
+from ..spec.pipeline import refuse_other_landmarks
 from ..tasks.face.measures import measure_of
 from .choices import Cleared, cleared
 from .combination import Choices, Found, search
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
     from ..bench.workspace import Workspace
     from ..results import GateResult
     from ..spec.pipeline import PipelineSpec
-    from ..spec.tasks import FaceVerification, LivenessDetection
+    from ..spec.tasks import FaceVerification, LivenessDetection, ObjectDetection
     from .stages import Named
 
 MEMORY_IMAGES = 5  # the largest ones, which cause the peak
@@ -84,6 +86,8 @@ def _judge(
     run: Run, spec: PipelineSpec, gates: Any, gate: str, asked: tuple[str, ...]
 ) -> PipelineRecord:
     space = run.workspace
+    if spec.align:
+        _check_align(run, spec)
     found = cleared(run, spec)
     evidence = _evidence(space, spec, gates, gate, found)
     models = {s.name: key_of(s.gate, s.gate_file, space.root) for s in spec.stages}
@@ -93,6 +97,24 @@ def _judge(
         lambda: plain(_Made(space, spec, found, evidence).record(gate, models, asked)),
         lambda known: from_plain(PipelineRecord, known),
     )
+
+
+def _check_align(run: Run, spec: PipelineSpec) -> None:
+    """Refuse alignment before any variant is made, once FP32's outputs tell what they hold.
+
+    Raises:
+        KycquantError: the detector gives no five landmarks, or there is no template for the
+            embedder's input.
+    """
+    where = f"{spec.process.name}.align"
+    by_name = {stage.name: stage for stage in spec.stages}
+    template(by_name["embedder"].gate.model.preprocesses[0].size, where)
+    detector = by_name["detector"]
+    told = cast("ObjectDetection", detector.gate.model.task).keypoints
+    if told is None:
+        learned = run.judge(detector.gate, detector.gate_file).variants.learned()
+        told = learned.get("keypoints", 0)
+    refuse_other_landmarks(where, told)
 
 
 def _evidence(

@@ -133,7 +133,7 @@ def test_refused(changes: dict[str, Any], message: str) -> None:
 
 
 def test_other_attributes_and_methods_are_left_alone() -> None:
-    spec(landmarks=5, align=lambda self, pixels: pixels, runs=100)
+    spec(landmarks=5, upright=lambda self, pixels: pixels, runs=100)
 
 
 def test_a_unittest_is_refused() -> None:
