@@ -17,7 +17,7 @@ import numpy as np
 from ..errors import DataError, LandmarksWarning, SpecError
 from .files import listed
 from .landmarks import TABLE, TEMPLATE
-from .places import ImageParts, places_in
+from .places import MOST_PIXELS, ImageParts, places_in
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,11 +27,18 @@ if TYPE_CHECKING:
 
 _MOST_OUTSIDE = 2  # landmarks: a detector guesses where a hidden eye or mouth is
 _PATTERN = 10  # images in which something cannot be chance
+_LEAST_WIDE = 1.0  # pixels from the first to the last landmark, down or across
 _OF_THIS_IMAGE = "give landmarks in pixels of this image, after its EXIF orientation is applied"
 
 
-def template(size: tuple[int, int]) -> NDArray[np.float64]:
+def template(
+    size: tuple[int, int], where: str = "FaceVerification.landmarks"
+) -> NDArray[np.float64]:
     """The places of the landmarks in an image of `size` (height, width) pixels, (5, 2).
+
+    Args:
+        size: (height, width) of the aligned face.
+        where: the attribute that asks for alignment, for messages.
 
     Raises:
         SpecError: it is not a square of a multiple of 112 or 128 pixels, for which InsightFace
@@ -43,7 +50,7 @@ def template(size: tuple[int, int]) -> NDArray[np.float64]:
     if height == width and width % 128 == 0:
         return TEMPLATE.astype(np.float64) * (width / 128) + [8.0 * width / 128, 0.0]
     raise SpecError(
-        "FaceVerification.landmarks",
+        where,
         f"the template is not defined for faces of {height} x {width} pixels",
         "set Preprocess(size=...) to multiples of 112 or 128, or align the images yourself",
     )
@@ -134,6 +141,39 @@ def _fused(a: Any, b: NDArray[np.float32], c: NDArray[np.float32]) -> NDArray[np
     return found
 
 
+def aligned(
+    image: NDArray[np.uint8], points: NDArray[np.float64], size: tuple[int, int], where: str
+) -> NDArray[np.uint8]:
+    """Align the face in an image to the template.
+
+    Args:
+        image: the whole image, RGB, (height, width, 3), uint8.
+        points: its landmarks in pixels, in the order of `Landmarks`, (5, 2).
+        size: (height, width) of the result.
+        where: name of the image, for messages.
+
+    Returns:
+        The upright face, RGB, (*size, 3), uint8; black where it lies outside of the image.
+
+    Raises:
+        DataError: the landmarks cannot be those of a face: fewer than three lie in the image, or
+            all in one place.
+        SpecError: the template is not defined for this size.
+    """
+    height, width = image.shape[:2]
+    far = not (np.abs(points) <= MOST_PIXELS).all()  # or not a number
+    if far or (~_inside(points, np.array([width, height]))).sum() > _MOST_OUTSIDE:
+        raise DataError(
+            where,
+            f"its landmarks lie outside the image, which is {width} x {height} pixels",
+            _OF_THIS_IMAGE,
+        )
+    if np.ptp(points, axis=0).max() < _LEAST_WIDE:
+        raise DataError(where, "its landmarks lie within one pixel", _OF_THIS_IMAGE)
+    matrix, _ = similarity(points, template(size))
+    return warp(image, matrix, size)
+
+
 class AlignedFaces(ImageParts):
     """Faces aligned to the template; build it with `align_faces`."""
 
@@ -178,15 +218,7 @@ class AlignedFaces(ImageParts):
             DataError: fewer than three landmarks lie in the image.
         """
         points = np.array(self._places[index], np.float64)
-        height, width = pixels.shape[:2]
-        if (~_inside(points, np.array([width, height]))).sum() > _MOST_OUTSIDE:
-            raise DataError(
-                self.where(index),
-                f"its landmarks lie outside the image, which is {width} x {height} pixels",
-                _OF_THIS_IMAGE,
-            )
-        matrix, _ = similarity(points, template(self._way))
-        return warp(pixels, matrix, self._way)
+        return aligned(pixels, points, self._way, self.where(index))
 
 
 def _inside(points: NDArray[np.float64], size: NDArray[Any]) -> NDArray[np.bool_]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Place = TypeVar("Place")
-_MOST_PIXELS = 1e6  # no image of a face is as large; beyond, squares of float64 may overflow
+MOST_PIXELS = 1e6  # no image of a face is as large; beyond, squares of float64 may overflow
 
 
 class PlaceTable(NamedTuple):
@@ -75,7 +75,7 @@ def load_places(
         except ValueError as error:
             raise malformed(path, line, remedy) from error
         # A number that is not finite fails this, too.
-        if not values["file"] or not all(abs(number) <= _MOST_PIXELS for number in numbers):
+        if not values["file"] or not all(abs(number) <= MOST_PIXELS for number in numbers):
             raise malformed(path, line, remedy)
         file = Path(os.path.realpath(folder / name))
         label = f"{name} (line {line})"

@@ -13,6 +13,7 @@ from ..bench.people import CONFIRMATION, EVALUATION, Role
 from ..bench.run import key_of
 from ..context.cache import digest_of
 from ..context.function_digest import function_digest
+from ..data.alignment import template
 from ..data.applicant_files import load_applicants
 from ..data.applicants import check_attacks, check_strangers
 from ..data.facts_store import remembering
@@ -21,6 +22,7 @@ from ..data.unlabelled import load_images
 from ..errors import MeasurementError, SpecError
 from ..measure.memory import Peak
 from ..plain import from_plain, plain
+from ..spec.pipeline import refuse_other_landmarks
 from ..spec.profiles import limits_under
 from ..tasks.face.measures import measure_of
 from .choices import Cleared, cleared
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
     from ..data.images import ImageSet
     from ..results import GateResult
     from ..spec.pipeline import PipelineSpec
-    from ..spec.tasks import FaceVerification, LivenessDetection
+    from ..spec.tasks import FaceVerification, LivenessDetection, ObjectDetection
     from .stages import Named
 
 MEMORY_IMAGES = 5  # the largest ones, which cause the peak
@@ -88,6 +90,8 @@ def _judge(
 ) -> PipelineRecord:
     space = run.workspace
     spec = replace(spec, limits=limits_under(space.settings.profile, spec.limits))
+    if spec.align:
+        _check_align(run, spec)
     found = cleared(run, spec)
     evidence = _evidence(run, spec, gates, gate, found)
     models = {s.name: key_of(s.gate, s.gate_file, space.root) for s in spec.stages}
@@ -97,6 +101,24 @@ def _judge(
         lambda: plain(_Made(space, spec, found, evidence).record(gate, models, asked)),
         lambda known: from_plain(PipelineRecord, known),
     )
+
+
+def _check_align(run: Run, spec: PipelineSpec) -> None:
+    """Refuse alignment before any variant is made, once FP32's outputs tell what they hold.
+
+    Raises:
+        KycquantError: the detector gives no five landmarks, or there is no template for the
+            embedder's input.
+    """
+    where = f"{spec.process.name}.align"
+    by_name = {stage.name: stage for stage in spec.stages}
+    template(by_name["embedder"].gate.model.preprocesses[0].size, where)
+    detector = by_name["detector"]
+    told = cast("ObjectDetection", detector.gate.model.task).keypoints
+    if told is None:
+        learned = run.judge(detector.gate, detector.gate_file).variants.learned()
+        told = learned.get("keypoints", 0)
+    refuse_other_landmarks(where, told)
 
 
 def _evidence(run: Run, spec: PipelineSpec, gates: Any, gate: str, found: Cleared) -> Evidence:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from ..data.alignment import aligned, template
 from ..data.crops import crop_box
 from ..data.decoding import decode
 from ..data.files import read_file
@@ -19,7 +20,7 @@ from ..data.placement import place
 from ..errors import KycquantError, PipelineError, SpecError
 from ..spec.box import Box
 from ..spec.functions import describe_raised
-from ..tasks.detection.task import DetectionTask
+from ..tasks.detection.task import DetectionTask, rows_of
 from ..tasks.liveness.task import LivenessTask
 from .models import Memory, OpenFile, OpenStage, Pipeline, Pixels
 
@@ -81,11 +82,14 @@ class Detected:
         name: name of its class.
         box: box in pixels of the image, clipped to the image.
         score: confidence.
+        keypoints: landmarks in pixels of the image, which may lie outside of it, in the detector's
+            order; shape (K, 2), float64. None if its gates read none.
     """
 
     name: str
     box: Box
     score: float
+    keypoints: NDArray[np.float64] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -157,15 +161,25 @@ class Stages:
         began = self._clock()
         stage = self._stage("detector")
         task = cast("DetectionTask", stage.task)
-        rows = self._run("detector", [pixels] * len(stage.opened)).values.astype(np.float64)
-        boxes = place(pixels.shape[:2], stage.preprocesses[0]).to_image(rows[:, :4])
-        found = [
-            Detected(task.judged[int(kind)], Box(*(float(side) for side in box)), float(score))
-            for box, score, kind in zip(boxes, rows[:, 4], rows[:, 5], strict=True)
-            if score >= stage.threshold and box[2] > box[0] and box[3] > box[1]
+        found = rows_of(self._run("detector", [pixels] * len(stage.opened)))
+        placement = place(pixels.shape[:2], stage.preprocesses[0])
+        boxes, points = placement.to_image(found.boxes), found.keypoints
+        if points is not None:
+            points = placement.points_to_image(points)
+        shown = [
+            Detected(
+                task.judged[kind],
+                Box(*(float(side) for side in boxes[index])),
+                score,
+                None if points is None else points[index],
+            )
+            for index, (score, kind) in enumerate(
+                zip(found.scores.tolist(), found.classes.tolist(), strict=True)
+            )
+            if score >= stage.threshold and (boxes[index, 2:] > boxes[index, :2]).all()
         ]
         self._spend("detector", began)
-        return found
+        return shown
 
     def liveness(self, pixels: Pixels, box: Box | None = None) -> float:
         """Probability of a live face; NaN if the model gives NaN.
@@ -213,6 +227,37 @@ class Stages:
             box = Box(x - half, y - half, x + half, y + half)
         left, top, right, bottom = crop_box(width, height, box, scale)
         return np.ascontiguousarray(pixels[top:bottom, left:right])
+
+    def align(self, pixels: Pixels, keypoints: NDArray[np.floating] | None) -> Pixels:
+        """Align a face by its landmarks, exactly as ``FaceVerification(landmarks=...)`` does.
+
+        Args:
+            pixels: the image, RGB, shape (height, width, 3), uint8.
+            keypoints: the eyes, the nose and the corners of the mouth in pixels of the image, each
+                pair from left to right as the image shows it; shape (5, 2).
+
+        Returns:
+            The upright face of the size of the embedder's input, RGB, uint8; black where it lies
+            outside of the image.
+
+        Raises:
+            DataError: the landmarks cannot be those of a face: fewer than three lie in the image,
+                or all in one place.
+            SpecError: there are no landmarks or not five, or the template is not defined for the
+                size of the embedder's input.
+        """
+        size = self._stage("embedder").preprocesses[0].size
+        template(size, "stages.align")  # refuses a size, whatever the landmarks are
+        points = np.asarray([] if keypoints is None else keypoints, np.float64)
+        if points.shape != (5, 2):
+            given = f"{len(points)} landmarks" if len(points) else "no landmarks"
+            raise SpecError(
+                "stages.align",
+                f"is given {given} for {self._image or 'an image'}, where a face has five",
+                "give the eyes, the nose and the corners of the mouth, such as the keypoints of "
+                "a detection",
+            )
+        return aligned(pixels, points, size, self._image or "image")
 
     @staticmethod
     def open(path: Path) -> Pixels:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ..errors import SpecError
+from ..errors import DataError, SpecError
 from ..spec import coerce
 from ..spec.functions import check_call
 from ..spec.limits import PipelineLimits
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import pytest
 
     from ..pipeline.record import PipelineRecord
-    from ..pipeline.stages import Photo, Stages
+    from ..pipeline.stages import Detected, Photo, Stages
     from ..results import GateResult
 
 _ATTRIBUTES = (
@@ -41,6 +41,7 @@ _ATTRIBUTES = (
     *STAGES,
     "face",
     "embedder_scale",
+    "align",
     "limits",
     "threads",
     "runs",
@@ -81,6 +82,8 @@ class PipelineGates(GateClass):
         embedder: gate class of the face embedder, if there is one.
         embedder_scale: side of the square crop for the embedder relative to the longer side of
             the detected box.
+        align: whether faces are aligned by the five landmarks that the detector finds, as
+            ``FaceVerification(landmarks=...)`` aligns them, instead of cropped.
         limits: limits of the gates, see `PipelineLimits`.
         threads: number of threads that onnxruntime uses within an operator, as in production.
         runs: number of timed runs of each pipeline; 59 to 100,000.
@@ -94,6 +97,7 @@ class PipelineGates(GateClass):
     liveness: ClassVar[type[Gates] | None] = None
     embedder: ClassVar[type[Gates] | None] = None
     embedder_scale: ClassVar[float] = 1.0
+    align: ClassVar[bool] = False
     limits: ClassVar[PipelineLimits] = PipelineLimits()
     threads: ClassVar[int] = 1
     runs: ClassVar[int] = LEAST_RUNS
@@ -145,7 +149,7 @@ class PipelineGates(GateClass):
         """Process one image; override this method if your pipeline does something else.
 
         It is timed as a whole. An image counts only if every stage is called. You are free in how
-        you use the results of the stages: align by landmarks, or open a second image::
+        you use the results of the stages: align in your own way, or open a second image::
 
             def process(self, stages, photo):
                 selfie = photo.pixels()
@@ -154,19 +158,20 @@ class PipelineGates(GateClass):
                     ...
 
         Args:
-            stages: the stages, with `detect`, `liveness`, `embed` and `crop`; see
+            stages: the stages, with `detect`, `liveness`, `embed`, `crop` and `align`; see
                 `pipeline.stages.Stages`.
             photo: an image of `images` that has not been read yet, with `pixels()`, `name` and
                 `path`.
         """
         pixels = photo.pixels()
-        box = self.face_in(stages, pixels)
-        if box is None:
+        found = self.face_in(stages, pixels)
+        if found is None:
             return  # nothing to process: this image does not count in any figure
         if "liveness" in stages:
-            stages.liveness(pixels, box)
-        if "embedder" in stages:
-            stages.embed(stages.crop(pixels, box, self.embedder_scale))
+            stages.liveness(pixels, found.box)
+        face = self.face_of(stages, pixels, found) if "embedder" in stages else None
+        if face is not None:
+            stages.embed(face)
 
     def document(self, stages: Stages, photo: Photo) -> Any:
         """Process the photograph of an applicant's document; override it as `process`.
@@ -180,8 +185,9 @@ class PipelineGates(GateClass):
             turned away.
         """
         pixels = photo.pixels()
-        box = self.face_in(stages, pixels)
-        return None if box is None else stages.embed(stages.crop(pixels, box, self.embedder_scale))
+        found = self.face_in(stages, pixels)
+        face = None if found is None else self.face_of(stages, pixels, found)
+        return None if face is None else stages.embed(face)
 
     def selfie(self, stages: Stages, photo: Photo) -> Any:
         """Process a selfie, bona fide or an attack; override it as `process`.
@@ -197,22 +203,42 @@ class PipelineGates(GateClass):
             The embedding, shape (D,), or None if there is no usable face.
         """
         pixels = photo.pixels()
-        box = self.face_in(stages, pixels)
-        if box is None:
+        found = self.face_in(stages, pixels)
+        if found is None:
             return None
         if "liveness" in stages:
-            stages.liveness(pixels, box)
-        return stages.embed(stages.crop(pixels, box, self.embedder_scale))
+            stages.liveness(pixels, found.box)
+        face = self.face_of(stages, pixels, found)
+        return None if face is None else stages.embed(face)
 
-    def face_in(self, stages: Stages, pixels: Any) -> Any:
-        """The box of the best detection of the class `face`, or None.
+    def face_in(self, stages: Stages, pixels: Any) -> Detected | None:
+        """The best detection of the class `face`, or None.
 
         Args:
             stages: the stages.
             pixels: the image, RGB, shape (height, width, 3), uint8.
         """
-        faces = (found.box for found in stages.detect(pixels) if found.name == self.face)
+        faces = (found for found in stages.detect(pixels) if found.name == self.face)
         return next(faces, None)
+
+    def face_of(self, stages: Stages, pixels: Any, found: Detected) -> Any:
+        """What the embedder sees of a detection: a crop or, with `align`, the upright face.
+
+        Args:
+            stages: the stages.
+            pixels: the image, RGB, shape (height, width, 3), uint8.
+            found: the detection.
+
+        Returns:
+            RGB pixels, (height, width, 3), uint8. None if its landmarks cannot be those of a face:
+            then the image counts as one without a usable face.
+        """
+        if not self.align:
+            return stages.crop(pixels, found.box, self.embedder_scale)
+        try:
+            return stages.align(pixels, found.keypoints)
+        except DataError:
+            return None
 
     def test_complete(self, kyc_pipeline: KycPipeline) -> None:
         """All outputs are finite; of images, every stage is reached where FP32 reaches it."""
@@ -298,6 +324,12 @@ def pipeline_spec_of(cls: type[PipelineGates], *, marked: bool = False) -> Pipel
             "set attributes of the class: markers belong to the gates of its stages",
         )
     values = {name: getattr(cls, name) for name in _ATTRIBUTES if hasattr(cls, name)}
+    if values["align"] is True and _sets(cls, "embedder_scale"):
+        raise SpecError(
+            f"{where}.embedder_scale",
+            "has no effect, because faces are aligned",
+            "leave it out, or do without align = True",
+        )
     stages = tuple(_stage(cls, name) for name in STAGES if values.get(name) is not None)
     process = ProcessSpec(Path(inspect.getfile(cls)), cls.__module__, cls.__qualname__)
     spec = PipelineSpec.of(values, stages, process, where)
@@ -307,6 +339,11 @@ def pipeline_spec_of(cls: type[PipelineGates], *, marked: bool = False) -> Pipel
 
 def _overridden(cls: type, name: str) -> bool:
     return getattr(cls, name) is not getattr(PipelineGates, name)
+
+
+def _sets(cls: type, name: str) -> bool:
+    """Whether a class or one of its bases below `PipelineGates` gives an attribute a value."""
+    return any(name in vars(base) for base in cls.__mro__ if not issubclass(PipelineGates, base))
 
 
 def _stage(gates: type[PipelineGates], name: str) -> StageSpec:

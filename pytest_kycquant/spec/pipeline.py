@@ -16,6 +16,7 @@ from .task import StrPath, TaskSpec
 from .tasks import FaceVerification, LivenessDetection, ObjectDetection
 
 LEAST_RUNS = 59  # the fewest runs whose maximum bounds a 95th percentile at 95 %: 1 - .95^59 > .95
+LANDMARKS = 5  # eyes, nose and corners of the mouth
 _MOST_RUNS, _MOST_THREADS = 100_000, 1024  # more would run for days, or not start
 STAGES: Mapping[str, type[TaskSpec]] = {
     "detector": ObjectDetection,
@@ -65,6 +66,7 @@ class PipelineSpec:
             are given.
         stages: the detector first, then liveness and embedder, if present.
         face: class of the detector that the later stages process.
+        align: whether faces are aligned by the detector's landmarks instead of cropped.
         limits: the limits of the gates.
         threads: number of threads within an operator.
         runs: number of timed runs.
@@ -76,6 +78,7 @@ class PipelineSpec:
     applicants: StrPath | None
     stages: tuple[StageSpec, ...]
     face: str
+    align: bool
     limits: PipelineLimits
     threads: int
     runs: int
@@ -154,6 +157,9 @@ class PipelineSpec:
             raise SpecError(
                 f"{where}.embedder_scale", f"{scale!r} is not a scale", "give 1.0 or more"
             )
+        align = coerce.switch(f"{where}.align", values["align"], optional=False)
+        if align:
+            _check_align(where, stages, task.keypoints)
         policies = (None, "fail", "warn", "xfail")
         inconclusive = values["inconclusive"]
         inconclusive = coerce.choice(f"{where}.inconclusive", inconclusive, policies)
@@ -163,6 +169,7 @@ class PipelineSpec:
             applicants=applicants,
             stages=stages,
             face=str.__str__(face),
+            align=bool(align),
             limits=limits,
             threads=_between(f"{where}.threads", values["threads"], 1, _MOST_THREADS),
             runs=_between(f"{where}.runs", values["runs"], LEAST_RUNS, _MOST_RUNS),
@@ -190,6 +197,36 @@ def _data(values: Mapping[str, Any], where: str) -> tuple[StrPath | None, StrPat
             "give one of the two",
         )
     return given.get("images"), given.get("applicants")
+
+
+def refuse_other_landmarks(where: str, number: int) -> None:
+    """Refuse to align by another number of landmarks than five.
+
+    Args:
+        where: the attribute that asks for alignment.
+        number: number of keypoints that the detector's gates read.
+
+    Raises:
+        SpecError: there are not five.
+    """
+    if number != LANDMARKS:
+        given = f"{number} keypoints" if number else "no keypoints"
+        raise SpecError(
+            where,
+            f"needs the five landmarks of a face, but the detector's gates read {given}",
+            "gate a detector with landmarks, such as SCRFD, RetinaFace or YuNet, or leave align "
+            "out, which crops",
+        )
+
+
+def _check_align(where: str, stages: tuple[StageSpec, ...], keypoints: int | None) -> None:
+    """Refuse alignment that has no effect, or that the gate files show to be impossible."""
+    if stages[-1].name != "embedder":
+        raise SpecError(
+            f"{where}.align", "has no effect, because nothing is embedded", "leave it out"
+        )
+    if keypoints is not None:  # else FP32's outputs say how many there are
+        refuse_other_landmarks(f"{where}.align", keypoints)
 
 
 def _between(where: str, value: Any, least: int, most: int) -> int:

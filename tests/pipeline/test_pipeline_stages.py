@@ -22,6 +22,7 @@ from pytest_kycquant import (
     Verdict,
 )
 from pytest_kycquant.data.images import ImageSet
+from pytest_kycquant.data.landmarks import TEMPLATE
 from pytest_kycquant.errors import (
     DataError,
     KycquantError,
@@ -37,7 +38,7 @@ from pytest_kycquant.runtimes import library
 from pytest_kycquant.runtimes.feeding import Feeding
 from pytest_kycquant.tasks.detection.task import DetectionTask
 from pytest_kycquant.tasks.outputs import run_model
-from tests.worlds import scenery
+from tests.worlds import scenery, upright
 from tests.worlds.raised import RAISED
 
 SMALL = Preprocess(size=(4, 4))
@@ -90,15 +91,18 @@ def picture(height: int = 40, width: int = 60) -> np.ndarray:
     return np.stack([rows, columns, np.zeros_like(rows)], axis=-1).astype(np.uint8)
 
 
-def test_detections_are_those_of_the_evaluation(tmp_path: Path) -> None:
+@pytest.mark.parametrize("landmarks", [False, True])
+def test_detections_are_those_of_the_evaluation(tmp_path: Path, landmarks: bool) -> None:
     scenery.write_scenes(tmp_path, "scenes", 40, seed=3)
-    onnx.save(scenery.detector(), tmp_path / "detector.onnx")
+    world = upright if landmarks else scenery
+    onnx.save(world.detector(), tmp_path / "detector.onnx")
     spec = ObjectDetection(
         "scenes.npz",
         "scenes.csv",
         classes=("face", "card"),
         judged=("card", "face"),
         confidence=0.9,
+        keypoints=5 if landmarks else None,
     )
     seen = Preprocess(size=(64, 64), scale=1 / 255, resize="letterbox")
     model = KycModel(tmp_path / "detector.onnx", seen, spec)
@@ -118,6 +122,15 @@ def test_detections_are_those_of_the_evaluation(tmp_path: Path) -> None:
     assert [("card", "face").index(f.name) for _, f in found] == wanted.classes.tolist()
     assert np.array([f.score for _, f in found]) == pytest.approx(wanted.scores, abs=0)
     assert np.array([f.box for _, f in found]) == pytest.approx(wanted.boxes, abs=0)
+    if wanted.keypoints is None:
+        assert {f.keypoints for _, f in found} == {None}
+    else:
+        points = np.array([f.keypoints for _, f in found])
+        assert points.dtype == np.float64
+        np.testing.assert_array_equal(points, wanted.keypoints)
+        # The detector's landmarks are those of a face that fills the box, letterbox undone.
+        corners = np.array([f.box[:2] for _, f in found])
+        np.testing.assert_allclose(points, corners[:, None] + TEMPLATE / 7, atol=1e-4)
 
 
 def test_a_stage_is_fed_as_its_gates_feed_it() -> None:

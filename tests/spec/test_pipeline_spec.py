@@ -2,6 +2,7 @@
 
 import pickle
 import unittest
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,14 @@ class Detector(DetectionGates):
         ObjectDetection("d", "l", classes=("face", "hand", "cup"), judged=("face", "hand")),
     )
     precisions = ("fp16",)
+
+
+class Without(Detector):
+    model = replace(Detector.model, task=replace(Detector.model.task, keypoints=0))
+
+
+class Poses(Detector):
+    model = replace(Detector.model, task=replace(Detector.model.task, keypoints=17))
 
 
 @pytest.mark.kycquant(strict=True)
@@ -117,6 +126,21 @@ def test_markers_of_a_stage_count() -> None:
         ({"threads": 1.5}, "1.5 is not a whole number"),
         ({"embedder_scale": 0}, "0.0 is not a scale"),
         ({"embedder_scale": "2"}, "'2' is not a number"),
+        ({"align": lambda self, pixels: pixels}, "TestIt.align: .* is not a boolean"),
+        (
+            {"align": True, "embedder_scale": 1.0},
+            "TestIt.embedder_scale: has no effect, because faces are aligned; leave it out",
+        ),
+        (
+            {"align": True, "liveness": Liveness, "embedder": None},
+            "TestIt.align: has no effect, because nothing is embedded",
+        ),
+        (
+            {"align": True, "detector": Without},
+            "TestIt.align: needs the five landmarks of a face, but .* read no keypoints; gate a "
+            "detector with landmarks",
+        ),
+        ({"align": True, "detector": Poses}, "TestIt.align: needs .* gates read 17 keypoints"),
         ({"inconclusive": "ignore"}, "'ignore' is unknown"),
         (
             {"image": "others", "images": ...},
@@ -133,7 +157,16 @@ def test_refused(changes: dict[str, Any], message: str) -> None:
 
 
 def test_other_attributes_and_methods_are_left_alone() -> None:
-    spec(landmarks=5, align=lambda self, pixels: pixels, runs=100)
+    spec(landmarks=5, upright=lambda self, pixels: pixels, runs=100)
+
+
+def test_alignment_may_be_inherited() -> None:
+    class Aligned(PipelineGates):
+        align = True
+
+    values = {name: value for name, value in GOOD.items() if name != "align"}
+    found = pipeline_spec_of(type("TestIt", (Aligned,), {"__module__": __name__, **values}))
+    assert (found.align, spec().align) == (True, False)
 
 
 def test_a_unittest_is_refused() -> None:

@@ -16,7 +16,7 @@ from pytest_kycquant.statistics import upper_rank
 from pytest_kycquant.tasks.detection.comparison import DetectionComparison
 from pytest_kycquant.tasks.detection.keypoints import errors_of, judge_errors, usual_scale
 from pytest_kycquant.tasks.detection.matching import Predictions
-from pytest_kycquant.tasks.detection.task import _rows
+from pytest_kycquant.tasks.detection.task import rows_of
 from pytest_kycquant.tasks.outputs import Outputs
 from tests.tasks.test_detection_boxes import task
 from tests.worlds.detections import FACE, comparison, found, named, objects, with_keypoints
@@ -268,7 +268,7 @@ def test_landmarks_that_come_late_are_not_passed_over() -> None:
 def test_a_variant_that_finds_nothing_at_all() -> None:
     """Its rows have keypoints all the same, none of them."""
     outputs = Outputs(np.empty((0, 16), np.float32), np.ones(3, np.bool_), rows=np.zeros(3, int))
-    found_ = _rows(outputs)
+    found_ = rows_of(outputs)
     assert found_.keypoints is not None
     assert found_.keypoints.shape == (0, 5, 2)
     truth = objects()

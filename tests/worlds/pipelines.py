@@ -38,10 +38,10 @@ embedder_scale = 15 / 16
 
 def selfie(self, stages, photo):
     pixels = photo.pixels()
-    box = self.face_in(stages, pixels)
-    if box is None:
+    found = self.face_in(stages, pixels)
+    if found is None:
         return None
-    face = stages.crop(pixels, box, self.embedder_scale)
+    face = self.face_of(stages, pixels, found)
     stages.liveness(face)
     return stages.embed(face)
 """

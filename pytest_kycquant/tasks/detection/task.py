@@ -246,7 +246,7 @@ class BoxTask(Task[DetectionSet, Held]):
 
     def harm(self, fp32: Outputs, variant: Outputs) -> float:
         """How far detections are from those of FP32, at no particular confidence."""
-        one, other = (_rows(outputs) for outputs in (fp32, variant))
+        one, other = (rows_of(outputs) for outputs in (fp32, variant))
         return distance(one, other, len(fp32.rows), len(self.judged))
 
     def _check_scores(self, fp32: Outputs) -> None:
@@ -254,7 +254,7 @@ class BoxTask(Task[DetectionSet, Held]):
 
     def _predictions(self, images: ImageSet, outputs: Outputs) -> Predictions:
         """Detections in pixels of the images."""
-        found = _rows(outputs)
+        found = rows_of(outputs)
         boxes = found.boxes.copy()
         points = None if found.keypoints is None else found.keypoints.copy()
         ends = np.cumsum(outputs.rows)
@@ -370,8 +370,8 @@ class DetectionTask(BoxTask[DetectionComparison]):
         )
 
 
-def _rows(outputs: Outputs) -> Predictions:
-    """Detections in pixels of the input."""
+def rows_of(outputs: Outputs) -> Predictions:
+    """Detections in pixels of the input, from what `BoxTask.read` gives."""
     values = outputs.values.astype(np.float64)
     number = (values.shape[1] - _COLUMNS) // 2  # also if there is no detection at all
     points = values[:, _COLUMNS:].reshape(len(values), number, 2) if number else None
