@@ -1,6 +1,6 @@
 """The reference embedder: is the selfie the person on the document?"""
 
-from pytest_kycquant import FaceGates, Recipe, presets
+from pytest_kycquant import FaceGates, presets
 
 
 class TestArcFace(FaceGates):
@@ -13,16 +13,5 @@ class TestArcFace(FaceGates):
         groups="data/faces/groups.csv",
         calibration="calibration/faces",
     )
-    precisions = (
-        "fp16",
-        "int8-weights",
-        "int8",
-        Recipe(
-            "int8",
-            name="int8-minmax",
-            per_channel=False,
-            calibration_method="minmax",
-            bias_correction=False,
-        ),
-    )
+    precisions = ("fp16", "int8-weights", "int8")
     fallback = "mixed"
