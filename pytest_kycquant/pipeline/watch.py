@@ -120,6 +120,10 @@ class Watch:
             _refuse_broken(found)
         return found
 
+    def opened(self, pipeline: Pipeline, memory: Memory) -> Stages:
+        """Open a pipeline; a subclass may return stages that answer differently."""
+        return Stages(pipeline, memory=memory)
+
     def _remembered(self, pipeline: Pipeline) -> dict[str, Seen]:
         if self._digest is None:
             return self._look(pipeline, {})
@@ -158,7 +162,7 @@ class Watch:
 
     def _look(self, pipeline: Pipeline, some: Mapping[str, NDArray[np.int64]]) -> dict[str, Seen]:
         """Run the images, or some of each view, given by their indices."""
-        stages, names = Stages(pipeline, memory=self._memory), tuple(pipeline.stages)
+        stages, names = self.opened(pipeline, self._memory), tuple(pipeline.stages)
         chosen = {
             name: some[name].tolist() if name in some else range(len(view.images))
             for name, view in self._views.items()
