@@ -92,13 +92,16 @@ def _thresholds() -> Iterator[Fault]:
         )
 
 
-def sums(sizes: Mapping[tuple[str, str, int], Sized], seeds: int) -> Iterator[Fault]:
-    """One, two and three stages that each use .8 of their own budget.
+def sums(
+    sizes: Mapping[tuple[str, str, int], Sized], seeds: int, ships: Mapping[str, Recipe] = SHIPS
+) -> Iterator[Fault]:
+    """One, two and three stages that each use .8 of their own budget; and what each ships alone.
 
     Args:
         sizes: the drift of each stage by stage, kind and seed; noise has only seed 0, since its
             size hardly depends on its directions.
         seeds: number of seeds of each kind.
+        ships: what each stage ships alone.
     """
     for kind, number in itertools.product((NOISE, BIAS), (1, 2, 3)):
         for stages in itertools.combinations(STAGES, number):
@@ -109,6 +112,8 @@ def sums(sizes: Mapping[tuple[str, str, int], Sized], seeds: int) -> Iterator[Fa
                     SUM,
                     answers=partial(dict, drifts),
                 )
+    if ships:
+        yield Fault("what each stage ships alone, together", SUM, recipes=ships)
 
 
 def _drift(sizes: Mapping[tuple[str, str, int], Sized], stage: str, kind: str, seed: int) -> Drift:
@@ -132,8 +137,6 @@ def sound(
         yield Fault(f"{name} everywhere", SOUND, recipes=dict.fromkeys(STAGES, Recipe(name)))
     for stage, recipe in ships.items():
         yield Fault(f"{recipe.name} of the {stage} alone", SOUND, recipes={stage: recipe})
-    if ships:
-        yield Fault("what each stage ships alone, together", SOUND, recipes=ships)
 
 
 # -- what becomes of boxes, crops, pixels and thresholds -----------------------------------------

@@ -17,6 +17,7 @@ from benchmarks.faults.judging import FaultJudge, Verdicts
 from pytest_kycquant.context.cache import digest_of
 from pytest_kycquant.data.applicant_files import load_applicants
 from pytest_kycquant.data.images import ImageSet
+from pytest_kycquant.errors import QuantizationError
 from pytest_kycquant.pipeline.agreement import Agreement
 from pytest_kycquant.pipeline.decisions import Decisions
 from pytest_kycquant.pipeline.models import Memory, Stage
@@ -143,7 +144,11 @@ class Subject:
         return cast("dict[str, float]", found)
 
     def stage(self, name: str, recipe: Recipe | None = None) -> Stage:
-        """One stage, in FP32 or as the front door quantizes it."""
+        """One stage, in FP32 or as the front door quantizes it.
+
+        Raises:
+            QuantizationError: the recipe cannot be applied to its model.
+        """
         variants = self.judges[name].variants
         fp32 = variants.fp32
         found = Stage(
@@ -161,7 +166,12 @@ class Subject:
         )
         if recipe is None:
             return found
-        path = self._quantized(name, recipe)
+        try:
+            path = self._quantized(name, recipe)
+        except QuantizationError:
+            if recipe.precision != "fp32-optimized":
+                raise
+            return found  # no rewrite is faster: FP32 stays as it is
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         size = path.stat().st_size
         return replace(

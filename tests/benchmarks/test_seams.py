@@ -134,7 +134,7 @@ def test_drift_of_several_stages_acts_on_each(subject: Subject) -> None:
         for stage, size in drifts.items()
         for kind in (NOISE, BIAS)
     }
-    bank = list(sums(sizes, 1))
+    bank = list(sums(sizes, 1, {}))
     assert len(bank) == len({fault.title for fault in bank}) == 2 * 7
     changed = {fault.title: subject.judged(fault).changed for fault in bank[:7]}
     together = changed.pop("noise at .8 of the budget: detector + liveness + embedder")
