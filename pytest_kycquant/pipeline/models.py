@@ -147,8 +147,10 @@ class Memory:
         self._outputs: dict[object, Outputs] = {}
 
     def opened(self, pipeline: Pipeline, stage: Stage) -> OpenStage:
-        """Return a stage, opened once."""
-        key = (stage.model.name, stage.variant, stage.paths, stage.digests)
+        """Return a stage, opened once for each way in which it runs and is read."""
+        # Two stages of one file may still differ, such as in the threshold of a detector.
+        way = repr((pipeline.threads, pipeline.exact, stage.key()))
+        key = (stage.model.name, stage.variant, stage.paths, stage.digests, way)
         if key not in self._opened:
             self._opened[key] = OpenStage(pipeline, stage)
         return self._opened[key]

@@ -121,6 +121,10 @@ class Watch:
             _refuse_broken(found)
         return found
 
+    def opened(self, pipeline: Pipeline, memory: Memory) -> Stages:
+        """Open a pipeline; a subclass may return stages that answer differently."""
+        return Stages(pipeline, memory=memory)
+
     def _remembered(self, pipeline: Pipeline) -> dict[str, Seen]:
         if self._digest is None:
             return self._look(pipeline, {})
@@ -159,7 +163,7 @@ class Watch:
 
     def _look(self, pipeline: Pipeline, some: Mapping[str, NDArray[np.int64]]) -> dict[str, Seen]:
         """Run the images, or some of each view, given by their indices."""
-        stages, names = Stages(pipeline, memory=self._memory), tuple(pipeline.stages)
+        stages, names = self.opened(pipeline, self._memory), tuple(pipeline.stages)
         chosen = {
             name: some[name].tolist() if name in some else range(len(view.images))
             for name, view in self._views.items()
@@ -169,12 +173,13 @@ class Watch:
         title = f"pipeline: running {pipeline.label}"
         with self._context.stage(title, number) as advance:
             for name, view in self._views.items():
-                found[name] = []
-                for index in chosen[name]:
+                ones: dict[int, One] = {}
+                for index in _shuffled(chosen[name]):
                     photo = Photo(view.images, index)
                     trace = stages.trace(view.method, photo)
-                    found[name].append(view.read(trace, photo.name, names))
+                    ones[index] = view.read(trace, photo.name, names)
                     advance()
+                found[name] = [ones[index] for index in chosen[name]]
         length = self._length(found, chosen)
         return {
             name: self._assembled(view, found[name], chosen[name], length)
@@ -219,6 +224,17 @@ class Watch:
             {name: one.broken for name, one in zip(names, found, strict=True) if one.broken},
             {name: one.skipped for name, one in zip(names, found, strict=True) if one.skipped},
         )
+
+
+def _shuffled(indices: Sequence[int]) -> Sequence[int]:
+    """An order that is the same each time.
+
+    Images are sorted by what they show, and a stage that answers for the image before would often
+    be right.
+    """
+    keys = np.random.PCG64(len(indices)).random_raw(len(indices))
+    found: list[int] = np.asarray(indices)[np.argsort(keys, kind="stable")].tolist()
+    return found
 
 
 def _returned(method: Method, *, asks: bool) -> Read:

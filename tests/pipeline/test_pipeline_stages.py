@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from pytest_kycquant.errors import (
     PipelineError,
     SpecError,
 )
-from pytest_kycquant.pipeline.models import Pipeline, Stage
+from pytest_kycquant.pipeline.models import Memory, Pipeline, Stage
 from pytest_kycquant.pipeline.record import judge_latency
 from pytest_kycquant.pipeline.stages import Photo, Stages
 from pytest_kycquant.pipeline.timing import summarise, time_runs
@@ -131,6 +132,21 @@ def test_detections_are_those_of_the_evaluation(tmp_path: Path, landmarks: bool)
         # The detector's landmarks are those of a face that fills the box, letterbox undone.
         corners = np.array([f.box[:2] for _, f in found])
         np.testing.assert_allclose(points, corners[:, None] + TEMPLATE / 7, atol=1e-4)
+
+
+def test_stages_of_one_file_are_opened_for_each_way_to_run_and_to_read_it(tmp_path: Path) -> None:
+    path = tmp_path / "detector.onnx"
+    onnx.save(scenery.detector(), path)
+    spec = ObjectDetection("scenes.npz", "scenes.csv", classes=("face", "card"), confidence=0.5)
+    seen = Preprocess(size=(64, 64), scale=1 / 255, resize="letterbox")
+    stage = Stage(KycModel(path, seen, spec), "fp32", (path,), 0.5, 1)
+    pipeline, memory = Pipeline("fp32", {"detector": stage}), Memory()
+    first = memory.opened(pipeline, stage)
+    assert memory.opened(replace(pipeline, label="shipped"), stage) is first
+    assert memory.opened(replace(pipeline, threads=2), stage) is not first
+    assert memory.opened(replace(pipeline, exact=True), stage) is not first
+    stricter = memory.opened(pipeline, replace(stage, threshold=0.9))
+    assert (first.threshold, stricter.threshold) == (0.5, 0.9)
 
 
 def test_a_stage_is_fed_as_its_gates_feed_it() -> None:

@@ -161,7 +161,7 @@ def nobody_on_documents(root: Path) -> None:
         (
             lambda root: None,
             "def document(self, stages, photo):\n    return 'here'",
-            "*document(): returns str for document/applicant000.png, which is not an embedding*",
+            "*document(): returns str for document/applicant*.png, which is not an embedding*",
         ),
         (
             lambda root: None,
