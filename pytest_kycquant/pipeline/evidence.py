@@ -228,7 +228,8 @@ class OfApplicants:
         seen, applicants = decisions.shipped, decisions.shipped.applicants
         broken = {**seen.documents.broken, **seen.selfies.broken}
         number = len(applicants.documents) + len(applicants.selfies)
-        return {"complete": judge_finite(number, broken), **decisions.gates()}
+        gates = {"complete": judge_finite(number, broken, _copied(seen))}
+        return gates | decisions.gates()
 
     def figures(self, fp32: Pipeline, other: Pipeline, role: Role) -> Figures:
         """Rates and reasons of both pipelines."""
@@ -312,6 +313,13 @@ class OfApplicants:
             self._everybody.names, SEARCH_SHARE, origin, "people", "people"
         )
         return searched if role is SEARCH else ~searched
+
+
+def _copied(one: Transactions) -> list[str]:
+    """Names of the selfies whose embedding is the same as that of the document, bit for bit."""
+    of_document = one.documents.embeddings[one.applicants.people]
+    same = (of_document == one.selfies.embeddings).all(axis=1)  # NaN equals nothing
+    return [name for name, bad in zip(one.applicants.selfies.names, same, strict=True) if bad]
 
 
 def objection_to(evidence: Evidence, fp32: Pipeline, other: Pipeline, role: Role = SEARCH) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -112,6 +112,7 @@ class PipelineRecord:
 
 
 _THROUGH = Limit("through", 1.0, Direction.AT_LEAST, Unit.SHARE, Kind.SANITY)
+_COPIED = Limit("copied", 1.0, Direction.BELOW, Unit.COUNT, Kind.SANITY)
 _BROKEN = Limit("broken", 1.0, Direction.BELOW, Unit.COUNT, Kind.SANITY)
 
 
@@ -133,15 +134,21 @@ def judge_complete(reached: int, lost: Mapping[str, str], broken: Mapping[str, s
     return GateResult("complete", (through, _finite(broken, "")), remedy)
 
 
-def judge_finite(number: int, broken: Mapping[str, str]) -> GateResult:
+def judge_finite(number: int, broken: Mapping[str, str], copied: Sequence[str] = ()) -> GateResult:
     """Judge whether all outputs are finite, where rates tell how often a stage is not reached.
 
     Args:
         number: number of images.
         broken: names of the images with NaN or Inf, with the stages that gave it.
+        copied: names of the selfies whose embedding is that of the document: everybody would match.
     """
-    remedy = "Leave the operators that overflow unquantized: see the gates of that stage."
-    return GateResult("complete", (_finite(broken, f"of {number:,}"),), remedy)
+    remedy = (
+        "Leave the operators that overflow unquantized: see the gates of that stage. A selfie with "
+        "the embedding of the document has not been looked at: see document() and selfie()."
+    )
+    shown = ", ".join(copied[:5]) + (" ..." if len(copied) > 5 else "")
+    same = _COPIED.point("selfies with the embedding of the document", float(len(copied)), shown)
+    return GateResult("complete", (_finite(broken, f"of {number:,}"), same), remedy)
 
 
 def _finite(broken: Mapping[str, str], of_all: str) -> Check:

@@ -151,3 +151,8 @@ def test_every_stage_is_reached() -> None:
     assert judge_complete(0, {}, {}).verdict is Verdict.FAIL
     assert judge_finite(9, {}).verdict is Verdict.PASS
     assert judge_finite(9, {"a.png": "liveness"}).verdict is Verdict.FAIL
+    copied = judge_finite(9, {}, ["s.png"])
+    assert copied.verdict is Verdict.FAIL
+    assert "FAIL selfies with the embedding of the document = 1 must be below 1: s.png" in (
+        copied.describe()
+    )

@@ -195,6 +195,23 @@ def test_a_selfie_that_nobody_asks_about_is_refused(applicants_project: Project,
     )
 
 
+def test_a_selfie_that_is_not_looked_at_is_no_match(applicants_project: Project, run: Run) -> None:
+    """Everybody would match their own document, and no impostor anybody else's."""
+    root = applicants_project()
+    gate = root / "test_pipeline.py"
+    stolen = "stages.embed(face)"
+    document = (
+        "self.document(stages, type(photo)(type(photo.images)(photo.images.origin, (photo.name,), "
+        "(photo.path.parents[1] / 'document' / photo.path.name,)), 0))"
+    )
+    gate.write_text(gate.read_text().replace(stolen, document))
+    result = run("-k", "complete")
+    result.assert_outcomes(failed=1, deselected=7)
+    result.stdout.fnmatch_lines(
+        ["FAIL selfies with the embedding of the document = 900 must be below 1: *"]
+    )
+
+
 def test_a_method_that_is_never_called_is_refused(applicants_project: Project, run: Run) -> None:
     applicants_project("def process(self, stages, photo):\n    pass")
     result = run()
