@@ -96,9 +96,12 @@ class Found:
             if now == variant:
                 continue
             why = self.dropped.get(f"{stage} {variant}", "")
+            found = self.searched[stage]
             if why:
                 why = f"with FP32 at the other stages, {why}"
-            elif self.searched[stage] == variant:
+                if found != now:
+                    why += f"; {found} was found instead, and not confirmed: {self.stopped}"
+            elif found == variant:
                 why = f"not confirmed: {self.stopped}"
             else:
                 with_it = [one for one in self.tried if one.variants[stage] == variant]

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from .models import Pipeline
 
 
+_RELATIVE = ("complete", "agreement", "degradation")  # to FP32
+
+
 @dataclass(frozen=True)
 class Attempt:
     """One attempt of an applicant: a document and a selfie that have not been read yet."""
@@ -326,11 +329,12 @@ def objection_to(evidence: Evidence, fp32: Pipeline, other: Pipeline, role: Role
     """The first objection to a pipeline on the people of a search; "" if none.
 
     These people may be too few to show that rates do not rise, so the estimates must stay within
-    half of each budget.
+    half of each budget. Absolute rates, which FP32 may use up by itself, are left to those who
+    confirm.
     """
-    for gate in evidence.gates(fp32, other, role).values():
+    for name, gate in evidence.gates(fp32, other, role).items():
         for check in gate.checks:
-            if not check.promising:
+            if name in _RELATIVE and not check.promising:
                 return check.describe()
     return ""
 
