@@ -42,8 +42,8 @@ def test_a_combination_that_holds(applicants_project: Project, run: Run) -> None
             "shipped *int8-weights * fp32 * int8-weights * PASS",
             "* FTA * FRR * FAR * IAPAR print * IAPAR screen",
             "the variants that ship alone do not hold together; what ships is a combination",
-            "  liveness: fp32 instead of int8: with FP32 at the other stages, FAIL increase of IAPAR "
-            "print over FP32 = *",
+            "  liveness: fp32 instead of int8: with FP32 at the other stages, FAIL increase of "
+            "IAPAR print over FP32 = *",
             "note: judged on the people on whom no combination was searched",
         ]
     )
