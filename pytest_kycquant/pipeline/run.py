@@ -23,7 +23,7 @@ from ..errors import MeasurementError, SpecError
 from ..measure.memory import Peak
 from ..plain import from_plain, plain
 from ..spec.pipeline import refuse_other_landmarks
-from ..spec.profiles import limits_under
+from ..spec.profiles import limits_under, looser
 from ..tasks.face.measures import measure_of
 from .choices import Cleared, cleared
 from .combination import Choices, Found, search, steps
@@ -195,6 +195,8 @@ class _Made:
         rows = {one.label: _row(one) for one in (fp32, other)}
         gates |= self._costs(other, gates["complete"], rows, drift, asked)
         notes = evidence.notes(fp32)
+        if found_looser := ", ".join(looser(self._spec.limits)):
+            notes.append(f"limits looser than the defaults: {found_looser}")
         if other.is_fp32:
             notes.append("every stage ships FP32, so both rows are the same pipeline")
         if role is CONFIRMATION:

@@ -70,7 +70,7 @@ def describe(profile: Profile, limits: Limits) -> str:
     )
 
 
-def looser(limits: Limits) -> Iterator[str]:
+def looser(limits: CheckedLimits) -> Iterator[str]:
     """Describe each limit that is easier to meet than its default, with the default."""
     for name, declared in limits.__dataclass_fields__.items():
         default, given = declared.default, limits.given(name)
