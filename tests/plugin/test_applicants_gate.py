@@ -114,7 +114,8 @@ def test_what_fp32_does_not_find_counts_for_both(applicants_project: Project, ru
     result.stdout.fnmatch_lines(
         [
             "note: FP32 itself finds no face in 1 of 300 transactions of customers; they count as "
-            "turned away by both pipelines"
+            "turned away by both pipelines",
+            "note: limits looser than the defaults: frr 50 % (5 %), fta 50 % (3 %)",
         ]
     )
     found = report(root)["reasons"]
