@@ -20,6 +20,7 @@ from pytest_kycquant.data.images import ImageSet
 from pytest_kycquant.errors import QuantizationError
 from pytest_kycquant.pipeline.agreement import Agreement
 from pytest_kycquant.pipeline.decisions import Decisions
+from pytest_kycquant.pipeline.evidence import copied
 from pytest_kycquant.pipeline.models import Memory, Stage
 from pytest_kycquant.pipeline.record import judge_complete, judge_finite
 from pytest_kycquant.pipeline.seen import Seen
@@ -106,10 +107,10 @@ class Subject:
     def document_face(self, stages: Stages, pixels: Pixels, photo: Photo) -> Pixels:
         """The face on the document of the person who shows a selfie, instead of the selfie."""
         document = self.applicants.documents.pixels(self._owner[photo.name])
-        box = self.gates.face_in(stages, document)
-        if box is None:
+        found = self.gates.face_in(stages, document)
+        if found is None:
             return pixels
-        return stages.crop(document, box, self.gates.embedder_scale)
+        return stages.crop(document, found.box, self.gates.embedder_scale)
 
     # -- verdicts --------------------------------------------------------------------------------
 
@@ -128,7 +129,7 @@ class Subject:
         decisions = Decisions(fp32, shipped, self.spec.limits)
         broken = {**after["documents"].broken, **after["selfies"].broken}
         number = len(self.applicants.documents) + len(self.applicants.selfies)
-        gates = {"complete": judge_finite(number, broken), **decisions.gates()}
+        gates = {"complete": judge_finite(number, broken, copied(shipped)), **decisions.gates()}
         right = self._transactions(self._seen_by(Fault("FP32"), values), self._frozen(values))
         return Judged(
             Verdicts(gates),

@@ -231,7 +231,7 @@ class OfApplicants:
         seen, applicants = decisions.shipped, decisions.shipped.applicants
         broken = {**seen.documents.broken, **seen.selfies.broken}
         number = len(applicants.documents) + len(applicants.selfies)
-        gates = {"complete": judge_finite(number, broken, _copied(seen))}
+        gates = {"complete": judge_finite(number, broken, copied(seen))}
         return gates | decisions.gates()
 
     def figures(self, fp32: Pipeline, other: Pipeline, role: Role) -> Figures:
@@ -318,7 +318,7 @@ class OfApplicants:
         return searched if role is SEARCH else ~searched
 
 
-def _copied(one: Transactions) -> list[str]:
+def copied(one: Transactions) -> list[str]:
     """Names of the selfies whose embedding is the same as that of the document, bit for bit."""
     of_document = one.documents.embeddings[one.applicants.people]
     same = (of_document == one.selfies.embeddings).all(axis=1)  # NaN equals nothing

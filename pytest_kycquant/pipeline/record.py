@@ -148,7 +148,7 @@ def judge_finite(number: int, broken: Mapping[str, str], copied: Sequence[str] =
     )
     shown = ", ".join(copied[:5]) + (" ..." if len(copied) > 5 else "")
     same = _COPIED.point("selfies with the embedding of the document", float(len(copied)), shown)
-    return GateResult("complete", (_finite(broken, f"of {number:,}"), same), remedy)
+    return GateResult("complete", (same, _finite(broken, f"of {number:,}")), remedy)
 
 
 def _finite(broken: Mapping[str, str], of_all: str) -> Check:

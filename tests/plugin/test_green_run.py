@@ -204,6 +204,6 @@ def test_pipeline_that_fails_but_is_expected_to(
         .replace("import PipelineGates", "import PipelineGates, PipelineLimits", 1)
     )
     result = run("test_pipeline.py", "-k", "latency")
-    result.assert_outcomes(xfailed=1, deselected=2)
+    result.assert_outcomes(xfailed=1, deselected=3)
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     result.stdout.fnmatch_lines(["ERROR: no test failed, but test_pipeline.py::*: FAIL latency, *"])

@@ -277,5 +277,5 @@ def test_metric_of_ones_own_is_not_judged(document_project: Project, run: Run) -
 def test_pipeline_is_skipped(pipeline_project: Callable[..., Path], run: Run) -> None:
     pipeline_project()
     result = run(SMOKE, "-rs")
-    result.assert_outcomes(skipped=3)
+    result.assert_outcomes(skipped=4)
     result.stdout.fnmatch_lines(["SKIPPED * smoke profile makes no claim about pipelines: *"])
