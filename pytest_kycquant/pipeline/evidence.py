@@ -18,7 +18,7 @@ from .agreement import Agreement
 from .decisions import Decisions, reasons_of
 from .record import Yardstick, judge_complete, judge_finite
 from .stages import Named, Photo, Stages
-from .transactions import Thresholds, Transactions
+from .transactions import Reason, Thresholds, Transactions
 from .watch import Method, Watch, documents, selfies, whole
 from .yardsticks import rows
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from .models import Pipeline
 
 
+_SAME = 0.9999  # likeness of two embeddings that are not of two images
 _RELATIVE = ("complete", "agreement", "degradation")  # to FP32
 
 
@@ -264,6 +265,7 @@ class OfApplicants:
                     f"give {what} in which the detector finds the class `face`, or override "
                     f"{what.removesuffix('s')}() of the gate class",
                 )
+        self._refuse_unseen(fp32)
         people = self._everybody.people[chosen]
         found = np.ones(len(chosen), np.bool_)
         for seen in both:
@@ -275,6 +277,20 @@ class OfApplicants:
             )
             for index in chosen[found]
         ]
+
+    def _refuse_unseen(self, fp32: Pipeline) -> None:
+        """Refuse a species of attacks on none of which FP32 finds a face: nothing stops them."""
+        one = self._transactions(fp32, EVALUATION)
+        unseen = np.isin(one.reasons, (Reason.DOCUMENT, Reason.SELFIE))
+        for kind, name in enumerate(self._everybody.species_names):
+            chosen = self._everybody.species == kind
+            if unseen[chosen].all():
+                raise DataError(
+                    self._everybody.selfies.origin,
+                    f"FP32 finds a face on none of its {int(chosen.sum()):,} attacks of the "
+                    f"species {name}, so nothing is known about them",
+                    "give attacks that reach the liveness model, or correct selfie()",
+                )
 
     def notes(self, fp32: Pipeline) -> list[str]:
         """Customers for whom FP32 itself finds no face: they count as turned away by both."""
@@ -319,9 +335,14 @@ class OfApplicants:
 
 
 def copied(one: Transactions) -> list[str]:
-    """Names of the selfies whose embedding is the same as that of the document, bit for bit."""
-    of_document = one.documents.embeddings[one.applicants.people]
-    same = (of_document == one.selfies.embeddings).all(axis=1)  # NaN equals nothing
+    """Names of the selfies whose embedding is that of the document, but for its scale and rounding.
+
+    Two photographs of one person are never as alike.
+    """
+    measure = one.thresholds.measure
+    documents = measure.prepared(one.documents.embeddings)[one.applicants.people]
+    with np.errstate(invalid="ignore"):  # NaN is like nothing
+        same = measure.likeness(documents, measure.prepared(one.selfies.embeddings)) > _SAME
     return [name for name, bad in zip(one.applicants.selfies.names, same, strict=True) if bad]
 
 

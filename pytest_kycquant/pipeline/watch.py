@@ -263,8 +263,9 @@ def _embedding(returned: Any, where: str, image: str) -> NDArray[np.float32] | N
     if returned is None:
         return None
     try:
-        values = np.asarray(returned, np.float64)
-    except (TypeError, ValueError):
+        given = np.asarray(returned)
+        values = given.astype(np.float64) if given.dtype.kind in "fiu" else np.empty(0)
+    except Exception:  # whatever the user's object raises, such as a tensor that needs a gradient
         values = np.empty(0)
     if values.ndim != 1 or not values.size:
         raise PipelineError(

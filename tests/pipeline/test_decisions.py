@@ -12,6 +12,7 @@ from pytest_kycquant import Verdict
 from pytest_kycquant.data.applicants import ApplicantSet
 from pytest_kycquant.data.liveness import LIVE
 from pytest_kycquant.pipeline.decisions import Decisions, reasons_of
+from pytest_kycquant.pipeline.evidence import copied
 from pytest_kycquant.pipeline.seen import Seen
 from pytest_kycquant.spec.limits import PipelineLimits
 from tests.worlds.transactions import (
@@ -181,6 +182,18 @@ def test_without_attacks_there_is_no_such_gate() -> None:
     people = applicants(60, kinds=(LIVE,))
     one = transactions(people, *sound(people))
     assert "iapar" not in decisions(one, one).gates()
+
+
+def test_selfies_with_the_embedding_of_the_document_are_found() -> None:
+    """Also scaled or rounded; sound selfies of the same people are not."""
+    people = applicants(50)
+    documents, selfies = sound(people)
+    assert copied(transactions(people, documents, selfies)) == []
+    chosen = people.bona_fide[:3]
+    same = documents.embeddings[people.people[chosen]]
+    for like in (same, 2 * same + 0.0001, same.astype(np.float16)):
+        found = copied(transactions(people, documents, embedded(selfies, chosen, like)))
+        assert found == ["s0.jpg", "s3.jpg", "s6.jpg"]
 
 
 def test_limits_decide() -> None:

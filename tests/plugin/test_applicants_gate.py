@@ -167,6 +167,21 @@ def nobody_on_documents(root: Path) -> None:
         ),
         (
             lambda root: None,
+            "def document(self, stages, photo):\n    return ['1.0', '2.0']",
+            "*document(): returns list for document/applicant*.png, which is not an embedding*",
+        ),
+        (
+            lambda root: None,
+            "def document(self, stages, photo):\n    return stages.embed(photo.pixels()) * 1j",
+            "*document(): returns ndarray for document/applicant*.png, which is not an embedding*",
+        ),
+        (
+            lambda root: None,
+            "def document(self, stages, photo):\n    return [10**400, 1]",
+            "*document(): returns list for document/applicant*.png, which is not an embedding*",
+        ),
+        (
+            lambda root: None,
             "def document(self, stages, photo):\n    return [1.0, 2.0]",
             "*document() and selfie(): give embeddings of different lengths: 2 for *, 96 for *",
         ),
@@ -211,6 +226,19 @@ def test_a_selfie_that_is_not_looked_at_is_no_match(applicants_project: Project,
     result.assert_outcomes(failed=1, deselected=7)
     result.stdout.fnmatch_lines(
         ["FAIL selfies with the embedding of the document = 900 must be below 1: *"]
+    )
+
+
+def test_attacks_that_no_model_sees_are_not_stopped(applicants_project: Project, run: Run) -> None:
+    """A function that finds no face on any attack would pass with an IAPAR of 0 %."""
+    root = applicants_project()
+    gate = root / "test_pipeline.py"
+    known = 'if box is None or "print" in photo.name:'
+    gate.write_text(gate.read_text().replace("if found is None:", known.replace("box", "found")))
+    result = run("-k", "iapar")
+    result.assert_outcomes(errors=1, deselected=7)
+    result.stdout.fnmatch_lines(
+        ["*FP32 finds a face on none of its 300 attacks of the species print, so nothing is known*"]
     )
 
 
