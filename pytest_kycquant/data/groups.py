@@ -176,10 +176,22 @@ def grouped(
     """Make a table of groups; see the attributes of `GroupTable`.
 
     Raises:
-        DataError: two columns or groups have the same name, or a grouping has a single group.
+        DataError: two columns or groups have the same name, also with the columns in front, or a
+            grouping has a single group.
     """
     refuse_same_names(columns, path, "columns")
     _check_parted(columns, rows, path)
+    shown: dict[str, str] = {}
+    for place, column in enumerate(columns):
+        for value in sorted({row[place] for row in rows.values()}):
+            other = shown.setdefault(f"{column} {value}", column)
+            if other != column:
+                raise DataError(
+                    path,
+                    f"has a group {column} {value} in the column {column} and in the column "
+                    f"{other}",
+                    "rename a column or a group, so that reports tell them apart",
+                )
     return GroupTable(path, key, columns, rows)
 
 

@@ -2,8 +2,7 @@
 
 Each model was cleared alone, within its own budget. Together the budgets may be used up: a box that
 moves, a crop that follows it and an embedder that drifts add up. So the least costly combination of
-variants that were cleared alone is looked for, on people whom the verdict does not use, and judged
-once on the others.
+variants that were cleared alone is looked for, on people whom the verdict does not use.
 
 First each variant is tried with FP32 at all other stages: what does not hold there cannot be
 expected to hold with more noise. Then the combinations of the rest are tried in the order of their
@@ -106,7 +105,8 @@ class Found:
             else:
                 with_it = [one for one in self.tried if one.variants[stage] == variant]
                 least = [one for one in with_it if one.objection]
-                why = f"together, {least[0].objection}" if least else "not what the search found"
+                cheaper = "another combination costs less and holds"
+                why = f"together, {least[0].objection}" if least else cheaper
             yield f"{stage}: {now} instead of {variant}: {why}"
 
 

@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from ..spec.limits import PipelineLimits
     from ..verdicts import Check, Limit
 
-_CUSTOMERS = Counted("transactions", "people")
-_IMPOSTORS = Counted("transactions", "people")
+_TRANSACTIONS = Counted("transactions", "people")
 _ATTACKS = Counted("attacks", "people")
 _NOT_FOUND = "Ship a detector that finds more, or ask for better pictures."
 _TURNED_AWAY = (
@@ -87,7 +86,7 @@ class Decisions:
         detail = f"{_of_people(found, 'transactions of customers')}: {shares}"
         before = self.fp32.fta().errors
         check = rate_check(
-            self.limits["fta"], "FTA", found, f"{detail}; FP32 {before:,}", _CUSTOMERS
+            self.limits["fta"], "FTA", found, f"{detail}; FP32 {before:,}", _TRANSACTIONS
         )
         return GateResult("fta", (check,), _NOT_FOUND)
 
@@ -95,13 +94,13 @@ class Decisions:
         found = self.shipped.frr()
         shares = _reasons(self.shipped, tuple(Reason)[1:])
         detail = f"{_of_people(found, 'transactions of customers')}: {shares}"
-        check = rate_check(self.limits["frr"], "FRR", found, detail, _CUSTOMERS)
+        check = rate_check(self.limits["frr"], "FRR", found, detail, _TRANSACTIONS)
         return GateResult("frr", (check,), _TURNED_AWAY)
 
     def _far(self) -> GateResult:
         found = self.shipped.far()
         detail = _of_people(found, "transactions of impostors")
-        check = rate_check(self.limits["far"], "FAR", found, detail, _IMPOSTORS, crossed=True)
+        check = rate_check(self.limits["far"], "FAR", found, detail, _TRANSACTIONS, crossed=True)
         return GateResult("far", (check,), _LET_IN)
 
     def _iapar(self) -> GateResult:
@@ -138,7 +137,7 @@ class Decisions:
             "FAR",
             self.shipped.far(np.setdiff1d(mine, theirs)),
             self.fp32.far(np.setdiff1d(theirs, mine)),
-            _IMPOSTORS,
+            _TRANSACTIONS,
             "transactions of impostors",
             crossed=True,
         )
@@ -150,7 +149,7 @@ class Decisions:
         better = self.fp32.frr(np.setdiff1d(theirs, mine), among)
         where = "" if among is not None or not len(newly) else f" ({self._ends(newly)})"
         return self._increase(
-            self.limits[limit], name, worse, better, _CUSTOMERS, "customers", where, among=among
+            self.limits[limit], name, worse, better, _TRANSACTIONS, "customers", where, among=among
         )
 
     def _iapar_increase(self, kind: int, name: str) -> Check:

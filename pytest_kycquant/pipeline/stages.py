@@ -278,10 +278,11 @@ class Stages:
         except (KeyboardInterrupt, KycquantError):
             raise
         except BaseException as error:  # the user's function may raise anything, a skip too
+            name = getattr(process, "__name__", "process")
             raise PipelineError(
-                "process",
+                name,
                 f"{describe_raised(error, process)}, for the image {photo.name}",
-                "correct process(): it is called with the stages and a photo",
+                f"correct {name}(): it is called with the stages and a photo",
             ) from error
         wall = self._clock() - began
         answers = {name: tuple(given) for name, given in self._answers.items()}

@@ -70,7 +70,7 @@ def time_runs(
                 raise MeasurementError(
                     photo.name,
                     f"skipped {left_out} when it was timed, but not before",
-                    "make process() do the same each time",
+                    "make the functions of the gate class do the same each time",
                 )
             traces.append(trace)
     return timed

@@ -252,7 +252,7 @@ def _returned(method: Method, *, asks: bool) -> Read:
             )
         broken = list(trace.broken)
         if embedding is not None and not broken and not np.isfinite(embedding).all():
-            broken.append("embedder")
+            broken.append(f"what {where} returns")
         given = () if embedding is None else (embedding,)
         return One(given, embedding is not None, _smallest(trace), ", ".join(broken), "")
 

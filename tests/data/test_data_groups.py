@@ -128,3 +128,11 @@ def test_the_digest_is_that_of_the_assignment(tmp_path: Path, table: GroupTable)
     assert other.digest == table.digest
     assert write(tmp_path, TABLE.replace("cat,F", "cat,M")).digest != table.digest
     assert write(tmp_path, TABLE.replace("age", "years")).digest != table.digest
+
+
+def test_groups_that_reports_could_not_tell_apart(tmp_path: Path) -> None:
+    """The column "a b" with the group "c", and the column "a" with the group "b c"."""
+    path = tmp_path / "groups.csv"
+    path.write_text("subject,a b,a\nx,c,b c\ny,d,e\n")
+    with pytest.raises(DataError, match="has a group a b c in the column a and in the column a b"):
+        load_groups(path)

@@ -177,6 +177,18 @@ def nobody_on_documents(root: Path) -> None:
         ),
         (
             lambda root: None,
+            "def document(self, stages, photo):\n    1 / 0",
+            "document: raised ZeroDivisionError on line * of test_pipeline.py*; "
+            "correct document(): *",
+        ),
+        (
+            lambda root: None,
+            "def document(self, stages, photo):\n"
+            "    return stages.embed(photo.pixels()) * float('nan')",
+            "document/applicant*.png: FP32 itself gives NaN or Inf (what document() returns); *",
+        ),
+        (
+            lambda root: None,
             "def document(self, stages, photo):\n    return [10**400, 1]",
             "*document(): returns list for document/applicant*.png, which is not an embedding*",
         ),
