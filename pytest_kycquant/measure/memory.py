@@ -3,7 +3,7 @@
 The work of the process is a job. It is pickled, so it must be a dataclass with `__call__` or a
 function of a module. It has three steps: `job()` prepares everything that is not a cost of the
 models (libraries, images) and returns a function. That function opens the models and returns
-another function, which runs them.
+another function, which runs them and may return something that JSON can hold.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ..errors import MeasurementError
 from ..plain import from_plain, plain
@@ -66,6 +67,19 @@ class Peak:
 
 
 @dataclass(frozen=True)
+class Report:
+    """What a new process tells of a job.
+
+    Args:
+        told: what the run returned, read from JSON.
+        peak: its memory; None if the system does not report it.
+    """
+
+    told: Any
+    peak: Peak | None
+
+
+@dataclass(frozen=True)
 class _Answer:
     """What the other process measured; bytes are None if the system does not report them.
 
@@ -74,12 +88,14 @@ class _Answer:
         ready: peak memory before the models were opened, in bytes.
         held: memory held at that moment, in bytes.
         peak: peak memory from then on, in bytes.
+        told: what the run returned.
     """
 
     load_s: float
     ready: int | None
     held: int | None
     peak: int | None
+    told: Any = None
 
 
 def measure_footprint(job: Job, where: str) -> Footprint:
@@ -99,8 +115,8 @@ def measure_footprint(job: Job, where: str) -> Footprint:
     return Footprint(1e3 * found.load_s, max(0.0, (found.peak - found.held) / 1e6))
 
 
-def measure_peak(job: Job, where: str, remedy: str) -> Peak:
-    """Do a job in a new process and ask it for its peak memory.
+def run_afresh(job: Job, where: str, remedy: str) -> Report:
+    """Do a job in a new process, and ask it for its peak memory and for what it found.
 
     Args:
         job: opens the models and runs them.
@@ -108,12 +124,12 @@ def measure_peak(job: Job, where: str, remedy: str) -> Peak:
         remedy: what to do if the process fails.
 
     Raises:
-        MeasurementError: the process fails, or the system does not report its peak memory.
+        MeasurementError: the process fails.
     """
     found = _ask(job, where, remedy)
     if found.ready is None or found.peak is None:
-        raise MeasurementError(where, "this system does not report it", "run on Linux")
-    return Peak(max(found.ready, found.peak) / 1e6, found.ready / 1e6)
+        return Report(found.told, None)
+    return Report(found.told, Peak(max(found.ready, found.peak) / 1e6, found.ready / 1e6))
 
 
 def child() -> None:
@@ -129,10 +145,10 @@ def child() -> None:
     began = time.perf_counter()
     run = open_models()
     load = time.perf_counter() - began
-    run()
+    told = run()
     with os.fdopen(answer, "w", encoding="utf-8") as pipe:
         pipe.write("\n")  # what sites print when Python starts may lack one
-        json.dump(plain(_Answer(load, ready, held, peak_bytes())), pipe)
+        json.dump(plain(_Answer(load, ready, held, peak_bytes(), told)), pipe)
 
 
 def peak_bytes() -> int | None:

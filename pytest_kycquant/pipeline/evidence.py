@@ -74,6 +74,9 @@ class Evidence(Protocol):
     run: Callable[[Stages, Any], object]
     """Runs a pipeline on one image or attempt, as it is timed."""
 
+    watch: Watch
+    """What pipelines make of all images."""
+
     def gates(self, fp32: Pipeline, other: Pipeline, role: Role) -> dict[str, GateResult]:
         """Every gate about decisions, judged on the people of a role."""
 
@@ -86,8 +89,8 @@ class Evidence(Protocol):
     def notes(self, fp32: Pipeline) -> list[str]:
         """What a reader should know about the data."""
 
-    def shown(self, units: Sequence[Named]) -> tuple[ImageSet, ...]:
-        """The images of these, for another process: of each function of the gate class."""
+    def shown(self, units: Sequence[Named]) -> dict[str, list[int]]:
+        """Indices of the images of these, by view."""
 
 
 class OfImages:
@@ -114,7 +117,7 @@ class OfImages:
         self._images = images
         self._thresholds = thresholds
         self._limits = limits
-        self._watch = Watch(context, {"images": whole(images, process)}, digest)
+        self.watch = Watch(context, {"images": whole(images, process)}, digest)
         self.run: Callable[[Stages, Any], object] = process
 
     def gates(self, fp32: Pipeline, other: Pipeline, role: Role) -> dict[str, GateResult]:
@@ -122,7 +125,7 @@ class OfImages:
         agreement = self._agreement(fp32, other, role)
         chosen = self._chosen(role)
         names = [name for name, kept in zip(self._images.names, chosen, strict=True) if kept]
-        exact, seen = self._watch.seen(fp32)["images"], self._watch.seen(other)["images"]
+        exact, seen = self.watch.seen(fp32)["images"], self.watch.seen(other)["images"]
         reached = [name for name in names if name not in exact.skipped]
         lost = {name: seen.skipped[name] for name in reached if name in seen.skipped}
         broken = {name: seen.broken[name] for name in reached if name in seen.broken}
@@ -139,7 +142,7 @@ class OfImages:
         Raises:
             DataError: FP32 reaches every stage on none of the images.
         """
-        exact, seen = self._watch.seen(fp32)["images"], self._watch.seen(other)["images"]
+        exact, seen = self.watch.seen(fp32)["images"], self.watch.seen(other)["images"]
         if not exact.found.any():
             ends: dict[str, int] = {}
             for what in exact.skipped.values():
@@ -157,7 +160,7 @@ class OfImages:
     def notes(self, fp32: Pipeline) -> list[str]:
         """Images that FP32 does not get through, and rows of arrays."""
         notes = []
-        exact = self._watch.seen(fp32)["images"]
+        exact = self.watch.seen(fp32)["images"]
         if short := len(exact.found) - int(exact.found.sum()):
             notes.append(
                 f"{short:,} of {len(exact.found):,} images are not timed: FP32 does not reach "
@@ -167,15 +170,15 @@ class OfImages:
             notes.append("the images are rows of an array, so the time does not include decoding")
         return notes
 
-    def shown(self, units: Sequence[Named]) -> tuple[ImageSet, ...]:
-        """The images of these."""
-        return (self._images.subset([unit.index for unit in units if isinstance(unit, Photo)]),)
+    def shown(self, units: Sequence[Named]) -> dict[str, list[int]]:
+        """Indices of these."""
+        return {"images": [unit.index for unit in units if isinstance(unit, Photo)]}
 
     def _agreement(self, fp32: Pipeline, other: Pipeline, role: Role) -> Agreement:
         chosen = self._chosen(role)
         names = tuple(name for name, kept in zip(self._images.names, chosen, strict=True) if kept)
         exact, seen = (
-            self._watch.seen(one)["images"].subset(chosen, names) for one in (fp32, other)
+            self.watch.seen(one)["images"].subset(chosen, names) for one in (fp32, other)
         )
         return Agreement(names, exact, seen, self._thresholds, self._limits)
 
@@ -218,7 +221,7 @@ class OfApplicants:
             "documents": documents(applicants.documents, document),
             "selfies": selfies(applicants.selfies, selfie),
         }
-        self._watch = Watch(context, views, digest)
+        self.watch = Watch(context, views, digest)
 
         def run(stages: Stages, attempt: Attempt) -> None:
             document(stages, attempt.document)
@@ -252,7 +255,7 @@ class OfApplicants:
         Raises:
             DataError: FP32 finds none of the documents or none of the selfies.
         """
-        both = [self._watch.seen(one) for one in (fp32, other)]
+        both = [self.watch.seen(one) for one in (fp32, other)]
         chosen = self._everybody.bona_fide
         for what, images in (
             ("documents", self._everybody.documents),
@@ -303,20 +306,20 @@ class OfApplicants:
             "count as turned away by both pipelines"
         ]
 
-    def shown(self, units: Sequence[Named]) -> tuple[ImageSet, ...]:
-        """The documents and the selfies of these."""
+    def shown(self, units: Sequence[Named]) -> dict[str, list[int]]:
+        """Indices of the documents and the selfies of these."""
         attempts = [unit for unit in units if isinstance(unit, Attempt)]
-        return (
-            self._everybody.documents.subset([one.document.index for one in attempts]),
-            self._everybody.selfies.subset([one.selfie.index for one in attempts]),
-        )
+        return {
+            "documents": [one.document.index for one in attempts],
+            "selfies": [one.selfie.index for one in attempts],
+        }
 
     def _decisions(self, fp32: Pipeline, other: Pipeline, role: Role) -> Decisions:
         exact, mine = (self._transactions(one, role) for one in (fp32, other))
         return Decisions(exact, mine, self._limits)
 
     def _transactions(self, pipeline: Pipeline, role: Role) -> Transactions:
-        seen = self._watch.seen(pipeline)
+        seen = self.watch.seen(pipeline)
         applicants, theirs, own = self._everybody, seen["documents"], seen["selfies"]
         if role is not EVALUATION:
             people = self._people(role)

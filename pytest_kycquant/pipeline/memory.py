@@ -1,4 +1,4 @@
-"""Running a pipeline as a job for another process, which reports its peak memory."""
+"""Running a pipeline as a job for another process: what it answers there, and its peak memory."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from types import ModuleType
 from typing import Any
 
 from ..data.images import ImageSet
-from ..measure.memory import Peak, measure_peak
+from ..measure.memory import Report, run_afresh
 from ..runtimes import library
 from .models import Pipeline
-from .stages import Photo, Stages
+from .stages import Stages
+from .watch import VIEWS, look
 
 
 @dataclass(frozen=True)
@@ -39,16 +40,14 @@ class Job:
     images: tuple[ImageSet, ...]
     methods: tuple[str, ...]
 
-    def measure(self) -> Peak:
-        """Run the pipeline in a new process and measure its peak memory.
+    def run(self) -> Report:
+        """Run the pipeline in a new process; what it tells is read by `Seen.of`, by method.
 
         Raises:
-            MeasurementError: the process fails, or the system does not report peak memory.
+            MeasurementError: the process fails.
         """
-        where = f"peak memory of the {self.pipeline.label} pipeline"
-        return measure_peak(
-            self, where, f"make sure that {self.file} can be imported without pytest"
-        )
+        where = f"the {self.pipeline.label} pipeline in a new process"
+        return run_afresh(self, where, f"make sure that {self.file} can be imported without pytest")
 
     def __call__(self) -> Callable[[], Callable[[], object]]:
         """Import what is needed; return a function that opens the models and returns the run."""
@@ -58,15 +57,18 @@ class Job:
         for part in self.name.split("."):
             target = getattr(target, part)
         gates = target()
-        runs = [
-            (getattr(gates, name), Photo(images, index))
-            for index in range(len(self.images[0]))
+        views = {
+            name: VIEWS[name](images, getattr(gates, name))
             for name, images in zip(self.methods, self.images, strict=True)
-        ]
+        }
 
         def open_all() -> Callable[[], object]:
             stages = Stages(self.pipeline)
-            return lambda: [stages.trace(method, photo) for method, photo in runs]
+
+            def run_all() -> list[object]:
+                return [seen.told() for seen in look(stages, self.pipeline, views).values()]
+
+            return run_all
 
         return open_all
 

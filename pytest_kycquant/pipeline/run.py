@@ -20,7 +20,7 @@ from ..data.facts_store import remembering
 from ..data.leakage import check_disjoint
 from ..data.unlabelled import load_images
 from ..errors import MeasurementError, SpecError
-from ..measure.memory import Peak
+from ..measure.memory import Report
 from ..plain import from_plain, plain
 from ..spec.pipeline import refuse_other_landmarks
 from ..spec.profiles import limits_under, looser
@@ -31,6 +31,7 @@ from .evidence import Evidence, OfApplicants, OfImages, hindered, objection_to, 
 from .memory import Job
 from .models import Pipeline
 from .record import PipelineRecord, PipelineRow, judge_latency, judge_memory, not_judged
+from .seen import Seen
 from .stages import Stages
 from .timing import Runner, Timing, ratio, summarise, time_runs
 from .transactions import Thresholds
@@ -193,8 +194,9 @@ class _Made:
         figures = evidence.figures(fp32, other, role)
         drift = dict(figures.drift)
         rows = {one.label: _row(one) for one in (fp32, other)}
-        gates |= self._costs(other, gates["complete"], rows, drift, asked)
-        notes = evidence.notes(fp32)
+        costs, remarks = self._costs(other, gates["complete"], rows, drift, asked)
+        gates |= costs
+        notes = [*evidence.notes(fp32), *remarks]
         if found_looser := ", ".join(looser(self._spec.limits)):
             notes.append(f"limits looser than the defaults: {found_looser}")
         if other.is_fp32:
@@ -273,12 +275,17 @@ class _Made:
         rows: dict[str, PipelineRow],
         figures: dict[str, float],
         asked: tuple[str, ...],
-    ) -> dict[str, GateResult]:
-        """The gates "latency" and "memory", if they are asked for; adds to rows and figures."""
+    ) -> tuple[dict[str, GateResult], list[str]]:
+        """The gates "latency" and "memory", if they are asked for; adds to rows and figures.
+
+        Returns:
+            the gates, and notes about them.
+        """
         gates: dict[str, GateResult] = {}
         both = self._evidence.complete(self._fp32, other)
         if not (complete.ships and both):
-            return {name: not_judged(name) for name in ("latency", "memory")}
+            return {name: not_judged(name) for name in ("latency", "memory")}, []
+        reports, problem = self._afresh(other, both, memory="memory" in asked)
         if "latency" in asked:
             with self._context.stage("pipeline: measuring its time", exclusive=True):
                 timings, quotient = self._time(other, both)
@@ -289,13 +296,18 @@ class _Made:
             for label in rows:
                 rows[label] = replace(rows[label], timing=plain(timings[label]))
         if "memory" in asked:
-            with self._context.stage("pipeline: measuring its memory"):
-                peaks, problem = self._peaks(other, both)
+            peaks = {label: report.peak for label, report in reports.items()}
             pair = peaks.get("fp32"), peaks.get("shipped")
-            gates["memory"] = judge_memory(*pair, problem, self._spec.limits)
+            why = problem or "this system does not report it; run on Linux"
+            gates["memory"] = judge_memory(*pair, why, self._spec.limits)
             for label, peak in peaks.items():
-                rows[label] = replace(rows[label], peak_mb=peak.peak_mb, imports_mb=peak.imports_mb)
-        return gates
+                if peak is not None:
+                    rows[label] = replace(
+                        rows[label], peak_mb=peak.peak_mb, imports_mb=peak.imports_mb
+                    )
+        if not problem:
+            return gates, []
+        return gates, [f"not known whether its functions keep answers between images: {problem}"]
 
     def _time(self, other: Pipeline, units: Sequence[Named]) -> tuple[dict[str, Timing], float]:
         """Timings by label, and the ratio of the shipped pipeline to FP32."""
@@ -317,22 +329,42 @@ class _Made:
         }
         return timings, ratio(*timed)
 
-    def _peaks(self, other: Pipeline, units: Sequence[Named]) -> tuple[dict[str, Peak], str]:
-        """Peak memory by label on the largest images; if unknown, an empty dict and the reason."""
-        shown = self._evidence.shown(units)
-        pixels = np.sum([np.prod(images.sizes, axis=1) for images in shown], axis=0)
-        largest = np.argsort(pixels, kind="stable")[::-1][:MEMORY_IMAGES]
-        images = tuple(each.subset(largest) for each in shown)
-        where, methods = self._spec.process, self._spec.methods
-        try:
-            return {
-                one.label: Job(
-                    one, str(where.gate_file), where.module, where.name, images, methods
-                ).measure()
-                for one in (self._fp32, other)
-            }, ""
-        except MeasurementError as error:
-            return {}, str(error)
+    def _afresh(
+        self, other: Pipeline, units: Sequence[Named], *, memory: bool
+    ) -> tuple[dict[str, Report], str]:
+        """Run the largest images in new processes, and compare what they answer.
+
+        Args:
+            other: the shipped pipeline.
+            units: what both pipelines find.
+            memory: whether the memory of both is asked for.
+
+        Returns:
+            reports by the label of the pipeline, and why there are none; "" if there are.
+
+        Raises:
+            PipelineError: the shipped pipeline answers otherwise there.
+        """
+        watch, where = self._evidence.watch, self._spec.process
+        sizes = [images.sizes for images in watch.images(self._evidence.shown(units))]
+        pixels = np.sum([np.prod(each, axis=1) for each in sizes], axis=0)
+        largest = np.argsort(pixels, kind="stable")[::-1][:MEMORY_IMAGES].tolist()
+        chosen = self._evidence.shown([units[index] for index in largest])
+        images, methods = watch.images(chosen), self._spec.methods
+        # FP32 runs first here, so that nobody's answers can stand for its own.
+        wanted = (self._fp32, other) if memory else () if other.is_fp32 else (other,)
+        found = {}
+        with self._context.stage("pipeline: running images in a new process"):
+            for one in wanted:
+                job = Job(one, str(where.gate_file), where.module, where.name, images, methods)
+                try:
+                    found[one.label] = job.run()
+                except MeasurementError as error:
+                    return {}, str(error)
+        if not other.is_fp32 and other.label in found:
+            told = [Seen.of(each) for each in found[other.label].told]
+            watch.check_afresh(other, chosen, told)
+        return found, ""
 
 
 def _runner(pipeline: Pipeline, process: Callable[[Stages, Any], object]) -> Runner:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -46,17 +46,35 @@ class Seen:
         )
         return Seen(self.embeddings[indices], self.found[indices], self.scores[indices], *texts)
 
-    def differs(self, other: Seen) -> bool:
-        """Whether another answer about the same images differs by more than rounding."""
-        if not np.array_equal(self.found, other.found) or self.skipped != other.skipped:
-            return True
-        pairs: list[tuple[NDArray[Any], NDArray[Any]]] = [(self.scores, other.scores)]
-        if self.found.any():  # else a few images may not tell how long an embedding is
-            pairs.append((self.embeddings, other.embeddings))
-        return not all(
-            one.shape == another.shape
-            and np.allclose(one, another, rtol=1e-3, atol=1e-4, equal_nan=True)
-            for one, another in pairs
+    def differs(self, other: Seen, names: Sequence[str]) -> list[str]:
+        """Names of the images about which another answer differs by more than rounding.
+
+        Args:
+            other: what was made of the same images.
+            names: the names of these images.
+        """
+        different = self.found != other.found
+        different |= ~_close(self.scores, other.scores)
+        different |= ~_close(*_of_one_shape(self.embeddings, other.embeddings))
+        return [
+            name
+            for name, bad in zip(names, different.tolist(), strict=True)
+            if bad or self.skipped.get(name) != other.skipped.get(name)
+        ]
+
+    def told(self) -> dict[str, Any]:
+        """The same as plain values, which `of` reads."""
+        arrays = {part: getattr(self, part).tolist() for part in _ARRAYS}
+        return arrays | {part: dict(getattr(self, part)) for part in _MAPPINGS}
+
+    @classmethod
+    def of(cls, told: Mapping[str, Any]) -> Seen:
+        """Invert `told`."""
+        return cls(
+            np.asarray(told["embeddings"], np.float32),
+            np.asarray(told["found"], np.bool_),
+            np.asarray(told["scores"], np.float64),
+            *(told[part] for part in _MAPPINGS),
         )
 
 
@@ -91,3 +109,19 @@ def read_seen(folder: Path, numbers: Mapping[str, int]) -> dict[str, Seen]:
                 raise ValueError(f"{folder} holds another number of {view}")
             found[view] = Seen(*arrays, *(dict(texts[view][part]) for part in _MAPPINGS))
     return found
+
+
+def _close(one: NDArray[Any], other: NDArray[Any]) -> NDArray[np.bool_]:
+    """Which rows are equal but for rounding, (M,) bool."""
+    close = np.isclose(one, other, rtol=1e-3, atol=1e-4, equal_nan=True)
+    rows: NDArray[np.bool_] = close.all(axis=tuple(range(1, close.ndim)))
+    return rows
+
+
+def _of_one_shape(*both: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    """Embeddings filled up with NaN: a few images may tell neither how many nor how long."""
+    shape = np.max([each.shape for each in both], axis=0)
+    filled = [np.full(shape, np.nan, np.float32) for _ in both]
+    for one, each in zip(filled, both, strict=True):
+        one[tuple(map(slice, each.shape))] = each
+    return filled

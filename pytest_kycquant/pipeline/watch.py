@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -64,6 +64,15 @@ class View:
     read: Read
     flat: bool = True
 
+    @property
+    def function(self) -> str:
+        """Name of the function, for messages."""
+        return _called(self.method)
+
+    def subset(self, indices: NDArray[np.int64]) -> View:
+        """Select images by index."""
+        return replace(self, images=self.images.subset(indices))
+
 
 def whole(images: ImageSet, method: Method) -> View:
     """Images on which every stage is called, and whose function returns nothing."""
@@ -85,6 +94,44 @@ def documents(images: ImageSet, method: Method) -> View:
 def selfies(images: ImageSet, method: Method) -> View:
     """Selfies, whose function returns an embedding or None, and asks whether they are live."""
     return View(images, method, _returned(method, asks=True))
+
+
+# What each method of a gate class makes of images.
+VIEWS: Mapping[str, Callable[[ImageSet, Method], View]] = {
+    "process": whole,
+    "document": documents,
+    "selfie": selfies,
+}
+
+
+def look(
+    stages: Stages,
+    pipeline: Pipeline,
+    views: Mapping[str, View],
+    advance: Callable[[], None] = lambda: None,
+) -> dict[str, Seen]:
+    """Run a pipeline over all images of the views, each once.
+
+    Args:
+        stages: its open stages.
+        pipeline: the pipeline.
+        views: the images by what they are.
+        advance: is called after each image.
+
+    Raises:
+        KycquantError: see `Watch.seen`.
+    """
+    names = tuple(pipeline.stages)
+    found: dict[str, list[One]] = {}
+    for name, view in views.items():
+        ones: dict[int, One] = {}
+        for index in _shuffled(len(view.images)):
+            photo = Photo(view.images, index)
+            ones[index] = view.read(stages.trace(view.method, photo), photo.name, names)
+            advance()
+        found[name] = [ones[index] for index in range(len(view.images))]
+    length = _length(views, found)
+    return {name: _assembled(view, found[name], length) for name, view in views.items()}
 
 
 class Watch:
@@ -121,6 +168,36 @@ class Watch:
             _refuse_broken(found)
         return found
 
+    def images(self, chosen: Mapping[str, Sequence[int]]) -> tuple[ImageSet, ...]:
+        """Some images of each view, given their indices."""
+        return tuple(self._views[name].images.subset(indices) for name, indices in chosen.items())
+
+    def check_afresh(
+        self, pipeline: Pipeline, chosen: Mapping[str, Sequence[int]], afresh: Sequence[Seen]
+    ) -> None:
+        """Compare answers with those of a process that has run nothing before.
+
+        Args:
+            pipeline: the pipeline that gave both.
+            chosen: indices of the images, by view.
+            afresh: the answers of the other process.
+
+        Raises:
+            PipelineError: they differ.
+        """
+        seen = self.seen(pipeline)
+        for (name, indices), again in zip(chosen.items(), afresh, strict=True):
+            view = self._views[name].subset(np.array(indices))
+            names = view.images.names
+            if other := seen[name].subset(np.array(indices), names).differs(again, names):
+                raise PipelineError(
+                    view.function,
+                    f"answers otherwise in a new process for {len(other)} of {len(names)} images, "
+                    f"such as {other[0]}: it keeps something between calls, perhaps an answer of "
+                    "another pipeline, or depends on chance",
+                    "let it depend on nothing but the stages and the photo",
+                )
+
     def opened(self, pipeline: Pipeline, memory: Memory) -> Stages:
         """Open a pipeline; a subclass may return stages that answer differently."""
         return Stages(pipeline, memory=memory)
@@ -144,10 +221,12 @@ class Watch:
             for name, chosen in some.items():
                 images = self._views[name].images
                 names = tuple(images.names[index] for index in chosen)
-                if found[name].subset(chosen, names).differs(again[name]):
+                if other := found[name].subset(chosen, names).differs(again[name], names):
                     return (
                         f"holds answers about {name} that the {pipeline.label} pipeline does "
-                        "not give"
+                        f"not give now, such as {other[0]}; if nobody else wrote it, "
+                        f"{self._views[name].function} keeps something between images or "
+                        "depends on chance"
                     )
             return ""
 
@@ -163,82 +242,67 @@ class Watch:
 
     def _look(self, pipeline: Pipeline, some: Mapping[str, NDArray[np.int64]]) -> dict[str, Seen]:
         """Run the images, or some of each view, given by their indices."""
-        stages, names = self.opened(pipeline, self._memory), tuple(pipeline.stages)
-        chosen = {
-            name: some[name].tolist() if name in some else range(len(view.images))
+        stages = self.opened(pipeline, self._memory)
+        views = {
+            name: view.subset(some[name]) if name in some else view
             for name, view in self._views.items()
         }
-        found: dict[str, list[One]] = {}
-        number = sum(map(len, chosen.values()))
+        number = sum(len(view.images) for view in views.values())
         title = f"pipeline: running {pipeline.label}"
         with self._context.stage(title, number) as advance:
-            for name, view in self._views.items():
-                ones: dict[int, One] = {}
-                for index in _shuffled(chosen[name]):
-                    photo = Photo(view.images, index)
-                    trace = stages.trace(view.method, photo)
-                    ones[index] = view.read(trace, photo.name, names)
-                    advance()
-                found[name] = [ones[index] for index in chosen[name]]
-        length = self._length(found, chosen)
-        return {
-            name: self._assembled(view, found[name], chosen[name], length)
-            for name, view in self._views.items()
-        }
-
-    def _length(
-        self, found: Mapping[str, Sequence[One]], chosen: Mapping[str, Sequence[int]]
-    ) -> int:
-        """Length of an embedding.
-
-        Raises:
-            PipelineError: they have different lengths.
-        """
-        lengths: dict[int, str] = {}
-        for name, each in found.items():
-            images = self._views[name].images
-            for index, one in zip(chosen[name], each, strict=True):
-                for embedding in one.embeddings:
-                    lengths.setdefault(len(embedding), images.names[index])
-        if len(lengths) > 1:
-            (one_length, first), (other, second) = list(lengths.items())[:2]
-            raise PipelineError(
-                " and ".join(f"{view.method.__name__}()" for view in self._views.values()),
-                f"give embeddings of different lengths: {one_length} for {first}, {other} for "
-                f"{second}",
-                _EMBEDDING,
-            )
-        return next(iter(lengths), 1)
-
-    @staticmethod
-    def _assembled(view: View, found: Sequence[One], chosen: Sequence[int], length: int) -> Seen:
-        calls = max((len(one.embeddings) for one in found), default=0)
-        embeddings = np.full((len(found), max(calls, 1), length), np.nan, np.float32)
-        for row, one in zip(embeddings, found, strict=True):
-            row[: len(one.embeddings)] = one.embeddings or np.nan
-        names = [view.images.names[index] for index in chosen]
-        return Seen(
-            embeddings[:, 0] if view.flat else embeddings,
-            np.array([one.found for one in found]),
-            np.array([one.score for one in found]),
-            {name: one.broken for name, one in zip(names, found, strict=True) if one.broken},
-            {name: one.skipped for name, one in zip(names, found, strict=True) if one.skipped},
-        )
+            return look(stages, pipeline, views, advance)
 
 
-def _shuffled(indices: Sequence[int]) -> Sequence[int]:
+def _shuffled(number: int) -> Sequence[int]:
     """An order that is the same each time.
 
     Images are sorted by what they show, and a stage that answers for the image before would often
     be right.
     """
-    keys = np.random.PCG64(len(indices)).random_raw(len(indices))
-    found: list[int] = np.asarray(indices)[np.argsort(keys, kind="stable")].tolist()
+    found: list[int] = np.argsort(
+        np.random.PCG64(number).random_raw(number), kind="stable"
+    ).tolist()
     return found
 
 
+def _length(views: Mapping[str, View], found: Mapping[str, Sequence[One]]) -> int:
+    """Length of an embedding.
+
+    Raises:
+        PipelineError: they have different lengths.
+    """
+    lengths: dict[int, str] = {}
+    for name, each in found.items():
+        for image, one in zip(views[name].images.names, each, strict=True):
+            for embedding in one.embeddings:
+                lengths.setdefault(len(embedding), image)
+    if len(lengths) > 1:
+        (one_length, first), (other, second) = list(lengths.items())[:2]
+        raise PipelineError(
+            " and ".join(view.function for view in views.values()),
+            f"give embeddings of different lengths: {one_length} for {first}, {other} for {second}",
+            _EMBEDDING,
+        )
+    return next(iter(lengths), 1)
+
+
+def _assembled(view: View, found: Sequence[One], length: int) -> Seen:
+    calls = max((len(one.embeddings) for one in found), default=0)
+    embeddings = np.full((len(found), max(calls, 1), length), np.nan, np.float32)
+    for row, one in zip(embeddings, found, strict=True):
+        row[: len(one.embeddings)] = one.embeddings or np.nan
+    names = view.images.names
+    return Seen(
+        embeddings[:, 0] if view.flat else embeddings,
+        np.array([one.found for one in found]),
+        np.array([one.score for one in found]),
+        {name: one.broken for name, one in zip(names, found, strict=True) if one.broken},
+        {name: one.skipped for name, one in zip(names, found, strict=True) if one.skipped},
+    )
+
+
 def _returned(method: Method, *, asks: bool) -> Read:
-    where = f"{getattr(method, '__name__', 'the function')}()"
+    where = _called(method)
 
     def read(trace: Trace, name: str, stages: Sequence[str]) -> One:
         embedding = _embedding(trace.returned, where, name)
@@ -250,6 +314,13 @@ def _returned(method: Method, *, asks: bool) -> Read:
                 "looks whether it is live",
                 "call stages.liveness, or leave out the attribute liveness",
             )
+        if embedding is not None and "embedder" in stages and "embedder" not in trace.answers:
+            raise PipelineError(
+                where,
+                f"returns an embedding of {name} without calling stages.embed, so that it does "
+                "not come from the variant that is judged",
+                "call stages.embed each time, and keep no embeddings",
+            )
         broken = list(trace.broken)
         if embedding is not None and not broken and not np.isfinite(embedding).all():
             broken.append(f"what {where} returns")
@@ -257,6 +328,10 @@ def _returned(method: Method, *, asks: bool) -> Read:
         return One(given, embedding is not None, _smallest(trace), ", ".join(broken), "")
 
     return read
+
+
+def _called(method: Method) -> str:
+    return f"{getattr(method, '__name__', 'the function')}()"
 
 
 def _embedding(returned: Any, where: str, image: str) -> NDArray[np.float32] | None:

@@ -15,7 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from pytest_kycquant.errors import MeasurementError
 from pytest_kycquant.measure import memory
-from pytest_kycquant.measure.memory import Footprint, measure_footprint, measure_peak
+from pytest_kycquant.measure.memory import Footprint, measure_footprint, run_afresh
 from pytest_kycquant.runtimes.opening import Opening
 
 IMAGE = np.zeros((1, 64), np.float32)
@@ -112,9 +112,11 @@ def test_peak_and_growth_of_one_job() -> None:
     """The peak covers the whole process; the growth starts when everything is ready."""
     size = 150_000_000
     before, opened, ran = Steps(ready=size), Steps(opening=size), Steps(running=size)
-    nothing = measure_peak(Steps(), "it", "nothing")
+    nothing = run_afresh(Steps(), "it", "nothing").peak
+    assert nothing is not None
     for job, imports in ((before, 150), (opened, 0), (ran, 0)):
-        peak = measure_peak(job, "it", "nothing")
+        peak = run_afresh(job, "it", "nothing").peak
+        assert peak is not None
         assert peak.peak_mb - nothing.peak_mb == pytest.approx(150, abs=10)
         assert peak.imports_mb - nothing.imports_mb == pytest.approx(imports, abs=10)
         grown = measure_footprint(job, "it").memory_mb

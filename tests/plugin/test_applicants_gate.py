@@ -194,7 +194,7 @@ def nobody_on_documents(root: Path) -> None:
         ),
         (
             lambda root: None,
-            "def document(self, stages, photo):\n    return [1.0, 2.0]",
+            "def document(self, stages, photo):\n    return stages.embed(photo.pixels())[:2]",
             "*document() and selfie(): give embeddings of different lengths: 2 for *, 96 for *",
         ),
     ],
@@ -251,6 +251,53 @@ def test_attacks_that_no_model_sees_are_not_stopped(applicants_project: Project,
     result.assert_outcomes(errors=1, deselected=7)
     result.stdout.fnmatch_lines(
         ["*FP32 finds a face on none of its 300 attacks of the species print, so nothing is known*"]
+    )
+
+
+def test_an_embedding_that_no_stage_gave_is_refused(applicants_project: Project, run: Run) -> None:
+    """Kept by name, the embeddings of the shipped pipeline would be those of FP32."""
+    applicants_project(
+        "kept = {}\n\n"
+        "def document(self, stages, photo):\n"
+        "    if photo.name not in self.kept:\n"
+        "        self.kept[photo.name] = super().document(stages, photo)\n"
+        "    return self.kept[photo.name]"
+    )
+    result = run("-k", "frr")
+    result.assert_outcomes(errors=1, deselected=7)
+    result.stdout.fnmatch_lines(
+        [
+            "*document(): returns an embedding of document/applicant*.png without calling "
+            "stages.embed, so that it does not come from the variant that is judged; *"
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "kept = {}\n\n"
+        "def document(self, stages, photo):\n"
+        "    given = super().document(stages, photo)\n"
+        "    return self.kept.setdefault(photo.name, given)",
+        "def document(self, stages, photo):\n"
+        "    given = super().document(stages, photo)\n"
+        "    return None if given is None else given + __import__('random').random()",
+    ],
+    ids=["keeps answers of FP32", "depends on chance"],
+)
+@pytest.mark.parametrize("gate", ["frr", "memory"])
+def test_answers_are_those_of_a_new_process(
+    applicants_project: Project, run: Run, body: str, gate: str
+) -> None:
+    applicants_project(body)
+    result = run("-k", gate)
+    result.assert_outcomes(errors=1, deselected=7)
+    result.stdout.fnmatch_lines(
+        [
+            "*document(): answers otherwise in a new process for 5 of 5 images, such as "
+            "document/applicant*.png: it keeps something between calls, *; let it depend on *"
+        ]
     )
 
 
