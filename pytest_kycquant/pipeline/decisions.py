@@ -108,7 +108,9 @@ class Decisions:
         checks = []
         for kind, name in enumerate(self.species):
             found = self.shipped.iapar(kind)
-            detail = _of_people(found, "attacks")
+            stopped = self.shipped.reasons[self.shipped.applicants.species == kind]
+            ends = _counted(stopped[stopped != Reason.ACCEPTED])
+            detail = f"{_of_people(found, 'attacks')}{f': {ends}' if ends else ''}"
             checks.append(
                 rate_check(self.limits["iapar"], f"IAPAR {name}", found, detail, _ATTACKS)
             )
@@ -271,6 +273,19 @@ class Decisions:
 def reasons_of(one: Transactions) -> dict[str, int]:
     """The number of customers who are turned away, by the reason in words."""
     _, reasons = one.genuine()
+    return _by_reason(reasons)
+
+
+def stops_of(one: Transactions) -> dict[str, dict[str, int]]:
+    """The number of attacks that are stopped, by species and by the reason in words."""
+    species = one.applicants.species
+    return {
+        name: _by_reason(one.reasons[species == kind])
+        for kind, name in enumerate(one.applicants.species_names)
+    }
+
+
+def _by_reason(reasons: Ids) -> dict[str, int]:
     return {
         reason.words: int(np.count_nonzero(reasons == reason))
         for reason in Reason

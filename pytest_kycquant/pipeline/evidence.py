@@ -15,7 +15,7 @@ from ..errors import DataError
 from ..plain import plain
 from ..results import GateResult, GroupIncrease
 from .agreement import Agreement
-from .decisions import Decisions, reasons_of
+from .decisions import Decisions, reasons_of, stops_of
 from .record import Yardstick, judge_complete, judge_finite
 from .stages import Named, Photo, Stages
 from .transactions import Reason, Thresholds, Transactions
@@ -56,6 +56,7 @@ class Figures:
         farthest: name of the image with the largest difference, by stage.
         rates: rates with their bounds, as plain values, by the label of the pipeline and name.
         reasons: number of customers who are turned away, by label and reason.
+        stopped: number of attacks that are stopped, by label, species and reason.
         groups: rates within each group of people.
         yardsticks: figures of the shipped pipeline beside those that public yardsticks ask for.
     """
@@ -64,6 +65,7 @@ class Figures:
     farthest: Mapping[str, str] = field(default_factory=dict)
     rates: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     reasons: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    stopped: Mapping[str, Mapping[str, Mapping[str, int]]] = field(default_factory=dict)
     groups: tuple[GroupIncrease, ...] = ()
     yardsticks: tuple[Yardstick, ...] = ()
 
@@ -245,6 +247,7 @@ class OfApplicants:
         return Figures(
             rates={label: plain(decisions.rates(one)) for label, one in both.items()},
             reasons={label: reasons_of(one) for label, one in both.items()},
+            stopped={label: stops_of(one) for label, one in both.items()},
             groups=tuple(decisions.groups()),
             yardsticks=tuple(rows(decisions.shipped)),
         )

@@ -85,6 +85,7 @@ class PipelineRecord:
         rates: rates of transactions with their bounds, by the label of the pipeline and the name of
             the rate; each is a `statistics.Rate` as `plain` converts it.
         reasons: number of customers who are turned away, by label and reason.
+        stopped: number of attacks that are stopped, by label, species and reason.
         groups: rates within each group of people.
         yardsticks: figures of the shipped pipeline beside those that public yardsticks ask for.
         search: what a search for a combination found (`combination.Found`, as plain values); None
@@ -101,6 +102,7 @@ class PipelineRecord:
     notes: tuple[str, ...] = ()
     rates: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     reasons: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    stopped: Mapping[str, Mapping[str, Mapping[str, int]]] = field(default_factory=dict)
     groups: tuple[GroupIncrease, ...] = ()
     yardsticks: tuple[Yardstick, ...] = ()
     search: Mapping[str, Any] | None = None

@@ -214,6 +214,7 @@ class _Made:
             notes=tuple(notes),
             rates=figures.rates,
             reasons=figures.reasons,
+            stopped=figures.stopped,
             groups=figures.groups,
             yardsticks=figures.yardsticks,
             search=None if found is None else plain(found),

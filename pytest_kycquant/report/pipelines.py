@@ -25,7 +25,7 @@ def lines(collected: Collected, *, verbose: bool = False) -> Iterator[str]:
     for _, record in sorted(collected.pipelines.items()):
         yield ""
         yield from _table(record, other=any(collected.misfits(record)))
-        yield from _transactions(record)
+        yield from _transactions(record, verbose=verbose)
         yield from _combination(record)
         if verbose or strict:
             yield from _yardsticks(record)
@@ -51,8 +51,8 @@ def _table(record: PipelineRecord, *, other: bool) -> Iterator[str]:
     yield from table.split("\n")
 
 
-def _transactions(record: PipelineRecord) -> Iterator[str]:
-    """The rates of whole transactions, and why customers are turned away."""
+def _transactions(record: PipelineRecord, *, verbose: bool) -> Iterator[str]:
+    """The rates of whole transactions, and why somebody is not let in."""
     from tabulate import tabulate
 
     if not record.rates:
@@ -68,9 +68,19 @@ def _transactions(record: PipelineRecord) -> Iterator[str]:
     )
     for label, reasons in record.reasons.items():
         found = record.rates[label]["FRR"]
-        why = ", ".join(f"{reason} {count:,}" for reason, count in reasons.items() if count)
-        more = f": {why}" if why else ""
+        more = _counted(reasons)
         yield f"{label} turns away {found['errors']:,} of {found['trials']:,} customers{more}"
+    for label, stopped in record.stopped.items() if verbose else ():
+        for species, reasons in stopped.items():
+            trials = record.rates[label][f"IAPAR {species}"]["trials"]
+            number = sum(reasons.values())
+            yield f"{label} stops {number:,} of {trials:,} {species} attacks{_counted(reasons)}"
+
+
+def _counted(reasons: Mapping[str, int]) -> str:
+    """How often each reason occurs, after a colon; "" if none does."""
+    found = ", ".join(f"{reason} {count:,}" for reason, count in reasons.items() if count)
+    return f": {found}" if found else ""
 
 
 def _yardsticks(record: PipelineRecord) -> Iterator[str]:

@@ -11,7 +11,7 @@ import pytest
 from pytest_kycquant import Verdict
 from pytest_kycquant.data.applicants import ApplicantSet
 from pytest_kycquant.data.liveness import LIVE
-from pytest_kycquant.pipeline.decisions import Decisions, reasons_of
+from pytest_kycquant.pipeline.decisions import Decisions, reasons_of, stops_of
 from pytest_kycquant.pipeline.evidence import copied
 from pytest_kycquant.pipeline.seen import Seen
 from pytest_kycquant.spec.limits import PipelineLimits
@@ -129,6 +129,21 @@ def test_the_worst_species_is_the_headline() -> None:
     assert found.checks[0].value == pytest.approx(60 / 400)
     assert found.checks[2].verdict is Verdict.PASS  # pooled, it would be half of that
     assert {one.who.split(", ")[1] for one in found.offenders} == {"print"}
+    assert found.checks[1].detail.endswith("design effect 1.0: not live 340")
+
+
+def test_what_stops_attacks_is_counted_by_species() -> None:
+    """Attacks that only the match stops are no credit to the liveness model."""
+
+    def change(people: ApplicantSet, documents: Seen, selfies: Seen) -> tuple[Seen, Seen]:
+        prints = np.flatnonzero(people.species == 0)[:60]
+        strangers = np.roll(selfies.embeddings[prints], 1, axis=0)
+        return documents, embedded(scored(selfies, prints, 0.95), prints, strangers)
+
+    found = stops_of(judged(change).shipped)
+    assert list(found) == ["print", "screen"]
+    assert (found["print"]["not live"], found["print"]["no match"]) == (340, 60)
+    assert (found["screen"]["not live"], found["screen"]["no match"]) == (400, 0)
 
 
 def test_few_people_prove_nothing() -> None:

@@ -62,7 +62,8 @@ def test_peak_is_that_of_the_process_alone(peak: Callable[[str], Peak]) -> None:
 def test_failing_process(peak: Callable[[str], Peak]) -> None:
     with pytest.raises(
         MeasurementError,
-        match=r"fp32 pipeline in a new process: its process ended with 1 .*raised ZeroDivisionError on line 6 of",
+        match=r"fp32 pipeline in a new process: its process ended with 1 .*raised "
+        r"ZeroDivisionError on line 6 of",
     ):
         peak("1 / 0")
 
