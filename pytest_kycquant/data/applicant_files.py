@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -34,6 +35,7 @@ _FOLDERS = (
     "a sub-folder documents, one live, and one for each attack species, each with an image or a "
     "folder of images named after its person"
 )
+_ALIKE = 0.75  # ratio of difflib, from which a name may be a slip
 _DOCUMENTS = frozenset({"documents", "document"})
 
 
@@ -171,6 +173,12 @@ def _species(presentation: str, place: str, path: Path) -> str:
         raise DataError(path, f"{place} is an attack without a species", _KIND_REMEDY)
     if said in _DOCUMENTS:
         raise DataError(path, f"{place} is a document, not a selfie", _KIND_REMEDY)
+    if close := difflib.get_close_matches(said, LIVE_WORDS, 1, _ALIKE):
+        raise DataError(
+            path,
+            f"{place} shows {species!r}, which is nearly {close[0]!r}",
+            "correct it, or give the attack species a name that nobody takes for a slip",
+        )
     return species
 
 
@@ -199,10 +207,15 @@ def _refuse_again(selfies: Sequence[_Selfie], path: Path) -> None:
         if before := seen.get(selfie.name):
             same = (before.person, before.species) == (selfie.person, selfie.species)
             how = "again" if same else "for another person or presentation"
+            # One document has many selfies, never the other way round.
+            exchanged = before.document != selfie.document
             raise DataError(
                 path,
                 f"{selfie.place} lists {selfie.name} {how} (see {before.place})",
-                "keep one line for each selfie",
+                "exchange the columns document and selfie if they are confused; otherwise keep one "
+                "line for each selfie"
+                if exchanged
+                else "keep one line for each selfie",
             )
         seen[selfie.name] = selfie
         first = people.setdefault(selfie.person, selfie)

@@ -35,7 +35,7 @@ class ApplicantSet:
         species: attack species of each selfie, an index into `species_names`, or `LIVE` for a bona
             fide one; shape (N,), int64.
         species_names: the species, each with at least one selfie, sorted.
-        names: names of the people, sorted; each has at least one selfie.
+        names: names of the people, sorted; each has at least one bona fide selfie.
         groups: the groups of the people; None if the data names none.
     """
 
@@ -137,7 +137,7 @@ def check_judgeable(applicants: ApplicantSet) -> None:
     """Make sure that there are customers who can be turned away, and others who can get in.
 
     Raises:
-        DataError: there is no bona fide selfie, or only one person.
+        DataError: there is no bona fide selfie, somebody has none, or there is only one person.
     """
     where = applicants.selfies.origin
     if len(applicants.names) < 2:
@@ -150,7 +150,16 @@ def check_judgeable(applicants: ApplicantSet) -> None:
         raise DataError(
             where,
             "has no bona fide selfies, so nobody can be turned away by mistake",
-            "add selfies of the people themselves, with the presentation bona fide",
+            "add selfies of the people themselves: with the presentation bona fide in a CSV file, "
+            "in a folder live beside the others",
+        )
+    theirs = set(applicants.people[applicants.bona_fide].tolist())
+    if lacking := [name for index, name in enumerate(applicants.names) if index not in theirs]:
+        # Else a rate improved by leaving out the selfies of those who are turned away.
+        raise DataError(
+            where,
+            f"has no bona fide selfie of {listed(lacking)}",
+            "add one of each person, or remove the person's document and attacks, too",
         )
 
 

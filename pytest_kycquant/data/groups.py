@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .leakage import OfSubjects
 
 Key = Literal["subject", "file"]
+_FEW = 9  # people who may each be a group, in an example
 _EXAMPLES = {"subject": "subject,age,sex", "file": "file,country,kind"}
 
 
@@ -207,4 +208,12 @@ def _check_parted(columns: Sequence[str], rows: Mapping[str, tuple[str, ...]], p
                 path,
                 f"has a single group in the column {column}: {values[0]}",
                 "a grouping needs at least two groups; correct or remove the column",
+            )
+        if len(set(values)) > len(values) / 2 and len(values) > _FEW:
+            raise DataError(
+                path,
+                f"has {len(set(values)):,} groups of {len(values):,} in the column {column}, such "
+                f"as {values[0]}",
+                "a rate of one or two says nothing; give coarser groups, such as years for days, "
+                "or remove the column if it is not a grouping",
             )

@@ -3,7 +3,8 @@
 A cosine of .97 between embeddings does not say whether anybody is decided differently. So decisions
 are counted, at the thresholds of the goldens. An image flips if only one of the pipelines finds a
 face and gets through every stage, if only one finds it live, or if the embedding is so far from
-FP32's of the same image that the two would not match: another box may hold another face.
+FP32's of the same image that the two would not match: another box may hold another face. Images
+that neither gets through do not count.
 
 Pairs of images flip if only one of the pipelines would take them for the same person. Without
 labels, each image counts as a person.
@@ -57,11 +58,12 @@ class Agreement:
     def gate(self) -> GateResult:
         """The gate "agreement"."""
         flipped = self.flipped
-        wrong = np.array([bool(each) for each in flipped])
-        everybody = np.arange(len(wrong))
-        found = rate_of(wrong, everybody)
+        # Where nobody finds a face, nothing is decided: such images would dilute the share.
+        decided = self.fp32.found | self.shipped.found
+        wrong = np.array([bool(each) for each in flipped])[decided]
+        found = rate_of(wrong, np.arange(len(wrong)))
         kinds = {kind: flipped.count(kind) for kind in dict.fromkeys(flipped) if kind}
-        detail = f"{found.errors:,} of {found.trials:,} images"
+        detail = f"{found.errors:,} of {found.trials:,} images with a face"
         if kinds:
             detail += f": {', '.join(f'{kind} {count:,}' for kind, count in kinds.items())}"
         checks = [rate_check(self.limits["flips"], "flipped decisions", found, detail, _IMAGES)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from ..bench.shipping import to_ship
 from ..errors import BaselineError, QuantizationError
+from ..spec.profiles import looser
 from .combination import Choice, Choices
 from .models import Stage
 
@@ -27,10 +28,12 @@ class Cleared:
     Args:
         choices: the variants that ship alone, FP32 first, by stage.
         alone: the variant that ships, by stage.
+        looser: notes about stages whose limits are looser than the defaults.
     """
 
     choices: Mapping[str, Sequence[Choice]]
     alone: Choices
+    looser: tuple[str, ...] = ()
 
     @property
     def fp32(self) -> Choices:
@@ -76,7 +79,14 @@ def cleared(run: Run, spec: PipelineSpec) -> Cleared:
         alone[stage.name] = given[ship.variant]
         rest = sorted(label for label in given if label != "fp32")
         choices[stage.name] = [given["fp32"], *(given[label] for label in rest)]
-    return Cleared(choices, alone)
+    return Cleared(choices, alone, tuple(_looser(run, spec)))
+
+
+def _looser(run: Run, spec: PipelineSpec) -> Iterator[str]:
+    for stage in spec.stages:
+        limits = run.judge(stage.gate, stage.gate_file).limits
+        if found := ", ".join(looser(limits)):
+            yield f"limits of the {stage.name} looser than the defaults: {found}"
 
 
 def _judged(run: Run, stage: StageSpec) -> dict[str, VariantRecord]:

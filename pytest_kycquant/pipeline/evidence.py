@@ -14,19 +14,18 @@ from ..data.split import SEARCH_SHARE, names_on_both_sides
 from ..errors import DataError
 from ..plain import plain
 from ..results import GateResult, GroupIncrease
-from .agreement import Agreement
+from ..spec.limits import PipelineLimits
+from ..verdicts import Verdict
 from .decisions import Decisions, reasons_of, stops_of
-from .record import Yardstick, judge_complete, judge_finite
+from .record import Yardstick, judge_finite
 from .stages import Named, Photo, Stages
 from .transactions import Reason, Thresholds, Transactions
-from .watch import Method, Watch, documents, selfies, whole
+from .watch import Method, Watch, documents, selfies
 from .yardsticks import rows
 
 if TYPE_CHECKING:
     from ..context import Context
     from ..data.applicants import ApplicantSet
-    from ..data.images import ImageSet
-    from ..spec.limits import PipelineLimits
     from .models import Pipeline
 
 
@@ -93,104 +92,6 @@ class Evidence(Protocol):
 
     def shown(self, units: Sequence[Named]) -> dict[str, list[int]]:
         """Indices of the images of these, by view."""
-
-
-class OfImages:
-    """Images without labels.
-
-    Args:
-        context: the context of the run.
-        images: the images.
-        process: the function that processes one, a bound method of the gate class.
-        digest: see `Watch`.
-        thresholds: the frozen thresholds.
-        limits: the limits of the gates.
-    """
-
-    def __init__(
-        self,
-        context: Context,
-        images: ImageSet,
-        process: Method,
-        digest: str | None,
-        thresholds: Thresholds,
-        limits: PipelineLimits,
-    ) -> None:
-        self._images = images
-        self._thresholds = thresholds
-        self._limits = limits
-        self.watch = Watch(context, {"images": whole(images, process)}, digest)
-        self.run: Callable[[Stages, Any], object] = process
-
-    def gates(self, fp32: Pipeline, other: Pipeline, role: Role) -> dict[str, GateResult]:
-        """Whether every stage is reached, and the share of flipped decisions."""
-        agreement = self._agreement(fp32, other, role)
-        chosen = self._chosen(role)
-        names = [name for name, kept in zip(self._images.names, chosen, strict=True) if kept]
-        exact, seen = self.watch.seen(fp32)["images"], self.watch.seen(other)["images"]
-        reached = [name for name in names if name not in exact.skipped]
-        lost = {name: seen.skipped[name] for name in reached if name in seen.skipped}
-        broken = {name: seen.broken[name] for name in reached if name in seen.broken}
-        complete = judge_complete(len(reached), lost, broken)
-        return {"complete": complete, "agreement": agreement.gate()}
-
-    def figures(self, fp32: Pipeline, other: Pipeline, role: Role) -> Figures:
-        """Drift of the answers end to end."""
-        return Figures(*self._agreement(fp32, other, role).figures())
-
-    def complete(self, fp32: Pipeline, other: Pipeline) -> list[Named]:
-        """Those on which both pipelines reach every stage.
-
-        Raises:
-            DataError: FP32 reaches every stage on none of the images.
-        """
-        exact, seen = self.watch.seen(fp32)["images"], self.watch.seen(other)["images"]
-        if not exact.found.any():
-            ends: dict[str, int] = {}
-            for what in exact.skipped.values():
-                ends[what] = ends.get(what, 0) + 1
-            most = sorted(ends.items(), key=lambda item: -item[1])
-            found = "; ".join(f"{what} skipped on {count:,}" for what, count in most)
-            raise DataError(
-                self._images.origin,
-                f"FP32 reaches every stage on none of its {len(self._images):,} images ({found})",
-                "give images in which the detector finds the class `face`, or check process()",
-            )
-        both = np.flatnonzero(exact.found & seen.found)
-        return [Photo(self._images, int(index)) for index in both]
-
-    def notes(self, fp32: Pipeline) -> list[str]:
-        """Images that FP32 does not get through, and rows of arrays."""
-        notes = []
-        exact = self.watch.seen(fp32)["images"]
-        if short := len(exact.found) - int(exact.found.sum()):
-            notes.append(
-                f"{short:,} of {len(exact.found):,} images are not timed: FP32 does not reach "
-                "every stage on them"
-            )
-        if self._images.is_array:
-            notes.append("the images are rows of an array, so the time does not include decoding")
-        return notes
-
-    def shown(self, units: Sequence[Named]) -> dict[str, list[int]]:
-        """Indices of these."""
-        return {"images": [unit.index for unit in units if isinstance(unit, Photo)]}
-
-    def _agreement(self, fp32: Pipeline, other: Pipeline, role: Role) -> Agreement:
-        chosen = self._chosen(role)
-        names = tuple(name for name, kept in zip(self._images.names, chosen, strict=True) if kept)
-        exact, seen = (
-            self.watch.seen(one)["images"].subset(chosen, names) for one in (fp32, other)
-        )
-        return Agreement(names, exact, seen, self._thresholds, self._limits)
-
-    def _chosen(self, role: Role) -> NDArray[np.bool_]:
-        if role is EVALUATION:
-            return np.ones(len(self._images), np.bool_)
-        searched = names_on_both_sides(
-            self._images.names, SEARCH_SHARE, self._images.origin, "images", "images"
-        )
-        return searched if role is SEARCH else ~searched
 
 
 class OfApplicants:
@@ -267,9 +168,10 @@ class OfApplicants:
             if not both[0][what].found.any():
                 raise DataError(
                     images.origin,
-                    f"FP32 finds a face on none of its {len(images):,} {what}",
-                    f"give {what} in which the detector finds the class `face`, or override "
-                    f"{what.removesuffix('s')}() of the gate class",
+                    f"{what.removesuffix('s')}() returns None for all of its {len(images):,} {what}"
+                    ", with FP32",
+                    "return what stages.embed gives; if no face is found, check the attribute face "
+                    "and the pictures",
                 )
         self._refuse_unseen(fp32)
         people = self._everybody.people[chosen]
@@ -301,13 +203,17 @@ class OfApplicants:
     def notes(self, fp32: Pipeline) -> list[str]:
         """Customers for whom FP32 itself finds no face: they count as turned away by both."""
         one = self._transactions(fp32, EVALUATION)
-        if not (lost := len(one.not_acquired())):
-            return []
-        number = len(one.applicants.bona_fide)
-        return [
-            f"FP32 itself finds no face in {lost:,} of {number:,} transactions of customers; they "
-            "count as turned away by both pipelines"
-        ]
+        notes = []
+        if lost := len(one.not_acquired()):
+            number = len(one.applicants.bona_fide)
+            notes.append(
+                f"FP32 itself finds no face in {lost:,} of {number:,} transactions of customers; "
+                "they count as turned away by both pipelines"
+            )
+        limit = self._limits["group_frr_degradation"].value
+        if self._everybody.groups is None and limit != PipelineLimits().group_frr_degradation:
+            notes.append("group_frr_degradation is not judged: the applicants have no groups")
+        return notes
 
     def shown(self, units: Sequence[Named]) -> dict[str, list[int]]:
         """Indices of the documents and the selfies of these."""
@@ -367,10 +273,13 @@ def objection_to(evidence: Evidence, fp32: Pipeline, other: Pipeline, role: Role
 
 
 def undecidable(evidence: Evidence, fp32: Pipeline, role: Role = EVALUATION) -> str:
-    """A check that this data cannot decide even for FP32 compared with itself; "" if none."""
+    """Why this data cannot clear even FP32 compared with itself; "" if it can."""
     for gate in evidence.gates(fp32, fp32, role).values():
         if gate.checks and not gate.ships:
-            return gate.worst_check().describe()
+            why = gate.worst_check().describe()
+            if gate.verdict is Verdict.FAIL:
+                return f"FP32 itself does not pass: {why}"
+            return f"this data cannot decide even for FP32 compared with itself: {why}"
     return ""
 
 
@@ -383,8 +292,5 @@ def hindered(evidence: Evidence, fp32: Pipeline) -> str:
     except DataError as error:
         return error.problem
     if why:
-        return (
-            "the people who would confirm it cannot decide even for FP32 compared with itself: "
-            f"{why}; they are {1 - SEARCH_SHARE:.0%} of all people"
-        )
+        return f"of the people who would confirm it, {1 - SEARCH_SHARE:.0%} of all, {why}"
     return ""

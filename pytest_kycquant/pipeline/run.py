@@ -27,9 +27,10 @@ from ..spec.profiles import limits_under, looser
 from ..tasks.face.measures import measure_of
 from .choices import Cleared, cleared
 from .combination import Choices, Found, search, steps
-from .evidence import Evidence, OfApplicants, OfImages, hindered, objection_to, undecidable
+from .evidence import Evidence, OfApplicants, hindered, objection_to, undecidable
 from .memory import Job
 from .models import Pipeline
+from .of_images import OfImages
 from .record import PipelineRecord, PipelineRow, judge_latency, judge_memory, not_judged
 from .seen import Seen
 from .stages import Stages
@@ -39,6 +40,7 @@ from .transactions import Thresholds
 if TYPE_CHECKING:
     from ..bench.run import Run
     from ..bench.workspace import Workspace
+    from ..data.applicants import ApplicantSet
     from ..data.images import ImageSet
     from ..results import GateResult
     from ..spec.pipeline import PipelineSpec
@@ -93,8 +95,9 @@ def _judge(
     spec = replace(spec, limits=limits_under(space.settings.profile, spec.limits))
     if spec.align:
         _check_align(run, spec)
+    applicants = _applicants(run, spec, gate)  # before any variant is made
     found = cleared(run, spec)
-    evidence = _evidence(run, spec, gates, gate, found)
+    evidence = _evidence(run, spec, gates, gate, found, applicants)
     models = {s.name: key_of(s.gate, s.gate_file, space.root) for s in spec.stages}
     key = [gate, repr(spec), repr(found), list(asked)]
     return space.context.store.once(
@@ -122,7 +125,32 @@ def _check_align(run: Run, spec: PipelineSpec) -> None:
     refuse_other_landmarks(where, told)
 
 
-def _evidence(run: Run, spec: PipelineSpec, gates: Any, gate: str, found: Cleared) -> Evidence:
+def _applicants(run: Run, spec: PipelineSpec, gate: str) -> ApplicantSet | None:
+    """Read the applicants; None if there are images instead.
+
+    Raises:
+        DataError: they cannot be used.
+    """
+    if spec.applicants is None:
+        return None
+    space = run.workspace
+    path = space.resolve(spec.applicants, f"{gate} applicants", spec.process.gate_file)
+    with space.context.stage("pipeline: reading applicants"):
+        applicants = load_applicants(path, remembering(space.context.store.load))
+    tasks = [stage.gate.model.task for stage in spec.stages if stage.name == "liveness"]
+    single = bool(tasks) and cast("LivenessDetection", tasks[0]).single_species
+    check_attacks(applicants, asks=bool(tasks), single_species=single)
+    return applicants
+
+
+def _evidence(
+    run: Run,
+    spec: PipelineSpec,
+    gates: Any,
+    gate: str,
+    found: Cleared,
+    applicants: ApplicantSet | None,
+) -> Evidence:
     """Read the data of a pipeline.
 
     Raises:
@@ -138,16 +166,10 @@ def _evidence(run: Run, spec: PipelineSpec, gates: Any, gate: str, found: Cleare
         stages["liveness"].stage.threshold if "liveness" in stages else None,
         measure_of(cast("FaceVerification", match.model.task)) if match else None,
     )
-    if spec.images is not None:
+    if applicants is None:
+        assert spec.images is not None  # one of the two is given
         images = load_images(space.resolve(spec.images, f"{gate} images", file))
         return OfImages(context, images, gates.process, digest, thresholds, spec.limits)
-    assert spec.applicants is not None  # one of the two is given
-    path = space.resolve(spec.applicants, f"{gate} applicants", file)
-    with context.stage("pipeline: reading applicants"):
-        applicants = load_applicants(path, remembering(context.store.load))
-    live = stages["liveness"].stage.model.task if "liveness" in stages else None
-    single = live is not None and cast("LivenessDetection", live).single_species
-    check_attacks(applicants, asks=live is not None, single_species=single)
     for stage in spec.stages:
         data = run.judge(stage.gate, stage.gate_file).variants.data
         used: dict[str, ImageSet | None] = {"calibration": data.calibration}
@@ -199,6 +221,7 @@ class _Made:
         notes = [*evidence.notes(fp32), *remarks]
         if found_looser := ", ".join(looser(self._spec.limits)):
             notes.append(f"limits looser than the defaults: {found_looser}")
+        notes += self._cleared.looser
         if other.is_fp32:
             notes.append("every stage ships FP32, so both rows are the same pipeline")
         if role is CONFIRMATION:
@@ -229,10 +252,7 @@ class _Made:
         if other.is_fp32 or self._settings.strict or not self._lacking(other, EVALUATION):
             return alone, EVALUATION, None
         labels = {stage: choice.variant for stage, choice in alone.items()}
-        why = undecidable(evidence, fp32)
-        if why:
-            why = f"this data cannot decide even for FP32 compared with itself: {why}"
-        if why := why or hindered(evidence, fp32):
+        if why := undecidable(evidence, fp32) or hindered(evidence, fp32):
             note = f"no combination was searched: {why}"
             return alone, EVALUATION, Found(labels, labels, labels, note=note)
 

@@ -225,8 +225,8 @@ class Watch:
                     return (
                         f"holds answers about {name} that the {pipeline.label} pipeline does "
                         f"not give now, such as {other[0]}; if nobody else wrote it, "
-                        f"{self._views[name].function} keeps something between images or "
-                        "depends on chance"
+                        f"{self._views[name].function} reads a file that has changed, keeps "
+                        "something between images, or depends on chance"
                     )
             return ""
 

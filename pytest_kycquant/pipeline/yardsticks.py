@@ -67,7 +67,7 @@ def _nist(one: Transactions) -> Iterator[Yardstick]:
         attacks = species[worst]
         yield Yardstick(
             NIST,
-            f"IAPAR, {one.applicants.species_names[worst]}",
+            f"IAPAR, worst species ({one.applicants.species_names[worst]})",
             _IAPAR,
             attacks.value,
             "measured, below",
@@ -128,7 +128,7 @@ def _worst_group(
     worst = max(found, key=lambda group: found[group].value)
     rate = found[worst]
     holds = rate.value <= limit and not lacking
-    detail = "; ".join(filter(None, (f"{worst}: {_of(rate)}", missing)))
+    detail = "; ".join(filter(None, (missing, f"{worst}: {_of(rate)}")))
     return Yardstick(NIST, title, limit, rate.value, rule, rate.upper, holds, detail)
 
 

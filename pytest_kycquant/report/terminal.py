@@ -83,6 +83,7 @@ def next_command(collected: Collected, failed: int, report: Path | None = None) 
 def _only_undecided(collected: Collected) -> bool:
     """Whether there are undecided figures, and none that are beyond their limits."""
     shipped = [s.record.verdict for gate in collected.gates for s in gate.shipments.values()]
+    shipped += [record.verdict for record in collected.pipelines.values()]
     return Verdict.INCONCLUSIVE in shipped and Verdict.FAIL not in shipped
 
 

@@ -17,6 +17,17 @@ from .tasks import FaceVerification, LivenessDetection, ObjectDetection
 
 LEAST_RUNS = 59  # the fewest runs whose maximum bounds a 95th percentile at 95 %: 1 - .95^59 > .95
 LANDMARKS = 5  # eyes, nose and corners of the mouth
+_OF_IMAGES = ("flips", "pair_flips")  # limits of decisions that no label judges
+_OF_APPLICANTS = (
+    "far",
+    "frr",
+    "iapar",
+    "fta",
+    "far_degradation",
+    "frr_degradation",
+    "iapar_degradation",
+    "group_frr_degradation",
+)
 _MOST_RUNS, _MOST_THREADS = 100_000, 1024  # more would run for days, or not start
 STAGES: Mapping[str, type[TaskSpec]] = {
     "detector": ObjectDetection,
@@ -151,6 +162,7 @@ class PipelineSpec:
             raise SpecError(
                 f"{where}.limits", "are not PipelineLimits", "give PipelineLimits(wall_ms=...)"
             )
+        _refuse_idle(f"{where}.limits", limits, labels=applicants is not None)
         given = values["embedder_scale"]
         scale = coerce.number(f"{where}.embedder_scale", given, "give 1.0 or more")
         if scale <= 0:
@@ -197,6 +209,19 @@ def _data(values: Mapping[str, Any], where: str) -> tuple[StrPath | None, StrPat
             "give one of the two",
         )
     return given.get("images"), given.get("applicants")
+
+
+def _refuse_idle(where: str, limits: PipelineLimits, *, labels: bool) -> None:
+    """Refuse a limit of what is not judged with this kind of data."""
+    idle = _OF_IMAGES if labels else _OF_APPLICANTS
+    for name in idle:
+        if getattr(limits, name) != PipelineLimits.__dataclass_fields__[name].default:
+            raise SpecError(
+                where,
+                f"set {name}, which is not judged "
+                + ("where applicants are given" if labels else "without labels"),
+                f"leave it out, or give {'images' if labels else 'applicants'} instead",
+            )
 
 
 def refuse_other_landmarks(where: str, number: int) -> None:
