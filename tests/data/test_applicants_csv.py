@@ -110,9 +110,28 @@ def test_without_attacks(tmp_path: Path) -> None:
 
 
 def test_somebody_without_a_bona_fide_selfie(tmp_path: Path) -> None:
-    found = load(tmp_path, PLAIN + "cat,id/c.png,print/b.png,print\n")
-    assert found.names == ("ann", "bob", "cat")
-    assert found.people[found.bona_fide].tolist() == [0, 1]
+    """Whoever leaves out the selfies of those who are turned away would improve the rate."""
+    with pytest.raises(DataError, match=r"has no bona fide selfie of cat; add one .*attacks, too"):
+        load(tmp_path, PLAIN + "cat,id/c.png,print/b.png,print\n")
+
+
+@pytest.mark.parametrize("slip", ["bona fied", "lvie", "genuin", "Bonafid"])
+def test_a_slip_is_not_an_attack_species(tmp_path: Path, slip: str) -> None:
+    with pytest.raises(DataError, match=r"line 2 shows '.*', which is nearly '(bona ?fide|.*)'"):
+        load(tmp_path, PLAIN.replace(",bona fide\n", f",{slip}\n", 1))
+
+
+@pytest.mark.parametrize("species", ["replay", "mask", "print", "silicone", "video", "deepfake"])
+def test_species_are_no_slips(tmp_path: Path, species: str) -> None:
+    found = load(tmp_path, PLAIN.replace(",print\n", f",{species}\n"))
+    assert found.species_names == (species,)
+
+
+def test_columns_that_are_confused(tmp_path: Path) -> None:
+    text = HEAD + TWO + "ann,id/a.png,live/c.png,live\n"
+    swapped = text.replace("person,document,selfie", "person,selfie,document")
+    with pytest.raises(DataError, match="exchange the columns document and selfie if they are"):
+        load(tmp_path, swapped)
 
 
 @pytest.mark.parametrize("person", ["12", "a/b", "..", "Jos\u00e9", "O'Hara, Scarlett", "<b>"])

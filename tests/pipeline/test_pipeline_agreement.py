@@ -68,14 +68,22 @@ def test_the_same_decisions_pass() -> None:
 )
 def test_each_kind_of_flip(shipped: Seen, kind: str) -> None:
     gate = agreement(seen(), shipped).gate()
-    assert gate.checks[0].detail.startswith(f"2 of 300 images: {kind}")
+    assert gate.checks[0].detail.startswith(f"2 of 300 images with a face: {kind}")
     assert {offender.images[0] for offender in gate.offenders} == {"001.jpg", "002.jpg"}
 
 
 def test_many_flips_fail() -> None:
     gate = agreement(seen(), with_scores(seen(), list(range(20)), 0.1)).gate()
     assert gate.checks[0].verdict is Verdict.FAIL
-    assert "20 of 300 images: liveness 20" in gate.describe()
+    assert "20 of 300 images with a face: liveness 20" in gate.describe()
+
+
+def test_images_without_a_face_do_not_dilute_the_share() -> None:
+    empty = list(range(100, NUMBER))
+    sides = with_found(seen(), empty), with_found(with_scores(seen(), [1, 2], 0.1), empty)
+    (flipped, *_) = agreement(*sides).gate().checks
+    assert flipped.detail.startswith("2 of 100 images with a face: liveness 2")
+    assert flipped.value == pytest.approx(0.02)
 
 
 def test_a_face_that_only_the_shipped_pipeline_finds_flips() -> None:

@@ -159,7 +159,17 @@ def nobody_on_documents(root: Path) -> None:
             "",
             "*300 of its people are also used for selection of the embedder: person2_000, *",
         ),
-        (nobody_on_documents, "", "*FP32 finds a face on none of its 300 documents; *document()*"),
+        (
+            nobody_on_documents,
+            "",
+            "*document() returns None for all of its 300 documents, with FP32; return what "
+            "stages.embed gives; if no face is found, check the attribute face *",
+        ),
+        (
+            lambda root: None,
+            "def selfie(self, stages, photo):\n    super().selfie(stages, photo)",
+            "*selfie() returns None for all of its 900 selfies, with FP32; return what *",
+        ),
         (
             lambda root: None,
             "def document(self, stages, photo):\n    return 'here'",
@@ -299,6 +309,63 @@ def test_answers_are_those_of_a_new_process(
             "document/applicant*.png: it keeps something between calls, *; let it depend on *"
         ]
     )
+
+
+def test_a_pipeline_that_turns_everybody_away_blames_no_variant(
+    applicants_project: Project, run: Run
+) -> None:
+    applicants_project(
+        "def document(self, stages, photo):\n"
+        "    given = super().document(stages, photo)\n"
+        "    return None if given is None else -given"
+    )
+    result = run("-k", "frr")
+    result.assert_outcomes(failed=1, deselected=7)
+    result.stdout.fnmatch_lines(
+        [
+            "FAIL FRR = * must be below 5 %: *",
+            "FP32's own pipeline fails this, so no variant is to blame: check face, *",
+            "note: no combination was searched: FP32 itself does not pass: FAIL FRR = *",
+        ]
+    )
+
+
+def test_applicants_are_read_before_anything_is_quantized(
+    applicants_project: Project, run: Run
+) -> None:
+    root = applicants_project()
+    no_attacks(root)
+    result = run("-k", "frr")
+    result.assert_outcomes(errors=1, deselected=7)
+    result.stdout.no_fnmatch_line("*: making *")
+    assert not list(root.rglob("variant*"))
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (
+            "limits = PipelineLimits(flips=0.1)",
+            "*set flips, which is not judged where applicants *",
+        ),
+        (
+            "applicants = None\nimages = 'document'\nlimits = PipelineLimits(frr=0.1)",
+            "*set frr, which is not judged without labels; leave it out, or give applicants *",
+        ),
+    ],
+)
+def test_limits_that_judge_nothing_are_refused(
+    applicants_project: Project, run: Run, body: str, message: str
+) -> None:
+    root = applicants_project(body)
+    if "images" in body:
+        gate = root / "test_pipeline.py"
+        gate.write_text(
+            gate.read_text().replace("def document", "def process").replace("def selfie", "def its")
+        )
+    result = run("--collect-only")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines([message])
 
 
 def test_a_method_that_is_never_called_is_refused(applicants_project: Project, run: Run) -> None:

@@ -97,7 +97,7 @@ def test_pipeline() -> None:
     (pipeline,) = report()["pipelines"]
     assert list(pipeline) == [
         "gate", "fp32", "shipped", "gates", "models", "figures", "farthest", "notes", "rates",
-        "reasons", "groups", "yardsticks", "search", "verdict", "not_shipped",
+        "reasons", "stopped", "groups", "yardsticks", "search", "verdict", "not_shipped",
     ]  # fmt: skip
     assert list(pipeline["fp32"]) == list(pipeline["shipped"]) == ROW
     assert list(pipeline["gates"]["far"]) == RESULT
