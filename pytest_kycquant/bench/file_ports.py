@@ -74,7 +74,12 @@ class FilePort:
 
 @dataclass(frozen=True)
 class FilePorts:
-    """All inputs and outputs of a file."""
+    """All inputs and outputs of a file.
+
+    Args:
+        inputs: the inputs, in their order.
+        outputs: the outputs, in their order.
+    """
 
     inputs: tuple[FilePort, ...]
     outputs: tuple[FilePort, ...]

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ..errors import KycquantError, SpecError
+from ..report.document import DataEntry, LimitEntry
 from ..report.found import Found, GateFound, Present
-from ..spec.profiles import describe
+from ..spec.profiles import describe, limits_under
 from .candidate import Candidate
 from .collection import COLLECTED, GateTests, gate_name
 from .definitions import refuse_fake_fixtures
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from ..bench.shipping import Shipment
     from ..results import GateResult
     from ..spec.gates import GateSpec
+    from ..spec.limits import CheckedLimits
     from ..spec.prequantized import Asked
 
 
@@ -152,8 +154,10 @@ class GateRun:
             unjudged=tuple(gate for gate in judge.claimed if not judge.asks(gate)),
             fallback=self._spec.effective_fallback(self._session.settings),
             ship_by=self._spec.effective_ship_by(self._session.settings),
+            data=_data(judge),
         )
-        item.stash[FOUND] = Found(self._session.origin(), policy, found)
+        limits = _limits(judge.limits)
+        item.stash[FOUND] = Found(self._session.origin(), policy, found, limits=limits)
         item.user_properties.append(("kycquant.profile", judge.profile))
         item.user_properties.extend(_properties(shipment))
         return Candidate(
@@ -225,7 +229,8 @@ def kyc_pipeline_of(item: pytest.Item) -> KycPipeline:
     asked = GateTests.of(members, _selected(item, members)).asked
     with session.run.explained_once(spec, item.path, item.nodeid):
         record = session.pipelines.record(spec, cls(), name, asked)
-    item.stash[FOUND] = Found(session.origin(), policy, pipeline=record)
+    limits = _limits(limits_under(session.settings.profile, spec.limits))
+    item.stash[FOUND] = Found(session.origin(), policy, pipeline=record, limits=limits)
     item.user_properties.extend(_gate_properties(record.gates))
     return KycPipeline(record, policy)
 
@@ -279,6 +284,26 @@ def profiles_of(session: KycquantSession, items: Iterable[pytest.Item]) -> str:
             others[gate_name(item)] = spec.effective_profile(session.settings)
     own = (f"; {profile} for {gate}" for gate, profile in others.items())
     return f"profile {general}{''.join(own)}"
+
+
+def _limits(limits: CheckedLimits) -> tuple[LimitEntry, ...]:
+    """Return all limits as they are judged, those that are off included."""
+    return tuple(
+        LimitEntry(name, getattr(limits, name), declared["direction"].value, declared["unit"].value)
+        for name, declared in (
+            (name, each.metadata) for name, each in limits.__dataclass_fields__.items()
+        )
+    )
+
+
+def _data(judge: Judge) -> dict[str, DataEntry]:
+    data = judge.variants.data
+    images = {
+        "evaluation": data.evaluation.images,
+        "selection": data.selection.images if data.selection else None,
+        "calibration": data.calibration,
+    }
+    return {role: DataEntry(len(one), one.digest) for role, one in images.items() if one}
 
 
 def _properties(shipment: Shipment) -> list[tuple[str, str]]:

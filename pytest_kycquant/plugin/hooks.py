@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -217,6 +218,9 @@ class _Summary:
         self._recorded: dict[str, str] = {}  # notes by path of the golden
         self._broken: dict[str, str] = {}
         self._present = ""
+        self._started = datetime.now(UTC)
+        self._seconds: dict[str, float] = {}
+        self._errors: dict[str, str] = {}
         self._report: Path | None = None  # once it is written
 
     @pytest.hookimpl(optionalhook=True)
@@ -247,6 +251,11 @@ class _Summary:
         # pytest-xdist reports the test of a crashed worker itself, without our mark.
         if not (gated or report.failed):
             return
+        self._seconds[report.nodeid] = self._seconds.get(report.nodeid, 0.0) + report.duration
+        if report.failed:
+            crash = getattr(report.longrepr, "reprcrash", None)
+            text = str(getattr(crash, "message", "") or report.longreprtext)
+            self._errors.setdefault(report.nodeid, "\n".join(map(printable, text.splitlines())))
         collected = self._session.collected
         collected.outcomes.add(
             report.nodeid,
@@ -269,6 +278,8 @@ class _Summary:
         """
         if not (self._any or self._broken or self._session.writes_files):
             return
+        if session.config.getoption("collectonly", False):
+            return  # nothing was judged, and what earlier runs found stays
         self._note(session)
         if session.exitstatus == pytest.ExitCode.OK:
             for line in self._session.collected.unanswered():
@@ -285,7 +296,9 @@ class _Summary:
             done = export(collected, settings.export)
             self._lines += done.lines
             failed = done.failed
-        if settings.report is not None:
+        if settings.report is not None and collected.is_empty and settings.report.exists():
+            self._lines.append(f"{settings.report} stays as it was: this run judged no gate")
+        elif settings.report is not None:
             try:
                 write(collected, settings.report)
                 self._report = settings.report
@@ -303,7 +316,13 @@ class _Summary:
         from .gate_run import present_gates
 
         collected, writes = self._session.collected, self._session.writes_files
-        collected.broken = self._broken
+        collected.broken, collected.errors = self._broken, self._errors
+        collected.started = self._started.isoformat(timespec="seconds")
+        collected.seconds = {test: round(spent, 3) for test, spent in self._seconds.items()}
+        if writes:
+            from ..report.commit import commit_of
+
+            collected.commit = commit_of(session.config.rootpath)
         collected.outcomes.uncollected, collected.outcomes.torn = self._uncollected, self._torn
         if self._present:
             collected.present = Present.load(self._present)

@@ -28,7 +28,7 @@ from .records import Collected, GatedModel
 
 _LARGEST = 1 << 26  # bytes of evidence
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_KEYS = {"files", "replaced", "environment", "model", "gate", "profile", "variants", "decisions"}
+_KEYS = {"files", "replaced", "environment", "model", "gate"}  # since the first schema
 _REMEDY = f"move it away, or give {EXPORT} another folder"
 
 

@@ -14,6 +14,7 @@ from ..plain import from_plain, plain
 from ..runtimes.environment import Environment
 from ..spec.profiles import Profile
 from ..spec.settings import Inconclusive, ShipBy
+from .document import DataEntry, LimitEntry
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ class GateFound:
         unjudged: names of the gates that no test of this run asks for.
         fallback: the first precision to try if one does not pass; None for none.
         ship_by: what decides among variants that pass.
+        data: the images that were used, by their role.
     """
 
     key: str
@@ -67,6 +69,7 @@ class GateFound:
     unjudged: tuple[str, ...] = ()
     fallback: str | None = None
     ship_by: ShipBy = "product"
+    data: Mapping[str, DataEntry] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -100,12 +103,14 @@ class Found:
         inconclusive: what an undecided gate does to its test.
         gate: the result of a gate; None for a test of a pipeline.
         pipeline: the record of a pipeline; None for a test of a gate.
+        limits: the limits that were judged.
     """
 
     origin: Origin
     inconclusive: Inconclusive
     gate: GateFound | None = None
     pipeline: PipelineRecord | None = None
+    limits: tuple[LimitEntry, ...] = ()
 
     @property
     def fallback(self) -> str:

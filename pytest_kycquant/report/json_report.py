@@ -1,39 +1,59 @@
 """The published JSON: every figure of a run, and the evidence for one gate.
 
-Its keys, their order and its nesting are an interface: any change to them must change `SCHEMA`.
+`document` says what is in it; here records become that.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib.metadata import version
 from typing import Any
 
 from ..bench.records import VariantRecord
 from ..bench.shipping import Shipment
+from ..context.cache import digest_of
 from ..pipeline.record import PipelineRecord
 from ..plain import plain
-from ..results import GateResult
+from ..results import GateResult, GroupIncrease
 from ..verdicts import Check, Direction
+from .document import (
+    SCHEMA,
+    CheckEntry,
+    DecisionEntry,
+    ErrorEntry,
+    Evidence,
+    GateEntry,
+    GroupEntry,
+    PipelineEntry,
+    Provenance,
+    Report,
+    ResultEntry,
+    Times,
+    VariantEntry,
+)
 from .records import Collected, GatedModel
-
-SCHEMA = 6
 
 
 def render(collected: Collected, *, verbose: bool = False) -> str:
     """Every figure of the run; see `report.Report`. `verbose` makes no difference."""
-    return _text(
-        {
-            "schema": SCHEMA,
-            "environment": plain(collected.environment or {}),
-            "session_config": collected.session_config,
-            "problems": collected.problems(),
-            "gates": [_gate(gate) for gate in collected.gates],
-            "pipelines": [
-                _pipeline(record) | {"not_shipped": list(collected.misfits(record))}
-                for _, record in sorted(collected.pipelines.items())
-            ],
-        }
+    return _text(report_of(collected))
+
+
+def report_of(collected: Collected) -> Report:
+    """The report of a run, without its digest."""
+    return Report(
+        schema=SCHEMA,
+        verdict=collected.verdict,
+        provenance=_provenance(collected),
+        environment=collected.environment,
+        session_config=collected.session_config,
+        problems=tuple(collected.problems()),
+        errors=tuple(ErrorEntry(*each) for each in sorted(collected.errors.items())),
+        gates=tuple(map(_gate, collected.gates)),
+        pipelines=_pipelines(collected),
+        times=Times(collected.started, _now(), dict(sorted(collected.seconds.items()))),
     )
 
 
@@ -49,87 +69,121 @@ def evidence(
         replaced: SHA-256 of each file of an earlier export that these replace, by name.
     """
     return _text(
-        {
-            "files": dict(files),
-            "replaced": dict(replaced),
-            "environment": plain(collected.environment or {}),
-            "session_config": collected.session_config,
-            **_gate(gate),
-        }
+        Evidence(
+            schema=SCHEMA,
+            files=files,
+            replaced=replaced,
+            provenance=_provenance(collected),
+            environment=collected.environment,
+            session_config=collected.session_config,
+            written=_now(),
+            model=gate.model,
+            gate=gate.name,
+            found=_gate(gate),
+            pipelines=tuple(
+                pipeline
+                for pipeline in _pipelines(collected)
+                if gate in [collected.by_key.get(key) for key in pipeline.models.values()]
+            ),
+        )
     )
 
 
-def _text(values: dict[str, Any]) -> str:
-    return json.dumps(values, indent=2, allow_nan=False) + "\n"
+def _text(document: Report | Evidence) -> str:
+    values = plain(document)
+    del values["digest"]
+    return json.dumps(values | {"digest": digest_of(values)}, indent=2, allow_nan=False) + "\n"
 
 
-def _gate(gate: GatedModel) -> dict[str, Any]:
-    return {
-        "model": gate.model,
-        "gate": gate.name,
-        "profile": gate.profile,
-        "profile_note": gate.profile_note,  # names limits that are looser than the defaults
-        "inconclusive": gate.inconclusive,
-        "fallback": gate.fallback,
-        "ship_by": gate.ship_by,
-        "ship": gate.ship.variant if gate.ship else None,
-        "incomplete": gate.incomplete,
-        "golden": plain(gate.golden or {}),
-        "rejected": dict(sorted(gate.rejected.items())),
-        "variants": [_variant(record) for record in gate.rows()],
-        "decisions": [_shipment(each, gate) for _, each in sorted(gate.shipments.items())],
-    }
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def _shipment(shipment: Shipment, gate: GatedModel) -> dict[str, Any]:
+def _provenance(collected: Collected) -> Provenance:
+    return Provenance(version("pytest-kycquant"), collected.commit)
+
+
+def _gate(gate: GatedModel) -> GateEntry:
+    return GateEntry(
+        model=gate.model,
+        gate=gate.name,
+        profile=gate.profile,
+        profile_note=gate.profile_note,
+        inconclusive=gate.inconclusive,
+        fallback=gate.fallback,
+        ship_by=gate.ship_by,
+        limits=gate.limits,
+        data=dict(gate.data),
+        ship=gate.ship.variant if gate.ship else None,
+        incomplete=gate.incomplete,
+        not_run=tuple(gate.outcomes.unfinished(gate.tests)),
+        golden=plain(gate.golden or {}),
+        rejected=dict(sorted(gate.rejected.items())),
+        variants=tuple(map(_variant, gate.rows())),
+        decisions=tuple(_decision(each, gate) for _, each in sorted(gate.shipments.items())),
+    )
+
+
+def _decision(shipment: Shipment, gate: GatedModel) -> DecisionEntry:
     record = shipment.record
     cleared = not gate.incomplete and record.variant not in gate.rejected
     ships = record.ships and cleared and gate.profile != "smoke"
-    return {
-        "model": record.model,
-        "requested": shipment.requested,
-        "ships": record.variant if ships else None,
-        "reasons": plain(shipment.reasons),
-        "note": shipment.note,
-        "tried": [each.variant for each in shipment.tried],
-        "searches": plain(shipment.searches),
+    return DecisionEntry(
+        model=record.model,
+        requested=shipment.requested,
+        ships=record.variant if ships else None,
+        reasons=shipment.reasons,
+        note=shipment.note,
+        tried=tuple(each.variant for each in shipment.tried),
+        searches=shipment.searches,
+    )
+
+
+def _variant(record: VariantRecord) -> VariantEntry:
+    return VariantEntry(**_found(record))
+
+
+def _pipelines(collected: Collected) -> tuple[PipelineEntry, ...]:
+    return tuple(
+        PipelineEntry(
+            **_found(record),
+            inconclusive=collected.policies.get(name, "fail"),
+            limits=collected.limits.get(name, ()),
+            not_shipped=tuple(collected.misfits(record)),
+        )
+        for name, record in sorted(collected.pipelines.items())
+    )
+
+
+def _found(record: VariantRecord | PipelineRecord) -> dict[str, Any]:
+    """The fields that a record shares with its entry."""
+    fields = {name: getattr(record, name) for name in record.__dataclass_fields__}
+    return fields | {
+        "gates": {name: _result(result) for name, result in record.gates.items()},
+        "groups": tuple(map(_group, record.groups)),
+        "verdict": record.verdict.value,
     }
 
 
-def _variant(record: VariantRecord) -> dict[str, Any]:
-    gates = {name: _result(result) for name, result in record.gates.items()}
-    groups = [plain(group) | {"check": _check(group.check)} for group in record.groups]
-    verdict = record.verdict.value
-    return {**plain(record), "gates": gates, "groups": groups, "verdict": verdict}
+def _group(group: GroupIncrease) -> GroupEntry:
+    return GroupEntry(group.group, group.measure, group.fp32, group.variant, _check(group.check))
 
 
-def _pipeline(record: PipelineRecord) -> dict[str, Any]:
-    gates = {name: _result(result) for name, result in record.gates.items()}
-    groups = [plain(group) | {"check": _check(group.check)} for group in record.groups]
-    verdict = record.verdict.value
-    return {**plain(record), "gates": gates, "groups": groups, "verdict": verdict}
+def _result(result: GateResult) -> ResultEntry:
+    checks = tuple(map(_check, result.checks))
+    return ResultEntry(result.gate, result.verdict.value, checks, result.remedy, result.offenders)
 
 
-def _result(result: GateResult) -> dict[str, Any]:
-    return {
-        "gate": result.gate,
-        "verdict": result.verdict.value,
-        "checks": [_check(check) for check in result.checks],
-        "remedy": result.remedy,
-        "offenders": plain(result.offenders),
-    }
-
-
-def _check(check: Check) -> dict[str, Any]:
+def _check(check: Check) -> CheckEntry:
     limit = check.limit
-    return {
-        "name": check.name,
-        "verdict": check.verdict.value,
-        "value": check.value,
-        "lower": check.lower,
-        "upper": check.upper,
-        "limit": limit.value if limit else None,
-        "direction": (limit.direction if limit else Direction.BELOW).value,
-        "unit": check.unit.value,
-        "detail": check.detail,
-    }
+    return CheckEntry(
+        name=check.name,
+        verdict=check.verdict.value,
+        value=check.value,
+        lower=check.lower,
+        upper=check.upper,
+        limit=limit.value if limit else None,
+        direction=(limit.direction if limit else Direction.BELOW).value,
+        unit=check.unit.value,
+        detail=check.detail,
+    )

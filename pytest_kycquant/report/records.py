@@ -15,6 +15,7 @@ from ..runtimes.ort import EXACT_ENTRY
 from ..spec.profiles import Profile
 from ..spec.settings import Inconclusive, ShipBy
 from ..verdicts import Verdict
+from .document import Commit, DataEntry, LimitEntry, Overall
 from .found import Found, GateFound, Present
 
 
@@ -80,6 +81,8 @@ class GatedModel:
         profile: the profile under which the model was judged.
         profile_note: what that profile means for this gate, in one line.
         ship_by: what decides among variants that pass.
+        limits: the limits that were judged.
+        data: the images that were used, by their role.
         together: the variant that holds together with those of a pipeline's other stages, and the
             name of that pipeline; None if no pipeline needs another variant than what ships alone.
     """
@@ -98,6 +101,8 @@ class GatedModel:
     profile: Profile = "standard"
     profile_note: str = ""
     ship_by: ShipBy = "product"
+    limits: tuple[LimitEntry, ...] = ()
+    data: Mapping[str, DataEntry] = field(default_factory=dict)
     together: tuple[str, str] | None = None
 
     def rows(self) -> list[VariantRecord]:
@@ -178,6 +183,11 @@ class Collected:
         outcomes: what became of the tests of gates.
         broken: errors of gates that could not be judged, by the name of the gate.
         present: the gates that pytest collected.
+        limits: the limits of pipelines, by the same node id.
+        errors: messages of the tests of gates that failed, by node id.
+        seconds: how long each test of a gate took, by node id.
+        started: when the run began, UTC, ISO 8601.
+        commit: the commit that is judged, if it is known.
     """
 
     environment: Environment | None = None
@@ -189,6 +199,11 @@ class Collected:
     outcomes: Outcomes = field(default_factory=Outcomes)
     broken: dict[str, str] = field(default_factory=dict)
     present: Present = field(default_factory=Present)
+    limits: dict[str, tuple[LimitEntry, ...]] = field(default_factory=dict)
+    errors: dict[str, str] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    started: str = ""
+    commit: Commit | None = None
 
     def add(self, found: Found) -> None:
         """Merge what one test found."""
@@ -198,10 +213,13 @@ class Collected:
         if found.pipeline is not None:
             self.pipelines[found.pipeline.gate] = found.pipeline
             self.policies[found.pipeline.gate] = found.inconclusive
+            self.limits[found.pipeline.gate] = found.limits
         if found.gate is not None:
-            self._add(found.gate, found.inconclusive)
+            self._add(found.gate, found.inconclusive, found.limits)
 
-    def _add(self, found: GateFound, inconclusive: Inconclusive) -> None:
+    def _add(
+        self, found: GateFound, inconclusive: Inconclusive, limits: tuple[LimitEntry, ...]
+    ) -> None:
         shipment = found.shipment
         fresh = GatedModel(found.fp32.model, found.gate, self.outcomes)
         gate = self.by_key.setdefault(found.key, fresh)
@@ -214,6 +232,7 @@ class Collected:
         gate.unjudged, gate.inconclusive = found.unjudged, inconclusive
         gate.fallback, gate.ship_by = found.fallback, found.ship_by
         gate.profile, gate.profile_note = found.profile, found.profile_note
+        gate.limits, gate.data = limits, found.data
 
     @property
     def gates(self) -> list[GatedModel]:
@@ -252,6 +271,30 @@ class Collected:
             ship = gate.ship.variant if gate and gate.ship else ran
             if others and others[1] != record.gate and ship != ran:
                 yield f"{stage} ran {ran}, but {ship} ships: {others[1]} holds with nothing else"
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no gate was judged, nor tried."""
+        return not (self.by_key or self.pipelines or self.broken)
+
+    @property
+    def verdict(self) -> Overall:
+        """The verdict of the whole run; see `document.Overall`."""
+        gates = self.gates
+        if self.broken or self.outcomes.uncollected:
+            return "ERROR"
+        decided = [each.record.verdict for gate in gates for each in gate.shipments.values()]
+        decided += [record.verdict for record in self.pipelines.values()]
+        failed = any(
+            self.outcomes.objection(test) == "failed" for gate in gates for test in gate.tests
+        )
+        if Verdict.FAIL in decided:
+            return "FAIL"
+        if failed or self.errors or self.unanswered():
+            return "INCONCLUSIVE" if Verdict.INCONCLUSIVE in decided else "FAIL"
+        if self.is_empty or self.problems() or any(gate.incomplete for gate in gates):
+            return "INCOMPLETE"
+        return "SMOKE" if any(gate.profile == "smoke" for gate in gates) else "PASS"
 
     def problems(self) -> list[str]:
         """Describe what was collected but has no verdict, and why."""

@@ -57,7 +57,19 @@ def u8s8_saturates(runtime: Runtime = REFERENCE) -> bool:
 
 @dataclass(frozen=True)
 class Environment:
-    """Everything except model and data that a figure may depend on."""
+    """Everything except model and data that a figure may depend on.
+
+    Args:
+        onnxruntime: version of onnxruntime.
+        onnx: version of onnx.
+        numpy: version of numpy.
+        pillow: version of pillow.
+        python: version of Python.
+        system: operating system and architecture.
+        cpu: name of the CPU.
+        features: its features that decide which integer kernels run.
+        u8s8_saturates: whether U8S8 kernels add two products in 16 bits, so that they may saturate.
+    """
 
     onnxruntime: str
     onnx: str

@@ -19,13 +19,14 @@ def test_fallback_is_exported(
     model = pytester.path / "ship" / "face.onnx"
     onnxruntime.InferenceSession(str(model))
     evidence = json.loads((pytester.path / "ship" / "face.json").read_text())
-    assert evidence["ship"] == "int8>mixed"
-    assert evidence["golden"]["threshold"] > 0
+    found = evidence["found"]
+    assert found["ship"] == "int8>mixed"
+    assert found["golden"]["threshold"] > 0
     assert evidence["environment"]["onnxruntime"]
-    shipped = next(v for v in evidence["variants"] if v["variant"] == "int8>mixed")
+    shipped = next(v for v in found["variants"] if v["variant"] == "int8>mixed")
     assert shipped["sha256"] == hashlib.sha256(model.read_bytes()).hexdigest()
     assert all(gate["verdict"] == "PASS" for gate in shipped["gates"].values())
-    assert evidence["decisions"][0]["searches"][0]["attempts"]
+    assert found["decisions"][0]["searches"][0]["attempts"]
 
 
 def test_nothing_is_exported_when_nothing_passes(

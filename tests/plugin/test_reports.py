@@ -1,6 +1,7 @@
 """The reports of a run: JSON, JUnit properties, and a header that says where it ran."""
 
 import json
+import subprocess
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
 
@@ -13,7 +14,7 @@ def test_json_report(project: Callable[..., None], run: Run, pytester: pytest.Py
     project(precisions='"fp16", "int8"')
     run("--kycquant-report=out/report.json")
     report = json.loads((pytester.path / "out" / "report.json").read_text())
-    assert report["schema"] == 6
+    assert report["schema"] == 7
     assert report["environment"]["onnxruntime"]
     (face,) = report["gates"]
     assert (face["model"], face["gate"]) == ("face", "test_gate.py::TestFace")
@@ -99,7 +100,8 @@ def test_report_where_nothing_ran(run: Run, pytester: pytest.Pytester) -> None:
     pytester.makepyfile("def test_it(): pass")
     result = run("--kycquant-report=report.json")
     result.assert_outcomes(passed=1)
-    assert json.loads((pytester.path / "report.json").read_text())["gates"] == []
+    report = json.loads((pytester.path / "report.json").read_text())
+    assert (report["gates"], report["verdict"]) == ([], "INCOMPLETE")
     result.stdout.no_fnmatch_line("*= kycquant =*")
 
 
@@ -123,3 +125,68 @@ def test_what_was_not_judged_is_in_the_report(
     assert "test_gate.py::TestOther was not judged: " in texts
     assert "no golden baseline" in texts
     assert "test_broken.py was not collected" in texts
+
+
+def test_what_an_auditor_needs(
+    project: Callable[..., None], run: Run, pytester: pytest.Pytester
+) -> None:
+    """Limits, images, the commit, errors and times, and one verdict of the whole run."""
+    git = ("git", "-c", "user.name=me", "-c", "user.email=me@example.org")
+    project()
+    for command in (("init", "-q"), ("add", "test_gate.py"), ("commit", "-qm", "gate")):
+        subprocess.run([*git, *command], cwd=pytester.path, check=True)
+    run("--kycquant-report=report.json", "-k", "not latency")
+    first = json.loads((pytester.path / "report.json").read_text())
+    sha = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=pytester.path, capture_output=True, check=True, text=True
+    ).stdout.strip()
+    assert first["provenance"]["commit"] == {"sha": sha, "changed": False}
+    assert first["provenance"]["plugin"]
+    (face,) = first["gates"]
+    limits = {limit["name"]: limit for limit in face["limits"]}
+    assert limits["far"] == {"name": "far", "value": 0.001, "direction": "below", "unit": "rate"}
+    assert limits["latency_ms"]["value"] is None
+    assert set(face["data"]) == {"evaluation", "calibration"} | set(face["data"])
+    assert all(each["images"] > 1 and len(each["sha256"]) == 64 for each in face["data"].values())
+    assert (first["verdict"], first["errors"]) == ("INCOMPLETE", [])
+    assert [test.partition("::test_")[2] for test in face["not_run"]] == ["latency[int8]"]
+    assert set(first["times"]["tests"]) >= {"test_gate.py::TestFace::test_far[int8]"}
+    with (pytester.path / "test_gate.py").open("a") as file:
+        file.write("\n# another line\n")
+    run("--kycquant-report=report.json", "-k", "not latency")
+    second = json.loads((pytester.path / "report.json").read_text())
+    assert second["provenance"]["commit"]["changed"]
+    for report in (first, second):
+        for key in ("times", "digest", "provenance"):
+            del report[key]
+    assert first == second
+
+
+def test_errors_are_in_the_report(
+    project: Callable[..., None], run: Run, pytester: pytest.Pytester
+) -> None:
+    project(fragile=True, fallback=None)
+    run("--kycquant-report=report.json")
+    report = json.loads((pytester.path / "report.json").read_text())
+    assert report["verdict"] == "FAIL"
+    failed = {error["test"]: error["message"] for error in report["errors"]}
+    assert "FAIL" in failed["test_gate.py::TestFace::test_frr[int8]"]
+    (pytester.path / "models" / "face.onnx").unlink()
+    run("--kycquant-report=report.json")
+    report = json.loads((pytester.path / "report.json").read_text())
+    assert report["verdict"] == "ERROR"
+    assert any("models/face.onnx" in error["message"] for error in report["errors"])
+
+
+@pytest.mark.parametrize("arguments", [("--collect-only",), ("-k", "nothing"), ("-m", "nothing")])
+def test_a_run_that_judges_nothing_keeps_the_report(
+    project: Callable[..., None], run: Run, pytester: pytest.Pytester, arguments: tuple[str, ...]
+) -> None:
+    project()
+    path = pytester.path / "report.json"
+    run("--kycquant-report=report.json", "-k", "finite")
+    before = path.read_bytes()
+    result = run("--kycquant-report=report.json", *arguments)
+    assert path.read_bytes() == before
+    if arguments != ("--collect-only",):
+        result.stdout.fnmatch_lines(["*report.json stays as it was: this run judged no gate"])

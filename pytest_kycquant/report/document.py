@@ -1,0 +1,395 @@
+"""The published JSON as dataclasses: the report of a run, and the evidence for an exported model.
+
+`docs/report.schema.json` is generated from these classes (`report.schema`), so every key is
+declared and described here. Keys and nesting are an interface: any change to them must change
+`SCHEMA`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from ..bench.file_ports import FilePorts
+from ..pipeline.record import PipelineRow, Yardstick
+from ..results import Offender
+from ..runtimes import Deployment
+from ..runtimes.environment import Environment
+
+SCHEMA = 7
+
+Overall = Literal["PASS", "FAIL", "INCONCLUSIVE", "ERROR", "INCOMPLETE", "SMOKE"]
+"""PASS: every gate that was collected was judged by all of its tests, and passed, perhaps on a
+fallback. FAIL: a gate or a test of one failed. INCONCLUSIVE: nothing failed, but figures are
+undecided that must not be. ERROR: something could not be judged or collected. INCOMPLETE: tests of
+gates were not run. SMOKE: nothing failed, but the smoke profile clears nothing."""
+
+
+@dataclass(frozen=True)
+class LimitEntry:
+    """A limit of a gate, as it was judged.
+
+    Args:
+        name: name of the limit, such as "far".
+        value: the limit, a fraction for rates; null if it is off.
+        direction: the side on which figures must lie, "below" or "at least".
+        unit: unit of the limit, such as "rate" or "ms".
+    """
+
+    name: str
+    value: float | None
+    direction: str
+    unit: str
+
+
+@dataclass(frozen=True)
+class DataEntry:
+    """Images that a gate used.
+
+    Args:
+        images: number of images.
+        sha256: digest of the names and contents of all images, independent of their order.
+    """
+
+    images: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class CheckEntry:
+    """One figure compared with one limit.
+
+    Args:
+        name: what was measured, such as "FAR".
+        verdict: "PASS", "FAIL" or "INCONCLUSIVE".
+        value: the point estimate; null if there is nothing to estimate.
+        lower: one-sided 95 % lower confidence bound; null for a figure that is known exactly.
+        upper: one-sided 95 % upper confidence bound, in the same unit.
+        limit: the limit; null if nothing could be measured.
+        direction: the side of the limit on which the figure must lie.
+        unit: unit of the figures and of the limit.
+        detail: the counts behind the figure, and what it lacks.
+    """
+
+    name: str
+    verdict: str
+    value: float | None
+    lower: float | None
+    upper: float | None
+    limit: float | None
+    direction: str
+    unit: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class ResultEntry:
+    """The outcome of one gate on one variant.
+
+    Args:
+        gate: name of the gate, such as "far".
+        verdict: the worst verdict of the checks.
+        checks: the figures that were compared with their limits.
+        remedy: what to do about a failure.
+        offenders: the cases that weigh most, the worst first.
+    """
+
+    gate: str
+    verdict: str
+    checks: tuple[CheckEntry, ...]
+    remedy: str
+    offenders: tuple[Offender, ...]
+
+
+@dataclass(frozen=True)
+class GroupEntry:
+    """How one error rate rises within one group of people.
+
+    Args:
+        group: name of the group, such as "age 60+".
+        measure: name of the rate, such as "FRR".
+        fp32: the rate of FP32: errors, trials, value, bounds and design effect.
+        variant: the rate of the variant, in the same form.
+        check: the paired increase, compared with its budget.
+    """
+
+    group: str
+    measure: str
+    fp32: Mapping[str, float]
+    variant: Mapping[str, float]
+    check: CheckEntry
+
+
+@dataclass(frozen=True)
+class VariantEntry:
+    """A variant of a model and everything that was found about it.
+
+    Args:
+        model: name of the model.
+        variant: label, such as "int8" or "int8>mixed".
+        sha256: digest of the file, or of the digests of several.
+        size: file size in bytes, of all files together.
+        size_ratio: size relative to FP32.
+        options: the recipe as finally used, with the reason for each choice.
+        gates: results by name of the gate, in the order in which they were judged.
+        figures: further figures, by name: drift, latency, memory.
+        notes: caveats.
+        shown: further columns of the table in the terminal, as cell by header.
+        files: SHA-256 of each file, by the name of the FP32 file that it replaces.
+        groups: error rates of each group of people, if the data names groups.
+        runtime: the runtime that it was judged on; null if it was not judged.
+        companions: text of files that production needs beside each file, by the name of the FP32
+            file and by their endings.
+        ports: inputs and outputs of each file that is not fed as FP32 is, by the name of the FP32
+            file.
+        preprocess: how pixels become the input, by the name of the FP32 file.
+        verdict: the worst verdict of the gates.
+    """
+
+    model: str
+    variant: str
+    sha256: str
+    size: int
+    size_ratio: float
+    options: Mapping[str, Any]
+    gates: Mapping[str, ResultEntry]
+    figures: Mapping[str, float]
+    notes: tuple[str, ...]
+    shown: Mapping[str, str]
+    files: Mapping[str, str]
+    groups: tuple[GroupEntry, ...]
+    runtime: Deployment | None
+    companions: Mapping[str, Mapping[str, str]]
+    ports: Mapping[str, FilePorts]
+    preprocess: Mapping[str, Mapping[str, Any]]
+    verdict: str
+
+
+@dataclass(frozen=True)
+class DecisionEntry:
+    """What ships for one precision that the gate file asks for.
+
+    Args:
+        model: name of the model.
+        requested: label of that precision.
+        ships: label of the variant that ships for it; null if none does.
+        reasons: why that is not the requested one.
+        note: why nothing else was tried.
+        tried: labels of all variants that were judged on the way.
+        searches: attempts of the search for mixed precision.
+    """
+
+    model: str
+    requested: str
+    ships: str | None
+    reasons: tuple[str, ...]
+    note: str
+    tried: tuple[str, ...]
+    searches: tuple[Mapping[str, Any], ...]
+
+
+@dataclass(frozen=True)
+class GateEntry:
+    """A gate: a model under one set of precisions and limits.
+
+    Args:
+        model: name of the model.
+        gate: node id of the gate's class or function.
+        profile: the profile under which it was judged.
+        profile_note: what that profile means here, and which limits are looser than the defaults.
+        inconclusive: what an undecided gate does to its test: "fail", "warn" or "xfail".
+        fallback: the first precision to try if one does not pass; null for none.
+        ship_by: what decides among variants that pass: "product", "size" or "latency".
+        limits: the limits.
+        data: the images that were used, by their role: "evaluation", "selection", "calibration".
+        ship: label of the variant that ships; null if none does.
+        incomplete: why this run cannot decide what ships; "" if it can.
+        not_run: node ids of the tests of this gate that did not run to their end, such as
+            deselected ones.
+        golden: the golden FP32 baseline, as its file holds it.
+        rejected: variants that a test did not clear, each with that test and its outcome.
+        variants: FP32 first; then the others, the worst first.
+        decisions: what ships for each requested precision.
+    """
+
+    model: str
+    gate: str
+    profile: str
+    profile_note: str
+    inconclusive: str
+    fallback: str | None
+    ship_by: str
+    limits: tuple[LimitEntry, ...]
+    data: Mapping[str, DataEntry]
+    ship: str | None
+    incomplete: str
+    not_run: tuple[str, ...]
+    golden: Mapping[str, Any]
+    rejected: Mapping[str, str]
+    variants: tuple[VariantEntry, ...]
+    decisions: tuple[DecisionEntry, ...]
+
+
+@dataclass(frozen=True)
+class PipelineEntry:
+    """A whole pipeline: what ships, compared with FP32.
+
+    Args:
+        gate: node id of the class that defines it.
+        inconclusive: what an undecided gate does to its test.
+        limits: the limits.
+        fp32: the row of FP32.
+        shipped: the row of what ships.
+        gates: results of the shipped pipeline, by name of the gate.
+        models: key of each stage's own gate.
+        figures: further figures: latency relative to FP32, drift of the answers.
+        farthest: the image whose answer differs most from FP32's, by stage.
+        notes: caveats.
+        rates: rates of transactions with their bounds, by pipeline ("fp32", "shipped") and name.
+        reasons: number of customers who are turned away, by pipeline and reason.
+        stopped: number of attacks that are stopped, by pipeline, species and reason.
+        groups: rates within each group of people.
+        yardsticks: figures beside those that public yardsticks ask for.
+        search: what a search for a combination found; null if there was none.
+        verdict: the worst verdict of the gates.
+        not_shipped: stages that ran a variant which does not ship.
+    """
+
+    gate: str
+    inconclusive: str
+    limits: tuple[LimitEntry, ...]
+    fp32: PipelineRow
+    shipped: PipelineRow
+    gates: Mapping[str, ResultEntry]
+    models: Mapping[str, str]
+    figures: Mapping[str, float]
+    farthest: Mapping[str, str]
+    notes: tuple[str, ...]
+    rates: Mapping[str, Mapping[str, Any]]
+    reasons: Mapping[str, Mapping[str, int]]
+    stopped: Mapping[str, Mapping[str, Mapping[str, int]]]
+    groups: tuple[GroupEntry, ...]
+    yardsticks: tuple[Yardstick, ...]
+    search: Mapping[str, Any] | None
+    verdict: str
+    not_shipped: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Commit:
+    """The commit that was judged.
+
+    Args:
+        sha: its full name.
+        changed: whether tracked files differed from it.
+    """
+
+    sha: str
+    changed: bool
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What made a report.
+
+    Args:
+        plugin: version of this plugin.
+        commit: commit of the folder of the run; null outside a git checkout.
+    """
+
+    plugin: str
+    commit: Commit | None = None
+
+
+@dataclass(frozen=True)
+class ErrorEntry:
+    """A test of a gate that failed, or whatever kept a gate from being judged.
+
+    Args:
+        test: node id of the test; the gate's, or that of a file, if it is not one test.
+        message: what is wrong, where, and what to do.
+    """
+
+    test: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Times:
+    """What differs between two runs of the same input, besides measured latency.
+
+    Args:
+        started: when the run began, UTC, ISO 8601.
+        finished: when the report was written.
+        tests: seconds that each test of a gate took, by node id, with its fixtures.
+    """
+
+    started: str
+    finished: str
+    tests: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Report:
+    """The report of a run.
+
+    Args:
+        schema: version of this format.
+        verdict: the verdict of the whole run.
+        provenance: what made the report.
+        environment: the machine that ran the gates; null if none ran.
+        session_config: entries of onnxruntime's session configuration that verdicts depend on.
+        problems: what was collected but has no verdict, and why.
+        errors: tests of gates that failed, with their messages.
+        gates: the gates of models.
+        pipelines: the gates of pipelines.
+        times: when, and how long.
+        digest: SHA-256 of all other keys: of their canonical JSON (sorted keys, no white space).
+    """
+
+    schema: int
+    verdict: Overall
+    provenance: Provenance
+    environment: Environment | None
+    session_config: Mapping[str, str]
+    problems: tuple[str, ...]
+    errors: tuple[ErrorEntry, ...]
+    gates: tuple[GateEntry, ...]
+    pipelines: tuple[PipelineEntry, ...]
+    times: Times
+    digest: str = ""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The evidence for an exported model, which lies beside it.
+
+    Args:
+        schema: version of this format.
+        files: SHA-256 of each exported file, by name; empty if FP32 ships, which is not copied.
+        replaced: SHA-256 of each file of an earlier export that these replace, by name.
+        provenance: what made the export.
+        environment: the machine that ran the gates.
+        session_config: entries of onnxruntime's session configuration that verdicts depend on.
+        written: when it was written, UTC, ISO 8601.
+        model: name of the model.
+        gate: node id of its gate.
+        found: everything that was found about the model.
+        pipelines: the pipelines with which it was judged.
+        digest: SHA-256 of all other keys, as in a report. Whoever signs it signs all of them, and
+            by their digests the exported files, the golden and the images.
+    """
+
+    schema: int
+    files: Mapping[str, str]
+    replaced: Mapping[str, str]
+    provenance: Provenance
+    environment: Environment | None
+    session_config: Mapping[str, str]
+    written: str
+    model: str
+    gate: str
+    found: GateEntry
+    pipelines: tuple[PipelineEntry, ...]
+    digest: str = ""
