@@ -50,6 +50,7 @@ def comparable(value: Any, where: tuple[str, ...] = ()) -> Iterator[tuple[str, A
         # Every measured value of these gates is a time or memory; verdict and limit are not.
         timed = TIMES | ({"value", "lower", "upper", "detail"} if _is_measured(where) else set())
         timed |= {"lower", "upper"} if where and where[-1] == "figures" else set()
+        timed |= set() if where else {"times", "digest"}
         for key, entry in value.items():
             if key not in timed:
                 yield from comparable(entry, (*where, key))

@@ -127,7 +127,7 @@ def test_header_report_and_evidence(project: Project, run: Run, pytester: pytest
         assert found["environment"]["onnxruntime"]
         assert "features" in found["environment"]
         assert found["environment"]["u8s8_saturates"] is u8s8_saturates()
-    assert evidence["golden"]["environment"] == evidence["environment"]
+    assert evidence["found"]["golden"]["environment"] == evidence["environment"]
     result = run(REPORT, "--kycquant-export=ship")
     result.stdout.no_fnmatch_line("*deploy face with*")
     assert report_of(pytester.path)["session_config"] == {}

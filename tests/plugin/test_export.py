@@ -57,7 +57,7 @@ def test_variant_that_fails_a_rule_of_ones_own_does_not_ship(
         ]
     )
     evidence = json.loads((pytester.path / "ship" / "face.json").read_text())
-    assert (evidence["ship"], evidence["rejected"]) == (
+    assert (evidence["found"]["ship"], evidence["found"]["rejected"]) == (
         "fp16",
         {"int8": "test_gate.py::TestFace::test_rule[int8] failed"},
     )

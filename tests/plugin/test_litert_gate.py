@@ -92,7 +92,7 @@ def test_the_evidence_says_how_to_feed_the_file(
     folder = gate('Recipe("int8", runtime="litert", integer_io=True)').path
     result = recorded(run, "--kycquant-export=out")
     evidence = json.loads((folder / "out/face.json").read_text())
-    row = next(each for each in evidence["variants"] if each["variant"] == "int8-litert")
+    row = next(each for each in evidence["found"]["variants"] if each["variant"] == "int8-litert")
     held = Interpreter(str(next((folder / "out").glob("*.tflite"))))
     held.allocate_tensors()
     for side, found in (

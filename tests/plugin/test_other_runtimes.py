@@ -53,7 +53,7 @@ def test_the_same_precisions_on_openvino(
     rows = rows_of(pytester.path)
     assert rows["fp32-openvino"]["sha256"] == rows["fp32"]["sha256"]
     assert rows["fp32-openvino"]["gates"]["degradation"]["verdict"] == "PASS"
-    deployed = json.loads((pytester.path / "out/face.json").read_text())
+    deployed = json.loads((pytester.path / "out/face.json").read_text())["found"]
     ship = next(row for row in deployed["variants"] if row["variant"] == deployed["ship"])
     assert ship["runtime"]["settings"]["INFERENCE_PRECISION_HINT"] == "f32"
     assert set(ship["runtime"]["packages"]) == {"openvino"}

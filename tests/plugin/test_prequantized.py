@@ -150,13 +150,13 @@ def test_other_names_and_pixels(
     )
     figures = [figures_of(pytester.path)]
     evidence = json.loads((pytester.path / "out/face.json").read_text())
-    (shipped,) = (v for v in evidence["variants"] if v["variant"] == "vendor")
+    (shipped,) = (v for v in evidence["found"]["variants"] if v["variant"] == "vendor")
     assert shipped["preprocess"]["face"]["mean"] == 0
     assert shipped["preprocess"]["face"]["layout"] == "NHWC"
     (fed,) = shipped["ports"]["face"]["inputs"]
     assert (fed["dtype"], fed["shape"][1:], fed["of"]) == ("uint8", [16, 16, 3], "input")
     assert fed["axes"] == [0, 2, 3, 1]
-    assert not next(v for v in evidence["variants"] if v["variant"] == "fp32")["ports"]
+    assert not next(v for v in evidence["found"]["variants"] if v["variant"] == "fp32")["ports"]
     shutil.copy(plain, path)
     gate = pytester.path / "test_gate.py"
     gate.write_text(gate.read_text().replace(f", preprocess={PIXELS}", ""))

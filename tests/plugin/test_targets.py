@@ -190,7 +190,7 @@ def test_export_that_no_longer_passes_is_removed(
     )
     assert names(ship) == ["README", "face.json"]
     evidence = json.loads((ship / "face.json").read_text())
-    assert (evidence["ship"], evidence["files"]) == ("fp32", {})
+    assert (evidence["found"]["ship"], evidence["files"]) == ("fp32", {})
     gate.write_text(whole)
     assert run("--kycquant-export=ship").ret == pytest.ExitCode.OK
     evidence = json.loads((ship / "face.json").read_text())

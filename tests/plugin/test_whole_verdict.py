@@ -85,7 +85,7 @@ def test_variant_that_a_test_did_not_clear(
         ]
     )
     evidence = json.loads((pytester.path / "ship" / "face.json").read_text())
-    assert evidence["ship"] == ship[:4]
+    assert evidence["found"]["ship"] == ship[:4]
     assert list(evidence["files"]) == (["face.onnx"] if ship.startswith("fp16") else [])
 
 
