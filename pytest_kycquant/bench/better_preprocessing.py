@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 _ROUNDS = ((12, -1.2), (24, -0.5), (48, 1.0), (96, 2.0))
 _IMAGES_EACH = 4  # of a person, in these rounds
 _MOST = 2000  # images in the last round
+_FIRST_PEOPLE = 24  # of a first look
 _STEPS = 3  # changes that are combined
 _LOOK = 100  # images whose sizes say whether images are resized
 _PIXELS = 24  # images whose pixels say whether their contrast is low
@@ -120,6 +121,29 @@ def refuse_worse(variants: Variants, path: Path) -> str:
         "prepare images as for training; if production really prepares them as the gate file says, "
         f"add {ACCEPT_PREPROCESSING}",
     )
+
+
+def qualities_on_few(
+    variants: Variants, specs: Sequence[Preprocess]
+) -> tuple[int, list[Quality | None]]:
+    """How well FP32 does with each of some preprocessings, on a few labelled images.
+
+    This is a first look, for a proposal: it says nothing beyond doubt, and needs no golden.
+
+    Args:
+        variants: the variants of a model of one file.
+        specs: the preprocessings.
+
+    Returns:
+        The number of images, and the quality with each; None where FP32 cannot run on them or
+        nothing can be told, as without labels.
+    """
+    task, part = variants.task, variants.data.evaluation
+    few = task.members(part, _members(task, part, _FIRST_PEOPLE), "preprocessing")
+    tasks = [task.prepared_by((spec,)) for spec in specs]
+    outputs = variants.prepared_by(tasks, few.images)
+    pairs = zip(tasks, outputs, strict=True)
+    return len(few.images), [None if out is None else _quality(one, few, out) for one, out in pairs]
 
 
 def _text(spec: Preprocess, best: Preprocess, changes: Sequence[Alternative]) -> str:
@@ -254,18 +278,7 @@ class _Look:
 
     def _sample(self, people: int | None) -> NDArray[np.bool_]:
         """Which images to look at: a few of some people, (N,) bool."""
-        task, truth = self.original.task, self._part.truth
-        owner, kinds = task.people(truth), task.spread(truth)
-        names, images = np.unique(owner, return_counts=True)
-        if people is not None:
-            if (images > 1).any():  # one image of a person has no genuine pair
-                names = names[images > 1]
-            names = names[spread(len(names), people)]
-        (mine,) = np.nonzero(np.isin(owner, names))
-        most = _MOST if people is None else _IMAGES_EACH * people
-        members = np.zeros(len(owner), np.bool_)
-        members[mine[evenly(kinds[mine], most)]] = True
-        return members
+        return _members(self.original.task, self._part, people)
 
     def _qualities(self, ways: Sequence[_Way], part: Part[Any]) -> list[Quality | None]:
         """The quality of FP32 with each way; None if it cannot run like that."""
@@ -275,6 +288,21 @@ class _Look:
             None if found is None else _quality(task, part, found)
             for task, found in zip(tasks, outputs, strict=True)
         ]
+
+
+def _members(task: Task[Any, Any], part: Part[Any], people: int | None) -> NDArray[np.bool_]:
+    """A few images of some people, or of all; (N,) bool."""
+    owner, kinds = task.people(part.truth), task.spread(part.truth)
+    names, images = np.unique(owner, return_counts=True)
+    if people is not None:
+        if (images > 1).any():  # one image of a person has no genuine pair
+            names = names[images > 1]
+        names = names[spread(len(names), people)]
+    (mine,) = np.nonzero(np.isin(owner, names))
+    most = _MOST if people is None else _IMAGES_EACH * people
+    members = np.zeros(len(owner), np.bool_)
+    members[mine[evenly(kinds[mine], most)]] = True
+    return members
 
 
 def _alternatives(spec: Preprocess) -> list[Alternative]:
