@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 _ROUNDS = ((12, -1.2), (24, -0.5), (48, 1.0), (96, 2.0))
 _IMAGES_EACH = 4  # of a person, in these rounds
 _MOST = 2000  # images in the last round
-_FIRST_PEOPLE = 24  # of a first look
 _STEPS = 3  # changes that are combined
 _LOOK = 100  # images whose sizes say whether images are resized
 _PIXELS = 24  # images whose pixels say whether their contrast is low
@@ -124,7 +123,7 @@ def refuse_worse(variants: Variants, path: Path) -> str:
 
 
 def qualities_on_few(
-    variants: Variants, specs: Sequence[Preprocess]
+    variants: Variants, specs: Sequence[Preprocess], people: int
 ) -> tuple[int, list[Quality | None]]:
     """How well FP32 does with each of some preprocessings, on a few labelled images.
 
@@ -133,13 +132,14 @@ def qualities_on_few(
     Args:
         variants: the variants of a model of one file.
         specs: the preprocessings.
+        people: how many people to look at, with a few images of each.
 
     Returns:
         The number of images, and the quality with each; None where FP32 cannot run on them or
         nothing can be told, as without labels.
     """
     task, part = variants.task, variants.data.evaluation
-    few = task.members(part, _members(task, part, _FIRST_PEOPLE), "preprocessing")
+    few = task.members(part, _members(task, part, people), "preprocessing")
     tasks = [task.prepared_by((spec,)) for spec in specs]
     outputs = variants.prepared_by(tasks, few.images)
     pairs = zip(tasks, outputs, strict=True)

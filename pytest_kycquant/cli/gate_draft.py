@@ -165,13 +165,6 @@ class Draft:
             None if calibration is None else calibration.absolute(),
         )
 
-    @property
-    def source_of_preprocess(self) -> str:
-        """The preprocessing as source on one line."""
-        call = preprocess_call(self.choice.spec).value
-        assert isinstance(call, Call)
-        return ", ".join(f"{each.name}={each.value}" for each in call.arguments)
-
     def with_choice(self, choice: Choice) -> Draft:
         """The same with another preprocessing."""
         return replace(self, choice=choice)

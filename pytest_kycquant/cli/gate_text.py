@@ -167,6 +167,13 @@ def preprocess_call(spec: Preprocess, marks: Sequence[Mark] = ()) -> Argument:
     return Argument("preprocess", Call("Preprocess", tuple(parts)), tuple(marks))
 
 
+def preprocess_source(spec: Preprocess) -> str:
+    """A preprocessing as source on one line."""
+    call = preprocess_call(spec).value
+    assert isinstance(call, Call)
+    return ", ".join(f"{each.name}={each.value}" for each in call.arguments)
+
+
 def quoted(text: str) -> str:
     """A text as Python source, with double quotes."""
     return json.dumps(text, ensure_ascii=False)

@@ -81,7 +81,7 @@ def run(given: argparse.Namespace) -> int:
     from ..errors import SpecError
     from ..files import write_whole
     from .gate_draft import Draft
-    from .gate_text import CHECK, FILL_IN, file_name, marks_in
+    from .gate_text import CHECK, FILL_IN, file_name, marks_in, preprocess_source
     from .image_formats import find
     from .model_facts import look_at
     from .preprocessing import usual
@@ -105,7 +105,10 @@ def run(given: argparse.Namespace) -> int:
         gate_file=str(target),
         model=facts,
         images=None if found is None else _plain(found),
-        preprocessing={"Preprocess": draft.source_of_preprocess, "why": draft.choice.reason},
+        preprocessing={
+            "Preprocess": preprocess_source(draft.choice.spec),
+            "why": draft.choice.reason,
+        },
         fill_in={str(line): mark.text for line, mark in marks if mark.kind == FILL_IN},
         check={str(line): mark.text for line, mark in marks if mark.kind == CHECK},
         outlook=sentences,
@@ -161,11 +164,12 @@ def _variants(draft: Draft, context: Context) -> Variants:
 def _live_class(draft: Draft, context: Context) -> int | None:
     """The class whose scores tell live faces from attacks best; None if the labels cannot tell."""
     from ..bench.better_preprocessing import qualities_on_few
+    from .preprocessing import FEW_PEOPLE
 
     found: dict[int, float] = {}
     for index in range(draft.facts.values):
         variants = _variants(replace(draft, live_class=index), context)
-        _, (quality,) = qualities_on_few(variants, [draft.choice.spec])
+        _, (quality,) = qualities_on_few(variants, [draft.choice.spec], FEW_PEOPLE)
         if quality is not None:
             found[index] = quality.value
     return max(found, key=found.__getitem__) if found else None
@@ -212,10 +216,9 @@ def _tell(written: Written, found: Found | None) -> None:
         output.point(sentence, "data:")
     output.say()
     if written.fill_in:
-        output.say("The gate runs once the lines marked FILL IN are filled in. Then:")
+        output.say("next: fill in the lines marked FILL IN; the gate does not run before. Then:")
     else:
         output.say("next:")
-    output.command(
-        f"pytest {written.gate_file} --kycquant-update-golden", "once: records FP32's baseline"
-    )
+    output.command(f"pytest {written.gate_file} --kycquant-update-golden")
     output.command(f"pytest {written.gate_file}")
+    output.say("The first one is needed once: it records FP32's baseline.")

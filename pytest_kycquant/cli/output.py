@@ -33,14 +33,9 @@ def point(text: str, mark: str = "-") -> None:
     print(_wrapped(printable(text), f"  {mark} ", " " * (len(mark) + 3)))
 
 
-def command(text: str, why: str = "") -> None:
+def command(text: str) -> None:
     """Print a command to type next, which is never wrapped."""
-    note = f"   # {why}" if why else ""
-    whole = f"  {printable(text)}{note}"
-    if len(whole) > _WIDTH and why:
-        print(f"  # {why}")
-        whole = f"  {printable(text)}"
-    print(whole)
+    print(f"  {printable(text)}")
 
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
