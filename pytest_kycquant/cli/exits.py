@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ..errors import KycquantError
+
 DONE = 0
 NEGATIVE = 1
 """It could not be done, or the answer is no."""
@@ -9,3 +11,7 @@ USAGE = 2
 """The command line is wrong; argparse uses the same number."""
 INTERRUPTED = 130
 """Ctrl-C, as shells count it."""
+
+
+class UsageError(KycquantError):
+    """Arguments that do not go together, which argparse cannot say."""

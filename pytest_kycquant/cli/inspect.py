@@ -1,8 +1,8 @@
 """Say what quantization can do for a model, what it cannot, and when to leave it.
 
 Each recipe is made in memory to see what it covers; nothing is written. The
-questions are those of docs/decide.md. The exit code is 1 if the answer is not to
-quantize the model.
+questions are those of docs/decide.md. The exit code is 1 if the answer is not
+to quantize the model.
 """
 
 from __future__ import annotations

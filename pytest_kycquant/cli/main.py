@@ -18,7 +18,7 @@ from types import ModuleType
 
 from ..errors import KycquantError, printable
 from .commands import COMMANDS
-from .exits import INTERRUPTED, NEGATIVE, USAGE
+from .exits import INTERRUPTED, NEGATIVE, USAGE, UsageError
 
 WIDTH = 80
 """Columns that every command fits into."""
@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except KycquantError as error:
         print(f"{_NAME} {name}: {error}", file=sys.stderr)
-        return NEGATIVE
+        return USAGE if isinstance(error, UsageError) else NEGATIVE
     except KeyboardInterrupt:
         print(f"{_NAME} {name}: interrupted", file=sys.stderr)
         return INTERRUPTED

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ..context.progress import Progress
 
 _WIDTH = 80
-_LABEL = 14  # columns of the names of facts
+_LABEL = 13  # columns of the names of facts
 
 
 def say(text: str = "", *, indent: int = 0) -> None:

@@ -1,9 +1,9 @@
 """Say what data can decide before anything runs, and how many people are missing.
 
-Either for a gate file, whose data is read, or for a kind of model and numbers of
-people and images that could be collected. Decide on the number beforehand:
-collecting until a gate passes gives luck too many chances. The exit code is 1 if
-a limit cannot be decided, or may not be.
+Either for a gate file, whose data is read, or for a kind of model and numbers
+of people and images that could be collected. Decide on the number beforehand:
+collecting until a gate passes gives luck too many chances. The exit code is 1
+if a limit cannot be decided, or may not be.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import output
-from .exits import DONE, NEGATIVE
+from .exits import DONE, NEGATIVE, UsageError
 
 if TYPE_CHECKING:
     from ..bench.beforehand import Outlook
@@ -68,16 +68,14 @@ class Planned:
 
 def run(given: argparse.Namespace) -> int:
     """Look ahead for each gate."""
-    from ..errors import SpecError
-
     if given.subject in _FAMILIES:
         if given.people is None:
             remedy = f"say how many: kycquant plan {given.subject} --people 300"
-            raise SpecError("--people", "is missing", remedy)
+            raise UsageError("--people", "is missing", remedy)
         found = [_of_numbers(given)]
     else:
         if given.people is not None or given.limit:
-            raise SpecError(
+            raise UsageError(
                 "plan", "numbers belong to a kind of model", f"name {', '.join(_FAMILIES)}"
             )
         found = _of_file(Path(given.subject), given.profile)

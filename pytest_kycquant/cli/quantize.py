@@ -1,7 +1,7 @@
 """Make one quantized file of a model, as a gate with the same images would.
 
-Nothing is judged: whether the file may ship takes gates, which the last lines of
-the output name. No file is overwritten without --force.
+Nothing is judged: whether the file may ship takes gates, which the last lines
+of the output name. No file is overwritten without --force.
 """
 
 from __future__ import annotations
