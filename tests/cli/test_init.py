@@ -46,7 +46,7 @@ def outcomes(run: Run, *words: str) -> dict[str, int]:
 
 
 def test_faces_of_people(kycquant: Kycquant, world: Path, run: Run) -> None:
-    write_folders(world / "faces", 120, 2, seed=3)
+    write_folders(world / "faces", 330, 2, seed=3)
     write_npz(world / "calibration.npz", 60, 2, seed=1)
     read = found(kycquant, "face.onnx", "faces", "--calibration", "calibration.npz")
     assert read["model"]["family"] == "face"
@@ -58,24 +58,24 @@ def test_faces_of_people(kycquant: Kycquant, world: Path, run: Run) -> None:
     assert 'precisions = ("fp16", "int8-weights", "int8")' in text
     done = outcomes(run, "test_face.py")
     assert done.get("errors", 0) == 0
-    assert done["passed"] >= 9
+    assert done["passed"] >= 8  # the others are undecided, or fall back
 
 
-def test_the_wrong_order_of_colours_is_found(kycquant: Kycquant, world: Path) -> None:
-    """The same embedder, but of BGR: the usual RGB is not what is written."""
-    proto = embedder()
-    (first,) = (t for t in proto.graph.initializer if t.name == "first.w")
-    turned = onnx.numpy_helper.to_array(first)[:, ::-1]
-    first.CopyFrom(onnx.numpy_helper.from_array(np.ascontiguousarray(turned), first.name))
-    # The world is blind to colours unless the channels differ in what they tell.
-    onnx.save(proto, world / "bgr.onnx")
-    pixels, names = people(120, 3, seed=3, noise=30.0)
-    pixels[..., 2] = 128
+def test_the_order_of_colours_is_measured(kycquant: Kycquant, world: Path) -> None:
+    """An embedder that sees nothing but red, of people who differ in red alone."""
+    rng = np.random.default_rng(0)
+    pixels, names = people(120, 3, seed=3)
+    pixels[..., 1:] = rng.integers(0, 256, pixels[..., 1:].shape, dtype=np.uint8)
     np.savez(world / "faces.npz", images=pixels, subjects=names)
-    for name in ("face", "bgr"):
-        read = found(kycquant, f"{name}.onnx", "faces.npz")
-        assert read["images"]["format"] == "people"
-        assert "ways on" in read["preprocessing"]["why"]
+    for order, channel in (("RGB", 0), ("BGR", 2)):
+        proto = embedder()
+        (first,) = (t for t in proto.graph.initializer if t.name == "first.w")
+        weights = np.zeros_like(onnx.numpy_helper.to_array(first))
+        weights[:, channel] = onnx.numpy_helper.to_array(first)[:, channel]
+        first.CopyFrom(onnx.numpy_helper.from_array(weights, first.name))
+        onnx.save(proto, world / f"{order}.onnx")
+        read = found(kycquant, f"{order}.onnx", "faces.npz")
+        assert f'channels="{order}"' in read["preprocessing"]["Preprocess"]
 
 
 def test_captures_and_the_live_class(kycquant: Kycquant, world: Path, run: Run) -> None:
@@ -89,7 +89,7 @@ def test_captures_and_the_live_class(kycquant: Kycquant, world: Path, run: Run) 
     assert any("int8 needs calibration=" in mark for mark in read["check"].values())
     done = outcomes(run, "test_liveness.py")
     assert done.get("errors", 0) == 0
-    assert done["passed"] >= 6
+    assert done.get("passed", 0) + done.get("fallback", 0) == 8
 
 
 def test_the_live_class_is_measured(kycquant: Kycquant, world: Path) -> None:
@@ -106,7 +106,7 @@ def test_the_live_class_is_measured(kycquant: Kycquant, world: Path) -> None:
 
 
 def test_images_without_labels(kycquant: Kycquant, world: Path, run: Run) -> None:
-    np.savez(world / "images.npz", images=people(150, 1, seed=4)[0])
+    np.savez(world / "images.npz", images=people(400, 1, seed=4)[0])
     read = found(kycquant, "face.onnx", "images.npz")
     assert list(read["fill_in"].values()) == [
         "the cosine from which on production takes two faces for one person"
@@ -123,7 +123,7 @@ def test_images_without_labels(kycquant: Kycquant, world: Path, run: Run) -> Non
 
 
 def test_another_model(kycquant: Kycquant, world: Path, run: Run) -> None:
-    np.savez(world / "images.npz", images=people(150, 1, seed=4)[0])
+    np.savez(world / "images.npz", images=people(300, 1, seed=4)[0])
     read = found(kycquant, "face.onnx", "images.npz", "--family", "other")
     text = (world / "test_face.py").read_text()
     assert "def differs(outputs, fp32):" in text
