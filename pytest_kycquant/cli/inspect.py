@@ -122,7 +122,10 @@ def _tell(found: Inspection) -> None:
     output.say()
     recipes = ", ".join(found.advice.recipes)
     if found.advice.quantize:
-        output.say(f"Quantize it: gate {recipes}. The smallest that passes ships.")
+        output.say(
+            f"Quantize it: gate {recipes}. Of those that pass, the one with the least size times "
+            "latency ships."
+        )
         output.say("next:")
         output.command(f"kycquant init {facts.path} IMAGES")
     else:
