@@ -13,7 +13,7 @@ from ..spec.limits import Limits
 from ..spec.model import KycModel
 from ..spec.profiles import Profile, limits_under
 from ..spec.task import StrPath
-from ..tasks.base import Task
+from ..tasks.base import Resolve, Task
 from ..tasks.prospects import Trials
 from ..tasks.registry import task_of
 
@@ -109,15 +109,7 @@ def outlook(
         LeakageError: calibration, selection and evaluation overlap.
         SpecError: the limits are not those of the task.
     """
-    from ..errors import DataError, SpecError
-
-    kind = model.task.limits
-    if limits is not None and not isinstance(limits, kind):
-        raise SpecError(
-            "outlook(limits=...)",
-            f"{type(limits).__name__} does not belong to {type(model.task).__name__}",
-            f"give {kind.__name__}(...), or leave it out",
-        )
+    from ..errors import DataError
 
     def resolve(path: StrPath, attribute: str) -> Path:
         found = Path(root) / path
@@ -125,6 +117,31 @@ def outlook(
             raise DataError(found, f"does not exist, but {attribute} names it", "check the path")
         return found
 
+    return of_gate(model, limits, profile, resolve, "outlook(limits=...)")
+
+
+def of_gate(
+    model: KycModel, limits: Limits | None, profile: Profile, resolve: Resolve, where: str
+) -> Outlook:
+    """The outlook for a model of a gate file; see `outlook`.
+
+    Args:
+        model: the model with its data.
+        limits: the limits of the gates; None for the defaults of the task.
+        profile: the profile under which the model would be judged.
+        resolve: a function from a path of the gate file, and the attribute that names it, to an
+            existing path.
+        where: where the limits stand, for messages.
+    """
+    from ..errors import SpecError
+
+    kind = model.task.limits
+    if limits is not None and not isinstance(limits, kind):
+        raise SpecError(
+            where,
+            f"{type(limits).__name__} does not belong to {type(model.task).__name__}",
+            f"give {kind.__name__}(...), or leave it out",
+        )
     asked = limits_under(profile, kind() if limits is None else limits)
     task: Task[Any, Any] = task_of(model, asked, resolve)
     data = task.load()

@@ -122,6 +122,30 @@ def refuse_worse(variants: Variants, path: Path) -> str:
     )
 
 
+def qualities_on_few(
+    variants: Variants, specs: Sequence[Preprocess], people: int
+) -> tuple[int, list[Quality | None]]:
+    """How well FP32 does with each of some preprocessings, on a few labelled images.
+
+    This is a first look, for a proposal: it says nothing beyond doubt, and needs no golden.
+
+    Args:
+        variants: the variants of a model of one file.
+        specs: the preprocessings.
+        people: how many people to look at, with a few images of each.
+
+    Returns:
+        The number of images, and the quality with each; None where FP32 cannot run on them or
+        nothing can be told, as without labels.
+    """
+    task, part = variants.task, variants.data.evaluation
+    few = task.members(part, _members(task, part, people), "preprocessing")
+    tasks = [task.prepared_by((spec,)) for spec in specs]
+    outputs = variants.prepared_by(tasks, few.images)
+    pairs = zip(tasks, outputs, strict=True)
+    return len(few.images), [None if out is None else _quality(one, few, out) for one, out in pairs]
+
+
 def _text(spec: Preprocess, best: Preprocess, changes: Sequence[Alternative]) -> str:
     """What to do to prepare the images of a file the better way; "" if it stays as it is."""
     if not changes:
@@ -254,18 +278,7 @@ class _Look:
 
     def _sample(self, people: int | None) -> NDArray[np.bool_]:
         """Which images to look at: a few of some people, (N,) bool."""
-        task, truth = self.original.task, self._part.truth
-        owner, kinds = task.people(truth), task.spread(truth)
-        names, images = np.unique(owner, return_counts=True)
-        if people is not None:
-            if (images > 1).any():  # one image of a person has no genuine pair
-                names = names[images > 1]
-            names = names[spread(len(names), people)]
-        (mine,) = np.nonzero(np.isin(owner, names))
-        most = _MOST if people is None else _IMAGES_EACH * people
-        members = np.zeros(len(owner), np.bool_)
-        members[mine[evenly(kinds[mine], most)]] = True
-        return members
+        return _members(self.original.task, self._part, people)
 
     def _qualities(self, ways: Sequence[_Way], part: Part[Any]) -> list[Quality | None]:
         """The quality of FP32 with each way; None if it cannot run like that."""
@@ -275,6 +288,21 @@ class _Look:
             None if found is None else _quality(task, part, found)
             for task, found in zip(tasks, outputs, strict=True)
         ]
+
+
+def _members(task: Task[Any, Any], part: Part[Any], people: int | None) -> NDArray[np.bool_]:
+    """A few images of some people, or of all; (N,) bool."""
+    owner, kinds = task.people(part.truth), task.spread(part.truth)
+    names, images = np.unique(owner, return_counts=True)
+    if people is not None:
+        if (images > 1).any():  # one image of a person has no genuine pair
+            names = names[images > 1]
+        names = names[spread(len(names), people)]
+    (mine,) = np.nonzero(np.isin(owner, names))
+    most = _MOST if people is None else _IMAGES_EACH * people
+    members = np.zeros(len(owner), np.bool_)
+    members[mine[evenly(kinds[mine], most)]] = True
+    return members
 
 
 def _alternatives(spec: Preprocess) -> list[Alternative]:

@@ -17,7 +17,7 @@ ROOM = re.compile(r"^\| (`.+?`) \| ", re.MULTILINE)
 
 def test_rooms_are_those_of_the_layers_and_stand_in_their_order() -> None:
     rooms = [name for row in ROOM.findall(TEXT) for name in re.findall(r"`(\w+)(?:/|\.py)`", row)]
-    assert rooms == [name for name in reversed(LAYERS) if name != "cli"]
+    assert rooms == [name for name in reversed(LAYERS) if name != "__main__"]
 
 
 @pytest.mark.parametrize("path", sorted(set(re.findall(r"`([\w/]+\.py)(?:`|::)", TEXT))))
@@ -37,6 +37,6 @@ def test_each_extension_names_its_test() -> None:
     parts = section.split("\n### ")[1:]
     assert [part.splitlines()[0] for part in parts] == [
         "A recipe", "A rewrite", "A task", "A runtime", "A format of files", "A report",
-        "A layout of detectors' outputs",
+        "A command", "A layout of detectors' outputs",
     ]  # fmt: skip
     assert all(re.search(r"^`tests/\S+::\w+`$", part, re.MULTILINE) for part in parts)

@@ -21,6 +21,7 @@ MOST_LINES = 400
 LAYERS = (
     "errors", "files", "plain", "verdicts", "results", "spec", "statistics", "data", "measure",
     "runtimes", "context", "quantize", "tasks", "bench", "pipeline", "report", "cli", "plugin",
+    "__main__",
 )  # fmt: skip
 
 Arrows = Mapping[str, frozenset[str]]

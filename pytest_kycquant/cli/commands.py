@@ -1,0 +1,31 @@
+"""The table of commands. It is all that ``kycquant --help`` loads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+
+class Command(NamedTuple):
+    """One command: a line of `COMMANDS`.
+
+    Args:
+        title: what it does, in one line of at most 64 characters.
+        module: its module, which has `arguments(parser)`, which adds what the command takes, and
+            `run(given)`, which does the work and returns an exit code of `exits`. Its docstring is
+            the description in ``--help``. What is heavy is imported within `run`.
+    """
+
+    title: str
+    module: str
+
+
+_HERE = __package__
+
+COMMANDS: Mapping[str, Command] = {
+    "init": Command("look at a model and write a gate file that runs", f"{_HERE}.init"),
+    "inspect": Command("say what quantization can do for a model", f"{_HERE}.inspect"),
+    "quantize": Command("make one quantized file, without judging it", f"{_HERE}.quantize"),
+    "plan": Command("say what data can decide, and how much is missing", f"{_HERE}.plan"),
+}
+"""All commands by name, in the order of ``--help``. To add one, write its module and add a line."""
