@@ -16,9 +16,9 @@ from pytest_kycquant.bench.sizes import judge_size
 from pytest_kycquant.data.groups import Group
 from pytest_kycquant.measure.latency import Latency
 from pytest_kycquant.measure.latency import judge as judge_latency
+from pytest_kycquant.measure.memory import Peak
 from pytest_kycquant.pipeline import record
 from pytest_kycquant.pipeline.agreement import Agreement
-from pytest_kycquant.pipeline.memory import Peak
 from pytest_kycquant.pipeline.timing import Timing
 from pytest_kycquant.spec.limits import (
     CheckedLimits,
