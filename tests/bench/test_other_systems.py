@@ -83,8 +83,15 @@ def test_folders_are_synced_where_the_system_can(
 @pytest.mark.usefixtures("windows")
 def test_a_temporary_folder_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    opened = []
+    plain_open = files._open
+    monkeypatch.setattr(
+        files, "_open", lambda *given: opened.append(plain_open(*given)) or opened[-1]
+    )
     with files.temporary_folder() as folder:
         (folder / "x").touch()
+        assert opened
+        assert all(file.closed for file in opened)  # Windows deletes no open file
     assert not list(tmp_path.iterdir())
 
 
