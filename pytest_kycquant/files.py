@@ -8,7 +8,8 @@ import re
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -17,7 +18,9 @@ try:
 except ImportError:  # not POSIX: leftovers of killed processes stay
     fcntl = None  # type: ignore[assignment]
 
-_NO_WAIT = getattr(os, "O_NONBLOCK", 0)  # opening a FIFO would wait for a writer
+WINDOWS = os.name == "nt"
+_TRIES, _PAUSE = 20, 0.05  # in seconds, for `patiently`
+NO_WAIT = getattr(os, "O_NONBLOCK", 0)  # opening a FIFO would wait for a writer
 _PARTIAL = re.compile(r"\.kycquant-[0-9a-f]{16}\.partial")
 _TEMPORARY, _MARK = "kycquant-", ".kycquant-temporary"
 
@@ -56,12 +59,63 @@ def _replaced(path: Path, data: bytes, mode: int) -> bool:
             _hold(file)  # `remove_partials` may have come first: now it is done
             if not partial.exists() and path.parent.exists():
                 return False
-            partial.replace(path)
+            if fcntl is None:  # nothing holds it, and Windows renames no open file
+                file.close()
+            patiently(lambda: partial.replace(path))
     except BaseException:
         with contextlib.suppress(OSError):  # it may not even have been created
             partial.unlink()
         raise
     return True
+
+
+def patiently(rename: Callable[[], object]) -> None:
+    """Rename something; on Windows, wait a second for whoever else has it open.
+
+    There, a virus scanner or a reader makes a rename fail that would succeed a moment later.
+
+    Raises:
+        OSError: it cannot be renamed.
+    """
+    for left in reversed(range(_TRIES)):
+        try:
+            rename()
+        except PermissionError:
+            if not (WINDOWS and left):
+                raise
+            time.sleep(_PAUSE)
+        else:
+            return
+
+
+def sync(path: Path) -> None:
+    """Have the system write a file or folder to the disk now, as far as it can.
+
+    Windows syncs only files that are open for writing, and no folders: after a power cut an entry
+    may be missing there, but it is never incomplete.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    folder = path.is_dir()
+    if folder and WINDOWS:
+        return
+    descriptor = os.open(path, os.O_RDONLY if folder else os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def relative_to(path: Path, start: Path) -> str:
+    """Return how a file is named from a folder, with slashes, as pytest names its tests.
+
+    On Windows no relative path leads to another drive; the whole path is returned then.
+    """
+    try:
+        return Path(os.path.relpath(path, start)).as_posix()
+    except ValueError:
+        return path.as_posix()
 
 
 def remove_partials(folder: Path) -> None:
@@ -72,7 +126,7 @@ def remove_partials(folder: Path) -> None:
     with contextlib.suppress(OSError):
         for name in filter(_PARTIAL.fullmatch, os.listdir(folder)):  # noqa: PTH208
             left = folder / name
-            with contextlib.suppress(OSError), _open(left, os.O_RDONLY | _NO_WAIT) as file:
+            with contextlib.suppress(OSError), _open(left, os.O_RDONLY | NO_WAIT) as file:
                 if _hold(file):
                     left.unlink()
 
@@ -89,13 +143,15 @@ def temporary_folder() -> Iterator[Path]:
     """
     above = Path(tempfile.gettempdir())
     for left in above.glob(f"{_TEMPORARY}*/{_MARK}"):
-        with contextlib.suppress(OSError), _open(left, os.O_RDONLY | _NO_WAIT) as mark:
+        with contextlib.suppress(OSError), _open(left, os.O_RDONLY | NO_WAIT) as mark:
             if not left.parent.is_symlink() and _hold(mark):
                 shutil.rmtree(left.parent, ignore_errors=True)
     while True:
         folder = Path(tempfile.mkdtemp(prefix=_TEMPORARY))
         with _open(folder / _MARK, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600) as mark:
             _hold(mark, wait=True)
+            if fcntl is None:  # nothing is held, and Windows deletes no open file
+                mark.close()
             try:
                 if (folder / _MARK).exists():  # else another process has taken it for a leftover
                     yield folder
@@ -117,7 +173,7 @@ def read_regular(path: Path, most: int) -> bytes:
     """
     if not stat.S_ISREG(path.stat().st_mode):
         raise ValueError("it is not a regular file")
-    with _open(path, os.O_RDONLY | _NO_WAIT) as file:
+    with _open(path, os.O_RDONLY | NO_WAIT) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):  # it may have been replaced
             raise ValueError("it is not a regular file")
         content = file.read(most + 1)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import shlex
+import subprocess
 from pathlib import Path
 from typing import Any
 
 from ..context.cache import digest_of
 from ..errors import BaselineError, GoldenError
+from ..files import WINDOWS, relative_to
 from ..plain import plain
 from ..results import GateResult
 from ..spec.flags import ACCEPT_PREPROCESSING, UPDATE_GOLDEN
@@ -70,10 +71,11 @@ class Baseline:
     def update_command(self) -> str:
         """The command that accepts FP32 as it is now, and no golden of another gate."""
         file, settings, root = self._gate_file, self._workspace.settings, self._workspace.root
-        if file.is_relative_to(root):
-            file = Path(os.path.relpath(file, settings.start or root))
-        test = f"{file}::{self._gate}" if self._gate else str(file)
-        return shlex.join(["pytest", test, UPDATE_GOLDEN, *settings.repeated])
+        inside = file.is_relative_to(root)
+        named = relative_to(file, settings.start or root) if inside else file.as_posix()
+        test = f"{named}::{self._gate}" if self._gate else named
+        words = ["pytest", test, UPDATE_GOLDEN, *settings.repeated]
+        return subprocess.list2cmdline(words) if WINDOWS else shlex.join(words)
 
     def comparison(self, threshold: float | None, role: Role = EVALUATION) -> Comparison:
         """FP32 on the images of a role; the same object for the same threshold.

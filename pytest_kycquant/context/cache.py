@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ..errors import CacheError, KycquantError
-from ..files import read_regular, write_whole
+from ..files import patiently, read_regular, sync, write_whole
 from ..plain import parse
 from .code import code_digest
 from .folder import KEY, MANIFEST, CacheFolder, deleted, discard, fault, storage
@@ -224,13 +224,13 @@ class Cache:
                 (partial / MANIFEST).write_text(json.dumps(files), encoding="utf-8")
                 for file in (*partial.iterdir(), partial):
                     file.chmod(0o700 if file == partial else 0o600)
-                    _sync(file)
+                    sync(file)
                 if os.path.lexists(path):
                     if _whole(path):
                         shutil.rmtree(partial)
                         return False
                     discard(path)  # damaged
-                partial.rename(path)
+                patiently(lambda: partial.rename(path))
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
             raise
@@ -298,11 +298,3 @@ def _is_file(path: Path) -> bool:
 def _file_digest(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

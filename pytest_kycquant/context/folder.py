@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from ..errors import CacheError, SettingsError
-from ..files import read_regular, remove_partials, write_whole
+from ..files import WINDOWS, read_regular, remove_partials, write_whole
 from ..spec.flags import CACHE
 
 # https://bford.info/cachedir/
@@ -241,7 +241,8 @@ def _no_room(root: Path) -> str:
 
 def _make_private(root: Path) -> None:
     """Take from others what earlier versions left open to them."""
-    if not stat.S_IMODE(root.stat().st_mode) & _OTHERS:
+    # On Windows the bits say nothing: who may read a folder follows from the folder above it.
+    if WINDOWS or not stat.S_IMODE(root.stat().st_mode) & _OTHERS:
         return
     try:
         root.chmod(0o700)

@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from ..errors import DataError, printable
+from ..files import NO_WAIT
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -98,7 +99,7 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
         DataError: the path cannot be opened, or is not a file of at most a gigabyte.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        descriptor = os.open(path, os.O_RDONLY | NO_WAIT)
     except (OSError, ValueError) as error:  # a NUL in the name is a ValueError
         raise unreadable(path, error) from error
     try:

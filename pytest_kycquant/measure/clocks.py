@@ -5,13 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+_NAMES = {"thread": "thread_time_ns", "process": "process_time_ns", "wall": "perf_counter_ns"}
 CLOCKS: dict[str, Callable[[], int]] = {
-    "thread": time.thread_time_ns,
-    "process": time.process_time_ns,
-    "wall": time.perf_counter_ns,
+    name: getattr(time, function) for name, function in _NAMES.items() if hasattr(time, function)
 }
-"""Clocks by the names that `runtimes.Library.clock` uses; each returns ns."""
+"""Clocks by the names that `runtimes.Library.clock` uses; each returns ns. Not every system has
+one for threads."""
 
+COARSEST = 10_000
+"""Largest step of a clock of CPU time, in ns: a hundredth of the shortest run that is timed."""
+_STEPS, _LOOK = 5, 100_000_000  # steps to see, and ns of wall-clock time to wait for them
 _ALL = ("wall", "thread", "process")
 _LONG = 20_000_000  # ns of wall-clock time that show who works
 _LONGEST = 400_000_000  # ns, if nobody seems to
@@ -19,6 +22,29 @@ _FEW = 5  # runs
 _ELSEWHERE = 1.1
 _ASLEEP = 2.0
 _AWAKE = 0.1  # share of the runs that shows who works; a single one may be a hiccup of a clock
+
+
+def usable(wanted: str) -> str:
+    """Name of the clock that was wanted, or "wall" if this machine has none that is fine enough.
+
+    The CPU time of Windows advances in steps of 15.6 ms, whatever resolution the system claims, so
+    the steps are watched.
+    """
+    if wanted == "wall":
+        return wanted
+    clock = CLOCKS.get(wanted)
+    return wanted if clock is not None and _step(clock) <= COARSEST else "wall"
+
+
+def _step(clock: Callable[[], int]) -> float:
+    """The smallest step, in ns, by which a clock advances while this thread works."""
+    smallest, seen, last = float("inf"), 0, clock()
+    end = time.perf_counter_ns() + _LOOK
+    while seen < _STEPS and time.perf_counter_ns() < end:
+        now = clock()
+        if now != last:
+            smallest, seen, last = min(smallest, now - last), seen + 1, now
+    return smallest
 
 
 def clock_that_sees(run: Callable[[], object], wanted: str) -> str:
@@ -32,8 +58,8 @@ def clock_that_sees(run: Callable[[], object], wanted: str) -> str:
         run: runs the model once, and waits for its result.
         wanted: the clock that the library names.
     """
-    if wanted != "thread":
-        return wanted
+    if wanted != "thread" or "wall" in (usable("thread"), usable("process")):
+        return usable(wanted)
     run()
     spent: list[tuple[int, int, int]] = []
     asleep, awake, passed = True, 0, 0

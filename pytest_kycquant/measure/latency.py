@@ -126,8 +126,8 @@ def measure(
     if result is None or not math.isfinite(result.ratio):
         raise MeasurementError(
             "latency",
-            "the thread clock does not advance",
-            "run on an operating system that has one",
+            "the clock does not advance",
+            "run on a machine with a clock that does",
         )
     return result
 

@@ -35,6 +35,17 @@ class Gates(GateClass):
 
     Each gate is one test item for each precision. Limits are set in `limits`. Your own tests in the
     class may use the fixtures `candidate`, `golden` and `quantize`.
+
+    Attributes:
+        model: the FP32 model, with its preprocessing, its data and its task.
+        precisions: what is judged: names of precisions, `Recipe` and `Prequantized`.
+        limits: limits of the gates; None takes the defaults of the task, if it has any.
+        fallback: first precision that may take the place of one that does not pass; None: nothing
+            may, and the gate fails.
+        strict: whether a gate fails instead of falling back; None uses the settings.
+        inconclusive: what an undecided gate does; None uses the settings.
+        profile: which limits and gates apply; None uses the settings.
+        ship_by: what decides among variants that pass; None uses the settings.
     """
 
     model: ClassVar[KycModel]

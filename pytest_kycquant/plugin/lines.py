@@ -6,7 +6,6 @@ import ast
 import importlib
 import inspect
 import linecache
-import os
 import sysconfig
 import textwrap
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ import pluggy
 import pytest
 
 from ..errors import KycquantError
+from ..files import relative_to
 from .gated import MARKER, GateClass
 
 _PACKAGES = ("site-packages", "dist-packages")
@@ -47,7 +47,7 @@ def at_line(definition: pytest.Item, error: KycquantError) -> str:
         place = _place(owner, attribute)
         if place is not None:
             file, line = place
-            shown = os.path.relpath(file, definition.config.invocation_params.dir)
+            shown = relative_to(Path(file), definition.config.invocation_params.dir)
             source = linecache.getline(file, line).strip()
             return f"{shown}:{line}: in {owner.__name__}\n    {source}\nE   {error}"
     return str(error)

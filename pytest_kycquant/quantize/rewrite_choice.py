@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ..errors import QuantizationError, one_line
+from ..measure.clocks import usable
 from ..measure.latency import LOOKS, Latency, measure
 from ..runtimes import library
 from ..spec.recipe import REWRITES
@@ -130,5 +131,7 @@ def _race(before: PreparedModel, after: PreparedModel, sample: Sample, runtime: 
             return opener.open(content).runner(before.feed(sample))
 
         one, other = contents
-        _RACES[key] = measure(runner(one), runner(one), runner(other), PAYS, looks=_LOOKS)
+        _RACES[key] = measure(
+            *(runner(one), runner(one), runner(other)), PAYS, looks=_LOOKS, timed=usable("thread")
+        )
     return _RACES[key]

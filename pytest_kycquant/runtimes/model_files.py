@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from ..errors import ModelError
+from ..files import NO_WAIT
 from .external_data import Piece, external_pieces
 
 if TYPE_CHECKING:
@@ -180,7 +181,7 @@ def regular(path: Path, source: Path, most: int = LARGEST) -> Iterator[BinaryIO]
     what = "" if source == path else f"its external data {source.name!r} "
 
     def opener(name: str, flags: int) -> int:
-        return os.open(name, flags | os.O_NONBLOCK)
+        return os.open(name, flags | NO_WAIT)
 
     try:
         with open(source, "rb", opener=opener) as file:

@@ -36,9 +36,9 @@ class CustomTask(TaskSpec):
             input, optionally ``subject``, and labels.
         labels: CSV with the columns ``file`` (below `data`), optionally ``subject``, and either one
             column of labels or several of numbers.
-        metric: function of (outputs, labels). Outputs are (N, *shape) float32, where shape is that
-            of one image without its batch of one, or a tuple of such arrays if `outputs` names
-            several. Labels are (N,) or (N, K). The same arguments must give the same result.
+        metric: function of (outputs, labels). Outputs are ``(N, *shape)`` float32, where shape is
+            that of one image without its batch of one, or a tuple of such arrays if `outputs`
+            names several. Labels are (N,) or (N, K). The same arguments must give the same result.
         classes: names of the classes, if the labels are classes; the metric gets their index.
         direction: whether "lower" or "higher" values of the metric are better.
         selection: images on which a fallback is searched. None: two fifths of the people of `data`,

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_kycquant.measure.clocks import clock_that_sees
+from pytest_kycquant.measure.clocks import CLOCKS, clock_that_sees, usable
 
 SHORT = 0.001  # s
 
@@ -76,3 +76,28 @@ def test_whoever_works(run: Callable[[], object], clocks: set[str]) -> None:
 @pytest.mark.parametrize("clock", ["process", "wall"])
 def test_a_library_that_names_its_clock(clock: str) -> None:
     assert clock_that_sees(compute, clock) == clock
+
+
+def stepping(step: int) -> Callable[[], int]:
+    """A clock that advances as those of CPU time do on Windows."""
+    return lambda: time.perf_counter_ns() // step * step
+
+
+@pytest.mark.parametrize("wanted", ["thread", "process"])
+@pytest.mark.parametrize("step", [15_625_000, 1_000_000, None], ids=["windows", "ms", "frozen"])
+def test_a_coarse_clock_is_not_used(
+    monkeypatch: pytest.MonkeyPatch, wanted: str, step: int | None
+) -> None:
+    """Whatever `time.get_clock_info` claims: Windows names 100 ns and takes 15.6 ms."""
+    monkeypatch.setitem(CLOCKS, wanted, stepping(step) if step else lambda: 7)
+    assert usable(wanted) == "wall"
+    assert clock_that_sees(compute, wanted) == "wall"
+
+
+def test_a_machine_without_a_clock_for_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(CLOCKS, "thread")
+    assert usable("thread") == clock_that_sees(compute, "thread") == "wall"
+
+
+def test_fine_clocks_are_used() -> None:
+    assert [usable(name) for name in ("thread", "process", "wall")] == ["thread", "process", "wall"]

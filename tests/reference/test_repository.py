@@ -81,14 +81,14 @@ def test_what_is_skipped_without_a_runtime_runs_where_it_is(package: str, enviro
 @pytest.mark.parametrize(
     "page",
     [
-        "README.md",
+        *("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"),
         "models/README.md",
         *(p.relative_to(ROOT).as_posix() for p in sorted((ROOT / "docs").rglob("*.md"))),
     ],
 )
 def test_links_lead_somewhere(page: str) -> None:
     path = ROOT / page
-    for target in re.findall(r"\]\(([^)#]+)\)", path.read_text()):
+    for target in re.findall(r"\]\((?!https?://)([^)#]+)\)", path.read_text()):
         assert (path.parent / target).exists(), target
 
 
