@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib.metadata import version as version_of
+from typing import Any
 
 HOME = "https://github.com/pytest-kycquant/pytest-kycquant"
 
@@ -35,3 +36,13 @@ html_theme_options = {
     "source_directory": "docs/",
 }
 html_copy_source = False
+
+
+def _outside(app: Any, name: str, source: list[str]) -> None:
+    """Let links to the README, which is no page here, lead to the repository."""
+    source[0] = source[0].replace("](../README.md)", f"]({HOME}/blob/main/README.md)")
+
+
+def setup(app: Any) -> None:
+    """Register what this file adds to Sphinx."""
+    app.connect("source-read", _outside)
