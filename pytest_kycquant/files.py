@@ -1,4 +1,7 @@
-"""Files that are written completely or not at all, even if the writing process is killed."""
+"""Files that are written completely or not at all, even if the writing process is killed.
+
+`from_here` names a file as a command that is typed in the current folder has to.
+"""
 
 from __future__ import annotations
 
@@ -42,6 +45,21 @@ def write_whole(path: Path, content: bytes | str, *, private: bool = False) -> N
     remove_partials(path.parent)
     while not _replaced(path, data, 0o600 if private else 0o666):
         pass
+
+
+def from_here(path: Path | str, here: Path | None = None) -> str:
+    """Return a path as it is typed in the current folder, where that is shorter.
+
+    Args:
+        path: the file or folder.
+        here: the folder in which commands are typed; None for that of this process.
+    """
+    whole = os.path.abspath(path)  # noqa: PTH100  # links stay as they are
+    try:
+        short = os.path.relpath(whole, here)
+    except (ValueError, OSError):  # another drive, or a folder that is gone
+        return whole
+    return short if len(short) < len(whole) else whole
 
 
 def _replaced(path: Path, data: bytes, mode: int) -> bool:

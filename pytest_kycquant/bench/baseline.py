@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from pathlib import Path
 from typing import Any
 
 from ..context.cache import digest_of
 from ..errors import BaselineError, GoldenError
+from ..files import from_here
 from ..plain import plain
 from ..results import GateResult
 from ..spec.flags import ACCEPT_PREPROCESSING, UPDATE_GOLDEN
@@ -70,9 +70,8 @@ class Baseline:
     def update_command(self) -> str:
         """The command that accepts FP32 as it is now, and no golden of another gate."""
         file, settings, root = self._gate_file, self._workspace.settings, self._workspace.root
-        if file.is_relative_to(root):
-            file = Path(os.path.relpath(file, settings.start or root))
-        test = f"{file}::{self._gate}" if self._gate else str(file)
+        shown = from_here(file, settings.start or root)
+        test = f"{shown}::{self._gate}" if self._gate else shown
         return shlex.join(["pytest", test, UPDATE_GOLDEN, *settings.repeated])
 
     def comparison(self, threshold: float | None, role: Role = EVALUATION) -> Comparison:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Collection, Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ from ..errors import (
 )
 from ..spec.profiles import limits_under
 from ..spec.settings import refuse_export_of_smoke
+from ..spec.waivers import load_waivers, waivers_of
 from .judge import Judge, StandardJudge
 from .ladder import decide
 from .mixed_search import MixedSearch
@@ -32,7 +34,9 @@ from .smoke import IMAGES, SmokeJudge
 from .variants import Variants
 
 if TYPE_CHECKING:
+    from ..results import Waiver
     from ..spec.gates import GateSpec
+    from ..spec.pipeline import StageSpec
     from ..spec.prequantized import Asked
     from .workspace import Workspace
 
@@ -80,12 +84,23 @@ class Run:
         self._shipments: dict[tuple[object, ...], Shipment | KycquantError | KycquantWarning] = {}
         self._broken: dict[tuple[object, Path], tuple[str, KycquantError]] = {}
 
+    @cached_property
+    def waivers(self) -> tuple[Waiver, ...]:
+        """All waivers.
+
+        Raises:
+            SettingsError: their file is wrong.
+        """
+        path = self.workspace.settings.waivers
+        return () if path is None else load_waivers(path)
+
     def judge(
         self,
         spec: GateSpec,
         gate_file: Path,
         asked: Collection[str] | None = None,
         gate: str = "",
+        names: Collection[str] = (),
     ) -> Judge:
         """The judge of a gate; the same one for all of its tests.
 
@@ -94,12 +109,14 @@ class Run:
             gate_file: the file that defines the gate.
             asked: names of the gates to judge; None for all.
             gate: name of the class or function in that file, for commands; "" if it is not known.
+            names: node ids of the classes or functions of the gate, for waivers.
 
         Raises:
             SettingsError: the gate has the smoke profile, which clears nothing, and the run
-                exports.
+                exports; or the file of waivers is wrong.
         """
-        key = (spec, gate_file, _those(spec, asked))
+        waivers = self._granted(spec, names)
+        key = (spec, gate_file, _those(spec, asked), waivers)
         if key not in self._judges:
             settings = self.workspace.settings
             profile = spec.effective_profile(settings)
@@ -109,9 +126,26 @@ class Run:
             most = IMAGES if profile == "smoke" else None
             variants = Variants.of_gate(self.workspace, spec.model, gate_file, limits, most)
             self._judges[key] = kind(
-                self.workspace, variants, limits, gate_file, profile, key[-1], gate
+                self.workspace, variants, limits, gate_file, profile, key[2], gate, waivers
             )
         return self._judges[key]
+
+    def judge_of(self, stage: StageSpec) -> Judge:
+        """The judge of a stage of a pipeline, with all of its gates; see `judge`."""
+        return self.judge(stage.gate, stage.gate_file, names=self._names(stage))
+
+    def shipment_of(self, stage: StageSpec, recipe: Asked) -> Shipment:
+        """What ships for a precision of a stage of a pipeline; see `shipment`."""
+        return self.shipment(stage.gate, stage.gate_file, recipe, names=self._names(stage))
+
+    def _names(self, stage: StageSpec) -> tuple[str]:
+        file, root = stage.gate_file, self.workspace.root
+        shown = file.relative_to(root) if file.is_relative_to(root) else file
+        return (f"{shown.as_posix()}::{stage.gate_class}",)
+
+    def _granted(self, spec: GateSpec, names: Collection[str]) -> tuple[Waiver, ...]:
+        strict = spec.effective_strict(self.workspace.settings)
+        return () if strict else waivers_of(self.waivers, names)
 
     def shipment(
         self,
@@ -119,6 +153,7 @@ class Run:
         gate_file: Path,
         recipe: Asked,
         asked: Collection[str] | None = None,
+        names: Collection[str] = (),
     ) -> Shipment:
         """What ships for a precision, decided once; a failed attempt is not repeated, either.
 
@@ -127,14 +162,15 @@ class Run:
             gate_file: the file that defines the gate.
             recipe: one of the gate's precisions.
             asked: names of the gates to judge; None for all.
+            names: node ids of the classes or functions of the gate, for waivers.
 
         Raises:
             KycquantError: the precision cannot be judged.
         """
-        key = (spec, gate_file, _those(spec, asked), recipe)
+        key = (spec, gate_file, _those(spec, asked), recipe, self._granted(spec, names))
         if key not in self._shipments:
             ladder = spec.effective_fallback(self.workspace.settings, recipe)
-            judge = self.judge(spec, gate_file, asked)
+            judge = self.judge(spec, gate_file, asked, names=names)
             search = None if judge.profile == "smoke" else MixedSearch(judge)
             try:
                 with self._while_cache_lasts():

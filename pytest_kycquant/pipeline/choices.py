@@ -54,7 +54,7 @@ def cleared(run: Run, spec: PipelineSpec) -> Cleared:
     choices: dict[str, list[Choice]] = {}
     alone: dict[str, Choice] = {}
     for stage in spec.stages:
-        judge = run.judge(stage.gate, stage.gate_file)
+        judge = run.judge_of(stage)
         threshold = judge.require_golden().threshold  # raises the error that its own gates raise
         assert threshold is not None  # only custom tasks, which cannot be a stage, have none
         records = _judged(run, stage)
@@ -80,11 +80,11 @@ def cleared(run: Run, spec: PipelineSpec) -> Cleared:
 
 
 def _judged(run: Run, stage: StageSpec) -> dict[str, VariantRecord]:
-    judge = run.judge(stage.gate, stage.gate_file)
+    judge = run.judge_of(stage)
     judged = {"fp32": judge.fp32_record}
     for recipe in stage.gate.precisions:
         try:
-            shipment = run.shipment(stage.gate, stage.gate_file, recipe)
+            shipment = run.shipment_of(stage, recipe)
         except QuantizationError:
             continue  # its own gates report this error; other precisions may ship
         judged |= {record.variant: record for record in shipment.tried}

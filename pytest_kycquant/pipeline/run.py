@@ -24,6 +24,7 @@ from ..measure.memory import Report
 from ..plain import from_plain, plain
 from ..spec.pipeline import refuse_other_landmarks
 from ..spec.profiles import limits_under, looser
+from ..spec.waivers import waive, waivers_of
 from ..tasks.face.measures import measure_of
 from .choices import Cleared, cleared
 from .combination import Choices, Found, search, steps
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 
 MEMORY_IMAGES = 5  # the largest ones, which cause the peak
 WARM_UP = 5  # runs after the first one that are not timed
+_SHIPPED = "shipped"  # label of the row that is judged
 _NO_MATCH = 0.0  # of a pipeline that compares nothing
 
 
@@ -82,8 +84,18 @@ class PipelineJudge:
         """
         if spec not in self._records:
             wanted = spec.gates if asked is None else tuple(g for g in spec.gates if g in asked)
-            self._records[spec] = _judge(self._run, spec, gates, gate, wanted)
+            record = _judge(self._run, spec, gates, gate, wanted)
+            self._records[spec] = _waived(self._run, record)
         return self._records[spec]
+
+
+def _waived(run: Run, record: PipelineRecord) -> PipelineRecord:
+    """The record with its waivers. Each stage ships by its own gates, whatever is waived here."""
+    if run.workspace.settings.strict:
+        return record
+    waivers = waivers_of(run.waivers, (record.gate,))
+    found = {name: waive(result, _SHIPPED, waivers) for name, result in record.gates.items()}
+    return replace(record, gates=found)
 
 
 def _judge(
@@ -117,7 +129,7 @@ def _check_align(run: Run, spec: PipelineSpec) -> None:
     detector = by_name["detector"]
     told = cast("ObjectDetection", detector.gate.model.task).keypoints
     if told is None:
-        learned = run.judge(detector.gate, detector.gate_file).variants.learned()
+        learned = run.judge_of(detector).variants.learned()
         told = learned.get("keypoints", 0)
     refuse_other_landmarks(where, told)
 
@@ -149,7 +161,7 @@ def _evidence(run: Run, spec: PipelineSpec, gates: Any, gate: str, found: Cleare
     single = live is not None and cast("LivenessDetection", live).single_species
     check_attacks(applicants, asks=live is not None, single_species=single)
     for stage in spec.stages:
-        data = run.judge(stage.gate, stage.gate_file).variants.data
+        data = run.judge_of(stage).variants.data
         used: dict[str, ImageSet | None] = {"calibration": data.calibration}
         if data.selection is not None:
             used["selection"] = data.selection.images

@@ -12,6 +12,7 @@ import pytest
 from ..errors import KycquantError, SpecError
 from ..report.found import Found, GateFound, Present
 from ..spec.profiles import describe
+from ..verdicts import Verdict
 from .candidate import Candidate
 from .collection import COLLECTED, GateTests, gate_name
 from .definitions import refuse_fake_fixtures
@@ -30,12 +31,15 @@ if TYPE_CHECKING:
 
 
 def gate_spec(item: pytest.Item) -> GateSpec | None:
-    """Return the specification of the gate of a test; None if the test belongs to none.
+    """Return the specification of the gate of a test; None for a pipeline's or no gate's.
 
     Raises:
         SpecError: a class or marker specifies something impossible.
     """
-    return spec_of(getattr(item, "cls", None), list(item.iter_markers(MARKER)), gate_name(item))
+    cls = getattr(item, "cls", None)
+    if isinstance(cls, type) and issubclass(cls, PipelineGates):
+        return None  # its tests carry the plugin's own marker, which says nothing about a model
+    return spec_of(cls, list(item.iter_markers(MARKER)), gate_name(item))
 
 
 def precisions_of(item: pytest.Item) -> tuple[Asked, ...]:
@@ -102,7 +106,8 @@ class GateRun:
     def judge(self) -> Judge:
         """The judge that makes and measures variants."""
         _, _, gate = gate_name(self._item).partition("::")
-        return self._session.run.judge(self._spec, self._item.path, self._tests.asked, gate)
+        tests = self._tests
+        return self._session.run.judge(self._spec, self._item.path, tests.asked, gate, tests.names)
 
     @property
     def golden(self) -> Golden:
@@ -130,7 +135,10 @@ class GateRun:
 
         item = self._item
         golden = self.golden
-        shipment = self._session.run.shipment(self._spec, item.path, recipe, self._tests.asked)
+        tests = self._tests
+        shipment = self._session.run.shipment(
+            self._spec, item.path, recipe, tests.asked, tests.names
+        )
         judge, record = self.judge, shipment.record
         rows = [judge.fp32_record, *shipment.tried]
         policy = self._spec.effective_inconclusive(self._session.settings)
@@ -203,6 +211,18 @@ def present_gates(session: pytest.Session) -> Present:
         for (spec, path), items in members.items()
     }
     return Present(gates, whole=not any("::" in arg for arg in session.config.args))
+
+
+def model_names(session: pytest.Session) -> list[str]:
+    """Return the names of the models of all gates that pytest collected, stages included."""
+    names: set[str] = set()
+    for item in session.stash.get(COLLECTED, []):
+        cls = getattr(item, "cls", None)
+        if isinstance(cls, type) and issubclass(cls, PipelineGates):
+            names |= {stage.gate.model.name for stage in pipeline_spec_of(cls).stages}
+        elif (spec := _spec(item)) is not None:
+            names.add(spec.model.name)
+    return sorted(names)
 
 
 def kyc_pipeline_of(item: pytest.Item) -> KycPipeline:
@@ -298,4 +318,8 @@ def _gate_properties(gates: Mapping[str, GateResult]) -> list[tuple[str, str]]:
     return [
         (f"kycquant.{gate.gate}", " | ".join(check.describe() for check in gate.checks))
         for gate in gates.values()
+    ] + [
+        (f"kycquant.{gate.gate}.waiver", gate.waiver.describe())
+        for gate in gates.values()
+        if gate.waiver is not None and gate.verdict is Verdict.WAIVED
     ]

@@ -117,6 +117,7 @@ def _result(result: GateResult) -> dict[str, Any]:
         "checks": [_check(check) for check in result.checks],
         "remedy": result.remedy,
         "offenders": plain(result.offenders),
+        "waiver": plain(result.waiver),
     }
 
 

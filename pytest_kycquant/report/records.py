@@ -102,7 +102,7 @@ class GatedModel:
 
     def rows(self) -> list[VariantRecord]:
         """FP32 first, as the reference; then the others, worst first, then largest first."""
-        order = [Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.PASS]
+        order = [Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.WAIVED, Verdict.PASS]
         return sorted(
             self.variants.values(),
             key=lambda r: (r.variant != "fp32", order.index(r.verdict), -r.size, r.variant),
@@ -253,6 +253,30 @@ class Collected:
             if others and others[1] != record.gate and ship != ran:
                 yield f"{stage} ran {ran}, but {ship} ships: {others[1]} holds with nothing else"
 
+    def waived(self, source: str) -> set[tuple[str, bool]]:
+        """The gate classes whose results carry a waiver, each with whether they need it.
+
+        Args:
+            source: the file of the waiver and the entry in it.
+        """
+        judged = [
+            (gate.name, result)
+            for gate in self.gates
+            for record in gate.variants.values()
+            for result in record.gates.values()
+        ]
+        judged += [(name, r) for name, p in self.pipelines.items() for r in p.gates.values()]
+        return {
+            (name, result.found is not Verdict.PASS)
+            for name, result in judged
+            if result.waiver is not None and result.waiver.source == source
+        }
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every gate that was collected was judged, by all of its tests."""
+        return not self.broken and not any(gate.incomplete for gate in self.gates)
+
     def problems(self) -> list[str]:
         """Describe what was collected but has no verdict, and why."""
         lines = [f"{name} was not judged: {error}" for name, error in sorted(self.broken.items())]
@@ -308,5 +332,7 @@ def _unanswered(gates: Mapping[str, GateResult], inconclusive: Inconclusive) -> 
     """Describe the results that must fail a test; an undecided one may be allowed."""
     for gate in gates.values():
         undecided = gate.verdict is Verdict.INCONCLUSIVE
+        if gate.verdict is Verdict.WAIVED:
+            continue
         if not gate.ships and not (undecided and inconclusive != "fail"):
             yield f"{gate.verdict.value} {gate.gate}, {gate.worst_check().describe()}"
