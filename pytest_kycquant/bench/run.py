@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from ..spec.prequantized import Asked
     from .workspace import Workspace
 
+Told = KycquantError | KycquantWarning
 # Errors that concern a gate as a whole, whatever the precision.
 _ONCE = (
     DataError,
@@ -82,7 +83,8 @@ class Run:
         self.workspace = workspace
         self._judges: dict[tuple[object, ...], Judge] = {}
         self._shipments: dict[tuple[object, ...], Shipment | KycquantError | KycquantWarning] = {}
-        self._broken: dict[tuple[object, Path], tuple[str, KycquantError]] = {}
+        self._broken: dict[tuple[object, Path], Told] = {}
+        self._causes: dict[str, str] = {}  # the first test, by error
 
     @cached_property
     def waivers(self) -> tuple[Waiver, ...]:
@@ -183,28 +185,46 @@ class Run:
         return shipment
 
     @contextlib.contextmanager
-    def explained_once(self, spec: object, gate_file: Path, test: str) -> Iterator[None]:
-        """Explain what is wrong with a gate in its first test; refer the others to that test.
+    def tried_once(self, spec: object, gate_file: Path) -> Iterator[None]:
+        """Try once what all tests of a gate need; later tests get the error of the first try.
 
         Args:
             spec: the gate's model, precisions and limits.
             gate_file: the file that defines the gate.
-            test: name of the current test.
         """
         key = (spec, gate_file)
         if key in self._broken:
-            first, error = self._broken[key]
-            raise type(error)(error.where, "this gate cannot run", f"see the error of {first}")
+            raise self._broken[key]
         try:
             with self._while_cache_lasts():
                 yield
-        except _ONCE as error:
-            self._broken[key] = (test, error)
+        except (*_ONCE, KycquantWarning) as error:  # warnings are errors by pytest's option -W
+            self._broken[key] = error
             raise
-        except KycquantWarning as warning:  # an error of this run, by pytest's option -W
-            where, _, problem = str(warning).partition(": ")
-            self._broken[key] = (test, DataError(where, problem, "see the warning"))
-            raise
+
+    def shown_for(self, error: Told, test: str) -> Told:
+        """The error to show in a test: in full in the first test that has it, whichever worker ran.
+
+        Args:
+            error: the error.
+            test: node id of the test.
+
+        Returns:
+            the error itself, or one line that names that first test.
+        """
+        name = f"cause-{digest_of([type(error).__name__, str(error)])[:32]}"
+        self._causes.setdefault(name, test)
+        with contextlib.suppress(Exception):  # without a cache, workers do not know each other
+            self._causes[name] = self.workspace.context.store.once(name, lambda: test, str)
+        first = self._causes[name]
+        if first == test:
+            return error
+        whole = isinstance(error, (*_ONCE, KycquantWarning))
+        problem = "this gate cannot run" if whole else "this precision cannot be judged"
+        remedy = f"see the error of {first}"
+        if isinstance(error, KycquantError):
+            return type(error)(error.where, problem, remedy)
+        return DataError(str(error).partition(": ")[0], problem, remedy)
 
     @contextlib.contextmanager
     def _while_cache_lasts(self) -> Iterator[None]:

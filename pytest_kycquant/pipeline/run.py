@@ -102,6 +102,8 @@ def _judge(
     run: Run, spec: PipelineSpec, gates: Any, gate: str, asked: tuple[str, ...]
 ) -> PipelineRecord:
     space = run.workspace
+    for stage in spec.stages:
+        run.judge_of(stage).variants.require_files()  # before minutes of work on another stage
     spec = replace(spec, limits=limits_under(space.settings.profile, spec.limits))
     if spec.align:
         _check_align(run, spec)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ..errors import KycquantError, SpecError
+from ..errors import KycquantError, KycquantWarning, SpecError
 from ..report.found import Found, GateFound, Present
 from ..spec.profiles import describe
 from ..verdicts import Verdict
@@ -103,18 +103,25 @@ class GateRun:
         return cls(item.config.stash[SESSION], spec, item)
 
     @property
-    def judge(self) -> Judge:
-        """The judge that makes and measures variants."""
+    def _judge(self) -> Judge:
         _, _, gate = gate_name(self._item).partition("::")
         tests = self._tests
-        return self._session.run.judge(self._spec, self._item.path, tests.asked, gate, tests.names)
+        judge = self._session.run.judge(self._spec, self._item.path, tests.asked, gate, tests.names)
+        judge.variants.require_files()
+        return judge
+
+    @property
+    def judge(self) -> Judge:
+        """The judge that makes and measures variants."""
+        with self._session.run.tried_once(self._spec, self._item.path):
+            return self._judge
 
     @property
     def golden(self) -> Golden:
         """The FP32 baseline."""
         item, export = self._item, self._session.settings.export
-        with self._session.run.explained_once(self._spec, item.path, item.nodeid):
-            judge = self.judge
+        with self._session.run.tried_once(self._spec, item.path):
+            judge = self._judge
             if export is not None:
                 from ..report.export import refuse_foreign
 
@@ -180,17 +187,24 @@ class GateRun:
 
 @contextlib.contextmanager
 def noted(item: pytest.Item) -> Iterator[None]:
-    """Remember an error of a gate, which a test that is expected to fail would hide."""
+    """Remember an error of a gate, which a test that is expected to fail would hide.
+
+    It is raised in full for the first test that has it, and in short for all others.
+    """
     import numpy as np
 
     try:
         # numpy's defaults: a project may have made every rounding to zero an error.
         with np.errstate(divide="warn", over="warn", under="ignore", invalid="warn"):
             yield
+    except (KycquantError, KycquantWarning) as error:
+        item.stash.setdefault(BROKEN, (gate_name(item), str(error)))
+        shown = item.config.stash[SESSION].run.shown_for(error, item.nodeid)
+        if shown is error:
+            raise
+        raise shown from error
     except Exception as error:
-        known = isinstance(error, KycquantError)
-        text = str(error) if known else f"{type(error).__name__}: {error}"
-        item.stash.setdefault(BROKEN, (gate_name(item), text))
+        item.stash.setdefault(BROKEN, (gate_name(item), f"{type(error).__name__}: {error}"))
         raise
 
 
@@ -243,7 +257,7 @@ def kyc_pipeline_of(item: pytest.Item) -> KycPipeline:
     name, policy = gate_name(item), spec.inconclusive or session.settings.inconclusive
     members = [other for other in _collected(item) if gate_name(other) == name]
     asked = GateTests.of(members, _selected(item, members)).asked
-    with session.run.explained_once(spec, item.path, item.nodeid):
+    with session.run.tried_once(spec, item.path):
         record = session.pipelines.record(spec, cls(), name, asked)
     item.stash[FOUND] = Found(session.origin(), policy, pipeline=record)
     item.user_properties.extend(_gate_properties(record.gates))
@@ -286,7 +300,7 @@ def check_fixtures(item: pytest.Item) -> None:
         SpecError: a fixture of the same name has replaced one of them.
     """
     kinds = {"candidate": Candidate, "kyc_pipeline": KycPipeline}
-    refuse_fake_fixtures(getattr(item, "funcargs", {}), kinds, item.nodeid)
+    refuse_fake_fixtures(getattr(item, "funcargs", {}), kinds, gate_name(item))
 
 
 def profiles_of(session: KycquantSession, items: Iterable[pytest.Item]) -> str:

@@ -26,7 +26,17 @@ from .fixtures import (
 )
 from .gated import MARKER, is_gated
 from .options import add_options
-from .session import GATES, MODELS, NOTED, RECORDED, RUN_ID, SESSION, KycquantSession, attach
+from .session import (
+    COLLECTED_ERRORS,
+    GATES,
+    MODELS,
+    NOTED,
+    RECORDED,
+    RUN_ID,
+    SESSION,
+    KycquantSession,
+    attach,
+)
 
 __all__ = ["candidate", "golden", "kyc_pipeline", "quantize"]
 
@@ -187,6 +197,14 @@ def pytest_exception_interact(
         if shown.reprcrash is not None:
             shown.reprcrash.message = str(excinfo.value)  # without the class name in front
         report.longrepr = shown
+        # Files that import each other fail by one error.
+        known = node.config.stash.setdefault(COLLECTED_ERRORS, {})
+        first = known.setdefault(str(excinfo.value), node.nodeid)
+        if first != node.nodeid:
+            where = getattr(excinfo.value, "where", "")
+            report.longrepr = f"{where}: this file cannot be collected; see the error of {first}"
+        elif node.config.stash[SESSION].is_worker:
+            report.longrepr = str(shown)  # pytest-xdist shows equal texts of its workers once
 
 
 def pytest_report_teststatus(
