@@ -121,6 +121,10 @@ class Judge(ABC):
             self._records[recipe, role] = self._judge(recipe, role)
         return self._records[recipe, role]
 
+    def judged(self) -> tuple[VariantRecord, ...]:
+        """The variants that were judged so far."""
+        return tuple(self._records.values())
+
     def variant_of(self, record: VariantRecord) -> Variant:
         """The variant that this judge has judged.
 

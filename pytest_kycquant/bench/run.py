@@ -34,7 +34,7 @@ from .smoke import IMAGES, SmokeJudge
 from .variants import Variants
 
 if TYPE_CHECKING:
-    from ..results import Waiver
+    from ..results import GateResult, Waiver
     from ..spec.gates import GateSpec
     from ..spec.pipeline import StageSpec
     from ..spec.prequantized import Asked
@@ -139,6 +139,15 @@ class Run:
     def shipment_of(self, stage: StageSpec, recipe: Asked) -> Shipment:
         """What ships for a precision of a stage of a pipeline; see `shipment`."""
         return self.shipment(stage.gate, stage.gate_file, recipe, names=self._names(stage))
+
+    def waived_in(self, stage: StageSpec) -> list[tuple[str, GateResult]]:
+        """Results of a stage that carry a waiver, each with the label of its variant."""
+        return [
+            (record.variant, result)
+            for record in self.judge_of(stage).judged()
+            for result in record.gates.values()
+            if result.waiver is not None
+        ]
 
     def _names(self, stage: StageSpec) -> tuple[str]:
         file, root = stage.gate_file, self.workspace.root

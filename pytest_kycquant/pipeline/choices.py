@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..bench.shipping import to_ship
 from ..errors import BaselineError, QuantizationError
+from ..files import from_here
+from ..spec.waivers import waive, waivers_of
+from ..verdicts import Verdict
 from .combination import Choice, Choices
 from .models import Stage
 
@@ -18,6 +22,7 @@ if TYPE_CHECKING:
     from ..bench.records import VariantRecord
     from ..bench.run import Run
     from ..spec.pipeline import PipelineSpec, StageSpec
+    from .record import PipelineRecord
 
 
 @dataclass(frozen=True)
@@ -62,10 +67,11 @@ def cleared(run: Run, spec: PipelineSpec) -> Cleared:
             records.values(), ship_by=stage.gate.effective_ship_by(run.workspace.settings)
         )
         if ship is None:
+            shown = from_here(stage.gate_file, run.workspace.settings.start)
             raise BaselineError(
                 f"{stage.name} ({judge.variants.model.name})",
                 "no variant passes its own gates, not even FP32",
-                f"run {stage.gate_file} to see why",
+                f"see why with: {shlex.join(['pytest', shown])}",
             )
         fp32_ms = _fp32_ms(records)
         given = {
@@ -77,6 +83,25 @@ def cleared(run: Run, spec: PipelineSpec) -> Cleared:
         rest = sorted(label for label in given if label != "fp32")
         choices[stage.name] = [given["fp32"], *(given[label] for label in rest)]
     return Cleared(choices, alone)
+
+
+def with_waivers(run: Run, spec: PipelineSpec, record: PipelineRecord) -> PipelineRecord:
+    """The record with its waivers, and with those by which its stages ship what they ship."""
+    notes = tuple(
+        f"{stage.name} {variant}: {result.gate} is {result.waiver.describe()}"
+        for stage in spec.stages
+        for variant, result in run.waived_in(stage)
+        if result.waiver and result.verdict is Verdict.WAIVED
+        if variant == record.shipped.variants[stage.name]
+    )
+    record = replace(record, notes=(*record.notes, *notes))
+    if run.workspace.settings.strict:
+        return record
+    waivers = waivers_of(run.waivers, (record.gate,))
+    found = {
+        name: waive(result, record.shipped.label, waivers) for name, result in record.gates.items()
+    }
+    return replace(record, gates=found)
 
 
 def _judged(run: Run, stage: StageSpec) -> dict[str, VariantRecord]:

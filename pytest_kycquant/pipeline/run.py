@@ -24,9 +24,8 @@ from ..measure.memory import Report
 from ..plain import from_plain, plain
 from ..spec.pipeline import refuse_other_landmarks
 from ..spec.profiles import limits_under, looser
-from ..spec.waivers import waive, waivers_of
 from ..tasks.face.measures import measure_of
-from .choices import Cleared, cleared
+from .choices import Cleared, cleared, with_waivers
 from .combination import Choices, Found, search, steps
 from .evidence import Evidence, OfApplicants, OfImages, hindered, objection_to, undecidable
 from .memory import Job
@@ -48,7 +47,6 @@ if TYPE_CHECKING:
 
 MEMORY_IMAGES = 5  # the largest ones, which cause the peak
 WARM_UP = 5  # runs after the first one that are not timed
-_SHIPPED = "shipped"  # label of the row that is judged
 _NO_MATCH = 0.0  # of a pipeline that compares nothing
 
 
@@ -85,17 +83,8 @@ class PipelineJudge:
         if spec not in self._records:
             wanted = spec.gates if asked is None else tuple(g for g in spec.gates if g in asked)
             record = _judge(self._run, spec, gates, gate, wanted)
-            self._records[spec] = _waived(self._run, record)
+            self._records[spec] = with_waivers(self._run, spec, record)
         return self._records[spec]
-
-
-def _waived(run: Run, record: PipelineRecord) -> PipelineRecord:
-    """The record with its waivers. Each stage ships by its own gates, whatever is waived here."""
-    if run.workspace.settings.strict:
-        return record
-    waivers = waivers_of(run.waivers, (record.gate,))
-    found = {name: waive(result, _SHIPPED, waivers) for name, result in record.gates.items()}
-    return replace(record, gates=found)
 
 
 def _judge(

@@ -259,7 +259,12 @@ def kyc_pipeline_of(item: pytest.Item) -> KycPipeline:
     asked = GateTests.of(members, _selected(item, members)).asked
     with session.run.tried_once(spec, item.path):
         record = session.pipelines.record(spec, cls(), name, asked)
-    item.stash[FOUND] = Found(session.origin(), policy, pipeline=record)
+    waived: dict[str, bool] = {}
+    for _, result in (each for stage in spec.stages for each in session.run.waived_in(stage)):
+        assert result.waiver is not None
+        source = result.waiver.source
+        waived[source] = waived.get(source, False) or result.found is not Verdict.PASS
+    item.stash[FOUND] = Found(session.origin(), policy, pipeline=record, stage_waivers=waived)
     item.user_properties.extend(_gate_properties(record.gates))
     return KycPipeline(record, policy)
 

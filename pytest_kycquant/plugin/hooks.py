@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from ..errors import KycquantError, KycquantWarning, SpecError, printable
+from ..files import from_here
 from .collection import (
     COLLECTED,
     applies,
@@ -27,7 +28,6 @@ from .fixtures import (
 from .gated import MARKER, is_gated
 from .options import add_options
 from .session import (
-    COLLECTED_ERRORS,
     GATES,
     MODELS,
     NOTED,
@@ -187,24 +187,11 @@ def pytest_exception_interact(
     cause = getattr(excinfo.value, "cause", None)  # of an error in a conftest.py
     if isinstance(cause, BaseException):
         excinfo = pytest.ExceptionInfo.from_exception(cause)
-    if isinstance(excinfo.value, (KycquantError, KycquantWarning)):
-        # pytest itself shows an error of a file from that file on, too.
-        from .lines import is_users
+    known = (KycquantError, KycquantWarning)
+    if isinstance(excinfo.value, known) or isinstance(excinfo.value.__cause__, ModuleNotFoundError):
+        from .lines import show_collection_error
 
-        frames = excinfo.traceback.cut(path=node.path).filter(lambda entry: is_users(entry.path))
-        excinfo.traceback = frames.filter(excinfo)
-        shown = excinfo.getrepr(style="short", chain=False)
-        if shown.reprcrash is not None:
-            shown.reprcrash.message = str(excinfo.value)  # without the class name in front
-        report.longrepr = shown
-        # Files that import each other fail by one error.
-        known = node.config.stash.setdefault(COLLECTED_ERRORS, {})
-        first = known.setdefault(str(excinfo.value), node.nodeid)
-        if first != node.nodeid:
-            where = getattr(excinfo.value, "where", "")
-            report.longrepr = f"{where}: this file cannot be collected; see the error of {first}"
-        elif node.config.stash[SESSION].is_worker:
-            report.longrepr = str(shown)  # pytest-xdist shows equal texts of its workers once
+        show_collection_error(node, excinfo, report)
 
 
 def pytest_report_teststatus(
@@ -326,7 +313,7 @@ class _Summary:
         if settings.report is not None:
             try:
                 write(collected, settings.report)
-                self._report = settings.report
+                self._report = Path(from_here(settings.report, settings.start))
             except (OSError, KycquantError) as error:
                 remedy = "; make room there, or name another place"
                 more = remedy if isinstance(error, OSError) else ""

@@ -35,7 +35,6 @@ RECORDED = "kycquant.golden_recorded"  # property of a test; its value is the go
 NOTED = "kycquant.golden_note"  # property beside it: what the golden does not vouch for
 FOUND: pytest.StashKey[Found] = pytest.StashKey()
 BROKEN: pytest.StashKey[tuple[str, str]] = pytest.StashKey()
-COLLECTED_ERRORS: pytest.StashKey[dict[str, str]] = pytest.StashKey()
 _SENT: pytest.StashKey[Found] = pytest.StashKey()
 
 

@@ -100,12 +100,14 @@ class Found:
         inconclusive: what an undecided gate does to its test.
         gate: the result of a gate; None for a test of a pipeline.
         pipeline: the record of a pipeline; None for a test of a gate.
+        stage_waivers: for each waiver of a pipeline's stages, by its source, whether it is needed.
     """
 
     origin: Origin
     inconclusive: Inconclusive
     gate: GateFound | None = None
     pipeline: PipelineRecord | None = None
+    stage_waivers: Mapping[str, bool] = field(default_factory=dict)
 
     @property
     def fallback(self) -> str:

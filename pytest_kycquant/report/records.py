@@ -178,6 +178,7 @@ class Collected:
         outcomes: what became of the tests of gates.
         broken: errors of gates that could not be judged, by the name of the gate.
         present: the gates that pytest collected.
+        stage_waivers: for each waiver of a pipeline's stages, by its source, whether it is needed.
     """
 
     environment: Environment | None = None
@@ -189,12 +190,14 @@ class Collected:
     outcomes: Outcomes = field(default_factory=Outcomes)
     broken: dict[str, str] = field(default_factory=dict)
     present: Present = field(default_factory=Present)
+    stage_waivers: dict[str, bool] = field(default_factory=dict)
 
     def add(self, found: Found) -> None:
         """Merge what one test found."""
         origin = found.origin
         self.environment, self.exact = origin.environment, origin.exact
         self.cache[origin.worker] = (origin.reused, origin.built)
+        self.stage_waivers |= found.stage_waivers
         if found.pipeline is not None:
             self.pipelines[found.pipeline.gate] = found.pipeline
             self.policies[found.pipeline.gate] = found.inconclusive
@@ -266,11 +269,14 @@ class Collected:
             for result in record.gates.values()
         ]
         judged += [(name, r) for name, p in self.pipelines.items() for r in p.gates.values()]
-        return {
+        found = {
             (name, result.found is not Verdict.PASS)
             for name, result in judged
             if result.waiver is not None and result.waiver.source == source
         }
+        if not found and source in self.stage_waivers:  # gates that were not collected themselves
+            found.add(("", self.stage_waivers[source]))
+        return found
 
     @property
     def is_whole(self) -> bool:

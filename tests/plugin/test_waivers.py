@@ -232,7 +232,11 @@ def test_a_pipeline_runs_what_ships_with_a_waiver(
     options = ("-k", "complete", "-W", "ignore")
     assert "embedder fp32" in _variants(run(*options, "--kycquant-report=r.json"), root)
     (root / "waivers.toml").write_text(waiver("size", gate="face/gate.py::TestFace", ship="true"))
-    assert "embedder int8" in _variants(run(*options, "--kycquant-report=r.json"), root)
+    result = run(*options, "--kycquant-report=r.json")
+    assert "embedder int8" in _variants(result, root)
+    assert result.ret == 0
+    result.stdout.fnmatch_lines([f"note: embedder int8: size is waived until {UNTIL} (KYC-7: *"])
+    assert "waives nothing" not in result.stdout.str()
 
 
 def _variants(result: pytest.RunResult, root: Path) -> str:
