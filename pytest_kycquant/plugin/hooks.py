@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from ..errors import KycquantError, KycquantWarning, SpecError, printable
-from ..files import from_here
 from .collection import (
     COLLECTED,
     applies,
@@ -301,6 +300,7 @@ class _Summary:
                 session.exitstatus = pytest.ExitCode.TESTS_FAILED
         if not self._session.writes_files:
             return
+        from ..files import from_here
         from ..report import write
         from ..report.export import export
 
