@@ -1,4 +1,7 @@
-"""Files that are written completely or not at all, even if the writing process is killed."""
+"""Files that are written completely or not at all, even if the writing process is killed.
+
+`from_here` names a file as a command that is typed in the current folder has to.
+"""
 
 from __future__ import annotations
 
@@ -45,6 +48,23 @@ def write_whole(path: Path, content: bytes | str, *, private: bool = False) -> N
     remove_partials(path.parent)
     while not _replaced(path, data, 0o600 if private else 0o666):
         pass
+
+
+def from_here(path: Path | str, here: Path | None = None) -> str:
+    """Return a path as it is typed in the current folder, where that is shorter.
+
+    It has slashes on all systems, as pytest names its tests.
+
+    Args:
+        path: the file or folder.
+        here: the folder in which commands are typed; None for that of this process.
+    """
+    whole = os.path.abspath(path)  # noqa: PTH100  # links stay as they are
+    try:
+        short = os.path.relpath(whole, here)
+    except (ValueError, OSError):  # another drive, or a folder that is gone
+        short = whole
+    return Path(short if len(short) < len(whole) else whole).as_posix()
 
 
 def _replaced(path: Path, data: bytes, mode: int) -> bool:
@@ -105,17 +125,6 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def relative_to(path: Path, start: Path) -> str:
-    """Return how a file is named from a folder, with slashes, as pytest names its tests.
-
-    On Windows no relative path leads to another drive; the whole path is returned then.
-    """
-    try:
-        return Path(os.path.relpath(path, start)).as_posix()
-    except ValueError:
-        return path.as_posix()
 
 
 def remove_partials(folder: Path) -> None:

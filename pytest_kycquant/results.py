@@ -50,7 +50,7 @@ def objections(gates: Mapping[str, GateResult]) -> str:
     """Name the gates that did not pass by their verdicts, the worst first; "" if all passed."""
     named = {
         verdict.value: [result.gate for result in gates.values() if result.verdict is verdict]
-        for verdict in (Verdict.FAIL, Verdict.INCONCLUSIVE)
+        for verdict in (Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.WAIVED)
     }
     return "; ".join(f"{verdict} {', '.join(names)}" for verdict, names in named.items() if names)
 
@@ -104,6 +104,45 @@ def _short(name: str) -> str:
     return f"{name[:half]}...{name[-half:]}"
 
 
+@dataclass(frozen=True)
+class Waiver:
+    """A known failure that somebody accepts for a time; see `spec.waivers`.
+
+    Args:
+        gate: node id or name of the gate class or function.
+        variant: label of the variant, such as "int8"; "shipped" for a pipeline.
+        check: name of the gate that does not pass, such as "frr".
+        reason: why the failure is accepted.
+        ticket: where it is followed up.
+        expires: the last day on which the waiver holds, as YYYY-MM-DD.
+        ship: whether the variant may ship nevertheless.
+        source: the file and the entry in it.
+        expired: whether that day is over.
+    """
+
+    gate: str
+    variant: str
+    check: str
+    reason: str
+    ticket: str
+    expires: str
+    ship: bool = False
+    source: str = ""
+    expired: bool = False
+
+    def describe(self) -> str:
+        """Describe in one line what the waiver does to a gate that does not pass."""
+        if self.expired:
+            return printable(
+                f"the waiver expired on {self.expires} ({self.ticket}: {self.reason}); mend the "
+                f"variant, or renew the waiver in {self.source}"
+            )
+        ships = "may ship" if self.ship else "does not ship"
+        return printable(
+            f"waived until {self.expires} ({self.ticket}: {self.reason}); the variant {ships}"
+        )
+
+
 _UNDECIDED = {
     "rate": "Decide on a number beforehand and judge once, or deliberately widen the budget in "
     "`limits`; adding data until it passes gives luck many chances.",
@@ -121,31 +160,44 @@ class GateResult:
         checks: the figures that were compared with their limits.
         remedy: what to do about a failure.
         offenders: the cases that weigh most, the worst first; empty if a gate has none.
+        waiver: the waiver for this gate and variant, expired or not; None if there is none.
     """
 
     gate: str
     checks: tuple[Check, ...]
     remedy: str = ""
     offenders: tuple[Offender, ...] = ()
+    waiver: Waiver | None = None
 
     @property
-    def verdict(self) -> Verdict:
-        """The worst verdict of the checks."""
+    def found(self) -> Verdict:
+        """The worst verdict of the checks, whatever is waived."""
         return Verdict.worst([check.verdict for check in self.checks])
 
     @property
+    def verdict(self) -> Verdict:
+        """The worst verdict of the checks; WAIVED if that is not PASS but a waiver holds."""
+        holds = self.waiver is not None and not self.waiver.expired
+        return Verdict.WAIVED if holds and self.found is not Verdict.PASS else self.found
+
+    @property
     def ships(self) -> bool:
-        """Whether this gate lets a variant ship. An undecided latency warns but does not block."""
+        """Whether this gate lets a variant ship. An undecided latency warns but does not block.
+
+        A waiver lets it ship only if it says so.
+        """
+        if self.verdict is Verdict.WAIVED and self.waiver is not None and self.waiver.ship:
+            return True
         if self.gate == "latency":
-            return self.verdict is not Verdict.FAIL
-        return self.verdict is Verdict.PASS
+            return self.found is not Verdict.FAIL
+        return self.found is Verdict.PASS
 
     def worst_check(self) -> Check:
         """The check that decided the verdict; among equals of one unit, the furthest beyond.
 
         Checks of other units, such as a cosine beside a rate, cannot be compared.
         """
-        deciding = [check for check in self.checks if check.verdict is self.verdict]
+        deciding = [check for check in self.checks if check.verdict is self.found]
         alike = [check for check in deciding if check.unit is deciding[0].unit]
         return max(alike, key=lambda check: check.excess)
 
@@ -160,4 +212,6 @@ class GateResult:
         if self.offenders and self.verdict is not Verdict.PASS:
             lines.append("The cases that weigh most:")
             lines += [f"  {offender.describe()}" for offender in self.offenders]
+        if self.waiver is not None and self.found is not Verdict.PASS:
+            lines.append(self.waiver.describe())
         return "\n".join(lines)

@@ -12,18 +12,23 @@ from .errors import printable
 
 
 class Verdict(enum.StrEnum):
-    """Outcome of a gate. INCONCLUSIVE means that the data cannot decide, not that it passed."""
+    """Outcome of a gate. INCONCLUSIVE means that the data cannot decide, not that it passed.
+
+    WAIVED is a FAIL or INCONCLUSIVE that a waiver accepts for a time. Only gates have it, not their
+    checks.
+    """
 
     PASS = "PASS"
     FAIL = "FAIL"
     INCONCLUSIVE = "INCONCLUSIVE"
+    WAIVED = "WAIVED"
 
     @classmethod
     def worst(cls, verdicts: Sequence[Verdict]) -> Verdict:
         """Combine verdicts that must all hold. Without any, the result is INCONCLUSIVE."""
         if not verdicts:
             return cls.INCONCLUSIVE
-        for outcome in (cls.FAIL, cls.INCONCLUSIVE):
+        for outcome in (cls.FAIL, cls.INCONCLUSIVE, cls.WAIVED):
             if outcome in verdicts:
                 return outcome
         return cls.PASS

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..context.cache import digest_of
 from ..errors import BaselineError, GoldenError
-from ..files import WINDOWS, relative_to
+from ..files import WINDOWS, from_here
 from ..plain import plain
 from ..results import GateResult
 from ..spec.flags import ACCEPT_PREPROCESSING, UPDATE_GOLDEN
@@ -71,9 +71,8 @@ class Baseline:
     def update_command(self) -> str:
         """The command that accepts FP32 as it is now, and no golden of another gate."""
         file, settings, root = self._gate_file, self._workspace.settings, self._workspace.root
-        inside = file.is_relative_to(root)
-        named = relative_to(file, settings.start or root) if inside else file.as_posix()
-        test = f"{named}::{self._gate}" if self._gate else named
+        shown = from_here(file, settings.start or root)
+        test = f"{shown}::{self._gate}" if self._gate else shown
         words = ["pytest", test, UPDATE_GOLDEN, *settings.repeated]
         return subprocess.list2cmdline(words) if WINDOWS else shlex.join(words)
 

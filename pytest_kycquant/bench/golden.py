@@ -10,7 +10,7 @@ import dataclasses
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,15 +21,15 @@ from ..files import read_regular, write_whole
 from ..plain import from_plain, parse, plain
 from ..runtimes.environment import Environment
 from ..spec.flags import UPDATE_GOLDEN
-from ..spec.profiles import Profile
+from ..spec.profiles import PROFILES, Profile
 
 T = TypeVar("T")
 SCHEMA = 4
 READABLE = (2, 3, 4)
 """Schemas that are read. Schema 3 has `schema` as a field and more figures of each rate. The bounds
 in schemas 2 and 3 follow from other rules and are not compared."""
-CI_VARIABLES = ("CI", "BUILD_NUMBER", "TF_BUILD", "JENKINS_URL", "TEAMCITY_VERSION")
-"""What CI services set; pytest itself looks at the first two."""
+CI_VARIABLES = ("CI", "BUILD_NUMBER", "TF_BUILD")
+"""What CI services set: what pytest looks at, and what Azure Pipelines sets in its place."""
 _LARGEST = 1 << 20  # bytes; a golden has a few thousand
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
@@ -106,7 +106,7 @@ def save(golden: Golden, path: Path) -> None:
 def refuse_in_ci(path: Path) -> None:
     """Refuse to update a golden in CI, where the change would not be reviewed."""
     for name in CI_VARIABLES:
-        if os.environ.get(name, "").lower() not in ("", "0", "false"):
+        if os.environ.get(name):  # whatever its value is, as pytest decides
             raise GoldenError(
                 path,
                 f"{UPDATE_GOLDEN} is refused when the environment variable {name} is set",
@@ -123,17 +123,45 @@ def refuse_other_file(path: Path) -> None:
         GoldenError: something else has this name.
     """
     try:
-        values: Any = json.loads(read_regular(path, _LARGEST).decode("utf-8-sig"))
-        digests = values["checksum"], values["model"]["sha256"]
-        known = isinstance(values["schema"], int) and all(map(_DIGEST.fullmatch, digests))
+        known = _is_golden(path)
     except (FileNotFoundError, NotADirectoryError):
         return  # there is nothing to lose; writing tells whether it is possible
-    except (OSError, ValueError, RecursionError, LookupError, TypeError):
-        known = False
     if not known:
         raise GoldenError(
             path, "is not a golden, so it is not written over", "move it away and try again"
         )
+
+
+def orphans(folder: Path, names: Collection[str]) -> list[Path]:
+    """Return the goldens in a folder that belong to none of these models, under any profile.
+
+    Args:
+        folder: the folder of goldens; it need not exist.
+        names: the names of the models that gates use.
+    """
+    used = {path_of(folder, name, profile).name for name in names for profile in PROFILES}
+    try:
+        others = [path for path in sorted(folder.glob("*.json")) if path.name not in used]
+        return [path for path in others if _is_golden(path)]
+    except OSError:
+        return []
+
+
+def _is_golden(path: Path) -> bool:
+    """Whether a file is or was a golden, edited or outdated.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        NotADirectoryError: nor its folder.
+    """
+    try:
+        values: Any = json.loads(read_regular(path, _LARGEST).decode("utf-8-sig"))
+        digests = values["checksum"], values["model"]["sha256"]
+        return isinstance(values["schema"], int) and all(map(_DIGEST.fullmatch, digests))
+    except (FileNotFoundError, NotADirectoryError):
+        raise
+    except (OSError, ValueError, RecursionError, LookupError, TypeError):
+        return False
 
 
 def load(path: Path, command: str) -> Golden:

@@ -12,12 +12,13 @@ from typing import Any
 from ..context.cache import digest_of
 from ..errors import MeasurementError
 from ..measure import latency as latencies
-from ..results import GateResult, GroupIncrease
+from ..results import GateResult, GroupIncrease, Waiver
 from ..runtimes import Deployment
 from ..spec.limits import Limits
 from ..spec.prequantized import Asked, Prequantized
 from ..spec.profiles import Profile
 from ..spec.recipe import UNQUANTIZED
+from ..spec.waivers import waive
 from ..tasks.checks import count
 from ..tasks.comparison import Comparison
 from ..verdicts import Check, Verdict
@@ -46,6 +47,7 @@ class Judge(ABC):
         asked: names of the gates to judge; None for all. A gate that no test asks for has no
             verdict, and what needs it is not computed.
         gate: name of the class or function in that file, "" if it is not known.
+        waivers: the waivers for that gate.
     """
 
     def __init__(
@@ -57,11 +59,13 @@ class Judge(ABC):
         profile: Profile = "standard",
         asked: Collection[str] | None = None,
         gate: str = "",
+        waivers: Collection[Waiver] = (),
     ) -> None:
         self.workspace = workspace
         self.variants = variants
         self.limits = limits
         self.profile = profile
+        self._waivers = waivers
         self._asked = None if asked is None else frozenset(asked)
         self.baseline = Baseline(workspace, variants, limits, gate_file, profile, gate)
         self._records: dict[tuple[Asked, Role], VariantRecord] = {}
@@ -116,6 +120,10 @@ class Judge(ABC):
         if (recipe, role) not in self._records:
             self._records[recipe, role] = self._judge(recipe, role)
         return self._records[recipe, role]
+
+    def judged(self) -> tuple[VariantRecord, ...]:
+        """The variants that were judged so far."""
+        return tuple(self._records.values())
 
     def variant_of(self, record: VariantRecord) -> Variant:
         """The variant that this judge has judged.
@@ -205,7 +213,11 @@ class Judge(ABC):
             size=variant.size,
             size_ratio=variant.size / self.variants.fp32.size,
             options={k: v for k, v in variant.resolved.items() if k != "preprocess"},
-            gates={gate.gate: gate for gate in gates if self.asks(gate.gate)},
+            gates={
+                gate.gate: waive(gate, label, self._waivers)
+                for gate in gates
+                if self.asks(gate.gate)
+            },
             figures={**known, **exposure_figures(variant.exposure)},
             shown=dict(columns or {}),
             notes=notes,

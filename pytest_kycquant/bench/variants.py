@@ -107,6 +107,15 @@ class Variants:
         task = task_of(model, limits, resolve)
         return cls(workspace.context, model, task, resolve, calibrated)
 
+    def require_files(self) -> None:
+        """Look for the files of the model, before anything else of a gate is complained about.
+
+        Raises:
+            DataError: one does not exist.
+        """
+        for path in self.model.paths:
+            self.resolve(path, "KycModel.path")
+
     @cached_property
     def data(self) -> TaskData[Any]:
         """Images and labels."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from ..context.cache import Cache
 from ..errors import DataError
 from ..plain import plain
 from ..runtimes.environment import environment
+from ..spec.coerce import did_you_mean
 from .extensions import extensions
 
 if TYPE_CHECKING:
@@ -70,9 +72,19 @@ class Workspace:
                 # Do not resolve links: external data lies beside the link.
                 return Path(os.path.abspath(candidate))  # noqa: PTH100
         places = list(dict.fromkeys(map(str, tried)))  # one, for an absolute path
+        known = [name for place in tried for name in _beside(place)]
         missing = f"{path} is neither at {' nor at '.join(places)}"
         raise DataError(
             attribute,
             missing if len(places) > 1 else f"{places[0]} does not exist",
-            "give a path relative to pytest's rootdir or to the gate file, or an absolute one",
+            did_you_mean(Path(path).name, known)
+            or "give a path relative to pytest's rootdir or to the gate file, or an absolute one",
         )
+
+
+def _beside(place: Path) -> list[str]:
+    """Names in the folder of a file that does not exist; the first thousand."""
+    try:
+        return [entry.name for entry in islice(place.parent.iterdir(), 1000)]
+    except OSError:
+        return []

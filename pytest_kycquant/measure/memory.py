@@ -22,6 +22,7 @@ from typing import Any
 
 from ..errors import MeasurementError
 from ..plain import from_plain, plain
+from .same_modules import install, places
 
 Open = Callable[[], Callable[[], object]]
 Job = Callable[[], Open]
@@ -139,6 +140,7 @@ def child() -> None:
     """
     answer = os.dup(1)
     os.dup2(2, 1)  # whatever libraries print is not the answer
+    install(json.loads(sys.stdin.buffer.readline()))  # the job may name what they define
     job: Job = pickle.load(sys.stdin.buffer)
     open_models = job()
     ready, held = peak_bytes(), forget_peak()
@@ -178,7 +180,8 @@ def forget_peak() -> int | None:
 def _ask(job: Job, where: str, remedy: str) -> _Answer:
     """Do a job in a new process, which writes down what it took."""
     command = [sys.executable, "-c", _START, json.dumps(sys.path)]
-    result = subprocess.run(command, input=pickle.dumps(job), capture_output=True, check=False)
+    work = json.dumps(places()).encode() + b"\n" + pickle.dumps(job)
+    result = subprocess.run(command, input=work, capture_output=True, check=False)
     if result.returncode or not result.stdout:
         lines = result.stderr.decode(errors="replace").strip().splitlines()
         last = lines[-1] if lines else "no message"

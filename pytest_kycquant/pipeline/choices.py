@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..bench.shipping import to_ship
 from ..errors import BaselineError, QuantizationError
+from ..files import from_here
 from ..spec.profiles import looser
+from ..spec.waivers import waive, waivers_of
+from ..verdicts import Verdict
 from .combination import Choice, Choices
 from .models import Stage
 
@@ -19,6 +23,7 @@ if TYPE_CHECKING:
     from ..bench.records import VariantRecord
     from ..bench.run import Run
     from ..spec.pipeline import PipelineSpec, StageSpec
+    from .record import PipelineRecord
 
 
 @dataclass(frozen=True)
@@ -57,7 +62,7 @@ def cleared(run: Run, spec: PipelineSpec) -> Cleared:
     choices: dict[str, list[Choice]] = {}
     alone: dict[str, Choice] = {}
     for stage in spec.stages:
-        judge = run.judge(stage.gate, stage.gate_file)
+        judge = run.judge_of(stage)
         threshold = judge.require_golden().threshold  # raises the error that its own gates raise
         assert threshold is not None  # only custom tasks, which cannot be a stage, have none
         records = _judged(run, stage)
@@ -65,10 +70,11 @@ def cleared(run: Run, spec: PipelineSpec) -> Cleared:
             records.values(), ship_by=stage.gate.effective_ship_by(run.workspace.settings)
         )
         if ship is None:
+            shown = from_here(stage.gate_file, run.workspace.settings.start)
             raise BaselineError(
                 f"{stage.name} ({judge.variants.model.name})",
                 "no variant passes its own gates, not even FP32",
-                f"run {stage.gate_file} to see why",
+                f"see why with: {shlex.join(['pytest', shown])}",
             )
         fp32_ms = _fp32_ms(records)
         given = {
@@ -89,12 +95,31 @@ def _looser(run: Run, spec: PipelineSpec) -> Iterator[str]:
             yield f"limits of the {stage.name} looser than the defaults: {found}"
 
 
+def with_waivers(run: Run, spec: PipelineSpec, record: PipelineRecord) -> PipelineRecord:
+    """The record with its waivers, and with those by which its stages ship what they ship."""
+    notes = tuple(
+        f"{stage.name} {variant}: {result.gate} is {result.waiver.describe()}"
+        for stage in spec.stages
+        for variant, result in run.waived_in(stage)
+        if result.waiver and result.verdict is Verdict.WAIVED
+        if variant == record.shipped.variants[stage.name]
+    )
+    record = replace(record, notes=(*record.notes, *notes))
+    if run.workspace.settings.strict:
+        return record
+    waivers = waivers_of(run.waivers, (record.gate,))
+    found = {
+        name: waive(result, record.shipped.label, waivers) for name, result in record.gates.items()
+    }
+    return replace(record, gates=found)
+
+
 def _judged(run: Run, stage: StageSpec) -> dict[str, VariantRecord]:
-    judge = run.judge(stage.gate, stage.gate_file)
+    judge = run.judge_of(stage)
     judged = {"fp32": judge.fp32_record}
     for recipe in stage.gate.precisions:
         try:
-            shipment = run.shipment(stage.gate, stage.gate_file, recipe)
+            shipment = run.shipment_of(stage, recipe)
         except QuantizationError:
             continue  # its own gates report this error; other precisions may ship
         judged |= {record.variant: record for record in shipment.tried}

@@ -25,7 +25,7 @@ from ..plain import from_plain, plain
 from ..spec.pipeline import refuse_other_landmarks
 from ..spec.profiles import limits_under, looser
 from ..tasks.face.measures import measure_of
-from .choices import Cleared, cleared
+from .choices import Cleared, cleared, with_waivers
 from .combination import Choices, Found, search, steps
 from .evidence import Evidence, OfApplicants, hindered, objection_to, undecidable
 from .memory import Job
@@ -84,7 +84,8 @@ class PipelineJudge:
         """
         if spec not in self._records:
             wanted = spec.gates if asked is None else tuple(g for g in spec.gates if g in asked)
-            self._records[spec] = _judge(self._run, spec, gates, gate, wanted)
+            record = _judge(self._run, spec, gates, gate, wanted)
+            self._records[spec] = with_waivers(self._run, spec, record)
         return self._records[spec]
 
 
@@ -92,6 +93,8 @@ def _judge(
     run: Run, spec: PipelineSpec, gates: Any, gate: str, asked: tuple[str, ...]
 ) -> PipelineRecord:
     space = run.workspace
+    for stage in spec.stages:
+        run.judge_of(stage).variants.require_files()  # before minutes of work on another stage
     spec = replace(spec, limits=limits_under(space.settings.profile, spec.limits))
     if spec.align:
         _check_align(run, spec)
@@ -120,7 +123,7 @@ def _check_align(run: Run, spec: PipelineSpec) -> None:
     detector = by_name["detector"]
     told = cast("ObjectDetection", detector.gate.model.task).keypoints
     if told is None:
-        learned = run.judge(detector.gate, detector.gate_file).variants.learned()
+        learned = run.judge_of(detector).variants.learned()
         told = learned.get("keypoints", 0)
     refuse_other_landmarks(where, told)
 
@@ -171,7 +174,7 @@ def _evidence(
         images = load_images(space.resolve(spec.images, f"{gate} images", file))
         return OfImages(context, images, gates.process, digest, thresholds, spec.limits)
     for stage in spec.stages:
-        data = run.judge(stage.gate, stage.gate_file).variants.data
+        data = run.judge_of(stage).variants.data
         used: dict[str, ImageSet | None] = {"calibration": data.calibration}
         if data.selection is not None:
             used["selection"] = data.selection.images

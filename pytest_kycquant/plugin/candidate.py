@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from _pytest.outcomes import XFailed  # what pytest.xfail raises; no public name has its type
 
 from ..errors import InconclusiveWarning, SpecError
 from ..results import GateResult, Offender
@@ -139,8 +140,21 @@ class _Results(dict[str, GateResult]):
         )
 
 
+class Waived(XFailed):
+    """Ends the test of a gate that does not pass but is waived: never as passed.
+
+    Args:
+        report: what was found.
+        ships: whether the waiver lets the variant ship.
+    """
+
+    def __init__(self, report: str, *, ships: bool) -> None:
+        super().__init__(report, pytrace=False)
+        self.ships = ships
+
+
 def enforce(result: GateResult, title: str, inconclusive: Inconclusive) -> None:
-    """Fail a test with a small report, or do as the policy says if a gate is undecided.
+    """Fail a test with a small report, or do as the policy or a waiver says.
 
     Args:
         result: the result of the gate.
@@ -151,7 +165,10 @@ def enforce(result: GateResult, title: str, inconclusive: Inconclusive) -> None:
     if result.verdict is Verdict.PASS:
         return
     report = f"{title} {result.verdict.value} {result.gate}\n{result.describe()}"
-    if result.verdict is Verdict.FAIL:
+    if result.waiver is not None and result.verdict is Verdict.WAIVED:
+        raise Waived(report, ships=result.waiver.ship)
+    # Once a waiver has expired, no policy excuses what it excused.
+    if result.verdict is Verdict.FAIL or result.waiver is not None:
         pytest.fail(report, pytrace=False)
     # An undecided latency is the machine's noise, not the model's fault.
     policy = "warn" if result.gate == "latency" else inconclusive

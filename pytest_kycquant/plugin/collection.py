@@ -32,10 +32,12 @@ class GateTests:
             precision that it runs on, by node id; "" for a test that runs once.
         asked: names of the gates that the tests of this run assert; None if that cannot be told,
             because a test of the user's may look at any of them.
+        names: node ids of the classes or functions that these tests belong to.
     """
 
     requested: dict[str, str]
     asked: frozenset[str] | None
+    names: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, members: Iterable[pytest.Item], selected: Iterable[pytest.Item]) -> GateTests:
@@ -45,15 +47,17 @@ class GateTests:
             members: all of its tests.
             selected: those that this run did not deselect.
         """
+        members = list(members)
         requested = {item.nodeid: _precision(item) for item in members}
+        names = tuple(sorted(set(map(gate_name, members))))
         asked: set[str] = set()
         for item in selected:
             gate = _own_gate(item)
             if gate:
                 asked.add(gate)
             elif {"candidate", "kyc_pipeline"} & set(getattr(item, "fixturenames", ())):
-                return cls(requested, None)
-        return cls(requested, frozenset(asked))
+                return cls(requested, None, names)
+        return cls(requested, frozenset(asked), names)
 
 
 def note_collected(collector: pytest.Collector, report: pytest.CollectReport) -> None:

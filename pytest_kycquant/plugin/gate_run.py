@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ..errors import KycquantError, SpecError
+from ..errors import KycquantError, KycquantWarning, SpecError
 from ..report.document import DataEntry, LimitEntry
 from ..report.found import Found, GateFound, Present
 from ..spec.profiles import describe, limits_under
+from ..verdicts import Verdict
 from .candidate import Candidate
 from .collection import COLLECTED, GateTests, gate_name
 from .definitions import refuse_fake_fixtures
@@ -32,12 +33,15 @@ if TYPE_CHECKING:
 
 
 def gate_spec(item: pytest.Item) -> GateSpec | None:
-    """Return the specification of the gate of a test; None if the test belongs to none.
+    """Return the specification of the gate of a test; None for a pipeline's or no gate's.
 
     Raises:
         SpecError: a class or marker specifies something impossible.
     """
-    return spec_of(getattr(item, "cls", None), list(item.iter_markers(MARKER)), gate_name(item))
+    cls = getattr(item, "cls", None)
+    if isinstance(cls, type) and issubclass(cls, PipelineGates):
+        return None  # its tests carry the plugin's own marker, which says nothing about a model
+    return spec_of(cls, list(item.iter_markers(MARKER)), gate_name(item))
 
 
 def precisions_of(item: pytest.Item) -> tuple[Asked, ...]:
@@ -101,17 +105,25 @@ class GateRun:
         return cls(item.config.stash[SESSION], spec, item)
 
     @property
+    def _judge(self) -> Judge:
+        _, _, gate = gate_name(self._item).partition("::")
+        tests = self._tests
+        judge = self._session.run.judge(self._spec, self._item.path, tests.asked, gate, tests.names)
+        judge.variants.require_files()
+        return judge
+
+    @property
     def judge(self) -> Judge:
         """The judge that makes and measures variants."""
-        _, _, gate = gate_name(self._item).partition("::")
-        return self._session.run.judge(self._spec, self._item.path, self._tests.asked, gate)
+        with self._session.run.tried_once(self._spec, self._item.path):
+            return self._judge
 
     @property
     def golden(self) -> Golden:
         """The FP32 baseline."""
         item, export = self._item, self._session.settings.export
-        with self._session.run.explained_once(self._spec, item.path, item.nodeid):
-            judge = self.judge
+        with self._session.run.tried_once(self._spec, item.path):
+            judge = self._judge
             if export is not None:
                 from ..report.export import refuse_foreign
 
@@ -132,7 +144,10 @@ class GateRun:
 
         item = self._item
         golden = self.golden
-        shipment = self._session.run.shipment(self._spec, item.path, recipe, self._tests.asked)
+        tests = self._tests
+        shipment = self._session.run.shipment(
+            self._spec, item.path, recipe, tests.asked, tests.names
+        )
         judge, record = self.judge, shipment.record
         rows = [judge.fp32_record, *shipment.tried]
         policy = self._spec.effective_inconclusive(self._session.settings)
@@ -176,17 +191,24 @@ class GateRun:
 
 @contextlib.contextmanager
 def noted(item: pytest.Item) -> Iterator[None]:
-    """Remember an error of a gate, which a test that is expected to fail would hide."""
+    """Remember an error of a gate, which a test that is expected to fail would hide.
+
+    It is raised in full for the first test that has it, and in short for all others.
+    """
     import numpy as np
 
     try:
         # numpy's defaults: a project may have made every rounding to zero an error.
         with np.errstate(divide="warn", over="warn", under="ignore", invalid="warn"):
             yield
+    except (KycquantError, KycquantWarning) as error:
+        item.stash.setdefault(BROKEN, (gate_name(item), str(error)))
+        shown = item.config.stash[SESSION].run.shown_for(error, item.nodeid)
+        if shown is error:
+            raise
+        raise shown from error
     except Exception as error:
-        known = isinstance(error, KycquantError)
-        text = str(error) if known else f"{type(error).__name__}: {error}"
-        item.stash.setdefault(BROKEN, (gate_name(item), text))
+        item.stash.setdefault(BROKEN, (gate_name(item), f"{type(error).__name__}: {error}"))
         raise
 
 
@@ -209,6 +231,18 @@ def present_gates(session: pytest.Session) -> Present:
     return Present(gates, whole=not any("::" in arg for arg in session.config.args))
 
 
+def model_names(session: pytest.Session) -> list[str]:
+    """Return the names of the models of all gates that pytest collected, stages included."""
+    names: set[str] = set()
+    for item in session.stash.get(COLLECTED, []):
+        cls = getattr(item, "cls", None)
+        if isinstance(cls, type) and issubclass(cls, PipelineGates):
+            names |= {stage.gate.model.name for stage in pipeline_spec_of(cls).stages}
+        elif (spec := _spec(item)) is not None:
+            names.add(spec.model.name)
+    return sorted(names)
+
+
 def kyc_pipeline_of(item: pytest.Item) -> KycPipeline:
     """Return the object that the tests of a pipeline use, and record it for the report.
 
@@ -227,10 +261,20 @@ def kyc_pipeline_of(item: pytest.Item) -> KycPipeline:
     name, policy = gate_name(item), spec.inconclusive or session.settings.inconclusive
     members = [other for other in _collected(item) if gate_name(other) == name]
     asked = GateTests.of(members, _selected(item, members)).asked
-    with session.run.explained_once(spec, item.path, item.nodeid):
+    with session.run.tried_once(spec, item.path):
         record = session.pipelines.record(spec, cls(), name, asked)
-    limits = _limits(limits_under(session.settings.profile, spec.limits))
-    item.stash[FOUND] = Found(session.origin(), policy, pipeline=record, limits=limits)
+    waived: dict[str, bool] = {}
+    for _, result in (each for stage in spec.stages for each in session.run.waived_in(stage)):
+        assert result.waiver is not None
+        source = result.waiver.source
+        waived[source] = waived.get(source, False) or result.found is not Verdict.PASS
+    item.stash[FOUND] = Found(
+        session.origin(),
+        policy,
+        pipeline=record,
+        limits=_limits(limits_under(session.settings.profile, spec.limits)),
+        stage_waivers=waived,
+    )
     item.user_properties.extend(_gate_properties(record.gates))
     return KycPipeline(record, policy)
 
@@ -271,7 +315,7 @@ def check_fixtures(item: pytest.Item) -> None:
         SpecError: a fixture of the same name has replaced one of them.
     """
     kinds = {"candidate": Candidate, "kyc_pipeline": KycPipeline}
-    refuse_fake_fixtures(getattr(item, "funcargs", {}), kinds, item.nodeid)
+    refuse_fake_fixtures(getattr(item, "funcargs", {}), kinds, gate_name(item))
 
 
 def profiles_of(session: KycquantSession, items: Iterable[pytest.Item]) -> str:
@@ -323,4 +367,8 @@ def _gate_properties(gates: Mapping[str, GateResult]) -> list[tuple[str, str]]:
     return [
         (f"kycquant.{gate.gate}", " | ".join(check.describe() for check in gate.checks))
         for gate in gates.values()
+    ] + [
+        (f"kycquant.{gate.gate}.waiver", gate.waiver.describe())
+        for gate in gates.values()
+        if gate.waiver is not None and gate.verdict is Verdict.WAIVED
     ]

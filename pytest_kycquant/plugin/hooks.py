@@ -11,6 +11,7 @@ import pytest
 
 from ..errors import KycquantError, KycquantWarning, SpecError, printable
 from .collection import (
+    COLLECTED,
     applies,
     look_for_shadowed,
     note_collected,
@@ -26,7 +27,16 @@ from .fixtures import (
 )
 from .gated import MARKER, is_gated
 from .options import add_options
-from .session import GATES, NOTED, RECORDED, RUN_ID, SESSION, KycquantSession, attach
+from .session import (
+    GATES,
+    MODELS,
+    NOTED,
+    RECORDED,
+    RUN_ID,
+    SESSION,
+    KycquantSession,
+    attach,
+)
 
 __all__ = ["candidate", "golden", "kyc_pipeline", "quantize"]
 
@@ -104,6 +114,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("candidate", recipes, ids=[r.name for r in recipes], indirect=True)
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark the tests of gate classes, so that `-m kycquant` selects all gates alike."""
+    if is_gated(item) and item.get_closest_marker(MARKER) is None:
+        item.add_marker(MARKER)
+
+
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Warn of gates that no test can judge."""
     warn_unjudged(session)
@@ -171,22 +187,19 @@ def pytest_exception_interact(
     cause = getattr(excinfo.value, "cause", None)  # of an error in a conftest.py
     if isinstance(cause, BaseException):
         excinfo = pytest.ExceptionInfo.from_exception(cause)
-    if isinstance(excinfo.value, (KycquantError, KycquantWarning)):
-        # pytest itself shows an error of a file from that file on, too.
-        from .lines import is_users
+    known = (KycquantError, KycquantWarning)
+    if isinstance(excinfo.value, known) or isinstance(excinfo.value.__cause__, ModuleNotFoundError):
+        from .lines import show_collection_error
 
-        frames = excinfo.traceback.cut(path=node.path).filter(lambda entry: is_users(entry.path))
-        excinfo.traceback = frames.filter(excinfo)
-        shown = excinfo.getrepr(style="short", chain=False)
-        if shown.reprcrash is not None:
-            shown.reprcrash.message = str(excinfo.value)  # without the class name in front
-        report.longrepr = shown
+        show_collection_error(node, excinfo, report)
 
 
 def pytest_report_teststatus(
     report: pytest.TestReport | pytest.CollectReport,
 ) -> tuple[str, str, Any] | None:
-    """Mark a gate that passed on a fallback."""
+    """Mark a gate that passed on a fallback, and one that does not pass but is waived."""
+    if hasattr(report, "kycquant_waived") and report.skipped:
+        return "waived", "w", ("WAIVED", {"yellow": True})
     variant = getattr(report, "kycquant_fallback", "")
     if not (variant and report.passed):
         return None
@@ -196,10 +209,15 @@ def pytest_report_teststatus(
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Tell the controller of pytest-xdist which gates this worker collected."""
     own = session.config.stash.get(SESSION, None)
-    if own is not None and own.is_worker and own.writes_files:
-        from .gate_run import present_gates
+    if own is None or not own.is_worker:
+        return
+    output: dict[str, Any] = session.config.workeroutput  # type: ignore[attr-defined]
+    if session.stash.get(COLLECTED, []):
+        from .gate_run import model_names, present_gates
 
-        session.config.workeroutput[GATES] = present_gates(session).dump()  # type: ignore[attr-defined]
+        output[MODELS] = model_names(session)
+        if own.writes_files:
+            output[GATES] = present_gates(session).dump()
 
 
 class _Summary:
@@ -221,6 +239,7 @@ class _Summary:
         self._started = datetime.now(UTC)
         self._seconds: dict[str, float] = {}
         self._errors: dict[str, str] = {}
+        self._models: list[str] = []
         self._report: Path | None = None  # once it is written
 
     @pytest.hookimpl(optionalhook=True)
@@ -231,7 +250,9 @@ class _Summary:
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
         """Learn from a worker of pytest-xdist which gates there are; all collect the same."""
-        self._present = getattr(node, "workeroutput", {}).get(GATES, self._present)
+        output = getattr(node, "workeroutput", {})
+        self._present = output.get(GATES, self._present)
+        self._models = output.get(MODELS, self._models)
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """Note what cannot be collected: nobody knows which rules are in it."""
@@ -257,9 +278,10 @@ class _Summary:
             text = str(getattr(crash, "message", "") or report.longreprtext)
             self._errors.setdefault(report.nodeid, "\n".join(map(printable, text.splitlines())))
         collected = self._session.collected
+        cleared = report.skipped and getattr(report, "kycquant_waived", False)
         collected.outcomes.add(
             report.nodeid,
-            report.outcome,
+            "passed" if cleared else report.outcome,
             expected=hasattr(report, "wasxfail"),
             phase=report.when,
         )
@@ -281,12 +303,15 @@ class _Summary:
         if session.config.getoption("collectonly", False):
             return  # nothing was judged, and what earlier runs found stays
         self._note(session)
+        self._look_for_orphans(session)
+        self._check_waivers(session)
         if session.exitstatus == pytest.ExitCode.OK:
             for line in self._session.collected.unanswered():
                 self._lines.append(f"ERROR: no test failed, but {line}; {_REMEDY}")
                 session.exitstatus = pytest.ExitCode.TESTS_FAILED
         if not self._session.writes_files:
             return
+        from ..files import from_here
         from ..report import write
         from ..report.export import export
 
@@ -301,7 +326,7 @@ class _Summary:
         elif settings.report is not None:
             try:
                 write(collected, settings.report)
-                self._report = settings.report
+                self._report = Path(from_here(settings.report, settings.start))
             except (OSError, KycquantError) as error:
                 remedy = "; make room there, or name another place"
                 more = remedy if isinstance(error, OSError) else ""
@@ -330,12 +355,36 @@ class _Summary:
             # With pytest-xdist only workers collect; if none could say what, nothing is known.
             collected.present = present_gates(session)
 
+    def _look_for_orphans(self, session: pytest.Session) -> None:
+        """Name the goldens that no gate uses, once everything was collected and gates ran."""
+        from .full_run import is_full, orphan_goldens
+        from .gate_run import model_names
+
+        config = session.config
+        if self._any and is_full(config) and not self._uncollected:
+            models = self._models or model_names(session)  # of a worker, or of this process
+            folder, here = self._session.settings.golden, config.invocation_params.dir
+            self._lines += orphan_goldens(folder, models, here) if models else ()
+
+    def _check_waivers(self, session: pytest.Session) -> None:
+        """Name the waivers that a run shows to be wrong, which fails it, or to be unnecessary."""
+        if not self._any or self._session.settings.waivers is None:
+            return
+        from .full_run import check_waivers, is_full
+
+        full = is_full(session.config) and not self._uncollected
+        notes, errors = check_waivers(self._session.settings, self._session.collected, full=full)
+        self._lines += [*notes, *(f"ERROR: {line}" for line in errors)]
+        if errors and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Print the table; print nothing if no gate ran."""
         if not (self._any or self._lines or self._recorded):
             return
         from ..report import render
         from ..report.terminal import next_command
+        from .full_run import recorded
 
         collected = self._session.collected
         terminalreporter.section("kycquant")
@@ -344,7 +393,8 @@ class _Summary:
         for line in (*report.splitlines(), *map(printable, self._lines)):
             terminalreporter.write_line(line)
         for path, note in sorted(self._recorded.items()):
-            terminalreporter.write_line(printable(f"golden: recorded {path}"))
+            here = terminalreporter.config.invocation_params.dir
+            terminalreporter.write_line(printable(recorded(Path(path), here)))
             if note:
                 terminalreporter.write_line(printable(f"golden: {note}"))
         stats = terminalreporter.stats

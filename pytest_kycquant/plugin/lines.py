@@ -16,10 +16,12 @@ import _pytest
 import pluggy
 import pytest
 
-from ..errors import KycquantError
-from ..files import relative_to
+from ..errors import KycquantError, KycquantWarning
+from ..files import from_here
 from .gated import MARKER, GateClass
+from .session import SESSION
 
+_COLLECTED: pytest.StashKey[dict[str, str]] = pytest.StashKey()
 _PACKAGES = ("site-packages", "dist-packages")
 
 
@@ -47,10 +49,61 @@ def at_line(definition: pytest.Item, error: KycquantError) -> str:
         place = _place(owner, attribute)
         if place is not None:
             file, line = place
-            shown = relative_to(Path(file), definition.config.invocation_params.dir)
+            shown = from_here(file, definition.config.invocation_params.dir)
             source = linecache.getline(file, line).strip()
             return f"{shown}:{line}: in {owner.__name__}\n    {source}\nE   {error}"
     return str(error)
+
+
+def show_collection_error(
+    node: pytest.Item | pytest.Collector,
+    excinfo: pytest.ExceptionInfo[BaseException],
+    report: pytest.CollectReport,
+) -> None:
+    """Show an error of this plugin in a file by the lines of that file, and each error once.
+
+    Args:
+        node: what could not be collected.
+        excinfo: what it raised.
+        report: what pytest will show; it is changed.
+    """
+    error = excinfo.value
+    if not isinstance(error, (KycquantError, KycquantWarning)):
+        if hint := _import_hint(node.path, error.__cause__):
+            report.longrepr = f"{report.longrepr}\nE   {hint}"
+        return
+    # pytest itself shows an error of a file from that file on, too.
+    frames = excinfo.traceback.cut(path=node.path).filter(lambda entry: is_users(entry.path))
+    excinfo.traceback = frames.filter(excinfo)
+    shown = excinfo.getrepr(style="short", chain=False)
+    if shown.reprcrash is not None:
+        shown.reprcrash.message = str(error)  # without the class name in front
+    report.longrepr = shown
+    known = node.config.stash.setdefault(_COLLECTED, {})
+    first = known.setdefault(str(error), node.nodeid)
+    if first != node.nodeid:  # files that import each other fail by one error
+        where = str(error).partition(": ")[0]
+        report.longrepr = f"{where}: this file cannot be collected; see the error of {first}"
+    elif node.config.stash[SESSION].is_worker:
+        report.longrepr = str(shown)  # pytest-xdist shows equal texts of its workers once
+
+
+def _import_hint(file: Path, error: BaseException | None) -> str:
+    """What to do if a gate file cannot import its neighbour; "" if that is not what happened.
+
+    Args:
+        file: the file that pytest could not import.
+        error: what it raised.
+    """
+    name = error.name if isinstance(error, ModuleNotFoundError) else None
+    if not name or not file.with_name(f"{name}.py").is_file():
+        return ""
+    if b"pytest_kycquant" not in file.read_bytes():
+        return ""
+    return (
+        f"{name}.py lies beside {file.name}, but --import-mode=importlib does not look there; "
+        f"write `from . import {name}`, or add that folder to `pythonpath` in the ini file"
+    )
 
 
 def _owners(definition: pytest.Item) -> Iterator[Any]:

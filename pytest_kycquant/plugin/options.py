@@ -10,18 +10,24 @@ import os
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import pytest
 
 from ..errors import SettingsError, SpecError
 from ..spec import flags
 
 if TYPE_CHECKING:
-    import pytest
-
     from ..spec.profiles import Profile
     from ..spec.settings import Inconclusive, Settings, ShipBy
 
 
+_IniType = Literal["bool", "int", "string"]
+_WRITTEN: dict[_IniType, str] = {
+    "bool": "write true or false, without quotes",
+    "int": "write a whole number, such as 4, without quotes",
+    "string": 'write one text in quotes, "..."',
+}
 _LONGEST_NAME, _LONGEST_PATH = 255, 3500  # bytes, with room for names of files in a folder
 
 
@@ -35,6 +41,15 @@ class _Option(NamedTuple):
     @property
     def dest(self) -> str:
         return self.flag.removeprefix("--").replace("-", "_")
+
+    @property
+    def ini_type(self) -> _IniType:
+        """The type that pytest checks in files that know types, such as `[tool.pytest]`."""
+        if self.parse is _boolean:
+            return "bool"
+        # pytest knows numbers since 8.4, and files with native types since 9.
+        whole = self.parse in (_positive, _budget) and pytest.version_tuple >= (8, 4)
+        return "int" if whole else "string"
 
 
 def _text(where: str, value: str) -> str:
@@ -132,6 +147,8 @@ _OPTIONS = (
             "on CPUs without VNNI.", _boolean),
     _Option(flags.SHIP_BY, "What decides among variants that pass: product (of size and latency, "
             "default), latency or size.", _ship_by, "POLICY"),
+    _Option(flags.WAIVERS, "File of waivers for known failures (default: waivers.toml, if there is "
+            "one).", _text, "FILE"),
     _Option(flags.ACCEPT_PREPROCESSING, "Record the FP32 baselines even if FP32 is better with "
             "another preprocessing.", _boolean, has_ini=False),
 )  # fmt: skip
@@ -160,7 +177,8 @@ def add_options(parser: pytest.Parser) -> None:
         else:
             group.addoption(option.flag, dest=option.dest, metavar=option.metavar, help=option.help)
         if option.has_ini:
-            parser.addini(option.dest, f"Same as {option.flag}.", default=None)
+            help_ = f"Same as {option.flag}."
+            parser.addini(option.dest, help_, type=option.ini_type, default=None)
 
 
 def parse_options(config: pytest.Config) -> dict[str, Any]:
@@ -181,7 +199,7 @@ def parse_options(config: pytest.Config) -> dict[str, Any]:
         where = option.flag
         if given is None and option.has_ini:
             where = f"ini option {option.dest}"
-            given = _ini(config, option.dest, where)
+            given = _ini(config, option, where)
         values[option.flag] = None if given is None else option.parse(where, given)
     export = values[flags.EXPORT]
     if export is not None and values[flags.PROFILE] is not None:
@@ -200,9 +218,11 @@ def make_settings(values: Mapping[str, Any], config: pytest.Config, *, workers: 
         workers: number of processes that share this machine.
     """
     from ..spec.settings import DEFAULT_GOLDEN, Settings
+    from ..spec.waivers import DEFAULT_WAIVERS
 
     root, here = config.rootpath, config.invocation_params.dir
     report, export = values[flags.REPORT], values[flags.EXPORT]
+    waivers = root / (values[flags.WAIVERS] or DEFAULT_WAIVERS)
     return Settings(
         cache=root / (values[flags.CACHE] or _default_cache(config)),
         golden=root / (values[flags.GOLDEN] or DEFAULT_GOLDEN),
@@ -217,6 +237,7 @@ def make_settings(values: Mapping[str, Any], config: pytest.Config, *, workers: 
         exact=bool(values[flags.EXACT]),
         accept_preprocessing=bool(values[flags.ACCEPT_PREPROCESSING]),
         ship_by=values[flags.SHIP_BY] or Settings.ship_by,
+        waivers=waivers if values[flags.WAIVERS] or waivers.is_file() else None,
         start=here,
         repeated=tuple(_repeated(config)),
     )
@@ -232,12 +253,23 @@ def _repeated(config: pytest.Config) -> Iterator[str]:
             yield from (f"{flag}={value}",) if flag.startswith("--") else (flag, str(value))
 
 
-def _ini(config: pytest.Config, name: str, where: str) -> str | None:
+def _ini(config: pytest.Config, option: _Option, where: str) -> str | None:
+    """The text of an ini value, whichever type it has in its file.
+
+    Raises:
+        SettingsError: it has the wrong type.
+    """
+    remedy = _WRITTEN[option.ini_type]
     try:
-        value = config.getini(name)
-    except (TypeError, ValueError) as error:  # native TOML with a value that is not a string
-        raise SettingsError(where, str(error), 'write the value as a string, "..."') from error
-    return None if value is None else str(value)
+        value = config.getini(option.dest)
+    except (TypeError, ValueError, pytest.UsageError) as error:  # the last one since pytest 9.1
+        # pytest names its file and the option, which `where` does already.
+        reason = str(error).partition(f"config option '{option.dest}' ")[2] or str(error)
+        raise SettingsError(where, reason, remedy) from error
+    if value is None or isinstance(value, (str, bool, int)):
+        return None if value is None else str(value)
+    # Without native types, pytest passes a list on as it is.
+    raise SettingsError(where, f"expects one value, got {type(value).__name__}: {value!r}", remedy)
 
 
 def _default_cache(config: pytest.Config) -> Path:

@@ -364,7 +364,7 @@ def _stage(gates: type[PipelineGates], name: str) -> StageSpec:
             f"{cls.__name__} judges {type(spec.model.task).__name__}",
             f"name a gate class that judges {task.__name__}",
         )
-    return StageSpec(name, spec, Path(inspect.getfile(cls)))
+    return StageSpec(name, spec, Path(inspect.getfile(cls)), cls.__qualname__.replace(".", "::"))
 
 
 def _markers(cls: type) -> list[pytest.Mark]:

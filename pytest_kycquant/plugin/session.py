@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 RUN_ID = "kycquant_run_id"
 GATES = "kycquant_gates"
+MODELS = "kycquant_models"
 RECORDED = "kycquant.golden_recorded"  # property of a test; its value is the golden's path
 NOTED = "kycquant.golden_note"  # property beside it: what the golden does not vouch for
 FOUND: pytest.StashKey[Found] = pytest.StashKey()
@@ -45,7 +46,8 @@ class KycquantSession:
             a worker of pytest-xdist.
 
     Raises:
-        SettingsError: an option or ini value is invalid, whether or not there are gates.
+        SettingsError: an option or ini value is invalid, or a file that it names, whether or not
+            there are gates.
         CacheError: the cache cannot be cleared.
         GoldenError: goldens would be recorded in CI.
     """
@@ -65,6 +67,8 @@ class KycquantSession:
             from ..bench.golden import refuse_in_ci
 
             refuse_in_ci(self.settings.golden)
+        if self._given[flags.WAIVERS] is not None:
+            self._check_waivers()
         if self.writes_files and not self.is_worker:
             self._check_targets()
         self._prepare_cache(clear=config.getoption("cacheclear", False) and not self.is_worker)
@@ -84,6 +88,13 @@ class KycquantSession:
         refuse(settings.cache, places)
         if clear:
             CacheFolder(settings.cache).clear()
+
+    def _check_waivers(self) -> None:
+        """Refuse a file of waivers that is wrong; one that is not named waits for a gate."""
+        from ..spec.waivers import load_waivers
+
+        assert self.settings.waivers is not None  # it was named
+        load_waivers(self.settings.waivers)
 
     def _check_targets(self) -> None:
         """Refuse a report or an export that cannot be written, before any work is done."""
@@ -201,6 +212,8 @@ def attach(
         report.kycquant_torn = True  # type: ignore[attr-defined]
     if is_gated(item):
         report.kycquant_gated = True  # type: ignore[attr-defined]
+        if raised is not None and raised.typename == "Waived":
+            report.kycquant_waived = raised.value.ships  # type: ignore[attr-defined]
     if broken := item.stash.get(BROKEN, None):
         report.kycquant_broken = list(broken)  # type: ignore[attr-defined]
     found = item.stash.get(FOUND, None)

@@ -16,7 +16,7 @@ from .document import CheckEntry, GateEntry, LimitEntry, PipelineEntry, Report, 
 
 Kind = Literal["worse", "better", "changed"]
 _ORDER = ("PASS", "WAIVED", "INCONCLUSIVE", "FAIL")
-_OVERALL = ("PASS", "SMOKE", "INCOMPLETE", "INCONCLUSIVE", "FAIL", "ERROR")
+_OVERALL = ("PASS", "WAIVED", "SMOKE", "INCOMPLETE", "INCONCLUSIVE", "FAIL", "ERROR")
 _ROUNDING = 1e-3  # relative; what a printed figure could not show
 
 

@@ -13,17 +13,18 @@ from typing import Any, Literal
 
 from ..bench.file_ports import FilePorts
 from ..pipeline.record import PipelineRow, Yardstick
-from ..results import Offender
+from ..results import Offender, Waiver
 from ..runtimes import Deployment
 from ..runtimes.environment import Environment
 
 SCHEMA = 7
 
-Overall = Literal["PASS", "FAIL", "INCONCLUSIVE", "ERROR", "INCOMPLETE", "SMOKE"]
+Overall = Literal["PASS", "WAIVED", "FAIL", "INCONCLUSIVE", "ERROR", "INCOMPLETE", "SMOKE"]
 """PASS: every gate that was collected was judged by all of its tests, and passed, perhaps on a
-fallback. FAIL: a gate or a test of one failed. INCONCLUSIVE: nothing failed, but figures are
-undecided that must not be. ERROR: something could not be judged or collected. INCOMPLETE: tests of
-gates were not run. SMOKE: nothing failed, but the smoke profile clears nothing."""
+fallback. WAIVED: the same, but a failure is waived. FAIL: a gate or a test of one failed.
+INCONCLUSIVE: nothing failed, but figures are undecided that must not be. ERROR: something could not
+be judged or collected. INCOMPLETE: tests of gates were not run. SMOKE: nothing failed, but the
+smoke profile clears nothing."""
 
 
 @dataclass(frozen=True)
@@ -89,10 +90,11 @@ class ResultEntry:
 
     Args:
         gate: name of the gate, such as "far".
-        verdict: the worst verdict of the checks.
+        verdict: the worst verdict of the checks; WAIVED if that is not PASS but a waiver holds.
         checks: the figures that were compared with their limits.
         remedy: what to do about a failure.
         offenders: the cases that weigh most, the worst first.
+        waiver: the waiver for this gate and variant, expired or not; null if there is none.
     """
 
     gate: str
@@ -100,6 +102,7 @@ class ResultEntry:
     checks: tuple[CheckEntry, ...]
     remedy: str
     offenders: tuple[Offender, ...]
+    waiver: Waiver | None
 
 
 @dataclass(frozen=True)

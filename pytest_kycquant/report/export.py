@@ -24,6 +24,7 @@ from ..spec.flags import EXPORT
 from ..spec.runtime import ORT
 from .exported_files import copies, is_export
 from .json_report import evidence
+from .pipelines import waivers
 from .records import Collected, GatedModel
 
 _LARGEST = 1 << 26  # bytes of evidence
@@ -142,6 +143,7 @@ def _lines(
         where = ", ".join(gate.paths["fp32"])
         return [f"exported: nothing for {gate.model}, keep FP32 ({where})"]
     lines = [f"exported: {target} ({ship.variant})" for target in targets]
+    lines += [f"{gate.model}: {line}" for line in waivers(ship.variant, ship.gates)]
     if ship.runtime is not None and not ship.runtime.is_reference:
         settings = ", ".join(f"{key}={value}" for key, value in ship.runtime.settings.items())
         lines.append(

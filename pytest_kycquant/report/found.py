@@ -104,6 +104,7 @@ class Found:
         gate: the result of a gate; None for a test of a pipeline.
         pipeline: the record of a pipeline; None for a test of a gate.
         limits: the limits that were judged.
+        stage_waivers: for each waiver of a pipeline's stages, by its source, whether it is needed.
     """
 
     origin: Origin
@@ -111,6 +112,7 @@ class Found:
     gate: GateFound | None = None
     pipeline: PipelineRecord | None = None
     limits: tuple[LimitEntry, ...] = ()
+    stage_waivers: Mapping[str, bool] = field(default_factory=dict)
 
     @property
     def fallback(self) -> str:

@@ -171,7 +171,14 @@ def _group(group: GroupIncrease) -> GroupEntry:
 
 def _result(result: GateResult) -> ResultEntry:
     checks = tuple(map(_check, result.checks))
-    return ResultEntry(result.gate, result.verdict.value, checks, result.remedy, result.offenders)
+    return ResultEntry(
+        result.gate,
+        result.verdict.value,
+        checks,
+        result.remedy,
+        result.offenders,
+        result.waiver,
+    )
 
 
 def _check(check: Check) -> CheckEntry:

@@ -8,7 +8,7 @@ from typing import Any
 from ..pipeline.combination import Found
 from ..pipeline.record import NO_CERTIFICATE, PipelineRecord, PipelineRow
 from ..plain import from_plain
-from ..results import objections
+from ..results import GateResult, objections
 from ..verdicts import Verdict
 from .records import Collected
 
@@ -143,6 +143,19 @@ def _row(row: PipelineRow) -> list[str]:
     ]
 
 
+def waivers(variant: str, gates: Mapping[str, GateResult]) -> Iterator[str]:
+    """Describe each waiver that a variant needs, expired ones included, and what was found.
+
+    Args:
+        variant: label of the variant.
+        gates: its results by gate.
+    """
+    for gate, result in gates.items():
+        if result.waiver is not None and result.found is not Verdict.PASS:
+            found = result.worst_check().describe()
+            yield f"{gate} of {variant}: {result.waiver.describe()}: {found}"
+
+
 def _remarks(record: PipelineRecord, collected: Collected) -> Iterator[str]:
     figures = record.figures
     if "latency_ratio" in figures:
@@ -164,4 +177,5 @@ def _remarks(record: PipelineRecord, collected: Collected) -> Iterator[str]:
         for check in result.checks:
             if check.verdict is not Verdict.PASS:
                 yield f"{result.gate}: {check.describe()}"
+    yield from waivers("shipped", record.gates)
     yield from collected.misfits(record)

@@ -107,7 +107,7 @@ class GatedModel:
 
     def rows(self) -> list[VariantRecord]:
         """FP32 first, as the reference; then the others, worst first, then largest first."""
-        order = [Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.PASS]
+        order = [Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.WAIVED, Verdict.PASS]
         return sorted(
             self.variants.values(),
             key=lambda r: (r.variant != "fp32", order.index(r.verdict), -r.size, r.variant),
@@ -188,6 +188,7 @@ class Collected:
         seconds: how long each test of a gate took, by node id.
         started: when the run began, UTC, ISO 8601.
         commit: the commit that is judged, if it is known.
+        stage_waivers: for each waiver of a pipeline's stages, by its source, whether it is needed.
     """
 
     environment: Environment | None = None
@@ -204,12 +205,14 @@ class Collected:
     seconds: dict[str, float] = field(default_factory=dict)
     started: str = ""
     commit: Commit | None = None
+    stage_waivers: dict[str, bool] = field(default_factory=dict)
 
     def add(self, found: Found) -> None:
         """Merge what one test found."""
         origin = found.origin
         self.environment, self.exact = origin.environment, origin.exact
         self.cache[origin.worker] = (origin.reused, origin.built)
+        self.stage_waivers |= found.stage_waivers
         if found.pipeline is not None:
             self.pipelines[found.pipeline.gate] = found.pipeline
             self.policies[found.pipeline.gate] = found.inconclusive
@@ -294,7 +297,36 @@ class Collected:
             return "INCONCLUSIVE" if Verdict.INCONCLUSIVE in decided else "FAIL"
         if self.is_empty or self.problems() or any(gate.incomplete for gate in gates):
             return "INCOMPLETE"
-        return "SMOKE" if any(gate.profile == "smoke" for gate in gates) else "PASS"
+        if any(gate.profile == "smoke" for gate in gates):
+            return "SMOKE"
+        return "WAIVED" if Verdict.WAIVED in decided else "PASS"
+
+    def waived(self, source: str) -> set[tuple[str, bool]]:
+        """The gate classes whose results carry a waiver, each with whether they need it.
+
+        Args:
+            source: the file of the waiver and the entry in it.
+        """
+        judged = [
+            (gate.name, result)
+            for gate in self.gates
+            for record in gate.variants.values()
+            for result in record.gates.values()
+        ]
+        judged += [(name, r) for name, p in self.pipelines.items() for r in p.gates.values()]
+        found = {
+            (name, result.found is not Verdict.PASS)
+            for name, result in judged
+            if result.waiver is not None and result.waiver.source == source
+        }
+        if not found and source in self.stage_waivers:  # gates that were not collected themselves
+            found.add(("", self.stage_waivers[source]))
+        return found
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every gate that was collected was judged, by all of its tests."""
+        return not self.broken and not any(gate.incomplete for gate in self.gates)
 
     def problems(self) -> list[str]:
         """Describe what was collected but has no verdict, and why."""
@@ -351,5 +383,7 @@ def _unanswered(gates: Mapping[str, GateResult], inconclusive: Inconclusive) -> 
     """Describe the results that must fail a test; an undecided one may be allowed."""
     for gate in gates.values():
         undecided = gate.verdict is Verdict.INCONCLUSIVE
+        if gate.verdict is Verdict.WAIVED:
+            continue
         if not gate.ships and not (undecided and inconclusive != "fail"):
             yield f"{gate.verdict.value} {gate.gate}, {gate.worst_check().describe()}"

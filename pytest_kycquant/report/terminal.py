@@ -15,6 +15,7 @@ from ..spec.flags import UPDATE_GOLDEN
 from ..spec.profiles import NOTHING_CLEARED
 from ..verdicts import Check, Direction, Unit, Verdict
 from . import pipelines
+from .pipelines import waivers
 from .records import Collected, GatedModel
 
 # Gates that do not have a column of their own, or whose column has a fixed place.
@@ -210,6 +211,7 @@ def _reasons(gate: GatedModel) -> Iterator[str]:
             yield _worst_group(record)
         for note in record.notes:
             yield f"note on {record.variant}: {note}"
+        yield from waivers(record.variant, record.gates)
         for result in record.gates.values():
             if result.verdict is Verdict.INCONCLUSIVE:
                 described = result.worst_check().describe()
@@ -290,5 +292,7 @@ def _advice(gate: GatedModel) -> str:
     ratio = record.latency_ratio
     speed = "" if ratio is None else f", {ratio:.2f} of its latency"
     alone = "; no quantized variant passes" if record.is_float else ""
-    latency = "" if record.verdict is Verdict.PASS else "; its latency is undecided"
+    latency = "; its latency is undecided" if record.verdict is Verdict.INCONCLUSIVE else ""
+    if named := [name for name, r in record.gates.items() if r.verdict is Verdict.WAIVED]:
+        latency += f"; with a waiver for {', '.join(named)}"
     return f"{record.variant} ({record.size_ratio:.2f} of the size of FP32{speed}{alone}{latency})"

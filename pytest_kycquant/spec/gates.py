@@ -37,7 +37,8 @@ class GateSpec:
         limits: the limits of the gates, an instance of the class for the model's task.
         fallback: first rung of the ladder mixed -> int8-weights -> fp16 -> fp32-optimized -> fp32,
             or None.
-        strict: whether to fail instead of falling back; None uses the settings.
+        strict: whether to fail instead of falling back, and to ignore waivers; None uses the
+            settings.
         inconclusive: what an undecided gate does; None uses the settings.
         profile: "smoke", "standard" or "nist63a4"; None uses the settings.
         ship_by: what decides among variants that pass: "product" of size and latency, "latency" or
@@ -113,9 +114,12 @@ class GateSpec:
             settings: the settings of the run.
             asked: one of the precisions. A file that was made elsewhere has a fallback of its own.
         """
-        strict = settings.strict if self.strict is None else self.strict
         own = asked.fallback if isinstance(asked, Prequantized) else self.fallback
-        return None if strict else own
+        return None if self.effective_strict(settings) else own
+
+    def effective_strict(self, settings: Settings) -> bool:
+        """Resolve by the same precedence whether a gate fails without fallback and waivers."""
+        return settings.strict if self.strict is None else self.strict
 
     def effective_inconclusive(self, settings: Settings) -> Inconclusive:
         """Resolve the policy for undecided gates by the same precedence."""

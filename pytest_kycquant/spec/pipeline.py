@@ -44,11 +44,13 @@ class StageSpec:
         name: "detector", "liveness" or "embedder".
         gate: the specification of its gates.
         gate_file: the file that defines these gates.
+        gate_class: the class in that file, as a node id names it, such as "TestOuter::TestInner".
     """
 
     name: str
     gate: GateSpec
     gate_file: Path
+    gate_class: str = ""
 
 
 @dataclass(frozen=True)

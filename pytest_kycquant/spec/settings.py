@@ -37,6 +37,7 @@ class Settings:
         accept_preprocessing: whether to record goldens even if FP32 is better with another
             preprocessing.
         ship_by: what decides among variants that pass.
+        waivers: file of waivers, if there is one.
         start: the folder that pytest was started in, from which a command names files; None for
             the rootdir.
         repeated: the options of this run with which a command finds the same gates and goldens.
@@ -55,6 +56,7 @@ class Settings:
     exact: bool = False
     accept_preprocessing: bool = False
     ship_by: ShipBy = "product"
+    waivers: Path | None = None
     start: Path | None = None
     repeated: tuple[str, ...] = ()
 

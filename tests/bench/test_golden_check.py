@@ -91,3 +91,19 @@ def test_another_machine_may_count_other_errors() -> None:
         rates(OTHER, **(other | {"upper": other["upper"] * 0.9}))
     with pytest.raises(GoldenError, match="FP32 FAR is 12 of 10000 here"):
         rates(OTHER, **plain(rate_with(16, 10_000, 200, 4.0, 5)))
+
+
+@pytest.mark.parametrize(
+    ("here", "fewer"), [({}, 1), (OTHER, 4)], ids=["same machine", "another machine"]
+)
+def test_an_improvement_of_fp32_asks_for_a_new_golden(here: dict[str, Any], fewer: int) -> None:
+    """A golden that FP32 beats allows variants more than it should, so it is no pass, either."""
+    better = {"FAR": plain(rate_with(12 - fewer, 10_000, 200, 2.5, 3))}
+    with pytest.raises(GoldenError) as raised:
+        check_reproduced(GOLDEN, better, HERE | here, PLACE, COMMAND, FIGURES)
+    found = f"FP32 FAR is {12 - fewer} of 10000 here, but the golden records 12 of 10000"
+    assert found in str(raised.value)
+    assert raised.value.remedy.endswith(f"accept it with: {COMMAND}")
+    figures = {"mAP": FIGURES["mAP"] + (0.02 if here else 1e-5)}
+    with pytest.raises(GoldenError, match=r"FP32 mAP is 0\.5.* here, but the golden records 0\.5"):
+        check_reproduced(GOLDEN, RATES, HERE | here, PLACE, COMMAND, figures)

@@ -98,28 +98,49 @@ def test_a_failed_attempt_is_not_made_twice(
     assert asked == [INT8]
 
 
-def test_what_is_wrong_with_a_gate_is_explained_once(tmp_path: Path) -> None:
+def test_what_is_wrong_with_a_gate_is_tried_once(tmp_path: Path) -> None:
     run = Run(workspace(tmp_path))
     with (
         pytest.raises(DataError, match="faces: are missing; add them"),
-        run.explained_once(spec(), GATE_FILE, "test_far"),
+        run.tried_once(spec(), GATE_FILE),
     ):
         raise DataError("faces", "are missing", "add them")
     with (
-        pytest.raises(DataError, match="faces: this gate cannot run; see the error of test_far"),
-        run.explained_once(spec(), GATE_FILE, "test_frr"),
+        pytest.raises(DataError, match="faces: are missing; add them"),
+        run.tried_once(spec(), GATE_FILE),
     ):
         pytest.fail("is not tried again")
-    with run.explained_once(spec(), Path("other.py"), "test_frr"):
+    with run.tried_once(spec(), Path("other.py")):
         pass
+
+
+def test_a_cause_is_shown_once_in_all_workers(tmp_path: Path) -> None:
+    one, other = Run(workspace(tmp_path)), Run(workspace(tmp_path))
+    error = DataError("faces", "are missing", "add them")
+    assert one.shown_for(error, "test_far") is error
+    assert one.shown_for(error, "test_far") is error  # tried again
+    for run in (one, other):
+        shown = run.shown_for(DataError("faces", "are missing", "add them"), "test_frr")
+        assert type(shown) is DataError
+        assert str(shown) == "faces: this gate cannot run; see the error of test_far"
+    alike = DataError("faces", "are few", "add some")
+    assert other.shown_for(alike, "test_frr") is alike
+
+
+def test_a_cause_is_shown_once_without_a_cache(tmp_path: Path) -> None:
+    run = Run(workspace(tmp_path, cache=Path("/dev/null/cache")))
+    error = QuantizationError("face", "cannot be quantized", "give up")
+    assert run.shown_for(error, "test_far") is error
+    shown = str(run.shown_for(error, "test_frr"))
+    assert shown == "face: this precision cannot be judged; see the error of test_far"
 
 
 def test_what_concerns_one_precision_is_no_fault_of_the_gate(tmp_path: Path) -> None:
     run = Run(workspace(tmp_path))
-    for test in ("test_far", "test_frr"):
+    for _ in range(2):
         with (
             pytest.raises(SpecError, match="here: this; that"),
-            run.explained_once(spec(), GATE_FILE, test),
+            run.tried_once(spec(), GATE_FILE),
         ):
             raise SpecError("here", "this", "that")
 

@@ -145,7 +145,7 @@ def test_what_cannot_be_compared_is_said_where_the_golden_is_recorded(
     result = run(*RECORD, "-k", "test_size", *workers)
     result.stdout.fnmatch_lines(
         [
-            "golden: recorded *face.json",
+            "golden: recorded golden/face.json; commit it: git add golden/face.json",
             "golden: the preprocessing could not be compared with others: it takes at least 10 "
             "people with two images or more, and there are 7",
         ]

@@ -75,8 +75,11 @@ def test_the_advised_command_records_the_golden_that_is_missing(
     assert advised is not None, shown
     done = pytest_in(pytester.path / start, *shlex.split(advised[2]), "-k", "size")
     assert done.returncode == 0, done.stdout
-    assert f"golden: recorded {advised[1]}\n" in done.stdout
-    assert Path(advised[1]).exists()
+    recorded = re.search(r"golden: recorded (.+); commit it: git add (.+)\n", done.stdout)
+    assert recorded is not None, done.stdout
+    (shown,) = shlex.split(recorded[2])
+    assert recorded[1] == shown
+    assert (pytester.path / start / shown).samefile(advised[1])
     assert (other.stat().st_mtime_ns, other.read_bytes()) == before
 
 

@@ -96,7 +96,11 @@ def test_precedence(
             "--kycquant-search-budget: '-1' is not a positive whole number*",
         ),
         ("", ["--kycquant-cache="], "--kycquant-cache: is empty; give a path"),
-        ("kycquant_strict = maybe", [], "ini option kycquant_strict: 'maybe' is not a boolean; *"),
+        (
+            "kycquant_strict = maybe",
+            [],
+            "ini option kycquant_strict: invalid truth value 'maybe'; write true or false, *",
+        ),
         ("kycquant_inconclusive = no", [], "ini option kycquant_inconclusive: 'no' is unknown; *"),
         (
             "kycquant_threads = -1",

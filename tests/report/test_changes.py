@@ -55,7 +55,7 @@ def check(value: float, lower: float | None, upper: float | None, **more: str) -
 
 
 def result(*checks: CheckEntry, verdict: str = "PASS") -> ResultEntry:
-    return ResultEntry("far", verdict, checks, "", ())
+    return ResultEntry("far", verdict, checks, "", (), None)
 
 
 def only(found: list[Change]) -> Change:

@@ -17,7 +17,7 @@ from pytest_kycquant.verdicts import Check, Verdict
 from tests.worlds.findings import FAR_TEST, GATE, ORIGIN, PIPELINE, record
 
 CHECK = ["name", "verdict", "value", "lower", "upper", "limit", "direction", "unit", "detail"]
-RESULT = ["gate", "verdict", "checks", "remedy", "offenders"]
+RESULT = ["gate", "verdict", "checks", "remedy", "offenders", "waiver"]
 ROW = ["label", "variants", "size", "timing", "peak_mb", "imports_mb"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import re
 from pathlib import Path
@@ -13,10 +14,15 @@ from tests.structure.test_layers import LAYERS
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "docs" / "internals.md").read_text(encoding="utf-8")
 ROOM = re.compile(r"^\| (`.+?`) \| ", re.MULTILINE)
+CONVENTIONS = TEXT.split("## Conventions")[1].split("\n## ")[0]
 
 
 def test_rooms_are_those_of_the_layers_and_stand_in_their_order() -> None:
-    rooms = [name for row in ROOM.findall(TEXT) for name in re.findall(r"`(\w+)(?:/|\.py)`", row)]
+    rooms = [
+        name
+        for row in ROOM.findall(TEXT.split("## Conventions")[0])
+        for name in re.findall(r"`(\w+)(?:/|\.py)`", row)
+    ]
     assert rooms == [name for name in reversed(LAYERS) if name != "__main__"]
 
 
@@ -30,6 +36,20 @@ def test_named_tests_exist(node: str) -> None:
     path, name = node.split("::")
     module = importlib.import_module(path.removesuffix(".py").replace("/", "."))
     assert callable(getattr(module, name))
+
+
+def test_each_convention_names_files_and_a_test_that_exists() -> None:
+    rows = [line for line in CONVENTIONS.splitlines() if line.startswith("| ")][1:]
+    assert len(rows) >= 13
+    for row in rows:
+        _, where, held = row.strip("| ").split(" | ")
+        files = re.findall(r"`([\w/]+\.py)`", where)
+        assert files, row
+        assert all((ROOT / "pytest_kycquant" / file).is_file() for file in files), row
+        (node,) = re.findall(r"^`(tests/[\w/]+\.py)::(\w+)`$", held)
+        source = ast.parse((ROOT / node[0]).read_text(encoding="utf-8"))
+        tests = {each.name for each in source.body if isinstance(each, ast.FunctionDef)}
+        assert node[1] in tests, row
 
 
 def test_each_extension_names_its_test() -> None:

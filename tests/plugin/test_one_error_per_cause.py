@@ -1,0 +1,111 @@
+"""The first test that fails by a cause explains it; all others name that test in one line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.worlds.population import Run
+
+SHORT = "; see the error of "
+
+
+def errors(result: pytest.RunResult) -> list[str]:
+    """The messages of all errors, as they stand below their headings."""
+    text = result.stdout.str().partition("= ERRORS")[2].partition("= short test summary")[0]
+    text = text.partition("= kycquant =")[0]
+    lines = [line.removeprefix("E").strip() for line in text.splitlines()]
+    return [line for line in lines if ": " in line and "; " in line and line[:1] not in "_=["]
+
+
+def in_full(result: pytest.RunResult) -> list[str]:
+    return [message for message in errors(result) if SHORT not in message]
+
+
+@pytest.mark.parametrize("options", [(), ("-n", "2"), ("--kycquant-profile=smoke",)], ids=str)
+def test_a_wrong_model_path_is_said_first_and_once(
+    project: Callable[..., None], run: Run, pytester: pytest.Pytester, options: tuple[str, ...]
+) -> None:
+    """Nothing else of these gates exists, either: no data, no calibration set, no golden."""
+    project(golden=False, precisions='"fp16", "int8"')
+    gate = pytester.path / "test_gate.py"
+    text = gate.read_text().replace("models/face.onnx", "models/fase.onnx")
+    gate.write_text(text.replace('"faces.npz"', '"no.npz"').replace("calibration.npz", "no.npz"))
+    (pytester.path / "test_other.py").write_text(gate.read_text())
+    result = run(*options)
+    result.assert_outcomes(errors=24)
+    (message,) = in_full(result)
+    assert message.startswith("KycModel.path: ")
+    assert message.endswith("models/fase.onnx does not exist; did you mean 'face.onnx'?")
+    shown = errors(result)
+    assert len(shown) == 24
+    assert len({line for line in shown if SHORT in line}) == 1
+
+
+def test_each_precision_that_cannot_be_made(
+    project: Callable[..., None], run: Run, pytester: pytest.Pytester
+) -> None:
+    project(golden=False, precisions='Recipe("int8", keep_fp32=("nothing",)), "fp16"')
+    result = run("--kycquant-update-golden", "--kycquant-report=r.json")
+    result.assert_outcomes(errors=6, passed=6)
+    (message,) = in_full(result)
+    assert "nothing" in message
+    assert len(errors(result)) == 6
+    # What others read has the whole text, whichever test came first.
+    assert message in "\n".join(json.loads((pytester.path / "r.json").read_text())["problems"])
+
+
+def test_a_pipeline_and_the_gates_of_its_stages(
+    pipeline_project: Callable[..., Path], run: Run, pytester: pytest.Pytester
+) -> None:
+    root = pipeline_project()
+    (root / "golden" / "face.json").unlink()
+    gate = root / "face" / "gate.py"
+    gate.rename(gate.with_name("test_face.py"))
+    pipeline = root / "test_pipeline.py"
+    pipeline.write_text(
+        pipeline.read_text().replace("from face import gate", "from face import test_face")
+    )
+    result = run()
+    result.assert_outcomes(errors=10)
+    messages = in_full(result)
+    # The command that records it differs: a pipeline knows only the file of the stage.
+    assert len(messages) <= 2
+    assert all("face.json: there is no golden baseline yet" in message for message in messages)
+    assert len(errors(result)) == 10
+
+
+def test_the_models_of_all_stages_are_looked_for_first(
+    pipeline_project: Callable[..., Path], run: Run
+) -> None:
+    root = pipeline_project()
+    (root / "golden" / "detector.json").unlink()
+    gate = root / "face" / "gate.py"
+    gate.write_text(gate.read_text().replace("models/face.onnx", "models/fase.onnx"))
+    result = run()
+    result.assert_outcomes(errors=4)
+    (message,) = in_full(result)
+    assert "fase.onnx" in message
+    assert "did you mean 'face.onnx'?" in message
+
+
+@pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=str)
+def test_files_that_import_each_other(
+    project: Callable[..., None], run: Run, pytester: pytest.Pytester, workers: tuple[str, ...]
+) -> None:
+    project(golden=False)
+    gate = pytester.path / "test_gate.py"
+    gate.write_text(gate.read_text().replace("size_ratio=", "size_ration="))
+    (pytester.path / "test_later.py").write_text("import test_gate\n")
+    (pytester.path / "test_next.py").write_text("from test_gate import TestFace as Face\n")
+    result = run(*workers)
+    (message,) = in_full(result)
+    assert "FaceLimits: has no argument 'size_ration'; did you mean 'size_ratio'?" in message
+    result.stdout.fnmatch_lines(
+        ["FaceLimits: this file cannot be collected; see the error of test_gate.py"]
+    )
+    if not workers:  # pytest-xdist stops early
+        result.assert_outcomes(errors=3)
