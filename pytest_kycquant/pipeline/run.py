@@ -5,51 +5,37 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..bench.people import CONFIRMATION, EVALUATION, Role
 from ..bench.run import key_of
 from ..context.cache import digest_of
-from ..context.function_digest import function_digest
-from ..data.alignment import template
-from ..data.applicant_files import load_applicants
-from ..data.applicants import check_attacks, check_strangers
-from ..data.facts_store import remembering
-from ..data.leakage import check_disjoint
-from ..data.unlabelled import load_images
-from ..errors import MeasurementError, SpecError
+from ..errors import MeasurementError
 from ..measure.memory import Report
 from ..plain import from_plain, plain
-from ..spec.pipeline import refuse_other_landmarks
 from ..spec.profiles import limits_under, looser
-from ..tasks.face.measures import measure_of
 from .choices import Cleared, cleared, with_waivers
 from .combination import Choices, Found, search, steps
-from .evidence import Evidence, OfApplicants, hindered, objection_to, undecidable
+from .evidence import Evidence, hindered, objection_to, undecidable
+from .given import applicants_of, check_align, evidence_of
 from .memory import Job
 from .models import Pipeline
-from .of_images import OfImages
 from .record import PipelineRecord, PipelineRow, judge_latency, judge_memory, not_judged
 from .seen import Seen
 from .stages import Stages
 from .timing import Runner, Timing, ratio, summarise, time_runs
-from .transactions import Thresholds
 
 if TYPE_CHECKING:
     from ..bench.run import Run
     from ..bench.workspace import Workspace
-    from ..data.applicants import ApplicantSet
-    from ..data.images import ImageSet
     from ..results import GateResult
     from ..spec.pipeline import PipelineSpec
-    from ..spec.tasks import FaceVerification, LivenessDetection, ObjectDetection
     from .stages import Named
 
 MEMORY_IMAGES = 5  # the largest ones, which cause the peak
 WARM_UP = 5  # runs after the first one that are not timed
-_NO_MATCH = 0.0  # of a pipeline that compares nothing
 
 
 class PipelineJudge:
@@ -97,10 +83,10 @@ def _judge(
         run.judge_of(stage).variants.require_files()  # before minutes of work on another stage
     spec = replace(spec, limits=limits_under(space.settings.profile, spec.limits))
     if spec.align:
-        _check_align(run, spec)
-    applicants = _applicants(run, spec, gate)  # before any variant is made
+        check_align(run, spec)
+    applicants = applicants_of(run, spec, gate)  # before any variant is made
     found = cleared(run, spec)
-    evidence = _evidence(run, spec, gates, gate, found, applicants)
+    evidence = evidence_of(run, spec, gates, gate, found, applicants)
     models = {s.name: key_of(s.gate, s.gate_file, space.root) for s in spec.stages}
     key = [gate, repr(spec), repr(found), list(asked)]
     return space.context.store.once(
@@ -108,91 +94,6 @@ def _judge(
         lambda: plain(_Made(space, spec, found, evidence).record(gate, models, asked)),
         lambda known: from_plain(PipelineRecord, known),
     )
-
-
-def _check_align(run: Run, spec: PipelineSpec) -> None:
-    """Refuse alignment before any variant is made, once FP32's outputs tell what they hold.
-
-    Raises:
-        KycquantError: the detector gives no five landmarks, or there is no template for the
-            embedder's input.
-    """
-    where = f"{spec.process.name}.align"
-    by_name = {stage.name: stage for stage in spec.stages}
-    template(by_name["embedder"].gate.model.preprocesses[0].size, where)
-    detector = by_name["detector"]
-    told = cast("ObjectDetection", detector.gate.model.task).keypoints
-    if told is None:
-        learned = run.judge_of(detector).variants.learned()
-        told = learned.get("keypoints", 0)
-    refuse_other_landmarks(where, told)
-
-
-def _applicants(run: Run, spec: PipelineSpec, gate: str) -> ApplicantSet | None:
-    """Read the applicants; None if there are images instead.
-
-    Raises:
-        DataError: they cannot be used.
-    """
-    if spec.applicants is None:
-        return None
-    space = run.workspace
-    path = space.resolve(spec.applicants, f"{gate} applicants", spec.process.gate_file)
-    with space.context.stage("pipeline: reading applicants"):
-        applicants = load_applicants(path, remembering(space.context.store.load))
-    tasks = [stage.gate.model.task for stage in spec.stages if stage.name == "liveness"]
-    single = bool(tasks) and cast("LivenessDetection", tasks[0]).single_species
-    check_attacks(applicants, asks=bool(tasks), single_species=single)
-    return applicants
-
-
-def _evidence(
-    run: Run,
-    spec: PipelineSpec,
-    gates: Any,
-    gate: str,
-    found: Cleared,
-    applicants: ApplicantSet | None,
-) -> Evidence:
-    """Read the data of a pipeline.
-
-    Raises:
-        DataError: it cannot be used.
-    """
-    space = run.workspace
-    file, context = spec.process.gate_file, space.context
-    digest = _digest(spec, gates)
-    stages = found.fp32
-    match = stages["embedder"].stage if "embedder" in stages else None
-    thresholds = Thresholds(
-        _NO_MATCH if match is None else match.threshold,
-        stages["liveness"].stage.threshold if "liveness" in stages else None,
-        measure_of(cast("FaceVerification", match.model.task)) if match else None,
-    )
-    if applicants is None:
-        assert spec.images is not None  # one of the two is given
-        images = load_images(space.resolve(spec.images, f"{gate} images", file))
-        return OfImages(context, images, gates.process, digest, thresholds, spec.limits)
-    for stage in spec.stages:
-        data = run.judge_of(stage).variants.data
-        used: dict[str, ImageSet | None] = {"calibration": data.calibration}
-        if data.selection is not None:
-            used["selection"] = data.selection.images
-            check_strangers(applicants, data.selection.people, f"selection of the {stage.name}")
-        for role, theirs in used.items():
-            for mine in (applicants.documents, applicants.selfies):
-                if theirs is not None:
-                    check_disjoint(mine, "applicants", theirs, f"{role} of the {stage.name}")
-    methods = gates.document, gates.selfie
-    return OfApplicants(context, applicants, *methods, digest, thresholds, spec.limits)
-
-
-def _digest(spec: PipelineSpec, gates: Any) -> str | None:
-    """A digest of the functions that process images; None if it cannot be taken."""
-    try:
-        return digest_of([function_digest(getattr(gates, name), name) for name in spec.methods])
-    except SpecError:
-        return None  # then nothing is kept from run to run
 
 
 class _Made:

@@ -1,0 +1,196 @@
+"""What all workers reported, written and printed at the end of a run."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ..errors import KycquantError, printable
+from ..files import from_here
+from .session import GATES, MODELS, NOTED, RECORDED, RUN_ID, KycquantSession
+
+_REMEDY = "run the test of that gate, neither skipped nor expected to fail, or set its limit"
+
+
+class Summary:
+    """Collects the results that tests reported, from all workers, and prints them at the end.
+
+    It is registered in every process except the workers of pytest-xdist.
+    """
+
+    def __init__(self, session: KycquantSession) -> None:
+        self._session = session
+        self._any = False
+        self._lines: list[str] = []
+        # Kept here because most suites have no gates, and must not load what gates need.
+        self._uncollected: list[str] = []
+        self._torn: list[str] = []
+        self._recorded: dict[str, str] = {}  # notes by path of the golden
+        self._broken: dict[str, str] = {}
+        self._present = ""
+        self._started = datetime.now(UTC)
+        self._seconds: dict[str, float] = {}
+        self._errors: dict[str, str] = {}
+        self._models: list[str] = []
+        self._report: Path | None = None  # once it is written
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        """Tell a worker of pytest-xdist which run it belongs to."""
+        node.workerinput[RUN_ID] = self._session.run_id
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """Learn from a worker of pytest-xdist which gates there are; all collect the same."""
+        output = getattr(node, "workeroutput", {})
+        self._present = output.get(GATES, self._present)
+        self._models = output.get(MODELS, self._models)
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Note what cannot be collected: nobody knows which rules are in it."""
+        if report.failed:
+            self._uncollected.append(report.nodeid)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Collect the outcome of a gate's test, and the figures that came with it."""
+        if getattr(report, "kycquant_torn", False):
+            self._torn.append(report.nodeid)
+        told = {name: str(v) for name, v in report.user_properties if name in (RECORDED, NOTED)}
+        if RECORDED in told:
+            self._recorded[told[RECORDED]] = told.get(NOTED, "")
+        if broken := getattr(report, "kycquant_broken", None):
+            self._broken.setdefault(*broken)
+        gated = getattr(report, "kycquant_gated", False)
+        # pytest-xdist reports the test of a crashed worker itself, without our mark.
+        if not (gated or report.failed):
+            return
+        self._seconds[report.nodeid] = self._seconds.get(report.nodeid, 0.0) + report.duration
+        if report.failed:
+            crash = getattr(report.longrepr, "reprcrash", None)
+            text = str(getattr(crash, "message", "") or report.longreprtext)
+            self._errors.setdefault(report.nodeid, "\n".join(map(printable, text.splitlines())))
+        collected = self._session.collected
+        cleared = report.skipped and getattr(report, "kycquant_waived", False)
+        collected.outcomes.add(
+            report.nodeid,
+            "passed" if cleared else report.outcome,
+            expected=hasattr(report, "wasxfail"),
+            phase=report.when,
+        )
+        payload = getattr(report, "kycquant", None)
+        if payload is not None:
+            from ..report.found import Found
+
+            self._any = True
+            collected.add(Found.load(payload))
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Write the requested files, whether or not there is a terminal.
+
+        A run in which something was judged and did not pass is not green, whatever its tests say.
+        """
+        if not (self._any or self._broken or self._session.writes_files):
+            return
+        if session.config.getoption("collectonly", False):
+            return  # nothing was judged, and what earlier runs found stays
+        self._note(session)
+        self._look_for_orphans(session)
+        self._check_waivers(session)
+        if session.exitstatus == pytest.ExitCode.OK:
+            for line in self._session.collected.unanswered():
+                self._lines.append(f"ERROR: no test failed, but {line}; {_REMEDY}")
+                session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        if not self._session.writes_files:
+            return
+        from ..report import write
+        from ..report.export import export
+
+        settings, collected = self._session.settings, self._session.collected
+        failed = False
+        if settings.export is not None:
+            done = export(collected, settings.export)
+            self._lines += done.lines
+            failed = done.failed
+        if settings.report is not None and collected.is_empty and settings.report.exists():
+            self._lines.append(f"{settings.report} stays as it was: this run judged no gate")
+        elif settings.report is not None:
+            try:
+                write(collected, settings.report)
+                self._report = Path(from_here(settings.report, settings.start))
+            except (OSError, KycquantError) as error:
+                remedy = "; make room there, or name another place"
+                more = remedy if isinstance(error, OSError) else ""
+                self._lines.append(f"ERROR: the report cannot be written: {error}{more}")
+                failed = True
+        if failed:
+            session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
+
+    def _note(self, session: pytest.Session) -> None:
+        """Add what concerns the run as a whole to what its tests reported."""
+        from ..report.found import Present
+        from .gate_run import present_gates
+
+        collected, writes = self._session.collected, self._session.writes_files
+        collected.broken, collected.errors = self._broken, self._errors
+        collected.started = self._started.isoformat(timespec="seconds")
+        collected.seconds = {test: round(spent, 3) for test, spent in self._seconds.items()}
+        if writes:
+            from ..report.commit import commit_of
+
+            collected.commit = commit_of(session.config.rootpath)
+        collected.outcomes.uncollected, collected.outcomes.torn = self._uncollected, self._torn
+        if self._present:
+            collected.present = Present.load(self._present)
+        elif writes and not session.config.pluginmanager.has_plugin("dsession"):
+            # With pytest-xdist only workers collect; if none could say what, nothing is known.
+            collected.present = present_gates(session)
+
+    def _look_for_orphans(self, session: pytest.Session) -> None:
+        """Name the goldens that no gate uses, once everything was collected and gates ran."""
+        from .full_run import is_full, orphan_goldens
+        from .gate_run import model_names
+
+        config = session.config
+        if self._any and is_full(config) and not self._uncollected:
+            models = self._models or model_names(session)  # of a worker, or of this process
+            folder, here = self._session.settings.golden, config.invocation_params.dir
+            self._lines += orphan_goldens(folder, models, here) if models else ()
+
+    def _check_waivers(self, session: pytest.Session) -> None:
+        """Name the waivers that a run shows to be wrong, which fails it, or to be unnecessary."""
+        if not self._any or self._session.settings.waivers is None:
+            return
+        from .full_run import check_waivers, is_full
+
+        full = is_full(session.config) and not self._uncollected
+        notes, errors = check_waivers(self._session.settings, self._session.collected, full=full)
+        self._lines += [*notes, *(f"ERROR: {line}" for line in errors)]
+        if errors and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Print the table; print nothing if no gate ran."""
+        if not (self._any or self._lines or self._recorded):
+            return
+        from ..report import render
+        from ..report.terminal import next_command
+        from .full_run import recorded
+
+        collected = self._session.collected
+        terminalreporter.section("kycquant")
+        verbose = terminalreporter.config.get_verbosity() > 0
+        report = render("terminal", collected, verbose=verbose)
+        for line in (*report.splitlines(), *map(printable, self._lines)):
+            terminalreporter.write_line(line)
+        for path, note in sorted(self._recorded.items()):
+            here = terminalreporter.config.invocation_params.dir
+            terminalreporter.write_line(printable(recorded(Path(path), here)))
+            if note:
+                terminalreporter.write_line(printable(f"golden: {note}"))
+        stats = terminalreporter.stats
+        failed = len(stats.get("failed", [])) + len(stats.get("error", []))
+        terminalreporter.write_line(next_command(collected, failed, self._report))
