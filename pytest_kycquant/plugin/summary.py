@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from ..errors import KycquantError, printable
-from ..files import from_here
 from .session import GATES, MODELS, NOTED, RECORDED, RUN_ID, KycquantSession
 
 _REMEDY = "run the test of that gate, neither skipped nor expected to fail, or set its limit"
@@ -119,6 +118,8 @@ class Summary:
             self._lines.append(f"{settings.report} stays as it was: this run judged no gate")
         elif settings.report is not None:
             try:
+                from ..files import from_here
+
                 write(collected, settings.report)
                 self._report = Path(from_here(settings.report, settings.start))
             except (OSError, KycquantError) as error:

@@ -62,6 +62,7 @@ LOADED = [
     ".plugin.options",
     ".plugin.session",
     ".plugin.shadowed",
+    ".plugin.summary",
     ".spec",
     ".spec.flags",
 ]
