@@ -100,15 +100,16 @@ class KycquantSession:
         """Refuse a report or an export that cannot be written, before any work is done."""
         from ..report import refuse_folder, refuse_target
 
-        if self.settings.report is not None:
-            refuse_target(self.settings.report)
+        for flag, path in self.settings.reports.items():
+            refuse_target(path, flag)
         if self.settings.export is not None:
             refuse_folder(self.settings.export, flags.EXPORT)
 
     @property
     def writes_files(self) -> bool:
         """Whether a report or an export was requested."""
-        return any(self._given[flag] is not None for flag in (flags.REPORT, flags.EXPORT))
+        wanted = (flags.REPORT, flags.MARKDOWN, flags.EXPORT)
+        return any(self._given[flag] is not None for flag in wanted)
 
     @cached_property
     def settings(self) -> Settings:

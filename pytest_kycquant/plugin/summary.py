@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -103,10 +104,13 @@ class Summary:
             for line in self._session.collected.unanswered():
                 self._lines.append(f"ERROR: no test failed, but {line}; {_REMEDY}")
                 session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        self._tell_github()
         if not self._session.writes_files:
             return
+        from ..files import from_here
         from ..report import write
         from ..report.export import export
+        from ..spec.flags import REPORT
 
         settings, collected = self._session.settings, self._session.collected
         failed = False
@@ -114,21 +118,34 @@ class Summary:
             done = export(collected, settings.export)
             self._lines += done.lines
             failed = done.failed
-        if settings.report is not None and collected.is_empty and settings.report.exists():
-            self._lines.append(f"{settings.report} stays as it was: this run judged no gate")
-        elif settings.report is not None:
+        for flag, path in settings.reports.items():
+            if collected.is_empty and path.exists():
+                self._lines.append(f"{path} stays as it was: this run judged no gate")
+                continue
             try:
-                from ..files import from_here
-
-                write(collected, settings.report)
-                self._report = Path(from_here(settings.report, settings.start))
+                write(collected, path, flag)
             except (OSError, KycquantError) as error:
                 remedy = "; make room there, or name another place"
                 more = remedy if isinstance(error, OSError) else ""
                 self._lines.append(f"ERROR: the report cannot be written: {error}{more}")
                 failed = True
+            else:
+                if flag == REPORT:
+                    self._report = Path(from_here(path, settings.start))
         if failed:
             session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
+
+    def _tell_github(self) -> None:
+        """Append what was found to the summary of a job of GitHub Actions."""
+        summary, collected = os.environ.get("GITHUB_STEP_SUMMARY", ""), self._session.collected
+        if not summary or collected.is_empty:
+            return
+        from ..report import append
+
+        try:
+            append(collected, Path(summary))
+        except OSError as error:
+            self._lines.append(f"GITHUB_STEP_SUMMARY cannot be written: {error}")
 
     def _note(self, session: pytest.Session) -> None:
         """Add what concerns the run as a whole to what its tests reported."""
@@ -139,7 +156,7 @@ class Summary:
         collected.broken, collected.errors = self._broken, self._errors
         collected.started = self._started.isoformat(timespec="seconds")
         collected.seconds = {test: round(spent, 3) for test, spent in self._seconds.items()}
-        if writes:
+        if writes or "GITHUB_STEP_SUMMARY" in os.environ:
             from ..report.commit import commit_of
 
             collected.commit = commit_of(session.config.rootpath)

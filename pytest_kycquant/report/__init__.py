@@ -1,7 +1,7 @@
 """Reports: text rendered from plain records, without pytest and without touching a model.
 
-`REPORTS` names every report. The plugin prints "terminal"; a file gets the report that its name
-ends with.
+`REPORTS` names every report. The plugin prints "terminal"; a file gets the report of its option or,
+with `--kycquant-report`, the one that its name ends with.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from ..errors import SettingsError
 from ..files import write_whole
-from ..spec.flags import REPORT
+from ..spec.flags import MARKDOWN, REPORT
 
 if TYPE_CHECKING:
     from .records import Collected
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 # The renderer of each report, as "module:attribute"; the module is imported on demand.
 REPORTS: dict[str, str] = {
     "json": "pytest_kycquant.report.json_report:render",
+    "markdown": "pytest_kycquant.report.markdown:render",
     "terminal": "pytest_kycquant.report.terminal:render",
 }
 
@@ -57,8 +58,12 @@ def render(name: str, collected: Collected, *, verbose: bool = False) -> str:
     return report(collected, verbose=verbose)
 
 
-def refuse_target(path: Path) -> None:
+def refuse_target(path: Path, option: str = REPORT) -> None:
     """Refuse a report that cannot be written or would overwrite a file that is not a report.
+
+    Args:
+        path: the file.
+        option: the option that names it.
 
     Raises:
         SettingsError: there is such a file, the folder cannot be written, or the name does not say
@@ -67,15 +72,15 @@ def refuse_target(path: Path) -> None:
     try:
         if os.path.lexists(path) and not (path.is_file() and _is_report(path.read_bytes())):
             raise SettingsError(
-                REPORT,
+                option,
                 f"{path} exists and is not a report",
                 "name another file, or move this one away",
             )
     except OSError as error:  # a name that is too long, a folder that may not be read
         reason = error.strerror or str(error)
-        raise SettingsError(REPORT, f"{path} cannot be read ({reason})", "name another") from error
-    refuse_folder(path.parent, REPORT)
-    _ending(path)
+        raise SettingsError(option, f"{path} cannot be read ({reason})", "name another") from error
+    refuse_folder(path.parent, option)
+    _named(path, option)
 
 
 def refuse_folder(folder: Path, option: str) -> None:
@@ -102,26 +107,39 @@ def refuse_folder(folder: Path, option: str) -> None:
         ) from None
 
 
-def write(collected: Collected, path: Path) -> None:
+def write(collected: Collected, path: Path, option: str = REPORT) -> None:
     """Write a report, whole or not at all.
 
     Args:
         collected: everything that the tests of a run reported.
-        path: the file. Its extension names the report.
+        path: the file.
+        option: the option that names it.
 
     Raises:
         SettingsError: see `refuse_target`; the file may have appeared since the run began.
     """
-    refuse_target(path)
-    text = render(_ending(path), collected)
+    refuse_target(path, option)
+    text = render(_named(path, option), collected)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, text)
 
 
-def _ending(path: Path) -> str:
+def append(collected: Collected, path: Path) -> None:
+    """Append the report as Markdown to a file that others write to, too.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    with path.open("a", encoding="utf-8") as file:
+        file.write(render("markdown", collected))
+
+
+def _named(path: Path, option: str) -> str:
     """Name of the report that a file is to hold."""
+    if option == MARKDOWN:
+        return "markdown"
     ending = path.suffix.removeprefix(".").lower()
-    known = [name for name in REPORTS if name != "terminal"]
+    known = [name for name in REPORTS if name not in ("terminal", "markdown")]
     if ending not in known:
         raise SettingsError(
             REPORT,

@@ -59,7 +59,8 @@ def _transactions(record: PipelineRecord, *, verbose: bool) -> Iterator[str]:
         return
     names = list(record.rates["shipped"])
     cells = [
-        [label, *(_rate(rates[name]) for name in names)] for label, rates in record.rates.items()
+        [label, *(rate_cell(rates[name]) for name in names)]
+        for label, rates in record.rates.items()
     ]
     yield "transactions (bounds one-sided 95 %)"
     headers = ["", *names]
@@ -108,7 +109,8 @@ def _yardsticks(record: PipelineRecord) -> Iterator[str]:
     yield from table.split("\n")
 
 
-def _rate(rate: Mapping[str, Any]) -> str:
+def rate_cell(rate: Mapping[str, Any]) -> str:
+    """A rate with its bounds: a `statistics.Rate` as `plain` converts it."""
     low, high = (f"{100 * rate[bound]:.3g}" for bound in ("lower", "upper"))
     return f"{100 * rate['value']:.3g} % [{low}, {high}]"
 

@@ -97,19 +97,27 @@ def _ships_fallback(gate: GatedModel) -> bool:
 def _table(gate: GatedModel) -> Iterator[str]:
     from tabulate import tabulate
 
+    measured = "bounds one-sided 95 %, latency relative to FP32"
+    if gate.profile == "smoke":
+        measured = "figures of these images alone, no bounds"
+    headers, cells = columns_of(gate)
+    table = tabulate(cells, headers=headers, tablefmt="simple", disable_numparse=True)
+    yield f"{gate.model}, {gate.name} ({measured})"
+    yield from table.split("\n")
+
+
+def columns_of(gate: GatedModel) -> tuple[list[str], list[list[str]]]:
+    """The headers and the rows of the table of a gate, as text."""
     rows = gate.rows()
     accuracy = list(dict.fromkeys(g for r in rows for g in r.gates if g not in _ELSEWHERE))
     extra = list(dict.fromkeys(header for r in rows for header in r.shown))
     quantized = [row for row in rows if row.variant != "fp32"]
     bounded = {name: _header(name, quantized or rows) for name in ("latency", *accuracy)}
-    measured = "bounds one-sided 95 %, latency relative to FP32"
     if gate.profile == "smoke":
-        bounded, measured = {}, "figures of these images alone, no bounds"
+        bounded = {}
     headers = ["variant", "size", *bounded.values(), *extra, "verdict"]
-    cells = [_row(record, list(bounded), extra, partly=bool(gate.unjudged)) for record in rows]
-    table = tabulate(cells, headers=headers, tablefmt="simple", disable_numparse=True)
-    yield f"{gate.model}, {gate.name} ({measured})"
-    yield from table.split("\n")
+    partly = bool(gate.unjudged)
+    return headers, [_row(record, list(bounded), extra, partly=partly) for record in rows]
 
 
 def _header(gate: str, rows: list[VariantRecord]) -> str:

@@ -190,3 +190,42 @@ def test_a_run_that_judges_nothing_keeps_the_report(
     assert path.read_bytes() == before
     if arguments != ("--collect-only",):
         result.stdout.fnmatch_lines(["*report.json stays as it was: this run judged no gate"])
+
+
+def test_markdown_and_the_summary_of_a_job(
+    project: Callable[..., None],
+    run: Run,
+    pytester: pytest.Pytester,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    project()
+    summary = pytester.path / "summary.md"
+    summary.write_text("# another step\n")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
+    run("--kycquant-markdown=out/report.md", "-k", "not latency")
+    first = (pytester.path / "out" / "report.md").read_text()
+    assert first.splitlines()[1] == "## kycquant: INCOMPLETE"
+    assert summary.read_text() == f"# another step\n{first}"
+    run("--kycquant-markdown=out/report.md")
+    second = (pytester.path / "out" / "report.md").read_text()
+    assert second.splitlines()[1] == "## kycquant: PASS"
+    assert summary.read_text() == f"# another step\n{first}{second}"
+    run("--collect-only")
+    assert summary.read_text().endswith(second)
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(pytester.path))
+    result = run("-k", "finite")
+    result.stdout.fnmatch_lines(["GITHUB_STEP_SUMMARY cannot be written: *"])
+    assert result.ret == 0
+
+
+def test_markdown_overwrites_no_other_file(
+    project: Callable[..., None], run: Run, pytester: pytest.Pytester
+) -> None:
+    project()
+    (pytester.path / "README.md").write_text("# mine\n")
+    result = run("--kycquant-markdown=README.md")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(
+        ["*--kycquant-markdown: *README.md exists and is not a report; name another file*"]
+    )
+    assert (pytester.path / "README.md").read_text() == "# mine\n"
