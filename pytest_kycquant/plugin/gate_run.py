@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,13 +20,12 @@ from .definitions import refuse_fake_fixtures
 from .gated import MARKER
 from .gates import spec_of
 from .pipeline_gates import KycPipeline, PipelineGates, pipeline_spec_of
+from .properties import figures_of, place_of, properties_of
 from .session import BROKEN, FOUND, NOTED, RECORDED, SESSION, KycquantSession
 
 if TYPE_CHECKING:
     from ..bench.golden import Golden
     from ..bench.judge import Judge
-    from ..bench.shipping import Shipment
-    from ..results import GateResult
     from ..spec.gates import GateSpec
     from ..spec.limits import CheckedLimits
     from ..spec.prequantized import Asked
@@ -174,7 +173,8 @@ class GateRun:
         limits = _limits(judge.limits)
         item.stash[FOUND] = Found(self._session.origin(), policy, found, limits=limits)
         item.user_properties.append(("kycquant.profile", judge.profile))
-        item.user_properties.extend(_properties(shipment))
+        item.user_properties.extend(properties_of(shipment))
+        item.user_properties.extend(place_of(item))
         return Candidate(
             precision=recipe.name,
             variant=record.variant,
@@ -275,7 +275,8 @@ def kyc_pipeline_of(item: pytest.Item) -> KycPipeline:
         limits=_limits(limits_under(session.settings.profile, spec.limits)),
         stage_waivers=waived,
     )
-    item.user_properties.extend(_gate_properties(record.gates))
+    item.user_properties.extend(figures_of(record.gates))
+    item.user_properties.extend(place_of(item))
     return KycPipeline(record, policy)
 
 
@@ -348,27 +349,3 @@ def _data(judge: Judge) -> dict[str, DataEntry]:
         "calibration": data.calibration,
     }
     return {role: DataEntry(len(one), one.digest) for role, one in images.items() if one}
-
-
-def _properties(shipment: Shipment) -> list[tuple[str, str]]:
-    """Return the JUnit properties of a test."""
-    record = shipment.record
-    pairs = [
-        ("kycquant.variant", record.variant),
-        ("kycquant.size_ratio", f"{record.size_ratio:.4f}"),
-        ("kycquant.sha256", record.sha256),
-    ]
-    if shipment.fell_back:
-        pairs.append(("kycquant.fallback_reason", "; ".join(shipment.reasons)))
-    return pairs + _gate_properties(record.gates)
-
-
-def _gate_properties(gates: Mapping[str, GateResult]) -> list[tuple[str, str]]:
-    return [
-        (f"kycquant.{gate.gate}", " | ".join(check.describe() for check in gate.checks))
-        for gate in gates.values()
-    ] + [
-        (f"kycquant.{gate.gate}.waiver", gate.waiver.describe())
-        for gate in gates.values()
-        if gate.waiver is not None and gate.verdict is Verdict.WAIVED
-    ]

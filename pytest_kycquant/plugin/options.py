@@ -138,6 +138,8 @@ _OPTIONS = (
     _Option(flags.REPORT, "Write every figure of the run to this JSON file.", _text, "FILE"),
     _Option(flags.MARKDOWN, "Write verdicts, what ships and why not to this Markdown file, as for "
             "a comment on a pull request.", _text, "FILE"),
+    _Option(flags.CODE_QUALITY, "Write what does not pass to this JSON file, as GitLab's code "
+            "quality.", _text, "FILE"),
     _Option(flags.THREADS, "Number of images evaluated at the same time (default: all cores, "
             "shared by pytest-xdist workers). The results do not depend on it.", _positive, "N"),
     _Option(flags.SEARCH_BUDGET, "Maximum number of candidates that a mixed-precision search tries "
@@ -224,7 +226,7 @@ def make_settings(values: Mapping[str, Any], config: pytest.Config, *, workers: 
 
     root, here = config.rootpath, config.invocation_params.dir
     report, export = values[flags.REPORT], values[flags.EXPORT]
-    markdown = values[flags.MARKDOWN]
+    markdown, code_quality = values[flags.MARKDOWN], values[flags.CODE_QUALITY]
     waivers = root / (values[flags.WAIVERS] or DEFAULT_WAIVERS)
     return Settings(
         cache=root / (values[flags.CACHE] or _default_cache(config)),
@@ -234,6 +236,7 @@ def make_settings(values: Mapping[str, Any], config: pytest.Config, *, workers: 
         inconclusive=values[flags.INCONCLUSIVE] or "fail",
         report=here / report if report else None,
         markdown=here / markdown if markdown else None,
+        code_quality=here / code_quality if code_quality else None,
         export=here / export if export else None,
         threads=values[flags.THREADS] or max(1, _available_cores() // workers),
         search_budget=values[flags.SEARCH_BUDGET] or Settings.search_budget,

@@ -108,7 +108,7 @@ class KycquantSession:
     @property
     def writes_files(self) -> bool:
         """Whether a report or an export was requested."""
-        wanted = (flags.REPORT, flags.MARKDOWN, flags.EXPORT)
+        wanted = (flags.REPORT, flags.MARKDOWN, flags.CODE_QUALITY, flags.EXPORT)
         return any(self._given[flag] is not None for flag in wanted)
 
     @cached_property

@@ -154,6 +154,7 @@ class Summary:
 
         collected, writes = self._session.collected, self._session.writes_files
         collected.broken, collected.errors = self._broken, self._errors
+        collected.root = session.config.rootpath
         collected.started = self._started.isoformat(timespec="seconds")
         collected.seconds = {test: round(spent, 3) for test, spent in self._seconds.items()}
         if writes or "GITHUB_STEP_SUMMARY" in os.environ:
@@ -209,6 +210,11 @@ class Summary:
             terminalreporter.write_line(printable(recorded(Path(path), here)))
             if note:
                 terminalreporter.write_line(printable(f"golden: {note}"))
+        if os.environ.get("GITHUB_ACTIONS") == "true":
+            from ..report.annotations import github
+
+            for line in github(collected):  # each must begin its line
+                terminalreporter.write_line(line)
         stats = terminalreporter.stats
         failed = len(stats.get("failed", [])) + len(stats.get("error", []))
         terminalreporter.write_line(next_command(collected, failed, self._report))

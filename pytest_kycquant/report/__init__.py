@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from ..errors import SettingsError
 from ..files import write_whole
-from ..spec.flags import MARKDOWN, REPORT
+from ..spec.flags import CODE_QUALITY, MARKDOWN, REPORT
 
 if TYPE_CHECKING:
     from .records import Collected
@@ -24,10 +24,12 @@ if TYPE_CHECKING:
 REPORTS: dict[str, str] = {
     "json": "pytest_kycquant.report.json_report:render",
     "markdown": "pytest_kycquant.report.markdown:render",
+    "code-quality": "pytest_kycquant.report.annotations:render",
     "terminal": "pytest_kycquant.report.terminal:render",
 }
 
 
+_OF_OPTION = {MARKDOWN: "markdown", CODE_QUALITY: "code-quality"}  # of files; by ending, else
 MARK = "Written by pytest-kycquant; the next report replaces this file."
 """The first line of a written report, perhaps as a comment, by which a later run knows it."""
 _COMMENT = " \t\r#*/;<>!-%"  # around the mark, in the languages of reports
@@ -136,10 +138,10 @@ def append(collected: Collected, path: Path) -> None:
 
 def _named(path: Path, option: str) -> str:
     """Name of the report that a file is to hold."""
-    if option == MARKDOWN:
-        return "markdown"
+    if option in _OF_OPTION:
+        return _OF_OPTION[option]
     ending = path.suffix.removeprefix(".").lower()
-    known = [name for name in REPORTS if name not in ("terminal", "markdown")]
+    known = [name for name in REPORTS if name not in ("terminal", *_OF_OPTION.values())]
     if ending not in known:
         raise SettingsError(
             REPORT,
@@ -158,4 +160,7 @@ def _is_report(content: bytes) -> bool:
         values = json.loads(content)
     except (ValueError, RecursionError):
         return False
+    if isinstance(values, list):  # of code quality, whose entries have the marks of this plugin
+        names = [one.get("check_name") if isinstance(one, dict) else None for one in values]
+        return all(isinstance(name, str) and name.startswith("kycquant ") for name in names)
     return isinstance(values, dict) and values.keys() >= _KEYS

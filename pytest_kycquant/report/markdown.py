@@ -88,7 +88,8 @@ def _objections(collected: Collected) -> Iterator[str]:
         found |= {f"{_code(name)}: {line}": None for line in _worst(record.gates)}
     for gate in collected.gates:
         for variant, why in gate.rejected.items():
-            found[_text(f"{gate.model} as {variant} does not ship: {why}")] = None
+            if gate.variants[variant].ships:  # else its gates say why
+                found[_text(f"{gate.model} as {variant} does not ship: {why}")] = None
     found |= {_text(problem): None for problem in collected.problems()}
     if not found:
         return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from ..bench.golden import Golden
 from ..bench.records import VariantRecord
@@ -188,6 +189,7 @@ class Collected:
         seconds: how long each test of a gate took, by node id.
         started: when the run began, UTC, ISO 8601.
         commit: the commit that is judged, if it is known.
+        root: pytest's rootdir, from which node ids name files.
         stage_waivers: for each waiver of a pipeline's stages, by its source, whether it is needed.
     """
 
@@ -205,6 +207,7 @@ class Collected:
     seconds: dict[str, float] = field(default_factory=dict)
     started: str = ""
     commit: Commit | None = None
+    root: Path = Path()
     stage_waivers: dict[str, bool] = field(default_factory=dict)
 
     def add(self, found: Found) -> None:

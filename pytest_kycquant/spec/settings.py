@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from ..errors import SettingsError
-from .flags import EXPORT, MARKDOWN, PROFILE, REPORT
+from .flags import CODE_QUALITY, EXPORT, MARKDOWN, PROFILE, REPORT
 from .profiles import Profile
 
 Inconclusive = Literal["fail", "warn", "xfail"]
@@ -29,6 +29,7 @@ class Settings:
         inconclusive: what an undecided gate does to its test.
         report: path of the JSON report, if wanted.
         markdown: path of the report as Markdown, if wanted.
+        code_quality: path of what does not pass, as GitLab reads it, if wanted.
         export: folder for the models to ship and their evidence, if wanted.
         threads: number of images evaluated at the same time.
         search_budget: maximum number of candidates that a mixed-precision search tries.
@@ -59,13 +60,14 @@ class Settings:
     ship_by: ShipBy = "product"
     waivers: Path | None = None
     markdown: Path | None = None
+    code_quality: Path | None = None
     start: Path | None = None
     repeated: tuple[str, ...] = ()
 
     @property
     def reports(self) -> dict[str, Path]:
         """The reports that are wanted, by their options."""
-        given = {REPORT: self.report, MARKDOWN: self.markdown}
+        given = {REPORT: self.report, MARKDOWN: self.markdown, CODE_QUALITY: self.code_quality}
         return {flag: path for flag, path in given.items() if path is not None}
 
     @property

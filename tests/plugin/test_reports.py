@@ -94,6 +94,14 @@ def test_junit_properties(
     assert found["kycquant.fallback_reason"].startswith("int8 does not pass")
     assert found["kycquant.far"].startswith("PASS FAR = ")
     assert 0 < float(found["kycquant.size_ratio"]) < 1
+    assert found["kycquant.far.verdict"] == "PASS"
+    lower, value, upper, limit = (
+        float(found[f"kycquant.far.{name}"]) for name in ("lower", "value", "upper", "limit")
+    )
+    assert lower <= value <= upper < limit == 0.001
+    # The test itself is inherited: its own location is a line of the plugin.
+    lines = (pytester.path / found["kycquant.file"]).read_text().splitlines()
+    assert lines[int(found["kycquant.line"]) - 1].startswith("class TestFace")
 
 
 def test_report_where_nothing_ran(run: Run, pytester: pytest.Pytester) -> None:
@@ -229,3 +237,36 @@ def test_markdown_overwrites_no_other_file(
         ["*--kycquant-markdown: *README.md exists and is not a report; name another file*"]
     )
     assert (pytester.path / "README.md").read_text() == "# mine\n"
+
+
+@pytest.mark.parametrize("arguments", [(), ("-n", "1")])
+def test_annotations_stand_at_the_gate_class(
+    project: Callable[..., None],
+    run: Run,
+    pytester: pytest.Pytester,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: tuple[str, ...],
+) -> None:
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    project(fragile=True, fallback=None)
+    result = run("--kycquant-code-quality=quality.json", *arguments)
+    text = (pytester.path / "test_gate.py").read_text().splitlines()
+    line = 1 + next(at for at, each in enumerate(text) if each.startswith("class TestFace"))
+    result.stdout.fnmatch_lines(
+        [
+            f"::error file=test_gate.py,line={line},title=TestFace%3A degradation of int8::FAIL *",
+            f"::error file=test_gate.py,line={line},title=TestFace%3A frr of int8::FAIL FRR*",
+        ]
+    )
+    entries = json.loads((pytester.path / "quality.json").read_text())
+    frr = next(one for one in entries if one["check_name"] == "kycquant frr of int8")
+    assert frr["location"] == {"path": "test_gate.py", "lines": {"begin": line}}
+    assert frr["severity"] == "blocker"
+    again = run("--kycquant-code-quality=quality.json", *arguments)
+    assert "exists and is not a report" not in str(again.stderr)
+    assert json.loads((pytester.path / "quality.json").read_text()) == entries
+
+
+def test_nothing_is_annotated_elsewhere(project: Callable[..., None], run: Run) -> None:
+    project(fragile=True, fallback=None)
+    run().stdout.no_fnmatch_line("::error *")
