@@ -27,7 +27,7 @@ def world(pytester: pytest.Pytester, kycquant: Kycquant, monkeypatch: pytest.Mon
     root = pytester.path
     monkeypatch.chdir(root)
     onnx.save(embedder(), root / "face.onnx")
-    (root / "liveness.onnx").write_bytes(detector())
+    (root / "of_liveness.onnx").write_bytes(detector())
     return root
 
 
@@ -80,14 +80,14 @@ def test_the_order_of_colours_is_measured(kycquant: Kycquant, world: Path) -> No
 
 def test_captures_and_the_live_class(kycquant: Kycquant, world: Path, run: Run) -> None:
     write_presentations(world / "captures.npz", 330, seed=3)
-    read = found(kycquant, "liveness.onnx", "captures.npz")
+    read = found(kycquant, "of_liveness.onnx", "captures.npz")
     assert read["model"]["family"] == "liveness"
     assert read["images"]["format"] == "captures"
-    text = (world / "test_liveness.py").read_text()
+    text = (world / "test_of_liveness.py").read_text()
     assert "live_class=1," in text
     assert "CHECK: the index" not in text
     assert any("int8 needs calibration=" in mark for mark in read["check"].values())
-    done = outcomes(run, "test_liveness.py")
+    done = outcomes(run, "test_of_liveness.py")
     assert done.get("errors", 0) == 0
     assert done.get("passed", 0) + done.get("fallback", 0) == 8
 
@@ -258,8 +258,8 @@ def test_bad_input_writes_nothing(
 
 
 def test_marks_are_named_by_their_lines(kycquant: Kycquant, world: Path) -> None:
-    read = found(kycquant, "liveness.onnx")
-    lines = (world / "test_liveness.py").read_text().split("\n")
+    read = found(kycquant, "of_liveness.onnx")
+    lines = (world / "test_of_liveness.py").read_text().split("\n")
     marked = {**read["fill_in"], **read["check"]}
     assert marked
     for number, text in marked.items():
@@ -270,7 +270,7 @@ def test_marks_are_named_by_their_lines(kycquant: Kycquant, world: Path) -> None
 
 
 def test_the_text_is_formatted(kycquant: Kycquant, world: Path) -> None:
-    found(kycquant, "liveness.onnx")
-    for line in (world / "test_liveness.py").read_text().split("\n"):
+    found(kycquant, "of_liveness.onnx")
+    for line in (world / "test_of_liveness.py").read_text().split("\n"):
         assert len(line) <= 88
         assert line == line.rstrip()

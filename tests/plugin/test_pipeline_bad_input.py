@@ -88,7 +88,10 @@ def test_nothing_ships(pipeline_project: Project, run: Run) -> None:
     result = run("--kycquant-update-golden", "--kycquant-inconclusive=warn")
     result.assert_outcomes(errors=4)
     result.stdout.fnmatch_lines(
-        ["*embedder (face): no variant passes its own gates, not even FP32; run */face/gate.py *"]
+        [
+            "*embedder (face): no variant passes its own gates, not even FP32; see why with: "
+            "pytest face/gate.py"
+        ]
     )
 
 

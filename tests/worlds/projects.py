@@ -51,12 +51,17 @@ def rewrite_ratio(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     On graphs as small as those of the tests, timing would decide at random.
     """
     ratio = [1.2]
+    monkeypatch.setattr("pytest_kycquant.quantize.rewrite_choice._race", steady_race(ratio))
+    return ratio
+
+
+def steady_race(ratio: list[float]) -> Callable[..., Latency]:
+    """A race that nobody runs: its result is `ratio[0]`."""
 
     def race(before: object, after: object, tensor: object, runtime: object) -> Latency:
         return Latency(ratio[0], ratio[0] - 0.01, ratio[0] + 0.01, 1.0, 20, 1, 1, 1, 1, None)
 
-    monkeypatch.setattr("pytest_kycquant.quantize.rewrite_choice._race", race)
-    return ratio
+    return race
 
 
 @pytest.fixture(scope="session")
@@ -83,7 +88,8 @@ def run(
         # The inner run must not inherit the rule that warnings are errors in these tests.
         options = ["-Wdefault", f"--kycquant-cache={shared_cache}"]
         # Workers would load hypothesis for a summary of its own.
-        plugins = ["-p", "no:hypothesispytest"] if "-n" in arguments else []
+        workers = any(argument.startswith("-n") for argument in arguments)
+        plugins = ["-p", "no:hypothesispytest", "-p", "tests.worlds.steady"] if workers else []
         return pytester.runpytest_inprocess(*options, *plugins, *arguments)
 
     return runner
