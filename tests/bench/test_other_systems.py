@@ -111,7 +111,8 @@ def test_names_of_tests_have_slashes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "os", SimpleNamespace(path=SimpleNamespace(abspath=str)))
     files.os.path.relpath = lambda path, start: relative
     start = PureWindowsPath(r"C:\project")
-    assert files.from_here(other, start) == "tests/gates/test_face.py"
+    mine = start / "tests" / "gates" / "test_face.py"
+    assert files.from_here(mine, start) == "tests/gates/test_face.py"
 
     def refused(path: object, start: object) -> str:
         raise ValueError("path is on mount 'D:', start on mount 'C:'")
