@@ -68,7 +68,8 @@ class Summary:
         if not (gated or report.failed):
             return
         self._seconds[report.nodeid] = self._seconds.get(report.nodeid, 0.0) + report.duration
-        if report.failed:
+        # pytest-xdist reports the test of a crashed worker in a phase of its own.
+        if report.failed and (gated or str(report.when) == "???"):
             crash = getattr(report.longrepr, "reprcrash", None)
             text = str(getattr(crash, "message", "") or report.longreprtext)
             self._errors.setdefault(report.nodeid, "\n".join(map(printable, text.splitlines())))

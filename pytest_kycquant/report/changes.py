@@ -105,7 +105,9 @@ def _of_gate(old: GateEntry, new: GateEntry) -> Iterator[Change]:
     rows = {row.variant: row for row in new.variants}
     for row in old.variants:
         later = rows.get(row.variant)
-        if later is not None:
+        if later is None:  # fallbacks come and go; what ships is compared above
+            yield Change(name, row.variant, "judged", "changed", "yes", "no")
+        else:
             yield from _of_results(name, row.variant, row.gates, later.gates)
 
 
@@ -149,6 +151,8 @@ def _of_results(
         for check in result.checks:
             if check.name in later:
                 yield from _of_figures(gate, variant, check, later[check.name])
+            else:
+                yield Change(gate, variant, f"{check.name} judged", "worse", "yes", "no")
 
 
 def _ranked(

@@ -270,3 +270,13 @@ def test_annotations_stand_at_the_gate_class(
 def test_nothing_is_annotated_elsewhere(project: Callable[..., None], run: Run) -> None:
     project(fragile=True, fallback=None)
     run().stdout.no_fnmatch_line("::error *")
+
+
+def test_other_tests_are_no_errors_of_gates(
+    project: Callable[..., None], run: Run, pytester: pytest.Pytester
+) -> None:
+    project()
+    (pytester.path / "test_other.py").write_text("def test_it():\n    assert 0\n")
+    run("--kycquant-report=report.json").assert_outcomes(passed=6, failed=1)
+    report = json.loads((pytester.path / "report.json").read_text())
+    assert (report["verdict"], report["errors"]) == ("PASS", [])

@@ -149,6 +149,15 @@ def test_a_check_that_is_no_longer_made_is_worse(old: Report) -> None:
     assert (found.what, found.kind) == ("far judged", "worse")
 
 
+def test_figures_and_variants_that_are_gone_are_told(old: Report) -> None:
+    more = check(0.5, 0.25, 0.75), check(0.5, 0.25, 0.75, name="FAR of a group")
+    found = only(changes(with_result(old, result(*more)), with_result(old, result(more[0]))))
+    assert (found.what, found.kind) == ("FAR of a group judged", "worse")
+    fewer = with_gate(old, lambda gate: replace(gate, variants=gate.variants[:-1]))
+    found = only(changes(old, fewer))
+    assert (found.variant, found.what, found.kind) == (INT8, "judged", "changed")
+
+
 def test_what_cannot_be_compared_is_told(old: Report) -> None:
     other = with_gate(old, lambda g: replace(g, data={"evaluation": DataEntry(500, "b" * 64)}))
     found = only(changes(old, other))
