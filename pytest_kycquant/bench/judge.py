@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..context.cache import digest_of
+from ..curves import Curves, Round
 from ..errors import MeasurementError
 from ..measure import latency as latencies
 from ..results import GateResult, GroupIncrease, Waiver
@@ -305,6 +306,7 @@ class StandardJudge(Judge):
         figures: dict[str, Any] = {}
         columns: Mapping[str, str] = {}
         groups: tuple[GroupIncrease, ...] = ()
+        curves: Curves | None = Curves() if self.workspace.settings.plots else None
         saturated = None
         if self.asks(*set(self.claimed) - {"latency", "size"}):
             fp32 = self.baseline.comparison(self.require_golden().threshold, role)
@@ -318,15 +320,20 @@ class StandardJudge(Judge):
                     gates.append(comparison.against_fp32(float_variant=recipe.is_float))
                     columns, groups = comparison.columns(), tuple(comparison.groups())
                 gates = [with_offenders(comparison, gate) for gate in gates]
+                if curves is not None:
+                    curves = comparison.curves()
             saturated = Saturated.here(self.variants, variant, fp32, comparison, found)
         if self.asks("latency"):
             latency = self.measure_latency(variant)
             gates.append(latencies.judge(latency, self.limits))
             figures |= latency.figures()
+            if curves is not None:
+                curves = replace(curves, rounds=tuple(Round(*each) for each in latency.each))
         gates.append(self.judge_size(variant))
         if saturated is not None:
             figures |= saturated.figures()
-        row = replace(self.row(recipe.name, variant, gates, figures, columns), groups=groups)
+        row = self.row(recipe.name, variant, gates, figures, columns)
+        row = replace(row, groups=groups, curves=curves)
         row = _noted(row, saturated.note() if saturated else "")
         if recipe.is_unchanged:  # judged beside others, so that perhaps no test fails with it
             for gate in row.failed:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..curves import Curves
 from ..results import GateResult, GroupIncrease
 from ..runtimes import Deployment
 from ..spec.recipe import UNQUANTIZED
@@ -38,6 +39,7 @@ class VariantRecord:
             user's.
         groups: error rates of each group of people, if the data names groups.
         runtime: the runtime that it was judged on; None for a record that no gate has made.
+        curves: what plots show; None unless a report is wanted that shows them.
     """
 
     model: str
@@ -56,6 +58,7 @@ class VariantRecord:
     companions: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     ports: Mapping[str, FilePorts] = field(default_factory=dict)
     preprocess: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    curves: Curves | None = None
 
     @property
     def verdict(self) -> Verdict:

@@ -62,6 +62,8 @@ class Latency:
             too few runs.
         timed: what was measured: "thread", CPU time of the calling thread; "process", that of all
             threads; or "wall".
+        each: that time of one image in each round, in ms: of FP32, of the variant and of FP32
+            again, the control.
     """
 
     ratio: float
@@ -75,10 +77,11 @@ class Latency:
     wall_p95_ms: float
     wall_p95_upper_ms: float | None
     timed: str = "thread"
+    each: tuple[tuple[float, float, float], ...] = ()
 
     def figures(self) -> dict[str, Any]:
         """Figures for the report."""
-        return {name: value for name, value in plain(self).items() if name != "timed"}
+        return {k: v for k, v in plain(self).items() if k not in ("timed", "each")}
 
 
 def measure(
@@ -225,6 +228,7 @@ def _summarise(
         wall_p95_ms=float(np.quantile(ordered, 0.95)),
         wall_p95_upper_ms=float(ordered[p95]) if p95 is not None else None,
         timed=timed,
+        each=tuple((one[0], one[1], one[2]) for one in (rounds / 1e6).tolist()),
     )
 
 

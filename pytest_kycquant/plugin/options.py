@@ -136,6 +136,10 @@ _OPTIONS = (
     _Option(flags.EXPORT, "Write the model to ship, with its evidence, for each gate that passed.",
             _text, "DIR"),
     _Option(flags.REPORT, "Write every figure of the run to this JSON file.", _text, "FILE"),
+    _Option(flags.HTML, "Write the run as one HTML page with plots; needs pytest-kycquant[html].",
+            _text, "FILE"),
+    _Option(flags.HTML_IMAGES, "Show on that page the images that weigh most, which are personal "
+            "data.", _boolean),
     _Option(flags.MARKDOWN, "Write verdicts, what ships and why not to this Markdown file, as for "
             "a comment on a pull request.", _text, "FILE"),
     _Option(flags.CODE_QUALITY, "Write what does not pass to this JSON file, as GitLab's code "
@@ -227,6 +231,7 @@ def make_settings(values: Mapping[str, Any], config: pytest.Config, *, workers: 
     root, here = config.rootpath, config.invocation_params.dir
     report, export = values[flags.REPORT], values[flags.EXPORT]
     markdown, code_quality = values[flags.MARKDOWN], values[flags.CODE_QUALITY]
+    html = values[flags.HTML]
     waivers = root / (values[flags.WAIVERS] or DEFAULT_WAIVERS)
     return Settings(
         cache=root / (values[flags.CACHE] or _default_cache(config)),
@@ -235,6 +240,8 @@ def make_settings(values: Mapping[str, Any], config: pytest.Config, *, workers: 
         strict=bool(values[flags.STRICT]),
         inconclusive=values[flags.INCONCLUSIVE] or "fail",
         report=here / report if report else None,
+        html=here / html if html else None,
+        html_images=bool(values[flags.HTML_IMAGES]),
         markdown=here / markdown if markdown else None,
         code_quality=here / code_quality if code_quality else None,
         export=here / export if export else None,

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ..bench.file_ports import FilePorts
+from ..curves import Curves
 from ..pipeline.record import PipelineRow, Yardstick
 from ..results import Offender, Waiver
 from ..runtimes import Deployment
 from ..runtimes.environment import Environment
 
-SCHEMA = 7
+SCHEMA = 8
 
 Overall = Literal["PASS", "WAIVED", "FAIL", "INCONCLUSIVE", "ERROR", "INCOMPLETE", "SMOKE"]
 """PASS: every gate that was collected was judged by all of its tests, and passed, perhaps on a
@@ -147,6 +148,7 @@ class VariantEntry:
         ports: inputs and outputs of each file that is not fed as FP32 is, by the name of the FP32
             file.
         preprocess: how pixels become the input, by the name of the FP32 file.
+        curves: what plots show beside FP32; null for FP32 itself, and where nothing was judged.
         verdict: the worst verdict of the gates.
     """
 
@@ -166,6 +168,7 @@ class VariantEntry:
     companions: Mapping[str, Mapping[str, str]]
     ports: Mapping[str, FilePorts]
     preprocess: Mapping[str, Mapping[str, Any]]
+    curves: Curves | None
     verdict: str
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from ..errors import SettingsError
-from .flags import CODE_QUALITY, EXPORT, MARKDOWN, PROFILE, REPORT
+from .flags import CODE_QUALITY, EXPORT, HTML, MARKDOWN, PROFILE, REPORT
 from .profiles import Profile
 
 Inconclusive = Literal["fail", "warn", "xfail"]
@@ -28,6 +28,8 @@ class Settings:
         strict: whether to fail instead of falling back to another precision.
         inconclusive: what an undecided gate does to its test.
         report: path of the JSON report, if wanted.
+        html: path of the report as one page with plots, if wanted.
+        html_images: whether that page shows the images that weigh most, which are personal data.
         markdown: path of the report as Markdown, if wanted.
         code_quality: path of what does not pass, as GitLab reads it, if wanted.
         export: folder for the models to ship and their evidence, if wanted.
@@ -59,6 +61,8 @@ class Settings:
     accept_preprocessing: bool = False
     ship_by: ShipBy = "product"
     waivers: Path | None = None
+    html: Path | None = None
+    html_images: bool = False
     markdown: Path | None = None
     code_quality: Path | None = None
     start: Path | None = None
@@ -67,8 +71,18 @@ class Settings:
     @property
     def reports(self) -> dict[str, Path]:
         """The reports that are wanted, by their options."""
-        given = {REPORT: self.report, MARKDOWN: self.markdown, CODE_QUALITY: self.code_quality}
+        given = {
+            REPORT: self.report,
+            HTML: self.html,
+            MARKDOWN: self.markdown,
+            CODE_QUALITY: self.code_quality,
+        }
         return {flag: path for flag, path in given.items() if path is not None}
+
+    @property
+    def plots(self) -> bool:
+        """Whether a report is wanted that holds what plots show."""
+        return self.report is not None or self.html is not None
 
     @property
     def mode(self) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ..curves import Curves
     from ..results import GateResult, GroupIncrease, Offender
     from ..statistics import Rate
     from ..verdicts import Check
@@ -77,6 +78,12 @@ class Comparison(ABC):
     def columns(self) -> dict[str, str]:
         """Further columns of the table, as header and cell."""
         return {}
+
+    def curves(self) -> Curves:
+        """What plots show, for reports."""
+        from ..curves import Curves
+
+        return Curves()
 
     def decided_otherwise(self, other: Any) -> tuple[int, int, str] | None:
         """The number of decisions that differ from another variant's, their total and their kind.

@@ -40,7 +40,7 @@ def test_run() -> None:
         "schema", "verdict", "provenance", "environment", "session_config", "problems", "errors",
         "gates", "pipelines", "times", "digest",
     ]  # fmt: skip
-    assert found["schema"] == 7
+    assert found["schema"] == 8
     assert list(found["environment"]) == [
         "onnxruntime", "onnx", "numpy", "pillow", "python", "system", "cpu", "features",
         "u8s8_saturates",
@@ -116,7 +116,7 @@ def test_evidence_is_that_of_the_report() -> None:
     assert values.pop("written")[:2] == "20"
     assert values.pop("digest") == digest_of({**values, "written": written})
     assert values == {
-        "schema": 7,
+        "schema": 8,
         "files": {"face.onnx": "ab"},
         "replaced": {"face.onnx": "cd"},
         "provenance": whole["provenance"],

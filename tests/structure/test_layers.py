@@ -19,9 +19,9 @@ MOST_LINES = 400
 
 # From low to high. `__init__` (the public face) and `__main__` may import everything.
 LAYERS = (
-    "errors", "files", "plain", "verdicts", "results", "spec", "statistics", "data", "measure",
-    "runtimes", "context", "quantize", "tasks", "bench", "pipeline", "report", "cli", "plugin",
-    "__main__",
+    "errors", "files", "plain", "verdicts", "results", "curves", "spec", "statistics", "data",
+    "measure", "runtimes", "context", "quantize", "tasks", "bench", "pipeline", "report", "cli",
+    "plugin", "__main__",
 )  # fmt: skip
 
 Arrows = Mapping[str, frozenset[str]]

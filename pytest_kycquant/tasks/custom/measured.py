@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from ...curves import Curves
 from ...errors import SpecError
 from ...results import GateResult, Offender
 from ...spec.limits import CustomLimits
@@ -16,6 +17,7 @@ from ...verdicts import Check, Estimate, Limit, Unit, Verdict
 from ..checks import Counted, broken_images, finite_gate, rate_check, subjects_wanted, variety
 from ..comparison import Comparison
 from ..outputs import relative_distance
+from ..score_plots import paired_plot
 from .metric import Measurement, bounds
 from .offenders import of_metric
 
@@ -85,6 +87,14 @@ class MetricComparison(Comparison):
     def columns(self) -> dict[str, str]:
         """Relative L2 distance of outputs to FP32's."""
         return {"output drift": f"{self.apart:.4f}"}
+
+    def curves(self) -> Curves:
+        """The value of every image, if the metric returns one for each."""
+        if self.fp32.form != "values":
+            return Curves()
+        both, name = (self.fp32.values, self.variant.values), self.variant.metric.name
+        everything = {"images": np.ones(len(both[0]), np.bool_)}
+        return Curves(paired_plot(name, *both, everything, None))
 
     def decided_otherwise(self, other: MetricComparison) -> tuple[int, int, str] | None:
         """Images whose decision differs and all images, if the metric returns errors."""

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
+from ...curves import Curves, TradeOff
 from ...data.groups import Group
 from ...plain import plain
 from ...results import GateResult, GroupIncrease, Offender
 from ...statistics import MIN_SUBJECTS, Rate, jackknife_bounds
 from ...verdicts import Check, Estimate, Limit
 from ..checks import group_checks, increase_check, subjects_wanted
-from .found import COUNTED, DETECTION_REMEDY, FoundComparison
+from ..score_plots import points, thresholds_among
+from .found import COUNTED, DETECTION_REMEDY, Detector, FoundComparison
 from .keypoints import OF, judge_errors
 from .offenders import missed
 
@@ -68,6 +71,25 @@ class DetectionComparison(FoundComparison):
         """Mean average precisions, which depend on false positives as well."""
         values = self.fp32.matching.average_precisions
         return {"mAP50": float(values[0]), "mAP50-95": float(values.mean())}
+
+    def curves(self) -> Curves:
+        """Confidence of every object, and false positives against misses of every class."""
+        traded = (self._trade_off(which, name) for which, name in enumerate(self.class_names))
+        return Curves(self.score_plot(), tuple(traded))
+
+    def _trade_off(self, which: int, name: str) -> TradeOff:
+        detector = self.fp32
+        found = detector.matching.acquired[
+            (detector.truth.classes == which) & (detector.matching.acquired >= 0)
+        ]
+        thresholds, frozen = thresholds_among([found], detector.confidence)
+
+        def rates(side: Detector, confidence: float) -> tuple[float, Rate]:
+            wrong = side.matching.false_positives(confidence) / side.truth.images
+            return wrong, side.matching.miss_rate(confidence, which)
+
+        curves = (points(thresholds, partial(rates, side)) for side in (detector, self.variant))
+        return TradeOff(name, "false positives per image", "misses", frozen, *curves)
 
     def groups(self) -> list[GroupIncrease]:
         """Misses of each class in each group, and their paired increase over FP32.

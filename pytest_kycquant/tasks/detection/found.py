@@ -7,6 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
+from ...curves import Curves, ScorePlot
 from ...data.groups import Group
 from ...data.images import ImageSet
 from ...results import GateResult, Offender
@@ -15,6 +16,7 @@ from ...statistics import Rate
 from ...verdicts import Check, Estimate
 from ..checks import Counted, broken_images, finite_gate, low_quantile, variety
 from ..comparison import Comparison
+from ..score_plots import paired_plot
 from .keypoints import OF, QUANTILE, Scale, judge_errors
 from .likeness import Agreement, agreement
 from .matching import Matching, Objects, Predictions
@@ -162,6 +164,22 @@ class FoundComparison(Comparison):
             found.images,
             f"keypoint error to FP32, {OF[self.keypoint_scale]}",
         )
+
+    def curves(self) -> Curves:
+        """Confidence at which each object is found, by class."""
+        return Curves(self.score_plot())
+
+    def score_plot(self) -> ScorePlot:
+        """The confidence at which each object is found, by class; none for what is missed."""
+        truth = self.fp32.truth
+        kinds = {
+            name: ~truth.crowd & (truth.classes == which)
+            for which, name in enumerate(self.class_names)
+        }
+        both = (side.matching.acquired for side in (self.fp32, self.variant))
+        fp32, variant = (np.where(scores < 0, np.nan, scores) for scores in both)
+        frozen = self.fp32.confidence
+        return paired_plot("confidence of objects", fp32, variant, kinds, frozen, (0.0, 1.0))
 
     def decided_otherwise(self, other: FoundComparison) -> tuple[int, int, str]:
         """Detections that only one of the two has (same class, IoU of at least .5), and all."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ...curves import Curves
 from ...data.images import ImageSet
 from ...data.pairs import Comparisons
 from ...results import GateResult, Offender
@@ -20,6 +21,7 @@ from ..outputs import Outputs
 from ..prospects import Trials
 from ..unlabelled import load_unlabelled, unsound
 from .certificate import certified_share
+from .curves import score_plot
 from .embeddings import Cell, EmbeddingComparison, FaceBaseline
 from .flips import Flips, flips_at, pairs_of
 from .measures import Minkowski
@@ -86,6 +88,10 @@ class FaceAgreement(EmbeddingComparison):
             of_flips(self, self.cells[suffix], self.flips[suffix]) if suffix in self.cells else []
         )
         return flipped or of_drift(self)
+
+    def curves(self) -> Curves:
+        """Scores of all pairs."""
+        return Curves(score_plot(self.baseline.cell, self.cell, labelled=False))
 
     def rates(self) -> dict[str, Rate]:
         """The pairs that FP32 accepts; without labels each counts as a pair of different people."""

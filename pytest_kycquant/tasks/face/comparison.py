@@ -8,6 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
+from ...curves import Curves
 from ...plain import plain
 from ...results import MOST_OFFENDERS, GateResult, GroupIncrease, Offender
 from ...statistics import RULE_OF_30, MovesBound, Rate, bound_by_moves
@@ -21,6 +22,7 @@ from ..checks import (
     named_first,
     rate_check,
 )
+from .curves import score_plot, trade_off
 from .embeddings import Cell, EmbeddingComparison
 from .laxer import people_for_frr
 from .near import moves_of
@@ -81,6 +83,11 @@ class FaceComparison(EmbeddingComparison):
             among = self.by_group[names.index(named_first(worst.detail, names))]
         genuine = worst.name.startswith("increase of FRR ")
         return of_increase(among, genuine=genuine)
+
+    def curves(self) -> Curves:
+        """Scores of all pairs, and FAR against FRR."""
+        both = self.baseline.cell, self.cell
+        return Curves(score_plot(*both, labelled=True), (trade_off(*both),))
 
     def rates(self) -> dict[str, Rate]:
         """FAR and FRR."""

@@ -10,6 +10,7 @@ score is the cosine, and only thresholds and what is shown are converted.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ class Measure(ABC):
     """How alike two embeddings are."""
 
     relates: ClassVar[str]  # what a likeness to FP32's embedding is called in reports
+    ends: ClassVar[tuple[float, float]]  # the lowest and the highest score that there can be
 
     @abstractmethod
     def prepared(self, embeddings: Floats) -> Floats:
@@ -71,6 +73,11 @@ class Measure(ABC):
         """How alike embeddings (N, D) are to those of FP32, 1.0 if they are the same: (N,)."""
 
     @property
+    def noun(self) -> str:
+        """What the user's unit is called."""
+        return "distance"
+
+    @property
     @abstractmethod
     def extreme(self) -> str:
         """The word for the threshold that lets most people in: "smallest" or "largest"."""
@@ -107,6 +114,7 @@ class Cosine(Measure):
     to_cosine: Callable[[float], float] | None = None
     from_cosine: Callable[[float], float] | None = None
     relates: ClassVar[str] = "cosine"
+    ends: ClassVar[tuple[float, float]] = (-1.0, 1.0)
 
     def prepared(self, embeddings: Floats) -> Floats:
         """Rows of unit length."""
@@ -149,6 +157,11 @@ class Cosine(Measure):
         return found
 
     @property
+    def noun(self) -> str:
+        """The cosine, or the distance that belongs to it."""
+        return "cosine" if self.to_cosine is None else "distance"
+
+    @property
     def extreme(self) -> str:
         """A higher cosine is stricter, a longer distance laxer."""
         return "smallest" if self.to_cosine is None else "largest"
@@ -168,6 +181,7 @@ class Minkowski(Measure):
     squared: bool = False
     unit: bool = False
     relates: ClassVar[str] = "likeness"
+    ends: ClassVar[tuple[float, float]] = (-math.inf, 0.0)
 
     def prepared(self, embeddings: Floats) -> Floats:
         """The rows as they are, or of unit length."""

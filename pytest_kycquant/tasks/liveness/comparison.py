@@ -9,19 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ...curves import Curves, TradeOff
 from ...data.liveness import LIVE
 from ...plain import plain
 from ...results import GateResult, GroupIncrease, Offender
 from ...statistics import RULE_OF_30, MovesBound, Rate, bound_by_moves
 from ...verdicts import Check, Limit, Verdict
 from ..checks import DRIFT_REMEDY, Counted, group_checks, increase_check, named_first, rate_check
+from ..score_plots import points, thresholds_among
 from .near import moves_of
 from .offenders import newly_wrong, of_kind
-from .scores import bpcer_at_apcer
+from .scores import Decisions, bpcer_at_apcer
 from .scores_comparison import ScoreComparison
 
 _SEVERITY = (Verdict.PASS, Verdict.INCONCLUSIVE, Verdict.FAIL)
@@ -106,6 +109,26 @@ class LivenessComparison(ScoreComparison):
                 key = f"bpcer_at_apcer_{percent}{suffix}"
                 found[key] = bpcer_at_apcer(decisions, percent / 100)
         return found
+
+    def curves(self) -> Curves:
+        """Scores of live captures and of attacks, and APCER of every species against BPCER."""
+        captures = self.captures
+        kinds = {"live": captures.live}
+        kinds |= {n: captures.species == kind for kind, n in enumerate(captures.species_names)}
+        traded = (self._trade_off(kind, n) for kind, n in enumerate(captures.species_names))
+        return Curves(self.score_plot(kinds), tuple(traded))
+
+    def _trade_off(self, kind: int, name: str) -> TradeOff:
+        fp32, captures = self.fp32, self.captures
+        scores = fp32.scores[captures.species == kind], fp32.scores[captures.live]
+        thresholds, frozen = thresholds_among(scores, fp32.threshold)
+
+        def rates(side: Decisions, threshold: float) -> tuple[Rate, Rate]:
+            moved = replace(side, threshold=threshold)
+            return moved.rate(kind), moved.rate(LIVE)
+
+        curves = (points(thresholds, partial(rates, side)) for side in (fp32, self.variant))
+        return TradeOff(name, "APCER", "BPCER", frozen, *curves)
 
     def _judge_apcer(self) -> GateResult:
         """Compare every species with the limit; the maximum comes first."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ...curves import Curves, ScorePlot
 from ...data.groups import Group
 from ...data.liveness import LivenessSet
 from ...results import GateResult, Offender
@@ -16,6 +18,7 @@ from ...verdicts import Check
 from ..checks import Counted, broken_images, finite_gate, mean_check, rate_check, variety
 from ..comparison import Comparison
 from ..rates import rate_of
+from ..score_plots import paired_plot
 from .offenders import furthest
 from .scores import Decisions
 
@@ -135,6 +138,17 @@ class ScoreComparison(Comparison):
     def columns(self) -> dict[str, str]:
         """Difference of scores to FP32, mean and largest."""
         return {"score drift": f"{self.apart.mean():.4f} / {self.apart.max():.4f}"}
+
+    def curves(self) -> Curves:
+        """Scores of all captures, whatever they show."""
+        everything = {"captures": np.ones(len(self.apart), np.bool_)}
+        return Curves(self.score_plot(everything))
+
+    def score_plot(self, kinds: Mapping[str, NDArray[np.bool_]]) -> ScorePlot:
+        """The scores of both models by kind of capture."""
+        both = self.fp32.scores, self.variant.scores
+        title = "probability of a live face"
+        return paired_plot(title, *both, kinds, self.fp32.threshold, (0.0, 1.0))
 
     def decided_otherwise(self, other: ScoreComparison) -> tuple[int, int, str]:
         """Captures whose decision differs, and the number of all captures."""
