@@ -80,8 +80,9 @@ class Latency:
     each: tuple[tuple[float, float, float], ...] = ()
 
     def figures(self) -> dict[str, Any]:
-        """Figures for the report."""
-        return {k: v for k, v in plain(self).items() if k not in ("timed", "each")}
+        """Figures for the report; what could not be estimated is left out."""
+        known = {k: v for k, v in plain(self).items() if v is not None}
+        return {k: v for k, v in known.items() if k not in ("timed", "each")}
 
 
 def measure(

@@ -139,6 +139,7 @@ class GateRun:
 
     def candidate(self, recipe: Asked) -> Candidate:
         """Return the variant that the gates are asserted on, and record it for the report."""
+        from ..bench.pictures import pictures_of
         from ..bench.run import key_of
 
         item = self._item
@@ -169,6 +170,7 @@ class GateRun:
             fallback=self._spec.effective_fallback(self._session.settings),
             ship_by=self._spec.effective_ship_by(self._session.settings),
             data=_data(judge),
+            pictures=pictures_of(judge, rows) if self._session.settings.html_images else {},
         )
         limits = _limits(judge.limits)
         item.stash[FOUND] = Found(self._session.origin(), policy, found, limits=limits)

@@ -100,6 +100,10 @@ class KycquantSession:
         """Refuse a report or an export that cannot be written, before any work is done."""
         from ..report import refuse_folder, refuse_target
 
+        if self.settings.html is not None:
+            from ..report.page import require
+
+            require()
         for flag, path in self.settings.reports.items():
             refuse_target(path, flag)
         if self.settings.export is not None:
@@ -108,7 +112,7 @@ class KycquantSession:
     @property
     def writes_files(self) -> bool:
         """Whether a report or an export was requested."""
-        wanted = (flags.REPORT, flags.MARKDOWN, flags.CODE_QUALITY, flags.EXPORT)
+        wanted = (flags.REPORT, flags.HTML, flags.MARKDOWN, flags.CODE_QUALITY, flags.EXPORT)
         return any(self._given[flag] is not None for flag in wanted)
 
     @cached_property

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from ..errors import SettingsError
 from ..files import write_whole
-from ..spec.flags import CODE_QUALITY, MARKDOWN, REPORT
+from ..spec.flags import CODE_QUALITY, HTML, MARKDOWN, REPORT
 
 if TYPE_CHECKING:
     from .records import Collected
@@ -23,13 +23,15 @@ if TYPE_CHECKING:
 # The renderer of each report, as "module:attribute"; the module is imported on demand.
 REPORTS: dict[str, str] = {
     "json": "pytest_kycquant.report.json_report:render",
+    "html": "pytest_kycquant.report.page:render",
     "markdown": "pytest_kycquant.report.markdown:render",
     "code-quality": "pytest_kycquant.report.annotations:render",
     "terminal": "pytest_kycquant.report.terminal:render",
 }
 
 
-_OF_OPTION = {MARKDOWN: "markdown", CODE_QUALITY: "code-quality"}  # of files; by ending, else
+# Reports whose files have an option of their own; of any other file, the ending says which it is.
+_OF_OPTION = {HTML: "html", MARKDOWN: "markdown", CODE_QUALITY: "code-quality"}
 MARK = "Written by pytest-kycquant; the next report replaces this file."
 """The first line of a written report, perhaps as a comment, by which a later run knows it."""
 _COMMENT = " \t\r#*/;<>!-%"  # around the mark, in the languages of reports

@@ -55,6 +55,7 @@ class GateFound:
         fallback: the first precision to try if one does not pass; None for none.
         ship_by: what decides among variants that pass.
         data: the images that were used, by their role.
+        pictures: the images to show, as data URIs by name; empty unless they are asked for.
     """
 
     key: str
@@ -70,6 +71,7 @@ class GateFound:
     fallback: str | None = None
     ship_by: ShipBy = "product"
     data: Mapping[str, DataEntry] = field(default_factory=dict)
+    pictures: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

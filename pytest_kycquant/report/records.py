@@ -84,6 +84,7 @@ class GatedModel:
         ship_by: what decides among variants that pass.
         limits: the limits that were judged.
         data: the images that were used, by their role.
+        pictures: the images to show, as data URIs by name.
         together: the variant that holds together with those of a pipeline's other stages, and the
             name of that pipeline; None if no pipeline needs another variant than what ships alone.
     """
@@ -104,6 +105,7 @@ class GatedModel:
     ship_by: ShipBy = "product"
     limits: tuple[LimitEntry, ...] = ()
     data: Mapping[str, DataEntry] = field(default_factory=dict)
+    pictures: dict[str, str] = field(default_factory=dict)
     together: tuple[str, str] | None = None
 
     def rows(self) -> list[VariantRecord]:
@@ -239,6 +241,7 @@ class Collected:
         gate.fallback, gate.ship_by = found.fallback, found.ship_by
         gate.profile, gate.profile_note = found.profile, found.profile_note
         gate.limits, gate.data = limits, found.data
+        gate.pictures |= found.pictures
 
     @property
     def gates(self) -> list[GatedModel]:

@@ -130,6 +130,16 @@ def test_absolute_limit_is_undecided_without_a_bound() -> None:
     assert [check.verdict for check in result.checks] == [Verdict.PASS, Verdict.INCONCLUSIVE]
 
 
+def test_figures_are_numbers() -> None:
+    """A report holds numbers; a bound that 20 rounds cannot give is not one of them."""
+    machine = Machine()
+    latency = machine.measure(0.5)
+    figures = latency.figures()
+    assert "wall_p95_upper_ms" not in figures
+    assert all(isinstance(figure, (int, float)) for figure in figures.values())
+    assert [len(one) for one in latency.each] == [3] * latency.rounds
+
+
 def test_absolute_limit_fails() -> None:
     machine = Machine()
     fp32, variant = machine.run(5.0), machine.run(2.5)

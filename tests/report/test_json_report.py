@@ -74,7 +74,7 @@ def test_variant() -> None:
     assert list(row) == [
         "model", "variant", "sha256", "size", "size_ratio", "options", "gates", "figures",
         "notes", "shown", "files", "groups", "runtime", "companions", "ports",
-        "preprocess", "verdict",
+        "preprocess", "curves", "verdict",
     ]  # fmt: skip
     assert (row["variant"], row["verdict"]) == ("int8", "FAIL")
     far = row["gates"]["far"]

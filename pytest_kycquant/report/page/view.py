@@ -1,0 +1,374 @@
+"""What the page says: the report of a run, arranged for readers, as text and plots."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from ...results import GateResult, Offender
+from ...verdicts import Check, Direction, Limit, Unit, Verdict
+from ..document import CheckEntry, DecisionEntry, GateEntry, GroupEntry, Report, VariantEntry
+from . import costs, det, plots
+from .bars import Bar, bar_of, budget_used, rate_text
+
+Reason = tuple[str, Sequence[str]]
+"""Why something ships or does not, and what stands behind it."""
+Pictures = Mapping[str, Mapping[str, str]]
+"""Pictures as data URIs, by the key of a gate (`key_of`) and the name of the image."""
+
+_MEANS = {
+    "PASS": "Every gate was judged by all of its tests, and passed.",
+    "WAIVED": "Every gate passed, but a failure is waived for a time.",
+    "FAIL": "A gate, or a test of one, failed.",
+    "INCONCLUSIVE": "Nothing failed, but the data cannot decide figures that must be decided.",
+    "ERROR": "Something could not be judged or collected.",
+    "INCOMPLETE": "Tests of gates were not run, so nothing is decided.",
+    "SMOKE": "No damage was found. The smoke profile clears nothing to ship.",
+}
+_NOTHING = 1e-9  # what rounding left of zero
+_ORDER = ("FAIL", "INCONCLUSIVE", "WAIVED", "PASS")
+
+
+class Cell(NamedTuple):
+    """A figure in a table: its text, its verdict and its bar."""
+
+    text: str
+    verdict: str
+    bar: Bar | None
+    check: str
+
+
+class Row(NamedTuple):
+    """A variant in the table of a model."""
+
+    label: str
+    size: str
+    cells: Sequence[Cell | None]
+    verdict: str
+    ships: bool
+
+
+class Drawing(NamedTuple):
+    """A plot with its caption."""
+
+    caption: str
+    svg: str
+    wide: bool = False
+
+
+class Judged(NamedTuple):
+    """One gate of one variant, with all of its checks."""
+
+    gate: str
+    verdict: str
+    checks: Sequence[tuple[CheckEntry, str, Bar | None]]
+    remedy: str
+    waiver: str
+    offenders: Sequence[Offender]
+
+
+class Detail(NamedTuple):
+    """Everything about one variant."""
+
+    entry: VariantEntry
+    drawings: Sequence[Drawing]
+    judged: Sequence[Judged]
+    opened: bool
+
+
+class Card(NamedTuple):
+    """Everything about one model."""
+
+    anchor: str
+    entry: GateEntry
+    verdict: str
+    ships: str
+    instead: str
+    why: Sequence[Reason]
+    size: str
+    latency: str
+    headers: Sequence[tuple[str, str]]
+    rows: Sequence[Row]
+    overview: Sequence[Drawing]
+    details: Sequence[Detail]
+    groups: Sequence[tuple[str, GroupEntry, str, str, str, Bar | None]]
+    pictures: Mapping[str, str]
+
+
+def headline(report: Report) -> str:
+    """What the verdict of the run means, in one sentence."""
+    return _MEANS[report.verdict]
+
+
+def key_of(gate: GateEntry) -> str:
+    """What tells the gates of a report apart."""
+    return f"{gate.model}\n{gate.gate}"
+
+
+def cards(report: Report, pictures: Pictures) -> Iterator[Card]:
+    """Yield a card for each model, in the order of the report."""
+    for number, gate in enumerate(report.gates):
+        yield _card(gate, f"model-{number + 1}", pictures.get(key_of(gate), {}))
+
+
+def check_of(entry: CheckEntry) -> Check:
+    """The check that an entry of the report records."""
+    limit = None
+    if entry.limit is not None:
+        limit = Limit(entry.name, entry.limit, Direction(entry.direction), Unit(entry.unit))
+    return Check(
+        entry.name,
+        Verdict(entry.verdict),
+        limit,
+        entry.value,
+        entry.lower,
+        entry.upper,
+        entry.detail,
+    )
+
+
+def figure(entry: CheckEntry) -> str:
+    """A figure with its bounds in one unit, such as "0.02 % [0.01, 0.04]"; a dash without one."""
+    if entry.value is None:
+        return "-"
+    value, _, unit = _short(entry, entry.value).partition(" ")
+    unit = f" {unit}" if unit else ""
+    if entry.lower is None or entry.upper is None or entry.lower == entry.upper == entry.value:
+        return f"{value}{unit}"
+    low, high = (_short(entry, bound).partition(" ")[0] for bound in (entry.lower, entry.upper))
+    return f"{value}{unit} [{low}, {high}]"
+
+
+def _short(entry: CheckEntry, value: float) -> str:
+    """A figure with three digits; `Unit.show` has four, which fill a table."""
+    unit = Unit(entry.unit)
+    if unit in (Unit.RATE, Unit.SHARE):
+        return f"{100 * value if abs(value) >= _NOTHING else 0.0:.3g} %"
+    return f"{value:.3g}" if unit in (Unit.RATIO, Unit.METRIC) else unit.show(value)
+
+
+def limit_text(entry: CheckEntry) -> str:
+    """A limit with its direction, such as "< 0.1 %"; empty if there is none."""
+    if entry.limit is None:
+        return ""
+    sign = "<" if entry.direction == "below" else "≥"
+    return f"{sign} {Unit(entry.unit).show(entry.limit)}"
+
+
+def worst(checks: Sequence[CheckEntry]) -> CheckEntry:
+    """The check that decided, as in the terminal."""
+    as_checks = [check_of(check) for check in checks]
+    chosen = GateResult("", tuple(as_checks)).worst_check()
+    return checks[next(i for i, check in enumerate(as_checks) if check is chosen)]
+
+
+def _card(gate: GateEntry, anchor: str, pictures: Mapping[str, str]) -> Card:
+    ship = next((each for each in gate.variants if each.variant == gate.ship), None)
+    names = list(dict.fromkeys(name for each in gate.variants for name in each.gates))
+    headers = [(name, _header(gate, name)) for name in names]
+    size = latency = "-"
+    if ship is not None:
+        size = f"{ship.size_ratio:.2f} of FP32 ({ship.size / 1e6:.2f} MB)"
+        if "latency" in ship.gates and ship.variant != "fp32":
+            latency = f"{figure(ship.gates['latency'].checks[0])} of FP32"
+    return Card(
+        anchor=anchor,
+        entry=gate,
+        verdict=_verdict(gate),
+        ships=gate.ship or "nothing",
+        instead=", ".join(each.requested for each in gate.decisions if each.reasons),
+        why=[*_why(gate)],
+        size=size,
+        latency=latency,
+        headers=headers,
+        rows=[_row(each, names, ship=gate.ship) for each in gate.variants],
+        overview=[*_overview(gate, anchor)],
+        details=[_detail(gate, each, f"{anchor}-{i}") for i, each in enumerate(gate.variants)],
+        groups=[*_groups(gate)],
+        pictures=pictures,
+    )
+
+
+def _verdict(gate: GateEntry) -> str:
+    """The verdict of a gate: that of the variants that its tests were asserted on."""
+    if gate.profile == "smoke":
+        return "SMOKE"
+    if gate.incomplete:
+        return "INCOMPLETE"
+    verdicts = {each.variant: each.verdict for each in gate.variants}
+    decided = {verdicts.get(each.ships or each.requested, "FAIL") for each in gate.decisions}
+    for each in gate.decisions:  # a test of the user's own may object to what passes its gates
+        if each.ships is None and verdicts.get(each.requested) == "PASS":
+            decided.add("FAIL")
+    return next((verdict for verdict in _ORDER if verdict in decided), "INCONCLUSIVE")
+
+
+def _why(gate: GateEntry) -> Iterator[Reason]:
+    if gate.profile == "smoke":
+        yield "the smoke profile clears nothing to ship", ()
+    elif gate.incomplete:
+        yield gate.incomplete, ()
+    elif gate.ship is None:
+        yield "no variant passes, not even FP32", ()
+    for decision in gate.decisions:
+        yield from _fallback(decision)
+    for variant, test in gate.rejected.items():
+        yield f"{variant} does not ship: {test}", ()
+
+
+def _fallback(decision: DecisionEntry) -> Iterator[Reason]:
+    if decision.reasons:
+        ships = decision.ships or "nothing"
+        yield f"{ships} instead of {decision.requested}:", decision.reasons
+    if decision.note:
+        yield f"{decision.requested}: {decision.note}", ()
+
+
+def _header(gate: GateEntry, name: str) -> str:
+    """The limit that a column is judged by: that of the first check, where all have the same."""
+    for each in gate.variants:
+        if name in each.gates and each.variant != "fp32":
+            checks = each.gates[name].checks
+            limits = {limit_text(check) for check in checks}
+            return limits.pop() if len(limits) == 1 else ""
+    return ""
+
+
+def _row(entry: VariantEntry, names: Sequence[str], *, ship: str | None) -> Row:
+    cells = [_cell(entry, name) if name in entry.gates else None for name in names]
+    size = f"{entry.size / 1e6:.2f} MB ({entry.size_ratio:.2f})"
+    verdict = entry.verdict if entry.gates else "not judged"
+    return Row(entry.variant, size, cells, verdict, ships=entry.variant == ship)
+
+
+def _cell(entry: VariantEntry, name: str) -> Cell:
+    result = entry.gates[name]
+    check = worst(result.checks)
+    # Where checks have limits of their own, the header names none.
+    several = len({limit_text(each) for each in result.checks}) > 1
+    telling = check.lower is not None or result.verdict != "PASS"
+    named = f"{check.name} {limit_text(check)}".strip() if several and telling else ""
+    return Cell(figure(check), result.verdict, bar_of(check), named)
+
+
+def _overview(gate: GateEntry, anchor: str) -> Iterator[Drawing]:
+    points = [_cost(each) for each in gate.variants]
+    if len(points) > 1:
+        svg = costs.size_and_latency(f"{anchor}-costs", points)
+        yield Drawing(
+            "Size against latency (left), and against the share of an error's budget that its "
+            "worst bound uses (right). The line joins the variants that pass and that no other "
+            "beats in both.",
+            svg,
+            wide=True,
+        )
+    searches = [(one, search) for one in gate.decisions for search in one.searches]
+    for number, (decision, search) in enumerate(searches):
+        if not search.get("ranking"):
+            continue
+        kept = frozenset(_kept(search))
+        svg = plots.layers(f"{anchor}-layers-{number}", search["ranking"], kept)
+        total, shown = len(search["ranking"]), min(len(search["ranking"]), 30)
+        first = f"the worst {shown} of {total}" if shown < total else f"all {total}"
+        yield Drawing(
+            f"Sensitivity of the layers of {decision.requested}, {first}; orange ones stay in "
+            f"float in the mixed model ({len(kept)} of {total}).",
+            svg,
+            wide=True,
+        )
+
+
+def _kept(search: Mapping[str, Any]) -> Sequence[str]:
+    """The blocks that the confirmed set of a search keeps in float; none if nothing passed."""
+    passing = search.get("passing") or []
+    if not passing:
+        return ()
+    kept: Sequence[str] = passing[search.get("confirmed", len(passing) - 1)]["blocks"]
+    return kept
+
+
+def _cost(entry: VariantEntry) -> costs.Cost:
+    used = [
+        share
+        for result in entry.gates.values()
+        for check in result.checks
+        if (share := budget_used(check)) is not None
+    ]
+    latency = entry.gates["latency"].checks[0].value if "latency" in entry.gates else None
+    fp32 = entry.variant == "fp32"
+    verdicts = {"PASS": True, "WAIVED": True, "FAIL": False}
+    return costs.Cost(
+        entry.variant,
+        entry.size_ratio,
+        1.0 if fp32 else latency,
+        None if fp32 else max(used, default=None),
+        verdicts.get(entry.verdict),
+        entry.runtime.runtime if entry.runtime else "onnxruntime",
+    )
+
+
+def _detail(gate: GateEntry, entry: VariantEntry, salt: str) -> Detail:
+    asked = {each.requested for each in gate.decisions}
+    return Detail(
+        entry,
+        [*_drawings(entry, salt)],
+        [_judged(name, entry) for name in entry.gates],
+        opened=entry.variant == gate.ship or (entry.variant in asked and entry.verdict != "PASS"),
+    )
+
+
+def _drawings(entry: VariantEntry, salt: str) -> Iterator[Drawing]:
+    curves, label = entry.curves, entry.variant
+    if curves is None:
+        return
+    if curves.scores is not None:
+        yield Drawing(
+            "Scores: FP32 as a line, the variant as an area.",
+            plots.histogram(f"{salt}-scores", curves.scores, label),
+        )
+    if curves.trade_offs:
+        first = curves.trade_offs[0]
+        yield Drawing(
+            f"Detection error trade-off, {first.x} against {first.y}, with 95 % bands; the dot is "
+            "the frozen threshold. A rate of zero lies on the "
+            "lower or left edge.",
+            det.trade_offs(f"{salt}-det", curves.trade_offs, label),
+            wide=len(curves.trade_offs) > 1,
+        )
+    if curves.scores is not None:
+        yield Drawing(
+            "The same trials by both models; darker where there are more of them.",
+            plots.scatter(f"{salt}-pairs", curves.scores, label),
+        )
+    if curves.rounds:
+        check = entry.gates["latency"].checks[0] if "latency" in entry.gates else None
+        yield Drawing(
+            f"Latency in {len(curves.rounds)} interleaved rounds. FP32 again is the control.",
+            plots.rounds(f"{salt}-rounds", curves.rounds, check.limit if check else None, label),
+        )
+
+
+def _judged(name: str, entry: VariantEntry) -> Judged:
+    result = entry.gates[name]
+    checks = sorted(result.checks, key=lambda check: _ORDER.index(check.verdict))
+    waiver = result.waiver.describe() if result.waiver else ""
+    failed = result.verdict != "PASS"
+    return Judged(
+        name,
+        result.verdict,
+        [(check, figure(check), bar_of(check)) for check in checks],
+        result.remedy if failed else "",
+        waiver,
+        result.offenders,
+    )
+
+
+def _groups(gate: GateEntry) -> Iterator[tuple[str, GroupEntry, str, str, str, Bar | None]]:
+    """The groups of the variant that ships, or of the first with groups; the worst first."""
+    with_groups = [each for each in gate.variants if each.groups]
+    with_groups.sort(key=lambda each: each.variant != gate.ship)
+    for entry in with_groups[:1]:
+        for group in sorted(entry.groups, key=lambda one: _ORDER.index(one.check.verdict)):
+            fp32, variant = rate_text(group.fp32), rate_text(group.variant)
+            found = figure(group.check), bar_of(group.check)
+            yield entry.variant, group, fp32, variant, *found
