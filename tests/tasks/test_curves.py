@@ -153,6 +153,13 @@ def test_a_curve_ends_where_errors_are_no_longer_known(monkeypatch: pytest.Monke
     assert lax.frozen is None
 
 
+def test_too_many_pairs_are_not_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(face_curves, "_MOST_PAIRS", 660 * 659 // 2 - 1)
+    assert embeddings.comparison(damaged()).curves() == Curves()
+    monkeypatch.setattr(face_curves, "_MOST_PAIRS", 660 * 659 // 2)
+    assert embeddings.comparison(damaged()).curves() != Curves()
+
+
 def test_live_captures_and_species() -> None:
     of = scores.captures()
     values = scores.swapped(scores.logits(of), scores.of_kind(of, 0, 12))

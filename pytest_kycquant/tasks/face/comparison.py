@@ -22,7 +22,7 @@ from ..checks import (
     named_first,
     rate_check,
 )
-from .curves import score_plot, trade_off
+from .curves import score_plot, too_many, trade_off
 from .embeddings import Cell, EmbeddingComparison
 from .laxer import people_for_frr
 from .near import moves_of
@@ -87,6 +87,8 @@ class FaceComparison(EmbeddingComparison):
     def curves(self) -> Curves:
         """Scores of all pairs, and FAR against FRR."""
         both = self.baseline.cell, self.cell
+        if too_many(self.cell):
+            return Curves()
         return Curves(score_plot(*both, labelled=True), (trade_off(*both),))
 
     def rates(self) -> dict[str, Rate]:

@@ -20,7 +20,14 @@ from .measures import Floats
 from .pair_scores import NO_PAIR, Ids, Largest, PairScores, blocks
 from .scores import error_rate
 
+_MOST_PAIRS = 100_000_000  # half a minute for each variant
 _MOST = 100_000  # pairs of one kind that a curve may count as errors, the most dangerous ones
+
+
+def too_many(cell: Cell) -> bool:
+    """Whether there are so many pairs that to plot them would take minutes."""
+    pairs = cell.comparisons
+    return pairs.n_genuine + pairs.n_impostor > _MOST_PAIRS
 
 
 def score_plot(fp32: Cell, variant: Cell, *, labelled: bool) -> ScorePlot:
