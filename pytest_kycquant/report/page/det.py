@@ -64,7 +64,7 @@ def _trade_off(axes: Axes, curve: TradeOff, label: str) -> None:
     axes.set_yscale("log")
     in_percent(axes.yaxis)
     if any(one.x_upper is not None for one in every):
-        in_percent(axes.xaxis)
+        in_percent(axes.xaxis, 5)
     axes.set_xlabel(f"{curve.x} {curve.kind}".strip())
 
 

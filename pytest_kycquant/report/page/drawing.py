@@ -127,11 +127,11 @@ def as_svg(figure: Figure, title: str) -> str:
     return text.replace("<svg", f'<svg role="img" aria-label="{label}"', 1).strip()
 
 
-def in_percent(axis: Axis) -> None:
+def in_percent(axis: Axis, most: int = 6) -> None:
     """Write the figures of an axis in percent, and not as powers of ten."""
     from matplotlib.ticker import FuncFormatter, LogLocator
 
-    axis.set_major_locator(LogLocator(numticks=6))
+    axis.set_major_locator(LogLocator(numticks=most))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{_text(100 * value)} %"))
 
 
