@@ -77,8 +77,9 @@ class Latency:
     timed: str = "thread"
 
     def figures(self) -> dict[str, Any]:
-        """Figures for the report."""
-        return {name: value for name, value in plain(self).items() if name != "timed"}
+        """Figures for the report, without a bound that there are too few runs for."""
+        known = plain(self).items()
+        return {name: value for name, value in known if name != "timed" and value is not None}
 
 
 def measure(

@@ -14,7 +14,7 @@ def test_json_report(project: Callable[..., None], run: Run, pytester: pytest.Py
     project(precisions='"fp16", "int8"')
     run("--kycquant-report=out/report.json")
     report = json.loads((pytester.path / "out" / "report.json").read_text())
-    assert report["schema"] == 7
+    assert report["schema"] == 8
     assert report["environment"]["onnxruntime"]
     (face,) = report["gates"]
     assert (face["model"], face["gate"]) == ("face", "test_gate.py::TestFace")
