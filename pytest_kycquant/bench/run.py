@@ -150,9 +150,7 @@ class Run:
         ]
 
     def _names(self, stage: StageSpec) -> tuple[str]:
-        file, root = stage.gate_file, self.workspace.root
-        shown = file.relative_to(root) if file.is_relative_to(root) else file
-        return (f"{shown.as_posix()}::{stage.gate_class}",)
+        return (stage.node(self.workspace.root),)
 
     def _granted(self, spec: GateSpec, names: Collection[str]) -> tuple[Waiver, ...]:
         strict = spec.effective_strict(self.workspace.settings)

@@ -60,19 +60,20 @@ def orphan_goldens(folder: Path, models: Collection[str], here: Path) -> Iterato
 
 
 def check_waivers(
-    settings: Settings, collected: Collected, *, full: bool
+    settings: Settings, collected: Collected, elsewhere: Collection[str], *, full: bool
 ) -> tuple[list[str], list[str]]:
     """Look for waivers that a run shows to be wrong or unnecessary.
 
     Args:
         settings: the settings of the run.
         collected: everything that its tests reported.
+        elsewhere: node ids of gates that other shards judge; these look at their waivers.
         full: whether all gates were collected. One that no gate uses is wrong only then.
 
     Returns:
         lines about those that nothing needs, and lines about those that are wrong.
     """
-    from ..spec.waivers import load_waivers
+    from ..spec.waivers import load_waivers, waivers_of
 
     if settings.strict or settings.waivers is None:
         return [], []
@@ -90,7 +91,7 @@ def check_waivers(
             errors.append(f"{what} names several gates; write one of {', '.join(gates)}")
         elif used and not any(needed for _, needed in used):
             notes.append(f"{what} passes, so it needs no waiver ({waiver.ticket}); remove it")
-        elif judged and not used:
+        elif judged and not used and not waivers_of((waiver,), elsewhere):
             errors.append(
                 f"{what} waives nothing: no gate, variant and check of these names were judged; "
                 "mend the names, or remove the waiver"

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from ..errors import KycquantError, KycquantWarning, SpecError
 from ..report.document import DataEntry, LimitEntry
-from ..report.found import Found, GateFound, Present
+from ..report.found import Found, GateFound
 from ..spec.profiles import describe, limits_under
 from ..verdicts import Verdict
 from .candidate import Candidate
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from ..bench.judge import Judge
     from ..spec.gates import GateSpec
     from ..spec.limits import CheckedLimits
+    from ..spec.pipeline import PipelineSpec
     from ..spec.prequantized import Asked
 
 
@@ -214,37 +214,6 @@ def noted(item: pytest.Item) -> Iterator[None]:
         raise
 
 
-def present_gates(session: pytest.Session) -> Present:
-    """Return the gates that pytest collected, whether or not any of their tests ran."""
-    from ..bench.run import key_of
-
-    members: dict[tuple[GateSpec, Path], list[pytest.Item]] = {}
-    for item in session.stash.get(COLLECTED, []):
-        if (spec := _spec(item)) is not None:
-            members.setdefault((spec, item.path), []).append(item)
-    root = session.config.rootpath
-    gates = {
-        key_of(spec, path, root, min(item.nodeid for item in items)): (
-            spec.model.name,
-            min(map(gate_name, items)),
-        )
-        for (spec, path), items in members.items()
-    }
-    return Present(gates, whole=not any("::" in arg for arg in session.config.args))
-
-
-def model_names(session: pytest.Session) -> list[str]:
-    """Return the names of the models of all gates that pytest collected, stages included."""
-    names: set[str] = set()
-    for item in session.stash.get(COLLECTED, []):
-        cls = getattr(item, "cls", None)
-        if isinstance(cls, type) and issubclass(cls, PipelineGates):
-            names |= {stage.gate.model.name for stage in pipeline_spec_of(cls).stages}
-        elif (spec := _spec(item)) is not None:
-            names.add(spec.model.name)
-    return sorted(names)
-
-
 def kyc_pipeline_of(item: pytest.Item) -> KycPipeline:
     """Return the object that the tests of a pipeline use, and record it for the report.
 
@@ -276,6 +245,7 @@ def kyc_pipeline_of(item: pytest.Item) -> KycPipeline:
         pipeline=record,
         limits=_limits(limits_under(session.settings.profile, spec.limits)),
         stage_waivers=waived,
+        members=tuple(sorted(other.nodeid for other in members)),
     )
     item.user_properties.extend(figures_of(record.gates))
     item.user_properties.extend(place_of(item))
@@ -287,7 +257,9 @@ def _tests_of(session: KycquantSession, spec: GateSpec, item: pytest.Item) -> Ga
     key = (spec, item.path)
     if key not in session.tests:
         members = [
-            other for other in _collected(item) if other.path == item.path and _spec(other) == spec
+            other
+            for other in _collected(item)
+            if other.path == item.path and spec_or_none(other) == spec
         ]
         session.tests[key] = GateTests.of(members, _selected(item, members))
     return session.tests[key]
@@ -304,7 +276,18 @@ def _selected(item: pytest.Item, members: Iterable[pytest.Item]) -> list[pytest.
     return [member for member in members if member.nodeid in selected]
 
 
-def _spec(item: pytest.Item) -> GateSpec | None:
+def pipeline_of(item: pytest.Item) -> PipelineSpec | None:
+    """Return the specification of the pipeline of a test; None for another test, or a wrong one."""
+    cls = getattr(item, "cls", None)
+    if not (isinstance(cls, type) and issubclass(cls, PipelineGates)):
+        return None
+    with contextlib.suppress(SpecError):
+        return pipeline_spec_of(cls)
+    return None
+
+
+def spec_or_none(item: pytest.Item) -> GateSpec | None:
+    """Return the specification of the gate of a test; None for another test, or a wrong one."""
     try:
         return gate_spec(item)
     except SpecError:  # from a marker added late: the test will report it
@@ -326,7 +309,7 @@ def profiles_of(session: KycquantSession, items: Iterable[pytest.Item]) -> str:
     general = session.settings.profile
     others: dict[str, str] = {}
     for item in items:
-        spec = _spec(item)
+        spec = spec_or_none(item)
         if spec is not None and spec.effective_profile(session.settings) != general:
             others[gate_name(item)] = spec.effective_profile(session.settings)
     own = (f"; {profile} for {gate}" for gate, profile in others.items())

@@ -26,13 +26,7 @@ from .fixtures import (
 )
 from .gated import MARKER, is_gated
 from .options import add_options
-from .session import (
-    GATES,
-    MODELS,
-    SESSION,
-    KycquantSession,
-    attach,
-)
+from .session import CHOSEN, GATES, MODELS, SESSION, KycquantSession, attach
 from .summary import Summary
 
 __all__ = ["candidate", "golden", "kyc_pipeline", "quantize"]
@@ -112,6 +106,18 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     """Mark the tests of gate classes, so that `-m kycquant` selects all gates alike."""
     if is_gated(item) and item.get_closest_marker(MARKER) is None:
         item.add_marker(MARKER)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(
+    session: pytest.Session, config: pytest.Config, items: list[pytest.Item]
+) -> None:
+    """Deselect what belongs to other shards, after all other plugins have made their choice."""
+    own = config.stash[SESSION]
+    if own.shard is not None:
+        from .shards import choose
+
+        choose(own, session, items)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -206,8 +212,13 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if own is None or not own.is_worker:
         return
     output: dict[str, Any] = session.config.workeroutput  # type: ignore[attr-defined]
+    if own.shard is not None:
+        from .shards import chosen_in
+
+        if (chosen := chosen_in(session)) is not None:
+            output[CHOSEN] = chosen.dump()
     if session.stash.get(COLLECTED, []):
-        from .gate_run import model_names, present_gates
+        from .present import model_names, present_gates
 
         output[MODELS] = model_names(session)
         if own.writes_files:

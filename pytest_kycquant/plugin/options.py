@@ -107,6 +107,18 @@ def _positive(where: str, value: str) -> int:
     return int(text)
 
 
+def _shard(where: str, value: str) -> tuple[int, int]:
+    index, slash, of = (part.strip() for part in value.partition("/"))
+    known = slash and all(part.isascii() and part.isdecimal() for part in (index, of))
+    if not known or len(of) > 4 or len(index) > 4 or not 1 <= int(index) <= int(of):
+        raise SettingsError(
+            where,
+            f"{value!a:.60} is not a part of a run",
+            "give I/N with I from 1 to N, such as 2/3 for the second of three",
+        )
+    return int(index), int(of)
+
+
 def _profile(where: str, value: str) -> Profile:
     from ..spec.profiles import as_profile
 
@@ -157,6 +169,8 @@ _OPTIONS = (
             "default), latency or size.", _ship_by, "POLICY"),
     _Option(flags.WAIVERS, "File of waivers for known failures (default: waivers.toml, if there is "
             "one).", _text, "FILE"),
+    _Option(flags.SHARD, "Run one of N parts, of whole gates; kycquant merge unites their reports.",
+            _shard, "I/N", has_ini=False),
     _Option(flags.ACCEPT_PREPROCESSING, "Record the FP32 baselines even if FP32 is better with "
             "another preprocessing.", _boolean, has_ini=False),
 )  # fmt: skip

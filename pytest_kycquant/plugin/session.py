@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ..pipeline.run import PipelineJudge
     from ..report.found import Found, Origin
     from ..report.records import Collected
+    from ..report.run_entries import Shard
     from ..spec.settings import Settings
     from .collection import GateTests
 
@@ -32,6 +33,8 @@ RUN_ID = "kycquant_run_id"
 GATES = "kycquant_gates"
 MODELS = "kycquant_models"
 RECORDED = "kycquant.golden_recorded"  # property of a test; its value is the golden's path
+SHARD: pytest.StashKey[Shard] = pytest.StashKey()  # of pytest's session
+CHOSEN = "kycquant_shard"
 NOTED = "kycquant.golden_note"  # property beside it: what the golden does not vouch for
 FOUND: pytest.StashKey[Found] = pytest.StashKey()
 BROKEN: pytest.StashKey[tuple[str, str]] = pytest.StashKey()
@@ -108,6 +111,12 @@ class KycquantSession:
             refuse_target(path, flag)
         if self.settings.export is not None:
             refuse_folder(self.settings.export, flags.EXPORT)
+
+    @property
+    def shard(self) -> tuple[int, int] | None:
+        """The part of the run that is wanted, from 1, and of how many; None for all of it."""
+        given: tuple[int, int] | None = self._given[flags.SHARD]
+        return given
 
     @property
     def writes_files(self) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ..errors import KycquantError, printable
-from .session import GATES, MODELS, NOTED, RECORDED, RUN_ID, KycquantSession
+from .session import CHOSEN, GATES, MODELS, NOTED, RECORDED, RUN_ID, KycquantSession
 
 _REMEDY = "run the test of that gate, neither skipped nor expected to fail, or set its limit"
 
@@ -36,6 +36,8 @@ class Summary:
         self._errors: dict[str, str] = {}
         self._models: list[str] = []
         self._report: Path | None = None  # once it is written
+        self._elsewhere: tuple[str, ...] = ()  # gates of other shards
+        self._chosen = ""  # by a worker, of --kycquant-shard
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
@@ -48,6 +50,7 @@ class Summary:
         output = getattr(node, "workeroutput", {})
         self._present = output.get(GATES, self._present)
         self._models = output.get(MODELS, self._models)
+        self._chosen = output.get(CHOSEN, self._chosen)
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """Note what cannot be collected: nobody knows which rules are in it."""
@@ -94,6 +97,8 @@ class Summary:
 
         A run in which something was judged and did not pass is not green, whatever its tests say.
         """
+        if self._session.shard is not None:
+            self._look_at_shard(session)
         if not (self._any or self._broken or self._session.writes_files):
             return
         if session.config.getoption("collectonly", False):
@@ -120,7 +125,8 @@ class Summary:
             self._lines += done.lines
             failed = done.failed
         for flag, path in settings.reports.items():
-            if collected.is_empty and path.exists():
+            whole = self._session.shard is None  # a shard without gates tells `merge` so
+            if collected.is_empty and whole and path.exists():
                 self._lines.append(f"{path} stays as it was: this run judged no gate")
                 continue
             try:
@@ -135,6 +141,18 @@ class Summary:
                     self._report = Path(from_here(path, settings.start))
         if failed:
             session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
+
+    def _look_at_shard(self, session: pytest.Session) -> None:
+        """Say what this shard has of the run; one that has nothing is no error."""
+        from .shards import Chosen, chosen_in
+
+        chosen = Chosen.load(self._chosen) if self._chosen else chosen_in(session)
+        if chosen is None:  # nothing could be collected
+            return
+        self._elsewhere = chosen.elsewhere
+        self._lines.append(f"{chosen.line}; kycquant merge unites the reports of all shards")
+        if chosen.dropped and session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
+            session.exitstatus = pytest.ExitCode.OK
 
     def _tell_github(self) -> None:
         """Append what was found to the summary of a job of GitHub Actions."""
@@ -151,7 +169,7 @@ class Summary:
     def _note(self, session: pytest.Session) -> None:
         """Add what concerns the run as a whole to what its tests reported."""
         from ..report.found import Present
-        from .gate_run import present_gates
+        from .present import present_gates
 
         collected, writes = self._session.collected, self._session.writes_files
         collected.broken, collected.errors = self._broken, self._errors
@@ -162,7 +180,8 @@ class Summary:
             from ..report.commit import commit_of
 
             collected.commit = commit_of(session.config.rootpath)
-        collected.outcomes.uncollected, collected.outcomes.torn = self._uncollected, self._torn
+        collected.outcomes.uncollected = sorted(set(self._uncollected))
+        collected.outcomes.torn = sorted(set(self._torn))
         if self._present:
             collected.present = Present.load(self._present)
         elif writes and not session.config.pluginmanager.has_plugin("dsession"):
@@ -172,7 +191,7 @@ class Summary:
     def _look_for_orphans(self, session: pytest.Session) -> None:
         """Name the goldens that no gate uses, once everything was collected and gates ran."""
         from .full_run import is_full, orphan_goldens
-        from .gate_run import model_names
+        from .present import model_names
 
         config = session.config
         if self._any and is_full(config) and not self._uncollected:
@@ -187,7 +206,9 @@ class Summary:
         from .full_run import check_waivers, is_full
 
         full = is_full(session.config) and not self._uncollected
-        notes, errors = check_waivers(self._session.settings, self._session.collected, full=full)
+        notes, errors = check_waivers(
+            self._session.settings, self._session.collected, self._elsewhere, full=full
+        )
         self._lines += [*notes, *(f"ERROR: {line}" for line in errors)]
         if errors and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED

@@ -146,7 +146,7 @@ def _named(path: Path, option: str) -> str:
     known = [name for name in REPORTS if name not in ("terminal", *_OF_OPTION.values())]
     if ending not in known:
         raise SettingsError(
-            REPORT,
+            option,
             f"{path.name} does not say which report it is",
             f"give it a name that ends with {' or '.join(f'.{name}' for name in known)}",
         )

@@ -6,7 +6,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from .document import Commit
+from .run_entries import Commit
 
 _SECONDS = 10.0  # after which a report does without
 

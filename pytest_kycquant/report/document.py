@@ -17,6 +17,7 @@ from ..pipeline.record import PipelineRow, Yardstick
 from ..results import Offender, Waiver
 from ..runtimes import Deployment
 from ..runtimes.environment import Environment
+from .run_entries import ErrorEntry, OutcomeEntry, Part, Provenance, Scope, Shard, Times
 
 SCHEMA = 8
 
@@ -179,6 +180,7 @@ class DecisionEntry:
     Args:
         model: name of the model.
         requested: label of that precision.
+        judged: label of the variant that the tests of that precision are asserted on.
         ships: label of the variant that ships for it; null if none does.
         reasons: why that is not the requested one.
         note: why nothing else was tried.
@@ -188,6 +190,7 @@ class DecisionEntry:
 
     model: str
     requested: str
+    judged: str
     ships: str | None
     reasons: tuple[str, ...]
     note: str
@@ -202,6 +205,7 @@ class GateEntry:
     Args:
         model: name of the model.
         gate: node id of the gate's class or function.
+        key: digest that identifies the gate, by which pipelines name their stages.
         profile: the profile under which it was judged.
         profile_note: what that profile means here, and which limits are looser than the defaults.
         inconclusive: what an undecided gate does to its test: "fail", "warn" or "xfail".
@@ -213,6 +217,8 @@ class GateEntry:
         incomplete: why this run cannot decide what ships; "" if it can.
         not_run: node ids of the tests of this gate that did not run to their end, such as
             deselected ones.
+        tests: all tests of this gate, with what became of them.
+        unjudged: names of the gates that no test of this run asks for.
         golden: the golden FP32 baseline, as its file holds it.
         rejected: variants that a test did not clear, each with that test and its outcome.
         variants: FP32 first; then the others, the worst first.
@@ -221,6 +227,7 @@ class GateEntry:
 
     model: str
     gate: str
+    key: str
     profile: str
     profile_note: str
     inconclusive: str
@@ -231,6 +238,8 @@ class GateEntry:
     ship: str | None
     incomplete: str
     not_run: tuple[str, ...]
+    tests: tuple[OutcomeEntry, ...]
+    unjudged: tuple[str, ...]
     golden: Mapping[str, Any]
     rejected: Mapping[str, str]
     variants: tuple[VariantEntry, ...]
@@ -260,6 +269,7 @@ class PipelineEntry:
         search: what a search for a combination found; null if there was none.
         verdict: the worst verdict of the gates.
         not_shipped: stages that ran a variant which does not ship.
+        tests: all tests of the pipeline, with what became of them.
     """
 
     gate: str
@@ -280,60 +290,7 @@ class PipelineEntry:
     search: Mapping[str, Any] | None
     verdict: str
     not_shipped: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Commit:
-    """The commit that was judged.
-
-    Args:
-        sha: its full name.
-        changed: whether tracked files differed from it.
-    """
-
-    sha: str
-    changed: bool
-
-
-@dataclass(frozen=True)
-class Provenance:
-    """What made a report.
-
-    Args:
-        plugin: version of this plugin.
-        commit: commit of the folder of the run; null outside a git checkout.
-    """
-
-    plugin: str
-    commit: Commit | None = None
-
-
-@dataclass(frozen=True)
-class ErrorEntry:
-    """A test of a gate that failed, or whatever kept a gate from being judged.
-
-    Args:
-        test: node id of the test; the gate's, or that of a file, if it is not one test.
-        message: what is wrong, where, and what to do.
-    """
-
-    test: str
-    message: str
-
-
-@dataclass(frozen=True)
-class Times:
-    """What differs between two runs of the same input, besides measured latency.
-
-    Args:
-        started: when the run began, UTC, ISO 8601.
-        finished: when the report was written.
-        tests: seconds that each test of a gate took, by node id, with its fixtures.
-    """
-
-    started: str
-    finished: str
-    tests: Mapping[str, float]
+    tests: tuple[OutcomeEntry, ...]
 
 
 @dataclass(frozen=True)
@@ -344,8 +301,12 @@ class Report:
         schema: version of this format.
         verdict: the verdict of the whole run.
         provenance: what made the report.
-        environment: the machine that ran the gates; null if none ran.
+        shard: the part of a run that this is the report of; null for a whole run.
+        parts: the reports that were united; empty for the report of one run.
+        environment: the machine that ran the gates; null if none ran, or if the parts ran on
+            several.
         session_config: entries of onnxruntime's session configuration that verdicts depend on.
+        scope: what was collected, and what of it could not be judged.
         problems: what was collected but has no verdict, and why.
         errors: tests of gates that failed, with their messages.
         gates: the gates of models.
@@ -357,14 +318,22 @@ class Report:
     schema: int
     verdict: Overall
     provenance: Provenance
+    shard: Shard | None
+    parts: tuple[Part, ...]
     environment: Environment | None
     session_config: Mapping[str, str]
+    scope: Scope
     problems: tuple[str, ...]
     errors: tuple[ErrorEntry, ...]
     gates: tuple[GateEntry, ...]
     pipelines: tuple[PipelineEntry, ...]
     times: Times
     digest: str = ""
+
+    @property
+    def judged(self) -> tuple[GateEntry | PipelineEntry, ...]:
+        """The gates of models and of pipelines."""
+        return (*self.gates, *self.pipelines)
 
 
 @dataclass(frozen=True)

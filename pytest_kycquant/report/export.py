@@ -61,6 +61,8 @@ def export(collected: Collected, folder: Path) -> Exported:
     for key, (model, name) in sorted(collected.models().items(), key=lambda item: item[1]):
         stem, gate = stems[key], collected.by_key.get(key)
         try:
+            if not collected.present.has(name):
+                continue  # another shard exports it
             if gate is None:
                 problem = f"exported: nothing for {model}: nothing of {name} was judged"
                 done.lines.append(problem + _kept(folder / stem))

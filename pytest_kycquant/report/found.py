@@ -15,6 +15,7 @@ from ..runtimes.environment import Environment
 from ..spec.profiles import Profile
 from ..spec.settings import Inconclusive, ShipBy
 from .document import DataEntry, LimitEntry
+from .run_entries import Shard
 
 
 @dataclass(frozen=True)
@@ -81,10 +82,18 @@ class Present:
     Args:
         gates: name of the model and of the gate, by the digest that identifies the gate.
         whole: whether files were collected whole, not single tests of them.
+        pipelines: node ids of the pipelines.
+        shard: the part of the run that this is; None for a whole run.
     """
 
     gates: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     whole: bool = False
+    pipelines: tuple[str, ...] = ()
+    shard: Shard | None = None
+
+    def has(self, name: str) -> bool:
+        """Whether a gate or pipeline is to be judged here, not in another shard."""
+        return self.shard is None or name in self.shard.gates
 
     def dump(self) -> str:
         """Serialize as text, which pytest-xdist can transfer."""
@@ -107,6 +116,7 @@ class Found:
         pipeline: the record of a pipeline; None for a test of a gate.
         limits: the limits that were judged.
         stage_waivers: for each waiver of a pipeline's stages, by its source, whether it is needed.
+        members: node ids of the tests of a pipeline, deselected ones included.
     """
 
     origin: Origin
@@ -115,6 +125,7 @@ class Found:
     pipeline: PipelineRecord | None = None
     limits: tuple[LimitEntry, ...] = ()
     stage_waivers: Mapping[str, bool] = field(default_factory=dict)
+    members: tuple[str, ...] = ()
 
     @property
     def fallback(self) -> str:

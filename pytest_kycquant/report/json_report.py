@@ -22,18 +22,16 @@ from .document import (
     SCHEMA,
     CheckEntry,
     DecisionEntry,
-    ErrorEntry,
     Evidence,
     GateEntry,
     GroupEntry,
     PipelineEntry,
-    Provenance,
     Report,
     ResultEntry,
-    Times,
     VariantEntry,
 )
 from .records import Collected, GatedModel
+from .run_entries import CollectedGate, ErrorEntry, OutcomeEntry, Provenance, Scope, Times
 
 
 def render(collected: Collected, *, verbose: bool = False) -> str:
@@ -47,13 +45,20 @@ def report_of(collected: Collected) -> Report:
         schema=SCHEMA,
         verdict=collected.verdict,
         provenance=_provenance(collected),
+        shard=collected.present.shard,
+        parts=collected.parts,
         environment=collected.environment,
         session_config=collected.session_config,
+        scope=_scope(collected),
         problems=tuple(collected.problems()),
         errors=tuple(ErrorEntry(*each) for each in sorted(collected.errors.items())),
-        gates=tuple(map(_gate, collected.gates)),
+        gates=tuple(_gate(collected, gate) for gate in collected.gates),
         pipelines=_pipelines(collected),
-        times=Times(collected.started, _now(), dict(sorted(collected.seconds.items()))),
+        times=Times(
+            collected.started,
+            collected.finished or _now(),
+            dict(sorted(collected.seconds.items())),
+        ),
     )
 
 
@@ -79,7 +84,7 @@ def evidence(
             written=_now(),
             model=gate.model,
             gate=gate.name,
-            found=_gate(gate),
+            found=_gate(collected, gate),
             pipelines=tuple(
                 pipeline
                 for pipeline in _pipelines(collected)
@@ -103,10 +108,27 @@ def _provenance(collected: Collected) -> Provenance:
     return Provenance(version("pytest-kycquant"), collected.commit)
 
 
-def _gate(gate: GatedModel) -> GateEntry:
+def _scope(collected: Collected) -> Scope:
+    outcomes, present = collected.outcomes, collected.present
+    gates = [CollectedGate(name, model, key) for key, (model, name) in collected.models().items()]
+    gates += [CollectedGate(name, "", "") for name in {*present.pipelines, *collected.pipelines}]
+    return Scope(
+        gates=tuple(sorted(gates, key=lambda one: (one.gate, one.key))),
+        broken=tuple(ErrorEntry(*each) for each in sorted(collected.broken.items())),
+        uncollected=tuple(sorted(set(outcomes.uncollected))),
+        torn=tuple(sorted(set(outcomes.torn))),
+    )
+
+
+def _outcomes(collected: Collected, tests: Mapping[str, str]) -> tuple[OutcomeEntry, ...]:
+    return tuple(collected.outcomes.told(*each) for each in sorted(tests.items()))
+
+
+def _gate(collected: Collected, gate: GatedModel) -> GateEntry:
     return GateEntry(
         model=gate.model,
         gate=gate.name,
+        key=next(key for key, one in collected.by_key.items() if one is gate),
         profile=gate.profile,
         profile_note=gate.profile_note,
         inconclusive=gate.inconclusive,
@@ -117,6 +139,8 @@ def _gate(gate: GatedModel) -> GateEntry:
         ship=gate.ship.variant if gate.ship else None,
         incomplete=gate.incomplete,
         not_run=tuple(gate.outcomes.unfinished(gate.tests)),
+        tests=_outcomes(collected, gate.tests),
+        unjudged=gate.unjudged,
         golden=plain(gate.golden or {}),
         rejected=dict(sorted(gate.rejected.items())),
         variants=tuple(map(_variant, gate.rows())),
@@ -131,6 +155,7 @@ def _decision(shipment: Shipment, gate: GatedModel) -> DecisionEntry:
     return DecisionEntry(
         model=record.model,
         requested=shipment.requested,
+        judged=record.variant,
         ships=record.variant if ships else None,
         reasons=shipment.reasons,
         note=shipment.note,
@@ -150,6 +175,7 @@ def _pipelines(collected: Collected) -> tuple[PipelineEntry, ...]:
             inconclusive=collected.policies.get(name, "fail"),
             limits=collected.limits.get(name, ()),
             not_shipped=tuple(collected.misfits(record)),
+            tests=_outcomes(collected, dict.fromkeys(collected.members.get(name, ()), "")),
         )
         for name, record in sorted(collected.pipelines.items())
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from ..context.cache import digest_of
@@ -12,6 +13,49 @@ from .document import SCHEMA, Report
 
 _LARGEST = 1 << 28  # bytes
 _WRITE = "write it with pytest --kycquant-report=FILE.json"
+
+
+def found_reports(
+    places: Iterable[Path], leave: Iterable[Path] = ()
+) -> tuple[list[tuple[Path, Report]], list[Path]]:
+    """Read reports and folders of them, whatever else is in these folders.
+
+    Args:
+        places: files, and folders whose JSON files are read, those in folders below them included.
+        leave: files in these folders that are not read, such as one that is to be written.
+
+    Returns:
+        the reports with their files, and the JSON files of folders that are something else.
+
+    Raises:
+        ReportError: there is none, or one cannot be read.
+    """
+    written = {path.resolve() for path in leave}
+    reports: list[tuple[Path, Report]] = []
+    aside: list[Path] = []
+    for place in places:
+        if not place.is_dir():
+            reports.append((place, read_report(place)))
+            continue
+        for path in sorted(place.rglob("*.json")):
+            if path.resolve() in written:
+                continue
+            if _is_other(path):
+                aside.append(path)
+            else:
+                reports.append((path, read_report(path)))
+        if not any(path.is_relative_to(place) for path, _ in reports):
+            raise ReportError(place, "holds no report", _WRITE)
+    return reports, aside
+
+
+def _is_other(path: Path) -> bool:
+    """Whether a file is JSON, but not of a report."""
+    try:
+        values = parse(read_regular(path, _LARGEST))
+    except (OSError, ValueError):
+        return False
+    return not isinstance(values, dict) or not values.keys() >= {"schema", "gates"}
 
 
 def read_report(path: Path) -> Report:
@@ -32,7 +76,7 @@ def read_report(path: Path) -> Report:
         raise ReportError(
             path,
             f"has schema {values['schema']!r}, and this version reads {SCHEMA}",
-            "write both reports with the same version of pytest-kycquant",
+            "write all reports with the same version of pytest-kycquant",
         )
     known = values.pop("digest", "")
     if known != digest_of(values):

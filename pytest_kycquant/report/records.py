@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,51 +16,10 @@ from ..runtimes.ort import EXACT_ENTRY
 from ..spec.profiles import Profile
 from ..spec.settings import Inconclusive, ShipBy
 from ..verdicts import Verdict
-from .document import Commit, DataEntry, LimitEntry, Overall
+from .document import DataEntry, LimitEntry, Overall
 from .found import Found, GateFound, Present
-
-
-class Outcomes:
-    """What became of the tests of gates, by node id.
-
-    Attributes:
-        uncollected: node ids of what pytest could not collect.
-        torn: node ids of the tests, gated or not, that show an error of a teardown.
-    """
-
-    def __init__(self) -> None:
-        self.uncollected: list[str] = []
-        self.torn: list[str] = []
-        self._called: set[str] = set()
-        self._finished: set[str] = set()
-        self._objections: dict[str, str] = {}
-
-    def add(self, test: str, outcome: str, *, expected: bool, phase: str | None) -> None:
-        """Note the outcome of one phase of a test.
-
-        Args:
-            test: node id of the test.
-            outcome: "passed", "failed" or "skipped", as pytest reports it.
-            expected: whether the test was expected to fail.
-            phase: "setup", "call" or "teardown", as pytest reports it. A test whose call never
-                comes (pytest's option --setup-only) did not run.
-        """
-        if outcome == "failed":
-            self._objections[test] = "failed"
-        elif outcome == "skipped":
-            self._objections.setdefault(test, "failed as expected" if expected else "was skipped")
-        if phase == "call":
-            self._called.add(test)
-        if phase == "teardown" and (test in self._called or test in self._objections):
-            self._finished.add(test)
-
-    def objection(self, test: str) -> str:
-        """Why a test that finished does not clear what it tested; "" if it passed."""
-        return self._objections.get(test, "")
-
-    def unfinished(self, tests: Iterable[str]) -> list[str]:
-        """Those tests that were not run to their end."""
-        return sorted(set(tests) - self._finished)
+from .outcomes import Outcomes
+from .run_entries import Commit, Part
 
 
 @dataclass
@@ -139,7 +98,7 @@ class GatedModel:
         share on the test that ran last.
         """
         found: dict[str, str] = {}
-        for test, requested in self.tests.items():
+        for test, requested in sorted(self.tests.items()):
             if not (objection := self.outcomes.objection(test)):
                 continue
             shipment = self.shipments.get(requested)
@@ -193,6 +152,10 @@ class Collected:
         commit: the commit that is judged, if it is known.
         root: pytest's rootdir, from which node ids name files.
         stage_waivers: for each waiver of a pipeline's stages, by its source, whether it is needed.
+        members: node ids of the tests of pipelines, by the node id of their gates.
+        finished: when the run ended; "" for now.
+        parts: the reports of earlier runs that were united; empty for one run.
+        missing: the reports that should have been united, too.
     """
 
     environment: Environment | None = None
@@ -211,6 +174,10 @@ class Collected:
     commit: Commit | None = None
     root: Path = Path()
     stage_waivers: dict[str, bool] = field(default_factory=dict)
+    members: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    finished: str = ""
+    parts: tuple[Part, ...] = ()
+    missing: tuple[str, ...] = ()
 
     def add(self, found: Found) -> None:
         """Merge what one test found."""
@@ -222,6 +189,7 @@ class Collected:
             self.pipelines[found.pipeline.gate] = found.pipeline
             self.policies[found.pipeline.gate] = found.inconclusive
             self.limits[found.pipeline.gate] = found.limits
+            self.members[found.pipeline.gate] = found.members
         if found.gate is not None:
             self._add(found.gate, found.inconclusive, found.limits)
 
@@ -250,7 +218,10 @@ class Collected:
             for stage, variant in _combined(record).items():
                 if gate := self.by_key.get(record.models[stage]):
                     gate.together = variant, record.gate
-        return sorted(self.by_key.values(), key=lambda gate: (gate.model, gate.name))
+        ordered = sorted(
+            self.by_key.items(), key=lambda item: (item[1].model, item[1].name, item[0])
+        )
+        return [gate for _, gate in ordered]
 
     def unanswered(self) -> list[str]:
         """Describe the verdicts that must not end in a green run.
@@ -276,10 +247,11 @@ class Collected:
                 instead = gate.ship.variant if gate.ship else "nothing"
                 yield f"{stage} ran {ran}, but {gate.rejected[ran]}: {instead} would ship"
                 continue
-            others = gate.together if gate else None
             ship = gate.ship.variant if gate and gate.ship else ran
-            if others and others[1] != record.gate and ship != ran:
-                yield f"{stage} ran {ran}, but {ship} ships: {others[1]} holds with nothing else"
+            if gate and ship != ran:
+                other = gate.together
+                why = f": {other[1]} holds with nothing else" if other else ""
+                yield f"{stage} ran {ran}, but {ship} ships{why}"
 
     @property
     def is_empty(self) -> bool:
@@ -301,7 +273,8 @@ class Collected:
             return "FAIL"
         if failed or self.errors or self.unanswered():
             return "INCONCLUSIVE" if Verdict.INCONCLUSIVE in decided else "FAIL"
-        if self.is_empty or self.problems() or any(gate.incomplete for gate in gates):
+        missing = self.is_empty or self.problems() or any(gate.incomplete for gate in gates)
+        if missing or self.present.shard is not None:
             return "INCOMPLETE"
         if any(gate.profile == "smoke" for gate in gates):
             return "SMOKE"
@@ -336,11 +309,20 @@ class Collected:
 
     def problems(self) -> list[str]:
         """Describe what was collected but has no verdict, and why."""
-        lines = [f"{name} was not judged: {error}" for name, error in sorted(self.broken.items())]
+        lines = list(self.missing)
+        lines += [f"{name} was not judged: {error}" for name, error in sorted(self.broken.items())]
         lines += [f"{name or 'something'} was not collected" for name in self.outcomes.uncollected]
         silent = {name for _, name in self.models().values()} - set(self.broken)
-        judged = {gate.name for gate in self.gates} | set(self.pipelines)
-        return lines + [f"{name} was not judged in this run" for name in sorted(silent - judged)]
+        if not any(gate.profile == "smoke" for gate in self.gates):  # it judges no pipelines
+            silent |= set(self.present.pipelines) - set(self.broken)
+        silent -= {gate.name for gate in self.gates} | set(self.pipelines)
+        here = filter(self.present.has, sorted(silent))
+        lines += [f"{name} was not judged in this run" for name in here]
+        for name, tests in sorted(self.members.items()):
+            if left := self.outcomes.unfinished(tests):
+                number = f"{len(left)} of {len(tests)} tests"
+                lines.append(f"{number} of {name} did not run to the end, such as {left[0]}")
+        return lines
 
     def models(self) -> dict[str, tuple[str, str]]:
         """Name of the model and of the gate, of all gates that were collected, by their digest."""

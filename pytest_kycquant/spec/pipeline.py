@@ -52,6 +52,16 @@ class StageSpec:
     gate_file: Path
     gate_class: str = ""
 
+    def node(self, root: Path) -> str:
+        """Node id of the gate class.
+
+        Args:
+            root: pytest's rootdir.
+        """
+        file = self.gate_file
+        shown = file.relative_to(root) if file.is_relative_to(root) else file
+        return f"{shown.as_posix()}::{self.gate_class}"
+
 
 @dataclass(frozen=True)
 class ProcessSpec:

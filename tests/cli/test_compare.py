@@ -77,7 +77,7 @@ def test_policies(kycquant: Kycquant, tmp_path: Path, old: Path, new: Path) -> N
         (None, "cannot be read (No such file"),
         ("{", "is not a report: "),
         ("[]", "is not a report; write it with pytest --kycquant-report"),
-        ('{"schema": 6, "gates": []}', "has schema 6, and this version reads 8"),
+        ('{"schema": 7, "gates": []}', "has schema 7, and this version reads 8"),
         ("edited", "was edited: its digest is that of other values"),
     ],
 )

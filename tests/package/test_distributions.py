@@ -78,6 +78,7 @@ def test_the_sdist_has_neither_images_nor_models(sdist: list[str]) -> None:
     [
         *("README.md", "CHANGELOG.md", "CITATION.cff", "CONTRIBUTING.md", "SECURITY.md"),
         *("LICENSE", "tox.ini", "pyproject.toml", "docs/conf.py", "docs/ci/github.yml"),
+        "docs/ci/gitlab-shards.yml",
         *("tests/conftest.py", "golden/arcface_fp32.json", "models/rendering/sets.py"),
     ],
 )

@@ -7,6 +7,7 @@ import os
 import re
 import shlex
 import subprocess
+import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -19,6 +20,9 @@ from tests.worlds.processes import PYTEST
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "ci"
 
 
+SHARDED = {"github-shards.yml": "$SHARD", "gitlab-shards.yml": "$CI_NODE_INDEX/$CI_NODE_TOTAL"}
+
+
 def command(name: str) -> list[str]:
     """The words of the run of pytest in a workflow file; it is folded (`>-`) over several lines."""
     text = (FOLDER / name).read_text(encoding="utf-8")
@@ -29,8 +33,35 @@ def command(name: str) -> list[str]:
     return words
 
 
+def merge_command(name: str) -> list[str]:
+    """The words of the command that unites the shards of a workflow file."""
+    text = (FOLDER / name).read_text(encoding="utf-8")
+    found = re.search(r"^ +- (?:run: )?(kycquant merge .+)$", text, re.MULTILINE)
+    assert found is not None
+    return shlex.split(found[1])[1:]
+
+
 def test_both_run_the_same() -> None:
     assert command("github.yml") == command("gitlab.yml")
+    assert merge_command("github-shards.yml") == merge_command("gitlab-shards.yml")
+
+
+@pytest.mark.parametrize("name", SHARDED)
+def test_shards_run_the_same_as_one_job(name: str) -> None:
+    """But for the shard, and for the place of the report."""
+    shard = f"--kycquant-shard={SHARDED[name]}"
+    words = command(name)
+    assert shard in words
+    kept = [word for word in words if word != shard and "-report" not in word]
+    assert kept == [word for word in command("github.yml") if "-report" not in word]
+
+
+def test_the_last_job_runs_and_fails_if_a_shard_fails() -> None:
+    github = (FOLDER / "github-shards.yml").read_text(encoding="utf-8").partition("  gates:\n")[2]
+    assert "\n    if: always()\n" in f"\n{github}"
+    assert "- if: always() && needs.shard.result != 'success'\n        run: exit 1\n" in github
+    gitlab = (FOLDER / "gitlab-shards.yml").read_text(encoding="utf-8").partition("\ngates:\n")[2]
+    assert gitlab.count("- if:") == gitlab.count("      when: always\n") == 2
 
 
 @pytest.fixture
@@ -66,3 +97,31 @@ def test_artefacts_are_where_the_workflows_look(project: Path) -> None:
         run, cwd=project, env=environment, capture_output=True, text=True, check=False
     )
     assert blocked.returncode == 1, blocked.stdout
+
+
+@pytest.mark.parametrize("name", SHARDED)
+def test_shards_are_united(project: Path, name: str) -> None:
+    """Where the artefacts of all shards lie in the last job."""
+    environment = {**os.environ, "CI": "true", "COLUMNS": "80"}
+    shards = project / "shards"
+    for index in (1, 2):
+        known = {"SHARD": f"{index}/2", "CI_NODE_INDEX": str(index), "CI_NODE_TOTAL": "2"}
+        words = [os.path.expandvars(word) for word in command(name)]
+        words = [re.sub(r"\$(\w+)", lambda found, known=known: known[found[1]], w) for w in words]
+        done = subprocess.run(
+            [*PYTEST, *words], cwd=project, env=environment, capture_output=True, text=True,
+            check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        if name.startswith("github"):  # each artefact is a folder
+            folder = shards / f"shard-{index}"
+            folder.mkdir(parents=True)
+            (project / "report.json").rename(folder / "report.json")
+    united = [sys.executable, "-m", "pytest_kycquant", *merge_command(name)]
+    done = subprocess.run(united, cwd=project, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads((project / "report.json").read_text())["verdict"] == "PASS"
+    next(path for path in sorted(shards.rglob("*.json"))).unlink()
+    lost = subprocess.run(united, cwd=project, capture_output=True, text=True, check=False)
+    assert lost.returncode == 1
+    assert "shard 1/2 is missing" in lost.stdout

@@ -37,8 +37,8 @@ def report() -> dict[str, Any]:
 def test_run() -> None:
     found = report()
     assert list(found) == [
-        "schema", "verdict", "provenance", "environment", "session_config", "problems", "errors",
-        "gates", "pipelines", "times", "digest",
+        "schema", "verdict", "provenance", "shard", "parts", "environment", "session_config",
+        "scope", "problems", "errors", "gates", "pipelines", "times", "digest",
     ]  # fmt: skip
     assert found["schema"] == 8
     assert list(found["environment"]) == [
@@ -51,8 +51,9 @@ def test_run() -> None:
 def test_gate() -> None:
     (gate,) = report()["gates"]
     assert list(gate) == [
-        "model", "gate", "profile", "profile_note", "inconclusive", "fallback", "ship_by", "limits",
-        "data", "ship", "incomplete", "not_run", "golden", "rejected", "variants", "decisions",
+        "model", "gate", "key", "profile", "profile_note", "inconclusive", "fallback", "ship_by",
+        "limits", "data", "ship", "incomplete", "not_run", "tests", "unjudged", "golden",
+        "rejected", "variants", "decisions",
     ]  # fmt: skip
     assert (gate["ship"], gate["incomplete"], gate["rejected"]) == ("int8>mixed", "", {})
     assert list(gate["golden"])[:3] == ["model", "inputs", "threshold"]
@@ -60,6 +61,7 @@ def test_gate() -> None:
         {
             "model": "face",
             "requested": "int8",
+            "judged": "int8>mixed",
             "ships": "int8>mixed",
             "reasons": ["because"],
             "note": "",
@@ -101,7 +103,7 @@ def test_pipeline() -> None:
     assert list(pipeline) == [
         "gate", "inconclusive", "limits", "fp32", "shipped", "gates", "models", "figures",
         "farthest", "notes", "rates", "reasons", "stopped", "groups", "yardsticks", "search",
-        "verdict", "not_shipped",
+        "verdict", "not_shipped", "tests",
     ]  # fmt: skip
     assert list(pipeline["fp32"]) == list(pipeline["shipped"]) == ROW
     assert list(pipeline["gates"]["far"]) == RESULT

@@ -6,9 +6,9 @@ from dataclasses import replace
 from typing import Any
 
 from pytest_kycquant.report import MARK, render
-from pytest_kycquant.report.document import Commit
 from pytest_kycquant.report.found import Found
 from pytest_kycquant.report.records import Collected
+from pytest_kycquant.report.run_entries import Commit
 from pytest_kycquant.results import GateResult
 from pytest_kycquant.verdicts import Check, Verdict
 from tests.report.test_json_report import collected

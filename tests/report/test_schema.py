@@ -62,7 +62,7 @@ def test_other_documents_do_not(name: str) -> None:
     wrong = documents()[name] | {"more": 1}
     with pytest.raises(jsonschema.ValidationError, match="more"):
         jsonschema.validate(wrong, known)
-    old = documents()[name] | {"schema": 6}
+    old = documents()[name] | {"schema": 7}
     with pytest.raises(jsonschema.ValidationError, match="8 was expected"):
         jsonschema.validate(old, known)
 

@@ -38,7 +38,8 @@ GATE = GateFound(
     {FAR_TEST: "int8"},
 )  # fmt: skip
 ROW = PipelineRow("fp32", {"detector": "fp32"}, 3, {"p50": 1.5, "stages": {"other": 0.5}})
+SHIPPED = replace(ROW, label="shipped", variants={"detector": "int8>mixed"}, peak_mb=1.0)
 PIPELINE = PipelineRecord(
-    "test_p.py::TestIt", ROW, replace(ROW, label="shipped", peak_mb=1.0), MIXED.gates,
+    "test_p.py::TestIt", ROW, SHIPPED, MIXED.gates,
     {"detector": "key"}, {"ratio": 1.5}, {"embedder": "a.png"}, ("note",),
 )  # fmt: skip
