@@ -26,7 +26,7 @@ class VariantRecord:
         options: the recipe as finally used, with the reason for each choice.
         gates: results by gate, in the order in which they were judged.
         figures: further figures for reports (drift, wall latency).
-        notes: caveats worth reading.
+        notes: caveats that change what a reader would do.
         shown: further columns of the table, as cell by header.
         files: digest of each file, by the name of the FP32 file that it replaces.
         companions: text of files that production needs beside each file, by the name of the FP32
@@ -38,6 +38,7 @@ class VariantRecord:
             user's.
         groups: error rates of each group of people, if the data names groups.
         runtime: the runtime that it was judged on; None for a record that no gate has made.
+        remarks: what else is worth knowing, such as what stays in FP32 and why.
     """
 
     model: str
@@ -56,6 +57,7 @@ class VariantRecord:
     companions: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     ports: Mapping[str, FilePorts] = field(default_factory=dict)
     preprocess: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
 
     @property
     def verdict(self) -> Verdict:

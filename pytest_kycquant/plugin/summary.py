@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from ..errors import KycquantError, printable
+from ..files import from_here, shown_command
 from .session import GATES, MODELS, NOTED, RECORDED, RUN_ID, KycquantSession
 
 _REMEDY = "run the test of that gate, neither skipped nor expected to fail, or set its limit"
@@ -30,6 +32,7 @@ class Summary:
         self._torn: list[str] = []
         self._recorded: dict[str, str] = {}  # notes by path of the golden
         self._broken: dict[str, str] = {}
+        self._no_golden: set[str] = set()  # paths
         self._present = ""
         self._started = datetime.now(UTC)
         self._seconds: dict[str, float] = {}
@@ -63,6 +66,8 @@ class Summary:
             self._recorded[told[RECORDED]] = told.get(NOTED, "")
         if broken := getattr(report, "kycquant_broken", None):
             self._broken.setdefault(*broken)
+        if path := getattr(report, "kycquant_no_golden", ""):
+            self._no_golden.add(path)
         gated = getattr(report, "kycquant_gated", False)
         # pytest-xdist reports the test of a crashed worker itself, without our mark.
         if not (gated or report.failed):
@@ -80,6 +85,7 @@ class Summary:
             "passed" if cleared else report.outcome,
             expected=hasattr(report, "wasxfail"),
             phase=report.when,
+            undecided=getattr(report, "kycquant_undecided", False),
         )
         payload = getattr(report, "kycquant", None)
         if payload is not None:
@@ -108,7 +114,6 @@ class Summary:
         self._tell_github()
         if not self._session.writes_files:
             return
-        from ..files import from_here
         from ..report import write
         from ..report.export import export
         from ..spec.flags import REPORT
@@ -155,6 +160,7 @@ class Summary:
 
         collected, writes = self._session.collected, self._session.writes_files
         collected.broken, collected.errors = self._broken, self._errors
+        collected.no_golden = {from_here(path, self._here) for path in self._no_golden}
         collected.root = session.config.rootpath
         collected.started = self._started.isoformat(timespec="seconds")
         collected.seconds = {test: round(spent, 3) for test, spent in self._seconds.items()}
@@ -193,29 +199,47 @@ class Summary:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Print the table; print nothing if no gate ran."""
-        if not (self._any or self._lines or self._recorded):
+        """Print what was found; print nothing if no gate ran."""
+        if not (self._any or self._lines or self._recorded or self._no_golden):
             return
-        from ..report import render
-        from ..report.terminal import next_command
-        from .full_run import recorded
+        from ..report.advice import next_step
+        from ..report.spans import line, wrapped
+        from ..report.terminal import lines
+        from .writing import width_of, write
 
-        collected = self._session.collected
+        collected, config = self._session.collected, terminalreporter.config
+        width, verbosity = width_of(terminalreporter), config.get_verbosity()
+        verbose, introduce = verbosity > 0, verbosity == 0 and not self._session.introduced
         terminalreporter.section("kycquant")
-        verbose = terminalreporter.config.get_verbosity() > 0
-        report = render("terminal", collected, verbose=verbose)
-        for line in (*report.splitlines(), *map(printable, self._lines)):
-            terminalreporter.write_line(line)
-        for path, note in sorted(self._recorded.items()):
-            here = terminalreporter.config.invocation_params.dir
-            terminalreporter.write_line(printable(recorded(Path(path), here)))
-            if note:
-                terminalreporter.write_line(printable(f"golden: {note}"))
+        found = lines(collected, width, verbose=verbose, introduce=introduce)
+        write(terminalreporter, found)
+        write(terminalreporter, wrapped(map(line, self._said()), width))
         if os.environ.get("GITHUB_ACTIONS") == "true":
             from ..report.annotations import github
 
-            for line in github(collected):  # each must begin its line
-                terminalreporter.write_line(line)
+            for command in github(collected):  # each must begin its line, and be one
+                terminalreporter.write_line(command)
         stats = terminalreporter.stats
         failed = len(stats.get("failed", [])) + len(stats.get("error", []))
-        terminalreporter.write_line(next_command(collected, failed, self._report))
+        step = next_step(collected, failed, self._report, self._command(config))
+        write(terminalreporter, wrapped([step], width))
+
+    def _said(self) -> Iterator[str]:
+        """What is to be said of the run as a whole."""
+        from .full_run import recorded
+
+        yield from self._lines
+        for path, note in sorted(self._recorded.items()):
+            yield recorded(Path(path), self._here)
+            if note:
+                yield f"golden: {note}"
+
+    @property
+    def _here(self) -> Path:
+        """The folder in which commands are typed."""
+        return self._session.settings.start or Path()
+
+    def _command(self, config: pytest.Config) -> str:
+        """The command that runs the same gates again, with the options that find them."""
+        given = config.args if config.args_source is pytest.Config.ArgsSource.ARGS else []
+        return shown_command(["pytest", *given, *self._session.settings.repeated])

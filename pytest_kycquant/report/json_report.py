@@ -158,7 +158,9 @@ def _pipelines(collected: Collected) -> tuple[PipelineEntry, ...]:
 def _found(record: VariantRecord | PipelineRecord) -> dict[str, Any]:
     """The fields that a record shares with its entry."""
     fields = {name: getattr(record, name) for name in record.__dataclass_fields__}
+    remarks = fields.pop("remarks", ())
     return fields | {
+        "notes": (*record.notes, *remarks),
         "gates": {name: _result(result) for name, result in record.gates.items()},
         "groups": tuple(map(_group, record.groups)),
         "verdict": record.verdict.value,

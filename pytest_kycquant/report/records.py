@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,49 +18,7 @@ from ..spec.settings import Inconclusive, ShipBy
 from ..verdicts import Verdict
 from .document import Commit, DataEntry, LimitEntry, Overall
 from .found import Found, GateFound, Present
-
-
-class Outcomes:
-    """What became of the tests of gates, by node id.
-
-    Attributes:
-        uncollected: node ids of what pytest could not collect.
-        torn: node ids of the tests, gated or not, that show an error of a teardown.
-    """
-
-    def __init__(self) -> None:
-        self.uncollected: list[str] = []
-        self.torn: list[str] = []
-        self._called: set[str] = set()
-        self._finished: set[str] = set()
-        self._objections: dict[str, str] = {}
-
-    def add(self, test: str, outcome: str, *, expected: bool, phase: str | None) -> None:
-        """Note the outcome of one phase of a test.
-
-        Args:
-            test: node id of the test.
-            outcome: "passed", "failed" or "skipped", as pytest reports it.
-            expected: whether the test was expected to fail.
-            phase: "setup", "call" or "teardown", as pytest reports it. A test whose call never
-                comes (pytest's option --setup-only) did not run.
-        """
-        if outcome == "failed":
-            self._objections[test] = "failed"
-        elif outcome == "skipped":
-            self._objections.setdefault(test, "failed as expected" if expected else "was skipped")
-        if phase == "call":
-            self._called.add(test)
-        if phase == "teardown" and (test in self._called or test in self._objections):
-            self._finished.add(test)
-
-    def objection(self, test: str) -> str:
-        """Why a test that finished does not clear what it tested; "" if it passed."""
-        return self._objections.get(test, "")
-
-    def unfinished(self, tests: Iterable[str]) -> list[str]:
-        """Those tests that were not run to their end."""
-        return sorted(set(tests) - self._finished)
+from .outcomes import Outcomes
 
 
 @dataclass
@@ -162,6 +120,15 @@ class GatedModel:
         fits = chosen is not None and chosen.ships and chosen.variant not in self.rejected
         return chosen if fits else best
 
+    @property
+    def not_judged(self) -> list[str]:
+        """The precisions that tests ask for and that have no verdict: nobody knows what they are.
+
+        Their tests did not run, were skipped, or ended in an error of a fixture.
+        """
+        asked = dict.fromkeys(requested for requested in self.tests.values() if requested)
+        return [requested for requested in asked if requested not in self.shipments]
+
     def unanswered(self) -> Iterator[str]:
         """Describe each verdict that lets nothing ship although no test needs to fail for it."""
         for _, shipment in sorted(self.shipments.items()):
@@ -191,6 +158,7 @@ class Collected:
         commit: the commit that is judged, if it is known.
         root: pytest's rootdir, from which node ids name files.
         stage_waivers: for each waiver of a pipeline's stages, by its source, whether it is needed.
+        no_golden: paths of the goldens that do not exist.
     """
 
     environment: Environment | None = None
@@ -209,6 +177,7 @@ class Collected:
     commit: Commit | None = None
     root: Path = Path()
     stage_waivers: dict[str, bool] = field(default_factory=dict)
+    no_golden: set[str] = field(default_factory=set)
 
     def add(self, found: Found) -> None:
         """Merge what one test found."""
@@ -291,12 +260,11 @@ class Collected:
             return "ERROR"
         decided = [each.record.verdict for gate in gates for each in gate.shipments.values()]
         decided += [record.verdict for record in self.pipelines.values()]
-        failed = any(
-            self.outcomes.objection(test) == "failed" for gate in gates for test in gate.tests
-        )
-        if Verdict.FAIL in decided:
+        failed = {test for gate in gates for test in gate.tests if self.outcomes.failed(test)}
+        failed |= set(self.errors)
+        if Verdict.FAIL in decided or any(not self.outcomes.undecided(test) for test in failed):
             return "FAIL"
-        if failed or self.errors or self.unanswered():
+        if failed or self.unanswered():
             return "INCONCLUSIVE" if Verdict.INCONCLUSIVE in decided else "FAIL"
         if self.is_empty or self.problems() or any(gate.incomplete for gate in gates):
             return "INCOMPLETE"
