@@ -176,8 +176,9 @@ def enforce(result: GateResult, title: str, inconclusive: Inconclusive) -> None:
     if result.verdict is Verdict.PASS:
         return
     facts = [f"{title} {result.verdict.value} {result.gate}", *result.describe().split("\n")]
-    # Whoever runs the test may not know how wide the terminal is: a worker of pytest-xdist.
-    report = "\n".join(text_of(one) for one in wrapped(map(line, facts), LEAST_WIDTH))
+    # Whoever runs the test may not know how wide the terminal is: a worker of pytest-xdist. And
+    # pytest indents a warning by two.
+    report = "\n".join(text_of(one) for one in wrapped(map(line, facts), LEAST_WIDTH - 2))
     if result.waiver is not None and result.verdict is Verdict.WAIVED:
         raise Waived(report, ships=result.waiver.ship)
     # Once a waiver has expired, no policy excuses what it excused.

@@ -32,7 +32,7 @@ class Summary:
         self._torn: list[str] = []
         self._recorded: dict[str, str] = {}  # notes by path of the golden
         self._broken: dict[str, str] = {}
-        self._no_golden: set[str] = set()  # paths
+        self._no_golden: dict[str, str] = {}  # paths by gate
         self._present = ""
         self._started = datetime.now(UTC)
         self._seconds: dict[str, float] = {}
@@ -66,8 +66,8 @@ class Summary:
             self._recorded[told[RECORDED]] = told.get(NOTED, "")
         if broken := getattr(report, "kycquant_broken", None):
             self._broken.setdefault(*broken)
-        if path := getattr(report, "kycquant_no_golden", ""):
-            self._no_golden.add(path)
+            if path := getattr(report, "kycquant_no_golden", ""):
+                self._no_golden.setdefault(broken[0], path)
         gated = getattr(report, "kycquant_gated", False)
         # pytest-xdist reports the test of a crashed worker itself, without our mark.
         if not (gated or report.failed):
@@ -160,7 +160,9 @@ class Summary:
 
         collected, writes = self._session.collected, self._session.writes_files
         collected.broken, collected.errors = self._broken, self._errors
-        collected.no_golden = {from_here(path, self._here) for path in self._no_golden}
+        collected.no_golden = {
+            name: from_here(path, self._here) for name, path in self._no_golden.items()
+        }
         collected.root = session.config.rootpath
         collected.started = self._started.isoformat(timespec="seconds")
         collected.seconds = {test: round(spent, 3) for test, spent in self._seconds.items()}
@@ -210,6 +212,7 @@ class Summary:
         collected, config = self._session.collected, terminalreporter.config
         width, verbosity = width_of(terminalreporter), config.get_verbosity()
         verbose, introduce = verbosity > 0, verbosity == 0 and not self._session.introduced
+        terminalreporter.ensure_newline()
         terminalreporter.section("kycquant")
         found = lines(collected, width, verbose=verbose, introduce=introduce)
         write(terminalreporter, found)

@@ -119,17 +119,17 @@ def _reasons(collected: Collected) -> Iterator[str]:
     verdict = collected.verdict
     if verdict == "ERROR":
         if collected.no_golden:
-            yield from map(no_golden, sorted(collected.no_golden))
-        else:
-            yield from collected.problems()
+            missing = sorted(set(collected.no_golden.values()))
+            yield f"there is no golden baseline yet: {', '.join(missing)}"
+        yield from other_problems(collected)
     elif verdict in ("FAIL", "INCONCLUSIVE", "WAIVED"):
         yield from _objections(collected, verdict)
     elif verdict == "INCOMPLETE":
-        yield from (f"{g.model}: {g.incomplete}" for g in collected.gates if g.incomplete)
+        partly = [gate.model for gate in collected.gates if gate.incomplete]
+        if partly:
+            yield f"not every test of {_listed(partly)} was run"
         yield from collected.problems()
-    elif verdict == "SMOKE":
-        yield NOTHING_CLEARED.removeprefix("smoke: ")
-    else:
+    elif verdict == "PASS" and len(collected.gates) + len(collected.pipelines) == 1:
         yield ", ".join(map(_shipped, collected.gates)) or "what ships holds together"
 
 
@@ -163,9 +163,10 @@ def _gates(gates: Mapping[str, GateResult], verdict: str) -> str:
     return ", ".join(name for name, result in gates.items() if result.verdict == verdict)
 
 
-def no_golden(path: str) -> str:
-    """Say that a golden does not exist."""
-    return f"there is no golden baseline yet: {path}"
+def other_problems(collected: Collected) -> list[str]:
+    """Describe what was collected but has no verdict, but for gates that lack a golden."""
+    missing = {f"{name} was not judged: {collected.broken[name]}" for name in collected.no_golden}
+    return [problem for problem in collected.problems() if problem not in missing]
 
 
 def next_step(
@@ -186,7 +187,7 @@ def _next(
     collected: Collected, failed: int, report: Path | None, again: str
 ) -> tuple[str | Span, ...]:
     if collected.no_golden:
-        number = len(collected.no_golden)
+        number = len(set(collected.no_golden.values()))
         goldens = "the golden that is" if number == 1 else f"the {number} goldens that are"
         return _command(f"{again} {UPDATE_GOLDEN}"), f" records {goldens} missing"
     if failed and _only_undecided(collected):
@@ -194,7 +195,7 @@ def _next(
     if failed:
         return _command("pytest --lf"), " to see the failures again, or gate another recipe"
     if any(gate.incomplete for gate in collected.gates):
-        return ("run all tests of these gates, without -k, -m, -x or --lf, to see what ships",)
+        return ("run all tests of these gates (no -k, -m, -x, --lf) to see what ships",)
     smoke = [gate for gate in collected.gates if gate.profile == "smoke"]
     if any(gate.golden is not None and not gate.golden.rates for gate in smoke):
         recording = _command(f"pytest {UPDATE_GOLDEN}")
@@ -204,7 +205,7 @@ def _next(
         return command, " decides about error rates and latency"
     if any(_ships_fallback(gate) for gate in collected.gates):
         strict = _command("pytest --kycquant-strict")
-        return "ship the fallback, or ", strict, " to see the requested one fail"
+        return "ship the fallback, or ", strict, " to see what fails"
     if report is not None:
         return "keep ", Span(str(report), whole=True), " as evidence"
     return _command("pytest --kycquant-report report.json"), " keeps the figures as evidence"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,9 @@ from .grid import Column, grid, width_of
 from .records import Collected
 from .spans import Line, Span, line, style_of
 from .yardsticks import yardsticks
+
+# What follows the limit where a check is described.
+_DETAIL = re.compile(r"( must be (?:below|at least) [^:]*): .*")
 
 
 def blocks(
@@ -42,7 +46,7 @@ def _lines(
     rows = list(_rows(record, verbose=verbose))
     yield from _table(rows, width)
     yield from _turned_away(record, verbose=verbose)
-    yield from _combination(record)
+    yield from _combination(record, verbose=verbose)
     # A run whose limits follow such a text shows what it asks for.
     if verbose or any(gate.profile == "nist63a4" for gate in collected.gates):
         yield from yardsticks(record, width)
@@ -210,7 +214,7 @@ def rate_cell(rate: Mapping[str, Any]) -> str:
     return f"{100 * rate['value']:.3g} % [{low}, {high}]"
 
 
-def _combination(record: PipelineRecord) -> Iterator[Line]:
+def _combination(record: PipelineRecord, *, verbose: bool) -> Iterator[Line]:
     """Which stage had to give so that the variants hold together, and why."""
     if record.search is None:
         return
@@ -220,7 +224,7 @@ def _combination(record: PipelineRecord) -> Iterator[Line]:
     if found.happened:
         yield line("the variants that ship alone do not hold together; a combination ships")
         for said in found.gave():
-            yield line(f"  {said}")
+            yield line("  ", said if verbose else _DETAIL.sub(r"\1", said))
     if found.note:
         yield line(f"note: {found.note}{f' ({tried})' if tried else ''}")
 

@@ -158,7 +158,7 @@ class Collected:
         commit: the commit that is judged, if it is known.
         root: pytest's rootdir, from which node ids name files.
         stage_waivers: for each waiver of a pipeline's stages, by its source, whether it is needed.
-        no_golden: paths of the goldens that do not exist.
+        no_golden: the golden that does not exist, by the name of the gate that needs it.
     """
 
     environment: Environment | None = None
@@ -177,7 +177,7 @@ class Collected:
     commit: Commit | None = None
     root: Path = Path()
     stage_waivers: dict[str, bool] = field(default_factory=dict)
-    no_golden: set[str] = field(default_factory=set)
+    no_golden: dict[str, str] = field(default_factory=dict)
 
     def add(self, found: Found) -> None:
         """Merge what one test found."""

@@ -13,7 +13,7 @@ from ..runtimes.environment import Environment
 from ..runtimes.ort import EXACT_ENTRY
 from ..verdicts import Verdict
 from . import pipelines
-from .advice import headline, ship_line
+from .advice import headline, other_problems, ship_line
 from .grid import Column, grid, width_of
 from .records import Collected, GatedModel
 from .remarks import remarks
@@ -63,8 +63,8 @@ def _lines(collected: Collected, width: int, *, verbose: bool, introduce: bool) 
     if len(collected.gates) + len(collected.pipelines) > 1:
         yield ()
         yield from _overview(collected, width)
-    for problem in collected.problems() if collected.verdict == "ERROR" else ():
-        yield line(Span("not judged: ", "bad"), problem)
+    for problem in other_problems(collected) if collected.verdict == "ERROR" else ():
+        yield line(Span(problem, "bad"))
     more = 0
     for gate in collected.gates:
         yield ()
