@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from ..errors import KycquantError, printable
-from ..files import from_here, shown_command
 from .session import GATES, MODELS, NOTED, RECORDED, RUN_ID, KycquantSession
 
 _REMEDY = "run the test of that gate, neither skipped nor expected to fail, or set its limit"
@@ -114,6 +113,7 @@ class Summary:
         self._tell_github()
         if not self._session.writes_files:
             return
+        from ..files import from_here
         from ..report import write
         from ..report.export import export
         from ..spec.flags import REPORT
@@ -155,6 +155,7 @@ class Summary:
 
     def _note(self, session: pytest.Session) -> None:
         """Add what concerns the run as a whole to what its tests reported."""
+        from ..files import from_here
         from ..report.found import Present
         from .gate_run import present_gates
 
@@ -244,5 +245,7 @@ class Summary:
 
     def _command(self, config: pytest.Config) -> str:
         """The command that runs the same gates again, with the options that find them."""
+        from ..files import shown_command
+
         given = config.args if config.args_source is pytest.Config.ArgsSource.ARGS else []
         return shown_command(["pytest", *given, *self._session.settings.repeated])

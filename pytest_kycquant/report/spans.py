@@ -69,9 +69,9 @@ def wrap(given: Line, width: int, indent: int = 2) -> Iterator[Line]:
         width: the number of characters that fit. A longer word, such as a node id, is left whole.
         indent: the number of spaces before each line but the first.
     """
-    text = text_of(given)
+    text = text_of(given).rstrip()
     if len(text) <= width:
-        yield given
+        yield _cut(given, 0, len(text))
         return
     glued = _glued(given, text)
     start, room = 0, width
