@@ -27,6 +27,7 @@ from .baseline import Baseline
 from .beforehand import announce, of_trials
 from .given_files import advised, plain_preprocess
 from .golden import Golden
+from .input_facts import NOT_FED
 from .people import EVALUATION, Role
 from .portability import Saturated, exposure_figures, note_on
 from .records import VariantRecord
@@ -187,7 +188,7 @@ class Judge(ABC):
         """The record of a variant."""
         context, model = self.workspace.context, self.variants.model
         known = dict(figures or {})
-        notes = tuple(note for note in variant.notes if note.startswith(HEADROOM))
+        notes = tuple(filter(_is_caution, variant.notes))
         remarks = tuple(note for note in variant.notes if note not in notes)
         if note := note_on(context, variant):
             notes = (*notes, note)
@@ -345,6 +346,11 @@ class StandardJudge(Judge):
 def with_offenders(comparison: Comparison, gate: GateResult) -> GateResult:
     """A result with the cases that weigh most in it."""
     return replace(gate, offenders=tuple(comparison.offenders(gate)))
+
+
+def _is_caution(note: str) -> bool:
+    """Whether a note about a file changes what one would do with it."""
+    return note.startswith(HEADROOM) or note.endswith(NOT_FED)
 
 
 def _noted(row: VariantRecord, note: str) -> VariantRecord:

@@ -6,12 +6,15 @@ import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from ..errors import KycquantError, printable
 from .session import GATES, MODELS, NOTED, RECORDED, RUN_ID, KycquantSession
+
+if TYPE_CHECKING:
+    from ..report.spans import Line
 
 _REMEDY = "run the test of that gate, neither skipped nor expected to fail, or set its limit"
 
@@ -206,7 +209,7 @@ class Summary:
         if not (self._any or self._lines or self._recorded or self._no_golden):
             return
         from ..report.advice import next_step
-        from ..report.spans import line, wrapped
+        from ..report.spans import wrapped
         from ..report.terminal import lines
         from .writing import width_of, write
 
@@ -217,7 +220,7 @@ class Summary:
         terminalreporter.section("kycquant")
         found = lines(collected, width, verbose=verbose, introduce=introduce)
         write(terminalreporter, found)
-        write(terminalreporter, wrapped(map(line, self._said()), width))
+        write(terminalreporter, wrapped(self._said(), width))
         if os.environ.get("GITHUB_ACTIONS") == "true":
             from ..report.annotations import github
 
@@ -228,15 +231,16 @@ class Summary:
         step = next_step(collected, failed, self._report, self._command(config))
         write(terminalreporter, wrapped([step], width))
 
-    def _said(self) -> Iterator[str]:
+    def _said(self) -> Iterator[Line]:
         """What is to be said of the run as a whole."""
+        from ..report.spans import line
         from .full_run import recorded
 
-        yield from self._lines
+        yield from map(line, self._lines)
         for path, note in sorted(self._recorded.items()):
             yield recorded(Path(path), self._here)
             if note:
-                yield f"golden: {note}"
+                yield line(f"golden: {note}")
 
     @property
     def _here(self) -> Path:
