@@ -90,6 +90,10 @@ class GoldenError(KycquantError):
     """The golden file is missing, stale, damaged or may not be written."""
 
 
+class MissingGoldenError(GoldenError):
+    """There is no golden file yet."""
+
+
 class ReportError(KycquantError):
     """A report of an earlier run cannot be read."""
 

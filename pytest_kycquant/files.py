@@ -8,11 +8,12 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shlex
 import shutil
 import stat
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -65,6 +66,15 @@ def from_here(path: Path | str, here: Path | None = None) -> str:
     except (ValueError, OSError):  # another drive, or a folder that is gone
         short = whole
     return Path(short if len(short) < len(whole) else whole).as_posix()
+
+
+def shown_command(words: Sequence[str]) -> str:
+    """A command as it is typed in this system's shell."""
+    if not WINDOWS:
+        return shlex.join(words)
+    import subprocess
+
+    return subprocess.list2cmdline(words)
 
 
 def _replaced(path: Path, data: bytes, mode: int) -> bool:

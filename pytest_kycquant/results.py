@@ -202,9 +202,15 @@ class GateResult:
         return max(alike, key=lambda check: check.excess)
 
     def describe(self) -> str:
-        """Describe every check in one line, worst first, and then what to do."""
+        """Describe every check, worst first, and then what to do: a line for each fact.
+
+        What is behind a check stands below it, indented.
+        """
         order = [Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.PASS]
-        lines = [c.describe() for c in sorted(self.checks, key=lambda c: order.index(c.verdict))]
+        lines = []
+        for check in sorted(self.checks, key=lambda check: order.index(check.verdict)):
+            lines.append(check.finding())
+            lines += [f"  {printable(part)}" for part in check.detail.split("; ") if part]
         if self.remedy and self.verdict is Verdict.FAIL:
             lines.append(self.remedy)
         if self.verdict is Verdict.INCONCLUSIVE:

@@ -219,9 +219,10 @@ class Limit:
         verdict = Verdict.INCONCLUSIVE
         if figure.supported:
             verdict = self.judge(figure.lower, figure.upper)
-        if verdict is Verdict.INCONCLUSIVE and lacking is not None:
-            detail = f"{detail}; {lacking()}"
-        return Check(name, verdict, self, figure.value, figure.lower, figure.upper, detail)
+        lacks = lacking() if verdict is Verdict.INCONCLUSIVE and lacking is not None else ""
+        if lacks:
+            detail = f"{detail}; {lacks}" if detail else lacks
+        return Check(name, verdict, self, figure.value, figure.lower, figure.upper, detail, lacks)
 
     def point(self, name: str, value: float, detail: str = "") -> Check:
         """Compare a figure that is known exactly with this limit; NaN fails."""
@@ -257,6 +258,7 @@ class Check:
         lower: one-sided lower confidence bound, in the unit of the limit.
         upper: one-sided upper confidence bound, in the unit of the limit.
         detail: the counts behind the figure, and what to do about it.
+        lacking: the part of `detail` that says what would decide an undecided figure, or "".
     """
 
     name: str
@@ -266,6 +268,7 @@ class Check:
     lower: float | None = None
     upper: float | None = None
     detail: str = ""
+    lacking: str = ""
 
     @property
     def unit(self) -> Unit:
@@ -305,10 +308,15 @@ class Check:
 
     def failed(self, detail: str) -> Check:
         """Return this check as failed: there is nothing to judge, with few images or many."""
-        return replace(self, verdict=Verdict.FAIL, detail=detail)
+        return replace(self, verdict=Verdict.FAIL, detail=detail, lacking="")
 
     def describe(self) -> str:
         """Describe the check in one line: verdict, figure with bounds, limit, detail."""
+        found = self.finding()
+        return printable(f"{found}: {self.detail}" if self.detail else found)
+
+    def finding(self) -> str:
+        """Describe the check in one line without its detail: verdict, figure, bounds, limit."""
         parts = [f"{self.verdict.value} {self.name}"]
         if self.value is not None:
             parts.append(f"= {self.unit.show(self.value)}")
@@ -317,5 +325,4 @@ class Check:
         if self.limit is not None:
             limit = self.limit
             parts.append(f"must be {limit.direction.value} {limit.unit.show(limit.value)}")
-        line = " ".join(parts)
-        return printable(f"{line}: {self.detail}" if self.detail else line)
+        return printable(" ".join(parts))

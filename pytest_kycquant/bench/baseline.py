@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
-import subprocess
 from pathlib import Path
 from typing import Any
 
 from ..context.cache import digest_of
 from ..errors import BaselineError, GoldenError
-from ..files import WINDOWS, from_here
+from ..files import from_here, shown_command
 from ..plain import plain
 from ..results import GateResult
 from ..spec.flags import ACCEPT_PREPROCESSING, UPDATE_GOLDEN
@@ -73,8 +71,7 @@ class Baseline:
         file, settings, root = self._gate_file, self._workspace.settings, self._workspace.root
         shown = from_here(file, settings.start or root)
         test = f"{shown}::{self._gate}" if self._gate else shown
-        words = ["pytest", test, UPDATE_GOLDEN, *settings.repeated]
-        return subprocess.list2cmdline(words) if WINDOWS else shlex.join(words)
+        return shown_command(["pytest", test, UPDATE_GOLDEN, *settings.repeated])
 
     def comparison(self, threshold: float | None, role: Role = EVALUATION) -> Comparison:
         """FP32 on the images of a role; the same object for the same threshold.

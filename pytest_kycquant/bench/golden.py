@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ..context.cache import digest_of
-from ..errors import GoldenError
+from ..errors import GoldenError, MissingGoldenError
 from ..files import read_regular, write_whole
 from ..plain import from_plain, parse, plain
 from ..runtimes.environment import Environment
@@ -179,7 +179,7 @@ def load(path: Path, command: str) -> Golden:
     try:
         values = parse(read_regular(path, _LARGEST))
     except FileNotFoundError:
-        raise GoldenError(
+        raise MissingGoldenError(
             path, "there is no golden baseline yet", f"record it with: {command}"
         ) from None
     except (OSError, ValueError) as error:

@@ -12,6 +12,9 @@ from ..quantize import LoadedModel
 from ..spec import coerce
 from ..spec.model import KycModel, Preprocess
 
+NOT_FED = "no longer has this input: do not feed it"
+"""How the note ends that names inputs which are constants of a variant."""
+
 
 def describe_constants(model: KycModel) -> dict[str, Any]:
     """Plain values of the constant inputs of a model, as its gate file gives them; {} for none."""
@@ -35,7 +38,7 @@ def constant_notes(model: KycModel) -> tuple[str, ...]:
     given = [f"{name}={coerce.shown(value)}" for name, value in model.constants.items()]
     if not given:
         return ()
-    return (f"contains {listed(given)}, and no longer has this input: do not feed it",)
+    return (f"contains {listed(given)}, and {NOT_FED}",)
 
 
 def describe_preprocess(spec: Preprocess) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from ..context.cache import digest_of
 from ..curves import Curves, Round
 from ..errors import MeasurementError
 from ..measure import latency as latencies
+from ..quantize.fp16 import HEADROOM
 from ..results import GateResult, GroupIncrease, Waiver
 from ..runtimes import Deployment
 from ..spec.limits import Limits
@@ -27,6 +28,7 @@ from .baseline import Baseline
 from .beforehand import announce, of_trials
 from .given_files import advised, plain_preprocess
 from .golden import Golden
+from .input_facts import NOT_FED
 from .people import EVALUATION, Role
 from .portability import Saturated, exposure_figures, note_on
 from .records import VariantRecord
@@ -95,7 +97,7 @@ class Judge(ABC):
         """FP32 judged by its own limits: the row that every other row is compared with."""
         row = self.row("fp32", self.variants.fp32, self._judge_fp32())
         row = _noted(row, self._fp32_note)
-        return _noted(row, self.variants.task.reading_note)
+        return _remarked(row, self.variants.task.reading_note)
 
     def require_golden(self) -> Golden:
         """The golden baseline, checked once; a run that updates goldens records it first.
@@ -186,7 +188,9 @@ class Judge(ABC):
     ) -> VariantRecord:
         """The record of a variant."""
         context, model = self.workspace.context, self.variants.model
-        notes, known = variant.notes, dict(figures or {})
+        known = dict(figures or {})
+        notes = tuple(filter(_is_caution, variant.notes))
+        remarks = tuple(note for note in variant.notes if note not in notes)
         if note := note_on(context, variant):
             notes = (*notes, note)
         if variant.runtime.name == "litert":
@@ -201,7 +205,7 @@ class Judge(ABC):
             gates = [advised(gate, variant.recipe, better) for gate in gates]
         deployment = Deployment.of(variant.runtime)
         if not variant.runtime.is_reference:
-            notes = (*notes, f"runs on {deployment.description}")
+            remarks = (*remarks, f"runs on {deployment.description}")
         if self.workspace.settings.report is not None:  # evidence that costs a process of its own
             try:
                 known |= self.variants.footprint(variant).figures()
@@ -222,6 +226,7 @@ class Judge(ABC):
             figures={**known, **exposure_figures(variant.exposure)},
             shown=dict(columns or {}),
             notes=notes,
+            remarks=remarks,
             runtime=deployment,
             ports=self.variants.ports(variant),
             preprocess={
@@ -334,13 +339,14 @@ class StandardJudge(Judge):
             figures |= saturated.figures()
         row = self.row(recipe.name, variant, gates, figures, columns)
         row = replace(row, groups=groups, curves=curves)
-        row = _noted(row, saturated.note() if saturated else "")
+        row = _remarked(row, saturated.note() if saturated else "")
         if recipe.is_unchanged:  # judged beside others, so that perhaps no test fails with it
             for gate in row.failed:
-                row = _noted(row, f"does not pass {gate.gate}: {gate.worst_check().describe()}")
+                said = f"does not pass {gate.gate}: {gate.worst_check().describe()}"
+                row = _remarked(row, said)
         if role is not EVALUATION and self.variants.data.selection is None:
             size = self.variants.people.part(role).size
-            row = _noted(row, f"judged on {size}; it was searched on other people")
+            row = _remarked(row, f"judged on {size}; it was searched on other people")
         return row
 
 
@@ -349,5 +355,14 @@ def with_offenders(comparison: Comparison, gate: GateResult) -> GateResult:
     return replace(gate, offenders=tuple(comparison.offenders(gate)))
 
 
+def _is_caution(note: str) -> bool:
+    """Whether a note about a file changes what one would do with it."""
+    return note.startswith(HEADROOM) or note.endswith(NOT_FED)
+
+
 def _noted(row: VariantRecord, note: str) -> VariantRecord:
     return replace(row, notes=(*row.notes, note)) if note else row
+
+
+def _remarked(row: VariantRecord, remark: str) -> VariantRecord:
+    return replace(row, remarks=(*row.remarks, remark)) if remark else row

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from ..spec.prequantized import Asked, Prequantized
 from ..spec.recipe import RUNGS, Fallback, Recipe, on, runtimes_of
 from .judge import Judge
 from .mixed_search import MixedSearch, confirm, nothing_found, values_of
 from .records import VariantRecord
-from .shipping import Shipment
+from .shipping import Shipment, objections_of
 
 
 def decide(
@@ -30,17 +28,13 @@ def decide(
         return Shipment(asked.name, first, (), (first, *beside))
     if undecidable := judge.undecidable():
         # No other precision can do better than FP32 itself: more data is needed, not a fallback.
-        note = (
-            "no fallback was tried, because this data cannot decide even for FP32 compared with "
-            f"itself: {undecidable[0].describe()}"
-        )
-        return Shipment(asked.name, first, (), (first, *beside), note=note)
+        return Shipment(asked.name, first, (), (first, *beside), undecidable=undecidable[0])
     if isinstance(asked, Prequantized) and fallback == "fp32":
-        given = tuple(_objections(first))
+        given = tuple(objections_of(first))
         return Shipment(asked.name, judge.fp32_record, given, (first, judge.fp32_record))
     recipe = asked.made_instead if isinstance(asked, Prequantized) else asked
     runtime = recipe.runs_on
-    reasons = list(_objections(first))
+    reasons = list(objections_of(first))
     tried, searches = [first], []
     for rung in _ladder(recipe, fallback):
         if rung in ("mixed", "fp32-optimized") and runtime.name not in runtimes_of(rung):
@@ -80,7 +74,7 @@ def decide(
             rest = (each for each in beside if each is not record)
             all_tried = (*tried, *rest)
             return Shipment(asked.name, record, tuple(reasons), all_tried, tuple(searches))
-        reasons += _objections(record)
+        reasons += objections_of(record)
     return Shipment(asked.name, first, (), (*tried, *beside), tuple(searches))
 
 
@@ -110,8 +104,3 @@ def _ladder(recipe: Recipe, fallback: Fallback | None) -> tuple[str, ...]:
         return tuple(rung for rung in RUNGS[RUNGS.index(recipe.precision) + 1 :] if rung in below)
     rungs = RUNGS[RUNGS.index("fp32-optimized") :] if recipe.is_float else RUNGS
     return tuple(rung for rung in rungs if rung in below and rung != "mixed")
-
-
-def _objections(record: VariantRecord) -> Iterator[str]:
-    for gate in record.failed:
-        yield f"{record.variant} does not pass {gate.gate}: {gate.worst_check().describe()}"

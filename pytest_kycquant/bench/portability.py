@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 from .variants import Variants
 
 _OPTION = "=".join(EXACT_ENTRY)
+_OPERATORS = "convolutions and matrix products"
+_COUNTED = re.compile(rf"^[\d,]+ of [\d,]+ {_OPERATORS} \([^)]*\)")
 _REDUCE = "build the model with Recipe(reduce_range=True)"
 
 
@@ -106,8 +109,12 @@ def note_on(context: Context, variant: Variant) -> str:
 
 def _count(exposure: Exposure) -> str:
     pairs = f"{exposure.saturable_pairs:,} of {exposure.pairs:,} pairs of weights"
-    operators = f"{exposure.saturable:,} of {exposure.operators:,} convolutions and matrix products"
-    return f"{operators} ({pairs})"
+    return f"{exposure.saturable:,} of {exposure.operators:,} {_OPERATORS} ({pairs})"
+
+
+def uncounted(note: str) -> str:
+    """A note about saturation without its numbers, so that those of several variants are equal."""
+    return _COUNTED.sub(_OPERATORS, note)
 
 
 def exposure_note(

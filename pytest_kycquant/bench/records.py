@@ -27,7 +27,7 @@ class VariantRecord:
         options: the recipe as finally used, with the reason for each choice.
         gates: results by gate, in the order in which they were judged.
         figures: further figures for reports (drift, wall latency).
-        notes: caveats worth reading.
+        notes: caveats that change what a reader would do.
         shown: further columns of the table, as cell by header.
         files: digest of each file, by the name of the FP32 file that it replaces.
         companions: text of files that production needs beside each file, by the name of the FP32
@@ -40,6 +40,7 @@ class VariantRecord:
         groups: error rates of each group of people, if the data names groups.
         runtime: the runtime that it was judged on; None for a record that no gate has made.
         curves: what plots show; None unless a report is wanted that shows them.
+        remarks: what else is worth knowing, such as what stays in FP32 and why.
     """
 
     model: str
@@ -59,6 +60,7 @@ class VariantRecord:
     ports: Mapping[str, FilePorts] = field(default_factory=dict)
     preprocess: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     curves: Curves | None = None
+    remarks: tuple[str, ...] = ()
 
     @property
     def verdict(self) -> Verdict:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ..spec.profiles import Profile
 from ..spec.settings import ShipBy
-from ..verdicts import Verdict
+from ..verdicts import Check, Verdict
 from .records import VariantRecord
+
+NO_FALLBACK = (
+    "no fallback was tried, because this data cannot decide even for FP32 compared with itself"
+)
 
 
 @dataclass(frozen=True)
@@ -22,7 +26,8 @@ class Shipment:
         reasons: why that variant is not the requested one; empty if it is.
         tried: every variant that was judged on the way, the requested one first.
         searches: attempts of the mixed-precision search, for the report.
-        note: why nothing else was tried; "" if that needs no explanation.
+        undecidable: a figure that the data cannot decide even for FP32 compared with itself, for
+            which nothing else was tried; None if there is none.
     """
 
     requested: str
@@ -30,12 +35,29 @@ class Shipment:
     reasons: tuple[str, ...]
     tried: tuple[VariantRecord, ...]
     searches: tuple[Mapping[str, Any], ...] = ()
-    note: str = ""
+    undecidable: Check | None = None
+
+    @property
+    def note(self) -> str:
+        """Why nothing else was tried; "" if that needs no explanation."""
+        return f"{NO_FALLBACK}: {self.undecidable.describe()}" if self.undecidable else ""
+
+    @property
+    def other_reasons(self) -> list[str]:
+        """Those of the reasons that the gates of the variants that were tried do not give."""
+        given = {reason for record in self.tried for reason in objections_of(record)}
+        return [reason for reason in self.reasons if reason not in given]
 
     @property
     def fell_back(self) -> bool:
         """Whether another variant ships than the requested one."""
         return bool(self.reasons)
+
+
+def objections_of(record: VariantRecord) -> Iterator[str]:
+    """Describe each gate that keeps a variant from shipping."""
+    for gate in record.failed:
+        yield f"{record.variant} does not pass {gate.gate}: {gate.worst_check().describe()}"
 
 
 def to_ship(

@@ -89,10 +89,13 @@ def cleared(run: Run, spec: PipelineSpec) -> Cleared:
 
 
 def _looser(run: Run, spec: PipelineSpec) -> Iterator[str]:
+    stages: dict[str, list[str]] = {}
     for stage in spec.stages:
         limits = run.judge(stage.gate, stage.gate_file).limits
         if found := ", ".join(looser(limits)):
-            yield f"limits of the {stage.name} looser than the defaults: {found}"
+            stages.setdefault(found, []).append(stage.name)
+    for found, names in stages.items():
+        yield f"limits of the {', '.join(names)} looser than the defaults: {found}"
 
 
 def with_waivers(run: Run, spec: PipelineSpec, record: PipelineRecord) -> PipelineRecord:

@@ -12,7 +12,15 @@ import numpy as np
 from ..plain import plain
 from ..results import MOST_OFFENDERS, GateResult, GroupIncrease, Offender
 from ..statistics import Rate
-from ..tasks.checks import Counted, group_checks, increase_check, known, named_first, rate_check
+from ..tasks.checks import (
+    Counted,
+    group_checks,
+    increase_check,
+    known,
+    many,
+    named_first,
+    rate_check,
+)
 from ..verdicts import Verdict
 from .transactions import Ids, Mask, Reason, Transactions
 
@@ -199,7 +207,7 @@ class Decisions:
             name,
             worse,
             better,
-            f"{worse.errors:,} {what} newly wrong{where}, {better.errors:,} newly right",
+            f"{many(worse.errors, what)} newly wrong{where}, {better.errors:,} newly right",
             counted.wanting if among is None else counted.wanting_in_group,
             crossed=crossed,
         )
@@ -320,6 +328,7 @@ def _counted(reasons: Ids) -> str:
 
 def _of_people(found: Rate, what: str) -> str:
     return (
-        f"{found.errors:,} of {found.trials:,} {what} of {found.subjects} people, design effect "
+        f"{found.errors:,} of {many(found.trials, what)} of "
+        f"{many(found.subjects, 'people')}, design effect "
         f"{found.deff:.1f}"
     )

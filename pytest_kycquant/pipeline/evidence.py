@@ -88,7 +88,10 @@ class Evidence(Protocol):
         """The images or attempts on which both pipelines reach every stage."""
 
     def notes(self, fp32: Pipeline) -> list[str]:
-        """What a reader should know about the data."""
+        """What a reader must know about the data."""
+
+    def remarks(self, fp32: Pipeline) -> list[str]:
+        """What else is worth knowing about the data."""
 
     def shown(self, units: Sequence[Named]) -> dict[str, list[int]]:
         """Indices of the images of these, by view."""
@@ -214,6 +217,10 @@ class OfApplicants:
         if self._everybody.groups is None and limit != PipelineLimits().group_frr_degradation:
             notes.append("group_frr_degradation is not judged: the applicants have no groups")
         return notes
+
+    def remarks(self, fp32: Pipeline) -> list[str]:
+        """There is nothing else to say."""
+        return []
 
     def shown(self, units: Sequence[Named]) -> dict[str, list[int]]:
         """Indices of the documents and the selfies of these."""

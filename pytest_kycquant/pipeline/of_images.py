@@ -100,6 +100,10 @@ class OfImages:
         return [Photo(self._images, int(index)) for index in both]
 
     def notes(self, fp32: Pipeline) -> list[str]:
+        """There is nothing that a reader must know."""
+        return []
+
+    def remarks(self, fp32: Pipeline) -> list[str]:
         """Images that FP32 does not get through, and rows of arrays."""
         notes = []
         exact = self.watch.seen(fp32)["images"]

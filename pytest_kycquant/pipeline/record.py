@@ -81,7 +81,7 @@ class PipelineRecord:
         models: key of each stage's own gate in the report, to check that it ships the same variant.
         figures: further figures: latency relative to FP32, end-to-end drift of the answers.
         farthest: for liveness and embedder, the image whose answer differs most from FP32.
-        notes: caveats worth reading.
+        notes: caveats that change what a reader would do.
         rates: rates of transactions with their bounds, by the label of the pipeline and the name of
             the rate; each is a `statistics.Rate` as `plain` converts it.
         reasons: number of customers who are turned away, by label and reason.
@@ -106,6 +106,7 @@ class PipelineRecord:
     groups: tuple[GroupIncrease, ...] = ()
     yardsticks: tuple[Yardstick, ...] = ()
     search: Mapping[str, Any] | None = None
+    remarks: tuple[str, ...] = ()
 
     @property
     def verdict(self) -> Verdict:

@@ -120,16 +120,16 @@ class _Made:
         figures = evidence.figures(fp32, other, role)
         drift = dict(figures.drift)
         rows = {one.label: _row(one) for one in (fp32, other)}
-        costs, remarks = self._costs(other, gates["complete"], rows, drift, asked)
+        costs, unknown = self._costs(other, gates["complete"], rows, drift, asked)
         gates |= costs
-        notes = [*evidence.notes(fp32), *remarks]
+        notes, remarks = [*evidence.notes(fp32), *unknown], evidence.remarks(fp32)
         if found_looser := ", ".join(looser(self._spec.limits)):
             notes.append(f"limits looser than the defaults: {found_looser}")
         notes += self._cleared.looser
         if other.is_fp32:
             notes.append("every stage ships FP32, so both rows are the same pipeline")
         if role is CONFIRMATION:
-            notes.append("judged on the people on whom no combination was searched")
+            remarks.append("judged on the people on whom no combination was searched")
         return PipelineRecord(
             gate=gate,
             fp32=rows["fp32"],
@@ -139,6 +139,7 @@ class _Made:
             figures=drift,
             farthest=figures.farthest,
             notes=tuple(notes),
+            remarks=tuple(remarks),
             rates=figures.rates,
             reasons=figures.reasons,
             stopped=figures.stopped,

@@ -9,15 +9,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from _pytest.outcomes import XFailed  # what pytest.xfail raises; no public name has its type
+
+# What pytest.fail and pytest.xfail raise; no public names have their types.
+from _pytest.outcomes import Failed, XFailed
 
 from ..errors import InconclusiveWarning, SpecError
+from ..report.spans import line, text_of, wrapped
 from ..results import GateResult, Offender
 from ..spec import coerce
 from ..spec.flags import PROFILE
 from ..spec.profiles import Profile
 from ..spec.settings import Inconclusive
 from ..verdicts import Verdict
+from .writing import LEAST_WIDTH
 
 if TYPE_CHECKING:
     from ..bench.golden import Golden
@@ -153,6 +157,13 @@ class Waived(XFailed):
         self.ships = ships
 
 
+def _undecided(report: str) -> Failed:
+    """What fails a test because a gate is undecided: reports can tell it from a failure."""
+    failure = Failed(report, pytrace=False)
+    failure.kycquant_undecided = True  # type: ignore[attr-defined]
+    return failure
+
+
 def enforce(result: GateResult, title: str, inconclusive: Inconclusive) -> None:
     """Fail a test with a small report, or do as the policy or a waiver says.
 
@@ -164,17 +175,21 @@ def enforce(result: GateResult, title: str, inconclusive: Inconclusive) -> None:
     __tracebackhide__ = True
     if result.verdict is Verdict.PASS:
         return
-    report = f"{title} {result.verdict.value} {result.gate}\n{result.describe()}"
+    facts = [f"{title} {result.verdict.value} {result.gate}", *result.describe().split("\n")]
+    # Whoever runs the test may not know how wide the terminal is: a worker of pytest-xdist. And
+    # pytest indents a warning by two.
+    report = "\n".join(text_of(one) for one in wrapped(map(line, facts), LEAST_WIDTH - 2))
     if result.waiver is not None and result.verdict is Verdict.WAIVED:
         raise Waived(report, ships=result.waiver.ship)
     # Once a waiver has expired, no policy excuses what it excused.
-    if result.verdict is Verdict.FAIL or result.waiver is not None:
+    if result.verdict is Verdict.FAIL:
         pytest.fail(report, pytrace=False)
+    if result.waiver is not None:
+        raise _undecided(report)
     # An undecided latency is the machine's noise, not the model's fault.
     policy = "warn" if result.gate == "latency" else inconclusive
-    if policy == "fail":
-        pytest.fail(report, pytrace=False)
     if policy == "xfail":
         pytest.xfail(report)
-        pytest.fail(report, pytrace=False)  # with --runxfail, xfail does nothing
+    if policy in ("fail", "xfail"):  # with --runxfail, xfail does nothing
+        raise _undecided(report)
     warnings.warn(report, InconclusiveWarning, stacklevel=3)

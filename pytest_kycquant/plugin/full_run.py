@@ -11,6 +11,7 @@ import pytest
 
 from ..errors import SettingsError
 from ..files import from_here
+from ..report.spans import Line, Span, line
 
 if TYPE_CHECKING:
     from ..report.records import Collected
@@ -99,12 +100,13 @@ def check_waivers(
     return notes, errors
 
 
-def recorded(path: Path, here: Path) -> str:
-    """Say in one line that a golden was recorded, and that it has to be committed.
+def recorded(path: Path, here: Path) -> Line:
+    """Say that a golden was recorded, and that it has to be committed, by a command to be copied.
 
     Args:
         path: the golden.
         here: the folder in which commands are typed.
     """
     shown = from_here(path, here)
-    return f"golden: recorded {shown}; commit it: git add {shlex.quote(shown)}"
+    command = Span(f"git add {shlex.quote(shown)}", "strong", whole=True)
+    return line(f"golden: recorded {shown}; commit it: ", command)

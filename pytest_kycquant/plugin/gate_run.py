@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ..errors import KycquantError, KycquantWarning, SpecError
+from ..errors import KycquantError, KycquantWarning, MissingGoldenError, SpecError
 from ..report.document import DataEntry, LimitEntry
 from ..report.found import Found, GateFound
 from ..spec.profiles import describe, limits_under
@@ -20,7 +20,16 @@ from .gated import MARKER
 from .gates import spec_of
 from .pipeline_gates import KycPipeline, PipelineGates, pipeline_spec_of
 from .properties import figures_of, place_of, properties_of
-from .session import BROKEN, FOUND, NOTED, RECORDED, SESSION, KycquantSession
+from .session import (
+    BROKEN,
+    FOUND,
+    NO_GOLDEN,
+    NOTED,
+    RECORDED,
+    REPEATED,
+    SESSION,
+    KycquantSession,
+)
 
 if TYPE_CHECKING:
     from ..bench.golden import Golden
@@ -205,9 +214,12 @@ def noted(item: pytest.Item) -> Iterator[None]:
             yield
     except (KycquantError, KycquantWarning) as error:
         item.stash.setdefault(BROKEN, (gate_name(item), str(error)))
+        if isinstance(error, MissingGoldenError):
+            item.stash[NO_GOLDEN] = error.where
         shown = item.config.stash[SESSION].run.shown_for(error, item.nodeid)
         if shown is error:
             raise
+        item.stash[REPEATED] = shown
         raise shown from error
     except Exception as error:
         item.stash.setdefault(BROKEN, (gate_name(item), f"{type(error).__name__}: {error}"))

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ..errors import KycquantError, KycquantWarning, SpecError, printable
+from ..errors import KycquantError, KycquantWarning, SpecError
 from .collection import (
     COLLECTED,
     applies,
@@ -129,13 +129,18 @@ def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Ite
     """Print where and how gates will run, if there are any."""
     if not any(is_gated(item) for item in items):
         return []
+    from ..report.spans import line, text_of, wrapped
     from ..runtimes.environment import describe_machine
     from .gate_run import profiles_of
+    from .writing import LEAST_WIDTH, width_of
 
     session = config.stash[SESSION]
     profiles = profiles_of(session, items)
-    lines = describe_machine(), f"{session.settings.mode}; {profiles}"
-    return [f"kycquant: {printable(line)}" for line in lines]
+    session.introduced = True
+    said = describe_machine(), f"{session.settings.mode}; {profiles}"
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    width = LEAST_WIDTH if reporter is None else width_of(reporter)
+    return [text_of(one) for one in wrapped((line(f"kycquant: {text}") for text in said), width)]
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -197,7 +202,12 @@ def pytest_exception_interact(
 def pytest_report_teststatus(
     report: pytest.TestReport | pytest.CollectReport,
 ) -> tuple[str, str, Any] | None:
-    """Mark a gate that passed on a fallback, and one that does not pass but is waived."""
+    """Mark a gate that passed on a fallback, one that is waived, and one that was not judged.
+
+    What stops a gate is an error of its first test. All others are counted, and not listed.
+    """
+    if getattr(report, "kycquant_repeated", False) and report.failed:
+        return "unjudged", "E", ("NOT JUDGED", {"red": True})
     if hasattr(report, "kycquant_waived") and report.skipped:
         return "waived", "w", ("WAIVED", {"yellow": True})
     variant = getattr(report, "kycquant_fallback", "")

@@ -38,6 +38,8 @@ CHOSEN = "kycquant_shard"
 NOTED = "kycquant.golden_note"  # property beside it: what the golden does not vouch for
 FOUND: pytest.StashKey[Found] = pytest.StashKey()
 BROKEN: pytest.StashKey[tuple[str, str]] = pytest.StashKey()
+NO_GOLDEN: pytest.StashKey[str] = pytest.StashKey()  # path of the golden that does not exist
+REPEATED: pytest.StashKey[BaseException] = pytest.StashKey()  # another test shows it in full
 _SENT: pytest.StashKey[Found] = pytest.StashKey()
 
 
@@ -66,6 +68,7 @@ class KycquantSession:
         self._config = config
         self._given = parse_options(config)
         self.tests: dict[object, GateTests] = {}
+        self.introduced = False  # whether the head of the run named the machine
         if self._given[flags.UPDATE_GOLDEN]:
             from ..bench.golden import refuse_in_ci
 
@@ -171,6 +174,9 @@ class KycquantSession:
 
     def _progress(self) -> Progress:
         from ..context.progress import Progress
+        from ..report.spans import line, wrapped
+        from .writing import width_of
+        from .writing import write as write_lines
 
         reporter = self._config.pluginmanager.get_plugin("terminalreporter")
         capture = self._config.pluginmanager.get_plugin("capturemanager")
@@ -201,7 +207,7 @@ class KycquantSession:
         def announce(text: str) -> None:
             with capture.global_and_fixture_disabled():
                 reporter.ensure_newline()
-                reporter.write_line(f"kycquant: {text}")
+                write_lines(reporter, wrapped([line(f"kycquant: {text}")], width_of(reporter)))
 
         return Progress(write, live=live, announce=announce)
 
@@ -228,8 +234,14 @@ def attach(
         report.kycquant_gated = True  # type: ignore[attr-defined]
         if raised is not None and raised.typename == "Waived":
             report.kycquant_waived = raised.value.ships  # type: ignore[attr-defined]
+        if raised is not None and hasattr(raised.value, "kycquant_undecided"):
+            report.kycquant_undecided = True  # type: ignore[attr-defined]
     if broken := item.stash.get(BROKEN, None):
         report.kycquant_broken = list(broken)  # type: ignore[attr-defined]
+    if path := item.stash.get(NO_GOLDEN, ""):
+        report.kycquant_no_golden = path  # type: ignore[attr-defined]
+    if raised is not None and raised.value is item.stash.get(REPEATED, None):
+        report.kycquant_repeated = True  # type: ignore[attr-defined]
     found = item.stash.get(FOUND, None)
     if found is None:
         return

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from ..errors import KycquantError, printable
 from .session import CHOSEN, GATES, MODELS, NOTED, RECORDED, RUN_ID, KycquantSession
+
+if TYPE_CHECKING:
+    from ..report.spans import Line
 
 _REMEDY = "run the test of that gate, neither skipped nor expected to fail, or set its limit"
 
@@ -30,6 +34,7 @@ class Summary:
         self._torn: list[str] = []
         self._recorded: dict[str, str] = {}  # notes by path of the golden
         self._broken: dict[str, str] = {}
+        self._no_golden: dict[str, str] = {}  # paths by gate
         self._present = ""
         self._started = datetime.now(UTC)
         self._seconds: dict[str, float] = {}
@@ -66,6 +71,8 @@ class Summary:
             self._recorded[told[RECORDED]] = told.get(NOTED, "")
         if broken := getattr(report, "kycquant_broken", None):
             self._broken.setdefault(*broken)
+            if path := getattr(report, "kycquant_no_golden", ""):
+                self._no_golden.setdefault(broken[0], path)
         gated = getattr(report, "kycquant_gated", False)
         # pytest-xdist reports the test of a crashed worker itself, without our mark.
         if not (gated or report.failed):
@@ -83,6 +90,7 @@ class Summary:
             "passed" if cleared else report.outcome,
             expected=hasattr(report, "wasxfail"),
             phase=report.when,
+            undecided=getattr(report, "kycquant_undecided", False),
         )
         payload = getattr(report, "kycquant", None)
         if payload is not None:
@@ -168,11 +176,15 @@ class Summary:
 
     def _note(self, session: pytest.Session) -> None:
         """Add what concerns the run as a whole to what its tests reported."""
+        from ..files import from_here
         from ..report.found import Present
         from .present import present_gates
 
         collected, writes = self._session.collected, self._session.writes_files
         collected.broken, collected.errors = self._broken, self._errors
+        collected.no_golden = {
+            name: from_here(path, self._here) for name, path in self._no_golden.items()
+        }
         collected.root = session.config.rootpath
         collected.started = self._started.isoformat(timespec="seconds")
         collected.seconds = {test: round(spent, 3) for test, spent in self._seconds.items()}
@@ -214,29 +226,51 @@ class Summary:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Print the table; print nothing if no gate ran."""
-        if not (self._any or self._lines or self._recorded):
+        """Print what was found; print nothing if no gate ran."""
+        if not (self._any or self._lines or self._recorded or self._no_golden):
             return
-        from ..report import render
-        from ..report.terminal import next_command
-        from .full_run import recorded
+        from ..report.advice import next_step
+        from ..report.spans import wrapped
+        from ..report.terminal import lines
+        from .writing import width_of, write
 
-        collected = self._session.collected
+        collected, config = self._session.collected, terminalreporter.config
+        width, verbosity = width_of(terminalreporter), config.get_verbosity()
+        verbose, introduce = verbosity > 0, verbosity == 0 and not self._session.introduced
+        terminalreporter.ensure_newline()
         terminalreporter.section("kycquant")
-        verbose = terminalreporter.config.get_verbosity() > 0
-        report = render("terminal", collected, verbose=verbose)
-        for line in (*report.splitlines(), *map(printable, self._lines)):
-            terminalreporter.write_line(line)
-        for path, note in sorted(self._recorded.items()):
-            here = terminalreporter.config.invocation_params.dir
-            terminalreporter.write_line(printable(recorded(Path(path), here)))
-            if note:
-                terminalreporter.write_line(printable(f"golden: {note}"))
+        found = lines(collected, width, verbose=verbose, introduce=introduce)
+        write(terminalreporter, found)
+        write(terminalreporter, wrapped(self._said(), width))
         if os.environ.get("GITHUB_ACTIONS") == "true":
             from ..report.annotations import github
 
-            for line in github(collected):  # each must begin its line
-                terminalreporter.write_line(line)
+            for command in github(collected):  # each must begin its line, and be one
+                terminalreporter.write_line(command)
         stats = terminalreporter.stats
         failed = len(stats.get("failed", [])) + len(stats.get("error", []))
-        terminalreporter.write_line(next_command(collected, failed, self._report))
+        step = next_step(collected, failed, self._report, self._command(config))
+        write(terminalreporter, wrapped([step], width))
+
+    def _said(self) -> Iterator[Line]:
+        """What is to be said of the run as a whole."""
+        from ..report.spans import line
+        from .full_run import recorded
+
+        yield from map(line, self._lines)
+        for path, note in sorted(self._recorded.items()):
+            yield recorded(Path(path), self._here)
+            if note:
+                yield line(f"golden: {note}")
+
+    @property
+    def _here(self) -> Path:
+        """The folder in which commands are typed."""
+        return self._session.settings.start or Path()
+
+    def _command(self, config: pytest.Config) -> str:
+        """The command that runs the same gates again, with the options that find them."""
+        from ..files import shown_command
+
+        given = config.args if config.args_source is pytest.Config.ArgsSource.ARGS else []
+        return shown_command(["pytest", *given, *self._session.settings.repeated])

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from .preparation import PreparedModel
     from .recipe_kind import Request
 
+HEADROOM = "FP16 headroom is"
+"""How the note begins that warns of activations near the largest float16."""
+
 _LARGEST = 65504.0
 _ADVISED_HEADROOM = 10.0
 # If two Resize read one tensor, the converter gives two operators the same name.
@@ -94,7 +97,7 @@ class HalfPrecision(RecipeKind):
             )
         if headroom is not None and headroom < _ADVISED_HEADROOM:
             notes += (
-                f"FP16 headroom is {headroom:.1f}: tensor {name!r} overflows if its values are "
+                f"{HEADROOM} {headroom:.1f}: tensor {name!r} overflows if its values are "
                 f"{headroom:.1f} times as large as on the calibration images",
             )
         facts: dict[str, Scalar] = {

@@ -125,10 +125,10 @@ def search(
         if tries.grow([harms[block] for block in order]):
             minimal = tries.give_back()
     except _BudgetUsedUpError:
-        note = f"not minimal: the budget of {budget:,} candidates was used up"
+        note = f"not minimal: the budget of {_candidates(budget)} was used up"
     chosen = [kept for kept in tries.passed if len(kept) <= len(order) // 2]
     if note and not chosen:
-        note = f"the budget of {budget:,} candidates was used up before one passed"
+        note = f"the budget of {_candidates(budget)} was used up before one passed"
     whole = sum(block.saves for block in order) or 1
     return SearchResult(
         passing=tuple(
@@ -253,3 +253,7 @@ class _Tries:
             if passed:
                 self.passed.append(kept)
         return self._known[kept]
+
+
+def _candidates(number: int) -> str:
+    return f"{number:,} candidate{'' if number == 1 else 's'}"

@@ -140,6 +140,7 @@ class VariantEntry:
         gates: results by name of the gate, in the order in which they were judged.
         figures: further figures, by name: drift, latency, memory.
         notes: caveats.
+        remarks: what else is worth knowing, such as what stays in FP32 and why.
         shown: further columns of the table in the terminal, as cell by header.
         files: SHA-256 of each file, by the name of the FP32 file that it replaces.
         groups: error rates of each group of people, if the data names groups.
@@ -162,6 +163,7 @@ class VariantEntry:
     gates: Mapping[str, ResultEntry]
     figures: Mapping[str, float]
     notes: tuple[str, ...]
+    remarks: tuple[str, ...]
     shown: Mapping[str, str]
     files: Mapping[str, str]
     groups: tuple[GroupEntry, ...]
@@ -184,6 +186,8 @@ class DecisionEntry:
         ships: label of the variant that ships for it; null if none does.
         reasons: why that is not the requested one.
         note: why nothing else was tried.
+        undecidable: the figure that the data cannot decide even for FP32 compared with itself, so
+            that nothing else was tried; null if there is none.
         tried: labels of all variants that were judged on the way.
         searches: attempts of the search for mixed precision.
     """
@@ -194,6 +198,7 @@ class DecisionEntry:
     ships: str | None
     reasons: tuple[str, ...]
     note: str
+    undecidable: CheckEntry | None
     tried: tuple[str, ...]
     searches: tuple[Mapping[str, Any], ...]
 
@@ -261,6 +266,7 @@ class PipelineEntry:
         figures: further figures: latency relative to FP32, drift of the answers.
         farthest: the image whose answer differs most from FP32's, by stage.
         notes: caveats.
+        remarks: what else is worth knowing, such as what stays in FP32 and why.
         rates: rates of transactions with their bounds, by pipeline ("fp32", "shipped") and name.
         reasons: number of customers who are turned away, by pipeline and reason.
         stopped: number of attacks that are stopped, by pipeline, species and reason.
@@ -282,6 +288,7 @@ class PipelineEntry:
     figures: Mapping[str, float]
     farthest: Mapping[str, str]
     notes: tuple[str, ...]
+    remarks: tuple[str, ...]
     rates: Mapping[str, Mapping[str, Any]]
     reasons: Mapping[str, Mapping[str, int]]
     stopped: Mapping[str, Mapping[str, Mapping[str, int]]]

@@ -159,6 +159,7 @@ def _decision(shipment: Shipment, gate: GatedModel) -> DecisionEntry:
         ships=record.variant if ships else None,
         reasons=shipment.reasons,
         note=shipment.note,
+        undecidable=_check(shipment.undecidable) if shipment.undecidable else None,
         tried=tuple(each.variant for each in shipment.tried),
         searches=shipment.searches,
     )

@@ -15,7 +15,7 @@ from ..verdicts import Verdict
 from . import MARK
 from .pipelines import rate_cell
 from .records import Collected, GatedModel
-from .terminal import columns_of
+from .variant_table import columns_of
 
 _SPECIAL = re.compile(r"([\\`*_\[\]<>|#])")
 _MOST = 20  # messages; a job has a log for all of them

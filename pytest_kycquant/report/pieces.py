@@ -78,6 +78,7 @@ def one_pipeline(first: PipelineRecord, second: PipelineRecord, where: Where) ->
         gates=_united(first.gates, second.gates, _worse),
         figures={**second.figures, **first.figures},
         notes=_listed(first.notes, second.notes),
+        remarks=_listed(first.remarks, second.remarks),
         farthest={**second.farthest, **first.farthest},
     )
 
@@ -93,6 +94,7 @@ def _one_variant(
         figures={**second.figures, **first.figures},
         shown={**second.shown, **first.shown},
         notes=_listed(first.notes, second.notes),
+        remarks=_listed(first.remarks, second.remarks),
         groups=first.groups or second.groups,
     )
 
@@ -105,7 +107,7 @@ def _one_shipment(first: Shipment, second: Shipment, gate: str, where: Where) ->
         reasons=_listed(first.reasons, second.reasons),
         tried=tuple({one.variant: one for one in (*first.tried, *second.tried)}.values()),
         searches=first.searches or second.searches,
-        note=first.note or second.note,
+        undecidable=first.undecidable or second.undecidable,
     )
 
 

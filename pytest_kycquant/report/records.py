@@ -123,6 +123,15 @@ class GatedModel:
         fits = chosen is not None and chosen.ships and chosen.variant not in self.rejected
         return chosen if fits else best
 
+    @property
+    def not_judged(self) -> list[str]:
+        """The precisions that tests ask for and that have no verdict: nobody knows what they are.
+
+        Their tests did not run, were skipped, or ended in an error of a fixture.
+        """
+        asked = dict.fromkeys(requested for requested in self.tests.values() if requested)
+        return [requested for requested in asked if requested not in self.shipments]
+
     def unanswered(self) -> Iterator[str]:
         """Describe each verdict that lets nothing ship although no test needs to fail for it."""
         for _, shipment in sorted(self.shipments.items()):
@@ -156,6 +165,7 @@ class Collected:
         finished: when the run ended; "" for now.
         parts: the reports of earlier runs that were united; empty for one run.
         missing: the reports that should have been united, too.
+        no_golden: the golden that does not exist, by the name of the gate that needs it.
     """
 
     environment: Environment | None = None
@@ -178,6 +188,7 @@ class Collected:
     finished: str = ""
     parts: tuple[Part, ...] = ()
     missing: tuple[str, ...] = ()
+    no_golden: dict[str, str] = field(default_factory=dict)
 
     def add(self, found: Found) -> None:
         """Merge what one test found."""
@@ -266,12 +277,11 @@ class Collected:
             return "ERROR"
         decided = [each.record.verdict for gate in gates for each in gate.shipments.values()]
         decided += [record.verdict for record in self.pipelines.values()]
-        failed = any(
-            self.outcomes.objection(test) == "failed" for gate in gates for test in gate.tests
-        )
-        if Verdict.FAIL in decided:
+        failed = {test for gate in gates for test in gate.tests if self.outcomes.failed(test)}
+        failed |= set(self.errors)
+        if Verdict.FAIL in decided or any(not self.outcomes.undecided(test) for test in failed):
             return "FAIL"
-        if failed or self.errors or self.unanswered():
+        if failed or self.unanswered():
             return "INCONCLUSIVE" if Verdict.INCONCLUSIVE in decided else "FAIL"
         missing = self.is_empty or self.problems() or any(gate.incomplete for gate in gates)
         if missing or self.present.shard is not None:

@@ -116,7 +116,7 @@ def _gate(entry: GateEntry, outcomes: Outcomes) -> GatedModel:
                 reasons=one.reasons,
                 tried=tuple(variants[label] for label in one.tried),
                 searches=one.searches,
-                note=one.note,
+                undecidable=check_of(one.undecidable) if one.undecidable else None,
             )
             for one in entry.decisions
         },
@@ -142,7 +142,7 @@ def _record(kind: Any, entry: VariantEntry | PipelineEntry) -> Any:
 def _results(entries: Mapping[str, ResultEntry]) -> dict[str, GateResult]:
     return {
         name: GateResult(
-            one.gate, tuple(map(_check, one.checks)), one.remedy, one.offenders, one.waiver
+            one.gate, tuple(map(check_of, one.checks)), one.remedy, one.offenders, one.waiver
         )
         for name, one in entries.items()
     }
@@ -150,12 +150,13 @@ def _results(entries: Mapping[str, ResultEntry]) -> dict[str, GateResult]:
 
 def _groups(entries: Iterable[GroupEntry]) -> tuple[GroupIncrease, ...]:
     return tuple(
-        GroupIncrease(one.group, one.measure, one.fp32, one.variant, _check(one.check))
+        GroupIncrease(one.group, one.measure, one.fp32, one.variant, check_of(one.check))
         for one in entries
     )
 
 
-def _check(entry: CheckEntry) -> Check:
+def check_of(entry: CheckEntry) -> Check:
+    """The check that an entry records."""
     limit = None
     if entry.limit is not None:  # its name and kind decide nothing once it was compared
         limit = Limit("", entry.limit, Direction(entry.direction), Unit(entry.unit))

@@ -63,7 +63,10 @@ class Times:
     tests: Mapping[str, float]
 
 
-Outcome = Literal["passed", "failed", "failed as expected", "was skipped", "did not finish"]
+Outcome = Literal[
+    "passed", "failed", "failed, undecided", "failed as expected", "was skipped", "did not finish"
+]
+"""failed, undecided: it failed for nothing but a gate that is undecided."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,8 @@ class OutcomeEntry:
     Args:
         test: its node id.
         precision: label of the precision that it runs on; "" for a test that runs once.
-        outcome: "passed", "failed", "failed as expected", "was skipped", or "did not finish".
+        outcome: "passed", "failed", "failed, undecided" (for nothing but a gate that is undecided),
+            "failed as expected", "was skipped", or "did not finish".
         finished: whether it was run to its end; the test that a worker died of failed and did not.
     """
 

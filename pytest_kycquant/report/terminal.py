@@ -1,306 +1,162 @@
-"""The table at the end of a run, and what to do next."""
+"""What a run prints at its end: the verdict, an overview, and each model and pipeline.
+
+It is made of lines of styled spans, so that the plugin can colour them and everybody else can read
+their text. No line is longer than the terminal is wide, unless a single name is.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator
 
-from ..bench.records import VariantRecord
-from ..errors import printable
-from ..results import objections, worst_of
+from ..bench.shipping import Shipment
+from ..runtimes.environment import Environment
 from ..runtimes.ort import EXACT_ENTRY
-from ..spec.flags import UPDATE_GOLDEN
-from ..spec.profiles import NOTHING_CLEARED
-from ..verdicts import Check, Direction, Unit, Verdict
+from ..verdicts import Verdict
 from . import pipelines
-from .pipelines import waivers
+from .advice import headline, other_problems, ship_line
+from .grid import Column, grid, width_of
 from .records import Collected, GatedModel
+from .remarks import remarks
+from .spans import Line, Span, Style, line, style_of, text_of, wrapped
+from .variant_table import VariantTable
 
-# Gates that do not have a column of their own, or whose column has a fixed place.
-_ELSEWHERE = ("finite", "degradation", "latency", "size")
-NOTHING_PASSES = "nothing: no variant passes, not even FP32"
-_HEADERS = {"recall": "recall", "map": "mAP50", "metric": "metric"}
+WIDTH = 80
+"""Where nobody knows how wide a terminal is; pytest's own lines are as long there."""
 
 
 def render(collected: Collected, *, verbose: bool = False) -> str:
-    """A table for each model, then one for each pipeline; see `report.Report`.
+    """The text of `lines` for an 80-column terminal; see `report.Report`.
 
     Args:
         collected: everything that the tests of the run reported.
-        verbose: whether to add the absolute time and memory of each variant.
+        verbose: whether to tell everything.
     """
-    return "".join(f"{printable(line)}\n" for line in _lines(collected, verbose))
+    return "".join(f"{text_of(one)}\n" for one in lines(collected, verbose=verbose))
 
 
-def _lines(collected: Collected, verbose: bool) -> Iterator[str]:
+def lines(
+    collected: Collected, width: int = WIDTH, *, verbose: bool = False, introduce: bool = False
+) -> Iterator[Line]:
+    """Yield the verdict of a run, an overview, a table for each model and one for each pipeline.
+
+    Args:
+        collected: everything that the tests of the run reported.
+        width: the number of characters that fit on a line.
+        verbose: whether to tell everything.
+        introduce: whether to name the machine, which nothing has named before.
+    """
+    yield from wrapped(_lines(collected, width, verbose=verbose, introduce=introduce), width)
+
+
+def _lines(collected: Collected, width: int, *, verbose: bool, introduce: bool) -> Iterator[Line]:
     environment = collected.environment
-    if environment is None:
+    if collected.is_empty and environment is None:
         return
+    yield headline(collected)
+    if any(gate.profile != "smoke" for gate in collected.gates) or collected.pipelines:
+        yield line(Span("bounds are one-sided, 95 %; size and latency relative to FP32", "faint"))
+    if environment is not None and (verbose or introduce):
+        yield line(Span(_machine(collected, environment), "faint"))
+    if environment is not None and verbose:
+        counts = f"artefacts: {collected.built:,} built, {collected.reused:,} taken from the cache"
+        yield line(Span(counts, "faint"))
+    if len(collected.gates) + len(collected.pipelines) > 1:
+        yield ()
+        yield from _overview(collected, width)
+    for problem in other_problems(collected) if collected.verdict == "ERROR" else ():
+        yield line(Span(problem, "bad"))
+    more = 0
+    for gate in collected.gates:
+        yield ()
+        yield from _gate(gate, width, verbose=verbose)
+        more += 0 if verbose else _hidden(gate, width)
+    for own, rest in pipelines.blocks(collected, width, verbose=verbose):
+        yield ()
+        yield from own
+        more += rest
+    if more:
+        yield ()
+        yield line(Span(f"{more:,} more line{'' if more == 1 else 's'} with -v", "faint"))
+
+
+def _machine(collected: Collected, environment: Environment) -> str:
     kernels = "U8S8 saturates" if environment.u8s8_saturates else "U8S8 exact"
     if collected.exact:
         kernels += f", INT8 run with {'='.join(EXACT_ENTRY)}"
     features = ", ".join(environment.features) or "no known vector features"
-    yield f"onnxruntime {environment.onnxruntime}, {environment.cpu} ({features}; {kernels})"
-    yield f"artefacts: {collected.built} built, {collected.reused} taken from the cache"
-    for gate in collected.gates:
-        yield ""
-        yield from _table(gate)
-        yield f"profile: {gate.profile_note}"
-        if verbose:
-            yield from _costs(gate)
-        yield from _reasons(gate)
-        yield f"ship: {_advice(gate)}"
-    yield from pipelines.lines(collected, verbose=verbose)
+    return f"onnxruntime {environment.onnxruntime}, {environment.cpu} ({features}; {kernels})"
 
 
-def next_command(collected: Collected, failed: int, report: Path | None = None) -> str:
-    """The command to run next.
-
-    Args:
-        collected: everything that the tests of the run reported.
-        failed: number of tests that failed.
-        report: the file that the run was asked to write its report to.
-    """
-    if failed and _only_undecided(collected):
-        return "next: judge as many people as said above, or widen the limits that are undecided"
-    if failed:
-        return "next: pytest --lf to see the failures again, or gate another recipe"
-    if any(gate.incomplete for gate in collected.gates):
-        return "next: run all tests of these gates, without -k, -m, -x or --lf, to see what ships"
-    smoke = [gate for gate in collected.gates if gate.profile == "smoke"]
-    if any(gate.golden is not None and not gate.golden.rates for gate in smoke):
-        return f"next: pytest {UPDATE_GOLDEN} records the golden, so that error rates are judged"
-    if smoke:
-        return "next: pytest --kycquant-profile=standard decides about error rates and latency"
-    if any(_ships_fallback(gate) for gate in collected.gates):
-        return "next: ship the fallback, or pytest --kycquant-strict to see the requested one fail"
-    if report is not None:
-        return f"next: keep {report} as evidence"
-    return "next: pytest --kycquant-report report.json keeps the figures as evidence"
-
-
-def _only_undecided(collected: Collected) -> bool:
-    """Whether there are undecided figures, and none that are beyond their limits."""
-    shipped = [s.record.verdict for gate in collected.gates for s in gate.shipments.values()]
-    shipped += [record.verdict for record in collected.pipelines.values()]
-    return Verdict.INCONCLUSIVE in shipped and Verdict.FAIL not in shipped
-
-
-def _ships_fallback(gate: GatedModel) -> bool:
-    ship = gate.ship
-    requested = {s.requested for s in gate.shipments.values()}
-    return ship is not None and ship.variant not in {*requested, "fp32"}
-
-
-def _table(gate: GatedModel) -> Iterator[str]:
-    from tabulate import tabulate
-
-    measured = "bounds one-sided 95 %, latency relative to FP32"
+def _gate(gate: GatedModel, width: int, *, verbose: bool) -> Iterator[Line]:
+    yield line(Span(gate.model, "strong"), ", ", Span(gate.name, whole=True))
     if gate.profile == "smoke":
-        measured = "figures of these images alone, no bounds"
-    headers, cells = columns_of(gate)
-    table = tabulate(cells, headers=headers, tablefmt="simple", disable_numparse=True)
-    yield f"{gate.model}, {gate.name} ({measured})"
-    yield from table.split("\n")
+        yield line(Span("figures of these images alone, no bounds", "faint"))
+    note = gate.profile_note.removeprefix("standard").removeprefix("; ")
+    if note:
+        yield line(Span(note if gate.profile == "standard" else f"profile: {note}", "faint"))
+    table = VariantTable(gate, width)
+    yield from table.lines()
+    yield from remarks(gate, table, verbose=verbose)
+    yield ship_line(gate)
 
 
-def columns_of(gate: GatedModel) -> tuple[list[str], list[list[str]]]:
-    """The headers and the rows of the table of a gate, as text."""
-    rows = gate.rows()
-    accuracy = list(dict.fromkeys(g for r in rows for g in r.gates if g not in _ELSEWHERE))
-    extra = list(dict.fromkeys(header for r in rows for header in r.shown))
-    quantized = [row for row in rows if row.variant != "fp32"]
-    bounded = {name: _header(name, quantized or rows) for name in ("latency", *accuracy)}
-    if gate.profile == "smoke":
-        bounded = {}
-    headers = ["variant", "size", *bounded.values(), *extra, "verdict"]
-    partly = bool(gate.unjudged)
-    return headers, [_row(record, list(bounded), extra, partly=partly) for record in rows]
+def _hidden(gate: GatedModel, width: int) -> int:
+    """How many more lines `verbose` would give."""
+    table = VariantTable(gate, width)
+    counts = [len(list(remarks(gate, table, verbose=verbose))) for verbose in (True, False)]
+    return max(counts[0] - counts[1], 0)
 
 
-def _header(gate: str, rows: list[VariantRecord]) -> str:
-    """Name of a gate's column, which shows the figure of its first check, and the limit."""
-    checks = next((r.gates[gate].checks for r in rows if gate in r.gates), ())
-    name = _HEADERS.get(gate, gate.upper())
-    if gate == "agreement":
-        name = "flips" if checks[0].unit is Unit.RATE else gate
-    if gate == "latency":
-        name = gate
-    limit = checks[0].limit if checks else None
-    if limit is None:
-        return name
-    sign = "<" if limit.direction is Direction.BELOW else ">="
-    return f"{name} {sign} {limit.unit.show(limit.value)}"
-
-
-def _row(record: VariantRecord, bounded: list[str], extra: list[str], *, partly: bool) -> list[str]:
-    verdict = Verdict.PASS.value
-    if against := objections(record.gates):
-        verdict = against
-    elif partly:
-        verdict += f" (only {', '.join(record.gates)})"
-    return [
-        record.variant,
-        f"{record.size / 1e6:.2f} MB ({record.size_ratio:.2f})",
-        *(_interval(record, name) for name in bounded),
-        *(record.shown.get(header, "-") for header in extra),
-        verdict if record.gates else "not judged",
+def _overview(collected: Collected, width: int) -> Iterator[Line]:
+    """A row for each model and pipeline: what ships, and the verdict."""
+    rows = [(gate.model, *_shipped(gate), _state(gate)) for gate in collected.gates]
+    for name, record in sorted(collected.pipelines.items()):
+        verdict = record.verdict
+        ships = ", ".join(dict.fromkeys(record.shipped.variants.values()))
+        state = Span(verdict.value, style_of(verdict))
+        if any(collected.misfits(record)):
+            state = Span(f"{verdict.value} (not what ships)", "bad")
+        rows.append((name.rpartition("::")[2], ships, "-", _ratio(record.figures), state))
+    titles = ("gate", "ships", "size", "latency", "verdict")
+    columns = [
+        Column((title,), tuple((line(cell),) for cell in cells))
+        for title, cells in zip(titles, zip(*rows, strict=True), strict=True)
     ]
+    if width_of(columns) <= width:
+        yield from grid(columns)
+        return
+    for name, ships, _, _, state in rows:
+        yield line(Span(name, "strong"), ": ", state, f", ships {ships}")
 
 
-def _interval(record: VariantRecord, gate: str) -> str:
-    """The figure of a gate that is worst, among those in the unit of its column."""
-    if gate not in record.gates:
-        return "-"
-    result = record.gates[gate]
-    alike = [check for check in result.checks if check.unit is result.checks[0].unit]
-    return _figure(replace(result, checks=tuple(alike)).worst_check())
+def _ratio(figures: object) -> str:
+    found = figures.get("latency_ratio") if isinstance(figures, dict) else None
+    return "-" if found is None else f"{found:.2f}"
 
 
-def _figure(check: Check) -> str:
-    """A figure with its bounds; small rates get one more digit."""
-    if check.value is None or check.lower is None or check.upper is None:
-        return "-"
-    if check.unit in (Unit.METRIC, Unit.MS, Unit.MB):
-        unit = "" if check.unit is Unit.METRIC else f" {check.unit.value}"
-        return f"{check.value:.4g}{unit} [{check.lower:.4g}, {check.upper:.4g}]"
-    scale, unit = (100.0, "%") if check.unit in (Unit.RATE, Unit.SHARE) else (1.0, "")
-    form = ".3f" if unit and check.limit is not None and check.limit.value < 0.01 else ".2f"
-    low, high = (format(scale * bound, form) for bound in (check.lower, check.upper))
-    return f"{format(scale * check.value, form)}{unit} [{low}, {high}]"
+def _shipped(gate: GatedModel) -> tuple[str, str, str]:
+    ship = gate.ship
+    if ship is None:
+        return ("nothing yet" if gate.incomplete else "nothing"), "-", "-"
+    ratio = ship.latency_ratio
+    return ship.variant, f"{ship.size_ratio:.2f}", "-" if ratio is None else f"{ratio:.2f}"
 
 
-def _costs(gate: GatedModel) -> Iterator[str]:
-    """Wall clock, load time and memory of each variant, where they are known."""
-    named = (
-        ("wall_p50_ms", "wall clock {:.2f} ms"),
-        ("wall_p95_ms", "95 % of runs within {:.2f} ms"),
-        ("load_ms", "opens in {:.0f} ms"),
-        ("memory_mb", "takes {:.0f} MB"),
-    )
-    for record in gate.rows():
-        known = [text.format(record.figures[k]) for k, text in named if k in record.figures]
-        if known:
-            yield f"{record.variant}: {', '.join(known)}"
-
-
-def _reasons(gate: GatedModel) -> Iterator[str]:
-    notes: dict[str, list[str]] = {}
-    for requested, shipment in sorted(gate.shipments.items()):
-        if shipment.note:
-            notes.setdefault(shipment.note, []).append(requested)
-        if shipment.reasons:
-            yield f"fallback of {requested}: {shipment.record.variant}, because"
-            yield from (f"  {reason}" for reason in shipment.reasons)
-    for note, requests in notes.items():
-        yield f"{', '.join(requests)}: {note}"
-    searches = {
-        f"{requested}>mixed": found
-        for requested, shipment in gate.shipments.items()
-        for found in shipment.searches
-    }
-    rejected = gate.rejected
-    recipes: dict[str, list[str]] = {}
-    rewrites: dict[str, list[str]] = {}
-    undecided: dict[str, list[str]] = {}
-    for record in gate.rows():
-        if "reduce_range" in record.options:
-            recipes.setdefault(record.options["reason"], []).append(record.variant)
-        if record.options.get("rewrites"):
-            rewrites.setdefault(record.options["rewrites"], []).append(record.variant)
-        # The last line says for all variants that the smoke profile clears none.
-        if record.ships and record.variant in rejected and gate.profile != "smoke":
-            yield f"{record.variant} passes, but does not ship: {rejected[record.variant]}"
-        if record.options.get("keep_fp32"):
-            yield _kept(record, searches.get(record.variant))
-        if record.groups:
-            yield _worst_group(record)
-        for note in record.notes:
-            yield f"note on {record.variant}: {note}"
-        yield from waivers(record.variant, record.gates)
-        for result in record.gates.values():
-            if result.verdict is Verdict.INCONCLUSIVE:
-                described = result.worst_check().describe()
-                undecided.setdefault(described, []).append(record.variant)
-    for described, variants in undecided.items():
-        yield f"undecided for {', '.join(variants)}: {described}"
-    for reason, variants in recipes.items():
-        yield f"recipe of {', '.join(variants)}: {reason}"
-    for choice, variants in rewrites.items():
-        yield f"rewrites of {', '.join(variants)}: {choice}"
-
-
-def _worst_group(record: VariantRecord) -> str:
-    """The group and measure that a variant harms most; the JSON report lists all of them."""
-    worst = worst_of(record.groups)
-    before, after = (Unit.RATE.show(rate["value"]) for rate in (worst.fp32, worst.variant))
-    budget = (
-        "" if worst.check.limit is None else f", budget {Unit.RATE.show(worst.check.limit.value)}"
-    )
-    return (
-        f"worst group of {record.variant}: {worst.group}, {worst.measure} {before} with FP32 and "
-        f"{after} now, increase {_figure(worst.check)}{budget}"
-    )
-
-
-def _kept(record: VariantRecord, found: Mapping[str, Any] | None) -> str:
-    """What a mixed model keeps in FP32 (the first five names), and how a search found it."""
-    names = record.options["keep_fp32"].split(", ")
-    if found is None:
-        return f"{record.variant} keeps {_operators(names)} in FP32: {_first(names)}"
-    choice, attempts = found["passing"][found["confirmed"]], found["attempts"]
-    blocks = choice["blocks"]
-    kept = f"{len(blocks)} of {found['of']} operators with weights in FP32: {_first(blocks)}"
-    if not blocks:
-        have = "has" if len(names) == 1 else "have"
-        kept = f"{_operators(names)}, which {have} no weights, in FP32: {_first(names)}"
-    seconds = sum(attempt["seconds"] for attempt in attempts)
-    number = f"{len(attempts)} candidate{'s' if len(attempts) > 1 else ''} in {seconds:.0f} s"
-    proof = "minimal" if found["minimal"] else found["note"]
-    if not found["stopped"] and found["confirmed"] < len(found["passing"]) - 1:
-        proof = "the largest set that passed the search"
-    elif found["stopped"]:
-        proof = f"not minimal: with fewer it passed the search, but not here: {found['stopped']}"
-    if found.get("stored", "float32") != "float32" and blocks:
-        kept += f", which store their weights as {found['stored']}"
-    share = f"{100 * choice['quantized_share']:.0f} % of the weights are quantized"
-    return f"{record.variant} keeps {kept}; {share}; {number}, {proof}"
-
-
-def _operators(names: Sequence[str]) -> str:
-    return f"{len(names)} operator{'' if len(names) == 1 else 's'}"
-
-
-def _why_fp32(gate: GatedModel) -> str:
-    quantized = [record for record in gate.rows() if record.variant != "fp32"]
-    if any(record.ships for record in quantized):
-        return "the quantized variants that pass do not ship, see above"
-    if any(record.verdict is Verdict.INCONCLUSIVE for record in quantized):
-        return "no quantized variant is shown to pass"
-    return "no quantized variant passes"
-
-
-def _first(names: Sequence[str]) -> str:
-    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return ", ".join(names[:5]) + more
-
-
-def _advice(gate: GatedModel) -> str:
+def _state(gate: GatedModel) -> Span:
+    """The verdict of a gate in one word or two."""
+    shipments = list(gate.shipments.values())
+    if any(gate.outcomes.failed(test) and not gate.outcomes.undecided(test) for test in gate.tests):
+        return Span("FAIL", "bad")
+    verdict = Verdict.worst([shipment.record.verdict for shipment in shipments])
+    if verdict is not Verdict.PASS:
+        return Span(verdict.value, style_of(verdict))
     if gate.profile == "smoke":
-        return NOTHING_CLEARED
-    record = gate.ship
-    if record is None:
-        return f"nothing yet: {gate.incomplete}" if gate.incomplete else NOTHING_PASSES
-    if gate.together is not None and gate.together[0] == record.variant:
-        return f"{record.variant} ({gate.together[1]} does not hold with a leaner one)"
-    if record.variant == "fp32":
-        return f"fp32 ({_why_fp32(gate)}: keep FP32)"
-    ratio = record.latency_ratio
-    speed = "" if ratio is None else f", {ratio:.2f} of its latency"
-    alone = "; no quantized variant passes" if record.is_float else ""
-    latency = "; its latency is undecided" if record.verdict is Verdict.INCONCLUSIVE else ""
-    if named := [name for name, r in record.gates.items() if r.verdict is Verdict.WAIVED]:
-        latency += f"; with a waiver for {', '.join(named)}"
-    return f"{record.variant} ({record.size_ratio:.2f} of the size of FP32{speed}{alone}{latency})"
+        return Span("SMOKE", "unsure")
+    if gate.incomplete:
+        return Span("INCOMPLETE", "unsure")
+    return _passed(shipments)
+
+
+def _passed(shipments: list[Shipment]) -> Span:
+    style: Style = "unsure" if any(each.fell_back for each in shipments) else "good"
+    return Span("PASS on a fallback" if style == "unsure" else "PASS", style)

@@ -99,6 +99,22 @@ def finite_gate(
     )
 
 
+_ONE = {"people": "person", "identities": "identity"}
+
+
+def many(number: int, plural: str) -> str:
+    """A number with its noun, such as "1 comparison" or "2,400 people".
+
+    Args:
+        number: the number.
+        plural: the noun; what follows its first word stays as it is.
+    """
+    noun, space, rest = plural.partition(" ")
+    if number == 1:
+        noun = _ONE.get(noun) or noun.removesuffix("s")
+    return f"{number:,} {noun}{space}{rest}"
+
+
 @dataclass(frozen=True)
 class Counted:
     """What a rate counts, in words, to explain what an undecided figure lacks.

@@ -77,12 +77,21 @@ def test_a_missing_shard(kycquant: Kycquant, shards: list[Path]) -> None:
     assert read_report(Path("out.json")).problems[0] == "the report of shard 2/2 is missing"
 
 
-@pytest.mark.parametrize("verdict", [Verdict.FAIL, Verdict.INCONCLUSIVE])
-def test_a_failure_anywhere(kycquant: Kycquant, tmp_path: Path, verdict: Verdict) -> None:
-    gates = [of_gate("test_a"), of_gate("test_b", verdict, "failed")]
+@pytest.mark.parametrize(
+    ("verdict", "outcome", "expected"),
+    [
+        (Verdict.FAIL, "failed", "FAIL"),
+        (Verdict.INCONCLUSIVE, "undecided", "INCONCLUSIVE"),
+        (Verdict.INCONCLUSIVE, "failed", "FAIL"),  # by a rule of the user's own, too
+    ],
+)
+def test_a_failure_anywhere(
+    kycquant: Kycquant, tmp_path: Path, verdict: Verdict, outcome: str, expected: str
+) -> None:
+    gates = [of_gate("test_a"), of_gate("test_b", verdict, outcome)]
     code, shown, _ = kycquant("merge", *written_shards(tmp_path, gates, 1, 2))
     assert code == exits.NEGATIVE
-    assert shown.startswith(f"{verdict.value}: 2 reports")
+    assert shown.startswith(f"{expected}: 2 reports")
     assert "  ! test_b.py::TestIt::test_far[int8]: assert 0" in shown.splitlines()
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_kycquant.report.terminal import NOTHING_PASSES
+from pytest_kycquant.report.advice import NOTHING_PASSES
 from pytest_kycquant.spec.profiles import NOTHING_CLEARED
 from tests.corpus import runner
 from tests.corpus.case import Case, attempt

@@ -99,12 +99,12 @@ def test_mixed_precision_is_searched_on_a_share_of_the_images(
 
 
 def rescued(record: Run) -> None:
-    result = record()
+    result = record("-v")
     assert result.parseoutcomes()["fallback"] == 4, result.stdout.str()
     result.stdout.fnmatch_lines(
         [
             "int8>mixed * PASS",
-            "fallback of int8: int8>mixed, because",
+            "fallback of int8: int8>mixed*",
             "int8>mixed keeps * in FP32*",
         ]
     )
@@ -112,12 +112,12 @@ def rescued(record: Run) -> None:
 
 def test_without_selection_other_images_confirm_a_search(unlabelled: Write, record: Run) -> None:
     unlabelled("faces", fragile=True)
-    result = record()
+    result = record("-v")
     assert result.parseoutcomes()["fallback"] == 4
     result.stdout.fnmatch_lines(
         [
-            "fallback of int8: int8>mixed, because",
-            "note on int8>mixed: judged on 240 images for the confirmation, of 400 images; *",
+            "fallback of int8: int8>mixed*",
+            "remark on int8>mixed: judged on 240 images for the confirmation, of 400 images; *",
         ]
     )
 

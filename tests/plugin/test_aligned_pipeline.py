@@ -46,10 +46,15 @@ def root(pytester: pytest.Pytester, upright_world: Path) -> Path:
 
 def test_sound_landmarks(root: Path, run: Run) -> None:
     """Every gate passes, also those whose measurement runs in another process."""
-    result = run("--kycquant-strict")
+    result = run("--kycquant-strict", "-v")
     result.assert_outcomes(passed=7)
     result.stdout.fnmatch_lines(
-        ["shipped *other * fp16 * PASS", "shipped turns away 0 of 200 customers"]
+        [
+            "detector * other, *",
+            "embedder * fp16, *",
+            "shipped turns away 0 of 200 customers",
+            "verdict: PASS",
+        ]
     )
 
 

@@ -17,7 +17,7 @@ def test_scrfd_without_labels(run: Run, pytester: pytest.Pytester) -> None:
     result.assert_outcomes(passed=4)
     result.stdout.fnmatch_lines(
         [
-            "note on fp32: outputs are read as SCRFD: * (scrfd); distances of the 5 keypoints *",
+            "remark on fp32: outputs are read as SCRFD: * (scrfd); distances of the 5 keypoints *",
             "ship: fp16*",
         ]
     )

@@ -93,7 +93,7 @@ def psnr(outputs, fp32):
 def test_fallback_agrees(unlabelled: Write, run: Run) -> None:
     unlabelled(fragile=True)
     result = run()
-    result.stdout.fnmatch_lines(["fallback of int8: int8>mixed, because", "ship: int8>mixed *"])
+    result.stdout.fnmatch_lines(["fallback of int8: int8>mixed*", "ship: int8>mixed *"])
 
 
 def test_a_metric_of_several_outputs_falls_back(run: Run, pytester: pytest.Pytester) -> None:
@@ -121,7 +121,7 @@ def differs(outputs, fp32):
     onnx.save(model, path)
     result = run("--kycquant-update-golden")
     result.stdout.fnmatch_lines(
-        ["fallback of int8: int8>mixed, because", "*FAIL differs = *", "ship: int8>mixed *"]
+        ["int8: FAIL differs *", "fallback of int8: int8>mixed*", "ship: int8>mixed *"]
     )
     golden = json.loads((pytester.path / "golden" / "document.json").read_text())
     names = [f"{what} of {name}" for name in ("output", "shares") for what in ("mean", "spread")]

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.worlds.documents import FIGURE, VALUES
+from tests.worlds.outcomes import stopped
 from tests.worlds.population import Run
 
 Project = Callable[..., None]
@@ -39,7 +40,7 @@ BODY = "def misread(outputs, labels):\n    return {}\n"
 def test_metrics(document_project: Project, run: Run, answer: str, message: str) -> None:
     document_project(golden=False, metric=BODY.format(answer))
     result = run("--kycquant-update-golden")
-    result.assert_outcomes(errors=5)
+    stopped(result, 5)
     text = result.stdout.str()
     assert message in text
     assert "Traceback" not in text
@@ -61,7 +62,7 @@ def test_a_metric_that_wants_to_skip_fails_its_gate(
     metric = f"import pytest\n\ndef misread(outputs, labels):\n    {statement}\n"
     document_project(golden=False, metric=metric)
     result = run("--kycquant-update-golden")
-    result.assert_outcomes(errors=5)
+    stopped(result, 5)
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     result.stdout.fnmatch_lines([f"*metric misread: raised {kind} on line * of test_*.py: *"])
     assert "Traceback" not in result.stdout.str()

@@ -142,7 +142,7 @@ def test_fallback_names_the_file_of_each_operator(
     """One scale for all channels hurts only the second, so only it gets operators back."""
     pair(precisions=PER_TENSOR, second=detector(fragile=True))
     result = run("--kycquant-report=report.json")
-    result.stdout.fnmatch_lines(["fallback of int8: int8>mixed, because"])
+    result.stdout.fnmatch_lines(["fallback of int8: int8>mixed*"])
     gate = report(pytester)
     kept = gate["decisions"][0]["searches"][0]["keep"]
     assert kept

@@ -79,7 +79,7 @@ def test_variants_are_those_of_a_cpu_that_does_not_saturate(
         digests[saturates, bool(option)] = row["sha256"]
     assert digests[True, True] == digests[False, False] != digests[True, False]
     said_to_saturate(True)
-    result = run("--kycquant-update-golden", EXACT)
+    result = run("--kycquant-update-golden", EXACT, "-v")
     result.stdout.fnmatch_lines(
         ["recipe of int8: full range: run without saturation (session.x64quantprecision=1); *"]
     )
@@ -111,7 +111,7 @@ def test_runs_and_latency_know_it(
 
 def test_header_report_and_evidence(project: Project, run: Run, pytester: pytest.Pytester) -> None:
     project()
-    result = run(EXACT, REPORT, "--kycquant-export=ship")
+    result = run(EXACT, REPORT, "--kycquant-export=ship", "-v")
     result.stdout.fnmatch_lines(
         [
             "kycquant: *; INT8 without saturation; *",
@@ -157,7 +157,7 @@ def test_what_could_saturate_elsewhere(
 ) -> None:
     said_to_saturate(False)
     project()
-    result = run(REPORT)
+    result = run(REPORT, "-v")
     result.stdout.fnmatch_lines(
         [
             "note on int8: 6 of 6 convolutions and matrix products (*) could saturate on x86 CPUs "
@@ -184,9 +184,9 @@ def test_both_ways_on_a_cpu_that_saturates(
     """If the kernels saturate, the runs differ; otherwise they are the same."""
     said_to_saturate(True)
     project()
-    result = run(EXACT, REPORT)
+    result = run(EXACT, REPORT, "-v")
     result.stdout.fnmatch_lines(
-        ["note on int8: without session.x64quantprecision=1 this CPU saturates: * of 217,470 *"]
+        ["remark on int8: without session.x64quantprecision=1 this CPU saturates: * of 217,470 *"]
     )
     figures = int8_of(pytester.path)["figures"]
     assert figures["saturation_decisions_of"] == 217_470

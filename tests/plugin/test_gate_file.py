@@ -21,16 +21,21 @@ def test_every_gate_for_every_precision(project: Callable[..., None], run: Run) 
 
 def test_table(project: Callable[..., None], run: Run) -> None:
     project(precisions='"fp16", "int8"')
-    result = run()
+    result = run("-v")
     result.stdout.fnmatch_lines(
         [
-            "collected 12 items",
+            "collecting ... collected 12 items",
             "kycquant: onnxruntime *",
             "kycquant: fallback where gates allow it; undecided gates fail; cache *",
             "*= kycquant =*",
+            "kycquant: PASS: face ships int8",
+            "bounds are one-sided, 95 %; size and latency relative to FP32",
             "onnxruntime * U8S8 *",
             "artefacts: * built, * taken from the cache",
+            "face, test_gate.py::TestFace",
+            "looser than the defaults: latency_ratio 1000 (1.05), size_ratio 10 (0.75)",
             "variant * size * latency * FAR * FRR * cosine * verdict",
+            "* < 10 * < 1000 * < 0.1 % * < 5 %",
             "fp32 * (1.00) * - * PASS",
             "fp16 * (0.50) * [[]*, *] * PASS",
             "int8 * (0.[23]?) * [[]*, *] * PASS",

@@ -9,6 +9,7 @@ import onnx
 import pytest
 
 from pytest_kycquant.context.cache import digest_of
+from tests.worlds.outcomes import stopped
 from tests.worlds.population import Run, embedder, write_npz
 
 COMMAND = "pytest test_gate.py::TestFace --kycquant-update-golden"
@@ -30,7 +31,7 @@ def golden(project: Callable[..., None], pytester: pytest.Pytester) -> Path:
 def test_missing_is_an_error_with_the_command(golden: Path, run: Run) -> None:
     golden.unlink()
     result = run()
-    result.assert_outcomes(errors=6)
+    stopped(result, 6)
     result.stdout.fnmatch_lines(
         [f"*face.json: there is no golden baseline yet; record it with: {COMMAND}"]
     )
@@ -42,7 +43,7 @@ def test_missing_is_an_error_with_the_command(golden: Path, run: Run) -> None:
 def test_stale_model(golden: Path, run: Run, pytester: pytest.Pytester) -> None:
     onnx.save(embedder(seed=1), pytester.path / "models" / "face.onnx")
     result = run()
-    result.assert_outcomes(errors=6)
+    stopped(result, 6)
     result.stdout.fnmatch_lines(
         [f"*face.json: is stale: model sha256 changed since *accept it with: {COMMAND} *"]
     )
@@ -51,7 +52,7 @@ def test_stale_model(golden: Path, run: Run, pytester: pytest.Pytester) -> None:
 def test_stale_data(golden: Path, run: Run, pytester: pytest.Pytester) -> None:
     write_npz(pytester.path / "faces.npz", 330, 2, seed=9)
     result = run()
-    result.assert_outcomes(errors=6)
+    stopped(result, 6)
     result.stdout.fnmatch_lines(["*face.json: is stale: evaluation changed since *"])
 
 
@@ -59,7 +60,7 @@ def test_stale_preprocessing(golden: Path, run: Run, pytester: pytest.Pytester) 
     gate = pytester.path / "test_gate.py"
     gate.write_text(gate.read_text().replace("mean=127.5", "mean=120.0"))
     result = run()
-    result.assert_outcomes(errors=6)
+    stopped(result, 6)
     result.stdout.fnmatch_lines(["*face.json: is stale: preprocess changed since *"])
 
 
@@ -79,7 +80,7 @@ def test_stale_labels(golden: Path, run: Run, pytester: pytest.Pytester) -> None
     subjects[:60] = np.roll(subjects[:60], 2)
     np.savez(path, images=images, subjects=np.where(subjects == subjects[0], "new", subjects))
     result = run()
-    result.assert_outcomes(errors=6)
+    stopped(result, 6)
     result.stdout.fnmatch_lines(["*face.json: is stale: selection changed since *"])
 
 
@@ -91,7 +92,7 @@ def test_two_gates_that_share_a_golden_but_differ(
     second = text[text.index("class ") :].replace("TestFace", "TestOther")
     gate.write_text(text + "\n" + second.replace("FaceLimits(", "FaceLimits(far=0.002, "))
     result = run("--kycquant-update-golden")
-    result.assert_outcomes(passed=6, errors=6)
+    stopped(result, 6, passed=6)
     result.stdout.fnmatch_lines(
         [
             "*face.json: two gates of this run record it for different *; give one of them a "
@@ -111,7 +112,7 @@ def test_edited_threshold(golden: Path, run: Run) -> None:
     values = json.loads(golden.read_text())
     golden.write_text(golden.read_text().replace(str(values["threshold"]), "0.99"))
     result = run()
-    result.assert_outcomes(errors=6)
+    stopped(result, 6)
     result.stdout.fnmatch_lines(["*face.json: was edited by hand (its checksum does not match); *"])
 
 
@@ -120,7 +121,7 @@ def test_other_errors_than_recorded(golden: Path, run: Run) -> None:
     rates["FAR"]["errors"] += 1
     rewrite(golden, rates=rates)
     result = run()
-    result.assert_outcomes(errors=6)
+    stopped(result, 6)
     result.stdout.fnmatch_lines(["*face.json: FP32 FAR is * of * here, but the golden records *"])
 
 
@@ -157,7 +158,7 @@ def test_broken_baseline_is_no_basis(golden: Path, run: Run, pytester: pytest.Py
         ),
     ):
         result = run("--kycquant-update-golden", *options)
-        result.assert_outcomes(errors=6)
+        stopped(result, 6)
         result.stdout.fnmatch_lines([f"*{message}*"])
     assert golden.read_bytes() == before
 
@@ -177,7 +178,7 @@ def test_shuffled_labels_fail_the_baseline(
         images, subjects = stored["images"], stored["subjects"]
     np.savez(path, images=images, subjects=np.random.default_rng(0).permutation(subjects))
     result = run("--kycquant-update-golden")
-    result.assert_outcomes(errors=6)
+    stopped(result, 6)
     result.stdout.fnmatch_lines(["*FP32 itself fails its limits (FAIL F?R = * the labels *"])
     # Whole photographs instead of aligned faces look like this, too.
     result.stdout.fnmatch_lines(

@@ -8,6 +8,7 @@ from typing import Any
 import onnx
 import pytest
 
+from tests.worlds.outcomes import stopped
 from tests.worlds.population import Run
 
 pytestmark = pytest.mark.usefixtures("two_rewrites")
@@ -61,7 +62,7 @@ def test_nothing_that_pays_is_an_error(project: Write, run: Run) -> None:
     """The rewrites of this world give 1.2 times the latency by default."""
     project(precisions='"fp32-optimized"')
     result = run()
-    result.assert_outcomes(errors=6)
+    stopped(result, 6)
     result.stdout.fnmatch_lines(
         [
             "*face as fp32-optimized: nothing to rewrite: FP32 is as fast as it gets "
@@ -72,7 +73,7 @@ def test_nothing_that_pays_is_an_error(project: Write, run: Run) -> None:
 
 def test_a_recipe_may_force_what_does_not_pay(project: Write, run: Run) -> None:
     project(precisions='Recipe("fp32-optimized", name="forced", rewrites=True)')
-    result = run()
+    result = run("-v")
     result.assert_outcomes(passed=6)
     result.stdout.fnmatch_lines(
         ["rewrites of forced: PReLU: rewritten, as the recipe says", "ship: forced (*no quantized*"]
@@ -105,16 +106,14 @@ def test_it_is_a_rung_of_the_ladder(project: Write, fast: Run, ladder: str, ship
     project(fragile=True, fallback=ladder)
     result = fast()
     assert result.parseoutcomes()["fallback"] == 6
-    result.stdout.fnmatch_lines(
-        [f"fallback of int8: {ships}, because", "  int8 does not pass *", f"ship: {ships} (*"]
-    )
+    result.stdout.fnmatch_lines(["int8: FAIL *", f"fallback of int8: {ships}", f"ship: {ships} (*"])
 
 
 def test_the_ladder_goes_on_where_nothing_pays(project: Write, run: Run) -> None:
     project(fragile=True, fallback="fp32-optimized")
     result = run()
     assert result.parseoutcomes()["fallback"] == 6
-    result.stdout.fnmatch_lines(["fallback of int8: fp32, because"])
+    result.stdout.fnmatch_lines(["fallback of int8: fp32"])
     result.stdout.no_fnmatch_line("*fp32-optimized*")
 
 
@@ -122,7 +121,7 @@ def test_a_search_offers_the_operators_of_the_model(
     project: Write, fast: Run, pytester: pytest.Pytester
 ) -> None:
     project(fragile=True)
-    result = fast("--kycquant-report=report.json")
+    result = fast("-v", "--kycquant-report=report.json")
     result.stdout.fnmatch_lines(
         ["int8>mixed keeps 2 of 6 operators with weights in FP32: third, second*"]
     )
@@ -139,8 +138,8 @@ def test_it_must_not_be_larger(project: Write, fast: Run, monkeypatch: pytest.Mo
     assert result.parseoutcomes()["fallback"] == 6
     result.stdout.fnmatch_lines(
         [
-            "fallback of fp32-optimized: fp32, because",
-            "  fp32-optimized does not pass size: FAIL size relative to FP32 = * below 1.001",
+            "fp32-optimized: FAIL size relative to FP32 *, limit < 1.001",
+            "fallback of fp32-optimized: fp32",
         ]
     )
 
@@ -157,7 +156,7 @@ def test_it_must_not_be_slower(project: Write, fast: Run, pytester: pytest.Pytes
 def test_a_machine_decides_once(project: Write, fast: Run, pytester: pytest.Pytester) -> None:
     project(precisions='"fp32-optimized"')
     fast().assert_outcomes(passed=6)
-    result = fast(ratio=1.3)
+    result = fast("-v", ratio=1.3)
     result.assert_outcomes(passed=6)
     result.stdout.fnmatch_lines(["rewrites of fp32-optimized: PReLU: rewritten, 0.53 *"])
     entries = list((pytester.path / "cache" / "rewrites").iterdir())

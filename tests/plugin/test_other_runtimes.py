@@ -43,7 +43,7 @@ def test_the_same_precisions_on_openvino(
         [
             "fp32-openvino * PASS",
             "int8-openvino * PASS",
-            "note on int8-openvino: runs on openvino *, float32",
+            "remark on int8-openvino: runs on openvino *, float32",
             "ship: *-openvino (*",
             "exported: *face.onnx (*-openvino)",
             "deploy face on openvino * with PERFORMANCE_HINT=LATENCY, * as it was judged",
@@ -172,7 +172,7 @@ def test_a_provider_that_may_leave_operators_to_the_cpu(
     result = run("-v")
     result.assert_outcomes(passed=GATES)
     result.stdout.fnmatch_lines(
-        ["note on int8-weights-azure: runs on onnxruntime *, part of it on the CPU"]
+        ["remark on int8-weights-azure: runs on onnxruntime *, part of it on the CPU"]
     )
 
 

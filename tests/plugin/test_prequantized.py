@@ -94,7 +94,7 @@ def test_the_second_run_opens_nothing_anew(
     int8(path)
     run("--kycquant-update-golden", "-q", "-k", "size")
     run("-k", "finite").assert_outcomes(passed=1, deselected=5)
-    run("-k", "finite").stdout.fnmatch_lines(["artefacts: 0 built, *"])
+    run("-v", "-k", "finite").stdout.fnmatch_lines(["artefacts: 0 built, *"])
 
 
 def test_a_file_that_drifts_fails_and_nothing_made_here_takes_its_place(

@@ -24,9 +24,11 @@ def read_rows(outputs):
 def test_invented_objects_are_seen(run: Run, pytester: pytest.Pytester) -> None:
     """FP32 finds 196 portraits in 400 pictures, INT8 finds 400."""
     write_suppressed(pytester.path)
-    result = run("--kycquant-update-golden", "-k", "agreement", "--kycquant-report=report.json")
+    result = run(
+        "--kycquant-update-golden", "-k", "agreement", "--kycquant-report=report.json", "-v"
+    )
     result.assert_outcomes(failed=1, deselected=3)
-    result.stdout.fnmatch_lines(["note on fp32: outputs are read as suppressed rows: * (rows)"])
+    result.stdout.fnmatch_lines(["remark on fp32: outputs are read as suppressed rows: * (rows)"])
     (gate,) = json.loads((pytester.path / "report.json").read_text())["gates"]
     (row,) = (row for row in gate["variants"] if row["variant"] == "int8-conv")
     assert row["gates"]["agreement"]["verdict"] == "FAIL"
@@ -41,9 +43,9 @@ def test_a_function_reads_the_same(run: Run, pytester: pytest.Pytester) -> None:
     gate = pytester.path / "test_gate.py"
     text = gate.read_text().replace("confidence=0.5", "confidence=0.5, decode=read_rows")
     gate.write_text(DECODE + text)
-    result = run("--kycquant-update-golden", "-k", "finite", "--kycquant-report=report.json")
+    result = run("--kycquant-update-golden", "-k", "finite", "--kycquant-report=report.json", "-v")
     result.assert_outcomes(passed=1, deselected=3)
-    result.stdout.fnmatch_lines(["note on fp32: outputs are read by the function read_rows"])
+    result.stdout.fnmatch_lines(["remark on fp32: outputs are read by the function read_rows"])
     run("-k", "finite", "-n", "1").assert_outcomes(passed=1)
     gate.write_text(gate.read_text().replace("0.001", "0.002"))
     result = run("-k", "finite")

@@ -60,7 +60,7 @@ def single(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_project(folder, precisions=PRECISIONS, fragile=True)
     with pytest.MonkeyPatch.context() as patch:
         leave_ci(patch)
-        output = run(folder, "--kycquant-update-golden")
+        output = run(folder, "-v", "--kycquant-update-golden")
     assert "6 passed, 6 fallback" in output, output
     return folder
 
@@ -72,7 +72,7 @@ def built(output: str) -> int:
 
 def test_workers_agree_and_build_once(single: Path, tmp_path: Path) -> None:
     write_project(tmp_path, precisions=PRECISIONS, fragile=True)
-    output = run(tmp_path, "-n2", "--kycquant-update-golden")
+    output = run(tmp_path, "-v", "-n2", "--kycquant-update-golden")
     assert "6 passed, 6 fallback" in output, output
     assert "= kycquant =" in output
     assert verdicts(tmp_path) == verdicts(single)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,10 @@ import pytest
 from pytest_kycquant.bench.records import VariantRecord
 from pytest_kycquant.bench.shipping import Shipment
 from pytest_kycquant.report import render
+from pytest_kycquant.report.advice import headline, next_step, ship_line
 from pytest_kycquant.report.records import Collected, GatedModel
-from pytest_kycquant.report.terminal import next_command
+from pytest_kycquant.report.spans import text_of
+from pytest_kycquant.report.terminal import lines
 from pytest_kycquant.results import GateResult
 from pytest_kycquant.verdicts import Check, Verdict
 from tests.worlds.findings import ENVIRONMENT
@@ -47,9 +50,15 @@ def collected(*tried: VariantRecord, skipped: bool = False) -> Collected:
 
 
 def test_a_gate_that_is_undecided_does_not_fail() -> None:
-    text = render("terminal", collected(record("int8", far=UNDECIDED, frr=PASS, latency=FAIL)))
-    row = next(line for line in text.splitlines() if line.startswith("int8 "))
+    found = collected(record("int8", far=UNDECIDED, frr=PASS, latency=FAIL))
+    row = next(text for text in map(text_of, lines(found, 160)) if text.startswith("int8 "))
     assert row.endswith("FAIL latency; INCONCLUSIVE far")
+    narrow = render("terminal", found).splitlines()
+    at = next(at for at, text in enumerate(narrow) if text.startswith("int8 "))
+    assert [text.split("  ")[-1] for text in narrow[at : at + 2]] == [
+        "FAIL latency",
+        "INCONCLUSIVE far",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -76,9 +85,153 @@ def test_why_fp32_ships(verdict: Verdict, skipped: bool, why: str) -> None:
     ],
 )
 def test_what_to_do_next(tried: list[VariantRecord], failed: int, words: str) -> None:
-    assert next_command(collected(*tried), failed).startswith(words)
+    assert text_of(next_step(collected(*tried), failed)).startswith(words)
 
 
 def test_a_report_that_was_written_is_named() -> None:
     found = collected(record("int8", far=PASS))
-    assert next_command(found, 0, Path("r.json")) == "next: keep r.json as evidence"
+    assert text_of(next_step(found, 0, Path("r.json"))) == "next: keep r.json as evidence"
+
+
+def test_goldens_that_are_missing_are_recorded_by_one_command() -> None:
+    found = Collected(no_golden={"test_a.py::A": "golden/a.json", "test_b.py::B": "golden/b.json"})
+    found.broken = dict.fromkeys(found.no_golden, "there is none")
+    step = text_of(next_step(found, 2, again="pytest tests"))
+    assert (
+        step == "next: pytest tests --kycquant-update-golden records the 2 goldens that are missing"
+    )
+    assert text_of(headline(found)) == (
+        "kycquant: ERROR: there is no golden baseline yet: golden/a.json, golden/b.json"
+    )
+    assert "was not judged" not in render("terminal", found)
+
+
+def ran(found: Collected, **outcomes: str) -> GatedModel:
+    """The gate of a run in which each precision had a test with such an outcome."""
+    (gate,) = found.gates
+    for requested, outcome in outcomes.items():
+        test = f"test_gate.py::TestFace::test_far[{requested}]"
+        gate.tests[test] = requested
+        found.outcomes.add(test, outcome, expected=False, phase="teardown")
+        found.outcomes.add(test, "passed", expected=False, phase="call")
+        found.outcomes.add(test, "passed", expected=False, phase="teardown")
+    return gate
+
+
+@pytest.mark.parametrize(
+    ("tried", "outcomes", "said"),
+    [
+        # Nobody knows what a precision is whose tests did not judge it.
+        (
+            record("int8", far=FAIL),
+            {"int8": "failed", "fp16": "skipped"},
+            "fp32 (no quantized variant passes; fp16 was not judged: keep FP32)",
+        ),
+        (
+            record("int8", far=UNDECIDED),
+            {"int8": "failed", "fp16": "failed", "int4-weights": "skipped"},
+            "fp32 (no quantized variant is shown to pass; fp16 and int4-weights were not judged: "
+            "keep FP32)",
+        ),
+        (
+            record("int8", far=PASS),
+            {"int8": "failed", "fp16": "passed"},
+            "fp32 (the quantized variants that pass do not ship, see above; fp16 was not judged: "
+            "keep FP32)",
+        ),
+        (record("int8", far=PASS), {"int8": "passed", "fp16": "failed"}, "int8 (0.30 of the size"),
+    ],
+)
+def test_what_was_not_judged_is_not_said_to_fail(
+    tried: VariantRecord, outcomes: dict[str, str], said: str
+) -> None:
+    found = collected(tried)
+    ran(found, **outcomes)
+    assert shipped(found).startswith(f"ship: {said}")
+
+
+def shipped(found: Collected) -> str:
+    (gate,) = found.gates
+    return text_of(ship_line(gate))
+
+
+def test_nothing_but_fp32_was_judged() -> None:
+    found = collected(record("fp32", far=PASS))
+    assert shipped(found) == "ship: fp32 (no quantized variant was judged: keep FP32)"
+
+
+@pytest.mark.parametrize(
+    ("fp32", "int8", "said"),
+    [
+        (FAIL, FAIL, "nothing: no variant passes, not even FP32"),
+        (UNDECIDED, FAIL, "nothing: no variant is shown to pass, not even FP32"),
+        (FAIL, UNDECIDED, "nothing: no variant is shown to pass, not even FP32"),
+    ],
+)
+def test_why_nothing_ships(fp32: Verdict, int8: Verdict, said: str) -> None:
+    found = collected(record("int8", far=int8))
+    (gate,) = found.gates
+    gate.variants["fp32"] = record("fp32", far=fp32)
+    assert shipped(found) == f"ship: {said}"
+
+
+def test_a_test_about_all_variants_rejects_what_passes() -> None:
+    """A rule about the golden failed: every variant passes its gates, and none ships."""
+    found = collected(record("int8", far=PASS))
+    ran(found, **{"": "failed"})
+    assert shipped(found) == "ship: nothing: the variants that pass do not ship, see above"
+    text = render("terminal", found)
+    assert "fp32, int8 pass, but do not ship: test_gate.py::TestFace::test_far[] failed" in text
+
+
+def test_a_run_that_is_not_complete_decides_nothing() -> None:
+    found = collected(record("int8", far=PASS))
+    (gate,) = found.gates
+    gate.tests["test_gate.py::TestFace::test_far[fp16]"] = "fp16"
+    text = render("terminal", found)
+    assert text.startswith("kycquant: INCOMPLETE: not every test of face was run\n")
+    assert "ship: nothing yet: 1 of 1 tests of this gate did not run to the end" in text
+    assert "fp16 was not judged" not in text  # it may be judged by the tests that remain
+    assert "does not pass" not in text
+    assert "no quantized variant" not in text
+
+
+def test_another_float_variant_that_ships() -> None:
+    rewritten = replace(record("fp32-optimized", far=PASS), options={"precision": "fp32-optimized"})
+    found = collected(record("int8", far=FAIL), rewritten)
+    assert shipped(found) == (
+        "ship: fp32-optimized (0.30 of the size of FP32; no quantized variant passes)"
+    )
+    found = collected(rewritten)
+    ran(found, int8="passed", fp16="skipped")
+    assert shipped(found) == (
+        "ship: fp32-optimized (0.30 of the size of FP32; no quantized variant was judged; fp16 was "
+        "not judged)"
+    )
+
+
+def test_a_failure_of_the_user_beside_an_undecided_figure_is_a_failure() -> None:
+    """A test that an undecided gate does not explain fails the run."""
+    found = collected(record("int8", far=UNDECIDED))
+    (gate,) = found.gates
+    far, mine = (f"test_gate.py::TestFace::test_{name}[int8]" for name in ("far", "mine"))
+    gate.tests |= {far: "int8", mine: "int8"}
+    for test in (far, mine):
+        found.outcomes.add(test, "passed", expected=False, phase="teardown")
+    found.outcomes.add(far, "failed", expected=False, phase="call", undecided=True)
+    assert found.verdict == "INCONCLUSIVE"
+    assert text_of(headline(found)) == "kycquant: INCONCLUSIVE: face int8 (far)"
+    assert text_of(next_step(found, 1)).startswith("next: judge as many people")
+    found.outcomes.add(mine, "failed", expected=False, phase="call")
+    assert found.verdict == "FAIL"
+    assert text_of(next_step(found, 2)).startswith("next: pytest --lf")
+
+
+def test_an_error_after_an_undecided_gate_is_a_failure() -> None:
+    found = collected(record("int8", far=UNDECIDED))
+    (gate,) = found.gates
+    gate.tests["test_gate.py::TestFace::test_far[int8]"] = "int8"
+    for phase, undecided in (("call", True), ("teardown", False)):
+        test = "test_gate.py::TestFace::test_far[int8]"
+        found.outcomes.add(test, "failed", expected=False, phase=phase, undecided=undecided)
+    assert found.verdict == "FAIL"

@@ -65,6 +65,7 @@ def test_gate() -> None:
             "ships": "int8>mixed",
             "reasons": ["because"],
             "note": "",
+            "undecidable": None,
             "tried": ["int8", "int8>mixed"],
             "searches": [{"attempts": [{"of": 3}]}],
         }
@@ -75,7 +76,7 @@ def test_variant() -> None:
     row = report()["gates"][0]["variants"][1]
     assert list(row) == [
         "model", "variant", "sha256", "size", "size_ratio", "options", "gates", "figures",
-        "notes", "shown", "files", "groups", "runtime", "companions", "ports",
+        "notes", "remarks", "shown", "files", "groups", "runtime", "companions", "ports",
         "preprocess", "curves", "verdict",
     ]  # fmt: skip
     assert (row["variant"], row["verdict"]) == ("int8", "FAIL")
@@ -102,8 +103,8 @@ def test_pipeline() -> None:
     (pipeline,) = report()["pipelines"]
     assert list(pipeline) == [
         "gate", "inconclusive", "limits", "fp32", "shipped", "gates", "models", "figures",
-        "farthest", "notes", "rates", "reasons", "stopped", "groups", "yardsticks", "search",
-        "verdict", "not_shipped", "tests",
+        "farthest", "notes", "remarks", "rates", "reasons", "stopped", "groups", "yardsticks",
+        "search", "verdict", "not_shipped", "tests",
     ]  # fmt: skip
     assert list(pipeline["fp32"]) == list(pipeline["shipped"]) == ROW
     assert list(pipeline["gates"]["far"]) == RESULT

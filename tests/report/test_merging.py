@@ -29,7 +29,9 @@ from tests.worlds.parts import (
 )
 
 VERDICTS = st.sampled_from([Verdict.PASS, Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE])
-OUTCOMES = st.sampled_from(["passed", "passed", "failed", "skipped", "xfailed", "not run"])
+OUTCOMES = st.sampled_from(
+    ["passed", "passed", "failed", "undecided", "skipped", "xfailed", "not run"]
+)
 PASSING = ("PASS", "WAIVED")
 
 

@@ -12,7 +12,7 @@ from pytest_kycquant.bench.mixed_search import confirm, values_of
 from pytest_kycquant.bench.people import CONFIRMATION, Role
 from pytest_kycquant.bench.records import VariantRecord
 from pytest_kycquant.quantize.search import Attempt, KeptSet, SearchResult
-from pytest_kycquant.report.terminal import _kept
+from pytest_kycquant.report.remarks import _kept
 from pytest_kycquant.results import GateResult
 from pytest_kycquant.spec.recipe import Recipe
 from pytest_kycquant.verdicts import Check, Verdict

@@ -29,7 +29,7 @@ class OfGate:
     Args:
         name: node id of its class.
         found: what its tests send; empty if it cannot be judged.
-        outcomes: "passed", "failed", "skipped", "xfailed" or "not run", by test.
+        outcomes: "passed", "failed", "undecided", "skipped", "xfailed" or "not run", by test.
         broken: why it cannot be judged; "" if it can.
         torn: whether a teardown fails after its last test.
     """
@@ -148,12 +148,18 @@ def _tests_of(sent: Found, gate: OfGate) -> set[str]:
 def _note(found: Collected, test: str, outcome: str) -> None:
     if outcome == "not run":
         return
-    reported = {"xfailed": "skipped"}.get(outcome, outcome)
+    reported = {"xfailed": "skipped", "undecided": "failed"}.get(outcome, outcome)
     for phase in ("setup", "call", "teardown"):
         happened = reported if phase == "call" else "passed"
-        found.outcomes.add(test, happened, expected=outcome == "xfailed", phase=phase)
+        found.outcomes.add(
+            test,
+            happened,
+            expected=outcome == "xfailed",
+            phase=phase,
+            undecided=outcome == "undecided",
+        )
     found.seconds[test] = 1.0
-    if outcome == "failed":
+    if reported == "failed":
         found.errors[test] = "assert 0"
 
 

@@ -80,6 +80,8 @@ def run(
     """Run pytest in the test's folder with the shared cache."""
     # Bytecode is matched with its source by size and whole seconds: an edit could go unnoticed.
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    # Tests look for whole lines, however wide the terminal is that they are started in.
+    monkeypatch.setenv("COLUMNS", "400")
     # A look at the clock needs no millisecond where the limit is far away.
     monkeypatch.setattr("pytest_kycquant.measure.latency._SHORTEST", 100_000)
     monkeypatch.setattr("pytest_kycquant.bench.baseline.refuse_worse", _look_once)

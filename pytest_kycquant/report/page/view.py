@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ...results import GateResult, Offender
-from ...verdicts import Check, Direction, Limit, Unit, Verdict
+from ...verdicts import Unit
 from ..document import CheckEntry, DecisionEntry, GateEntry, GroupEntry, Report, VariantEntry
+from ..restored import check_of
 from . import costs, det, plots
 from .bars import Bar, bar_of, budget_used, rate_text
 
@@ -111,22 +112,6 @@ def cards(report: Report, pictures: Pictures) -> Iterator[Card]:
         yield _card(gate, f"model-{number + 1}", pictures.get(key_of(gate), {}))
 
 
-def check_of(entry: CheckEntry) -> Check:
-    """The check that an entry of the report records."""
-    limit = None
-    if entry.limit is not None:
-        limit = Limit(entry.name, entry.limit, Direction(entry.direction), Unit(entry.unit))
-    return Check(
-        entry.name,
-        Verdict(entry.verdict),
-        limit,
-        entry.value,
-        entry.lower,
-        entry.upper,
-        entry.detail,
-    )
-
-
 def figure(entry: CheckEntry) -> str:
     """A figure with its bounds in one unit, such as "0.02 % [0.01, 0.04]"; a dash without one."""
     if entry.value is None:
@@ -196,9 +181,9 @@ def _verdict(gate: GateEntry) -> str:
     if gate.incomplete:
         return "INCOMPLETE"
     verdicts = {each.variant: each.verdict for each in gate.variants}
-    decided = {verdicts.get(each.ships or each.requested, "FAIL") for each in gate.decisions}
+    decided = {verdicts[each.judged] for each in gate.decisions}
     for each in gate.decisions:  # a test of the user's own may object to what passes its gates
-        if each.ships is None and verdicts.get(each.requested) == "PASS":
+        if each.ships is None and verdicts[each.judged] == "PASS":
             decided.add("FAIL")
     return next((verdict for verdict in _ORDER if verdict in decided), "INCONCLUSIVE")
 

@@ -9,7 +9,7 @@ import numpy as np
 from ...results import GateResult
 from ...statistics import Rate
 from ...verdicts import Check, Estimate
-from ..checks import increase_check
+from ..checks import increase_check, many
 from .measured import METRIC_REMEDY, MetricComparison, counted, judge_figure, judge_metric, of_rate
 from .metric import bounds
 
@@ -50,7 +50,7 @@ class CustomComparison(MetricComparison):
         limit = of_rate(self.limits["degradation"])
         worse = mine.rate(mine.errors & ~theirs.errors)
         better = theirs.rate(theirs.errors & ~mine.errors)
-        detail = f"{worse.errors:,} images newly wrong, {better.errors:,} newly right"
+        detail = f"{many(worse.errors, 'images')} newly wrong, {better.errors:,} newly right"
         wanting = counted(mine).wanting
         return increase_check(limit, mine.metric.name, worse, better, detail, wanting)
 

@@ -14,7 +14,7 @@ from ...results import GateResult, Offender
 from ...spec.limits import CustomLimits
 from ...statistics import MIN_SUBJECTS
 from ...verdicts import Check, Estimate, Limit, Unit, Verdict
-from ..checks import Counted, broken_images, finite_gate, rate_check, subjects_wanted, variety
+from ..checks import Counted, broken_images, finite_gate, many, rate_check, subjects_wanted, variety
 from ..comparison import Comparison
 from ..outputs import relative_distance
 from ..score_plots import paired_plot
@@ -109,7 +109,9 @@ def judge_metric(mine: Measurement, limits: CustomLimits, attribute: str) -> Che
     limit = limits[attribute]
     if mine.form == "errors":
         found = mine.rate()
-        detail = f"{found.errors:,} errors in {of_whom(mine)}, design effect {found.deff:.1f}"
+        detail = (
+            f"{many(found.errors, 'errors')} in {of_whom(mine)}, design effect {found.deff:.1f}"
+        )
         return rate_check(of_rate(limit), mine.metric.name, found, detail, counted(mine))
     share = mine.may_be_share
     lower, upper = bounds(mine.value, mine.without, share=share)

@@ -13,7 +13,7 @@ from ...plain import plain
 from ...results import GateResult, GroupIncrease, Offender
 from ...statistics import MIN_SUBJECTS, Rate, jackknife_bounds
 from ...verdicts import Check, Estimate, Limit
-from ..checks import group_checks, increase_check, subjects_wanted
+from ..checks import group_checks, increase_check, many, subjects_wanted
 from ..score_plots import points, thresholds_among
 from .found import COUNTED, DETECTION_REMEDY, Detector, FoundComparison
 from .keypoints import OF, judge_errors
@@ -150,7 +150,8 @@ class DetectionComparison(FoundComparison):
         check = limit.check(
             f"recall, {name}",
             Estimate.complement(misses),
-            f"{misses.errors:,} of {misses.trials:,} objects in {misses.subjects} images missed "
+            f"{misses.errors:,} of {many(misses.trials, 'objects')} in "
+            f"{many(misses.subjects, 'images')} missed "
             f"at a confidence of {confidence}, design effect {misses.deff:.1f}, "
             f"{detector.false_positives:.3g} false positives per image",
             lacking=lambda: COUNTED.wanting(misses, limit.complement),
@@ -190,7 +191,7 @@ class DetectionComparison(FoundComparison):
             f"misses of {self.class_names[which]}{f' of {among.name}' if among else ''}",
             worse,
             better,
-            f"{worse.errors:,} objects newly missed, {better.errors:,} newly found",
+            f"{many(worse.errors, 'objects')} newly missed, {better.errors:,} newly found",
             COUNTED.wanting if among is None else COUNTED.wanting_in_group,
         )
 

@@ -19,6 +19,7 @@ from ..checks import (
     broken_images,
     group_checks,
     increase_check,
+    many,
     named_first,
     rate_check,
 )
@@ -160,7 +161,7 @@ class FaceComparison(EmbeddingComparison):
             ("FRR" if genuine else "FAR") + (f" of {group}" if group else ""),
             worse,
             better,
-            f"{worse.errors:,} comparisons newly wrong, {better.errors:,} newly right",
+            f"{many(worse.errors, 'comparisons')} newly wrong, {better.errors:,} newly right",
             _COUNTED.wanting_in_group if group else _COUNTED.wanting,
             crossed=not genuine,
             listed=self._listed,
@@ -193,6 +194,6 @@ class FaceComparison(EmbeddingComparison):
 def _describe(found: Rate, *, genuine: bool) -> str:
     kind = "genuine" if genuine else "impostor"
     return (
-        f"{found.errors:,} errors in {found.trials:,} {kind} comparisons of "
-        f"{found.subjects} identities, design effect {found.deff:.1f}"
+        f"{many(found.errors, 'errors')} in {found.trials:,} {kind} comparisons of "
+        f"{many(found.subjects, 'identities')}, design effect {found.deff:.1f}"
     )

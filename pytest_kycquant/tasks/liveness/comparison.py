@@ -20,7 +20,15 @@ from ...plain import plain
 from ...results import GateResult, GroupIncrease, Offender
 from ...statistics import RULE_OF_30, MovesBound, Rate, bound_by_moves
 from ...verdicts import Check, Limit, Verdict
-from ..checks import DRIFT_REMEDY, Counted, group_checks, increase_check, named_first, rate_check
+from ..checks import (
+    DRIFT_REMEDY,
+    Counted,
+    group_checks,
+    increase_check,
+    many,
+    named_first,
+    rate_check,
+)
 from ..score_plots import points, thresholds_among
 from .near import moves_of
 from .offenders import newly_wrong, of_kind
@@ -159,8 +167,8 @@ class LivenessComparison(ScoreComparison):
     def _judge_rate(self, limit: Limit, name: str, found: Rate, kind: str) -> Check:
         whose = "of unknown people, each counted as a different person"
         if self.captures.knows_subjects:
-            whose = f"of {found.subjects} people, design effect {found.deff:.1f}"
-        detail = f"{found.errors:,} errors in {found.trials:,} {kind} {whose}"
+            whose = f"of {many(found.subjects, 'people')}, design effect {found.deff:.1f}"
+        detail = f"{many(found.errors, 'errors')} in {found.trials:,} {kind} {whose}"
         return rate_check(limit, name, found, detail, self.counted)
 
     def _increase(
@@ -175,7 +183,7 @@ class LivenessComparison(ScoreComparison):
             name,
             worse,
             better,
-            f"{worse.errors:,} captures newly wrong, {better.errors:,} newly right",
+            f"{many(worse.errors, 'captures')} newly wrong, {better.errors:,} newly right",
             self.counted.wanting if among is None else _IN_GROUP.wanting_in_group,
             moves=self._moves(kind, worse, among),
         )
