@@ -79,8 +79,12 @@ class Offender:
     threshold: float | None = None
     finding: str = ""
 
-    def describe(self) -> str:
-        """Describe the case in one line; long names are cut in the middle."""
+    def describe(self, *, threshold: bool = True) -> str:
+        """Describe the case in one line; long names are cut in the middle.
+
+        Args:
+            threshold: whether to name the threshold.
+        """
         parts = [" and ".join(map(_short, self.images))]
         if self.who:
             parts.append(f"({_short(self.who)})")
@@ -92,9 +96,9 @@ class Offender:
         fp32 = "none" if self.fp32_score is None else f"{self.fp32_score:.4f}"
         parts.append(f"{score}, FP32 {fp32}")
         line = " ".join(parts)
-        return printable(
-            line if self.threshold is None else f"{line}, threshold {self.threshold:.4f}"
-        )
+        if threshold and self.threshold is not None:
+            line = f"{line}, threshold {self.threshold:.4f}"
+        return printable(line)
 
 
 def _short(name: str) -> str:
@@ -216,8 +220,13 @@ class GateResult:
         if self.verdict is Verdict.INCONCLUSIVE:
             lines.append(_UNDECIDED.get(self.gate, _UNDECIDED["rate"]))
         if self.offenders and self.verdict is not Verdict.PASS:
-            lines.append("The cases that weigh most:")
-            lines += [f"  {offender.describe()}" for offender in self.offenders]
+            common, *others = {offender.threshold for offender in self.offenders}
+            of_all = common is not None and not others
+            lines.append(
+                "The cases that weigh most"
+                + (f", with a threshold of {common:.4f}:" if of_all else ":")
+            )
+            lines += [f"  {each.describe(threshold=not of_all)}" for each in self.offenders]
         if self.waiver is not None and self.found is not Verdict.PASS:
             lines.append(self.waiver.describe())
         return "\n".join(lines)

@@ -178,7 +178,8 @@ def enforce(result: GateResult, title: str, inconclusive: Inconclusive) -> None:
     facts = [f"{title} {result.verdict.value} {result.gate}", *result.describe().split("\n")]
     # Whoever runs the test may not know how wide the terminal is: a worker of pytest-xdist. And
     # pytest indents a warning by two.
-    report = "\n".join(text_of(one) for one in wrapped(map(line, facts), LEAST_WIDTH - 2))
+    lines = wrapped(map(line, facts), LEAST_WIDTH - 2, indent=4)
+    report = "\n".join(map(text_of, lines))
     if result.waiver is not None and result.verdict is Verdict.WAIVED:
         raise Waived(report, ships=result.waiver.ship)
     # Once a waiver has expired, no policy excuses what it excused.

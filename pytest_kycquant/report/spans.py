@@ -19,10 +19,9 @@ Style = Literal["", "good", "bad", "unsure", "strong", "faint"]
 _NUMBER = r"[-+]?\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?"
 _UNIT = r"(?: (?:%|ms|MB|GB|s)(?!\w))?"
 _BOUNDS = r"(?: \[[^\[\]]*\])?"
+_SIGN = r"(?:limit |below |at least )?(?:(?:<=?|>=?|=) )?"
 # A comparison, a value, its unit and its bounds are one figure, which is never broken.
-_FIGURE = re.compile(
-    rf"(?:limit )?(?:(?:<=?|>=?|=) )?{_NUMBER}{_UNIT}{_BOUNDS}(?: (?:of|/) {_NUMBER})?{_UNIT}"
-)
+_FIGURE = re.compile(rf"{_SIGN}{_NUMBER}{_UNIT}{_BOUNDS}(?: (?:of|/) {_NUMBER})?{_UNIT}")
 
 
 @dataclass(frozen=True)

@@ -75,11 +75,10 @@ class VariantTable:
         for gate in self._bounded if not form.full else ():
             judged = [(r, r.gates[gate]) for r in self._rows if gate in r.gates]
             figures = [f"{r.variant} {figure(_worst_alike(result))}" for r, result in judged]
-            if figures:
-                yield line(f"{_name(gate, self._first(gate))}: {', '.join(figures)}")
+            yield from _listing(_name(gate, self._first(gate)), figures)
         for header in () if form.information else self._unjudged:
             known = [f"{r.variant} {r.shown[header]}" for r in self._rows if header in r.shown]
-            yield line(f"{header}: {', '.join(known)}")
+            yield from _listing(header, known)
 
     def tells(self, record: VariantRecord, result: GateResult) -> bool:
         """Whether the table shows the figure that decided a gate, below the limit it is judged by.
@@ -237,6 +236,13 @@ class VariantTable:
 def columns_of(gate: GatedModel) -> tuple[list[str], list[list[str]]]:
     """The headers and the rows of the table of a gate, as text."""
     return VariantTable(gate, 0).plain()
+
+
+def _listing(title: str, facts: list[str]) -> Iterator[Line]:
+    """Facts after a title, each of them on one line."""
+    if facts:
+        spans = [Span(fact + ("," if fact is not facts[-1] else ""), whole=True) for fact in facts]
+        yield line(f"{title}:", *(part for span in spans for part in (" ", span)))
 
 
 def _name(gate: str, check: Check | None) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -125,9 +124,7 @@ def test_one_clear_error(
     result = run("--kycquant-update-golden", "-k", "test_finite or test_agreement")
     stopped(result, 2, deselected=2)
     result.stdout.fnmatch_lines([message])
-    text = result.stdout.str()
-    assert len(re.findall("this gate cannot run; see the error of", text)) >= 1
-    assert "Traceback" not in text
+    assert "Traceback" not in result.stdout.str()
 
 
 @pytest.mark.parametrize(

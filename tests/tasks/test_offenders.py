@@ -153,7 +153,13 @@ def test_a_failure_shows_them_and_a_pass_does_not() -> None:
     passing = GateResult("far", (check,), "", (offender,))
     assert line not in passing.describe()
     failing = replace(passing, checks=(replace(check, verdict=Verdict.FAIL),))
-    assert failing.describe().endswith(f"The cases that weigh most:\n  {line}")
+    # A threshold of all of them is said once.
+    short = line.removesuffix(", threshold 0.5000")
+    told = f"The cases that weigh most, with a threshold of 0.5000:\n  {short}"
+    assert failing.describe().endswith(told)
+    other = replace(offender, threshold=0.6)
+    several = replace(failing, offenders=(offender, other)).describe()
+    assert f"The cases that weigh most:\n  {line}\n  {other.describe()}" in several
 
 
 def test_long_and_hostile_names_stay_on_one_line() -> None:
