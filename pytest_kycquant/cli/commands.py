@@ -28,6 +28,8 @@ COMMANDS: Mapping[str, Command] = {
     "quantize": Command("make one quantized file, without judging it", f"{_HERE}.quantize"),
     "plan": Command("say what data can decide, and how much is missing", f"{_HERE}.plan"),
     "html": Command("show a JSON report as one HTML page with plots", f"{_HERE}.html"),
+    "list": Command("list exported models with their verdicts", f"{_HERE}.listing"),
+    "status": Command("say whether exported models still fit", f"{_HERE}.status"),
     "merge": Command("unite the reports of the shards of a run", f"{_HERE}.merge"),
     "compare": Command("say what got better or worse between two reports", f"{_HERE}.compare"),
 }

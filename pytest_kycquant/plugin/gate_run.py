@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from ..bench.golden import Golden
     from ..bench.judge import Judge
     from ..spec.gates import GateSpec
-    from ..spec.limits import CheckedLimits
     from ..spec.pipeline import PipelineSpec
     from ..spec.prequantized import Asked
 
@@ -178,10 +177,10 @@ class GateRun:
             unjudged=tuple(gate for gate in judge.claimed if not judge.asks(gate)),
             fallback=self._spec.effective_fallback(self._session.settings),
             ship_by=self._spec.effective_ship_by(self._session.settings),
-            data=_data(judge),
+            data=DataEntry.all_of(judge.variants.data),
             pictures=pictures_of(judge, rows) if self._session.settings.html_images else {},
         )
-        limits = _limits(judge.limits)
+        limits = LimitEntry.all_of(judge.limits)
         item.stash[FOUND] = Found(self._session.origin(), policy, found, limits=limits)
         item.user_properties.append(("kycquant.profile", judge.profile))
         item.user_properties.extend(properties_of(shipment))
@@ -255,7 +254,7 @@ def kyc_pipeline_of(item: pytest.Item) -> KycPipeline:
         session.origin(),
         policy,
         pipeline=record,
-        limits=_limits(limits_under(session.settings.profile, spec.limits)),
+        limits=LimitEntry.all_of(limits_under(session.settings.profile, spec.limits)),
         stage_waivers=waived,
         members=tuple(sorted(other.nodeid for other in members)),
     )
@@ -326,23 +325,3 @@ def profiles_of(session: KycquantSession, items: Iterable[pytest.Item]) -> str:
             others[gate_name(item)] = spec.effective_profile(session.settings)
     own = (f"; {profile} for {gate}" for gate, profile in others.items())
     return f"profile {general}{''.join(own)}"
-
-
-def _limits(limits: CheckedLimits) -> tuple[LimitEntry, ...]:
-    """Return all limits as they are judged, those that are off included."""
-    return tuple(
-        LimitEntry(name, getattr(limits, name), declared["direction"].value, declared["unit"].value)
-        for name, declared in (
-            (name, each.metadata) for name, each in limits.__dataclass_fields__.items()
-        )
-    )
-
-
-def _data(judge: Judge) -> dict[str, DataEntry]:
-    data = judge.variants.data
-    images = {
-        "evaluation": data.evaluation.images,
-        "selection": data.selection.images if data.selection else None,
-        "calibration": data.calibration,
-    }
-    return {role: DataEntry(len(one), one.digest) for role, one in images.items() if one}

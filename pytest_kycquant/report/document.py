@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..bench.file_ports import FilePorts
 from ..curves import Curves
@@ -18,6 +18,10 @@ from ..results import Offender, Waiver
 from ..runtimes import Deployment
 from ..runtimes.environment import Environment
 from .run_entries import ErrorEntry, OutcomeEntry, Part, Provenance, Scope, Shard, Times
+
+if TYPE_CHECKING:
+    from ..spec.limits import CheckedLimits
+    from ..tasks.base import TaskData
 
 SCHEMA = 8
 
@@ -45,6 +49,14 @@ class LimitEntry:
     direction: str
     unit: str
 
+    @classmethod
+    def all_of(cls, limits: CheckedLimits) -> tuple[LimitEntry, ...]:
+        """All limits as they are judged, those that are off included."""
+        return tuple(
+            cls(name, getattr(limits, name), said["direction"].value, said["unit"].value)
+            for name, said in ((n, one.metadata) for n, one in limits.__dataclass_fields__.items())
+        )
+
 
 @dataclass(frozen=True)
 class DataEntry:
@@ -57,6 +69,16 @@ class DataEntry:
 
     images: int
     sha256: str
+
+    @classmethod
+    def all_of(cls, data: TaskData[Any]) -> dict[str, DataEntry]:
+        """The images of a gate, by their role."""
+        images = {
+            "evaluation": data.evaluation.images,
+            "selection": data.selection.images if data.selection else None,
+            "calibration": data.calibration,
+        }
+        return {role: cls(len(one), one.digest) for role, one in images.items() if one}
 
 
 @dataclass(frozen=True)

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TypeVar
 
 from ..context.cache import digest_of
 from ..errors import ReportError
 from ..files import read_regular
 from ..plain import from_plain, parse
-from .document import SCHEMA, Report
+from .document import SCHEMA, Evidence, Report
+
+T = TypeVar("T")
 
 _LARGEST = 1 << 28  # bytes
+_EXPORT = "export the model again, with pytest --kycquant-export=FOLDER"
 _WRITE = "write it with pytest --kycquant-report=FILE.json"
 
 
@@ -64,24 +68,42 @@ def read_report(path: Path) -> Report:
     Raises:
         ReportError: there is no such file, it is not a report of this schema, or it was edited.
     """
+    return _read(path, Report, "a report", "gates", _WRITE)
+
+
+def read_evidence(path: Path) -> Evidence:
+    """Read the evidence for an exported model; see `read_report`."""
+    return _read(path, Evidence, "evidence of an export", "found", _EXPORT)
+
+
+def _read(path: Path, kind: type[T], what: str, key: str, remedy: str) -> T:
+    """Read a published document.
+
+    Args:
+        path: the file.
+        kind: the class of the document.
+        what: what it is, in words.
+        key: a key that no other document has.
+        remedy: how such a file is written.
+    """
     try:
         values = parse(read_regular(path, _LARGEST))
     except OSError as error:
-        raise ReportError(path, f"cannot be read ({error.strerror or error})", _WRITE) from error
+        raise ReportError(path, f"cannot be read ({error.strerror or error})", remedy) from error
     except ValueError as error:
-        raise ReportError(path, f"is not a report: {error}", _WRITE) from error
-    if not isinstance(values, dict) or "schema" not in values or "gates" not in values:
-        raise ReportError(path, "is not a report", _WRITE)
+        raise ReportError(path, f"is not {what}: {error}", remedy) from error
+    if not isinstance(values, dict) or not values.keys() >= {"schema", key}:
+        raise ReportError(path, f"is not {what}", remedy)
     if values["schema"] != SCHEMA:
         raise ReportError(
             path,
             f"has schema {values['schema']!r}, and this version reads {SCHEMA}",
-            "write all reports with the same version of pytest-kycquant",
+            f"use the version of pytest-kycquant that wrote it, or {remedy}",
         )
     known = values.pop("digest", "")
     if known != digest_of(values):
-        raise ReportError(path, "was edited: its digest is that of other values", _WRITE)
+        raise ReportError(path, "was edited: its digest is that of other values", remedy)
     try:
-        return from_plain(Report, values | {"digest": known}, strict=True)
+        return from_plain(kind, values | {"digest": known}, strict=True)
     except (TypeError, ValueError) as error:
-        raise ReportError(path, f"is not a report: {error}", _WRITE) from error
+        raise ReportError(path, f"is not {what}: {error}", remedy) from error

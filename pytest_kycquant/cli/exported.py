@@ -1,0 +1,91 @@
+"""Exported models of a folder, by the evidence beside them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import ReportError
+from ..report.reading import read_evidence
+
+if TYPE_CHECKING:
+    from ..report.document import Evidence, VariantEntry
+
+_REMEDY = "give the folder of pytest --kycquant-export"
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A model that an export wrote.
+
+    Args:
+        proof: the evidence.
+        evidence: what it says.
+    """
+
+    proof: Path
+    evidence: Evidence
+
+    @property
+    def shipped(self) -> VariantEntry | None:
+        """The variant that ships; None if none does."""
+        found = self.evidence.found
+        return next((one for one in found.variants if one.variant == found.ship), None)
+
+    @property
+    def files(self) -> dict[Path, str]:
+        """What became of each exported file: "fits", "changed" or "gone"."""
+        known = self.evidence.files
+        return {self.proof.with_name(name): _state(self.proof.with_name(name), known[name])
+                for name in sorted(known)}  # fmt: skip
+
+
+def exported_in(folder: Path) -> tuple[list[Exported], list[str]]:
+    """The exported models of a folder, by the names of their evidence.
+
+    Args:
+        folder: the folder that pytest exported to.
+
+    Returns:
+        the models, and a line about each JSON file that cannot be read as evidence or that another
+        one contradicts.
+
+    Raises:
+        ReportError: there is no such folder, or no evidence in it.
+    """
+    if not folder.is_dir():
+        raise ReportError(folder, "is not a folder", _REMEDY)
+    models: list[Exported] = []
+    problems: list[str] = []
+    for path in sorted(folder.glob("*.json")):
+        try:
+            models.append(Exported(path, read_evidence(path)))
+        except ReportError as error:
+            problems.append(str(error))
+    if not models and not problems:
+        raise ReportError(folder, "holds no exported model", _REMEDY)
+    return models, [*problems, *_claimed_twice(models)]
+
+
+def _claimed_twice(models: list[Exported]) -> Iterator[str]:
+    owners: dict[str, Path] = {}
+    for model in models:
+        for name in model.evidence.files:
+            first = owners.setdefault(name, model.proof)
+            if first != model.proof:
+                yield (
+                    f"{model.proof}: is evidence for {name}, and so is {first.name}; remove the "
+                    "one that is not of the last export"
+                )
+
+
+def _state(path: Path, digest: str) -> str:
+    try:
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return "gone"
+    return "fits" if found == digest else "changed"
