@@ -217,6 +217,19 @@ def test_what_was_not_judged_is_on_the_first_screen() -> None:
     assert "1 failed test test_d.py::TestIt::test_far E no such model more" in first
 
 
+def test_a_pipeline_decides_what_ships(report: Report) -> None:
+    pipeline = report.pipelines[0]
+    search = {"alone": {"embedder": "int8"}, "variants": {"embedder": "int8>mixed"}}
+    changed = replace(report, pipelines=(replace(pipeline, search=search),))
+    card = next(cards(changed, {}))
+    assert card.instead == "the pipeline does not hold with a leaner one"
+    line = "test_flow.py::TestFlow does not hold with int8, which would ship alone"
+    assert card.why[0] == (line, ())
+    same = {"alone": {"embedder": "int8>mixed"}, "variants": {"embedder": "int8>mixed"}}
+    changed = replace(report, pipelines=(replace(pipeline, search=same),))
+    assert next(cards(changed, {})).instead == "int8 did not pass"
+
+
 def verdict_of(report: Report, **changes: object) -> str:
     gate = replace(report.gates[0], **changes)  # type: ignore[arg-type]
     return next(cards(replace(report, gates=(gate,)), {})).verdict

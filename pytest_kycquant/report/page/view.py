@@ -109,7 +109,8 @@ def key_of(gate: GateEntry) -> str:
 def cards(report: Report, pictures: Pictures) -> Iterator[Card]:
     """Yield a card for each model, in the order of the report."""
     for number, gate in enumerate(report.gates):
-        yield _card(gate, f"model-{number + 1}", pictures.get(key_of(gate), {}))
+        shown = pictures.get(key_of(gate), {})
+        yield _card(gate, f"model-{number + 1}", shown, [*_together(gate, report)])
 
 
 def figure(entry: CheckEntry) -> str:
@@ -147,7 +148,9 @@ def worst(checks: Sequence[CheckEntry]) -> CheckEntry:
     return checks[next(i for i, check in enumerate(as_checks) if check is chosen)]
 
 
-def _card(gate: GateEntry, anchor: str, pictures: Mapping[str, str]) -> Card:
+def _card(
+    gate: GateEntry, anchor: str, pictures: Mapping[str, str], together: Sequence[str]
+) -> Card:
     ship = next((each for each in gate.variants if each.variant == gate.ship), None)
     names = list(dict.fromkeys(name for each in gate.variants for name in each.gates))
     headers = [(name, _header(gate, name)) for name in names]
@@ -161,8 +164,8 @@ def _card(gate: GateEntry, anchor: str, pictures: Mapping[str, str]) -> Card:
         entry=gate,
         verdict=_verdict(gate),
         ships=gate.ship or "nothing",
-        instead=", ".join(each.requested for each in gate.decisions if each.reasons),
-        why=[*_why(gate)],
+        instead=_instead(gate, together),
+        why=[*((line, ()) for line in together), *_why(gate)],
         size=size,
         latency=latency,
         headers=headers,
@@ -172,6 +175,25 @@ def _card(gate: GateEntry, anchor: str, pictures: Mapping[str, str]) -> Card:
         groups=[*_groups(gate)],
         pictures=pictures,
     )
+
+
+def _together(gate: GateEntry, report: Report) -> Iterator[str]:
+    """Name the pipelines that do not hold with what would ship alone."""
+    for pipeline in report.pipelines:
+        for stage, key in pipeline.models.items():
+            if key != gate.key or pipeline.search is None:
+                continue
+            alone = pipeline.search["alone"][stage]
+            if pipeline.search["variants"][stage] == gate.ship != alone:
+                yield f"{pipeline.gate} does not hold with {alone}, which would ship alone"
+
+
+def _instead(gate: GateEntry, together: Sequence[str]) -> str:
+    """Why another variant ships than asked for, in a few words; "" if it does not."""
+    if together:
+        return "the pipeline does not hold with a leaner one"
+    lost = ", ".join(each.requested for each in gate.decisions if each.reasons)
+    return f"{lost} did not pass" if lost else ""
 
 
 def _verdict(gate: GateEntry) -> str:
