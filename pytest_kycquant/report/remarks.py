@@ -33,7 +33,7 @@ def remarks(gate: GatedModel, table: VariantTable, *, verbose: bool = False) -> 
     yield from _objections(gate, table, verbose=verbose)
     for record in gate.rows():
         for said in waivers(record.variant, record.gates):
-            yield line(Span("waiver: ", "unsure"), said)
+            yield line(Span(said, "unsure"))
     yield from _fallbacks(gate)
     yield from _rejected(gate)
     for note, variants in _grouped(

@@ -76,12 +76,12 @@ def test_int8_of_a_fragile_model_fails(unlabelled: Write, record: Run, world: st
     result = record("-k", "test_agreement")
     result.assert_outcomes(failed=1, deselected=3)
     first = {
-        "faces": "FAIL mean cosine to FP32 = *: 400 images",
-        "liveness": "FAIL mean score difference to FP32 = *: 400 images",
-        "detection": "FAIL detections of FP32 that the variant has, card = * must be at least *",
+        "faces": ["FAIL mean cosine to FP32 = *", "  400 images"],
+        "liveness": ["FAIL mean score difference to FP32 = *", "  400 images"],
+        "detection": ["FAIL detections of FP32 that the variant has, card = * must be at least *"],
     }
     result.stdout.fnmatch_lines(["model: int8 FAIL agreement"])
-    result.stdout.fnmatch_lines([first[world]])
+    result.stdout.fnmatch_lines(first[world])
 
 
 @every_world
@@ -148,7 +148,10 @@ def test_a_limit_on_the_certified_share(
     result = record("-k", "test_agreement")
     result.assert_outcomes(passed=1, failed=1, deselected=6)
     result.stdout.fnmatch_lines(
-        ["FAIL decisions that cannot have flipped = * must be at least 99 %: certified share of *"]
+        [
+            "FAIL decisions that cannot have flipped = * must be at least 99 %",
+            "  certified share of *",
+        ]
     )
 
 

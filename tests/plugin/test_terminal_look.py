@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from pytest_kycquant.plugin.writing import LEAST_WIDTH
 from tests.worlds.outcomes import stopped
 from tests.worlds.population import Run
 
@@ -43,6 +44,7 @@ def test_no_line_is_longer_than_the_terminal(
     project: Project, run: Run, monkeypatch: pytest.MonkeyPatch, columns: str
 ) -> None:
     monkeypatch.setenv("COLUMNS", columns)
+    monkeypatch.setattr("pytest_kycquant.plugin.candidate.LEAST_WIDTH", LEAST_WIDTH)
     project(fragile=True, precisions='"fp16", "int8-dynamic"', fallback=None)
     for options in ((), ("-v",)):
         shown = section(run(*options))

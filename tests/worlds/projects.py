@@ -82,6 +82,7 @@ def run(
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     # Tests look for whole lines, however wide the terminal is that they are started in.
     monkeypatch.setenv("COLUMNS", "400")
+    monkeypatch.setattr("pytest_kycquant.plugin.candidate.LEAST_WIDTH", 400)
     # A look at the clock needs no millisecond where the limit is far away.
     monkeypatch.setattr("pytest_kycquant.measure.latency._SHORTEST", 100_000)
     monkeypatch.setattr("pytest_kycquant.bench.baseline.refuse_worse", _look_once)
