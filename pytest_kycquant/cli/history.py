@@ -1,9 +1,9 @@
 """Show JSON reports over time: what shipped, its size, its latency, its figures.
 
 Give folders or files. Each gate is a table, in the order in which the runs
-began. "of limit" names the figure that uses most of its limit, by the bound that
-decides: beyond 100 % it does not pass. Latencies of different machines cannot
-be compared; they are marked. --out writes a plot.
+began. "of limit" names the figure that uses most of its limit, by the bound
+that decides: beyond 100 % it does not pass. Latencies of different machines
+cannot be compared; they are marked. --out writes a plot.
 """
 
 from __future__ import annotations
