@@ -32,5 +32,6 @@ COMMANDS: Mapping[str, Command] = {
     "status": Command("say whether exported models still fit", f"{_HERE}.status"),
     "merge": Command("unite the reports of the shards of a run", f"{_HERE}.merge"),
     "compare": Command("say what got better or worse between two reports", f"{_HERE}.compare"),
+    "history": Command("show reports over time, as tables and as a plot", f"{_HERE}.history"),
 }
 """All commands by name, in the order of ``--help``. To add one, write its module and add a line."""

@@ -149,20 +149,20 @@ class Draft:
             return None
         if any(mark.kind == FILL_IN for each in self._task() for mark in each.marks):
             return None
-        values: dict[str, Any] = {"data": self.found.data.absolute()}
+        values: dict[str, Any] = {"data": _whole(self.found.data)}
         # The same source that is written, as values.
         for each in self._task():
             if each.name in ("labels", "selection"):
                 path = self.found.labels if each.name == "labels" else self.found.selection
-                values[each.name] = None if path is None else path.absolute()
+                values[each.name] = None if path is None else _whole(path)
             elif each.name and isinstance(each.value, str):
                 values[each.name] = _value(each.value)
         calibration = self.found.calibration
         return KycModel(
-            Path(self.facts.path).absolute(),
+            _whole(Path(self.facts.path)),
             self.choice.spec,
             _TASKS[self.facts.family](**values),
-            None if calibration is None else calibration.absolute(),
+            None if calibration is None else _whole(calibration),
         )
 
     def with_choice(self, choice: Choice) -> Draft:
@@ -292,3 +292,8 @@ def _value(source: str) -> Any:
     import ast
 
     return ast.literal_eval(source)
+
+
+def _whole(path: Path) -> Path:
+    """A path from the root, as messages show it: without "..", and links stay."""
+    return Path(os.path.abspath(path))  # noqa: PTH100

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -10,6 +11,7 @@ from typing import Literal
 from ..data.files import IMAGE_SUFFIXES, npz_names
 from ..data.tables import decoded
 from ..errors import DataError
+from ..files import from_here
 from ..spec.liveness_classes import LIVE_WORDS, word
 from .families import Family
 
@@ -189,8 +191,8 @@ def _yolo_classes(folder: Path) -> tuple[str, ...]:
 
 
 def _beside(path: Path, role: str) -> Path | None:
-    """Images for another purpose, where people usually put them."""
-    path = path.absolute()
+    """Images for another purpose, where people usually put them; see `from_here`."""
+    path = Path(os.path.abspath(path))  # noqa: PTH100  # without "..", and links stay
     name, home = path.name, path.parent
     places = [
         home / f"{name}-{role}",
@@ -200,7 +202,8 @@ def _beside(path: Path, role: str) -> Path | None:
         home / f"{role}{path.suffix}",
         home.parent / role / name,
     ]
-    return next((each for each in places if each != path and each.exists()), None)
+    found = next((each for each in places if each != path and each.exists()), None)
+    return None if found is None else Path(from_here(found))
 
 
 def _entries(folder: Path) -> list[Path]:

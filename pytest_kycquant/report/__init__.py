@@ -73,6 +73,20 @@ def refuse_target(path: Path, option: str = REPORT) -> None:
         SettingsError: there is such a file, the folder cannot be written, or the name does not say
             which report it is.
     """
+    refuse_file(path, option)
+    _named(path, option)
+
+
+def refuse_file(path: Path, option: str) -> None:
+    """Refuse a file that cannot be written, or is not one that was written here before.
+
+    Args:
+        path: the file.
+        option: the option that names it.
+
+    Raises:
+        SettingsError: there is such a file, or the folder cannot be written.
+    """
     try:
         if os.path.lexists(path) and not (path.is_file() and _is_report(path.read_bytes())):
             raise SettingsError(
@@ -84,7 +98,6 @@ def refuse_target(path: Path, option: str = REPORT) -> None:
         reason = error.strerror or str(error)
         raise SettingsError(option, f"{path} cannot be read ({reason})", "name another") from error
     refuse_folder(path.parent, option)
-    _named(path, option)
 
 
 def refuse_folder(folder: Path, option: str) -> None:

@@ -53,6 +53,34 @@ def found_reports(
     return reports, aside
 
 
+def readable_reports(places: Iterable[Path]) -> tuple[list[Report], list[str]]:
+    """Read the reports of whole runs, as far as they can be read.
+
+    Args:
+        places: files, and folders whose JSON files are read, those in folders below them included.
+
+    Returns:
+        the reports, and a line about each file that is left out.
+    """
+    files: list[Path] = []
+    for place in places:
+        files += sorted(place.rglob("*.json")) if place.is_dir() else [place]
+    reports: list[Report] = []
+    aside: list[str] = []
+    for path in dict.fromkeys(files):
+        try:
+            report = read_report(path)
+        except ReportError as error:
+            aside.append(f"{error.where}: {error.problem}")
+            continue
+        if report.shard is not None:
+            shard = f"{report.shard.index}/{report.shard.of}"
+            aside.append(f"{path}: is of shard {shard}, see kycquant merge")
+        else:
+            reports.append(report)
+    return reports, aside
+
+
 def _is_other(path: Path) -> bool:
     """Whether a file is JSON, but not of a report."""
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -210,6 +211,23 @@ def test_neighbours_are_used(kycquant: Kycquant, world: Path) -> None:
     text = (world / "test_face.py").read_text()
     assert 'selection="data/faces-selection",' in text
     assert 'calibration="calibration/faces",' in text
+
+
+def test_neighbours_are_named_from_the_current_folder(
+    kycquant: Kycquant, world: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_folders(world / "data" / "faces", 60, 2, seed=3)
+    calibration = write_folders(world / "calibration" / "faces", 30, 2, seed=1)
+    (world / "gates").mkdir()
+    monkeypatch.chdir(world / "gates")
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")  # as outside these tests
+        code, shown, error = kycquant("init", "../face.onnx", "../data/faces")
+    assert f"{calibration}: 60 different calibration images" in error
+    assert code == exits.DONE
+    assert "  calibration   ../calibration/faces\n" in shown
+    assert "/../" not in shown + error
+    assert 'calibration="../calibration/faces",' in Path("test_face.py").read_text()
 
 
 def test_paths_are_relative_to_the_gate_file(kycquant: Kycquant, world: Path, run: Run) -> None:
