@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..verdicts import Direction, Unit
-from .document import CheckEntry, GateEntry, LimitEntry, PipelineEntry, Report, ResultEntry
+from .document import GateEntry, LimitEntry, PipelineEntry, Report
+from .result_entries import CheckEntry, ResultEntry
 
 Kind = Literal["worse", "better", "changed"]
 _ORDER = ("PASS", "WAIVED", "INCONCLUSIVE", "FAIL")

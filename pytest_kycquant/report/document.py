@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from ..bench.file_ports import FilePorts
 from ..curves import Curves
 from ..pipeline.record import PipelineRow, Yardstick
-from ..results import Offender, Waiver
 from ..runtimes import Deployment
 from ..runtimes.environment import Environment
+from .result_entries import CheckEntry, GroupEntry, ResultEntry
 from .run_entries import ErrorEntry, OutcomeEntry, Part, Provenance, Scope, Shard, Times
 
 if TYPE_CHECKING:
@@ -79,73 +79,6 @@ class DataEntry:
             "calibration": data.calibration,
         }
         return {role: cls(len(one), one.digest) for role, one in images.items() if one}
-
-
-@dataclass(frozen=True)
-class CheckEntry:
-    """One figure compared with one limit.
-
-    Args:
-        name: what was measured, such as "FAR".
-        verdict: "PASS", "FAIL" or "INCONCLUSIVE".
-        value: the point estimate; null if there is nothing to estimate.
-        lower: one-sided 95 % lower confidence bound; null for a figure that is known exactly.
-        upper: one-sided 95 % upper confidence bound, in the same unit.
-        limit: the limit; null if nothing could be measured.
-        direction: the side of the limit on which the figure must lie.
-        unit: unit of the figures and of the limit.
-        detail: the counts behind the figure, and what it lacks.
-    """
-
-    name: str
-    verdict: str
-    value: float | None
-    lower: float | None
-    upper: float | None
-    limit: float | None
-    direction: str
-    unit: str
-    detail: str
-
-
-@dataclass(frozen=True)
-class ResultEntry:
-    """The outcome of one gate on one variant.
-
-    Args:
-        gate: name of the gate, such as "far".
-        verdict: the worst verdict of the checks; WAIVED if that is not PASS but a waiver holds.
-        checks: the figures that were compared with their limits.
-        remedy: what to do about a failure.
-        offenders: the cases that weigh most, the worst first.
-        waiver: the waiver for this gate and variant, expired or not; null if there is none.
-    """
-
-    gate: str
-    verdict: str
-    checks: tuple[CheckEntry, ...]
-    remedy: str
-    offenders: tuple[Offender, ...]
-    waiver: Waiver | None
-
-
-@dataclass(frozen=True)
-class GroupEntry:
-    """How one error rate rises within one group of people.
-
-    Args:
-        group: name of the group, such as "age 60+".
-        measure: name of the rate, such as "FRR".
-        fp32: the rate of FP32: errors, trials, value, bounds and design effect.
-        variant: the rate of the variant, in the same form.
-        check: the paired increase, compared with its budget.
-    """
-
-    group: str
-    measure: str
-    fp32: Mapping[str, float]
-    variant: Mapping[str, float]
-    check: CheckEntry
 
 
 @dataclass(frozen=True)
@@ -250,6 +183,7 @@ class GateEntry:
         rejected: variants that a test did not clear, each with that test and its outcome.
         variants: FP32 first; then the others, the worst first.
         decisions: what ships for each requested precision.
+        advice: what to try next, or why not to quantize, as docs/decide.md has it.
     """
 
     model: str
@@ -271,6 +205,7 @@ class GateEntry:
     rejected: Mapping[str, str]
     variants: tuple[VariantEntry, ...]
     decisions: tuple[DecisionEntry, ...]
+    advice: tuple[str, ...]
 
 
 @dataclass(frozen=True)

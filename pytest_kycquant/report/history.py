@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from ..runtimes.environment import Environment
 from ..verdicts import Direction, Limit, Unit, Verdict
-from .document import CheckEntry, GateEntry, PipelineEntry, Report, ResultEntry
+from .document import GateEntry, PipelineEntry, Report
+from .result_entries import CheckEntry, ResultEntry
 
 _AT_MOST_ONE = (Unit.SHARE.value, Unit.COSINE.value)
 

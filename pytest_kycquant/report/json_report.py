@@ -20,17 +20,16 @@ from ..results import GateResult, GroupIncrease
 from ..verdicts import Check, Direction
 from .document import (
     SCHEMA,
-    CheckEntry,
     DecisionEntry,
     Evidence,
     GateEntry,
-    GroupEntry,
     PipelineEntry,
     Report,
-    ResultEntry,
     VariantEntry,
 )
+from .guidance import advice
 from .records import Collected, GatedModel
+from .result_entries import CheckEntry, GroupEntry, ResultEntry
 from .run_entries import CollectedGate, ErrorEntry, OutcomeEntry, Provenance, Scope, Times
 
 
@@ -145,6 +144,7 @@ def _gate(collected: Collected, gate: GatedModel) -> GateEntry:
         rejected=dict(sorted(gate.rejected.items())),
         variants=tuple(map(_variant, gate.rows())),
         decisions=tuple(_decision(each, gate) for _, each in sorted(gate.shipments.items())),
+        advice=tuple(advice(gate, collected.environment)),
     )
 
 

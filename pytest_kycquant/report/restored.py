@@ -20,19 +20,12 @@ from ..plain import from_plain, plain
 from ..results import GateResult, GroupIncrease
 from ..runtimes.ort import EXACT_ENTRY
 from ..verdicts import Check, Direction, Limit, Unit, Verdict
-from .document import (
-    CheckEntry,
-    GateEntry,
-    GroupEntry,
-    PipelineEntry,
-    Report,
-    ResultEntry,
-    VariantEntry,
-)
+from .document import GateEntry, PipelineEntry, Report, VariantEntry
 from .found import Present
 from .json_report import report_of
 from .outcomes import Outcomes
 from .records import Collected, GatedModel
+from .result_entries import CheckEntry, GroupEntry, ResultEntry
 
 
 def restored(report: Report, path: Path) -> Collected:

@@ -15,6 +15,7 @@ from ..verdicts import Verdict
 from . import pipelines
 from .advice import headline, other_problems, ship_line
 from .grid import Column, grid, width_of
+from .guidance import advice
 from .records import Collected, GatedModel
 from .remarks import remarks
 from .spans import Line, Span, Style, line, style_of, text_of, wrapped
@@ -68,7 +69,7 @@ def _lines(collected: Collected, width: int, *, verbose: bool, introduce: bool) 
     more = 0
     for gate in collected.gates:
         yield ()
-        yield from _gate(gate, width, verbose=verbose)
+        yield from _gate(gate, environment, width, verbose=verbose)
         more += 0 if verbose else _hidden(gate, width)
     for own, rest in pipelines.blocks(collected, width, verbose=verbose):
         yield ()
@@ -87,7 +88,9 @@ def _machine(collected: Collected, environment: Environment) -> str:
     return f"onnxruntime {environment.onnxruntime}, {environment.cpu} ({features}; {kernels})"
 
 
-def _gate(gate: GatedModel, width: int, *, verbose: bool) -> Iterator[Line]:
+def _gate(
+    gate: GatedModel, environment: Environment | None, width: int, *, verbose: bool
+) -> Iterator[Line]:
     yield line(Span(gate.model, "strong"), ", ", Span(gate.name, whole=True))
     if gate.profile == "smoke":
         yield line(Span("figures of these images alone, no bounds", "faint"))
@@ -98,6 +101,7 @@ def _gate(gate: GatedModel, width: int, *, verbose: bool) -> Iterator[Line]:
     yield from table.lines()
     yield from remarks(gate, table, verbose=verbose)
     yield ship_line(gate)
+    yield from (line(Span("advice: ", "strong"), said) for said in advice(gate, environment))
 
 
 def _hidden(gate: GatedModel, width: int) -> int:

@@ -8,15 +8,9 @@ from dataclasses import replace
 import pytest
 
 from pytest_kycquant.report.changes import Change, changes
-from pytest_kycquant.report.document import (
-    CheckEntry,
-    DataEntry,
-    GateEntry,
-    LimitEntry,
-    Report,
-    ResultEntry,
-)
+from pytest_kycquant.report.document import DataEntry, GateEntry, LimitEntry, Report
 from pytest_kycquant.report.json_report import report_of
+from pytest_kycquant.report.result_entries import CheckEntry, ResultEntry
 from tests.report.test_json_report import collected
 
 INT8 = "int8>mixed"

@@ -10,8 +10,8 @@ import pytest
 from pytest_kycquant.bench import decide
 from pytest_kycquant.bench.records import VariantRecord
 from pytest_kycquant.bench.shipping import Shipment
-from pytest_kycquant.report.guidance import advice
 from pytest_kycquant.report.document import DataEntry, LimitEntry
+from pytest_kycquant.report.guidance import advice
 from pytest_kycquant.report.records import GatedModel
 from pytest_kycquant.results import GateResult
 from pytest_kycquant.verdicts import Check, Limit, Unit, Verdict

@@ -10,10 +10,11 @@ from xml.etree import ElementTree
 import pytest
 
 from pytest_kycquant.report import MARK, trend
-from pytest_kycquant.report.document import CheckEntry, Report, ResultEntry
+from pytest_kycquant.report.document import Report
 from pytest_kycquant.report.history import history_of
 from pytest_kycquant.report.json_report import report_of
 from pytest_kycquant.report.merging import united
+from pytest_kycquant.report.result_entries import CheckEntry, ResultEntry
 from pytest_kycquant.verdicts import Verdict
 from tests.worlds.findings import ENVIRONMENT, ORIGIN
 from tests.worlds.parts import given, of_gate, of_pipeline, run_of, shards_of, written

@@ -53,7 +53,7 @@ def test_gate() -> None:
     assert list(gate) == [
         "model", "gate", "key", "profile", "profile_note", "inconclusive", "fallback", "ship_by",
         "limits", "data", "ship", "incomplete", "not_run", "tests", "unjudged", "golden",
-        "rejected", "variants", "decisions",
+        "rejected", "variants", "decisions", "advice",
     ]  # fmt: skip
     assert (gate["ship"], gate["incomplete"], gate["rejected"]) == ("int8>mixed", "", {})
     assert list(gate["golden"])[:3] == ["model", "inputs", "threshold"]

@@ -13,13 +13,14 @@ from hypothesis import strategies as st
 
 from pytest_kycquant.errors import SettingsError
 from pytest_kycquant.report import MARK
-from pytest_kycquant.report.document import CheckEntry, ErrorEntry, Report
+from pytest_kycquant.report.document import ErrorEntry, Report
 from pytest_kycquant.report.json_report import report_of
 from pytest_kycquant.report.page import page, render, require
 from pytest_kycquant.report.page.bars import bar_of, budget_used
 from pytest_kycquant.report.page.costs import best
 from pytest_kycquant.report.page.view import cards, figure, headline, key_of, limit_text
 from pytest_kycquant.report.records import Collected
+from pytest_kycquant.report.result_entries import CheckEntry
 from pytest_kycquant.results import Offender, Waiver
 from tests.worlds import pages
 from tests.worlds.findings import ORIGIN

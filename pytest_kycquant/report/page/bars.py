@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from ..document import CheckEntry
+from ..result_entries import CheckEntry
 
 _MARGIN = 0.08  # of the range that is shown, on either side
 

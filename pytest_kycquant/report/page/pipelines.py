@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 from ...pipeline.combination import Found
 from ...plain import from_plain
-from ..document import CheckEntry, GroupEntry, PipelineEntry, Report
+from ..document import PipelineEntry, Report
+from ..result_entries import CheckEntry, GroupEntry
 from .bars import Bar, bar_of, rate_text
 from .view import figure
 

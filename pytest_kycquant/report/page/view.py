@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 
 from ...results import GateResult, Offender
 from ...verdicts import Unit
-from ..document import CheckEntry, DecisionEntry, GateEntry, GroupEntry, Report, VariantEntry
+from ..document import DecisionEntry, GateEntry, Report, VariantEntry
 from ..restored import check_of
+from ..result_entries import CheckEntry, GroupEntry
 from . import costs, det, plots
 from .bars import Bar, bar_of, budget_used, rate_text
 
