@@ -110,7 +110,7 @@ def headline(collected: Collected) -> Line:
     if verdict in ("FAIL", "ERROR"):
         style = "bad"
     reasons = list(dict.fromkeys(_reasons(collected)))
-    more = f"; and {len(reasons) - 1:,} more, see below" if len(reasons) > 1 else ""
+    more = f"; and {len(reasons) - 1:,} more" if len(reasons) > 1 else ""
     reason = f": {reasons[0]}{more}" if reasons else ""
     return line(Span("kycquant: ", "strong"), Span(verdict, style), reason)
 
@@ -121,7 +121,8 @@ def _reasons(collected: Collected) -> Iterator[str]:
         if collected.no_golden:
             missing = sorted(set(collected.no_golden.values()))
             yield f"there is no golden baseline yet: {', '.join(missing)}"
-        yield from other_problems(collected)
+        # The error itself stands among pytest's errors.
+        yield from (problem.partition(": ")[0] for problem in other_problems(collected))
     elif verdict in ("FAIL", "INCONCLUSIVE", "WAIVED"):
         yield from _objections(collected, verdict)
     elif verdict == "INCOMPLETE":

@@ -21,6 +21,8 @@ from .records import GatedModel
 from .spans import Line, Span, line, style_of
 from .variant_table import VariantTable
 
+_WORST = (Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.PASS)
+
 
 def remarks(gate: GatedModel, table: VariantTable, *, verbose: bool = False) -> Iterator[Line]:
     """Yield what a reader should know about the variants of a model.
@@ -51,7 +53,7 @@ def _objections(gate: GatedModel, table: VariantTable, *, verbose: bool) -> Iter
     """Why variants do not pass: what the table does not show, and what would decide."""
     found: dict[tuple[Verdict, str], list[str]] = {}
     for record in gate.rows():
-        for result in record.gates.values():
+        for result in sorted(record.gates.values(), key=lambda result: _WORST.index(result.found)):
             # The line of a waiver tells what was found.
             if result.found is Verdict.PASS or result.waiver is not None:
                 continue

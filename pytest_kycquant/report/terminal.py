@@ -64,7 +64,7 @@ def _lines(collected: Collected, width: int, *, verbose: bool, introduce: bool) 
     if len(collected.gates) + len(collected.pipelines) > 1:
         yield ()
         yield from _overview(collected, width)
-    for problem in other_problems(collected) if collected.verdict == "ERROR" else ():
+    for problem in other_problems(collected) if verbose and collected.verdict == "ERROR" else ():
         yield line(Span(problem, "bad"))
     more = 0
     for gate in collected.gates:

@@ -104,6 +104,12 @@ def test_goldens_that_are_missing_are_recorded_by_one_command() -> None:
         "kycquant: ERROR: there is no golden baseline yet: golden/a.json, golden/b.json"
     )
     assert "was not judged" not in render("terminal", found)
+    found.broken["test_c.py::C"] = "there are no images; give some"
+    assert text_of(headline(found)).endswith("golden/b.json; and 1 more")
+    assert "there are no images; give some" in render("terminal", found, verbose=True)
+    found.no_golden = {}
+    del found.broken["test_b.py::B"], found.broken["test_a.py::A"]
+    assert text_of(headline(found)) == "kycquant: ERROR: test_c.py::C was not judged"
 
 
 def ran(found: Collected, **outcomes: str) -> GatedModel:

@@ -31,7 +31,7 @@ def test_one_value_fails_and_names_the_image(value: float) -> None:
 def test_edge_input_fails_and_names_it() -> None:
     result = judge(embeddings(), broken_edges=("white",))
     assert result.verdict is Verdict.FAIL
-    assert "FAIL edge inputs with NaN or Inf = 1 must be below 1: white" in result.describe()
+    assert "FAIL edge inputs with NaN or Inf = 1 must be below 1\n  white\n" in result.describe()
 
 
 @pytest.mark.parametrize("constant", [0.0, 1.0])

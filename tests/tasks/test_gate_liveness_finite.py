@@ -24,7 +24,7 @@ def test_one_value_fails_and_names_the_image(value: float) -> None:
 
 def test_edge_input_fails_and_names_it() -> None:
     result = comparison(logits(ALL), ALL, broken_edges=("white",)).finite()
-    assert "FAIL edge inputs with NaN or Inf = 1 must be below 1: white" in result.describe()
+    assert "FAIL edge inputs with NaN or Inf = 1 must be below 1\n  white\n" in result.describe()
 
 
 @pytest.mark.parametrize("constant", [-3.0, 0.0, 3.0])
