@@ -54,7 +54,7 @@ def test_gate_that_no_test_asks_for_is_not_judged(
         [
             f"int8 * PASS (only {', '.join(gates)})",
             "ship: nothing yet: * of 6 tests of this gate did not run to the end, such as *",
-            "next: run all tests of these gates, *",
+            "next: run all tests of these gates *",
         ]
     )
 

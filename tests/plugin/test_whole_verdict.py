@@ -146,8 +146,8 @@ def test_rule_about_the_golden_concerns_everything(
     result = run("--kycquant-export=ship")
     result.stdout.fnmatch_lines(
         [
-            "int8 passes, but does not ship: test_gate.py::TestFace::test_mine failed",
-            "ship: nothing: no variant passes, not even FP32",
+            "fp32, int8 pass, but do not ship: test_gate.py::TestFace::test_mine failed",
+            "ship: nothing: the variants that pass do not ship, see above",
         ]
     )
     assert shipped(pytester) == ["face.json"]
