@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..bench.golden import Golden
 from ..errors import ReportError
+from ..plain import from_plain
 from ..report.reading import read_evidence
 
 if TYPE_CHECKING:
     from ..report.document import Evidence, VariantEntry
 
+_AGAIN = "export the model again, with pytest --kycquant-export=FOLDER"
 _REMEDY = "give the folder of pytest --kycquant-export"
 
 
@@ -62,12 +65,36 @@ def exported_in(folder: Path) -> tuple[list[Exported], list[str]]:
     problems: list[str] = []
     for path in sorted(folder.glob("*.json")):
         try:
-            models.append(Exported(path, read_evidence(path)))
+            evidence = read_evidence(path)
+            if flaw := _flaw(evidence):
+                raise ReportError(path, f"was edited: it {flaw}", _AGAIN)
         except ReportError as error:
             problems.append(str(error))
+        else:
+            models.append(Exported(path, evidence))
     if not models and not problems:
         raise ReportError(folder, "holds no exported model", _REMEDY)
     return models, [*problems, *_claimed_twice(models)]
+
+
+def _flaw(evidence: Evidence) -> str:
+    """What no export writes, in words; "" if there is nothing. Anybody can make a digest anew."""
+    found, files = evidence.found, evidence.files
+    shipped = next((one for one in found.variants if one.variant == found.ship), None)
+    if elsewhere := [name for name in files if Path(name).name != name]:
+        return f"names {elsewhere[0]!r}, which is not a file beside it"
+    if found.ship is not None and shipped is None:
+        return f"says that {found.ship} ships, of which it says nothing else"
+    if shipped is not None and shipped.variant != "fp32":
+        if shipped.verdict == "FAIL":
+            return f"says that {shipped.variant} ships, which failed"
+        if not files:
+            return f"says that {shipped.variant} ships, and names no file"
+    try:
+        from_plain(Golden, found.golden)
+    except (KeyError, TypeError, ValueError):
+        return "holds no golden"
+    return ""
 
 
 def _claimed_twice(models: list[Exported]) -> Iterator[str]:
@@ -84,6 +111,8 @@ def _claimed_twice(models: list[Exported]) -> Iterator[str]:
 
 def _state(path: Path, digest: str) -> str:
     try:
+        if not path.is_file():  # a named pipe would never end
+            return "gone"
         with path.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:

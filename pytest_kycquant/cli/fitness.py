@@ -153,12 +153,12 @@ def _quiet() -> Iterator[None]:
 
 
 def _limits(evidence: Evidence, cls: Any) -> Iterator[Fit]:
-    found = evidence.found
+    before = {one.name: one for one in evidence.found.limits}
     now = {one.name: one for one in LimitEntry.all_of(_limits_of(evidence, cls))}
     changed = [
-        f"{one.name} {_shown(one)} -> {_shown(now[one.name]) if one.name in now else 'none'}"
-        for one in found.limits
-        if now.get(one.name) != one
+        f"{name} {_shown(before.get(name))} -> {_shown(now.get(name))}"
+        for name in dict.fromkeys((*before, *now))
+        if before.get(name) != now.get(name)
     ]
     if changed:
         yield Fit("limits", "changed", ", ".join(changed), _again(evidence))
@@ -170,7 +170,9 @@ def _limits_of(evidence: Evidence, cls: Any) -> Any:
     return limits_under(cast("Any", evidence.found.profile), cls.limits)
 
 
-def _shown(one: LimitEntry) -> str:
+def _shown(one: LimitEntry | None) -> str:
+    if one is None:
+        return "none"
     return "off" if one.value is None else Unit(one.unit).show(one.value)
 
 

@@ -66,6 +66,7 @@ def united(given: Iterable[Given], of: int | None = None) -> Collected:
     _refuse_unlike(parts)
     missing = _missing(parts, of)
     found = _whole(parts)
+    _refuse_ambiguous(found)
     found.missing = tuple(missing)
     return found
 
@@ -210,6 +211,24 @@ def _whole(parts: Sequence[Given]) -> Collected:
             pipelines=tuple(sorted({*found.present.pipelines, *other.present.pipelines})),
         )
     return found
+
+
+def _refuse_ambiguous(found: Collected) -> None:
+    """Refuse a waiver whose name is that of gates in several parts: one run is not green with it.
+
+    Each part knows only the gates that it judged itself.
+    """
+    rows = [row for gate in found.gates for row in gate.variants.values()]
+    results = [each for row in rows for each in row.gates.values()]
+    results += [each for one in found.pipelines.values() for each in one.gates.values()]
+    for source in sorted({each.waiver.source for each in results if each.waiver}):
+        gates = sorted({name for name, _ in found.waived(source)})
+        if len(gates) > 1:
+            raise ReportError(
+                source,
+                f"names several gates: {', '.join(gates)}",
+                "write one of these names in it, and run all parts again",
+            )
 
 
 def _part(one: Given) -> Part:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -96,6 +97,54 @@ def test_what_is_missing_changed_or_no_evidence(kycquant: Kycquant, root: Path) 
     assert "! ship/face.onnx is not the file that was judged" in lines(kycquant("list", "ship")[1])
     (ship / "face.onnx").unlink()
     assert "! ship/face.onnx is gone" in lines(kycquant("list", "ship")[1])
+
+
+FLAWS: dict[str, Callable[[dict[str, Any]], None]] = {
+    "names '../faces.npz', which is not a file beside it": lambda one: one.update(
+        files={"../faces.npz": "0" * 64}
+    ),
+    "says that int3 ships, of which it says nothing else": lambda one: one["found"].update(
+        ship="int3"
+    ),
+    "says that w ships, which failed": lambda one: (
+        [row.update(verdict="FAIL") for row in one["found"]["variants"]] and None
+    ),
+    "says that w ships, and names no file": lambda one: one.update(files={}),
+    "holds no golden": lambda one: one["found"].update(golden={}),
+}
+
+
+@pytest.mark.parametrize("command", ["list", "status"])
+@pytest.mark.parametrize("flaw", FLAWS)
+def test_evidence_that_no_export_writes(
+    kycquant: Kycquant, root: Path, command: str, flaw: str
+) -> None:
+    change(root / "ship" / "face.json", FLAWS[flaw])
+    code, shown, error = kycquant(command, "ship")
+    assert (code, error) == (exits.NEGATIVE, "")
+    (line,) = lines(shown)
+    assert line.startswith(f"! ship/face.json: was edited: it {flaw}; export the model again")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
+def test_a_pipe_instead_of_a_model(kycquant: Kycquant, root: Path) -> None:
+    (root / "ship" / "face.onnx").unlink()
+    os.mkfifo(root / "ship" / "face.onnx")
+    code, shown, _ = kycquant("list", "ship")
+    assert code == exits.NEGATIVE
+    assert "! ship/face.onnx is gone" in lines(shown)
+
+
+def test_a_limit_that_the_evidence_does_not_know(kycquant: Kycquant, root: Path) -> None:
+    change(
+        root / "ship" / "face.json",
+        lambda one: one["found"].update(
+            limits=[each for each in one["found"]["limits"] if each["name"] != "far"]
+        ),
+    )
+    code, shown, _ = kycquant("status", "ship")
+    assert code == exits.NEGATIVE
+    assert f"- limits: changed, far none -> 0.1 %; {AGAIN}" in lines(shown)
 
 
 @pytest.mark.parametrize("command", ["list", "status"])

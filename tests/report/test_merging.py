@@ -15,6 +15,7 @@ from pytest_kycquant.report.document import Report
 from pytest_kycquant.report.json_report import report_of
 from pytest_kycquant.report.merging import united
 from pytest_kycquant.report.run_entries import Commit
+from pytest_kycquant.results import Waiver
 from pytest_kycquant.verdicts import Verdict
 from tests.worlds.findings import ENVIRONMENT, ORIGIN
 from tests.worlds.parts import (
@@ -244,6 +245,33 @@ def test_edited_with_a_digest_made_anew(gates: list[OfGate]) -> None:
     (decision, *rest) = gate.decisions
     unknown = replace(gate, decisions=(replace(decision, judged="nothing"), *rest))
     assert "was edited" in refused([moved(first, gates=(unknown,)), second])
+
+
+def test_a_waiver_that_names_gates_of_several_shards() -> None:
+    """One run fails by it; no shard knows of more than one of them."""
+    gates = [waived("test_a"), waived("test_b")]
+    assert run_of(gates).verdict == "WAIVED"
+    parts = shards_of(gates, (1, 2), 2)
+    said = refused(parts)
+    assert "waiver 1: names several gates: test_a.py::TestIt, test_b.py::TestIt" in said
+    parts = shards_of([gates[0], of_gate("test_b")], (1, 2), 2)
+    assert report_of(united(given(parts))).verdict == "WAIVED"
+
+
+def waived(name: str) -> OfGate:
+    """A gate that a waiver for all classes of its name lets ship."""
+    gate = of_gate(name, Verdict.FAIL)
+    waiver = Waiver("TestIt", "int8", "far", "a reason", "KYC-1", "2999-01-01",
+                    ship=True, source="waivers.toml, waiver 1")  # fmt: skip
+    found = []
+    for one in gate.found:
+        assert one.gate is not None
+        row = one.gate.shipment.record
+        if row.variant == "int8":
+            row = replace(row, gates={"far": replace(row.gates["far"], waiver=waiver)})
+        shipment = replace(one.gate.shipment, record=row, tried=(row,))
+        found.append(replace(one, gate=replace(one.gate, shipment=shipment)))
+    return replace(gate, found=tuple(found))
 
 
 def test_a_gate_of_two_shards(gates: list[OfGate]) -> None:

@@ -67,7 +67,8 @@ def page(report: Report, pictures: Pictures | None = None) -> str:
     from ...plain import plain
     from .. import MARK
     from .pipelines import pipeline_cards
-    from .view import cards, headline, limit_text
+    from .verdicts import headline
+    from .view import cards, limit_text
 
     environment = Environment(
         loader=PackageLoader("pytest_kycquant.report.page", "templates"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from .drawing import as_svg, colour_of, empty, style, written_out
+from .drawing import as_svg, colour_of, empty, legend, named, style, written_out
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -77,9 +77,9 @@ def size_and_latency(salt: str, variants: Sequence[Cost]) -> str:
                     [],
                     marker=_MARKERS[index % len(_MARKERS)],
                     color=colour_of("ink"),
-                    label=name,
+                    label=named(name),
                 )
-            left.legend(loc="best")
+            legend(left, loc="best")
         return as_svg(figure, "Size against latency, and against the error budget used")
 
 

@@ -2,29 +2,44 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from ...curves import OperatingPoint, TradeOff
-from .drawing import SIZE, as_svg, colour_of, empty, in_percent, style
+from .drawing import SIZE, as_svg, colour_of, empty, in_percent, legend, named, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+SHOWN = 3
+"""Curves that stand side by side; a detector may have a hundred classes."""
 _MOST_SHOWN = 0.1  # error rate at which a curve ends, unless the frozen threshold is beyond
 
 
 def trade_offs(salt: str, curves: Sequence[TradeOff], label: str) -> str:
-    """Error rates over thresholds on logarithmic axes, with 95 % bands."""
+    """Error rates over thresholds on logarithmic axes, with 95 % bands.
+
+    Of many curves, those are shown whose variant errs most at the frozen threshold.
+    """
+    curves = sorted(curves, key=lambda one: -_errors(one))[:SHOWN]
     with style(salt):
-        figure = empty(*SIZE) if len(curves) == 1 else empty(3.2 * min(len(curves), 3), 3.0)
-        every = [*figure.subplots(1, min(len(curves), 3), squeeze=False)[0]]
-        for axes, curve in zip(every, curves, strict=False):
+        figure = empty(*SIZE) if len(curves) == 1 else empty(3.2 * len(curves), 3.0)
+        every = [*figure.subplots(1, len(curves), squeeze=False)[0]]
+        for axes, curve in zip(every, curves, strict=True):
             _trade_off(axes, curve, label)
         every[0].set_ylabel(curves[0].y)
-        every[0].legend(loc="upper right")
+        legend(every[0], loc="upper right")
         names = f"{curves[0].x} against {curves[0].y}"
         return as_svg(figure, f"{names}: FP32 and {label}, with 95 % bands; the dot is frozen")
+
+
+def _errors(curve: TradeOff) -> float:
+    """Both error rates of the variant at the frozen threshold; infinite if that is not drawn."""
+    if curve.frozen is None:
+        return math.inf
+    point = curve.variant[curve.frozen]
+    return point.x + point.y
 
 
 def _trade_off(axes: Axes, curve: TradeOff, label: str) -> None:
@@ -33,9 +48,14 @@ def _trade_off(axes: Axes, curve: TradeOff, label: str) -> None:
     floors = [_floor(_known(every, axis)) for axis in ("x", "y")]
     frozen = [side[curve.frozen].x for _, _, side in sides if curve.frozen is not None]
     most = max([_MOST_SHOWN, *(3 * x for x in frozen)])
+    axes.set_xlabel(f"{curve.x} {curve.kind}".strip())
+    if not any(_is_shown(one, most) for one in every):  # a logarithmic axis needs something
+        axes.annotate("too many errors to be drawn", (0.5, 0.5), xycoords="axes fraction",
+                      ha="center")  # fmt: skip
+        return
     for name, text, side in sides:
         colour = colour_of(name)
-        shown = [one for one in side if one.x_upper is None or one.x <= most]
+        shown = [one for one in side if _is_shown(one, most)]
         shown.sort(key=lambda one: (one.x, -one.y))
         banded = [one for one in shown if one.x > 0]
         axes.fill_between(
@@ -47,7 +67,7 @@ def _trade_off(axes: Axes, curve: TradeOff, label: str) -> None:
             linewidth=0,
         )
         x = [max(one.x, floors[0]) for one in shown]
-        axes.plot(x, [max(one.y, floors[1]) for one in shown], color=colour, label=text)
+        axes.plot(x, [max(one.y, floors[1]) for one in shown], color=colour, label=named(text))
         if curve.frozen is not None:
             point = side[curve.frozen]
             axes.errorbar(
@@ -65,7 +85,11 @@ def _trade_off(axes: Axes, curve: TradeOff, label: str) -> None:
     in_percent(axes.yaxis)
     if any(one.x_upper is not None for one in every):
         in_percent(axes.xaxis, 5)
-    axes.set_xlabel(f"{curve.x} {curve.kind}".strip())
+
+
+def _is_shown(point: OperatingPoint, most: float) -> bool:
+    """Whether a point is drawn: figures that are no rates, without bounds, have no end."""
+    return point.x_upper is None or point.x <= most
 
 
 def _known(points: Sequence[OperatingPoint], axis: str) -> Iterator[float]:

@@ -10,10 +10,14 @@ from __future__ import annotations
 import contextlib
 import io
 import re
+import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from ...errors import printable
+
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
@@ -68,7 +72,11 @@ def empty(width: float, height: float, left: float = 0.8, top: float = 0.12) -> 
 
 @contextlib.contextmanager
 def style(salt: str) -> Iterator[None]:
-    """Draw with our settings, and without changing those of the user's own plots."""
+    """Draw with our settings, and without changing those of the user's own plots.
+
+    Warnings of matplotlib are about its own fonts, which the page does not use, and about axes
+    without anything to show. They would be errors in a suite that makes errors of warnings.
+    """
     from matplotlib import rc_context
 
     ink, grid = colour_of("ink"), colour_of("grid")
@@ -97,8 +105,20 @@ def style(salt: str) -> Iterator[None]:
         "legend.fontsize": 8,
         "lines.linewidth": 1.4,
     }
-    with rc_context(settings):
+    with rc_context(settings), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         yield
+
+
+def named(label: str) -> str:
+    """A label as a legend shows it: matplotlib leaves those out that begin with an underscore."""
+    return f"\u200b{label}" if label.startswith("_") else label
+
+
+def legend(axes: Axes, **settings: Any) -> None:
+    """Add a legend, if anything has a label."""
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(**settings)
 
 
 def as_svg(figure: Figure, title: str) -> str:
@@ -106,7 +126,10 @@ def as_svg(figure: Figure, title: str) -> str:
     from html import escape
 
     from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.text import Text
 
+    for text in figure.findobj(Text):  # as in the rest of the page
+        text.set_text(_plain(text.get_text()))
     figure.patch.set_visible(False)
     for axes in figure.axes:
         axes.patch.set_visible(False)
@@ -114,17 +137,22 @@ def as_svg(figure: Figure, title: str) -> str:
     written = io.StringIO()
     canvas: Any = FigureCanvasSVG(figure)
     canvas.print_svg(written, metadata={"Date": None, "Creator": None})
-    text = written.getvalue()
-    text = text[text.index("<svg") :]
+    svg = written.getvalue()
+    svg = svg[svg.index("<svg") :]
     for name, colour in _COLOURS.items():
-        text = text.replace(colour, f"var(--{name})")
-    text = _UNUSED_ID.sub("", text)
-    text = _COORDINATES.sub(lambda found: _FINER.sub(r"\1", found[0]), text)
-    text = re.sub(r"<metadata>.*?</metadata>\s*", "", text, flags=re.DOTALL)
-    text = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", text)
-    text = re.sub(r' (?:width|height)="[\d.]+pt"', "", text, count=2)
-    label = escape(title, quote=True)
-    return text.replace("<svg", f'<svg role="img" aria-label="{label}"', 1).strip()
+        svg = svg.replace(colour, f"var(--{name})")
+    svg = _UNUSED_ID.sub("", svg)
+    svg = _COORDINATES.sub(lambda found: _FINER.sub(r"\1", found[0]), svg)
+    svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
+    svg = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", svg)
+    svg = re.sub(r' (?:width|height)="[\d.]+pt"', "", svg, count=2)
+    label = escape(_plain(title), quote=True)
+    return svg.replace("<svg", f'<svg role="img" aria-label="{label}"', 1).strip()
+
+
+def _plain(text: str) -> str:
+    """Text without control characters but line breaks; UTF-8 can write it."""
+    return "\n".join(map(printable, text.split("\n")))
 
 
 def in_percent(axis: Axis, most: int = 6) -> None:

@@ -10,6 +10,7 @@ from ...plain import from_plain
 from ..document import PipelineEntry, Report
 from ..result_entries import CheckEntry, GroupEntry
 from .bars import Bar, bar_of, rate_text
+from .verdicts import pipeline_verdict
 from .view import figure
 
 
@@ -33,6 +34,7 @@ class PipelineCard(NamedTuple):
     groups: Sequence[tuple[GroupEntry, str, str, str, Bar | None]]
     gave: Sequence[str]
     ships: str
+    verdict: str
 
 
 def pipeline_cards(report: Report) -> Iterator[PipelineCard]:
@@ -52,6 +54,7 @@ def pipeline_cards(report: Report) -> Iterator[PipelineCard]:
             ],
             [*_gave(entry)],
             ", ".join(f"{stage} {variant}" for stage, variant in variants),
+            pipeline_verdict(entry),
         )  # fmt: skip
 
 

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ...curves import Round, ScorePlot
-from .drawing import SIZE, as_svg, colour_of, empty, in_percent, style, written_out
+from ...errors import printable
+from .drawing import SIZE, as_svg, colour_of, empty, in_percent, legend, named, style, written_out
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_KINDS = 6
+KINDS = 6
+"""Kinds of trials that a plot can tell apart."""
 _LONGEST_NAME = 48  # characters of a layer
 _LEVELS = 5  # of shade, each for as many times more trials
 _MOST_LAYERS = 30
@@ -25,14 +27,18 @@ def histogram(salt: str, plot: ScorePlot, label: str) -> str:
         axes = figure.subplots()
         bins = len(plot.edges) - 1
         missing = []
-        for index, kind in enumerate(plot.kinds[:_KINDS]):
+        for index, kind in enumerate(plot.kinds[:KINDS]):
             colour = colour_of(f"kind{index}")
             fp32, variant = kind.of_fp32(bins), kind.of_variant(bins)
             total = max(sum(fp32), 1)
             shares = [[count / total for count in each[:bins]] for each in (fp32, variant)]
             axes.stairs(shares[1], plot.edges, fill=True, color=colour, alpha=0.35)
             axes.stairs(
-                shares[0], plot.edges, color=colour, linewidth=1.2, label=f"{kind.kind} ({total:,})"
+                shares[0],
+                plot.edges,
+                color=colour,
+                linewidth=1.2,
+                label=named(f"{kind.kind} ({total:,})"),
             )
             if variant[bins] or fp32[bins]:
                 missing.append(f"{kind.kind} {fp32[bins]:,} and {variant[bins]:,}")
@@ -54,7 +60,7 @@ def histogram(salt: str, plot: ScorePlot, label: str) -> str:
         in_percent(axes.yaxis)
         axes.set_xlabel(plot.score)
         axes.set_ylabel("share of its kind")
-        axes.legend(loc="upper left", bbox_to_anchor=(0, 1.12), ncols=3, borderaxespad=0)
+        legend(axes, loc="upper left", bbox_to_anchor=(0, 1.12), ncols=3, borderaxespad=0)
         title = f"Scores: line FP32, area {label}"
         if missing:
             title += f"; without a score, FP32 and {label}: {', '.join(missing)}"
@@ -68,7 +74,7 @@ def scatter(salt: str, plot: ScorePlot, label: str) -> str:
         axes = figure.subplots()
         bins = len(plot.edges) - 1
         most = max((cell[2] for kind in plot.kinds for cell in kind.cells), default=1)
-        for index, kind in enumerate(plot.kinds[:_KINDS]):
+        for index, kind in enumerate(plot.kinds[:KINDS]):
             cells = [cell for cell in kind.cells if cell[0] < bins and cell[1] < bins]
             for level in range(_LEVELS):
                 low, high = most ** (level / _LEVELS), most ** ((level + 1) / _LEVELS)
@@ -120,10 +126,10 @@ def rounds(salt: str, measured: Sequence[Round], limit: float | None, label: str
     with style(salt):
         figure = empty(*SIZE)
         axes = figure.subplots()
-        number = range(1, len(measured) + 1)
+        timed = {n: one for n, one in enumerate(measured, 1) if one.fp32 > 0}  # clocks are coarse
         axes.scatter(
-            number,
-            [one.fp32_again / one.fp32 for one in measured],
+            list(timed),
+            [one.fp32_again / one.fp32 for one in timed.values()],
             s=9,
             facecolors="none",
             edgecolors=colour_of("fp32"),
@@ -131,14 +137,15 @@ def rounds(salt: str, measured: Sequence[Round], limit: float | None, label: str
             label="FP32 again",
         )
         axes.scatter(
-            number,
-            [one.variant / one.fp32 for one in measured],
+            list(timed),
+            [one.variant / one.fp32 for one in timed.values()],
             s=9,
             color=colour_of("variant"),
             linewidths=0,
-            label=label,
+            label=named(label),
         )
-        largest = max(max(one.variant, one.fp32_again) / one.fp32 for one in measured)
+        ratios = [max(one.variant, one.fp32_again) / one.fp32 for one in timed.values()]
+        largest = max(ratios, default=0.0)
         if limit is not None and limit < _FAR_LIMIT * largest:
             axes.axhline(
                 limit, color=colour_of("bad"), linestyle=(0, (4, 3)), linewidth=1, label="limit"
@@ -146,7 +153,7 @@ def rounds(salt: str, measured: Sequence[Round], limit: float | None, label: str
         axes.set_ylim(bottom=0)
         axes.set_xlabel("round")
         axes.set_ylabel("time relative to FP32")
-        axes.legend(loc="lower right")
+        legend(axes, loc="lower right")
         return as_svg(figure, f"Time of each round relative to FP32: {label}, and FP32 again")
 
 
@@ -182,4 +189,5 @@ def layers(salt: str, ranking: Sequence[tuple[str, float]], kept: frozenset[str]
 
 def _short(name: str) -> str:
     """The end of a name, which tells the layers of a block apart."""
+    name = printable(name)
     return name if len(name) <= _LONGEST_NAME else f"...{name[3 - _LONGEST_NAME :]}"

@@ -12,23 +12,14 @@ from ..restored import check_of
 from ..result_entries import CheckEntry, GroupEntry
 from . import costs, det, plots
 from .bars import Bar, bar_of, budget_used, rate_text
+from .verdicts import ORDER, gate_verdict
 
 Reason = tuple[str, Sequence[str]]
 """Why something ships or does not, and what stands behind it."""
 Pictures = Mapping[str, Mapping[str, str]]
 """Pictures as data URIs, by the key of a gate (`key_of`) and the name of the image."""
 
-_MEANS = {
-    "PASS": "Every gate was judged by all of its tests, and passed.",
-    "WAIVED": "Every gate passed, but a failure is waived for a time.",
-    "FAIL": "A gate, or a test of one, failed.",
-    "INCONCLUSIVE": "Nothing failed, but the data cannot decide figures that must be decided.",
-    "ERROR": "Something could not be judged or collected.",
-    "INCOMPLETE": "Tests of gates were not run, so nothing is decided.",
-    "SMOKE": "No damage was found. The smoke profile clears nothing to ship.",
-}
 _NOTHING = 1e-9  # what rounding left of zero
-_ORDER = ("FAIL", "INCONCLUSIVE", "WAIVED", "PASS")
 
 
 class Cell(NamedTuple):
@@ -97,11 +88,6 @@ class Card(NamedTuple):
     pictures: Mapping[str, str]
 
 
-def headline(report: Report) -> str:
-    """What the verdict of the run means, in one sentence."""
-    return _MEANS[report.verdict]
-
-
 def key_of(gate: GateEntry) -> str:
     """What tells the gates of a report apart."""
     return f"{gate.model}\n{gate.gate}"
@@ -163,7 +149,7 @@ def _card(
     return Card(
         anchor=anchor,
         entry=gate,
-        verdict=_verdict(gate),
+        verdict=gate_verdict(gate),
         ships=gate.ship or "nothing",
         instead=_instead(gate, together),
         why=[*((line, ()) for line in together), *_why(gate)],
@@ -195,20 +181,6 @@ def _instead(gate: GateEntry, together: Sequence[str]) -> str:
         return "the pipeline does not hold with a leaner one"
     lost = ", ".join(each.requested for each in gate.decisions if each.reasons)
     return f"{lost} did not pass" if lost else ""
-
-
-def _verdict(gate: GateEntry) -> str:
-    """The verdict of a gate: that of the variants that its tests were asserted on."""
-    if gate.profile == "smoke":
-        return "SMOKE"
-    if gate.incomplete:
-        return "INCOMPLETE"
-    verdicts = {each.variant: each.verdict for each in gate.variants}
-    decided = {verdicts[each.judged] for each in gate.decisions}
-    for each in gate.decisions:  # a test of the user's own may object to what passes its gates
-        if each.ships is None and verdicts[each.judged] == "PASS":
-            decided.add("FAIL")
-    return next((verdict for verdict in _ORDER if verdict in decided), "INCONCLUSIVE")
 
 
 def _why(gate: GateEntry) -> Iterator[Reason]:
@@ -329,23 +301,24 @@ def _drawings(entry: VariantEntry, salt: str) -> Iterator[Drawing]:
     curves, label = entry.curves, entry.variant
     if curves is None:
         return
+    kinds = _only("first", plots.KINDS, len(curves.scores.kinds)) if curves.scores else ""
     if curves.scores is not None:
         yield Drawing(
-            "Scores: FP32 as a line, the variant as an area.",
+            f"Scores: FP32 as a line, the variant as an area.{kinds}",
             plots.histogram(f"{salt}-scores", curves.scores, label),
         )
     if curves.trade_offs:
         first = curves.trade_offs[0]
+        only = _only("worst", det.SHOWN, len(curves.trade_offs))
         yield Drawing(
             f"Detection error trade-off, {first.x} against {first.y}, with 95 % bands; the dot is "
-            "the frozen threshold. A rate of zero lies on the "
-            "lower or left edge.",
+            f"the frozen threshold. A rate of zero lies on the lower or left edge.{only}",
             det.trade_offs(f"{salt}-det", curves.trade_offs, label),
             wide=len(curves.trade_offs) > 1,
         )
     if curves.scores is not None:
         yield Drawing(
-            "The same trials by both models; darker where there are more of them.",
+            f"The same trials by both models; darker where there are more of them.{kinds}",
             plots.scatter(f"{salt}-pairs", curves.scores, label),
         )
     if curves.rounds:
@@ -356,9 +329,14 @@ def _drawings(entry: VariantEntry, salt: str) -> Iterator[Drawing]:
         )
 
 
+def _only(which: str, shown: int, of: int) -> str:
+    """What a drawing leaves out, at the end of its caption."""
+    return f" Only the {which} {shown} of {of} are drawn." if of > shown else ""
+
+
 def _judged(name: str, entry: VariantEntry) -> Judged:
     result = entry.gates[name]
-    checks = sorted(result.checks, key=lambda check: _ORDER.index(check.verdict))
+    checks = sorted(result.checks, key=lambda check: ORDER.index(check.verdict))
     waiver = result.waiver.describe() if result.waiver else ""
     failed = result.verdict != "PASS"
     return Judged(
@@ -376,7 +354,7 @@ def _groups(gate: GateEntry) -> Iterator[tuple[str, GroupEntry, str, str, str, B
     with_groups = [each for each in gate.variants if each.groups]
     with_groups.sort(key=lambda each: each.variant != gate.ship)
     for entry in with_groups[:1]:
-        for group in sorted(entry.groups, key=lambda one: _ORDER.index(one.check.verdict)):
+        for group in sorted(entry.groups, key=lambda one: ORDER.index(one.check.verdict)):
             fp32, variant = rate_text(group.fp32), rate_text(group.variant)
             found = figure(group.check), bar_of(group.check)
             yield entry.variant, group, fp32, variant, *found
