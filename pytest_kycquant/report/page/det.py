@@ -88,7 +88,7 @@ def _trade_off(axes: Axes, curve: TradeOff, label: str) -> None:
 
 
 def _is_shown(point: OperatingPoint, most: float) -> bool:
-    """Whether a point is drawn: figures that are no rates, without bounds, have no end."""
+    """Whether a point is drawn: a figure without bounds is not a rate and has no end."""
     return point.x_upper is None or point.x <= most
 
 
