@@ -123,6 +123,14 @@ def test_few_weights() -> None:
     assert advice(gate(*found.variants.values(), faster), ENVIRONMENT) == []
 
 
+def test_a_smaller_file_shows_that_there_are_weights() -> None:
+    """``int8-weights`` keeps some layers here; it is false that no recipe makes it much smaller."""
+    kept = row("int8-weights", precision="int8-weights", size=0.7)
+    whole = row("int8", latency=(1.0, 0.9, 1.1), size=0.3, precision="int8")
+    assert not any("no recipe" in line for line in advice(gate(kept, whole), SOUND))
+    assert any("no recipe" in line for line in advice(gate(kept), SOUND))
+
+
 def test_int8_that_is_slower() -> None:
     slow = row("int8", latency=(1.2, 1.1, 1.3), timed=FAIL, **STATIC)
     lines = advice(gate(slow), SOUND)
@@ -155,7 +163,7 @@ def test_limits_are_those_of_the_questions(
     monkeypatch: pytest.MonkeyPatch, name: str, value: float
 ) -> None:
     few = row("int8-weights", precision="int8-weights", size=0.7)
-    found = gate(few, LOST, images=30)
+    found = gate(few, replace(LOST, size_ratio=0.7), images=30)
     before = advice(found, SOUND)
     monkeypatch.setattr(decide, name, value)
     assert len(advice(found, SOUND)) < len(before)
