@@ -133,7 +133,8 @@ class Summary:
             self._lines += done.lines
             failed = done.failed
         for flag, path in settings.reports.items():
-            whole = self._session.shard is None  # a shard without gates tells `merge` so
+            # A shard without gates tells `merge` so, and what cannot be collected may be a gate.
+            whole = self._session.shard is None and not self._uncollected
             if collected.is_empty and whole and path.exists():
                 self._lines.append(f"{path} stays as it was: this run judged no gate")
                 continue

@@ -135,7 +135,7 @@ def _record(kind: Any, entry: VariantEntry | PipelineEntry) -> Any:
 def _results(entries: Mapping[str, ResultEntry]) -> dict[str, GateResult]:
     return {
         name: GateResult(
-            one.gate, tuple(map(check_of, one.checks)), one.remedy, one.offenders, one.waiver
+            one.gate, tuple(map(_checked, one.checks)), one.remedy, one.offenders, one.waiver
         )
         for name, one in entries.items()
     }
@@ -143,7 +143,7 @@ def _results(entries: Mapping[str, ResultEntry]) -> dict[str, GateResult]:
 
 def _groups(entries: Iterable[GroupEntry]) -> tuple[GroupIncrease, ...]:
     return tuple(
-        GroupIncrease(one.group, one.measure, one.fp32, one.variant, check_of(one.check))
+        GroupIncrease(one.group, one.measure, one.fp32, one.variant, _checked(one.check))
         for one in entries
     )
 
@@ -162,3 +162,18 @@ def check_of(entry: CheckEntry) -> Check:
         entry.upper,
         entry.detail,
     )
+
+
+def _checked(entry: CheckEntry) -> Check:
+    """The same, of a report that somebody may have edited.
+
+    Raises:
+        ValueError: it passes, although the bound that decides is beyond its limit.
+    """
+    check = check_of(entry)
+    if check.verdict is Verdict.PASS and check.limit is not None and check.value is not None:
+        bound = check.upper if check.limit.direction is Direction.BELOW else check.lower
+        bound = check.value if bound is None else bound
+        if check.limit.judge(bound, bound) is not Verdict.PASS:
+            raise ValueError(f"{check.name} passes, and is beyond its limit")
+    return check

@@ -280,3 +280,18 @@ def test_other_tests_are_no_errors_of_gates(
     run("--kycquant-report=report.json").assert_outcomes(passed=6, failed=1)
     report = json.loads((pytester.path / "report.json").read_text())
     assert (report["verdict"], report["errors"]) == ("PASS", [])
+
+
+def test_a_gate_file_that_cannot_be_read_replaces_an_earlier_pass(
+    project: Callable[..., None], run: Run, pytester: pytest.Pytester
+) -> None:
+    """A report that stays would be taken for one of this run, by a later job."""
+    project()
+    run("--kycquant-report=report.json")
+    path = pytester.path / "report.json"
+    assert json.loads(path.read_text())["verdict"] == "PASS"
+    (pytester.path / "test_gate.py").write_text("def (")
+    assert run("--kycquant-report=report.json").ret == pytest.ExitCode.INTERRUPTED
+    report = json.loads(path.read_text())
+    assert (report["verdict"], report["gates"]) == ("ERROR", [])
+    assert report["problems"] == ["test_gate.py was not collected"]

@@ -247,6 +247,20 @@ def test_edited_with_a_digest_made_anew(gates: list[OfGate]) -> None:
     assert "was edited" in refused([moved(first, gates=(unknown,)), second])
 
 
+def test_a_check_that_passes_beyond_its_limit() -> None:
+    """Its verdict, that of its gate and all others were made to agree."""
+    gates = [of_gate("test_a"), of_gate("test_b")]
+    first, second = shards_of(gates, (1, 2), 2)
+    (gate,) = first.gates
+    rows = []
+    for row in gate.variants:
+        far = row.gates["far"]
+        checks = (replace(far.checks[0], upper=0.002),)
+        rows.append(replace(row, gates={"far": replace(far, checks=checks)}))
+    forged = moved(first, gates=(replace(gate, variants=tuple(rows)),))
+    assert "was edited: its verdicts do not follow from its figures" in refused([forged, second])
+
+
 def test_a_waiver_that_names_gates_of_several_shards() -> None:
     """One run fails by it; no shard knows of more than one of them."""
     gates = [waived("test_a"), waived("test_b")]
