@@ -123,7 +123,7 @@ def differs(outputs, fp32):
     onnx.save(model, path)
     result = run("--kycquant-update-golden")
     result.stdout.fnmatch_lines(
-        ["int8: FAIL differs *", "fallback of int8: int8>mixed*", "ship: int8>mixed *"]
+        ["int8 * FAIL *agreement*", "fallback of int8: int8>mixed*", "ship: int8>mixed *"]
     )
     golden = json.loads((pytester.path / "golden" / "document.json").read_text())
     names = [f"{what} of {name}" for name in ("output", "shares") for what in ("mean", "spread")]

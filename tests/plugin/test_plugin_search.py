@@ -122,7 +122,7 @@ def test_the_budget_is_part_of_the_key(tmp_path: Path) -> None:
     write_project(tmp_path, fragile=True)
     short = search_in(tmp_path, tmp_path / "cache", budget=1).find(RECIPE)
     assert short.best.keep == ()
-    assert short.note == "the budget of 1 candidates was used up before one passed"
+    assert short.note == "the budget of 1 candidate was used up before one passed"
     assert search_in(tmp_path, tmp_path / "cache").find(RECIPE).minimal
 
 

@@ -80,7 +80,7 @@ def test_variant_that_a_test_did_not_clear(
     result = run("--kycquant-export=ship")
     result.stdout.fnmatch_lines(
         [
-            f"int8 passes, but does not ship: test_gate.py::*test_mine[[]int8] {reason}",
+            f"*int8 pass*, but do* not ship: test_gate.py::*test_mine[[]int8] {reason}",
             f"ship: {ship}",
         ]
     )
