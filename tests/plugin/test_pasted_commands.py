@@ -48,7 +48,7 @@ def test_record_and_commit(
     advised = re.search(r"record it with: pytest (.+)", shown)
     assert advised is not None, shown
     recorded = shell(*PYTEST, *shlex.split(advised[1]), "-k", "size")
-    commit = re.search(r"golden: recorded .+; commit it: git add (.+)", recorded)
+    commit = re.search(r"golden: recorded [^;]+; commit it:\s+git add (.+)", recorded)
     assert commit is not None, recorded
     subprocess.run(["git", "init", "-q"], cwd=root, check=True)
     subprocess.run(["git", "add", *shlex.split(commit[1])], cwd=root / start, check=True)

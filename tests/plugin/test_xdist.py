@@ -60,7 +60,7 @@ def single(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_project(folder, precisions=PRECISIONS, fragile=True)
     with pytest.MonkeyPatch.context() as patch:
         leave_ci(patch)
-        output = run(folder, "-v", "--kycquant-update-golden")
+        output = run(folder, "-vv", "--kycquant-update-golden")
     assert "6 passed, 6 fallback" in output, output
     return folder
 
@@ -72,7 +72,7 @@ def built(output: str) -> int:
 
 def test_workers_agree_and_build_once(single: Path, tmp_path: Path) -> None:
     write_project(tmp_path, precisions=PRECISIONS, fragile=True)
-    output = run(tmp_path, "-v", "-n2", "--kycquant-update-golden")
+    output = run(tmp_path, "-vv", "-n2", "--kycquant-update-golden")
     assert "6 passed, 6 fallback" in output, output
     assert "= kycquant =" in output
     assert verdicts(tmp_path) == verdicts(single)
@@ -83,7 +83,7 @@ def test_workers_agree_and_build_once(single: Path, tmp_path: Path) -> None:
 def test_second_run_builds_nothing_but_measures_latency(single: Path) -> None:
     before, report = entries(single), verdicts(single)
     latency = json.loads((single / "report.json").read_text())
-    output = run(single)
+    output = run(single, "-vv")
     assert built(output) == 0
     assert entries(single) == before
     assert verdicts(single) == report
