@@ -75,7 +75,7 @@ def test_the_advised_command_records_the_golden_that_is_missing(
     assert advised is not None, shown
     done = pytest_in(pytester.path / start, *shlex.split(advised[2]), "-k", "size")
     assert done.returncode == 0, done.stdout
-    recorded = re.search(r"golden: recorded (.+); commit it: git add (.+)\n", done.stdout)
+    recorded = re.search(r"golden: recorded ([^;]+); commit it:\s+git add (.+)\n", done.stdout)
     assert recorded is not None, done.stdout
     (shown,) = shlex.split(recorded[2])
     assert recorded[1] == shown
