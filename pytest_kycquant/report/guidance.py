@@ -1,7 +1,8 @@
 """What to do after a run: the questions of docs/decide.md, answered with what the run knows.
 
 A line is written only where it changes what one would do: where something did not pass, or where
-there was nothing to gain. `bench.decide` has the questions, their limits and their grounds.
+there was nothing to gain. `bench.decide` has the questions, their limits and their grounds. What
+saturates is not said here: a variant has a note of its own about it, which counts operators.
 """
 
 from __future__ import annotations
@@ -39,8 +40,7 @@ def advice(gate: GatedModel, environment: Environment | None) -> list[str]:
     if budget.answer:
         return [f"{_small_and_fast(now)}. {budget.so}"]
     lines = [*_weights(answers, quantized, gate), *_images(answers, quantized, now)]
-    lines += [*_saturation(answers, quantized), *_bits(answers, quantized)]
-    lines += [*_slow(quantized, gate)]
+    lines += [*_bits(answers, quantized), *_slow(quantized, gate)]
     if not any(_passes(row, gate) for row in quantized):
         lines += _untried(gate, decide(now).recipes)
     return lines
@@ -119,12 +119,6 @@ def _images(
             f"{', '.join(static)}: calibration has {now.images:,} images, and ranges need "
             f"{ENOUGH_IMAGES}; give more, or gate int8-weights, which needs none."
         )
-
-
-def _saturation(answers: dict[str, Answer], quantized: list[VariantRecord]) -> Iterator[str]:
-    integer = [row.variant for row in quantized if row.is_integer and row.failed]
-    if answers["saturates"].answer and integer:
-        yield f"{', '.join(integer)}: {answers['saturates'].so}"
 
 
 def _bits(answers: dict[str, Answer], quantized: list[VariantRecord]) -> Iterator[str]:

@@ -102,14 +102,6 @@ def test_too_few_images_for_static_quantization() -> None:
     assert not [one for one in advice(gate(slow, images=30), SOUND) if "calibration" in one]
 
 
-def test_saturation_on_this_cpu() -> None:
-    lines = advice(gate(LOST), ENVIRONMENT)
-    assert lines[0].startswith("int8: int8 gets weights of 7 bits here.")
-    for other in (SOUND, None):
-        assert not [one for one in advice(gate(LOST), other) if "7 bits" in one]
-    assert advice(gate(INT8), ENVIRONMENT) == []
-
-
 def test_few_weights() -> None:
     """A file of .7 of the size: weights are .4 of it."""
     found = gate(row("int8-weights", precision="int8-weights", size=0.7))

@@ -133,13 +133,14 @@ def test_few_tries_where_the_ranking_is_right() -> None:
 def test_budget_is_never_exceeded(budget: int) -> None:
     result = found(set("beg"), budget=budget)
     assert len(result.attempts) <= budget
+    candidates = f"{budget} candidate{'' if budget == 1 else 's'}"
     if result.minimal:
         assert (result.best.keep, result.note) == (("b", "e", "g"), "")
     elif result.best.keep:
         assert set("beg") <= set(result.best.keep)
-        assert result.note == f"not minimal: the budget of {budget} candidates was used up"
+        assert result.note == f"not minimal: the budget of {candidates} was used up"
     else:
-        assert result.note == f"the budget of {budget} candidates was used up before one passed"
+        assert result.note == f"the budget of {candidates} was used up before one passed"
 
 
 def test_a_budget_that_ends_while_giving_back() -> None:
