@@ -43,7 +43,7 @@ def test_the_same_precisions_on_openvino(
         [
             "fp32-openvino * PASS",
             "int8-openvino * PASS",
-            "remark on int8-openvino: runs on openvino *, float32",
+            "remark on *int8-openvino*: runs on openvino *, float32",
             "ship: *-openvino (*",
             "exported: *face.onnx (*-openvino)",
             "deploy face on openvino * with PERFORMANCE_HINT=LATENCY, * as it was judged",
@@ -58,7 +58,8 @@ def test_the_same_precisions_on_openvino(
     assert ship["runtime"]["settings"]["INFERENCE_PRECISION_HINT"] == "f32"
     assert set(ship["runtime"]["packages"]) == {"openvino"}
     # Nothing is left in float, and nothing is rounded between a convolution and its activation.
-    assert not [note for note in rows["int8-openvino"]["notes"] if "in float" in note]
+    said = rows["int8-openvino"]["notes"] + rows["int8-openvino"]["remarks"]
+    assert not [note for note in said if "in float" in note]
 
 
 @pytest.mark.usefixtures("openvino")
@@ -172,7 +173,7 @@ def test_a_provider_that_may_leave_operators_to_the_cpu(
     result = run("-v")
     result.assert_outcomes(passed=GATES)
     result.stdout.fnmatch_lines(
-        ["remark on int8-weights-azure: runs on onnxruntime *, part of it on the CPU"]
+        ["remark on *int8-weights-azure*: runs on onnxruntime *, part of it on the CPU"]
     )
 
 
