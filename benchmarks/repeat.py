@@ -40,6 +40,7 @@ TIMES = {field.name for kind in (Latency, Footprint) for field in fields(kind)} 
     "upper",
 }
 TIMES |= {"seconds", "latency_ms", "timing", "peak_mb", "imports_mb", "latency_ratio"}
+TIMES |= {"advice"}  # which may be about latency
 KEYS = ("model", "gate", "variant", "requested", "name")  # these identify an entry of a list
 MEASURED = re.compile(r"\d+\.\d+ \[\d+\.\d+, \d+\.\d+\] of the latency")
 
