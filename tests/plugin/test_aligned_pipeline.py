@@ -61,9 +61,9 @@ def test_sound_landmarks(root: Path, run: Run) -> None:
 @pytest.mark.parametrize(
     ("points", "line"),
     [
-        (upright.shifted(0.05), "FAIL increase of FRR over FP32 = *no match *"),
-        (upright.shifted(0.2), "FAIL increase of FRR over FP32 = *no match *"),
-        (upright.swapped(2), "FAIL increase of FRR over FP32 = *no match *"),
+        (upright.shifted(0.05), "FAIL increase of FRR over FP32 = *"),
+        (upright.shifted(0.2), "FAIL increase of FRR over FP32 = *"),
+        (upright.swapped(2), "FAIL increase of FRR over FP32 = *"),
         # If the eyes are swapped in every photograph, all faces are small and look the same.
         (upright.swapped(), "FAIL increase of FAR over FP32 = *"),
     ],
@@ -81,7 +81,7 @@ def test_landmarks_in_one_place_are_no_usable_face(root: Path, run: Run) -> None
     upright.ship(root, upright.collapsed())
     result = run("--kycquant-strict", "-k", "complete or fta")
     result.assert_outcomes(passed=1, failed=1, deselected=5)
-    result.stdout.fnmatch_lines(["FAIL FTA = 100 %*200 of 200 transactions of customers*"])
+    result.stdout.fnmatch_lines(["FAIL FTA = 100 %*", "*200 of 200 transactions of customers*"])
 
 
 def test_a_detector_without_landmarks(root: Path, run: Run) -> None:

@@ -71,7 +71,7 @@ def test_a_pipeline_and_the_gates_of_its_stages(
     )
     result = run()
     # The command that records it differs: a pipeline knows only the file of the stage.
-    stopped(result, 10, causes=2)
+    stopped(result, 10)
     messages = errors(result)
     assert len(messages) == 2
     assert all("face.json: there is no golden baseline yet" in message for message in messages)
