@@ -20,8 +20,10 @@ _NUMBER = r"[-+]?\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?"
 _UNIT = r"(?: (?:%|ms|MB|GB|s)(?!\w))?"
 _BOUNDS = r"(?: \[[^\[\]]*\])?"
 _SIGN = r"(?:limit |below |at least )?(?:(?:<=?|>=?|=) )?"
-# A comparison, a value, its unit and its bounds are one figure, which is never broken.
-_FIGURE = re.compile(rf"{_SIGN}{_NUMBER}{_UNIT}{_BOUNDS}(?: (?:of|/) {_NUMBER})?{_UNIT}")
+# A comparison, a value, its unit and its bounds are one figure, which is never broken; so is a
+# number of a number, such as "1 of 180".
+_OF = rf" (?:of|/) {_NUMBER}{_UNIT}"
+_FIGURE = re.compile(rf"{_SIGN}{_NUMBER}(?:{_OF}|{_UNIT}{_BOUNDS})")
 
 
 @dataclass(frozen=True)

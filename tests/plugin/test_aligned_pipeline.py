@@ -59,21 +59,21 @@ def test_sound_landmarks(root: Path, run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    ("points", "line"),
+    ("points", "lines"),
     [
-        (upright.shifted(0.05), "FAIL increase of FRR over FP32 = *"),
-        (upright.shifted(0.2), "FAIL increase of FRR over FP32 = *"),
-        (upright.swapped(2), "FAIL increase of FRR over FP32 = *"),
+        (upright.shifted(0.05), ["FAIL increase of FRR over FP32 = *", "*no match *"]),
+        (upright.shifted(0.2), ["FAIL increase of FRR over FP32 = *", "*no match *"]),
+        (upright.swapped(2), ["FAIL increase of FRR over FP32 = *", "*no match *"]),
         # If the eyes are swapped in every photograph, all faces are small and look the same.
-        (upright.swapped(), "FAIL increase of FAR over FP32 = *"),
+        (upright.swapped(), ["FAIL increase of FAR over FP32 = *"]),
     ],
     ids=["a twentieth of the eyes", "a fifth of the eyes", "some eyes swapped", "eyes swapped"],
 )
-def test_landmarks_that_are_off(root: Path, run: Run, points: np.ndarray, line: str) -> None:
+def test_landmarks_that_are_off(root: Path, run: Run, points: np.ndarray, lines: list[str]) -> None:
     upright.ship(root, points)
     result = run("--kycquant-strict", "-k", "complete or fta or degradation")
     result.assert_outcomes(passed=2, failed=1, deselected=4)
-    result.stdout.fnmatch_lines([line])
+    result.stdout.fnmatch_lines(lines, consecutive=True)
 
 
 def test_landmarks_in_one_place_are_no_usable_face(root: Path, run: Run) -> None:
