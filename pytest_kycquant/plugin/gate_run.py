@@ -178,7 +178,7 @@ class GateRun:
             fallback=self._spec.effective_fallback(self._session.settings),
             ship_by=self._spec.effective_ship_by(self._session.settings),
             data=DataEntry.all_of(judge.variants.data),
-            pictures=pictures_of(judge, rows) if self._session.settings.html_images else {},
+            pictures=pictures_of(judge, rows) if self._session.settings.pictures else {},
         )
         limits = LimitEntry.all_of(judge.limits)
         item.stash[FOUND] = Found(self._session.origin(), policy, found, limits=limits)

@@ -85,6 +85,11 @@ class Settings:
         return self.report is not None or self.html is not None
 
     @property
+    def pictures(self) -> bool:
+        """Whether a page is wanted that shows images."""
+        return self.html is not None and self.html_images
+
+    @property
     def mode(self) -> str:
         """The settings in one line, for the header."""
         exact = "; INT8 without saturation" if self.exact else ""
