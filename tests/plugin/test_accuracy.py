@@ -41,5 +41,5 @@ def test_the_report_says_what_was_done(
     project: Callable[..., None], run: Run, pytester: pytest.Pytester
 ) -> None:
     project()
-    result = run("-k", "test_size")
+    result = run("-v", "-k", "test_size")
     result.stdout.fnmatch_lines(["*int8*: *; * channels equalized; * biases corrected*"])

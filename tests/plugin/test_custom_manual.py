@@ -44,4 +44,4 @@ def test_gate_file(project: None, run: Run) -> None:
     run("--kycquant-update-golden").assert_outcomes(passed=10)
     result = run()
     result.assert_outcomes(passed=10)
-    result.stdout.fnmatch_lines(["document_type, test_gate.py::TestDocumentType *"])
+    result.stdout.fnmatch_lines(["document_type, test_gate.py::TestDocumentType"])

@@ -49,12 +49,13 @@ def test_every_gate_passes_and_what_ships_is_a_drop_in(
     pixels_project: Project, run: Run, pytester: pytest.Pytester
 ) -> None:
     pixels_project(precisions='"fp16", "int8"', limits="metric=0.05, degradation=0.05")
-    result = run("--kycquant-update-golden", "--kycquant-export=out", "--kycquant-report=r.json")
+    told = ("--kycquant-export=out", "--kycquant-report=r.json", "-v")
+    result = run("--kycquant-update-golden", *told)
     result.assert_outcomes(passed=10)
     result.stdout.fnmatch_lines(
         [
-            "note on fp32: each run takes 8 images, and latency is that of a run; copies of *",
-            "note on fp16*: contains phase_train=False, and no longer has this input*",
+            "note on *fp16: contains phase_train=False, and no longer has this input*",
+            "remark on fp32: each run takes 8 images, and latency is that of a run; copies of *",
         ]
     )
     (golden,) = (pytester.path / "golden").glob("*.json")

@@ -37,7 +37,7 @@ def test_a_gate_records_judges_reports_and_exports(tmp_path: Path) -> None:
     assert "6 passed" in first.stdout
     report = json.loads((tmp_path / "report.json").read_text())
     assert list((tmp_path / "ship").glob("*.onnx"))
-    again = run(tmp_path, *whole[1:])
+    again = run(tmp_path, "-v", *whole[1:])
     assert again.returncode == 0, again.stdout + again.stderr
     assert "0 built" in again.stdout
     assert "wall-clock time" in json.dumps(report)

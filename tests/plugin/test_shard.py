@@ -54,7 +54,7 @@ def gates(project: Callable[..., None], pytester: pytest.Pytester) -> Path:
     root = pytester.path
     (root / "test_gate.py").write_text(CLASS)
     (root / "test_marked.py").write_text(MARKED)
-    (root / "test_plain.py").write_text(PLAIN)
+    (root / "test_of_no_gate.py").write_text(PLAIN)
     pytester.makeini("[pytest]\n")
     return root
 
@@ -74,12 +74,12 @@ def test_each_test_is_in_one_shard_and_gates_are_whole(gates: Path, run: Run, of
     for part in parts:
         files = {test.partition("::")[0] for test in part}
         assert part == {test for test in everything if test.partition("::")[0] in files}
-    plain = {test for test in everything if test.startswith("test_plain")}
+    plain = {test for test in everything if test.startswith("test_of_no_gate")}
     assert plain <= parts[0]
 
 
 def test_neither_the_order_nor_other_options_matter(gates: Path, run: Run) -> None:
-    files = ["test_plain.py", "test_marked.py", "test_gate.py"]
+    files = ["test_of_no_gate.py", "test_marked.py", "test_gate.py"]
     known = [collected(run, f"{index}/2") for index in (1, 2)]
     assert [collected(run, f"{index}/2", *files) for index in (1, 2)] == known
     chosen = [collected(run, f"{index}/2", "-k", "size") for index in (1, 2)]
@@ -91,9 +91,9 @@ def test_a_pipeline_goes_with_its_stages(
 ) -> None:
     pipeline_project()
     files = ["test_pipeline.py", "face/gate.py"]
-    pytester.makepyfile(test_plain=PLAIN)
-    parts = [collected(run, f"{index}/2", *files, "test_plain.py") for index in (1, 2)]
-    assert {test.partition("::")[0] for test in parts[0]} == {*files, "test_plain.py"}
+    pytester.makepyfile(test_of_no_gate=PLAIN)
+    parts = [collected(run, f"{index}/2", *files, "test_of_no_gate.py") for index in (1, 2)]
+    assert {test.partition("::")[0] for test in parts[0]} == {*files, "test_of_no_gate.py"}
     assert parts[1] == set()
 
 

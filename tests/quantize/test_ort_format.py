@@ -212,7 +212,7 @@ def test_a_row_that_no_test_asks_for_says_what_it_does_not_pass(
     result = run("--kycquant-cache=own")
     result.assert_outcomes(passed=6)
     result.stdout.fnmatch_lines_random(
-        ["fp32-ort * FAIL size*", "note on fp32-ort: does not pass size: *relative to FP32*"]
+        ["fp32-ort * FAIL size*", "fp32-ort: FAIL size relative to FP32 *, limit < 0.5"]
     )
 
 
