@@ -5,6 +5,7 @@ from tests.worlds.projects import (  # noqa: F401
     applicants_world,
     document_project,
     liveness_project,
+    measured_cache,
     pipeline_project,
     pipeline_world,
     project,

@@ -20,14 +20,14 @@ from tests.worlds.processes import PYTEST
 
 
 @pytest.fixture(scope="module")
-def upright_world(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) -> Path:
+def upright_world(tmp_path_factory: pytest.TempPathFactory, measured_cache: Path) -> Path:
     """Both models with their goldens, applicants and a pipeline."""
     root = tmp_path_factory.mktemp("upright")
     upright.write_upright(root)
     (root / "pytest.ini").touch()
     command = [
         *PYTEST, "-q", "-k", "complete", "--kycquant-update-golden",
-        f"--kycquant-cache={shared_cache}",
+        f"--kycquant-cache={measured_cache}",
     ]  # fmt: skip
     result = subprocess.run(
         command, cwd=root, capture_output=True, text=True, env=environment_outside_ci()

@@ -69,11 +69,11 @@ def test_fixture_fails_as_expected(project: Project, run: Run, pytester: pytest.
 
 
 def test_run_ends_in_the_call_and_calls_itself_successful(
-    project: Project, pytester: pytest.Pytester, shared_cache: Path
+    project: Project, pytester: pytest.Pytester, measured_cache: Path
 ) -> None:
     project(fragile=True, fallback=None)
     append(pytester, "\n    def test_a(self, candidate):\n        pytest.exit('', returncode=0)\n")
-    command = [*PYTEST, "-k", "test_a", f"--kycquant-cache={shared_cache}"]
+    command = [*PYTEST, "-k", "test_a", f"--kycquant-cache={measured_cache}"]
     result = subprocess.run(command, cwd=pytester.path, capture_output=True, text=True)
     assert result.returncode == pytest.ExitCode.TESTS_FAILED, result.stdout
     assert "ERROR: no test failed, but face as int8: FAIL" in result.stdout

@@ -20,10 +20,10 @@ def pytest_in(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(autouse=True)
 def same_cache(
-    pytester: pytest.Pytester, shared_cache: Path, monkeypatch: pytest.MonkeyPatch
+    pytester: pytest.Pytester, measured_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The cache of other tests, which no command line of these tests names."""
-    monkeypatch.setenv("PYTEST_ADDOPTS", f"--kycquant-cache={shared_cache}")
+    monkeypatch.setenv("PYTEST_ADDOPTS", f"--kycquant-cache={measured_cache}")
 
 
 @pytest.mark.parametrize("text", ["falback = None", 'precisions = ("int-8",)', "limits = 3"])

@@ -28,12 +28,12 @@ def test_paths_are_shown_from_here(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize("start", ["", "my gates", "other folder"])
 def test_record_and_commit(
     pytester: pytest.Pytester,
-    shared_cache: Path,
+    measured_cache: Path,
     monkeypatch: pytest.MonkeyPatch,
     start: str,
 ) -> None:
     """What a missing golden asks for, and then what the recorded golden asks for."""
-    monkeypatch.setenv("PYTEST_ADDOPTS", f"--kycquant-cache={shared_cache}")
+    monkeypatch.setenv("PYTEST_ADDOPTS", f"--kycquant-cache={measured_cache}")
     root = pytester.path
     write_project(root / "my gates")
     (root / "other folder").mkdir()
@@ -59,14 +59,14 @@ def test_record_and_commit(
 
 
 def test_a_stage_that_ships_nothing_names_the_command(
-    pipeline_project: Callable[..., Path], shared_cache: Path
+    pipeline_project: Callable[..., Path], measured_cache: Path
 ) -> None:
     root = pipeline_project()
     gate = root / "face" / "gate.py"
     text = gate.read_text().replace("size_ratio=10.0", "size_ratio=0.01, size_mb=1e-6")
     gate.write_text(text)
     shown = subprocess.run(
-        [*PYTEST, "..", "-k", "complete", f"--kycquant-cache={shared_cache}"],
+        [*PYTEST, "..", "-k", "complete", f"--kycquant-cache={measured_cache}"],
         cwd=root / "face",
         capture_output=True,
         text=True,

@@ -8,14 +8,14 @@ from pathlib import Path
 from tests.worlds.processes import PYTEST
 
 
-def test_two_workers(pipeline_world: Path, shared_cache: Path, tmp_path: Path) -> None:
+def test_two_workers(pipeline_world: Path, measured_cache: Path, tmp_path: Path) -> None:
     root = tmp_path / "project"
     shutil.copytree(pipeline_world, root, ignore=shutil.ignore_patterns("__pycache__"))
 
     def run(*arguments: str) -> dict[str, object]:
         command = [
             *PYTEST, "-v", "test_pipeline.py", "face/gate.py",
-            "--kycquant-report=report.json", f"--kycquant-cache={shared_cache}", *arguments,
+            "--kycquant-report=report.json", f"--kycquant-cache={measured_cache}", *arguments,
         ]  # fmt: skip
         result = subprocess.run(command, cwd=root, capture_output=True, text=True)
         output = result.stdout + result.stderr

@@ -143,12 +143,12 @@ def test_other_failures_do_not_matter(
     result.stdout.fnmatch_lines(["exported: *ship/face.onnx (int8)"])
 
 
-def test_with_workers(project: Project, pytester: pytest.Pytester, shared_cache: Path) -> None:
+def test_with_workers(project: Project, pytester: pytest.Pytester, measured_cache: Path) -> None:
     project()
     append(pytester, FIXTURE.format(scope="session", rule=FAILS), "conftest.py")
     append(pytester, RULE)
     append(pytester, "".join(f"def test_{n}(): pass\n" for n in range(30)), "test_z.py")
-    command = [*PYTEST, "-n2", f"--kycquant-cache={shared_cache}"]
+    command = [*PYTEST, "-n2", f"--kycquant-cache={measured_cache}"]
     result = subprocess.run(
         [*command, "--kycquant-export=ship"], cwd=pytester.path, capture_output=True, text=True
     )

@@ -173,23 +173,23 @@ def in_process_of_its_own(
 def test_run_that_ends_early(
     project: Project,
     pytester: pytest.Pytester,
-    shared_cache: Path,
+    measured_cache: Path,
     body: str,
     arguments: tuple[str, ...],
 ) -> None:
     project()
     append(pytester, f"\n    def test_mine(self, candidate):\n        {body}\n")
-    result = in_process_of_its_own(pytester, shared_cache, *arguments)
+    result = in_process_of_its_own(pytester, measured_cache, *arguments)
     assert result.returncode != 0
     assert "exported: nothing for face: 1 of 7 tests of this gate did not run" in result.stdout
     assert shipped(pytester) == []
 
 
 def test_complete_run_under_xdist(
-    project: Project, pytester: pytest.Pytester, shared_cache: Path
+    project: Project, pytester: pytest.Pytester, measured_cache: Path
 ) -> None:
     project()
-    result = in_process_of_its_own(pytester, shared_cache, "-n2")
+    result = in_process_of_its_own(pytester, measured_cache, "-n2")
     assert "ship: int8 (" in result.stdout, result.stdout
     assert shipped(pytester) == ["face.json", "face.onnx"]
 

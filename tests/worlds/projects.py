@@ -70,6 +70,16 @@ def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")
 
 
+@pytest.fixture(scope="session")
+def measured_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache for runs in processes of their own.
+
+    No fixture reaches them, so they measure rewrites. In `shared_cache`, what they find would
+    decide in other tests.
+    """
+    return tmp_path_factory.mktemp("measured")
+
+
 @pytest.fixture
 def run(
     pytester: pytest.Pytester,
