@@ -147,8 +147,10 @@ class Baseline:
 
         def make() -> list[str]:
             note = self._compare_preprocessings()
-            goldens.save(self._measure(note), path)
-            return [facts, note]
+            golden, wrong = self._measure(note), goldens.unsound(path)
+            goldens.save(golden, path)
+            replaced = wrong and f"the one that this replaces {wrong}"
+            return [facts, "; ".join(filter(None, (replaced, note)))]
 
         # Another worker may have recorded it first.
         store, name = self._workspace.context.store, f"golden-{digest_of(str(path))[:16]}"

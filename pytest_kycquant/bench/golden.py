@@ -164,6 +164,17 @@ def _is_golden(path: Path) -> bool:
         return False
 
 
+def unsound(path: Path) -> str:
+    """What is wrong with a golden that is about to be replaced; "" if it is sound or missing."""
+    try:
+        load(path, "")
+    except MissingGoldenError:
+        return ""
+    except GoldenError as error:
+        return error.problem
+    return ""
+
+
 def load(path: Path, command: str) -> Golden:
     """Read a golden, whoever wrote it.
 

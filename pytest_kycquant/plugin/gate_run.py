@@ -25,6 +25,7 @@ from .session import (
     FOUND,
     NO_GOLDEN,
     NOTED,
+    REASON,
     RECORDED,
     REPEATED,
     SESSION,
@@ -213,6 +214,8 @@ def noted(item: pytest.Item) -> Iterator[None]:
             yield
     except (KycquantError, KycquantWarning) as error:
         item.stash.setdefault(BROKEN, (gate_name(item), str(error)))
+        if isinstance(error, KycquantError):
+            item.stash.setdefault(REASON, (error.problem, error.remedy))
         if isinstance(error, MissingGoldenError):
             item.stash[NO_GOLDEN] = error.where
         shown = item.config.stash[SESSION].run.shown_for(error, item.nodeid)

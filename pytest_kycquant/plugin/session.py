@@ -39,6 +39,7 @@ NOTED = "kycquant.golden_note"  # property beside it: what the golden does not v
 FOUND: pytest.StashKey[Found] = pytest.StashKey()
 BROKEN: pytest.StashKey[tuple[str, str]] = pytest.StashKey()
 NO_GOLDEN: pytest.StashKey[str] = pytest.StashKey()  # path of the golden that does not exist
+REASON: pytest.StashKey[tuple[str, str]] = pytest.StashKey()  # problem and remedy of that error
 REPEATED: pytest.StashKey[BaseException] = pytest.StashKey()  # another test shows it in full
 _SENT: pytest.StashKey[Found] = pytest.StashKey()
 
@@ -174,8 +175,8 @@ class KycquantSession:
 
     def _progress(self) -> Progress:
         from ..context.progress import Progress
-        from ..report.spans import line, wrapped
-        from .writing import width_of
+        from ..report.spans import line, text_of, wrapped
+        from .writing import LEAST_WIDTH, on_one_line, width_of
         from .writing import write as write_lines
 
         reporter = self._config.pluginmanager.get_plugin("terminalreporter")
@@ -185,8 +186,9 @@ class KycquantSession:
         if self.is_worker:
             # A worker has no terminal, but the controller's standard error.
             def shout(text: str) -> None:
+                told = wrapped([line(f"kycquant: {text}")], LEAST_WIDTH)
                 with capture.global_and_fixture_disabled():
-                    print(f"kycquant: {text}", file=sys.stderr, flush=True)
+                    print("\n".join(map(text_of, told)), file=sys.stderr, flush=True)
 
             return Progress(announce=shout)
         if reporter is None:
@@ -196,12 +198,11 @@ class KycquantSession:
         def write(text: str) -> None:
             with capture.global_and_fixture_disabled():
                 if not live:
-                    reporter.ensure_newline()
-                    reporter.write_line(f"kycquant: {text}")
+                    announce(text)
                     return
                 if reporter.currentfspath is not None:
                     reporter.ensure_newline()
-                shown = f"kycquant: {text}"[: reporter._tw.fullwidth - 1] if text else ""
+                shown = on_one_line(text, reporter._tw.fullwidth - 1)
                 reporter._tw.write(f"\r\x1b[2K{shown}", flush=True)
 
         def announce(text: str) -> None:
@@ -238,6 +239,8 @@ def attach(
             report.kycquant_undecided = True  # type: ignore[attr-defined]
     if broken := item.stash.get(BROKEN, None):
         report.kycquant_broken = list(broken)  # type: ignore[attr-defined]
+    if reason := item.stash.get(REASON, None):
+        report.kycquant_reason = list(reason)  # type: ignore[attr-defined]
     if path := item.stash.get(NO_GOLDEN, ""):
         report.kycquant_no_golden = path  # type: ignore[attr-defined]
     if raised is not None and raised.value is item.stash.get(REPEATED, None):

@@ -35,6 +35,7 @@ class Summary:
         self._recorded: dict[str, str] = {}  # notes by path of the golden
         self._broken: dict[str, str] = {}
         self._no_golden: dict[str, str] = {}  # paths by gate
+        self._reasons: dict[str, tuple[str, str]] = {}  # problems and remedies by gate
         self._present = ""
         self._started = datetime.now(UTC)
         self._seconds: dict[str, float] = {}
@@ -71,6 +72,8 @@ class Summary:
             self._recorded[told[RECORDED]] = told.get(NOTED, "")
         if broken := getattr(report, "kycquant_broken", None):
             self._broken.setdefault(*broken)
+            if reason := getattr(report, "kycquant_reason", None):
+                self._reasons.setdefault(broken[0], tuple(reason))
             if path := getattr(report, "kycquant_no_golden", ""):
                 self._no_golden.setdefault(broken[0], path)
         gated = getattr(report, "kycquant_gated", False)
@@ -146,8 +149,11 @@ class Summary:
                 self._lines.append(f"ERROR: the report cannot be written: {error}{more}")
                 failed = True
             else:
+                shown = from_here(path, settings.start)
                 if flag == REPORT:
-                    self._report = Path(from_here(path, settings.start))
+                    self._report = Path(shown)
+                else:
+                    self._lines.append(f"written: {shown}")
         if failed:
             session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
 
@@ -183,6 +189,7 @@ class Summary:
 
         collected, writes = self._session.collected, self._session.writes_files
         collected.broken, collected.errors = self._broken, self._errors
+        collected.reasons = self._reasons
         collected.no_golden = {
             name: from_here(path, self._here) for name, path in self._no_golden.items()
         }
@@ -228,7 +235,7 @@ class Summary:
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Print what was found; print nothing if no gate ran."""
-        if not (self._any or self._lines or self._recorded or self._no_golden):
+        if not (self._any or self._lines or self._recorded or self._broken):
             return
         from ..report.advice import next_step
         from ..report.spans import wrapped
@@ -250,7 +257,7 @@ class Summary:
                 terminalreporter.write_line(command)
         stats = terminalreporter.stats
         failed = len(stats.get("failed", [])) + len(stats.get("error", []))
-        step = next_step(collected, failed, self._report, self._command(config))
+        step = next_step(collected, failed, self._report)
         write(terminalreporter, wrapped([step], width))
 
     def _said(self) -> Iterator[Line]:
@@ -268,10 +275,3 @@ class Summary:
     def _here(self) -> Path:
         """The folder in which commands are typed."""
         return self._session.settings.start or Path()
-
-    def _command(self, config: pytest.Config) -> str:
-        """The command that runs the same gates again, with the options that find them."""
-        from ..files import shown_command
-
-        given = config.args if config.args_source is pytest.Config.ArgsSource.ARGS else []
-        return shown_command(["pytest", *given, *self._session.settings.repeated])

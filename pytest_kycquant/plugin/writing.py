@@ -40,6 +40,22 @@ def write(reporter: pytest.TerminalReporter, lines: Iterable[Line]) -> None:
         reporter.line("")
 
 
+def on_one_line(text: str, width: int) -> str:
+    """A line of progress that fits. Its end stays whole, since a figure cut off is another figure.
+
+    Args:
+        text: the line; "" for none.
+        width: the number of characters that fit.
+    """
+    shown = f"kycquant: {text}" if text else ""
+    if len(shown) <= width:
+        return shown
+    *_, end = text.split("\n")
+    while len(end) > width and " " in end:
+        end = end.partition(" ")[2]
+    return end if len(end) <= width else ""
+
+
 def width_of(reporter: pytest.TerminalReporter) -> int:
     """The number of characters that fit on a line.
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import re
+import shlex
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from ..bench.records import VariantRecord
-from ..results import GateResult
+from ..files import shown_command
+from ..pipeline.record import PipelineRecord
 from ..spec.flags import UPDATE_GOLDEN
 from ..spec.profiles import NOTHING_CLEARED
 from ..verdicts import Verdict
@@ -118,17 +121,25 @@ def headline(collected: Collected) -> Line:
 def _reasons(collected: Collected) -> Iterator[str]:
     verdict = collected.verdict
     if verdict == "ERROR":
+        told = {
+            f"{name} was not judged: {error}": f"{_short(name)}: {collected.reasons[name][0]}"
+            for name, error in collected.broken.items()
+            if name in collected.reasons
+        }
+        # What else an error says stands among pytest's errors.
+        for problem in other_problems(collected):
+            yield told.get(problem, problem.partition(": ")[0]).partition("; ")[0]
         if collected.no_golden:
             missing = sorted(set(collected.no_golden.values()))
             yield f"there is no golden baseline yet: {', '.join(missing)}"
-        # The error itself stands among pytest's errors.
-        yield from (problem.partition(": ")[0] for problem in other_problems(collected))
     elif verdict in ("FAIL", "INCONCLUSIVE", "WAIVED"):
         yield from _objections(collected, verdict)
     elif verdict == "INCOMPLETE":
         partly = [gate.model for gate in collected.gates if gate.incomplete]
         if partly:
             yield f"not every test of {_listed(partly)} was run"
+        if collected.present.shard is not None:
+            yield f"shard {collected.present.shard.index} of {collected.present.shard.of}"
         yield from collected.problems()
     elif verdict == "PASS" and len(collected.gates) + len(collected.pipelines) == 1:
         yield ", ".join(map(_shipped, collected.gates)) or "what ships holds together"
@@ -144,24 +155,36 @@ def _objections(collected: Collected, verdict: str) -> Iterator[str]:
     found = []
     for gate in collected.gates:
         records = {s.record.variant: s.record for _, s in sorted(gate.shipments.items())}
+        itself = gate.variants.get("fp32")
+        if itself is not None:  # where FP32 is undecided, every variant is, too
+            records = {"fp32": itself, **records}
         named = [label for label, record in records.items() if record.verdict == verdict]
-        if len(named) == 1:
-            found.append(f"{gate.model} {named[0]} ({_gates(records[named[0]].gates, verdict)})")
-        elif named:
-            found.append(f"{gate.model} {', '.join(named)}")
+        if named:
+            gates = dict.fromkeys(g for label in named for g in _gates(records[label], verdict))
+            found.append(f"{gate.model} {', '.join(named)} ({', '.join(gates)})")
         rejected = gate.rejected if verdict == "FAIL" else {}
         passing = [variant for variant in rejected if gate.variants[variant].ships]
         found += [f"{gate.model} {variant}: {rejected[variant]}" for variant in passing]
     for name, record in sorted(collected.pipelines.items()):
         if record.verdict == verdict:
-            found.append(f"{name.rpartition('::')[2]} ({_gates(record.gates, verdict)})")
+            found.append(f"{_short(name)} ({', '.join(_gates(record, verdict))})")
     if verdict == "FAIL" and not found:
         found += [f"{test} failed" for test in sorted(collected.errors)]
     yield from found or collected.unanswered()
 
 
-def _gates(gates: Mapping[str, GateResult], verdict: str) -> str:
-    return ", ".join(name for name, result in gates.items() if result.verdict == verdict)
+def _gates(record: VariantRecord | PipelineRecord, verdict: str) -> Iterator[str]:
+    """The gates that give a record its verdict, and those of a failed one that are undecided."""
+    yield from (name for name, result in record.gates.items() if result.verdict == verdict)
+    if verdict == "FAIL":
+        for name, result in record.gates.items():
+            if result.verdict is Verdict.INCONCLUSIVE:
+                yield f"{name} undecided"
+
+
+def _short(name: str) -> str:
+    """Name of the class or function of a gate."""
+    return name.rpartition("::")[2]
 
 
 def other_problems(collected: Collected) -> list[str]:
@@ -170,27 +193,25 @@ def other_problems(collected: Collected) -> list[str]:
     return [problem for problem in collected.problems() if problem not in missing]
 
 
-def next_step(
-    collected: Collected, failed: int, report: Path | None = None, again: str = "pytest"
-) -> Line:
+def next_step(collected: Collected, failed: int, report: Path | None = None) -> Line:
     """What to do next; commands in it stay whole.
 
     Args:
         collected: everything that the tests of the run reported.
         failed: number of tests that failed.
         report: the file that the run was asked to write its report to.
-        again: the command of this run.
     """
-    return line(Span("next: ", "strong"), *_next(collected, failed, report, again))
+    return line(Span("next: ", "strong"), *_next(collected, failed, report))
 
 
-def _next(
-    collected: Collected, failed: int, report: Path | None, again: str
-) -> tuple[str | Span, ...]:
+def _next(collected: Collected, failed: int, report: Path | None) -> tuple[str | Span, ...]:
+    for name in collected.broken:  # recording what is missing would replace what is wrong
+        if name not in collected.no_golden and name in collected.reasons:
+            return _remedy(collected.reasons[name][1])
     if collected.no_golden:
         number = len(set(collected.no_golden.values()))
         goldens = "the golden that is" if number == 1 else f"the {number} goldens that are"
-        return _command(f"{again} {UPDATE_GOLDEN}"), f" records {goldens} missing"
+        return _command(_recording(collected)), f" records {goldens} missing"
     if failed and _only_undecided(collected):
         return ("judge as many people as said above, or widen the limits that are undecided",)
     if failed:
@@ -210,6 +231,22 @@ def _next(
     if report is not None:
         return "keep ", Span(str(report), whole=True), " as evidence"
     return _command("pytest --kycquant-report report.json"), " keeps the figures as evidence"
+
+
+def _recording(collected: Collected) -> str:
+    """The command that records the goldens that are missing, and no others."""
+    reasons = (collected.reasons.get(name, ("", "")) for name in sorted(collected.no_golden))
+    commands = [shlex.split(remedy.partition(": ")[2]) for _, remedy in reasons]
+    commands = [words for words in commands if UPDATE_GOLDEN in words] or [["", UPDATE_GOLDEN]]
+    tests = dict.fromkeys(w for words in commands for w in words[1 : words.index(UPDATE_GOLDEN)])
+    first = commands[0]
+    return shown_command(["pytest", *tests, *first[first.index(UPDATE_GOLDEN) :]])
+
+
+def _remedy(text: str) -> tuple[str | Span, ...]:
+    """A remedy, whose command stays whole."""
+    found = re.fullmatch(r"(.*: )(pytest .*?)( \(.*)?", text)
+    return (text,) if found is None else (found[1], _command(found[2]), found[3] or "")
 
 
 def _command(text: str) -> Span:

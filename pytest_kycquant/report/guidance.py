@@ -41,7 +41,8 @@ def advice(gate: GatedModel, environment: Environment | None) -> list[str]:
         return [f"{_small_and_fast(now)}. {budget.so}"]
     lines = [*_weights(answers, quantized, gate), *_images(answers, quantized, now)]
     lines += [*_bits(answers, quantized), *_slow(quantized, gate)]
-    if not any(_passes(row, gate) for row in quantized):
+    fp32 = gate.variants.get("fp32")
+    if not any(_passes(row, gate) for row in quantized) and fp32 is not None and fp32.ships:
         lines += _untried(gate, decide(now).recipes)
     return lines
 

@@ -166,6 +166,7 @@ class Collected:
         parts: the reports of earlier runs that were united; empty for one run.
         missing: the reports that should have been united, too.
         no_golden: the golden that does not exist, by the name of the gate that needs it.
+        reasons: what is wrong and what to do, of some of the errors in `broken`, by the same name.
     """
 
     environment: Environment | None = None
@@ -189,6 +190,7 @@ class Collected:
     parts: tuple[Part, ...] = ()
     missing: tuple[str, ...] = ()
     no_golden: dict[str, str] = field(default_factory=dict)
+    reasons: dict[str, tuple[str, str]] = field(default_factory=dict)
 
     def add(self, found: Found) -> None:
         """Merge what one test found."""

@@ -22,8 +22,8 @@ _BOUNDS = r"(?: \[[^\[\]]*\])?"
 _SIGN = r"(?:limit |below |at least )?(?:(?:<=?|>=?|=) )?"
 # A comparison, a value, its unit and its bounds are one figure, which is never broken; so is a
 # number of a number, such as "1 of 180".
-_OF = rf" (?:of|/) {_NUMBER}{_UNIT}"
-_FIGURE = re.compile(rf"{_SIGN}{_NUMBER}(?:{_OF}|{_UNIT}{_BOUNDS})")
+_OF = rf"(?: (?:of|/) {_NUMBER})?"
+_FIGURE = re.compile(rf"{_SIGN}{_NUMBER}{_OF}{_UNIT}{_BOUNDS}")
 
 
 @dataclass(frozen=True)

@@ -96,20 +96,49 @@ def test_a_report_that_was_written_is_named() -> None:
 def test_goldens_that_are_missing_are_recorded_by_one_command() -> None:
     found = Collected(no_golden={"test_a.py::A": "golden/a.json", "test_b.py::B": "golden/b.json"})
     found.broken = dict.fromkeys(found.no_golden, "there is none")
-    step = text_of(next_step(found, 2, again="pytest tests"))
-    assert (
-        step == "next: pytest tests --kycquant-update-golden records the 2 goldens that are missing"
+    for name in found.no_golden:
+        command = f"pytest tests/{name} --kycquant-update-golden --kycquant-golden='my goldens'"
+        found.reasons[name] = "there is no golden baseline yet", f"record it with: {command}"
+    assert text_of(next_step(found, 2)) == (
+        "next: pytest tests/test_a.py::A tests/test_b.py::B --kycquant-update-golden "
+        "'--kycquant-golden=my goldens' records the 2 goldens that are missing"
     )
     assert text_of(headline(found)) == (
         "kycquant: ERROR: there is no golden baseline yet: golden/a.json, golden/b.json"
     )
     assert "was not judged" not in render("terminal", found)
     found.broken["test_c.py::C"] = "there are no images; give some"
-    assert text_of(headline(found)).endswith("golden/b.json; and 1 more")
+    assert text_of(headline(found)) == "kycquant: ERROR: test_c.py::C was not judged; and 1 more"
     assert "there are no images; give some" in render("terminal", found, verbose=True)
     found.no_golden = {}
     del found.broken["test_b.py::B"], found.broken["test_a.py::A"]
     assert text_of(headline(found)) == "kycquant: ERROR: test_c.py::C was not judged"
+
+
+def test_what_is_wrong_comes_before_what_is_missing() -> None:
+    """Recording all goldens would replace one that was edited, and with it what it shows."""
+    found = Collected(no_golden={"test_a.py::A": "golden/a.json"})
+    found.broken = {"test_a.py::A": "there is none", "test_b.py::B": "golden/b.json: was edited"}
+    remedy = "restore it, or record it anew with: pytest test_b.py::B --kycquant-update-golden"
+    found.reasons = {
+        "test_a.py::A": ("there is no golden baseline yet", "record it with: pytest x"),
+        "test_b.py::B": ("was edited by hand; perhaps", remedy),
+    }
+    assert text_of(headline(found)) == "kycquant: ERROR: B: was edited by hand; and 1 more"
+    assert text_of(next_step(found, 2)) == f"next: {remedy}"
+
+
+def test_where_fp32_is_undecided_it_is_named_and_no_other_recipe_is_advised() -> None:
+    found = collected(record("fp32", far=UNDECIDED), record("int8", far=UNDECIDED))
+    assert text_of(headline(found)) == "kycquant: INCONCLUSIVE: face fp32, int8 (far)"
+    assert "not gated yet" not in render("terminal", found)
+    sound = collected(record("int8", far=FAIL))
+    assert "not gated yet" in render("terminal", sound)
+
+
+def test_what_failed_is_named_before_what_is_undecided_too() -> None:
+    found = collected(record("int8", size=FAIL, far=UNDECIDED))
+    assert text_of(headline(found)) == "kycquant: FAIL: face int8 (size, far undecided)"
 
 
 def ran(found: Collected, **outcomes: str) -> GatedModel:
