@@ -159,7 +159,8 @@ def advised(gate: GateResult, asked: Prequantized, better: str) -> GateResult:
     else:
         remedy = (
             f"{made}: if it is this model, and Prequantized names its inputs and outputs rightly, "
-            "have it quantized again, with images like these for its ranges."
+            "have it quantized again, with ranges from images like these, prepared as this gate "
+            "prepares them."
         )
     return replace(gate, remedy=remedy)
 

@@ -50,7 +50,7 @@ def on_one_line(text: str, width: int) -> str:
     shown = f"kycquant: {text}" if text else ""
     if len(shown) <= width:
         return shown
-    *_, end = text.split("\n")
+    end = text
     while len(end) > width and " " in end:
         end = end.partition(" ")[2]
     return end if len(end) <= width else ""

@@ -82,6 +82,49 @@ def test_a_pipeline_and_the_gates_of_its_stages(
     )
 
 
+def test_what_is_wrong_comes_first_and_recording_names_the_gates(
+    project: Callable[..., None], run: Run, pytester: pytest.Pytester
+) -> None:
+    """To record all goldens would replace one that was edited, and with it what it shows."""
+    project()
+    golden = pytester.path / "golden" / "face.json"
+    golden.write_text(golden.read_text().replace('"latency_ms":', '"latency_ms": 1, "was":'))
+    gate = (pytester.path / "test_gate.py").read_text()
+    second = gate.replace('face.onnx"', 'face.onnx", name="second"').replace("TestFace", "TestNext")
+    (pytester.path / "test_next.py").write_text(second)
+    result = run("--kycquant-report=r.json")
+    assert result.parseoutcomes() == {"errors": 2, "unjudged": 10}
+    result.stdout.fnmatch_lines(
+        [
+            "kycquant: ERROR: TestFace: has the wrong fields *; and 1 more",
+            "next: restore it from version control, or record it anew with: pytest "
+            "test_gate.py::TestFace --kycquant-update-golden",
+        ]
+    )
+    again = run("--kycquant-update-golden", "-k", "TestFace")
+    again.stdout.fnmatch_lines(["golden: the one that this replaces has the wrong fields *"])
+    run().stdout.fnmatch_lines(
+        [
+            "kycquant: ERROR: there is no golden baseline yet: golden/second.json",
+            "next: pytest test_next.py::TestNext --kycquant-update-golden records the golden *",
+        ]
+    )
+
+
+def test_an_fp32_that_fails_is_the_verdict_with_what_to_do(
+    document_project: Callable[..., None], run: Run
+) -> None:
+    metric = "def misread(outputs, labels):\n    return outputs.argmax(axis=1) == labels\n"
+    document_project(golden=False, metric=metric)
+    result = run("--kycquant-update-golden", "-q")
+    result.stdout.fnmatch_lines(
+        [
+            "kycquant: ERROR: TestDocument: FP32 itself fails its limits (FAIL misread = 100 % *",
+            "next: check *",
+        ]
+    )
+
+
 def test_the_models_of_all_stages_are_looked_for_first(
     pipeline_project: Callable[..., Path], run: Run
 ) -> None:
