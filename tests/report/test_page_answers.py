@@ -276,6 +276,11 @@ def test_a_line_is_explained_if_it_is_drawn(report: Report, size: float) -> None
     assert drawn == ("joins the variants" in overview.caption) == (size == 0.2)
 
 
+def test_layers_that_stay_in_float_say_so() -> None:
+    svg = plots.layers("s", [("conv1", 0.5), ("conv2", 0.1)], frozenset(["conv1"]))
+    assert re.findall(r">(conv[^<]*)</text>", svg) == ["conv1 (float)", "conv2"]
+
+
 def test_trials_have_a_legend() -> None:
     kinds = tuple(ScoreCounts(kind, ((0, 1, 5),)) for kind in ("impostor", "genuine", "a", "b"))
     svg = plots.scatter("s", ScorePlot("cosine", (0.0, 0.5, 1.0), 0.5, kinds), "int8")

@@ -44,10 +44,11 @@ def test_a_failure_is_one_in_the_smoke_profile() -> None:
 @pytest.mark.parametrize(
     ("policy", "said"),
     [
-        ("warn", "undecided gates only warn (inconclusive = warn)"),
+        ("warn", "only warn (--kycquant-inconclusive=warn, or the gate file)"),
         (
             "xfail",
-            "undecided gates only count as failures that are expected (inconclusive = xfail)",
+            "only count as failures that are expected (--kycquant-inconclusive=xfail, or the gate "
+            "file)",
         ),
     ],
 )
@@ -58,7 +59,8 @@ def test_what_is_undecided_did_not_pass(policy: str, said: str) -> None:
     report = reported(replace(gate, found=found))
     assert report.verdict == "PASS"
     assert headline(report) == (
-        f"Nothing failed, but not everything is decided: far of test_a int8, and {said}."
+        f"Nothing failed, but not everything is decided: far of test_a int8, and undecided "
+        f"gates {said}."
     )
     assert headline(reported(of_gate("test_a"))).endswith("and passed.")
 

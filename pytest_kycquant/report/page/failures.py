@@ -37,6 +37,8 @@ def failures(report: Report) -> Failures:
     for error in report.errors:
         if again := _AGAIN.search(error.message):
             unjudged.setdefault(again[1], []).append(error.test)
+            if error.test in report.scope.torn:  # of which a report has no message
+                told.append(ErrorEntry(error.test, "a teardown failed after this test"))
         else:
             told.append(error)
     stopped = [one for one in told if one.test in unjudged or _unjudged(one.test, report)]

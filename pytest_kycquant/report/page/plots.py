@@ -180,7 +180,9 @@ def layers(salt: str, ranking: Sequence[tuple[str, float]], kept: frozenset[str]
     """
     with style(salt):
         shown = ranking[:_MOST_LAYERS]
-        longest = max((len(_short(name)) for name, _ in shown), default=0)
+        # Not by colour alone: not everybody sees it.
+        names = [f"{_short(name)}{' (float)' if name in kept else ''}" for name, _ in shown]
+        longest = max(map(len, names), default=0)
         figure = empty(8.4, 0.8 + 0.19 * len(shown), left=0.2 + 0.075 * longest)
         axes = figure.subplots()
         axes.barh(
@@ -189,7 +191,7 @@ def layers(salt: str, ranking: Sequence[tuple[str, float]], kept: frozenset[str]
             color=[colour_of("variant" if name in kept else "fp32") for name, _ in shown],
             height=0.7,
         )
-        axes.set_yticks(range(len(shown)), [_short(name) for name, _ in shown], fontsize=8)
+        axes.set_yticks(range(len(shown)), names, fontsize=8)
         axes.invert_yaxis()
         axes.set_ylim(len(shown) - 0.4, -0.6)
         positive = [harm for _, harm in shown if harm > 0]

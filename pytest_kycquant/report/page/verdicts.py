@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from ...spec.flags import INCONCLUSIVE
 from ..document import GateEntry, PipelineEntry, Report
 from ..result_entries import ResultEntry
 
@@ -19,8 +20,8 @@ _MEANS = {
     "SMOKE": "No damage was found. The smoke profile clears nothing to ship.",
 }
 _POLICIES = {
-    "warn": "only warn (inconclusive = warn)",
-    "xfail": "only count as failures that are expected (inconclusive = xfail)",
+    "warn": f"only warn ({INCONCLUSIVE}=warn, or the gate file)",
+    "xfail": f"only count as failures that are expected ({INCONCLUSIVE}=xfail, or the gate file)",
 }
 
 
