@@ -102,6 +102,13 @@ def test_nothing_ships_before_everything_was_judged(made: Callable[[], Collected
     assert any("nothing is decided yet" in line for line, _ in first.why)
 
 
+@pytest.mark.parametrize("verdict", ["INCOMPLETE", "ERROR"])
+def test_the_verdict_of_the_run_is_enough(verdict: str) -> None:
+    report = report_of(run_of([of_gate("test_a")]))
+    (card,) = cards(replace(report, verdict=verdict), {})  # type: ignore[arg-type]
+    assert (card.ships, card.verdict) == ("nothing yet", "INCOMPLETE")
+
+
 def test_what_ships_in_a_whole_run_is_said() -> None:
     (card,) = cards(report_of(run_of([of_gate("test_a")])), {})
     assert (card.ships, card.verdict) == ("fp16", "PASS")
