@@ -97,3 +97,50 @@ def test_nothing_else_is_replaced(
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["*page.html exists and is not a report*"])
     assert (pytester.path / "page.html").read_text(encoding="utf-8") == "my notes"
+
+
+def words_of(text: str) -> str:
+    """What a page says, in one line."""
+    return " ".join(re.sub(r"<[^>]*>", " ", text).split())
+
+
+def test_without_a_golden_one_error_is_told(
+    project: Callable[..., None], run: Run, pytester: pytest.Pytester
+) -> None:
+    """As many errors as the terminal counts, and not six messages of which five name the first."""
+    project(golden=False)
+    outcomes = run("--kycquant-html=page.html", "-p", "no:randomly").parseoutcomes()
+    assert (outcomes["errors"], outcomes["unjudged"]) == (1, 5)
+    text = (pytester.path / "page.html").read_text(encoding="utf-8")
+    assert "Tests: 1 error, 5 unjudged" in text
+    assert "see the error of" not in text
+    assert len(re.findall(r"<pre>", text)) == 1
+
+
+def test_what_else_goes_wrong_in_an_unjudged_test_is_told(
+    project: Callable[..., None], run: Run, pytester: pytest.Pytester
+) -> None:
+    project(golden=False)
+    gate = pytester.path / "test_gate.py"
+    fixture = (
+        "\n    @__import__('pytest').fixture(autouse=True)\n"
+        "    def mess(self, request):\n        yield\n"
+        "        assert 'test_size' not in request.node.name, 'left behind'\n"
+    )
+    gate.write_text(gate.read_text() + fixture)
+    outcomes = run("--kycquant-html=page.html", "-p", "no:randomly").parseoutcomes()
+    assert (outcomes["errors"], outcomes["unjudged"]) == (2, 5)
+    words = words_of((pytester.path / "page.html").read_text(encoding="utf-8"))
+    assert "Tests: 2 errors, 5 unjudged" in words
+    assert "::test_size[int8] a teardown failed after this test" in words
+
+
+def test_some_gates_alone_are_named_with_the_verdict(
+    project: Callable[..., None], run: Run, pytester: pytest.Pytester
+) -> None:
+    project()
+    run("-k", "size", "--kycquant-html=page.html").stdout.fnmatch_lines(["*PASS (only size)*"])
+    words = words_of((pytester.path / "page.html").read_text(encoding="utf-8"))
+    assert words.count("int8 PASS (only size)") == 2
+    assert not re.search(r"int8 PASS (?!\(only size\))", words)
+    assert "Ships: nothing yet" in words

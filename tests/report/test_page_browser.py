@@ -96,6 +96,11 @@ def test_the_first_screen_answers(seen: Page) -> None:
     assert width == seen.viewport_size["width"]  # type: ignore[index]
 
 
+def rank(entry: dict[str, Any]) -> int:
+    """How bad a verdict is; the worst is first."""
+    return ("FAIL", "INCONCLUSIVE", "WAIVED", "PASS").index(entry["verdict"])
+
+
 def test_figures_are_those_of_the_json(seen: Page) -> None:
     """What a browser shows in the tables of checks, number by number."""
     _, values = written()
@@ -115,12 +120,11 @@ def test_figures_are_those_of_the_json(seen: Page) -> None:
     checks = [
         check
         for gate in values["gates"]
-        for variant in gate["variants"]
-        for result in variant["gates"].values()
-        for check in sorted(
-            result["checks"],
-            key=lambda each: ("FAIL", "INCONCLUSIVE", "WAIVED", "PASS").index(each["verdict"]),
+        for variant in sorted(
+            gate["variants"], key=lambda one: (rank(one), one["variant"] == "fp32")
         )
+        for result in variant["gates"].values()
+        for check in sorted(result["checks"], key=rank)
     ]
     checks += [
         check
@@ -181,6 +185,44 @@ def test_plots_are_drawn_and_readable(seen: Page) -> None:
     *inks, paper = (luminance(colour) for colour in colours)
     for ink in inks:  # WCAG 2.2, success criterion 1.4.3: text needs 4.5 to 1
         assert (max(ink, paper) + 0.05) / (min(ink, paper) + 0.05) >= 4.5
+
+
+def test_words_in_plots_are_large_enough(seen: Page) -> None:
+    """Plots that stand side by side on a desk are not small on a phone, but below each other."""
+    sizes = seen.evaluate(
+        """[...document.querySelectorAll('figure svg[role=img]')]
+             .filter(svg => svg.getBoundingClientRect().width > 0)
+             .flatMap(svg => [...svg.querySelectorAll('text')].map(text =>
+                parseFloat(getComputedStyle(text).fontSize)
+                  * svg.getBoundingClientRect().width / svg.viewBox.baseVal.width))"""
+    )
+    assert len(sizes) > 50
+    assert min(sizes) >= 7
+    tops = seen.evaluate(
+        """[...document.querySelector('#model-1 .panels').children]
+             .map(svg => Math.round(svg.getBoundingClientRect().top))"""
+    )
+    assert len(tops) == 2
+    assert (tops[0] == tops[1]) == (seen.viewport_size["width"] > 760)  # type: ignore[index]
+
+
+def test_every_figure_stands_beside_its_limit(seen: Page) -> None:
+    """In its cell, or in the heading of its column where that is shown."""
+    cells = seen.evaluate(
+        """[...document.querySelectorAll('table.variants tbody td')]
+             .filter(cell => cell.querySelector('svg.bar'))
+             .map(cell => {
+                const head = cell.closest('table').tHead.rows[0].cells[cell.cellIndex];
+                return {cell: /limit [<≥]/.test(cell.innerText),
+                        head: head.getBoundingClientRect().width > 5
+                              && /[<≥]/.test(head.innerText)};
+             })"""
+    )
+    assert len(cells) > 10
+    narrow = seen.viewport_size["width"] < 760  # type: ignore[index]
+    for one in cells:
+        assert one["cell"] or (one["head"] and not narrow)
+    assert narrow or not all(one["cell"] for one in cells)  # nothing is said twice
 
 
 def luminance(colour: list[float]) -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 import math
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from .view import Pictures
 
 _NEEDS = ("jinja2", "matplotlib")
+_UNIT = re.compile(r"(?<=\d) (?=(?:%|ms|s|min|MB|kB|GB|bits?)(?!\w))")
+"""The space between a figure and its unit."""
 
 
 def require(option: str = HTML) -> None:
@@ -66,9 +69,11 @@ def page(report: Report, pictures: Pictures | None = None) -> str:
 
     from ...plain import plain
     from .. import MARK
+    from .bars import limit_text
+    from .failures import failures
     from .pipelines import pipeline_cards
     from .verdicts import headline
-    from .view import cards, limit_text
+    from .view import cards
 
     environment = Environment(
         loader=PackageLoader("pytest_kycquant.report.page", "templates"),
@@ -91,6 +96,7 @@ def page(report: Report, pictures: Pictures | None = None) -> str:
         headline=headline(report),
         cards=list(cards(report, pictures or {})),
         pipelines=list(pipeline_cards(report)),
+        failures=failures(report),
         slowest=_slowest(report.times.tests),
         machine=plain(report.environment) if report.environment else {},
     )
@@ -98,8 +104,13 @@ def page(report: Report, pictures: Pictures | None = None) -> str:
 
 
 def _shown(value: Any) -> Any:
-    """Text without control characters but line breaks; what is already HTML stays as it is."""
-    return "\n".join(map(printable, value.split("\n"))) if type(value) is str else value
+    """Text without control characters but line breaks; what is already HTML stays as it is.
+
+    No line ends between a figure and its unit.
+    """
+    if type(value) is not str:
+        return value
+    return _UNIT.sub("\N{NO-BREAK SPACE}", "\n".join(map(printable, value.split("\n"))))
 
 
 def _plainly(value: Any) -> str:

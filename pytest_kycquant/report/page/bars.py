@@ -1,12 +1,14 @@
-"""Where a figure, its interval and its limit lie on a bar."""
+"""How a figure, its interval and its limit are written, and where they lie on a bar."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from ...verdicts import Unit
 from ..result_entries import CheckEntry
 
+_NOTHING = 1e-9  # what rounding left of zero
 _MARGIN = 0.08  # of the range that is shown, on either side
 
 
@@ -77,3 +79,31 @@ def rate_text(rate: Mapping[str, Any]) -> str:
     """A rate with its bounds: a `statistics.Rate` as `plain` converts it."""
     low, high = (f"{100 * rate[bound]:.3g}" for bound in ("lower", "upper"))
     return f"{100 * rate['value']:.3g} % [{low}, {high}]"
+
+
+def figure(entry: CheckEntry) -> str:
+    """A figure with its bounds in one unit, such as "0.02 % [0.01, 0.04]"; a dash without one."""
+    if entry.value is None:
+        return "-"
+    value, _, unit = _short(entry, entry.value).partition(" ")
+    unit = f" {unit}" if unit else ""
+    if entry.lower is None or entry.upper is None or entry.lower == entry.upper == entry.value:
+        return f"{value}{unit}"
+    low, high = (_short(entry, bound).partition(" ")[0] for bound in (entry.lower, entry.upper))
+    return f"{value}{unit} [{low}, {high}]"
+
+
+def _short(entry: CheckEntry, value: float) -> str:
+    """A figure with three digits; `Unit.show` has four, which fill a table."""
+    unit = Unit(entry.unit)
+    if unit in (Unit.RATE, Unit.SHARE):
+        return f"{100 * value if abs(value) >= _NOTHING else 0.0:.3g} %"
+    return f"{value:.3g}" if unit in (Unit.RATIO, Unit.METRIC) else unit.show(value)
+
+
+def limit_text(entry: CheckEntry) -> str:
+    """A limit with its direction, such as "< 0.1 %"; empty if there is none."""
+    if entry.limit is None:
+        return ""
+    sign = "<" if entry.direction == "below" else "≥"
+    return f"{sign} {Unit(entry.unit).show(entry.limit)}"

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _MARKERS = "osD^vP"
+_COLOURS = {True: "good", False: "bad", None: "open"}
+_WORDS = {True: "", False: " FAIL", None: " undecided"}  # for those who see no colours
 
 
 class Cost(NamedTuple):
@@ -33,54 +35,69 @@ class Cost(NamedTuple):
     runtime: str
 
 
-def size_and_latency(salt: str, variants: Sequence[Cost]) -> str:
+AXES = ("latency", "budget")
+"""What is shown over the size, each in a plot of its own."""
+_TITLES = {
+    "latency": ("Size against latency", "latency relative to FP32"),
+    "budget": ("Size against the error budget used", "share of the error budget used"),
+}
+
+
+def size_and_latency(salt: str, variants: Sequence[Cost]) -> list[str]:
     """Size against latency, and against the error budget used; the line joins what is best."""
+    return [_plot(f"{salt}-{axis}", variants, axis) for axis in AXES]
+
+
+def front(variants: Sequence[Cost], axis: str) -> list[tuple[float, float]]:
+    """The places of the variants that pass and that no other beats; two or more are joined."""
+    known = [(one.size, getattr(one, axis)) for one in variants if one.passes]
+    return best([place for place in known if place[1] is not None])
+
+
+def _plot(salt: str, variants: Sequence[Cost], axis: str) -> str:
+    title, label = _TITLES[axis]
+    names = sorted({one.runtime for one in variants})
+    shown = [one for one in variants if getattr(one, axis) is not None]
+    shown.sort(key=lambda one: one.size)
     with style(salt):
-        figure = empty(8.4, 3.3)
-        left, right = figure.subplots(1, 2)
-        names = sorted({one.runtime for one in variants})
-        for axes, axis in ((left, "latency"), (right, "budget")):
-            shown = [one for one in variants if getattr(one, axis) is not None]
-            shown.sort(key=lambda one: one.size)
-            high = 1.15 * max((getattr(one, axis) for one in shown), default=1.0)
-            heights = [getattr(one, axis) for one in shown if getattr(one, axis) > 0]
-            if axis == "budget" and heights and max(heights) > 30 * min(heights):
-                axes.set_yscale("log")
-                written_out(axes.yaxis)
-                axes.set_ylim(min(heights) / 2, 2 * max(max(heights), 1.0))
-            else:
-                axes.set_ylim(0, max(high, 1.1))
-            axes.set_xlim(0, 1.3 * max((one.size for one in shown), default=1.0))
-            taken = [_around(axes, (one.size, getattr(one, axis))) for one in shown]
-            for one in shown:
-                colour = {True: "good", False: "bad", None: "open"}[one.passes]
-                place = one.size, getattr(one, axis)
-                marker = _MARKERS[names.index(one.runtime) % len(_MARKERS)]
-                axes.scatter(
-                    *place, s=36, color=colour_of(colour), marker=marker, linewidths=0, zorder=3
-                )
-                _label(axes, one.label, place, taken)
-            front = best([(one.size, getattr(one, axis)) for one in shown if one.passes])
-            if len(front) > 1:
-                axes.step(
-                    *zip(*front, strict=True), where="post", color=colour_of("good"), linewidth=1
-                )
-            axes.set_xlabel("size relative to FP32")
-        left.set_ylabel("latency relative to FP32")
-        right.set_ylabel("share of the error budget used")
-        if any(one.budget is not None for one in variants):
-            right.axhline(1, color=colour_of("bad"), linestyle=(0, (4, 3)), linewidth=1)
+        figure = empty(4.2, 3.3)
+        axes = figure.subplots()
+        high = 1.15 * max((getattr(one, axis) for one in shown), default=1.0)
+        heights = [getattr(one, axis) for one in shown if getattr(one, axis) > 0]
+        if axis == "budget" and heights and max(heights) > 30 * min(heights):
+            axes.set_yscale("log")
+            written_out(axes.yaxis)
+            axes.set_ylim(min(heights) / 2, 2 * max(max(heights), 1.0))
+        else:
+            axes.set_ylim(0, max(high, 1.1))
+        axes.set_xlim(0, 1.3 * max((one.size for one in shown), default=1.0))
+        taken = [_around(axes, (one.size, getattr(one, axis))) for one in shown]
+        for one in shown:
+            place = one.size, getattr(one, axis)
+            marker = _MARKERS[names.index(one.runtime) % len(_MARKERS)]
+            colour = colour_of(_COLOURS[one.passes])
+            axes.scatter(*place, s=36, color=colour, marker=marker, linewidths=0, zorder=3)
+            _label(axes, f"{one.label}{_WORDS[one.passes]}", place, taken)
+        joined = front(variants, axis)
+        if len(joined) > 1:
+            axes.step(
+                *zip(*joined, strict=True), where="post", color=colour_of("good"), linewidth=1
+            )
+        axes.set_xlabel("size relative to FP32")
+        axes.set_ylabel(label)
+        if axis == "budget" and shown:
+            axes.axhline(1, color=colour_of("bad"), linestyle=(0, (4, 3)), linewidth=1)
         if len(names) > 1:
             for index, name in enumerate(names):
-                left.scatter(
+                axes.scatter(
                     [],
                     [],
                     marker=_MARKERS[index % len(_MARKERS)],
                     color=colour_of("ink"),
                     label=named(name),
                 )
-            legend(left, loc="best")
-        return as_svg(figure, "Size against latency, and against the error budget used")
+            legend(axes, loc="best")
+        return as_svg(figure, title)
 
 
 def _around(axes: Axes, place: tuple[float, float]) -> tuple[float, float, float, float]:

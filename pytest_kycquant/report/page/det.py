@@ -14,24 +14,31 @@ if TYPE_CHECKING:
 
 SHOWN = 3
 """Curves that stand side by side; a detector may have a hundred classes."""
+_SMALL = 3.4, 2.9
+"""Width and height of one of several, in inches."""
 _MOST_SHOWN = 0.1  # error rate at which a curve ends, unless the frozen threshold is beyond
 
 
-def trade_offs(salt: str, curves: Sequence[TradeOff], label: str) -> str:
-    """Error rates over thresholds on logarithmic axes, with 95 % bands.
+def trade_offs(salt: str, curves: Sequence[TradeOff], label: str) -> list[str]:
+    """Error rates over thresholds on logarithmic axes, with 95 % bands, one plot for each kind.
 
     Of many curves, those are shown whose variant errs most at the frozen threshold.
     """
     curves = sorted(curves, key=lambda one: -_errors(one))[:SHOWN]
+    size = SIZE if len(curves) == 1 else _SMALL
+    return [_plot(f"{salt}-{number}", one, label, size) for number, one in enumerate(curves)]
+
+
+def _plot(salt: str, curve: TradeOff, label: str, size: tuple[float, float]) -> str:
     with style(salt):
-        figure = empty(*SIZE) if len(curves) == 1 else empty(3.2 * len(curves), 3.0)
-        every = [*figure.subplots(1, len(curves), squeeze=False)[0]]
-        for axes, curve in zip(every, curves, strict=True):
-            _trade_off(axes, curve, label)
-        every[0].set_ylabel(curves[0].y)
-        legend(every[0], loc="upper right")
-        names = f"{curves[0].x} against {curves[0].y}"
-        return as_svg(figure, f"{names}: FP32 and {label}, with 95 % bands; the dot is frozen")
+        figure = empty(*size)
+        axes = figure.subplots()
+        _trade_off(axes, curve, label)
+        axes.set_ylabel(curve.y)
+        legend(axes, loc="upper right")
+        names = f"{curve.x} {curve.kind}".strip()
+        title = f"{names} against {curve.y}: FP32 and {label}, with 95 % bands; the dot is frozen"
+        return as_svg(figure, title)
 
 
 def _errors(curve: TradeOff) -> float:

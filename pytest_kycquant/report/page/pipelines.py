@@ -9,9 +9,8 @@ from ...pipeline.combination import Found
 from ...plain import from_plain
 from ..document import PipelineEntry, Report
 from ..result_entries import CheckEntry, GroupEntry
-from .bars import Bar, bar_of, rate_text
-from .verdicts import pipeline_verdict
-from .view import figure
+from .bars import Bar, bar_of, figure, rate_text
+from .verdicts import pipeline_verdict, shown, unfinished
 
 
 class Span(NamedTuple):
@@ -34,13 +33,16 @@ class PipelineCard(NamedTuple):
     groups: Sequence[tuple[GroupEntry, str, str, str, Bar | None]]
     gave: Sequence[str]
     ships: str
+    size: str
+    latency: str
     verdict: str
 
 
 def pipeline_cards(report: Report) -> Iterator[PipelineCard]:
     """Yield a card for each pipeline, in the order of the report."""
+    left = unfinished(report)
     for number, entry in enumerate(report.pipelines):
-        variants = entry.shipped.variants.items()
+        ran = ", ".join(f"{stage} {label}" for stage, label in entry.shipped.variants.items())
         yield PipelineCard(
             f"pipeline-{number + 1}",
             entry,
@@ -52,10 +54,19 @@ def pipeline_cards(report: Report) -> Iterator[PipelineCard]:
                  bar_of(group.check))
                 for group in entry.groups
             ],
-            [*_gave(entry)],
-            ", ".join(f"{stage} {variant}" for stage, variant in variants),
-            pipeline_verdict(entry),
+            [*([f"{ran} ran, but {left}"] if left else []), *_gave(entry)],
+            "nothing yet" if left else ran,
+            *(("-", "-") if left else _costs(entry)),
+            shown(pipeline_verdict(entry), report),
         )  # fmt: skip
+
+
+def _costs(entry: PipelineEntry) -> tuple[str, str]:
+    """The size and the latency of a pipeline, both relative to FP32."""
+    size = entry.shipped.size / entry.fp32.size if entry.fp32.size else None
+    ratios = size, entry.figures.get("latency_ratio")
+    shown_size, latency = ("-" if one is None else f"{one:.2f} of FP32" for one in ratios)
+    return shown_size, latency
 
 
 def _checks(

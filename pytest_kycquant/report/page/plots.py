@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 KINDS = 6
 """Kinds of trials that a plot can tell apart."""
+_NCOLS = 3  # of the legend above a plot of scores
 _LONGEST_NAME = 48  # characters of a layer
 _LEVELS = 5  # of shade, each for as many times more trials
 _MOST_LAYERS = 30
@@ -23,7 +25,7 @@ _FAR_LIMIT = 3.0  # times the largest ratio; a limit beyond would only flatten t
 def histogram(salt: str, plot: ScorePlot, label: str) -> str:
     """Scores by kind: FP32 as outlines, the variant as areas, the threshold as a line."""
     with style(salt):
-        figure = empty(*SIZE, left=0.95, top=0.3)
+        figure = empty(*SIZE, left=0.95, top=_room(plot))
         axes = figure.subplots()
         bins = len(plot.edges) - 1
         missing = []
@@ -60,7 +62,7 @@ def histogram(salt: str, plot: ScorePlot, label: str) -> str:
         in_percent(axes.yaxis)
         axes.set_xlabel(plot.score)
         axes.set_ylabel("share of its kind")
-        legend(axes, loc="upper left", bbox_to_anchor=(0, 1.12), ncols=3, borderaxespad=0)
+        legend(axes, loc="lower left", bbox_to_anchor=(0, 1.01), ncols=_NCOLS, borderaxespad=0)
         title = f"Scores: line FP32, area {label}"
         if missing:
             title += f"; without a score, FP32 and {label}: {', '.join(missing)}"
@@ -70,12 +72,13 @@ def histogram(salt: str, plot: ScorePlot, label: str) -> str:
 def scatter(salt: str, plot: ScorePlot, label: str) -> str:
     """Each trial's score by both models, in bins; the area of a dot grows with its trials."""
     with style(salt):
-        figure = empty(*SIZE)
+        figure = empty(*SIZE, top=_room(plot))
         axes = figure.subplots()
         bins = len(plot.edges) - 1
         most = max((cell[2] for kind in plot.kinds for cell in kind.cells), default=1)
         for index, kind in enumerate(plot.kinds[:KINDS]):
             cells = [cell for cell in kind.cells if cell[0] < bins and cell[1] < bins]
+            colour = colour_of(f"kind{index}")
             for level in range(_LEVELS):
                 low, high = most ** (level / _LEVELS), most ** ((level + 1) / _LEVELS)
                 alike = [c for c in cells if low <= c[2] < high or (c[2] == most == high)]
@@ -83,9 +86,10 @@ def scatter(salt: str, plot: ScorePlot, label: str) -> str:
                     axes,
                     plot.edges,
                     alike,
-                    colour_of(f"kind{index}"),
+                    colour,
                     (level + 1.5) / (_LEVELS + 1),
                 )
+            axes.scatter([], [], marker="s", color=colour, linewidths=0, label=named(kind.kind))
         ends = plot.edges[0], plot.edges[-1]
         axes.plot(ends, ends, color=colour_of("grid"), linewidth=1, zorder=0)
         if plot.threshold is not None:
@@ -95,7 +99,13 @@ def scatter(salt: str, plot: ScorePlot, label: str) -> str:
         axes.set_ylim(*ends)
         axes.set_xlabel(f"{plot.score}, FP32")
         axes.set_ylabel(f"{plot.score}, {label}")
+        legend(axes, loc="lower left", bbox_to_anchor=(0, 1.01), ncols=_NCOLS, borderaxespad=0)
         return as_svg(figure, f"Scores of the same trials by FP32 and by {label}")
+
+
+def _room(plot: ScorePlot) -> float:
+    """Inches above a plot of scores, for the rows of its legend."""
+    return 0.12 + 0.19 * math.ceil(min(len(plot.kinds), KINDS) / _NCOLS)
 
 
 def _squares(
@@ -123,6 +133,8 @@ def _squares(
 
 def rounds(salt: str, measured: Sequence[Round], limit: float | None, label: str) -> str:
     """The ratio to FP32 of each round, beside the control: FP32 relative to itself."""
+    from matplotlib.ticker import MaxNLocator
+
     with style(salt):
         figure = empty(*SIZE)
         axes = figure.subplots()
@@ -151,6 +163,7 @@ def rounds(salt: str, measured: Sequence[Round], limit: float | None, label: str
                 limit, color=colour_of("bad"), linestyle=(0, (4, 3)), linewidth=1, label="limit"
             )
         axes.set_ylim(bottom=0)
+        axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
         axes.set_xlabel("round")
         axes.set_ylabel("time relative to FP32")
         legend(axes, loc="lower right")
@@ -167,7 +180,9 @@ def layers(salt: str, ranking: Sequence[tuple[str, float]], kept: frozenset[str]
     """
     with style(salt):
         shown = ranking[:_MOST_LAYERS]
-        longest = max((len(_short(name)) for name, _ in shown), default=0)
+        # Not by colour alone: not everybody sees it.
+        names = [f"{_short(name)}{' (float)' if name in kept else ''}" for name, _ in shown]
+        longest = max(map(len, names), default=0)
         figure = empty(8.4, 0.8 + 0.19 * len(shown), left=0.2 + 0.075 * longest)
         axes = figure.subplots()
         axes.barh(
@@ -176,7 +191,7 @@ def layers(salt: str, ranking: Sequence[tuple[str, float]], kept: frozenset[str]
             color=[colour_of("variant" if name in kept else "fp32") for name, _ in shown],
             height=0.7,
         )
-        axes.set_yticks(range(len(shown)), [_short(name) for name, _ in shown], fontsize=8)
+        axes.set_yticks(range(len(shown)), names, fontsize=8)
         axes.invert_yaxis()
         axes.set_ylim(len(shown) - 0.4, -0.6)
         positive = [harm for _, harm in shown if harm > 0]

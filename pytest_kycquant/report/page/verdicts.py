@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+
+from ...spec.flags import INCONCLUSIVE
 from ..document import GateEntry, PipelineEntry, Report
+from ..result_entries import ResultEntry
 
 ORDER = ("FAIL", "INCONCLUSIVE", "WAIVED", "PASS")
 """Verdicts of gates, the worst first."""
@@ -15,16 +19,68 @@ _MEANS = {
     "INCOMPLETE": "Tests of gates were not run, so nothing is decided.",
     "SMOKE": "No damage was found. The smoke profile clears nothing to ship.",
 }
-_ALLOWED = "Nothing failed, but the data cannot decide some figures, which these gates allow."
+_POLICIES = {
+    "warn": f"only warn ({INCONCLUSIVE}=warn, or the gate file)",
+    "xfail": f"only count as failures that are expected ({INCONCLUSIVE}=xfail, or the gate file)",
+}
 
 
 def headline(report: Report) -> str:
-    """What the verdict of the run means, in one sentence."""
-    decided = {gate_verdict(gate) for gate in report.gates}
-    decided |= {pipeline_verdict(entry) for entry in report.pipelines}
-    if report.verdict in ("PASS", "WAIVED") and "INCONCLUSIVE" in decided:
-        return _ALLOWED
-    return _MEANS[report.verdict]
+    """What the verdict of the run means, in a few sentences."""
+    means = _MEANS[report.verdict]
+    if report.verdict in ("PASS", "WAIVED") and (undecided := list(_undecided(report))):
+        means = f"Nothing failed, but not everything is decided: {'; '.join(undecided)}."
+    if report.shard is None:
+        return means
+    shard = f"This is shard {report.shard.index} of {report.shard.of}"
+    if report.verdict == "INCOMPLETE":
+        return f"{shard}, so nothing is decided before kycquant merge unites all shards."
+    return f"{means} {shard}: kycquant merge unites the reports of all shards."
+
+
+def _undecided(report: Report) -> Iterator[str]:
+    """Name what is undecided and let nothing fail, by the rule that allows it."""
+    found: dict[str, list[str]] = {}
+    for gate in report.gates:
+        rows = {each.variant: each for each in gate.variants}
+        for judged in dict.fromkeys(each.judged for each in gate.decisions):
+            if rows[judged].verdict == "INCONCLUSIVE":
+                _sort(f"{gate.model} {judged}", rows[judged].gates, gate.inconclusive, found)
+    for entry in report.pipelines:
+        if entry.verdict == "INCONCLUSIVE":
+            name = entry.gate.rpartition("::")[2]
+            _sort(f"pipeline {name}", entry.gates, entry.inconclusive, found)
+    for allowed, names in found.items():
+        yield f"{', '.join(names)}, {allowed}"
+
+
+def _sort(
+    name: str, gates: Mapping[str, ResultEntry], policy: str, found: dict[str, list[str]]
+) -> None:
+    names = [gate for gate, result in gates.items() if result.verdict == "INCONCLUSIVE"]
+    for gate in names:
+        # An undecided latency warns by itself, whatever the policy is.
+        allowed = "which these gates allow"
+        if gate == "latency":
+            allowed = "and an undecided latency only warns"
+        elif policy in _POLICIES:
+            allowed = f"and undecided gates {_POLICIES[policy]}"
+        found.setdefault(allowed, []).append(f"{gate} of {name}")
+
+
+def unfinished(report: Report) -> str:
+    """Why a report decides nothing about what ships, whatever passed in it; "" if it does."""
+    if report.shard is not None:
+        return f"this is shard {report.shard.index} of {report.shard.of}: nothing is decided yet"
+    left = report.problems or any(gate.incomplete for gate in report.gates)
+    if left or report.verdict in ("ERROR", "INCOMPLETE"):
+        return "other parts of the run were not judged: nothing is decided yet"
+    return ""
+
+
+def shown(verdict: str, report: Report) -> str:
+    """The verdict beside what ships: nothing passes in a run that decides nothing."""
+    return "INCOMPLETE" if verdict in ("PASS", "WAIVED") and unfinished(report) else verdict
 
 
 def gate_verdict(gate: GateEntry) -> str:

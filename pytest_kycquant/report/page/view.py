@@ -5,48 +5,32 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from ...results import GateResult, Offender
-from ...verdicts import Unit
-from ..document import DecisionEntry, GateEntry, Report, VariantEntry
-from ..restored import check_of
+from ...results import Offender
+from ..document import GateEntry, Report, VariantEntry
 from ..result_entries import CheckEntry, GroupEntry
-from . import costs, det, plots
-from .bars import Bar, bar_of, budget_used, rate_text
-from .verdicts import ORDER, gate_verdict
+from . import costs, det, plots, table
+from .bars import Bar, bar_of, budget_used, figure, rate_text
+from .reasons import Reason, instead, why
+from .verdicts import ORDER, gate_verdict, shown, unfinished
 
-Reason = tuple[str, Sequence[str]]
-"""Why something ships or does not, and what stands behind it."""
 Pictures = Mapping[str, Mapping[str, str]]
 """Pictures as data URIs, by the key of a gate (`key_of`) and the name of the image."""
 
-_NOTHING = 1e-9  # what rounding left of zero
-
-
-class Cell(NamedTuple):
-    """A figure in a table: its text, its verdict and its bar."""
-
-    text: str
-    verdict: str
-    bar: Bar | None
-    check: str
-
-
-class Row(NamedTuple):
-    """A variant in the table of a model."""
-
-    label: str
-    size: str
-    cells: Sequence[Cell | None]
-    verdict: str
-    ships: bool
-
 
 class Drawing(NamedTuple):
-    """A plot with its caption."""
+    """Plots that stand side by side, where there is room, with their caption.
+
+    Args:
+        caption: what they show.
+        panels: each of them, as SVG.
+        wide: whether they take the whole width.
+        scrolls: whether a narrow screen shows a part of them at a time.
+    """
 
     caption: str
-    svg: str
+    panels: Sequence[str]
     wide: bool = False
+    scrolls: bool = False
 
 
 class Judged(NamedTuple):
@@ -64,6 +48,8 @@ class Detail(NamedTuple):
     """Everything about one variant."""
 
     entry: VariantEntry
+    verdict: str
+    partly: str
     drawings: Sequence[Drawing]
     judged: Sequence[Judged]
     opened: bool
@@ -81,7 +67,7 @@ class Card(NamedTuple):
     size: str
     latency: str
     headers: Sequence[tuple[str, str]]
-    rows: Sequence[Row]
+    rows: Sequence[table.Row]
     overview: Sequence[Drawing]
     details: Sequence[Detail]
     groups: Sequence[tuple[str, GroupEntry, str, str, str, Bar | None]]
@@ -96,152 +82,50 @@ def key_of(gate: GateEntry) -> str:
 def cards(report: Report, pictures: Pictures) -> Iterator[Card]:
     """Yield a card for each model, in the order of the report."""
     for number, gate in enumerate(report.gates):
-        shown = pictures.get(key_of(gate), {})
-        yield _card(gate, f"model-{number + 1}", shown, [*_together(gate, report)])
+        yield _card(gate, report, f"model-{number + 1}", pictures.get(key_of(gate), {}))
 
 
-def figure(entry: CheckEntry) -> str:
-    """A figure with its bounds in one unit, such as "0.02 % [0.01, 0.04]"; a dash without one."""
-    if entry.value is None:
-        return "-"
-    value, _, unit = _short(entry, entry.value).partition(" ")
-    unit = f" {unit}" if unit else ""
-    if entry.lower is None or entry.upper is None or entry.lower == entry.upper == entry.value:
-        return f"{value}{unit}"
-    low, high = (_short(entry, bound).partition(" ")[0] for bound in (entry.lower, entry.upper))
-    return f"{value}{unit} [{low}, {high}]"
-
-
-def _short(entry: CheckEntry, value: float) -> str:
-    """A figure with three digits; `Unit.show` has four, which fill a table."""
-    unit = Unit(entry.unit)
-    if unit in (Unit.RATE, Unit.SHARE):
-        return f"{100 * value if abs(value) >= _NOTHING else 0.0:.3g} %"
-    return f"{value:.3g}" if unit in (Unit.RATIO, Unit.METRIC) else unit.show(value)
-
-
-def limit_text(entry: CheckEntry) -> str:
-    """A limit with its direction, such as "< 0.1 %"; empty if there is none."""
-    if entry.limit is None:
-        return ""
-    sign = "<" if entry.direction == "below" else "≥"
-    return f"{sign} {Unit(entry.unit).show(entry.limit)}"
-
-
-def worst(checks: Sequence[CheckEntry]) -> CheckEntry:
-    """The check that decided, as in the terminal."""
-    as_checks = [check_of(check) for check in checks]
-    chosen = GateResult("", tuple(as_checks)).worst_check()
-    return checks[next(i for i, check in enumerate(as_checks) if check is chosen)]
-
-
-def _card(
-    gate: GateEntry, anchor: str, pictures: Mapping[str, str], together: Sequence[str]
-) -> Card:
+def _card(gate: GateEntry, report: Report, anchor: str, pictures: Mapping[str, str]) -> Card:
+    left = unfinished(report)
     ship = next((each for each in gate.variants if each.variant == gate.ship), None)
-    names = list(dict.fromkeys(name for each in gate.variants for name in each.gates))
-    headers = [(name, _header(gate, name)) for name in names]
+    headers = table.columns(gate)
     size = latency = "-"
-    if ship is not None:
+    if ship is not None and not left:
         size = f"{ship.size_ratio:.2f} of FP32 ({ship.size / 1e6:.2f} MB)"
         if "latency" in ship.gates and ship.variant != "fp32":
             latency = f"{figure(ship.gates['latency'].checks[0])} of FP32"
     return Card(
         anchor=anchor,
         entry=gate,
-        verdict=gate_verdict(gate),
-        ships=gate.ship or "nothing",
-        instead=_instead(gate, together),
-        why=[*((line, ()) for line in together), *_why(gate)],
+        verdict=shown(gate_verdict(gate), report),
+        ships="nothing yet" if left else gate.ship or "nothing",
+        instead=instead(gate, report),
+        why=[*why(gate, report)],
         size=size,
         latency=latency,
         headers=headers,
-        rows=[_row(each, names, ship=gate.ship) for each in gate.variants],
+        rows=table.rows(gate, headers, decided=not left),
         overview=[*_overview(gate, anchor)],
-        details=[_detail(gate, each, f"{anchor}-{i}") for i, each in enumerate(gate.variants)],
+        details=_details(gate, anchor),
         groups=[*_groups(gate)],
         pictures=pictures,
     )
 
 
-def _together(gate: GateEntry, report: Report) -> Iterator[str]:
-    """Name the pipelines that do not hold with what would ship alone."""
-    for pipeline in report.pipelines:
-        for stage, key in pipeline.models.items():
-            if key != gate.key or pipeline.search is None:
-                continue
-            alone = pipeline.search["alone"][stage]
-            if pipeline.search["variants"][stage] == gate.ship != alone:
-                yield f"{pipeline.gate} does not hold with {alone}, which would ship alone"
-
-
-def _instead(gate: GateEntry, together: Sequence[str]) -> str:
-    """Why another variant ships than asked for, in a few words; "" if it does not."""
-    if together:
-        return "the pipeline does not hold with a leaner one"
-    lost = ", ".join(each.requested for each in gate.decisions if each.reasons)
-    return f"{lost} did not pass" if lost else ""
-
-
-def _why(gate: GateEntry) -> Iterator[Reason]:
-    if gate.profile == "smoke":
-        yield "the smoke profile clears nothing to ship", ()
-    elif gate.incomplete:
-        yield gate.incomplete, ()
-    elif gate.ship is None:
-        yield "no variant passes, not even FP32", ()
-    for decision in gate.decisions:
-        yield from _fallback(decision)
-    for variant, test in gate.rejected.items():
-        yield f"{variant} does not ship: {test}", ()
-
-
-def _fallback(decision: DecisionEntry) -> Iterator[Reason]:
-    if decision.reasons:
-        ships = decision.ships or "nothing"
-        yield f"{ships} instead of {decision.requested}:", decision.reasons
-    if decision.note:
-        yield f"{decision.requested}: {decision.note}", ()
-
-
-def _header(gate: GateEntry, name: str) -> str:
-    """The limit that a column is judged by: that of the first check, where all have the same."""
-    for each in gate.variants:
-        if name in each.gates and each.variant != "fp32":
-            checks = each.gates[name].checks
-            limits = {limit_text(check) for check in checks}
-            return limits.pop() if len(limits) == 1 else ""
-    return ""
-
-
-def _row(entry: VariantEntry, names: Sequence[str], *, ship: str | None) -> Row:
-    cells = [_cell(entry, name) if name in entry.gates else None for name in names]
-    size = f"{entry.size / 1e6:.2f} MB ({entry.size_ratio:.2f})"
-    verdict = entry.verdict if entry.gates else "not judged"
-    return Row(entry.variant, size, cells, verdict, ships=entry.variant == ship)
-
-
-def _cell(entry: VariantEntry, name: str) -> Cell:
-    result = entry.gates[name]
-    check = worst(result.checks)
-    # Where checks have limits of their own, the header names none.
-    several = len({limit_text(each) for each in result.checks}) > 1
-    telling = check.lower is not None or result.verdict != "PASS"
-    named = f"{check.name} {limit_text(check)}".strip() if several and telling else ""
-    return Cell(figure(check), result.verdict, bar_of(check), named)
-
-
 def _overview(gate: GateEntry, anchor: str) -> Iterator[Drawing]:
     points = [_cost(each) for each in gate.variants]
     if len(points) > 1:
-        svg = costs.size_and_latency(f"{anchor}-costs", points)
-        yield Drawing(
-            "Size against latency (left), and against the share of an error's budget that its "
-            "worst bound uses (right). The line joins the variants that pass and that no other "
-            "beats in both.",
-            svg,
-            wide=True,
+        caption = (
+            "Size against latency, and against the share of an error's budget that its worst bound "
+            "uses."
         )
+        if any(one.budget is not None for one in points):
+            caption += " The dashed line is the whole budget."
+        if any(len(costs.front(points, axis)) > 1 for axis in costs.AXES):
+            caption += (
+                " The other line joins the variants that pass and that no other beats in both."
+            )
+        yield Drawing(caption, costs.size_and_latency(f"{anchor}-costs", points), wide=True)
     searches = [(one, search) for one in gate.decisions for search in one.searches]
     for number, (decision, search) in enumerate(searches):
         if not search.get("ranking"):
@@ -253,8 +137,9 @@ def _overview(gate: GateEntry, anchor: str) -> Iterator[Drawing]:
         yield Drawing(
             f"Sensitivity of the layers of {decision.requested}, {first}; orange ones stay in "
             f"float in the mixed model ({len(kept)} of {total}).",
-            svg,
+            [svg],
             wide=True,
+            scrolls=True,
         )
 
 
@@ -287,14 +172,29 @@ def _cost(entry: VariantEntry) -> costs.Cost:
     )
 
 
-def _detail(gate: GateEntry, entry: VariantEntry, salt: str) -> Detail:
+def _details(gate: GateEntry, anchor: str) -> list[Detail]:
+    """Every variant, the worst first; what fails is open, and if nothing does, what ships."""
     asked = {each.requested for each in gate.decisions}
-    return Detail(
-        entry,
-        [*_drawings(entry, salt)],
-        [_judged(name, entry) for name in entry.gates],
-        opened=entry.variant == gate.ship or (entry.variant in asked and entry.verdict != "PASS"),
-    )
+    said = table.partly(gate)
+    details = []
+    for number, entry in enumerate(gate.variants):
+        verdict = table.verdict_of(entry)
+        objects = entry.verdict != "PASS" and (entry.variant in asked or entry.verdict == "FAIL")
+        details.append(
+            Detail(
+                entry,
+                verdict,
+                said[entry.variant],
+                [*_drawings(entry, f"{anchor}-{number}")],
+                [_judged(name, entry) for name in entry.gates],
+                opened=objects or (entry.variant == gate.ship != "fp32"),
+            )
+        )
+    # FP32 is first in the table, as the reference; here, only if nothing is worse.
+    details.sort(key=lambda one: (ORDER.index(one.entry.verdict), one.entry.variant == "fp32"))
+    if details and not any(one.opened for one in details):
+        details[0] = details[0]._replace(opened=True)
+    return details
 
 
 def _drawings(entry: VariantEntry, salt: str) -> Iterator[Drawing]:
@@ -305,7 +205,7 @@ def _drawings(entry: VariantEntry, salt: str) -> Iterator[Drawing]:
     if curves.scores is not None:
         yield Drawing(
             f"Scores: FP32 as a line, the variant as an area.{kinds}",
-            plots.histogram(f"{salt}-scores", curves.scores, label),
+            [plots.histogram(f"{salt}-scores", curves.scores, label)],
         )
     if curves.trade_offs:
         first = curves.trade_offs[0]
@@ -319,13 +219,13 @@ def _drawings(entry: VariantEntry, salt: str) -> Iterator[Drawing]:
     if curves.scores is not None:
         yield Drawing(
             f"The same trials by both models; darker where there are more of them.{kinds}",
-            plots.scatter(f"{salt}-pairs", curves.scores, label),
+            [plots.scatter(f"{salt}-pairs", curves.scores, label)],
         )
     if curves.rounds:
         check = entry.gates["latency"].checks[0] if "latency" in entry.gates else None
         yield Drawing(
             f"Latency in {len(curves.rounds)} interleaved rounds. FP32 again is the control.",
-            plots.rounds(f"{salt}-rounds", curves.rounds, check.limit if check else None, label),
+            [plots.rounds(f"{salt}-rounds", curves.rounds, check.limit if check else None, label)],
         )
 
 
