@@ -214,7 +214,8 @@ def test_markdown_and_the_summary_of_a_job(
     first = (pytester.path / "out" / "report.md").read_text()
     assert first.splitlines()[1] == "## kycquant: INCOMPLETE"
     assert summary.read_text() == f"# another step\n{first}"
-    run("--kycquant-markdown=out/report.md")
+    result = run("--kycquant-markdown=out/report.md")
+    result.stdout.fnmatch_lines(["written: out/report.md", "next: *"])
     second = (pytester.path / "out" / "report.md").read_text()
     assert second.splitlines()[1] == "## kycquant: PASS"
     assert summary.read_text() == f"# another step\n{first}{second}"
