@@ -103,13 +103,17 @@ def _listed(one: Exported) -> Listed:
 
 def _tell(found: list[Listed], problems: list[str]) -> None:
     if found:
-        headers = ("model", "ships", "size", "gate verdict", "date", "commit", "files")
+        headers = ("model", "ships", "size", "gate verdict", "date", "commit")
         output.table(headers, map(_row, found))
     for one in found:
         for path, state in one.files.items():
-            if state != "fits":
+            if state == "fits":
+                output.point(f"{one.model}: {path}")
+            else:
                 what = "is not the file that was judged" if state == "changed" else "is gone"
                 output.point(f"{path} {what}", "!")
+        if one.variant == "fp32":
+            output.point(f"{one.model}: FP32 stays where it is, nothing is copied")
         for pipeline, verdict in one.pipelines.items():
             output.point(f"{one.model} was judged in {pipeline}: {verdict}")
         if one.looser:
@@ -123,7 +127,6 @@ def _tell(found: list[Listed], problems: list[str]) -> None:
 def _row(one: Listed) -> tuple[str, ...]:
     from ..report.run_entries import Commit
 
-    files = ", ".join(Path(path).name for path in one.files)
     return (
         one.model,
         one.variant or "nothing",
@@ -131,5 +134,4 @@ def _row(one: Listed) -> tuple[str, ...]:
         one.gate_verdict,
         one.written[:10],
         Commit(one.commit, one.changed).short if one.commit else "unknown",
-        files or ("FP32 stays where it is" if one.variant == "fp32" else "-"),
     )

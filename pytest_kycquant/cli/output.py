@@ -77,9 +77,14 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
             first, *more = (f"{name} {cell}" for name, cell in zip(headers, row, strict=True))
             point(", ".join((first.removeprefix(f"{headers[0]} "), *more)))
         return
+    titles = [_lines(name, width) for name, width in zip(headers, widths, strict=True)]
+    height = max(map(len, titles))
     columns = [
-        Column((name,), tuple(_cell(row[at], widths[at]) for row in found))
-        for at, name in enumerate(headers)
+        Column(
+            (*[""] * (height - len(title)), *title),
+            tuple(_cell(row[at], widths[at]) for row in found),
+        )
+        for at, title in enumerate(titles)
     ]
     for each in grid(columns):
         print(text_of(each).rstrip())
@@ -89,17 +94,22 @@ def _widths(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> list[int] 
     """Widths of columns that fit, the widest ones narrowed first; None if there are none."""
     from ..report.grid import GAP
 
-    least, widths = [], []
-    for at, name in enumerate(headers):
-        cells = [row[at] for row in rows]
-        narrow = [text for cell in cells for text in map(len, _lines(cell, 1))]
-        least.append(max((len(name), *narrow)))
-        widths.append(max(len(name), *map(len, cells)) if cells else len(name))
-    while sum(widths) + GAP * (len(widths) - 1) > _WIDTH:
+    def taken(at: int, width: int) -> int:
+        """What a column really takes if its lines have at most that many characters."""
+        cells = (headers[at], *(row[at] for row in rows))
+        return max(len(line) for cell in cells for line in _lines(cell, width))
+
+    widths = [taken(at, _WIDTH) for at in range(len(headers))]
+    least = [taken(at, 1) for at in range(len(headers))]
+    most = _WIDTH - GAP * (len(widths) - 1)
+    while sum(widths) > most:
         room = [at for at, width in enumerate(widths) if width > least[at]]
         if not room:
             return None
-        widths[max(room, key=lambda at: (widths[at], at))] -= 1
+        at = max(room, key=lambda at: (widths[at], at))
+        widths[at] = taken(at, widths[at] - 1)
+    for at in reversed(range(len(widths))):  # a word that no longer fits leaves room to others
+        widths[at] = taken(at, widths[at] + most - sum(widths))
     return widths
 
 

@@ -73,7 +73,7 @@ def readable_reports(places: Iterable[Path]) -> tuple[list[Report], list[str]]:
     aside: list[str] = []
     for place in places:
         if not os.path.lexists(place):
-            raise ReportError(place, "does not exist", f"name a report; {_WRITE}")
+            raise ReportError(place, "does not exist", f"name another, or {_WRITE}")
         found = list(files_below(place, ".json")) if place.is_dir() else [place]
         files += found
         if not found:

@@ -71,12 +71,14 @@ def test_list(kycquant: Kycquant, root: Path) -> None:
     assert (code, error) == (exits.DONE, "")
     headers, _, row, *loose = shown.splitlines()
     assert headers.split() == [
-        "model", "ships", "size", "gate", "verdict", "date", "commit", "files"
+        "model", "ships", "size", "gate", "verdict", "date", "commit"
     ]  # fmt: skip
     assert row.split()[:2] == ["face", "w"]
     assert row.split()[4] == "PASS"
-    assert loose[0].startswith("  - face: limits looser than the defaults: size_ratio 10 (1), ")
-    assert row.split()[-1] == "face.onnx"
+    assert loose[0] == "  - face: ship/face.onnx"
+    assert loose[1].startswith(
+        "  - face: limits looser than the defaults: latency_ratio 1000 (1.05)"
+    )
     code, shown, _ = kycquant("list", "ship", "--json")
     (one,) = json.loads(shown)["models"]
     assert one["files"] == {"ship/face.onnx": "fits"}
@@ -115,19 +117,41 @@ def _failed(values: dict[str, Any]) -> None:
     for row in values["found"]["variants"]:
         row["verdict"] = "PASS" if row["variant"] == "fp32" else "FAIL"
     values["provenance"]["commit"] = {"sha": "a6ad95bb" * 5, "changed": True}
-    values["model"] = "minifasnet_with_a_long_name"
+    values["model"] = "minifasnet_fp32"
 
 
 def test_a_gate_that_failed_although_fp32_ships(kycquant: Kycquant, root: Path) -> None:
     change(root / "ship" / "face.json", _failed)
     code, shown, error = kycquant("list", "ship")
     assert (code, error) == (exits.DONE, "")
-    first = lines(shown)[2]
-    assert first.split()[1] == "fp32"
+    first = shown.splitlines()[2]
+    assert first.split()[:2] == ["minifasnet_fp32", "fp32"]
     assert first.split()[4] == "FAIL"
     assert "a6ad95bb+" in first
     assert "\n+ after a commit: tracked files differed from it.\n" in shown
+    assert "- minifasnet_fp32: FP32 stays where it is, nothing is copied" in lines(shown)
     assert max(map(len, shown.splitlines())) <= WIDTH
+
+
+@pytest.mark.parametrize("words", [2, 9])
+def test_long_names_fit(kycquant: Kycquant, root: Path, words: int) -> None:
+    """Headers and cells are broken between words; else rows are paragraphs."""
+    model, label = "-".join(["minifasnet"] * words)[:40], "int8-weights"
+
+    def rename(values: dict[str, Any]) -> None:
+        values["model"] = model
+        values["found"]["ship"] = label
+        for row in values["found"]["variants"]:
+            row["variant"] = {"w": label}.get(row["variant"], row["variant"])
+        for one in values["found"]["decisions"]:
+            one["judged"] = label
+
+    change(root / "ship" / "face.json", rename)
+    code, shown, error = kycquant("list", "ship")
+    assert (code, error) == (exits.DONE, "")
+    assert max(map(len, shown.splitlines())) <= WIDTH
+    assert all(word in shown for word in (model, label, "PASS"))
+    assert shown.startswith(f"  - {model}, ships {label}, size ") == (words == 9)
 
 
 def test_a_test_that_failed_makes_the_gate_fail(kycquant: Kycquant, root: Path) -> None:
