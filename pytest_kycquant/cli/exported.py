@@ -10,14 +10,17 @@ from typing import TYPE_CHECKING
 
 from ..bench.golden import Golden
 from ..errors import ReportError
+from ..files import from_here, shown_command
 from ..plain import from_plain
-from ..report.reading import read_evidence
+from ..report.reading import kind_of, read_evidence
+from ..report.searched import files_below
 
 if TYPE_CHECKING:
     from ..report.document import Evidence, VariantEntry
 
 _AGAIN = "export the model again, with pytest --kycquant-export=FOLDER"
 _REMEDY = "give the folder of pytest --kycquant-export"
+_MOST_NAMED = 3  # folders with exports
 
 
 @dataclass(frozen=True)
@@ -46,15 +49,15 @@ class Exported:
                 for name in sorted(known)}  # fmt: skip
 
 
-def exported_in(folder: Path) -> tuple[list[Exported], list[str]]:
+def exported_in(folder: Path) -> tuple[list[Exported], list[str], list[str]]:
     """The exported models of a folder, by the names of their evidence.
 
     Args:
         folder: the folder that pytest exported to.
 
     Returns:
-        the models, and a line about each JSON file that cannot be read as evidence or that another
-        one contradicts.
+        the models; a line about each JSON file that cannot be read as evidence or that another one
+        contradicts; and a line about each report of a run, which nobody has to mend.
 
     Raises:
         ReportError: there is no such folder, or no evidence in it.
@@ -63,7 +66,16 @@ def exported_in(folder: Path) -> tuple[list[Exported], list[str]]:
         raise ReportError(folder, "is not a folder", _REMEDY)
     models: list[Exported] = []
     problems: list[str] = []
+    foreign: list[str] = []
+    notes: list[str] = []
     for path in sorted(folder.glob("*.json")):
+        kind = kind_of(path)
+        if kind == "report":
+            notes.append(f"{path} is the report of a run, which kycquant history and html show")
+            continue
+        if kind == "":
+            foreign.append(f"{path}: is not evidence of an export; move it away, or {_AGAIN}")
+            continue
         try:
             evidence = read_evidence(path)
             if flaw := _flaw(evidence):
@@ -73,8 +85,22 @@ def exported_in(folder: Path) -> tuple[list[Exported], list[str]]:
         else:
             models.append(Exported(path, evidence))
     if not models and not problems:
-        raise ReportError(folder, "holds no exported model", _REMEDY)
-    return models, [*problems, *_claimed_twice(models)]
+        what = "holds no exported model"
+        if notes:
+            what += ", but the report of a run, which kycquant history and html show"
+        raise ReportError(folder, what, _elsewhere(folder) or _REMEDY)
+    return models, [*foreign, *problems, *_claimed_twice(models)], notes
+
+
+def _elsewhere(folder: Path) -> str:
+    """Name the folders below that hold exports; "" if there are none."""
+    proofs = files_below(folder, ".json")
+    there = dict.fromkeys(path.parent for path in proofs if kind_of(path) == "evidence")
+    if not there:
+        return ""
+    named = [shown_command([from_here(one)]) for one in there][:_MOST_NAMED]
+    more = f" and {len(there) - len(named)} more" if len(there) > len(named) else ""
+    return f"give a folder that does: {', '.join(named)}{more}"
 
 
 def _flaw(evidence: Evidence) -> str:

@@ -17,10 +17,11 @@ from ..bench.variants import Variants
 from ..bench.workspace import Workspace
 from ..context.progress import Progress
 from ..errors import GoldenError, KycquantError, one_line
-from ..files import from_here, temporary_folder
+from ..files import from_here, shown_command, temporary_folder
 from ..plain import from_plain, plain
 from ..report.document import DataEntry, LimitEntry
 from ..runtimes.environment import environment
+from ..spec.flags import EXPORT
 from ..spec.profiles import limits_under
 from ..spec.settings import DEFAULT_GOLDEN, Settings
 from ..verdicts import Unit
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from ..report.document import Evidence
     from .exported import Exported
 
+_RUN = "run the gate again"
 State = Literal["fits", "changed", "gone", "unknown"]
 # What decides verdicts on a machine; another CPU with the same features computes the same.
 _DECISIVE = ("onnxruntime", "features", "u8s8_saturates")
@@ -43,13 +45,28 @@ class Fit:
         what: what was compared.
         state: "fits", "changed", "gone", or "unknown" if it could not be compared.
         detail: what is different.
-        remedy: what to do about it; "" if it fits.
+        remedy: what to do about it, with the command; "" if it fits.
+        command: that command; "" if there is none.
     """
 
     what: str
     state: State
     detail: str = ""
     remedy: str = ""
+    command: str = ""
+
+    @classmethod
+    def again(cls, what: str, state: State, detail: str, command: str, do: str = _RUN) -> Fit:
+        """One that does not fit, and a command that mends it.
+
+        Args:
+            what: see `Fit`.
+            state: see `Fit`.
+            detail: see `Fit`.
+            command: the command.
+            do: what it does, in words.
+        """
+        return cls(what, state, detail, f"{do}: {command}", command)
 
 
 @dataclass(frozen=True)
@@ -80,32 +97,43 @@ def fitness(exported: Exported, place: Place) -> Iterator[Fit]:
         exported: the model.
         place: where its project is.
     """
-    yield from _files(exported)
-    yield from _waivers(exported)
-    yield from _pipelines(exported.evidence)
     root = place.root_of(exported)
+    again = _again(exported, root)
+    yield from _files(exported, again)
+    yield from _waivers(exported)
+    yield from _pipelines(exported.evidence, root)
     if root is None:
         file, _, _ = exported.evidence.gate.partition("::")
         what = f"{file} is neither here nor above {exported.proof.parent}"
         yield Fit("gate", "gone", what, "say with --root where pytest's rootdir is")
     else:
         golden = place.golden or root / DEFAULT_GOLDEN
-        yield from _project(exported.evidence, root, golden)
-    yield _machine(exported.evidence)
+        yield from _project(exported.evidence, root, golden, again)
+    yield _machine(exported.evidence, again)
 
 
-def _again(evidence: Evidence) -> str:
-    return f"run the gate again: pytest {evidence.gate}"
+def _again(exported: Exported, root: Path | None) -> str:
+    """The command that judges and exports a model again, as it is typed in the current folder."""
+    gate = _from_here(exported.evidence.gate, root)
+    return shown_command(["pytest", gate, f"{EXPORT}={from_here(exported.proof.parent)}"])
 
 
-def _files(exported: Exported) -> Iterator[Fit]:
-    evidence = exported.evidence
+def _from_here(gate: str, root: Path | None) -> str:
+    """A node id as it is typed in the current folder; as it is if nobody knows its root."""
+    file, separator, name = gate.partition("::")
+    return f"{from_here(root / file)}{separator}{name}" if root else gate
+
+
+def _files(exported: Exported, again: str) -> Iterator[Fit]:
     if exported.shipped is None:
-        yield Fit("verdict", "unknown", "no variant passes, not even FP32", _again(evidence))
+        yield Fit.again("verdict", "unknown", "no variant passes, not even FP32", again)
     for path, state in exported.files.items():
+        what, known = f"file {path.name}", cast("State", state)
+        if state == "fits":
+            yield Fit(what, known)
+            continue
         detail = {"changed": "it is not the file that was judged"}.get(state, "")
-        remedy = "" if state == "fits" else f"export it again: pytest {evidence.gate}"
-        yield Fit(f"file {path.name}", cast("State", state), detail, remedy)
+        yield Fit.again(what, known, detail, again, "export it again")
 
 
 def _waivers(exported: Exported) -> Iterator[Fit]:
@@ -118,14 +146,15 @@ def _waivers(exported: Exported) -> Iterator[Fit]:
             yield Fit(f"waiver for {result.gate}", "changed" if over else "fits", detail, remedy)
 
 
-def _pipelines(evidence: Evidence) -> Iterator[Fit]:
+def _pipelines(evidence: Evidence, root: Path | None) -> Iterator[Fit]:
     for one in evidence.pipelines:
         if one.verdict not in ("PASS", "WAIVED") or one.not_shipped:
             why = "; ".join(one.not_shipped) or one.verdict
-            yield Fit(f"pipeline {one.gate}", "unknown", why, f"see why: pytest {one.gate}")
+            command = shown_command(["pytest", _from_here(one.gate, root)])
+            yield Fit.again(f"pipeline {one.gate}", "unknown", why, command, "see why")
 
 
-def _project(evidence: Evidence, root: Path, golden: Path) -> Iterator[Fit]:
+def _project(evidence: Evidence, root: Path, golden: Path, again: str) -> Iterator[Fit]:
     """Compare the gate file, and the model and the images that it names."""
     file, _, name = evidence.gate.partition("::")
     try:
@@ -136,12 +165,12 @@ def _project(evidence: Evidence, root: Path, golden: Path) -> Iterator[Fit]:
         return
     if name not in known:
         what = f"{file} has no class {name} at its top level"
-        yield Fit("gate", "unknown", what, _again(evidence))
+        yield Fit.again("gate", "unknown", what, again)
         return
-    yield from _limits(evidence, known[name])
-    yield _golden(evidence, golden)
+    yield from _limits(evidence, known[name], again)
+    yield _golden(evidence, golden, again)
     with temporary_folder() as cache, _quiet():
-        yield from _model_and_data(evidence, known[name], root, root / file, cache)
+        yield from _model_and_data(evidence, known[name], root, root / file, cache, again)
 
 
 @contextlib.contextmanager
@@ -152,7 +181,7 @@ def _quiet() -> Iterator[None]:
         yield
 
 
-def _limits(evidence: Evidence, cls: Any) -> Iterator[Fit]:
+def _limits(evidence: Evidence, cls: Any, again: str) -> Iterator[Fit]:
     before = {one.name: one for one in evidence.found.limits}
     now = {one.name: one for one in LimitEntry.all_of(_limits_of(evidence, cls))}
     changed = [
@@ -161,7 +190,7 @@ def _limits(evidence: Evidence, cls: Any) -> Iterator[Fit]:
         if before.get(name) != now.get(name)
     ]
     if changed:
-        yield Fit("limits", "changed", ", ".join(changed), _again(evidence))
+        yield Fit.again("limits", "changed", ", ".join(changed), again)
     else:
         yield Fit("limits", "fits")
 
@@ -176,7 +205,7 @@ def _shown(one: LimitEntry | None) -> str:
     return "off" if one.value is None else Unit(one.unit).show(one.value)
 
 
-def _golden(evidence: Evidence, folder: Path) -> Fit:
+def _golden(evidence: Evidence, folder: Path, again: str) -> Fit:
     found = evidence.found
     path = path_of(
         folder, str(found.golden.get("model", {}).get("name")), cast("Any", found.profile)
@@ -189,11 +218,11 @@ def _golden(evidence: Evidence, folder: Path) -> Fit:
         return Fit("golden", "changed", error.problem, "check it out again")
     if same:
         return Fit("golden", "fits")
-    return Fit("golden", "changed", f"{from_here(path)} is another one", _again(evidence))
+    return Fit.again("golden", "changed", f"{from_here(path)} is another one", again)
 
 
 def _model_and_data(
-    evidence: Evidence, cls: Any, root: Path, gate_file: Path, cache: Path
+    evidence: Evidence, cls: Any, root: Path, gate_file: Path, cache: Path, again: str
 ) -> Iterator[Fit]:
     settings = Settings(
         cache=cache, golden=root, update_golden=False, strict=False, inconclusive="fail",
@@ -202,13 +231,13 @@ def _model_and_data(
     space = Workspace(settings, root, "status", Progress())
     variants = Variants.of_gate(space, cls.model, gate_file, _limits_of(evidence, cls))
     golden = from_plain(Golden, evidence.found.golden)
-    model = _model(evidence, variants, golden)
+    model = _model(variants, golden, again)
     yield model
     if model.state in ("fits", "changed"):
-        yield from _data(evidence, variants, golden)
+        yield from _data(evidence, variants, golden, again)
 
 
-def _model(evidence: Evidence, variants: Variants, golden: Golden) -> Fit:
+def _model(variants: Variants, golden: Golden, again: str) -> Fit:
     what = "FP32 model"
     try:
         variants.require_files()
@@ -217,26 +246,26 @@ def _model(evidence: Evidence, variants: Variants, golden: Golden) -> Fit:
     try:
         check_current(golden, variants.model_facts(), golden.inputs, Path(), "")
     except GoldenError as error:
-        return Fit(what, "changed", _of_golden(error), _again(evidence))
+        return Fit.again(what, "changed", _of_golden(error), again)
     except KycquantError as error:
         return Fit(what, "changed", error.problem, error.remedy)
     return Fit(what, "fits")
 
 
-def _data(evidence: Evidence, variants: Variants, golden: Golden) -> Iterator[Fit]:
+def _data(evidence: Evidence, variants: Variants, golden: Golden, again: str) -> Iterator[Fit]:
     """Compare images by their digests, and whatever else verdicts of FP32 depend on."""
     try:
         data = variants.task.load()
     except KycquantError as error:
         yield Fit("images", "gone", f"{error.where}: {error.problem}", error.remedy)
         return
-    yield from _images(evidence, DataEntry.all_of(data))
+    yield from _images(evidence, DataEntry.all_of(data), again)
     what = "labels and preprocessing"
     try:
         inputs = {**data.digests, **variants.input_facts(), **variants.task.policy()}
         check_current(golden, golden.model, inputs, Path(), "")
     except GoldenError as error:
-        yield Fit(what, "changed", _of_golden(error), _again(evidence))
+        yield Fit.again(what, "changed", _of_golden(error), again)
     except KycquantError as error:
         yield Fit(what, "unknown", one_line(error), error.remedy)
     else:
@@ -247,7 +276,7 @@ def _of_golden(error: GoldenError) -> str:
     return error.problem.removeprefix("is stale: ").replace(" since it was recorded", "")
 
 
-def _images(evidence: Evidence, now: dict[str, DataEntry]) -> Iterator[Fit]:
+def _images(evidence: Evidence, now: dict[str, DataEntry], again: str) -> Iterator[Fit]:
     before = evidence.found.data
     for role in sorted({*before, *now}):
         then, here = before.get(role), now.get(role)
@@ -258,19 +287,19 @@ def _images(evidence: Evidence, now: dict[str, DataEntry]) -> Iterator[Fit]:
             one = then or here
             assert one is not None
             what = f"{one.images:,} {'then, none' if here is None else 'here, none then'}"
-            yield Fit(f"{role} images", state, what, _again(evidence))
+            yield Fit.again(f"{role} images", state, what, again)
         else:
             what = f"{then.images:,} then, {here.images:,} here"
             if then.images == here.images:
                 what = f"{here.images:,} as then, but not the same"
-            yield Fit(f"{role} images", "changed", what, _again(evidence))
+            yield Fit.again(f"{role} images", "changed", what, again)
 
 
-def _machine(evidence: Evidence) -> Fit:
+def _machine(evidence: Evidence, again: str) -> Fit:
     """Compare what decides verdicts on a machine, and the runtime that the model was judged on."""
     here, there = environment(), evidence.environment
     if there is None:
-        return Fit("machine", "unknown", "the evidence names none", _again(evidence))
+        return Fit.again("machine", "unknown", "the evidence names none", again)
     found = evidence.found
     runtime = next((one.runtime for one in found.variants if one.variant == found.ship), None)
     changed = [
@@ -280,7 +309,7 @@ def _machine(evidence: Evidence) -> Fit:
     ]
     changed += _packages(dict(runtime.packages) if runtime else {})
     if changed:
-        return Fit("machine", "changed", "; ".join(dict.fromkeys(changed)), _again(evidence))
+        return Fit.again("machine", "changed", "; ".join(dict.fromkeys(changed)), again)
     other = "" if here.cpu == there.cpu else f"latency was measured on {there.cpu}"
     return Fit("machine", "fits", other)
 

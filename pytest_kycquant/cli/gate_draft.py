@@ -39,7 +39,7 @@ _TASKS: dict[str, type[TaskSpec]] = {
 }
 _INTENTIONS = {
     "face": "What ships lets no impostor in and turns no customer away.",
-    "liveness": "What ships lets no attack species through and no live person out.",
+    "liveness": "What ships lets no attack species through and turns no live person away.",
     "detector": "What ships misses nothing that FP32 finds.",
     "other": "What ships decides as FP32 does.",
 }

@@ -1,14 +1,17 @@
 """Show JSON reports over time: what shipped, its size, its latency, its figures.
 
 Give folders or files. Each gate is a table, in the order in which the runs
-began. "of limit" names the figure that uses most of its limit, by the bound
-that decides: beyond 100 % it does not pass. Latencies of different machines
-cannot be compared; they are marked. --out writes a plot.
+began. The verdict is that of the gate in that run; what ships stands apart
+from it, since FP32 may ship where a gate failed. "of limit" names the figure
+that uses most of its limit, by the bound that decides: beyond 100 % it does not
+pass. Latencies of different machines cannot be compared; they are marked. --out
+writes a plot. A REPORT that does not exist is an error.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +21,6 @@ from .exits import DONE, NEGATIVE, UsageError
 if TYPE_CHECKING:
     from ..report.history import History, Point
 
-_LONGEST = 12  # columns of a figure's name
 _ENDINGS = (".html", ".svg")
 
 
@@ -66,11 +68,17 @@ def run(given: argparse.Namespace) -> int:
 
 def _tell(history: History) -> None:
     several = len(history.machines) > 1
-    headers = ["date", "commit", "ships", "verdict", "size", "latency", "of limit"]
+    headers = ["date", "commit", "verdict", "ships", "size", "latency", "of limit"]
     for name, points in history.gates.items():
+        days = Counter(one.started[:10] for one in points)
         output.say(name)
-        output.table(headers, [_row(one, several=several) for one in points])
+        output.table(
+            headers,
+            [_row(one, several=several, timed=days[one.started[:10]] > 1) for one in points],
+        )
         output.say()
+    if any(one.changed for points in history.gates.values() for one in points):
+        output.say(output.CHANGED)
     if several:
         output.say("Latency is that of several machines:")
         for label, described in history.machines.items():
@@ -79,19 +87,15 @@ def _tell(history: History) -> None:
         output.say("no report holds a gate")
 
 
-def _row(point: Point, *, several: bool) -> list[str]:
+def _row(point: Point, *, several: bool, timed: bool) -> list[str]:
     machine = f" {point.machine or '?'}" if several and point.latency else ""
     worst = point.worst
     return [
-        point.started[:10],
-        point.commit[:8] or "unknown",
-        point.ships or "nothing",
+        point.started[:16].replace("T", " ") if timed else point.started[:10],
+        point.short_commit,
         point.verdict,
+        point.ships or ("nothing yet" if point.verdict == "INCOMPLETE" else "nothing"),
         "-" if point.size is None else output.megabytes(point.size),
         "-" if point.latency is None else f"{point.latency[0]:.2f}{machine}",
-        "-" if worst is None else f"{100 * worst.upper:.0f} % {_short(worst.name)}",
+        "-" if worst is None else f"{100 * worst.upper:.0f} % {worst.name}",
     ]
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 3]}..."

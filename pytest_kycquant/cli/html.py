@@ -35,7 +35,7 @@ def run(given: argparse.Namespace) -> int:
 
     target = given.output or given.report.with_suffix(".html")
     require("kycquant html")
-    refuse_target(target, HTML)
+    refuse_target(target, HTML, "--output")
     text = page(read_report(given.report))
     target.parent.mkdir(parents=True, exist_ok=True)
     write_whole(target, text)

@@ -126,11 +126,26 @@ def _tell(found: Inspection) -> None:
             f"Quantize it: gate {recipes}. Of those that pass, the one with the least size times "
             "latency ships."
         )
-        output.say("next:")
-        output.command(f"kycquant init {facts.path} IMAGES")
+        _next(Path(facts.path))
     else:
         output.say(f"Do not quantize it to integers.{f' Gate {recipes}.' if recipes else ''}")
     output.say("The grounds of the questions are in docs/decide.md, and in --json.")
+
+
+def _next(model: Path) -> None:
+    """The gate that this project has for the model, or else how to write one."""
+    from ..files import shown_command
+    from .own_gates import gates_of
+
+    known = gates_of(model, Path.cwd())
+    if known:
+        number = output.counted(len(known), "gate")
+        output.say(f"next: this project has {number} of this model already")
+        for gate in known:
+            output.command(shown_command(["pytest", gate]))
+    else:
+        output.say("next:")
+        output.command(f"{shown_command(['kycquant', 'init', str(model)])} IMAGES")
 
 
 def _rows(found: Inspection) -> list[tuple[str, ...]]:

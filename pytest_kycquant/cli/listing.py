@@ -1,8 +1,10 @@
 """List the models that pytest --kycquant-export wrote into a folder.
 
-Each is named with its variant, size, verdict, date, and the pipelines that it
-was judged in. The exit code is 1 if a file is missing or changed, or if
-evidence cannot be read; kycquant status looks at everything else.
+Each is named with what ships, its size, the verdict of its gate in the run that
+exported it, the date, and the pipelines that it was judged in. FP32 may ship
+where the gate failed. Limits that are looser than the defaults are named. The
+exit code is 1 if a file is missing or changed, or if evidence cannot be read;
+kycquant status looks at everything else.
 """
 
 from __future__ import annotations
@@ -37,9 +39,12 @@ class Listed:
         gate: node id of its gate.
         variant: the variant that ships; None if none does.
         size_bytes: its size, of all files together; None if none ships.
-        verdict: the worst verdict of its gates; None if none ships.
+        verdict: the verdict of that variant alone; None if none ships.
+        gate_verdict: the verdict of the gate in the run that exported it, whatever ships.
+        looser: the limits that are looser than the defaults, each with the default; "" for none.
         written: when it was exported, UTC.
         commit: the commit that was judged, if it is known.
+        changed: whether tracked files differed from that commit.
         files: what became of each exported file: "fits", "changed" or "gone".
         pipelines: verdicts of the pipelines that it was judged in, by node id.
     """
@@ -49,8 +54,11 @@ class Listed:
     variant: str | None
     size_bytes: int | None
     verdict: str | None
+    gate_verdict: str
+    looser: str
     written: str
     commit: str | None
+    changed: bool
     files: dict[str, str]
     pipelines: dict[str, str]
 
@@ -59,17 +67,22 @@ def run(given: argparse.Namespace) -> int:
     """List the models."""
     from .exported import exported_in
 
-    models, problems = exported_in(given.folder)
+    models, problems, notes = exported_in(given.folder)
     found = [_listed(one) for one in models]
     if given.json:
-        output.as_json({"models": found, "problems": problems})
+        output.as_json({"models": found, "problems": problems, "notes": notes})
     else:
         _tell(found, problems)
+        for note in notes:
+            output.point(note)
     whole = all(state == "fits" for one in found for state in one.files.values())
     return DONE if whole and not problems else NEGATIVE
 
 
 def _listed(one: Exported) -> Listed:
+    from ..report.standing import standing
+    from ..spec.profiles import looser_in
+
     evidence, ship = one.evidence, one.shipped
     commit = evidence.provenance.commit
     return Listed(
@@ -78,8 +91,11 @@ def _listed(one: Exported) -> Listed:
         variant=evidence.found.ship,
         size_bytes=ship.size if ship else None,
         verdict=ship.verdict if ship else None,
+        gate_verdict=standing(evidence.found),
+        looser=looser_in(evidence.found.profile_note),
         written=evidence.written,
         commit=commit.sha if commit else None,
+        changed=commit is not None and commit.changed,
         files={path.as_posix(): state for path, state in one.files.items()},
         pipelines={pipeline.gate: pipeline.verdict for pipeline in evidence.pipelines},
     )
@@ -87,27 +103,35 @@ def _listed(one: Exported) -> Listed:
 
 def _tell(found: list[Listed], problems: list[str]) -> None:
     if found:
-        headers = ("model", "variant", "size", "verdict", "date", "commit", "files")
+        headers = ("model", "ships", "size", "gate verdict", "date", "commit")
         output.table(headers, map(_row, found))
     for one in found:
         for path, state in one.files.items():
-            if state != "fits":
+            if state == "fits":
+                output.point(f"{one.model}: {path}")
+            else:
                 what = "is not the file that was judged" if state == "changed" else "is gone"
                 output.point(f"{path} {what}", "!")
+        if one.variant == "fp32":
+            output.point(f"{one.model}: FP32 stays where it is, nothing is copied")
         for pipeline, verdict in one.pipelines.items():
             output.point(f"{one.model} was judged in {pipeline}: {verdict}")
+        if one.looser:
+            output.point(f"{one.model}: limits looser than the defaults: {one.looser}")
+    if any(one.changed for one in found):
+        output.say(output.CHANGED)
     for problem in problems:
         output.point(problem, "!")
 
 
 def _row(one: Listed) -> tuple[str, ...]:
-    files = ", ".join(Path(path).name for path in one.files)
+    from ..report.run_entries import Commit
+
     return (
         one.model,
-        one.variant or "none",
+        one.variant or "nothing",
         "-" if one.size_bytes is None else output.megabytes(one.size_bytes),
-        one.verdict or "nothing ships",
+        one.gate_verdict,
         one.written[:10],
-        (one.commit or "unknown")[:8],
-        files or ("FP32 stays where it is" if one.variant == "fp32" else "-"),
+        Commit(one.commit, one.changed).short if one.commit else "unknown",
     )

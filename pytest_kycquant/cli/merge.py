@@ -69,20 +69,27 @@ def run(given: argparse.Namespace) -> int:
 
 
 def _tell(report: Report, parts: list[Given]) -> None:
+    from ..report.standing import lacking, standing_in
+
     shards = ", ".join(sorted(one.shard for one in parts if one.shard))
     number = output.counted(len(parts), "report")
     output.say(f"{report.verdict}: {number}{f' (shards {shards})' if shards else ''}")
+    lacks = lacking(report)
     for gate in report.gates:
-        output.point(f"{gate.gate}: {_ships(gate)}")
+        ships = f"nothing ships yet: {gate.incomplete or lacks[0]}" if lacks else _ships(gate)
+        output.point(f"{gate.gate}: {standing_in(report, gate)}, {ships}")
     for pipeline in report.pipelines:
-        variants = ", ".join(f"{stage} {one}" for stage, one in pipeline.shipped.variants.items())
-        output.point(f"{pipeline.gate}: {pipeline.verdict}, {variants}")
+        shown = pipeline.shipped.variants.items()
+        ships = ", ".join(f"{stage} {one}" for stage, one in shown)
+        if lacks:
+            ships = f"nothing ships yet: {lacks[0]}"
+        output.point(f"{pipeline.gate}: {standing_in(report, pipeline)}, {ships}")
         for line in pipeline.not_shipped:
             output.point(line, "!")
     for problem in report.problems:
-        output.point(problem, "!")
+        output.message(problem)
     for error in report.errors:
-        output.point(f"{error.test}: {error.message}", "!")
+        output.message(f"{error.test}: {error.message}")
     machines = {one.environment for one in report.parts if one.environment is not None}
     if len(machines) > 1:
         output.say("judged on several machines, on which latency and INT8 may differ:")

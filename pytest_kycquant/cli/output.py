@@ -13,9 +13,14 @@ from ..plain import plain
 
 if TYPE_CHECKING:
     from ..context.progress import Progress
+    from ..report.spans import Span
 
+CHANGED = "+ after a commit: tracked files differed from it."
+"""What stands below commits that are marked so, see `report.run_entries.Commit`."""
 _WIDTH = 80
 _LABEL = 13  # columns of the names of facts
+_NO_BREAK = "\ue000"  # stands for a space at which no line is broken; nobody writes it
+_DEEPEST = 4  # columns by which a line of a message is indented
 
 
 def say(text: str = "", *, indent: int = 0) -> None:
@@ -28,9 +33,28 @@ def fact(name: str, text: str) -> None:
     print(_wrapped(printable(text), f"  {name:<{_LABEL}} ", " " * (_LABEL + 3)))
 
 
-def point(text: str, mark: str = "-") -> None:
-    """Print one item of a list."""
-    print(_wrapped(printable(text), f"  {mark} ", " " * (len(mark) + 3)))
+def point(text: str, mark: str = "-", *, whole: str = "") -> None:
+    """Print one item of a list.
+
+    Args:
+        text: the item.
+        mark: what stands before it.
+        whole: a part of it that stays on one line, such as a command to type.
+    """
+    shown, kept = printable(text), printable(whole)
+    if kept:
+        shown = shown.replace(kept, kept.replace(" ", _NO_BREAK))
+    lines = _wrapped(shown, f"  {mark} ", " " * (len(mark) + 3))
+    print(lines.replace(_NO_BREAK, " "))
+
+
+def message(text: str, mark: str = "!") -> None:
+    """Print a message of a test as an item of a list, its further lines below the first."""
+    first, *more = text.split("\n")
+    point(first, mark)
+    for each in filter(None, map(str.rstrip, more)):
+        lead = len(each) - len(each.lstrip())
+        say(each.lstrip(), indent=len(mark) + 3 + min(lead, _DEEPEST))
 
 
 def command(text: str) -> None:
@@ -39,14 +63,66 @@ def command(text: str) -> None:
 
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print a table whose columns are as wide as their content."""
-    lines = [list(headers), *([printable(cell) for cell in row] for row in rows)]
-    wide = [max(len(line[column]) for line in lines) for column in range(len(headers))]
-    lines.insert(1, ["-" * width for width in wide])
-    for line in lines:
-        print(
-            "  ".join(f"{cell:<{width}}" for cell, width in zip(line, wide, strict=True)).rstrip()
+    """Print a table. Cells are broken between words where it is wider than a terminal.
+
+    If that does not suffice, such as for long names, each row is a paragraph.
+    """
+    from ..report.grid import Column, grid
+    from ..report.spans import text_of
+
+    found = [[printable(cell) for cell in row] for row in rows]
+    widths = _widths(headers, found)
+    if widths is None:
+        for row in found:
+            first, *more = (f"{name} {cell}" for name, cell in zip(headers, row, strict=True))
+            point(", ".join((first.removeprefix(f"{headers[0]} "), *more)))
+        return
+    titles = [_lines(name, width) for name, width in zip(headers, widths, strict=True)]
+    height = max(map(len, titles))
+    columns = [
+        Column(
+            (*[""] * (height - len(title)), *title),
+            tuple(_cell(row[at], widths[at]) for row in found),
         )
+        for at, title in enumerate(titles)
+    ]
+    for each in grid(columns):
+        print(text_of(each).rstrip())
+
+
+def _widths(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> list[int] | None:
+    """Widths of columns that fit, the widest ones narrowed first; None if there are none."""
+    from ..report.grid import GAP
+
+    def taken(at: int, width: int) -> int:
+        """What a column really takes if its lines have at most that many characters."""
+        cells = (headers[at], *(row[at] for row in rows))
+        return max(len(line) for cell in cells for line in _lines(cell, width))
+
+    widths = [taken(at, _WIDTH) for at in range(len(headers))]
+    least = [taken(at, 1) for at in range(len(headers))]
+    most = _WIDTH - GAP * (len(widths) - 1)
+    while sum(widths) > most:
+        room = [at for at, width in enumerate(widths) if width > least[at]]
+        if not room:
+            return None
+        at = max(room, key=lambda at: (widths[at], at))
+        widths[at] = taken(at, widths[at] - 1)
+    for at in reversed(range(len(widths))):  # a word that no longer fits leaves room to others
+        widths[at] = taken(at, widths[at] + most - sum(widths))
+    return widths
+
+
+def _lines(cell: str, width: int) -> list[str]:
+    from ..report.spans import Span, text_of, wrap
+
+    return [text_of(each) for each in wrap((Span(cell),), width, indent=0)]
+
+
+def _cell(text: str, width: int) -> tuple[tuple[Span, ...], ...]:
+    from ..report.spans import Span
+
+    return tuple((Span(each),) for each in _lines(text, width))
 
 
 def as_json(value: Any) -> None:

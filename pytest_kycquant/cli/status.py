@@ -64,7 +64,7 @@ def run(given: argparse.Namespace) -> int:
     from .exported import exported_in
     from .fitness import Place, fitness
 
-    models, problems = exported_in(given.folder)
+    models, problems, notes = exported_in(given.folder)
     place = Place(given.root, given.golden)
     found = []
     for one in models:
@@ -73,12 +73,14 @@ def run(given: argparse.Namespace) -> int:
         evidence = one.evidence
         found.append(Status(evidence.model, evidence.gate, evidence.found.ship, fits, answers))
     if given.json:
-        output.as_json({"models": found, "problems": problems})
+        output.as_json({"models": found, "problems": problems, "notes": notes})
     else:
         for status in found:
             _tell(status)
         for problem in problems:
             output.point(problem, "!")
+        for note in notes:
+            output.point(note)
     return DONE if all(status.fits for status in found) and not problems else NEGATIVE
 
 
@@ -87,4 +89,5 @@ def _tell(status: Status) -> None:
     for one in status.answers:
         detail = f", {one.detail}" if one.detail else ""
         todo = f"; {one.remedy}" if one.remedy else ""
-        output.point(f"{one.what}: {one.state}{detail}{todo}", _MARKS[one.state])
+        told = f"{one.what}: {one.state}{detail}{todo}"
+        output.point(told, _MARKS[one.state], whole=one.command)

@@ -32,6 +32,9 @@ REPORTS: dict[str, str] = {
 
 # Reports whose files have an option of their own; of any other file, the ending says which it is.
 _OF_OPTION = {HTML: "html", MARKDOWN: "markdown", CODE_QUALITY: "code-quality"}
+# The endings of their files: whoever opens one has to be told what it is.
+_KINDS = {HTML: "an HTML page", MARKDOWN: "a Markdown file", CODE_QUALITY: "a JSON file"}
+_ENDINGS = {HTML: ("html", "htm"), MARKDOWN: ("md", "markdown"), CODE_QUALITY: ("json",)}
 MARK = "Written by pytest-kycquant; the next report replaces this file."
 """The first line of a written report, perhaps as a comment, by which a later run knows it."""
 _COMMENT = " \t\r#*/;<>!-%"  # around the mark, in the languages of reports
@@ -62,19 +65,20 @@ def render(name: str, collected: Collected, *, verbose: bool = False) -> str:
     return report(collected, verbose=verbose)
 
 
-def refuse_target(path: Path, option: str = REPORT) -> None:
+def refuse_target(path: Path, option: str = REPORT, where: str = "") -> None:
     """Refuse a report that cannot be written or would overwrite a file that is not a report.
 
     Args:
         path: the file.
-        option: the option that names it.
+        option: the option that says which report it is.
+        where: what named the file, for messages; "" for that option.
 
     Raises:
         SettingsError: there is such a file, the folder cannot be written, or the name does not say
             which report it is.
     """
-    refuse_file(path, option)
-    _named(path, option)
+    refuse_file(path, where or option)
+    _named(path, option, where or option)
 
 
 def refuse_file(path: Path, option: str) -> None:
@@ -136,7 +140,7 @@ def write(collected: Collected, path: Path, option: str = REPORT) -> None:
         SettingsError: see `refuse_target`; the file may have appeared since the run began.
     """
     refuse_target(path, option)
-    text = render(_named(path, option), collected)
+    text = render(_named(path, option, option), collected)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, text)
 
@@ -151,15 +155,21 @@ def append(collected: Collected, path: Path) -> None:
         file.write(render("markdown", collected))
 
 
-def _named(path: Path, option: str) -> str:
+def _named(path: Path, option: str, where: str) -> str:
     """Name of the report that a file is to hold."""
-    if option in _OF_OPTION:
-        return _OF_OPTION[option]
     ending = path.suffix.removeprefix(".").lower()
+    if option in _OF_OPTION:
+        if ending not in _ENDINGS[option]:
+            raise SettingsError(
+                where,
+                f"{path.name} is not the name of {_KINDS[option]}",
+                f"give it a name that ends with .{_ENDINGS[option][0]}",
+            )
+        return _OF_OPTION[option]
     known = [name for name in REPORTS if name not in ("terminal", *_OF_OPTION.values())]
     if ending not in known:
         raise SettingsError(
-            option,
+            where,
             f"{path.name} does not say which report it is",
             f"give it a name that ends with {' or '.join(f'.{name}' for name in known)}",
         )

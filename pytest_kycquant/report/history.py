@@ -7,9 +7,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from ..runtimes.environment import Environment
-from ..verdicts import Direction, Limit, Unit, Verdict
+from ..verdicts import Direction, Limit, Unit
 from .document import GateEntry, PipelineEntry, Report
 from .result_entries import CheckEntry, ResultEntry
+from .run_entries import Commit
+from .standing import lacking, standing_in, unjudged
 
 _AT_MOST_ONE = (Unit.SHARE.value, Unit.COSINE.value)
 
@@ -42,9 +44,11 @@ class Point:
     Args:
         started: when the run began, UTC.
         commit: full name of the commit; "" if it is not known.
+        changed: whether tracked files differed from that commit.
         machine: label of the machine in `History.machines`; "" if it is not known.
-        ships: what ships: a variant, or those of the stages; "" if nothing does.
-        verdict: the verdict of what ships, or of the worst that was asked for.
+        ships: what ships: a variant, or those of the stages; "" if nothing does, or if the run
+            lacks a part and so cannot say it.
+        verdict: the verdict of the gate in that run, whatever ships.
         size: bytes; None if nothing ships.
         size_ratio: relative to FP32, of the gate of a model.
         latency: ratio to FP32 with its bounds; None if it was not measured.
@@ -54,6 +58,7 @@ class Point:
 
     started: str
     commit: str
+    changed: bool
     machine: str
     ships: str
     verdict: str
@@ -62,6 +67,11 @@ class Point:
     latency: tuple[float, float, float] | None
     latency_limit: float | None
     figures: tuple[Figure, ...]
+
+    @property
+    def short_commit(self) -> str:
+        """The commit in few characters, with a plus sign if files differed from it."""
+        return Commit(self.commit, self.changed).short if self.commit else "unknown"
 
     @property
     def worst(self) -> Figure | None:
@@ -100,6 +110,12 @@ def history_of(reports: Iterable[Report]) -> History:
             else:
                 name, found = entry.gate, _of_pipeline(report, label, entry)
             gates.setdefault(name, []).append(found)
+        label = _label(report.environment, machines)
+        for one, verdict in unjudged(report):
+            name = f"{one.gate}, {one.model}" if one.model else one.gate
+            point = _point(report, label, ships="", verdict=verdict)
+            if point not in gates.setdefault(name, []):  # a function may be several gates
+                gates[name].append(point)
     named = {label: described for described, label in machines.items()}
     return History(named, {name: tuple(points) for name, points in sorted(gates.items())})
 
@@ -127,31 +143,27 @@ def _letters(number: int) -> str:
 
 def _of_gate(report: Report, machine: str, gate: GateEntry) -> Point:
     rows = {row.variant: row for row in gate.variants}
-    row = rows.get(gate.ship or "")
-    judged = [Verdict(rows[one.judged].verdict) for one in gate.decisions if one.judged in rows]
-    verdict = row.verdict if row else Verdict.worst(judged).value
-    if row is None and gate.incomplete:
-        verdict = "INCOMPLETE"
-    results = row.gates if row else {}
+    row = None if lacking(report) else rows.get(gate.ship or "")
     return _point(
         report,
         machine,
-        ships=gate.ship or "",
-        verdict=verdict,
+        ships=row.variant if row else "",
+        verdict=standing_in(report, gate),
         size=row.size if row else None,
         size_ratio=row.size_ratio if row else None,
-        results=results,
+        results=row.gates if row else {},
     )
 
 
 def _of_pipeline(report: Report, machine: str, pipeline: PipelineEntry) -> Point:
+    verdict = standing_in(report, pipeline)
+    known = not lacking(report) and verdict != "INCOMPLETE"
     return _point(
         report,
         machine,
-        ships=", ".join(pipeline.shipped.variants.values()),
-        verdict=pipeline.verdict,
-        size=pipeline.shipped.size,
-        size_ratio=None,
+        ships=", ".join(pipeline.shipped.variants.values()) if known else "",
+        verdict=verdict,
+        size=pipeline.shipped.size if known else None,
         results=pipeline.gates,
         known=pipeline.figures.get("latency_ratio"),
     )
@@ -163,12 +175,12 @@ def _point(
     *,
     ships: str,
     verdict: str,
-    size: int | None,
-    size_ratio: float | None,
-    results: Mapping[str, ResultEntry],
+    size: int | None = None,
+    size_ratio: float | None = None,
+    results: Mapping[str, ResultEntry] | None = None,
     known: float | None = None,
 ) -> Point:
-    commit = report.provenance.commit
+    commit, results = report.provenance.commit, results or {}
     timed = results["latency"].checks if "latency" in results else ()
     ratio = next((one for one in timed if one.unit == Unit.RATIO.value), None)
     latency = None if known is None else (known, known, known)
@@ -177,6 +189,7 @@ def _point(
     return Point(
         started=report.times.started,
         commit=commit.sha if commit else "",
+        changed=commit is not None and commit.changed,
         machine=machine,
         ships=ships,
         verdict=verdict,

@@ -64,10 +64,12 @@ def united(given: Iterable[Given], of: int | None = None) -> Collected:
     _refuse_united(parts)
     _refuse_doubled(parts)
     _refuse_unlike(parts)
-    missing = _missing(parts, of)
+    missing = list(_missing(parts, of))
     found = _whole(parts)
     _refuse_ambiguous(found)
     found.missing = tuple(missing)
+    for gate in found.by_key.values():  # what a missing part says may keep it from being shipped
+        gate.missing = "; ".join(missing)
     return found
 
 

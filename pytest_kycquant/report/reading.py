@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from ..context.cache import digest_of
 from ..errors import ReportError
 from ..files import read_regular
 from ..plain import from_plain, parse
 from .document import SCHEMA, Evidence, Report
+from .searched import files_below
+from .standing import unjudged
 
 T = TypeVar("T")
 
@@ -41,10 +44,10 @@ def found_reports(
         if not place.is_dir():
             reports.append((place, read_report(place)))
             continue
-        for path in sorted(place.rglob("*.json")):
+        for path in files_below(place, ".json"):
             if path.resolve() in written:
                 continue
-            if _is_other(path):
+            if kind_of(path) in ("", "evidence"):
                 aside.append(path)
             else:
                 reports.append((path, read_report(path)))
@@ -60,13 +63,21 @@ def readable_reports(places: Iterable[Path]) -> tuple[list[Report], list[str]]:
         places: files, and folders whose JSON files are read, those in folders below them included.
 
     Returns:
-        the reports, and a line about each file that is left out.
+        the reports, and a line about each file that is left out, and about each folder without any.
+
+    Raises:
+        ReportError: a file or folder that was named does not exist.
     """
     files: list[Path] = []
-    for place in places:
-        files += sorted(place.rglob("*.json")) if place.is_dir() else [place]
     reports: list[Report] = []
     aside: list[str] = []
+    for place in places:
+        if not os.path.lexists(place):
+            raise ReportError(place, "does not exist", f"name another, or {_WRITE}")
+        found = list(files_below(place, ".json")) if place.is_dir() else [place]
+        files += found
+        if not found:
+            aside.append(f"{place}: holds no report")
     for path in dict.fromkeys(files):
         try:
             report = read_report(path)
@@ -76,18 +87,26 @@ def readable_reports(places: Iterable[Path]) -> tuple[list[Report], list[str]]:
         if report.shard is not None:
             shard = f"{report.shard.index}/{report.shard.of}"
             aside.append(f"{path}: is of shard {shard}, see kycquant merge")
+        elif not (report.judged or any(unjudged(report))):
+            aside.append(f"{path}: is of a run that had no gate ({report.verdict})")
         else:
             reports.append(report)
     return reports, aside
 
 
-def _is_other(path: Path) -> bool:
-    """Whether a file is JSON, but not of a report."""
+def kind_of(path: Path) -> Literal["report", "evidence", "", "unreadable"]:
+    """What a file is by its keys, whatever its schema: "" for JSON that is neither.
+
+    Args:
+        path: a file, which may be anything.
+    """
     try:
         values = parse(read_regular(path, _LARGEST))
     except (OSError, ValueError):
-        return False
-    return not isinstance(values, dict) or not values.keys() >= {"schema", "gates"}
+        return "unreadable"
+    if not isinstance(values, dict) or "schema" not in values:
+        return ""
+    return "report" if "gates" in values else "evidence" if "found" in values else ""
 
 
 def read_report(path: Path) -> Report:

@@ -46,6 +46,7 @@ class GatedModel:
         pictures: the images to show, as data URIs by name.
         together: the variant that holds together with those of a pipeline's other stages, and the
             name of that pipeline; None if no pipeline needs another variant than what ships alone.
+        missing: what the run lacks as a whole, such as the report of a shard; "" for nothing.
     """
 
     model: str
@@ -66,6 +67,7 @@ class GatedModel:
     data: Mapping[str, DataEntry] = field(default_factory=dict)
     pictures: dict[str, str] = field(default_factory=dict)
     together: tuple[str, str] | None = None
+    missing: str = ""
 
     def rows(self) -> list[VariantRecord]:
         """FP32 first, as the reference; then the others, worst first, then largest first."""
@@ -87,7 +89,7 @@ class GatedModel:
             return f"a teardown failed after {foreign[0]}, perhaps that of a fixture of this gate"
         if self.unjudged:
             return f"nothing was judged by {', '.join(self.unjudged)}"
-        return ""
+        return self.missing
 
     @property
     def rejected(self) -> dict[str, str]:

@@ -21,6 +21,11 @@ class Commit:
     sha: str
     changed: bool
 
+    @property
+    def short(self) -> str:
+        """Its first characters, with a plus sign if files differed from it."""
+        return f"{self.sha[:8]}{'+' if self.changed else ''}"
+
 
 @dataclass(frozen=True)
 class Provenance:

@@ -87,7 +87,7 @@ def _draw(plot: Plot, history: History) -> None:
         every = math.ceil(len(points) / _MOST_TICKS)
         shown = range(0, len(points), every)
         for axes in (left, right):
-            names = [_text(f"{points[at].started[:10]} {points[at].commit[:8]}") for at in shown]
+            names = [_text(f"{points[at].started[:10]} {points[at].short_commit}") for at in shown]
             axes.set_xticks(list(shown), names, fontsize=7, rotation=30, ha="right")
             axes.set_xlim(-0.5, len(points) - 0.5)
             _, labels = axes.get_legend_handles_labels()

@@ -18,6 +18,7 @@ from .limits import CheckedLimits, FaceLimits, Limits, PipelineLimits
 
 Profile = Literal["smoke", "standard", "nist63a4"]
 PROFILES: tuple[Profile, ...] = get_args(Profile)
+_LOOSER = "looser than the defaults: "
 NOTHING_CLEARED = "smoke: no claim about error rates, nothing is cleared to ship"
 
 # Divisors of the defaults of `FaceLimits`: 1e-3 becomes 1e-4, and 5e-2 becomes 1e-2. Budgets of
@@ -65,9 +66,16 @@ def describe(profile: Profile, limits: Limits) -> str:
         limits: the limits that it is judged by.
     """
     found = ", ".join(looser(limits))
-    return _meaning(profile, type(limits)) + (
-        f"; looser than the defaults: {found}" if found else ""
-    )
+    return _meaning(profile, type(limits)) + (f"; {_LOOSER}{found}" if found else "")
+
+
+def looser_in(described: str) -> str:
+    """The limits that are looser than the defaults, of what `describe` said; "" for none.
+
+    Args:
+        described: the text, as reports and evidence hold it.
+    """
+    return described.partition(_LOOSER)[2]
 
 
 def looser(limits: CheckedLimits) -> Iterator[str]:

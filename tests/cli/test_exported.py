@@ -14,14 +14,18 @@ import numpy as np
 import pytest
 
 from pytest_kycquant.cli import exits
+from pytest_kycquant.cli.main import WIDTH
 from pytest_kycquant.context.cache import digest_of
 from tests.cli.conftest import Kycquant
+from tests.cli.test_history_command import write as write_report
+from tests.report.test_history import report
 from tests.worlds.ci import environment_outside_ci
 from tests.worlds.population import embedder, write_project
 from tests.worlds.processes import PYTEST
 
 GATE = "test_gate.py::TestFace"
-AGAIN = f"run the gate again: pytest {GATE}"
+COMMAND = f"pytest {GATE} --kycquant-export=ship"
+AGAIN = f"run the gate again: {COMMAND}"
 
 
 @pytest.fixture(scope="module")
@@ -65,14 +69,21 @@ def lines(shown: str) -> list[str]:
 def test_list(kycquant: Kycquant, root: Path) -> None:
     code, shown, error = kycquant("list", "ship")
     assert (code, error) == (exits.DONE, "")
-    headers, _, row = shown.splitlines()
-    assert headers.split() == ["model", "variant", "size", "verdict", "date", "commit", "files"]
+    headers, _, row, *loose = shown.splitlines()
+    assert headers.split() == [
+        "model", "ships", "size", "gate", "verdict", "date", "commit"
+    ]  # fmt: skip
     assert row.split()[:2] == ["face", "w"]
-    assert row.split()[-1] == "face.onnx"
+    assert row.split()[4] == "PASS"
+    assert loose[0] == "  - face: ship/face.onnx"
+    assert loose[1].startswith(
+        "  - face: limits looser than the defaults: latency_ratio 1000 (1.05)"
+    )
     code, shown, _ = kycquant("list", "ship", "--json")
     (one,) = json.loads(shown)["models"]
     assert one["files"] == {"ship/face.onnx": "fits"}
     assert (one["gate"], one["variant"], one["verdict"]) == (GATE, "w", "PASS")
+    assert (one["gate_verdict"], one["changed"]) == ("PASS", False)
 
 
 def test_what_is_missing_changed_or_no_evidence(kycquant: Kycquant, root: Path) -> None:
@@ -90,13 +101,93 @@ def test_what_is_missing_changed_or_no_evidence(kycquant: Kycquant, root: Path) 
         for text in (
             "! ship/edited.json: was edited: its digest is that of other values; export the",
             "! ship/old.json: has schema 7, and this version reads 8; use the version of",
-            "! ship/package.json: is not evidence of an export; export the model again",
+            "! ship/package.json: is not evidence of an export; move it away, or export the",
             "! ship/twice.json: is evidence for face.onnx, and so is face.json; remove",
         ):
             assert len([line for line in found if line.startswith(text)]) == 1, text
     assert "! ship/face.onnx is not the file that was judged" in lines(kycquant("list", "ship")[1])
     (ship / "face.onnx").unlink()
     assert "! ship/face.onnx is gone" in lines(kycquant("list", "ship")[1])
+
+
+def _failed(values: dict[str, Any]) -> None:
+    """What an export writes if its one precision fails: FP32 ships, and is not copied."""
+    values["found"]["ship"] = "fp32"
+    values["files"] = {}
+    for row in values["found"]["variants"]:
+        row["verdict"] = "PASS" if row["variant"] == "fp32" else "FAIL"
+    values["provenance"]["commit"] = {"sha": "a6ad95bb" * 5, "changed": True}
+    values["model"] = "minifasnet_fp32"
+
+
+def test_a_gate_that_failed_although_fp32_ships(kycquant: Kycquant, root: Path) -> None:
+    change(root / "ship" / "face.json", _failed)
+    code, shown, error = kycquant("list", "ship")
+    assert (code, error) == (exits.DONE, "")
+    first = shown.splitlines()[2]
+    assert first.split()[:2] == ["minifasnet_fp32", "fp32"]
+    assert first.split()[4] == "FAIL"
+    assert "a6ad95bb+" in first
+    assert "\n+ after a commit: tracked files differed from it.\n" in shown
+    assert "- minifasnet_fp32: FP32 stays where it is, nothing is copied" in lines(shown)
+    assert max(map(len, shown.splitlines())) <= WIDTH
+
+
+@pytest.mark.parametrize("words", [2, 9])
+def test_long_names_fit(kycquant: Kycquant, root: Path, words: int) -> None:
+    """Headers and cells are broken between words; else rows are paragraphs."""
+    model, label = "-".join(["minifasnet"] * words)[:40], "int8-weights"
+
+    def rename(values: dict[str, Any]) -> None:
+        values["model"] = model
+        values["found"]["ship"] = label
+        for row in values["found"]["variants"]:
+            row["variant"] = {"w": label}.get(row["variant"], row["variant"])
+        for one in values["found"]["decisions"]:
+            one["judged"] = label
+
+    change(root / "ship" / "face.json", rename)
+    code, shown, error = kycquant("list", "ship")
+    assert (code, error) == (exits.DONE, "")
+    assert max(map(len, shown.splitlines())) <= WIDTH
+    assert all(word in shown for word in (model, label, "PASS"))
+    assert shown.startswith(f"  - {model}, ships {label}, size ") == (words == 9)
+
+
+def test_a_test_that_failed_makes_the_gate_fail(kycquant: Kycquant, root: Path) -> None:
+    def fail(values: dict[str, Any]) -> None:
+        values["found"]["tests"][0]["outcome"] = "failed"
+
+    change(root / "ship" / "face.json", fail)
+    (one,) = json.loads(kycquant("list", "ship", "--json")[1])["models"]
+    assert (one["gate_verdict"], one["verdict"]) == ("FAIL", "PASS")
+
+
+@pytest.mark.parametrize("command", ["list", "status"])
+def test_the_folder_of_the_project_instead(kycquant: Kycquant, root: Path, command: str) -> None:
+    write_report(root / "report.json", report())
+    (root / "tsconfig.json").write_text("{}")
+    code, _, error = kycquant(command)
+    assert code == exits.NEGATIVE
+    assert "but the report of a run, which kycquant history and html show" in error
+    assert error.endswith("give a folder that does: ship\n")
+    shutil.move(root / "report.json", root / "ship" / "report.json")
+    code, shown, _ = kycquant(command, "ship")
+    assert code == exits.DONE
+    assert "- ship/report.json is the report of a run, which kycquant history and" in shown
+
+
+def test_the_command_is_quoted_and_stays_whole(
+    kycquant: Kycquant, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (root / "to ship" / "here").mkdir(parents=True)
+    shutil.move(root / "ship", root / "to ship" / "models")
+    (root / "to ship" / "models" / "face.onnx").unlink()
+    told = f"    pytest {GATE} '--kycquant-export=to ship/models'"
+    assert told in kycquant("status", "to ship/models")[1].splitlines()
+    monkeypatch.chdir(root / "to ship" / "here")
+    told = f"    pytest ../../{GATE} --kycquant-export=../models"
+    assert told in kycquant("status", "../models")[1].splitlines()
 
 
 FLAWS: dict[str, Callable[[dict[str, Any]], None]] = {
@@ -231,10 +322,10 @@ def _waive(values: dict[str, Any]) -> None:
     ("damage", "told"),
     [
         (lambda root: (root / "ship" / "face.onnx").unlink(),
-         f"- file face.onnx: gone; export it again: pytest {GATE}"),
+         f"- file face.onnx: gone; export it again: {COMMAND}"),
         (lambda root: (root / "ship" / "face.onnx").write_bytes(b""),
-         "- file face.onnx: changed, it is not the file that was judged; export it again: pytest "
-         f"{GATE}"),
+         "- file face.onnx: changed, it is not the file that was judged; export it again: "
+         f"{COMMAND}"),
         (_other_images, f"- evaluation images: changed, 660 as then, but not the same; {AGAIN}"),
         (_more_images, f"- calibration images: changed, 120 then, 239 here; {AGAIN}"),
         (lambda root: (root / "faces.npz").unlink(), "- images: gone, "),

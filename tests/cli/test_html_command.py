@@ -41,6 +41,14 @@ def test_nothing_else_is_replaced(kycquant: Kycquant, report: Path, tmp_path: Pa
     assert (tmp_path / "report.html").read_text(encoding="utf-8") == "my notes"
 
 
+@pytest.mark.parametrize("name", ["x.json", "x.md", "page"])
+def test_what_is_no_page(kycquant: Kycquant, report: Path, name: str) -> None:
+    code, _, error = kycquant("html", report, "-o", name)
+    assert code == exits.NEGATIVE
+    assert f"--output: {name} is not the name of an HTML page" in error
+    assert not Path(name).exists()
+
+
 @pytest.mark.parametrize("content", ["", "{}", '{"schema": 1, "gates": []}'])
 def test_what_is_no_report(kycquant: Kycquant, tmp_path: Path, content: str) -> None:
     (tmp_path / "r.json").write_text(content, encoding="utf-8")

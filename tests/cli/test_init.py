@@ -85,6 +85,7 @@ def test_captures_and_the_live_class(kycquant: Kycquant, world: Path, run: Run) 
     assert read["model"]["family"] == "liveness"
     assert read["images"]["format"] == "captures"
     text = (world / "test_of_liveness.py").read_text()
+    assert "lets no attack species through and turns no live person away." in text
     assert "live_class=1," in text
     assert "CHECK: the index" not in text
     assert any("int8 needs calibration=" in mark for mark in read["check"].values())

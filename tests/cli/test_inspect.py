@@ -12,6 +12,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from pytest_kycquant.cli import exits
+from pytest_kycquant.cli.own_gates import gates_of
 from tests.cli.conftest import Kycquant
 from tests.worlds.population import embedder, write_npz
 
@@ -38,6 +39,54 @@ def test_text(kycquant: Kycquant, tmp_path: Path) -> None:
     assert max(map(len, shown.splitlines())) <= 80
     assert "kycquant init face.onnx IMAGES" in shown
     assert sorted(tmp_path.iterdir()) == before
+
+
+GATE = """
+from pytest_kycquant import FaceGates, presets
+
+class TestFace(FaceGates):
+    model = presets.arcface("../face.onnx", "faces")
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "told"),
+    [
+        ("tests/test_it.py", GATE, "pytest tests/test_it.py::TestFace"),
+        ("my gates/gate.py", GATE, "pytest 'my gates/gate.py::TestFace'"),
+        (
+            "tests/test_it.py",
+            GATE.replace("presets.arcface", "MODEL\nMODEL = presets.arcface"),
+            "pytest tests/test_it.py",
+        ),
+        ("tests/test_it.py", GATE.replace("../face", "../other/face"), ""),  # there is none
+        ("tests/test_it.py", GATE.replace("../face", "../surface"), ""),
+        ("tests/test_it.py", GATE + "def broken(:", ""),
+        ("tests/test_it.py", GATE.replace("pytest_kycquant", "another_plugin"), ""),
+        (".venv/test_it.py", GATE, ""),
+    ],
+)
+def test_a_gate_that_the_project_has(
+    kycquant: Kycquant, tmp_path: Path, path: str, content: str, told: str
+) -> None:
+    (tmp_path / path).parent.mkdir()
+    (tmp_path / path).write_text(content + 'raise RuntimeError("it is read, not run")\n')
+    lines = kycquant("inspect", "face.onnx")[1].splitlines()
+    if told:
+        assert lines[lines.index("next: this project has 1 gate of this model already") + 1] == (
+            f"  {told}"
+        )
+        assert not any("kycquant init" in line for line in lines)
+    else:
+        assert "  kycquant init face.onnx IMAGES" in lines
+
+
+def test_another_model_of_the_same_name(kycquant: Kycquant, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    onnx.save(embedder(seed=3), tmp_path / "other" / "face.onnx")
+    (tmp_path / "other" / "test_it.py").write_text(GATE.replace("..", "other"))
+    assert "  kycquant init face.onnx IMAGES" in kycquant("inspect", "face.onnx")[1].splitlines()
+    assert gates_of(tmp_path / "other" / "face.onnx", tmp_path) == ["other/test_it.py::TestFace"]
 
 
 def test_weights_and_work_are_counted(kycquant: Kycquant, tmp_path: Path) -> None:

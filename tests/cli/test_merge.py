@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from pytest_kycquant.cli import exits
+from pytest_kycquant.cli.main import WIDTH
 from pytest_kycquant.plain import plain
 from pytest_kycquant.report.document import Report
 from pytest_kycquant.report.json_report import report_of
@@ -40,8 +41,8 @@ def test_files(kycquant: Kycquant, shards: list[Path]) -> None:
     assert (code, error) == (exits.DONE, "")
     assert shown.splitlines() == [
         "PASS: 2 reports (shards 1/2, 2/2)",
-        "  - test_a.py::TestIt: fp16 ships",
-        "  - test_b.py::TestIt: fp16 ships",
+        "  - test_a.py::TestIt: PASS, fp16 ships",
+        "  - test_b.py::TestIt: PASS, fp16 ships",
         "  - test_p.py::TestIt: PASS, test_a fp16",
         "wrote out.json",
     ]
@@ -73,8 +74,52 @@ def test_a_missing_shard(kycquant: Kycquant, shards: list[Path]) -> None:
     code, shown, _ = kycquant("merge", shards[0], "-o", "out.json")
     assert code == exits.NEGATIVE
     assert shown.splitlines()[0] == "INCOMPLETE: 1 report (shards 1/2)"
-    assert "  ! the report of shard 2/2 is missing" in shown.splitlines()
-    assert read_report(Path("out.json")).problems[0] == "the report of shard 2/2 is missing"
+    missing = "the report of shard 2/2 is missing"
+    assert f"  - test_a.py::TestIt: INCOMPLETE, nothing ships yet: {missing}" in joined(shown)
+    assert f"  ! {missing}" in shown.splitlines()
+    assert "fp16" not in shown
+    whole = read_report(Path("out.json"))
+    assert whole.problems[0] == missing
+    assert {(gate.ship, gate.incomplete) for gate in whole.gates} == {(None, missing)}
+
+
+def test_a_missing_shard_beside_a_failure(kycquant: Kycquant, tmp_path: Path) -> None:
+    gates = [of_gate("test_a"), of_gate("test_b", Verdict.FAIL, "failed"), of_gate("test_c")]
+    paths = written_shards(tmp_path, gates, 1, 2, 3)
+    _, shown, _ = kycquant("merge", *paths[:2])
+    assert shown.startswith("FAIL: ")
+    missing = "nothing ships yet: the report of shard 3/3 is missing"
+    assert f"  - test_a.py::TestIt: INCOMPLETE, {missing}" in joined(shown)
+    assert f"  - test_b.py::TestIt: FAIL, {missing}" in joined(shown)
+
+
+def test_a_pipeline_of_an_incomplete_run(kycquant: Kycquant, tmp_path: Path) -> None:
+    gates = [of_gate("test_a"), of_pipeline("test_p", ["test_a"], "fp16"), of_gate("test_c")]
+    paths = written_shards(tmp_path, gates, 1, 1, 2)
+    _, shown, _ = kycquant("merge", paths[0])
+    assert "  - test_p.py::TestIt: INCOMPLETE, nothing ships yet: the report of" in joined(shown)
+
+
+def joined(shown: str) -> str:
+    """Points, each on one line."""
+    return shown.replace("\n    ", " ")
+
+
+def test_messages_of_several_lines(kycquant: Kycquant, tmp_path: Path) -> None:
+    """They are those of assertions; whatever else a terminal would act on stays escaped."""
+    gates = [of_gate("test_a", Verdict.FAIL, "failed")]
+    found = run_of(gates)
+    test = next(iter(found.errors))
+    found.errors[test] = f"int8 FAIL size\nFAIL size = 2\n\n  {'word ' * 30}\x1b[2J"
+    path = write(tmp_path / "one.json", written(report_of(found)))
+    _, shown, _ = kycquant("merge", path, "--of", "1")
+    lines = shown.splitlines()
+    at = lines.index(f"  ! {test}: int8 FAIL size")
+    assert lines[at + 1] == "    FAIL size = 2"
+    assert lines[at + 2].startswith("      word word")
+    assert "\x1b" not in shown
+    assert "\\n" not in shown
+    assert max(map(len, lines)) <= WIDTH
 
 
 @pytest.mark.parametrize(

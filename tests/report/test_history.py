@@ -65,6 +65,16 @@ def test_what_ships_nothing() -> None:
     assert point.verdict == "INCOMPLETE"
 
 
+def test_the_verdict_is_that_of_the_gate_not_of_what_ships() -> None:
+    (point,) = history_of([report(verdict=Verdict.FAIL)]).gates[A]
+    assert (point.ships, point.verdict) == ("fp16", "FAIL")
+    (point,) = history_of([report(verdict=Verdict.INCONCLUSIVE)]).gates[A]
+    assert (point.ships, point.verdict) == ("fp16", "INCONCLUSIVE")
+    failed = report_of(run_of([of_gate("test_a", outcome="failed")]))  # by a rule of the user's
+    (point,) = history_of([written(failed)]).gates[A]
+    assert point.verdict == "FAIL"
+
+
 def test_machines() -> None:
     found = history_of([report(1), report(2, cpu="another"), report(3)])
     assert [point.machine for point in found.gates[A]] == ["A", "B", "A"]

@@ -10,6 +10,7 @@ import pytest
 from pytest_kycquant.errors import SettingsError
 from pytest_kycquant.report import MARK, REPORTS, refuse_target, render, write
 from pytest_kycquant.report.records import Collected, GatedModel
+from pytest_kycquant.spec.flags import CODE_QUALITY, HTML, MARKDOWN, REPORT
 
 
 def names(collected: Collected, *, verbose: bool = False) -> str:
@@ -82,3 +83,23 @@ def test_an_earlier_report_in_any_language_is_replaced(tmp_path: Path, first: st
     (tmp_path / "report.json").write_text(f"{first}\nfigures")
     write(Collected(), tmp_path / "report.json")
     assert json.loads((tmp_path / "report.json").read_text())["gates"] == []
+
+
+@pytest.mark.parametrize(
+    ("option", "good", "bad"),
+    [
+        (HTML, ("a.html", "a.HTM"), ("a.json", "a.md", "a", "html")),
+        (MARKDOWN, ("a.md", "a.markdown"), ("a.html", "a.json", "a")),
+        (CODE_QUALITY, ("a.json",), ("a.html", "a")),
+        (REPORT, ("a.json",), ("a.html", "a")),
+    ],
+)
+def test_a_name_that_ends_otherwise_is_refused(
+    tmp_path: Path, option: str, good: tuple[str, ...], bad: tuple[str, ...]
+) -> None:
+    for name in good:
+        refuse_target(tmp_path / name, option)
+    for name in bad:
+        with pytest.raises(SettingsError, match=rf"^{option}: {name} .*; give it a name that ends"):
+            refuse_target(tmp_path / name, option)
+        assert not (tmp_path / name).exists()
