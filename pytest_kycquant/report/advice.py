@@ -135,8 +135,9 @@ def _reasons(collected: Collected) -> Iterator[str]:
     elif verdict in ("FAIL", "INCONCLUSIVE", "WAIVED"):
         yield from _objections(collected, verdict)
     elif verdict == "INCOMPLETE":
+        yield from collected.missing
         partly = [gate.model for gate in collected.gates if gate.incomplete]
-        if partly:
+        if partly and not collected.missing:
             yield f"not every test of {_listed(partly)} was run"
         if collected.present.shard is not None:
             yield f"shard {collected.present.shard.index} of {collected.present.shard.of}"
