@@ -152,7 +152,7 @@ class Summary:
                 shown = from_here(path, settings.start)
                 if flag == REPORT:
                     self._report = Path(shown)
-                else:
+                if not collected.is_empty:
                     self._lines.append(f"written: {shown}")
         if failed:
             session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
